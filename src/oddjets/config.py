@@ -1,0 +1,441 @@
+"""The analysis YAML: what may be said in it, and every error in it at once.
+
+An analysis is one YAML file. `load` reads it safely, checks it against the models below and returns a frozen `Analysis`;
+names that point elsewhere (a region's cuts need the processor) are checked by `oddjets.validation`.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from oddjets.errors import OddjetsError, nearest
+from oddjets.simulation.spec import SimulationSpec
+
+__all__ = [
+    "POI",
+    "Analysis",
+    "ConfigError",
+    "CorrectionSpec",
+    "Execution",
+    "Fit",
+    "JetSelection",
+    "LeptonSelection",
+    "LogNormal",
+    "Observable",
+    "Process",
+    "Region",
+    "ScaleFactor",
+    "Score",
+    "Selection",
+    "Systematic",
+    "Threshold",
+    "load",
+]
+
+LETTERS = ("A", "B", "C", "D")
+Letter = Literal["A", "B", "C", "D"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+class ConfigError(OddjetsError):
+    """The YAML says something that cannot be right; the message lists every place."""
+
+
+class Model(BaseModel):
+    """Frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Process(Model):
+    """A physical process, as the histograms and the figures name it."""
+
+    label: str = Field(description="for figures; LaTeX between $ signs")
+    color: str = Field(default="#999999", description="any matplotlib colour")
+    data_driven: bool = Field(
+        default=False, description="estimated from data by ABCD; its simulation serves the closure and the figures only"
+    )
+
+
+class JetSelection(Model):
+    """Cuts on each of the two leading AK8 jets (FACTS 2)."""
+
+    pt_min: float = Field(default=450.0, ge=0, description="GeV")
+    eta_max: float = Field(default=2.5, gt=0)
+    mass_min: float = Field(default=60.0, ge=0, description="soft-drop mass, GeV")
+    tight_id: bool = Field(default=True, description="NanoAOD jetId bit 1; a file without jetId is an error")
+
+
+class LeptonSelection(Model):
+    """Which muons or electrons count for the veto."""
+
+    pt_min: float = Field(ge=0, description="GeV")
+    eta_max: float = Field(default=2.5, gt=0)
+    identification: str | None = Field(
+        default=None, description="a boolean branch of the collection, or 'cutBased>=N' for electrons; None: no ID"
+    )
+    isolation: str | None = Field(default=None, description="the isolation branch of the collection; None: none asked")
+    isolation_max: float = Field(default=0.25, gt=0)
+
+
+class Selection(Model):
+    """The base selection: cut names in order, and their parameters."""
+
+    cuts: tuple[Name, ...] = (
+        "trigger",
+        "event_filters",
+        "two_jets",
+        "jet_pt",
+        "jet_mass",
+        "lepton_veto",
+    )
+    triggers: tuple[str, ...] = Field(description="HLT paths without the prefix HLT_; their OR; an absent path is False")
+    filters: tuple[str, ...] = Field(default=(), description="event filters without the prefix Flag_")
+    jets: JetSelection = JetSelection()
+    muons: LeptonSelection = LeptonSelection(
+        pt_min=30.0, identification="tightId", isolation="pfRelIso04_all", isolation_max=0.15
+    )
+    electrons: LeptonSelection = LeptonSelection(pt_min=15.0, identification="cutBased>=3")
+    tau21_max: float = Field(default=0.45, gt=0, description="low-tau21 region: both jets below")
+    subleading_mass_split: float = Field(default=100.0, gt=0, description="GeV; SR1 above, SR2 below")
+    btag_min: float = Field(default=0.5847, description="DeepCSV medium working point, 2016 UL post-VFP (FACTS 2)")
+    parameters: dict[str, Any] = Field(default={}, description="for the cuts of a subclass: self.parameters")
+
+    @field_validator("triggers")
+    @classmethod
+    def _prefix(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(v.removeprefix("HLT_") for v in value)
+
+
+class Score(Model):
+    """Where a per-jet score comes from: a model with a card, or branches of the jet."""
+
+    card: str | None = Field(default=None, description="model card (YAML); found beside the analysis or in models/")
+    signal: tuple[str, ...] = Field(default=(), description="FatJet branches whose sum is the numerator")
+    background: tuple[str, ...] = Field(default=(), description="FatJet branches added to it in the denominator")
+    label: str = "anomaly score"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Score:
+        if (self.card is None) == (not self.signal):
+            raise ValueError("give either 'card', or 'signal' and 'background' branches")
+        if self.signal and not self.background:
+            raise ValueError("'signal' branches need 'background' branches")
+        return self
+
+
+class Threshold(Model):
+    """The cut on the scores that defines the letters A, B, C, D."""
+
+    score: Name
+    efficiency: float | None = Field(
+        default=None, gt=0, lt=1, description="fraction of data, after the base selection, with both scores above"
+    )
+    value: float | None = Field(default=None, description="a fixed threshold instead; needs no data")
+
+    @model_validator(mode="after")
+    def _one(self) -> Threshold:
+        if (self.efficiency is None) == (self.value is None):
+            raise ValueError("give either 'efficiency' (a threshold from data) or 'value' (a fixed one)")
+        return self
+
+
+class Axis(Model):
+    """A binning: a number of equal bins over a range, or edges."""
+
+    bins: int | None = Field(default=None, ge=1)
+    range: tuple[float, float] | None = None
+    edges: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Axis:
+        if self.edges is not None:
+            if self.bins is not None or self.range is not None:
+                raise ValueError("give 'edges', or 'bins' with 'range', not both")
+            if len(self.edges) < 2 or any(b <= a for a, b in zip(self.edges, self.edges[1:], strict=False)):
+                raise ValueError("'edges' must be at least two rising numbers")
+        if self.range is not None and self.range[1] <= self.range[0]:
+            raise ValueError("'range' must rise")
+        return self
+
+
+class Observable(Axis):
+    """What is histogrammed: an expression over the columns of the event table."""
+
+    expression: str
+    label: str
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _binned(self) -> Observable:
+        if self.edges is None and (self.bins is None or self.range is None):
+            raise ValueError("needs 'bins' and 'range', or 'edges'")
+        return self
+
+
+class Region(Model):
+    """A conjunction of named cuts on top of the base selection; 'not NAME' negates a cut or another region."""
+
+    cuts: tuple[str, ...]
+    label: str = ""
+    binning: dict[Name, Axis] = Field(default={}, description="observable: its binning in this region, if another")
+
+
+class CorrectionSpec(Model):
+    """One lookup in a correctionlib file."""
+
+    file: str = Field(description="a correctionlib JSON: a name of the era's corrections YAML, or a path")
+    key: str
+    inputs: dict[str, str | float | int] = Field(
+        description="the correction's input: an expression over columns and branches, a number, or 'variation'"
+    )
+    nominal: str | None = Field(default="nominal", description="the 'variation' input of the nominal weight; None: 1")
+    up: str = "up"
+    down: str = "down"
+
+
+class Systematic(Model):
+    """One source of uncertainty that is carried through the event table."""
+
+    name: Name
+    kind: Literal["jets", "weight"] | None = Field(default=None, description="known for the built-in names")
+    processes: tuple[str, ...] | None = Field(default=None, description="None: all simulated processes")
+    correction: CorrectionSpec | None = Field(default=None, description="for a new weight systematic")
+    size: float | None = Field(default=None, gt=0, lt=1, description="relative size, for jms and jmr")
+    decorrelate: bool = Field(default=False, description="one nuisance parameter per process")
+
+
+class POI(Model):
+    """A parameter of interest: the strength of one process, in units of its stated cross section."""
+
+    name: Name = "mu"
+    process: str
+    bounds: tuple[float, float] = (0.0, 20.0)
+    init: float = 1.0
+
+
+class ScaleFactor(Model):
+    """A free factor common to several processes in region A (FACTS 5, 'sf'); never on the POI's process by default."""
+
+    processes: tuple[str, ...]
+    init: float = 1.0
+    bounds: tuple[float, float] = (0.0, 5.0)
+    letters: tuple[Letter, ...] = ("A",)
+
+
+class LogNormal(Model):
+    """A log-normal uncertainty of a normalisation."""
+
+    processes: tuple[str, ...]
+    size: float = Field(gt=0, description="0.5 is 50 %")
+    letters: tuple[Letter, ...] = LETTERS
+
+
+class GoodnessOfFit(Model):
+    """The saturated goodness of fit with toys."""
+
+    toys: int = Field(default=200, ge=0)
+    letters: tuple[Letter, ...] = Field(default=("A",), description="where the statistic is evaluated")
+    model: Literal["background", "signal"] = "signal"
+
+
+class Fit(Model):
+    """The statistical model and what is asked of it."""
+
+    observable: Name
+    regions: tuple[Name, ...]
+    poi: POI | tuple[POI, ...]
+    luminosity_uncertainty: float = Field(default=0.025, ge=0, lt=1, description="FACTS 1: 2.5 % (paper)")
+    scale_factor: ScaleFactor | None = None
+    normalisations: dict[Name, LogNormal] = {}
+    mode: Literal["exact", "authors-code"] = "exact"
+    blind: bool = Field(default=False, description="Asimov data in A until --unblind")
+    limit: bool = True
+    impacts: bool = True
+    scan: bool = True
+    goodness_of_fit: GoodnessOfFit = GoodnessOfFit()
+    seed: int = Field(default=1, ge=0)
+
+    @property
+    def pois(self) -> tuple[POI, ...]:
+        """The parameters of interest; the first is the one that significance and limit are about."""
+        return self.poi if isinstance(self.poi, tuple) else (self.poi,)
+
+
+class Execution(Model):
+    """How the processing runs; nothing here changes a number."""
+
+    executor: Literal["iterative", "futures"] = "futures"
+    workers: int = Field(default=2, ge=1)
+    chunk_size: int = Field(default=50_000, ge=1, description="events per chunk")
+    provider: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class Analysis(Model):
+    """Everything that was asked, in one object."""
+
+    name: Name
+    title: str
+    question: str = Field(default="", description="the report's first line")
+    notes: tuple[str, ...] = Field(default=(), description="what a reader of the report must know")
+    era: Name = Field(description="corrections/<era>.yaml")
+    processor: str = Field(default="processors/dijet_anomaly.py:DijetAnomaly", description="FILE.py:CLASS")
+    simulate: SimulationSpec | None = Field(default=None, description="make the input, instead of reading a fileset")
+    fileset: str | None = Field(default=None, description="JSON or YAML in coffea's layout (docs/datasets.md)")
+    luminosity: float | None = Field(default=None, gt=0, description="/pb; None: the sum over the data's metadata")
+    processes: dict[Name, Process]
+    selection: Selection
+    scores: dict[Name, Score]
+    threshold: Threshold
+    observables: dict[Name, Observable]
+    regions: dict[Name, Region]
+    systematics: tuple[Systematic, ...] = ()
+    fit: Fit | None = None
+    execution: Execution = Execution()
+    path: Path | None = Field(default=None, exclude=True, description="the file this came from")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_systematics(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("systematics"), (list, tuple)):
+            data = dict(data)
+            data["systematics"] = [{"name": s} if isinstance(s, str) else s for s in data["systematics"]]
+        return data
+
+    @property
+    def data_driven(self) -> str | None:
+        """The process that ABCD estimates, if there is one."""
+        return next((name for name, process in self.processes.items() if process.data_driven), None)
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths in the YAML start."""
+        return self.path.parent if self.path is not None else Path.cwd()
+
+    def binning(self, observable: str, region: str) -> list[float]:
+        """Return the bin edges of an observable in a region, in the observable's unit."""
+        base = self.observables[observable]
+        over = self.regions[region].binning.get(observable)
+        edges = over.edges if over else None
+        if edges is None and base.edges is not None and (over is None or (over.bins is None and over.range is None)):
+            edges = base.edges
+        if edges is not None:
+            return list(edges)
+        bins = (over.bins if over else None) or base.bins
+        span = (over.range if over else None) or base.range
+        assert bins is not None
+        assert span is not None
+        low, high = span
+        return [low + (high - low) * i / bins for i in range(bins)] + [high]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if isinstance(annotation, types.GenericAlias) or typing.get_origin(annotation) is not None:
+        return [m for a in typing.get_args(annotation) for m in _models(a)]
+    return []
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    """The valid keys of the model that a pydantic error's parent location points into."""
+    candidates: list[type[BaseModel]] = [Analysis]
+    for step in location:
+        following = []
+        for model in candidates:
+            field = model.model_fields.get(str(step))
+            if field is not None:
+                following += _models(field.annotation)
+        # a step that is no field is a dictionary's key, a list's index or a union's branch: stay
+        candidates = following or candidates
+    return sorted({key for model in candidates for key in model.model_fields if key != "path"})
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """Say each of pydantic's errors as: the place, what is wrong, the nearest valid name."""
+    lines = []
+    for item in error.errors():
+        location = tuple(step for step in item["loc"] if not (isinstance(step, str) and step in _UNION_BRANCHES))
+        place = ".".join(str(step) for step in location) or "(top level)"
+        if item["type"] == "extra_forbidden":
+            key = str(location[-1])
+            lines.append(f"{place}: unknown key; {nearest(key, _keys_at(location[:-1]))}")
+        else:
+            got = "" if item["type"] == "missing" else f" (got {item['input']!r})"
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{place}: {message[0].lower()}{message[1:]}{got if len(got) < 120 else ''}")
+    return list(dict.fromkeys(lines))
+
+
+_UNION_BRANCHES = {"POI", "tuple[POI, ...]"}
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, which YAML would silently let win."""
+
+
+def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if isinstance(key, (str, int, float, bool)) and key != "<<":
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' is given twice", key_node.start_mark
+                )
+            seen.add(key)
+    loader.flatten_mapping(node)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file safely, refusing duplicate keys.
+
+    Raises:
+        ConfigError: the file is missing, unreadable or no YAML; the message has the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        raise ConfigError(f"{path}: no such file; {nearest(path.name, beside)}".rstrip("; ")) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    try:
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path}: no valid YAML: {error}") from None
+
+
+def load(path: str | Path) -> Analysis:
+    """Read an analysis YAML.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The analysis, frozen; its `path` is set.
+
+    Raises:
+        ConfigError: with every error of form at once, each with its place and the nearest valid name.
+    """
+    path = Path(path)
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: an analysis is a mapping with keys such as name, processor, regions")
+    try:
+        analysis = Analysis.model_validate(data)
+    except ValidationError as error:
+        lines = problems_of(error)
+        count = f"{len(lines)} error{'s' if len(lines) > 1 else ''}"
+        raise ConfigError(f"{path}: {count}\n" + "\n".join(f"  {line}" for line in lines)) from None
+    return analysis.model_copy(update={"path": path})
