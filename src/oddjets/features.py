@@ -301,7 +301,7 @@ def _axis(jets: JetConstituents, kept: NDArray[np.int64], row: NDArray[np.int64]
     """Pseudorapidity and azimuth of the summed momenta of each jet's candidates, without PUPPI weights."""
     pt, eta, phi = (np.asarray(a, np.float64)[kept] for a in (jets.pt, jets.eta, jets.phi))
     px, py, pz = (
-        np.bincount(row[kept], component, minlength=jets.n_jets)
+        np.bincount(row[kept], component, minlength=jets.n_jets).astype(np.float64)  # integers where there is no jet
         for component in (pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta))
     )
     transverse = np.hypot(px, py)

@@ -1,0 +1,461 @@
+"""Scores: the model's own numbers, whatever jets are scored together, and errors that say what to do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from oddjets.cards import ModelCard, load_card
+from oddjets.errors import OddjetsError
+from oddjets.features import CANDIDATE_BRANCHES, JetConstituents, prepare
+from oddjets.scoring import Scorer, formulas, runtime_version, scorer, sessions
+
+CARD = load_card(Path(__file__).resolve().parent.parent / "models" / "omnilearned_small_simulation.yaml")
+N_CLASSES = CARD.output.n_classes
+
+
+def random_jets(counts: list[int], seed: int = 0) -> JetConstituents:
+    """Jets of these multiplicities with constituents around one to three axes."""
+    rng = np.random.default_rng(seed)
+    n = sum(counts)
+    jet = np.repeat(np.arange(len(counts)), counts)
+    kinds = np.array([(211, 1), (-211, -1), (22, 0), (130, 0), (13, -1), (-11, 1)])
+    pdg_id, charge = kinds[rng.choice(6, n, p=[0.3, 0.3, 0.25, 0.11, 0.02, 0.02])].T
+    prongs = rng.normal(0, 0.25, (len(counts), 3, 2))[jet, rng.integers(0, 3, n)]
+    spread = rng.normal(0, 0.05, (n, 2))
+    jet_eta = rng.uniform(-2, 2, len(counts))
+    jet_phi = rng.uniform(-np.pi, np.pi, len(counts))
+    tracked = charge != 0
+    return JetConstituents(
+        offsets=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]),
+        pt=np.float32(0.3 + np.exp(rng.normal(1.5, 1.2, n))),
+        eta=np.float32(jet_eta[jet] + prongs[:, 0] + spread[:, 0]),
+        phi=np.float32(np.mod(jet_phi[jet] + prongs[:, 1] + spread[:, 1] + np.pi, 2 * np.pi) - np.pi),
+        mass=np.float32(np.where(tracked, 0.13957, 0.0)),
+        pdg_id=pdg_id,
+        charge=charge,
+        d0=np.float32(np.where(tracked, rng.normal(0, 0.02, n), -1)),
+        d0_error=np.float32(np.where(tracked, 0.003, -1)),
+        dz=np.float32(np.where(tracked, rng.normal(0, 0.03, n), -1)),
+        dz_error=np.float32(np.where(tracked, 0.005, -1)),
+        puppi_weight=np.ones(n, np.float32),
+        jet_eta=jet_eta,
+        jet_phi=jet_phi,
+    )
+
+
+def select(jets: JetConstituents, which: NDArray[np.int64]) -> JetConstituents:
+    """Some of the jets, in this order."""
+    pieces = [np.arange(jets.offsets[j], jets.offsets[j + 1]) for j in which]
+    flat = np.concatenate([np.zeros(0, np.int64), *pieces])
+    arrays = {name: getattr(jets, name)[flat] for name in CANDIDATE_BRANCHES}
+    offsets = np.concatenate([[0], np.cumsum([len(p) for p in pieces], dtype=np.int64)])
+    return JetConstituents(offsets=offsets, jet_eta=jets.jet_eta[which], jet_phi=jets.jet_phi[which], **arrays)
+
+
+@pytest.fixture(scope="module")
+def jets() -> JetConstituents:
+    """Jets of 1 to 120 constituents: fewer than the model's 10 neighbours, and more than the card's maximum."""
+    return random_jets([1, 2, 3, 10, 11, 12, 15, 16, 17, 24, 33, 40, 55, 64, 99, 100, 101, 120])
+
+
+@pytest.fixture(scope="module")
+def scores(jets: JetConstituents) -> NDArray[np.float64]:
+    return Scorer(CARD, "cpu").score(jets)
+
+
+def run_one_by_one(jets: JetConstituents) -> NDArray[np.float64]:
+    """Logits from ONNX Runtime alone: its default session, each jet without any padding."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(CARD.path, providers=["CPUExecutionProvider"])
+    prepared = prepare(jets, CARD)
+    return np.concatenate(
+        [
+            session.run(["logits"], prepared.tensors(np.array([j]), int(prepared.counts[j])))[0].astype(np.float64)
+            for j in range(jets.n_jets)
+        ]
+    )
+
+
+def test_scores_and_probabilities_are_those_of_the_bare_model(
+    jets: JetConstituents, scores: NDArray[np.float64]
+) -> None:
+    logits = run_one_by_one(jets)[:, [199, 2, 196, 190, 15, 13, 12, 21, 9, 8, 10, 6]]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    # float32 sums in another order: far below the card's tolerance of 1e-5
+    np.testing.assert_allclose(Scorer(CARD, "cpu").class_probabilities(jets), probabilities, atol=2e-6)
+    np.testing.assert_allclose(scores, 1 - probabilities[:, :4].sum(axis=1), atol=2e-6)
+    assert scores.dtype == np.float64
+    assert np.ptp(scores) > 0.1  # not saturated, or the comparison would mean nothing
+
+
+def test_a_score_does_not_depend_on_the_order_of_jets(jets: JetConstituents, scores: NDArray[np.float64]) -> None:
+    order = np.random.default_rng(1).permutation(jets.n_jets)
+    assert Scorer(CARD, "cpu").score(select(jets, order)).tobytes() == scores[order].tobytes()
+
+
+def test_a_score_does_not_depend_on_how_jets_are_split_into_calls(
+    jets: JetConstituents, scores: NDArray[np.float64]
+) -> None:
+    pieces = np.split(np.arange(jets.n_jets), [1, 2, 9])
+    parts = [Scorer(CARD, "cpu").score(select(jets, piece)) for piece in pieces]
+    assert np.concatenate(parts).tobytes() == scores.tobytes()
+
+
+def test_a_score_does_not_depend_on_the_number_of_threads(jets: JetConstituents, scores: NDArray[np.float64]) -> None:
+    assert Scorer(CARD, "cpu", threads=3).score(jets).tobytes() == scores.tobytes()
+
+
+def test_a_score_does_not_depend_on_its_neighbours_in_full_batches(
+    jets: JetConstituents, scores: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of several jets, as on a GPU: with one thread inside, the rows of a batch are independent."""
+    monkeypatch.setitem(scorer._BATCHING, "cpu", scorer._Batching(size=4, step=32))
+    several = Scorer(CARD, "cpu").score(jets)
+    order = np.random.default_rng(2).permutation(jets.n_jets)
+    assert Scorer(CARD, "cpu").score(select(jets, order)).tobytes() == several[order].tobytes()
+    np.testing.assert_allclose(several, scores, atol=2e-6)
+
+
+def test_the_order_of_constituents_in_the_file_does_not_matter(
+    jets: JetConstituents, scores: NDArray[np.float64]
+) -> None:
+    rng = np.random.default_rng(3)
+    shuffled = np.concatenate(
+        [rng.permutation(np.arange(a, b)) for a, b in zip(jets.offsets[:-1], jets.offsets[1:], strict=True)]
+    )
+    arrays = {name: getattr(jets, name)[shuffled] for name in CANDIDATE_BRANCHES}
+    same = JetConstituents(offsets=jets.offsets, jet_eta=jets.jet_eta, jet_phi=jets.jet_phi, **arrays)
+    assert Scorer(CARD, "cpu").score(same).tobytes() == scores.tobytes()
+
+
+def test_only_the_hardest_constituents_count(jets: JetConstituents, scores: NDArray[np.float64]) -> None:
+    start, stop = jets.offsets[-2:]
+    hardest = start + np.argsort(-jets.pt[start:stop], kind="stable")[: CARD.constituents.maximum]
+    arrays = {name: getattr(jets, name)[hardest] for name in CANDIDATE_BRANCHES}
+    cut = JetConstituents(
+        offsets=np.array([0, len(hardest)]), jet_eta=jets.jet_eta[-1:], jet_phi=jets.jet_phi[-1:], **arrays
+    )
+    assert Scorer(CARD, "cpu").score(cut)[0] == scores[-1]
+
+
+def test_a_constituent_of_one_gev_is_ignored_where_no_other_is_softer() -> None:
+    """Its ln pT is 0, which the graph takes for padding: the score is that of the jet without it."""
+    jet = random_jets([12])
+    with_one = {name: getattr(jet, name).copy() for name in CANDIDATE_BRANCHES}
+    with_one["pt"][:] = 2 + np.arange(12, dtype=np.float32)
+    with_one["pt"][5] = 1
+    kept = np.arange(12) != 5
+    axes = {"jet_eta": jet.jet_eta, "jet_phi": jet.jet_phi}
+    both = [
+        JetConstituents(offsets=np.array([0, 12]), **with_one, **axes),
+        JetConstituents(offsets=np.array([0, 11]), **{k: v[kept] for k, v in with_one.items()}, **axes),
+    ]
+    assert [prepare(j, CARD).unusual.ignored_constituents for j in both] == [1, 0]
+    a, b = (Scorer(CARD, "cpu").score(j)[0] for j in both)
+    assert a == pytest.approx(b, abs=2e-6)
+
+
+def test_a_jet_without_constituents_has_no_score_and_disturbs_no_other(
+    jets: JetConstituents, scores: NDArray[np.float64]
+) -> None:
+    offsets = np.insert(jets.offsets, 3, jets.offsets[3])
+    axes = {name: np.insert(getattr(jets, name), 3, 0.0) for name in ("jet_eta", "jet_phi")}
+    arrays = {name: getattr(jets, name) for name in CANDIDATE_BRANCHES}
+    found = Scorer(CARD, "cpu").score(JetConstituents(offsets=offsets, **axes, **arrays))
+    assert np.flatnonzero(np.isnan(found)).tolist() == [3]
+    assert np.delete(found, 3).tobytes() == scores.tobytes()
+
+
+@pytest.mark.parametrize("counts", [[], [0, 0]])
+def test_no_constituents_at_all_need_no_session(counts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scorer, "get_session", None)
+    jets = random_jets(counts)
+    assert Scorer(CARD, "cpu").score(jets).shape == (len(counts),)
+    assert Scorer(CARD, "cpu").class_probabilities(jets).shape == (len(counts), 12)
+
+
+def test_progress_adds_up_to_all_jets(jets: JetConstituents) -> None:
+    done: list[int] = []
+    some = select(jets, np.arange(5))
+    Scorer(CARD, "cpu").score(some, progress=done.append)
+    assert sum(done) == 5
+    done.clear()
+    Scorer(CARD, "cpu").score(random_jets([0, 2, 0]), progress=done.append)
+    assert sum(done) == 3
+
+
+def test_a_scorer_is_pickled_without_its_session(jets: JetConstituents, scores: NDArray[np.float64]) -> None:
+    original = Scorer(CARD, "cpu", threads=2)
+    assert original.provider_used == "cpu"  # a session exists
+    data = pickle.dumps(original)
+    assert len(data) < 20_000
+    assert pickle.loads(data).score(jets).tobytes() == scores.tobytes()
+
+
+def test_one_session_serves_all_scorers_of_a_process() -> None:
+    first = sessions.get_session(CARD, "cpu")[0]
+    assert sessions.get_session(pickle.loads(pickle.dumps(CARD)), "cpu")[0] is first
+
+
+# --- formulas -----------------------------------------------------------------------------------------------------
+
+
+def test_the_odds_of_the_paper_keep_their_precision_at_both_ends() -> None:
+    """With one class far ahead, s and 1 - s are exponentials of the gap; float32 or 1 - Q would give 0 or 1."""
+    output = np.zeros((2, N_CLASSES), np.float32)
+    output[0, 10] = 30.0  # a top
+    output[1, 2] = 600.0  # a gluon
+    certain, hopeless = formulas.score(output, CARD)
+    assert 1 - certain == pytest.approx(4 * np.exp(-30.0), rel=1e-3)  # as much as a float64 near 1 can hold
+    assert certain < 1
+    assert hopeless == pytest.approx(8 * np.exp(-600.0), rel=1e-9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(values=st.lists(st.floats(-20, 20, width=32), min_size=12, max_size=12), shift=st.floats(-50, 50))
+def test_the_score_is_the_share_of_the_signal_classes(values: list[float], shift: float) -> None:
+    output = np.full((1, N_CLASSES), 77.0)  # what is outside the softmax must not matter
+    output[0, list(CARD.output.softmax)] = values
+    e = np.exp(np.array(values))
+    assert formulas.score(output, CARD)[0] == pytest.approx(e[4:].sum() / e.sum(), rel=1e-9)
+    assert formulas.class_probabilities(output, CARD)[0] == pytest.approx(e / e.sum(), rel=1e-9)
+    assert formulas.score(output + shift, CARD)[0] == pytest.approx(formulas.score(output, CARD)[0], rel=1e-9)
+
+
+def published_card(**changes: Any) -> ModelCard:
+    """A card with the class map of the published checkpoints."""
+    content = CARD.model_dump()
+    content["output"] |= {"softmax": "0-199"} | changes.pop("output", {})
+    content["classes"] = {"prongs": "12-172", "jetclass_qcd": 2, "qcd": "173-199"}
+    content["score"] = {"formula": "paper", "signal": ["prongs"], "qcd": ["jetclass_qcd", "qcd"]} | changes
+    if content["score"]["formula"] == "authors-code":
+        content["score"] = changes
+    return ModelCard.model_validate(content)
+
+
+def test_the_formulas_of_the_paper_and_of_the_authors_code_for_published_checkpoints() -> None:
+    logits = np.random.default_rng(5).normal(0, 3, (20, N_CLASSES))
+    p = np.exp(logits[:, :200])
+    p /= p.sum(axis=1, keepdims=True)
+    signal, qcd = p[:, 12:173].sum(axis=1), p[:, 2] + p[:, 173:200].sum(axis=1)
+    np.testing.assert_allclose(formulas.score(logits, published_card()), signal / (signal + qcd), rtol=1e-12)
+    for offset in (0, 2):
+        card = published_card(formula="authors-code", class_offset=offset)
+        rest = p[:, offset + 10 :].sum(axis=1)
+        np.testing.assert_allclose(formulas.score(logits, card), rest / (p[:, offset] + rest + 1e-6), rtol=1e-12)
+
+
+def test_a_model_that_gives_probabilities_is_not_normalised_twice() -> None:
+    logits = np.random.default_rng(6).normal(0, 3, (20, N_CLASSES))
+    p = np.exp(logits)
+    p /= p[:, :200].sum(axis=1, keepdims=True)
+    p[0, 5] = 0.0  # one that underflowed
+    card = published_card(output={"kind": "probabilities"})
+    signal, qcd = p[:, 12:173].sum(axis=1), p[:, 2] + p[:, 173:200].sum(axis=1)
+    np.testing.assert_allclose(formulas.score(p, card), signal / (signal + qcd), rtol=1e-12)
+    np.testing.assert_allclose(formulas.class_probabilities(p, card)[1:], p[1:, :200], rtol=1e-12)
+
+
+# --- what can go wrong --------------------------------------------------------------------------------------------
+
+
+def test_unknown_provider_and_no_threads_are_refused() -> None:
+    with pytest.raises(OddjetsError, match="no provider 'cude'; did you mean 'cuda'"):
+        Scorer(CARD, "cude")  # type: ignore[arg-type]
+    with pytest.raises(OddjetsError, match="at least one thread"):
+        Scorer(CARD, "cpu", threads=0)
+
+
+class FakeSession:
+    """Stands for a session that ONNX Runtime built with other providers than asked for."""
+
+    def __init__(self, used: str) -> None:
+        self._used = used
+
+    def get_providers(self) -> list[str]:
+        return [self._used]
+
+
+@pytest.fixture
+def fake_runtime(monkeypatch: pytest.MonkeyPatch):
+    """Replace ONNX Runtime by one that says it has these providers, and uses that one."""
+    import onnxruntime
+
+    asked: list[Any] = []
+
+    def install(available: list[str], used: str) -> list[Any]:
+        def build(path: Path, options: Any, providers: list[Any]) -> FakeSession:
+            asked.append(providers)
+            return FakeSession(used if len(providers) > 1 else "CPUExecutionProvider")
+
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
+        monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+        monkeypatch.setattr(onnxruntime, "InferenceSession", build)
+        monkeypatch.setattr(sessions, "_check_graph", lambda session, card: None)
+        monkeypatch.setattr(sessions, "_SESSIONS", {})
+        return asked
+
+    return install
+
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+@pytest.mark.parametrize(("available", "reason"), [([CPU], "has no CUDA"), ([CUDA, CPU], "could not start CUDA")])
+def test_cuda_means_cuda_or_an_error(fake_runtime: Any, available: list[str], reason: str) -> None:
+    fake_runtime(available, used=CPU)
+    with pytest.raises(OddjetsError, match=reason):
+        _ = Scorer(CARD, "cuda").provider_used
+
+
+@pytest.mark.parametrize("available", [[CPU], [CUDA, CPU]])
+def test_auto_falls_back_to_the_cpu_and_says_so_once(
+    fake_runtime: Any, available: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    fake_runtime(available, used=CPU)
+    with caplog.at_level(logging.WARNING, logger="oddjets"):
+        assert [Scorer(CARD, "auto").provider_used for _ in range(3)] == ["cpu"] * 3
+    assert [r.getMessage().count("on the CPU") for r in caplog.records] == [1]
+
+
+@pytest.mark.parametrize("provider", ["auto", "cuda"])
+def test_cuda_is_used_where_it_works_on_the_device_asked_for(fake_runtime: Any, provider: Any) -> None:
+    asked = fake_runtime([CUDA, CPU], used=CUDA)
+    assert Scorer(CARD, provider, device=1).provider_used == "cuda"
+    assert asked[0][0] == (CUDA, {"device_id": 1, "use_tf32": 0})
+
+
+def test_cpu_never_asks_for_cuda(fake_runtime: Any) -> None:
+    asked = fake_runtime([CUDA, CPU], used=CUDA)
+    assert Scorer(CARD, "cpu").provider_used == "cpu"
+    assert asked == [[CPU]]
+
+
+@pytest.mark.parametrize(
+    ("installed", "message"),
+    [(set(), r"pip install 'oddjets\[cpu\]'"), ({"onnxruntime", "onnxruntime-gpu"}, "both installed")],
+)
+def test_neither_or_both_runtimes_are_an_error(
+    installed: set[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        if name in installed:
+            return "1.0"
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(sessions, "_SESSIONS", {})
+    with pytest.raises(OddjetsError, match=message):
+        _ = Scorer(CARD, "cpu").provider_used
+
+
+def test_the_runtime_is_named_for_the_manifest() -> None:
+    name, version = runtime_version().split()
+    assert importlib.metadata.version(name) == version
+
+
+def test_values_that_are_not_finite_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(names: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        output = np.zeros((len(inputs["x"]), N_CLASSES), np.float32)
+        output[:, 7] = np.nan
+        return [output]
+
+    monkeypatch.setattr(scorer, "get_session", lambda *_: (SimpleNamespace(run=run), "cpu"))
+    with pytest.raises(OddjetsError, match="not finite for 2 of 2 jets"):
+        Scorer(CARD, "cpu").score(random_jets([3, 0, 4]))
+
+
+def with_input(which: str, **changes: Any) -> ModelCard:
+    """The shipped card with one input described otherwise, under another sha256 so that no session is found."""
+    inputs = tuple(t.model_copy(update=changes) if t.name == which else t for t in CARD.inputs)
+    return CARD.model_copy(update={"inputs": inputs, "sha256": "1" * 64})
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        (with_input("x", name="points"), "the graph's inputs are x, pid, add, the card's add, pid, points"),
+        (with_input("pid", dtype="float32"), r"input pid is tensor\(int64\) in the graph, float32 in the card"),
+        (with_input("x", shape=("batch", "constituents", 3)), "input x has shape .* in the card"),
+        (
+            CARD.model_copy(
+                update={"sha256": "2" * 64, "output": CARD.output.model_copy(update={"name": "probabilities"})}
+            ),
+            "the graph's outputs are logits, the card's probabilities",
+        ),
+        (
+            CARD.model_copy(update={"sha256": "3" * 64, "output": CARD.output.model_copy(update={"n_classes": 211})}),
+            "211 classes in the card",
+        ),
+    ],
+)
+def test_a_graph_that_does_not_fit_its_card_is_refused(card: ModelCard, message: str) -> None:
+    with pytest.raises(OddjetsError, match=message):
+        sessions.get_session(card, "cpu")
+
+
+def test_a_file_that_is_no_onnx_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / CARD.file).write_bytes(b"not a model")
+    card = CARD.model_copy(update={"sha256": "4" * 64})
+    card._folder = tmp_path
+    with pytest.raises(OddjetsError, match="does not load"):
+        sessions.get_session(card, "cpu")
+
+
+# --- the shipped model on jets it never saw -------------------------------------------------------------------------
+
+
+def test_scores_of_held_out_jets_are_the_published_ones(shared_dir: Path) -> None:
+    """The stored probabilities come from the published form in float32, whose noise reaches 8e-2 (`prob`, FACTS 4).
+
+    So the median must be small, and rare jets may differ.
+    """
+    path = shared_dir / "models" / "heldout_jets.npz"
+    if not path.is_file():
+        pytest.skip("needs shared/models/heldout_jets.npz")
+    data = np.load(path)
+    some = np.arange(0, len(data["x"]), 20)
+    x, pid, add = (data[name][some] for name in ("x", "pid", "add"))
+    jet_eta = data["info"][some, 1].astype(np.float64)
+    counts = (x[..., 2] != 0).sum(axis=1)
+    real = np.arange(x.shape[1]) < counts[:, np.newaxis]
+    x, add = x[real].astype(np.float64), add[real].astype(np.float64)
+    eta = x[:, 0] + np.repeat(jet_eta, counts)
+    pdg_id = np.array(CARD.species.codes if CARD.species else ())[pid[real]]
+    momentum, energy = np.exp(x[:, 2]) * np.cosh(eta), np.exp(x[:, 3])
+    jets = JetConstituents(
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        pt=np.exp(x[:, 2]),
+        eta=eta,
+        phi=x[:, 1],
+        mass=np.sqrt(np.maximum(energy**2 - momentum**2, 0)),
+        pdg_id=pdg_id,
+        charge=np.where(np.isin(np.abs(pdg_id), [11, 13]), -1, 1) * np.sign(pdg_id) * (np.abs(pdg_id) % 2),
+        d0=np.arctanh(add[:, 0]),
+        d0_error=add[:, 1],
+        dz=np.arctanh(add[:, 2]),
+        dz_error=add[:, 3],
+        puppi_weight=np.ones(len(x)),
+        jet_eta=jet_eta,
+        jet_phi=np.zeros(len(some)),
+    )
+    scorer_ = Scorer(CARD, "cpu")
+    difference = np.abs(scorer_.class_probabilities(jets) - data["prob"][some]).max(axis=1)
+    assert np.median(difference) < 1e-4
+    assert np.quantile(difference, 0.9) < 2e-3
+    # and it tells tops from QCD: the share of pairs in the right order
+    label, scores = data["label"][some], scorer_.score(jets)
+    qcd, top = scores[label < 4], scores[label == 10]
+    assert np.mean(top[:, np.newaxis] > qcd) > 0.85
