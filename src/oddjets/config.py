@@ -38,8 +38,8 @@ __all__ = [
     "load",
 ]
 
-LETTERS = ("A", "B", "C", "D")
 Letter = Literal["A", "B", "C", "D"]
+LETTERS: tuple[Letter, ...] = ("A", "B", "C", "D")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
@@ -95,7 +95,9 @@ class Selection(Model):
         "jet_mass",
         "lepton_veto",
     )
-    triggers: tuple[str, ...] = Field(description="HLT paths without the prefix HLT_; their OR; an absent path is False")
+    triggers: tuple[str, ...] = Field(
+        description="HLT paths without the prefix HLT_; their OR; an absent path is False"
+    )
     filters: tuple[str, ...] = Field(default=(), description="event filters without the prefix Flag_")
     jets: JetSelection = JetSelection()
     muons: LeptonSelection = LeptonSelection(
@@ -188,16 +190,25 @@ class Region(Model):
 
 
 class CorrectionSpec(Model):
-    """One lookup in a correctionlib file."""
+    """One correction: a lookup in a correctionlib file, or (without a file) three expressions over branches."""
 
-    file: str = Field(description="a correctionlib JSON: a name of the era's corrections YAML, or a path")
-    key: str
+    file: str | None = Field(default=None, description="a correctionlib JSON, by its name in the era's YAML")
+    key: str | None = None
     inputs: dict[str, str | float | int] = Field(
-        description="the correction's input: an expression over columns and branches, a number, or 'variation'"
+        default={},
+        description="the correction's input: an expression over columns and branches, a number, or 'variation'",
     )
-    nominal: str | None = Field(default="nominal", description="the 'variation' input of the nominal weight; None: 1")
+    nominal: str | None = Field(
+        default="nominal", description="the 'variation' input, or the expression, of the nominal weight; None: 1"
+    )
     up: str = "up"
     down: str = "down"
+
+    @model_validator(mode="after")
+    def _complete(self) -> CorrectionSpec:
+        if (self.file is None) != (self.key is None):
+            raise ValueError("'file' and 'key' go together")
+        return self
 
 
 class Systematic(Model):

@@ -65,7 +65,8 @@ def dtype_of(column: str) -> Any:
 
 def dijet_mass(columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
     """Return the invariant mass of the pair, GeV, from pt_j, eta_j, phi_j and the ungroomed mass_ungroomed_j."""
-    energy, momentum = 0.0, [0.0, 0.0, 0.0]
+    energy: Any = 0.0
+    momentum: list[Any] = [0.0, 0.0, 0.0]
     for j in JETS:
         pt, eta, phi, mass = (
             np.asarray(columns[f"{name}_{j}"], dtype=np.float64) for name in ("pt", "eta", "phi", "mass_ungroomed")

@@ -131,23 +131,23 @@ def evaluate(expression: str, columns: Mapping[str, npt.NDArray[Any]]) -> npt.ND
         match node:
             case ast.Name(id=name):
                 return columns[name]
-            case ast.Constant(value=value):
-                return value
+            case ast.Constant(value=constant):
+                return constant
             case ast.BinOp(left=left, op=op, right=right):
                 return BINARY[type(op)](compute(left), compute(right))
-            case ast.UnaryOp(op=op, operand=operand):
-                return UNARY[type(op)](compute(operand))
-            case ast.BoolOp(op=op, values=values):
-                join = np.logical_and if isinstance(op, ast.And) else np.logical_or
+            case ast.UnaryOp(op=unary, operand=operand):
+                return UNARY[type(unary)](compute(operand))
+            case ast.BoolOp(op=boolean, values=values):
+                join = np.logical_and if isinstance(boolean, ast.And) else np.logical_or
                 result = compute(values[0])
                 for value in values[1:]:
                     result = join(result, compute(value))
                 return result
             case ast.Compare(left=left, ops=ops, comparators=comparators):
                 result, before = np.True_, compute(left)
-                for op, comparator in zip(ops, comparators, strict=True):
+                for comparison, comparator in zip(ops, comparators, strict=True):
                     after = compute(comparator)
-                    result = np.logical_and(result, BINARY[type(op)](before, after))
+                    result = np.logical_and(result, BINARY[type(comparison)](before, after))
                     before = after
                 return result
             case ast.Call(func=ast.Name(id=name), args=args):

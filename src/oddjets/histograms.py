@@ -25,6 +25,7 @@ __all__ = ["DATA", "HistogramSet", "ThresholdResult", "empty_histogram"]
 DATA = "data"
 LETTERS = ("A", "B", "C", "D")
 Array = npt.NDArray[np.float64]
+Hist = hist.Hist[Any]
 #: the version of the folder's layout
 LAYOUT = 1
 
@@ -50,7 +51,7 @@ class ThresholdResult:
     n_above: int
 
 
-def empty_histogram(observable: str, edges: Sequence[float], label: str = "") -> hist.Hist:
+def empty_histogram(observable: str, edges: Sequence[float], label: str = "") -> Hist:
     """Return an empty histogram with the axes process, letter, variation and the observable.
 
     Args:
@@ -79,13 +80,13 @@ class HistogramSet:
         energy_TeV: centre-of-mass energy.
     """
 
-    histograms: Mapping[tuple[str, str], hist.Hist]
+    histograms: Mapping[tuple[str, str], Hist]
     variations: Mapping[str, Sequence[str]]
     luminosity_pb: float
     threshold: ThresholdResult
     energy_TeV: float = 13.0
 
-    def _at(self, region: str, observable: str) -> hist.Hist:
+    def _at(self, region: str, observable: str) -> Hist:
         try:
             return self.histograms[region, observable]
         except KeyError:
@@ -105,17 +106,14 @@ class HistogramSet:
         if process not in histogram.axes["process"] or variation not in histogram.axes["variation"]:
             # nothing of this process passed in this region
             return np.zeros(len(histogram.axes[-1]), dtype=[("value", float), ("variance", float)])
-        return histogram[process, letter, variation, :].view(flow=False)
+        selected: Any = histogram[process, letter, variation, :]
+        return selected.view(flow=False)
 
-    def values(
-        self, region: str, observable: str, process: str, letter: str, variation: str = "nominal"
-    ) -> Array:
+    def values(self, region: str, observable: str, process: str, letter: str, variation: str = "nominal") -> Array:
         """Return the contents of the bins (no flow), in events at the luminosity, shape (bins,)."""
         return np.array(self._view(region, observable, process, letter, variation)["value"], dtype=np.float64)
 
-    def variances(
-        self, region: str, observable: str, process: str, letter: str, variation: str = "nominal"
-    ) -> Array:
+    def variances(self, region: str, observable: str, process: str, letter: str, variation: str = "nominal") -> Array:
         """Return the sums of squared weights of the bins (no flow), shape (bins,)."""
         return np.array(self._view(region, observable, process, letter, variation)["variance"], dtype=np.float64)
 

@@ -1,8 +1,8 @@
 """What varies: the one ordered list of variations, and what each does to jets or weights.
 
-A *systematic* has a name (``jes``); its two *variations* are ``jesUp`` and ``jesDown``. Jet variations change the pair's
-pT and soft-drop mass and so the selection and the regions; weight variations change weights alone. Data has none, by
-construction: `variations_of` returns an empty tuple for it and `EventTable` refuses varied columns in data.
+A *systematic* has a name (``jes``); its two *variations* are ``jesUp`` and ``jesDown``. Jet variations change the
+pair's pT and soft-drop mass and so the selection and the regions; weight variations change weights alone. Data has
+none, by construction: `variations_of` returns an empty tuple for it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ Kind = Literal["jets", "weight"]
 #: names known without further words in the YAML, and their kind (FACTS 5); the functions are in `corrections`
 BUILT_IN: dict[str, Kind] = {
     "jes": "jets",
-    "jer": "jets",
     "jms": "jets",
     "jmr": "jets",
     "pu": "weight",

@@ -1,0 +1,37 @@
+"""The paper's analysis: the base selection of `DijetProcessor` and the cuts that make its regions (FACTS 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.events import EventTable
+from oddjets.processor import DijetProcessor, cut
+
+Mask = npt.NDArray[np.bool_]
+
+
+class DijetAnomaly(DijetProcessor):
+    """Two boosted jets, split by tau21, by the subleading jet's mass and by a b tag."""
+
+    def jet_columns(self, jets: Any) -> dict[str, Any]:
+        """Return tau21 of each jet."""
+        # in brackets: `jets.tau2` is a four-vector's proper time squared, not the branch
+        return {"tau21": jets["tau2"] / jets["tau1"]}
+
+    @cut
+    def low_tau21(self, table: EventTable) -> Mask:
+        """Both jets look two-pronged: tau21 below the maximum."""
+        return np.maximum(table["tau21_1"], table["tau21_2"]) < self.selection.tau21_max
+
+    @cut
+    def heavy_subleading(self, table: EventTable) -> Mask:
+        """The subleading jet's soft-drop mass is above the split."""
+        return table["mass_2"] > self.selection.subleading_mass_split
+
+    @cut
+    def btagged(self, table: EventTable) -> Mask:
+        """At least one of the two jets is b-tagged."""
+        return np.maximum(table["btag_1"], table["btag_2"]) > self.selection.btag_min

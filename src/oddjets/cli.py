@@ -1,0 +1,304 @@
+"""The command line: one verb a stage, and a few that serve them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+# several processes share the cores: a library that starts a thread per core in each of them only gets in the way
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import typer
+from rich.markup import escape
+from rich.traceback import install as install_traceback
+
+from oddjets import __version__, config, resources
+from oddjets.console import console
+from oddjets.errors import OddjetsError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="oddjets",
+    help="Search LHC data for jets that a foundation model finds odd: from PFNano files to a fitted, plotted answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+AnalysisFile = Annotated[Path, typer.Argument(metavar="ANALYSIS.yaml", help="The analysis.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results.  [default: output/NAME]")]
+Force = Annotated[bool, typer.Option("--force", help="Run the stage even if its results still stand.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; overrides the YAML.")]
+Executor = Annotated[str | None, typer.Option("--executor", help="iterative or futures; overrides the YAML.")]
+
+#: the embedded analysis of `demo`
+DEMO = "demo.yaml"
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"oddjets {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it, and stop.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Full tracebacks and debug messages.")] = False,
+) -> None:
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s")
+    logging.getLogger("oddjets").setLevel(logging.DEBUG if debug else logging.INFO)
+    if debug:
+        install_traceback(console=console, show_locals=False)
+
+
+def _load(file: Path, executor: str | None = None, workers: int | None = None) -> config.Analysis:
+    analysis = config.load(file if file.exists() else _named(file))
+    changes = {k: v for k, v in (("executor", executor), ("workers", workers)) if v is not None}
+    if changes:
+        if executor not in (None, "iterative", "futures"):
+            raise OddjetsError(f"--executor: '{executor}' is not one of iterative, futures")
+        analysis = analysis.model_copy(update={"execution": analysis.execution.model_copy(update=changes)})
+    return analysis
+
+
+def _named(file: Path) -> Path:
+    """An analysis that the package carries may be named without its folder."""
+    try:
+        return resources.find(str(file), "processors", suffixes=("", ".yaml"))
+    except OddjetsError:
+        if file.suffix in (".yaml", ".yml"):
+            return file  # config.load says what is beside it
+        raise
+
+
+def _run(file: Path, out: Path | None, executor: str | None = None, workers: int | None = None) -> Any:
+    from oddjets.pipeline import Run  # heavy imports only where a stage runs
+
+    analysis = _load(file, executor, workers)
+    return Run(analysis, out if out is not None else Path("output") / analysis.name)
+
+
+def _stage(name: str, file: Path, out: Path | None, force: bool, **execution: Any) -> None:
+    from oddjets.pipeline import run_stage
+
+    run = _run(file, out, **execution)
+    run_stage(run, run.stage(name), force=force)
+
+
+@app.command()
+def run(analysis: AnalysisFile, out: Out = None, executor: Executor = None, workers: Workers = None) -> None:
+    """Run all stages of an analysis, in order; what is up to date is skipped."""
+    from oddjets.pipeline import run_stages
+
+    work = _run(analysis, out, executor, workers)
+    run_stages(work, work.stages)
+
+
+@app.command()
+def demo(
+    out: Out = None,
+    small: Annotated[
+        bool, typer.Option("--small", help="A minute instead of minutes; too few events to learn from.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Other pseudo-data and simulation.")] = None,
+    workers: Workers = None,
+) -> None:
+    """Run the embedded analysis: simulated collisions in, top quarks found as odd jets."""
+    from oddjets.pipeline import Run, run_stages
+
+    name = "demo_small.yaml" if small else DEMO
+    analysis = _load(resources.find(name, "processors"), workers=workers)
+    if seed is not None and analysis.simulate is not None:
+        analysis = analysis.model_copy(update={"simulate": analysis.simulate.model_copy(update={"seed": seed})})
+    work = Run(analysis, out if out is not None else Path("output") / analysis.name)
+    run_stages(work, work.stages)
+
+
+@app.command()
+def validate(analysis: AnalysisFile) -> None:
+    """Check an analysis YAML; say all that is wrong with it, at once."""
+    from oddjets.validation import resolve
+
+    resolved = resolve(_load(analysis))
+    console.print(f"{escape(str(analysis))}: no errors ({len(resolved.analysis.regions)} regions)")
+
+
+@app.command()
+def simulate(analysis: AnalysisFile, out: Out = None, force: Force = False, workers: Workers = None) -> None:
+    """Make simulated PFNano files: pseudo-data and templates, as the YAML's 'simulate' says."""
+    _stage("simulate", analysis, out, force, workers=workers)
+
+
+@app.command()
+def process(
+    analysis: AnalysisFile, out: Out = None, force: Force = False, executor: Executor = None, workers: Workers = None
+) -> None:
+    """Select events in PFNano files and score their jets; write event tables."""
+    _stage("process", analysis, out, force, executor=executor, workers=workers)
+
+
+@app.command()
+def histogram(analysis: AnalysisFile, out: Out = None, force: Force = False) -> None:
+    """Find the threshold and fill the region histograms from the event tables."""
+    _stage("histogram", analysis, out, force)
+
+
+@app.command()
+def closure(analysis: AnalysisFile, out: Out = None, force: Force = False) -> None:
+    """Compare N_A with N_B N_C / N_D on simulated QCD."""
+    _stage("closure", analysis, out, force)
+
+
+@app.command()
+def workspace(analysis: AnalysisFile, out: Out = None, force: Force = False) -> None:
+    """Turn region histograms into a pyhf workspace."""
+    _stage("workspace", analysis, out, force)
+
+
+@app.command()
+def fit(
+    source: Annotated[Path, typer.Argument(metavar="ANALYSIS.yaml|WORKSPACE.json")],
+    out: Out = None,
+    force: Force = False,
+    poi: Annotated[str | None, typer.Option("--poi", help="Parameter of interest of a workspace.")] = None,
+    gof: Annotated[int, typer.Option("--gof", min=0, help="Toys for the goodness of fit of a workspace.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
+) -> None:
+    """Fit: best fit, significance, limit, pulls, impacts, goodness of fit."""
+    if source.suffix != ".json":
+        _stage("fit", source, out, force)
+        return
+    import json
+
+    from oddjets.datasets import save_json
+    from oddjets.stats.fit import fit_workspace
+
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise OddjetsError(f"{source}: no such file") from None
+    except ValueError as error:
+        raise OddjetsError(f"{source}: no valid JSON: {error}") from None
+    folder = out if out is not None else source.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    save_json(folder / "results.json", fit_workspace(content, poi=poi, gof_toys=gof, seed=seed))
+    console.print(f"results: {folder / 'results.json'}")
+
+
+@app.command()
+def plot(
+    analysis: AnalysisFile,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which figures.  [default: all]")
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Draw the figures that the stages so far allow."""
+    from oddjets import plots
+
+    run = _run(analysis, out)
+    for file in plots.make(run.analysis, run.out, names or None):
+        console.print(str(file))
+
+
+@app.command()
+def report(analysis: AnalysisFile, out: Out = None, force: Force = False) -> None:
+    """Write report.html: one self-contained page with the question, the answer and where every number comes from."""
+    _stage("report", analysis, out, force)
+
+
+@app.command()
+def status(
+    analysis: AnalysisFile,
+    out: Out = None,
+) -> None:
+    """Say which stages are done, stale or missing."""
+    from rich.table import Table
+
+    from oddjets import provenance
+
+    run = _run(analysis, out)
+    table = Table("stage", "state", "finished", "seconds")
+    for stage in run.stages:
+        manifest = provenance.read_manifest(run.out, stage.name)
+        if manifest is None:
+            table.add_row(stage.name, "missing", "", "")
+            continue
+        try:
+            state = "done" if run.is_done(stage) else "stale"
+        except OddjetsError:
+            state = "stale"
+        table.add_row(stage.name, state, manifest["finished"], f"{manifest['time_s']:.1f}")
+    console.print(table)
+
+
+def _coming(name: str, what: str) -> None:
+    raise OddjetsError(f"`oddjets {name}` is not there yet; {what}")
+
+
+@app.command(name="import-npz", hidden=True)
+def import_npz() -> None:
+    """Turn the authors' published event files into event tables (coming)."""
+    _coming("import-npz", "it will turn the authors' published event files into event tables")
+
+
+@app.command(name="export-npz", hidden=True)
+def export_npz() -> None:
+    """Write event tables in the layout of the authors' event files (coming)."""
+    _coming("export-npz", "it will write event tables in the layout of the authors' event files")
+
+
+@app.command(hidden=True)
+def skim() -> None:
+    """Reduce PFNano files to what an analysis needs (coming)."""
+    _coming("skim", "it will reduce PFNano files to the branches and events that an analysis needs")
+
+
+@app.command(hidden=True)
+def clean() -> None:
+    """Remove what nothing refers to (coming)."""
+    _coming("clean", "it will remove from an output folder what nothing refers to; until then, delete the folder")
+
+
+@app.command(hidden=True)
+def fetch() -> None:
+    """Download the official correction files (coming)."""
+    _coming("fetch", "it will download the official correction files, with their checksums")
+
+
+@app.command(hidden=True)
+def model() -> None:
+    """Export, train and check models (coming)."""
+    _coming(
+        "model", "it will export checkpoints to ONNX, train a model on simulated jets, and check one against the other"
+    )
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends it with its message and exit code 2, without a traceback."""
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except OddjetsError as error:
+        if debug:
+            raise
+        console.print(f"[bold red]error:[/bold red] {escape(str(error))}")
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        console.print(f"[bold red]error:[/bold red] {escape(where)}{escape(error.strerror or str(error))}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("stopped; what is finished stays, and the same command goes on from there")
+        sys.exit(130)

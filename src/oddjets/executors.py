@@ -1,0 +1,117 @@
+"""Running a processor over a fileset, here or on more processes; the results do not depend on which."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coffea import processor as coffea_processor
+from coffea.processor.executor import FileMeta
+
+from oddjets.cards import load_card
+from oddjets.config import Analysis, Execution
+from oddjets.console import console
+from oddjets.corrections import load_era
+from oddjets.datasets import TREE, Dataset, FileInfo
+from oddjets.errors import OddjetsError
+from oddjets.processor import DijetProcessor
+from oddjets.schema import PFNano
+from oddjets.scoring import Scorer
+from oddjets.userspace import ProcessorSource
+
+__all__ = ["Work", "run"]
+
+#: one processor per process and per piece of work; a worker gets many chunks
+_PROCESSORS: dict[str, DijetProcessor] = {}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What travels to a worker: everything needed to build the processor there, and nothing that can't be pickled.
+
+    Attributes:
+        source: the processor's file.
+        analysis: as JSON-able data, with its path.
+        cards: score name to the card's path.
+        output: the folder ``events``.
+        threads: threads of one worker's inference.
+    """
+
+    source: ProcessorSource
+    analysis: Analysis
+    cards: tuple[tuple[str, str], ...]
+    output: str | None
+    threads: int
+
+    def build(self) -> DijetProcessor:
+        """Make the processor, with its scorers and corrections."""
+        era, folder = load_era(self.analysis.era, self.analysis.folder)
+        scorers = {
+            name: Scorer(load_card(Path(card)), provider=self.analysis.execution.provider, threads=self.threads)
+            for name, card in self.cards
+        }
+        output = Path(self.output) if self.output is not None else None
+        return self.source.load()(self.analysis, era, folder, scorers, output)
+
+    def __call__(self, events: Any) -> dict[str, Any]:
+        """Process a chunk; a user's mistake comes back as a message, since executors bury exceptions."""
+        dataset = events.metadata["dataset"]
+        key = f"{self.source.sha256}:{hash(self)}"
+        try:
+            if key not in _PROCESSORS:
+                _PROCESSORS[key] = self.build()
+            return _PROCESSORS[key].process(events)
+        except OddjetsError as error:
+            return {dataset: {"entries": 0, "errors": [str(error)]}}
+
+    def __hash__(self) -> int:
+        return hash((self.source, self.analysis.model_dump_json(), self.cards, self.output, self.threads))
+
+
+def run(
+    work: Work, fileset: Mapping[str, tuple[Dataset, Sequence[FileInfo]]], execution: Execution
+) -> dict[str, dict[str, Any]]:
+    """Run a piece of work over all events of a fileset.
+
+    Args:
+        work: the processor to build in each worker.
+        fileset: dataset name to dataset and its files' contents; empty files are left out.
+        execution: which executor, how many workers, events per chunk.
+
+    Returns:
+        Dataset to summed counts.
+
+    Raises:
+        OddjetsError: a file lacks a branch, or another mistake that a user can mend; all of them at once.
+    """
+    target: dict[str, Any] = {}
+    cache: dict[FileMeta, dict[str, Any]] = {}
+    for name, (dataset, files) in fileset.items():
+        filled = [info for info in files if info.entries > 0]
+        metadata = dataset.metadata.model_dump(mode="json")
+        for info in filled:
+            # known from the inspection: coffea need not open the file once more
+            known = {"numentries": info.entries, "uuid": uuid.UUID(info.uuid).bytes}
+            cache[FileMeta(name, info.path, TREE)] = {**metadata, **known}
+        if filled:
+            target[name] = {"files": [info.path for info in filled], "metadata": metadata}
+    if not target:
+        return {}
+    status = {"status": console.is_terminal, "desc": "processing", "unit": "chunk"}
+    executor = (
+        coffea_processor.IterativeExecutor(retries=0, **status)
+        if execution.executor == "iterative"
+        else coffea_processor.FuturesExecutor(retries=0, workers=execution.workers, **status)
+    )
+    runner = coffea_processor.Runner(
+        executor=executor, schema=PFNano, chunksize=execution.chunk_size, metadata_cache=cache
+    )
+    total = runner(target, processor_instance=work, treename=TREE)
+    errors = list(dict.fromkeys(e for counts in total.values() for e in counts.get("errors", [])))
+    if errors:
+        raise OddjetsError("\n".join(errors[:10]) + (f"\n... and {len(errors) - 10} more" if len(errors) > 10 else ""))
+    result: dict[str, dict[str, Any]] = dict(total)
+    return result

@@ -1,0 +1,480 @@
+"""`DijetProcessor`: the template that analyses subclass.
+
+It reads a chunk of PFNano in stages (cheap branches first, PF candidates only of events that survive), applies the base
+selection under the nominal and every varied jets, scores the pair and returns the event table. An analysis overrides one
+of four hooks, or adds methods decorated as `cut` or `jet_variation`:
+
+* `select_jets`: which AK8 jets may enter the pair;
+* `count_leptons`: what vetoes an event;
+* `event_columns`: further columns of the event table;
+* `jet_columns`: further columns of each jet of the pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from coffea.processor import ProcessorABC
+
+from oddjets import corrections, features, objects, schema
+from oddjets.config import Analysis
+from oddjets.datasets import DatasetMetadata
+from oddjets.errors import InputFileError, OddjetsError, nearest
+from oddjets.events import JETS, EventTable, dijet_mass, write_part
+from oddjets.scoring import Scorer
+from oddjets.systematics import Variation, variations_of
+
+__all__ = ["Chunk", "DijetProcessor", "cut", "cuts_of", "jet_variation", "jet_variations_of"]
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+#: FatJet branches that become columns: column stem -> (branch, what stands where the file has none; None: an error)
+JET_BRANCHES: dict[str, tuple[str, float | None]] = {
+    "pt": ("pt", None),
+    "eta": ("eta", None),
+    "phi": ("phi", None),
+    "mass": ("msoftdrop", None),
+    "mass_ungroomed": ("mass", None),
+    "tau1": ("tau1", None),
+    "tau2": ("tau2", None),
+    "tau3": ("tau3", None),
+    "tau4": ("tau4", None),
+    "btag": ("btagDeepB", np.nan),
+    "xbb": ("particleNetMD_Xbb", np.nan),
+    "xqq": ("particleNetMD_Xqq", np.nan),
+    "xcc": ("particleNetMD_Xcc", np.nan),
+}
+
+
+def cut(method: Method) -> Method:
+    """Mark a method as a cut: it takes an `EventTable` and returns a mask; its name may stand in the YAML."""
+    method._oddjets_cut = True  # type: ignore[attr-defined]
+    return method
+
+
+def jet_variation(method: Method) -> Method:
+    """Mark a method as a jet systematic of its name.
+
+    It takes the pair's columns (each of shape (events, 2)) and a sign, and returns the varied pT and soft-drop mass, GeV.
+    """
+    method._oddjets_jet_variation = True  # type: ignore[attr-defined]
+    return method
+
+
+def _marked(owner: type, mark: str) -> dict[str, str]:
+    found = {}
+    for name in dir(owner):
+        method = getattr(owner, name, None)
+        if callable(method) and getattr(method, mark, False):
+            found[name] = (method.__doc__ or "").strip().split("\n")[0]
+    return found
+
+
+def cuts_of(owner: type) -> dict[str, str]:
+    """Return the names of the cuts that a processor class has, with the first line of their docstrings."""
+    return _marked(owner, "_oddjets_cut")
+
+
+def jet_variations_of(owner: type) -> dict[str, str]:
+    """Return the names of the jet systematics that a processor class has."""
+    return _marked(owner, "_oddjets_jet_variation")
+
+
+class Chunk(Mapping[str, Array]):
+    """Columns first, then branches of the file with one value an event, for the rows that are still in.
+
+    Args:
+        columns: name to array, shape (rows,).
+        events: the whole chunk.
+        rows: which of its events.
+    """
+
+    def __init__(self, columns: Mapping[str, Array], events: Any, rows: npt.NDArray[np.int64]) -> None:
+        self._columns, self._events, self._rows = columns, events, rows
+
+    def __getitem__(self, name: str) -> Array:
+        if name in self._columns:
+            return self._columns[name]
+        if not schema.has(self._events, [name]):
+            raise KeyError(name)
+        return np.asarray(schema.branch(self._events, name))[self._rows]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns or (isinstance(name, str) and schema.has(self._events, [name]))
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._columns
+        yield from schema.branches_of(self._events)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+@dataclass
+class Counts:
+    """What a chunk contributes to the totals; plain numbers, so that they add.
+
+    Attributes:
+        entries: events read.
+        raw: events after each cut, the first being all.
+        weighted: likewise, with the generator's weights.
+        n_minus_1: for each cut, the events and weights that pass all the others.
+        repairs: what was found odd and dealt with, counted.
+    """
+
+    entries: int = 0
+    raw: list[int] = field(default_factory=list)
+    weighted: list[float] = field(default_factory=list)
+    n_minus_1: list[tuple[int, float]] = field(default_factory=list)
+    repairs: dict[str, int] = field(default_factory=dict)
+
+
+class DijetProcessor(ProcessorABC):  # type: ignore[misc]
+    """From a chunk of PFNano to rows of the event table.
+
+    Args:
+        analysis: what was asked.
+        era: its corrections.
+        era_folder: where the era's relative paths start.
+        scorers: score name to scorer, for the scores that have a model card.
+        output: the folder ``events``; None: `process` writes nothing.
+    """
+
+    def __init__(
+        self,
+        analysis: Analysis,
+        era: corrections.Era,
+        era_folder: Path,
+        scorers: Mapping[str, Scorer],
+        output: Path | None = None,
+    ) -> None:
+        self.analysis = analysis
+        self.selection = analysis.selection
+        self.parameters = analysis.selection.parameters
+        self.era = era
+        self.era_folder = era_folder
+        self.scorers = dict(scorers)
+        self.output = output
+
+    # ---- the four hooks ------------------------------------------------------------------------------------------
+
+    def select_jets(self, jets: Any) -> Any:
+        """Return which AK8 jets may enter the pair, a jagged mask; pT is cut on later, since variations move it."""
+        return objects.good_jets(jets, self.selection.jets)
+
+    def count_leptons(self, events: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the numbers of muons and of electrons that veto an event, each of shape (events,)."""
+        return (
+            objects.count_leptons(events, "Muon", self.selection.muons),
+            objects.count_leptons(events, "Electron", self.selection.electrons),
+        )
+
+    def event_columns(self, events: Any) -> dict[str, Array]:
+        """Return further columns of the event table, each of shape (events,)."""
+        return {}
+
+    def jet_columns(self, jets: Any) -> dict[str, Any]:
+        """Return further jagged quantities of the AK8 jets; those of the pair become columns ``name_1``, ``name_2``."""
+        return {}
+
+    # ---- the base selection's cuts -------------------------------------------------------------------------------
+
+    @cut
+    def trigger(self, table: EventTable) -> Mask:
+        """At least one of the trigger paths fired."""
+        return np.asarray(np.any([table[f"trigger_{path}"] for path in self.selection.triggers], axis=0))
+
+    @cut
+    def event_filters(self, table: EventTable) -> Mask:
+        """All event filters passed."""
+        return np.asarray(table["passes_filters"])
+
+    @cut
+    def two_jets(self, table: EventTable) -> Mask:
+        """Two AK8 jets within |eta|, with tight ID."""
+        return np.asarray(np.isfinite(table["pt_2"]))
+
+    @cut
+    def jet_pt(self, table: EventTable) -> Mask:
+        """Both jets above the minimum pT."""
+        return np.asarray(np.minimum(table["pt_1"], table["pt_2"]) > self.selection.jets.pt_min)
+
+    @cut
+    def jet_mass(self, table: EventTable) -> Mask:
+        """Both jets above the minimum soft-drop mass."""
+        return np.asarray(np.minimum(table["mass_1"], table["mass_2"]) > self.selection.jets.mass_min)
+
+    @cut
+    def lepton_veto(self, table: EventTable) -> Mask:
+        """No isolated muon and no electron."""
+        return np.asarray((table["n_muons"] == 0) & (table["n_electrons"] == 0))
+
+    # ---- built-in jet systematics --------------------------------------------------------------------------------
+
+    @jet_variation
+    def jes(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
+        """Jet energy scale: pT and soft-drop mass move together by the era's total uncertainty."""
+        spec = self.era.corrections.get("jes")
+        if spec is None:
+            raise OddjetsError(f"era '{self.era.name}' has no correction 'jes'; {nearest('jes', self.era.corrections)}")
+        scale = 1.0 + sign * corrections.lookup(self.era, self.era_folder, spec, jets, None)
+        return jets["pt"] * scale, jets["mass"] * scale
+
+    @jet_variation
+    def jms(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
+        """Jet mass scale."""
+        size = self._size("jms", self.era.jet_mass_scale)
+        return jets["pt"], corrections.mass_scale(jets["mass"], sign, size)
+
+    @jet_variation
+    def jmr(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
+        """Jet mass resolution."""
+        size = self._size("jmr", self.era.jet_mass_resolution)
+        keys = jets["run"][:, 0], jets["luminosityBlock"][:, 0], jets["event"][:, 0]
+        noise = np.stack([corrections.standard_normal(*keys, j, "jmr") for j in JETS], axis=1)
+        return jets["pt"], corrections.mass_resolution(jets["mass"], jets["gen_mass"], sign, size, noise)
+
+    def _size(self, name: str, default: float) -> float:
+        spec = next((s for s in self.analysis.systematics if s.name == name), None)
+        return spec.size if spec is not None and spec.size is not None else default
+
+    # ---- the stages of a chunk -----------------------------------------------------------------------------------
+
+    def table(self, events: Any) -> tuple[dict[str, Array], Counts]:
+        """Turn a chunk into rows of the event table.
+
+        Args:
+            events: a chunk, as coffea's PFNano schema gives it; its metadata are a `DatasetMetadata`.
+
+        Returns:
+            Columns of the events that pass under the nominal or any varied jets, and the counts.
+
+        Raises:
+            InputFileError: a needed branch is missing.
+        """
+        metadata = DatasetMetadata.model_validate(
+            {k: v for k, v in events.metadata.items() if k in DatasetMetadata.model_fields}
+        )
+        variations = variations_of(self.analysis, metadata.process, is_data=metadata.is_data)
+        columns, pair = self._cheap_columns(events)
+        generator = np.ones(len(events)) if metadata.is_data else np.asarray(schema.branch(events, "genWeight"), float)
+
+        # varied jets only where there is a pair at all
+        rows = np.flatnonzero(np.isfinite(columns["pt_2"]))
+        candidates = {name: array[rows] for name, array in columns.items()}
+        jet_kinds = [v for v in variations if v.kind == "jets"]
+        candidates.update(self._varied_jets(candidates, events, rows, pair[rows], jet_kinds))
+        kept = self._passing(EventTable(candidates))
+        candidates["passes_nominal"] = kept
+        for variation in jet_kinds:
+            kept = kept | self._passing(EventTable(candidates, variation.name))
+        rows = rows[kept]
+        columns_kept = {name: array[kept] for name, array in candidates.items()}
+
+        columns_kept.update(self._scores(events, rows, pair[rows], columns_kept))
+        columns_kept.update(self._weights(events, rows, columns_kept, generator[rows], variations))
+        return columns_kept, self._count(columns, generator)
+
+    def _cheap_columns(self, events: Any) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
+        """Read everything but PF candidates, for all events of the chunk; also the pair's positions in FatJet."""
+        columns: dict[str, Array] = {
+            name: np.asarray(schema.branch(events, name)) for name in ("run", "luminosityBlock", "event")
+        }
+        decisions = objects.trigger_decisions(events, self.selection.triggers)
+        absent = np.zeros(len(events), dtype=bool)
+        columns |= {f"trigger_{path}": decisions.get(path, absent) for path in self.selection.triggers}
+        columns["passes_filters"] = objects.passes_filters(events, self.selection.filters)
+        jets = schema.collection(events, "FatJet")
+        for branch, default in JET_BRANCHES.values():
+            if default is None:
+                schema.field(events, "FatJet", branch)  # a missing one is named here, before anything is computed
+        if self.selection.jets.tight_id:
+            schema.field(events, "FatJet", "jetId")
+        pair = objects.leading_pair(jets.pt, self.select_jets(jets))
+        further = self.jet_columns(jets)
+        for stem, (branch, _) in JET_BRANCHES.items():
+            if branch in jets.fields:
+                further[stem] = jets[branch]
+        for stem, values in further.items():
+            taken = objects.take_pair(values, pair)
+            if stem == "btag":
+                taken = np.where(taken < 0, 0.0, taken)  # FACTS 2: negative values set to 0
+            columns |= {f"{stem}_{j}": taken[:, j - 1] for j in JETS}
+        columns["mjj"] = dijet_mass(columns)
+        columns["n_muons"], columns["n_electrons"] = self.count_leptons(events)
+        columns |= self.event_columns(events)
+        for name, score in self.analysis.scores.items():
+            if score.card is None:
+                values = {
+                    b: objects.take_pair(schema.field(events, "FatJet", b), pair)
+                    for b in (*score.signal, *score.background)
+                }
+                signal = sum(values[b].astype(np.float64) for b in score.signal)
+                total = signal + sum(values[b].astype(np.float64) for b in score.background)
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    ratio = np.where(total > 0, signal / total, 0.0)
+                columns |= {f"score_{name}_{j}": ratio[:, j - 1] for j in JETS}
+        return columns, pair
+
+    def _passing(self, table: EventTable) -> Mask:
+        passed = np.ones(table.size, dtype=bool)
+        for name in self.selection.cuts:
+            passed &= np.asarray(getattr(self, name)(table), dtype=bool)
+        return passed
+
+    def _varied_jets(
+        self,
+        columns: Mapping[str, Array],
+        events: Any,
+        rows: npt.NDArray[np.int64],
+        pair: npt.NDArray[np.int64],
+        variations: list[Variation],
+    ) -> dict[str, Array]:
+        if not variations:
+            return {}
+        jets: dict[str, Array] = {
+            stem[:-2]: np.stack([columns[f"{stem[:-2]}_{j}"] for j in JETS], axis=1).astype(np.float64)
+            for stem in columns
+            if stem.endswith("_1") and f"{stem[:-2]}_2" in columns
+        }
+        jets |= {name: np.repeat(columns[name][:, None], 2, axis=1) for name in ("run", "luminosityBlock", "event")}
+        jets["gen_mass"] = self._gen_mass(events, rows, pair)
+        varied: dict[str, Array] = {}
+        for variation in variations:
+            pt, mass = getattr(self, variation.systematic)(jets, variation.sign)
+            for j in JETS:
+                varied[f"pt_{j}__{variation.name}"] = pt[:, j - 1]
+                varied[f"mass_{j}__{variation.name}"] = mass[:, j - 1]
+        return varied
+
+    def _gen_mass(self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64]) -> Array:
+        """Return the groomed mass of the matched generator jets, GeV; NaN where there is no match."""
+        needed = ["FatJet_genJetAK8Idx", "GenJetAK8_eta", "GenJetAK8_phi", "SubGenJetAK8_pt"]
+        if not schema.has(events, needed):
+            return np.full(pair.shape, np.nan)
+        matched = objects.take_pair(events.FatJet.genJetAK8Idx[rows], pair, missing=-1).astype(np.int64)
+        gen, subjets = events.GenJetAK8[rows], events.SubGenJetAK8[rows]
+        axes = [objects.take_pair(gen[k], matched) for k in ("eta", "phi")]
+        flat = {k: schema.flatten(subjets[k]) for k in ("pt", "eta", "phi", "mass")}
+        return corrections.groomed_gen_mass(axes[0], axes[1], flat, schema.offsets_of(subjets.pt))
+
+    def _scores(
+        self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64], columns: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """Read the PF candidates of the pair and score it; nothing is read where no event survives."""
+        out: dict[str, Array] = {}
+        constituents = None
+        for name, scorer in self.scorers.items():
+            if len(rows) == 0:
+                out |= {f"score_{name}_{j}": np.empty(0) for j in JETS}
+                continue
+            if constituents is None:
+                constituents = self._constituents(events, rows, pair, columns)
+            scores = scorer.score(constituents).reshape(-1, 2)
+            out |= {f"score_{name}_{j}": scores[:, j - 1] for j in JETS}
+        if constituents is not None:
+            numbers = np.diff(constituents.offsets).reshape(-1, 2)
+            out |= {f"n_constituents_{j}": numbers[:, j - 1] for j in JETS}
+        elif self.scorers:
+            out |= {f"n_constituents_{j}": np.empty(0, dtype=np.int64) for j in JETS}
+        return out
+
+    def _constituents(
+        self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64], columns: Mapping[str, Array]
+    ) -> features.JetConstituents:
+        if not schema.has(events, ["FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx", "PFCands_pt"]):
+            raise InputFileError(
+                f"{schema.where(events)}: no 'FatJetPFCands_jetIdx', '_pFCandsIdx' or 'PFCands_pt', so the jets'"
+                " constituents are unknown: this is no PFNano made with allPF (NanoAOD has no PF candidates at all:"
+                " use a score from branches)"
+            )
+        links = events.FatJetPFCands
+        index = features.gather_constituents(
+            jet_index=schema.flatten(links.jetIdx),
+            candidate_index=schema.flatten(links.pFCandsIdx),
+            links_per_event=np.diff(schema.offsets_of(links.jetIdx)),
+            candidates_per_event=np.diff(schema.offsets_of(events.PFCands.pt)),
+            event_rows=np.repeat(rows, 2),
+            wanted_jets=pair.ravel(),
+        )
+        eta, phi = (np.stack([columns[f"{name}_{j}"] for j in JETS], axis=1).ravel() for name in ("eta", "phi"))
+        return features.take_constituents(index, schema.FlatBranches(events, "PFCands"), eta, phi)
+
+    def _weights(
+        self,
+        events: Any,
+        rows: npt.NDArray[np.int64],
+        columns: Mapping[str, Array],
+        generator: Array,
+        variations: tuple[Variation, ...],
+    ) -> dict[str, Array]:
+        """Return ``weight`` and ``weight__<variation>``: generator weight times corrections, not normalised."""
+        chunk = Chunk(columns, events, rows)
+        specs = {s.name: s for s in self.analysis.systematics}
+        nominal = np.asarray(generator, dtype=np.float64)
+        factors: dict[str, tuple[Array, Array | None]] = {}
+        for variation in variations:
+            if variation.kind != "weight":
+                continue
+            spec = specs[variation.systematic].correction or self.era.corrections[variation.systematic]
+            central = corrections.weight(self.era, self.era_folder, spec, chunk, None)
+            varied = corrections.weight(self.era, self.era_folder, spec, chunk, variation.direction)
+            assert varied is not None
+            factors[variation.name] = (np.broadcast_to(varied, rows.shape), central)
+            if variation.direction == "Up" and central is not None:
+                nominal = nominal * central
+        out: dict[str, Array] = {"weight": nominal}
+        for name, (varied, central) in factors.items():
+            # a zero nominal correction makes the weight zero under every variation
+            ratio = (
+                varied if central is None else np.divide(varied, central, out=np.zeros(rows.shape), where=central != 0)
+            )
+            out[f"weight__{name}"] = nominal * ratio
+        return out
+
+    def _count(self, columns: Mapping[str, Array], generator: Array) -> Counts:
+        table = EventTable(columns)
+        masks = [np.asarray(getattr(self, name)(table), dtype=bool) for name in self.selection.cuts]
+        passed = np.ones(table.size, dtype=bool)
+        counts = Counts(entries=table.size, raw=[table.size], weighted=[float(generator.sum())])
+        for mask in masks:
+            passed = passed & mask
+            counts.raw.append(int(passed.sum()))
+            counts.weighted.append(float(generator[passed].sum()))
+        for i in range(len(masks)):
+            others = np.all([m for k, m in enumerate(masks) if k != i] or [np.ones(table.size, dtype=bool)], axis=0)
+            counts.n_minus_1.append((int(others.sum()), float(generator[others].sum())))
+        return counts
+
+    # ---- coffea's interface --------------------------------------------------------------------------------------
+
+    def process(self, events: Any) -> dict[str, Any]:
+        """Process a chunk: write its rows and return its counts, keyed by dataset, in a form that coffea adds up."""
+        dataset = events.metadata["dataset"]
+        columns, counts = self.table(events)
+        if self.output is not None:
+            name = f"part-{events.metadata['fileuuid']}-{events.metadata['entrystart']:012d}.parquet"
+            note = {k: events.metadata[k] for k in ("dataset", "process", "is_data", "fileuuid")}
+            note |= {k: int(events.metadata[k]) for k in ("entrystart", "entrystop")}
+            write_part(self.output / dataset / name, columns, note)
+        return {
+            dataset: {
+                "entries": counts.entries,
+                "rows": len(columns["event"]),
+                "raw": np.asarray(counts.raw),
+                "weighted": np.asarray(counts.weighted),
+                "n_minus_1": np.asarray(counts.n_minus_1),
+                "repairs": counts.repairs,
+            }
+        }
+
+    def postprocess(self, accumulator: Any) -> Any:
+        """Return what was accumulated, unchanged."""
+        return accumulator

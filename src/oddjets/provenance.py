@@ -1,0 +1,112 @@
+"""Content keys and manifests: what a result came from, and whether it still stands.
+
+A stage's key is the sha256 of everything it depends on (DESIGN): the part of the configuration it uses, the texts of the
+code that runs, the files it reads, the versions of the packages that compute. Equal keys mean equal results.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from oddjets import __version__
+from oddjets.corrections import sha256_of
+from oddjets.datasets import save_json
+
+__all__ = ["Manifest", "code_of", "content_key", "files_key", "versions"]
+
+#: the packages whose versions can change a number
+PACKAGES = (
+    "awkward",
+    "coffea",
+    "correctionlib",
+    "fastjet",
+    "hist",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "pyarrow",
+    "pyhf",
+    "pythia8mc",
+    "scipy",
+    "uproot",
+)
+
+Manifest = dict[str, Any]
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions of oddjets, Python and the packages that compute; absent ones are left out."""
+    found = {"oddjets": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def code_of(module: str) -> str:
+    """Return the sha256 of an oddjets module and of every oddjets module that it imports, directly or not.
+
+    Args:
+        module: dotted, for example ``oddjets.filling``.
+    """
+    root = Path(__file__).parent
+    texts: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        base = root.joinpath(*name.split(".")[1:])
+        file = base.with_suffix(".py") if base.with_suffix(".py").is_file() else base / "__init__.py"
+        if name in texts or not file.is_file():
+            continue
+        text = texts[name] = file.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "oddjets":
+                waiting.append(node.module)
+                waiting += [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                waiting += [a.name for a in node.names if a.name.startswith("oddjets.")]
+        if file.name == "__init__.py":
+            # data files of a package (cross sections, templates) count as its code
+            for data in sorted(file.parent.glob("*.yaml")):
+                texts[f"{name}/{data.name}"] = data.read_text(encoding="utf-8")
+    return content_key(texts)
+
+
+def content_key(parts: Any) -> str:
+    """Return the sha256 of a JSON-able structure, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def files_key(files: Iterable[Path], base: Path) -> dict[str, str]:
+    """Return path (relative to ``base`` where it is inside) to sha256."""
+    return {
+        str(file.relative_to(base)) if file.is_relative_to(base) else str(file): sha256_of(file)
+        for file in sorted(files)
+    }
+
+
+def read_manifest(out: Path, stage: str) -> Manifest | None:
+    """Return a stage's manifest, None where there is none or it is broken (the stage then runs again)."""
+    try:
+        content = json.loads((out / "manifests" / f"{stage}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def write_manifest(out: Path, stage: str, content: Mapping[str, Any]) -> None:
+    """Write a stage's manifest, last of all that the stage writes: it says that the rest is whole."""
+    (out / "manifests").mkdir(parents=True, exist_ok=True)
+    save_json(out / "manifests" / f"{stage}.json", dict(content))

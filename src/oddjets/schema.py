@@ -1,0 +1,114 @@
+"""PFNano as coffea sees it, and what to do where a branch is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+from coffea.nanoevents import PFNanoAODSchema
+
+from oddjets.errors import InputFileError, nearest
+
+__all__ = ["FlatBranches", "PFNano", "branch", "branches_of", "collection", "field", "flatten", "offsets_of"]
+
+
+class PFNano(PFNanoAODSchema):  # type: ignore[misc]
+    """coffea's PFNano schema, quiet about cross references that a file does not have."""
+
+    warn_missing_crossrefs = False
+
+
+def where(events: Any) -> str:
+    """Name the file that a chunk comes from."""
+    return str(events.metadata.get("filename", "the file")) if hasattr(events, "metadata") else "the file"
+
+
+def branches_of(events: Any) -> list[str]:
+    """Return the names of all branches of a chunk, as in the file: ``FatJet_pt``, ``run``."""
+    names = []
+    for name in events.fields:
+        inner = events[name].fields
+        names += [f"{name}_{f}" for f in inner] if inner else [name]
+    return names
+
+
+def collection(events: Any, name: str) -> Any:
+    """Return a collection such as FatJet.
+
+    Raises:
+        InputFileError: the file has no such collection; the message has the nearest names.
+    """
+    if name not in events.fields:
+        raise InputFileError(f"{where(events)}: no collection '{name}'; {nearest(name, events.fields)}")
+    return events[name]
+
+
+def field(events: Any, name: str, inner: str) -> Any:
+    """Return a branch of a collection.
+
+    Raises:
+        InputFileError: the file has no such branch; the message has the nearest names.
+    """
+    records = collection(events, name)
+    if inner not in records.fields:
+        near = nearest(f"{name}_{inner}", [f"{name}_{f}" for f in records.fields])
+        raise InputFileError(f"{where(events)}: no branch '{name}_{inner}'; {near}")
+    return records[inner]
+
+
+def branch(events: Any, name: str) -> Any:
+    """Return a branch by its name in the file, such as ``Pileup_nTrueInt``.
+
+    Raises:
+        InputFileError: the file has no such branch; the message has the nearest names.
+    """
+    if name in events.fields:
+        return events[name]
+    head, _, tail = name.partition("_")
+    if head in events.fields and tail in events[head].fields:
+        return events[head][tail]
+    raise InputFileError(f"{where(events)}: no branch '{name}'; {nearest(name, branches_of(events))}")
+
+
+def has(events: Any, names: Iterable[str]) -> bool:
+    """Tell whether a chunk has all of these branches."""
+    for name in names:
+        head, _, tail = name.partition("_")
+        if name not in events.fields and not (head in events.fields and tail in events[head].fields):
+            return False
+    return True
+
+
+def flatten(array: Any) -> npt.NDArray[Any]:
+    """Return the content of a jagged array as one NumPy array."""
+    return np.asarray(ak.flatten(array, axis=1))
+
+
+def offsets_of(array: Any) -> npt.NDArray[np.int64]:
+    """Return where each event's entries start in the flat content, shape (events + 1,)."""
+    counts = np.asarray(ak.num(array, axis=1))
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+class FlatBranches(Mapping[str, npt.NDArray[Any]]):
+    """The branches of a collection as flat arrays, each read when it is asked for and not kept.
+
+    Args:
+        events: a chunk.
+        name: the collection.
+    """
+
+    def __init__(self, events: Any, name: str) -> None:
+        self._events, self._name = events, name
+
+    def __getitem__(self, inner: str) -> npt.NDArray[Any]:
+        return flatten(field(self._events, self._name, inner))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(collection(self._events, self._name).fields)
+
+    def __len__(self) -> int:
+        return len(collection(self._events, self._name).fields)
