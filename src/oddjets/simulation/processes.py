@@ -1,0 +1,81 @@
+"""The processes that can be simulated: Pythia's settings, cross sections and their sources, from ``processes.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib import resources
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from oddjets.errors import OddjetsError, nearest
+
+__all__ = ["EarlyVeto", "Process", "load_processes", "select_processes"]
+
+
+class EarlyVeto(BaseModel):
+    """What the two leading jets of partons need for an event to be finished; see `oddjets.simulation.generator`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: GeV, where in the evolution Pythia asks
+    scale: float
+    #: GeV
+    min_pt: float
+    #: GeV, soft-dropped
+    min_mass: float
+
+
+class Process(BaseModel):
+    """One process; cross sections in pb."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    label: str
+    pythia: tuple[str, ...]
+    pt_hat_min: float
+    cross_section_pb: float = Field(gt=0)
+    cross_section_error_pb: float = Field(ge=0)
+    cross_section_source: str = (
+        "Pythia 8.317 leading order, 13 TeV, Monash tune, measured without parton level (60 000 hard events)"
+    )
+    k_factor: float = Field(gt=0)
+    k_factor_source: str
+    early_veto: EarlyVeto | None
+    overlap_group: str | None
+
+    @property
+    def source(self) -> str:
+        """Where cross section and K factor come from."""
+        return f"{self.cross_section_source}; K factor {self.k_factor:g}: {self.k_factor_source}"
+
+
+@cache
+def load_processes() -> dict[str, Process]:
+    """Return every known process by name."""
+    text = resources.files("oddjets.simulation").joinpath("processes.yaml").read_text(encoding="utf-8")
+    return {name: Process(name=name, **entry) for name, entry in yaml.safe_load(text).items()}
+
+
+def select_processes(names: Iterable[str]) -> list[Process]:
+    """Return the named processes.
+
+    Args:
+        names: names of ``processes.yaml``.
+
+    Raises:
+        OddjetsError: for an unknown name, or where two of the named describe the same events.
+    """
+    known = load_processes()
+    names = list(dict.fromkeys(names))
+    if unknown := [name for name in names if name not in known]:
+        hints = "; ".join(f"'{name}': {nearest(name, known)}" for name in unknown)
+        raise OddjetsError(f"simulate: unknown process {hints}")
+    groups: dict[str, str] = {}
+    for name in names:
+        group = known[name].overlap_group
+        if group is not None and groups.setdefault(group, name) != name:
+            raise OddjetsError(f"simulate: {groups[group]} and {name} overlap (group {group}): use one of them")
+    return [known[name] for name in names]

@@ -1,0 +1,154 @@
+"""From generated particles to the collections of a PFNano event."""
+
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.clustering import invariant_mass, momenta
+from oddjets.simulation.conditions import EVENT_FILTERS, draw_pileup, energy_density
+from oddjets.simulation.detector import Candidates, detect
+from oddjets.simulation.generator import GeneratedBatch
+from oddjets.simulation.jets import FAT_RADIUS, FatJets, build_fat_jets, eta_phi
+from oddjets.simulation.layout import jagged, truncate_mantissa
+from oddjets.simulation.leptons import Leptons, find_leptons
+from oddjets.simulation.trigger import emulate
+from oddjets.simulation.truth import generator_jets, generator_particles, match
+
+__all__ = ["MIN_PT_TWO_JETS", "reconstruct"]
+
+#: events with two AK8 jets above are written, GeV
+MIN_PT_TWO_JETS = 300.0
+_CANDIDATE_BITS, _JET_BITS = 10, 14
+_TIGHT_ID = 2 | 4  # NanoAOD's jetId: tight, and tight with lepton veto; a simulated jet is never noise
+_MUON_MIN_PT, _ELECTRON_MIN_PT = 3.0, 5.0  # GeV, as NanoAOD
+_ELECTRON_TIGHT = 4  # NanoAOD's cutBased
+
+
+def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: bool) -> ak.Array:
+    """Simulate the detector's answer to a batch of events.
+
+    Args:
+        batch: the generated events.
+        rng: source of randomness.
+        is_data: leave out everything that data would not have.
+
+    Returns:
+        One record an event that has two AK8 jets of more than 300 GeV; its fields are NanoAOD's collections and
+        branches, except run, luminosityBlock and event.
+    """
+    stable = batch.integers["status"] > 0
+    offsets = np.concatenate([[0], np.cumsum(stable)])[batch.offsets]
+    candidates = detect(offsets, batch.integers["id"][stable], batch.momenta[stable], batch.vertices[stable], rng)
+    f = candidates.floats
+    p = momenta(f["pt"], f["eta"], f["phi"], f["mass"])
+    jets = build_fat_jets(p, candidates.offsets)
+    muons = find_leptons(candidates, 13, _MUON_MIN_PT, 0.4, rng)
+    electrons = find_leptons(candidates, 11, _ELECTRON_MIN_PT, 0.3, rng)
+    fired = emulate(p, candidates.offsets, jets, muons, f["pt"][muons.rows], rng)
+    n = len(candidates.offsets) - 1
+    true_interactions, vertices = draw_pileup(n, is_data, rng)
+
+    fat_jets = _fat_jets(jets)
+    events: dict[str, ak.Array | npt.NDArray] = {
+        "PFCands": _jet_candidates(candidates, jets),
+        "FatJetPFCands": _references(jets),
+        "Muon": _muons(candidates, muons),
+        "Electron": _electrons(candidates, electrons),
+        "fixedGridRhoFastjetAll": energy_density(candidates.offsets, f["pt"], f["eta"], f["phi"]),
+        "PV_npvs": vertices,
+        **{f"HLT_{path}": decision for path, decision in fired.items()},
+        **{f"Flag_{name}": np.ones(n, np.bool_) for name in EVENT_FILTERS},
+    }
+    if not is_data:
+        gen_jets, sub_jets = generator_jets(batch)
+        fat_jets["genJetAK8Idx"] = ak.unflatten(match(fat_jets, gen_jets), ak.num(fat_jets))
+        # Pythia's events have unit weight here; prefiring is not simulated, so its weights are 1
+        one = np.ones(n, np.float32)
+        events |= {
+            "GenPart": generator_particles(batch),
+            "GenJetAK8": gen_jets,
+            "SubGenJetAK8": sub_jets,
+            "genWeight": one,
+            "PSWeight": jagged(np.ones(n, np.int64), x=one).x,
+            "Pileup_nTrueInt": true_interactions,
+            **{f"L1PreFiringWeight_{direction}": one for direction in ("Nom", "Up", "Dn")},
+        }
+    events["FatJet"] = fat_jets
+    record = ak.zip(events, depth_limit=1)
+    return ak.to_packed(record[ak.sum(fat_jets.pt > MIN_PT_TWO_JETS, axis=1) >= 2])
+
+
+def _fat_jets(jets: FatJets) -> ak.Array:
+    pt, eta, phi = eta_phi(jets.clustered.momenta)
+    n = len(pt)
+    columns = {
+        "pt": pt,
+        "eta": eta,
+        "phi": phi,
+        "mass": invariant_mass(jets.clustered.momenta),
+        "msoftdrop": jets.groomed.mass,
+        **{f"tau{k + 1}": jets.tau[:, k] for k in range(4)},
+        # anti-kT jets without neighbours are discs
+        "area": np.full(n, np.pi * FAT_RADIUS**2),
+    }
+    return jagged(
+        np.diff(jets.clustered.event_offsets),
+        **{name: truncate_mantissa(column.astype(np.float32), _JET_BITS) for name, column in columns.items()},
+        jetId=np.full(n, _TIGHT_ID, np.int32),
+        nConstituents=np.diff(jets.clustered.constituent_offsets).astype(np.int32),
+    )
+
+
+def _constituent_counts(jets: FatJets) -> npt.NDArray[np.int64]:
+    """Constituents of all jets, (events)."""
+    return np.diff(jets.clustered.constituent_offsets[jets.clustered.event_offsets])
+
+
+def _jet_candidates(candidates: Candidates, jets: FatJets) -> ak.Array:
+    """The candidates of the AK8 jets, jet after jet."""
+    rows = jets.clustered.constituents
+    return jagged(
+        _constituent_counts(jets),
+        **{name: truncate_mantissa(c[rows], _CANDIDATE_BITS) for name, c in candidates.floats.items()},
+        pdgId=candidates.pdg_id[rows],
+        charge=candidates.charge[rows],
+        puppiWeight=np.ones(len(rows), np.float32),
+    )
+
+
+def _references(jets: FatJets) -> ak.Array:
+    """Pairs of jet and candidate, both counted in the event."""
+    n_jets = np.diff(jets.clustered.event_offsets)
+    jet = np.arange(len(jets.clustered.momenta)) - np.repeat(jets.clustered.event_offsets[:-1], n_jets)
+    counts = _constituent_counts(jets)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    return jagged(
+        counts,
+        jetIdx=np.repeat(jet, np.diff(jets.clustered.constituent_offsets)),
+        pFCandsIdx=np.arange(len(first)) - first,
+    )
+
+
+def _lepton_columns(candidates: Candidates, leptons: Leptons) -> dict[str, npt.NDArray]:
+    kinematics = {name: candidates.floats[name][leptons.rows] for name in ("pt", "eta", "phi", "mass")}
+    return {**kinematics, "charge": candidates.charge[leptons.rows]}
+
+
+def _muons(candidates: Candidates, muons: Leptons) -> ak.Array:
+    return jagged(
+        muons.counts,
+        **_lepton_columns(candidates, muons),
+        **{f"{working_point}Id": muons.identified for working_point in ("loose", "medium", "tight")},
+        pfRelIso04_all=muons.isolation,
+    )
+
+
+def _electrons(candidates: Candidates, electrons: Leptons) -> ak.Array:
+    return jagged(
+        electrons.counts,
+        **_lepton_columns(candidates, electrons),
+        cutBased=np.where(electrons.identified, _ELECTRON_TIGHT, 0),
+        pfRelIso03_all=electrons.isolation,
+    )

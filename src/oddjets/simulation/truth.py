@@ -1,0 +1,138 @@
+"""What simulation knows and data does not: a reduced list of generator particles, and generator jets."""
+
+from __future__ import annotations
+
+import awkward as ak
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.clustering import invariant_mass
+from oddjets.simulation.generator import GeneratedBatch
+from oddjets.simulation.jets import build_fat_jets, eta_phi
+from oddjets.simulation.layout import jagged
+
+__all__ = ["generator_jets", "generator_particles", "match"]
+
+_GEN_JET_MIN_PT = 100.0  # GeV, as NanoAOD
+_MATCH_RADIUS = 0.4  # ours
+
+
+def generator_particles(batch: GeneratedBatch) -> ak.Array:
+    """Return ``GenPart``: hard process, top, W, Z, h and the heavy scalar in all their copies, and their decay products.
+
+    Status codes are Pythia's, without sign; of NanoAOD's ``statusFlags`` these bits are set: 0 prompt, 7 hard process,
+    8 from hard process, 12 first copy, 13 last copy.
+
+    Args:
+        batch: the generated events.
+
+    Returns:
+        (events, particles) records.
+    """
+    c = batch.integers
+    keep, mother, flags = _reduce(batch.offsets, c["id"], c["status"], c["mother1"], c["daughter1"], c["daughter2"])
+    counts = np.add.reduceat(np.append(keep, False), batch.offsets[:-1]) if len(batch.offsets) > 1 else np.zeros(0)
+    pt, eta, phi = eta_phi(batch.momenta[keep])
+    return jagged(
+        counts.astype(np.int64),
+        pt=pt,
+        eta=eta,
+        phi=phi,
+        mass=invariant_mass(batch.momenta[keep]),
+        pdgId=c["id"][keep],
+        status=np.abs(c["status"][keep]),
+        statusFlags=flags[keep],
+        genPartIdxMother=mother[keep],
+    )
+
+
+def generator_jets(batch: GeneratedBatch) -> tuple[ak.Array, ak.Array]:
+    """Cluster stable particles but neutrinos into ``GenJetAK8``, and return their soft-drop prongs ``SubGenJetAK8``.
+
+    Args:
+        batch: the generated events.
+
+    Returns:
+        Two arrays of (events, jets) records.
+    """
+    ids = np.abs(batch.integers["id"])
+    visible = (batch.integers["status"] > 0) & ~np.isin(ids, (12, 14, 16))
+    offsets = np.concatenate([[0], np.cumsum(visible)])[batch.offsets]
+    jets = build_fat_jets(batch.momenta[visible], offsets, _GEN_JET_MIN_PT)
+    pt, eta, phi = eta_phi(jets.clustered.momenta)
+    counts = np.diff(jets.clustered.event_offsets)
+    prongs = jets.groomed.subjets.reshape(-1, 4)
+    exists = prongs[:, 3] > 0
+    event = np.repeat(np.repeat(np.arange(len(counts)), counts), 2)
+    sub_pt, sub_eta, sub_phi = eta_phi(prongs[exists])
+    return (
+        jagged(counts, pt=pt, eta=eta, phi=phi, mass=invariant_mass(jets.clustered.momenta)),
+        jagged(
+            np.bincount(event[exists], minlength=len(counts)),
+            pt=sub_pt,
+            eta=sub_eta,
+            phi=sub_phi,
+            mass=invariant_mass(prongs[exists]),
+        ),
+    )
+
+
+def match(jets: ak.Array, targets: ak.Array) -> npt.NDArray[np.int32]:
+    """Return for each jet the index of the nearest target within 0.4 in (eta, phi), -1 where there is none.
+
+    Args:
+        jets: (events, jets) with eta, phi.
+        targets: (events, targets) with eta, phi.
+
+    Returns:
+        Flat, (jets of all events).
+    """
+    pairs = ak.cartesian({"jet": jets, "target": targets}, nested=True)
+    dphi = (pairs.jet.phi - pairs.target.phi + np.pi) % (2 * np.pi) - np.pi
+    distance = (pairs.jet.eta - pairs.target.eta) ** 2 + dphi**2
+    nearest = ak.argmin(distance, axis=2)
+    index = ak.where(ak.min(distance, axis=2) < _MATCH_RADIUS**2, nearest, -1)
+    return ak.to_numpy(ak.fill_none(ak.flatten(index), -1)).astype(np.int32)
+
+
+@numba.njit(cache=True)
+def _resonance(pdg):  # type: ignore[no-untyped-def]
+    return abs(pdg) in (6, 23, 24, 25, 35)
+
+
+@numba.njit(cache=True)
+def _reduce(offsets, ids, status, mother, first_daughter, last_daughter):  # type: ignore[no-untyped-def]
+    n = len(ids)
+    keep, index, flags = np.zeros(n, np.bool_), np.full(n, -1, np.int32), np.zeros(n, np.int32)
+    kept_index = np.full(n, -1, np.int32)
+    for event in range(len(offsets) - 1):
+        a = offsets[event]
+        kept = 0
+        for i in range(a + 1, offsets[event + 1]):
+            m = a + mother[i]
+            hard = 21 <= abs(status[i]) <= 29
+            from_resonance = m > a and _resonance(ids[m])
+            if not (hard or _resonance(ids[i]) or from_resonance):
+                continue
+            keep[i] = True
+            kept_index[i] = kept
+            kept += 1
+            k = m
+            while k > a and not keep[k]:
+                k = a + mother[k]
+            if k > a:
+                index[i] = kept_index[k]
+            last = True
+            if first_daughter[i] > 0:
+                for d in range(first_daughter[i], max(first_daughter[i], last_daughter[i]) + 1):
+                    if ids[a + d] == ids[i]:
+                        last = False
+            flags[i] = (
+                1
+                | (hard << 7)
+                | ((hard or from_resonance or _resonance(ids[i])) << 8)
+                | ((m <= a or ids[m] != ids[i]) << 12)
+                | (last << 13)
+            )
+    return keep, index, flags

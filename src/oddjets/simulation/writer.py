@@ -1,0 +1,53 @@
+"""PFNano ROOT files."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import awkward as ak
+import numpy.typing as npt
+import uproot
+
+from oddjets.errors import OddjetsError
+
+__all__ = ["write_nano"]
+
+
+def write_nano(path: Path, events: ak.Array, runs: dict[str, npt.NDArray]) -> None:
+    """Write the trees ``Events`` and ``Runs``.
+
+    The file appears under its name only when it is complete.
+
+    Args:
+        path: the file; its folder exists.
+        events: records of collections and branches.
+        runs: columns of ``Runs``.
+
+    Raises:
+        OddjetsError: where the disk is full.
+    """
+    temporary = path.with_suffix(".tmp")
+    columns = {name: events[name] for name in events.fields}
+    try:
+        with uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file:
+            # mktree: assigning a dictionary would write an RNTuple
+            tree = file.mktree(
+                "Events",
+                {name: _branch_type(column) for name, column in columns.items()},
+                counter_name=lambda collection: f"n{collection}",
+            )
+            if len(events):
+                tree.extend(columns)
+            file.mktree("Runs", {name: column.dtype for name, column in runs.items()}).extend(runs)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno == errno.ENOSPC:
+            raise OddjetsError(f"simulate: no space left for {path}; finished files are kept, run it again") from error
+        raise
+
+
+def _branch_type(column: ak.Array) -> object:
+    """A NumPy dtype for flat branches, an awkward type for jagged ones: what uproot's mktree takes."""
+    return ak.to_numpy(column).dtype if column.ndim == 1 else ak.type(column).content
