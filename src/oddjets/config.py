@@ -427,8 +427,37 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path}: no valid YAML: {error}") from None
 
 
+def _extended(path: Path, above: tuple[Path, ...] = ()) -> Any:
+    """Read a YAML; what it ``extends`` (a file beside it) is read first, and its own keys are laid over that."""
+    if path.resolve() in above:
+        raise ConfigError(f"{path}: extends: it extends itself")
+    data = read_yaml(path)
+    if not isinstance(data, dict) or "extends" not in data:
+        return data
+    base_name = data.pop("extends")
+    if not isinstance(base_name, str) or Path(base_name).name != base_name:
+        raise ConfigError(f"{path}: extends: must be the name of a file beside this one (got {base_name!r})")
+    base = _extended(path.with_name(base_name), (*above, path.resolve()))
+    if not isinstance(base, dict):
+        raise ConfigError(f"{path.with_name(base_name)}: an analysis is a mapping with keys such as name, regions")
+    return _laid_over(base, data)
+
+
+def _laid_over(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
+    """Lay one mapping over another: mappings are merged, null removes a key, everything else replaces."""
+    merged = dict(base)
+    for key, value in over.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _laid_over(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
 def load(path: str | Path) -> Analysis:
-    """Read an analysis YAML.
+    """Read an analysis YAML; ``extends: FILE`` in it starts from another one beside it.
 
     Args:
         path: the file.
@@ -440,7 +469,7 @@ def load(path: str | Path) -> Analysis:
         ConfigError: with every error of form at once, each with its place and the nearest valid name.
     """
     path = Path(path)
-    data = read_yaml(path)
+    data = _extended(path)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: an analysis is a mapping with keys such as name, processor, regions")
     try:

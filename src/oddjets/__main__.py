@@ -1,0 +1,6 @@
+"""`python -m oddjets` is the program `oddjets`."""
+
+from oddjets.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The event table: what a variation sees, and that what is written is what is read."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oddjets import events
+from oddjets.errors import InputFileError, OddjetsError
+from oddjets.events import EventTable
+
+
+def columns(n=4, seed=0):
+    rng = np.random.default_rng(seed)
+    pt = np.sort(rng.uniform(450, 900, (n, 2)))[:, ::-1]
+    table = {"run": np.ones(n), "luminosityBlock": np.arange(n) // 3, "event": np.arange(n)[::-1]}
+    for j in events.JETS:
+        table |= {
+            f"pt_{j}": pt[:, j - 1],
+            f"eta_{j}": rng.uniform(-2, 2, n),
+            f"phi_{j}": rng.uniform(-np.pi, np.pi, n),
+            f"mass_{j}": rng.uniform(60, 240, n),
+            f"mass_ungroomed_{j}": rng.uniform(60, 300, n),
+            f"score_x_{j}": rng.uniform(0, 1, n),
+        }
+    table["mjj"] = events.dijet_mass(table)
+    table["weight"] = rng.uniform(0.5, 2, n)
+    return table
+
+
+def test_dijet_mass_of_back_to_back_massless_jets():
+    one = {f"{k}_{j}": np.array([0.0]) for k in ("eta", "phi", "mass_ungroomed") for j in (1, 2)}
+    one |= {"pt_1": np.array([500.0]), "pt_2": np.array([500.0]), "phi_2": np.array([np.pi])}
+    assert events.dijet_mass(one)[0] == pytest.approx(1000.0)
+
+
+def test_a_weight_variation_changes_the_weight_alone():
+    table = columns()
+    table["weight__puUp"] = 2 * table["weight"]
+    varied = EventTable(table, "puUp")
+    np.testing.assert_array_equal(varied["weight"], 2 * table["weight"])
+    np.testing.assert_array_equal(varied["pt_1"], table["pt_1"])
+
+
+def test_varied_jets_are_numbered_by_varied_pt():
+    table = columns(1)
+    table |= {"pt_1__xUp": table["pt_2"], "pt_2__xUp": table["pt_1"]}
+    table |= {f"mass_{j}__xUp": table[f"mass_{j}"] for j in (1, 2)}
+    varied = EventTable(table, "xUp")
+    assert varied["pt_1"][0] == table["pt_1"][0]
+    # the jet that was second leads now, with its own mass, direction and score
+    for name in ("mass", "eta", "phi", "score_x"):
+        assert varied[f"{name}_1"][0] == table[f"{name}_2"][0]
+        assert varied[f"{name}_2"][0] == table[f"{name}_1"][0]
+
+
+@given(st.integers(0, 1000), st.floats(0.9, 1.1))
+def test_a_common_scale_scales_the_dijet_mass_and_keeps_the_order(seed, scale):
+    table = columns(5, seed)
+    for j in (1, 2):
+        table[f"pt_{j}__xUp"] = table[f"pt_{j}"] * scale
+        table[f"mass_{j}__xUp"] = table[f"mass_{j}"] * scale
+    varied = EventTable(table, "xUp")
+    np.testing.assert_allclose(varied["mjj"], table["mjj"] * scale, rtol=1e-9)
+    np.testing.assert_array_equal(varied["score_x_1"], table["score_x_1"])
+
+
+def test_an_unknown_variation_names_the_known():
+    table = columns()
+    table["weight__puUp"] = table["weight"]
+    with pytest.raises(OddjetsError, match="puUp"):
+        EventTable(table, "puUP")
+
+
+def test_written_is_read_sorted_whatever_the_parts(tmp_path):
+    table = columns(7)
+    whole, split = tmp_path / "whole", tmp_path / "split"
+    events.write_part(whole / "d" / "part-0.parquet", table, {})
+    for i in range(7):
+        events.write_part(split / "d" / f"part-{6 - i}.parquet", {k: v[i : i + 1] for k, v in table.items()}, {})
+    a, b = events.read(whole, "d"), events.read(split, "d")
+    assert list(a) == list(b)
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
+        assert a[name].dtype == events.dtype_of(name)
+    assert (np.diff(a["luminosityBlock"].astype(int)) >= 0).all()
+
+
+def test_a_missing_column_names_the_nearest(tmp_path):
+    events.write_part(tmp_path / "d" / "part-0.parquet", columns(), {})
+    with pytest.raises(InputFileError, match="did you mean 'mass_1'"):
+        events.read(tmp_path, "d", ["mas_1"])
+
+
+def test_a_truncated_part_is_a_clear_error(tmp_path):
+    file = tmp_path / "d" / "part-0.parquet"
+    events.write_part(file, columns(), {})
+    file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(InputFileError, match="broken event table"):
+        events.read(tmp_path, "d")
