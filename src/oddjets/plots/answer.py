@@ -1,0 +1,98 @@
+"""The answer in words: what the fit found, for the first screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from oddjets.plots.artifacts import Artifacts
+from oddjets.plots.text import count, label_html, p_value, with_error
+
+__all__ = ["Answer", "answer"]
+
+#: the field's words for a significance, from above
+WORDS = (
+    (5.0, "is observed"),
+    (3.0, "is seen as evidence"),
+    (2.0, "is hinted at"),
+    (0.0, "is not seen"),
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the first screen says.
+
+    Attributes:
+        headline: one sentence.
+        numbers: (name, value, note, file, key) of the large numbers.
+        sentences: what else belongs to the answer.
+    """
+
+    headline: Markup
+    numbers: list[tuple[str, str, str, str, str]]
+    sentences: list[Markup]
+
+
+def answer(artifacts: Artifacts) -> Answer | None:
+    """Return the answer, or None where there is no fit yet."""
+    if not artifacts.has("results") or not artifacts.results.get("poi"):
+        return None
+    results = artifacts.results
+    poi = results["poi"]
+    z = (results.get("significance") or {}).get("z")
+    fit = artifacts.analysis.fit
+    name = fit.pois[0].process if fit is not None else poi["name"]
+    label = label_html(artifacts.process(name)["label"])
+    numbers = [
+        (
+            "Signal strength",
+            f"{'μ' if poi['name'] == 'mu' else poi['name']} = {with_error(poi['value'], poi.get('error'))}",
+            "in units of the stated cross section",
+            "results.json",
+            "poi",
+        )
+    ]
+    if z is not None:
+        note = f"p = {p_value((results.get('significance') or {}).get('p_value'))} without signal"
+        numbers.append(("Significance", f"{z:.2f} σ", note, "results.json", "significance.z"))
+    limit = results.get("limit") or {}
+    if limit.get("observed") is not None:
+        expected = limit.get("expected")
+        note = f"{with_error(expected[2], None)} expected without signal" if expected and len(expected) == 5 else ""
+        numbers.append(("95 % CL upper limit", f"{limit['observed']:.3g}", note, "results.json", "limit.observed"))
+    return Answer(_headline(label, z), numbers, list(_sentences(artifacts, results, label)))
+
+
+def _headline(label: Markup, z: float | None) -> Markup:
+    if z is None:
+        return Markup("The strength of {} was fitted.").format(label)
+    words = next(text for least, text in WORDS if max(z, 0.0) >= least)
+    return Markup("{} {} at {} standard deviations.").format(label, words, f"{max(z, 0.0):.1f}")
+
+
+def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> list[Markup]:
+    said = []
+    if results["poi"].get("at_boundary"):
+        said.append(
+            Markup("The fitted strength of {} is at the boundary of its range: its error is one-sided.").format(label)
+        )
+    if artifacts.analysis.fit is not None and artifacts.analysis.fit.blind and results.get("blinded", True):
+        said.append(Markup("The signal letter A is blinded: Asimov data stand in for it."))
+    likelihood = results.get("twice_nll") or {}
+    if {"background", "signal_plus_background"} <= set(likelihood):
+        gain = likelihood["background"] - likelihood["signal_plus_background"]
+        said.append(Markup("Adding {} improves −2 ln L by {}.").format(label, f"{gain:.1f}"))
+    in_a = [
+        sum(letters["A"]["data"])
+        for letters in results.get("yields", {}).values()
+        if "A" in letters and letters["A"].get("data") is not None
+    ]
+    if in_a:
+        where = ", ".join(results["yields"])
+        said.append(
+            Markup("{} data events have both scores above the threshold in {}.").format(count(sum(in_a)), where)
+        )
+    return said

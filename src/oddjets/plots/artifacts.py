@@ -1,0 +1,189 @@
+"""What the earlier stages left in an output directory, read when a figure asks for it."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oddjets import events
+from oddjets.config import Analysis
+from oddjets.errors import InputFileError, OddjetsError
+from oddjets.histograms import HistogramSet
+from oddjets.plots.style import PALETTE, luminosity_text
+
+__all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError"]
+
+#: artifact: (what must exist under the output directory, the verb that makes it)
+ARTIFACTS = {
+    "events": ("events", "process"),
+    "cutflow": ("cutflow.json", "process"),
+    "histograms": ("histograms/index.json", "histogram"),
+    "closure": ("closure.json", "closure"),
+    "workspace": ("workspace.json", "workspace"),
+    "results": ("results.json", "fit"),
+}
+
+
+class MissingArtifactError(OddjetsError):
+    """A figure was asked for whose stage has not run, or whose stage was not asked for this number."""
+
+
+class Artifacts:
+    """The artifacts of one output directory, with what every figure needs to be labelled.
+
+    Args:
+        analysis: what was asked.
+        out: the output directory.
+    """
+
+    def __init__(self, analysis: Analysis, out: Path) -> None:
+        self.analysis = analysis
+        self.out = out
+
+    def path(self, artifact: str) -> Path:
+        """Return where an artifact is or would be."""
+        return self.out / ARTIFACTS[artifact][0]
+
+    def has(self, artifact: str) -> bool:
+        """Say whether an artifact exists."""
+        return self.path(artifact).exists()
+
+    def need(self, artifact: str, figure: str) -> None:
+        """Raise a `MissingArtifactError` that names the verb to run, if an artifact is absent."""
+        if not self.has(artifact):
+            place, verb = ARTIFACTS[artifact]
+            raise MissingArtifactError(
+                f"the figure '{figure}' is drawn from {self.out / place}, which does not exist: run `oddjets "
+                f"{verb}` first"
+            )
+
+    def json(self, place: str) -> dict[str, Any]:
+        """Read a JSON file of the output directory.
+
+        Raises:
+            InputFileError: no JSON object; the message has the file and the line.
+        """
+        path = self.out / place
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputFileError(f"{path}: cannot be read as JSON: {error}; make it anew or remove it") from None
+        if not isinstance(content, dict):
+            raise InputFileError(f"{path}: holds no JSON object; make it anew or remove it")
+        return content
+
+    @cached_property
+    def results(self) -> dict[str, Any]:
+        """The fit's results."""
+        return self.json("results.json")
+
+    @cached_property
+    def cutflow(self) -> dict[str, Any]:
+        """Events after each cut, per dataset."""
+        return self.json("cutflow.json")
+
+    @cached_property
+    def closure(self) -> dict[str, Any]:
+        """The ABCD closure on simulation."""
+        return self.json("closure.json")
+
+    @cached_property
+    def histograms(self) -> HistogramSet:
+        """The region histograms."""
+        return HistogramSet.load(self.out / "histograms")
+
+    @cached_property
+    def manifests(self) -> dict[str, dict[str, Any]]:
+        """Stage: its manifest."""
+        return {path.stem: self.json(f"manifests/{path.name}") for path in sorted(self.out.glob("manifests/*.json"))}
+
+    def table(self, columns: list[str]) -> dict[str, dict[str, np.ndarray]]:
+        """Read columns of the events that pass the base selection.
+
+        Args:
+            columns: their names; ``weight`` is added, normalised to the luminosity (the dataset's last weighted
+                number in the cutflow over the sum of the table's weights).
+
+        Returns:
+            Process (``data`` for data): column: values, shape (events,).
+        """
+        parts: dict[str, list[dict[str, np.ndarray]]] = {}
+        counts = self.cutflow["datasets"]
+        for dataset in events.datasets(self.out / "events"):
+            if dataset not in counts:
+                continue
+            wanted = list(dict.fromkeys([*columns, "weight", "passes_nominal"]))
+            read = events.read(self.out / "events", dataset, wanted)
+            passing = read["passes_nominal"].astype(bool)
+            chosen = {name: read[name][passing] for name in [*columns, "weight"]}
+            is_data = counts[dataset]["is_data"]
+            total = float(chosen["weight"].sum())
+            if is_data:
+                chosen["weight"] = np.ones(len(chosen["weight"]))
+            elif total:
+                chosen["weight"] = chosen["weight"] * (counts[dataset]["weighted"][-1] / total)
+            parts.setdefault("data" if is_data else counts[dataset]["process"], []).append(chosen)
+        return {
+            process: {name: np.concatenate([p[name] for p in pieces]) for name in pieces[0]}
+            for process, pieces in parts.items()
+        }
+
+    # what labels a figure
+
+    @property
+    def simulated(self) -> bool:
+        """Whether everything is simulated: the input was made here, or there are no data at all."""
+        if self.analysis.simulate is not None:
+            return True
+        return self.has("cutflow") and not any(d["is_data"] for d in self.cutflow["datasets"].values())
+
+    @cached_property
+    def luminosity_pb(self) -> float | None:
+        """The integrated luminosity (/pb), if anything says it yet."""
+        if self.has("histograms"):
+            return float(self.histograms.luminosity_pb)
+        return self.analysis.luminosity
+
+    @cached_property
+    def header(self) -> dict[str, Any]:
+        """The line above every figure: label and luminosity."""
+        energy = self.histograms.energy_TeV if self.has("histograms") else 13.0
+        return {
+            "label": ["oddjets", "simulation" if self.simulated else "CMS Open Data"],
+            "right": luminosity_text(self.luminosity_pb, energy),
+        }
+
+    def process(self, name: str) -> dict[str, Any]:
+        """Return a process's name, label, colour and whether it is the signal, for a figure's data."""
+        fit = self.analysis.fit
+        signals = [poi.process for poi in fit.pois] if fit is not None else []
+        known = self.analysis.processes.get(name)
+        return {
+            "process": name,
+            "label": known.label if known else name,
+            "color": self._colors.get(name, "#717581"),
+            "signal": name in signals,
+        }
+
+    @cached_property
+    def _colors(self) -> dict[str, str]:
+        """Process: the colour that the analysis gives it, else one of the palette that no other process has."""
+        processes = self.analysis.processes
+        given = {n: p.color for n, p in processes.items() if "color" in p.model_fields_set}
+        free = [c for c in PALETTE if c not in given.values()] or list(PALETTE)
+        others = [n for n in processes if n not in given]
+        return {**given, **{n: free[i % len(free)] for i, n in enumerate(others)}}
+
+    def axis_label(self, observable: str) -> str:
+        """Return an observable's axis label with its unit."""
+        known = self.analysis.observables[observable]
+        return f"{known.label} [{known.unit}]" if known.unit else known.label
+
+    def region_label(self, region: str) -> str:
+        """Return a region's name and what it is."""
+        known = self.analysis.regions.get(region)
+        return f"{region}: {known.label}" if known and known.label else region

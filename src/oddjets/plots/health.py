@@ -1,0 +1,189 @@
+"""What a reader must know before believing the answer: what was counted, lost, and how well it fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+from oddjets.plots.artifacts import ARTIFACTS, Artifacts
+from oddjets.plots.text import count, p_value
+
+__all__ = ["Check", "checks", "missing"]
+
+Status = Literal["good", "watch", "bad", "absent"]
+
+#: below this a goodness of fit is doubtful, and below the second it is bad (two and three standard deviations,
+#: one-sided)
+WATCH_P, BAD_P = 0.023, 0.00135
+#: stages in order; each depends on those before it
+STAGES = ("simulate", "process", "histogram", "workspace", "fit")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the health table.
+
+    Attributes:
+        name: what is checked.
+        status: ``good``, ``watch``, ``bad``, or ``absent`` where its stage has not run.
+        value: the number or verdict.
+        note: what it means.
+        file: where the number is, relative to the output directory.
+        key: and under which key.
+    """
+
+    name: str
+    status: Status
+    value: str
+    note: str = ""
+    file: str = ""
+    key: str = ""
+
+
+def checks(artifacts: Artifacts) -> list[Check]:
+    """Return the health of an output directory, as far as it has got."""
+    return [
+        *_events(artifacts),
+        _threshold(artifacts),
+        _closure(artifacts),
+        *_fit(artifacts),
+    ]
+
+
+def missing(artifacts: Artifacts) -> list[str]:
+    """Return sentences about what is absent or out of date, with the verb that mends it."""
+    said = []
+    for name, (place, verb) in ARTIFACTS.items():
+        if not artifacts.has(name) and (name not in ("workspace", "results") or artifacts.analysis.fit is not None):
+            said.append(f"{place} is absent: run `oddjets {verb}`.")
+    finished = {stage: m["finished"] for stage, m in artifacts.manifests.items() if m.get("finished")}
+    order = [stage for stage in STAGES if stage in finished]
+    for earlier, later in pairwise(order):
+        if str(finished[later]) < str(finished[earlier]):
+            said.append(f"The stage {later} is older than {earlier}: run `oddjets {later}` again.")
+    return said
+
+
+def _absent(name: str, verb: str) -> Check:
+    return Check(name, "absent", "not yet", f"run `oddjets {verb}`")
+
+
+def _events(artifacts: Artifacts) -> list[Check]:
+    if not artifacts.has("cutflow"):
+        return [_absent("Events counted", "process")]
+    datasets = artifacts.cutflow["datasets"].values()
+    read = {kind: sum(d["raw"][0] for d in datasets if d["is_data"] is kind) for kind in (True, False)}
+    kept = {kind: sum(d["raw"][-1] for d in datasets if d["is_data"] is kind) for kind in (True, False)}
+    counted = Check(
+        "Events counted",
+        "good" if kept[True] and kept[False] else "watch",
+        f"{count(read[True])} data, {count(read[False])} simulated",
+        f"{count(kept[True])} and {count(kept[False])} pass the base selection",
+        "cutflow.json",
+        "datasets.*.raw",
+    )
+    extra = (artifacts.manifests.get("process") or {}).get("extra") or {}
+    lost = extra.get("lost_events", extra.get("events_lost"))
+    if lost is None:
+        return [counted, Check("Events lost", "absent", "not recorded", "", "manifests/process.json", "extra")]
+    return [
+        counted,
+        Check(
+            "Events lost",
+            "good" if lost == 0 else "bad",
+            count(lost),
+            "every planned event was processed" if lost == 0 else "chunks failed: see the manifest",
+            "manifests/process.json",
+            "extra.lost_events",
+        ),
+    ]
+
+
+def _threshold(artifacts: Artifacts) -> Check:
+    if not artifacts.has("histograms"):
+        return _absent("Threshold", "histogram")
+    found = artifacts.histograms.threshold
+    if found.efficiency_found is None:
+        return Check(
+            "Threshold", "good", f"{found.value:.5g}", "given, not from data", "histograms/index.json", "threshold"
+        )
+    asked = found.efficiency_asked
+    # one event more or less is the best a quantile can do
+    close = asked is None or abs(found.n_above - asked * found.n_data) <= 1 + 1e-3 * asked * found.n_data
+    note = f"{count(found.n_above)} of {count(found.n_data)} data events pass: {100 * found.efficiency_found:.3g} %"
+    if asked is not None:
+        note += f" ({100 * asked:.3g} % asked)"
+    return Check(
+        "Threshold", "good" if close else "watch", f"{found.value:.5g}", note, "histograms/index.json", "threshold"
+    )
+
+
+def _closure(artifacts: Artifacts) -> Check:
+    if not artifacts.has("closure"):
+        return _absent("ABCD closure", "closure")
+    regions: dict[str, Any] = artifacts.closure.get("regions", {})
+    verdicts = {region: found.get("verdict", "inconclusive") for region, found in regions.items()}
+    status: Status = "good"
+    if any(v == "fails" for v in verdicts.values()):
+        status = "bad"
+    elif any(v != "closes" for v in verdicts.values()) or not verdicts:
+        status = "watch"
+    constants = "; ".join(
+        f"{region} c = {found['constant']:.2f} ± {found.get('constant_error') or 0:.2f}"
+        for region, found in regions.items()
+        if found.get("constant") is not None
+    )
+    value = ", ".join(f"{region} {verdict}" for region, verdict in verdicts.items()) or "no region"
+    return Check("ABCD closure", status, value, constants, "closure.json", "regions.*.verdict")
+
+
+def _fit(artifacts: Artifacts) -> list[Check]:
+    if not artifacts.has("results"):
+        return [
+            _absent("Goodness of fit", "fit"),
+            _absent("Fit quality", "fit"),
+            _absent("Parameters at bounds", "fit"),
+        ]
+    results = artifacts.results
+    found = results.get("gof") or {}
+    p = found.get("p_value")
+    if p is None:
+        fit = Check("Goodness of fit", "absent", "not asked for", "", "results.json", "gof")
+    else:
+        status: Status = "good" if p >= WATCH_P else ("watch" if p >= BAD_P else "bad")
+        note = f"{count(found.get('toys'))} toys, saturated, in {', '.join(found.get('letters') or ['all letters'])}"
+        if found.get("failed"):
+            note += f"; {count(found['failed'])} toys failed"
+        fit = Check("Goodness of fit", status, f"p = {p_value(p)}", note, "results.json", "gof.p_value")
+    return [fit, _convergence(results), _bounds(results)]
+
+
+def _convergence(results: dict[str, Any]) -> Check:
+    found = results.get("convergence") or {}
+    converged = found.get("converged", found.get("success"))
+    if converged is None:
+        return Check("Fit quality", "absent", "not recorded", "", "results.json", "convergence")
+    note = ", ".join(
+        f"{key.replace('_', ' ')} {value:.2g}"
+        for key, value in found.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    )
+    warnings = results.get("warnings") or []
+    status: Status = "bad" if not converged else ("watch" if warnings else "good")
+    return Check(
+        "Fit quality", status, "converged" if converged else "did not converge", note, "results.json", "convergence"
+    )
+
+
+def _bounds(results: dict[str, Any]) -> Check:
+    names = [b if isinstance(b, str) else str(b.get("name", b)) for b in results.get("at_bounds") or []]
+    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    return Check(
+        "Parameters at bounds",
+        "watch" if names else "good",
+        count(len(names)) if names else "none",
+        shown,
+        "results.json",
+        "at_bounds",
+    )

@@ -1,0 +1,161 @@
+"""The report: one HTML file that holds everything a reader needs, and fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from oddjets import __version__
+from oddjets.config import Analysis
+from oddjets.errors import OddjetsError
+from oddjets.plots import answer, health, tables
+from oddjets.plots.artifacts import Artifacts
+from oddjets.plots.make import write_figure
+from oddjets.plots.registry import KINDS
+from oddjets.plots.text import label_html, prose_html
+
+__all__ = ["write"]
+
+#: figures that stand beside their region, not in the sections
+REGIONAL = ("postfit", "closure")
+
+#: section: (title, kinds of figure)
+SECTIONS = {
+    "score": ("Score and selection", ("score", "cutflow")),
+    "fit": ("The fit", ("yields", "pulls", "impacts", "scan", "limit", "gof", "correlation")),
+}
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One figure inside the report."""
+
+    name: str
+    title: str
+    alt: str
+    caption: Any
+    sources: str
+    png: str
+    width: int
+    height: int
+
+
+def write(analysis: Analysis, out: Path) -> Path:
+    """Write ``out/report.html``, from whatever exists of the analysis.
+
+    Figures that were drawn from the same data are taken from ``out/figures``; the others are drawn there.
+
+    Args:
+        analysis: what was asked.
+        out: the output directory.
+
+    Returns:
+        The file.
+    """
+    artifacts = Artifacts(analysis, out)
+    figures, problems = _figures(artifacts)
+    regions = _regions(artifacts, figures)
+    environment = Environment(
+        loader=PackageLoader("oddjets.plots"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["label"] = label_html
+    environment.filters["prose"] = prose_html
+    html = environment.get_template("report.html.j2").render(
+        analysis=analysis,
+        simulated=artifacts.simulated,
+        header=artifacts.header,
+        answer=answer.answer(artifacts),
+        checks=health.checks(artifacts),
+        missing=[*health.missing(artifacts), *problems],
+        warnings=artifacts.results.get("warnings", []) if artifacts.has("results") else [],
+        regions=regions,
+        sections=_sections(artifacts, figures),
+        provenance=tables.provenance_table(artifacts),
+        versions=_versions(artifacts),
+        asked=yaml.safe_dump(analysis.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100),
+        files=_files(out),
+        version=__version__,
+    )
+    file = out / "report.html"
+    file.write_text(html, encoding="utf-8")
+    return file
+
+
+def _figures(artifacts: Artifacts) -> tuple[dict[str, dict[str, Embedded]], list[str]]:
+    """Draw or reuse every figure that can be; return them by kind, and what went wrong with the others."""
+    made: dict[str, dict[str, Embedded]] = {}
+    problems = []
+    for kind in KINDS.values():
+        if not all(artifacts.has(need) for need in kind.needs):
+            continue
+        try:
+            figures = kind.data(artifacts)
+        except OddjetsError as error:
+            problems.append(f"The figures '{kind.name}' could not be drawn: {error}")
+            continue
+        for data in figures.values():
+            png = write_figure(artifacts.out / "figures", kind, data, reuse=True)[1].read_bytes()
+            made.setdefault(kind.name, {})[data["name"]] = _embed(data, png)
+    return made, problems
+
+
+def _embed(data: dict[str, Any], png: bytes) -> Embedded:
+    # width and height are the first fields of a PNG's first chunk
+    width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))
+    sources = "; ".join(f"{s['file']} · {s['key']}" for s in data["sources"])
+    encoded = base64.b64encode(png).decode("ascii")
+    return Embedded(
+        data["name"], data["title"], data["alt"], label_html(data["caption"]), sources, encoded, width, height
+    )
+
+
+def _regions(artifacts: Artifacts, figures: dict[str, dict[str, Embedded]]) -> list[dict[str, Any]]:
+    fitted = list(artifacts.results.get("yields", {})) if artifacts.has("results") else []
+    known = [*fitted, *(artifacts.closure.get("regions", {}) if artifacts.has("closure") else [])]
+    made = []
+    for region in dict.fromkeys(known):
+        names = [f"postfit_{region}_{a}" for a in ("A", "A_background", "B", "C", "D")] + [f"closure_{region}"]
+        drawn = [figures[kind][name] for kind in REGIONAL for name in names if name in figures.get(kind, {})]
+        table = tables.yields_table(artifacts, region) if region in fitted else None
+        made.append({"name": region, "label": artifacts.region_label(region), "figures": drawn, "table": table})
+    return made
+
+
+def _sections(artifacts: Artifacts, figures: dict[str, dict[str, Embedded]]) -> list[dict[str, Any]]:
+    made = []
+    for name, (title, kinds) in SECTIONS.items():
+        drawn = [figure for kind in kinds for figure in figures.get(kind, {}).values()]
+        shown: list[tables.Table | None] = []
+        if name == "score" and artifacts.has("cutflow"):
+            shown = [tables.cutflow_table(artifacts, "weighted"), tables.cutflow_table(artifacts, "raw")]
+        if name == "fit" and artifacts.has("results"):
+            shown = [tables.parameter_table(artifacts)]
+        present = [table for table in shown if table is not None]
+        if drawn or present:
+            made.append({"name": name, "title": title, "figures": drawn, "tables": present})
+    return made
+
+
+def _versions(artifacts: Artifacts) -> dict[str, str]:
+    """The versions that the stages ran with; where stages differ, all of them."""
+    seen: dict[str, dict[str, None]] = {}
+    for manifest in artifacts.manifests.values():
+        for package, version in (manifest.get("versions") or {}).items():
+            seen.setdefault(package, {})[str(version)] = None
+    return {package: " / ".join(versions) for package, versions in sorted(seen.items())}
+
+
+def _files(out: Path) -> list[str]:
+    """The JSON files that the numbers come from, for the links."""
+    names = ("results.json", "cutflow.json", "closure.json", "workspace.json", "histograms/index.json")
+    found = [name for name in names if (out / name).is_file()]
+    return found + [f"manifests/{p.name}" for p in sorted(out.glob("manifests/*.json"))]

@@ -1,0 +1,212 @@
+"""How the figures look: mplhep's CMS style without the CMS label, sized for a page and for a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import mplhep
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = [
+    "HATCH",
+    "PALETTE",
+    "context",
+    "count_label",
+    "figure",
+    "header",
+    "luminosity_text",
+    "ratio_axes",
+    "save",
+    "text_block",
+]
+
+#: M. Petroff, "Accessible color sequences for data visualization", arXiv:2107.02270, ten colours; their lightness
+#: differs
+PALETTE = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+
+#: what marks the signal where colour cannot
+HATCH = "////"
+
+_OVERRIDES: dict[str, Any] = {
+    "figure.figsize": (8.0, 7.4),
+    "font.size": 17,
+    "legend.fontsize": 13.5,
+    "axes.labelsize": 18,
+    "axes.linewidth": 1.3,
+    "xtick.labelsize": 15,
+    "ytick.labelsize": 15,
+    "xtick.major.size": 8,
+    "xtick.minor.size": 4,
+    "ytick.major.size": 8,
+    "ytick.minor.size": 4,
+    "hatch.linewidth": 0.7,
+    "savefig.facecolor": "white",
+    "figure.facecolor": "white",
+    "pdf.fonttype": 42,  # text in a PDF stays text
+    "svg.hashsalt": "oddjets",
+}
+
+
+@contextmanager
+def context(scale: float = 1.0) -> Iterator[None]:
+    """Apply the style inside the block only; nothing global is left changed.
+
+    Args:
+        scale: factor on every font size, for figures with many panels.
+    """
+    overrides = dict(_OVERRIDES)
+    for key in ("font.size", "legend.fontsize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize"):
+        overrides[key] = scale * overrides[key]
+    rc: Any = {**mplhep.style.CMS, **overrides}
+    with matplotlib.rc_context(rc):
+        yield
+
+
+def figure(width: float = 8.0, height: float = 7.4) -> Figure:
+    """Make a figure with an Agg canvas that pyplot knows nothing of.
+
+    Args:
+        width: inches.
+        height: inches.
+    """
+    made = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def ratio_axes(parent: Any, ratio: bool = True, height: float = 0.32) -> tuple[Axes, Axes | None]:
+    """Add a main panel and, under it, a ratio panel that shares its x axis.
+
+    Args:
+        parent: a figure or a subfigure.
+        ratio: whether there is a ratio panel.
+        height: of the ratio panel, in heights of the main one.
+    """
+    if not ratio:
+        return parent.subplots(), None
+    main, below = parent.subplots(2, 1, sharex=True, height_ratios=[1.0, height])
+    return main, below
+
+
+def luminosity_text(luminosity_pb: float | None, energy_TeV: float | None) -> str:
+    """Return the text of the upper right corner, for example ``16.4 fb$^{-1}$ (13 TeV)``."""
+    energy = f"({energy_TeV:g} TeV)" if energy_TeV else ""
+    if not luminosity_pb:
+        return energy
+    amount = f"{luminosity_pb / 1000:.3g} fb" if luminosity_pb >= 100 else f"{luminosity_pb:.3g} pb"
+    return f"{amount}$^{{-1}}$ {energy}".strip()
+
+
+def header(axes: Axes, label: Sequence[str], right: str = "", scale: float = 1.0) -> None:
+    """Write the experiment-style line above a panel.
+
+    Args:
+        axes: the panel.
+        label: the bold word and what follows it in italics, such as ``("oddjets", "simulation")``.
+        right: luminosity and energy.
+        scale: factor on the font size.
+    """
+    bold, *rest = label
+    size = matplotlib.rcParams["font.size"] * scale
+    above: dict[str, Any] = {
+        "xycoords": "axes fraction",
+        "textcoords": "offset points",
+        "va": "bottom",
+        "annotation_clip": False,
+    }
+    first = axes.annotate(bold, (0, 1), (0, 5), fontsize=1.15 * size, fontweight="bold", ha="left", **above)
+    if rest:
+        axes.annotate(
+            " ".join(rest),
+            (1, 0),
+            (6, 0),
+            xycoords=first,
+            textcoords="offset points",
+            fontsize=0.95 * size,
+            fontstyle="italic",
+            va="bottom",
+            annotation_clip=False,
+        )
+    if right:
+        axes.annotate(right, (1, 1), (0, 5), fontsize=0.9 * size, ha="right", **above)
+
+
+def text_block(axes: Axes, lines: Sequence[str], scale: float = 0.82) -> None:
+    """Write lines at the upper left inside a panel, the first in bold."""
+    size = scale * matplotlib.rcParams["font.size"]
+    offset = -1.1 * size
+    for number, line in enumerate(lines):
+        axes.annotate(
+            line,
+            (0, 1),
+            (0.8 * size, offset),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="top",
+            fontsize=size,
+            fontweight="bold" if number == 0 else "normal",
+        )
+        offset -= 1.35 * size
+
+
+def count_label(edges: Sequence[float], unit: str) -> str:
+    """Return the y label of a histogram: events per bin width, or per bin where widths differ."""
+    widths = np.diff(np.asarray(edges, dtype=float))
+    if len(widths) and np.allclose(widths, widths[0], rtol=1e-6):
+        return f"Events / {widths[0]:.3g} {unit}".strip()
+    return "Events / bin"
+
+
+def headroom(axes: Axes, highest: float, fraction: float, *, log: bool, lowest: float = 0.3) -> None:
+    """Set the y range so that the upper ``fraction`` of the panel stays free for text and legend.
+
+    Args:
+        axes: the panel.
+        highest: the largest value drawn.
+        fraction: of the panel's height, less than 1.
+        log: whether the axis is logarithmic; else it starts at zero and large numbers get a power of ten in the label.
+        lowest: the lower end of a logarithmic axis.
+    """
+    highest = highest if math.isfinite(highest) and highest > 0 else 1.0
+    fraction = min(fraction, 0.7)
+    if log:
+        lowest = min(lowest if lowest > 0 else highest, highest / 10)
+        axes.set_yscale("log")
+        axes.set_ylim(lowest, highest * (highest / lowest) ** (fraction / (1 - fraction)) * 1.3)
+        return
+    axes.set_ylim(0, 1.08 * highest / (1 - fraction))
+    power = 3 * (math.floor(math.log10(highest)) // 3)
+    if power >= 6:
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value / 10**power:g}")
+        axes.set_ylabel(rf"{axes.get_ylabel()} [$10^{{{power}}}$]")
+
+
+def save(made: Figure, path: Path) -> None:
+    """Write a figure; the same data give the same bytes (no dates in the file).
+
+    Args:
+        made: the figure.
+        path: ends in ``.png`` or ``.pdf``.
+    """
+    metadata: dict[str, Any] = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
+    with context():
+        made.savefig(path, dpi=110, metadata=metadata)

@@ -1,0 +1,124 @@
+"""Numbers and labels as a reader wants them in HTML."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from markupsafe import Markup, escape
+
+__all__ = ["count", "duration", "label_html", "p_value", "prose_html", "with_error"]
+
+_SYMBOLS = {
+    r"\rightarrow": "→",
+    r"\to": "→",
+    r"\geq": "≥",
+    r"\leq": "≤",
+    r"\ge": "≥",
+    r"\le": "≤",
+    r"\pm": "±",
+    r"\times": "×",
+    r"\alpha": "α",
+    r"\beta": "β",
+    r"\gamma": "γ",
+    r"\Delta": "Δ",
+    r"\eta": "η",
+    r"\ell": "ℓ",
+    r"\mu": "μ",
+    r"\nu": "ν",
+    r"\pi": "π",
+    r"\phi": "φ",
+    r"\rho": "ρ",
+    r"\sigma": "σ",
+    r"\tau": "τ",
+    r"\theta": "θ",
+    r"\chi": "χ",
+    r"\,": "\N{NARROW NO-BREAK SPACE}",
+    r"\;": " ",
+    r"\ ": " ",
+    "~": "\N{NO-BREAK SPACE}",
+}
+
+
+#: stand for the element that draws a bar, until everything is escaped; no label holds them
+_BAR = ("\ue000", "\ue001")
+
+
+def label_html(label: str) -> Markup:
+    r"""Return a label, with LaTeX between $ signs, as HTML.
+
+    Args:
+        label: such as ``r"$t\bar{t}$ + jets"``; a command that is not known stays as its name.
+
+    Returns:
+        Escaped HTML: a bar as ``<span class="bar">``, indices as sub and sup elements.
+    """
+    parts = label.split("$")
+    return Markup("").join(_math(part) if index % 2 else escape(part) for index, part in enumerate(parts))
+
+
+def _math(source: str) -> Markup:
+    text = re.sub(
+        r"\\(?:bar|overline)\s*(?:\{\s*(\\?\w+)\s*\}|(\w))", lambda m: f"{_BAR[0]}{m[1] or m[2]}{_BAR[1]}", source
+    )
+    text = re.sub(r"\\(?:mathrm|text|mathit|mathbf|rm)\s*\{([^{}]*)\}", r"\1", text)
+    for command in sorted(_SYMBOLS, key=len, reverse=True):
+        text = text.replace(command, _SYMBOLS[command])
+    text = re.sub(r"\\([A-Za-z]+)", r"\1", text)
+    html = str(escape(text.replace("-", "\N{MINUS SIGN}")))
+    html = re.sub(r"_(?:\{([^{}]*)\}|(\w))", lambda m: f"<sub>{m[1] or m[2]}</sub>", html)
+    html = re.sub(r"\^(?:\{([^{}]*)\}|(\w))", lambda m: f"<sup>{m[1] or m[2]}</sup>", html)
+    html = html.replace("{", "").replace("}", "").replace(_BAR[0], '<span class="bar">').replace(_BAR[1], "</span>")
+    return Markup(html)
+
+
+def prose_html(text: str) -> Markup:
+    """Return a sentence with the parts between backticks as code."""
+    parts = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
+
+
+def count(value: float | None) -> str:
+    """Return a count with its thousands apart, for example ``1 234 567``; fractions of a large number are dropped."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if float(value).is_integer() or abs(value) >= 1000:
+        return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{value:.3g}"
+
+
+def with_error(value: float | None, error: float | None) -> str:
+    """Return ``value ± error``, both rounded to two significant digits of the error."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if error is None or not math.isfinite(error) or error <= 0:
+        return _signed(f"{value:.4g}") if abs(value) < 1e5 else count(value)
+    digits = max(1 - math.floor(math.log10(error)), 0)
+    if digits > 8:
+        return _signed(f"{value:.4g} ± {error:.2g}")
+    space = "\N{NARROW NO-BREAK SPACE}"
+    return _signed(f"{value:,.{digits}f} ± {error:,.{digits}f}".replace(",", space))
+
+
+def p_value(value: float | None) -> str:
+    """Return a p-value: two digits, small ones as a power of ten."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value >= 0.001 or value == 0:
+        return f"{value:.2g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    powers = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+    return f"{mantissa} × 10{str(int(exponent)).translate(powers)}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration for people: ``0.42 s``, ``73 s``, ``12 min``."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _signed(text: str) -> str:
+    return re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", text)

@@ -1,0 +1,107 @@
+"""What the figures show is what the artifacts hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+from scipy.stats import chi2
+
+from oddjets.config import Analysis
+from oddjets.plots import postfit, registry, score
+from oddjets.plots import yields as yields_figure
+from oddjets.plots.artifacts import Artifacts
+from oddjets.plots.intervals import binomial, garwood
+
+Finished = tuple[Analysis, Path]
+
+
+def test_stack_sums_to_the_fitted_total(finished: Finished) -> None:
+    artifacts = Artifacts(*finished)
+    for data in postfit.data(artifacts).values():
+        layers = np.sum([layer["values"] for layer in data["stack"]], axis=0)
+        np.testing.assert_allclose(layers, data["total"]["values"], rtol=1e-12)
+
+
+def test_ratio_is_data_over_total(finished: Finished) -> None:
+    data = postfit.panel(Artifacts(*finished), "SR", "A", "signal_plus_background")
+    total = np.array(data["total"]["values"])
+    np.testing.assert_allclose(np.array(data["ratio"]["values"]) * total, data["data"]["values"])
+    np.testing.assert_allclose(np.array(data["ratio"]["up"]) * total, data["data"]["up"])
+    np.testing.assert_allclose(np.array(data["ratio"]["band"]) * total, data["total"]["errors"])
+
+
+def test_signal_is_on_top_of_rising_backgrounds(finished: Finished) -> None:
+    data = postfit.panel(Artifacts(*finished), "SR", "D", "signal_plus_background")
+    names = [layer["process"] for layer in data["stack"]]
+    sums = [sum(layer["values"]) for layer in data["stack"][:-1]]
+    assert names[-1] == "top"
+    assert data["stack"][-1]["signal"]
+    assert sums == sorted(sums)
+
+
+def test_count_errors_are_garwood() -> None:
+    counts = np.array([0, 1, 7, 1000])
+    down, up = garwood(counts)
+    # the central 68.27 % interval from the chi-square quantiles (Garwood 1936)
+    alpha = 0.317310507862914
+    low = np.array([0, *(chi2.ppf(alpha / 2, 2 * counts[1:]) / 2)])
+    high = chi2.ppf(1 - alpha / 2, 2 * counts + 2) / 2
+    np.testing.assert_allclose(counts - down, low, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(counts + up, high, rtol=1e-6)
+
+
+def test_binomial_errors_stay_within_zero_and_one() -> None:
+    efficiency, down, up = binomial([0, 3, 5, 0], [5, 5, 5, 0])
+    np.testing.assert_allclose(efficiency[:3], [0, 0.6, 1])
+    assert np.all(efficiency[:3] - down[:3] >= 0)
+    assert np.all(efficiency[:3] + up[:3] <= 1)
+    assert np.isnan([efficiency[3], down[3], up[3]]).all()
+
+
+def test_yields_are_the_sums_over_the_bins(finished: Finished) -> None:
+    artifacts = Artifacts(*finished)
+    data = yields_figure.data(artifacts)["yields"]
+    for label, total, counts in zip(data["labels"], data["total"]["values"], data["data"]["values"], strict=True):
+        region, letter = label.split()
+        entry = artifacts.results["yields"][region][letter]
+        assert total == pytest.approx(sum(entry["signal_plus_background"]["total"]["values"]))
+        assert counts == sum(entry["data"])
+
+
+def test_score_is_normalised_to_the_cutflow(finished: Finished) -> None:
+    artifacts = Artifacts(*finished)
+    data = score.data(artifacts)["score"]
+    expected = {d["process"]: d["weighted"][-1] for d in artifacts.cutflow["datasets"].values()}
+    for layer in data["stack"]:
+        assert sum(layer["values"]) == pytest.approx(expected[layer["process"]])
+    assert sum(data["data"]["values"]) == expected["data"]
+    assert data["threshold"] == artifacts.histograms.threshold.value
+
+
+def test_many_processes_are_merged_and_none_is_lost(tmp_path: Path) -> None:
+    asked = synthetic.analysis(processes=60)
+    synthetic.fabricate(tmp_path, asked)
+    data = postfit.panel(Artifacts(asked, tmp_path), "SR", "A", "signal_plus_background")
+    assert len(data["stack"]) <= 9
+    assert any(layer["label"].startswith("Other (5") for layer in data["stack"])
+    np.testing.assert_allclose(np.sum([s["values"] for s in data["stack"]], axis=0), data["total"]["values"])
+
+
+def test_every_figure_is_json_with_text_for_those_who_cannot_see_it(finished: Finished) -> None:
+    artifacts = Artifacts(*finished)
+    names = []
+    for kind in registry.KINDS.values():
+        figures = kind.data(artifacts)
+        assert figures, kind.name
+        for name, data in figures.items():
+            assert json.loads(json.dumps(data, allow_nan=False)) == data
+            assert data["kind"] == kind.name
+            assert data["name"] == name
+            assert len(data["alt"]) > 40
+            assert data["sources"]
+            names.append(name)
+    assert len(names) == len(set(names))

@@ -1,0 +1,91 @@
+"""Figures are drawn from any directory, however odd, and absent stages are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pytest
+import synthetic
+
+from oddjets.config import Analysis
+from oddjets.errors import OddjetsError
+from oddjets.plots import draw, make
+from oddjets.plots.artifacts import MissingArtifactError
+
+Finished = tuple[Analysis, Path]
+
+
+def _copy(finished: Finished, tmp_path: Path, *names: str) -> Path:
+    for name in names:
+        (tmp_path / name).symlink_to(finished[1] / name)
+    return tmp_path
+
+
+def test_writes_json_png_and_pdf(finished: Finished, tmp_path: Path) -> None:
+    out = _copy(finished, tmp_path, "results.json")
+    files = make(finished[0], out, ["postfit_SR_A", "scan"])
+    assert [f.name for f in files] == [
+        f"{name}.{suffix}" for name in ("postfit_SR_A", "scan") for suffix in ("json", "png", "pdf")
+    ]
+    assert files[1].read_bytes().startswith(b"\x89PNG")
+    assert files[2].read_bytes().startswith(b"%PDF")
+
+
+def test_a_figure_is_drawn_again_from_its_json(finished: Finished, tmp_path: Path) -> None:
+    out = _copy(finished, tmp_path, "results.json")
+    data = json.loads(make(finished[0], out, ["gof"])[0].read_text())
+    axes = draw(data).axes[0]
+    assert axes.get_xlabel() == "Saturated goodness-of-fit statistic"
+
+
+def test_same_data_give_the_same_bytes(finished: Finished, tmp_path: Path) -> None:
+    out = _copy(finished, tmp_path, "results.json")
+    first = [f.read_bytes() for f in make(finished[0], out, ["limit"])]
+    assert [f.read_bytes() for f in make(finished[0], out, ["limit"])] == first
+
+
+def test_nothing_global_is_left_changed(finished: Finished, tmp_path: Path) -> None:
+    before = dict(plt.rcParams)
+    make(finished[0], _copy(finished, tmp_path, "results.json"), ["scan"])
+    assert dict(plt.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "verb"), [("postfit", "fit"), ("postfit_SR_A", "fit"), ("cutflow", "process"), ("closure", "closure")]
+)
+def test_absent_artifact_names_the_verb(name: str, verb: str, tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifactError, match=f"`oddjets {verb}` first"):
+        make(synthetic.analysis(), tmp_path, [name])
+
+
+def test_unknown_figure_names_the_nearest(finished: Finished) -> None:
+    with pytest.raises(OddjetsError, match="did you mean 'postfit'"):
+        make(*finished, ["posfit"])
+    with pytest.raises(OddjetsError, match="did you mean 'postfit_VR1_A'"):
+        make(*finished, ["postfit_VR2_A"])
+
+
+def test_all_from_an_empty_directory_is_nothing(tmp_path: Path) -> None:
+    assert make(synthetic.analysis(), tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "changes"),
+    [
+        pytest.param({}, {"with_data": False}, id="no data"),
+        pytest.param({"bins": 1}, {}, id="one bin"),
+        pytest.param({}, {"empty": "wjets"}, id="empty process"),
+        pytest.param({}, {"empty": "qcd", "scale": 0.0}, id="no events"),
+        pytest.param({}, {"scale": 2e4}, id="1e9 events"),
+        pytest.param({"processes": 60}, {}, id="60 processes"),
+    ],
+)
+def test_odd_input_is_still_drawn(asked: dict[str, Any], changes: dict[str, Any], tmp_path: Path) -> None:
+    analysis = synthetic.analysis(**asked)
+    synthetic.fabricate(tmp_path, analysis, **changes)
+    files = make(analysis, tmp_path, ["postfit_SR_A", "postfit_SR_D", "yields", "score", "cutflow", "closure_SR"])
+    assert len(files) == 18

@@ -1,0 +1,128 @@
+"""The report is one file that holds everything, and says what is missing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import synthetic
+
+from oddjets.config import Analysis
+from oddjets.plots import report
+from oddjets.plots.text import count, label_html, p_value, with_error
+
+VOID = {"meta", "link", "img", "br", "input", "hr"}
+
+
+class Document(HTMLParser):
+    """Collects elements, and checks that they nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def written(finished: tuple[Analysis, Path]) -> tuple[str, Document]:
+    text = report.write(*finished).read_text(encoding="utf-8")
+    return text, Document(text)
+
+
+def test_fetches_nothing(written: tuple[str, Document]) -> None:
+    text, document = written
+    assert not re.search(r"(?:src|href|action|data)\s*=\s*[\"']?(?:https?:)?//", text)
+    assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|import\(", text)
+    assert all(str(image.get("src", "data:")).startswith("data:") for image in document.all("img"))
+
+
+def test_every_link_leads_to_a_file_or_a_place(written: tuple[str, Document], finished: tuple[Analysis, Path]) -> None:
+    places = {attributes.get("id") for _, attributes in written[1].elements}
+    for link in written[1].all("a"):
+        target = str(link["href"])
+        assert target[1:] in places if target.startswith("#") else (finished[1] / target).exists(), target
+
+
+def test_ids_are_unique_and_references_exist(written: tuple[str, Document]) -> None:
+    ids = [a["id"] for _, a in written[1].elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    for _, attributes in written[1].elements:
+        for key in ("aria-controls", "aria-labelledby"):
+            assert attributes.get(key) is None or attributes[key] in ids
+
+
+def test_every_figure_has_text(written: tuple[str, Document]) -> None:
+    images = [i for i in written[1].all("img") if "src" in i]
+    assert len(images) > 20
+    assert all(len(str(image["alt"])) > 40 for image in images)
+
+
+def test_first_screen_has_question_answer_and_health(written: tuple[str, Document]) -> None:
+    document = written[1]
+    first = document.text[: document.text.index("Events in which both jets pass")]
+    for said in ("Are there jets that look odd", "μ = 1.10 ± 0.20", "5.60 σ", "p = 0.34", "SR closes", "no discovery"):
+        assert said in first
+
+
+def test_a_directory_with_nothing_says_what_is_missing(tmp_path: Path) -> None:
+    document = Document(report.write(synthetic.analysis(), tmp_path).read_text(encoding="utf-8"))
+    assert "nothing has been fitted" in document.text
+    for verb in ("process", "histogram", "closure", "workspace", "fit"):
+        assert f"oddjets {verb}" in document.text
+
+
+def test_a_half_finished_directory_gives_a_report(finished: tuple[Analysis, Path], tmp_path: Path) -> None:
+    for name in ("cutflow.json", "closure.json"):
+        shutil.copy(finished[1] / name, tmp_path)
+    document = Document(report.write(finished[0], tmp_path).read_text(encoding="utf-8"))
+    assert "results.json is absent" in document.text
+    assert "closure.json is absent" not in document.text
+    assert "ABCD closure, SR" in document.text
+
+
+def test_text_from_the_configuration_is_escaped(tmp_path: Path) -> None:
+    asked = synthetic.analysis(title="<script>alert(1)</script>", notes=["a <b> & `c`"])
+    text = report.write(asked, tmp_path).read_text(encoding="utf-8")
+    assert "<script>alert" not in text
+    assert "a &lt;b&gt; &amp; <code>c</code>" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (1.0999, 0.2, "1.10 ± 0.20"),
+        (1234.6, 35.2, "1\u202f235 ± 35"),
+        (-0.5, 0.031, "−0.500 ± 0.031"),
+        (None, 1.0, "–"),
+    ],
+)
+def test_numbers_are_rounded_to_their_error(value: float | None, error: float, text: str) -> None:
+    assert with_error(value, error) == text
+
+
+def test_counts_p_values_and_labels() -> None:
+    assert count(1234567) == "1\u202f234\u202f567"
+    assert p_value(1.13e-8) == "1.1 × 10⁻⁸"
+    assert label_html(r"$t\bar{t}$ & $\tau_{21} \geq 3$") == 't<span class="bar">t</span> &amp; τ<sub>21</sub> ≥ 3'
