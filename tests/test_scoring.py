@@ -194,7 +194,7 @@ def test_a_gpu_is_given_few_shapes(jets: JetConstituents, monkeypatch: pytest.Mo
     seen = prepare(jets, CARD).counts
     np.testing.assert_allclose(np.log(probabilities[:, 1] / probabilities[:, 0]), seen, rtol=1e-9)
     size = scorer._BATCHING["cuda"].size
-    assert shapes == {(size, length, 4) for length in (32, 64, 96, 100)}
+    assert shapes == {(size, length, 4) for length in (32, 64, CARD.constituents.maximum)}
 
 
 @pytest.mark.parametrize("counts", [[], [0, 0]])

@@ -21,8 +21,9 @@ _ELEMENT_TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 #: severity of ONNX Runtime's own log: errors alone; what matters is raised
 _LOG_ERRORS = 3
 
-# Sessions do not pickle, and one a chunk would be built anew each time: a cache per process, keyed by (process, sha256, provider, device).
-# The process is part of the key because a fork copies the cache, and a CUDA session does not survive a fork.
+# Sessions do not pickle, and one held by a processor would be built anew for every chunk: a cache per process, keyed by
+# (process, sha256, provider, device). The process is part of the key because a fork copies the cache, and a CUDA
+# session does not survive a fork.
 _SESSIONS: dict[tuple[int, str, Provider, int], tuple[Any, Literal["cpu", "cuda"]]] = {}
 _LOCK = threading.Lock()
 
