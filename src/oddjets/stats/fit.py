@@ -1,0 +1,223 @@
+"""From a workspace to ``results.json``: every question of the fit asked once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from oddjets.stats import inference
+from oddjets.stats.inference import Fits, best_fits, significance
+from oddjets.stats.limits import upper_limit
+from oddjets.stats.model import FitResult, Model
+from oddjets.stats.postfit import ChannelYields, SampleModel
+from oddjets.stats.toys import goodness_of_fit
+
+__all__ = ["fit_workspace", "split_channel"]
+
+#: a free factor within this fraction of its range from a bound gets a warning
+NEAR_BOUND = 0.01
+
+
+class _Clock:
+    """The wall-clock time of each question, s."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.times[name] = round(now - self._last, 4)
+        self._last = now
+
+
+def split_channel(name: str) -> tuple[str, str]:
+    """Split a channel's name into region and letter; the letter is "" where the name has none."""
+    region, _, letter = name.rpartition("_")
+    return (region, letter) if region and letter in {"A", "B", "C", "D"} else (name, "")
+
+
+def fit_workspace(
+    workspace: Mapping[str, Any],
+    *,
+    poi: str | None = None,
+    limit: bool = True,
+    impacts: bool = True,
+    scan: bool = True,
+    scan_parameter: str | None = None,
+    gof_toys: int = 0,
+    gof_letters: Sequence[str] | None = None,
+    gof_model: Literal["background", "signal"] = "signal",
+    seed: int = 1,
+    progress: bool = True,
+    report: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fit a workspace and answer what is asked.
+
+    Args:
+        workspace: any pyhf workspace.
+        poi: the parameter of interest; None: the measurement's.
+        limit: find CLs upper limits.
+        impacts: refit for the impact of every nuisance parameter.
+        scan: scan the profile likelihood.
+        scan_parameter: of which parameter; None: the POI.
+        gof_toys: toys for the goodness of fit; 0: none.
+        gof_letters: where it is evaluated; None: everywhere.
+        gof_model: which model the toys come from and are fitted with.
+        seed: of all toys.
+        progress: show progress bars.
+        report: what `workspace.build` said; gives the bin edges, and its warnings are passed on.
+
+    Returns:
+        The content of ``results.json``, but for analysis, title and closure, which the workspace doesn't know.
+
+    Raises:
+        WorkspaceError: the workspace is no model.
+        FitError: a fit did not converge; nothing is returned then.
+        SingularModelError: the data cannot tell some parameters apart.
+    """
+    clock = _Clock()
+    model = Model(workspace, poi)
+    clock.lap("read")
+    fits = best_fits(model)
+    clock.lap("fit")
+    name = str(model.poi)
+    best = fits.best
+    z = significance(model, fits)
+    result: dict[str, Any] = {
+        "poi": _poi(model, name, best),
+        "pois": [_poi(model, p, best) for p in _signal_strengths(model)],
+        "significance": z._asdict(),
+        "twice_nll": {
+            "background": _pyhf_twice_nll(model, fits.background),
+            "signal_plus_background": _pyhf_twice_nll(model, best),
+        },
+        "yields": _yields(model, fits, (report or {}).get("edges", {})),
+    }
+    clock.lap("yields")
+    result["pulls"] = _pulls(model, best)
+    result["correlation"] = _correlation(model, best)
+    if limit:
+        found = upper_limit(model, fits)
+        result["limit"] = {"observed": found.observed, "expected": list(found.expected), "level": found.level}
+        clock.lap("limit")
+    if scan:
+        result["scan"] = _scan(model, scan_parameter or name, best)
+        clock.lap("scan")
+    if gof_toys:
+        fitted = best if gof_model == "signal" else fits.background
+        gof = goodness_of_fit(
+            model, fitted, gof_toys, letters=gof_letters, signal=gof_model == "signal", seed=seed, progress=progress
+        )
+        result["gof"] = {
+            **gof._asdict(),
+            "distribution": gof.distribution.tolist(),
+            "letters": list(gof_letters) if gof_letters is not None else None,
+            "model": gof_model,
+        }
+        clock.lap("gof")
+    if impacts:
+        result["impacts"] = _impacts(model, best)
+        clock.lap("impacts")
+    result["at_bounds"] = list(best.at_bounds)
+    result["warnings"] = _warnings(model, best) + list((report or {}).get("warnings", []))
+    result["convergence"] = {
+        label: {"converged": True, "iterations": fit.iterations, "deviance": fit.deviance}
+        for label, fit in (("background", fits.background), ("signal_plus_background", best))
+    }
+    result["seed"] = seed
+    result["timing_s"] = clock.times
+    return result
+
+
+def _pyhf_twice_nll(model: Model, fit: FitResult) -> float:
+    return float(-2 * model.spec.pyhf_model.logpdf(fit.values, model.spec.pyhf_data)[0])
+
+
+def _signal_strengths(model: Model) -> list[str]:
+    """The POI, then what else the measurement bounds as a normfactor but the common factor of the simulation."""
+    others = [n for n, kind in model.spec.types.items() if kind == "normfactor" and n not in ("sf", model.poi)]
+    return [str(model.poi), *others]
+
+
+def _poi(model: Model, name: str, fit: FitResult) -> dict[str, Any]:
+    return {"name": name, "value": fit[name], "error": fit.error(name), "at_boundary": name in fit.at_bounds}
+
+
+def _yields(model: Model, fits: Fits, edges: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    samples = SampleModel(model)
+    prefit = samples.channels(model.parameters.init)
+    background, best = samples.with_errors(fits.background), samples.with_errors(fits.best)
+    result: dict[str, Any] = {}
+    for channel, part in model.spec.slices.items():
+        region, letter = split_channel(channel)
+        bins = part.stop - part.start
+        result.setdefault(region, {})[letter] = {
+            "edges": list(edges.get(region, range(bins + 1))),
+            "data": model.spec.data[part].tolist(),
+            "prefit": {name: values.tolist() for name, values in prefit[channel].items()},
+            "background_only": _channel(background[channel]),
+            "signal_plus_background": _channel(best[channel]),
+        }
+    return result
+
+
+def _channel(yields: ChannelYields) -> dict[str, Any]:
+    result = {
+        name: {"values": values.tolist(), "errors": yields.errors[name].tolist()}
+        for name, values in yields.values.items()
+    }
+    return {**result, "total": {"values": yields.total.tolist(), "errors": yields.total_error.tolist()}}
+
+
+def _pulls(model: Model, best: FitResult) -> list[dict[str, Any]]:
+    p = model.parameters
+    return [
+        {
+            "name": p.names[i],
+            "value": float(best.values[i]),
+            "error": float(best.errors[i]),
+            "prefit_error": float(p.sigma[i]),
+            "centre": float(p.aux[i] / p.factor[i]),
+        }
+        for i in np.flatnonzero(p.constrained & ~p.fixed)
+    ]
+
+
+def _correlation(model: Model, best: FitResult) -> dict[str, Any]:
+    index = [i for i in model.layout.global_pars if best.errors[i] > 0]
+    errors = best.errors[index]
+    matrix = best.covariance[np.ix_(index, index)] / errors[:, None] / errors
+    return {"names": [model.parameters.names[i] for i in index], "matrix": matrix.tolist()}
+
+
+def _scan(model: Model, name: str, best: FitResult) -> dict[str, Any]:
+    found = inference.scan(model, name, best)
+    return {"name": name, "poi": found.values.tolist(), "twice_delta_nll": found.twice_delta_nll.tolist()}
+
+
+def _impacts(model: Model, best: FitResult) -> list[dict[str, Any]]:
+    return [impact._asdict() for impact in inference.impacts(model, best)]
+
+
+def _warnings(model: Model, best: FitResult) -> list[str]:
+    result = []
+    p = model.parameters
+    for i in model.layout.global_pars:
+        span = p.high[i] - p.low[i]
+        if min(best.values[i] - p.low[i], p.high[i] - best.values[i]) < NEAR_BOUND * span and not p.fixed[i]:
+            result.append(
+                f"{p.names[i]} = {best.values[i]:.4g} ends within 1 % of a bound of [{p.low[i]:g}, {p.high[i]:g}]: "
+                "its error is no symmetric one, and the answer depends on the bound"
+            )
+    binned = [name for name in best.at_bounds if "[" in name]
+    if binned:
+        result.append(f"{len(binned)} parameters of single bins end at a bound (listed under at_bounds)")
+    if best.no_effect:
+        result.append(
+            f"nothing depends on {len(best.no_effect)} parameters at the minimum: {', '.join(best.no_effect[:6])}"
+        )
+    return result

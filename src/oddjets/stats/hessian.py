@@ -1,0 +1,109 @@
+"""The exact Hessian of the likelihood over all parameters, and the covariance from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from oddjets.errors import OddjetsError
+from oddjets.stats.yields import evaluate, first, second
+
+if TYPE_CHECKING:
+    from oddjets.stats.model import Data, Model
+
+__all__ = ["SingularModelError", "covariance", "hessian"]
+
+#: a direction whose curvature is this small against its parameters' own is not determined
+SINGULAR = 1e-11
+
+
+class SingularModelError(OddjetsError):
+    """The data cannot tell some parameters apart; the message names them."""
+
+
+def hessian(model: Model, pars: np.ndarray, data: Data) -> np.ndarray:
+    """Return the second derivatives of -log L at one point.
+
+    Args:
+        model: the model.
+        pars: parameters, (n,).
+        data: one data set.
+
+    Returns:
+        The matrix, (n, n), gammas included.
+    """
+    layout, p = model.layout, model.parameters
+    alpha, local, gamma = model._split(pars[None])
+    y = evaluate(layout, alpha, local)
+    derivatives, weight = first(y), np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
+    rate = (y.rows * weight).sum(axis=2)[0]
+    n = np.append(data.main[0], 0.0)
+    r = np.where(rate > 0, 1 - n / np.where(rate > 0, rate, 1.0), 1.0)
+    w = np.where(rate > 0, n / np.where(rate > 0, rate, 1.0) ** 2, 0.0)
+    bend = second(y, r[None, :, None] * np.einsum("tpr,pjr->tpj", weight, layout.row))
+    P1, n_pars = len(rate), len(p)
+    slopes = np.zeros((P1, n_pars + 1))
+    slopes[:, layout.global_pars] = np.einsum("pr,prk->pk", weight[0], derivatives.by_global[0])
+    # column n_pars takes what pads
+    blocks = np.where(layout.block_pars >= 0, layout.block_pars, n_pars)[layout.bin_block]
+    slopes[np.arange(P1)[:, None], blocks] += np.einsum("pr,prl->pl", weight[0], derivatives.by_local[0])
+    gammas = np.where(layout.gamma_pars >= 0, layout.gamma_pars, n_pars)
+    scaled = y.rows[0, :, 1:]
+    slopes[np.arange(P1)[:, None], gammas] += scaled
+    result = (slopes * w[:, None]).T @ slopes
+    g = layout.global_pars
+    result[np.ix_(g, g)] += bend.global_global[0]
+    for b in range(P1 - 1):
+        lo = blocks[b]
+        result[np.ix_(lo, lo)] += bend.local_local[0, b]
+        if bend.global_local is not None:
+            result[np.ix_(g, lo)] += bend.global_local[0, b]
+            result[np.ix_(lo, g)] += bend.global_local[0, b].T
+        for k, i in enumerate(gammas[b]):
+            if i == n_pars:
+                continue
+            for index, slope in ((g, derivatives.by_global), (lo, derivatives.by_local)):
+                result[i, index] += r[b] * slope[0, b, 1 + k]
+                result[index, i] += r[b] * slope[0, b, 1 + k]
+    result = result[:-1, :-1]
+    curvature = np.where(p.kind == "normal", 1 / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
+    poisson = p.kind == "poisson"
+    curvature[poisson] = data.aux[0, poisson] / pars[poisson] ** 2
+    result[np.arange(n_pars), np.arange(n_pars)] += curvature
+    return result
+
+
+def covariance(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Invert the Hessian of the free parameters.
+
+    Args:
+        model: the model.
+        pars: the minimum, (n,).
+        data: one data set.
+        free: mask of the parameters that vary, (n,).
+
+    Returns:
+        The covariance, (n, n), zero where held; and the indices of free parameters without any effect, which stay out.
+
+    Raises:
+        SingularModelError: some directions are not determined; the message names their parameters.
+    """
+    matrix = hessian(model, pars, data)
+    diagonal = np.diag(matrix)
+    idle = free & (np.abs(diagonal) < 1e-12)
+    index = np.flatnonzero(free & ~idle)
+    scale = 1 / np.sqrt(np.abs(diagonal[index]))
+    values, vectors = np.linalg.eigh(matrix[np.ix_(index, index)] * scale[:, None] * scale)
+    if len(values) and values[0] < SINGULAR:
+        vector = np.abs(vectors[:, 0])
+        names = [model.parameters.names[index[i]] for i in np.argsort(-vector)[:6] if vector[i] > 0.2 * vector.max()]
+        raise SingularModelError(
+            "the model is singular: the data cannot tell these parameters apart: "
+            + ", ".join(names)
+            + "; remove one, or give it a constraint"
+        )
+    result = np.zeros_like(matrix)
+    inverse = (vectors / values) @ vectors.T
+    result[np.ix_(index, index)] = inverse * scale[:, None] * scale
+    return result, np.flatnonzero(idle)

@@ -1,0 +1,346 @@
+"""The fast fit of any HistFactory model: the same likelihood as pyhf's, its minimum in milliseconds, batches of toys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import gammaln, xlogy
+
+from oddjets.errors import OddjetsError
+from oddjets.stats.barlow_beeston import Gammas
+from oddjets.stats.hessian import covariance
+from oddjets.stats.layout import Layout, compile_layout
+from oddjets.stats.newton import minimise
+from oddjets.stats.objective import Constraints, Problem, profile_bins
+from oddjets.stats.spec import Parameters, Spec, read
+from oddjets.stats.yields import evaluate
+
+__all__ = ["Batch", "Data", "FitError", "FitResult", "Model"]
+
+#: fits of a batch are done in groups of this size, whose arrays stay in the processor's cache
+GROUP = 24
+
+
+class FitError(OddjetsError):
+    """A fit that did not converge, or has no unique answer; it is never returned as a result."""
+
+
+class Data(NamedTuple):
+    """Data sets: main bins, (T, n_bins), and auxiliary measurements by parameter, (T, n_parameters)."""
+
+    main: np.ndarray
+    aux: np.ndarray
+
+
+class Batch(NamedTuple):
+    """Fits of T data sets: parameters (T, n_parameters) in pyhf's order; deviance (T,); converged (T,); iterations (T,)."""
+
+    parameters: np.ndarray
+    deviance: np.ndarray
+    converged: np.ndarray
+    iterations: np.ndarray
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A converged fit.
+
+    Attributes:
+        names: parameters in pyhf's order.
+        values: their best values, (n,).
+        errors: from the inverse Hessian, (n,); zero where held or at a bound.
+        covariance: (n, n).
+        twice_nll: minus twice pyhf's full logpdf at the minimum.
+        deviance: the same against the saturated model.
+        iterations: Newton steps.
+        at_bounds: free parameters that end at a bound.
+        no_effect: free parameters that nothing depends on at the minimum.
+    """
+
+    names: tuple[str, ...]
+    values: np.ndarray
+    errors: np.ndarray
+    covariance: np.ndarray
+    twice_nll: float
+    deviance: float
+    iterations: int
+    at_bounds: tuple[str, ...]
+    no_effect: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> float:
+        """Return a parameter's best value."""
+        return float(self.values[self.names.index(name)])
+
+    def error(self, name: str) -> float:
+        """Return a parameter's uncertainty."""
+        return float(self.errors[self.names.index(name)])
+
+
+class Model:
+    """A workspace's likelihood.
+
+    Args:
+        workspace: a pyhf workspace.
+        poi: the parameter of interest; None: the measurement's.
+        measurement: which measurement; None: the first.
+
+    Raises:
+        WorkspaceError: the workspace describes no model (see `spec.read`).
+        OddjetsError: the parameter of interest doesn't exist, is no scalar, or nothing depends on it.
+    """
+
+    def __init__(self, workspace: Mapping[str, Any], poi: str | None = None, measurement: str | None = None) -> None:
+        self.spec: Spec = read(workspace, measurement)
+        self.layout: Layout = compile_layout(self.spec)
+        self.parameters: Parameters = self.spec.parameters
+        self.poi: str | None = poi if poi is not None else self.spec.poi
+        order = [self.parameters.sets[name] for name in self.spec.pyhf_model.config.auxdata_order]
+        self._aux_order = np.concatenate([np.arange(s.start, s.stop) for s in order] or [np.zeros(0, int)]).astype(int)
+        self.data = self.from_pyhf(self.spec.pyhf_data)
+        if self.poi is not None:
+            self._check_poi(self.poi)
+
+    def _check_poi(self, poi: str) -> None:
+        index = self.parameters.index(poi)
+        if "[" in poi:
+            raise OddjetsError(f"'{poi}' is one bin of a parameter; a parameter of interest is a single number")
+        points = np.repeat(self.parameters.init[None], 2, axis=0)
+        low, high = self.parameters.low[index], self.parameters.high[index]
+        points[:, index] = low + (high - low) * np.array([0.25, 0.75])
+        first, second = self.expected(points)
+        if np.array_equal(first, second):
+            raise OddjetsError(
+                f"nothing depends on the parameter of interest '{poi}': its process has no event in any region of the fit"
+            )
+
+    def from_pyhf(self, data: np.ndarray) -> Data:
+        """Split pyhf data, shape (T, n) or (n,), into main and auxiliary data."""
+        data = np.atleast_2d(np.asarray(data, dtype=float))
+        P = self.spec.n_bins
+        aux = np.repeat(self.parameters.aux[None], len(data), axis=0)
+        # pyhf's auxiliary data of a Poisson constraint are counts already
+        aux[:, self._aux_order] = data[:, P:]
+        return Data(data[:, :P], aux)
+
+    def to_pyhf(self, data: Data) -> np.ndarray:
+        """Join main and auxiliary data in pyhf's order, (T, n)."""
+        return np.concatenate([data.main, data.aux[:, self._aux_order]], axis=1)
+
+    def _split(self, pars: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Global, local and gamma parameters, (T, K), (T, N + 1, L), (T, P + 1, R - 1), of pyhf vectors (T, n)."""
+        layout = self.layout
+        local = np.where(layout.block_pars >= 0, pars[:, layout.block_pars], 1.0)
+        gamma = np.where(layout.gamma_pars >= 0, pars[:, layout.gamma_pars], 1.0)
+        return pars[:, layout.global_pars], local, gamma
+
+    def expected(self, pars: np.ndarray) -> np.ndarray:
+        """Return the expected yields, (T, n_bins) or (n_bins,), at parameters (T, n) or (n,)."""
+        points = np.atleast_2d(np.asarray(pars, dtype=float))
+        alpha, local, gamma = self._split(points)
+        rows = evaluate(self.layout, alpha, local).rows
+        total = rows[:, :-1, 0] + (rows[:, :-1, 1:] * gamma[:, :-1]).sum(axis=2)
+        return np.asarray(total[0] if np.ndim(pars) == 1 else total)
+
+    def bin_deviance(self, pars: np.ndarray, main: np.ndarray) -> np.ndarray:
+        """Return each bin's share of -2 log L against the saturated model, (T, n_bins)."""
+        rate = np.atleast_2d(self.expected(pars))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(main > 0, rate / np.where(main > 0, main, 1.0), 1.0)
+            value = 2 * (rate - main - xlogy(main, ratio))
+        return np.where((rate < 0) | ((rate <= 0) & (main > 0)) | np.isnan(value), np.inf, value)
+
+    def deviance(self, pars: np.ndarray, data: Data) -> np.ndarray:
+        """Return -2 log L against the saturated model, (T,): differences of it don't suffer from large constants."""
+        points = np.atleast_2d(pars)
+        p = self.parameters
+        normal, poisson = p.kind == "normal", p.kind == "poisson"
+        pull = (points[:, normal] - data.aux[:, normal]) / p.sigma[normal]
+        count, rate = data.aux[:, poisson], p.factor[poisson] * points[:, poisson]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            aux = rate - count - xlogy(count, np.where(count > 0, rate / np.where(count > 0, count, 1.0), 1.0))
+        return np.asarray(
+            self.bin_deviance(points, data.main).sum(axis=1) + (pull**2).sum(axis=1) + 2 * aux.sum(axis=1)
+        )
+
+    def constant(self, data: Data) -> np.ndarray:
+        """Return -2 log L of the saturated model, (T,): with the deviance, minus twice pyhf's logpdf."""
+        p = self.parameters
+        counts = np.concatenate([data.main, data.aux[:, p.kind == "poisson"]], axis=1)
+        poisson = 2 * (counts - xlogy(counts, np.where(counts > 0, counts, 1.0)) + gammaln(counts + 1)).sum(axis=1)
+        return np.asarray(poisson + np.log(2 * np.pi * p.sigma[p.kind == "normal"] ** 2).sum())
+
+    def twice_nll(self, pars: np.ndarray, data: Data | None = None) -> np.ndarray | float:
+        """Return minus twice pyhf's full logpdf at parameters (n,) or (T, n)."""
+        data = self.data if data is None else data
+        value = self.deviance(pars, data) + self.constant(data)
+        return float(value[0]) if np.ndim(pars) == 1 else value
+
+    def sample(self, pars: np.ndarray, toys: int, rng: np.random.Generator) -> Data:
+        """Throw toys: main data, and auxiliary data about the given parameters as Combine's ``--toysFrequentist``.
+
+        Args:
+            pars: the true parameters, (n,).
+            toys: how many.
+            rng: the random numbers.
+
+        Returns:
+            The data sets.
+        """
+        p = self.parameters
+        main = rng.poisson(self.expected(pars), size=(toys, self.spec.n_bins)).astype(float)
+        aux = np.repeat(p.aux[None], toys, axis=0)
+        normal, poisson = p.kind == "normal", p.kind == "poisson"
+        aux[:, normal] = rng.normal(pars[normal], p.sigma[normal], size=(toys, int(normal.sum())))
+        aux[:, poisson] = rng.poisson(p.factor[poisson] * pars[poisson], size=(toys, int(poisson.sum())))
+        # what pyhf holds constant has no measurement to vary
+        aux[:, p.fixed] = p.aux[p.fixed]
+        return Data(main, aux)
+
+    def asimov(self, pars: np.ndarray) -> Data:
+        """Return the data set that equals its expectation at the given parameters."""
+        p = self.parameters
+        return Data(self.expected(pars)[None], np.where(p.constrained, p.factor * pars, p.aux)[None])
+
+    def _problem(self, data: Data, start: np.ndarray, held: np.ndarray) -> Problem:
+        p, layout = self.parameters, self.layout
+        T = len(data.main)
+        main = np.concatenate([data.main, np.zeros((T, 1))], axis=1)
+        gamma = layout.gamma_pars
+        there = gamma >= 0
+        frozen = np.where(there, held[:, gamma], True)
+        centre = np.where(frozen, np.where(there, start[:, gamma], 1.0), data.aux[:, gamma])
+        gammas = Gammas(
+            centre,
+            np.where(frozen, 0.0, p.sigma[gamma] ** 2),
+            *(np.where(there, b[gamma], 0)[None] for b in (p.low, p.high)),
+        )
+        weight = np.where(p.kind == "normal", 1 / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
+        poisson = np.where(p.kind == "poisson", p.factor, 0.0)
+
+        def constraints(index: np.ndarray) -> Constraints:
+            shape = (T, *index.shape)
+            real = index >= 0
+            return Constraints(
+                np.where(real, data.aux[:, index], 1.0),
+                np.broadcast_to(np.where(real, weight[index], 0.0), shape),
+                np.broadcast_to(np.where(real, poisson[index], 0.0), shape),
+            )
+
+        g, b = layout.global_pars, layout.block_pars
+        return Problem(
+            data=main,
+            gammas=gammas,
+            by_global=constraints(g),
+            by_local=constraints(b),
+            low=p.low[g],
+            high=p.high[g],
+            held=held[:, g],
+            local_low=np.where(b >= 0, p.low[b], 0.0),
+            local_high=np.where(b >= 0, p.high[b], 2.0),
+            local_held=np.where(b >= 0, held[:, b], True),
+        )
+
+    def fit_batch(self, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
+        """Fit T data sets.
+
+        Args:
+            data: the data sets.
+            start: (T, n) or (n,), the starting point; held parameters keep their values.
+            held: (T, n) or (n,), mask of the held parameters; those that pyhf holds are held anyway.
+
+        Returns:
+            The fits; those that did not converge are marked, and are no result.
+        """
+        T, n = len(data.main), len(self.parameters)
+        start = np.broadcast_to(start, (T, n))
+        held = np.broadcast_to(held, (T, n)) | self.parameters.fixed
+        parts = [
+            self._fit_group(
+                Data(data.main[i : i + GROUP], data.aux[i : i + GROUP]), start[i : i + GROUP], held[i : i + GROUP]
+            )
+            for i in range(0, T, GROUP)
+        ]
+        return Batch(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+    def _fit_group(self, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
+        p, layout = self.parameters, self.layout
+        problem = self._problem(data, start, held)
+        begin = np.where(held, start, np.clip(start, p.low, p.high))
+        alpha, local, _ = self._split(begin)
+        minimum = minimise(layout, problem, alpha, local)
+        pars = np.where(held | ~p.constrained, begin, np.clip(data.aux / p.factor, p.low, p.high))
+        pars[:, layout.global_pars] = minimum.alpha
+        real = layout.block_pars >= 0
+        pars[:, layout.block_pars[real]] = minimum.local[:, real]
+        bins = profile_bins(evaluate(layout, minimum.alpha, minimum.local), problem)
+        there = layout.gamma_pars >= 0
+        pars[:, layout.gamma_pars[there]] = bins.gamma[:, there]
+        pars = np.where(held, start, pars)
+        return Batch(pars, self.deviance(pars, data), minimum.converged, minimum.iterations)
+
+    def fit(
+        self,
+        fixed: Mapping[str, float] | None = None,
+        *,
+        data: Data | None = None,
+        start: np.ndarray | None = None,
+        with_covariance: bool = True,
+    ) -> FitResult:
+        """Fit one data set.
+
+        Args:
+            fixed: parameters to hold, by name.
+            data: another data set; None: the workspace's.
+            start: where to start, (n,); None: the suggested values.
+            with_covariance: compute errors, and refuse a model without a unique minimum.
+
+        Returns:
+            The fit.
+
+        Raises:
+            FitError: it did not converge, no point is allowed, or directions are left undetermined.
+        """
+        p = self.parameters
+        data = self.data if data is None else data
+        begin = (p.init if start is None else np.asarray(start, dtype=float)).copy()
+        held = p.fixed.copy()
+        for name, value in (fixed or {}).items():
+            begin[p.index(name)] = value
+            held[p.index(name)] = True
+        self._check_start(begin, data)
+        batch = self.fit_batch(data, begin, held)
+        if not batch.converged[0]:
+            raise FitError(
+                f"the fit did not converge in {batch.iterations[0]} steps"
+                + (f" with {', '.join(f'{k} = {v:g}' for k, v in fixed.items())} held" if fixed else "")
+                + "; check the model for parameters that the data cannot tell apart"
+            )
+        values = batch.parameters[0]
+        free = ~held
+        bound = free & ((values <= p.low) | (values >= p.high))
+        matrix, no_effect = (
+            covariance(self, values, data, free & ~bound) if with_covariance else (np.zeros((0, 0)), np.zeros(0, int))
+        )
+        return FitResult(
+            names=p.names,
+            values=values,
+            errors=np.sqrt(np.maximum(np.diag(matrix), 0.0)),
+            covariance=matrix,
+            twice_nll=float(batch.deviance[0] + self.constant(data)[0]),
+            deviance=float(batch.deviance[0]),
+            iterations=int(batch.iterations[0]),
+            at_bounds=tuple(p.names[i] for i in np.flatnonzero(bound)),
+            no_effect=tuple(p.names[i] for i in no_effect),
+        )
+
+    def _check_start(self, start: np.ndarray, data: Data) -> None:
+        bad = np.flatnonzero(~np.isfinite(self.bin_deviance(start, data.main)[0]))
+        if len(bad):
+            i = int(bad[0])
+            raise FitError(
+                f"{self.spec.bin_name(i)} has {data.main[0, i]:g} events where the model starts with "
+                f"{self.expected(start)[i]:g}; give it a background, or merge the bin with its neighbour"
+            )

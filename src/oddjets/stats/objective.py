@@ -1,0 +1,166 @@
+"""The profile likelihood of a batch of data sets: value, gradient and curvature, gammas already eliminated."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import xlogy
+
+from oddjets.stats.barlow_beeston import Gammas, Profile, profile
+from oddjets.stats.layout import Layout
+from oddjets.stats.yields import Yields, evaluate, first, second
+
+__all__ = ["Constraints", "Point", "Problem", "objective"]
+
+
+class Constraints(NamedTuple):
+    """Constraints of explicit parameters; arrays of one shape.
+
+    Attributes:
+        centre: auxiliary measurements.
+        weight: 1/sigma^2 of the Gaussian ones, else 0.
+        factor: of the Poisson ones, Pois(centre | factor * parameter), else 0.
+    """
+
+    centre: np.ndarray
+    weight: np.ndarray
+    factor: np.ndarray
+
+
+class Problem(NamedTuple):
+    """A batch of T data sets with their constraints, bounds and held parameters.
+
+    Attributes:
+        data: (T, P + 1), zero in the last bin.
+        gammas: of the bins.
+        by_global: constraints of the global parameters, (T, K).
+        by_local: constraints of the local parameters, (T, N + 1, L).
+        low, high: bounds of the global parameters, (K,).
+        held: held global parameters, (T, K).
+        local_low, local_high: bounds, (N + 1, L).
+        local_held: held local parameters, (T, N + 1, L).
+    """
+
+    data: np.ndarray
+    gammas: Gammas
+    by_global: Constraints
+    by_local: Constraints
+    low: np.ndarray
+    high: np.ndarray
+    held: np.ndarray
+    local_low: np.ndarray
+    local_high: np.ndarray
+    local_held: np.ndarray
+
+    def take(self, index: np.ndarray) -> Problem:
+        """Return the problem of some of the data sets."""
+        return self._replace(
+            data=self.data[index],
+            gammas=Gammas(*(a[index] if len(a) > 1 else a for a in self.gammas)),
+            by_global=Constraints(*(a[index] for a in self.by_global)),
+            by_local=Constraints(*(a[index] for a in self.by_local)),
+            held=self.held[index],
+            local_held=self.local_held[index],
+        )
+
+
+class Point(NamedTuple):
+    """The likelihood at T points: half of -2 log L against the saturated model, with its derivatives.
+
+    Attributes:
+        alpha: (T, K).
+        local: (T, N + 1, L).
+        value: (T,).
+        gradient: (T, K); local_gradient: (T, N, L).
+        hessian: (T, K, K); mixed: (T, N, K, L); local_hessian: (T, N, L, L).
+        events: the largest yield of a bin that a local parameter multiplies, (T, N, L).
+    """
+
+    alpha: np.ndarray
+    local: np.ndarray
+    value: np.ndarray
+    gradient: np.ndarray
+    local_gradient: np.ndarray
+    hessian: np.ndarray
+    mixed: np.ndarray
+    local_hessian: np.ndarray
+    events: np.ndarray
+
+    def take(self, index: np.ndarray) -> Point:
+        """Return some of the points."""
+        return Point(*(a[index] for a in self))
+
+
+def _constraint(x: np.ndarray, c: Constraints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Value, slope and curvature of -log of the constraints, against their maximum."""
+    pull = x - c.centre
+    value = 0.5 * c.weight * pull**2
+    slope = c.weight * pull
+    curvature = np.broadcast_to(c.weight, x.shape)
+    poisson = c.factor > 0
+    if poisson.any():
+        n = np.where(poisson, c.centre, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(n > 0, c.factor * x / np.where(n > 0, n, 1.0), 1.0)
+            rate = c.factor * x - n - xlogy(n, ratio)
+            value = value + np.where(poisson, np.where((x <= 0) & (n > 0), np.inf, rate), 0.0)
+            safe = np.where(x > 0, x, 1.0)
+        slope = slope + np.where(poisson, c.factor - n / safe, 0.0)
+        curvature = curvature + np.where(poisson, n / safe**2, 0.0)
+    return value, slope, curvature
+
+
+def profile_bins(y: Yields, problem: Problem) -> Profile:
+    """Eliminate the gammas at given yields."""
+    return profile(y.rows[:, :, 0], y.rows[:, :, 1:], problem.data, problem.gammas)
+
+
+def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndarray) -> Point:
+    """Evaluate the profile likelihood.
+
+    Args:
+        layout: the model.
+        problem: data and constraints.
+        alpha: global parameters, (T, K).
+        local: local parameters, (T, N + 1, L).
+
+    Returns:
+        Value and derivatives. The second derivatives leave out -(r sigma_k)^2 M_k' M_k'^T, a small negative term of the
+        eliminated gammas, which keeps them positive; the minimum is the same.
+    """
+    y = evaluate(layout, alpha, local)
+    bins = profile_bins(y, problem)
+    global_value, global_slope, global_curvature = _constraint(alpha, problem.by_global)
+    local_value, local_slope, local_curvature = _constraint(local, problem.by_local)
+    value = bins.value.sum(axis=1) + global_value.sum(axis=1) + local_value.sum(axis=(1, 2))
+    derivatives = first(y)
+    scaled = y.rows[:, :, 1:]
+    seen = bins.expected > 0
+    w = np.where(seen, problem.data / np.where(seen, bins.expected, 1.0) ** 2, 0.0)
+    variance = (scaled**2 * bins.width).sum(axis=2)
+    c = np.where(seen, w / (1 + w * variance), np.where(variance > 0, 1 / np.where(variance > 0, variance, 1.0), 0.0))
+    r = bins.slope
+    weight = np.concatenate([np.ones_like(r)[..., None], bins.gamma], axis=2)
+    moved = weight.copy()
+    moved[:, :, 1:] -= r[..., None] * scaled * bins.width
+    gradient = np.einsum("tpr,tprk->tk", r[..., None] * weight, derivatives.by_global) + global_slope
+    vg = np.einsum("tpr,tprk->tpk", moved, derivatives.by_global)
+    bend = second(y, r[..., None] * np.einsum("tpr,pjr->tpj", weight, layout.row))
+    hessian = np.matmul((c[..., None] * vg).transpose(0, 2, 1), vg) + bend.global_global
+    k = np.arange(hessian.shape[1])
+    hessian[:, k, k] += global_curvature
+    where = layout.block_bins
+    N, L = where.shape[0], layout.uses.shape[2]
+    ul = np.einsum("tpr,tprl->tpl", weight, derivatives.by_local)
+    vl = np.einsum("tpr,tprl->tpl", moved, derivatives.by_local)
+    local_gradient = (r[..., None] * ul)[:, where].sum(axis=2) + local_slope[:, :N]
+    cv = (c[..., None] * vl)[:, where]
+    local_hessian = np.matmul(cv.transpose(0, 1, 3, 2), vl[:, where]) + bend.local_local[:, where].sum(axis=2)
+    m = np.arange(L)
+    local_hessian[:, :, m, m] += local_curvature[:, :N]
+    mixed = np.matmul(vg[:, where].transpose(0, 1, 3, 2), cv)
+    if bend.global_local is not None:
+        mixed += bend.global_local[:, where].sum(axis=2)
+    events = (np.abs(vl)[:, where] * np.abs(local[:, :N, None])).max(axis=2, initial=0.0)
+    return Point(alpha, local, value, gradient, local_gradient, hessian, mixed, local_hessian, events)

@@ -1,0 +1,111 @@
+"""The templates of one channel: nominal yields, statistical variances and systematic variations, made fit for a likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from oddjets.config import Analysis
+from oddjets.errors import OddjetsError
+from oddjets.histograms import HistogramSet
+
+__all__ = ["Template", "nuisance_names", "read_templates"]
+
+#: the authors' code clips varied histograms here (FACTS 6)
+AUTHORS_VARIED_FLOOR = 1e-5
+
+
+class Template(NamedTuple):
+    """One process in one channel; arrays over the bins.
+
+    Attributes:
+        process: its name.
+        nominal: events.
+        variance: sum of squared weights.
+        shapes: nuisance parameter -> events with it at +1 and at -1.
+    """
+
+    process: str
+    nominal: np.ndarray
+    variance: np.ndarray
+    shapes: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def nuisance_names(variations: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
+    """Pair variations: nuisance -> its names up and down, None where one is missing."""
+    result: dict[str, tuple[str | None, str | None]] = {}
+    for name in variations:
+        for ending, place in (("Up", 0), ("Down", 1)):
+            if name.endswith(ending):
+                pair = list(result.get(name.removesuffix(ending), (None, None)))
+                pair[place] = name
+                result[name.removesuffix(ending)] = (pair[0], pair[1])
+    return result
+
+
+def read_templates(
+    analysis: Analysis,
+    histograms: HistogramSet,
+    region: str,
+    letter: str,
+    processes: Sequence[str],
+    report: dict[str, Any],
+) -> list[Template]:
+    """Read the templates of one channel.
+
+    Args:
+        analysis: names the observable, and the systematics that are decorrelated between processes.
+        histograms: where they are.
+        region: the region.
+        letter: the letter.
+        processes: which ones.
+        report: takes what was changed: lists ``negative``, ``left_out``, ``mirrored``.
+
+    Returns:
+        The processes that have events here.
+
+    Raises:
+        OddjetsError: a bin is no number.
+    """
+    assert analysis.fit is not None
+    observable = analysis.fit.observable
+    floor = AUTHORS_VARIED_FLOOR if analysis.fit.mode == "authors-code" else 0.0
+    apart = {s.name for s in analysis.systematics if s.decorrelate}
+    result = []
+    for process in processes:
+
+        def values(variation: str, low: float = floor, process: str = process) -> np.ndarray:
+            raw = histograms.values(region, observable, process, letter, variation)
+            place = {"region": region, "letter": letter, "process": process, "variation": variation}
+            if not np.isfinite(raw).all():
+                bad = int(np.flatnonzero(~np.isfinite(raw))[0])
+                raise OddjetsError(
+                    f"histogram of {process} in {region}_{letter} ({variation}): bin {bad} is {raw[bad]}; "
+                    "look for a weight that is no number in its events"
+                )
+            for i in np.flatnonzero(raw < 0):
+                report["negative"].append({**place, "bin": int(i), "value": float(raw[i])})
+            return np.maximum(raw, low)
+
+        nominal = values("nominal", 0.0)
+        if not nominal.any():
+            report["left_out"].append({"region": region, "letter": letter, "process": process})
+            continue
+        shapes = {}
+        for name, (up, down) in nuisance_names(histograms.variations[process]).items():
+            high = values(up) if up else None
+            low = values(down) if down else None
+            if high is None or low is None:
+                report["mirrored"].append({"region": region, "letter": letter, "process": process, "variation": name})
+                given = high if high is not None else low
+                assert given is not None
+                other = np.maximum(2 * nominal - given, floor)
+                high, low = (given, other) if high is not None else (other, given)
+            if np.array_equal(high, nominal) and np.array_equal(low, nominal):
+                continue
+            shapes[f"{name}_{process}" if name in apart else name] = (high, low)
+        variance = histograms.variances(region, observable, process, letter)
+        result.append(Template(process, nominal, np.maximum(variance, 0.0), shapes))
+    return result

@@ -1,0 +1,171 @@
+"""Toys: the saturated goodness of fit, and the significance without asymptotics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from oddjets.console import progress as progress_bar
+from oddjets.errors import OddjetsError
+from oddjets.stats.inference import Fits
+from oddjets.stats.model import GROUP, Batch, Data, FitError, FitResult, Model
+
+__all__ = ["GoodnessOfFit", "ToySignificance", "goodness_of_fit", "letter_bins", "toy_significance"]
+
+
+class GoodnessOfFit(NamedTuple):
+    """The saturated goodness of fit.
+
+    Attributes:
+        statistic: -2 log L against the saturated model over the bins asked for.
+        p_value: (1 + toys at least as large) / (1 + toys that converged).
+        toys: how many were thrown.
+        failed: how many fits did not converge; they are left out.
+        distribution: the toys' statistics, (toys - failed,).
+    """
+
+    statistic: float
+    p_value: float
+    toys: int
+    failed: int
+    distribution: np.ndarray
+
+
+class ToySignificance(NamedTuple):
+    """p value of q0 from background toys, how many were thrown and failed, and their q0."""
+
+    p_value: float
+    toys: int
+    failed: int
+    distribution: np.ndarray
+
+
+def letter_bins(model: Model, letters: Sequence[str] | None) -> np.ndarray:
+    """Return the mask of the bins, (n_bins,), of channels that end in one of the letters (or are named so); None: all.
+
+    Raises:
+        OddjetsError: no channel matches.
+    """
+    mask = np.zeros(model.spec.n_bins, dtype=bool)
+    for channel, part in model.spec.slices.items():
+        if letters is None or channel in letters or channel.rsplit("_", 1)[-1] in letters:
+            mask[part] = True
+    if not mask.any():
+        raise OddjetsError(f"no channel ends in {' or '.join(letters or ())}; channels: {', '.join(model.spec.slices)}")
+    return mask
+
+
+def _in_groups(
+    model: Model, truth: np.ndarray, toys: int, seed: int, what: str, show: bool, work: Callable[[Data], np.ndarray]
+) -> np.ndarray:
+    """Throw toys in groups, each with its own seed, and collect what the work returns: (toys, ...)."""
+    results = []
+    sizes = [min(4 * GROUP, toys - i) for i in range(0, toys, 4 * GROUP)]
+    seeds = np.random.SeedSequence(seed).spawn(len(sizes))
+    if not show:
+        return np.concatenate(
+            [work(model.sample(truth, n, np.random.default_rng(s))) for n, s in zip(sizes, seeds, strict=True)]
+        )
+    with progress_bar(what, toys) as bar:
+        for n, s in zip(sizes, seeds, strict=True):
+            results.append(work(model.sample(truth, n, np.random.default_rng(s))))
+            bar.advance(n)
+    return np.concatenate(results)
+
+
+def _fit(model: Model, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
+    batch = model.fit_batch(data, start, held)
+    bad = np.flatnonzero(~batch.converged)
+    if len(bad):
+        begin = np.where(held, start, model.parameters.init)
+        retry = model.fit_batch(Data(data.main[bad], data.aux[bad]), begin, held)
+        for old, new in zip(batch, retry, strict=True):
+            old[bad] = new
+    return batch
+
+
+def goodness_of_fit(
+    model: Model,
+    fit: FitResult,
+    toys: int,
+    *,
+    letters: Sequence[str] | None = None,
+    signal: bool = True,
+    seed: int = 1,
+    progress: bool = False,
+) -> GoodnessOfFit:
+    """Compare the fit's saturated likelihood ratio with toys thrown from the fit.
+
+    Every toy is fitted in all channels; the statistic is summed over the bins asked for. Constraint terms aren't counted.
+
+    Args:
+        model: the model.
+        fit: the fit of the data, with the signal or without.
+        toys: how many.
+        letters: where to evaluate; None: everywhere.
+        signal: the POI is free in the toys' fits (the fit was so too); False: it is held at 0.
+        seed: of the random numbers.
+        progress: show a progress bar.
+
+    Returns:
+        The statistic, its p value and the toys'.
+
+    Raises:
+        FitError: no toy could be fitted.
+    """
+    mask = letter_bins(model, letters)
+    held = np.zeros(len(model.parameters), dtype=bool)
+    if not signal and model.poi is not None:
+        held[model.parameters.index(model.poi)] = True
+
+    def work(data: Data) -> np.ndarray:
+        batch = _fit(model, data, fit.values, held)
+        value = model.bin_deviance(batch.parameters, data.main)[:, mask].sum(axis=1)
+        return np.where(batch.converged, value, np.nan)
+
+    observed = float(model.bin_deviance(fit.values, model.data.main)[0, mask].sum())
+    values = _in_groups(model, fit.values, toys, seed, "goodness of fit", progress, work)
+    good = values[np.isfinite(values)]
+    if not len(good):
+        raise FitError(f"none of the {toys} toys for the goodness of fit could be fitted")
+    return GoodnessOfFit(
+        observed, float((1 + (good >= observed).sum()) / (1 + len(good))), toys, int(toys - len(good)), good
+    )
+
+
+def toy_significance(model: Model, fits: Fits, toys: int, *, seed: int = 1, progress: bool = False) -> ToySignificance:
+    """Find the p value of the observed q0 from toys of the background-only fit.
+
+    Args:
+        model: with a parameter of interest.
+        fits: of the observed data.
+        toys: how many.
+        seed: of the random numbers.
+        progress: show a progress bar.
+
+    Returns:
+        The p value, (1 + toys at least as large) / (1 + toys), and the toys' q0.
+    """
+    index = model.parameters.index(str(model.poi))
+    free = np.zeros(len(model.parameters), dtype=bool)
+    held = free.copy()
+    held[index] = True
+    start = fits.background.values
+
+    def work(data: Data) -> np.ndarray:
+        without = _fit(model, data, start, held)
+        begin = without.parameters.copy()
+        begin[:, index] = max(fits.best.error(str(model.poi)), 1e-3 * model.parameters.high[index])
+        free_fit = _fit(model, data, begin, free)
+        q0 = np.maximum(without.deviance - free_fit.deviance, 0.0)
+        q0 = np.where(free_fit.parameters[:, index] > 0, q0, 0.0)
+        return np.where(without.converged & free_fit.converged, q0, np.nan)
+
+    values = _in_groups(model, start, toys, seed, "toys of the background", progress, work)
+    good = values[np.isfinite(values)]
+    if not len(good):
+        raise FitError(f"none of the {toys} background toys could be fitted")
+    observed = max(fits.background.deviance - fits.best.deviance, 0.0) if fits.best[str(model.poi)] > 0 else 0.0
+    return ToySignificance(float((1 + (good >= observed).sum()) / (1 + len(good))), toys, int(toys - len(good)), good)

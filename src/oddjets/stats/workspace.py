@@ -1,0 +1,249 @@
+"""From histograms to a pyhf workspace: channels, templates, ABCD by shared shapefactors, uncertainties.
+
+Choices, all of them visible in the workspace or in the report that comes with it:
+
+- ABCD. Per bin, three shapefactors shared between a region's channels: s in A, B, C and D; b in A and B; c in A and C. With
+  the nominal BC/D in A, the relation A = B C / D holds for every value of the factors.
+- QCD's nominal template in B, C and D is data minus simulation, not below `QCD_FLOOR` events (the floor moves only
+  the starting point: the factors are free).
+- Luminosity is a log-normal named ``lumi`` on every simulated process, log-normals have ``lo = 1/hi``.
+- Negative bins of simulated templates, nominal or varied, are set to zero and reported; nothing is rescaled.
+- Templates without any event in a channel are left out there and reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from oddjets.config import LETTERS, Analysis, Fit
+from oddjets.errors import OddjetsError, nearest
+from oddjets.histograms import DATA, HistogramSet
+from oddjets.stats.templates import Template, read_templates
+
+__all__ = ["build"]
+
+#: events in a bin; half an event is well below the Poisson error of an empty bin
+QCD_FLOOR = 0.5
+#: QCD may grow to this many times (data + 5 standard deviations) in each bin
+BOUND_MARGIN = 10.0
+#: standard deviations of data above itself that QCD's bounds reach at least
+BOUND_SIGMAS = 5.0
+#: which of the three factors act on which letter
+ABCD_FACTORS = {"A": "sbc", "B": "sb", "C": "sc", "D": "s"}
+#: the range of the QCD factors in the authors' code (FACTS, "ABCD in the fit" of DESIGN)
+AUTHORS_RANGE = [0.0, 5.0]
+
+Report = dict[str, Any]
+
+
+def build(analysis: Analysis, histograms: HistogramSet) -> tuple[dict[str, Any], Report]:
+    """Build the workspace of an analysis.
+
+    Args:
+        analysis: what was asked; its `fit` names regions, observable and parameters of interest.
+        histograms: the templates and data, normalised to the luminosity.
+
+    Returns:
+        A schema-valid pyhf workspace with one measurement, and a report of what was done: ``edges`` by region,
+        ``floored`` and ``negative`` bins, ``left_out`` templates, ``blinded`` regions, the share of the signal
+        that the control regions ``absorb``, and ``warnings``.
+
+    Raises:
+        OddjetsError: no fit in the YAML, a region without data, no data for ABCD, a signal without events, NaN.
+    """
+    fit = analysis.fit
+    if fit is None:
+        raise OddjetsError(f"{analysis.path or analysis.name}: no 'fit' section; it says observable, regions and poi")
+    if DATA not in histograms.variations:
+        raise OddjetsError("the histograms hold no data: the fit needs data, or pseudo-data, in every region")
+    report: Report = {
+        **{key: [] for key in ("floored", "negative", "left_out", "mirrored", "blinded", "warnings")},
+        "edges": {},
+        "absorbed": {},
+    }
+    processes = [p for p in analysis.processes if p != analysis.data_driven and p in histograms.variations]
+    signals = {poi.process: poi for poi in fit.pois}
+    for name in signals:
+        if name not in processes:
+            raise OddjetsError(f"fit.poi.process: no simulated process '{name}'; {nearest(name, processes)}")
+    channels, observations, parameters = [], [], _common_parameters(fit)
+    seen: set[str] = set()
+    letters: tuple[str, ...] = LETTERS
+    for region in fit.regions:
+        edges = histograms.edges(region, fit.observable)
+        report["edges"][region] = edges.tolist()
+        templates = {
+            letter: read_templates(analysis, histograms, region, letter, processes, report) for letter in letters
+        }
+        data = {letter: histograms.values(region, fit.observable, DATA, letter) for letter in letters}
+        _check_data(region, data, analysis.data_driven)
+        qcd = _qcd(region, data, templates, fit, report) if analysis.data_driven else {}
+        if fit.blind:
+            data["A"] = _asimov(templates["A"], signals, qcd.get("A"))
+            report["blinded"].append(region)
+        _check_signal_region(region, data["A"], templates["A"], qcd.get("A"))
+        if qcd:
+            report["absorbed"][region] = _absorbed(data, templates, signals, fit)
+            parameters += _qcd_parameters(region, data, qcd, fit)
+        for letter in letters:
+            samples = [_sample(t, region, letter, analysis, signals) for t in templates[letter]]
+            if qcd:
+                samples.append(_qcd_sample(str(analysis.data_driven), region, letter, qcd[letter]))
+            channels.append({"name": f"{region}_{letter}", "samples": samples})
+            observations.append({"name": f"{region}_{letter}", "data": data[letter].tolist()})
+            seen |= {t.process for t in templates[letter]}
+    for poi in fit.pois:
+        if poi.process not in seen:
+            raise OddjetsError(
+                f"nothing depends on the parameter of interest '{poi.name}': "
+                f"its process '{poi.process}' has no event in any region of the fit ({', '.join(fit.regions)})"
+            )
+    measurement = {"name": analysis.name, "config": {"poi": fit.pois[0].name, "parameters": parameters}}
+    return {
+        "channels": channels,
+        "observations": observations,
+        "measurements": [measurement],
+        "version": "1.0.0",
+    }, report
+
+
+def _common_parameters(fit: Fit) -> list[dict[str, Any]]:
+    result: list[dict[str, Any]] = [
+        {"name": poi.name, "bounds": [list(poi.bounds)], "inits": [float(np.clip(poi.init, *poi.bounds))]}
+        for poi in fit.pois
+    ]
+    if fit.scale_factor is not None:
+        result.append({"name": "sf", "bounds": [list(fit.scale_factor.bounds)], "inits": [fit.scale_factor.init]})
+    return result
+
+
+def _total(templates: Sequence[Template], size: int, scale: Mapping[str, float] | None = None) -> np.ndarray:
+    scale = scale or {}
+    return np.asarray(np.sum([scale.get(t.process, 1.0) * t.nominal for t in templates] + [np.zeros(size)], axis=0))
+
+
+def _check_data(region: str, data: Mapping[str, np.ndarray], data_driven: str | None) -> None:
+    counts = {letter: float(values.sum()) for letter, values in data.items()}
+    if not any(counts.values()):
+        raise OddjetsError(
+            f"region '{region}' is empty: no data event in any of its letters A, B, C, D; "
+            "take it out of fit.regions, or loosen its cuts"
+        )
+    for letter in "BCD":
+        if data_driven and not counts[letter]:
+            raise OddjetsError(
+                f"region '{region}' is empty in {letter}: without data there, A = B C / D says nothing of {data_driven}; "
+                "take the region out of fit.regions, or use a looser threshold"
+            )
+
+
+def _check_signal_region(region: str, data: np.ndarray, templates: Sequence[Template], qcd: np.ndarray | None) -> None:
+    expected = _total(templates, len(data)).sum() + (0.0 if qcd is None else qcd.sum())
+    if data.sum() == 0 and expected == 0:
+        raise OddjetsError(
+            f"region '{region}' is empty in A: no data event and none expected; "
+            "take it out of fit.regions, or use a looser threshold"
+        )
+
+
+def _qcd(
+    region: str, data: Mapping[str, np.ndarray], templates: Mapping[str, list[Template]], fit: Fit, report: Report
+) -> dict[str, np.ndarray]:
+    """Nominal QCD: data minus simulation in B, C and D, with a floor; BC/D of those in A."""
+    scale = {poi.process: float(np.clip(poi.init, *poi.bounds)) for poi in fit.pois}
+    floor = 0.0 if fit.mode == "authors-code" else QCD_FLOOR
+    qcd = {}
+    for letter in "BCD":
+        rest = data[letter] - _total(templates[letter], len(data[letter]), scale)
+        qcd[letter] = np.maximum(rest, floor)
+        for i in np.flatnonzero(rest < floor):
+            report["floored"].append(
+                {
+                    "region": region,
+                    "letter": letter,
+                    "bin": int(i),
+                    "data_minus_simulation": float(rest[i]),
+                    "floor": floor,
+                }
+            )
+    qcd["A"] = np.where(qcd["D"] > 0, qcd["B"] * qcd["C"] / np.where(qcd["D"] > 0, qcd["D"], 1.0), 0.0)
+    return qcd
+
+
+def _asimov(templates: Sequence[Template], signals: Mapping[str, Any], qcd: np.ndarray | None) -> np.ndarray:
+    """The background-only expectation in A that replaces data in a blinded fit."""
+    size = len(qcd) if qcd is not None else len(templates[0].nominal)
+    background = _total([t for t in templates if t.process not in signals], size)
+    return background if qcd is None else background + qcd
+
+
+def _qcd_parameters(
+    region: str, data: Mapping[str, np.ndarray], qcd: Mapping[str, np.ndarray], fit: Fit
+) -> list[dict[str, Any]]:
+    result = []
+    for factor, letter in (("s", "D"), ("b", "B"), ("c", "C")):
+        n, nominal = data[letter], qcd[letter]
+        reach = (n + BOUND_SIGMAS * np.sqrt(n + 1)) / np.where(nominal > 0, nominal, 1.0)
+        bounds = (
+            [AUTHORS_RANGE] * len(n)
+            if fit.mode == "authors-code"
+            else [[0.0, float(BOUND_MARGIN * max(1.0, high))] for high in reach]
+        )
+        result.append({"name": f"qcd_{factor}_{region}", "bounds": bounds, "inits": [1.0] * len(n)})
+    return result
+
+
+def _qcd_sample(process: str, region: str, letter: str, nominal: np.ndarray) -> dict[str, Any]:
+    modifiers = [{"name": f"qcd_{f}_{region}", "type": "shapefactor", "data": None} for f in ABCD_FACTORS[letter]]
+    return {"name": process, "data": nominal.tolist(), "modifiers": modifiers}
+
+
+def _sample(
+    template: Template, region: str, letter: str, analysis: Analysis, signals: Mapping[str, Any]
+) -> dict[str, Any]:
+    fit, process = analysis.fit, template.process
+    assert fit is not None
+    modifiers: list[dict[str, Any]] = []
+    if process in signals:
+        modifiers.append({"name": signals[process].name, "type": "normfactor", "data": None})
+    if fit.scale_factor and process in fit.scale_factor.processes and letter in fit.scale_factor.letters:
+        modifiers.append({"name": "sf", "type": "normfactor", "data": None})
+    if fit.luminosity_uncertainty > 0:
+        modifiers.append(_lognormal("lumi", fit.luminosity_uncertainty))
+    for name, norm in fit.normalisations.items():
+        if process in norm.processes and letter in norm.letters:
+            modifiers.append(_lognormal(name, norm.size))
+    for name, (up, down) in template.shapes.items():
+        modifiers.append({"name": name, "type": "histosys", "data": {"hi_data": up.tolist(), "lo_data": down.tolist()}})
+    group = f"_{process}" if process in signals else ""
+    modifiers.append(
+        {"name": f"mcstat{group}_{region}_{letter}", "type": "staterror", "data": np.sqrt(template.variance).tolist()}
+    )
+    return {"name": process, "data": template.nominal.tolist(), "modifiers": modifiers}
+
+
+def _lognormal(name: str, size: float) -> dict[str, Any]:
+    return {"name": name, "type": "normsys", "data": {"hi": 1 + size, "lo": 1 / (1 + size)}}
+
+
+def _absorbed(
+    data: Mapping[str, np.ndarray], templates: Mapping[str, list[Template]], signals: Mapping[str, Any], fit: Fit
+) -> dict[str, dict[str, float]]:
+    """How much of a signal BC/D takes for QCD if its share of B, C and D is not subtracted, at its nominal strength."""
+    result = {}
+    rest: dict[str, np.ndarray] = {
+        x: data[x] - _total([t for t in templates[x] if t.process not in signals], len(data[x])) for x in "BCD"
+    }
+    rest = {x: np.maximum(v, QCD_FLOOR) for x, v in rest.items()}
+    for process, poi in signals.items():
+        strength = float(np.clip(poi.init, *poi.bounds))
+        signal = {
+            x: strength * _total([t for t in templates[x] if t.process == process], len(data[x])) for x in LETTERS
+        }
+        without = {x: np.maximum(rest[x] - signal[x], QCD_FLOOR) for x in "BCD"}
+        taken = rest["B"] * rest["C"] / rest["D"] - without["B"] * without["C"] / without["D"]
+        result[process] = {"events": float(taken.sum()), "signal_in_A": float(signal["A"].sum()), "strength": strength}
+    return result
