@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -43,6 +45,17 @@ class Document(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
+
+
+#: the smallest PNG, one white pixel: drawing is tested elsewhere and takes long
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsGr4dAAAAABJRU5ErkJggg==")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_pictures() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("oddjets.plots.style.save", lambda figure, path: path.write_bytes(PIXEL))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -128,7 +128,7 @@ def draw_ratio(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
     axes.set_ylim(1 - span, 1 + span)
     axes.set_xlim(x[0], x[-1])
     axes.set_ylabel(label, loc="center")
-    axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=4, prune="both"))
+    axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=4, steps=[1, 2, 5, 10], prune="both"))
 
 
 def legend(axes: Axes, drawn: Mapping[str, Any], *, band: str = "Uncertainty", scale: float = 1.0) -> float:

@@ -67,11 +67,7 @@ def panel(artifacts: Artifacts, region: str, letter: str, hypothesis: str) -> di
         "y": {"label": style.count_label(edges, unit), "log": letter != "A"},
         **stack,
         "alt": _alt(artifacts, region, letter, what, stack, edges, label),
-        "caption": (
-            f"{artifacts.region_label(region)}. {LETTER_TEXT.get(letter, letter)}. Points: data with Garwood 68 "
-            "% intervals; "
-            f"stack: {what}; hatched band: its uncertainty. Below: data over fit."
-        ),
+        "caption": f"{LETTER_TEXT.get(letter, letter)}. Hatched: the fit's uncertainty; bars: Garwood 68 % intervals.",
         "sources": [{"file": "results.json", "key": f"yields.{region}.{letter}.{hypothesis}"}],
     }
 

@@ -89,7 +89,8 @@ def draw(drawn: dict[str, Any]) -> Figure:
     left.errorbar(pulls, y, xerr=errors, fmt="o", color="black", markersize=5, linewidth=1.5)
     span = max(2.3, float(np.nanmax(np.abs(pulls) + errors, initial=0.0)) * 1.08)
     left.set_xlim(-span, span)
-    left.set_ylim(-0.8, number - 0.2)
+    # room for the legend below the last row
+    left.set_ylim(-1.9 if with_impacts else -0.8, number - 0.2)
     left.set_yticks(y, [_short(row["name"]) for row in rows], fontsize=12 if number > 15 else 14)
     left.tick_params(axis="y", which="minor", left=False, right=False)
     left.tick_params(axis="y", which="major", length=0)

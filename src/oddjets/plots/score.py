@@ -79,8 +79,9 @@ def draw(drawn: dict[str, Any]) -> Figure:
     main.set_xlim(edges[0], edges[-1])
     taken = panels.legend(main, drawn, band="Simulation stat.")
     style.headroom(main, highest, max(taken, 0.2), log=True, lowest=max(0.3, highest * 1e-6))
-    for axes in (main, below) if below is not None else (main,):
-        axes.axvline(drawn["threshold"], color="black", linestyle=(0, (5, 3)), linewidth=1.6, zorder=4)
+    for axes, top in ((main, 1 - taken), (below, 1.0)):
+        if axes is not None:
+            axes.axvline(drawn["threshold"], 0, top, color="black", linestyle=(0, (5, 3)), linewidth=1.6, zorder=4)
     right = drawn["threshold"] > (edges[0] + edges[-1]) / 2
     main.annotate(
         f"threshold {drawn['threshold']:.4g}",

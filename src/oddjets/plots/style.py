@@ -207,6 +207,9 @@ def save(made: Figure, path: Path) -> None:
         made: the figure.
         path: ends in ``.png`` or ``.pdf``.
     """
+    made.align_ylabels()
     metadata: dict[str, Any] = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
     with context():
         made.savefig(path, dpi=110, metadata=metadata)
+    # the layout is found once: it is most of the work, and the same for every format
+    made.set_layout_engine("none")
