@@ -160,11 +160,12 @@ def _results(out: Path, asked: Analysis, templates: HistogramSet, with_data: boo
         "yields": yields,
         "closure": None,
         "pulls": [
-            {"name": n, "value": float(rng.normal(0, 0.5)), "error": 0.9, "prefit_error": 1.0} for n in names[1:]
+            {"name": n, "value": float(rng.normal(0, 0.5)), "error": 0.9, "prefit_error": 1.0, "centre": 0.0}
+            for n in names[1:]
         ],
         "correlation": {"names": names, "matrix": matrix.tolist()},
-        "limit": {"observed": 1.5, "expected": [0.2, 0.27, 0.38, 0.55, 0.75], "cls_level": 0.05},
-        "scan": {"poi": grid.tolist(), "twice_delta_nll": (((grid - 1.1) / 0.2) ** 2).tolist()},
+        "limit": {"observed": 1.5, "expected": [0.2, 0.27, 0.38, 0.55, 0.75], "level": 0.95},
+        "scan": {"name": "mu", "poi": grid.tolist(), "twice_delta_nll": (((grid - 1.1) / 0.2) ** 2).tolist()},
         "gof": {
             "statistic": 51.0,
             "p_value": 0.34,
@@ -181,7 +182,10 @@ def _results(out: Path, asked: Analysis, templates: HistogramSet, with_data: boo
         "at_bounds": [],
         "warnings": [],
         "timing_s": {"fit": 0.4, "gof": 3.1},
-        "convergence": {"converged": True, "gradient": 1e-7},
+        "convergence": {
+            name: {"converged": True, "iterations": 9, "deviance": 51.0}
+            for name in ("background", "signal_plus_background")
+        },
     }
     (out / "results.json").write_text(json.dumps(results))
 
@@ -240,6 +244,8 @@ def _closure(out: Path, asked: Analysis, rng: np.random.Generator) -> None:
 
 
 def _manifests(out: Path) -> None:
+    cutflow = json.loads((out / "cutflow.json").read_text())
+    read = {n: {**d, "entries": d["raw"][0], "generator": ""} for n, d in cutflow["datasets"].items()}
     (out / "manifests").mkdir(parents=True, exist_ok=True)
     for stage in ("process", "histogram", "closure", "workspace", "fit"):
         manifest = {
@@ -249,6 +255,6 @@ def _manifests(out: Path) -> None:
             "versions": {"oddjets": "0.1.0", "numpy": np.__version__},
             "time_s": 1.5,
             "finished": "2026-01-02T03:04:05+00:00",
-            "extra": {},
+            "extra": {"datasets": read} if stage == "process" else {},
         }
         (out / "manifests" / f"{stage}.json").write_text(json.dumps(manifest))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -136,16 +137,28 @@ class Artifacts:
 
     @property
     def simulated(self) -> bool:
-        """Whether everything is simulated: the input was made here, or there are no data at all."""
+        """Whether everything is simulated, what stands for data included."""
         if self.analysis.simulate is not None:
             return True
-        return self.has("cutflow") and not any(d["is_data"] for d in self.cutflow["datasets"].values())
+        if self.has("cutflow") and not any(d["is_data"] for d in self.cutflow["datasets"].values()):
+            return True
+        # no detector writes the name of a generator into its metadata
+        return any(d["is_data"] and d.get("generator") for d in self.datasets.values())
+
+    @property
+    def datasets(self) -> dict[str, dict[str, Any]]:
+        """Dataset: its metadata and what was read of it, from the manifest of the stage ``process``."""
+        extra = (self.manifests.get("process") or {}).get("extra") or {}
+        found: dict[str, dict[str, Any]] = extra.get("datasets") or {}
+        return found
 
     @cached_property
     def luminosity_pb(self) -> float | None:
         """The integrated luminosity (/pb), if anything says it yet."""
         if self.has("histograms"):
             return float(self.histograms.luminosity_pb)
+        if self.analysis.luminosity is None and self.has("cutflow"):
+            return self.cutflow.get("luminosity_pb")
         return self.analysis.luminosity
 
     @cached_property
@@ -182,6 +195,20 @@ class Artifacts:
         """Return an observable's axis label with its unit."""
         known = self.analysis.observables[observable]
         return f"{known.label} [{known.unit}]" if known.unit else known.label
+
+    def edges(self, region: str, stored: Sequence[float]) -> list[float]:
+        """Return the bin edges of a fitted region.
+
+        Args:
+            region: its name.
+            stored: the edges in results.json; bin numbers where the workspace was fitted without its analysis.
+        """
+        fit = self.analysis.fit
+        if fit is not None and region in self.analysis.regions and fit.observable in self.analysis.observables:
+            asked = self.analysis.binning(fit.observable, region)
+            if len(asked) == len(stored):
+                return asked
+        return [float(e) for e in stored]
 
     def region_label(self, region: str) -> str:
         """Return a region's name and what it is."""

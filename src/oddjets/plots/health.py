@@ -83,21 +83,13 @@ def _events(artifacts: Artifacts) -> list[Check]:
         "cutflow.json",
         "datasets.*.raw",
     )
-    extra = (artifacts.manifests.get("process") or {}).get("extra") or {}
-    lost = extra.get("lost_events", extra.get("events_lost"))
-    if lost is None:
-        return [counted, Check("Events lost", "absent", "not recorded", "", "manifests/process.json", "extra")]
-    return [
-        counted,
-        Check(
-            "Events lost",
-            "good" if lost == 0 else "bad",
-            count(lost),
-            "every planned event was processed" if lost == 0 else "chunks failed: see the manifest",
-            "manifests/process.json",
-            "extra.lost_events",
-        ),
-    ]
+    if not artifacts.datasets:
+        return [counted, Check("Events lost", "absent", "not recorded", "", "cutflow.json", "datasets")]
+    planned = sum(d["entries"] for d in artifacts.datasets.values())
+    lost = planned - read[True] - read[False]
+    note = f"all {count(planned)} events of the files were processed" if lost == 0 else "run `oddjets process` again"
+    place = ("manifests/process.json", "extra.datasets.*.entries")
+    return [counted, Check("Events lost", "bad" if lost else "good", count(lost) if lost else "none", note, *place)]
 
 
 def _threshold(artifacts: Artifacts) -> Check:
@@ -160,20 +152,18 @@ def _fit(artifacts: Artifacts) -> list[Check]:
 
 
 def _convergence(results: dict[str, Any]) -> Check:
-    found = results.get("convergence") or {}
-    converged = found.get("converged", found.get("success"))
-    if converged is None:
+    fits = results.get("convergence") or {}
+    if not fits:
         return Check("Fit quality", "absent", "not recorded", "", "results.json", "convergence")
-    note = ", ".join(
-        f"{key.replace('_', ' ')} {value:.2g}"
-        for key, value in found.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    converged = all(fit.get("converged") for fit in fits.values())
+    steps = ", ".join(
+        f"{name.replace('_', ' ')} in {fit['iterations']} steps" for name, fit in fits.items() if "iterations" in fit
     )
     warnings = results.get("warnings") or []
     status: Status = "bad" if not converged else ("watch" if warnings else "good")
-    return Check(
-        "Fit quality", status, "converged" if converged else "did not converge", note, "results.json", "convergence"
-    )
+    note = steps + (f"; {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else "")
+    value = "both fits converged" if converged else "did not converge"
+    return Check("Fit quality", status, value, note, "results.json", "convergence")
 
 
 def _bounds(results: dict[str, Any]) -> Check:

@@ -24,7 +24,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         return {}
     name = (artifacts.results.get("poi") or {}).get("name", "mu")
     observed = found.get("observed")
-    level = found.get("cls_level", found.get("level", 0.05))
+    level = found.get("level", 0.95)
     confidence = 1 - level if level < 0.5 else level
     seen = "none" if observed is None else f"{observed:.3g}"
     return {

@@ -50,8 +50,8 @@ def panel(artifacts: Artifacts, region: str, letter: str, hypothesis: str) -> di
         hypothesis: ``signal_plus_background`` or ``background_only``.
     """
     entry = artifacts.results["yields"][region][letter]
-    edges = [float(e) for e in entry["edges"]]
     fit = artifacts.analysis.fit
+    edges = artifacts.edges(region, entry["edges"])
     observable = fit.observable if fit is not None else ""
     suffix, what = HYPOTHESES[hypothesis]
     stack = panels.stack_data(artifacts, entry[hypothesis], entry.get("data"))

@@ -23,12 +23,10 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     rows = []
     for pull in found:
         before = pull.get("prefit_error") or 1.0
-        # a free parameter has no prior to be pulled from; Barlow-Beeston factors are centred at one
-        centre = 1.0 if pull.get("kind") in ("staterror", "mcstat") else 0.0
-        rows.append(
-            {"name": pull["name"], "pull": (pull["value"] - centre) / before, "error": (pull["error"] or 0.0) / before}
-        )
-    rows.sort(key=lambda row: -abs(row["pull"]))
+        off = pull["value"] - pull.get("centre", 0.0)
+        rows.append({"name": pull["name"], "pull": off / before, "error": (pull["error"] or 0.0) / before})
+    # the named parameters are few and mean something; those of single bins fill what room is left
+    rows.sort(key=lambda row: ("[" in row["name"], -abs(row["pull"])))
     if not rows:
         return {}
     worst = ", ".join(f"{row['name']} {row['pull']:+.2f} ± {row['error']:.2f}" for row in rows[:3])

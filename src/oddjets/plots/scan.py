@@ -20,7 +20,9 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     if not found.get("poi"):
         return {}
     poi = artifacts.results.get("poi") or {}
-    name = poi.get("name", "mu")
+    name = found.get("name") or poi.get("name", "mu")
+    if name != poi.get("name"):
+        poi = next((p for p in artifacts.results.get("pois") or [] if p["name"] == name), {})
     low, high = min(found["poi"]), max(found["poi"])
     return {
         "scan": {
