@@ -20,6 +20,9 @@ __all__ = ["ClusteredJets", "SoftDropJets", "cluster_jets", "invariant_mass", "m
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
+# fastjet (arXiv:1111.6097) would print a banner to standard output, which belongs to data
+fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
+
 #: kT and Cambridge/Aachen exponents of the generalised kT distance
 _KT, _CAMBRIDGE = 1, 0
 

@@ -40,6 +40,9 @@ _COMMON = (
 )
 
 
+_INTEGERS = ("id", "status", "mother1", "daughter1", "daughter2")
+
+
 class GeneratedBatch(NamedTuple):
     """Events that survived some tries, all particles of the record."""
 
@@ -53,6 +56,12 @@ class GeneratedBatch(NamedTuple):
     momenta: npt.NDArray[np.float64]
     #: (particles, 3) production vertex in mm
     vertices: npt.NDArray[np.float64]
+
+    @classmethod
+    def empty(cls) -> GeneratedBatch:
+        """No tries, no events."""
+        integers = {name: np.zeros(0, np.int32) for name in _INTEGERS}
+        return cls(0, np.zeros(1, np.int64), integers, np.zeros((0, 4)), np.zeros((0, 3)))
 
 
 def require_pythia() -> Any:
@@ -159,13 +168,15 @@ def _veto_hook(veto: EarlyVeto) -> Any:
 
 
 def _columns(batch: Any, tried: int) -> GeneratedBatch:
+    if len(batch) == 0:
+        return GeneratedBatch.empty()._replace(tried=tried)
     particles = ak.to_packed(batch.prt)
     flat = ak.flatten(particles)
     counts = ak.to_numpy(ak.num(particles))
     return GeneratedBatch(
         tried,
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        {name: ak.to_numpy(flat[name]) for name in ("id", "status", "mother1", "daughter1", "daughter2")},
+        {name: ak.to_numpy(flat[name]) for name in _INTEGERS},
         np.stack([ak.to_numpy(flat.p[c]) for c in ("px", "py", "pz", "e")], axis=-1),
         np.stack([ak.to_numpy(ak.fill_none(flat.vProd[c], 0.0)) for c in ("px", "py", "pz")], axis=-1),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +11,7 @@ import numpy.typing as npt
 __all__ = ["jagged", "truncate_mantissa"]
 
 
-def jagged(counts: npt.NDArray[np.integer], **columns: npt.NDArray) -> ak.Array:
+def jagged(counts: npt.NDArray[np.integer], **columns: npt.NDArray[Any]) -> ak.Array:
     """Return a collection (events, entries) of records from flat columns.
 
     Args:

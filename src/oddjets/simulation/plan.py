@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -71,11 +72,14 @@ class Block:
         """Hash of all that decides the file's content: seeds, tries, processes, and the code that simulates."""
         processes = load_processes()
         content = {"block": asdict(self), "processes": [processes[s.process].model_dump() for s in self.streams]}
-        sources = [Path(oddjets.clustering.__file__), *sorted(Path(__file__).parent.glob("*.py"))]
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-        for source in sources:
-            digest.update(source.read_bytes())
-        return digest.hexdigest()
+        text = json.dumps({**content, "code": _code_digest()}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def _code_digest() -> str:
+    sources = [Path(oddjets.clustering.__file__), *sorted(Path(__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
 def make_plan(spec: SimulationSpec) -> list[Block]:

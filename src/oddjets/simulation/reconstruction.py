@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +53,7 @@ def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: boo
     true_interactions, vertices = draw_pileup(n, is_data, rng)
 
     fat_jets = _fat_jets(jets)
-    events: dict[str, ak.Array | npt.NDArray] = {
+    events: dict[str, ak.Array | npt.NDArray[Any]] = {
         "PFCands": _jet_candidates(candidates, jets),
         "FatJetPFCands": _references(jets),
         "Muon": _muons(candidates, muons),
@@ -131,7 +133,7 @@ def _references(jets: FatJets) -> ak.Array:
     )
 
 
-def _lepton_columns(candidates: Candidates, leptons: Leptons) -> dict[str, npt.NDArray]:
+def _lepton_columns(candidates: Candidates, leptons: Leptons) -> dict[str, npt.NDArray[Any]]:
     kinematics = {name: candidates.floats[name][leptons.rows] for name in ("pt", "eta", "phi", "mass")}
     return {**kinematics, "charge": candidates.charge[leptons.rows]}
 

@@ -14,7 +14,7 @@ import awkward as ak
 import numpy as np
 
 from oddjets.console import log, progress
-from oddjets.simulation.generator import GENERATOR, generate, prepare_multiparton_tables, require_pythia
+from oddjets.simulation.generator import GENERATOR, GeneratedBatch, generate, prepare_multiparton_tables, require_pythia
 from oddjets.simulation.plan import EVENTS_PER_BLOCK, Block, make_plan
 from oddjets.simulation.processes import load_processes
 from oddjets.simulation.reconstruction import reconstruct
@@ -95,7 +95,9 @@ def simulate_block(block: Block, out: Path) -> None:
         out: the simulation's folder, with the tables of `prepare_multiparton_tables`.
     """
     processes = load_processes()
-    parts, origin, passed = [], [], 0
+    # the empty start gives the columns their types where nothing survives
+    parts = [reconstruct(GeneratedBatch.empty(), np.random.default_rng(0), is_data=block.is_data)]
+    origins, passed = [np.zeros(0, np.int64)], 0
     for number, stream in enumerate(block.streams):
         rng = np.random.default_rng(stream.detector_seed)
         for batch in generate(
@@ -106,16 +108,12 @@ def simulate_block(block: Block, out: Path) -> None:
             tables=out / _TABLES,
         ):
             passed += len(batch.offsets) - 1
-            if len(batch.offsets) > 1:
-                parts.append(reconstruct(batch, rng, is_data=block.is_data))
-                origin.append(np.full(len(parts[-1]), number))
-    if not parts:
-        log.warning("simulate: no event of %s survived %d tries", block.path, block.tries)
-    events = ak.concatenate(parts)
-    truth = np.concatenate(origin)
+            parts.append(reconstruct(batch, rng, is_data=block.is_data))
+            origins.append(np.full(len(parts[-1]), number))
+    events, origin = ak.concatenate(parts), np.concatenate(origins)
     if block.is_data:
         order = np.random.default_rng(block.shuffle_seed).permutation(len(events))
-        events, truth = ak.to_packed(events[order]), truth[order]
+        events, origin = ak.to_packed(events[order]), origin[order]
     n = len(events)
     identity = {
         "run": np.ones(n, np.uint32),
@@ -130,11 +128,18 @@ def simulate_block(block: Block, out: Path) -> None:
         runs["genEventCount"] = np.array([block.tries], np.int64)
         runs["genEventSumw"] = runs["genEventSumw2"] = np.array([block.tries], np.float64)
     else:
-        names = np.array([stream.process for stream in block.streams])
-        np.savez_compressed(out / "truth" / Path(block.path).with_suffix(".npz").name, process=names[truth], **identity)
+        names = np.array([stream.process for stream in block.streams], np.str_)
+        _write_truth(out / "truth" / Path(block.path).with_suffix(".npz").name, {**identity, "process": names[origin]})
     write_nano(out / block.path, events, runs)
     summary = _Summary(key=block.key, tried=block.tries, passed=passed, written=n)
     _write_json((out / block.path).with_suffix(".json"), summary)
+
+
+def _write_truth(path: Path, columns: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **columns)
+    temporary.replace(path)
 
 
 def _is_finished(block: Block, out: Path) -> bool:

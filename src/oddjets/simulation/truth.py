@@ -7,9 +7,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.clustering import invariant_mass
+from oddjets.clustering import cluster_jets, invariant_mass, soft_drop
 from oddjets.simulation.generator import GeneratedBatch
-from oddjets.simulation.jets import build_fat_jets, eta_phi
+from oddjets.simulation.jets import FAT_RADIUS, eta_phi
 from oddjets.simulation.layout import jagged
 
 __all__ = ["generator_jets", "generator_particles", "match"]
@@ -59,15 +59,16 @@ def generator_jets(batch: GeneratedBatch) -> tuple[ak.Array, ak.Array]:
     ids = np.abs(batch.integers["id"])
     visible = (batch.integers["status"] > 0) & ~np.isin(ids, (12, 14, 16))
     offsets = np.concatenate([[0], np.cumsum(visible)])[batch.offsets]
-    jets = build_fat_jets(batch.momenta[visible], offsets, _GEN_JET_MIN_PT)
-    pt, eta, phi = eta_phi(jets.clustered.momenta)
-    counts = np.diff(jets.clustered.event_offsets)
-    prongs = jets.groomed.subjets.reshape(-1, 4)
+    particles = batch.momenta[visible]
+    jets = cluster_jets(particles, offsets, FAT_RADIUS, _GEN_JET_MIN_PT)
+    pt, eta, phi = eta_phi(jets.momenta)
+    counts = np.diff(jets.event_offsets)
+    prongs = soft_drop(particles[jets.constituents], jets.constituent_offsets, radius=FAT_RADIUS).subjets.reshape(-1, 4)
     exists = prongs[:, 3] > 0
     event = np.repeat(np.repeat(np.arange(len(counts)), counts), 2)
     sub_pt, sub_eta, sub_phi = eta_phi(prongs[exists])
     return (
-        jagged(counts, pt=pt, eta=eta, phi=phi, mass=invariant_mass(jets.clustered.momenta)),
+        jagged(counts, pt=pt, eta=eta, phi=phi, mass=invariant_mass(jets.momenta)),
         jagged(
             np.bincount(event[exists], minlength=len(counts)),
             pt=sub_pt,
@@ -93,7 +94,7 @@ def match(jets: ak.Array, targets: ak.Array) -> npt.NDArray[np.int32]:
     distance = (pairs.jet.eta - pairs.target.eta) ** 2 + dphi**2
     nearest = ak.argmin(distance, axis=2)
     index = ak.where(ak.min(distance, axis=2) < _MATCH_RADIUS**2, nearest, -1)
-    return ak.to_numpy(ak.fill_none(ak.flatten(index), -1)).astype(np.int32)
+    return np.asarray(ak.to_numpy(ak.fill_none(ak.flatten(index), -1)), np.int32)
 
 
 @numba.njit(cache=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from oddjets.errors import OddjetsError
 __all__ = ["write_nano"]
 
 
-def write_nano(path: Path, events: ak.Array, runs: dict[str, npt.NDArray]) -> None:
+def write_nano(path: Path, events: ak.Array, runs: dict[str, npt.NDArray[Any]]) -> None:
     """Write the trees ``Events`` and ``Runs``.
 
     The file appears under its name only when it is complete.
