@@ -40,7 +40,9 @@ _ECAL_PHI = 360
 _HCAL_STEP = 0.087  # Delphes inside abs(eta) < 1.74; ours: the same everywhere
 _HCAL_PHI = 72
 _ECAL_MIN, _HCAL_MIN = 0.5, 1.0  # GeV, Delphes
-_SIGNIFICANCE_MIN = 2.0  # Delphes, both calorimeters
+_ECAL_SIGNIFICANCE = 2.0  # Delphes
+#: ours: Delphes' 2 would lose every neutral hadron below 9 GeV and then correct the jets' energy, which nothing here does
+_HCAL_SIGNIFICANCE = 1.0
 _K0_LAMBDA_ECAL = 0.3  # Delphes
 # TRK: sigma^2 = constant^2 + (scattering / pT)^2 through the quoted ends, in um and um GeV
 _D0_CONSTANT, _D0_SCATTERING = 23.4, 86.9
@@ -187,7 +189,11 @@ def _add_towers(floats, integers, n, grid, hit, n_hit, step, n_phi, ecal, rng): 
         eta_abs = abs(eta)
         energy = _log_normal(true, _ecal_resolution(true, eta_abs) if ecal else _hcal_resolution(true, eta_abs), rng)
         sigma = _ecal_resolution(energy, eta_abs) if ecal else _hcal_resolution(energy, eta_abs)
-        if energy < (_ECAL_MIN if ecal else _HCAL_MIN) or energy < _SIGNIFICANCE_MIN * sigma:
+        if (
+            energy < max(_ECAL_MIN, _ECAL_SIGNIFICANCE * sigma)
+            if ecal
+            else energy < max(_HCAL_MIN, _HCAL_SIGNIFICANCE * sigma)
+        ):
             continue
         floats[n, 0], floats[n, 1], floats[n, 2] = energy / math.cosh(eta), eta, phi
         floats[n, 5] = floats[n, 7] = -1.0

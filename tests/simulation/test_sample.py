@@ -1,0 +1,252 @@
+"""A small simulation, looked at as an analysis would: normalisation, masses, files, reproducibility."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
+
+from oddjets.simulation.plan import make_plan
+from oddjets.simulation.run import simulate, simulate_block
+from oddjets.simulation.spec import SimulationSpec
+
+from .conftest import SPEC, Sample
+
+
+def open_with_coffea(path: Path) -> ak.Array:
+    with warnings.catch_warnings():
+        # coffea names each cross reference of full NanoAOD that a file lacks
+        warnings.filterwarnings("ignore", message="Missing cross-reference index")
+        return NanoEventsFactory.from_root({str(path): "Events"}, schemaclass=PFNanoAODSchema, mode="virtual").events()
+
+
+@pytest.mark.parametrize("dataset", ["data", "qcd", "top", "wjets", "hh"])
+def test_coffea_finds_each_jets_constituents(sample: Sample, dataset: str) -> None:
+    jets = open_with_coffea(sample.files(dataset)[0]).FatJet
+    candidates = jets.constituents.pf
+    assert ak.all(ak.num(candidates, axis=2) == jets.nConstituents)
+    px = ak.sum(candidates.pt * np.cos(candidates.phi), axis=2)
+    py = ak.sum(candidates.pt * np.sin(candidates.phi), axis=2)
+    # candidates have 10 bits of mantissa
+    assert ak.max(abs(np.hypot(px, py) / jets.pt - 1)) < 2e-3
+
+
+def test_sums_of_weights_count_every_try(sample: Sample) -> None:
+    for process, tries in SPEC.templates.items():
+        runs = [uproot.open(path)["Runs"].arrays() for path in sample.files(process)]
+        for branch in ("genEventSumw", "genEventSumw2", "genEventCount"):
+            assert sum(float(ak.sum(r[branch])) for r in runs) == tries
+
+
+def test_the_filter_changes_no_expected_yield(sample: Sample, tmp_path: Path) -> None:
+    # weight of an event: 1 / tries; the veto must not change the yield of hard, massive pairs by more than its loss
+    spec = SimulationSpec(seed=5, templates={"wjets": 300}, early_veto=False)
+    simulate(spec, tmp_path, workers=1)
+    unfiltered = uproot.open(tmp_path / "wjets" / "wjets-0000.root")["Events"].arrays()
+
+    def fraction(events: ak.Array, tries: int) -> tuple[float, float]:
+        hard = (events.FatJet_pt > 450) & (abs(events.FatJet_eta) < 2.5)
+        massive = ak.sum(hard & (events.FatJet_msoftdrop > 60), axis=1) >= 2
+        count = int(ak.sum(massive))
+        return count / tries, np.sqrt(count) / tries
+
+    with_filter, error = fraction(sample.events("wjets"), SPEC.templates["wjets"])
+    without, other_error = fraction(unfiltered, 300)
+    assert with_filter > 3 * error
+    assert with_filter == pytest.approx(without, abs=4 * np.hypot(error, other_error))
+    assert len(sample.events("wjets")) < 0.7 * len(unfiltered)
+
+
+def test_events_are_numbered_once(sample: Sample) -> None:
+    for dataset in sample.fileset:
+        events = sample.events(dataset)
+        assert len(np.unique(ak.to_numpy(events.event))) == len(events)
+        assert set(ak.to_numpy(events.run)) == {1}
+
+
+def test_pseudo_data_look_like_data(sample: Sample) -> None:
+    fields = sample.events("data").fields
+    truth = ("Gen", "gen", "SubGen", "PSWeight", "LHE", "Pileup", "L1Pre")
+    assert not [name for name in fields if name.removeprefix("n").startswith(truth) or "genJet" in name]
+    assert uproot.open(sample.files("data")[0])["Runs"].keys() == ["run"]
+    assert "Pileup_nTrueInt" in sample.events("qcd").fields
+
+
+def test_truth_names_the_process_of_every_event_of_pseudo_data(sample: Sample) -> None:
+    processes = set()
+    for path in sample.files("data"):
+        events = uproot.open(path)["Events"].arrays(["run", "luminosityBlock", "event", "FatJet_pt"])
+        with np.load(sample.folder / "truth" / f"{path.stem}.npz") as truth:
+            for name in ("run", "luminosityBlock", "event"):
+                np.testing.assert_array_equal(truth[name], ak.to_numpy(events[name]))
+            processes |= set(truth["process"].tolist())
+            # shuffled: sorted by process would have at most four runs of the same process
+            assert (truth["process"][1:] != truth["process"][:-1]).sum() > 4
+    assert {"qcd", "top"} <= processes
+
+
+def test_no_event_of_pseudo_data_is_in_the_templates(sample: Sample) -> None:
+    def leading(dataset: str) -> set[tuple[float, float]]:
+        events = sample.events(dataset)
+        return set(zip(ak.to_list(events.FatJet_pt[:, 0]), ak.to_list(events.FatJet_phi[:, 0]), strict=True))
+
+    data = leading("data")
+    assert len(data) > 50
+    for process in SPEC.templates:
+        assert not data & leading(process)
+
+
+def test_events_have_the_two_jets_that_they_promise(sample: Sample) -> None:
+    for dataset in sample.fileset:
+        pt = sample.events(dataset).FatJet_pt
+        assert ak.all(ak.sum(pt > 300, axis=1) >= 2)
+        assert ak.all(pt[:, :-1] >= pt[:, 1:])
+
+
+def matched_masses(events: ak.Array, pdg_id: int, radius: float) -> np.ndarray:
+    """Groomed masses of jets (pT > 450) near the last copy of a particle all of whose quarks are in the jet."""
+    masses = []
+    for event in events:
+        ids, mothers = np.asarray(event.GenPart_pdgId), np.asarray(event.GenPart_genPartIdxMother)
+        eta, phi, flags = (np.asarray(event[f"GenPart_{c}"]) for c in ("eta", "phi", "statusFlags"))
+
+        def ancestors(k: int, mothers: np.ndarray = mothers) -> set[int]:
+            found = set()
+            while mothers[k] >= 0:
+                k = mothers[k]
+                found.add(int(k))
+            return found
+
+        for k in np.flatnonzero((np.abs(ids) == pdg_id) & ((flags >> 13) & 1 == 1)):
+            products = [q for q in range(len(ids)) if k in ancestors(q) and np.abs(ids[q]) not in (6, 24, 23, 25, 35)]
+            if not products or any(abs(ids[q]) > 5 for q in products):
+                continue
+            for j in range(len(event.FatJet_pt)):
+                if event.FatJet_pt[j] < 450:
+                    continue
+                dphi = np.abs((phi[products] - event.FatJet_phi[j] + np.pi) % (2 * np.pi) - np.pi)
+                if np.hypot(eta[products] - event.FatJet_eta[j], dphi).max() < radius:
+                    masses.append(event.FatJet_msoftdrop[j])
+    return np.array(masses)
+
+
+# known masses; the detector's response and soft drop move the median by a few per cent
+@pytest.mark.parametrize(
+    ("dataset", "pdg_id", "mass", "tolerance"), [("wjets", 24, 80.4, 4.0), ("top", 6, 172.5, 7.0), ("hh", 25, 125, 8.0)]
+)
+def test_masses_peak_where_they_belong(
+    sample: Sample, dataset: str, pdg_id: int, mass: float, tolerance: float
+) -> None:
+    masses = matched_masses(sample.events(dataset), pdg_id, radius=0.6)
+    assert len(masses) > 15
+    assert np.median(masses) == pytest.approx(mass, abs=tolerance)
+    assert np.mean(np.abs(masses - mass) < 0.15 * mass) > 0.6
+
+
+def test_generator_jets_know_the_jets_before_the_detector(sample: Sample) -> None:
+    events = sample.events("wjets")
+    index = events.FatJet_genJetAK8Idx[:, 0]
+    matched = events[index >= 0]
+    response = matched.FatJet_pt[:, 0] / matched.GenJetAK8_pt[ak.singletons(index[index >= 0])][:, 0]
+    assert len(matched) > 0.95 * len(events)
+    assert 0.85 < np.median(ak.to_numpy(response)) < 1.05
+    assert np.std(ak.to_numpy(response)) < 0.15
+
+
+def test_hard_jets_pass_the_trigger_and_soft_ones_do_not_all(sample: Sample) -> None:
+    events = sample.events("data")
+    hard = events.FatJet_pt[:, 0] > 600
+    assert ak.mean(events.HLT_AK8PFJet360_TrimMass30[hard & (events.FatJet_msoftdrop[:, 0] > 60)]) > 0.99
+    assert ak.mean(events.HLT_PFHT900[ak.sum(events.FatJet_pt, axis=1) < 800]) < 0.3
+
+
+def test_isolated_leptons_come_from_top_pairs_not_from_quarks(sample: Sample) -> None:
+    def isolated(dataset: str) -> float:
+        e = sample.events(dataset)
+        return float(ak.mean(ak.any((e.Muon_pt > 30) & e.Muon_tightId & (e.Muon_pfRelIso04_all < 0.15), axis=1)))
+
+    assert isolated("top") > 0.03
+    assert isolated("wjets") < 0.02
+
+
+def test_fileset_says_what_the_analysis_needs(sample: Sample) -> None:
+    assert set(sample.fileset) == {"data", *SPEC.templates}
+    for dataset, entry in sample.fileset.items():
+        metadata = entry["metadata"]
+        assert metadata["process"] == dataset
+        assert metadata["is_data"] == (dataset == "data")
+        assert 0 < metadata["filter_efficiency"] <= 1
+        assert not any(Path(name).is_absolute() for name in entry["files"])
+        assert (metadata["cross_section_pb"] is None) == metadata["is_data"]
+    assert sample.fileset["data"]["metadata"]["luminosity_pb"] == SPEC.luminosity
+    assert sample.fileset["top"]["metadata"]["k_factor"] > 1
+
+
+SMALL = SimulationSpec(seed=3, luminosity=0.1, blocks=2, templates={"top": 8})
+
+
+def contents(folder: Path) -> dict[str, list[object]]:
+    return {
+        str(path.relative_to(folder)): uproot.open(path)["Events"].arrays().to_list()
+        for path in sorted(folder.rglob("*.root"))
+    }
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small")
+    simulate(SMALL, folder, workers=1)
+    return folder
+
+
+def test_events_do_not_depend_on_the_number_of_workers(small: Path, tmp_path: Path) -> None:
+    simulate(SMALL, tmp_path, workers=2)
+    assert contents(tmp_path) == contents(small)
+    assert (tmp_path / "fileset.json").read_text() == (small / "fileset.json").read_text()
+
+
+def test_any_file_can_be_made_again_alone(small: Path) -> None:
+    before = contents(small)
+    block = make_plan(SMALL)[1]
+    (small / block.path).unlink()
+    simulate_block(block, small)
+    assert contents(small) == before
+
+
+def test_an_interrupted_simulation_goes_on(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(small)
+    plan = make_plan(SMALL)
+    (small / plan[-1].path).with_suffix(".json").unlink()
+    made = []
+    original: Callable[..., None] = simulate_block
+
+    def record(block: object, out: Path) -> None:
+        made.append(block)
+        original(block, out)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("oddjets.simulation.run.simulate_block", record)
+    simulate(SMALL, small, workers=1)
+    assert made == [plan[-1]]
+    assert contents(small) == before
+
+
+def test_a_block_without_survivors_is_an_empty_file_with_its_tries(tmp_path: Path) -> None:
+    fileset = simulate(SimulationSpec(seed=1, templates={"qcd": 1}), tmp_path, workers=1)
+    metadata = json.loads(fileset.read_text())["qcd"]["metadata"]
+    assert metadata["filter_efficiency"] == 0
+    with uproot.open(tmp_path / "qcd" / "qcd-0000.root") as file:
+        assert file["Events"].num_entries == 0
+        assert "FatJet_pt" in file["Events"].keys()  # noqa: SIM118  (a tree's keys)
+        assert file["Runs"]["genEventCount"].array().tolist() == [1]
+
+
+def test_another_seed_gives_other_events(small: Path, tmp_path: Path) -> None:
+    simulate(SMALL.model_copy(update={"seed": 4, "luminosity": None}), tmp_path, workers=1)
+    assert contents(tmp_path)["top/top-0000.root"] != contents(small)["top/top-0000.root"]
