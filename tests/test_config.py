@@ -49,7 +49,7 @@ def test_broken_yaml_is_a_clear_error(tmp_path, text, part):
 
 def test_a_missing_file_names_its_neighbours(tmp_path):
     write(tmp_path, content(), "top.yaml")
-    with pytest.raises(ConfigError, match="did you mean 'top.yaml'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'top.yaml'"):
         config.load(tmp_path / "tpo.yaml")
 
 

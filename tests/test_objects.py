@@ -53,7 +53,7 @@ def test_absent_trigger_paths_are_left_out_and_none_at_all_is_an_error():
     events = Events(HLT=ak.zip({"PFHT900": [True, False], "PFJet450": [False, False]}))
     found = objects.trigger_decisions(events, ["PFHT800", "PFHT900"])
     assert {k: v.tolist() for k, v in found.items()} == {"PFHT900": [True, False]}
-    with pytest.raises(InputFileError, match="none of the 1 trigger paths.*did you mean 'PFHT900'"):
+    with pytest.raises(InputFileError, match=r"none of the 1 trigger paths.*did you mean 'PFHT900'"):
         objects.trigger_decisions(events, ["PFHT800"])
 
 

@@ -75,7 +75,7 @@ def test_regions_follow_facts(small):
 
 
 def test_a_region_without_its_column_says_which(small):
-    with pytest.raises(OddjetsError, match="region 'SR1'.*mass_2"):
+    with pytest.raises(OddjetsError, match=r"region 'SR1'.*mass_2"):
         regions.region_mask(
             small, processor_of(small), "SR1", EventTable({"tau21_1": np.zeros(2), "tau21_2": np.zeros(2)})
         )

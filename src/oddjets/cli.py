@@ -291,7 +291,7 @@ def main() -> None:
     except OddjetsError as error:
         if debug:
             raise
-        console.print(f"[bold red]error:[/bold red] {escape(str(error))}")
+        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
         sys.exit(error.exit_code)
     except OSError as error:
         if debug:

@@ -354,9 +354,9 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return []
 
 
-def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+def _keys_at(location: tuple[int | str, ...], top: type[BaseModel]) -> list[str]:
     """The valid keys of the model that a pydantic error's parent location points into."""
-    candidates: list[type[BaseModel]] = [Analysis]
+    candidates = [top]
     for step in location:
         following = []
         for model in candidates:
@@ -368,15 +368,20 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     return sorted({key for model in candidates for key in model.model_fields if key != "path"})
 
 
-def problems_of(error: ValidationError) -> list[str]:
-    """Say each of pydantic's errors as: the place, what is wrong, the nearest valid name."""
+def problems_of(error: ValidationError, top: type[BaseModel]) -> list[str]:
+    """Say each of pydantic's errors as: the place, what is wrong, the nearest valid name.
+
+    Args:
+        error: what pydantic found.
+        top: the model that was validated.
+    """
     lines = []
     for item in error.errors():
         location = tuple(step for step in item["loc"] if not (isinstance(step, str) and step in _UNION_BRANCHES))
         place = ".".join(str(step) for step in location) or "(top level)"
         if item["type"] == "extra_forbidden":
             key = str(location[-1])
-            lines.append(f"{place}: unknown key; {nearest(key, _keys_at(location[:-1]))}")
+            lines.append(f"{place}: unknown key; {nearest(key, _keys_at(location[:-1], top))}")
         else:
             got = "" if item["type"] == "missing" else f" (got {item['input']!r})"
             message = item["msg"].removeprefix("Value error, ")
@@ -475,7 +480,7 @@ def load(path: str | Path) -> Analysis:
     try:
         analysis = Analysis.model_validate(data)
     except ValidationError as error:
-        lines = problems_of(error)
+        lines = problems_of(error, Analysis)
         count = f"{len(lines)} error{'s' if len(lines) > 1 else ''}"
         raise ConfigError(f"{path}: {count}\n" + "\n".join(f"  {line}" for line in lines)) from None
     return analysis.model_copy(update={"path": path})

@@ -74,7 +74,7 @@ def load_era(name: str, beside: Path | None = None) -> tuple[Era, Path]:
     try:
         return Era.model_validate(read_yaml(file)), file.parent
     except ValidationError as error:
-        raise ConfigError(f"{file}:\n" + "\n".join(f"  {line}" for line in problems_of(error))) from None
+        raise ConfigError(f"{file}:\n" + "\n".join(f"  {line}" for line in problems_of(error, Era))) from None
 
 
 def sha256_of(file: Path) -> str:

@@ -36,6 +36,7 @@ class DatasetMetadata(BaseModel):
     k_factor: float = Field(default=1.0, gt=0)
     cross_section_source: str = ""
     luminosity_pb: float | None = Field(default=None, gt=0, description="data only")
+    events_tried: int | None = Field(default=None, ge=0, description="hard events, before the generator filter")
     filter_efficiency: float | None = None
     filter_efficiency_error: float | None = None
     generator: str = ""
@@ -106,7 +107,7 @@ def load_fileset(path: Path) -> dict[str, Dataset]:
         try:
             metadata = DatasetMetadata.model_validate(entry["metadata"])
         except ValidationError as error:
-            problems += [f"{name}.metadata.{line}" for line in problems_of(error)]
+            problems += [f"{name}.metadata.{line}" for line in problems_of(error, DatasetMetadata)]
             continue
         if not metadata.is_data and metadata.cross_section_pb is None:
             problems.append(f"{name}.metadata: simulation needs 'cross_section_pb'")

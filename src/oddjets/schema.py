@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -16,9 +17,16 @@ __all__ = ["FlatBranches", "PFNano", "branch", "branches_of", "collection", "fie
 
 
 class PFNano(PFNanoAODSchema):  # type: ignore[misc]
-    """coffea's PFNano schema, quiet about cross references that a file does not have."""
+    """coffea's PFNano schema, quiet about cross references that a file lacks and about photons, which are not used."""
 
     warn_missing_crossrefs = False
+
+    def __init__(self, base_form: Any, *args: Any, **kwargs: Any) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="Branch Photon_(mass|charge) already exists", category=RuntimeWarning
+            )
+            super().__init__(base_form, *args, **kwargs)
 
 
 def where(events: Any) -> str:
