@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oddjets.errors import OddjetsError
-from oddjets.stats.yields import evaluate, first, second
+from oddjets.stats.yields import Slopes, evaluate, row_weights, slopes, total
 
 if TYPE_CHECKING:
     from oddjets.stats.model import Data, Model
@@ -36,36 +36,38 @@ def hessian(model: Model, pars: np.ndarray, data: Data) -> np.ndarray:
     layout, p = model.layout, model.parameters
     alpha, local, gamma = model._split(pars[None])
     y = evaluate(layout, alpha, local)
-    derivatives, weight = first(y), np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
+    weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
     rate = (y.rows * weight).sum(axis=2)[0]
-    n = np.append(data.main[0], 0.0)
+    n = np.append(data.main[0], 0.0)[layout.order]
     r = np.where(rate > 0, 1 - n / np.where(rate > 0, rate, 1.0), 1.0)
     w = np.where(rate > 0, n / np.where(rate > 0, rate, 1.0) ** 2, 0.0)
-    bend = second(y, r[None, :, None] * np.einsum("tpr,pjr->tpj", weight, layout.row))
+    bend = total(y, row_weights(layout, r[None, :, None] * weight))
     P1, n_pars = len(rate), len(p)
-    slopes = np.zeros((P1, n_pars + 1))
-    slopes[:, layout.global_pars] = np.einsum("pr,prk->pk", weight[0], derivatives.by_global[0])
+    slope = np.zeros((P1, n_pars + 1))
+    first = slopes(y, row_weights(layout, weight))
+    slope[:, layout.global_pars] = first.by_global[0]
     # column n_pars takes what pads
     blocks = np.where(layout.block_pars >= 0, layout.block_pars, n_pars)[layout.bin_block]
-    slopes[np.arange(P1)[:, None], blocks] += np.einsum("pr,prl->pl", weight[0], derivatives.by_local[0])
+    slope[np.arange(P1)[:, None], blocks] += first.by_local[0]
     gammas = np.where(layout.gamma_pars >= 0, layout.gamma_pars, n_pars)
     scaled = y.rows[0, :, 1:]
-    slopes[np.arange(P1)[:, None], gammas] += scaled
-    result = (slopes * w[:, None]).T @ slopes
+    slope[np.arange(P1)[:, None], gammas] += scaled
+    result = (slope * w[:, None]).T @ slope
+    by_row: list[Slopes] = [slopes(y, layout.row[None, :, :, 1 + k]) for k in range(gamma.shape[2])]
     g = layout.global_pars
     result[np.ix_(g, g)] += bend.global_global[0]
     for b in range(P1 - 1):
         lo = blocks[b]
         result[np.ix_(lo, lo)] += bend.local_local[0, b]
         if bend.global_local is not None:
-            result[np.ix_(g, lo)] += bend.global_local[0, b]
-            result[np.ix_(lo, g)] += bend.global_local[0, b].T
+            result[np.ix_(lo, g)] += bend.global_local[0, b]
+            result[np.ix_(g, lo)] += bend.global_local[0, b].T
         for k, i in enumerate(gammas[b]):
             if i == n_pars:
                 continue
-            for index, slope in ((g, derivatives.by_global), (lo, derivatives.by_local)):
-                result[i, index] += r[b] * slope[0, b, 1 + k]
-                result[index, i] += r[b] * slope[0, b, 1 + k]
+            for index, part in ((g, by_row[k].by_global), (lo, by_row[k].by_local)):
+                result[i, index] += r[b] * part[0, b]
+                result[index, i] += r[b] * part[0, b]
     result = result[:-1, :-1]
     curvature = np.where(p.kind == "normal", 1 / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
     poisson = p.kind == "poisson"

@@ -36,24 +36,29 @@ class Normsys(NamedTuple):
 class Layout:
     """Dense arrays of a model.
 
-    Sizes: P bins and one empty bin at the end that pads, J slots a bin, Jl of which may have local factors, R = 1 + number of
-    gammas a bin (row 0: slots without a gamma), Q shape parameters, K global parameters, G factor groups, N blocks of L
-    parameters on B bins.
+    Sizes: P bins, of which some are empty and pad (the last always is), J slots a bin, Jl of which may have local
+    factors, R = 1 + number of gammas a bin (row 0: slots without a gamma), Q shape parameters, K global parameters, G factor
+    groups, N blocks of L parameters on B bins.
 
     Attributes:
-        nominal: yields, (P + 1, J).
-        shape: S and A of pyhf's interpolation code 4p side by side, (P + 1, J, 2 Q).
-        row: one-hot row of a slot, (P + 1, J, R).
-        group: factor group of a slot, (P + 1, J).
-        uses: local parameters that multiply a slot, (P + 1, Jl, L).
+        nominal: yields, (P, J).
+        shape: S and A of pyhf's interpolation code 4p side by side, (P, J, 2 Q).
+        row: one-hot row of a slot, (P, J, R).
+        group: factor group of a slot, (P, J).
+        uses: local parameters that multiply a slot, (P, Jl, L).
         global_pars: pyhf index, (K,).
-        shape_pars, factor_pars: positions among the global ones of those with shapes, with factors.
+        n_shapes: Q; the parameters with shapes are the first of the global ones.
+        by_group: for each group, its slots' places in the flattened P J and their shapes.
+        first_factor: the parameters with factors are the global ones from here on.
         linear: which group has which factor parameter as a plain factor, (G, number of factor parameters).
         normsys: see `Normsys`; its `par` counts among the factor parameters.
         block_pars: pyhf index or -1, (N + 1, L); the last block pads.
-        block_bins: bins of a block, padded by the empty bin, (N, B).
-        bin_block: block of a bin, N for none, (P + 1,).
-        gamma_pars: pyhf index or -1, (P + 1, R - 1).
+        block_size: B.
+        bin_block: block of a bin, N for none, (P,).
+        order: place in the data vector of each bin, n_bins for an empty one, (P,): the bins of the blocks come first, block by
+            block, so that the first N B bins are N blocks.
+        place: where each bin of the data vector is, (n_bins,).
+        gamma_pars: pyhf index or -1, (P, R - 1).
         names: labels of the slots (sample names joined by "+"), per channel.
         local_globals: some slot has both local and global dependence.
     """
@@ -64,13 +69,16 @@ class Layout:
     group: np.ndarray
     uses: np.ndarray
     global_pars: np.ndarray
-    shape_pars: np.ndarray
-    factor_pars: np.ndarray
+    n_shapes: int
+    by_group: list[tuple[np.ndarray, np.ndarray]]
+    first_factor: int
     linear: np.ndarray
     normsys: Normsys
     block_pars: np.ndarray
-    block_bins: np.ndarray
+    block_size: int
     bin_block: np.ndarray
+    order: np.ndarray
+    place: np.ndarray
     gamma_pars: np.ndarray
     names: dict[str, list[str]]
     local_globals: bool
@@ -106,14 +114,12 @@ def compile_layout(spec: Spec, *, merge: bool = True) -> Layout:
     P = spec.n_bins
     components, gamma_index = _component_indices(spec, closed)
 
-    used_global = sorted(
-        {p for ss in slots.values() for s in ss for p in (*s.shapes, *s.linear, *(n[0] for n in s.normsys))}
-    )
+    with_shape = {p for ss in slots.values() for s in ss for p in s.shapes}
+    with_factor = {p for ss in slots.values() for s in ss for p in (*s.linear, *(n[0] for n in s.normsys))}
+    # shapes first, factors last, what has both in between: slices instead of gathers
+    used_global = sorted(with_shape, key=lambda p: (p in with_factor, p)) + sorted(with_factor - set(with_shape))
     position = {p: k for k, p in enumerate(used_global)}
-    shaped = sorted({position[p] for ss in slots.values() for s in ss for p in s.shapes})
-    factored = sorted(
-        {position[p] for ss in slots.values() for s in ss for p in (*s.linear, *(n[0] for n in s.normsys))}
-    )
+    first_factor = len(used_global) - len(with_factor)
     groups = list(dict.fromkeys((s.linear, s.normsys) for ss in slots.values() for s in ss))
     group_of = {key: g for g, key in enumerate(groups)}
 
@@ -122,8 +128,7 @@ def compile_layout(spec: Spec, *, merge: bool = True) -> Layout:
     J = max(len(ss) for ss in slots.values())
     Jl = max(sum(bool(s.local) for s in ss) for ss in slots.values())
     R = 1 + max(len({s.gamma for s in ss if s.gamma}) for ss in slots.values())
-    Q = len(shaped)
-    column = {k: q for q, k in enumerate(shaped)}
+    Q = len(with_shape)
     nominal, shape = np.zeros((P + 1, J)), np.zeros((P + 1, J, 2 * Q))
     row, group = np.zeros((P + 1, J, R)), np.zeros((P + 1, J), dtype=int)
     row[:, :, 0] = 1
@@ -138,7 +143,7 @@ def compile_layout(spec: Spec, *, merge: bool = True) -> Layout:
             nominal[part, j] = slot.nominal
             group[part, j] = group_of[slot.linear, slot.normsys]
             for p, (s, a) in slot.shapes.items():
-                q = column[position[p]]
+                q = position[p]
                 shape[part, j, q], shape[part, j, Q + q] = s, a
             if slot.gamma:
                 row[part, j] = 0
@@ -146,31 +151,46 @@ def compile_layout(spec: Spec, *, merge: bool = True) -> Layout:
             for name in slot.local:
                 for b in range(part.start, part.stop):
                     uses[b, j, place[int(components[name][b])][1]] = True
-    linear = np.zeros((len(groups), len(factored)), dtype=bool)
-    fac = {k: i for i, k in enumerate(factored)}
+    linear = np.zeros((len(groups), len(with_factor)), dtype=bool)
     entries = []
     for g, (lin, norm) in enumerate(groups):
         for p in lin:
-            linear[g, fac[position[p]]] = True
-        entries += [(g, fac[position[p]], np.log(hi), np.log(lo)) for p, lo, hi in sorted(norm)]
+            linear[g, position[p] - first_factor] = True
+        entries += [(g, position[p] - first_factor, np.log(hi), np.log(lo)) for p, lo, hi in sorted(norm)]
+    order = np.concatenate([block_bins.ravel(), np.setdiff1d(np.arange(P), block_bins), [P]])
+    where = np.empty(P, dtype=int)
+    where[order[order < P]] = np.flatnonzero(order < P)
+    nominal, shape, group = nominal[order], shape[order], group[order]
     return Layout(
         nominal=nominal,
         shape=shape,
-        row=row,
+        row=row[order],
         group=group,
-        uses=uses,
+        uses=uses[order],
         global_pars=np.array(used_global, dtype=int),
-        shape_pars=np.array(shaped, dtype=int),
-        factor_pars=np.array(factored, dtype=int),
+        n_shapes=Q,
+        by_group=_by_group(group, nominal, shape, len(groups)),
+        first_factor=first_factor,
         linear=linear,
         normsys=_normsys(entries),
         block_pars=block_pars,
-        block_bins=block_bins,
-        bin_block=bin_block,
-        gamma_pars=gamma_pars,
+        block_size=block_bins.shape[1],
+        bin_block=bin_block[order],
+        order=order,
+        place=where,
+        gamma_pars=gamma_pars[order],
         names={channel: ["+".join(s.names) for s in ss] for channel, ss in slots.items()},
         local_globals=any(s.local and (s.shapes or s.linear or s.normsys) for ss in slots.values() for s in ss),
     )
+
+
+def _by_group(
+    group: np.ndarray, nominal: np.ndarray, shape: np.ndarray, groups: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    flat = shape.reshape(nominal.size, -1)
+    filled = (nominal.ravel() != 0) | (flat != 0).any(axis=1)
+    places = [np.flatnonzero((group.ravel() == g) & filled) for g in range(groups)]
+    return [(place, flat[place]) for place in places]
 
 
 def _normsys(entries: list[tuple[int, int, float, float]]) -> Normsys:
@@ -267,7 +287,7 @@ def _blocks(P: int, components: dict[str, np.ndarray]) -> tuple[np.ndarray, np.n
     """Group the local parameters that share bins.
 
     Returns:
-        block_pars (N + 1, L), block_bins (N, B), bin_block (P + 1,) of `Layout`.
+        block_pars (N + 1, L), block_bins (N, B), bin_block (P,) of `Layout`.
     """
     pairs = [(b, int(p)) for index in components.values() for b, p in enumerate(index) if p >= 0]
     if not pairs:

@@ -130,7 +130,7 @@ class Model:
         return np.concatenate([data.main, data.aux[:, self._aux_order]], axis=1)
 
     def _split(self, pars: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Global, local and gamma parameters, (T, K), (T, N + 1, L), (T, P + 1, R - 1), of pyhf vectors (T, n)."""
+        """Global, local and gamma parameters, (T, K), (T, N + 1, L), (T, P, R - 1), of pyhf vectors (T, n)."""
         layout = self.layout
         local = np.where(layout.block_pars >= 0, pars[:, layout.block_pars], 1.0)
         gamma = np.where(layout.gamma_pars >= 0, pars[:, layout.gamma_pars], 1.0)
@@ -141,7 +141,7 @@ class Model:
         points = np.atleast_2d(np.asarray(pars, dtype=float))
         alpha, local, gamma = self._split(points)
         rows = evaluate(self.layout, alpha, local).rows
-        total = rows[:, :-1, 0] + (rows[:, :-1, 1:] * gamma[:, :-1]).sum(axis=2)
+        total = (rows[:, :, 0] + (rows[:, :, 1:] * gamma).sum(axis=2))[:, self.layout.place]
         return np.asarray(total[0] if np.ndim(pars) == 1 else total)
 
     def bin_deviance(self, pars: np.ndarray, main: np.ndarray) -> np.ndarray:
@@ -207,7 +207,7 @@ class Model:
     def _problem(self, data: Data, start: np.ndarray, held: np.ndarray) -> Problem:
         p, layout = self.parameters, self.layout
         T = len(data.main)
-        main = np.concatenate([data.main, np.zeros((T, 1))], axis=1)
+        main = np.concatenate([data.main, np.zeros((T, 1))], axis=1)[:, layout.order]
         gamma = layout.gamma_pars
         there = gamma >= 0
         frozen = np.where(there, held[:, gamma], True)

@@ -12,10 +12,12 @@ from oddjets.stats.objective import Point, Problem, objective
 __all__ = ["Minimum", "minimise"]
 
 #: a fit has converged when the estimated distance to the minimum of -log L is below this
-TOLERANCE = 1e-10
+TOLERANCE = 1e-9
 #: below so many events in each bin, a local parameter steps linearly (and may reach zero); above, in its logarithm
 FEW_EVENTS = 0.5
 MAX_ITERATIONS = 300
+#: the least damping after a step that led up
+REJECTED = 0.01
 #: no constrained parameter moves by more than this many prior widths in a step, no local one by more than a factor e^2
 MAX_STEP, MAX_LOG_STEP = 3.0, 2.0
 
@@ -88,8 +90,11 @@ def minimise(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
         trial = objective(layout, problem, step.alpha, step.local)
         # the noise of the sum of so many logarithms is about 1e-12 of its value
         better = step.downhill & (trial.value <= now.value + 1e-12 * (1 + np.abs(now.value)))
-        now = Point(*(_choose(better, a, b) for a, b in zip(trial, now, strict=True)))
-        damping = np.where(better, np.where(damping < 1e-7, 0.0, 0.1 * damping), np.maximum(8 * damping, 1e-5))
+        worse = np.flatnonzero(~better)
+        for new, old in zip(trial, now, strict=True):
+            new[worse] = old[worse]
+        now = trial
+        damping = np.where(better, np.where(damping < 1e-6, 0.0, 0.1 * damping), np.maximum(10 * damping, REJECTED))
     return result
 
 
@@ -127,15 +132,15 @@ def _step(problem: Problem, now: Point, damping: np.ndarray) -> _Step:
     norm = np.where(open_, 1 / np.sqrt(np.where(size_g > 0, size_g, 1.0)), 0.0)
     g = norm * now.gradient
     h = now.hessian * norm[:, :, None] * norm[:, None, :]
-    mixed = now.mixed * norm[:, None, :, None] * scale[:, :, None, :]
     h[:, k, k] += np.where(open_, damping[:, None] + 1e-14, 1.0)
-    b = np.matmul(mixed, inverse)
-    schur = h - np.matmul(
-        b.transpose(0, 2, 1, 3).reshape(T, K, N * L), mixed.transpose(0, 1, 3, 2).reshape(T, N * L, K)
-    )
-    right = -g + np.einsum("tnkl,tnl->tk", b, gl)
+    inner = inverse * scale[..., None] * scale[..., None, :]
+    flat = now.mixed.reshape(T, N * L, K)
+    b = np.matmul(inner, now.mixed).reshape(T, N * L, K)
+    schur = h - np.matmul(flat.transpose(0, 2, 1), b) * norm[:, :, None] * norm[:, None, :]
+    right = norm * np.einsum("tnk,tn->tk", b, now.local_gradient.reshape(T, -1)) - g
     dg = _solve(schur, right)
-    dl = np.einsum("tnlm,tnm->tnl", inverse, -gl - np.einsum("tnkl,tk->tnl", mixed, dg))
+    coupled = scale * np.matmul(flat, (norm * dg)[..., None]).reshape(T, N, L)
+    dl = -np.einsum("tnlm,tnm->tnl", inverse, gl + coupled)
     slope = (g * dg).sum(axis=1) + (gl * dl).sum(axis=(1, 2))
     alpha = now.alpha + _limited(norm * dg, problem)
     local = now.local.copy()

@@ -9,7 +9,7 @@ from scipy.special import xlogy
 
 from oddjets.stats.barlow_beeston import Gammas, Profile, profile
 from oddjets.stats.layout import Layout
-from oddjets.stats.yields import Yields, evaluate, first, second
+from oddjets.stats.yields import Yields, evaluate, local_slopes, row_weights, slopes, total
 
 __all__ = ["Constraints", "Point", "Problem", "objective"]
 
@@ -32,7 +32,7 @@ class Problem(NamedTuple):
     """A batch of T data sets with their constraints, bounds and held parameters.
 
     Attributes:
-        data: (T, P + 1), zero in the last bin.
+        data: (T, P), zero in the empty bins.
         gammas: of the bins.
         by_global: constraints of the global parameters, (T, K).
         by_local: constraints of the local parameters, (T, N + 1, L).
@@ -73,7 +73,7 @@ class Point(NamedTuple):
         local: (T, N + 1, L).
         value: (T,).
         gradient: (T, K); local_gradient: (T, N, L).
-        hessian: (T, K, K); mixed: (T, N, K, L); local_hessian: (T, N, L, L).
+        hessian: (T, K, K); mixed: (T, N, L, K); local_hessian: (T, N, L, L).
         events: the largest yield of a bin that a local parameter multiplies, (T, N, L).
     """
 
@@ -134,7 +134,6 @@ def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.nda
     global_value, global_slope, global_curvature = _constraint(alpha, problem.by_global)
     local_value, local_slope, local_curvature = _constraint(local, problem.by_local)
     value = bins.value.sum(axis=1) + global_value.sum(axis=1) + local_value.sum(axis=(1, 2))
-    derivatives = first(y)
     scaled = y.rows[:, :, 1:]
     seen = bins.expected > 0
     w = np.where(seen, problem.data / np.where(seen, bins.expected, 1.0) ** 2, 0.0)
@@ -144,23 +143,27 @@ def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.nda
     weight = np.concatenate([np.ones_like(r)[..., None], bins.gamma], axis=2)
     moved = weight.copy()
     moved[:, :, 1:] -= r[..., None] * scaled * bins.width
-    gradient = np.einsum("tpr,tprk->tk", r[..., None] * weight, derivatives.by_global) + global_slope
-    vg = np.einsum("tpr,tprk->tpk", moved, derivatives.by_global)
-    bend = second(y, r[..., None] * np.einsum("tpr,pjr->tpj", weight, layout.row))
-    hessian = np.matmul((c[..., None] * vg).transpose(0, 2, 1), vg) + bend.global_global
+    # the derivatives of each bin's expectation times the square root of its curvature
+    vg, vl = slopes(y, row_weights(layout, np.sqrt(c)[..., None] * moved))
+    pushed = row_weights(layout, r[..., None] * weight)
+    bend = total(y, pushed)
+    hessian = np.matmul(vg.transpose(0, 2, 1), vg) + bend.global_global
     k = np.arange(hessian.shape[1])
     hessian[:, k, k] += global_curvature
-    where = layout.block_bins
-    N, L = where.shape[0], layout.uses.shape[2]
-    ul = np.einsum("tpr,tprl->tpl", weight, derivatives.by_local)
-    vl = np.einsum("tpr,tprl->tpl", moved, derivatives.by_local)
-    local_gradient = (r[..., None] * ul)[:, where].sum(axis=2) + local_slope[:, :N]
-    cv = (c[..., None] * vl)[:, where]
-    local_hessian = np.matmul(cv.transpose(0, 1, 3, 2), vl[:, where]) + bend.local_local[:, where].sum(axis=2)
+    N, L = len(layout.block_pars) - 1, layout.uses.shape[2]
+
+    def blocks(by_bin: np.ndarray) -> np.ndarray:
+        return by_bin[:, : N * layout.block_size].reshape(len(by_bin), N, layout.block_size, *by_bin.shape[2:])
+
+    local_gradient = blocks(local_slopes(y, pushed)).sum(axis=2) + local_slope[:, :N]
+    across = blocks(vl).transpose(0, 1, 3, 2)
+    local_hessian = np.matmul(across, blocks(vl)) + blocks(bend.local_local).sum(axis=2)
     m = np.arange(L)
     local_hessian[:, :, m, m] += local_curvature[:, :N]
-    mixed = np.matmul(vg[:, where].transpose(0, 1, 3, 2), cv)
+    mixed = np.matmul(across, blocks(vg))
     if bend.global_local is not None:
-        mixed += bend.global_local[:, where].sum(axis=2)
-    events = (np.abs(vl)[:, where] * np.abs(local[:, :N, None])).max(axis=2, initial=0.0)
+        mixed += blocks(bend.global_local).sum(axis=2)
+    multiplied = np.matmul(np.abs(y.slots[:, :, None, : layout.uses.shape[1]]), layout.uses)[:, :, 0]
+    events = blocks(multiplied).max(axis=2, initial=0.0)
+    gradient = bend.gradient + global_slope
     return Point(alpha, local, value, gradient, local_gradient, hessian, mixed, local_hessian, events)

@@ -8,7 +8,7 @@ import numpy as np
 
 from oddjets.stats.layout import compile_layout
 from oddjets.stats.model import FitResult, Model
-from oddjets.stats.yields import evaluate
+from oddjets.stats.yields import evaluate, row_weights
 
 __all__ = ["ChannelYields", "SampleModel"]
 
@@ -45,7 +45,7 @@ class SampleModel:
         gamma = np.where(layout.gamma_pars >= 0, pars[:, layout.gamma_pars], 1.0)
         weight = np.concatenate([np.ones((*gamma.shape[:2], 1)), gamma], axis=2)
         slots = evaluate(layout, pars[:, layout.global_pars], local).slots
-        return np.asarray((slots * np.einsum("tpr,pjr->tpj", weight, layout.row))[:, :-1])
+        return np.asarray((slots * row_weights(layout, weight))[:, layout.place])
 
     @property
     def names(self) -> dict[str, list[str]]:

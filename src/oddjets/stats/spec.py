@@ -62,7 +62,7 @@ class Parameters:
     @cached_property
     def constrained(self) -> np.ndarray:
         """Mask of the parameters with a constraint, shape (n_parameters,)."""
-        return self.kind != "free"
+        return np.asarray(self.kind != "free")
 
     def index(self, name: str) -> int:
         """Return the position of a parameter.

@@ -76,7 +76,10 @@ def _in_groups(
 
 
 def _fit(model: Model, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
-    batch = model.fit_batch(data, start, held)
+    p = model.parameters
+    # a toy's nuisance parameters end near its own auxiliary measurements
+    near = np.clip(data.aux / p.factor, p.low, p.high)
+    batch = model.fit_batch(data, np.where(p.constrained & ~p.fixed & ~held, near, start), held)
     bad = np.flatnonzero(~batch.converged)
     if len(bad):
         begin = np.where(held, start, model.parameters.init)

@@ -86,7 +86,7 @@ def build(analysis: Analysis, histograms: HistogramSet) -> tuple[dict[str, Any],
             report["blinded"].append(region)
         _check_signal_region(region, data["A"], templates["A"], qcd.get("A"))
         if qcd:
-            report["absorbed"][region] = _absorbed(data, templates, signals, fit)
+            report["absorbed"][region] = _absorbed(data, templates, signals)
             parameters += _qcd_parameters(region, data, qcd, fit)
         for letter in letters:
             samples = [_sample(t, region, letter, analysis, signals) for t in templates[letter]]
@@ -230,18 +230,18 @@ def _lognormal(name: str, size: float) -> dict[str, Any]:
 
 
 def _absorbed(
-    data: Mapping[str, np.ndarray], templates: Mapping[str, list[Template]], signals: Mapping[str, Any], fit: Fit
+    data: Mapping[str, np.ndarray], templates: Mapping[str, list[Template]], signals: Mapping[str, Any]
 ) -> dict[str, dict[str, float]]:
     """How much of a signal BC/D takes for QCD if its share of B, C and D is not subtracted, at its nominal strength."""
     result = {}
-    rest: dict[str, np.ndarray] = {
-        x: data[x] - _total([t for t in templates[x] if t.process not in signals], len(data[x])) for x in "BCD"
-    }
-    rest = {x: np.maximum(v, QCD_FLOOR) for x, v in rest.items()}
+    rest: dict[str, np.ndarray] = {}
+    for x in "BCD":
+        others = [t for t in templates[x] if t.process not in signals]
+        rest[x] = np.maximum(data[x] - _total(others, len(data[x])), QCD_FLOOR)
     for process, poi in signals.items():
         strength = float(np.clip(poi.init, *poi.bounds))
-        signal = {
-            x: strength * _total([t for t in templates[x] if t.process == process], len(data[x])) for x in LETTERS
+        signal: dict[str, np.ndarray] = {
+            x: strength * _total([t for t in templates[x] if t.process == process], len(data[x])) for x in "ABCD"
         }
         without = {x: np.maximum(rest[x] - signal[x], QCD_FLOOR) for x in "BCD"}
         taken = rest["B"] * rest["C"] / rest["D"] - without["B"] * without["C"] / without["D"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from oddjets.stats.layout import Layout
 
-__all__ = ["Curvature", "Derivatives", "Yields", "evaluate", "first", "second"]
+__all__ = ["Slopes", "Total", "Yields", "evaluate", "local_slopes", "row_weights", "slopes", "total"]
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,12 @@ class Yields:
     Attributes:
         layout: the model.
         alpha: global parameters, (T, K).
-        base: nominal plus shape variations, (T, P + 1, J).
-        local: local parameters by bin, (T, P + 1, L).
-        product: product of a slot's local factors, (T, P + 1, J); 1 beyond the first Jl slots.
+        base: nominal plus shape variations, (T, P, J).
+        local: local parameters by bin, (T, P, L).
+        product: product of a slot's local factors, (T, P, J); 1 beyond the first Jl slots.
         smooth, plain, factor: product of the log-normals, of the plain factors, and of both, (T, G).
-        slots: yields without gammas, (T, P + 1, J).
-        rows: sums of the slots by gamma, (T, P + 1, R).
+        slots: yields without gammas, (T, P, J).
+        rows: sums of the slots by gamma, (T, P, R).
     """
 
     layout: Layout
@@ -38,17 +39,44 @@ class Yields:
     slots: np.ndarray
     rows: np.ndarray
 
+    @cached_property
+    def factor_slopes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """D log(smooth), its second derivative, and d plain, each (T, G, number of factor parameters)."""
+        layout = self.layout
+        shape = (len(self.alpha), *layout.linear.shape)
+        log_slope, log_curve, plain_slope = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        _, slope, curve = _normsys(layout, self.alpha)
+        log_slope[:, layout.normsys.group, layout.normsys.par] = slope
+        log_curve[:, layout.normsys.group, layout.normsys.par] = curve
+        for k in np.flatnonzero(layout.linear.any(axis=0)):
+            plain_slope[:, :, k] = np.where(layout.linear[:, k], _plain(layout, self.alpha, (int(k),)), 0.0)
+        return log_slope, log_curve, plain_slope
 
-class Derivatives(NamedTuple):
-    """Derivatives of the rows by the global, (T, P + 1, R, K), and by the block's local parameters, (T, P + 1, R, L)."""
+    @cached_property
+    def factor_slope(self) -> np.ndarray:
+        """Derivative of `factor`, (T, G, number of factor parameters)."""
+        log_slope, _, plain_slope = self.factor_slopes
+        return np.asarray(self.factor[:, :, None] * log_slope + self.smooth[:, :, None] * plain_slope)
+
+
+class Slopes(NamedTuple):
+    """Derivatives of each bin's weighted slots by the global, (T, P, K), and its local parameters, (T, P, L)."""
 
     by_global: np.ndarray
     by_local: np.ndarray
 
 
-class Curvature(NamedTuple):
-    """Second derivatives of a weighted sum of the slots: (T, K, K), per bin (T, P + 1, K, L) or None, (T, P + 1, L, L)."""
+class Total(NamedTuple):
+    """Derivatives of a weighted sum of all slots.
 
+    Attributes:
+        gradient: by the global parameters, (T, K).
+        global_global: (T, K, K).
+        global_local: by bin, (T, P, L, K); None where no slot has both.
+        local_local: by bin, (T, P, L, L).
+    """
+
+    gradient: np.ndarray
     global_global: np.ndarray
     global_local: np.ndarray | None
     local_local: np.ndarray
@@ -73,7 +101,7 @@ def _interpolation_curvature(alpha: np.ndarray) -> np.ndarray:
 def _normsys(layout: Layout, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Value of each log-normal factor and the first two derivatives of its logarithm, (T, pairs)."""
     table = layout.normsys
-    a = alpha[:, layout.factor_pars[table.par]]
+    a = alpha[:, layout.first_factor + table.par]
     c = table.polynomial.T
     inside = np.abs(a) < 1
     x = np.where(inside, a, 0.0)
@@ -91,7 +119,7 @@ def _plain(layout: Layout, alpha: np.ndarray, left_out: tuple[int, ...] = ()) ->
     result = np.ones((len(alpha), len(layout.linear)))
     for k in np.flatnonzero(layout.linear.any(axis=0)):
         if k not in left_out:
-            result *= np.where(layout.linear[:, k], alpha[:, layout.factor_pars[k], None], 1.0)
+            result *= np.where(layout.linear[:, k], alpha[:, layout.first_factor + k, None], 1.0)
     return result
 
 
@@ -107,7 +135,7 @@ def evaluate(layout: Layout, alpha: np.ndarray, local: np.ndarray) -> Yields:
         The yields.
     """
     T = len(alpha)
-    a = alpha[:, layout.shape_pars]
+    a = alpha[:, : layout.n_shapes]
     coefficients = np.concatenate([a, _interpolation(a)], axis=1)
     P1, J = layout.nominal.shape
     base = layout.nominal + (coefficients @ layout.shape.reshape(P1 * J, -1).T).reshape(T, P1, J)
@@ -123,21 +151,13 @@ def evaluate(layout: Layout, alpha: np.ndarray, local: np.ndarray) -> Yields:
     plain = _plain(layout, alpha)
     factor = smooth * plain
     slots = base * product * factor[:, layout.group]
-    rows = np.einsum("tpj,pjr->tpr", slots, layout.row)
+    rows = np.matmul(slots.transpose(1, 0, 2), layout.row).transpose(1, 0, 2)
     return Yields(layout, alpha, base, by_bin, product, smooth, plain, factor, slots, rows)
 
 
-def _factor_slopes(y: Yields) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """D log(smooth), its second derivative, and d plain, each (T, G, number of factor parameters)."""
-    layout = y.layout
-    shape = (len(y.alpha), *layout.linear.shape)
-    log_slope, log_curve, plain_slope = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    _, slope, curve = _normsys(layout, y.alpha)
-    log_slope[:, layout.normsys.group, layout.normsys.par] = slope
-    log_curve[:, layout.normsys.group, layout.normsys.par] = curve
-    for k in np.flatnonzero(layout.linear.any(axis=0)):
-        plain_slope[:, :, k] = np.where(layout.linear[:, k], _plain(layout, y.alpha, (int(k),)), 0.0)
-    return log_slope, log_curve, plain_slope
+def row_weights(layout: Layout, weight: np.ndarray) -> np.ndarray:
+    """Spread weights of rows, (T, P, R), to slots, (T, P, J)."""
+    return np.asarray(np.matmul(weight.transpose(1, 0, 2), layout.row.transpose(0, 2, 1)).transpose(1, 0, 2))
 
 
 def _left_out(y: Yields, *left_out: int) -> np.ndarray:
@@ -151,94 +171,108 @@ def _left_out(y: Yields, *left_out: int) -> np.ndarray:
     return result
 
 
-def first(y: Yields) -> Derivatives:
-    """Differentiate the rows once."""
-    layout = y.layout
-    T, P1, R = y.rows.shape
-    K, L, Jl = len(layout.global_pars), layout.uses.shape[2], layout.uses.shape[1]
-    by_global = np.zeros((T, P1, R, K))
-    weight = y.factor[:, layout.group] * y.product
-    Q = len(layout.shape_pars)
-    if Q:
-        slope = _interpolation_slope(y.alpha[:, layout.shape_pars])
-        for r in range(R):
-            x = (weight * layout.row[:, :, r]).transpose(1, 0, 2)
-            both = np.matmul(x, layout.shape).transpose(1, 0, 2)
-            by_global[:, :, r, layout.shape_pars] = both[:, :, :Q] + slope[:, None] * both[:, :, Q:]
-    if len(layout.factor_pars):
-        log_slope, _, plain_slope = _factor_slopes(y)
-        slopes = y.factor[:, :, None] * log_slope + y.smooth[:, :, None] * plain_slope
-        z = np.zeros((T, P1, R, len(layout.linear)))
-        content = y.base * y.product
-        bins = np.arange(P1)
-        rows = layout.row.argmax(axis=2)
-        for j in range(content.shape[2]):
-            z[:, bins, rows[:, j], layout.group[:, j]] += content[:, :, j]
-        part = np.matmul(z.reshape(T, P1 * R, -1), slopes).reshape(T, P1, R, -1)
-        by_global[:, :, :, layout.factor_pars] += part
-    by_local = np.zeros((T, P1, R, L))
-    if L:
-        content = (y.base * y.factor[:, layout.group])[:, :, :Jl]
-        for k in range(L):
-            by_local[:, :, :, k] = np.einsum("tpj,pjr->tpr", content * _left_out(y, k), layout.row[:, :Jl])
-    return Derivatives(by_global, by_local)
-
-
-def second(y: Yields, weight: np.ndarray) -> Curvature:
-    """Differentiate the weighted sum of all slots twice.
+def slopes(y: Yields, weight: np.ndarray) -> Slopes:
+    """Differentiate the weighted slots of each bin.
 
     Args:
         y: the yields.
-        weight: of each slot, (T, P + 1, J).
+        weight: of each slot, (T, P, J).
 
     Returns:
-        The second derivatives; those that involve local parameters are kept by bin.
+        The derivatives, by bin.
     """
     layout = y.layout
-    T, P1, J = y.slots.shape
-    G, Q, K = len(layout.linear), len(layout.shape_pars), len(layout.global_pars)
-    fac, sha = layout.factor_pars, layout.shape_pars
-    log_slope, log_curve, plain_slope = _factor_slopes(y)
-    slopes = y.factor[:, :, None] * log_slope + y.smooth[:, :, None] * plain_slope
-    result = np.zeros((T, K, K))
+    T, P1, _ = y.slots.shape
+    Q = layout.n_shapes
+    by_global = np.zeros((T, P1, len(layout.global_pars)))
     w = weight * y.product
-    one_hot = np.zeros((P1 * J, G))
-    one_hot[np.arange(P1 * J), layout.group.ravel()] = 1
-    content = (w * y.base).reshape(T, -1) @ one_hot
-    # factor with factor
+    if Q:
+        slope = _interpolation_slope(y.alpha[:, :Q])
+        both = np.matmul((w * y.factor[:, layout.group]).transpose(1, 0, 2), layout.shape)
+        both[:, :, Q:] *= slope
+        both[:, :, :Q] += both[:, :, Q:]
+        by_global[:, :, :Q] = both[:, :, :Q].transpose(1, 0, 2)
+    if layout.linear.shape[1]:
+        z = np.zeros((T, P1, len(layout.linear)))
+        content = w * y.base
+        bins = np.arange(P1)
+        for j in range(content.shape[2]):
+            z[:, bins, layout.group[:, j]] += content[:, :, j]
+        by_global[:, :, layout.first_factor :] += np.matmul(z, y.factor_slope)
+    return Slopes(by_global, local_slopes(y, weight))
+
+
+def local_slopes(y: Yields, weight: np.ndarray) -> np.ndarray:
+    """Differentiate the weighted slots of each bin by its local parameters: (T, P, L)."""
+    layout = y.layout
+    _, Jl, L = layout.uses.shape
+    result = np.zeros((*y.slots.shape[:2], L))
+    if L:
+        content = weight[:, :, :Jl] * y.base[:, :, :Jl] * y.factor[:, layout.group[:, :Jl]]
+        for k in range(L):
+            result[:, :, k] = (content * _left_out(y, k)).sum(axis=2)
+    return result
+
+
+def total(y: Yields, weight: np.ndarray) -> Total:
+    """Differentiate the weighted sum of all slots, twice.
+
+    Args:
+        y: the yields.
+        weight: of each slot, (T, P, J).
+
+    Returns:
+        The derivatives; the second ones that involve local parameters are kept by bin.
+    """
+    layout = y.layout
+    T = len(y.alpha)
+    Q, K, fac = layout.n_shapes, len(layout.global_pars), slice(layout.first_factor, None)
+    log_slope, log_curve, plain_slope = y.factor_slopes
+    w = (weight * y.product).reshape(T, -1)
+    wb = w * y.base.reshape(T, -1)
+    content = np.stack([wb[:, places].sum(axis=1) for places, _ in layout.by_group], axis=1)
+    gradient, hessian = np.zeros((T, K)), np.zeros((T, K, K))
+    gradient[:, fac] = np.einsum("tg,tgk->tk", content, y.factor_slope)
+    hessian[:, fac, fac] = _factor_curvature(y, content, log_slope, log_curve, plain_slope)
+    if Q:
+        slope, curvature = _interpolation_slope(y.alpha[:, :Q]), _interpolation_curvature(y.alpha[:, :Q])
+        both = np.stack([w[:, places] @ shapes for places, shapes in layout.by_group], axis=1)
+        by_shape = both[:, :, :Q] + slope[:, None] * both[:, :, Q:]
+        gradient[:, :Q] += np.einsum("tg,tgq->tq", y.factor, by_shape)
+        mixed = np.matmul(by_shape.transpose(0, 2, 1), y.factor_slope)
+        hessian[:, :Q, fac] += mixed
+        hessian[:, fac, :Q] += mixed.transpose(0, 2, 1)
+        q = np.arange(Q)
+        hessian[:, q, q] += np.einsum("tg,tgq->tq", y.factor, both[:, :, Q:]) * curvature
+    return Total(gradient, hessian, *_total_local(y, weight))
+
+
+def _factor_curvature(
+    y: Yields, content: np.ndarray, log_slope: np.ndarray, log_curve: np.ndarray, plain_slope: np.ndarray
+) -> np.ndarray:
+    """Second derivatives of sum_g content_g factor_g, (T, number of factor parameters, same)."""
+    layout = y.layout
     a = (content * y.factor)[:, :, None] * log_slope
     b = (content * y.smooth)[:, :, None] * plain_slope
-    ff = np.matmul(log_slope.transpose(0, 2, 1), a + b) + np.matmul(b.transpose(0, 2, 1), log_slope)
-    n = len(fac)
-    ff[:, range(n), range(n)] += np.einsum("tg,tgk->tk", content * y.factor, log_curve)
+    result = np.matmul(log_slope.transpose(0, 2, 1), a + b) + np.matmul(b.transpose(0, 2, 1), log_slope)
+    n = result.shape[1]
+    result[:, np.arange(n), np.arange(n)] += np.einsum("tg,tgk->tk", content * y.factor, log_curve)
     for k in range(n):
         for m in range(k):
             both = layout.linear[:, k] & layout.linear[:, m]
             if both.any():
                 pair = (content * y.smooth * np.where(both, _plain(layout, y.alpha, (k, m)), 0.0)).sum(axis=1)
-                ff[:, k, m] += pair
-                ff[:, m, k] += pair
-    result[np.ix_(np.arange(T), fac, fac)] += ff
-    if Q:
-        slope = _interpolation_slope(y.alpha[:, sha])
-        flat = layout.shape.reshape(P1 * J, 2 * Q)
-        sf = np.zeros((T, Q, n))
-        for g in range(G):
-            members = np.flatnonzero(layout.group.ravel() == g)
-            both = w.reshape(T, -1)[:, members] @ flat[members]
-            sf += (both[:, :Q] + slope * both[:, Q:])[:, :, None] * slopes[:, g, None, :]
-        result[np.ix_(np.arange(T), sha, fac)] += sf
-        result[np.ix_(np.arange(T), fac, sha)] += sf.transpose(0, 2, 1)
-        even = (w * y.factor[:, layout.group]).reshape(T, -1) @ flat[:, Q:]
-        result[:, sha, sha] += even * _interpolation_curvature(y.alpha[:, sha])
-    return Curvature(result, *_second_local(y, weight, slopes))
+                result[:, k, m] += pair
+                result[:, m, k] += pair
+    return np.asarray(result)
 
 
-def _second_local(y: Yields, weight: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+def _total_local(y: Yields, weight: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """The second derivatives that involve local parameters, by bin: with the global ones (or None), and among them."""
     layout = y.layout
     T, P1, _ = y.slots.shape
     Jl, L = layout.uses.shape[1:]
-    K, Q = len(layout.global_pars), len(layout.shape_pars)
+    K, Q = len(layout.global_pars), layout.n_shapes
     local_local = np.zeros((T, P1, L, L))
     w = weight[:, :, :Jl]
     content = w * (y.base * y.factor[:, layout.group])[:, :, :Jl]
@@ -247,14 +281,14 @@ def _second_local(y: Yields, weight: np.ndarray, slopes: np.ndarray) -> tuple[np
             local_local[:, :, k, m] = local_local[:, :, m, k] = (content * _left_out(y, k, m)).sum(axis=2)
     if not layout.local_globals:
         return None, local_local
-    mixed = np.zeros((T, P1, K, L))
-    slope = _interpolation_slope(y.alpha[:, layout.shape_pars])
+    mixed = np.zeros((T, P1, L, K))
+    slope = _interpolation_slope(y.alpha[:, :Q])
     for j in range(Jl):
         by_global = np.zeros((T, P1, K))
         group = layout.group[:, j]
-        by_global[:, :, layout.factor_pars] = y.base[:, :, j, None] * slopes[:, group]
+        by_global[:, :, layout.first_factor :] = y.base[:, :, j, None] * y.factor_slope[:, group]
         shape = layout.shape[:, j]
-        by_global[:, :, layout.shape_pars] += y.factor[:, group, None] * (shape[:, :Q] + slope[:, None] * shape[:, Q:])
+        by_global[:, :, :Q] += y.factor[:, group, None] * (shape[:, :Q] + slope[:, None] * shape[:, Q:])
         for k in range(L):
-            mixed[:, :, :, k] += (w[:, :, j] * _left_out(y, k)[:, :, j])[:, :, None] * by_global
+            mixed[:, :, k] += (w[:, :, j] * _left_out(y, k)[:, :, j])[:, :, None] * by_global
     return mixed, local_local
