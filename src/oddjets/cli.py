@@ -287,7 +287,7 @@ def main() -> None:
     """Run the command line; a user's mistake ends it with its message and exit code 2, without a traceback."""
     debug = "--debug" in sys.argv
     try:
-        app()
+        app(prog_name="oddjets")
     except OddjetsError as error:
         if debug:
             raise
