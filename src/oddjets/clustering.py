@@ -156,7 +156,8 @@ def n_subjettiness(p: Floats, offsets: Integers, max_axes: int = 4, radius: floa
 
 @numba.njit(cache=True)
 def _delta_phi(a, b):  # type: ignore[no-untyped-def]
-    return (a - b + math.pi) % (2 * math.pi) - math.pi
+    d = a - b
+    return d - 2 * math.pi * math.floor(d / (2 * math.pi) + 0.5)  # several times faster than a remainder
 
 
 @numba.njit(cache=True)

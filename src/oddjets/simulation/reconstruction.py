@@ -64,14 +64,14 @@ def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: boo
         **{f"Flag_{name}": np.ones(n, np.bool_) for name in EVENT_FILTERS},
     }
     if not is_data:
-        gen_jets, sub_jets = generator_jets(batch)
-        fat_jets["genJetAK8Idx"] = ak.unflatten(match(fat_jets, gen_jets), ak.num(fat_jets))
+        truth = generator_jets(batch)
+        fat_jets["genJetAK8Idx"] = ak.unflatten(_nearest(fat_jets, truth.jets), ak.num(fat_jets))
         # Pythia's events have unit weight here; prefiring is not simulated, so its weights are 1
         one = np.ones(n, np.float32)
         events |= {
             "GenPart": generator_particles(batch),
-            "GenJetAK8": gen_jets,
-            "SubGenJetAK8": sub_jets,
+            "GenJetAK8": truth.jets,
+            "SubGenJetAK8": truth.subjets,
             "genWeight": one,
             "PSWeight": jagged(np.ones(n, np.int64), x=one).x,
             "Pileup_nTrueInt": true_interactions,
@@ -80,6 +80,16 @@ def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: boo
     events["FatJet"] = fat_jets
     record = ak.zip(events, depth_limit=1)
     return ak.to_packed(record[ak.sum(fat_jets.pt > MIN_PT_TWO_JETS, axis=1) >= 2])
+
+
+def _nearest(jets: ak.Array, targets: ak.Array) -> npt.NDArray[np.int32]:
+    """Index of the generator jet of each jet, flat."""
+
+    def columns(collection: ak.Array) -> tuple[npt.NDArray[Any], ...]:
+        offsets = np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(collection)))])
+        return offsets, *(ak.to_numpy(ak.flatten(collection[name])) for name in ("eta", "phi"))
+
+    return np.asarray(match(*columns(jets), *columns(targets)), np.int32)
 
 
 def _fat_jets(jets: FatJets) -> ak.Array:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import awkward as ak
 import numba
 import numpy as np
-import numpy.typing as npt
 
 from oddjets.clustering import cluster_jets, invariant_mass, soft_drop
 from oddjets.simulation.generator import GeneratedBatch
 from oddjets.simulation.jets import FAT_RADIUS, eta_phi
 from oddjets.simulation.layout import jagged
 
-__all__ = ["generator_jets", "generator_particles", "match"]
+__all__ = ["GeneratorJets", "generator_jets", "generator_particles", "match"]
 
 _GEN_JET_MIN_PT = 100.0  # GeV, as NanoAOD
 _MATCH_RADIUS = 0.4  # ours
@@ -47,14 +48,21 @@ def generator_particles(batch: GeneratedBatch) -> ak.Array:
     )
 
 
-def generator_jets(batch: GeneratedBatch) -> tuple[ak.Array, ak.Array]:
-    """Cluster stable particles but neutrinos into ``GenJetAK8``, and return their soft-drop prongs ``SubGenJetAK8``.
+class GeneratorJets(NamedTuple):
+    """AK8 jets of stable particles but neutrinos, and their soft-drop prongs; (events, jets) records both."""
+
+    jets: ak.Array
+    subjets: ak.Array
+
+
+def generator_jets(batch: GeneratedBatch) -> GeneratorJets:
+    """Cluster ``GenJetAK8`` and their prongs ``SubGenJetAK8``.
 
     Args:
         batch: the generated events.
 
     Returns:
-        Two arrays of (events, jets) records.
+        The jets above 100 GeV.
     """
     ids = np.abs(batch.integers["id"])
     visible = (batch.integers["status"] > 0) & ~np.isin(ids, (12, 14, 16))
@@ -67,7 +75,7 @@ def generator_jets(batch: GeneratedBatch) -> tuple[ak.Array, ak.Array]:
     exists = prongs[:, 3] > 0
     event = np.repeat(np.repeat(np.arange(len(counts)), counts), 2)
     sub_pt, sub_eta, sub_phi = eta_phi(prongs[exists])
-    return (
+    return GeneratorJets(
         jagged(counts, pt=pt, eta=eta, phi=phi, mass=invariant_mass(jets.momenta)),
         jagged(
             np.bincount(event[exists], minlength=len(counts)),
@@ -79,22 +87,29 @@ def generator_jets(batch: GeneratedBatch) -> tuple[ak.Array, ak.Array]:
     )
 
 
-def match(jets: ak.Array, targets: ak.Array) -> npt.NDArray[np.int32]:
-    """Return for each jet the index of the nearest target within 0.4 in (eta, phi), -1 where there is none.
+@numba.njit(cache=True)
+def match(offsets, eta, phi, target_offsets, target_eta, target_phi):  # type: ignore[no-untyped-def]
+    """Return for each jet the index, in its event, of the nearest target within 0.4 in (eta, phi); -1 for none.
 
     Args:
-        jets: (events, jets) with eta, phi.
-        targets: (events, targets) with eta, phi.
-
-    Returns:
-        Flat, (jets of all events).
+        offsets: (events + 1) where each event's jets begin and end.
+        eta: (jets).
+        phi: (jets).
+        target_offsets: (events + 1) where each event's targets begin and end.
+        target_eta: (targets).
+        target_phi: (targets).
     """
-    pairs = ak.cartesian({"jet": jets, "target": targets}, nested=True)
-    dphi = (pairs.jet.phi - pairs.target.phi + np.pi) % (2 * np.pi) - np.pi
-    distance = (pairs.jet.eta - pairs.target.eta) ** 2 + dphi**2
-    nearest = ak.argmin(distance, axis=2)
-    index = ak.where(ak.min(distance, axis=2) < _MATCH_RADIUS**2, nearest, -1)
-    return np.asarray(ak.to_numpy(ak.fill_none(ak.flatten(index), -1)), np.int32)
+    result = np.full(len(eta), -1, np.int32)
+    for event in range(len(offsets) - 1):
+        for i in range(offsets[event], offsets[event + 1]):
+            best = _MATCH_RADIUS**2
+            for j in range(target_offsets[event], target_offsets[event + 1]):
+                dphi = (phi[i] - target_phi[j] + np.pi) % (2 * np.pi) - np.pi
+                distance = (eta[i] - target_eta[j]) ** 2 + dphi**2
+                if distance < best:
+                    best = distance
+                    result[i] = j - target_offsets[event]
+    return result
 
 
 @numba.njit(cache=True)

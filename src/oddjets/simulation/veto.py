@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.clustering import invariant_mass, soft_drop
+from oddjets.clustering import _soft_drop, invariant_mass
 
 __all__ = ["leading_jets"]
 
@@ -24,15 +24,23 @@ def leading_jets(partons: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float
     Returns:
         pT (2,) of the jets before grooming and mass (2,) after it, in GeV; zeros for a missing second jet.
     """
-    owner, jets = _anti_kt(np.ascontiguousarray(partons, np.float64), _RADIUS)
-    pt = np.hypot(jets[:, 0], jets[:, 1])
-    leading = np.argsort(-pt)[:2]
-    members = [partons[owner == j] for j in leading]
-    offsets = np.cumsum([0, *(len(m) for m in members)])
-    result = np.zeros((2, 2))
-    result[0, : len(leading)] = pt[leading]
-    result[1, : len(leading)] = invariant_mass(soft_drop(np.concatenate(members), offsets).momenta)
-    return result[0], result[1]
+    pt, groomed = _leading_jets(np.ascontiguousarray(partons, np.float64), _RADIUS)
+    return pt, invariant_mass(groomed)
+
+
+@numba.njit(cache=True)
+def _leading_jets(partons, radius):  # type: ignore[no-untyped-def]
+    owner, jets = _anti_kt(partons, radius)
+    squared = jets[:, 0] ** 2 + jets[:, 1] ** 2
+    pt, groomed = np.zeros(2), np.zeros((2, 4))
+    for k in range(min(2, len(partons))):
+        leading = squared.argmax()
+        pt[k] = math.sqrt(squared[leading])
+        squared[leading] = 0.0
+        members = partons[owner == leading]
+        if pt[k] > 0:
+            groomed[k] = _soft_drop(members, np.array([0, len(members)]), 0.1, 0.0, radius)[0][0]
+    return pt, groomed
 
 
 @numba.njit(cache=True)
