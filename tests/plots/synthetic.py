@@ -34,7 +34,10 @@ def analysis(processes: int = 4, bins: int = 6, **changes: Any) -> Analysis:
         "luminosity": 10_000.0,
         "processes": named,
         "selection": {"triggers": ["PFHT800"]},
-        "scores": {"odd": {"signal": ["a"], "background": ["b"], "label": "anomaly score"}},
+        "scores": {
+            "odd": {"signal": ["a"], "background": ["b"], "label": "anomaly score"},
+            "xbb": {"signal": ["c"], "background": ["d"], "label": "X(bb)"},
+        },
         "threshold": {"score": "odd", "efficiency": 0.02},
         "observables": {
             "mass": {
@@ -195,8 +198,14 @@ def _tables(out: Path, asked: Analysis, empty: str | None, with_data: bool, rng:
     datasets: dict[str, Any] = {}
     for process in [*asked.processes, *(["data"] if with_data else [])]:
         n = 0 if process == empty else (5000 if process in ("qcd", "data") else 300)
-        peaked = process not in ("qcd", "data")
-        score = {f"score_odd_{j}": rng.beta(5 if peaked else 1, 1 if peaked else 6, n) for j in (1, 2)}
+        # which events are signal-like: all of a simulated signal, some of the data
+        odd = np.full(n, process != "qcd") if process != "data" else rng.random(n) < 0.06
+        score = {
+            f"score_{name}_{j}": np.where(odd, rng.beta(5, 1, n), rng.beta(1, 6, n))
+            for name in ("odd", "xbb")
+            for j in (1, 2)
+        }
+        mass = {f"mass_{j}": np.where(odd, rng.normal(173, 15, n), 60 + rng.exponential(50, n)) for j in (1, 2)}
         columns = {
             "run": np.ones(n),
             "luminosityBlock": np.ones(n),
@@ -205,7 +214,7 @@ def _tables(out: Path, asked: Analysis, empty: str | None, with_data: bool, rng:
             "passes_nominal": np.ones(n, bool),
             "mjj": rng.normal(1300, 150, n),
             **{f"pt_{j}": 450 + rng.exponential(100, n) for j in (1, 2)},
-            **{f"mass_{j}": 60 + rng.exponential(50, n) for j in (1, 2)},
+            **mass,
             **{f"tau1_{j}": rng.uniform(0.2, 0.4, n) for j in (1, 2)},
             **{f"tau2_{j}": rng.uniform(0.05, 0.3, n) for j in (1, 2)},
             **score,

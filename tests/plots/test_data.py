@@ -11,7 +11,7 @@ import synthetic
 from scipy.stats import chi2
 
 from oddjets.config import Analysis
-from oddjets.plots import postfit, registry, score
+from oddjets.plots import kde, overlap, postfit, regions, registry, residual, score, systematics, tighten
 from oddjets.plots import yields as yields_figure
 from oddjets.plots.artifacts import Artifacts
 from oddjets.plots.intervals import binomial, garwood
@@ -79,7 +79,7 @@ def test_score_is_normalised_to_the_cutflow(finished: Finished) -> None:
     for layer in data["stack"]:
         assert sum(layer["values"]) == pytest.approx(expected[layer["process"]])
     assert sum(data["data"]["values"]) == expected["data"]
-    assert data["threshold"] == artifacts.histograms.threshold.value
+    assert data["mark"]["value"] == artifacts.histograms.threshold.value
 
 
 def test_many_processes_are_merged_and_none_is_lost(tmp_path: Path) -> None:
@@ -105,3 +105,65 @@ def test_every_figure_is_json_with_text_for_those_who_cannot_see_it(finished: Fi
             assert data["sources"]
             names.append(name)
     assert len(names) == len(set(names))
+
+
+def test_residual_is_data_minus_background(finished: Finished) -> None:
+    artifacts = Artifacts(*finished)
+    fitted = artifacts.results["yields"]["SR"]["A"]
+    background = sum(
+        np.array(v["values"]) for p, v in fitted["signal_plus_background"].items() if p not in ("top", "total")
+    )
+    points = residual.data(artifacts)["residual_SR"]["points"]["values"]
+    np.testing.assert_allclose(points, np.array(fitted["data"]) - background)
+
+
+def test_region_map_holds_every_event_of_the_histograms(finished: Finished) -> None:
+    artifacts = Artifacts(*finished)
+    for one in regions.data(artifacts)["regions"]["maps"]:
+        for letter, number in one["letters"].items():
+            assert number == artifacts.histograms.values(one["region"], "mass", "data", letter).sum()
+        letters = one["letters"]
+        assert one["predicted"] == pytest.approx(letters["B"] * letters["C"] / letters["D"])
+
+
+def test_systematic_ratios_are_varied_over_nominal(finished: Finished) -> None:
+    artifacts = Artifacts(*finished)
+    row = systematics.data(artifacts)["systematics_top"]["rows"][0]
+    panel = next(p for p in row["panels"] if p["name"] == "jes")
+    nominal = artifacts.histograms.values("SR", "mass", "top", "A")
+    np.testing.assert_allclose(
+        np.array(panel["up"]) * nominal, artifacts.histograms.values("SR", "mass", "top", "A", "jesUp")
+    )
+
+
+def test_background_estimated_from_data_has_no_systematics_figure(finished: Finished) -> None:
+    assert "systematics_qcd" not in systematics.data(Artifacts(*finished))
+
+
+def test_overlap_compares_the_same_number_of_events(finished: Finished) -> None:
+    artifacts = Artifacts(*finished)
+    data = overlap.data(artifacts)["overlap_xbb"]
+    table = artifacts.table(["score_odd_1", "score_odd_2", "score_xbb_1", "score_xbb_2"])["data"]
+    odd = np.minimum(table["score_odd_1"], table["score_odd_2"]) >= 0.9
+    # the other score's oddest events, as many of them
+    order = np.argsort(-np.minimum(table["score_xbb_1"], table["score_xbb_2"]))[: odd.sum()]
+    assert data["share"] == pytest.approx(odd[order].mean(), abs=1.5 / odd.sum())
+
+
+def test_density_integrates_to_one() -> None:
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(100, 10, 300), rng.normal(1200, 100, 300)
+    gx, gy = np.linspace(30, 170, 141), np.linspace(500, 1900, 141)
+    found = kde.density(x, y, gx, gy)
+    assert found.sum() * (gx[1] - gx[0]) * (gy[1] - gy[0]) == pytest.approx(1, abs=1e-3)
+
+
+def test_tightening_keeps_the_fraction_that_it_says(finished: Finished) -> None:
+    artifacts = Artifacts(*finished)
+    table = artifacts.table(["mass_1", "score_odd_1", "score_odd_2"])["data"]
+    smaller = np.minimum(table["score_odd_1"], table["score_odd_2"])
+    for frame in tighten.data(artifacts)["tighten"]["frames"]:
+        assert (smaller >= frame["threshold"]).mean() == pytest.approx(frame["efficiency"], abs=1.5 / len(smaller))
+        kept = smaller >= frame["threshold"]
+        inside = (table["mass_1"][kept] >= 60) & (table["mass_1"][kept] <= 240)
+        assert sum(frame["data"]["values"]) == inside.sum()

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pytest
 import synthetic
+from PIL import Image
 
 from oddjets.config import Analysis
 from oddjets.errors import OddjetsError
@@ -88,7 +89,7 @@ def test_all_from_an_empty_directory_is_nothing(tmp_path: Path) -> None:
 def test_odd_input_is_still_drawn(asked: dict[str, Any], changes: dict[str, Any], tmp_path: Path) -> None:
     analysis = synthetic.analysis(**asked)
     synthetic.fabricate(tmp_path, analysis, **changes)
-    for kind, data in collect(Artifacts(analysis, tmp_path), ["postfit_SR_D", "yields", "score", "cutflow"]):
+    for kind, data in collect(Artifacts(analysis, tmp_path), ["postfit_SR_D", "score", "cutflow"]):
         with style.context():
             figure = kind.draw(data)
             figure.canvas.draw()
@@ -97,3 +98,13 @@ def test_odd_input_is_still_drawn(asked: dict[str, Any], changes: dict[str, Any]
         highest = max([v for v in data.get("total", {}).get("values", []) if v] or [0.0])
         assert 0 <= shown[0] < shown[1]
         assert shown[1] > highest
+
+
+def test_animation_has_a_frame_for_every_threshold(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oddjets.plots.tighten.FRAMES", 6)
+    out = _copy(finished, tmp_path, "events", "cutflow.json", "histograms")
+    animation = make(finished[0], out, ["tighten"])[-1]
+    with Image.open(animation) as image:
+        assert image.n_frames == 6

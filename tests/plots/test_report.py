@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 import synthetic
 
 from oddjets.config import Analysis
-from oddjets.plots import report
+from oddjets.plots import KINDS, report
 from oddjets.plots.text import count, label_html, p_value, with_error
 
 VOID = {"meta", "link", "img", "br", "input", "hr"}
@@ -55,6 +56,8 @@ PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQV
 def _quick_pictures() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("oddjets.plots.style.save", lambda figure, path: path.write_bytes(PIXEL))
+        quick = {name: dataclasses.replace(kind, animate=None) for name, kind in KINDS.items()}
+        patch.setattr("oddjets.plots.report.KINDS", quick)
         yield
 
 

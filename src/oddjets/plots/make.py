@@ -43,9 +43,8 @@ def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tu
         figures = kind.data(artifacts)
         if not figures:
             raise MissingArtifactError(
-                f"the figure '{name}' has no numbers to show: the `fit` section of the analysis did not ask for "
-                "them, or "
-                f"{artifacts.path(kind.needs[0])} is older than that request; run `oddjets fit` again"
+                f"the figure '{name}' has nothing to show: {', '.join(kind.needs)} in {artifacts.out} hold no numbers for it; "
+                "either the analysis does not ask for them, or too few events are left"
             )
         if name != kind.name and name not in figures:
             raise OddjetsError(f"no figure is called '{name}'; {nearest(name, figures)}")
@@ -84,7 +83,7 @@ def write_figure(folder: Path, kind: Kind, data: dict[str, Any], *, reuse: bool 
         reuse: leave the files as they are if the same data are there already.
 
     Returns:
-        The JSON, PNG and PDF file.
+        The JSON, PNG and PDF file, and the animation where there is one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{data['name']}.{suffix}" for suffix in ("json", "png", "pdf")]
@@ -95,6 +94,9 @@ def write_figure(folder: Path, kind: Kind, data: dict[str, Any], *, reuse: bool 
         drawn = kind.draw(data)
     for file in files[1:]:
         style.save(drawn, file)
+    if kind.animate is not None:
+        files.append(folder / f"{data['name']}.gif")
+        kind.animate(data, files[-1])
     # last: a JSON says that the pictures beside it are complete
     files[0].write_text(text, encoding="utf-8")
     return files

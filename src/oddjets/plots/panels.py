@@ -23,7 +23,7 @@ MOST = 9
 
 def stack_data(
     artifacts: Artifacts,
-    fitted: Mapping[str, Mapping[str, Sequence[float]]],
+    fitted: Mapping[str, Mapping[str, Any]],
     data: Any | None,
 ) -> dict[str, Any]:
     """Return stack, total, data and ratio of one panel, as JSON can hold them.
@@ -162,7 +162,7 @@ def _a(values: Any) -> np.ndarray:
     return np.asarray(values, dtype=float)
 
 
-def _numbers(entry: Mapping[str, Sequence[float]]) -> dict[str, list[float | None]]:
+def _numbers(entry: Mapping[str, Any]) -> dict[str, list[float | None]]:
     values = _a(entry["values"])
     errors = _a(entry["errors"]) if entry.get("errors") is not None else np.zeros_like(values)
     return {"values": finite(values), "errors": finite(errors)}

@@ -4,12 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from oddjets.errors import OddjetsError, nearest
-from oddjets.plots import closure, correlation, cutflow, gof, limit, postfit, pulls, scan, score, style, yields
+from oddjets.plots import (
+    bump,
+    closure,
+    correlation,
+    cutflow,
+    distribution,
+    gof,
+    grid,
+    kde,
+    limit,
+    overlap,
+    postfit,
+    pulls,
+    regions,
+    residual,
+    scan,
+    score,
+    style,
+    systematics,
+    tau21,
+    tighten,
+    yields,
+)
 from oddjets.plots.artifacts import Artifacts
 
 __all__ = ["KINDS", "Kind", "draw", "find"]
@@ -26,6 +49,7 @@ class Kind:
         data: artifacts to figure names and their data (plain numbers and text, JSON can hold them); no figure where the
             stage was not asked for these numbers.
         draw: the data of one figure to the figure.
+        animate: writes the data of one figure as an animation, where there is one.
     """
 
     name: str
@@ -33,17 +57,30 @@ class Kind:
     needs: tuple[str, ...]
     data: Callable[[Artifacts], dict[str, dict[str, Any]]]
     draw: Callable[[dict[str, Any]], Figure]
+    animate: Callable[[dict[str, Any], Path], None] | None = None
 
+
+#: from the event tables, with what normalises them and where the threshold is
+_TABLES = ("events", "cutflow", "histograms")
 
 #: name: kind, in the order of the report
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("postfit", "Fitted regions", ("results",), postfit.data, postfit.draw),
+        Kind("residual", "Data minus background, with the fitted signal", ("results",), residual.data, residual.draw),
+        Kind("grid", "All letters of every region", ("results",), grid.data, grid.draw),
         Kind("yields", "Yields of all regions and letters", ("results",), yields.data, yields.draw),
-        Kind("score", "Score and threshold", ("events", "cutflow", "histograms"), score.data, score.draw),
+        Kind("regions", "Region map", ("histograms",), regions.data, regions.draw),
+        Kind("score", "Score and threshold", _TABLES, score.data, distribution.draw),
+        Kind("tau21", "Subjettiness", _TABLES, tau21.data, distribution.draw),
         Kind("cutflow", "Cutflow", ("cutflow",), cutflow.data, cutflow.draw),
+        Kind("tighten", "Mass as the threshold tightens", _TABLES, tighten.data, tighten.draw, tighten.animate),
+        Kind("bump", "Mass of the oddest jets, sideband fit", _TABLES, bump.data, bump.draw),
+        Kind("overlap", "Overlap of two scores", _TABLES, overlap.data, overlap.draw),
+        Kind("kde", "Density of the odd events", _TABLES, kde.data, kde.draw),
         Kind("closure", "ABCD closure on simulation", ("closure",), closure.data, closure.draw),
+        Kind("systematics", "Systematic variations", ("histograms",), systematics.data, systematics.draw),
         Kind("pulls", "Pulls", ("results",), pulls.data, pulls.draw),
         Kind("impacts", "Impacts", ("results",), pulls.impacts_data, pulls.draw),
         Kind("scan", "Likelihood scan", ("results",), scan.data, scan.draw),

@@ -22,12 +22,14 @@ from oddjets.plots.text import label_html, prose_html
 __all__ = ["write"]
 
 #: figures that stand beside their region, not in the sections
-REGIONAL = ("postfit", "closure")
+REGIONAL = ("postfit", "residual", "closure")
 
 #: section: (title, kinds of figure)
 SECTIONS = {
-    "score": ("Score and selection", ("score", "cutflow")),
-    "fit": ("The fit", ("yields", "pulls", "impacts", "scan", "limit", "gof", "correlation")),
+    "score": ("Score and selection", ("score", "tau21", "regions", "cutflow", "tighten")),
+    "events": ("The odd events", ("bump", "kde", "overlap")),
+    "fit": ("The fit", ("yields", "grid", "pulls", "impacts", "scan", "limit", "gof", "correlation")),
+    "systematics": ("Systematic variations", ("systematics",)),
 }
 
 
@@ -123,7 +125,8 @@ def _regions(artifacts: Artifacts, figures: dict[str, dict[str, Embedded]]) -> l
     known = [*fitted, *(artifacts.closure.get("regions", {}) if artifacts.has("closure") else [])]
     made = []
     for region in dict.fromkeys(known):
-        names = [f"postfit_{region}_{a}" for a in ("A", "A_background", "B", "C", "D")] + [f"closure_{region}"]
+        names = [f"postfit_{region}_{a}" for a in ("A", "A_background", "B", "C", "D")]
+        names += [f"residual_{region}", f"closure_{region}"]
         drawn = [figures[kind][name] for kind in REGIONAL for name in names if name in figures.get(kind, {})]
         table = tables.yields_table(artifacts, region) if region in fitted else None
         made.append({"name": region, "label": artifacts.region_label(region), "figures": drawn, "table": table})

@@ -61,7 +61,6 @@ _OVERRIDES: dict[str, Any] = {
     "hatch.linewidth": 0.7,
     "savefig.facecolor": "white",
     "figure.facecolor": "white",
-    "pdf.fonttype": 42,  # text in a PDF stays text
     "svg.hashsalt": "oddjets",
 }
 
