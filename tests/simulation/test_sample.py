@@ -167,15 +167,6 @@ def test_hard_jets_pass_the_trigger_and_soft_ones_do_not_all(sample: Sample) -> 
     assert ak.mean(events.HLT_PFHT900[ak.sum(events.FatJet_pt, axis=1) < 800]) < 0.3
 
 
-def test_isolated_leptons_come_from_top_pairs_not_from_quarks(sample: Sample) -> None:
-    def isolated(dataset: str) -> float:
-        e = sample.events(dataset)
-        return float(ak.mean(ak.any((e.Muon_pt > 30) & e.Muon_tightId & (e.Muon_pfRelIso04_all < 0.15), axis=1)))
-
-    assert isolated("top") > 0.03
-    assert isolated("wjets") < 0.02
-
-
 def test_fileset_says_what_the_analysis_needs(sample: Sample) -> None:
     assert set(sample.fileset) == {"data", *SPEC.templates}
     for dataset, entry in sample.fileset.items():
