@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import analysis
+import awkward as ak
 import pytest
+import uproot
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -16,3 +25,76 @@ def shared_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the folder {folder.name}/ beside the checkout (real CMS file, official corrections)")
     return folder
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Let one test process at a time in."""
+    lock = folder.with_suffix(".lock")
+    for _ in range(3000):
+        try:
+            lock.mkdir()
+            break
+        except FileExistsError:
+            time.sleep(0.2)
+    else:
+        raise TimeoutError(f"{lock} is held for more than ten minutes")
+    try:
+        yield
+    finally:
+        lock.rmdir()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A finished simulation."""
+
+    folder: Path
+    fileset: dict[str, Any]
+
+    def files(self, dataset: str) -> list[Path]:
+        return [self.folder / name for name in self.fileset[dataset]["files"]]
+
+    def events(self, dataset: str) -> ak.Array:
+        """All branches of a dataset, flat names."""
+        return ak.concatenate([uproot.open(path)["Events"].arrays() for path in self.files(dataset)])
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Sample:
+    """One small simulation, made once and shared by all test processes."""
+    pytest.importorskip("pythia8mc", reason="needs Pythia 8: pip install 'oddjets[simulate]'")
+    from oddjets.simulation.run import simulate
+    from oddjets.simulation.spec import SimulationSpec
+
+    spec = SimulationSpec(
+        seed=11,
+        luminosity=1.0,
+        inject={"top": 10.0},
+        blocks=2,
+        templates={"qcd": 600, "top": 120, "wjets": 300, "hh": 60},
+    )
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "simulation"
+    with only_one(folder):
+        # finished files are found and kept
+        fileset = simulate(spec, folder, workers=1)
+        content = json.loads(fileset.read_text(encoding="utf-8"))
+        subset = {name: content[name] for name in ("data", "top")}
+        (folder / "subset.json").write_text(json.dumps(subset), encoding="utf-8")
+    return Sample(folder, content)
+
+
+@pytest.fixture
+def simulated_content(sample: Sample) -> dict[str, Any]:
+    """An analysis of the pseudo-data and top pairs of the small simulation, as data."""
+    data = analysis.content(
+        fileset=str(sample.folder / "subset.json"),
+        luminosity=1.0,
+        execution={"executor": "iterative"},
+        systematics=["jes", "jms", "jmr", "pu", "pref"],
+        threshold={"score": "omnilearned", "efficiency": 0.3},
+    )
+    data["processes"]["hh"] = {"label": "HH"}
+    data["selection"]["jets"] = {"pt_min": 400.0, "mass_min": 60.0}
+    return data
