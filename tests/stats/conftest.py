@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from oddjets.config import Analysis
 from oddjets.histograms import DATA, HistogramSet, ThresholdResult, empty_histogram
+
+logging.getLogger("pyhf").setLevel(logging.WARNING)
 
 EDGES = [60.0, 90.0, 120.0, 150.0, 180.0, 210.0]
 #: QCD by letter: A = B C / D

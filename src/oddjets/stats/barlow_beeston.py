@@ -102,7 +102,8 @@ def _solve(
         expected = np.where(u > 0, 0.5 * (u + root), np.where(root > u, 2 * v * n / (root - u), 0.0))
         expected = np.where(v > 0, expected, start)
         empty = np.where((v > 0) & (u < 0), start / np.where(v > 0, v, 1.0), 1.0)
-        slope = np.where(n > 0, 1 - n / expected, empty)
+        # where data are and nothing is expected, the value is infinite and the slope of no use
+        slope = np.where(n > 0, np.where(expected > 0, 1 - n / expected, 0.0), empty)
     return expected, slope
 
 

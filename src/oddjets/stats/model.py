@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,11 @@ from oddjets.stats.yields import evaluate
 __all__ = ["Batch", "Data", "FitError", "FitResult", "Model"]
 
 #: fits of a batch are done in groups of this size, whose arrays stay in the processor's cache
-GROUP = 24
+GROUP = 32
+#: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for
+ONE_SIDED = 0.1
+#: how often a better minimum is looked for from the one found last
+MAX_RESTARTS = 3
 
 
 class FitError(OddjetsError):
@@ -311,7 +316,7 @@ class Model:
             begin[p.index(name)] = value
             held[p.index(name)] = True
         self._check_start(begin, data)
-        batch = self.fit_batch(data, begin, held)
+        batch = self._restarted(self.fit_batch(data, begin, held), data, held)
         if not batch.converged[0]:
             raise FitError(
                 f"the fit did not converge in {batch.iterations[0]} steps"
@@ -335,6 +340,39 @@ class Model:
             at_bounds=tuple(p.names[i] for i in np.flatnonzero(bound)),
             no_effect=tuple(p.names[i] for i in no_effect),
         )
+
+    @cached_property
+    def one_sided(self) -> np.ndarray:
+        """The constrained parameters whose up and down variations go the same way by much: there may be two minima."""
+        p = self.parameters
+        index = np.array([i for i in self.layout.global_pars if p.kind[i] == "normal" and not p.fixed[i]], dtype=int)
+        points = np.repeat(p.init[None], 1 + 2 * len(index), axis=0)
+        k = np.arange(len(index))
+        points[1 + k, index] += p.sigma[index]
+        points[1 + len(index) + k, index] -= p.sigma[index]
+        rate = self.expected(points)
+        up, down = rate[1 : 1 + len(index)] - rate[0], rate[1 + len(index) :] - rate[0]
+        even, odd = 0.5 * np.abs(up + down), 0.5 * np.abs(up - down)
+        strength = (np.where(even > odd, even, 0.0) ** 2 / np.maximum(rate[0], 1.0)).sum(axis=1)
+        return np.asarray(index[strength > ONE_SIDED])
+
+    def _restarted(self, batch: Batch, data: Data, held: np.ndarray) -> Batch:
+        """Look for a lower minimum of one data set on either side of the parameters with one-sided variations."""
+        index = self.one_sided[~held[self.one_sided]]
+        if not len(index) or not batch.converged[0]:
+            return batch
+        T = 2 * len(index)
+        for _ in range(MAX_RESTARTS):
+            start = np.repeat(batch.parameters, T, axis=0)
+            side = np.tile([-1.0, 1.0], len(index)) * np.repeat(self.parameters.sigma[index], 2)
+            start[np.arange(T), np.repeat(index, 2)] = np.repeat(self.parameters.init[index], 2) + side
+            others = self.fit_batch(Data(*(np.repeat(a, T, axis=0) for a in data)), start, held)
+            value = np.where(others.converged, others.deviance, np.inf)
+            k = int(np.argmin(value))
+            if value[k] > batch.deviance[0] - 1e-7:
+                break
+            batch = Batch(*(a[k : k + 1] for a in others))
+        return batch
 
     def _check_start(self, start: np.ndarray, data: Data) -> None:
         bad = np.flatnonzero(~np.isfinite(self.bin_deviance(start, data.main)[0]))

@@ -12,7 +12,7 @@ from oddjets.errors import OddjetsError
 from oddjets.stats.inference import Fits
 from oddjets.stats.model import GROUP, Batch, Data, FitError, FitResult, Model
 
-__all__ = ["GoodnessOfFit", "ToySignificance", "goodness_of_fit", "letter_bins", "toy_significance"]
+__all__ = ["GoodnessOfFit", "ToySignificance", "fit_toys", "goodness_of_fit", "letter_bins", "toy_significance"]
 
 
 class GoodnessOfFit(NamedTuple):
@@ -75,14 +75,25 @@ def _in_groups(
     return np.concatenate(results)
 
 
-def _fit(model: Model, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
+def fit_toys(model: Model, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
+    """Fit toys from one starting point, and those that fail once more from the model's own.
+
+    Args:
+        model: the model.
+        data: the toys.
+        start: (n,) or (T, n).
+        held: mask of the held parameters, (n,).
+
+    Returns:
+        The fits.
+    """
     p = model.parameters
     # a toy's nuisance parameters end near its own auxiliary measurements
     near = np.clip(data.aux / p.factor, p.low, p.high)
     batch = model.fit_batch(data, np.where(p.constrained & ~p.fixed & ~held, near, start), held)
     bad = np.flatnonzero(~batch.converged)
     if len(bad):
-        begin = np.where(held, start, model.parameters.init)
+        begin = np.where(held, np.broadcast_to(start, (len(data.main), len(p)))[bad], p.init)
         retry = model.fit_batch(Data(data.main[bad], data.aux[bad]), begin, held)
         for old, new in zip(batch, retry, strict=True):
             old[bad] = new
@@ -124,7 +135,7 @@ def goodness_of_fit(
         held[model.parameters.index(model.poi)] = True
 
     def work(data: Data) -> np.ndarray:
-        batch = _fit(model, data, fit.values, held)
+        batch = fit_toys(model, data, fit.values, held)
         value = model.bin_deviance(batch.parameters, data.main)[:, mask].sum(axis=1)
         return np.where(batch.converged, value, np.nan)
 
@@ -158,10 +169,10 @@ def toy_significance(model: Model, fits: Fits, toys: int, *, seed: int = 1, prog
     start = fits.background.values
 
     def work(data: Data) -> np.ndarray:
-        without = _fit(model, data, start, held)
+        without = fit_toys(model, data, start, held)
         begin = without.parameters.copy()
         begin[:, index] = max(fits.best.error(str(model.poi)), 1e-3 * model.parameters.high[index])
-        free_fit = _fit(model, data, begin, free)
+        free_fit = fit_toys(model, data, begin, free)
         q0 = np.maximum(without.deviance - free_fit.deviance, 0.0)
         q0 = np.where(free_fit.parameters[:, index] > 0, q0, 0.0)
         return np.where(without.converged & free_fit.converged, q0, np.nan)

@@ -1,0 +1,129 @@
+"""Significance, limits, scans and impacts: against pyhf, asymptotic formulas and themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyhf
+import pytest
+from scipy.stats import norm
+
+from oddjets.stats.inference import best_fits, impacts, profile_values, scan, significance
+from oddjets.stats.limits import cls_from_q, upper_limit
+from oddjets.stats.model import Model
+from oddjets.stats.workspace import build
+
+from .conftest import make_analysis, make_histograms
+from .random_workspace import random_workspace
+
+
+@pytest.fixture(scope="module")
+def abcd():
+    model = Model(build(make_analysis(), make_histograms())[0])
+    return model, best_fits(model)
+
+
+def _counting(signal, background, data):
+    sample = {"name": "s", "data": [signal], "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]}
+    return {
+        "channels": [{"name": "c", "samples": [sample, {"name": "b", "data": [background], "modifiers": []}]}],
+        "observations": [{"name": "c", "data": [data]}],
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
+
+
+def test_significance_of_a_counting_experiment():
+    n, b = 75.0, 50.0
+    model = Model(_counting(10.0, b, n))
+    expected = np.sqrt(2 * (n * np.log(n / b) - (n - b)))  # arXiv:1007.1727, eq. 97 at mu-hat = n - b
+    assert significance(model, best_fits(model)).z == pytest.approx(expected, rel=1e-6)
+
+
+def test_no_significance_of_a_deficit():
+    model = Model(_counting(10.0, 50.0, 40.0))
+    assert significance(model, best_fits(model)) == (0.0, 0.0, 0.5)
+
+
+def test_q0_equals_pyhfs(abcd):
+    model, fits = abcd
+    q0 = pyhf.infer.test_statistics.q0(
+        0.0,
+        model.spec.pyhf_data,
+        model.spec.pyhf_model,
+        fits.best.values.tolist(),
+        model.spec.pyhf_model.config.suggested_bounds(),
+        model.spec.pyhf_model.config.suggested_fixed(),
+    )
+    assert significance(model, fits).q0 == pytest.approx(float(q0), abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_pyhf_excludes_the_limits_at_95_per_cent(seed):
+    model = Model(random_workspace(seed))
+    limit = upper_limit(model, best_fits(model))
+    config = model.spec.pyhf_model.config
+    for k, mu in enumerate([limit.observed, *limit.expected]):
+        observed, expected = pyhf.infer.hypotest(
+            mu,
+            model.spec.pyhf_data,
+            model.spec.pyhf_model,
+            par_bounds=[
+                (0, 50) if n == "mu" else b for n, b in zip(config.par_names, config.suggested_bounds(), strict=True)
+            ],
+            return_expected_set=True,
+        )
+        assert float(observed if k == 0 else expected[k - 1]) == pytest.approx(0.05, abs=5e-4)
+
+
+def test_the_limit_of_a_large_sample_is_gaussian():
+    # b known and large, s small against it: mu has a Gaussian error sqrt(b)/s, CLs has a closed form
+    model = Model(_counting(100.0, 1e8, 1e8))
+    sigma = 100.0
+    limit = upper_limit(model, best_fits(model))
+    assert limit.observed == pytest.approx(norm.ppf(1 - 0.05 * 0.5) * sigma, rel=1e-3)
+    assert limit.expected[2] == pytest.approx(norm.ppf(1 - 0.05 * 0.5) * sigma, rel=1e-3)
+    assert limit.expected[4] == pytest.approx((norm.ppf(1 - 0.05 * norm.cdf(2)) + 2) * sigma, rel=1e-3)
+
+
+def test_cls_is_one_for_no_signal():
+    assert cls_from_q(np.array([0.0]), np.array([1e-12]))[0] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_expected_limits_rise_with_their_band(abcd):
+    limit = upper_limit(*abcd)
+    assert list(limit.expected) == sorted(limit.expected)
+
+
+def test_the_scan_is_zero_at_the_best_value_and_one_at_one_error(abcd):
+    model, fits = abcd
+    found = scan(model, "mu", fits.best)
+    assert found.twice_delta_nll.min() == pytest.approx(0.0, abs=1e-6)
+    best, error = fits.best["mu"], fits.best.error("mu")
+    sides = profile_values(model, "mu", np.array([best - error, best + error]), fits.best.values, model.data)
+    assert sides.mean() - fits.best.deviance == pytest.approx(1.0, rel=0.05)
+
+
+def test_a_scan_at_a_boundary_goes_inwards():
+    model = Model(_counting(10.0, 50.0, 40.0))
+    found = scan(model, "mu", best_fits(model).best)
+    assert found.values[0] == 0
+    assert found.twice_delta_nll[-1] > 1
+
+
+def test_impacts_agree_with_the_covariance(abcd):
+    model, fits = abcd
+    for impact in impacts(model, fits.best, ["jes", "lumi", "mcstat_top_SR_A[3]"]):
+        i, mu = model.parameters.index(impact.name), model.parameters.index("mu")
+        linear = fits.best.covariance[mu, i] / fits.best.errors[i]
+        assert 0.5 * (impact.up - impact.down) == pytest.approx(linear, abs=0.1 * fits.best.error("mu") * 0.2)
+
+
+def test_all_nuisances_have_an_impact_and_they_are_ranked(abcd):
+    model, fits = abcd
+    ranking = impacts(model, fits.best)
+    names = {i.name for i in ranking}
+    assert {"jes", "isr_top", "lumi", "mcstat_SR_A[0]", "mcstat_top_VR1_D[4]"} <= names
+    assert "mu" not in names
+    assert not any(name.startswith("qcd_") for name in names)
+    sizes = [max(abs(i.up), abs(i.down)) for i in ranking]
+    assert sizes == sorted(sizes, reverse=True)
