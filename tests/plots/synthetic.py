@@ -94,7 +94,8 @@ def _histograms(
     histograms = {}
     yields = {"A": 120.0, "B": 900.0, "C": 900.0, "D": 40_000.0}
     weights = {"qcd": 1.0, "top": 0.4, "wjets": 0.1}
-    names = {p: ["nominal", "jesUp", "jesDown", "puUp", "puDown"] for p in asked.processes}
+    shifts = ["jesUp", "jesDown", "puUp", "puDown"]
+    names = {p: ["nominal", *([] if p.startswith("extra") else shifts)] for p in asked.processes}
     for region in asked.regions:
         edges = np.asarray(asked.binning("mass", region))
         histogram = empty_histogram("mass", edges, "Leading jet soft-drop mass")

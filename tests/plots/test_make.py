@@ -104,6 +104,7 @@ def test_animation_has_a_frame_for_every_threshold(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oddjets.plots.tighten.FRAMES", 6)
+    monkeypatch.setattr("oddjets.plots.style.save", lambda figure, path: path.touch())
     out = _copy(finished, tmp_path, "events", "cutflow.json", "histograms")
     animation = make(finished[0], out, ["tighten"])[-1]
     with Image.open(animation) as image:

@@ -13,12 +13,7 @@ from oddjets.plots.text import count, label_html, p_value, with_error
 __all__ = ["Answer", "answer"]
 
 #: the field's words for a significance, from above
-WORDS = (
-    (5.0, "is observed"),
-    (3.0, "is seen as evidence"),
-    (2.0, "is hinted at"),
-    (0.0, "is not seen"),
-)
+WORDS = ((5.0, "Observation of"), (3.0, "Evidence for"), (2.0, "A hint of"), (0.0, "No significant sign of"))
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ def answer(artifacts: Artifacts) -> Answer | None:
     limit = results.get("limit") or {}
     if limit.get("observed") is not None:
         expected = limit.get("expected")
-        note = f"{with_error(expected[2], None)} expected without signal" if expected and len(expected) == 5 else ""
+        note = f"{expected[2]:.3g} expected without signal" if expected and len(expected) == 5 else ""
         numbers.append(("95 % CL upper limit", f"{limit['observed']:.3g}", note, "results.json", "limit.observed"))
     return Answer(_headline(label, z), numbers, list(_sentences(artifacts, results, label)))
 
@@ -70,7 +65,7 @@ def _headline(label: Markup, z: float | None) -> Markup:
     if z is None:
         return Markup("The strength of {} was fitted.").format(label)
     words = next(text for least, text in WORDS if max(z, 0.0) >= least)
-    return Markup("{} {} at {} standard deviations.").format(label, words, f"{max(z, 0.0):.1f}")
+    return Markup("{} {}: {} standard deviations.").format(words, label, f"{max(z, 0.0):.1f}")
 
 
 def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> list[Markup]:

@@ -194,7 +194,8 @@ class Artifacts:
     def axis_label(self, observable: str) -> str:
         """Return an observable's axis label with its unit."""
         known = self.analysis.observables[observable]
-        return f"{known.label} [{known.unit}]" if known.unit else known.label
+        label = known.label[:1].upper() + known.label[1:]
+        return f"{label} [{known.unit}]" if known.unit else label
 
     def edges(self, region: str, stored: Sequence[float]) -> list[float]:
         """Return the bin edges of a fitted region.

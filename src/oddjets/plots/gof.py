@@ -65,7 +65,9 @@ def draw(drawn: dict[str, Any]) -> Figure:
     axes.stairs(counts, edges, color="0.2", linewidth=1.2)
     down, up = garwood(counts)
     axes.errorbar((edges[:-1] + edges[1:]) / 2, counts, yerr=[down, up], fmt="none", ecolor="0.35", linewidth=1)
-    axes.axvline(drawn["statistic"], color=style.PALETTE[2], linewidth=3, label=f"Data: {drawn['statistic']:.1f}")
+    axes.axvline(
+        drawn["statistic"], 0, 0.78, color=style.PALETTE[2], linewidth=3, label=f"Data: {drawn['statistic']:.1f}"
+    )
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel("Saturated goodness-of-fit statistic")
     axes.set_ylabel("Toys / bin")

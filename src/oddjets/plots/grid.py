@@ -68,6 +68,8 @@ def draw(drawn: dict[str, Any]) -> Figure:
 
 def _panel(main: Any, below: Any, panel: dict[str, Any]) -> None:
     edges, log = panel["x"]["edges"], panel["y"]["log"]
+    for axes in (main, below) if below is not None else (main,):
+        axes.minorticks_off()
     highest = panels.draw_stack(main, panel, edges=edges, log=log)
     main.set_ylabel(panel["y"]["label"])
     main.set_xlim(edges[0], edges[-1])

@@ -16,6 +16,8 @@ Status = Literal["good", "watch", "bad", "absent"]
 #: below this a goodness of fit is doubtful, and below the second it is bad (two and three standard deviations,
 #: one-sided)
 WATCH_P, BAD_P = 0.023, 0.00135
+#: a larger share of failed toys makes the p-value doubtful
+FAILED_TOYS = 0.05
 #: stages in order; each depends on those before it
 STAGES = ("simulate", "process", "histogram", "workspace", "fit")
 
@@ -144,6 +146,8 @@ def _fit(artifacts: Artifacts) -> list[Check]:
         fit = Check("Goodness of fit", "absent", "not asked for", "", "results.json", "gof")
     else:
         status: Status = "good" if p >= WATCH_P else ("watch" if p >= BAD_P else "bad")
+        if status == "good" and (found.get("failed") or 0) > FAILED_TOYS * (found.get("toys") or 1):
+            status = "watch"
         note = f"{count(found.get('toys'))} toys, saturated, in {', '.join(found.get('letters') or ['all letters'])}"
         if found.get("failed"):
             note += f"; {count(found['failed'])} toys failed"

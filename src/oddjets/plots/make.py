@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from oddjets.config import Analysis
-from oddjets.console import log
+from oddjets.console import log, progress
 from oddjets.errors import OddjetsError, nearest
 from oddjets.plots import style
 from oddjets.plots.artifacts import Artifacts, MissingArtifactError
 from oddjets.plots.registry import KINDS, Kind, find
 
-__all__ = ["collect", "make", "write_figure"]
+__all__ = ["collect", "make", "write_figure", "write_figures"]
+
+#: figures from which on a second process gains more than its start costs
+WORTH_SHARING = 8
 
 
 def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tuple[Kind, dict[str, Any]]]:
@@ -70,21 +75,52 @@ def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> l
         OddjetsError: no such figure; the message has the nearest.
     """
     chosen = collect(Artifacts(analysis, out), names)
-    return [file for kind, data in chosen for file in write_figure(out / "figures", kind, data)]
+    workers = analysis.execution.workers
+    return [file for files in write_figures(out / "figures", chosen, workers=workers) for file in files]
 
 
-def write_figure(folder: Path, kind: Kind, data: dict[str, Any], *, reuse: bool = False) -> list[Path]:
+def write_figures(
+    folder: Path, figures: Sequence[tuple[Kind, dict[str, Any]]], *, workers: int = 1, reuse: bool = False
+) -> list[list[Path]]:
+    """Write figures, several at once where there are many.
+
+    Args:
+        folder: where to.
+        figures: kind and data of each.
+        workers: processes at most.
+        reuse: leave files as they are that hold the same data already.
+
+    Returns:
+        The files of each figure, see `write_figure`.
+    """
+    with progress("figures", len(figures)) as tracker:
+        # a forked process starts at once and needs no importable main module; where there is no fork, one by one
+        if workers < 2 or len(figures) < WORTH_SHARING or "fork" not in multiprocessing.get_all_start_methods():
+            made = []
+            for kind, data in figures:
+                made.append(write_figure(folder, kind.name, data, reuse))
+                tracker.advance()
+            return made
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+            futures = [pool.submit(write_figure, folder, kind.name, data, reuse) for kind, data in figures]
+            for _ in as_completed(futures):
+                tracker.advance()
+            return [future.result() for future in futures]
+
+
+def write_figure(folder: Path, name: str, data: dict[str, Any], reuse: bool = False) -> list[Path]:
     """Write one figure.
 
     Args:
         folder: where to; made if it is not there.
-        kind: of the figure.
+        name: of the figure's kind.
         data: what its ``data`` returned.
         reuse: leave the files as they are if the same data are there already.
 
     Returns:
         The JSON, PNG and PDF file, and the animation where there is one.
     """
+    kind = KINDS[name]
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{data['name']}.{suffix}" for suffix in ("json", "png", "pdf")]
     text = json.dumps(data, indent=1, allow_nan=False) + "\n"

@@ -13,7 +13,7 @@ from oddjets.plots.artifacts import Artifacts
 __all__ = ["data", "draw", "impacts_data"]
 
 #: rows in one figure; the rest is in the table of results.json
-ROWS = 30
+ROWS = 24
 UP, DOWN = "#bd1f01", "#3f90da"
 
 
@@ -25,8 +25,9 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         before = pull.get("prefit_error") or 1.0
         off = pull["value"] - pull.get("centre", 0.0)
         rows.append({"name": pull["name"], "pull": off / before, "error": (pull["error"] or 0.0) / before})
-    # the named parameters are few and mean something; those of single bins fill what room is left
-    rows.sort(key=lambda row: ("[" in row["name"], -abs(row["pull"])))
+    # parameters of single bins are many and mean little; they are in the report's table
+    rows = [row for row in rows if "[" not in row["name"]] or rows
+    rows.sort(key=lambda row: -abs(row["pull"]))
     if not rows:
         return {}
     worst = ", ".join(f"{row['name']} {row['pull']:+.2f} ± {row['error']:.2f}" for row in rows[:3])

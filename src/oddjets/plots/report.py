@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import base64
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
 
 from oddjets import __version__
 from oddjets.config import Analysis
 from oddjets.errors import OddjetsError
 from oddjets.plots import answer, health, tables
 from oddjets.plots.artifacts import Artifacts
-from oddjets.plots.make import write_figure
-from oddjets.plots.registry import KINDS
+from oddjets.plots.make import write_figures
+from oddjets.plots.registry import KINDS, Kind
 from oddjets.plots.text import label_html, prose_html
 
 __all__ = ["write"]
 
 #: figures that stand beside their region, not in the sections
 REGIONAL = ("postfit", "residual", "closure")
+
+#: of a figure's palette in the report
+COLORS = 128
 
 #: section: (title, kinds of figure)
 SECTIONS = {
@@ -38,9 +44,9 @@ class Embedded:
     """One figure inside the report."""
 
     name: str
-    title: str
+    title: Markup
     alt: str
-    caption: Any
+    caption: Markup
     sources: str
     png: str
     width: int
@@ -94,29 +100,38 @@ def write(analysis: Analysis, out: Path) -> Path:
 
 def _figures(artifacts: Artifacts) -> tuple[dict[str, dict[str, Embedded]], list[str]]:
     """Draw or reuse every figure that can be; return them by kind, and what went wrong with the others."""
-    made: dict[str, dict[str, Embedded]] = {}
-    problems = []
+    problems: list[str] = []
+    chosen: list[tuple[Kind, dict[str, Any]]] = []
     for kind in KINDS.values():
         if not all(artifacts.has(need) for need in kind.needs):
             continue
         try:
-            figures = kind.data(artifacts)
+            chosen += [(kind, data) for data in kind.data(artifacts).values()]
         except OddjetsError as error:
             problems.append(f"The figures '{kind.name}' could not be drawn: {error}")
-            continue
-        for data in figures.values():
-            png = write_figure(artifacts.out / "figures", kind, data, reuse=True)[1].read_bytes()
-            made.setdefault(kind.name, {})[data["name"]] = _embed(data, png)
+    workers = artifacts.analysis.execution.workers
+    written = write_figures(artifacts.out / "figures", chosen, workers=workers, reuse=True)
+    made: dict[str, dict[str, Embedded]] = {}
+    for (kind, data), files in zip(chosen, written, strict=True):
+        made.setdefault(kind.name, {})[data["name"]] = _embed(data, files[1])
     return made, problems
 
 
-def _embed(data: dict[str, Any], png: bytes) -> Embedded:
-    # width and height are the first fields of a PNG's first chunk
-    width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))
-    sources = "; ".join(f"{s['file']} · {s['key']}" for s in data["sources"])
-    encoded = base64.b64encode(png).decode("ascii")
+def _embed(data: dict[str, Any], png: Path) -> Embedded:
+    with Image.open(png) as image:
+        width, height = image.size
+        small = io.BytesIO()
+        # a figure has few colours: a palette makes the report a third of the size
+        image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     return Embedded(
-        data["name"], data["title"], data["alt"], label_html(data["caption"]), sources, encoded, width, height
+        name=data["name"],
+        title=label_html(data["title"]),
+        alt=data["alt"],
+        caption=label_html(data["caption"]),
+        sources="; ".join(f"{s['file']} · {s['key']}" for s in data["sources"]),
+        png=base64.b64encode(small.getvalue()).decode("ascii"),
+        width=width,
+        height=height,
     )
 
 

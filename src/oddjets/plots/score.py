@@ -11,7 +11,9 @@ from oddjets.plots.artifacts import Artifacts
 
 __all__ = ["data"]
 
-BINS = 50
+#: bins, with few and with many events
+BINS = (25, 50)
+MANY = 2000
 
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
@@ -22,9 +24,10 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     smaller = {p: np.minimum(c[f"score_{name}_1"], c[f"score_{name}_2"]) for p, c in table.items()}
     everything = np.concatenate([s[np.isfinite(s)] for s in smaller.values()]) if smaller else np.zeros(0)
     low, high = (float(everything.min()), float(everything.max())) if len(everything) else (0.0, 1.0)
+    bins = BINS[len(everything) > MANY]
     # scores are ratios of probabilities; one outside [0, 1] is another kind of number and shows its own range
     low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
-    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+    edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     stack = distribution.stack(artifacts, smaller, {p: c["weight"] for p, c in table.items()}, edges)
     label = artifacts.analysis.scores[name].label if name in artifacts.analysis.scores else name
     found = "" if threshold.efficiency_found is None else f"; {100 * threshold.efficiency_found:.3g} % of data pass"
