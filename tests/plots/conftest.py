@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import synthetic
 
 from oddjets.config import Analysis
+from oddjets.plots import Kind
+
+#: the smallest PNG, one white pixel: drawing is tested elsewhere and takes long
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsGr4dAAAAABJRU5ErkJggg==")
+
+
+def _pixels(folder: Path, figures: list[tuple[Kind, dict[str, Any]]], **_: Any) -> list[list[Path]]:
+    folder.mkdir(exist_ok=True)
+    files = [[folder / f"{data['name']}.json", folder / f"{data['name']}.png"] for _, data in figures]
+    for numbers, picture in files:
+        numbers.write_text("{}")
+        picture.write_bytes(PIXEL)
+    return files
+
+
+@pytest.fixture(scope="module")
+def quick_pictures() -> Iterator[None]:
+    """Reports with one-pixel figures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("oddjets.plots.report.write_figures", _pixels)
+        yield
 
 
 @pytest.fixture(scope="session")

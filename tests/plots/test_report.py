@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 import synthetic
 
 from oddjets.config import Analysis
-from oddjets.plots import Kind, report
+from oddjets.plots import report
 from oddjets.plots.text import count, label_html, p_value, with_error
 
 VOID = {"meta", "link", "img", "br", "input", "hr"}
@@ -48,28 +45,8 @@ class Document(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-#: the smallest PNG, one white pixel: drawing is tested elsewhere and takes long
-PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsGr4dAAAAABJRU5ErkJggg==")
-
-
-def _pixels(folder: Path, figures: list[tuple[Kind, dict[str, Any]]], **_: Any) -> list[list[Path]]:
-    folder.mkdir(exist_ok=True)
-    files = [[folder / f"{data['name']}.json", folder / f"{data['name']}.png"] for _, data in figures]
-    for numbers, picture in files:
-        numbers.write_text("{}")
-        picture.write_bytes(PIXEL)
-    return files
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _quick_pictures() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("oddjets.plots.report.write_figures", _pixels)
-        yield
-
-
 @pytest.fixture(scope="module")
-def written(finished: tuple[Analysis, Path]) -> tuple[str, Document]:
+def written(finished: tuple[Analysis, Path], quick_pictures: None) -> tuple[str, Document]:
     text = report.write(*finished).read_text(encoding="utf-8")
     return text, Document(text)
 
@@ -116,7 +93,9 @@ def test_a_directory_with_nothing_says_what_is_missing(tmp_path: Path) -> None:
         assert f"oddjets {verb}" in document.text
 
 
-def test_a_half_finished_directory_gives_a_report(finished: tuple[Analysis, Path], tmp_path: Path) -> None:
+def test_a_half_finished_directory_gives_a_report(
+    finished: tuple[Analysis, Path], tmp_path: Path, quick_pictures: None
+) -> None:
     for name in ("cutflow.json", "closure.json"):
         shutil.copy(finished[1] / name, tmp_path)
     document = Document(report.write(finished[0], tmp_path).read_text(encoding="utf-8"))
