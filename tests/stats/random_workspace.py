@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 
-def random_workspace(seed: int, *, low_counts: bool = False) -> dict[str, Any]:
+def random_workspace(seed: int, *, low_counts: bool = False, two_sided: bool = False) -> dict[str, Any]:
     """Two or three channels with one signal, two backgrounds and, sometimes, a template with free bins.
 
     Args:
         seed: of the random numbers.
+        two_sided: the variations down mirror those up: no second minimum.
         low_counts: a few events a bin, some bins empty.
     """
     rng = np.random.default_rng(seed)
@@ -38,13 +39,13 @@ def random_workspace(seed: int, *, low_counts: bool = False) -> dict[str, Any]:
             for k in ("n1", "n2"):
                 if rng.random() < kinds[k]:
                     hi = float(np.exp(rng.normal(0, 0.2)))
-                    modifiers.append(
-                        {"name": k, "type": "normsys", "data": {"hi": hi, "lo": float(np.exp(rng.normal(0, 0.2)))}}
-                    )
+                    lo = 1 / hi if two_sided else float(np.exp(rng.normal(0, 0.2)))
+                    modifiers.append({"name": k, "type": "normsys", "data": {"hi": hi, "lo": lo}})
             # n2 is sometimes a shape as well: one parameter, two modifiers
             for k in ("h1", "h2", "n2"):
                 if rng.random() < kinds[k] * (0.5 if k == "n2" else 1):
                     up, down = (1 + rng.normal(0, 0.12, bins) for _ in range(2))
+                    down = 2 - up if two_sided else down
                     data = {"hi_data": (y * np.maximum(up, 0)).tolist(), "lo_data": (y * np.maximum(down, 0)).tolist()}
                     modifiers.append({"name": k, "type": "histosys", "data": data})
             stat = (rng.uniform(0.05, 0.6 if low_counts else 0.2, bins) * y).tolist()

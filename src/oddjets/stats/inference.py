@@ -111,7 +111,7 @@ def profile_values(model: Model, name: str, values: np.ndarray, start: np.ndarra
     begin[:, index] = values
     if len(data.main) == 1:
         data = Data(np.repeat(data.main, points, axis=0), np.repeat(data.aux, points, axis=0))
-    batch = model.fit_batch(data, begin, held)
+    batch = model.fit_batch(data, begin, held, restarts=True)
     bad = np.flatnonzero(~batch.converged)
     deviance = batch.deviance.copy()
     if len(bad):
@@ -197,7 +197,7 @@ def impacts(model: Model, best: FitResult, names: Sequence[str] | None = None) -
     held = np.zeros((T, len(p)), dtype=bool)
     held[np.arange(T), index] = True
     data = Data(np.repeat(model.data.main, T, axis=0), np.repeat(model.data.aux, T, axis=0))
-    batch = model.fit_batch(data, start, held)
+    batch = model.fit_batch(data, start, held, restarts=True)
     if not batch.converged.all():
         bad = sorted({p.names[i] for i in index[~batch.converged]})
         raise FitError(f"the refits for the impacts of {', '.join(bad)} did not converge")

@@ -88,7 +88,7 @@ def _scale(model: Model, poi: str, q: Callable[[np.ndarray], np.ndarray]) -> flo
     mu = max(abs(model.parameters.init[model.parameters.index(poi)]), 1e-3)
     for _ in range(60):
         value = float(q(np.array([mu]))[0])
-        if 0.1 < value < 10:
+        if 0.01 < value < 100:
             return float(mu / np.sqrt(value))
         mu *= float(np.clip(1 / np.sqrt(max(value, 1e-4)), 0.02, 50))
     raise FitError(f"no value of {poi} changes the likelihood enough to be excluded; is its process in the fit?")

@@ -248,13 +248,14 @@ class Model:
             local_held=np.where(b >= 0, held[:, b], True),
         )
 
-    def fit_batch(self, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
+    def fit_batch(self, data: Data, start: np.ndarray, held: np.ndarray, *, restarts: bool = False) -> Batch:
         """Fit T data sets.
 
         Args:
             data: the data sets.
             start: (T, n) or (n,), the starting point; held parameters keep their values.
             held: (T, n) or (n,), mask of the held parameters; those that pyhf holds are held anyway.
+            restarts: look for lower minima too (see `one_sided`), at a cost.
 
         Returns:
             The fits; those that did not converge are marked, and are no result.
@@ -268,7 +269,30 @@ class Model:
             )
             for i in range(0, T, GROUP)
         ]
-        return Batch(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        batch = Batch(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        return self._restarted(batch, data, held) if restarts else batch
+
+    def _restarted(self, batch: Batch, data: Data, held: np.ndarray) -> Batch:
+        """Start again on either side of each parameter with one-sided variations; keep the lowest minimum of each fit."""
+        p, index = self.parameters, self.one_sided
+        for _ in range(MAX_RESTARTS):
+            before = batch.deviance
+            for i in index:
+                for side in (-p.sigma[i], p.sigma[i]):
+                    start = batch.parameters.copy()
+                    start[:, i] = np.where(held[:, i], start[:, i], p.init[i] + side)
+                    other = self.fit_batch(data, start, held)
+                    value = np.where(other.converged, other.deviance, np.inf)
+                    lower = value < np.where(batch.converged, batch.deviance, np.inf) - 1e-7
+                    batch = Batch(
+                        *(
+                            np.where(lower.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
+                            for a, b in zip(other, batch, strict=True)
+                        )
+                    )
+            if not (batch.deviance < before - 1e-7).any():
+                break
+        return batch
 
     def _fit_group(self, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
         p, layout = self.parameters, self.layout
@@ -316,7 +340,7 @@ class Model:
             begin[p.index(name)] = value
             held[p.index(name)] = True
         self._check_start(begin, data)
-        batch = self._restarted(self.fit_batch(data, begin, held), data, held)
+        batch = self.fit_batch(data, begin, held, restarts=True)
         if not batch.converged[0]:
             raise FitError(
                 f"the fit did not converge in {batch.iterations[0]} steps"
@@ -355,24 +379,6 @@ class Model:
         even, odd = 0.5 * np.abs(up + down), 0.5 * np.abs(up - down)
         strength = (np.where(even > odd, even, 0.0) ** 2 / np.maximum(rate[0], 1.0)).sum(axis=1)
         return np.asarray(index[strength > ONE_SIDED])
-
-    def _restarted(self, batch: Batch, data: Data, held: np.ndarray) -> Batch:
-        """Look for a lower minimum of one data set on either side of the parameters with one-sided variations."""
-        index = self.one_sided[~held[self.one_sided]]
-        if not len(index) or not batch.converged[0]:
-            return batch
-        T = 2 * len(index)
-        for _ in range(MAX_RESTARTS):
-            start = np.repeat(batch.parameters, T, axis=0)
-            side = np.tile([-1.0, 1.0], len(index)) * np.repeat(self.parameters.sigma[index], 2)
-            start[np.arange(T), np.repeat(index, 2)] = np.repeat(self.parameters.init[index], 2) + side
-            others = self.fit_batch(Data(*(np.repeat(a, T, axis=0) for a in data)), start, held)
-            value = np.where(others.converged, others.deviance, np.inf)
-            k = int(np.argmin(value))
-            if value[k] > batch.deviance[0] - 1e-7:
-                break
-            batch = Batch(*(a[k : k + 1] for a in others))
-        return batch
 
     def _check_start(self, start: np.ndarray, data: Data) -> None:
         bad = np.flatnonzero(~np.isfinite(self.bin_deviance(start, data.main)[0]))

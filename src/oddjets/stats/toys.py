@@ -76,7 +76,7 @@ def _in_groups(
 
 
 def fit_toys(model: Model, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
-    """Fit toys from one starting point, and those that fail once more from the model's own.
+    """Fit toys from one starting point, and those that fail once more from the model's own; no search for second minima.
 
     Args:
         model: the model.

@@ -1,0 +1,132 @@
+"""results.json: its keys, its numbers, and that others can use our workspace."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyhf
+import pytest
+
+from oddjets.stats.fit import fit_workspace, split_channel
+from oddjets.stats.inference import best_fits
+from oddjets.stats.model import Model
+from oddjets.stats.postfit import SampleModel
+from oddjets.stats.workspace import build
+
+from .conftest import make_analysis, make_histograms
+from .random_workspace import random_workspace
+
+
+@pytest.fixture(scope="module")
+def built():
+    return build(make_analysis(), make_histograms())
+
+
+@pytest.fixture(scope="module")
+def result(built):
+    workspace, report = built
+    return fit_workspace(workspace, gof_toys=20, gof_letters=["A"], progress=False, report=report)
+
+
+def test_the_results_have_their_keys_and_are_json(result):
+    keys = {
+        "poi", "pois", "significance", "twice_nll", "yields", "pulls", "correlation", "limit", "scan", "gof", "impacts",
+        "at_bounds", "warnings", "convergence", "timing_s",
+    }  # fmt: skip
+    assert keys <= set(result)
+    json.dumps(result, allow_nan=False)
+
+
+def test_twice_nll_is_pyhfs_at_the_fitted_point(built, result):
+    model = Model(built[0])
+    best = model.fit()
+    value = -2 * model.spec.pyhf_model.logpdf(best.values, model.spec.pyhf_data)[0]
+    assert result["twice_nll"]["signal_plus_background"] == pytest.approx(float(value), abs=1e-6)
+    assert best.twice_nll == pytest.approx(float(value), abs=1e-6)
+
+
+def test_q0_is_the_difference_of_the_two(result):
+    nll = result["twice_nll"]
+    assert result["significance"]["q0"] == pytest.approx(nll["background"] - nll["signal_plus_background"], abs=1e-6)
+
+
+def test_the_injected_signal_is_found(result):
+    assert result["significance"]["z"] > 3
+    assert abs(result["poi"]["value"] - 1) < 3 * result["poi"]["error"]
+
+
+def test_totals_are_the_sum_of_the_processes(result):
+    for letters in result["yields"].values():
+        for channel in letters.values():
+            for fitted in (channel["background_only"], channel["signal_plus_background"]):
+                parts = sum(np.array(v["values"]) for k, v in fitted.items() if k != "total")
+                np.testing.assert_allclose(parts, fitted["total"]["values"])
+
+
+def test_the_background_fit_has_no_signal(result):
+    assert not np.any(result["yields"]["SR"]["A"]["background_only"]["top"]["values"])
+
+
+def test_edges_come_from_the_report(built, result):
+    assert result["yields"]["SR"]["A"]["edges"] == built[1]["edges"]["SR"]
+
+
+def test_yield_errors_equal_those_of_sampled_parameters(built):
+    model = Model(built[0])
+    fits = best_fits(model)
+    part = model.spec.slices["SR_A"]
+    errors = SampleModel(model).with_errors(fits.best)["SR_A"].total_error
+    rng = np.random.default_rng(1)
+    # small excursions, where the yields are linear
+    excursions = rng.multivariate_normal(np.zeros(len(fits.best.values)), fits.best.covariance * 1e-4, 4000)
+    spread = model.expected(fits.best.values + excursions)[:, part].std(axis=0)
+    np.testing.assert_allclose(spread, 0.01 * errors, rtol=0.06)
+
+
+def test_prefit_yields_are_the_templates(built, result):
+    workspace, _ = built
+    channel = next(c for c in workspace["channels"] if c["name"] == "VR1_C")
+    for sample in channel["samples"]:
+        np.testing.assert_allclose(result["yields"]["VR1"]["C"]["prefit"][sample["name"]], sample["data"])
+
+
+def test_any_workspace_can_be_fitted():
+    result = fit_workspace(random_workspace(5), impacts=False, scan=False, limit=False)
+    assert set(result["yields"]) == {c["name"] for c in random_workspace(5)["channels"]}
+
+
+def test_a_scan_of_another_parameter(built):
+    result = fit_workspace(built[0], limit=False, impacts=False, scan_parameter="jes")
+    assert result["scan"]["name"] == "jes"
+
+
+def test_the_same_seed_gives_the_same_results(built):
+    first, second = (
+        fit_workspace(built[0], impacts=False, scan=False, limit=False, gof_toys=30, seed=4, progress=False)
+        for _ in "ab"
+    )
+    assert first["gof"] == second["gof"]
+
+
+def test_channels_split_into_region_and_letter():
+    assert split_channel("SR1_A") == ("SR1", "A")
+    assert split_channel("my_region") == ("my_region", "")
+
+
+def test_a_factor_at_its_bound_is_warned_about(built):
+    workspace, _ = build(make_analysis(poi={"process": "top", "bounds": [0, 0.3]}), make_histograms(strength=2))
+    result = fit_workspace(workspace, limit=False, impacts=False, scan=False)
+    assert result["poi"]["at_boundary"]
+    assert any(w.startswith("mu = 0.3 ends within 1 % of a bound") for w in result["warnings"])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_cabinetry_fits_our_workspace_to_the_same_strength(built, result):
+    cabinetry = pytest.importorskip("cabinetry")
+    model, data = cabinetry.model_utils.model_and_data(built[0])
+    found = cabinetry.fit.fit(model, data)
+    pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer())
+    k = found.labels.index("mu")
+    assert found.bestfit[k] == pytest.approx(result["poi"]["value"], abs=0.02 * result["poi"]["error"])
+    assert found.uncertainty[k] == pytest.approx(result["poi"]["error"], rel=0.03)

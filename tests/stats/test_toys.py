@@ -1,0 +1,125 @@
+"""What toys must show: asymptotics where they hold, uniform p values, unbiased strengths with the right coverage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import chi2, kstest
+
+from oddjets.errors import OddjetsError
+from oddjets.stats.inference import best_fits
+from oddjets.stats.limits import upper_limit
+from oddjets.stats.model import Data, Model
+from oddjets.stats.toy_limits import toy_cls
+from oddjets.stats.toys import fit_toys, goodness_of_fit, letter_bins, toy_significance
+from oddjets.stats.workspace import build
+
+from .conftest import make_analysis, make_histograms
+
+POI = {"name": "mu", "process": "top", "bounds": [-20, 20]}
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model whose data are the expectation without signal; the strength may be negative, the events are many."""
+    return Model(build(make_analysis(poi=POI), make_histograms(strength=0.0, seed=None, scale=3))[0])
+
+
+@pytest.fixture(scope="module")
+def fits(model):
+    return best_fits(model)
+
+
+def test_q0_under_the_background_is_half_a_chi_square(model, fits):
+    toys = toy_significance(model, fits, 2000, seed=5)
+    assert toys.failed == 0
+    above = toys.distribution[toys.distribution > 0]
+    # half of the toys fluctuate down and have q0 = 0
+    assert len(above) / 2000 == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(2000))
+    assert kstest(above, chi2(1).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0, 2.0])
+def test_injected_strengths_come_back_unbiased_with_68_per_cent_coverage(model, fits, strength):
+    n = 600
+    truth = fits.background.values.copy()
+    index = model.parameters.index("mu")
+    truth[index] = strength
+    held = np.zeros(len(truth), dtype=bool)
+    toys = model.sample(truth, n, np.random.default_rng(int(strength) + 1))
+    free = fit_toys(model, toys, truth, held)
+    assert free.converged.all()
+    values = free.parameters[:, index]
+    spread = values.std()
+    assert abs(values.mean() - strength) < 4 * spread / np.sqrt(n)
+    # coverage by the likelihood: the truth lies within -2 Delta log L < 1 in 68.3 % of the toys
+    held[index] = True
+    at_truth = fit_toys(model, toys, truth, held)
+    covered = (at_truth.deviance - free.deviance < 1).mean()
+    assert covered == pytest.approx(0.6827, abs=4 * np.sqrt(0.68 * 0.32 / n))
+
+
+def test_goodness_of_fit_p_values_are_uniform(model, fits):
+    # toys are thrown from the fit of one data set, the p values are those of data sets thrown from the truth
+    truth = fits.best.values
+    one = model.fit(data=model.sample(truth, 1, np.random.default_rng(4)), with_covariance=False)
+    reference = goodness_of_fit(model, one, 1000, letters=["A"], seed=2).distribution
+    data = goodness_of_fit(model, fits.best, 300, letters=["A"], seed=3).distribution
+    p_values = np.array([(reference >= value).mean() for value in data])
+    assert kstest(p_values, "uniform").pvalue > 1e-3
+
+
+def test_a_bad_fit_has_a_small_p_value(model, fits):
+    data = model.data.main.copy()
+    part = model.spec.slices["SR_A"]
+    data[0, part] *= np.array([0.5, 1.6, 0.5, 1.6, 0.5])
+    strange = Model(build(make_analysis(poi=POI), make_histograms(strength=0.0, seed=None, scale=3))[0])
+    strange.data = Data(data, model.data.aux)
+    fit = strange.fit()
+    assert goodness_of_fit(strange, fit, 100, letters=["A"]).p_value < 0.03
+    assert goodness_of_fit(model, fits.best, 100, letters=["A"]).p_value > 0.9
+
+
+def test_the_same_seed_gives_the_same_toys(model, fits):
+    one, two = (goodness_of_fit(model, fits.best, 40, seed=9).distribution for _ in range(2))
+    other = goodness_of_fit(model, fits.best, 40, seed=10).distribution
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+def test_the_statistic_is_summed_over_the_letters_asked_for(model, fits):
+    parts = sum(goodness_of_fit(model, fits.best, 1, letters=[x]).statistic for x in "ABCD")
+    assert goodness_of_fit(model, fits.best, 1).statistic == pytest.approx(parts)
+    assert letter_bins(model, ["A"]).sum() == 10
+
+
+def test_background_toys_hold_the_signal_at_zero(model, fits):
+    found = goodness_of_fit(model, fits.background, 50, signal=False)
+    assert found.failed == 0
+    assert found.statistic == pytest.approx(0, abs=1e-4)
+
+
+def test_failed_toys_are_counted_and_left_out(model, fits, monkeypatch):
+    original = Model.fit_batch
+
+    def failing(self, data, *args, **kwargs):
+        batch = original(self, data, *args, **kwargs)
+        return batch._replace(converged=data.main[:, 0] % 2 == 0)
+
+    monkeypatch.setattr(Model, "fit_batch", failing)
+    found = goodness_of_fit(model, fits.best, 40)
+    assert 0 < found.failed < 40
+    assert len(found.distribution) == 40 - found.failed
+
+
+def test_an_unknown_letter_is_named(model):
+    with pytest.raises(OddjetsError, match="no channel ends in X"):
+        letter_bins(model, ["X"])
+
+
+def test_toys_give_the_asymptotic_limit_where_events_are_many(model, fits):
+    limit = upper_limit(model, fits)
+    cls = toy_cls(model, fits, limit.expected[2], 600, seed=3)
+    assert cls.failed == 0
+    # p(background) is a half, so that CLs = 0.05 has a binomial error of about sqrt(0.025/1500)/0.5
+    assert cls.expected[2] == pytest.approx(0.05, abs=4 * np.sqrt(0.025 / 600) / 0.5)
