@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +20,9 @@ class DijetAnomaly(DijetProcessor):
     def jet_columns(self, jets: Any) -> dict[str, Any]:
         """Return tau21 of each jet."""
         # in brackets: `jets.tau2` is a four-vector's proper time squared, not the branch
-        return {"tau21": jets["tau2"] / jets["tau1"]}
+        tau1 = jets["tau1"]
+        # a jet of one constituent has tau1 = 0 and no tau21
+        return {"tau21": jets["tau2"] / ak.where(tau1 > 0, tau1, np.nan)}
 
     @cut
     def low_tau21(self, table: EventTable) -> Mask:

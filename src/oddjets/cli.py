@@ -13,12 +13,14 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", 
     os.environ.setdefault(_variable, "1")
 
 import typer
+from pydantic import ValidationError
 from rich.markup import escape
 from rich.traceback import install as install_traceback
 
 from oddjets import __version__, config, resources
 from oddjets.console import console
 from oddjets.errors import OddjetsError
+from oddjets.simulation.spec import SimulationSpec
 
 __all__ = ["app", "main"]
 
@@ -35,6 +37,11 @@ AnalysisFile = Annotated[Path, typer.Argument(metavar="ANALYSIS.yaml", help="The
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results.  [default: output/NAME]")]
 Force = Annotated[bool, typer.Option("--force", help="Run the stage even if its results still stand.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; overrides the YAML.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Other pseudo-data and templates.")]
+Inject = Annotated[
+    list[str] | None,
+    typer.Option("--inject", metavar="PROCESS=MU", help="Strength of a process in the pseudo-data; 0 leaves it out."),
+]
 Executor = Annotated[str | None, typer.Option("--executor", help="iterative or futures; overrides the YAML.")]
 
 #: the embedded analysis of `demo`
@@ -60,6 +67,32 @@ def _options(
         install_traceback(console=console, show_locals=False)
 
 
+def _simulated(analysis: config.Analysis, seed: int | None, inject: list[str] | None) -> config.Analysis:
+    """Lay --seed and --inject over the analysis's 'simulate'."""
+    if seed is None and not inject:
+        return analysis
+    if analysis.simulate is None:
+        raise OddjetsError(f"--seed and --inject: '{analysis.name}' has no 'simulate'")
+    strengths: dict[str, Any] = {}
+    for word in inject or []:
+        process, equals, strength = word.partition("=")
+        try:
+            strengths[process] = float(strength)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise OddjetsError(f"--inject: '{word}' is not of the form PROCESS=MU, such as top=2")
+    changes = {**analysis.simulate.model_dump(), "inject": {**analysis.simulate.inject, **strengths}}
+    if seed is not None:
+        changes["seed"] = seed
+    try:
+        spec = SimulationSpec.model_validate(changes)
+    except ValidationError as error:
+        lines = config.problems_of(error, SimulationSpec)
+        raise OddjetsError("simulate: " + "; ".join(lines)) from None
+    return analysis.model_copy(update={"simulate": spec})
+
+
 def _load(file: Path, executor: str | None = None, workers: int | None = None) -> config.Analysis:
     analysis = config.load(file if file.exists() else _named(file))
     changes = {k: v for k, v in (("executor", executor), ("workers", workers)) if v is not None}
@@ -80,26 +113,41 @@ def _named(file: Path) -> Path:
         raise
 
 
-def _run(file: Path, out: Path | None, executor: str | None = None, workers: int | None = None) -> Any:
+def _run(
+    file: Path,
+    out: Path | None,
+    *,
+    executor: str | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    inject: list[str] | None = None,
+) -> Any:
     from oddjets.pipeline import Run  # heavy imports only where a stage runs
 
-    analysis = _load(file, executor, workers)
+    analysis = _simulated(_load(file, executor, workers), seed, inject)
     return Run(analysis, out if out is not None else Path("output") / analysis.name)
 
 
-def _stage(name: str, file: Path, out: Path | None, force: bool, **execution: Any) -> None:
+def _stage(name: str, file: Path, out: Path | None, force: bool, **changes: Any) -> None:
     from oddjets.pipeline import run_stage
 
-    run = _run(file, out, **execution)
+    run = _run(file, out, **changes)
     run_stage(run, run.stage(name), force=force)
 
 
 @app.command()
-def run(analysis: AnalysisFile, out: Out = None, executor: Executor = None, workers: Workers = None) -> None:
+def run(
+    analysis: AnalysisFile,
+    out: Out = None,
+    executor: Executor = None,
+    workers: Workers = None,
+    seed: Seed = None,
+    inject: Inject = None,
+) -> None:
     """Run all stages of an analysis, in order; what is up to date is skipped."""
     from oddjets.pipeline import run_stages
 
-    work = _run(analysis, out, executor, workers)
+    work = _run(analysis, out, executor=executor, workers=workers, seed=seed, inject=inject)
     run_stages(work, work.stages)
 
 
@@ -109,17 +157,15 @@ def demo(
     small: Annotated[
         bool, typer.Option("--small", help="A minute instead of minutes; too few events to learn from.")
     ] = False,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Other pseudo-data and simulation.")] = None,
+    seed: Seed = None,
+    inject: Inject = None,
     workers: Workers = None,
 ) -> None:
     """Run the embedded analysis: simulated collisions in, top quarks found as odd jets."""
-    from oddjets.pipeline import Run, run_stages
+    from oddjets.pipeline import run_stages
 
-    name = "demo_small.yaml" if small else DEMO
-    analysis = _load(resources.find(name, "processors"), workers=workers)
-    if seed is not None and analysis.simulate is not None:
-        analysis = analysis.model_copy(update={"simulate": analysis.simulate.model_copy(update={"seed": seed})})
-    work = Run(analysis, out if out is not None else Path("output") / analysis.name)
+    file = resources.find("demo_small.yaml" if small else DEMO, "processors")
+    work = _run(file, out, workers=workers, seed=seed, inject=inject)
     run_stages(work, work.stages)
 
 
@@ -133,9 +179,16 @@ def validate(analysis: AnalysisFile) -> None:
 
 
 @app.command()
-def simulate(analysis: AnalysisFile, out: Out = None, force: Force = False, workers: Workers = None) -> None:
+def simulate(
+    analysis: AnalysisFile,
+    out: Out = None,
+    force: Force = False,
+    workers: Workers = None,
+    seed: Seed = None,
+    inject: Inject = None,
+) -> None:
     """Make simulated PFNano files: pseudo-data and templates, as the YAML's 'simulate' says."""
-    _stage("simulate", analysis, out, force, workers=workers)
+    _stage("simulate", analysis, out, force, workers=workers, seed=seed, inject=inject)
 
 
 @app.command()
