@@ -92,7 +92,6 @@ def draw(drawn: dict[str, Any]) -> Figure:
 def _map(panel: Any, one: dict[str, Any]) -> None:
     panel.set_xlim(0, 2)
     panel.set_ylim(0, 2.55)
-    panel.set_box_aspect(1.2)
     for letter, (x, y) in PLACES.items():
         panel.fill_between([x, x + 1], y, y + 1, color=TINTS[letter], linewidth=0)
         panel.text(x + 0.07, y + 0.93, letter, va="top", fontweight="bold", fontsize=17)

@@ -32,7 +32,7 @@ COLORS = 128
 
 #: section: (title, kinds of figure)
 SECTIONS = {
-    "score": ("Score and selection", ("score", "tau21", "regions", "cutflow", "tighten")),
+    "score": ("Score and selection", ("score", "shapes", "tau21", "regions", "cutflow", "tighten")),
     "events": ("The odd events", ("bump", "kde", "overlap")),
     "fit": ("The fit", ("yields", "grid", "pulls", "impacts", "scan", "limit", "gof", "correlation")),
     "systematics": ("Systematic variations", ("systematics",)),
@@ -51,6 +51,11 @@ class Embedded:
     png: str
     width: int
     height: int
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the width of the page to be read."""
+        return self.width > 1.5 * self.height
 
 
 def write(analysis: Analysis, out: Path) -> Path:
@@ -152,6 +157,8 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, Embedded]]) -> 
     made = []
     for name, (title, kinds) in SECTIONS.items():
         drawn = [figure for kind in kinds for figure in figures.get(kind, {}).values()]
+        # wide figures take a row of their own: after the others, so that no row is left half empty
+        drawn.sort(key=lambda figure: figure.wide)
         shown: list[tables.Table | None] = []
         if name == "score" and artifacts.has("cutflow"):
             shown = [tables.cutflow_table(artifacts, "weighted"), tables.cutflow_table(artifacts, "raw")]
