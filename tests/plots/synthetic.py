@@ -257,11 +257,18 @@ def _manifests(out: Path) -> None:
     cutflow = json.loads((out / "cutflow.json").read_text())
     read = {n: {**d, "entries": d["raw"][0], "generator": ""} for n, d in cutflow["datasets"].items()}
     (out / "manifests").mkdir(parents=True, exist_ok=True)
-    for stage in ("process", "histogram", "closure", "workspace", "fit"):
+    needs = {
+        "process": [],
+        "histogram": ["process"],
+        "closure": ["histogram"],
+        "workspace": ["histogram"],
+        "fit": ["workspace"],
+    }
+    for stage, inputs in needs.items():
         manifest = {
             "stage": stage,
             "key": stage.encode().hex().ljust(64, "0"),
-            "inputs": {},
+            "inputs": inputs,
             "versions": {"oddjets": "0.1.0", "numpy": np.__version__},
             "time_s": 1.5,
             "finished": "2026-01-02T03:04:05+00:00",

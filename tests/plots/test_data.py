@@ -167,3 +167,20 @@ def test_tightening_keeps_the_fraction_that_it_says(finished: Finished) -> None:
         kept = smaller >= frame["threshold"]
         inside = (table["mass_1"][kept] >= 60) & (table["mass_1"][kept] <= 240)
         assert sum(frame["data"]["values"]) == inside.sum()
+
+
+def test_blinded_data_in_a_are_in_no_figure(tmp_path: Path) -> None:
+    asked = synthetic.analysis()
+    assert asked.fit is not None
+    blind = asked.model_copy(update={"fit": asked.fit.model_copy(update={"blind": True})})
+    synthetic.fabricate(tmp_path, blind)
+    artifacts = Artifacts(blind, tmp_path)
+    table = artifacts.table(["mass_1", "score_odd_1", "score_odd_2"])["data"]
+    assert np.all(np.minimum(table["score_odd_1"], table["score_odd_2"]) < 0.9)
+    shown = score.data(artifacts)["score"]
+    edges = np.array(shown["x"]["edges"])
+    assert all(v is None for v, high in zip(shown["data"]["values"], edges[1:], strict=True) if high > 0.9 + 1e-9)
+    assert regions.data(artifacts)["regions"]["maps"][0]["letters"]["A"] is None
+    assert postfit.panel(artifacts, "SR", "A", "signal_plus_background")["text"][-1] == "blinded: Asimov data"
+    for kind in ("bump", "kde", "overlap", "tighten"):
+        assert registry.KINDS[kind].data(artifacts) == {}

@@ -104,6 +104,16 @@ def test_a_half_finished_directory_gives_a_report(
     assert "ABCD closure, SR" in document.text
 
 
+def test_a_stale_stage_is_named(finished: tuple[Analysis, Path], tmp_path: Path) -> None:
+    shutil.copytree(finished[1] / "manifests", tmp_path / "manifests")
+    file = tmp_path / "manifests" / "histogram.json"
+    file.write_text(file.read_text().replace("2026-01-02", "2026-01-03"))
+    said = Document(report.write(finished[0], tmp_path).read_text(encoding="utf-8")).text
+    assert "The stage workspace is older than histogram" in said
+    assert "The stage closure is older than histogram" in said
+    assert "The stage fit is older" not in said
+
+
 def test_text_from_the_configuration_is_escaped(tmp_path: Path) -> None:
     asked = synthetic.analysis(title="<script>alert(1)</script>", notes=["a <b> & `c`"])
     text = report.write(asked, tmp_path).read_text(encoding="utf-8")

@@ -74,8 +74,12 @@ def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> 
         said.append(
             Markup("The fitted strength of {} is at the boundary of its range: its error is one-sided.").format(label)
         )
-    if artifacts.analysis.fit is not None and artifacts.analysis.fit.blind and not results.get("unblinded"):
-        said.append(Markup("The signal letter A is blinded: Asimov data stand in for it."))
+    if artifacts.blinded:
+        said.append(
+            Markup(
+                "Letter A is blinded: the expected background stands in for its data, and the answer is an expectation."
+            )
+        )
     likelihood = results.get("twice_nll") or {}
     if {"background", "signal_plus_background"} <= set(likelihood):
         gain = likelihood["background"] - likelihood["signal_plus_background"]

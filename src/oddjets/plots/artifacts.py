@@ -110,18 +110,22 @@ class Artifacts:
                 number in the cutflow over the sum of the table's weights).
 
         Returns:
-            Process (``data`` for data): column: values, shape (events,).
+            Process (``data`` for data): column: values, shape (events,). Of blinded data, the events in A are left out.
         """
+        threshold = self.histograms.threshold if self.blinded else None
+        scores = [f"score_{threshold.score}_{j}" for j in (1, 2)] if threshold else []
         parts: dict[str, list[dict[str, np.ndarray]]] = {}
         counts = self.cutflow["datasets"]
         for dataset in events.datasets(self.out / "events"):
             if dataset not in counts:
                 continue
-            wanted = list(dict.fromkeys([*columns, "weight", "passes_nominal"]))
+            is_data = counts[dataset]["is_data"]
+            wanted = list(dict.fromkeys([*columns, *(scores if is_data else []), "weight", "passes_nominal"]))
             read = events.read(self.out / "events", dataset, wanted)
             passing = read["passes_nominal"].astype(bool)
+            if threshold is not None and is_data:
+                passing &= np.minimum(*(read[s] for s in scores)) < threshold.value
             chosen = {name: read[name][passing] for name in [*columns, "weight"]}
-            is_data = counts[dataset]["is_data"]
             total = float(chosen["weight"].sum())
             if is_data:
                 chosen["weight"] = np.ones(len(chosen["weight"]))
@@ -144,6 +148,14 @@ class Artifacts:
             return True
         # no detector writes the name of a generator into its metadata
         return any(d["is_data"] and d.get("generator") for d in self.datasets.values())
+
+    @property
+    def blinded(self) -> bool:
+        """Whether the data in A are not to be seen: as the workspace was built, else as the analysis asks."""
+        report = ((self.manifests.get("workspace") or {}).get("extra") or {}).get("report") or {}
+        if "blinded" in report:
+            return bool(report["blinded"])
+        return self.analysis.fit is not None and self.analysis.fit.blind
 
     @property
     def datasets(self) -> dict[str, dict[str, Any]]:

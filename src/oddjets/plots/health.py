@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 from oddjets.plots.artifacts import ARTIFACTS, Artifacts
@@ -18,8 +17,8 @@ Status = Literal["good", "watch", "bad", "absent"]
 WATCH_P, BAD_P = 0.023, 0.00135
 #: a larger share of failed toys makes the p-value doubtful
 FAILED_TOYS = 0.05
-#: stages in order; each depends on those before it
-STAGES = ("simulate", "process", "histogram", "workspace", "fit")
+#: stages that cannot be stale here: the report looks at every figure's data anew
+REDRAWN = ("plot", "report")
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,14 @@ def missing(artifacts: Artifacts) -> list[str]:
     for name, (place, verb) in ARTIFACTS.items():
         if not artifacts.has(name) and (name not in ("workspace", "results") or artifacts.analysis.fit is not None):
             said.append(f"{place} is absent: run `oddjets {verb}`.")
-    finished = {stage: m["finished"] for stage, m in artifacts.manifests.items() if m.get("finished")}
-    order = [stage for stage in STAGES if stage in finished]
-    for earlier, later in pairwise(order):
-        if str(finished[later]) < str(finished[earlier]):
-            said.append(f"The stage {later} is older than {earlier}: run `oddjets {later}` again.")
+    manifests = artifacts.manifests
+    for stage, manifest in manifests.items():
+        if stage in REDRAWN:
+            continue
+        for need in manifest.get("inputs") or []:
+            # ISO 8601 in UTC sorts as text
+            if need in manifests and str(manifests[need]["finished"]) > str(manifest["finished"]):
+                said.append(f"The stage {stage} is older than {need}, which it uses: run `oddjets {stage}` again.")
     return said
 
 

@@ -31,6 +31,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     events = table[source]
     smaller = {s: np.minimum(events[f"score_{s}_1"], events[f"score_{s}_2"]) for s in names}
     odd = smaller[threshold.score] >= threshold.value
+    if not odd.any():
+        return {}
     fit = artifacts.analysis.fit
     edges = np.asarray(
         artifacts.analysis.binning(fit.observable, fit.regions[0]) if fit and "mass" in fit.observable else []
@@ -38,13 +40,13 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     edges = edges if len(edges) else np.linspace(60, 240, 10)
     made = {}
     for other in others:
-        value = float(np.quantile(smaller[other], 1 - odd.mean())) if odd.any() else float("inf")
+        value = float(np.quantile(smaller[other], 1 - odd.mean()))
         both = odd & (smaller[other] >= value)
         counted = np.histogram(events["mass_1"][odd], edges)[0]
         shared = np.histogram(events["mass_1"][both], edges)[0]
         fraction, down, up = binomial(shared, counted)
         labels = [artifacts.analysis.scores[s].label for s in (threshold.score, other)]
-        share = both.sum() / max(odd.sum(), 1)
+        share = both.sum() / odd.sum()
         made[f"overlap_{other}"] = {
             "kind": "overlap",
             "name": f"overlap_{other}",

@@ -54,6 +54,7 @@ def panel(artifacts: Artifacts, region: str, letter: str, hypothesis: str) -> di
     edges = artifacts.edges(region, entry["edges"])
     observable = fit.observable if fit is not None else ""
     suffix, what = HYPOTHESES[hypothesis]
+    blind = ["blinded: Asimov data"] if artifacts.blinded and letter == "A" else []
     stack = panels.stack_data(artifacts, entry[hypothesis], entry.get("data"))
     label = artifacts.axis_label(observable) if observable in artifacts.analysis.observables else "Observable"
     unit = artifacts.analysis.observables[observable].unit if observable in artifacts.analysis.observables else ""
@@ -62,7 +63,7 @@ def panel(artifacts: Artifacts, region: str, letter: str, hypothesis: str) -> di
         "name": f"postfit_{region}_{letter}{suffix}",
         "title": f"{region}, letter {letter}, {what}",
         "header": artifacts.header,
-        "text": [artifacts.region_label(region), LETTER_TEXT.get(letter, letter), what],
+        "text": [artifacts.region_label(region), LETTER_TEXT.get(letter, letter), what, *blind],
         "x": {"label": label, "edges": edges},
         "y": {"label": style.count_label(edges, unit), "log": letter != "A"},
         **stack,

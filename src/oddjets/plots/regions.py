@@ -30,8 +30,13 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             continue
         if fit is not None and (region, fit.observable) in histograms.histograms:
             observable = fit.observable
-        sums = {a: float(sum(histograms.values(region, observable, p, a).sum() for p in processes)) for a in PLACES}
-        predicted = sums["B"] * sums["C"] / sums["D"] if sums["D"] > 0 else None
+        sums: dict[str, float | None] = {
+            a: float(sum(histograms.values(region, observable, p, a).sum() for p in processes)) for a in PLACES
+        }
+        b, c, d = (sums[a] or 0.0 for a in "BCD")
+        predicted = b * c / d if d > 0 else None
+        if artifacts.blinded and with_data:
+            sums["A"] = None
         maps.append(
             {
                 "region": region,
@@ -45,7 +50,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     if not maps:
         return {}
     what = "data" if with_data else "simulated"
-    in_a = ", ".join(f"{m['region']} {m['letters']['A']:.0f}" for m in maps)
+    in_a = ", ".join(f"{m['region']} {_count(m['letters']['A'])}" for m in maps)
     return {
         "regions": {
             "kind": "regions",
@@ -111,7 +116,9 @@ def _map(panel: Any, one: dict[str, Any]) -> None:
         spine.set_linewidth(3.2 if one["fitted"] else 1.0)
 
 
-def _count(value: float) -> str:
+def _count(value: float | None) -> str:
+    if value is None:
+        return "blinded"
     if value >= 1e6:
         mantissa, exponent = f"{value:.2e}".split("e")
         return rf"${mantissa} \times 10^{{{int(exponent)}}}$"

@@ -29,6 +29,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     stack = distribution.stack(artifacts, smaller, {p: c["weight"] for p, c in table.items()}, edges)
+    if artifacts.blinded and stack["data"] is not None:
+        _blind(stack, int(np.searchsorted(edges, threshold.value, side="right")) - 1)
     label = artifacts.analysis.scores[name].label if name in artifacts.analysis.scores else name
     found = "" if threshold.efficiency_found is None else f"; {100 * threshold.efficiency_found:.3g} % of data pass"
     return {
@@ -37,7 +39,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "name": "score",
             "title": "Score and threshold",
             "header": artifacts.header,
-            "text": ["After the base selection"],
+            "text": ["After the base selection", *(["A is blinded"] if artifacts.blinded else [])],
             "x": {"label": f"Smaller {label} of the two jets", "edges": [float(e) for e in edges]},
             "y": {"label": "Events / bin", "log": True},
             **stack,
@@ -56,3 +58,10 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             ],
         }
     }
+
+
+def _blind(stack: dict[str, Any], first: int) -> None:
+    """Take the data out of the bins from the threshold's on."""
+    for entry in (stack["data"], stack["ratio"]):
+        for key in ("values", "down", "up"):
+            entry[key] = [*entry[key][:first], *([None] * len(entry[key][first:]))]

@@ -28,7 +28,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     table = artifacts.table(["mass_1", *(f"score_{name}_{j}" for j in (1, 2))])
     smaller = {p: np.minimum(c[f"score_{name}_1"], c[f"score_{name}_2"]) for p, c in table.items()}
     reference = "data" if "data" in table else artifacts.analysis.data_driven
-    if reference not in smaller or not len(smaller[reference]):
+    if artifacts.blinded or reference not in smaller or not len(smaller[reference]):
         return {}
     edges = np.linspace(60, 240, 19)
     frames = []
