@@ -96,8 +96,15 @@ def covariance(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> 
     idle = free & (np.abs(diagonal) < 1e-12)
     index = np.flatnonzero(free & ~idle)
     scale = 1 / np.sqrt(np.abs(diagonal[index]))
-    values, vectors = np.linalg.eigh(matrix[np.ix_(index, index)] * scale[:, None] * scale)
-    if len(values) and values[0] < SINGULAR:
+    scaled = matrix[np.ix_(index, index)] * scale[:, None] * scale
+    try:
+        root = np.linalg.inv(np.linalg.cholesky(scaled))
+        inverse = root.T @ root
+    except np.linalg.LinAlgError:
+        inverse = None
+    # the smallest eigenvalue is at least one over the trace of the inverse
+    if inverse is None or (len(index) and np.trace(inverse) > 1 / SINGULAR):
+        _, vectors = np.linalg.eigh(scaled)
         vector = np.abs(vectors[:, 0])
         names = [model.parameters.names[index[i]] for i in np.argsort(-vector)[:6] if vector[i] > 0.2 * vector.max()]
         raise SingularModelError(
@@ -106,6 +113,5 @@ def covariance(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> 
             + "; remove one, or give it a constraint"
         )
     result = np.zeros_like(matrix)
-    inverse = (vectors / values) @ vectors.T
     result[np.ix_(index, index)] = inverse * scale[:, None] * scale
     return result, np.flatnonzero(idle)

@@ -22,6 +22,10 @@ from oddjets.stats.spec import Spec
 __all__ = ["Layout", "Normsys", "compile_layout"]
 
 
+#: log-normals above this make a curved valley with a free factor of the same samples
+LARGE_LOGNORMAL = 0.1
+
+
 class Normsys(NamedTuple):
     """All (factor group, parameter) pairs with a log-normal; arrays over the pairs."""
 
@@ -59,6 +63,7 @@ class Layout:
             block, so that the first N B bins are N blocks.
         place: where each bin of the data vector is, (n_bins,).
         gamma_pars: pyhf index or -1, (P, R - 1).
+        products: global factors that multiply a sizeable log-normal somewhere, (K,).
         names: labels of the slots (sample names joined by "+"), per channel.
         local_globals: some slot has both local and global dependence.
     """
@@ -80,6 +85,7 @@ class Layout:
     order: np.ndarray
     place: np.ndarray
     gamma_pars: np.ndarray
+    products: np.ndarray
     names: dict[str, list[str]]
     local_globals: bool
 
@@ -172,6 +178,7 @@ def compile_layout(spec: Spec, *, merge: bool = True) -> Layout:
         by_group=_by_group(group, nominal, shape, len(groups)),
         first_factor=first_factor,
         linear=linear,
+        products=np.concatenate([np.zeros(first_factor, dtype=bool), _products(linear, entries)]),
         normsys=_normsys(entries),
         block_pars=block_pars,
         block_size=block_bins.shape[1],
@@ -182,6 +189,11 @@ def compile_layout(spec: Spec, *, merge: bool = True) -> Layout:
         names={channel: ["+".join(s.names) for s in ss] for channel, ss in slots.items()},
         local_globals=any(s.local and (s.shapes or s.linear or s.normsys) for ss in slots.values() for s in ss),
     )
+
+
+def _products(linear: np.ndarray, entries: list[tuple[int, int, float, float]]) -> np.ndarray:
+    large = [g for g, _, up, down in entries if max(abs(up), abs(down)) > LARGE_LOGNORMAL]
+    return np.asarray(linear[large].any(axis=0))
 
 
 def _by_group(

@@ -18,6 +18,10 @@ FEW_EVENTS = 0.5
 MAX_ITERATIONS = 300
 #: the least damping after a step that led up
 REJECTED = 0.01
+#: above this, a factor that multiplies other free ones steps in its logarithm
+SMALL_FACTOR = 0.05
+#: a parameter with less curvature and gradient does nothing
+IDLE = 1e-12
 #: no constrained parameter moves by more than this many prior widths in a step, no local one by more than a factor e^2
 MAX_STEP, MAX_LOG_STEP = 3.0, 2.0
 
@@ -72,7 +76,7 @@ def minimise(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
     now = objective(layout, problem, alpha, local)
     damping = np.full(T, 1e-3)
     for iteration in range(MAX_ITERATIONS):
-        step = _step(problem, now, damping)
+        step = _step(layout, problem, now, damping)
         done = (step.distance < TOLERANCE) & (damping <= 1e-3) & step.downhill & np.isfinite(now.value)
         stuck = (damping > 1e12) | ~np.isfinite(now.value)
         leave = done | stuck
@@ -106,53 +110,83 @@ def _free(x: np.ndarray, gradient: np.ndarray, low: np.ndarray, high: np.ndarray
     return ~(held | ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0)))
 
 
-def _step(problem: Problem, now: Point, damping: np.ndarray) -> _Step:
+class _Side(NamedTuple):
+    """The global or the local parameters' share of a Newton step.
+
+    A coordinate is the parameter or its logarithm, which turns products of factors into sums; `scale` is the parameter's
+    derivative by it, and zero where the parameter does not move in this step.
+    """
+
+    logarithmic: np.ndarray
+    free: np.ndarray
+    scale: np.ndarray
+    gradient: np.ndarray
+    hessian: np.ndarray
+
+
+def _local_side(problem: Problem, now: Point, damping: np.ndarray) -> _Side:
+    N, L = now.local_gradient.shape[1:]
+    x, low, high = now.local[:, :N], problem.local_low[:N], problem.local_high[:N]
+    free = _free(x, now.local_gradient, low, high, problem.local_held[:, :N])
+    m = np.arange(L)
+    free &= (np.abs(now.local_hessian[:, :, m, m]) > IDLE) | (np.abs(now.local_gradient) > IDLE)
+    logarithmic = (low >= 0) & (x > 0) & (now.events > FEW_EVENTS) & free
+    scale = np.where(logarithmic, x, 1.0) * free
+    gradient = scale * now.local_gradient
+    hessian = now.local_hessian * scale[..., None] * scale[..., None, :]
+    hessian[:, :, m, m] += np.where(logarithmic, gradient, 0.0)
+    size = np.abs(hessian[:, :, m, m])
+    hessian[:, :, m, m] += np.where(free, damping[:, None, None] * size + IDLE * (1 + size), 1.0)
+    return _Side(logarithmic, free, scale, gradient, hessian)
+
+
+def _global_side(layout: Layout, problem: Problem, now: Point, damping: np.ndarray) -> _Side:
+    """As for the local parameters, and with every coordinate in units of its own curvature."""
+    x = now.alpha
+    free = _free(x, now.gradient, problem.low, problem.high, problem.held)
+    k = np.arange(x.shape[1])
+    logarithmic = free & layout.products & (problem.low >= 0) & (x > SMALL_FACTOR)
+    scale = np.where(logarithmic, x, 1.0)
+    diagonal = now.hessian[:, k, k] * scale**2 + np.where(logarithmic, scale * now.gradient, 0.0)
+    free &= (diagonal != 0) | (now.gradient != 0)
+    unit = np.where(diagonal != 0, 1 / np.sqrt(np.where(diagonal != 0, np.abs(diagonal), 1.0)), 1.0)
+    scale = scale * unit * free
+    hessian = now.hessian * scale[:, :, None] * scale[:, None, :]
+    hessian[:, k, k] = np.where(free, diagonal * unit**2 + damping[:, None] + 1e-14, 1.0)
+    return _Side(logarithmic, free, scale, scale * now.gradient, hessian)
+
+
+def _step(layout: Layout, problem: Problem, now: Point, damping: np.ndarray) -> _Step:
     """One damped Newton step of each fit, clipped to the bounds."""
     T, K = now.alpha.shape
     N, L = now.local_gradient.shape[1:]
-    x = now.local[:, :N]
-    low, high = problem.local_low[:N], problem.local_high[:N]
-    logarithmic = (low >= 0) & (x > 0) & (now.events > FEW_EVENTS)
-    scale = np.where(logarithmic, x, 1.0)
-    free = _free(x, now.local_gradient, low, high, problem.local_held[:, :N])
-    diagonal = np.einsum("tnll->tnl", now.local_hessian)
-    free &= np.abs(diagonal) > 1e-12
-    scale = scale * free
-    gl = scale * now.local_gradient
-    hll = now.local_hessian * scale[..., None] * scale[..., None, :]
-    m = np.arange(L)
-    hll[:, :, m, m] += np.where(logarithmic & free, gl, 0.0)
-    size = np.abs(hll[:, :, m, m])
-    hll[:, :, m, m] += np.where(free, damping[:, None, None] * size + 1e-12 * (1 + size), 1.0)
-    inverse = np.linalg.inv(hll) if N and L else hll
-    open_ = _free(now.alpha, now.gradient, problem.low, problem.high, problem.held)
-    k = np.arange(K)
-    size_g = np.abs(now.hessian[:, k, k])
-    open_ &= size_g > 0
-    norm = np.where(open_, 1 / np.sqrt(np.where(size_g > 0, size_g, 1.0)), 0.0)
-    g = norm * now.gradient
-    h = now.hessian * norm[:, :, None] * norm[:, None, :]
-    h[:, k, k] += np.where(open_, damping[:, None] + 1e-14, 1.0)
-    inner = inverse * scale[..., None] * scale[..., None, :]
-    flat = now.mixed.reshape(T, N * L, K)
+    blocks = _local_side(problem, now, damping)
+    rest = _global_side(layout, problem, now, damping)
+    inverse = np.linalg.inv(blocks.hessian) if N * L else blocks.hessian
+    mixed = now.mixed.reshape(T, N * L, K)
+    inner = inverse * blocks.scale[..., None] * blocks.scale[..., None, :]
     b = np.matmul(inner, now.mixed).reshape(T, N * L, K)
-    schur = h - np.matmul(flat.transpose(0, 2, 1), b) * norm[:, :, None] * norm[:, None, :]
-    right = norm * np.einsum("tnk,tn->tk", b, now.local_gradient.reshape(T, -1)) - g
+    schur = rest.hessian - np.matmul(mixed.transpose(0, 2, 1), b) * rest.scale[:, :, None] * rest.scale[:, None, :]
+    right = rest.scale * np.einsum("tnk,tn->tk", b, now.local_gradient.reshape(T, -1)) - rest.gradient
     dg = _solve(schur, right)
-    coupled = scale * np.matmul(flat, (norm * dg)[..., None]).reshape(T, N, L)
-    dl = -np.einsum("tnlm,tnm->tnl", inverse, gl + coupled)
-    slope = (g * dg).sum(axis=1) + (gl * dl).sum(axis=(1, 2))
-    alpha = now.alpha + _limited(norm * dg, problem)
-    local = now.local.copy()
-    with np.errstate(over="ignore"):
-        grown = x * np.exp(np.clip(dl, -MAX_LOG_STEP, MAX_LOG_STEP))
-    local[:, :N] = np.clip(np.where(free, np.where(logarithmic, grown, x + dl), x), low, high)
-    # what is held keeps its value even outside of the bounds
-    local[:, :N] = np.where(problem.local_held[:, :N], x, local[:, :N])
-    alpha = np.where(problem.held, now.alpha, np.clip(alpha, problem.low, problem.high))
+    coupled = np.matmul(mixed, (rest.scale * dg)[..., None]).reshape(T, N, L)
+    dl = -np.einsum("tnlm,tnm->tnl", inverse, blocks.gradient + blocks.scale * coupled)
+    slope = (rest.gradient * dg).sum(axis=1) + (blocks.gradient * dl).sum(axis=(1, 2))
     finite = np.isfinite(slope)
-    alpha, local = _choose(finite, alpha, now.alpha), _choose(finite, local, now.local)
+    local = now.local.copy()
+    moved = _moved(now.local[:, :N], blocks, dl, problem.local_low[:N], problem.local_high[:N])
+    local[:, :N] = _choose(finite, moved, now.local[:, :N])
+    dg = rest.scale * dg
+    dg = np.where(rest.logarithmic, dg / np.where(rest.logarithmic, now.alpha, 1.0), _limited(dg, problem))
+    moved = _moved(now.alpha, rest, dg, problem.low, problem.high)
+    alpha = _choose(finite, moved, now.alpha)
     return _Step(alpha, local, np.where(finite, np.abs(0.5 * slope), np.inf), finite & (slope <= 1e-15))
+
+
+def _moved(x: np.ndarray, side: _Side, step: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Take a step in the coordinates, clip it to the bounds; what is not free stays, even outside of them."""
+    grown = x * np.exp(np.clip(np.where(side.logarithmic, step, 0.0), -MAX_LOG_STEP, MAX_LOG_STEP))
+    return np.where(side.free, np.clip(np.where(side.logarithmic, grown, x + step), low, high), x)
 
 
 def _limited(step: np.ndarray, problem: Problem) -> np.ndarray:

@@ -1,0 +1,180 @@
+"""The fit against pyhf, on a generated workspace of the paper's size, one core, one run.
+
+    python benchmarks/fit.py [--skip-pyhf] [--json FILE]
+
+Prints a Markdown table; the reference of every ratio is pyhf with NumPy and SLSQP in the same run. JAX is used where it
+is installed.
+"""
+
+# ruff: noqa: E402  the number of threads must be set before NumPy is imported
+from __future__ import annotations
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import argparse
+import importlib.util
+import json
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyhf
+
+from oddjets.stats.inference import best_fits, impacts
+from oddjets.stats.limits import upper_limit
+from oddjets.stats.model import Model
+from oddjets.stats.toys import goodness_of_fit
+
+BINS = 14
+PROCESSES = ("top", "stop", "stopw", "wjets", "zjets", "ww", "wz", "zz")
+SHAPES = 36
+FREE = ("stop", "stopw", "wjets", "zjets")
+
+
+def make_workspace(regions: int, seed: int = 1) -> dict[str, Any]:
+    """Make regions of four channels and 14 bins with 8 processes, 36 shape and 4 normalisation uncertainties."""
+    rng = np.random.default_rng(seed)
+    x = np.arange(BINS)
+    channels, observations = [], []
+    for r in range(regions):
+        region = f"R{r}"
+        qcd = {"D": 1e5 * np.exp(-x / 4) + 50, "B": 8e3 * np.exp(-x / 4) + 20, "C": 8e3 * np.exp(-x / 4) + 20}
+        qcd["A"] = qcd["B"] * qcd["C"] / qcd["D"]
+        for letter, factors in (("A", "sbc"), ("B", "sb"), ("C", "sc"), ("D", "s")):
+            samples, total = [], qcd[letter].copy()
+            for k, process in enumerate(PROCESSES):
+                centre, size = rng.uniform(2, BINS - 2), rng.uniform(0.3, 1) * (3 if process == "top" else 1)
+                y = {"A": 1, "B": 2, "C": 2, "D": 6}[letter] * (3 + 30 * np.exp(-0.5 * ((x - centre) / 2) ** 2)) * size
+                modifiers = [_lognormal("lumi", 0.025), *_shapes(rng, y, k)]
+                if process == "top":
+                    modifiers.append({"name": "mu", "type": "normfactor", "data": None})
+                elif letter == "A":
+                    modifiers += [{"name": "sf", "type": "normfactor", "data": None}] if process in FREE else []
+                    modifiers += [_lognormal("sf_v", 0.5)] if process in ("wjets", "zjets") else []
+                    modifiers += [_lognormal("sf_vv", 0.5)] if process in ("ww", "wz", "zz") else []
+                    modifiers += [_lognormal("sf_stop", 0.5)] if process in ("stop", "stopw") else []
+                modifiers.append(
+                    {"name": f"mcstat_{region}_{letter}", "type": "staterror", "data": (0.4 * np.sqrt(y)).tolist()}
+                )
+                samples.append({"name": process, "data": y.tolist(), "modifiers": modifiers})
+                total += y
+            free = [{"name": f"qcd_{f}_{region}", "type": "shapefactor", "data": None} for f in factors]
+            samples.append({"name": "qcd", "data": qcd[letter].tolist(), "modifiers": free})
+            channels.append({"name": f"{region}_{letter}", "samples": samples})
+            observations.append({"name": f"{region}_{letter}", "data": rng.poisson(total).astype(float).tolist()})
+    parameters = [
+        {"name": "mu", "bounds": [[0.0, 20.0]], "inits": [1.0]},
+        {"name": "sf", "bounds": [[0.0, 5.0]], "inits": [1.0]},
+    ]
+    return {
+        "channels": channels,
+        "observations": observations,
+        "measurements": [{"name": "benchmark", "config": {"poi": "mu", "parameters": parameters}}],
+        "version": "1.0.0",
+    }
+
+
+def _lognormal(name: str, size: float) -> dict[str, Any]:
+    return {"name": name, "type": "normsys", "data": {"hi": 1 + size, "lo": 1 / (1 + size)}}
+
+
+def _shapes(rng: np.random.Generator, y: np.ndarray, k: int) -> list[dict[str, Any]]:
+    """Two thirds of the shape uncertainties act on a process: a norm of 1 % and a tilt of 3 %, a little asymmetric."""
+    result = []
+    for q in range(SHAPES):
+        shift = 0.01 * rng.normal() + 0.03 * rng.normal() * (np.arange(BINS) / BINS - 0.5)
+        if (q + k) % 3:
+            down = y * (1 - rng.uniform(0.8, 1.2) * shift)
+            data = {"hi_data": (y * (1 + shift)).tolist(), "lo_data": down.tolist()}
+            result.append({"name": f"shape{q}", "type": "histosys", "data": data})
+    return result
+
+
+def clock(work: Callable[[], Any], repeat: int = 1) -> tuple[float, Any]:
+    """Return the shortest of some wall-clock times in seconds, and the work's result."""
+    best, result = np.inf, None
+    for _ in range(repeat):
+        start = time.perf_counter()
+        result = work()
+        best = min(best, time.perf_counter() - start)
+    return best, result
+
+
+def ours(workspace: dict[str, Any]) -> dict[str, float]:
+    """Time the questions of the fit, in s."""
+    model = Model(workspace)
+    p = model.parameters
+    times: dict[str, float] = {"bins": model.spec.n_bins, "parameters": len(p)}
+    times["S+B fit"], fit = clock(lambda: model.fit(with_covariance=False), 3)
+    times["twice_nll"] = fit.twice_nll
+    times["S+B fit with covariance"], _ = clock(model.fit, 3)
+    times["B and S+B fits with covariance"], fits = clock(lambda: best_fits(model))
+    times["limit with bands"], _ = clock(lambda: upper_limit(model, fits))
+    times["500 GoF toys"], gof = clock(lambda: goodness_of_fit(model, fits.best, 500, letters=["A"]))
+    times["failed toys"] = gof.failed
+    times["all impacts"], found = clock(lambda: impacts(model, fits.best))
+    times["impacts"] = len(found)
+    return times
+
+
+def theirs(workspace: dict[str, Any], backend: str, optimizer: Any) -> tuple[float, float]:
+    """Time pyhf's S+B fit from its suggested start, in s, and its twice_nll (NaN where it fails)."""
+    pyhf.set_backend(backend, optimizer)
+    spec = pyhf.Workspace(workspace)
+    model = spec.model()
+    data = spec.data(model)
+
+    def work() -> float:
+        try:
+            _, value = pyhf.infer.mle.fit(data, model, return_fitted_val=True)
+            return float(value)
+        except pyhf.exceptions.FailedMinimization:
+            return float("nan")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = clock(work)
+    pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer())
+    return result
+
+
+def main() -> None:
+    """Run everything and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--skip-pyhf", action="store_true", help="our times only")
+    parser.add_argument("--json", type=Path, help="write the numbers here")
+    arguments = parser.parse_args()
+    workspace = make_workspace(3)
+    small, large = ours(workspace), ours(make_workspace(15))
+    rows: dict[str, Any] = {"paper's size": small, "five times": large}
+    print(f"{small['bins']} bins and {small['parameters']} parameters; {large['bins']} and {large['parameters']}\n")
+    print("| question | paper's size, s | five times, s | ratio |\n|---|---|---|---|")
+    for key in ("S+B fit", "S+B fit with covariance", "limit with bands", "500 GoF toys", "all impacts"):
+        print(f"| {key} | {small[key]:.3f} | {large[key]:.3f} | {large[key] / small[key]:.1f} |")
+    if not arguments.skip_pyhf:
+        runs = {"NumPy + SLSQP": ("numpy", pyhf.optimize.scipy_optimizer(maxiter=100000))}
+        runs["NumPy + MINUIT"] = ("numpy", pyhf.optimize.minuit_optimizer(maxiter=1000000))
+        if importlib.util.find_spec("jax"):
+            runs["JAX + SLSQP (compilation included)"] = ("jax", pyhf.optimize.scipy_optimizer(maxiter=100000))
+        print("\n| S+B fit | s | ratio to NumPy + SLSQP | twice_nll above ours |\n|---|---|---|---|")
+        reference = None
+        for name, (backend, optimizer) in runs.items():
+            seconds, value = theirs(workspace, backend, optimizer)
+            reference = reference or seconds
+            rows[name] = {"seconds": seconds, "twice_nll": value}
+            above = value - small["twice_nll"]
+            print(f"| pyhf, {name} | {seconds:.2f} | {seconds / reference:.3g} | {above:.2g} |", flush=True)
+        if reference:
+            print(f"| oddjets | {small['S+B fit']:.3f} | {small['S+B fit'] / reference:.3g} | 0 |")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
