@@ -93,3 +93,12 @@ def test_a_bump_is_found_and_elsewhere_costs() -> None:
 def test_signal_window_is_the_shortest_that_holds_enough() -> None:
     assert signal_window(np.array([1.0, 2, 30, 40, 20, 5, 2])) == (2, 4)
     assert signal_window(np.array([0.0, 0, 0, 5, 0])) == (3, 4)
+
+
+def test_global_p_value_is_uniform_without_a_bump() -> None:
+    rng = np.random.default_rng(9)
+    terms = sideband.design(CENTRES, 3)
+    spectra = rng.poisson(falling(60.0), (40, len(CENTRES))).astype(float)
+    values = [sideband.global_p_value(counts, terms, 5, toys=60, seed=seed)[0] for seed, counts in enumerate(spectra)]
+    # the mean of 40 uniform numbers has an error of 0.046
+    assert np.mean(values) == pytest.approx(0.5, abs=0.15)
