@@ -26,6 +26,8 @@ __all__ = ["GENERATOR", "GeneratedBatch", "generate", "prepare_multiparton_table
 
 #: tries handed to Pythia at once; bounds the memory (a full event is about 0.2 MB)
 BATCH = 400
+#: events that are handed on at once, where so many survive: what follows has a cost for each call
+ENOUGH_EVENTS = 200
 GENERATOR = "Pythia 8.317, Monash 2013 tune"
 #: Pythia's code for showers of resonance decays, see its page on user hooks
 _RESONANCE_SHOWER = 5
@@ -96,9 +98,13 @@ def generate(process: Process, tries: int, seed: int, *, early_veto: bool, table
     # Pythia holds no reference to the Python side of a hook: it lives as long as this function's frame
     hook = _veto_hook(process.early_veto) if early_veto and process.early_veto else None
     pythia = _initialised([*process.pythia, f"PhaseSpace:pTHatMin = {process.pt_hat_min}"], seed, tables, hook)
+    parts: list[GeneratedBatch] = []
     for first in range(0, tries, BATCH):
         count = min(BATCH, tries - first)
-        yield _columns(pythia.nextBatch(count, "skip"), count)
+        parts.append(_columns(pythia.nextBatch(count, "skip"), count))
+        if first + count == tries or sum(len(part.offsets) - 1 for part in parts) >= ENOUGH_EVENTS:
+            yield _joined(parts)
+            parts = []
 
 
 def prepare_multiparton_tables(path: Path) -> Path:
@@ -170,13 +176,23 @@ def _veto_hook(veto: EarlyVeto) -> Any:
 def _columns(batch: Any, tried: int) -> GeneratedBatch:
     if len(batch) == 0:
         return GeneratedBatch.empty()._replace(tried=tried)
-    particles = ak.to_packed(batch.prt)
-    flat = ak.flatten(particles)
-    counts = ak.to_numpy(ak.num(particles))
+    flat = ak.flatten(batch.prt)
+    counts = ak.to_numpy(ak.num(batch.prt))
     return GeneratedBatch(
         tried,
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         {name: ak.to_numpy(flat[name]) for name in _INTEGERS},
         np.stack([ak.to_numpy(flat.p[c]) for c in ("px", "py", "pz", "e")], axis=-1),
         np.stack([ak.to_numpy(ak.fill_none(flat.vProd[c], 0.0)) for c in ("px", "py", "pz")], axis=-1),
+    )
+
+
+def _joined(parts: list[GeneratedBatch]) -> GeneratedBatch:
+    counts = np.concatenate([np.diff(part.offsets) for part in parts])
+    return GeneratedBatch(
+        sum(part.tried for part in parts),
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        {name: np.concatenate([part.integers[name] for part in parts]) for name in _INTEGERS},
+        np.concatenate([part.momenta for part in parts]),
+        np.concatenate([part.vertices for part in parts]),
     )
