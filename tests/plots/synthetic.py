@@ -229,7 +229,10 @@ def _tables(out: Path, asked: Analysis, empty: str | None, with_data: bool, rng:
             "raw": raw,
             "weighted": [float(r) * (1.0 if process == "data" else 0.3) for r in raw],
         }
-    (out / "cutflow.json").write_text(json.dumps({"cuts": cuts, "datasets": datasets, "n_minus_1": {}}))
+    n_minus_1 = {
+        name: {cut: [2 * d["raw"][-1], 2 * d["weighted"][-1]] for cut in cuts[1:]} for name, d in datasets.items()
+    }
+    (out / "cutflow.json").write_text(json.dumps({"cuts": cuts, "datasets": datasets, "n_minus_1": n_minus_1}))
 
 
 def _closure(out: Path, asked: Analysis, rng: np.random.Generator) -> None:

@@ -11,7 +11,8 @@ import pytest
 import synthetic
 
 from oddjets.config import Analysis
-from oddjets.plots import report
+from oddjets.plots import report, tables
+from oddjets.plots.artifacts import Artifacts
 from oddjets.plots.text import count, label_html, p_value, with_error
 
 VOID = {"meta", "link", "img", "br", "input", "hr"}
@@ -112,6 +113,12 @@ def test_a_stale_stage_is_named(finished: tuple[Analysis, Path], tmp_path: Path)
     assert "The stage workspace is older than histogram" in said
     assert "The stage closure is older than histogram" in said
     assert "The stage fit is older" not in said
+
+
+def test_last_cut_table_divides_by_what_passes_the_others(finished: tuple[Analysis, Path]) -> None:
+    table = tables.last_cut_table(Artifacts(*finished))
+    assert table is not None
+    assert {cell.text for row in table.rows for cell in row[1:]} == {"50 %"}
 
 
 def test_text_from_the_configuration_is_escaped(tmp_path: Path) -> None:

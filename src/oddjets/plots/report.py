@@ -161,7 +161,11 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, Embedded]]) -> 
         drawn.sort(key=lambda figure: figure.wide)
         shown: list[tables.Table | None] = []
         if name == "score" and artifacts.has("cutflow"):
-            shown = [tables.cutflow_table(artifacts, "weighted"), tables.cutflow_table(artifacts, "raw")]
+            shown = [
+                tables.cutflow_table(artifacts, "weighted"),
+                tables.cutflow_table(artifacts, "raw"),
+                tables.last_cut_table(artifacts),
+            ]
         if name == "fit" and artifacts.has("results"):
             shown = [tables.parameter_table(artifacts)]
         present = [table for table in shown if table is not None]

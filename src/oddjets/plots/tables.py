@@ -12,7 +12,7 @@ from oddjets.plots import cutflow
 from oddjets.plots.artifacts import Artifacts
 from oddjets.plots.text import count, duration, label_html, with_error
 
-__all__ = ["Cell", "Table", "cutflow_table", "parameter_table", "provenance_table", "yields_table"]
+__all__ = ["Cell", "Table", "cutflow_table", "last_cut_table", "parameter_table", "provenance_table", "yields_table"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,37 @@ def cutflow_table(artifacts: Artifacts, kind: str) -> Table:
         (foot if is_data else rows).append([label, *cells])
     what = "events, simulation normalised to the luminosity" if kind == "weighted" else "events as counted"
     return Table(f"Cutflow: {what}", ["Process", *cuts], rows, "cutflow.json", f"datasets.*.{kind}", foot)
+
+
+def last_cut_table(artifacts: Artifacts) -> Table | None:
+    """Return the fraction of events that each cut keeps when it is applied last: processes by cuts."""
+    counts: dict[str, dict[str, list[float]]] = {}
+    for dataset, cuts in (artifacts.cutflow.get("n_minus_1") or {}).items():
+        entry = artifacts.cutflow["datasets"][dataset]
+        kept = float(entry["raw" if entry["is_data"] else "weighted"][-1])
+        one = counts.setdefault("data" if entry["is_data"] else entry["process"], {})
+        for cut, (raw, weighted) in cuts.items():
+            sums = one.setdefault(cut, [0.0, 0.0])
+            sums[0] += kept
+            sums[1] += float(raw if entry["is_data"] else weighted)
+    if not counts:
+        return None
+    cuts = list(dict.fromkeys(cut for one in counts.values() for cut in one))
+
+    def cell(sums: list[float] | None) -> Cell:
+        return (
+            Cell("–") if sums is None or sums[1] <= 0 else Cell(f"{100 * sums[0] / sums[1]:.3g} %", sums[0] / sums[1])
+        )
+
+    rows = [
+        [
+            Cell("Data" if process == "data" else label_html(artifacts.process(process)["label"])),
+            *(cell(one.get(cut)) for cut in cuts),
+        ]
+        for process, one in counts.items()
+    ]
+    heads = ["Process", *(c.replace("_", " ") for c in cuts)]
+    return Table("What each cut keeps when it is the last", heads, rows, "cutflow.json", "n_minus_1")
 
 
 def parameter_table(artifacts: Artifacts) -> Table | None:
