@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from oddjets.errors import OddjetsError
-from oddjets.stats.closure import closure, constant_fit, predict, region_closure
+from oddjets.stats.closure import Source, closure, closure_uncertainties, constant_fit, predict, region_closure
+from oddjets.stats.inference import best_fits
+from oddjets.stats.model import Model
+from oddjets.stats.workspace import build
 
 from .conftest import make_analysis, make_histograms
 
@@ -96,3 +99,31 @@ def test_without_its_simulation_there_is_no_closure():
     changed = type(histograms)(histograms.histograms, rest, 1.0, histograms.threshold)
     with pytest.raises(OddjetsError, match="no simulation of 'qcd'"):
         closure(make_analysis(), changed)
+
+
+def test_the_method_is_tested_again_on_other_sources(analysis, histograms):
+    simulation = make_histograms(scale=5)
+    scans = [Source("5 %", "qcd", simulation), Source("data", "data", make_histograms(strength=1, seed=None))]
+    found = closure(analysis, histograms, scans)["scans"]
+    assert [s["label"] for s in found] == ["5 %", "data"]
+    # data equal to their expectation: what is left after subtraction is QCD, which closes exactly
+    np.testing.assert_allclose(found[1]["regions"]["SR"]["observed"], found[1]["regions"]["SR"]["predicted"])
+    assert found[1]["regions"]["SR"]["observed_error"][0] > found[0]["regions"]["SR"]["observed_error"][0] / 5
+
+
+def test_the_closure_gives_an_uncertainty_of_qcd_in_a(analysis, histograms):
+    result = closure(analysis, histograms)
+    sizes = closure_uncertainties(result)
+    assert sizes["SR"] == pytest.approx(result["regions"]["SR"]["constant_error"])
+    without, _ = build(analysis, histograms)
+    with_closure, _ = build(analysis, histograms, {"SR": 0.5, "VR1": 0.5})
+    names = {
+        (c["name"], s["name"])
+        for c in with_closure["channels"]
+        for s in c["samples"]
+        for m in s["modifiers"]
+        if m["name"].startswith("closure_")
+    }
+    assert names == {("SR_A", "qcd"), ("VR1_A", "qcd")}
+    errors = [best_fits(Model(w)).best.error("mu") for w in (without, with_closure)]
+    assert errors[1] > errors[0]

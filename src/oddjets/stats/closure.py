@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from oddjets.config import LETTERS, Analysis
+from oddjets.config import Analysis
 from oddjets.errors import OddjetsError
-from oddjets.histograms import HistogramSet
+from oddjets.histograms import DATA, HistogramSet
 
-__all__ = ["ConstantFit", "closure", "constant_fit", "predict", "region_closure"]
+__all__ = ["ConstantFit", "Source", "closure", "closure_uncertainties", "constant_fit", "predict", "region_closure"]
 
 #: a constant with a larger error than this decides nothing
 INCONCLUSIVE_ERROR = 0.10
@@ -109,29 +110,90 @@ def _json(value: Any) -> Any:
     return value if np.isfinite(value) else None
 
 
-def closure(analysis: Analysis, histograms: HistogramSet) -> dict[str, Any]:
-    """Test A = B C / D on the simulation of the data-driven process.
+class Source(NamedTuple):
+    """Histograms on which the method is tested again.
+
+    Attributes:
+        label: what they are, e.g. "QCD simulation at 5 %" or "data below the threshold".
+        process: on the process axis; for data, the other processes' simulation is subtracted.
+        histograms: filled with the threshold, and from the events, that the label says.
+    """
+
+    label: str
+    process: str
+    histograms: HistogramSet
+
+
+def _yields(
+    analysis: Analysis, histograms: HistogramSet, process: str, region: str
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Yields and variances by letter; of data, what the simulated processes leave."""
+    assert analysis.fit is not None
+    observable = analysis.fit.observable
+    values: dict[str, np.ndarray] = {x: histograms.values(region, observable, process, x) for x in "ABCD"}
+    variances: dict[str, np.ndarray] = {x: histograms.variances(region, observable, process, x) for x in "ABCD"}
+    others = [p for p in histograms.processes if p != analysis.data_driven] if process == DATA else []
+    for other in others:
+        for x in "ABCD":
+            values[x] = values[x] - histograms.values(region, observable, other, x)
+            variances[x] = variances[x] + histograms.variances(region, observable, other, x)
+    return values, variances
+
+
+def _regions(analysis: Analysis, histograms: HistogramSet, process: str) -> dict[str, Any]:
+    assert analysis.fit is not None
+    return {
+        region: region_closure(
+            histograms.edges(region, analysis.fit.observable), *_yields(analysis, histograms, process, region)
+        )
+        for region in analysis.fit.regions
+    }
+
+
+def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Source] = ()) -> dict[str, Any]:
+    """Test A = B C / D on the simulation of the data-driven process, and again on other sources.
 
     Args:
         analysis: names the process, the observable and the regions of the fit.
         histograms: with that process.
+        scans: other efficiencies, or data with both scores just below the threshold.
 
     Returns:
         The content of ``closure.json``: process and, by region, observed and predicted yields with errors, the fitted
-        constant, chi2/ndf and a verdict: "closes", "fails" (three errors off), or "inconclusive" (an error above 10 %).
+        constant, chi2/ndf and a verdict: "closes", "fails" (three errors off), or "inconclusive" (an error above 10 %);
+        ``scans`` is a list of label, process and regions of the same form.
 
     Raises:
         OddjetsError: no data-driven process, or none of its simulation in the histograms.
     """
-    process, fit = analysis.data_driven, analysis.fit
-    if process is None or fit is None:
+    process = analysis.data_driven
+    if process is None or analysis.fit is None:
         raise OddjetsError("the closure needs a 'fit' section and a process with 'data_driven: true'")
     if process not in histograms.variations:
         raise OddjetsError(f"the histograms hold no simulation of '{process}', on which the closure is tested")
-    regions = {}
-    letters: tuple[str, ...] = LETTERS
-    for region in fit.regions:
-        values = {x: histograms.values(region, fit.observable, process, x) for x in letters}
-        variances = {x: histograms.variances(region, fit.observable, process, x) for x in letters}
-        regions[region] = region_closure(histograms.edges(region, fit.observable), values, variances)
-    return {"process": process, "regions": regions}
+    return {
+        "process": process,
+        "regions": _regions(analysis, histograms, process),
+        "scans": [
+            {
+                "label": source.label,
+                "process": source.process,
+                "threshold": source.histograms.threshold.value,
+                "efficiency": source.histograms.threshold.efficiency_found,
+                "regions": _regions(analysis, source.histograms, source.process),
+            }
+            for source in scans
+        ],
+    }
+
+
+def closure_uncertainties(result: Mapping[str, Any]) -> dict[str, float]:
+    """Turn a closure into relative uncertainties of the data-driven yield in A, by region, for `workspace.build`.
+
+    The size is the larger of the constant's distance from one and of its error; a region without a constant has none.
+    """
+    return {
+        region: max(abs(found["constant"] - 1), found["constant_error"])
+        for region, found in result["regions"].items()
+        if found["constant"] is not None
+    }

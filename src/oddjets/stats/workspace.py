@@ -39,12 +39,16 @@ AUTHORS_RANGE = [0.0, 5.0]
 Report = dict[str, Any]
 
 
-def build(analysis: Analysis, histograms: HistogramSet) -> tuple[dict[str, Any], Report]:
+def build(
+    analysis: Analysis, histograms: HistogramSet, closure: Mapping[str, float] | None = None
+) -> tuple[dict[str, Any], Report]:
     """Build the workspace of an analysis.
 
     Args:
         analysis: what was asked; its `fit` names regions, observable and parameters of interest.
         histograms: the templates and data, normalised to the luminosity.
+        closure: relative uncertainties of the data-driven yield in A by region (see `closure.closure_uncertainties`), as
+            log-normals ``closure_REGION``; None: none.
 
     Returns:
         A schema-valid pyhf workspace with one measurement, and a report of what was done: ``edges`` by region,
@@ -92,6 +96,8 @@ def build(analysis: Analysis, histograms: HistogramSet) -> tuple[dict[str, Any],
             samples = [_sample(t, region, letter, analysis, signals) for t in templates[letter]]
             if qcd:
                 samples.append(_qcd_sample(str(analysis.data_driven), region, letter, qcd[letter]))
+                if letter == "A" and closure and closure.get(region):
+                    samples[-1]["modifiers"].append(_lognormal(f"closure_{region}", closure[region]))
             channels.append({"name": f"{region}_{letter}", "samples": samples})
             observations.append({"name": f"{region}_{letter}", "data": data[letter].tolist()})
             seen |= {t.process for t in templates[letter]}
