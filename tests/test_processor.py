@@ -133,7 +133,7 @@ def test_candidates_are_read_only_where_an_event_survives(tmp_path, sample, simu
 def test_weights_and_factors_give_the_cross_section(reference, sample):
     """The expected yield is cross section x K x luminosity x passed / tried, whatever the filter dropped."""
     metadata = sample.fileset["top"]["metadata"]
-    process, is_data, factor = factors(reference.extra("process"), 1.0)["top"]
+    process, is_data, factor = factors(reference.analysis, reference.extra("process"), 1.0)["top"]
     top = events.read(reference.out / "events", "top")
     assert (process, is_data) == ("top", False)
     passed = top["passes_nominal"]

@@ -199,6 +199,38 @@ def process(
     _stage("process", analysis, out, force, executor=executor, workers=workers)
 
 
+@app.command(name="import-npz")
+def import_npz(
+    folder: Annotated[Path, typer.Argument(help="With the files outputs_pretrain_*.npz.")],
+    out: Out = None,
+    analysis: Annotated[Path, typer.Option("--analysis", help="An analysis with 'npz'.")] = Path("paper_zenodo.yaml"),
+    model: Annotated[str | None, typer.Option("--model", help="s or l: whose files.  [default: the YAML's]")] = None,
+) -> None:
+    """Turn the authors' published event files into event tables; then histogram, workspace and fit go on as ever."""
+    from oddjets.pipeline import Run, run_stage
+
+    loaded = _load(analysis)
+    if loaded.npz is None:
+        raise OddjetsError(f"{analysis}: no 'npz' section, so it reads no event files of the authors")
+    changes: dict[str, Any] = {"folder": str(folder.resolve())} | ({"model": model} if model is not None else {})
+    spec = config.AuthorsFiles.model_validate(loaded.npz.model_dump() | changes)
+    run = Run(loaded.model_copy(update={"npz": spec}), out if out is not None else Path("output") / loaded.name)
+    run_stage(run, run.stage("process"))
+
+
+@app.command(name="export-npz")
+def export_npz(
+    analysis: AnalysisFile,
+    to: Annotated[Path, typer.Option("--to", help="Folder for the files.")],
+    out: Out = None,
+) -> None:
+    """Write event tables in the layout of the authors' event files (the score needs 'keep_probabilities: true')."""
+    from oddjets.pipeline import export_npz as export
+
+    for file in export(_run(analysis, out), to):
+        console.print(str(file))
+
+
 @app.command()
 def histogram(analysis: AnalysisFile, out: Out = None, force: Force = False) -> None:
     """Find the threshold and fill the region histograms from the event tables."""
@@ -296,18 +328,6 @@ def status(
 
 def _coming(name: str, what: str) -> None:
     raise OddjetsError(f"`oddjets {name}` is not there yet; {what}")
-
-
-@app.command(name="import-npz", hidden=True)
-def import_npz() -> None:
-    """Turn the authors' published event files into event tables (coming)."""
-    _coming("import-npz", "it will turn the authors' published event files into event tables")
-
-
-@app.command(name="export-npz", hidden=True)
-def export_npz() -> None:
-    """Write event tables in the layout of the authors' event files (coming)."""
-    _coming("export-npz", "it will write event tables in the layout of the authors' event files")
 
 
 @app.command(hidden=True)

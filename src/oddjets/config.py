@@ -20,6 +20,7 @@ from oddjets.simulation.spec import SimulationSpec
 __all__ = [
     "POI",
     "Analysis",
+    "AuthorsFiles",
     "ConfigError",
     "CorrectionSpec",
     "Execution",
@@ -58,6 +59,9 @@ class Process(Model):
 
     label: str = Field(description="for figures; LaTeX between $ signs")
     color: str = Field(default="#999999", description="any matplotlib colour")
+    template_scale: float = Field(
+        default=1.0, gt=0, description="multiplies its template; its strength is then in units of this multiple"
+    )
     data_driven: bool = Field(
         default=False, description="estimated from data by ABCD; its simulation serves the closure and the figures only"
     )
@@ -119,17 +123,35 @@ class Score(Model):
     """Where a per-jet score comes from: a model with a card, or branches of the jet."""
 
     card: str | None = Field(default=None, description="model card (YAML); found beside the analysis or in models/")
+    column: str | None = Field(default=None, description="a jet's column of an imported table, without _1 and _2")
     signal: tuple[str, ...] = Field(default=(), description="FatJet branches whose sum is the numerator")
     background: tuple[str, ...] = Field(default=(), description="FatJet branches added to it in the denominator")
     label: str = "anomaly score"
+    keep_probabilities: bool = Field(
+        default=False, description="write the class probabilities to the event table too; `export-npz` needs them"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Score:
-        if (self.card is None) == (not self.signal):
-            raise ValueError("give either 'card', or 'signal' and 'background' branches")
+        if sum((self.card is not None, bool(self.signal), self.column is not None)) != 1:
+            raise ValueError("give one of 'card', 'column', or 'signal' and 'background' branches")
         if self.signal and not self.background:
             raise ValueError("'signal' branches need 'background' branches")
         return self
+
+
+class AuthorsFiles(Model):
+    """The authors' published event files as input (FACTS 6): `oddjets import-npz`."""
+
+    folder: str = Field(description="where the files outputs_pretrain_*.npz are")
+    model: Literal["s", "m", "l"] = Field(default="l", description="which model's files")
+    processes: dict[str, Name] = Field(
+        default={"qcd600": "qcd"}, description="names in the files that are others here; jetht is the data"
+    )
+    formula: Literal["authors-code", "stored"] = Field(
+        default="authors-code",
+        description="authors-code: P(10:) / (P(0) + P(10:) + 1e-6) on the stored columns; stored: a single column",
+    )
 
 
 class Threshold(Model):
@@ -140,6 +162,7 @@ class Threshold(Model):
         default=None, gt=0, lt=1, description="fraction of data, after the base selection, with both scores above"
     )
     value: float | None = Field(default=None, description="a fixed threshold instead; needs no data")
+    strict: bool = Field(default=False, description="scores equal to the threshold fail, as in the authors' code")
 
     @model_validator(mode="after")
     def _one(self) -> Threshold:
@@ -215,7 +238,10 @@ class Systematic(Model):
     """One source of uncertainty that is carried through the event table."""
 
     name: Name
-    kind: Literal["jets", "weight"] | None = Field(default=None, description="known for the built-in names")
+    kind: Literal["jets", "weight", "envelope"] | None = Field(
+        default=None, description="known for the built-in names; envelope: of several weights, bin by bin"
+    )
+    members: int = Field(default=6, ge=1, description="of an envelope: how many weights")
     processes: tuple[str, ...] | None = Field(default=None, description="None: all simulated processes")
     correction: CorrectionSpec | None = Field(default=None, description="for a new weight systematic")
     size: float | None = Field(default=None, gt=0, lt=1, description="relative size, for jms and jmr")
@@ -298,7 +324,8 @@ class Analysis(Model):
     era: Name = Field(description="corrections/<era>.yaml")
     processor: str = Field(default="processors/dijet_anomaly.py:DijetAnomaly", description="FILE.py:CLASS")
     simulate: SimulationSpec | None = Field(default=None, description="make the input, instead of reading a fileset")
-    fileset: str | None = Field(default=None, description="JSON or YAML in coffea's layout (docs/datasets.md)")
+    fileset: str | None = Field(default=None, description="JSON or YAML in coffea's layout (datasets/README.md)")
+    npz: AuthorsFiles | None = Field(default=None, description="the authors' event files, instead of PFNano")
     luminosity: float | None = Field(default=None, gt=0, description="/pb; None: the sum over the data's metadata")
     processes: dict[Name, Process]
     selection: Selection

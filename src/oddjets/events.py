@@ -107,7 +107,10 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
                     varied[f"mass_ungroomed_{j}"] = columns[f"mass_ungroomed_{j}"] * ratio
             unordered = {**{f"{n}_{j}": columns[f"{n}_{j}"] for n in ("eta", "phi") for j in JETS}, **varied}
             self._varied = varied
-            self._varied["mjj"] = dijet_mass(unordered)
+            # as a ratio, so that a stored dijet mass of another definition keeps it
+            nominal = dijet_mass(columns)
+            ratio = np.divide(dijet_mass(unordered), nominal, out=np.ones_like(nominal), where=nominal > 0)
+            self._varied["mjj"] = columns["mjj"] * ratio
             self._swap = np.asarray(varied["pt_2"] > varied["pt_1"])
         elif f"weight{suffix}" in columns:
             self._varied = {"weight": columns[f"weight{suffix}"]}

@@ -13,9 +13,9 @@ from oddjets.config import Analysis
 from oddjets.expressions import evaluate
 from oddjets.histograms import DATA, Hist, HistogramSet, ThresholdResult
 from oddjets.processor import DijetProcessor
-from oddjets.systematics import NOMINAL, variations_of
+from oddjets.systematics import NOMINAL, kind_of, variations_of
 
-__all__ = ["fill_table", "make_histograms"]
+__all__ = ["add_envelope", "fill_table", "make_histograms"]
 
 
 def fill_table(
@@ -41,11 +41,10 @@ def fill_table(
         threshold: splits into letters.
         factor: multiplies every weight: cross section x luminosity / sum of weights.
     """
-    base = np.ones(table.size, dtype=bool)
-    for name in analysis.selection.cuts:
-        base &= np.asarray(getattr(processor, name)(table), dtype=bool)
+    base = processor.passing(table)
     weights = np.asarray(table["weight"], dtype=np.float64) * factor
-    letter = regions.letters(table[f"score_{threshold.score}_1"], table[f"score_{threshold.score}_2"], threshold.value)
+    leading, subleading = (table[f"score_{threshold.score}_{j}"] for j in events.JETS)
+    letter = regions.letters(leading, subleading, threshold.value, strict=analysis.threshold.strict)
     values = {name: evaluate(o.expression, table) for name, o in analysis.observables.items()}
     masks = {region: base & regions.region_mask(analysis, processor, region, table) for region in analysis.regions}
     for (region, observable), histogram in target.items():
@@ -57,6 +56,40 @@ def fill_table(
             observable: np.broadcast_to(values[observable], mask.shape)[mask],
         }
         histogram.fill(**axes, weight=weights[mask])
+
+
+def add_envelope(histogram: Hist, process: str, systematic: str, members: int) -> None:
+    """Add the variations Up and Down of an envelope: per bin the largest and smallest ratio of a member to nominal.
+
+    Where the nominal content is not positive, the ratio is 1 (FACTS 6). Variances are the nominal ones, scaled.
+
+    Args:
+        histogram: filled with the members ``<systematic>0``, ``<systematic>1``, ...; changed in place.
+        process: on the process axis; nothing is added where it has no entries.
+        systematic: the name.
+        members: how many.
+    """
+    if process not in histogram.axes["process"]:
+        return
+    centre = float(histogram.axes[-1].centers[0])
+    for direction, choose in (("Up", np.max), ("Down", np.min)):
+        name = f"{systematic}{direction}"
+        # an entry of weight 0 makes the category
+        entry: dict[str, Any] = {
+            "process": process, "letter": "A", "variation": name, histogram.axes[-1].name: [centre], "weight": [0.0]
+        }  # fmt: skip
+        histogram.fill(**entry)
+        view: Any = histogram.view(flow=True)
+        index = {v: i for i, v in enumerate(histogram.axes["variation"])}
+        p = list(histogram.axes["process"]).index(process)
+        nominal = view[p, :, index[NOMINAL], :]
+        varied = np.stack([view[p, :, index[f"{systematic}{i}"], :]["value"] for i in range(members)])
+        positive = nominal["value"] > 0
+        ratios = np.divide(varied, nominal["value"], out=np.ones_like(varied), where=positive)
+        ratio = choose(ratios, axis=0)
+        target = view[p, :, index[name], :]
+        target["value"] = nominal["value"] * ratio
+        target["variance"] = nominal["variance"] * ratio**2
 
 
 def make_histograms(
@@ -83,14 +116,11 @@ def make_histograms(
     """
     # a dataset without events has no table
     tables = {name: events.read(folder, name) if events.parts(folder, name) else {} for name in normalisation}
-    data = [
-        {
-            column: table[column][table["passes_nominal"]]
-            for column in (f"score_{analysis.threshold.score}_{j}" for j in events.JETS)
-        }
-        for name, table in tables.items()
-        if table and normalisation[name][1]
-    ]
+    data = []
+    for name, table in tables.items():
+        if table and normalisation[name][1]:
+            passed = processor.passing(events.EventTable(table))
+            data.append({c: table[c][passed] for c in (f"score_{analysis.threshold.score}_{j}" for j in events.JETS)})
     joined = {column: np.concatenate([d[column] for d in data]) for column in data[0]} if data else None
     threshold = regions.find_threshold(analysis.threshold, joined)
     target = {
@@ -104,8 +134,9 @@ def make_histograms(
     for dataset, columns in tables.items():
         process, is_data, factor = normalisation[dataset]
         process = DATA if is_data else process
-        names = [NOMINAL, *(v.name for v in variations_of(analysis, process, is_data=is_data))]
-        found.setdefault(process, names)
+        variations = variations_of(analysis, process, is_data=is_data)
+        names = [NOMINAL, *(v.name for v in variations)]
+        found.setdefault(process, [NOMINAL, *(v.name for v in variations if v.kind != "envelope")])
         if not columns or not len(columns["event"]):
             continue
         for name in names:
@@ -119,6 +150,13 @@ def make_histograms(
                 threshold=threshold,
                 factor=factor,
             )
+    for systematic in analysis.systematics:
+        for process in found if kind_of(systematic) == "envelope" else ():
+            if process == DATA or (systematic.processes is not None and process not in systematic.processes):
+                continue
+            for histogram in target.values():
+                add_envelope(histogram, process, systematic.name, systematic.members)
+            found[process] += [f"{systematic.name}Up", f"{systematic.name}Down"]
     order = [DATA, *analysis.processes]
-    variations = {p: found[p] for p in sorted(found, key=lambda p: order.index(p) if p in order else len(order))}
-    return HistogramSet(target, variations, luminosity_pb, threshold, energy_TeV)
+    by_process = {p: found[p] for p in sorted(found, key=lambda p: order.index(p) if p in order else len(order))}
+    return HistogramSet(target, by_process, luminosity_pb, threshold, energy_TeV)

@@ -15,15 +15,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from oddjets import datasets, executors, provenance, resources
+import numpy as np
+
+from oddjets import datasets, executors, npz, provenance, resources
 from oddjets.cards import load_card
 from oddjets.config import Analysis
 from oddjets.console import console
 from oddjets.corrections import sha256_of
 from oddjets.datasets import Dataset, FileInfo, save_json
 from oddjets.errors import InputFileError, OddjetsError, nearest
+from oddjets.events import read, write_part
 from oddjets.filling import make_histograms
-from oddjets.histograms import HistogramSet
+from oddjets.histograms import DATA, HistogramSet
 from oddjets.validation import Resolved, resolve
 
 __all__ = ["STAGES", "Run", "run_stages", "up_to"]
@@ -94,6 +97,15 @@ class Run:
             for name, dataset in datasets.load_fileset(path).items()
         }
 
+    @cached_property
+    def npz_files(self) -> dict[str, list[Path]]:
+        """The authors' event files by process, those of processes that the analysis does not have left out."""
+        spec = self.analysis.npz
+        assert spec is not None
+        folder = Path(spec.folder)
+        found = npz.find_files(spec, folder if folder.is_absolute() else self.analysis.folder / folder)
+        return {name: files for name, files in found.items() if name == DATA or name in self.analysis.processes}
+
     def extra(self, stage: str) -> dict[str, Any]:
         """Return what a stage left in its manifest.
 
@@ -146,6 +158,47 @@ class Run:
         return bool(manifest["key"] == self.key(stage))
 
 
+def export_npz(run: Run, folder: Path) -> list[Path]:
+    """Write the event tables of a run as the authors' event files (FACTS 6).
+
+    Args:
+        run: a run whose stage `process` is done; its threshold's score must have kept its class probabilities.
+        folder: where to.
+
+    Returns:
+        The files, one a dataset: ``outputs_pretrain_s_<process>_dijet.npz``.
+
+    Raises:
+        OddjetsError: a table without class probabilities.
+    """
+    score = run.analysis.threshold.score
+    processed = run.extra("process")
+    normalisation = factors(run.analysis, processed, run.luminosity_pb)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for dataset, (process, is_data, factor) in normalisation.items():
+        table = read(run.out / "events", dataset)
+        stems = [
+            name[: -len(f"_{score}_1")] for name in table if name.startswith("prob") and name.endswith(f"_{score}_1")
+        ]
+        if not stems:
+            raise OddjetsError(
+                f"{run.out / 'events' / dataset}: no class probabilities of '{score}'; say"
+                f" 'scores.{score}.keep_probabilities: true' and run `oddjets process` again"
+            )
+        stems.sort(key=lambda stem: int(stem.removeprefix("prob")))
+        selected = {name: array[table["passes_nominal"]] for name, array in table.items()}
+        classes = np.stack(
+            [np.stack([selected[f"{stem}_{score}_{j}"] for stem in stems], axis=1) for j in (1, 2)], axis=1
+        )
+        name = npz.DATA_NAME if is_data else process
+        file = folder / f"outputs_pretrain_s_{name}_dijet.npz"
+        prediction, cond = npz.from_table(selected, classes, factor)
+        np.savez_compressed(file, prediction=prediction, cond=cond)
+        written.append(file)
+    return written
+
+
 # ---- the stages ------------------------------------------------------------------------------------------------------
 
 
@@ -161,6 +214,13 @@ def _simulate(run: Run) -> dict[str, Any]:
 
 def _process_config(run: Run) -> Any:
     analysis = run.analysis
+    if analysis.npz is not None:
+        files = sorted(file for found in run.npz_files.values() for file in found)
+        return {
+            "npz": analysis.npz.model_dump(mode="json", exclude={"folder"}),
+            "scores": {name: score.column for name, score in analysis.scores.items()},
+            "files": {file.name: sha256_of(file) for file in files},
+        }
     return {
         "selection": analysis.selection.model_dump(mode="json"),
         "scores": {name: score.model_dump(mode="json", exclude={"label"}) for name, score in analysis.scores.items()},
@@ -176,11 +236,50 @@ def _process_config(run: Run) -> Any:
     }
 
 
+def _import(run: Run, events: Path) -> dict[str, Any]:
+    """Turn the authors' event files into event tables; an event passes if its trigger fired and it has no lepton."""
+    spec = run.analysis.npz
+    assert spec is not None
+    scores = {name: score.column for name, score in run.analysis.scores.items() if score.column is not None}
+    summary = {}
+    for process, files in run.npz_files.items():
+        is_data = process == DATA
+        raw, weighted = [0, 0, 0], [0.0, 0.0, 0.0]
+        for number, file in enumerate(files):
+            prediction, cond = npz.read_file(file)
+            table = npz.to_table(prediction, cond, scores=scores, formula=spec.formula, is_data=is_data, number=number)
+            fired = table["trigger_dijet"]
+            passed = fired & (table["n_muons"] == 0) & (table["n_electrons"] == 0)
+            for i, mask in enumerate((np.ones(len(fired), dtype=bool), fired, passed)):
+                raw[i] += int(mask.sum())
+                weighted[i] += float(table["weight"][mask].sum())
+            kept = {name: array[passed] for name, array in table.items()}
+            write_part(events / process / f"part-{number:06d}.parquet", kept, {"dataset": process, "file": file.name})
+        summary[process] = {
+            "process": process,
+            "is_data": is_data,
+            "complete_weights": True,
+            "luminosity_pb": run.analysis.luminosity if is_data else None,
+            "files": [str(file) for file in files],
+            "entries": raw[0],
+            "rows": raw[2],
+            "raw": raw,
+            "weighted": weighted,
+            "n_minus_1": [[raw[2], weighted[2]]] * 2,
+            "repairs": {},
+        }
+    extra = {"cuts": ["all", "trigger", "lepton_veto"], "datasets": summary}
+    _write_cutflow(run, extra)
+    return extra
+
+
 def _process(run: Run) -> dict[str, Any]:
     events = run.out / "events"
     # what is there belongs to another key
     shutil.rmtree(events, ignore_errors=True)
     events.mkdir(parents=True)
+    if run.analysis.npz is not None:
+        return _import(run, events)
     execution = run.analysis.execution
     work = executors.Work(
         source=run.resolved.source,
@@ -219,19 +318,33 @@ def _process(run: Run) -> dict[str, Any]:
     return extra
 
 
-def factors(processed: Mapping[str, Any], luminosity_pb: float) -> dict[str, tuple[str, bool, float]]:
+def _factor(d: Mapping[str, Any], luminosity_pb: float) -> float:
+    """Return what multiplies a dataset's weights: 1 for data and for weights that are complete."""
+    if d["is_data"] or d.get("complete_weights"):
+        return 1.0
+    return float(d["cross_section_pb"] * d["k_factor"] * luminosity_pb / (d["sum_of_weights"] or 1.0))
+
+
+def factors(
+    analysis: Analysis, processed: Mapping[str, Any], luminosity_pb: float
+) -> dict[str, tuple[str, bool, float]]:
     """Return dataset to (process, is_data, factor): cross section x K x luminosity / sum of weights; 1 for data.
+
+    Args:
+        analysis: may scale a process's template.
+        processed: what the stage `process` left in its manifest.
+        luminosity_pb: of the data, /pb.
 
     Raises:
         OddjetsError: simulation whose weights sum to zero.
     """
     out = {}
     for name, d in processed["datasets"].items():
-        factor = 1.0
-        if not d["is_data"] and d["entries"]:
-            if not d["sum_of_weights"]:
-                raise OddjetsError(f"dataset '{name}': the sum of generator weights is 0, so it has no normalisation")
-            factor = d["cross_section_pb"] * d["k_factor"] * luminosity_pb / d["sum_of_weights"]
+        if not d["is_data"] and d["entries"] and not d.get("complete_weights") and not d["sum_of_weights"]:
+            raise OddjetsError(f"dataset '{name}': the sum of generator weights is 0, so it has no normalisation")
+        factor = _factor(d, luminosity_pb)
+        if not d["is_data"] and d["process"] in analysis.processes:
+            factor *= analysis.processes[d["process"]].template_scale
         out[name] = (d["process"], bool(d["is_data"]), factor)
     return out
 
@@ -244,10 +357,8 @@ def _write_cutflow(run: Run, processed: Mapping[str, Any]) -> None:
         luminosity = sum(read) if read and None not in read else None
     content: dict[str, Any] = {"cuts": processed["cuts"], "luminosity_pb": luminosity, "datasets": {}, "n_minus_1": {}}
     for name, d in processed["datasets"].items():
-        factor = 1.0
-        if not d["is_data"]:
-            # without a luminosity: the expectation for 1 /pb
-            factor = d["cross_section_pb"] * d["k_factor"] * (luminosity or 1.0) / (d["sum_of_weights"] or 1.0)
+        # without a luminosity: the expectation for 1 /pb
+        factor = _factor(d, luminosity or 1.0)
         content["datasets"][name] = {
             "process": d["process"],
             "is_data": d["is_data"],
@@ -264,7 +375,8 @@ def _write_cutflow(run: Run, processed: Mapping[str, Any]) -> None:
 def _histogram_config(run: Run) -> Any:
     dump = run.analysis.model_dump(mode="json")
     keys = ("threshold", "observables", "regions", "luminosity")
-    return {**{k: dump[k] for k in keys}, "processes": list(run.analysis.processes)}
+    scales = {name: process.template_scale for name, process in run.analysis.processes.items()}
+    return {**{k: dump[k] for k in keys}, "processes": scales}
 
 
 def _histogram(run: Run) -> dict[str, Any]:
@@ -280,7 +392,7 @@ def _histogram(run: Run) -> dict[str, Any]:
         run.analysis,
         work.build(),
         run.out / "events",
-        factors(processed, luminosity),
+        factors(run.analysis, processed, luminosity),
         luminosity,
         run.resolved.era.energy_TeV,
     )

@@ -271,10 +271,10 @@ class DijetProcessor(ProcessorABC):  # type: ignore[misc]
         candidates = {name: array[rows] for name, array in columns.items()}
         jet_kinds = [v for v in variations if v.kind == "jets"]
         candidates.update(self._varied_jets(candidates, events, rows, pair[rows], jet_kinds))
-        kept = self._passing(EventTable(candidates))
+        kept = self.passing(EventTable(candidates))
         candidates["passes_nominal"] = kept
         for variation in jet_kinds:
-            kept = kept | self._passing(EventTable(candidates, variation.name))
+            kept = kept | self.passing(EventTable(candidates, variation.name))
         rows = rows[kept]
         columns_kept = {name: array[kept] for name, array in candidates.items()}
 
@@ -323,7 +323,8 @@ class DijetProcessor(ProcessorABC):  # type: ignore[misc]
                 columns |= {f"score_{name}_{j}": ratio[:, j - 1] for j in JETS}
         return columns, pair
 
-    def _passing(self, table: EventTable) -> Mask:
+    def passing(self, table: EventTable) -> Mask:
+        """Return which events pass the base selection, as the table's variation sees them."""
         passed = np.ones(table.size, dtype=bool)
         for name in self.selection.cuts:
             passed &= np.asarray(getattr(self, name)(table), dtype=bool)
@@ -379,6 +380,10 @@ class DijetProcessor(ProcessorABC):  # type: ignore[misc]
                 constituents = self._constituents(events, rows, pair, columns)
             scores = scorer.score(constituents).reshape(-1, 2)
             out |= {f"score_{name}_{j}": scores[:, j - 1] for j in JETS}
+            if self.analysis.scores[name].keep_probabilities:
+                classes = scorer.class_probabilities(constituents)
+                classes = classes.reshape(-1, 2, classes.shape[1])
+                out |= {f"prob{k}_{name}_{j}": classes[:, j - 1, k] for j in JETS for k in range(classes.shape[2])}
         if constituents is not None:
             numbers = np.diff(constituents.offsets).reshape(-1, 2)
             out |= {f"n_constituents_{j}": numbers[:, j - 1] for j in JETS}

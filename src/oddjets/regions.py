@@ -79,7 +79,7 @@ def region_mask(analysis: Analysis, processor: DijetProcessor, region: str, tabl
 
 
 def letters(
-    score_1: npt.NDArray[np.float64], score_2: npt.NDArray[np.float64], threshold: float
+    score_1: npt.NDArray[np.float64], score_2: npt.NDArray[np.float64], threshold: float, *, strict: bool = False
 ) -> npt.NDArray[np.str_]:
     """Return the letter of each event.
 
@@ -87,11 +87,13 @@ def letters(
         score_1: score of the leading jet, shape (n,).
         score_2: score of the subleading jet.
         threshold: a score at or above it passes.
+        strict: a score at the threshold fails.
 
     Returns:
         Shape (n,), of A, B, C, D: every event has exactly one.
     """
-    leading, subleading = score_1 >= threshold, score_2 >= threshold
+    passes = np.greater if strict else np.greater_equal
+    leading, subleading = passes(score_1, threshold), passes(score_2, threshold)
     return np.where(leading & subleading, "A", np.where(subleading, "B", np.where(leading, "C", "D")))
 
 
@@ -124,7 +126,8 @@ def find_threshold(spec: Threshold, data: Mapping[str, npt.NDArray[np.float64]] 
         assert spec.efficiency is not None
         value = float(np.quantile(lower, 1.0 - spec.efficiency))
     n_data = 0 if lower is None else len(lower)
-    n_above = 0 if lower is None else int(np.sum(lower >= value))
+    passes = np.greater if spec.strict else np.greater_equal
+    n_above = 0 if lower is None else int(np.sum(passes(lower, value)))
     return ThresholdResult(
         score=spec.score,
         value=value,

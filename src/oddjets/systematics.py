@@ -12,18 +12,20 @@ from typing import Literal
 
 from oddjets.config import Analysis, Systematic
 
-__all__ = ["BUILT_IN", "NOMINAL", "Variation", "nuisance_name", "variations_of"]
+__all__ = ["BUILT_IN", "NOMINAL", "Variation", "directions_of", "nuisance_name", "variations_of"]
 
 NOMINAL = "nominal"
-Kind = Literal["jets", "weight"]
+Kind = Literal["jets", "weight", "envelope"]
 
 #: names known without further words in the YAML, and their kind (FACTS 5); the functions are in `corrections`
 BUILT_IN: dict[str, Kind] = {
     "jes": "jets",
+    "jer": "jets",
     "jms": "jets",
     "jmr": "jets",
     "pu": "weight",
     "pref": "weight",
+    "scale": "envelope",
 }
 
 
@@ -33,12 +35,12 @@ class Variation:
 
     Attributes:
         systematic: the name without direction, for example ``jes``.
-        direction: ``Up`` or ``Down``.
-        kind: ``jets`` (pT and soft-drop mass move) or ``weight``.
+        direction: ``Up`` or ``Down``, or the number of an envelope's member.
+        kind: ``jets`` (pT and soft-drop mass move), ``weight``, or ``envelope`` (one of several weights).
     """
 
     systematic: str
-    direction: Literal["Up", "Down"]
+    direction: str
     kind: Kind
 
     @property
@@ -61,7 +63,7 @@ def variations_of(analysis: Analysis, process: str, *, is_data: bool) -> tuple[V
         is_data: data has no variations.
 
     Returns:
-        Up then Down for every systematic that applies.
+        Up then Down for every systematic that applies, the members of every envelope.
     """
     if is_data:
         return ()
@@ -69,8 +71,15 @@ def variations_of(analysis: Analysis, process: str, *, is_data: bool) -> tuple[V
         Variation(systematic.name, direction, kind_of(systematic))
         for systematic in analysis.systematics
         if systematic.processes is None or process in systematic.processes
-        for direction in ("Up", "Down")
+        for direction in directions_of(systematic)
     )
+
+
+def directions_of(systematic: Systematic) -> tuple[str, ...]:
+    """Return the directions of a systematic's columns: Up and Down, or an envelope's members 0, 1, ..."""
+    if kind_of(systematic) == "envelope":
+        return tuple(str(i) for i in range(systematic.members))
+    return ("Up", "Down")
 
 
 def kind_of(systematic: Systematic) -> Kind:

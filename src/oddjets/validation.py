@@ -6,17 +6,18 @@ cuts of the processor, observables, scores, systematics, files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from oddjets import cards, corrections, datasets, regions, resources, userspace
+from oddjets import cards, corrections, datasets, npz, regions, resources, userspace
 from oddjets.config import Analysis, ConfigError
 from oddjets.errors import OddjetsError, nearest
 from oddjets.expressions import names_in
 from oddjets.histograms import DATA
 from oddjets.processor import DijetProcessor, cuts_of, jet_variations_of
-from oddjets.systematics import BUILT_IN, kind_of
+from oddjets.systematics import BUILT_IN, directions_of, kind_of
 
 __all__ = ["Resolved", "resolve"]
 
@@ -72,7 +73,10 @@ def resolve(analysis: Analysis) -> Resolved:
     problems += _name_problems(analysis)
     if processor is not None:
         problems += _cut_problems(analysis, cuts_of(processor))
-        problems += _systematic_problems(analysis, jet_variations_of(processor), era)
+        if analysis.npz is None:
+            problems += _systematic_problems(analysis, jet_variations_of(processor), era)
+        else:
+            problems += _stored_problems(analysis)
     if problems:
         count = f"{len(problems)} error{'s' if len(problems) > 1 else ''}"
         raise ConfigError(f"{analysis.path or analysis.name}: {count}\n" + "\n".join(f"  {p}" for p in problems))
@@ -81,15 +85,21 @@ def resolve(analysis: Analysis) -> Resolved:
     assert era is not None
     moving = jet_variations_of(processor)
     systematics = tuple(
-        s.model_copy(update={"kind": "jets" if s.name in moving else "weight"}) for s in analysis.systematics
+        s.model_copy(update={"kind": "jets" if s.name in moving else kind_of(s)}) for s in analysis.systematics
     )
     analysis = analysis.model_copy(update={"systematics": systematics})
     return Resolved(analysis, source, processor, era, era_folder, card_files)
 
 
 def _input_problems(analysis: Analysis) -> Iterator[str]:
-    if (analysis.simulate is None) == (analysis.fileset is None):
-        yield "(top level): give either 'simulate' (make the input) or 'fileset' (read files)"
+    if sum(given is not None for given in (analysis.simulate, analysis.fileset, analysis.npz)) != 1:
+        yield "(top level): give one of 'simulate' (make the input), 'fileset' (read files) and 'npz' (the authors' files)"
+    for name, score in analysis.scores.items():
+        if (score.column is None) != (analysis.npz is None):
+            yield f"scores.{name}: 'column' is for imported event files ('npz'), and they have nothing else"
+        columns = (npz.PREDICTION, *npz.JET_COLUMNS)
+        if score.column is not None and score.column not in columns:
+            yield f"scores.{name}.column: no column '{score.column}'; {nearest(score.column, columns)}"
     if analysis.fileset is not None:
         try:
             file = resources.find(analysis.fileset, "datasets", analysis.folder)
@@ -163,6 +173,17 @@ def _cut_problems(analysis: Analysis, cuts: dict[str, str]) -> Iterator[str]:
     if all(regions.split_cut(c)[0] in {*cuts, *analysis.regions} for r in analysis.regions.values() for c in r.cuts):
         for name, problem in regions.circular_regions(analysis).items():
             yield f"regions.{name}: {problem}"
+
+
+def _stored_problems(analysis: Analysis) -> Iterator[str]:
+    """The authors' files hold their own variations: nothing is computed."""
+    stored = [*npz.JET_VARIATIONS, *npz.WEIGHT_VARIATIONS]
+    for i, systematic in enumerate(analysis.systematics):
+        for direction in directions_of(systematic):
+            if systematic.name + direction not in stored:
+                known = sorted({re.sub(r"(Up|Down|\d)$", "", s) for s in stored})
+                yield f"systematics.{i}: the files have no '{systematic.name}{direction}'; {nearest(systematic.name, known)}"
+                break
 
 
 def _systematic_problems(
