@@ -5,8 +5,8 @@ CMS quotes for AK8 PUPPI jets in 2016, so that every systematic goes through the
 
 * jes_uncertainty(JetEta, JetPt): 0.8 % at pT below 400 GeV to 0.7 % above, 1 % beyond |eta| 1.3, 1.5 % beyond 2.0 (the
   official Total at eta 0.5 is 0.69 to 0.83 % between 200 and 2000 GeV);
-* pileup_weight(nTrueInt, variation): 1 nominally (pseudo-data and simulation share their profile's mean within the
-  simulation's conventions), up and down shift the mean by 4.6 %, as CMS does with the minimum-bias cross section.
+* pileup_weight(nTrueInt, variation): the profile of pseudo-data over that of simulation in bins of one interaction; up
+  and down shift the mean of pseudo-data by 4.6 %, the uncertainty of CMS's minimum-bias cross section.
 
     python corrections/build_simulation.py
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 
 import correctionlib.schemav2 as cs
 
-#: the mean of the simulated profile (oddjets.simulation); a Poisson law truncated at 75
-PILEUP_MEAN = 23.0
+from oddjets.simulation.conditions import PILEUP_DATA, PILEUP_SIMULATION
+
 MINIMUM_BIAS_UNCERTAINTY = 0.046
 
 
@@ -46,11 +46,20 @@ def jes_uncertainty() -> cs.Correction:
 
 
 def pileup_weight() -> cs.Correction:
-    """Ratio of shifted to nominal Poisson laws of the number of interactions."""
+    """Ratio of the profiles of pseudo-data and of simulation."""
 
-    def ratio(mean: float) -> list[float]:
-        # Poisson(n; mean) / Poisson(n; nominal)
-        return [math.exp(PILEUP_MEAN - mean) * (mean / PILEUP_MEAN) ** n for n in range(76)]
+    def profile(mean: float, sigma: float) -> list[float]:
+        # probabilities of the bins n - 0.5 to n + 0.5, n = 0 to 75, of a normal law; what lies below 1 is put at 1
+        def below(x: float) -> float:
+            return 0.5 * math.erfc((mean - x) / (math.sqrt(2) * sigma))
+
+        return [0.0, below(1.5), *(below(n + 0.5) - below(n - 0.5) for n in range(2, 76))]
+
+    simulated = profile(*PILEUP_SIMULATION)
+
+    def ratio(scale: float) -> list[float]:
+        mean, sigma = PILEUP_DATA
+        return [d / s if s > 0 else 1.0 for d, s in zip(profile(scale * mean, sigma), simulated, strict=True)]
 
     def binning(weights: list[float]) -> cs.Binning:
         return cs.Binning(
@@ -62,14 +71,14 @@ def pileup_weight() -> cs.Correction:
         )
 
     shifted = {
-        "nominal": [1.0] * 76,
-        "up": ratio(PILEUP_MEAN * (1 + MINIMUM_BIAS_UNCERTAINTY)),
-        "down": ratio(PILEUP_MEAN * (1 - MINIMUM_BIAS_UNCERTAINTY)),
+        "nominal": ratio(1.0),
+        "up": ratio(1 + MINIMUM_BIAS_UNCERTAINTY),
+        "down": ratio(1 - MINIMUM_BIAS_UNCERTAINTY),
     }
     return cs.Correction(
         name="pileup_weight",
         version=1,
-        description="weight of simulated events for another mean number of interactions",
+        description="weight of simulated events for the pileup of pseudo-data",
         inputs=[
             cs.Variable(name="nTrueInt", type="real"),
             cs.Variable(name="variation", type="string"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oddjets.simulation.detector import Candidates
-from oddjets.simulation.leptons import find_leptons
+from oddjets.simulation.leptons import Leptons, electron_level, find_leptons
 
 
 def candidates(n_events: int, pdg_id: int, eta: float = 0.0) -> Candidates:
@@ -39,3 +39,17 @@ def test_leptons_are_identified_with_the_cited_efficiency(flavour: int, eta: flo
 def test_only_the_flavour_above_the_threshold_counts() -> None:
     assert find_leptons(candidates(3, 11), 13, 3.0, 0.4, np.random.default_rng(1)).counts.tolist() == [0, 0, 0]
     assert len(find_leptons(candidates(3, 13), 13, 60.0, 0.4, np.random.default_rng(1)).rows) == 0
+
+
+@pytest.mark.parametrize(("eta", "expected"), [(1.0, [4, 3, 2, 1, 0]), (2.0, [4, 4, 2, 1, 0])])
+def test_electrons_of_jets_are_not_identified(eta: float, expected: list[int]) -> None:
+    # limits of CMS's cut-based identification at 50 GeV: 0.039, 0.058, 0.122, 0.208 in the barrel
+    # and 0.064, 0.085, 0.127, 0.222 in the endcaps (tight to veto)
+    isolation = np.array([0.03, 0.05, 0.11, 0.20, 0.30])
+    electrons = Leptons(np.array([5]), np.arange(5), isolation, np.ones(5, np.bool_))
+    level = electron_level(electrons, np.full(5, 50.0), np.full(5, eta))
+    assert level.tolist() == expected
+    assert (
+        electron_level(electrons._replace(identified=np.zeros(5, np.bool_)), np.full(5, 50.0), np.full(5, eta)).max()
+        == 0
+    )

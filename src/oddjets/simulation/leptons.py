@@ -10,7 +10,13 @@ import numpy.typing as npt
 
 from oddjets.simulation.detector import Candidates
 
-__all__ = ["Leptons", "find_leptons"]
+__all__ = ["Leptons", "electron_level", "find_leptons"]
+
+#: largest isolation C0 + C1 / pT (GeV) of CMS's cut-based electron identification Fall17-94X-V2, the one of 2016 UL
+#: (cmssw, cutBasedElectronID_Fall17_94X_V2_cff.py): C0 of veto, loose, medium, tight, and C1
+_BARREL_ISOLATION, _BARREL_SLOPE = (0.198, 0.112, 0.0478, 0.0287), 0.506
+_ENDCAP_ISOLATION, _ENDCAP_SLOPE = (0.203, 0.108, 0.0658, 0.0445), 0.963
+_BARREL_ETA = 1.479
 
 
 class Leptons(NamedTuple):
@@ -54,6 +60,27 @@ def find_leptons(candidates: Candidates, flavour: int, min_pt: float, cone: floa
         _isolation(rows, event, candidates.offsets, f["pt"], f["eta"], f["phi"], cone),
         (rng.random(len(rows)) < efficiency) & (f["pt"][rows] > 10.0),
     )
+
+
+def electron_level(
+    electrons: Leptons, pt: npt.NDArray[np.floating], eta: npt.NDArray[np.floating]
+) -> npt.NDArray[np.int32]:
+    """Return NanoAOD's ``cutBased``: 0 fail, 1 veto, 2 loose, 3 medium, 4 tight.
+
+    Of CMS's identification the emulation has the isolation, which every level includes; an identified electron passes
+    all other cuts. So an electron of a jet is rarely identified, as in CMS.
+
+    Args:
+        electrons: the electrons, with their isolation in a cone of 0.3.
+        pt: (electrons) GeV.
+        eta: (electrons).
+    """
+    barrel = np.abs(eta) < _BARREL_ETA
+    slope = np.where(barrel, _BARREL_SLOPE, _ENDCAP_SLOPE)
+    limits = np.where(barrel[:, None], _BARREL_ISOLATION, _ENDCAP_ISOLATION) + (slope / pt)[:, None]
+    # the limits fall from level to level
+    level = (electrons.isolation[:, None] < limits).sum(axis=1)
+    return np.where(electrons.identified, level, 0).astype(np.int32)
 
 
 @numba.njit(cache=True)

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.clustering import invariant_mass, momenta
-from oddjets.simulation.conditions import EVENT_FILTERS, draw_pileup, energy_density
+from oddjets.simulation.conditions import EVENT_FILTERS, draw_pileup
+from oddjets.simulation.density import energy_density
 from oddjets.simulation.detector import Candidates, detect
 from oddjets.simulation.generator import GeneratedBatch
 from oddjets.simulation.jets import FAT_RADIUS, FatJets, build_fat_jets, eta_phi
 from oddjets.simulation.layout import jagged, truncate_mantissa
-from oddjets.simulation.leptons import Leptons, find_leptons
+from oddjets.simulation.leptons import Leptons, electron_level, find_leptons
 from oddjets.simulation.trigger import emulate
 from oddjets.simulation.truth import generator_jets, generator_particles, match
 
@@ -25,7 +26,6 @@ MIN_PT_TWO_JETS = 300.0
 _CANDIDATE_BITS, _JET_BITS = 10, 14
 _TIGHT_ID = 2 | 4  # NanoAOD's jetId: tight, and tight with lepton veto; a simulated jet is never noise
 _MUON_MIN_PT, _ELECTRON_MIN_PT = 3.0, 5.0  # GeV, as NanoAOD
-_ELECTRON_TIGHT = 4  # NanoAOD's cutBased
 
 
 def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: bool) -> ak.Array:
@@ -158,9 +158,10 @@ def _muons(candidates: Candidates, muons: Leptons) -> ak.Array:
 
 
 def _electrons(candidates: Candidates, electrons: Leptons) -> ak.Array:
+    columns = _lepton_columns(candidates, electrons)
     return jagged(
         electrons.counts,
-        **_lepton_columns(candidates, electrons),
-        cutBased=np.where(electrons.identified, _ELECTRON_TIGHT, 0),
+        **columns,
+        cutBased=electron_level(electrons, columns["pt"], columns["eta"]),
         pfRelIso03_all=electrons.isolation,
     )
