@@ -21,8 +21,6 @@ from oddjets.stats.yields import evaluate
 
 __all__ = ["Batch", "Data", "FitError", "FitResult", "Model"]
 
-#: fits of a batch are done in groups of this size, whose arrays stay in the processor's cache
-GROUP = 32
 #: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for
 ONE_SIDED = 0.1
 #: how often a better minimum is looked for from the one found last
@@ -263,13 +261,7 @@ class Model:
         T, n = len(data.main), len(self.parameters)
         start = np.broadcast_to(start, (T, n))
         held = np.broadcast_to(held, (T, n)) | self.parameters.fixed
-        parts = [
-            self._fit_group(
-                Data(data.main[i : i + GROUP], data.aux[i : i + GROUP]), start[i : i + GROUP], held[i : i + GROUP]
-            )
-            for i in range(0, T, GROUP)
-        ]
-        batch = Batch(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        batch = self._fit_once(data, start, held)
         return self._restarted(batch, data, held) if restarts else batch
 
     def _restarted(self, batch: Batch, data: Data, held: np.ndarray) -> Batch:
@@ -294,7 +286,7 @@ class Model:
                 break
         return batch
 
-    def _fit_group(self, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
+    def _fit_once(self, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
         p, layout = self.parameters, self.layout
         problem = self._problem(data, start, held)
         begin = np.where(held, start, np.clip(start, p.low, p.high))

@@ -11,11 +11,15 @@ from oddjets.stats.objective import Point, Problem, objective
 
 __all__ = ["Minimum", "minimise"]
 
-#: a fit has converged when the estimated distance to the minimum of -log L is below this
-TOLERANCE = 1e-9
+#: a fit has converged when its -log L is estimated to be this close to the minimum, before one more step
+TOLERANCE = 1e-7
 #: below so many events in each bin, a local parameter steps linearly (and may reach zero); above, in its logarithm
 FEW_EVENTS = 0.5
 MAX_ITERATIONS = 300
+#: fits worked on at once, whose arrays stay in the processor's cache
+GROUP = 32
+#: the damping to start with, in units of each parameter's curvature, and where a fit gives up
+FIRST_DAMPING, MAX_DAMPING = 1e-3, 1e12
 #: the least damping after a step that led up
 REJECTED = 0.01
 #: above this, a factor that multiplies other free ones steps in its logarithm
@@ -32,16 +36,12 @@ class Minimum(NamedTuple):
     Attributes:
         alpha: (T, K).
         local: (T, N + 1, L).
-        value: (T,), -log L against the saturated model.
-        distance: estimated distance to the minimum, (T,).
         converged: (T,).
         iterations: (T,).
     """
 
     alpha: np.ndarray
     local: np.ndarray
-    value: np.ndarray
-    distance: np.ndarray
     converged: np.ndarray
     iterations: np.ndarray
 
@@ -57,7 +57,8 @@ def minimise(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
     """Minimise a batch of likelihoods within bounds.
 
     Newton steps, damped after Levenberg and Marquardt where they do not lead down; parameters at a bound with the
-    gradient pointing out are held for the step. Fits that have converged leave the batch.
+    gradient pointing out are held for the step. A group is worked on at a time: fits that have converged leave it, and others
+    take their places.
 
     Args:
         layout: the model.
@@ -69,36 +70,49 @@ def minimise(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
         The minima; those that did not converge say so.
     """
     T = len(problem.data)
-    result = Minimum(
-        alpha.copy(), local.copy(), np.full(T, np.inf), np.full(T, np.inf), np.zeros(T, bool), np.zeros(T, int)
-    )
-    active = np.arange(T)
-    now = objective(layout, problem, alpha, local)
-    damping = np.full(T, 1e-3)
-    for iteration in range(MAX_ITERATIONS):
-        step = _step(layout, problem, now, damping)
-        done = (step.distance < TOLERANCE) & (damping <= 1e-3) & step.downhill & np.isfinite(now.value)
-        stuck = (damping > 1e12) | ~np.isfinite(now.value)
-        leave = done | stuck
-        if leave.any() or iteration == MAX_ITERATIONS - 1:
-            where = active[leave] if iteration < MAX_ITERATIONS - 1 else active
-            keep = leave if iteration < MAX_ITERATIONS - 1 else np.ones_like(leave)
-            result.alpha[where], result.local[where] = now.alpha[keep], now.local[keep]
-            result.value[where], result.distance[where] = now.value[keep], step.distance[keep]
-            result.converged[where], result.iterations[where] = done[keep], iteration
-            stay = np.flatnonzero(~keep)
-            if not len(stay):
-                break
-            active, problem, now, damping = active[stay], problem.take(stay), now.take(stay), damping[stay]
+    result = Minimum(alpha.copy(), local.copy(), np.zeros(T, bool), np.zeros(T, int))
+    active = np.arange(min(T, GROUP))
+    waiting = len(active)
+    part = problem.take(active)
+    now = objective(layout, part, alpha[active], local[active])
+    damping = np.full(len(active), FIRST_DAMPING)
+    while len(active):
+        step = _step(layout, part, now, damping)
+        done = (step.distance < TOLERANCE) & (damping <= FIRST_DAMPING) & step.downhill & np.isfinite(now.value)
+        lost = (damping > MAX_DAMPING) | ~np.isfinite(now.value) | (result.iterations[active] >= MAX_ITERATIONS)
+        leave = done | lost
+        if leave.any():
+            where = active[leave]
+            # the last step costs nothing more and squares the distance
+            result.alpha[where], result.local[where] = step.alpha[leave], step.local[leave]
+            result.converged[where] = done[leave]
+            stay = np.flatnonzero(~leave)
+            active, now, damping = active[stay], now.take(stay), damping[stay]
             step = _Step(*(a[stay] for a in step))
-        trial = objective(layout, problem, step.alpha, step.local)
+        room = GROUP - len(active) if len(active) <= GROUP // 2 else 0
+        newcomers = np.arange(waiting, min(T, waiting + room))
+        waiting += len(newcomers)
+        if leave.any() or len(newcomers):
+            active = np.append(active, newcomers).astype(int)
+            part = problem.take(active)
+        if not len(active):
+            break
+        old = len(active) - len(newcomers)
+        trial = objective(
+            layout,
+            part,
+            np.concatenate([step.alpha, alpha[active[old:]]]),
+            np.concatenate([step.local, local[active[old:]]]),
+        )
+        result.iterations[active[:old]] += 1
         # the noise of the sum of so many logarithms is about 1e-12 of its value
-        better = step.downhill & (trial.value <= now.value + 1e-12 * (1 + np.abs(now.value)))
+        better = step.downhill & (trial.value[:old] <= now.value + 1e-12 * (1 + np.abs(now.value)))
         worse = np.flatnonzero(~better)
-        for new, old in zip(trial, now, strict=True):
-            new[worse] = old[worse]
+        for new, kept in zip(trial, now, strict=True):
+            new[worse] = kept[worse]
         now = trial
         damping = np.where(better, np.where(damping < 1e-6, 0.0, 0.1 * damping), np.maximum(10 * damping, REJECTED))
+        damping = np.append(damping, np.full(len(newcomers), FIRST_DAMPING))
     return result
 
 

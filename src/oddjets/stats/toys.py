@@ -10,9 +10,13 @@ import numpy as np
 from oddjets.console import progress as progress_bar
 from oddjets.errors import OddjetsError
 from oddjets.stats.inference import Fits
-from oddjets.stats.model import GROUP, Batch, Data, FitError, FitResult, Model
+from oddjets.stats.model import Batch, Data, FitError, FitResult, Model
 
 __all__ = ["GoodnessOfFit", "ToySignificance", "fit_toys", "goodness_of_fit", "letter_bins", "toy_significance"]
+
+
+#: toys thrown from one seed, so that their number does not change the first ones
+GROUP = 128
 
 
 class GoodnessOfFit(NamedTuple):
@@ -62,7 +66,7 @@ def _in_groups(
 ) -> np.ndarray:
     """Throw toys in groups, each with its own seed, and collect what the work returns: (toys, ...)."""
     results = []
-    sizes = [min(4 * GROUP, toys - i) for i in range(0, toys, 4 * GROUP)]
+    sizes = [min(GROUP, toys - i) for i in range(0, toys, GROUP)]
     seeds = np.random.SeedSequence(seed).spawn(len(sizes))
     if not show:
         return np.concatenate(
