@@ -1,0 +1,191 @@
+"""How far a model's class probabilities are from those of the authors' PET2 in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddjets.cards import ModelCard
+from oddjets.errors import OddjetsError
+from oddjets.scoring import formulas
+from oddjets.scoring.sessions import get_session
+from oddjets.training.reference import Jets, Reference
+from oddjets.training.sample_jets import multiplicities, random_jets
+
+__all__ = ["FEW_AND_MANY", "Parity", "compare", "groups", "parity", "reference_card", "run_model"]
+
+#: multiplicities at which a graph may break: fewer than the 10 neighbours, just enough, and the most there are
+FEW_AND_MANY = (1, 2, 3, 10, 11, 12, 150)
+#: jets of each of these
+_EACH = 8
+#: rounding of positions that makes many distances tie
+_SPACING = 0.02
+
+
+class Group(NamedTuple):
+    """Jets of one kind.
+
+    Attributes:
+        name: what they are.
+        jets: the jets.
+        padded: scored in batches padded to the longest; else one by one.
+        judged: whether the tolerance applies. Where distances tie, the reference's own choice of neighbours depends on
+            rounding.
+    """
+
+    name: str
+    jets: Jets
+    padded: bool = False
+    judged: bool = True
+
+
+class Parity(NamedTuple):
+    """Differences of one group: for each jet the largest over its class probabilities.
+
+    Attributes:
+        group: its name.
+        n_jets: how many jets.
+        median: the median of the jets' differences.
+        quantile_99: the 99 % quantile.
+        maximum: the largest.
+        score: the largest difference of the anomaly score.
+        judged: whether the tolerance applies.
+    """
+
+    group: str
+    n_jets: int
+    median: float
+    quantile_99: float
+    maximum: float
+    score: float
+    judged: bool = True
+
+
+def reference_card(card: ModelCard) -> ModelCard:
+    """The card for logits of the reference, whatever the model gives."""
+    return card.model_copy(update={"output": card.output.model_copy(update={"kind": "logits"})})
+
+
+def compare(
+    name: str,
+    probabilities: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    card: ModelCard,
+    judged: bool = True,
+) -> Parity:
+    """Compare with the reference.
+
+    Args:
+        name: what is compared.
+        probabilities: shape (n_jets, n_softmax).
+        scores: shape (n_jets,).
+        reference: logits of the reference, shape (n_jets, n_classes).
+        card: the model's card.
+        judged: whether the tolerance applies.
+
+    Returns:
+        The differences; infinite where something is not finite.
+    """
+    exact = reference_card(card)
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(probabilities - formulas.class_probabilities(reference, exact)).max(axis=1)
+        by_score = np.abs(scores - formulas.score(reference, exact))
+    differences, by_score = (np.where(np.isfinite(d), d, np.inf) for d in (differences, by_score))
+    ordered = np.sort(differences)
+    rank = int(np.ceil(0.99 * len(ordered))) - 1  # no interpolation: infinities must stay what they are
+    return Parity(
+        name,
+        len(ordered),
+        float(ordered[len(ordered) // 2]),
+        float(ordered[rank]),
+        float(ordered[-1]),
+        float(by_score.max()),
+        judged,
+    )
+
+
+def run_model(card: ModelCard, jets: Jets, padded: bool = False) -> NDArray[np.float32]:
+    """Run a model on a CPU.
+
+    Args:
+        card: its card.
+        jets: the jets.
+        padded: all jets with the padding that they have, in one batch; else one by one, without padding.
+
+    Returns:
+        The graph's output, shape (n_jets, n_outputs).
+    """
+    session, _ = get_session(card, "cpu")
+    names = [tensor.name for tensor in card.inputs]
+    if sorted(names) != ["add", "pid", "x"]:
+        raise OddjetsError(
+            f"the model {card.name} has inputs {', '.join(names)}, not the x, pid and add of OmniLearned"
+        )
+
+    def run(some: Jets) -> NDArray[np.float32]:
+        output: NDArray[np.float32] = session.run([card.output.name], some._asdict())[0]
+        return output
+
+    if padded:
+        return run(jets)
+    lengths = np.maximum(jets.counts, 1).tolist()
+    return np.concatenate([run(jets.take(slice(i, i + 1), length)) for i, length in enumerate(lengths)])
+
+
+def groups(n_jets: int, seed: int, sample: Jets | None = None) -> list[Group]:
+    """Jets to compare on.
+
+    Args:
+        n_jets: number of generic jets.
+        seed: of the random jets.
+        sample: jets to take as the generic ones; None for random jets.
+
+    Returns:
+        Generic jets, one by one and padded; jets of `FEW_AND_MANY` constituents; jets with tied distances.
+    """
+    rng = np.random.default_rng(seed)
+    generic = random_jets(multiplicities(n_jets, rng), rng) if sample is None else sample
+    few = generic.take(slice(0, 32))
+    return [
+        Group("generic", generic),
+        Group("padded, in one batch", few.padded(int(few.counts.max()) + 7), padded=True),
+        *(
+            Group(f"{count} constituent{'s' if count > 1 else ''}", random_jets([count] * _EACH, rng))
+            for count in FEW_AND_MANY
+        ),
+        Group(
+            "tied distances",
+            random_jets(multiplicities(32, rng), rng, spacing=_SPACING),
+            judged=False,
+        ),
+    ]
+
+
+def parity(
+    card: ModelCard,
+    reference: Reference,
+    cases: list[Group],
+    progress: Callable[[int], None] | None = None,
+) -> list[Parity]:
+    """Compare a model with the authors' PET2 in float64.
+
+    Args:
+        card: the model's card.
+        reference: the network that it was exported from.
+        cases: the jets.
+        progress: called with the number of jets done since the last call.
+
+    Returns:
+        One row for each group.
+    """
+    rows = []
+    for case in cases:
+        output: NDArray[Any] = run_model(card, case.jets, case.padded)
+        exact = reference.logits(case.jets, progress=progress)
+        probabilities, scores = formulas.class_probabilities(output, card), formulas.score(output, card)
+        rows.append(compare(case.name, probabilities, scores, exact, card, case.judged))
+    return rows

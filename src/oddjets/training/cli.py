@@ -1,0 +1,125 @@
+"""``oddjets model``: export a checkpoint, and check what was exported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from oddjets.cards import ModelCard, load_card
+from oddjets.console import console, progress
+from oddjets.errors import OddjetsError
+
+if TYPE_CHECKING:
+    from oddjets.training.reference import Jets, Reference
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Models: from OmniLearned checkpoints to ONNX, and how exact they are.")
+
+
+class OutputKind(StrEnum):
+    """What the exported graph gives."""
+
+    logits = "logits"
+    probabilities = "probabilities"
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="An OmniLearned 0.2.0 checkpoint.")],
+    model: Annotated[Path, typer.Argument(help="The ONNX file to write; its card is written beside it.")],
+    size: Annotated[str | None, typer.Option(help="Refuse the checkpoint unless it is small, medium or large.")] = None,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="The pair mass as published, with its rounding noise.")
+    ] = False,
+    output: Annotated[OutputKind, typer.Option(help="Logits, or probabilities of the first 200 classes.")] = (
+        OutputKind.logits
+    ),
+    like: Annotated[
+        Path | None, typer.Option(help="A card whose classes, species, score and training hold for this one too.")
+    ] = None,
+) -> None:
+    """Export a checkpoint to ONNX, with a model card."""
+    from oddjets.training.export import export as export_model
+
+    kind: Literal["logits", "probabilities"] = "logits" if output is OutputKind.logits else "probabilities"
+    done = export_model(checkpoint, model, size=size, stable=not as_published, output=kind, like=like)
+    console.print(f"{done.model}: PET2 {done.size or 'of no published size'}, {done.config.n_classes} classes")
+    console.print(f"{done.card}: check the description, then run: oddjets model check {done.card} {checkpoint}")
+
+
+@app.command()
+def check(
+    card: Annotated[Path, typer.Argument(help="The model's card.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint that it was exported from.")],
+    jets: Annotated[Path | None, typer.Option(help="Jets to use as generic ones: npz with x, pid and add.")] = None,
+    n_jets: Annotated[int, typer.Option(min=1, help="Number of generic jets.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the random jets.")] = 1,
+    numerics: Annotated[bool, typer.Option("--numerics", help="Compare kinds of arithmetic instead.")] = False,
+) -> None:
+    """Compare a model with the authors' PET2 in float64; exit with 1 beyond the card's tolerance."""
+    from oddjets.training.check import groups, parity
+    from oddjets.training.checkpoint import read_checkpoint
+    from oddjets.training.reference import Reference
+    from oddjets.training.sample_jets import load_jets
+
+    described = load_card(card)
+    network = read_checkpoint(checkpoint)
+    cases = groups(n_jets, seed, None if jets is None else load_jets(jets, n_jets))
+    reference = Reference(network)
+    if described.output.kind == "logits" and described.output.n_classes != network.config.n_classes:
+        raise OddjetsError(
+            f"{card} has {described.output.n_classes} classes and {checkpoint} has {network.config.n_classes}: "
+            "the model is not from this checkpoint"
+        )
+    if numerics:
+        _show_numerics(described, reference, cases[0].jets)
+        return
+    with progress("comparing", sum(len(case.jets.x) for case in cases)) as tracker:
+        rows = parity(described, reference, cases, tracker.advance)
+    tolerance = described.numerics.tolerance
+    failed = [row.group for row in rows if row.judged and row.maximum > tolerance]
+    columns = ("jets", "number", "median", "99 %", "maximum", "score", f"within {tolerance:g}")
+    verdicts = ["yes" if row.maximum <= tolerance else "NO" if row.judged else "not judged" for row in rows]
+    _table(
+        f"{described.name} against the authors' PET2 in float64: largest difference of a class probability",
+        columns,
+        [
+            (row.group, f"{row.n_jets}", *(f"{v:.1e}" for v in row[2:6]), verdict)
+            for row, verdict in zip(rows, verdicts, strict=True)
+        ],
+    )
+    if failed:
+        console.print(f"beyond the tolerance {tolerance:g} of {card}: {', '.join(failed)}")
+        raise typer.Exit(1)
+
+
+def _show_numerics(card: ModelCard, reference: Reference, jets: Jets) -> None:
+    from oddjets.training.numerics import WORKING_POINTS, numerics
+
+    with progress("comparing", None) as tracker:
+        rows = numerics(card, reference, jets, tracker.advance)
+    crossed = [f"{point:.1%}" for point in WORKING_POINTS]
+    _table(
+        f"{card.name}, {len(jets.x)} jets: largest difference of a class probability from float64, difference of the score, "
+        "and jets on the other side of a threshold relative to those that pass",
+        ("arithmetic", "median", "99 %", "maximum", "score", *crossed),
+        [
+            (row.parity.group, *(f"{v:.1e}" for v in row.parity[2:6]), *(f"{share:.1%}" for share in row.crossed))
+            for row in rows
+        ],
+    )
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
