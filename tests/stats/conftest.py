@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# matrices of a few dozen rows only lose by threads
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import logging
 from collections.abc import Callable
 from typing import Any

@@ -123,3 +123,22 @@ def test_toys_give_the_asymptotic_limit_where_events_are_many(model, fits):
     assert cls.failed == 0
     # p(background) is a half, so that CLs = 0.05 has a binomial error of about sqrt(0.025/1500)/0.5
     assert cls.expected[2] == pytest.approx(0.05, abs=4 * np.sqrt(0.025 / 600) / 0.5)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_toys_of_nearly_empty_regions_all_converge(seed):
+    # a handful of events a region: bins without data, QCD at its bound, templates with rates near zero
+    sparse = make_histograms(seed=seed, scale=0.012)
+    small = Model(build(make_analysis(), sparse)[0])
+    best = small.fit(with_covariance=False)
+    toys = small.sample(best.values, 200, np.random.default_rng(seed))
+    batch = fit_toys(small, toys, best.values, small.parameters.fixed)
+    assert batch.converged.all()
+    assert np.isfinite(batch.deviance).all()
+    # no lower point nearby: the minima are minima
+    shaken = np.clip(
+        batch.parameters * np.random.default_rng(seed).uniform(0.9, 1.1, batch.parameters.shape),
+        small.parameters.low,
+        small.parameters.high,
+    )
+    assert (small.deviance(shaken, toys) >= batch.deviance - 1e-6).all()

@@ -39,7 +39,8 @@ class Profile(NamedTuple):
         slope: r = 1 - n/lambda, the derivative by T, (T, P).
         gamma: (T, P, number of gammas).
         width: sigma_k^2 of the gammas that are free, 0 of those at a bound, (T, P, number of gammas).
-        value: lambda - n - n log(lambda/n) + constraints, (T, P); inf where no events are expected but seen.
+        value: lambda - n - n log(lambda/n) + constraints, (T, P); inf where no events are expected but seen. Without data it
+            is lambda, which pyhf does not stop at zero either.
     """
 
     expected: np.ndarray
@@ -85,7 +86,7 @@ def profile(fixed: np.ndarray, scaled: np.ndarray, n: np.ndarray, gammas: Gammas
     with np.errstate(divide="ignore", invalid="ignore"):
         poisson = expected - n - xlogy(n, np.where(n > 0, expected / np.where(n > 0, n, 1.0), 1.0))
     value = poisson + 0.5 * slope**2 * (scaled**2 * width).sum(axis=2) + penalty
-    impossible = (expected < 0) | ((expected <= 0) & (n > 0)) | ~np.isfinite(value)
+    impossible = ((expected <= 0) & (n > 0)) | ~np.isfinite(value)
     return Profile(expected, slope, gamma, width, np.where(impossible, np.inf, value))
 
 
@@ -99,11 +100,10 @@ def _solve(
     root = np.sqrt(u * u + 4 * v * n)
     with np.errstate(divide="ignore", invalid="ignore"):
         # of the two forms of the root, the one that does not cancel
-        expected = np.where(u > 0, 0.5 * (u + root), np.where(root > u, 2 * v * n / (root - u), 0.0))
-        expected = np.where(v > 0, expected, start)
-        empty = np.where((v > 0) & (u < 0), start / np.where(v > 0, v, 1.0), 1.0)
+        expected = np.where(u > 0, 0.5 * (u + root), 2 * v * n / (root - u))
+        expected = np.where((v > 0) & (n > 0), expected, u)
         # where data are and nothing is expected, the value is infinite and the slope of no use
-        slope = np.where(n > 0, np.where(expected > 0, 1 - n / expected, 0.0), empty)
+        slope = np.where(n > 0, np.where(expected > 0, 1 - n / expected, 0.0), 1.0)
     return expected, slope
 
 
@@ -142,4 +142,4 @@ def _bounded(
         r = following
     gamma = np.where(width > 0, np.clip(centre - r[:, None] * scaled * width, low, high), centre)
     expected = fixed + (scaled * gamma).sum(axis=1)
-    return np.maximum(expected, 0.0) if np.all(expected > -1e-9) else expected, r, gamma
+    return expected, r, gamma

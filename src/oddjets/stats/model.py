@@ -153,7 +153,7 @@ class Model:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(main > 0, rate / np.where(main > 0, main, 1.0), 1.0)
             value = 2 * (rate - main - xlogy(main, ratio))
-        return np.where((rate < 0) | ((rate <= 0) & (main > 0)) | np.isnan(value), np.inf, value)
+        return np.where(((rate <= 0) & (main > 0)) | np.isnan(value), np.inf, value)
 
     def deviance(self, pars: np.ndarray, data: Data) -> np.ndarray:
         """Return -2 log L against the saturated model, (T,): differences of it don't suffer from large constants."""
@@ -193,7 +193,7 @@ class Model:
             The data sets.
         """
         p = self.parameters
-        main = rng.poisson(self.expected(pars), size=(toys, self.spec.n_bins)).astype(float)
+        main = rng.poisson(np.maximum(self.expected(pars), 0.0), size=(toys, self.spec.n_bins)).astype(float)
         aux = np.repeat(p.aux[None], toys, axis=0)
         normal, poisson = p.kind == "normal", p.kind == "poisson"
         aux[:, normal] = rng.normal(pars[normal], p.sigma[normal], size=(toys, int(normal.sum())))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from oddjets.stats.definite import nearby_positive, solve_positive
 from oddjets.stats.layout import Layout
 from oddjets.stats.objective import Point, Problem, objective
 
@@ -149,7 +150,9 @@ def _local_side(problem: Problem, now: Point, damping: np.ndarray) -> _Side:
     gradient = scale * now.local_gradient
     hessian = now.local_hessian * scale[..., None] * scale[..., None, :]
     hessian[:, :, m, m] += np.where(logarithmic, gradient, 0.0)
-    size = np.abs(hessian[:, :, m, m])
+    # where there is no curvature, the gradient over the parameter's own size limits the step
+    length = np.where(logarithmic, 1.0, np.maximum(x, SMALL_FACTOR))
+    size = np.maximum(np.abs(hessian[:, :, m, m]), np.abs(gradient) / length)
     hessian[:, :, m, m] += np.where(free, damping[:, None, None] * size + IDLE * (1 + size), 1.0)
     return _Side(logarithmic, free, scale, gradient, hessian)
 
@@ -176,13 +179,13 @@ def _step(layout: Layout, problem: Problem, now: Point, damping: np.ndarray) -> 
     N, L = now.local_gradient.shape[1:]
     blocks = _local_side(problem, now, damping)
     rest = _global_side(layout, problem, now, damping)
-    inverse = np.linalg.inv(blocks.hessian) if N * L else blocks.hessian
+    inverse = np.linalg.inv(nearby_positive(blocks.hessian)) if N * L else blocks.hessian
     mixed = now.mixed.reshape(T, N * L, K)
     inner = inverse * blocks.scale[..., None] * blocks.scale[..., None, :]
     b = np.matmul(inner, now.mixed).reshape(T, N * L, K)
     schur = rest.hessian - np.matmul(mixed.transpose(0, 2, 1), b) * rest.scale[:, :, None] * rest.scale[:, None, :]
     right = rest.scale * np.einsum("tnk,tn->tk", b, now.local_gradient.reshape(T, -1)) - rest.gradient
-    dg = _solve(schur, right)
+    dg = solve_positive(schur, right)
     coupled = np.matmul(mixed, (rest.scale * dg)[..., None]).reshape(T, N, L)
     dl = -np.einsum("tnlm,tnm->tnl", inverse, blocks.gradient + blocks.scale * coupled)
     slope = (rest.gradient * dg).sum(axis=1) + (blocks.gradient * dl).sum(axis=(1, 2))
@@ -208,17 +211,3 @@ def _limited(step: np.ndarray, problem: Problem) -> np.ndarray:
     weight = problem.by_global.weight
     most = np.where(weight > 0, MAX_STEP / np.sqrt(np.where(weight > 0, weight, 1.0)), np.inf)
     return np.asarray(np.clip(step, -most, most))
-
-
-def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    try:
-        return np.linalg.solve(matrix, right[..., None])[..., 0]
-    except np.linalg.LinAlgError:
-        # one singular fit must not stop the batch: it gets no step, then damping
-        result = np.full_like(right, np.nan)
-        for t in range(len(matrix)):
-            try:
-                result[t] = np.linalg.solve(matrix[t], right[t])
-            except np.linalg.LinAlgError:
-                continue
-        return result

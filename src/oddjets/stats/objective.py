@@ -137,8 +137,7 @@ def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.nda
     scaled = y.rows[:, :, 1:]
     seen = bins.expected > 0
     w = np.where(seen, problem.data / np.where(seen, bins.expected, 1.0) ** 2, 0.0)
-    variance = (scaled**2 * bins.width).sum(axis=2)
-    c = np.where(seen, w / (1 + w * variance), np.where(variance > 0, 1 / np.where(variance > 0, variance, 1.0), 0.0))
+    c = w / (1 + w * (scaled**2 * bins.width).sum(axis=2))
     r = bins.slope
     weight = np.concatenate([np.ones_like(r)[..., None], bins.gamma], axis=2)
     moved = weight.copy()

@@ -15,6 +15,8 @@ __all__ = ["Template", "nuisance_names", "read_templates"]
 
 #: the authors' code clips varied histograms here (FACTS 6)
 AUTHORS_VARIED_FLOOR = 1e-5
+#: a bin that a variation changes by more than this fraction is reported as wild
+WILD = 0.5
 
 
 class Template(NamedTuple):
@@ -45,6 +47,19 @@ def nuisance_names(variations: Sequence[str]) -> dict[str, tuple[str | None, str
     return result
 
 
+def _note_wild(
+    report: dict[str, Any], nominal: np.ndarray, high: np.ndarray, low: np.ndarray, place: dict[str, str]
+) -> None:
+    """Report a variation that goes the same way up and down in total, or changes some bin by more than half."""
+    up, down = high.sum() - nominal.sum(), low.sum() - nominal.sum()
+    if up * down > 0:
+        report["one_sided"].append({**place, "up": float(up / nominal.sum()), "down": float(down / nominal.sum())})
+    used = nominal > 0
+    change = np.maximum(np.abs(high[used] / nominal[used] - 1), np.abs(low[used] / nominal[used] - 1))
+    if len(change) and change.max() > WILD:
+        report["wild"].append({**place, "largest_change": float(change.max())})
+
+
 def read_templates(
     analysis: Analysis,
     histograms: HistogramSet,
@@ -61,7 +76,7 @@ def read_templates(
         region: the region.
         letter: the letter.
         processes: which ones.
-        report: takes what was changed: lists ``negative``, ``left_out``, ``mirrored``.
+        report: takes what was changed: lists ``negative``, ``left_out``, ``mirrored``, ``one_sided``, ``wild``.
 
     Returns:
         The processes that have events here.
@@ -103,8 +118,14 @@ def read_templates(
                 assert given is not None
                 other = np.maximum(2 * nominal - given, floor)
                 high, low = (given, other) if high is not None else (other, given)
+            if floor == 0:
+                # a bin empty at nominal stays so: the interpolation would make it negative on one side
+                high, low = np.where(nominal > 0, high, 0.0), np.where(nominal > 0, low, 0.0)
             if np.array_equal(high, nominal) and np.array_equal(low, nominal):
                 continue
+            _note_wild(
+                report, nominal, high, low, {"region": region, "letter": letter, "process": process, "variation": name}
+            )
             shapes[f"{name}_{process}" if name in apart else name] = (high, low)
         variance = histograms.variances(region, observable, process, letter)
         result.append(Template(process, nominal, np.maximum(variance, 0.0), shapes))

@@ -8,6 +8,7 @@ Choices, all of them visible in the workspace or in the report that comes with i
   the starting point: the factors are free).
 - Luminosity is a log-normal named ``lumi`` on every simulated process, log-normals have ``lo = 1/hi``.
 - Negative bins of simulated templates, nominal or varied, are set to zero and reported; nothing is rescaled.
+- A variation of a bin that is empty at nominal is left out: interpolated, it would be negative on one side.
 - Templates without any event in a channel are left out there and reported.
 """
 
@@ -25,6 +26,8 @@ from oddjets.stats.templates import Template, read_templates
 
 __all__ = ["build"]
 
+#: what the report lists
+_LISTS = ("floored", "negative", "left_out", "mirrored", "one_sided", "wild", "blinded", "warnings")
 #: events in a bin; half an event is well below the Poisson error of an empty bin
 QCD_FLOOR = 0.5
 #: QCD may grow to this many times (data + 5 standard deviations) in each bin
@@ -52,8 +55,9 @@ def build(
 
     Returns:
         A schema-valid pyhf workspace with one measurement, and a report of what was done: ``edges`` by region,
-        ``floored`` and ``negative`` bins, ``left_out`` templates, ``blinded`` regions, the share of the signal
-        that the control regions ``absorb``, and ``warnings``.
+        ``floored`` and ``negative`` bins, ``left_out`` templates, ``one_sided`` and ``wild`` variations (kept as they are),
+        variations ``mirrored`` for want of a partner, ``blinded`` regions, the share of the signal that BC/D would have
+        ``absorbed``, and ``warnings``.
 
     Raises:
         OddjetsError: no fit in the YAML, a region without data, no data for ABCD, a signal without events, NaN.
@@ -64,7 +68,7 @@ def build(
     if DATA not in histograms.variations:
         raise OddjetsError("the histograms hold no data: the fit needs data, or pseudo-data, in every region")
     report: Report = {
-        **{key: [] for key in ("floored", "negative", "left_out", "mirrored", "blinded", "warnings")},
+        **{key: [] for key in _LISTS},
         "edges": {},
         "absorbed": {},
     }
