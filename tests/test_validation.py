@@ -99,3 +99,12 @@ def test_a_fileset_with_an_unknown_process(problems):
 def test_a_processor_with_a_syntax_error_names_the_line(problems, tmp_path):
     (tmp_path / "mine.py").write_text("x = 1\ndef f(:\n")
     assert "mine.py, line 2" in problems(content(processor="mine.py:Mine"))
+
+
+def test_every_analysis_that_we_ship_is_right():
+    from oddjets.resources import available, find
+
+    shipped = [name for name in available("processors") if name.endswith(".yaml")]
+    assert len(shipped) >= 8
+    for name in shipped:
+        resolve(config.load(find(name, "processors")))
