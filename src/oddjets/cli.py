@@ -42,6 +42,10 @@ Inject = Annotated[
     list[str] | None,
     typer.Option("--inject", metavar="PROCESS=MU", help="Strength of a process in the pseudo-data; 0 leaves it out."),
 ]
+NoFilter = Annotated[
+    bool,
+    typer.Option("--no-filter", help="Generate every event whole: no early veto. Slow; the normalisation is the same."),
+]
 Executor = Annotated[str | None, typer.Option("--executor", help="iterative or futures; overrides the YAML.")]
 
 #: the embedded analysis of `demo`
@@ -67,12 +71,14 @@ def _options(
         install_traceback(console=console, show_locals=False)
 
 
-def _simulated(analysis: config.Analysis, seed: int | None, inject: list[str] | None) -> config.Analysis:
-    """Lay --seed and --inject over the analysis's 'simulate'."""
-    if seed is None and not inject:
+def _simulated(
+    analysis: config.Analysis, seed: int | None, inject: list[str] | None, no_filter: bool
+) -> config.Analysis:
+    """Lay --seed, --inject and --no-filter over the analysis's 'simulate'."""
+    if seed is None and not inject and not no_filter:
         return analysis
     if analysis.simulate is None:
-        raise OddjetsError(f"--seed and --inject: '{analysis.name}' has no 'simulate'")
+        raise OddjetsError(f"--seed, --inject, --no-filter: '{analysis.name}' has no 'simulate'")
     strengths: dict[str, Any] = {}
     for word in inject or []:
         process, equals, strength = word.partition("=")
@@ -85,6 +91,8 @@ def _simulated(analysis: config.Analysis, seed: int | None, inject: list[str] | 
     changes = {**analysis.simulate.model_dump(), "inject": {**analysis.simulate.inject, **strengths}}
     if seed is not None:
         changes["seed"] = seed
+    if no_filter:
+        changes["early_veto"] = False
     try:
         spec = SimulationSpec.model_validate(changes)
     except ValidationError as error:
@@ -121,10 +129,11 @@ def _run(
     workers: int | None = None,
     seed: int | None = None,
     inject: list[str] | None = None,
+    no_filter: bool = False,
 ) -> Any:
     from oddjets.pipeline import Run  # heavy imports only where a stage runs
 
-    analysis = _simulated(_load(file, executor, workers), seed, inject)
+    analysis = _simulated(_load(file, executor, workers), seed, inject, no_filter)
     return Run(analysis, out if out is not None else Path("output") / analysis.name)
 
 
@@ -143,11 +152,12 @@ def run(
     workers: Workers = None,
     seed: Seed = None,
     inject: Inject = None,
+    no_filter: NoFilter = False,
 ) -> None:
     """Run all stages of an analysis, in order; what is up to date is skipped."""
     from oddjets.pipeline import run_stages
 
-    work = _run(analysis, out, executor=executor, workers=workers, seed=seed, inject=inject)
+    work = _run(analysis, out, executor=executor, workers=workers, seed=seed, inject=inject, no_filter=no_filter)
     run_stages(work, work.stages)
 
 
@@ -159,13 +169,14 @@ def demo(
     ] = False,
     seed: Seed = None,
     inject: Inject = None,
+    no_filter: NoFilter = False,
     workers: Workers = None,
 ) -> None:
     """Run the embedded analysis: simulated collisions in, top quarks found as odd jets."""
     from oddjets.pipeline import run_stages
 
     file = resources.find("demo_small.yaml" if small else DEMO, "processors")
-    work = _run(file, out, workers=workers, seed=seed, inject=inject)
+    work = _run(file, out, workers=workers, seed=seed, inject=inject, no_filter=no_filter)
     run_stages(work, work.stages)
 
 
@@ -186,9 +197,10 @@ def simulate(
     workers: Workers = None,
     seed: Seed = None,
     inject: Inject = None,
+    no_filter: NoFilter = False,
 ) -> None:
     """Make simulated PFNano files: pseudo-data and templates, as the YAML's 'simulate' says."""
-    _stage("simulate", analysis, out, force, workers=workers, seed=seed, inject=inject)
+    _stage("simulate", analysis, out, force, workers=workers, seed=seed, inject=inject, no_filter=no_filter)
 
 
 @app.command()
