@@ -122,11 +122,24 @@ def test_a_factor_at_its_bound_is_warned_about(built):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_cabinetry_fits_our_workspace_to_the_same_strength(built, result):
+def test_cabinetry_fits_our_workspace_to_the_same_strength():
     cabinetry = pytest.importorskip("cabinetry")
-    model, data = cabinetry.model_utils.model_and_data(built[0])
+    workspace, _ = build(make_analysis(regions=["SR"]), make_histograms())
+    ours = Model(workspace).fit()
+    model, data = cabinetry.model_utils.model_and_data(workspace)
     found = cabinetry.fit.fit(model, data)
     pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer())
     k = found.labels.index("mu")
-    assert found.bestfit[k] == pytest.approx(result["poi"]["value"], abs=0.02 * result["poi"]["error"])
-    assert found.uncertainty[k] == pytest.approx(result["poi"]["error"], rel=0.03)
+    assert found.bestfit[k] == pytest.approx(ours["mu"], abs=0.02 * ours.error("mu"))
+    assert found.uncertainty[k] == pytest.approx(ours.error("mu"), rel=0.03)
+
+
+def test_toys_stand_beside_the_asymptotic_numbers():
+    workspace, _ = build(make_analysis(regions=["SR"]), make_histograms())
+    result = fit_workspace(workspace, impacts=False, scan=False, toys=200, progress=False)
+    # z is near 3 or above: at most a few of 200 background toys reach it
+    found = result["significance"]["toys"]
+    assert found["failed"] == 0
+    assert found["p_value"] <= 4 / 201
+    expected, toys = result["limit"]["expected"][2], result["limit"]["toys"]["expected"][2]
+    assert toys == pytest.approx(expected, rel=0.25)

@@ -125,7 +125,7 @@ def test_the_asimov_fit_returns_the_truth(seed):
 
 
 def test_errors_agree_with_minuit():
-    workspace, _ = build(make_analysis(), make_histograms())
+    workspace, _ = build(make_analysis(regions=["SR"]), make_histograms())
     model = Model(workspace)
     fit = model.fit()
     pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer())

@@ -13,7 +13,8 @@ from oddjets.stats.inference import Fits, best_fits, significance
 from oddjets.stats.limits import upper_limit
 from oddjets.stats.model import FitResult, Model
 from oddjets.stats.postfit import ChannelYields, SampleModel
-from oddjets.stats.toys import goodness_of_fit
+from oddjets.stats.toy_limits import toy_limit
+from oddjets.stats.toys import goodness_of_fit, toy_significance
 
 __all__ = ["fit_workspace", "split_channel"]
 
@@ -48,6 +49,7 @@ def fit_workspace(
     impacts: bool = True,
     scan: bool = True,
     scan_parameter: str | None = None,
+    toys: int = 0,
     gof_toys: int = 0,
     gof_letters: Sequence[str] | None = None,
     gof_model: Literal["background", "signal"] = "signal",
@@ -64,6 +66,7 @@ def fit_workspace(
         impacts: refit for the impact of every nuisance parameter.
         scan: scan the profile likelihood.
         scan_parameter: of which parameter; None: the POI.
+        toys: toys for significance and limit, besides the asymptotic formulas; 0: none.
         gof_toys: toys for the goodness of fit; 0: none.
         gof_letters: where it is evaluated; None: everywhere.
         gof_model: which model the toys come from and are fitted with.
@@ -90,7 +93,7 @@ def fit_workspace(
     result: dict[str, Any] = {
         "poi": _poi(model, name, best),
         "pois": [_poi(model, p, best) for p in _signal_strengths(model)],
-        "significance": z._asdict(),
+        "significance": {**z._asdict(), **_toy_significance(model, fits, toys, seed, progress)},
         "twice_nll": {
             "background": _pyhf_twice_nll(model, fits.background),
             "signal_plus_background": _pyhf_twice_nll(model, best),
@@ -103,6 +106,13 @@ def fit_workspace(
     if limit:
         found = upper_limit(model, fits)
         result["limit"] = {"observed": found.observed, "expected": list(found.expected), "level": found.level}
+        if toys:
+            thrown = toy_limit(model, fits, toys, seed=seed, progress=progress)
+            result["limit"]["toys"] = {
+                "observed": thrown.observed,
+                "expected": [None if v != v else v for v in thrown.expected],
+                "toys": toys,
+            }
         clock.lap("limit")
     if scan:
         result["scan"] = _scan(model, scan_parameter or name, best)
@@ -135,6 +145,13 @@ def fit_workspace(
 
 def _pyhf_twice_nll(model: Model, fit: FitResult) -> float:
     return float(-2 * model.spec.pyhf_model.logpdf(fit.values, model.spec.pyhf_data)[0])
+
+
+def _toy_significance(model: Model, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
+    if not toys:
+        return {}
+    found = toy_significance(model, fits, toys, seed=seed, progress=progress)
+    return {"toys": {"p_value": found.p_value, "toys": found.toys, "failed": found.failed}}
 
 
 def _signal_strengths(model: Model) -> list[str]:

@@ -16,8 +16,8 @@ from oddjets.stats.toys import fit_toys
 
 __all__ = ["ToyCLs", "toy_cls", "toy_limit"]
 
-#: tested strengths, as multiples of the asymptotic limits between which they lie
-GRID = (0.6, 0.8, 0.95, 1.1, 1.3)
+#: the strengths tested with toys: how many, and how far beyond the asymptotic limits they go
+POINTS, BELOW, BEYOND = 9, 0.5, 1.6
 
 
 class ToyCLs(NamedTuple):
@@ -110,11 +110,14 @@ def toy_limit(
         progress: show a progress bar.
 
     Returns:
-        Observed and expected limits.
+        Observed and expected limits; NaN for a band that so few toys don't reach.
+
+    Raises:
+        FitError: the observed limit is out of their reach, or a fit of the data did not converge.
     """
     asymptotic = upper_limit(model, fits, level)
     limits = np.array([asymptotic.observed, *asymptotic.expected])
-    grid = np.unique(np.outer(np.array([limits.min(), np.median(limits), limits.max()]), GRID))
+    grid = np.geomspace(BELOW * limits.min(), BEYOND * limits.max(), POINTS)
     table = []
     with progress_bar("toys for the limit", len(grid)) if progress else nullcontext() as bar:
         for k, mu in enumerate(grid):
@@ -124,12 +127,16 @@ def toy_limit(
                 bar.advance()
     values = np.log(np.maximum(np.array(table), 0.5 / toys))
     crossing = [_crossing(grid, values[:, k], np.log(1 - level)) for k in range(values.shape[1])]
+    if np.isnan(crossing[0]):
+        raise FitError(
+            f"the observed limit lies outside of [{grid[0]:g}, {grid[-1]:g}], tested with {toys} toys; throw more"
+        )
     return Limit(crossing[0], tuple(crossing[1:]), level)
 
 
 def _crossing(grid: np.ndarray, values: np.ndarray, target: float) -> float:
-    """Where a falling, noisy curve crosses: toys' noise is taken out by making it monotonic."""
+    """Where a falling, noisy curve crosses, NaN if it does not: toys' noise is taken out by making it monotonic."""
     falling = 0.5 * (np.minimum.accumulate(values) + np.maximum.accumulate(values[::-1])[::-1])
     if not falling[0] > target > falling[-1]:
-        raise FitError("the limit lies outside of the strengths tested with toys; throw more toys")
+        return float("nan")
     return float(np.interp(-target, -falling, grid))
