@@ -119,3 +119,16 @@ def test_a_sound_file_is_read(tmp_path, workspace):
     path = tmp_path / "workspace.json"
     path.write_text(json.dumps(workspace))
     assert load_workspace(path) == workspace
+
+
+def test_one_name_for_a_factor_and_a_constraint(workspace):
+    modifier = {"name": "mu", "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}}
+    workspace["channels"][0]["samples"][1]["modifiers"].append(modifier)
+    with pytest.raises(WorkspaceError, match="one name means two things"):
+        read(workspace)
+
+
+def test_what_does_not_follow_the_schema(workspace):
+    workspace["channels"][0]["surplus"] = 1
+    with pytest.raises(WorkspaceError, match="does not follow pyhf's schema"):
+        read(workspace)

@@ -178,12 +178,16 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Spec:
         raise
     except pyhf.exceptions.InvalidSpecification as error:
         raise WorkspaceError(f"the workspace does not follow pyhf's schema: {str(error).splitlines()[0]}") from None
-    except (AssertionError, KeyError, ValueError, TypeError, Exception) as error:
-        if not type(error).__module__.startswith("pyhf") and not isinstance(
-            error, (AssertionError, KeyError, ValueError)
-        ):
-            raise
+    except (
+        AssertionError,
+        KeyError,
+        ValueError,
+        pyhf.exceptions.InvalidModel,
+        pyhf.exceptions.InvalidModifier,
+    ) as error:
         raise WorkspaceError(f"pyhf cannot make a model of the workspace: {error or type(error).__name__}") from error
+    except pyhf.exceptions.InvalidNameReuse as error:
+        raise WorkspaceError(f"one name means two things in the workspace: {error}") from error
     config = model.config
     by_name = {c["name"]: c for c in workspace["channels"]}
     return Spec(
