@@ -10,6 +10,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
+from oddjets.clustering import invariant_mass
 from oddjets.errors import OddjetsError
 from oddjets.simulation.generator import generate, prepare_multiparton_tables
 from oddjets.simulation.processes import load_processes
@@ -36,6 +37,22 @@ def test_without_veto_every_try_is_an_event_and_momentum_is_conserved(tables: Pa
     for a, b in zip(batch.offsets[:-1], batch.offsets[1:], strict=True):
         final = batch.integers["status"][a:b] > 0
         np.testing.assert_allclose(batch.momenta[a:b][final].sum(axis=0), [0, 0, 0, 13_000], atol=0.1)
+
+
+def test_accept_reject_gives_the_stated_spectrum_and_counts_every_try(tables: Path) -> None:
+    bare = [f"PartonLevel:{step} = off" for step in ("ISR", "FSR", "MPI", "Remnants")]
+    settings = (*load_processes()["hh"].pythia, *bare, "HadronLevel:all = off", "Check:event = off")
+    hh = load_processes()["hh"].model_copy(update={"pythia": settings})
+    tries = 6000
+    batches = list(generate(hh, tries, 3, early_veto=False, tables=tables))
+    assert sum(b.tried for b in batches) == tries
+    masses = np.concatenate([invariant_mass(b.momenta[b.integers["id"] == 35]) for b in batches])
+    accepted = 0.2466  # processes.yaml
+    assert len(masses) / tries == pytest.approx(accepted, abs=4 * np.sqrt(accepted * (1 - accepted) / tries))
+    # events of the standard model's spectrum (see processes.yaml) in 900-1000, 1000-1200, 1200-1500 GeV and above
+    expected = np.array([15320, 10997, 3528, 841]) / 30686
+    found = np.histogram(masses, bins=[900, 1000, 1200, 1500, 3000])[0] / len(masses)
+    np.testing.assert_allclose(found, expected, atol=4 * np.sqrt(0.25 / len(masses)))
 
 
 def test_a_misspelt_pythia_setting_is_named(tables: Path) -> None:

@@ -6,7 +6,7 @@ returns those that survived, so the tries need no counter of ours and a block en
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.errors import OddjetsError
-from oddjets.simulation.processes import EarlyVeto, Process
-from oddjets.simulation.veto import leading_jets
+from oddjets.simulation.hooks import early_veto_hook, mass_acceptance_hook
+from oddjets.simulation.processes import Process
 
 if TYPE_CHECKING:
     import pythia8mc
@@ -29,8 +29,6 @@ BATCH = 400
 #: events that are handed on at once, where so many survive: what follows has a cost for each call
 ENOUGH_EVENTS = 200
 GENERATOR = "Pythia 8.317, Monash 2013 tune"
-#: Pythia's code for showers of resonance decays, see its page on user hooks
-_RESONANCE_SHOWER = 5
 #: common to all processes; particles with c tau > 10 mm are stable, as experiments take them
 _COMMON = (
     "Print:quiet = on",
@@ -86,7 +84,7 @@ def generate(process: Process, tries: int, seed: int, *, early_veto: bool, table
         process: what to generate.
         tries: exact number of hard events to try.
         seed: 1 to 900 000 000.
-        early_veto: whether the process's early veto is applied.
+        early_veto: whether `oddjets.simulation.veto` is applied.
         tables: file of `prepare_multiparton_tables`.
 
     Yields:
@@ -95,9 +93,11 @@ def generate(process: Process, tries: int, seed: int, *, early_veto: bool, table
     Raises:
         OddjetsError: if Pythia refuses its settings.
     """
-    # Pythia holds no reference to the Python side of a hook: it lives as long as this function's frame
-    hook = _veto_hook(process.early_veto) if early_veto and process.early_veto else None
-    pythia = _initialised([*process.pythia, f"PhaseSpace:pTHatMin = {process.pt_hat_min}"], seed, tables, hook)
+    # Pythia holds no reference to the Python side of a hook: they live as long as this function's frame
+    hooks = [early_veto_hook(require_pythia())] if early_veto else []
+    if process.mass_acceptance is not None:
+        hooks.append(mass_acceptance_hook(process.mass_acceptance, seed, require_pythia()))
+    pythia = _initialised([*process.pythia, f"PhaseSpace:pTHatMin = {process.pt_hat_min}"], seed, tables, hooks)
     parts: list[GeneratedBatch] = []
     for first in range(0, tries, BATCH):
         count = min(BATCH, tries - first)
@@ -127,7 +127,7 @@ def prepare_multiparton_tables(path: Path) -> Path:
     return path
 
 
-def _initialised(lines: list[str], seed: int, tables: Path, hook: Any = None) -> pythia8mc.Pythia:
+def _initialised(lines: list[str], seed: int, tables: Path, hooks: Iterable[Any] = ()) -> pythia8mc.Pythia:
     pythia = require_pythia().Pythia("", False)
     settings = [
         *_COMMON,
@@ -140,37 +140,12 @@ def _initialised(lines: list[str], seed: int, tables: Path, hook: Any = None) ->
     for line in settings:
         if not pythia.readString(line):
             raise OddjetsError(f"simulate: Pythia does not know the setting '{line}'")
-    if hook is not None:
-        pythia.setUserHooksPtr(hook)
+    for hook in hooks:
+        hook.pythia = pythia
+        pythia.addUserHooksPtr(hook)
     if not pythia.init():
         raise OddjetsError(f"simulate: Pythia could not be initialised with {lines}")
     return pythia
-
-
-def _veto_hook(veto: EarlyVeto) -> Any:
-    """Return a Pythia user hook that asks `leading_jets` once an event's showers have come down to the veto's scale."""
-
-    class Hook(require_pythia().UserHooks):  # type: ignore[misc]
-        def canVetoPT(self) -> bool:
-            return True
-
-        def scaleVetoPT(self) -> float:
-            return veto.scale
-
-        def doVetoPT(self, position: int, event: Any) -> bool:
-            if position == _RESONANCE_SHOWER:  # asked again in the shower of decayed tops and bosons
-                return False
-            partons = [
-                (p.px(), p.py(), p.pz(), p.e())
-                for p in (event[i] for i in range(event.size()))
-                if p.isFinal() and p.idAbs() not in (12, 14, 16)
-            ]
-            if len(partons) < 2:
-                return True
-            pt, mass = leading_jets(np.array(partons))
-            return not (pt[1] > veto.min_pt and mass.min() > veto.min_mass)
-
-    return Hook()
 
 
 def _columns(batch: Any, tried: int) -> GeneratedBatch:

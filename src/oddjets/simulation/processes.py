@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from oddjets.errors import OddjetsError, nearest
 
-__all__ = ["EarlyVeto", "Process", "load_processes", "select_processes"]
+__all__ = ["MassAcceptance", "Process", "load_processes", "select_processes"]
 
 
-class EarlyVeto(BaseModel):
-    """What the two leading jets of partons need for an event to be finished; see `oddjets.simulation.generator`."""
+class MassAcceptance(BaseModel):
+    """Accept-reject on the mass of a particle of the hard process: a spectrum that Pythia does not have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: GeV, where in the evolution Pythia asks
-    scale: float
-    #: GeV
-    min_pt: float
-    #: GeV, soft-dropped
-    min_mass: float
+    #: PDG code
+    particle: int
+    #: GeV, ascending
+    mass: tuple[float, ...]
+    #: probability to keep an event, at each mass; linear between, constant outside
+    acceptance: tuple[Annotated[float, Field(ge=0, le=1)], ...]
 
 
 class Process(BaseModel):
@@ -43,8 +44,8 @@ class Process(BaseModel):
     )
     k_factor: float = Field(gt=0)
     k_factor_source: str
-    early_veto: EarlyVeto | None
     overlap_group: str | None
+    mass_acceptance: MassAcceptance | None = None
 
     @property
     def source(self) -> str:

@@ -1,8 +1,20 @@
-"""The two leading jets of a few dozen partons: what the early veto looks at, thousands of times a minute."""
+"""The early veto: a generator filter on the two leading jets of partons, early in an event's evolution.
+
+Events are dropped before most multiparton interactions and before hadronisation unless, of the partons at the scale of
+10 GeV clustered with anti-kT 0.8, the two leading jets have pT > 440 GeV and soft-drop mass > 55 GeV. Undecayed
+resonances are replaced by their decay products.
+
+Measured: of the events whose two leading jets have pT > 450 GeV, abs(eta) < 2.5 and soft-drop mass > 60 GeV these
+thresholds keep 240 of 264 in QCD (reference: pT > 370, mass > 30 at the same scale), 256 of 279 in top pairs, 158 of
+171 in W + jet and 215 of 228 in HH (reference: pT > 360). One such event costs 1.55 finished events in QCD, 1.4 in top
+pairs and W + jet, 1.6 in HH. The filter is the same for pseudo-data and templates, so it moves no normalisation: it is
+part of what a process means here.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -10,7 +22,21 @@ import numpy.typing as npt
 
 from oddjets.clustering import _soft_drop, invariant_mass
 
-__all__ = ["leading_jets"]
+__all__ = ["EARLY_VETO", "EarlyVeto", "leading_jets"]
+
+
+class EarlyVeto(NamedTuple):
+    """What the two leading jets of partons need for an event to be finished."""
+
+    #: GeV, where in the evolution Pythia asks
+    scale: float
+    #: GeV
+    min_pt: float
+    #: GeV, soft-dropped
+    min_mass: float
+
+
+EARLY_VETO = EarlyVeto(10.0, 440.0, 55.0)
 
 _RADIUS = 0.8
 
