@@ -1,0 +1,99 @@
+"""Checkpoints: the architecture is read off the shapes, and nothing that does not fit passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oddjets.errors import OddjetsError
+
+
+def read(path: Path, size: str | None = None) -> Any:
+    from oddjets.training.checkpoint import read_checkpoint
+
+    return read_checkpoint(path, size)
+
+
+def test_the_architecture_is_read_off_the_shapes(checkpoint: Path) -> None:
+    network = read(checkpoint)
+    assert network.config._asdict() == {
+        "base_dim": 32,
+        "heads": 4,
+        "depth": 2,
+        "local_depth": 2,
+        "head_depth": 2,
+        "tokens": 3,
+        "n_classes": 210,
+        "species": 9,
+        "neighbours": 10,
+    }
+    assert network.size == ""
+    assert not any("MPFourier" in name or "time_embed" in name for name in network.weights)
+
+
+def test_the_published_small_size_is_recognised(torch: Any, shared_dir: Path) -> None:
+    path = shared_dir / "models" / "best_model_simulation_s.pt"
+    assert read(path, "small").size == "small"
+    with pytest.raises(OddjetsError, match="is small, not large"):
+        read(path, "large")
+    with pytest.raises(OddjetsError, match="no model size 'smal'; did you mean 'small'"):
+        read(path, "smal")
+
+
+def without(*prefixes: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda body: {k: v for k, v in body.items() if not k.startswith(prefixes)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without("interaction."), "trained without --interaction:"),
+        (without("pid_embed.", "add_embed."), "trained without --use-pid, --use-add:"),
+        (without("in_blocks.1.norm2.alpha"), "body.in_blocks.1.norm2.alpha is missing"),
+        (without("token"), "lacks body.token"),
+        (lambda b: b | {"cond_embed.0.fc1.weight": b["token"]}, "body.cond_embed.0.fc1.weight is unknown"),
+        (lambda b: b | {"norm.weight": b["norm.weight"][:5]}, r"body.norm.weight has shape \(5,\), not \(32,\)"),
+        (lambda b: b | {"norm.alpha": 0 * b["norm.alpha"]}, "body.norm.alpha is zero"),
+        (
+            lambda b: b | {"local_physics.mlp.fc1.weight": b["local_physics.mlp.fc1.weight"][:, :4]},
+            "trained without --local-interaction",
+        ),
+    ],
+)
+def test_another_network_is_refused(
+    torch: Any, content: dict[str, Any], change: Callable[[Any], Any], message: str, tmp_path: Path
+) -> None:
+    torch.save(content | {"body": change(content["body"])}, tmp_path / "changed.pt")
+    with pytest.raises(OddjetsError, match=message):
+        read(tmp_path / "changed.pt")
+
+
+def test_what_is_no_checkpoint_is_refused(torch: Any, tmp_path: Path, checkpoint: Path) -> None:
+    torch.save({"model": 1}, tmp_path / "other.pt")
+    with pytest.raises(OddjetsError, match=r"no body and classifier_head \(found: model\)"):
+        read(tmp_path / "other.pt")
+    with pytest.raises(OddjetsError, match=r"did you mean 'other\.pt'"):
+        read(tmp_path / "othe.pt")
+    (tmp_path / "broken.pt").write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(OddjetsError, match="no checkpoint that can be read"):
+        read(tmp_path / "broken.pt")
+
+
+class Harmful:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_code_inside_a_checkpoint_does_not_run(torch: Any, content: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(content | {"extra": Harmful(tmp_path / "ran")}, tmp_path / "harmful.pt")
+    with pytest.raises(OddjetsError, match="without running its code"):
+        read(tmp_path / "harmful.pt")
+    assert not (tmp_path / "ran").exists()
