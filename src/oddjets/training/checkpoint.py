@@ -31,7 +31,7 @@ class Pet2Config(NamedTuple):
         tokens: class tokens.
         n_classes: outputs.
         species: rows of the table of particle types.
-        neighbours: K of the local embedding; no shape depends on it, and the command line always takes 10.
+        neighbours: K of the local embedding; no shape depends on it; 10 unless the command line is told otherwise.
     """
 
     base_dim: int
