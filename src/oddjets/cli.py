@@ -42,6 +42,7 @@ Inject = Annotated[
     list[str] | None,
     typer.Option("--inject", metavar="PROCESS=MU", help="Strength of a process in the pseudo-data; 0 leaves it out."),
 ]
+Unblind = Annotated[bool, typer.Option("--unblind", help="Look at the data in A although the YAML says blind.")]
 NoFilter = Annotated[
     bool,
     typer.Option("--no-filter", help="Generate every event whole: no early veto. Slow; the normalisation is the same."),
@@ -130,10 +131,13 @@ def _run(
     seed: int | None = None,
     inject: list[str] | None = None,
     no_filter: bool = False,
+    unblind: bool = False,
 ) -> Any:
     from oddjets.pipeline import Run  # heavy imports only where a stage runs
 
     analysis = _simulated(_load(file, executor, workers), seed, inject, no_filter)
+    if unblind and analysis.fit is not None:
+        analysis = analysis.model_copy(update={"fit": analysis.fit.model_copy(update={"blind": False})})
     return Run(analysis, out if out is not None else Path("output") / analysis.name)
 
 
@@ -256,9 +260,25 @@ def closure(analysis: AnalysisFile, out: Out = None, force: Force = False) -> No
 
 
 @app.command()
-def workspace(analysis: AnalysisFile, out: Out = None, force: Force = False) -> None:
+def workspace(
+    analysis: AnalysisFile,
+    out: Out = None,
+    force: Force = False,
+    combine: Annotated[bool, typer.Option("--combine", help="Also write datacard.txt and shapes.root.")] = False,
+    unblind: Unblind = False,
+) -> None:
     """Turn region histograms into a pyhf workspace."""
-    _stage("workspace", analysis, out, force)
+    from oddjets.pipeline import run_stage
+
+    run = _run(analysis, out, unblind=unblind)
+    run_stage(run, run.stage("workspace"), force=force)
+    if combine:
+        from oddjets.stats.combine import write_card
+        from oddjets.stats.spec import load_workspace
+
+        edges = run.extra("workspace")["report"]["edges"]
+        for file in write_card(load_workspace(run.out / "workspace.json"), run.out, edges):
+            console.print(str(file))
 
 
 @app.command()
@@ -266,28 +286,43 @@ def fit(
     source: Annotated[Path, typer.Argument(metavar="ANALYSIS.yaml|WORKSPACE.json")],
     out: Out = None,
     force: Force = False,
-    poi: Annotated[str | None, typer.Option("--poi", help="Parameter of interest of a workspace.")] = None,
-    gof: Annotated[int, typer.Option("--gof", min=0, help="Toys for the goodness of fit of a workspace.")] = 0,
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
+    unblind: Unblind = False,
+    poi: Annotated[str | None, typer.Option("--poi", help="Parameter of interest.")] = None,
+    limit: Annotated[bool, typer.Option("--limit", help="CLs upper limits.")] = False,
+    impacts: Annotated[bool, typer.Option("--impacts", help="Impacts of all nuisance parameters.")] = False,
+    scan: Annotated[str | None, typer.Option("--scan", metavar="NAME", help="Profile scan of a parameter.")] = None,
+    toys: Annotated[int, typer.Option("--toys", min=0, help="Toys for significance and limit.")] = 0,
+    gof: Annotated[int, typer.Option("--gof", min=0, metavar="N", help="Toys for the goodness of fit.")] = 0,
+    gof_channels: Annotated[str, typer.Option("--gof-channels", help="Letters, as A,B.  [default: all]")] = "",
+    gof_model: Annotated[str, typer.Option("--gof-model", help="background or signal.")] = "signal",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all toys.")] = 1,
 ) -> None:
-    """Fit: best fit, significance, limit, pulls, impacts, goodness of fit."""
+    """Fit an analysis (its YAML says what is asked), or any pyhf workspace (the options say it)."""
     if source.suffix != ".json":
-        _stage("fit", source, out, force)
+        _stage("fit", source, out, force, unblind=unblind)
         return
-    import json
-
     from oddjets.datasets import save_json
     from oddjets.stats.fit import fit_workspace
+    from oddjets.stats.spec import load_workspace
 
-    try:
-        content = json.loads(source.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise OddjetsError(f"{source}: no such file") from None
-    except ValueError as error:
-        raise OddjetsError(f"{source}: no valid JSON: {error}") from None
+    if gof_model not in ("background", "signal"):
+        raise OddjetsError(f"--gof-model: '{gof_model}' is neither 'background' nor 'signal'")
+    results = fit_workspace(
+        load_workspace(source),
+        poi=poi,
+        limit=limit,
+        impacts=impacts,
+        scan=scan is not None,
+        scan_parameter=scan,
+        toys=toys,
+        gof_toys=gof,
+        gof_letters=tuple(gof_channels.split(",")) if gof_channels else None,
+        gof_model="background" if gof_model == "background" else "signal",
+        seed=seed,
+    )
     folder = out if out is not None else source.parent
     folder.mkdir(parents=True, exist_ok=True)
-    save_json(folder / "results.json", fit_workspace(content, poi=poi, gof_toys=gof, seed=seed))
+    save_json(folder / "results.json", results)
     console.print(f"results: {folder / 'results.json'}")
 
 

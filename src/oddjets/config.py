@@ -291,6 +291,9 @@ class Fit(Model):
     luminosity_uncertainty: float = Field(default=0.025, ge=0, lt=1, description="FACTS 1: 2.5 % (paper)")
     scale_factor: ScaleFactor | None = None
     normalisations: dict[Name, LogNormal] = {}
+    closure_uncertainty: bool = Field(
+        default=False, description="how far ABCD closes on QCD simulation, as a log-normal on QCD in A of each region"
+    )
     mode: Literal["exact", "authors-code"] = "exact"
     blind: bool = Field(default=False, description="Asimov data in A until --unblind")
     limit: bool = True

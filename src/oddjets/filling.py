@@ -92,6 +92,13 @@ def add_envelope(histogram: Hist, process: str, systematic: str, members: int) -
         target["variance"] = nominal["variance"] * ratio**2
 
 
+def _both_below(table: events.Columns, score: str, value: float) -> events.Columns:
+    if not table:
+        return table
+    kept = np.maximum(*(table[f"score_{score}_{j}"] for j in events.JETS)) < value
+    return {name: array[kept] for name, array in table.items()}
+
+
 def make_histograms(
     analysis: Analysis,
     processor: DijetProcessor,
@@ -99,6 +106,8 @@ def make_histograms(
     normalisation: Mapping[str, tuple[str, bool, float]],
     luminosity_pb: float,
     energy_TeV: float,
+    *,
+    below: float | None = None,
 ) -> HistogramSet:
     """Make all region histograms from the event tables.
 
@@ -109,6 +118,7 @@ def make_histograms(
         normalisation: dataset to (process, is_data, factor), from the manifest of `process`.
         luminosity_pb: of the data, /pb.
         energy_TeV: centre-of-mass energy.
+        below: keep only events with both scores of the threshold below this.
 
     Raises:
         OddjetsError: a threshold from data without data.
@@ -116,6 +126,8 @@ def make_histograms(
     """
     # a dataset without events has no table
     tables = {name: events.read(folder, name) if events.parts(folder, name) else {} for name in normalisation}
+    if below is not None:
+        tables = {name: _both_below(table, analysis.threshold.score, below) for name, table in tables.items()}
     data = []
     for name, table in tables.items():
         if table and normalisation[name][1]:

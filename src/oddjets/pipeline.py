@@ -19,12 +19,13 @@ import numpy as np
 
 from oddjets import datasets, executors, npz, provenance, resources
 from oddjets.cards import load_card
-from oddjets.config import Analysis
+from oddjets.config import Analysis, Threshold
 from oddjets.console import console
 from oddjets.corrections import sha256_of
 from oddjets.datasets import Dataset, FileInfo, save_json
 from oddjets.errors import InputFileError, OddjetsError, nearest
 from oddjets.events import read, write_part
+from oddjets.executors import Work
 from oddjets.filling import make_histograms
 from oddjets.histograms import DATA, HistogramSet
 from oddjets.validation import Resolved, resolve
@@ -380,8 +381,6 @@ def _histogram_config(run: Run) -> Any:
 
 
 def _histogram(run: Run) -> dict[str, Any]:
-    from oddjets.executors import Work
-
     processed = run.extra("process")
     luminosity = run.luminosity_pb
     _write_cutflow(run, processed)
@@ -402,11 +401,39 @@ def _histogram(run: Run) -> dict[str, Any]:
     return {"luminosity_pb": luminosity, "threshold": threshold}
 
 
-def _closure(run: Run) -> dict[str, Any]:
-    from oddjets.stats.closure import closure
+#: data efficiencies at which the closure is repeated (issue of statistics: at 0.2 % few events are left)
+CLOSURE_EFFICIENCIES = (0.05, 0.10)
 
-    result = closure(run.analysis, HistogramSet.load(run.out / "histograms"))
-    save_json(run.out / "closure.json", result)
+
+def _closure(run: Run) -> dict[str, Any]:
+    """ABCD on QCD simulation at the threshold; again at looser ones; and in data with both scores below the threshold."""
+    from oddjets.stats.closure import Source, closure
+
+    nominal = HistogramSet.load(run.out / "histograms")
+    normalisation = factors(run.analysis, run.extra("process"), run.luminosity_pb)
+    processor = Work(run.resolved.source, run.analysis, (), None, 1).build()
+
+    def at(efficiency: float, below: float | None = None) -> HistogramSet:
+        threshold = Threshold(score=run.analysis.threshold.score, efficiency=efficiency)
+        analysis = run.analysis.model_copy(update={"threshold": threshold, "systematics": ()})
+        return make_histograms(
+            analysis,
+            processor,
+            run.out / "events",
+            normalisation,
+            nominal.luminosity_pb,
+            nominal.energy_TeV,
+            below=below,
+        )
+
+    qcd = run.analysis.data_driven
+    assert qcd is not None
+    scans = []
+    if nominal.threshold.n_data:
+        scans += [Source(f"{qcd} simulation at {e:.0%}", qcd, at(e)) for e in CLOSURE_EFFICIENCIES]
+        just_below = at(CLOSURE_EFFICIENCIES[0], below=nominal.threshold.value)
+        scans.append(Source("data with both scores below the threshold", DATA, just_below))
+    save_json(run.out / "closure.json", closure(run.analysis, nominal, scans))
     return {}
 
 
@@ -421,20 +448,27 @@ def _fit_config(run: Run) -> Any:
 
 def _workspace(run: Run) -> dict[str, Any]:
     from oddjets.stats import workspace
+    from oddjets.stats.closure import closure_uncertainties
 
-    built, report = workspace.build(run.analysis, HistogramSet.load(run.out / "histograms"))
+    fit = run.analysis.fit
+    closure = None
+    if fit is not None and fit.closure_uncertainty:
+        closure = closure_uncertainties(json.loads((run.out / "closure.json").read_text(encoding="utf-8")))
+    built, report = workspace.build(run.analysis, HistogramSet.load(run.out / "histograms"), closure)
     save_json(run.out / "workspace.json", built)
+    save_json(run.out / "workspace_report.json", report)
     return {"report": report}
 
 
 def _fit(run: Run) -> dict[str, Any]:
     from oddjets.stats.fit import fit_workspace
+    from oddjets.stats.spec import load_workspace
 
     fit = run.analysis.fit
     assert fit is not None
     started = time.perf_counter()
     results = fit_workspace(
-        json.loads((run.out / "workspace.json").read_text(encoding="utf-8")),
+        load_workspace(run.out / "workspace.json"),
         poi=fit.pois[0].name,
         limit=fit.limit,
         impacts=fit.impacts,
@@ -443,6 +477,7 @@ def _fit(run: Run) -> dict[str, Any]:
         gof_letters=fit.goodness_of_fit.letters,
         gof_model=fit.goodness_of_fit.model,
         seed=fit.seed,
+        report=run.extra("workspace")["report"],
     )
     timing = {}
     for stage in run.stages:
@@ -509,9 +544,16 @@ STAGES: dict[str, Stage] = {
             "oddjets.stats.closure",
             ("closure.json",),
             _closure,
-            lambda run: run.analysis.data_driven,
+            lambda run: [run.analysis.data_driven, _fit_config(run) if run.analysis.fit else None],
         ),
-        Stage("workspace", ("histogram",), "oddjets.stats.workspace", ("workspace.json",), _workspace, _fit_config),
+        Stage(
+            "workspace",
+            ("histogram", "closure"),
+            "oddjets.stats.workspace",
+            ("workspace.json",),
+            _workspace,
+            _fit_config,
+        ),
         Stage("fit", ("workspace", "closure"), "oddjets.stats.fit", ("results.json",), _fit, _fit_config),
         Stage("plot", _BEFORE_PICTURES, "oddjets.plots", ("figures",), _plot, _everything),
         Stage("report", (*_BEFORE_PICTURES, "plot"), "oddjets.plots", ("report.html",), _report, _everything),
