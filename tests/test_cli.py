@@ -13,26 +13,10 @@ from oddjets.cli import app
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 #: every verb of the design's table
-VERBS = [
-    "simulate",
-    "process",
-    "import-npz",
-    "export-npz",
-    "histogram",
-    "closure",
-    "workspace",
-    "fit",
-    "plot",
-    "report",
-    "run",
-    "demo",
-    "skim",
-    "status",
-    "clean",
-    "validate",
-    "fetch",
-    "model",
-]
+VERBS = (
+    *("simulate", "process", "import-npz", "export-npz", "histogram", "closure", "workspace", "fit", "plot", "report"),
+    *("run", "demo", "skim", "status", "clean", "validate", "fetch", "model"),
+)
 
 
 def program(*words, cwd):
