@@ -21,6 +21,7 @@ from oddjets import __version__, config, resources
 from oddjets.console import console
 from oddjets.errors import OddjetsError
 from oddjets.simulation.spec import SimulationSpec
+from oddjets.training.cli import app as training_app
 
 __all__ = ["app", "main"]
 
@@ -48,6 +49,8 @@ NoFilter = Annotated[
     typer.Option("--no-filter", help="Generate every event whole: no early veto. Slow; the normalisation is the same."),
 ]
 Executor = Annotated[str | None, typer.Option("--executor", help="iterative or futures; overrides the YAML.")]
+
+app.add_typer(training_app, name="model")
 
 #: the embedded analysis of `demo`
 DEMO = "demo.yaml"
@@ -393,14 +396,6 @@ def clean() -> None:
 def fetch() -> None:
     """Download the official correction files (coming)."""
     _coming("fetch", "it will download the official correction files, with their checksums")
-
-
-@app.command(hidden=True)
-def model() -> None:
-    """Export, train and check models (coming)."""
-    _coming(
-        "model", "it will export checkpoints to ONNX, train a model on simulated jets, and check one against the other"
-    )
 
 
 def main() -> None:
