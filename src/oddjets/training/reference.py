@@ -51,13 +51,17 @@ class Jets(NamedTuple):
 
 
 class Reference:
-    """OmniLearned 0.2.0's PET2 as its command line builds it, with the weights of a checkpoint."""
+    """OmniLearned 0.2.0's PET2 as its command line builds it, with the weights of a checkpoint.
+
+    Attributes:
+        model: the ``omnilearned.network.PET2``, for evaluation.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         torch, network = require("torch"), require("omnilearned.network")
         config = checkpoint.config
         self._neighbours = config.neighbours
-        self._model = network.PET2(
+        self.model = network.PET2(
             input_dim=4,
             use_int=True,
             local_int=True,
@@ -75,7 +79,7 @@ class Reference:
             num_coord=2,
         ).eval()
         weights = {name: torch.from_numpy(array) for name, array in checkpoint.weights.items()}
-        self._model.load_state_dict(weights, strict=True)
+        self.model.load_state_dict(weights, strict=True)
 
     def logits(
         self,
@@ -100,7 +104,7 @@ class Reference:
         """
         torch, layers = require("torch"), require("omnilearned.layers")
         dtype = torch.float64 if double else torch.float32
-        model = self._model.to(dtype)
+        model = self.model.to(dtype)
         # OmniLearned's top-k needs one constituent more than it has neighbours
         jets = jets.padded(self._neighbours + 1)
         out = []

@@ -1,0 +1,231 @@
+"""Scores per second: every way to run PET2, against OmniLearned's own code in the same run.
+
+    python benchmarks/scoring.py [--checkpoint FILE | --size small|medium|large] [--jets FILE] [--provider cpu|cuda]
+
+Prints a Markdown table. A size without a checkpoint gets random weights. On a CPU one thread is used, and time is CPU
+time; on a GPU it is wall time. Every variant runs in a process of its own, whose peak memory is reported. Needs
+`pip install 'oddjets[train]'` and onnxruntime, or onnxruntime-gpu.
+"""
+
+# ruff: noqa: E402  the number of threads must be set before NumPy is imported
+from __future__ import annotations
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import argparse
+import json
+import multiprocessing
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from oddjets.cards import load_card
+from oddjets.scoring import formulas
+from oddjets.scoring.sessions import get_session
+from oddjets.training.check import compare
+from oddjets.training.checkpoint import SIZES, Pet2Config, read_checkpoint
+from oddjets.training.export import export
+from oddjets.training.reference import Jets, Reference
+from oddjets.training.sample_jets import load_jets, multiplicities, random_jets
+
+#: jets whose class probabilities are compared with float64
+COMPARED = 32
+#: batch of `omnilearned evaluate`, and the length that it pads to
+EVALUATE_BATCH, EVALUATE_LENGTH = 128, 150
+#: repetitions, of which the fastest counts
+REPEATS = 3
+
+
+class Variant(NamedTuple):
+    """One way to compute.
+
+    Attributes:
+        name: for the table.
+        runtime: torch or onnx.
+        batch: jets at a time.
+        length: constituents that every batch is padded to; 0: jets are sorted, and padded to the longest of their batch.
+    """
+
+    name: str
+    runtime: str
+    batch: int
+    length: int = 0
+
+
+VARIANTS = {
+    "cpu": [
+        Variant("PET2, torch, as `omnilearned evaluate`", "torch", EVALUATE_BATCH, EVALUATE_LENGTH),
+        Variant("PET2, torch, sorted by multiplicity", "torch", 8),
+        Variant("ONNX Runtime, padded to 150", "onnx", 8, EVALUATE_LENGTH),
+        Variant("ONNX Runtime, sorted by multiplicity", "onnx", 8),
+        Variant("ONNX Runtime, one by one (`oddjets`)", "onnx", 1),
+    ],
+    "cuda": [
+        Variant("PET2, torch, as `omnilearned evaluate`", "torch", EVALUATE_BATCH, EVALUATE_LENGTH),
+        Variant("PET2, torch, sorted by multiplicity", "torch", 256),
+        Variant("ONNX Runtime, sorted by multiplicity", "onnx", 256),
+    ],
+}
+
+
+def flop(config: Pet2Config, n: int) -> int:
+    """Twice the multiplications of PET2's matrix products for a jet of ``n`` constituents, as its own code does them."""
+    d, k, tokens = config.base_dim, config.neighbours, config.tokens
+    rows, head = n + tokens, tokens * d
+    embedding = 2 * n * (4 * 2 * d + 2 * d * d)
+    local = n * k * (7 * 2 * d + 2 * d * d + config.local_depth * (8 * d * d + 2 * k * d))
+    pairs = n * n * (3 * 2 * d + 2 * d * config.heads)
+    body = config.depth * (rows * 8 * d * d + 2 * rows * rows * d)
+    classifier = config.head_depth * (n * 2 * d * d + tokens * 6 * d * d + 2 * tokens * n * d)
+    return 2 * (embedding + local + pairs + body + classifier + 4 * head * head + head * config.n_classes)
+
+
+def ceiling(provider: str) -> float:
+    """FLOP/s of one large product of matrices in float32 (on a GPU without TF32)."""
+    if provider == "cuda":
+        import torch
+
+        a = torch.randn(8192, 8192, device="cuda")
+
+        def product() -> None:
+            a @ a
+            torch.cuda.synchronize()
+
+        return 2 * 8192**3 / fastest(product, time.perf_counter, 10)
+    b = np.random.default_rng(0).normal(size=(1536, 1536)).astype(np.float32)
+    return 2 * 1536**3 / fastest(lambda: b @ b, time.process_time, 10)
+
+
+def fastest(action: Callable[[], Any], clock: Callable[[], float], repeats: int) -> float:
+    """Run once to warm up, then return the shortest time of several."""
+    action()
+    times = []
+    for _ in range(repeats):
+        start = clock()
+        action()
+        times.append(clock() - start)
+    return min(times)
+
+
+def batches(jets: Jets, variant: Variant) -> list[Jets]:
+    """The jets as the variant is given them."""
+    if variant.length:
+        order, jets = np.arange(len(jets.x)), jets.padded(variant.length)
+    else:
+        order = np.argsort(-jets.counts, kind="stable")
+    jets = Jets(*(a[order] for a in jets))
+    starts = range(0, len(order), variant.batch)
+    # OmniLearned needs one constituent more than it has neighbours
+    floor = 11 if variant.runtime == "torch" else 1
+    lengths = [variant.length or max(floor, int(jets.counts[i : i + variant.batch].max())) for i in starts]
+    cut = [jets.take(slice(i, i + variant.batch), n) for i, n in zip(starts, lengths, strict=True)]
+    return [Jets(*(np.ascontiguousarray(a) for a in b)) for b in cut]
+
+
+def measure(variant: Variant, provider: str, checkpoint: Path, card: Path, jets: Jets, queue: Any) -> None:
+    """Measure one variant in this process."""
+    clock = time.process_time if provider == "cpu" else time.perf_counter
+    work = batches(jets, variant)
+    described = load_card(card)
+    if variant.runtime == "torch":
+        import torch
+
+        torch.set_num_threads(1)
+        device = torch.device(provider)
+        model = Reference(read_checkpoint(checkpoint)).model.to(device)
+
+        def run(batch: Jets) -> Any:
+            with torch.no_grad():
+                x, pid, add = (torch.from_numpy(a).to(device) for a in batch)
+                return model(x, None, None, pid, add)["y_pred"].cpu().numpy()
+
+    else:
+        session, used = get_session(described, "cuda" if provider == "cuda" else "cpu")
+        if used != provider:
+            raise SystemExit(f"asked for {provider}, got {used}")
+
+        def run(batch: Jets) -> Any:
+            return session.run([described.output.name], batch._asdict())[0]
+
+    seconds = fastest(lambda: [run(batch) for batch in work], clock, REPEATS)
+    few = jets.take(slice(0, COMPARED))
+    logits = np.concatenate([run(b) for b in batches(few, variant._replace(batch=1))])
+    order = np.arange(COMPARED) if variant.length else np.argsort(-few.counts, kind="stable")
+    found = np.empty_like(logits)
+    found[order[: len(logits)]] = logits
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if provider == "cuda":
+        query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+        memory = float(subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]) / 1024
+    queue.put((seconds, memory, found))
+
+
+def random_checkpoint(size: str, folder: Path) -> Path:
+    """Write a checkpoint with random weights."""
+    import torch
+    from omnilearned.network import PET2
+    from omnilearned.utils import get_model_parameters
+
+    torch.manual_seed(1)
+    model = PET2(input_dim=4, pid=True, add_info=True, num_classes=210, K=10, num_coord=2, **get_model_parameters(size))
+    path = folder / f"random_{size}.pt"
+    torch.save({"body": model.body.state_dict(), "classifier_head": model.classifier.state_dict()}, path)
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, help="else random weights")
+    parser.add_argument("--size", choices=list(SIZES), default="small", help="of a network with random weights")
+    parser.add_argument(
+        "--jets", type=Path, help="npz with x, pid and add; else random jets of 55 constituents on average"
+    )
+    parser.add_argument("--n-jets", type=int, default=256)
+    parser.add_argument("--provider", choices=list(VARIANTS), default="cpu")
+    parser.add_argument("--json", type=Path, help="write the numbers here")
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(1)
+    n = arguments.n_jets
+    jets = random_jets(multiplicities(n, rng), rng) if arguments.jets is None else load_jets(arguments.jets, n)
+    peak, rows = ceiling(arguments.provider), []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        checkpoint = arguments.checkpoint or random_checkpoint(arguments.size, folder)
+        network = read_checkpoint(checkpoint)
+        card = export(checkpoint, folder / "model.onnx").card
+        exact = Reference(network).logits(jets.take(slice(0, COMPARED)))
+        described = load_card(card)
+        per_jet = sum(flop(network.config, count) for count in jets.counts.tolist()) / n
+        print(f"{n} jets, {jets.counts.mean():.0f} constituents and {per_jet / 1e9:.2f} GFLOP each;")
+        print(f"{arguments.provider}: {peak / 1e9:.0f} GFLOP/s in a product of float32 matrices\n")
+        print("| variant | jets/s | ratio | of the matrix rate | memory, GiB | difference: median | maximum |")
+        print("|---|---|---|---|---|---|---|")
+        spawn = multiprocessing.get_context("spawn")
+        for variant in VARIANTS[arguments.provider]:
+            queue = spawn.Queue()
+            process = spawn.Process(target=measure, args=(variant, arguments.provider, checkpoint, card, jets, queue))
+            process.start()
+            seconds, memory, logits = queue.get()
+            process.join()
+            rate = n / seconds
+            probabilities, scores = formulas.class_probabilities(logits, described), formulas.score(logits, described)
+            parity = compare(variant.name, probabilities, scores, exact, described)
+            rows.append({"variant": variant.name, "rate": rate, "memory": memory, "maximum": parity.maximum})
+            share, ratio = rate * per_jet / peak, rate / rows[0]["rate"]
+            numbers = f"{rate:.3g} | {ratio:.2f} | {share:.0%} | {memory:.1f}"
+            print(f"| {variant.name} | {numbers} | {parity.median:.1e} | {parity.maximum:.1e} |", flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
