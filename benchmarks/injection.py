@@ -3,8 +3,9 @@
     python benchmarks/injection.py --strengths 0 0.6 1.2 --seeds 1 2 3 --parallel 2
 
 Each run is `oddjets simulate, process, histogram, closure, workspace, fit` on the demo's analysis with another seed (of
-pseudo-data and templates) and `--inject PROCESS=STRENGTH`: about five minutes on two cores. The table gives the fitted strength, its
-error and the significance; a last line a strength gives the mean pull over the seeds. Runs that are finished are kept.
+pseudo-data and templates) and `--inject PROCESS=STRENGTH`: about five minutes on two cores. The table gives the
+fitted strength, its error and the significance; a last line a strength gives the mean pull over the seeds. Runs that
+are finished are kept.
 """
 
 from __future__ import annotations
