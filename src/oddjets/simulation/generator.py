@@ -21,7 +21,14 @@ from oddjets.simulation.processes import Process
 if TYPE_CHECKING:
     import pythia8mc
 
-__all__ = ["GENERATOR", "GeneratedBatch", "generate", "prepare_multiparton_tables", "require_pythia"]
+__all__ = [
+    "GENERATOR",
+    "SHOWER_VARIATIONS",
+    "GeneratedBatch",
+    "generate",
+    "prepare_multiparton_tables",
+    "require_pythia",
+]
 
 
 #: tries handed to Pythia at once; bounds the memory (a full event is about 0.2 MB)
@@ -40,6 +47,14 @@ _COMMON = (
 )
 
 
+#: NanoAOD's order of PSWeight; a renormalisation scale smaller by sqrt(2) is up. CMS's factor of 2 gives Pythia's own
+#: reweighting wild weights in jets of this pT
+SHOWER_VARIATIONS = {
+    "isr_up": "isr:muRfac=0.7071",
+    "fsr_up": "fsr:muRfac=0.7071",
+    "isr_down": "isr:muRfac=1.4142",
+    "fsr_down": "fsr:muRfac=1.4142",
+}
 _INTEGERS = ("id", "status", "mother1", "daughter1", "daughter2")
 
 
@@ -56,12 +71,14 @@ class GeneratedBatch(NamedTuple):
     momenta: npt.NDArray[np.float64]
     #: (particles, 3) production vertex in mm
     vertices: npt.NDArray[np.float64]
+    #: (events, 4) weights of the shower variations in the order of ``SHOWER_VARIATIONS``; (events, 1) ones without
+    shower_weights: npt.NDArray[np.float64]
 
     @classmethod
     def empty(cls) -> GeneratedBatch:
         """No tries, no events."""
         integers = {name: np.zeros(0, np.int32) for name in _INTEGERS}
-        return cls(0, np.zeros(1, np.int64), integers, np.zeros((0, 4)), np.zeros((0, 3)))
+        return cls(0, np.zeros(1, np.int64), integers, np.zeros((0, 4)), np.zeros((0, 3)), np.ones((0, 1)))
 
 
 def require_pythia() -> Any:
@@ -77,7 +94,9 @@ def require_pythia() -> Any:
     return pythia8mc
 
 
-def generate(process: Process, tries: int, seed: int, *, early_veto: bool, tables: Path) -> Iterator[GeneratedBatch]:
+def generate(
+    process: Process, tries: int, seed: int, *, early_veto: bool, tables: Path, shower_variations: bool = False
+) -> Iterator[GeneratedBatch]:
     """Try hard events of a process and yield those that survive.
 
     Args:
@@ -86,6 +105,7 @@ def generate(process: Process, tries: int, seed: int, *, early_veto: bool, table
         seed: 1 to 900 000 000.
         early_veto: whether `oddjets.simulation.veto` is applied.
         tables: file of `prepare_multiparton_tables`.
+        shower_variations: whether the weights of ``SHOWER_VARIATIONS`` are computed.
 
     Yields:
         Batches whose ``tried`` add up to ``tries``.
@@ -97,11 +117,17 @@ def generate(process: Process, tries: int, seed: int, *, early_veto: bool, table
     hooks = [early_veto_hook(require_pythia())] if early_veto else []
     if process.mass_acceptance is not None:
         hooks.append(mass_acceptance_hook(process.mass_acceptance, seed, require_pythia()))
-    pythia = _initialised([*process.pythia, f"PhaseSpace:pTHatMin = {process.pt_hat_min}"], seed, tables, hooks)
+    lines = [*process.pythia, f"PhaseSpace:pTHatMin = {process.pt_hat_min}"]
+    if shower_variations:
+        variations = ", ".join(f"{name} {change}" for name, change in SHOWER_VARIATIONS.items())
+        lines += ["UncertaintyBands:doVariations = on", f"UncertaintyBands:List = {{{variations}}}"]
+    pythia = _initialised(lines, seed, tables, hooks)
     parts: list[GeneratedBatch] = []
     for first in range(0, tries, BATCH):
         count = min(BATCH, tries - first)
-        parts.append(_columns(pythia.nextBatch(count, "skip"), count))
+        batch = pythia.nextBatch(count, "skip")
+        names = list(pythia.infoPython().weightNameVector())
+        parts.append(_columns(batch, count, [names.index(n) for n in SHOWER_VARIATIONS] if shower_variations else [0]))
         if first + count == tries or sum(len(part.offsets) - 1 for part in parts) >= ENOUGH_EVENTS:
             yield _joined(parts)
             parts = []
@@ -148,17 +174,20 @@ def _initialised(lines: list[str], seed: int, tables: Path, hooks: Iterable[Any]
     return pythia
 
 
-def _columns(batch: Any, tried: int) -> GeneratedBatch:
+def _columns(batch: Any, tried: int, weights: list[int]) -> GeneratedBatch:
     if len(batch) == 0:
-        return GeneratedBatch.empty()._replace(tried=tried)
+        return GeneratedBatch.empty()._replace(tried=tried, shower_weights=np.ones((0, len(weights))))
     flat = ak.flatten(batch.prt)
     counts = ak.to_numpy(ak.num(batch.prt))
+    # all weights are relative to the nominal one, the first
+    table = ak.to_numpy(batch.info.weights)
     return GeneratedBatch(
         tried,
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         {name: ak.to_numpy(flat[name]) for name in _INTEGERS},
         np.stack([ak.to_numpy(flat.p[c]) for c in ("px", "py", "pz", "e")], axis=-1),
         np.stack([ak.to_numpy(ak.fill_none(flat.vProd[c], 0.0)) for c in ("px", "py", "pz")], axis=-1),
+        table[:, weights] / table[:, :1],
     )
 
 
@@ -170,4 +199,5 @@ def _joined(parts: list[GeneratedBatch]) -> GeneratedBatch:
         {name: np.concatenate([part.integers[name] for part in parts]) for name in _INTEGERS},
         np.concatenate([part.momenta for part in parts]),
         np.concatenate([part.vertices for part in parts]),
+        np.concatenate([part.shower_weights for part in parts]),
     )

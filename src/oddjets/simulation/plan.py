@@ -78,7 +78,8 @@ class Block:
 
 @cache
 def _code_digest() -> str:
-    sources = [Path(oddjets.clustering.__file__), *sorted(Path(__file__).parent.glob("*.py"))]
+    here = Path(__file__).parent
+    sources = [Path(oddjets.clustering.__file__), *sorted(here.glob("*.py")), here / "taggers.json"]
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 

@@ -46,6 +46,8 @@ class Process(BaseModel):
     k_factor_source: str
     overlap_group: str | None
     mass_acceptance: MassAcceptance | None = None
+    #: whether templates have the weights of shower variations, which cost time
+    shower_variations: bool = True
 
     @property
     def source(self) -> str:

@@ -12,14 +12,17 @@ from oddjets.clustering import invariant_mass, momenta
 from oddjets.simulation.conditions import EVENT_FILTERS, draw_pileup
 from oddjets.simulation.density import energy_density
 from oddjets.simulation.detector import Candidates, detect
+from oddjets.simulation.flavour import heavy_hadrons
 from oddjets.simulation.generator import GeneratedBatch
 from oddjets.simulation.jets import FAT_RADIUS, FatJets, build_fat_jets, eta_phi
 from oddjets.simulation.layout import jagged, truncate_mantissa
 from oddjets.simulation.leptons import Leptons, electron_level, find_leptons
+from oddjets.simulation.taggers import load_taggers, tag
+from oddjets.simulation.tagging_inputs import tagging_inputs
 from oddjets.simulation.trigger import emulate
 from oddjets.simulation.truth import generator_jets, generator_particles, match
 
-__all__ = ["MIN_PT_TWO_JETS", "reconstruct"]
+__all__ = ["MIN_PT_TWO_JETS", "candidate_momenta", "reconstruct", "stable_particles"]
 
 #: events with two AK8 jets above are written, GeV
 MIN_PT_TWO_JETS = 300.0
@@ -40,11 +43,8 @@ def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: boo
         One record an event that has two AK8 jets of more than 300 GeV; its fields are NanoAOD's collections and
         branches, except run, luminosityBlock and event.
     """
-    stable = batch.integers["status"] > 0
-    offsets = np.concatenate([[0], np.cumsum(stable)])[batch.offsets]
-    candidates = detect(offsets, batch.integers["id"][stable], batch.momenta[stable], batch.vertices[stable], rng)
-    f = candidates.floats
-    p = momenta(f["pt"], f["eta"], f["phi"], f["mass"])
+    candidates = detect(*stable_particles(batch), rng)
+    f, p = candidates.floats, candidate_momenta(candidates)
     jets = build_fat_jets(p, candidates.offsets)
     muons = find_leptons(candidates, 13, _MUON_MIN_PT, 0.4, rng)
     electrons = find_leptons(candidates, 11, _ELECTRON_MIN_PT, 0.3, rng)
@@ -52,7 +52,8 @@ def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: boo
     n = len(candidates.offsets) - 1
     true_interactions, vertices = draw_pileup(n, is_data, rng)
 
-    fat_jets = _fat_jets(jets)
+    truth_of_jets = {} if is_data else heavy_hadrons(batch, jets)
+    fat_jets = _fat_jets(jets, tag(tagging_inputs(candidates, jets), load_taggers()), truth_of_jets)
     events: dict[str, ak.Array | npt.NDArray[Any]] = {
         "PFCands": _jet_candidates(candidates, jets),
         "FatJetPFCands": _references(jets),
@@ -73,13 +74,32 @@ def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: boo
             "GenJetAK8": truth.jets,
             "SubGenJetAK8": truth.subjets,
             "genWeight": one,
-            "PSWeight": jagged(np.ones(n, np.int64), x=one).x,
+            "PSWeight": _lists(batch.shower_weights),
             "Pileup_nTrueInt": true_interactions,
             **{f"L1PreFiringWeight_{direction}": one for direction in ("Nom", "Up", "Dn")},
         }
     events["FatJet"] = fat_jets
     record = ak.zip(events, depth_limit=1)
     return ak.to_packed(record[ak.sum(fat_jets.pt > MIN_PT_TWO_JETS, axis=1) >= 2])
+
+
+def stable_particles(
+    batch: GeneratedBatch,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return offsets, PDG codes, momenta and vertices of the stable particles, as `detect` takes them."""
+    stable = batch.integers["status"] > 0
+    offsets = np.concatenate([[0], np.cumsum(stable)])[batch.offsets]
+    return offsets, batch.integers["id"][stable], batch.momenta[stable], batch.vertices[stable]
+
+
+def candidate_momenta(candidates: Candidates) -> npt.NDArray[np.float64]:
+    """Return (candidates, 4) px, py, pz, E in GeV."""
+    return momenta(*(candidates.floats[name] for name in ("pt", "eta", "phi", "mass")))
+
+
+def _lists(table: npt.NDArray[np.float64]) -> ak.Array:
+    """A branch with the same number of values in every event."""
+    return jagged(np.full(len(table), table.shape[1]), x=table.ravel()).x
 
 
 def _nearest(jets: ak.Array, targets: ak.Array) -> npt.NDArray[np.int32]:
@@ -92,7 +112,9 @@ def _nearest(jets: ak.Array, targets: ak.Array) -> npt.NDArray[np.int32]:
     return np.asarray(match(*columns(jets), *columns(targets)), np.int32)
 
 
-def _fat_jets(jets: FatJets) -> ak.Array:
+def _fat_jets(
+    jets: FatJets, tags: dict[str, npt.NDArray[np.float64]], truth: dict[str, npt.NDArray[np.int32]]
+) -> ak.Array:
     pt, eta, phi = eta_phi(jets.clustered.momenta)
     n = len(pt)
     columns = {
@@ -104,12 +126,14 @@ def _fat_jets(jets: FatJets) -> ak.Array:
         **{f"tau{k + 1}": jets.tau[:, k] for k in range(4)},
         # anti-kT jets without neighbours are discs
         "area": np.full(n, np.pi * FAT_RADIUS**2),
+        **tags,
     }
     return jagged(
         np.diff(jets.clustered.event_offsets),
         **{name: truncate_mantissa(column.astype(np.float32), _JET_BITS) for name, column in columns.items()},
         jetId=np.full(n, _TIGHT_ID, np.int32),
         nConstituents=np.diff(jets.clustered.constituent_offsets).astype(np.int32),
+        **truth,
     )
 
 

@@ -14,7 +14,14 @@ import awkward as ak
 import numpy as np
 
 from oddjets.console import log, progress
-from oddjets.simulation.generator import GENERATOR, GeneratedBatch, generate, prepare_multiparton_tables, require_pythia
+from oddjets.simulation.generator import (
+    GENERATOR,
+    SHOWER_VARIATIONS,
+    GeneratedBatch,
+    generate,
+    prepare_multiparton_tables,
+    require_pythia,
+)
 from oddjets.simulation.plan import EVENTS_PER_BLOCK, Block, make_plan
 from oddjets.simulation.processes import load_processes
 from oddjets.simulation.reconstruction import reconstruct
@@ -34,6 +41,8 @@ class _Summary(TypedDict):
     tried: int
     passed: int
     written: int
+    #: shower variation -> sums of its weight and of its square over the written events
+    shower_weights: dict[str, list[float]]
 
 
 def simulate(spec: SimulationSpec, out: Path, workers: int = 2) -> Path:
@@ -106,6 +115,7 @@ def simulate_block(block: Block, out: Path) -> None:
             stream.pythia_seed,
             early_veto=block.early_veto,
             tables=out / _TABLES,
+            shower_variations=processes[stream.process].shower_variations and not block.is_data,
         ):
             passed += len(batch.offsets) - 1
             parts.append(reconstruct(batch, rng, is_data=block.is_data))
@@ -131,8 +141,31 @@ def simulate_block(block: Block, out: Path) -> None:
         names = np.array([stream.process for stream in block.streams], np.str_)
         _write_truth(out / "truth" / Path(block.path).with_suffix(".npz").name, {**identity, "process": names[origin]})
     write_nano(out / block.path, events, runs)
-    summary = _Summary(key=block.key, tried=block.tries, passed=passed, written=n)
+    summary = _Summary(
+        key=block.key, tried=block.tries, passed=passed, written=n, shower_weights=_shower_weight_sums(events)
+    )
     _write_json((out / block.path).with_suffix(".json"), summary)
+
+
+def _shower_weight_sums(events: ak.Array) -> dict[str, list[float]]:
+    if "PSWeight" not in events.fields or not ak.all(ak.num(events.PSWeight) == len(SHOWER_VARIATIONS)):
+        return {}
+    table = ak.to_numpy(events.PSWeight).astype(np.float64).reshape(-1, len(SHOWER_VARIATIONS))
+    return {name: [float(w.sum()), float((w**2).sum())] for name, w in zip(SHOWER_VARIATIONS, table.T, strict=True)}
+
+
+def _shower_note(summaries: list[_Summary]) -> str:
+    """Effective number of events of each shower variation, (sum w)^2 / sum w^2, relative to the events written."""
+    n = sum(s["written"] for s in summaries)
+    shares = {}
+    for name in SHOWER_VARIATIONS:
+        sums = [s["shower_weights"][name] for s in summaries if name in s["shower_weights"]]
+        first, second = (sum(pair[k] for pair in sums) for k in range(2))
+        if second > 0:
+            shares[name] = first**2 / (n * second)
+    if not shares:
+        return ""
+    return "effective events of PSWeight: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
 
 
 def _write_truth(path: Path, columns: dict[str, Any]) -> None:
@@ -191,6 +224,7 @@ def _fileset(spec: SimulationSpec, plan: list[Block], out: Path) -> dict[str, An
                 "k_factor": process.k_factor,
                 "cross_section_source": process.source,
                 "overlap_group": process.overlap_group,
+                "note": _shower_note(summaries),
             }
         fileset[dataset] = {"files": {block.path: "Events" for block in blocks}, "metadata": metadata}
     return fileset

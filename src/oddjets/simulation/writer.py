@@ -14,6 +14,12 @@ from oddjets.errors import OddjetsError
 
 __all__ = ["write_nano"]
 
+#: uproot gives branches no titles of their own, so the tree says what people must know
+_TITLE = (
+    "oddjets simulation: Pythia 8 and a parametric detector; FatJet_btagDeepB and FatJet_particleNetMD_* are emulations,"
+    " not CMS's algorithms; HLT paths are emulated"
+)
+
 
 def write_nano(path: Path, events: ak.Array, runs: dict[str, npt.NDArray[Any]]) -> None:
     """Write the trees ``Events`` and ``Runs``.
@@ -36,6 +42,7 @@ def write_nano(path: Path, events: ak.Array, runs: dict[str, npt.NDArray[Any]]) 
             tree = file.mktree(
                 "Events",
                 {name: _branch_type(column) for name, column in columns.items()},
+                title=_TITLE,
                 counter_name=lambda collection: f"n{collection}",
             )
             if len(events):
