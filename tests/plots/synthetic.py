@@ -130,6 +130,12 @@ def _put(histogram: Any, process: str, letter: str, variation: str, values: np.n
     histogram.view(flow=True)[place] = view
 
 
+def _fitted(values: np.ndarray, error: float) -> dict[str, Any]:
+    """Yields with this relative error, common to all bins."""
+    total = {"value": float(values.sum()), "error": float(error * values.sum())}
+    return {"values": values.tolist(), "errors": (error * values).tolist(), "sum": total}
+
+
 def _results(out: Path, asked: Analysis, templates: HistogramSet, with_data: bool, rng: np.random.Generator) -> None:
     yields: dict[str, Any] = {}
     for region in asked.regions:
@@ -139,9 +145,8 @@ def _results(out: Path, asked: Analysis, templates: HistogramSet, with_data: boo
             fits = {}
             for hypothesis, mu in (("signal_plus_background", 1.1), ("background_only", 0.0)):
                 values = {p: v * (mu if p == "top" else 1.0) for p, v in prefit.items()}
-                one = {p: {"values": v.tolist(), "errors": (0.05 * v).tolist()} for p, v in values.items()}
-                total = np.sum(list(values.values()), axis=0)
-                one["total"] = {"values": total.tolist(), "errors": (0.03 * total).tolist()}
+                one = {p: _fitted(v, 0.05) for p, v in values.items()}
+                one["total"] = _fitted(np.sum(list(values.values()), axis=0), 0.03)
                 fits[hypothesis] = one
             yields[region][letter] = {
                 "edges": templates.edges(region, "mass").tolist(),

@@ -52,9 +52,7 @@ def yields_table(artifacts: Artifacts, region: str) -> Table | None:
         numbers = letters[letter]["signal_plus_background"].get(process)
         if numbers is None:
             return Cell("–")
-        value = float(np.nansum(np.asarray(numbers["values"], dtype=float)))
-        errors = numbers.get("errors")
-        error = None if errors is None else float(np.nansum(np.asarray(errors, dtype=float)))
+        value, error = numbers["sum"]["value"], numbers["sum"]["error"]
         return Cell(with_error(value, error), value)
 
     rows = [[Cell(label_html(artifacts.process(p)["label"])), *(cell(letter, p) for letter in letters)] for p in names]
@@ -69,7 +67,7 @@ def yields_table(artifacts: Artifacts, region: str) -> Table | None:
         "results.json",
         f"yields.{region}",
         foot,
-        "Errors are the bins' errors added linearly, an upper bound of the error of the sum.",
+        "Errors are those of the sums over the bins, with the covariance of all parameters.",
     )
 
 

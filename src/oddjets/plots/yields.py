@@ -14,12 +14,7 @@ __all__ = ["data", "draw"]
 
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
-    """Return the summed yields of every region and letter.
-
-    The error of a sum over bins is the linear sum of the bins' errors, an upper bound: the bins' correlations are
-    not in
-    results.json.
-    """
+    """Return the summed yields of every region and letter, with the fit's errors of the sums (bins are correlated)."""
     labels: list[str] = []
     summed: dict[str, dict[str, list[float]]] = {}
     counts: list[float | None] = []
@@ -34,8 +29,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         counts.append(None if entry.get("data") is None else float(np.sum(entry["data"])))
         for process, numbers in entry["signal_plus_background"].items():
             one = summed.setdefault(process, {"values": [0.0] * len(cells), "errors": [0.0] * len(cells)})
-            one["values"][index] = float(np.nansum(np.asarray(numbers["values"], dtype=float)))
-            one["errors"][index] = float(np.nansum(np.asarray(numbers.get("errors", 0.0), dtype=float)))
+            one["values"][index], one["errors"][index] = numbers["sum"]["value"], numbers["sum"]["error"]
     if not cells:
         return {}
     observed = None if any(c is None for c in counts) else counts
@@ -52,7 +46,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "alt": f"Fitted yields of {len(labels)} regions and letters against data: {totals}.",
             "caption": (
                 "All regions and letters, summed over the observable, signal + background fit. "
-                "The band adds the bins' errors linearly."
+                "The band is the error of the sum, with the bins' covariance."
             ),
             "sources": [{"file": "results.json", "key": "yields"}],
         }

@@ -19,12 +19,21 @@ GROUP = 64
 
 
 class ChannelYields(NamedTuple):
-    """Yields of one channel: process -> (bins,), their errors, and the same for the total."""
+    """Yields of one channel.
+
+    Attributes:
+        values: by process, (bins,).
+        errors: theirs, (bins,).
+        total: of all processes, (bins,).
+        total_error: its errors, (bins,).
+        sum_errors: of the sum over the bins, by process and of the "total", with the bins' covariance.
+    """
 
     values: dict[str, np.ndarray]
     errors: dict[str, np.ndarray]
     total: np.ndarray
     total_error: np.ndarray
+    sum_errors: dict[str, float]
 
 
 class SampleModel:
@@ -78,16 +87,23 @@ class SampleModel:
             y = self.yields(points)
             by_slot[i : i + GROUP] = (y[: len(part)] - y[len(part) :]) / width[:, None, None]
         matrix = fit.covariance[np.ix_(moving, moving)]
-        total_slope = by_slot.sum(axis=2)
-        total_error = np.sqrt(np.maximum(np.einsum("ip,ij,jp->p", total_slope, matrix, total_slope, optimize=True), 0))
-        flat = by_slot.reshape(len(moving), -1)
-        errors = np.sqrt(np.maximum((flat * (matrix @ flat)).sum(axis=0), 0)).reshape(centre.shape)
-        return {
-            channel: ChannelYields(
-                {name: centre[part, j] for j, name in enumerate(self.names[channel])},
-                {name: errors[part, j] for j, name in enumerate(self.names[channel])},
+        total_error = _propagate(by_slot.sum(axis=2), matrix)
+        errors = _propagate(by_slot.reshape(len(moving), centre.size), matrix).reshape(centre.shape)
+        result = {}
+        for channel, part in self.model.spec.slices.items():
+            names = self.names[channel]
+            sums = by_slot[:, part, : len(names)].sum(axis=1)
+            sum_errors = _propagate(np.column_stack([sums, sums.sum(axis=1)]), matrix)
+            result[channel] = ChannelYields(
+                {name: centre[part, j] for j, name in enumerate(names)},
+                {name: errors[part, j] for j, name in enumerate(names)},
                 centre[part].sum(axis=1),
                 total_error[part],
+                dict(zip([*names, "total"], sum_errors.tolist(), strict=True)),
             )
-            for channel, part in self.model.spec.slices.items()
-        }
+        return result
+
+
+def _propagate(slopes: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Errors, (m,), of quantities with these derivatives by the parameters, (n, m), and the parameters' covariance, (n, n)."""
+    return np.asarray(np.sqrt(np.maximum((slopes * (covariance @ slopes)).sum(axis=0), 0)))
