@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pyhf
 import pytest
+from scipy.optimize import brentq
 
 from oddjets.stats.fit import fit_workspace, split_channel
 from oddjets.stats.inference import best_fits
-from oddjets.stats.model import Model
+from oddjets.stats.model import FitError, Model
 from oddjets.stats.postfit import SampleModel
 from oddjets.stats.workspace import build
 
@@ -143,3 +144,82 @@ def test_toys_stand_beside_the_asymptotic_numbers():
     assert found["p_value"] <= 4 / 201
     expected, toys = result["limit"]["expected"][2], result["limit"]["toys"]["expected"][2]
     assert toys == pytest.approx(expected, rel=0.25)
+
+
+def _without(parameter):
+    """A `Model.fit_batch` whose refits never converge while this parameter, and only it, is held."""
+    original = Model.fit_batch
+
+    def fit_batch(model, data, start, held, *, restarts=False):
+        batch = original(model, data, start, held, restarts=restarts)
+        rows = np.broadcast_to(held, batch.parameters.shape)
+        alone = rows[:, model.parameters.index(parameter)] & (rows.sum(axis=1) == 1)
+        return batch._replace(converged=batch.converged & ~alone)
+
+    return fit_batch
+
+
+def test_a_refit_that_fails_costs_only_its_own_impact(built, monkeypatch):
+    monkeypatch.setattr(Model, "fit_batch", _without("mcstat_top_SR_A[2]"))
+    result = fit_workspace(built[0], limit=False, scan=False)
+    names = {impact["name"] for impact in result["impacts"]}
+    assert "mcstat_top_SR_A[2]" not in names
+    assert {"jes", "mcstat_top_SR_A[1]", "mcstat_top_SR_A[3]"} <= names
+    assert [f["question"] for f in result["failed"]] == ["impacts"]
+    assert any("the refits of mcstat_top_SR_A[2] did not converge" in w for w in result["warnings"])
+
+
+@pytest.mark.parametrize("question", ["limit", "scan", "gof"])
+def test_a_question_that_fails_is_left_out_and_listed(built, monkeypatch, question):
+    def fail(*_, **__):
+        raise FitError("no fit")
+
+    places = {"limit": "fit.upper_limit", "scan": "inference.scan", "gof": "fit.goodness_of_fit"}
+    monkeypatch.setattr(f"oddjets.stats.{places[question]}", fail)
+    result = fit_workspace(built[0], impacts=False, gof_toys=3, progress=False)
+    assert question not in result
+    assert {"limit", "scan", "gof"} - {question} <= set(result)
+    assert result["failed"] == [{"question": question, "reason": "no fit"}]
+    assert f"{question}: no fit" in result["warnings"]
+
+
+def test_best_fits_that_fail_are_no_result(built, monkeypatch):
+    monkeypatch.setattr(Model, "fit_batch", _without("mu"))
+    with pytest.raises(FitError, match="did not converge"):
+        fit_workspace(built[0])
+
+
+def _counting(data):
+    signal = {"name": "s", "data": [10.0], "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]}
+    return {
+        "channels": [{"name": "c", "samples": [signal, {"name": "b", "data": [50.0], "modifiers": []}]}],
+        "observations": [{"name": "c", "data": [data]}],
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
+
+
+def test_at_a_bound_the_error_is_where_the_likelihood_has_risen_by_one():
+    # 40 events where 50 are expected without signal: mu ends at 0
+    expected = brentq(lambda mu: 2 * (10 * mu - 40 * np.log(1 + 10 * mu / 50)) - 1, 1e-6, 10)
+    poi = fit_workspace(_counting(40.0))["poi"]
+    assert (poi["value"], poi["at_boundary"], poi["error_kind"]) == (0.0, True, "one-sided")
+    assert poi["error"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_away_from_the_bounds_the_error_is_symmetric():
+    poi = fit_workspace(_counting(75.0))["poi"]
+    assert (poi["error_kind"], poi["error"]) == ("symmetric", pytest.approx(np.sqrt(75) / 10, rel=1e-6))
+
+
+def test_the_error_of_a_sum_has_the_bins_covariance(built, result):
+    model = Model(built[0])
+    best = best_fits(model).best
+    part = model.spec.slices["SR_A"]
+    # small excursions, where the yields are linear
+    excursions = np.random.default_rng(1).multivariate_normal(np.zeros(len(best.values)), best.covariance * 1e-4, 4000)
+    spread = model.expected(best.values + excursions)[:, part].sum(axis=1).std()
+    total = result["yields"]["SR"]["A"]["signal_plus_background"]["total"]
+    assert 0.01 * total["sum"]["error"] == pytest.approx(spread, rel=0.06)
+    assert total["sum"]["value"] == pytest.approx(sum(total["values"]))
+    assert total["sum"]["error"] < sum(total["errors"])

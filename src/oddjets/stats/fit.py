@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,12 +11,14 @@ import numpy as np
 from oddjets.stats import inference
 from oddjets.stats.inference import Fits, best_fits, significance
 from oddjets.stats.limits import upper_limit
-from oddjets.stats.model import FitResult, Model
+from oddjets.stats.model import FitError, FitResult, Model
 from oddjets.stats.postfit import ChannelYields, SampleModel
 from oddjets.stats.toy_limits import toy_limit
 from oddjets.stats.toys import goodness_of_fit, toy_significance
 
 __all__ = ["fit_workspace", "split_channel"]
+
+GofModel = Literal["background", "signal"]
 
 #: a free factor within this fraction of its range from a bound gets a warning
 NEAR_BOUND = 0.01
@@ -52,7 +54,7 @@ def fit_workspace(
     toys: int = 0,
     gof_toys: int = 0,
     gof_letters: Sequence[str] | None = None,
-    gof_model: Literal["background", "signal"] = "signal",
+    gof_model: GofModel = "signal",
     seed: int = 1,
     progress: bool = True,
     report: Mapping[str, Any] | None = None,
@@ -75,11 +77,12 @@ def fit_workspace(
         report: what `workspace.build` said; gives the bin edges, and its warnings are passed on.
 
     Returns:
-        The content of ``results.json``, but for analysis, title and closure, which the workspace doesn't know.
+        The content of ``results.json``, but for analysis, title and closure, which the workspace doesn't know. A question
+        whose fits did not converge has no answer in it: ``failed`` lists it with the reason, and so do the warnings.
 
     Raises:
         WorkspaceError: the workspace is no model.
-        FitError: a fit did not converge; nothing is returned then.
+        FitError: the background-only or the best fit did not converge; nothing is returned then.
         SingularModelError: the data cannot tell some parameters apart.
     """
     clock = _Clock()
@@ -89,11 +92,12 @@ def fit_workspace(
     clock.lap("fit")
     name = str(model.poi)
     best = fits.best
-    z = significance(model, fits)
+    failed: list[dict[str, str]] = []
+    pois = [_poi(model, p, best, failed) for p in _signal_strengths(model)]
     result: dict[str, Any] = {
-        "poi": _poi(model, name, best),
-        "pois": [_poi(model, p, best) for p in _signal_strengths(model)],
-        "significance": {**z._asdict(), **_toy_significance(model, fits, toys, seed, progress)},
+        "poi": pois[0],
+        "pois": pois,
+        "significance": significance(model, fits)._asdict(),
         "twice_nll": {
             "background": _pyhf_twice_nll(model, fits.background),
             "signal_plus_background": _pyhf_twice_nll(model, best),
@@ -101,39 +105,32 @@ def fit_workspace(
         "yields": _yields(model, fits, (report or {}).get("edges", {})),
     }
     clock.lap("yields")
+    if toys:
+        _answer(result, "significance.toys", lambda: _toy_significance(model, fits, toys, seed, progress), failed)
+        clock.lap("significance.toys")
     result["pulls"] = _pulls(model, best)
     result["correlation"] = _correlation(model, best)
+    questions: dict[str, Callable[[], Any]] = {}
     if limit:
-        found = upper_limit(model, fits)
-        result["limit"] = {"observed": found.observed, "expected": list(found.expected), "level": found.level}
-        if toys:
-            thrown = toy_limit(model, fits, toys, seed=seed, progress=progress)
-            result["limit"]["toys"] = {
-                "observed": thrown.observed,
-                "expected": [None if v != v else v for v in thrown.expected],
-                "toys": toys,
-            }
-        clock.lap("limit")
+        questions["limit"] = lambda: _limit(model, fits)
+    if limit and toys:
+        questions["limit.toys"] = lambda: _toy_limit(model, fits, toys, seed, progress)
     if scan:
-        result["scan"] = _scan(model, scan_parameter or name, best)
-        clock.lap("scan")
+        questions["scan"] = lambda: _scan(model, scan_parameter or name, best)
     if gof_toys:
-        fitted = best if gof_model == "signal" else fits.background
-        gof = goodness_of_fit(
-            model, fitted, gof_toys, letters=gof_letters, signal=gof_model == "signal", seed=seed, progress=progress
-        )
-        result["gof"] = {
-            **gof._asdict(),
-            "distribution": gof.distribution.tolist(),
-            "letters": list(gof_letters) if gof_letters is not None else None,
-            "model": gof_model,
-        }
-        clock.lap("gof")
+        questions["gof"] = lambda: _gof(model, fits, gof_toys, gof_letters, gof_model, seed, progress)
     if impacts:
-        result["impacts"] = _impacts(model, best)
-        clock.lap("impacts")
+        questions["impacts"] = lambda: _impacts(model, best, failed)
+    for question, ask in questions.items():
+        _answer(result, question, ask, failed)
+        clock.lap(question)
     result["at_bounds"] = list(best.at_bounds)
-    result["warnings"] = _warnings(model, best) + list((report or {}).get("warnings", []))
+    result["failed"] = failed
+    result["warnings"] = [
+        *_warnings(model, best),
+        *(f"{f['question']}: {f['reason']}" for f in failed),
+        *(report or {}).get("warnings", []),
+    ]
     result["convergence"] = {
         label: {"converged": True, "iterations": fit.iterations, "deviance": fit.deviance}
         for label, fit in (("background", fits.background), ("signal_plus_background", best))
@@ -147,11 +144,48 @@ def _pyhf_twice_nll(model: Model, fit: FitResult) -> float:
     return float(-2 * model.spec.pyhf_model.logpdf(fit.values, model.spec.pyhf_data)[0])
 
 
+def _answer(result: dict[str, Any], question: str, ask: Callable[[], Any], failed: list[dict[str, str]]) -> None:
+    """Put an answer where its name says ("a.b": in a); one whose fits fail is left out and listed with the reason."""
+    *outer, key = question.split(".")
+    try:
+        answer = ask()
+    except FitError as error:
+        failed.append({"question": question, "reason": str(error)})
+        return
+    place = result
+    for name in outer:
+        place = place.setdefault(name, {})
+    place[key] = answer
+
+
 def _toy_significance(model: Model, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
-    if not toys:
-        return {}
     found = toy_significance(model, fits, toys, seed=seed, progress=progress)
-    return {"toys": {"p_value": found.p_value, "toys": found.toys, "failed": found.failed}}
+    return {"p_value": found.p_value, "toys": found.toys, "failed": found.failed}
+
+
+def _limit(model: Model, fits: Fits) -> dict[str, Any]:
+    found = upper_limit(model, fits)
+    return {"observed": found.observed, "expected": list(found.expected), "level": found.level}
+
+
+def _toy_limit(model: Model, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
+    found = toy_limit(model, fits, toys, seed=seed, progress=progress)
+    expected = [None if np.isnan(v) else v for v in found.expected]
+    return {"observed": found.observed, "expected": expected, "toys": toys}
+
+
+def _gof(
+    model: Model, fits: Fits, toys: int, letters: Sequence[str] | None, kind: GofModel, seed: int, progress: bool
+) -> dict[str, Any]:
+    signal = kind == "signal"
+    fitted = fits.best if signal else fits.background
+    found = goodness_of_fit(model, fitted, toys, letters=letters, signal=signal, seed=seed, progress=progress)
+    return {
+        **found._asdict(),
+        "distribution": found.distribution.tolist(),
+        "letters": list(letters) if letters is not None else None,
+        "model": kind,
+    }
 
 
 def _signal_strengths(model: Model) -> list[str]:
@@ -160,8 +194,18 @@ def _signal_strengths(model: Model) -> list[str]:
     return [str(model.poi), *others]
 
 
-def _poi(model: Model, name: str, fit: FitResult) -> dict[str, Any]:
-    return {"name": name, "value": fit[name], "error": fit.error(name), "at_boundary": name in fit.at_bounds}
+def _poi(model: Model, name: str, fit: FitResult, failed: list[dict[str, str]]) -> dict[str, Any]:
+    """A strength with its error; at a bound, where the likelihood has no symmetric one, how far it is from rising by one."""
+    at_boundary = name in fit.at_bounds
+    error: float | None = fit.error(name)
+    if at_boundary:
+        try:
+            error = inference.width_at_bound(model, name, fit)
+        except FitError as problem:
+            error = None
+            failed.append({"question": f"error of {name}", "reason": str(problem)})
+    kind = "one-sided" if at_boundary else "symmetric"
+    return {"name": name, "value": fit[name], "error": error, "error_kind": kind, "at_boundary": at_boundary}
 
 
 def _yields(model: Model, fits: Fits, edges: Mapping[str, Sequence[float]]) -> dict[str, Any]:
@@ -183,11 +227,17 @@ def _yields(model: Model, fits: Fits, edges: Mapping[str, Sequence[float]]) -> d
 
 
 def _channel(yields: ChannelYields) -> dict[str, Any]:
-    result = {
-        name: {"values": values.tolist(), "errors": yields.errors[name].tolist()}
-        for name, values in yields.values.items()
+    """Yields with errors by bin, and of all bins together: their errors do not add, nor do those of the processes."""
+    parts = {name: (values, yields.errors[name]) for name, values in yields.values.items()}
+    parts["total"] = (yields.total, yields.total_error)
+    return {
+        name: {
+            "values": values.tolist(),
+            "errors": errors.tolist(),
+            "sum": {"value": float(values.sum()), "error": yields.sum_errors[name]},
+        }
+        for name, (values, errors) in parts.items()
     }
-    return {**result, "total": {"values": yields.total.tolist(), "errors": yields.total_error.tolist()}}
 
 
 def _pulls(model: Model, best: FitResult) -> list[dict[str, Any]]:
@@ -216,8 +266,12 @@ def _scan(model: Model, name: str, best: FitResult) -> dict[str, Any]:
     return {"name": name, "poi": found.values.tolist(), "twice_delta_nll": found.twice_delta_nll.tolist()}
 
 
-def _impacts(model: Model, best: FitResult) -> list[dict[str, Any]]:
-    return [impact._asdict() for impact in inference.impacts(model, best)]
+def _impacts(model: Model, best: FitResult, failed: list[dict[str, str]]) -> list[dict[str, Any]]:
+    found = inference.impacts(model, best)
+    if found.failed:
+        names = ", ".join(found.failed)
+        failed.append({"question": "impacts", "reason": f"the refits of {names} did not converge; they have none here"})
+    return [impact._asdict() for impact in found.ranking]
 
 
 def _warnings(model: Model, best: FitResult) -> list[str]:

@@ -10,8 +10,24 @@ from scipy.stats import norm
 
 from oddjets.errors import OddjetsError
 from oddjets.stats.model import Data, FitError, FitResult, Model
+from oddjets.stats.spec import Parameters
 
-__all__ = ["Fits", "Impact", "Scan", "Significance", "best_fits", "impacts", "profile_values", "scan", "significance"]
+__all__ = [
+    "Fits",
+    "Impact",
+    "Impacts",
+    "Scan",
+    "Significance",
+    "best_fits",
+    "impacts",
+    "profile_values",
+    "scan",
+    "significance",
+    "width_at_bound",
+]
+
+#: how often the place where the likelihood has risen by one is looked for more closely, ten times each
+REFINEMENTS = 5
 
 
 class Fits(NamedTuple):
@@ -48,6 +64,13 @@ class Impact(NamedTuple):
     down: float
     pull: float
     error: float
+
+
+class Impacts(NamedTuple):
+    """The ranking of nuisance parameters, the largest impact first, and those without one as a refit did not converge."""
+
+    ranking: list[Impact]
+    failed: tuple[str, ...]
 
 
 def _poi(model: Model) -> str:
@@ -140,7 +163,7 @@ def scan(model: Model, name: str, best: FitResult, points: int = 41, sigmas: flo
     """
     index = model.parameters.index(name)
     value = best.values[index]
-    error = best.errors[index] or _width_at_bound(model, name, best)
+    error = best.errors[index] or width_at_bound(model, name, best)
     low = max(value - sigmas * error, model.parameters.low[index])
     high = min(value + sigmas * error, model.parameters.high[index])
     grid = np.unique(np.append(np.linspace(low, high, points - 1), value))
@@ -148,18 +171,39 @@ def scan(model: Model, name: str, best: FitResult, points: int = 41, sigmas: flo
     return Scan(grid, np.maximum(deviance - best.deviance, 0.0))
 
 
-def _width_at_bound(model: Model, name: str, best: FitResult) -> float:
-    """How far a parameter at its bound moves until -2 log L rises by one: its scale, where it has no error."""
+def width_at_bound(model: Model, name: str, best: FitResult) -> float:
+    """Return how far a parameter at its bound moves inwards until -2 log L rises by one: its one-sided 68 % error.
+
+    The profile likelihood is minimised again along the way, so that all others follow.
+
+    Args:
+        model: the model.
+        name: a parameter at a bound.
+        best: the best fit.
+
+    Returns:
+        The distance; the whole range where the rise is less than one everywhere.
+
+    Raises:
+        FitError: a point did not converge.
+    """
     index = model.parameters.index(name)
-    span = model.parameters.high[index] - model.parameters.low[index]
-    inward = 1.0 if best.values[index] <= model.parameters.low[index] else -1.0
-    steps = span * np.geomspace(1e-6, 1.0, 25)
-    rise = profile_values(model, name, best.values[index] + inward * steps, best.values, model.data) - best.deviance
-    above = np.flatnonzero(rise >= 1)
-    return float(steps[above[0]] if len(above) else steps[-1])
+    low, high = model.parameters.low[index], model.parameters.high[index]
+    inward = 1.0 if best.values[index] <= low else -1.0
+
+    def rise(steps: np.ndarray) -> np.ndarray:
+        return profile_values(model, name, best.values[index] + inward * steps, best.values, model.data) - best.deviance
+
+    steps = np.append(0.0, (high - low) * np.geomspace(1e-6, 1.0, 25))
+    for _ in range(REFINEMENTS):
+        above = np.flatnonzero(np.append(0.0, rise(steps[1:])) >= 1)
+        if not len(above):
+            break
+        steps = np.linspace(steps[above[0] - 1], steps[above[0]], 12)
+    return float(steps[-1])
 
 
-def impacts(model: Model, best: FitResult, names: Sequence[str] | None = None) -> list[Impact]:
+def impacts(model: Model, best: FitResult, names: Sequence[str] | None = None) -> Impacts:
     """Refit with each nuisance parameter at its post-fit value plus and minus its error.
 
     Args:
@@ -168,51 +212,50 @@ def impacts(model: Model, best: FitResult, names: Sequence[str] | None = None) -
         names: which parameters; None: all but the POI and the free factors of single bins (shapefactors).
 
     Returns:
-        The impacts, the largest first.
-
-    Raises:
-        FitError: a refit did not converge.
+        The impacts, the largest first, and the parameters of which a refit did not converge from any of three starts.
     """
     p, poi = model.parameters, model.parameters.index(_poi(model))
-    if names is None:
-        shape = {
-            i
-            for s, kind in model.spec.types.items()
-            if kind == "shapefactor"
-            for i in range(*p.sets[s].indices(len(p)))
-        }
-        chosen = [i for i in range(len(p)) if i != poi and i not in shape and best.errors[i] > 0]
-    else:
-        chosen = [p.index(name) for name in names]
+    chosen = _with_impact(model, best) if names is None else [p.index(name) for name in names]
     if not chosen:
-        return []
+        return Impacts([], ())
     index = np.repeat(chosen, 2)
     sign = np.tile([1.0, -1.0], len(chosen))
     T = len(index)
-    # start where the quadratic approximation has the minimum
-    move = best.covariance[index] / best.errors[index, None] * sign[:, None]
-    start = np.clip(best.values + move, p.low, p.high)
     value = np.clip(best.values[index] + sign * best.errors[index], p.low[index], p.high[index])
-    start[np.arange(T), index] = value
     held = np.zeros((T, len(p)), dtype=bool)
     held[np.arange(T), index] = True
-    data = Data(np.repeat(model.data.main, T, axis=0), np.repeat(model.data.aux, T, axis=0))
-    batch = model.fit_batch(data, start, held, restarts=True)
-    if not batch.converged.all():
-        bad = sorted({p.names[i] for i in index[~batch.converged]})
-        raise FitError(f"the refits for the impacts of {', '.join(bad)} did not converge")
-    shift = batch.parameters[:, poi] - best.values[poi]
-    result = []
-    for k, i in enumerate(chosen):
-        width = p.sigma[i] if p.constrained[i] else 0.0
-        centre = p.aux[i] / p.factor[i]
-        result.append(
-            Impact(
-                p.names[i],
-                float(shift[2 * k]),
-                float(shift[2 * k + 1]),
-                float((best.values[i] - centre) / width) if width else 0.0,
-                float(best.errors[i] / width) if width else float(best.errors[i]),
-            )
-        )
-    return sorted(result, key=lambda x: -max(abs(x.up), abs(x.down)))
+    # the quadratic approximation's minimum, the best fit, and the model's own start
+    move = best.covariance[index] / best.errors[index, None] * sign[:, None]
+    strength, converged = np.empty(T), np.zeros(T, dtype=bool)
+    for start in (np.clip(best.values + move, p.low, p.high), best.values, p.init):
+        again = np.flatnonzero(~converged)
+        if not len(again):
+            break
+        begin = np.broadcast_to(start, (T, len(p)))[again].copy()
+        begin[np.arange(len(again)), index[again]] = value[again]
+        data = Data(*(np.repeat(a, len(again), axis=0) for a in model.data))
+        batch = model.fit_batch(data, begin, held[again], restarts=True)
+        strength[again], converged[again] = batch.parameters[:, poi], batch.converged
+    shift = (strength - best.values[poi]).reshape(-1, 2)
+    good: np.ndarray = np.asarray(converged.reshape(-1, 2).all(axis=1))
+    found = [_impact(p, best, i, *shift[k]) for k, i in enumerate(chosen) if good[k]]
+    failed = tuple(p.names[i] for k, i in enumerate(chosen) if not good[k])
+    return Impacts(sorted(found, key=lambda x: -max(abs(x.up), abs(x.down))), failed)
+
+
+def _with_impact(model: Model, best: FitResult) -> list[int]:
+    """The parameters that have an error, but the POI and the free factors of single bins."""
+    p = model.parameters
+    left_out = {p.index(_poi(model))}
+    for name, kind in model.spec.types.items():
+        if kind == "shapefactor":
+            left_out |= set(range(*p.sets[name].indices(len(p))))
+    return [i for i in range(len(p)) if i not in left_out and best.errors[i] > 0]
+
+
+def _impact(p: Parameters, best: FitResult, i: int, up: float, down: float) -> Impact:
+    value, error = float(best.values[i]), float(best.errors[i])
+    if not p.constrained[i] or p.sigma[i] <= 0:
+        return Impact(p.names[i], float(up), float(down), 0.0, error)
+    pull = (value - p.aux[i] / p.factor[i]) / p.sigma[i]
+    return Impact(p.names[i], float(up), float(down), float(pull), float(error / p.sigma[i]))
