@@ -274,6 +274,13 @@ class LogNormal(Model):
     letters: tuple[Letter, ...] = LETTERS
 
 
+class Variations(Model):
+    """What is done to the shape variations of templates before the fit; all of it is reported."""
+
+    smooth: bool = Field(default=False, description="smooth variations that are one-sided, or wild in some bin")
+    cap: float | None = Field(default=None, gt=0, le=1, description="largest relative change of a bin; 0.5 is 50 %")
+
+
 class GoodnessOfFit(Model):
     """The saturated goodness of fit with toys."""
 
@@ -291,6 +298,7 @@ class Fit(Model):
     luminosity_uncertainty: float = Field(default=0.025, ge=0, lt=1, description="FACTS 1: 2.5 % (paper)")
     scale_factor: ScaleFactor | None = None
     normalisations: dict[Name, LogNormal] = {}
+    variations: Variations = Variations()
     closure_uncertainty: bool = Field(
         default=False, description="how far ABCD closes on QCD simulation, as a log-normal on QCD in A of each region"
     )

@@ -90,15 +90,15 @@ class SampleModel:
         total_error = _propagate(by_slot.sum(axis=2), matrix)
         errors = _propagate(by_slot.reshape(len(moving), centre.size), matrix).reshape(centre.shape)
         result = {}
-        for channel, part in self.model.spec.slices.items():
+        for channel, bins in self.model.spec.slices.items():
             names = self.names[channel]
-            sums = by_slot[:, part, : len(names)].sum(axis=1)
+            sums = by_slot[:, bins, : len(names)].sum(axis=1)
             sum_errors = _propagate(np.column_stack([sums, sums.sum(axis=1)]), matrix)
             result[channel] = ChannelYields(
-                {name: centre[part, j] for j, name in enumerate(names)},
-                {name: errors[part, j] for j, name in enumerate(names)},
-                centre[part].sum(axis=1),
-                total_error[part],
+                {name: centre[bins, j] for j, name in enumerate(names)},
+                {name: errors[bins, j] for j, name in enumerate(names)},
+                centre[bins].sum(axis=1),
+                total_error[bins],
                 dict(zip([*names, "total"], sum_errors.tolist(), strict=True)),
             )
         return result

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from oddjets.config import Analysis
+from oddjets.config import Analysis, Variations
 from oddjets.errors import OddjetsError
 from oddjets.histograms import HistogramSet
 
-__all__ = ["Template", "nuisance_names", "read_templates"]
+__all__ = ["Template", "nuisance_names", "read_templates", "smooth_variation"]
 
 #: the authors' code clips varied histograms here (FACTS 6)
 AUTHORS_VARIED_FLOOR = 1e-5
@@ -47,17 +47,63 @@ def nuisance_names(variations: Sequence[str]) -> dict[str, tuple[str | None, str
     return result
 
 
-def _note_wild(
-    report: dict[str, Any], nominal: np.ndarray, high: np.ndarray, low: np.ndarray, place: dict[str, str]
-) -> None:
-    """Report a variation that goes the same way up and down in total, or changes some bin by more than half."""
-    up, down = high.sum() - nominal.sum(), low.sum() - nominal.sum()
-    if up * down > 0:
-        report["one_sided"].append({**place, "up": float(up / nominal.sum()), "down": float(down / nominal.sum())})
+def smooth_variation(nominal: np.ndarray, varied: np.ndarray) -> np.ndarray:
+    """Smooth the ratio of a variation to its nominal over neighbouring bins; its total stays.
+
+    Both are averaged with the weights 1/4, 1/2, 1/4 before they are divided: a bin counts by its events, so that a noisy tail
+    follows the bulk.
+
+    Args:
+        nominal: (bins,).
+        varied: (bins,).
+
+    Returns:
+        The smooth variation, (bins,).
+    """
+
+    def average(y: np.ndarray) -> np.ndarray:
+        padded = np.concatenate([y[:1], y, y[-1:]])
+        return np.asarray(0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:])
+
+    below = average(nominal)
+    smooth = nominal * average(varied) / np.where(below > 0, below, 1.0)
+    return np.asarray(smooth * (varied.sum() / smooth.sum() if smooth.sum() > 0 else 1.0))
+
+
+def _faults(nominal: np.ndarray, high: np.ndarray, low: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is wrong with a variation: it goes the same way up and down in total, or changes some bin by more than half."""
+    up, down = (float(y.sum() / nominal.sum()) - 1 for y in (high, low))
+    one_sided = {"up": up, "down": down} if up * down > 0 else {}
     used = nominal > 0
-    change = np.maximum(np.abs(high[used] / nominal[used] - 1), np.abs(low[used] / nominal[used] - 1))
-    if len(change) and change.max() > WILD:
-        report["wild"].append({**place, "largest_change": float(change.max())})
+    change = float(np.abs(np.stack([high, low])[:, used] / nominal[used] - 1).max(initial=0.0))
+    return one_sided, {"largest_change": change} if change > WILD else {}
+
+
+def _tame(
+    nominal: np.ndarray,
+    high: np.ndarray,
+    low: np.ndarray,
+    asked: Variations,
+    report: dict[str, Any],
+    place: dict[str, str],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Report a one-sided or wild variation; smooth it, and cap its bins, where the YAML says so."""
+    one_sided, wild = _faults(nominal, high, low)
+    if one_sided:
+        report["one_sided"].append({**place, **one_sided})
+    if wild:
+        report["wild"].append({**place, **wild})
+    if asked.smooth and (one_sided or wild):
+        report["smoothed"].append(place)
+        high, low = smooth_variation(nominal, high), smooth_variation(nominal, low)
+    if asked.cap is not None:
+        least, most = nominal * (1 - asked.cap), nominal * (1 + asked.cap)
+        outside = (np.stack([high, low]) > most) | (np.stack([high, low]) < least)
+        bins = np.flatnonzero((outside & (nominal > 0)).any(axis=0))
+        if len(bins):
+            report["capped"].append({**place, "bins": bins.tolist()})
+            high, low = (np.where(nominal > 0, np.clip(y, least, most), y) for y in (high, low))
+    return high, low
 
 
 def read_templates(
@@ -76,7 +122,8 @@ def read_templates(
         region: the region.
         letter: the letter.
         processes: which ones.
-        report: takes what was changed: lists ``negative``, ``left_out``, ``mirrored``, ``one_sided``, ``wild``.
+        report: takes what was changed: lists ``negative``, ``left_out``, ``mirrored``, ``one_sided``, ``wild``, ``smoothed``,
+            ``capped``.
 
     Returns:
         The processes that have events here.
@@ -123,9 +170,8 @@ def read_templates(
                 high, low = np.where(nominal > 0, high, 0.0), np.where(nominal > 0, low, 0.0)
             if np.array_equal(high, nominal) and np.array_equal(low, nominal):
                 continue
-            _note_wild(
-                report, nominal, high, low, {"region": region, "letter": letter, "process": process, "variation": name}
-            )
+            place = {"region": region, "letter": letter, "process": process, "variation": name}
+            high, low = _tame(nominal, high, low, analysis.fit.variations, report, place)
             shapes[f"{name}_{process}" if name in apart else name] = (high, low)
         variance = histograms.variances(region, observable, process, letter)
         result.append(Template(process, nominal, np.maximum(variance, 0.0), shapes))

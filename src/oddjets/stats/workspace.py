@@ -27,7 +27,18 @@ from oddjets.stats.templates import Template, read_templates
 __all__ = ["build"]
 
 #: what the report lists
-_LISTS = ("floored", "negative", "left_out", "mirrored", "one_sided", "wild", "blinded", "warnings")
+_LISTS = (
+    "floored",
+    "negative",
+    "left_out",
+    "mirrored",
+    "one_sided",
+    "wild",
+    "smoothed",
+    "capped",
+    "blinded",
+    "warnings",
+)
 #: events in a bin; half an event is well below the Poisson error of an empty bin
 QCD_FLOOR = 0.5
 #: QCD may grow to this many times (data + 5 standard deviations) in each bin
@@ -55,9 +66,9 @@ def build(
 
     Returns:
         A schema-valid pyhf workspace with one measurement, and a report of what was done: ``edges`` by region,
-        ``floored`` and ``negative`` bins, ``left_out`` templates, ``one_sided`` and ``wild`` variations (kept as they are),
-        variations ``mirrored`` for want of a partner, ``blinded`` regions, the share of the signal that BC/D would have
-        ``absorbed``, and ``warnings``.
+        ``floored`` and ``negative`` bins, ``left_out`` templates, ``one_sided`` and ``wild`` variations, which were
+        ``smoothed`` and ``capped`` (where the YAML says so), variations ``mirrored`` for want of a partner, ``blinded``
+        regions, the share of the signal that BC/D would have ``absorbed``, and ``warnings``.
 
     Raises:
         OddjetsError: no fit in the YAML, a region without data, no data for ABCD, a signal without events, NaN.
