@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 
 from oddjets.cards import ModelCard, load_card
@@ -177,3 +179,35 @@ def test_the_shipped_model_is_what_the_exporter_writes(torch: Any, shared_dir: P
     for made, stored in zip(graph.graph.initializer, file.graph.initializer, strict=True):
         a, b = (onnx.numpy_helper.to_array(t) for t in (made, stored))
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7, err_msg=made.name)
+
+
+def test_weights_outside_the_folder_of_the_model_are_refused(
+    torch: Any, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+
+    from oddjets.scoring.sessions import get_session
+    from oddjets.training import export as module
+
+    monkeypatch.setattr(module, "_EXTERNAL_ABOVE", 0)
+    folder = tmp_path / "model"
+    path = module.export(checkpoint, folder / "large.onnx").card
+    graph = onnx.load(folder / "large.onnx", load_external_data=False)
+    for tensor in graph.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = "../large.onnx.data"
+    (folder / "large.onnx").write_bytes(graph.SerializeToString())
+    (folder / "large.onnx.data").rename(tmp_path / "large.onnx.data")
+    card = load_card(_resigned(path))
+    with pytest.raises(OddjetsError, match="does not load"):
+        get_session(card, "cpu")
+
+
+def _resigned(card: Path) -> Path:
+    """The card with the sha256 of the file as it is, and no other files: what an attacker would write."""
+    content = yaml.safe_load(card.read_text(encoding="utf-8"))
+    content.pop("external_data")
+    content["sha256"] = hashlib.sha256((card.parent / content["file"]).read_bytes()).hexdigest()
+    card.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return card
