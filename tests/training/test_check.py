@@ -143,11 +143,14 @@ def test_products_keep_the_bits_of_their_precision(torch: Any, precision: Any, k
 
 def test_kinds_of_arithmetic_are_ordered_by_their_bits(checkpoint: Path, card: Path) -> None:
     from oddjets.training.checkpoint import read_checkpoint
-    from oddjets.training.numerics import numerics
+    from oddjets.training.numerics import PASSES, numerics
     from oddjets.training.reference import Reference
 
     jets = random_jets([20, 30, 40, 50] * 2, np.random.default_rng(4))
-    rows = {r.parity.group: r for r in numerics(load_card(card), Reference(read_checkpoint(checkpoint)), jets)}
+    done: list[int] = []
+    reference = Reference(read_checkpoint(checkpoint))
+    rows = {r.parity.group: r for r in numerics(load_card(card), reference, jets, done.append)}
+    assert sum(done) == PASSES * len(jets.x)
     median = {name: row.parity.median for name, row in rows.items()}
     assert max(median["float32"], median["this model"]) < 1e-5
     assert 10 * median["float32"] < median["float16, islands"] < median["bfloat16, islands"]

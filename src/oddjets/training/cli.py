@@ -100,9 +100,9 @@ def check(
 
 
 def _show_numerics(card: ModelCard, reference: Reference, jets: Jets) -> None:
-    from oddjets.training.numerics import WORKING_POINTS, numerics
+    from oddjets.training.numerics import PASSES, WORKING_POINTS, numerics
 
-    with progress("comparing", None) as tracker:
+    with progress("comparing", PASSES * len(jets.x)) as tracker:
         rows = numerics(card, reference, jets, tracker.advance)
     crossed = [f"{point:.1%}" for point in WORKING_POINTS]
     _table(

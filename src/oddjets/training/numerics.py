@@ -19,10 +19,12 @@ from oddjets.training.check import Parity, compare, reference_card, run_model
 from oddjets.training.reference import Jets, Reference
 from oddjets.training.requirements import require
 
-__all__ = ["WORKING_POINTS", "Numerics", "Precision", "numerics", "rounded_products"]
+__all__ = ["PASSES", "WORKING_POINTS", "Numerics", "Precision", "numerics", "rounded_products"]
 
 Precision = Literal["tf32", "float16", "bfloat16"]
 
+#: how often `numerics` runs the network on every jet
+PASSES = 7
 #: efficiencies at which an analysis may cut
 WORKING_POINTS = (0.002, 0.01, 0.05)
 #: products over no more columns than this read the inputs: distances, masks, first layers
