@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyhf
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from oddjets.stats.hessian import SingularModelError, hessian
+from oddjets.stats.hessian import SingularModelError, covariance, hessian
 from oddjets.stats.model import Data, FitError, Model
 from oddjets.stats.workspace import build
 
@@ -78,6 +78,25 @@ def test_the_lower_of_two_minima_is_found():
     values = model.deviance(grid, Data(*(np.repeat(a, 801, axis=0) for a in model.data)))
     assert fit.deviance <= values.min() + 1e-9
     assert fit["shape"] < 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds)
+def test_the_covariance_is_the_inverse_of_the_hessian(seed):
+    model = Model(random_workspace(seed))
+    best = model.fit(with_covariance=False)
+    free = ~model.parameters.fixed & ~np.isin(model.parameters.names, best.at_bounds)
+    try:
+        found, idle = covariance(model, best.values, model.data, free)
+    except SingularModelError:
+        reject()
+    free[idle] = False
+    scale = np.sqrt(np.abs(np.diag(found)))[free]
+    expected = np.linalg.inv(hessian(model, best.values, model.data)[np.ix_(free, free)])
+    difference = (found[np.ix_(free, free)] - expected) / scale[:, None] / scale
+    assert np.abs(difference).max() < 1e-6
+    assert not found[~free].any()
+    assert not found[:, ~free].any()
 
 
 @settings(max_examples=10, deadline=None)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from oddjets.errors import OddjetsError
-from oddjets.stats.yields import Slopes, evaluate, row_weights, slopes, total
+from oddjets.stats.yields import evaluate, row_weights, slopes, total
 
 if TYPE_CHECKING:
     from oddjets.stats.model import Data, Model
@@ -22,6 +22,82 @@ class SingularModelError(OddjetsError):
     """The data cannot tell some parameters apart; the message names them."""
 
 
+class _Arrow(NamedTuple):
+    """A Hessian of the shape of an arrow: the global parameters couple to all, the rest only within small groups.
+
+    Attributes:
+        head: (K, K).
+        groups: parameter index or -1, (G, m): local parameters with the gammas of their bins.
+        across: (G, m, K); inside: (G, m, m).
+    """
+
+    head: np.ndarray
+    groups: np.ndarray
+    across: np.ndarray
+    inside: np.ndarray
+
+
+def _by_bin(model: Model, pars: np.ndarray, data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Second derivatives of -log L without constraints: by bin, (P, d, d), and the curvature of the global ones, (K, K).
+
+    The d parameters of a bin are the K global ones, its L local ones and its gammas.
+    """
+    layout = model.layout
+    K, L = len(layout.global_pars), layout.block_pars.shape[1]
+    alpha, local, gamma = model._split(pars[None])
+    y = evaluate(layout, alpha, local)
+    weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
+    rate = (y.rows * weight).sum(axis=2)[0]
+    n = np.append(data.main[0], 0.0)[layout.order]
+    r = np.where(rate > 0, 1 - n / np.where(rate > 0, rate, 1.0), 1.0)
+    w = np.where(rate > 0, n / np.where(rate > 0, rate, 1.0) ** 2, 0.0)
+    bend = total(y, row_weights(layout, r[None, :, None] * weight))
+    first = slopes(y, row_weights(layout, weight))
+    slope = np.concatenate([first.by_global[0], first.by_local[0], y.rows[0, :, 1:]], axis=1)
+    result = slope[:, :, None] * (w[:, None] * slope)[:, None, :]
+    part = slice(K, K + L)
+    result[:, part, part] += bend.local_local[0]
+    if bend.global_local is not None:
+        result[:, part, :K] += bend.global_local[0]
+        result[:, :K, part] += bend.global_local[0].swapaxes(1, 2)
+    for k in range(gamma.shape[2]):
+        by_row = slopes(y, layout.row[None, :, :, 1 + k])
+        mixed = r[:, None] * np.concatenate([by_row.by_global[0], by_row.by_local[0]], axis=1)
+        result[:, K + L + k, : K + L] += mixed
+        result[:, : K + L, K + L + k] += mixed
+    return result, bend.global_global[0]
+
+
+def _arrow(model: Model, pars: np.ndarray, data: Data) -> _Arrow:
+    layout, p = model.layout, model.parameters
+    K, L, R = len(layout.global_pars), layout.block_pars.shape[1], layout.gamma_pars.shape[1]
+    N, B = len(layout.block_pars) - 1, layout.block_size
+    by_bin, bend = _by_bin(model, pars, data)
+    # the bins of a block come one after the other; every other bin is a group with gammas only
+    others = np.arange(N * B, len(by_bin))
+    G, m = N + len(others), L + B * R
+    bins = np.full((G, B), -1)
+    bins[:N], bins[N:, 0] = np.arange(N * B).reshape(N, B), others
+    groups, across, inside = np.full((G, m), -1), np.zeros((G, m, K)), np.zeros((G, m, m))
+    groups[:N, :L] = layout.block_pars[:N]
+    for b in range(B):
+        g = np.flatnonzero(bins[:, b] >= 0)
+        h = by_bin[bins[g, b]]
+        own = np.append(np.arange(L), L + b * R + np.arange(R))
+        groups[g, L + b * R : L + (b + 1) * R] = layout.gamma_pars[bins[g, b]]
+        across[np.ix_(g, own)] += h[:, K:, :K]
+        inside[np.ix_(g, own, own)] += h[:, K:, K:]
+    curvature = np.where(p.kind == "normal", 1 / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
+    poisson = p.kind == "poisson"
+    curvature[poisson] = data.aux[0, poisson] / pars[poisson] ** 2
+    k, j = np.arange(K), np.arange(m)
+    head = by_bin[:, :K, :K].sum(axis=0) + bend
+    head[k, k] += curvature[layout.global_pars]
+    there = groups >= 0
+    inside[:, j, j] += np.where(there, curvature[groups], 0.0)
+    return _Arrow(head, groups, across * there[..., None], inside * there[..., None] * there[:, None])
+
+
 def hessian(model: Model, pars: np.ndarray, data: Data) -> np.ndarray:
     """Return the second derivatives of -log L at one point.
 
@@ -33,47 +109,16 @@ def hessian(model: Model, pars: np.ndarray, data: Data) -> np.ndarray:
     Returns:
         The matrix, (n, n), gammas included.
     """
-    layout, p = model.layout, model.parameters
-    alpha, local, gamma = model._split(pars[None])
-    y = evaluate(layout, alpha, local)
-    weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
-    rate = (y.rows * weight).sum(axis=2)[0]
-    n = np.append(data.main[0], 0.0)[layout.order]
-    r = np.where(rate > 0, 1 - n / np.where(rate > 0, rate, 1.0), 1.0)
-    w = np.where(rate > 0, n / np.where(rate > 0, rate, 1.0) ** 2, 0.0)
-    bend = total(y, row_weights(layout, r[None, :, None] * weight))
-    P1, n_pars = len(rate), len(p)
-    slope = np.zeros((P1, n_pars + 1))
-    first = slopes(y, row_weights(layout, weight))
-    slope[:, layout.global_pars] = first.by_global[0]
-    # column n_pars takes what pads
-    blocks = np.where(layout.block_pars >= 0, layout.block_pars, n_pars)[layout.bin_block]
-    slope[np.arange(P1)[:, None], blocks] += first.by_local[0]
-    gammas = np.where(layout.gamma_pars >= 0, layout.gamma_pars, n_pars)
-    scaled = y.rows[0, :, 1:]
-    slope[np.arange(P1)[:, None], gammas] += scaled
-    result = (slope * w[:, None]).T @ slope
-    by_row: list[Slopes] = [slopes(y, layout.row[None, :, :, 1 + k]) for k in range(gamma.shape[2])]
-    g = layout.global_pars
-    result[np.ix_(g, g)] += bend.global_global[0]
-    for b in range(P1 - 1):
-        lo = blocks[b]
-        result[np.ix_(lo, lo)] += bend.local_local[0, b]
-        if bend.global_local is not None:
-            result[np.ix_(lo, g)] += bend.global_local[0, b]
-            result[np.ix_(g, lo)] += bend.global_local[0, b].T
-        for k, i in enumerate(gammas[b]):
-            if i == n_pars:
-                continue
-            for index, part in ((g, by_row[k].by_global), (lo, by_row[k].by_local)):
-                result[i, index] += r[b] * part[0, b]
-                result[index, i] += r[b] * part[0, b]
-    result = result[:-1, :-1]
-    curvature = np.where(p.kind == "normal", 1 / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
-    poisson = p.kind == "poisson"
-    curvature[poisson] = data.aux[0, poisson] / pars[poisson] ** 2
-    result[np.arange(n_pars), np.arange(n_pars)] += curvature
-    return result
+    head, groups, across, inside = _arrow(model, pars, data)
+    n, g = len(model.parameters), model.layout.global_pars
+    # row and column n take what pads
+    result = np.zeros((n + 1, n + 1))
+    rest = np.where(groups >= 0, groups, n)
+    result[np.ix_(g, g)] = head
+    result[rest[:, :, None], g] = across
+    result[g, rest[:, :, None]] = across
+    result[rest[:, :, None], rest[:, None, :]] = inside
+    return result[:-1, :-1]
 
 
 def covariance(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -91,27 +136,60 @@ def covariance(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> 
     Raises:
         SingularModelError: some directions are not determined; the message names their parameters.
     """
-    matrix = hessian(model, pars, data)
-    diagonal = np.diag(matrix)
+    arrow = _arrow(model, pars, data)
+    g, groups = model.layout.global_pars, arrow.groups
+    m = np.arange(groups.shape[1])
+    diagonal = np.zeros(len(free))
+    diagonal[g] = np.diag(arrow.head)
+    diagonal[groups[groups >= 0]] = arrow.inside[:, m, m][groups >= 0]
     idle = free & (np.abs(diagonal) < 1e-12)
-    index = np.flatnonzero(free & ~idle)
-    scale = 1 / np.sqrt(np.abs(diagonal[index]))
-    scaled = matrix[np.ix_(index, index)] * scale[:, None] * scale
-    try:
-        root = np.linalg.inv(np.linalg.cholesky(scaled))
-        inverse = root.T @ root
-    except np.linalg.LinAlgError:
-        inverse = None
+    used = free & ~idle
+    scale = np.where(used, 1 / np.sqrt(np.where(used, np.abs(diagonal), 1.0)), 0.0)
+    result = _inverse(arrow, g, scale)
     # the smallest eigenvalue is at least one over the trace of the inverse
-    if inverse is None or (len(index) and np.trace(inverse) > 1 / SINGULAR):
-        _, vectors = np.linalg.eigh(scaled)
-        vector = np.abs(vectors[:, 0])
+    if result is None or (np.diag(result) * np.abs(diagonal)).sum() > 1 / SINGULAR:
+        index = np.flatnonzero(used)
+        scaled = hessian(model, pars, data)[np.ix_(index, index)] * scale[index, None] * scale[index]
+        vector = np.abs(np.linalg.eigh(scaled)[1][:, 0])
         names = [model.parameters.names[index[i]] for i in np.argsort(-vector)[:6] if vector[i] > 0.2 * vector.max()]
         raise SingularModelError(
             "the model is singular: the data cannot tell these parameters apart: "
             + ", ".join(names)
             + "; remove one, or give it a constraint"
         )
-    result = np.zeros_like(matrix)
-    result[np.ix_(index, index)] = inverse * scale[:, None] * scale
     return result, np.flatnonzero(idle)
+
+
+def _inverse(arrow: _Arrow, global_pars: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+    """Invert an arrow by its Schur complement, as K is much less than n: (n, n), zero where the scale is.
+
+    Returns None where the matrix is not positive definite.
+    """
+    K, (G, m) = len(global_pars), arrow.groups.shape
+    rest = np.where(arrow.groups >= 0, scale[arrow.groups], 0.0)
+    head_scale = scale[global_pars]
+    inside = arrow.inside * rest[:, :, None] * rest[:, None, :]
+    j, k = np.arange(m), np.arange(K)
+    inside[:, j, j] += rest == 0
+    across = arrow.across * rest[:, :, None] * head_scale
+    head = arrow.head * head_scale[:, None] * head_scale
+    head[k, k] += head_scale == 0
+    try:
+        root = np.linalg.inv(np.linalg.cholesky(inside)) if G * m else inside
+        inner = np.matmul(root.swapaxes(1, 2), root)
+        carried = np.matmul(inner, across).reshape(G * m, K)
+        complement = head - across.reshape(G * m, K).T @ carried
+        root = np.linalg.inv(np.linalg.cholesky(complement))
+    except np.linalg.LinAlgError:
+        return None
+    n = len(scale)
+    place = np.where(arrow.groups >= 0, arrow.groups, n)
+    outer = carried @ root.T
+    full = np.zeros((n + 1, n + 1))
+    flat = place.ravel()
+    full[np.ix_(flat, flat)] = outer @ outer.T
+    full[place[:, :, None], place[:, None, :]] += inner
+    full[np.ix_(flat, global_pars)] = -outer @ root
+    full[np.ix_(global_pars, flat)] = -(outer @ root).T
+    full[np.ix_(global_pars, global_pars)] = root.T @ root
+    return np.asarray(full[:-1, :-1] * scale[:, None] * scale)
