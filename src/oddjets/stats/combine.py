@@ -9,9 +9,10 @@ HistFactory and Combine are not the same model to the last digit:
   splits a shape variation into its normalisation, a log-normal, and the normalised shape, morphed vertically.
 - Log-normals: pyhf joins the two exponentials by a polynomial inside one sigma, Combine by another smooth function; for
   ``lo = 1/hi`` they differ by less than a per mille.
-- Statistical uncertainties of templates: here the signal has a group of its own in each bin, whose relative error doesn't
-  change with the strength. Combine's ``autoMCStats`` has one parameter a bin for all processes together, whose
-  relative error is that of the sum at the pre-fit strength.
+- Statistical uncertainties of templates: here the background's and the signal's gammas scale their yields, with relative
+  errors that depend on nothing. Combine's ``autoMCStats`` has one parameter a bin for all processes together; its absolute
+  error is the quadratic sum of the processes' errors, each scaled as its process is at the moment (strength, rateParams,
+  log-normals).
 - The factors' bounds: here they are on s, b and c with B = s b; in the card on B, C and D themselves.
 """
 
