@@ -68,6 +68,12 @@ def test_a_missing_pythia_says_how_to_install_it(tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.iterdir())
 
 
+def test_a_missing_data_folder_is_named(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHIA8DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(OddjetsError, match=r"data folder .*nowhere.*unset PYTHIA8DATA"):
+        next(generate(load_processes()["top"], 1, 1, early_veto=False, tables=tables))
+
+
 def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -6,6 +6,7 @@ returns those that survived, so the tries need no counter of ours and a block en
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,7 +39,6 @@ ENOUGH_EVENTS = 200
 GENERATOR = "Pythia 8.317, Monash 2013 tune"
 #: common to all processes; particles with c tau > 10 mm are stable, as experiments take them
 _COMMON = (
-    "Print:quiet = on",
     "Tune:pp = 14",
     "ParticleDecays:limitTau0 = on",
     "ParticleDecays:tau0Max = 10.",
@@ -85,7 +85,7 @@ def require_pythia() -> Any:
     """Import Pythia.
 
     Raises:
-        OddjetsError: where it is not installed or its data folder is missing.
+        OddjetsError: where it is not installed.
     """
     try:
         import pythia8mc
@@ -111,7 +111,7 @@ def generate(
         Batches whose ``tried`` add up to ``tries``.
 
     Raises:
-        OddjetsError: if Pythia refuses its settings.
+        OddjetsError: if Pythia refuses its settings or misses its data folder.
     """
     # Pythia holds no reference to the Python side of a hook: they live as long as this function's frame
     hooks = [early_veto_hook(require_pythia())] if early_veto else []
@@ -155,6 +155,12 @@ def prepare_multiparton_tables(path: Path) -> Path:
 
 def _initialised(lines: list[str], seed: int, tables: Path, hooks: Iterable[Any] = ()) -> pythia8mc.Pythia:
     pythia = require_pythia().Pythia("", False)
+    if not pythia.readString("Print:quiet = on"):
+        folder = os.environ.get("PYTHIA8DATA", "share/Pythia8 of the Python environment")
+        raise OddjetsError(
+            f"simulate: Pythia finds no settings in its data folder ({folder});"
+            " unset PYTHIA8DATA or install pythia8mc again"
+        )
     settings = [
         *_COMMON,
         "Beams:eCM = 13000.",

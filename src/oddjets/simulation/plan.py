@@ -71,7 +71,10 @@ class Block:
     def key(self) -> str:
         """Hash of all that decides the file's content: seeds, tries, processes, and the code that simulates."""
         processes = load_processes()
-        content = {"block": asdict(self), "processes": [processes[s.process].model_dump() for s in self.streams]}
+        content = {
+            "block": asdict(self),
+            "processes": [processes[s.process].model_dump(exclude={"cost"}) for s in self.streams],
+        }
         text = json.dumps({**content, "code": _code_digest()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

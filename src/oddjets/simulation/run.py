@@ -25,8 +25,9 @@ from oddjets.simulation.generator import (
 from oddjets.simulation.plan import EVENTS_PER_BLOCK, Block, make_plan
 from oddjets.simulation.processes import load_processes
 from oddjets.simulation.reconstruction import reconstruct
+from oddjets.simulation.sets import predict
 from oddjets.simulation.spec import SimulationSpec
-from oddjets.simulation.writer import write_nano
+from oddjets.simulation.writer import replacing, write_nano
 
 __all__ = ["simulate", "simulate_block"]
 
@@ -69,6 +70,7 @@ def simulate(spec: SimulationSpec, out: Path, workers: int = 2) -> Path:
     if len(todo) < len(plan):
         log.info("simulate: %d of %d files are already there", len(plan) - len(todo), len(plan))
     if todo:
+        log.info("simulate: %s", predict(spec).text(workers))
         prepare_multiparton_tables(out / _TABLES)
         with progress("simulate (hard events)", sum(block.tries for block in todo)) as bar:
             for block in _run_all(todo, out, workers):
@@ -169,10 +171,8 @@ def _shower_note(summaries: list[_Summary]) -> str:
 
 
 def _write_truth(path: Path, columns: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
-    temporary.replace(path)
 
 
 def _is_finished(block: Block, out: Path) -> bool:
@@ -188,9 +188,8 @@ def _summary(block: Block, out: Path) -> _Summary:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _fileset(spec: SimulationSpec, plan: list[Block], out: Path) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import uproot
 
 from oddjets.errors import OddjetsError
 
-__all__ = ["write_nano"]
+__all__ = ["replacing", "write_nano"]
 
 #: uproot gives branches no titles of their own, so the tree says what people must know
 _TITLE = (
@@ -34,20 +36,30 @@ def write_nano(path: Path, events: ak.Array, runs: dict[str, npt.NDArray[Any]]) 
     Raises:
         OddjetsError: where the disk is full.
     """
-    temporary = path.with_suffix(".tmp")
     columns = {name: events[name] for name in events.fields}
+    with replacing(path) as temporary, uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file:
+        # mktree: assigning a dictionary would write an RNTuple
+        tree = file.mktree(
+            "Events",
+            {name: _branch_type(column) for name, column in columns.items()},
+            title=_TITLE,
+            counter_name=lambda collection: f"n{collection}",
+        )
+        if len(events):
+            tree.extend(columns)
+        file.mktree("Runs", {name: column.dtype for name, column in runs.items()}).extend(runs)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``, which takes its place in the end: a file is complete or absent.
+
+    Raises:
+        OddjetsError: where the disk is full.
+    """
+    temporary = path.with_name(path.name + ".tmp")
     try:
-        with uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file:
-            # mktree: assigning a dictionary would write an RNTuple
-            tree = file.mktree(
-                "Events",
-                {name: _branch_type(column) for name, column in columns.items()},
-                title=_TITLE,
-                counter_name=lambda collection: f"n{collection}",
-            )
-            if len(events):
-                tree.extend(columns)
-            file.mktree("Runs", {name: column.dtype for name, column in runs.items()}).extend(runs)
+        yield temporary
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
