@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 from oddjets.config import Analysis
@@ -44,3 +45,17 @@ def content(**changes: Any) -> dict[str, Any]:
 def analysis(**changes: Any) -> Analysis:
     """Return the analysis with top-level keys replaced."""
     return Analysis.model_validate(content(**changes))
+
+
+def of_simulation(folder: Path) -> dict[str, Any]:
+    """Return an analysis of the pseudo-data and top pairs that the fixture `sample` made, as data."""
+    data = content(
+        fileset=str(folder / "subset.json"),
+        luminosity=1.0,
+        execution={"executor": "iterative"},
+        systematics=["jes", "jms", "jmr", "pu", "pref"],
+        threshold={"score": "omnilearned", "efficiency": 0.3},
+    )
+    data["processes"]["hh"] = {"label": "HH"}
+    data["selection"]["jets"] = {"pt_min": 400.0, "mass_min": 60.0}
+    return data

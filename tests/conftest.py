@@ -93,13 +93,4 @@ def sample(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Sample:
 @pytest.fixture
 def simulated_content(sample: Sample) -> dict[str, Any]:
     """An analysis of the pseudo-data and top pairs of the small simulation, as data."""
-    data = analysis.content(
-        fileset=str(sample.folder / "subset.json"),
-        luminosity=1.0,
-        execution={"executor": "iterative"},
-        systematics=["jes", "jms", "jmr", "pu", "pref"],
-        threshold={"score": "omnilearned", "efficiency": 0.3},
-    )
-    data["processes"]["hh"] = {"label": "HH"}
-    data["selection"]["jets"] = {"pt_min": 400.0, "mass_min": 60.0}
-    return data
+    return analysis.of_simulation(sample.folder)

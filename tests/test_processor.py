@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import uproot
 import yaml
+from analysis import of_simulation
 
 from oddjets import config, events, schema
 from oddjets.cards import load_card
@@ -71,10 +72,7 @@ def processor_of(run, scorers=True):
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory, sample):
-    from conftest import simulated_content
-
-    data = simulated_content.__wrapped__(sample)
-    return processed(tmp_path_factory.mktemp("reference"), data)
+    return processed(tmp_path_factory.mktemp("reference"), of_simulation(sample.folder))
 
 
 @pytest.mark.parametrize(
