@@ -188,6 +188,7 @@ def _results(out: Path, asked: Analysis, templates: HistogramSet, with_data: boo
             {"name": "lumi", "up": -0.14, "down": 0.15, "pull": 0.2, "error": 0.98},
             {"name": "jes", "up": -0.08, "down": 0.08, "pull": -0.5, "error": 0.9},
         ],
+        "absorbed": {"SR": {"top": {"events": 1.5, "signal_in_A": 30.0, "strength": 1.0}}},
         "at_bounds": [],
         "warnings": [],
         "timing_s": {"fit": 0.4, "gof": 3.1},

@@ -69,6 +69,11 @@ def test_the_background_fit_has_no_signal(result):
     assert not np.any(result["yields"]["SR"]["A"]["background_only"]["top"]["values"])
 
 
+def test_what_qcd_absorbs_is_passed_on(built, result):
+    assert result["absorbed"] == built[1]["absorbed"]
+    assert set(result["absorbed"]) == {"SR", "VR1"}
+
+
 def test_edges_come_from_the_report(built, result):
     assert result["yields"]["SR"]["A"]["edges"] == built[1]["edges"]["SR"]
 

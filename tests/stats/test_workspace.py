@@ -9,6 +9,7 @@ import pytest
 from oddjets.errors import OddjetsError
 from oddjets.stats.fit import fit_workspace
 from oddjets.stats.model import Model
+from oddjets.stats.templates import AUTHORS_VARIED_FLOOR
 from oddjets.stats.workspace import ABCD_FACTORS, QCD_FLOOR, build
 
 from .conftest import make_analysis, make_histograms
@@ -24,6 +25,15 @@ def _sample(workspace, channel, name):
 
 def _modifiers(sample):
     return {m["name"]: m for m in sample["modifiers"]}
+
+
+def put_varied(histograms, values):
+    """Give top in SR_A this variation jesUp."""
+    h = histograms.histograms["SR", "mass"]
+    view = h["top", "A", "jesUp", :].view(flow=False)
+    view["value"] = values
+    h["top", "A", "jesUp", :] = view
+    return histograms
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +168,40 @@ def test_the_authors_code_mode_has_zero_floors_and_its_own_range(edit):
     workspace, _ = build(make_analysis(mode="authors-code"), histograms)
     assert _sample(workspace, "SR_B", "qcd")["data"][0] == 0
     bounds = {p["name"]: p["bounds"] for p in workspace["measurements"][0]["config"]["parameters"]}
-    assert bounds["qcd_s_SR"] == [[0.0, 5.0]] * 5
+    assert all(bounds[f"qcd_{factor}_SR"] == [[0.0, 5.0]] * 5 for factor in "sbc")
+
+
+def test_the_authors_code_mode_clips_varied_templates_where_the_nominal_is_empty(edit):
+    histograms = edit("SR", "top", "A", [0.0, 10, 20, 30, 20])
+    for mode, low in (("authors-code", AUTHORS_VARIED_FLOOR), ("exact", 0.0)):
+        workspace, _ = build(make_analysis(mode=mode), put_varied(histograms, [-1.0, 11, 21, 31, 21]))
+        modifier = _modifiers(_sample(workspace, "SR_A", "top"))["jes"]["data"]
+        assert modifier["hi_data"] == [low, 11, 21, 31, 21]
+
+
+def test_the_authors_code_mode_without_qcd_in_d_expects_none_in_a(edit):
+    workspace, _ = build(make_analysis(mode="authors-code"), edit("SR", "data", "D", [0.0, 900, 800, 700, 600]))
+    assert _sample(workspace, "SR_D", "qcd")["data"][0] == 0
+    assert _sample(workspace, "SR_A", "qcd")["data"][0] == 0
+
+
+def test_floors_and_bounds_that_nothing_meets_change_no_answer(histograms):
+    exact, authors = (Model(build(make_analysis(mode=m), histograms)[0]).fit() for m in ("exact", "authors-code"))
+    assert authors.twice_nll == pytest.approx(exact.twice_nll, abs=1e-6)
+    assert authors["mu"] == pytest.approx(exact["mu"], abs=1e-4)
+
+
+def test_a_scale_factor_that_moves_all_of_the_signal_is_refused(histograms):
+    factor = {"processes": ["top"], "letters": ["A", "B", "C", "D"]}
+    workspace, _ = build(make_analysis(scale_factor=factor), histograms)
+    with pytest.raises(OddjetsError, match=r"cannot tell these parameters apart: (mu, sf|sf, mu)"):
+        Model(workspace).fit()
+
+
+def test_two_strengths_of_one_process_are_refused(histograms):
+    poi = [{"name": "mu_one", "process": "top"}, {"name": "mu_two", "process": "top"}]
+    with pytest.raises(OddjetsError, match="two parameters of interest move 'top'"):
+        build(make_analysis(poi=poi), histograms)
 
 
 @pytest.mark.parametrize("letter", ["B", "C", "D"])

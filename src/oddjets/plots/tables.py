@@ -67,8 +67,22 @@ def yields_table(artifacts: Artifacts, region: str) -> Table | None:
         "results.json",
         f"yields.{region}",
         foot,
-        "Errors are those of the sums over the bins, with the covariance of all parameters.",
+        " ".join(
+            [
+                "Errors are those of the sums over the bins, with the covariance of all parameters.",
+                *_absorbed(artifacts, region),
+            ]
+        ),
     )
+
+
+def _absorbed(artifacts: Artifacts, region: str) -> list[str]:
+    """Say how much of each signal the QCD estimate would take, were its share of B, C and D not in the model."""
+    return [
+        f"The model knows the {artifacts.process(process)['label']} events in B, C and D, at strength {taken['strength']:g}: "
+        f"without them, B C / D would take {taken['events']:.3g} of {taken['signal_in_A']:.3g} such events in A for QCD."
+        for process, taken in artifacts.results.get("absorbed", {}).get(region, {}).items()
+    ]
 
 
 def cutflow_table(artifacts: Artifacts, kind: str) -> Table:

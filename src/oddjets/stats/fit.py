@@ -74,7 +74,7 @@ def fit_workspace(
         gof_model: which model the toys come from and are fitted with.
         seed: of all toys.
         progress: show progress bars.
-        report: what `workspace.build` said; gives the bin edges, and its warnings are passed on.
+        report: what `workspace.build` said; gives the bin edges; its warnings and what QCD absorbs are passed on.
 
     Returns:
         The content of ``results.json``, but for analysis, title and closure, which the workspace doesn't know. A question
@@ -125,6 +125,7 @@ def fit_workspace(
         _answer(result, question, ask, failed)
         clock.lap(question)
     result["at_bounds"] = list(best.at_bounds)
+    result["absorbed"] = dict((report or {}).get("absorbed", {}))
     result["failed"] = failed
     result["warnings"] = [
         *_warnings(model, best),

@@ -85,6 +85,11 @@ def build(
     }
     processes = [p for p in analysis.processes if p != analysis.data_driven and p in histograms.variations]
     signals = {poi.process: poi for poi in fit.pois}
+    if len(signals) < len(fit.pois):
+        twice = next(p.process for p in fit.pois if signals[p.process] is not p)
+        raise OddjetsError(
+            f"fit.poi: two parameters of interest move '{twice}'; the data cannot tell them apart, keep one"
+        )
     for name in signals:
         if name not in processes:
             raise OddjetsError(f"fit.poi.process: no simulated process '{name}'; {nearest(name, processes)}")
