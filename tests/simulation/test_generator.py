@@ -43,7 +43,7 @@ def test_accept_reject_gives_the_stated_spectrum_and_counts_every_try(tables: Pa
     bare = [f"PartonLevel:{step} = off" for step in ("ISR", "FSR", "MPI", "Remnants")]
     settings = (*load_processes()["hh"].pythia, *bare, "HadronLevel:all = off", "Check:event = off")
     hh = load_processes()["hh"].model_copy(update={"pythia": settings})
-    tries = 6000
+    tries = 3000
     batches = list(generate(hh, tries, 3, early_veto=False, tables=tables))
     assert sum(b.tried for b in batches) == tries
     masses = np.concatenate([invariant_mass(b.momenta[b.integers["id"] == 35]) for b in batches])
