@@ -39,8 +39,9 @@ class Profile(NamedTuple):
         slope: r = 1 - n/lambda, the derivative by T, (T, P).
         gamma: (T, P, number of gammas).
         width: sigma_k^2 of the gammas that are free, 0 of those at a bound, (T, P, number of gammas).
-        value: lambda - n - n log(lambda/n) + constraints, (T, P); inf where no events are expected but seen. Without data it
-            is lambda, which pyhf does not stop at zero either.
+        value: lambda - n - n log(lambda/n) + constraints, (T, P); inf where no events are expected but seen. An empty bin
+            never expects less than zero events, as with pyhf's ``clip_bin_data = 0``: a negative rate there would be
+            rewarded without end.
     """
 
     expected: np.ndarray
@@ -104,6 +105,10 @@ def _solve(
         expected = np.where((v > 0) & (n > 0), expected, u)
         # where data are and nothing is expected, the value is infinite and the slope of no use
         slope = np.where(n > 0, np.where(expected > 0, 1 - n / expected, 0.0), 1.0)
+        # an empty bin: the minimum of max(lambda, 0) + r^2 V / 2 with lambda = lambda_0 - r V
+        at_zero = np.where(v > 0, np.clip(start / np.where(v > 0, v, 1.0), 0.0, 1.0), (start > 0).astype(float))
+        slope = np.where((n <= 0) & (expected < 0), at_zero, slope)
+        expected = np.where((n <= 0) & (expected < 0), 0.0, expected)
     return expected, slope
 
 
@@ -116,20 +121,23 @@ def _bounded(
     """
     centre, width, low, high = gammas
     high_r = np.ones_like(slope)
-    low_r = np.minimum(slope, -1.0)
+    # an empty bin's r is between 0 and 1, and stops where its expectation reaches zero
+    empty = n <= 0
+    low_r = np.where(empty, 0.0, np.minimum(slope, -1.0))
 
     def rate(r: np.ndarray) -> np.ndarray:
         gamma = np.where(width > 0, np.clip(centre - r[:, None] * scaled * width, low, high), centre)
         return np.asarray(fixed + (scaled * gamma).sum(axis=1))
 
     for _ in range(60):
-        if np.all(~(rate(low_r) > 0) | (low_r - 1 + n / np.maximum(rate(low_r), 1e-300) <= 0)):
+        if np.all(empty | ~(rate(low_r) > 0) | (low_r - 1 + n / np.maximum(rate(low_r), 1e-300) <= 0)):
             break
-        low_r = np.where(low_r - 1 + n / np.maximum(rate(low_r), 1e-300) > 0, 4 * low_r, low_r)
+        falls = low_r - 1 + n / np.maximum(rate(low_r), 1e-300) > 0
+        low_r = np.where(falls & ~empty, 4 * low_r, low_r)
     r = np.clip(slope, low_r, high_r)
     for _ in range(80):
         now = rate(r)
-        above = (now > 0) & (r - 1 + n / np.where(now > 0, now, 1.0) > 0) | (now <= 0) & (n > 0)
+        above = (now > 0) & (r - 1 + n / np.where(now > 0, now, 1.0) > 0) | (now <= 0)
         high_r, low_r = np.where(above, r, high_r), np.where(above, low_r, r)
         free = centre - r[:, None] * scaled * width
         held = (width > 0) & ((free < low) | (free > high))
@@ -142,4 +150,4 @@ def _bounded(
         r = following
     gamma = np.where(width > 0, np.clip(centre - r[:, None] * scaled * width, low, high), centre)
     expected = fixed + (scaled * gamma).sum(axis=1)
-    return expected, r, gamma
+    return np.where(empty, np.maximum(expected, 0.0), expected), r, gamma

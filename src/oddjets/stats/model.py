@@ -150,6 +150,8 @@ class Model:
     def bin_deviance(self, pars: np.ndarray, main: np.ndarray) -> np.ndarray:
         """Return each bin's share of -2 log L against the saturated model, (T, n_bins)."""
         rate = np.atleast_2d(self.expected(pars))
+        # an empty bin expects no less than nothing, see `barlow_beeston`
+        rate = np.where(main > 0, rate, np.maximum(rate, 0.0))
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(main > 0, rate / np.where(main > 0, main, 1.0), 1.0)
             value = 2 * (rate - main - xlogy(main, ratio))

@@ -137,8 +137,12 @@ def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.nda
     scaled = y.rows[:, :, 1:]
     seen = bins.expected > 0
     w = np.where(seen, problem.data / np.where(seen, bins.expected, 1.0) ** 2, 0.0)
-    c = w / (1 + w * (scaled**2 * bins.width).sum(axis=2))
+    variance = (scaled**2 * bins.width).sum(axis=2)
+    c = w / (1 + w * variance)
     r = bins.slope
+    # an empty bin whose expectation its gammas hold at zero bends like r^2 V / 2
+    held = (problem.data <= 0) & (r > 0) & (r < 1) & (variance > 0)
+    c = np.where(held, 1 / np.where(held, variance, 1.0), c)
     weight = np.concatenate([np.ones_like(r)[..., None], bins.gamma], axis=2)
     moved = weight.copy()
     moved[:, :, 1:] -= r[..., None] * scaled * bins.width
