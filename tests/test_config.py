@@ -61,6 +61,13 @@ def test_extends_lays_keys_over_another_file(tmp_path):
     assert loaded.threshold.score == "omnilearned"
 
 
+def test_extends_finds_a_shipped_analysis_from_any_folder(tmp_path):
+    loaded = config.load(write(tmp_path, {"extends": "demo.yaml", "name": "mine"}))
+    assert (loaded.name, loaded.threshold.score) == ("mine", "omnilearned")
+    with pytest.raises(ConfigError, match=r"did you mean 'demo.yaml'"):
+        config.load(write(tmp_path, {"extends": "dmeo.yaml", "name": "mine"}))
+
+
 @pytest.mark.parametrize("name", ["analysis.yaml", "../elsewhere.yaml", "/etc/passwd"])
 def test_extends_neither_itself_nor_another_folder(tmp_path, name):
     with pytest.raises(ConfigError, match="extends"):

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from oddjets import resources
 from oddjets.errors import OddjetsError, nearest
 from oddjets.simulation.spec import SimulationSpec
 
@@ -471,7 +472,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def _extended(path: Path, above: tuple[Path, ...] = ()) -> Any:
-    """Read a YAML; what it ``extends`` (a file beside it) is read first, and its own keys are laid over that."""
+    """Read a YAML; what it ``extends`` is read first, and its own keys are laid over that."""
     if path.resolve() in above:
         raise ConfigError(f"{path}: extends: it extends itself")
     data = read_yaml(path)
@@ -479,10 +480,18 @@ def _extended(path: Path, above: tuple[Path, ...] = ()) -> Any:
         return data
     base_name = data.pop("extends")
     if not isinstance(base_name, str) or Path(base_name).name != base_name:
-        raise ConfigError(f"{path}: extends: must be the name of a file beside this one (got {base_name!r})")
-    base = _extended(path.with_name(base_name), (*above, path.resolve()))
+        raise ConfigError(
+            f"{path}: extends: must be the name of a file beside this one, or of a shipped one (got {base_name!r})"
+        )
+    base_file = path.with_name(base_name)
+    if not base_file.is_file():
+        try:
+            base_file = resources.find(base_name, "processors")
+        except OddjetsError as error:
+            raise ConfigError(f"{path}: extends: {error}") from None
+    base = _extended(base_file, (*above, path.resolve()))
     if not isinstance(base, dict):
-        raise ConfigError(f"{path.with_name(base_name)}: an analysis is a mapping with keys such as name, regions")
+        raise ConfigError(f"{base_file}: an analysis is a mapping with keys such as name, regions")
     return _laid_over(base, data)
 
 
@@ -500,7 +509,7 @@ def _laid_over(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def load(path: str | Path) -> Analysis:
-    """Read an analysis YAML; ``extends: FILE`` in it starts from another one beside it.
+    """Read an analysis YAML; ``extends: FILE`` in it starts from another one, beside it or shipped.
 
     Args:
         path: the file.
