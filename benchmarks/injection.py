@@ -22,8 +22,8 @@ import numpy as np
 STAGES = ("simulate", "process", "histogram", "closure", "workspace", "fit")
 
 
-def run(analysis: str, process: str, strength: float, seed: int, out: Path, workers: int) -> dict:
-    """Run all stages of one pseudo-experiment; the simulated files are removed when they are processed."""
+def run(analysis: str, process: str, strength: float, seed: int, out: Path, workers: int) -> dict | None:
+    """Run all stages of one pseudo-experiment, None if one fails; the simulated files are removed in the end."""
     folder = out / f"{process}_{strength:g}_{seed}"
     results = folder / "results.json"
     if not results.is_file():
@@ -33,7 +33,10 @@ def run(analysis: str, process: str, strength: float, seed: int, out: Path, work
                 "process": ["--workers", str(workers)],
             }.get(stage, [])
             command = [sys.executable, "-m", "oddjets", stage, analysis, "--out", str(folder), *options]
-            subprocess.run(command, check=True, capture_output=True)
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                print(f"{folder.name}: {stage} failed: {done.stderr[-2000:]}", flush=True)
+                return None
         for file in (folder / "simulation").glob("*.root"):
             file.unlink()
     found = json.loads(results.read_text(encoding="utf-8"))
@@ -54,7 +57,10 @@ def main() -> None:
     a = parser.parse_args()
     jobs = [(strength, seed) for seed in a.seeds for strength in a.strengths]
     with ThreadPoolExecutor(a.parallel) as pool:
-        rows = list(pool.map(lambda job: run(a.analysis, a.process, *job, a.out, a.workers), jobs))
+        results = list(pool.map(lambda job: run(a.analysis, a.process, *job, a.out, a.workers), jobs))
+    rows = [row for row in results if row is not None]
+    if len(rows) < len(jobs):
+        print(f"{len(jobs) - len(rows)} of {len(jobs)} runs failed")
     print(f"{'injected':>9} {'seed':>5} {'fitted':>8} {'error':>7} {'z':>6}")
     for row in sorted(rows, key=lambda row: (row["strength"], row["seed"])):
         print(f"{row['strength']:9.2f} {row['seed']:5d} {row['value']:8.2f} {row['error']:7.2f} {row['z']:6.2f}")
