@@ -12,10 +12,10 @@ of four hooks, or adds methods decorated as `cut` or `jet_variation`:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,16 +24,18 @@ from coffea.processor import ProcessorABC
 from oddjets import corrections, features, objects, schema
 from oddjets.config import Analysis
 from oddjets.datasets import DatasetMetadata
-from oddjets.errors import InputFileError, OddjetsError, nearest
+from oddjets.decorators import cut, cuts_of, jet_variation, jet_variations_of
+from oddjets.errors import InputFileError
 from oddjets.events import JETS, EventTable, dijet_mass, write_part
+from oddjets.jet_variations import JetVariations
 from oddjets.scoring import Scorer
-from oddjets.systematics import Variation, variations_of
+from oddjets.systematics import variations_of
+from oddjets.weights import Chunk, event_weights
 
-__all__ = ["Chunk", "DijetProcessor", "cut", "cuts_of", "jet_variation", "jet_variations_of"]
+__all__ = ["DijetProcessor", "cut", "cuts_of", "jet_variation", "jet_variations_of"]
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
-Method = TypeVar("Method", bound=Callable[..., Any])
 
 #: FatJet branches that become columns: column stem -> (branch, what stands where the file has none; None: an error)
 JET_BRANCHES: dict[str, tuple[str, float | None]] = {
@@ -51,70 +53,6 @@ JET_BRANCHES: dict[str, tuple[str, float | None]] = {
     "xqq": ("particleNetMD_Xqq", np.nan),
     "xcc": ("particleNetMD_Xcc", np.nan),
 }
-
-
-def cut(method: Method) -> Method:
-    """Mark a method as a cut: it takes an `EventTable` and returns a mask; its name may stand in the YAML."""
-    method._oddjets_cut = True  # type: ignore[attr-defined]
-    return method
-
-
-def jet_variation(method: Method) -> Method:
-    """Mark a method as a jet systematic of its name.
-
-    It takes the pair's columns (each of shape (events, 2)) and a sign, and returns the varied pT and soft-drop mass, GeV.
-    """
-    method._oddjets_jet_variation = True  # type: ignore[attr-defined]
-    return method
-
-
-def _marked(owner: type, mark: str) -> dict[str, str]:
-    found = {}
-    for name in dir(owner):
-        method = getattr(owner, name, None)
-        if callable(method) and getattr(method, mark, False):
-            found[name] = (method.__doc__ or "").strip().split("\n")[0]
-    return found
-
-
-def cuts_of(owner: type) -> dict[str, str]:
-    """Return the names of the cuts that a processor class has, with the first line of their docstrings."""
-    return _marked(owner, "_oddjets_cut")
-
-
-def jet_variations_of(owner: type) -> dict[str, str]:
-    """Return the names of the jet systematics that a processor class has."""
-    return _marked(owner, "_oddjets_jet_variation")
-
-
-class Chunk(Mapping[str, Array]):
-    """Columns first, then branches of the file with one value an event, for the rows that are still in.
-
-    Args:
-        columns: name to array, shape (rows,).
-        events: the whole chunk.
-        rows: which of its events.
-    """
-
-    def __init__(self, columns: Mapping[str, Array], events: Any, rows: npt.NDArray[np.int64]) -> None:
-        self._columns, self._events, self._rows = columns, events, rows
-
-    def __getitem__(self, name: str) -> Array:
-        if name in self._columns:
-            return self._columns[name]
-        if not schema.has(self._events, [name]):
-            raise KeyError(name)
-        return np.asarray(schema.branch(self._events, name))[self._rows]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._columns or (isinstance(name, str) and schema.has(self._events, [name]))
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self._columns
-        yield from schema.branches_of(self._events)
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
 
 
 @dataclass
@@ -136,7 +74,7 @@ class Counts:
     repairs: dict[str, int] = field(default_factory=dict)
 
 
-class DijetProcessor(ProcessorABC):  # type: ignore[misc]
+class DijetProcessor(JetVariations, ProcessorABC):  # type: ignore[misc]
     """From a chunk of PFNano to rows of the event table.
 
     Args:
@@ -216,35 +154,6 @@ class DijetProcessor(ProcessorABC):  # type: ignore[misc]
         """No isolated muon and no electron."""
         return np.asarray((table["n_muons"] == 0) & (table["n_electrons"] == 0))
 
-    # ---- built-in jet systematics --------------------------------------------------------------------------------
-
-    @jet_variation
-    def jes(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
-        """Jet energy scale: pT and soft-drop mass move together by the era's total uncertainty."""
-        spec = self.era.corrections.get("jes")
-        if spec is None:
-            raise OddjetsError(f"era '{self.era.name}' has no correction 'jes'; {nearest('jes', self.era.corrections)}")
-        scale = 1.0 + sign * corrections.lookup(self.era, self.era_folder, spec, jets, None)
-        return jets["pt"] * scale, jets["mass"] * scale
-
-    @jet_variation
-    def jms(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
-        """Jet mass scale."""
-        size = self._size("jms", self.era.jet_mass_scale)
-        return jets["pt"], corrections.mass_scale(jets["mass"], sign, size)
-
-    @jet_variation
-    def jmr(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
-        """Jet mass resolution."""
-        size = self._size("jmr", self.era.jet_mass_resolution)
-        keys = jets["run"][:, 0], jets["luminosityBlock"][:, 0], jets["event"][:, 0]
-        noise = np.stack([corrections.standard_normal(*keys, j, "jmr") for j in JETS], axis=1)
-        return jets["pt"], corrections.mass_resolution(jets["mass"], jets["gen_mass"], sign, size, noise)
-
-    def _size(self, name: str, default: float) -> float:
-        spec = next((s for s in self.analysis.systematics if s.name == name), None)
-        return spec.size if spec is not None and spec.size is not None else default
-
     # ---- the stages of a chunk -----------------------------------------------------------------------------------
 
     def table(self, events: Any) -> tuple[dict[str, Array], Counts]:
@@ -279,7 +188,8 @@ class DijetProcessor(ProcessorABC):  # type: ignore[misc]
         columns_kept = {name: array[kept] for name, array in candidates.items()}
 
         columns_kept.update(self._scores(events, rows, pair[rows], columns_kept))
-        columns_kept.update(self._weights(events, rows, columns_kept, generator[rows], variations))
+        chunk = Chunk(columns_kept, events, rows)
+        columns_kept.update(event_weights(self.analysis, self.era, self.era_folder, chunk, generator[rows], variations))
         return columns_kept, self._count(columns, generator)
 
     def _cheap_columns(self, events: Any) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
@@ -330,42 +240,6 @@ class DijetProcessor(ProcessorABC):  # type: ignore[misc]
             passed &= np.asarray(getattr(self, name)(table), dtype=bool)
         return passed
 
-    def _varied_jets(
-        self,
-        columns: Mapping[str, Array],
-        events: Any,
-        rows: npt.NDArray[np.int64],
-        pair: npt.NDArray[np.int64],
-        variations: list[Variation],
-    ) -> dict[str, Array]:
-        if not variations:
-            return {}
-        jets: dict[str, Array] = {
-            stem[:-2]: np.stack([columns[f"{stem[:-2]}_{j}"] for j in JETS], axis=1).astype(np.float64)
-            for stem in columns
-            if stem.endswith("_1") and f"{stem[:-2]}_2" in columns
-        }
-        jets |= {name: np.repeat(columns[name][:, None], 2, axis=1) for name in ("run", "luminosityBlock", "event")}
-        jets["gen_mass"] = self._gen_mass(events, rows, pair)
-        varied: dict[str, Array] = {}
-        for variation in variations:
-            pt, mass = getattr(self, variation.systematic)(jets, variation.sign)
-            for j in JETS:
-                varied[f"pt_{j}__{variation.name}"] = pt[:, j - 1]
-                varied[f"mass_{j}__{variation.name}"] = mass[:, j - 1]
-        return varied
-
-    def _gen_mass(self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64]) -> Array:
-        """Return the groomed mass of the matched generator jets, GeV; NaN where there is no match."""
-        needed = ["FatJet_genJetAK8Idx", "GenJetAK8_eta", "GenJetAK8_phi", "SubGenJetAK8_pt"]
-        if not schema.has(events, needed):
-            return np.full(pair.shape, np.nan)
-        matched = objects.take_pair(events.FatJet.genJetAK8Idx[rows], pair, missing=-1).astype(np.int64)
-        gen, subjets = events.GenJetAK8[rows], events.SubGenJetAK8[rows]
-        axes = [objects.take_pair(gen[k], matched) for k in ("eta", "phi")]
-        flat = {k: schema.flatten(subjets[k]) for k in ("pt", "eta", "phi", "mass")}
-        return corrections.groomed_gen_mass(axes[0], axes[1], flat, schema.offsets_of(subjets.pt))
-
     def _scores(
         self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64], columns: Mapping[str, Array]
     ) -> dict[str, Array]:
@@ -411,38 +285,6 @@ class DijetProcessor(ProcessorABC):  # type: ignore[misc]
         )
         eta, phi = (np.stack([columns[f"{name}_{j}"] for j in JETS], axis=1).ravel() for name in ("eta", "phi"))
         return features.take_constituents(index, schema.FlatBranches(events, "PFCands"), eta, phi)
-
-    def _weights(
-        self,
-        events: Any,
-        rows: npt.NDArray[np.int64],
-        columns: Mapping[str, Array],
-        generator: Array,
-        variations: tuple[Variation, ...],
-    ) -> dict[str, Array]:
-        """Return ``weight`` and ``weight__<variation>``: generator weight times corrections, not normalised."""
-        chunk = Chunk(columns, events, rows)
-        specs = {s.name: s for s in self.analysis.systematics}
-        nominal = np.asarray(generator, dtype=np.float64)
-        factors: dict[str, tuple[Array, Array | None]] = {}
-        for variation in variations:
-            if variation.kind != "weight":
-                continue
-            spec = specs[variation.systematic].correction or self.era.corrections[variation.systematic]
-            central = corrections.weight(self.era, self.era_folder, spec, chunk, None)
-            varied = corrections.weight(self.era, self.era_folder, spec, chunk, variation.direction)
-            assert varied is not None
-            factors[variation.name] = (np.broadcast_to(varied, rows.shape), central)
-            if variation.direction == "Up" and central is not None:
-                nominal = nominal * central
-        out: dict[str, Array] = {"weight": nominal}
-        for name, (varied, central) in factors.items():
-            # a zero nominal correction makes the weight zero under every variation
-            ratio = (
-                varied if central is None else np.divide(varied, central, out=np.zeros(rows.shape), where=central != 0)
-            )
-            out[f"weight__{name}"] = nominal * ratio
-        return out
 
     def _count(self, columns: Mapping[str, Array], generator: Array) -> Counts:
         table = EventTable(columns)

@@ -1,0 +1,44 @@
+"""What marks a method of a processor as a cut or as a jet systematic, and finds those that a class has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+__all__ = ["cut", "cuts_of", "jet_variation", "jet_variations_of"]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def cut(method: Method) -> Method:
+    """Mark a method as a cut: it takes an `EventTable` and returns a mask; its name may stand in the YAML."""
+    method._oddjets_cut = True  # type: ignore[attr-defined]
+    return method
+
+
+def jet_variation(method: Method) -> Method:
+    """Mark a method as a jet systematic of its name.
+
+    It takes the pair's columns (each of shape (events, 2)) and a sign, and returns the varied pT and soft-drop mass, GeV.
+    """
+    method._oddjets_jet_variation = True  # type: ignore[attr-defined]
+    return method
+
+
+def _marked(owner: type, mark: str) -> dict[str, str]:
+    found = {}
+    for name in dir(owner):
+        method = getattr(owner, name, None)
+        if callable(method) and getattr(method, mark, False):
+            found[name] = (method.__doc__ or "").strip().split("\n")[0]
+    return found
+
+
+def cuts_of(owner: type) -> dict[str, str]:
+    """Return the names of the cuts that a processor class has, with the first line of their docstrings."""
+    return _marked(owner, "_oddjets_cut")
+
+
+def jet_variations_of(owner: type) -> dict[str, str]:
+    """Return the names of the jet systematics that a processor class has."""
+    return _marked(owner, "_oddjets_jet_variation")
