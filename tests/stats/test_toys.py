@@ -11,7 +11,7 @@ from oddjets.stats.inference import best_fits
 from oddjets.stats.limits import upper_limit
 from oddjets.stats.model import Data, Model
 from oddjets.stats.toy_limits import toy_cls
-from oddjets.stats.toys import fit_toys, goodness_of_fit, letter_bins, toy_significance
+from oddjets.stats.toys import ToyFits, goodness_of_fit, letter_bins, toy_significance
 from oddjets.stats.workspace import build
 
 from .conftest import make_analysis, make_histograms
@@ -47,14 +47,14 @@ def test_injected_strengths_come_back_unbiased_with_68_per_cent_coverage(model, 
     truth[index] = strength
     held = np.zeros(len(truth), dtype=bool)
     toys = model.sample(truth, n, np.random.default_rng(int(strength) + 1))
-    free = fit_toys(model, toys, truth, held)
+    free = ToyFits(model, truth, held)(toys)
     assert free.converged.all()
     values = free.parameters[:, index]
     spread = values.std()
     assert abs(values.mean() - strength) < 4 * spread / np.sqrt(n)
     # coverage by the likelihood: the truth lies within -2 Delta log L < 1 in 68.3 % of the toys
     held[index] = True
-    at_truth = fit_toys(model, toys, truth, held)
+    at_truth = ToyFits(model, truth, held)(toys)
     covered = (at_truth.deviance - free.deviance < 1).mean()
     assert covered == pytest.approx(0.6827, abs=4 * np.sqrt(0.68 * 0.32 / n))
 
@@ -132,7 +132,7 @@ def test_toys_of_nearly_empty_regions_all_converge(seed):
     small = Model(build(make_analysis(), sparse)[0])
     best = small.fit(with_covariance=False)
     toys = small.sample(best.values, 200, np.random.default_rng(seed))
-    batch = fit_toys(small, toys, best.values, small.parameters.fixed)
+    batch = ToyFits(small, best.values, small.parameters.fixed)(toys)
     assert batch.converged.all()
     assert np.isfinite(batch.deviance).all()
     # no lower point nearby: the minima are minima

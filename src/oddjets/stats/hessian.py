@@ -12,7 +12,7 @@ from oddjets.stats.yields import evaluate, row_weights, slopes, total
 if TYPE_CHECKING:
     from oddjets.stats.model import Data, Model
 
-__all__ = ["SingularModelError", "covariance", "hessian"]
+__all__ = ["SingularModelError", "covariance", "hessian", "jacobian"]
 
 #: a direction whose curvature is this small against its parameters' own is not determined
 SINGULAR = 1e-11
@@ -66,6 +66,21 @@ def _by_bin(model: Model, pars: np.ndarray, data: Data) -> tuple[np.ndarray, np.
         result[:, K + L + k, : K + L] += mixed
         result[:, : K + L, K + L + k] += mixed
     return result, bend.global_global[0]
+
+
+def jacobian(model: Model, pars: np.ndarray) -> np.ndarray:
+    """Return the derivatives of the expected yields by all parameters at one point (n,): (n_bins, n), gammas included."""
+    layout = model.layout
+    alpha, local, gamma = model._split(pars[None])
+    y = evaluate(layout, alpha, local)
+    weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
+    first = slopes(y, row_weights(layout, weight))
+    # row n_bins and column n take what pads
+    result = np.zeros((model.spec.n_bins + 1, len(model.parameters) + 1))
+    result[layout.order[:, None], layout.global_pars] = first.by_global[0]
+    result[layout.order[:, None], layout.block_pars[layout.bin_block]] = first.by_local[0]
+    result[layout.order[:, None], layout.gamma_pars] = y.rows[0, :, 1:]
+    return result[:-1, :-1]
 
 
 def _arrow(model: Model, pars: np.ndarray, data: Data) -> _Arrow:

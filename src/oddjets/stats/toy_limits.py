@@ -12,7 +12,7 @@ from oddjets.console import progress as progress_bar
 from oddjets.stats.inference import Fits
 from oddjets.stats.limits import BANDS, Limit, upper_limit
 from oddjets.stats.model import Data, FitError, Model
-from oddjets.stats.toys import fit_toys
+from oddjets.stats.toys import ToyFits
 
 __all__ = ["ToyCLs", "toy_cls", "toy_limit"]
 
@@ -44,12 +44,10 @@ def q_tilde(model: Model, data: Data, mu: float, start: np.ndarray) -> np.ndarra
     def at(value: float) -> np.ndarray:
         begin = start.copy()
         begin[index] = value
-        batch = fit_toys(model, data, begin, held)
+        batch = ToyFits(model, begin, held)(data)
         return np.where(batch.converged, batch.deviance, np.nan)
 
-    begin = start.copy()
-    begin[index] = max(start[index], 0.1 * mu)
-    best = fit_toys(model, data, begin, free)
+    best = ToyFits(model, start, free)(data)
     hat = best.parameters[:, index]
     reference = np.where(best.converged, best.deviance, np.nan)
     if model.parameters.low[index] < 0:

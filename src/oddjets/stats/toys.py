@@ -9,14 +9,17 @@ import numpy as np
 
 from oddjets.console import progress as progress_bar
 from oddjets.errors import OddjetsError
+from oddjets.stats.hessian import SingularModelError, covariance, jacobian
 from oddjets.stats.inference import Fits
 from oddjets.stats.model import Batch, Data, FitError, FitResult, Model
 
-__all__ = ["GoodnessOfFit", "ToySignificance", "fit_toys", "goodness_of_fit", "letter_bins", "toy_significance"]
+__all__ = ["GoodnessOfFit", "ToyFits", "ToySignificance", "goodness_of_fit", "letter_bins", "toy_significance"]
 
 
 #: toys thrown from one seed, so that their number does not change the first ones
 GROUP = 128
+#: a factor without constraint starts no lower than at this fraction of the truth
+SMALLEST_START = 0.1
 
 
 class GoodnessOfFit(NamedTuple):
@@ -79,29 +82,52 @@ def _in_groups(
     return np.concatenate(results)
 
 
-def fit_toys(model: Model, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
-    """Fit toys from one starting point, and those that fail once more from the model's own; no search for second minima.
+class ToyFits:
+    """Fits of toys thrown from one point of a model.
+
+    A toy's fit starts where the linear response to its fluctuations leads: at the truth minus the gradient there
+    times the covariance of the Asimov data. Toys that fail are tried once more from the model's own start; no second minima
+    are looked for.
 
     Args:
         model: the model.
-        data: the toys.
-        start: (n,) or (T, n).
+        truth: the parameters that the toys are thrown from, (n,); the held ones keep these values.
         held: mask of the held parameters, (n,).
-
-    Returns:
-        The fits.
     """
-    p = model.parameters
-    # a toy's nuisance parameters end near its own auxiliary measurements
-    near = np.clip(data.aux / p.factor, p.low, p.high)
-    batch = model.fit_batch(data, np.where(p.constrained & ~p.fixed & ~held, near, start), held)
-    bad = np.flatnonzero(~batch.converged)
-    if len(bad):
-        begin = np.where(held, np.broadcast_to(start, (len(data.main), len(p)))[bad], p.init)
-        retry = model.fit_batch(Data(data.main[bad], data.aux[bad]), begin, held)
-        for old, new in zip(batch, retry, strict=True):
-            old[bad] = new
-    return batch
+
+    def __init__(self, model: Model, truth: np.ndarray, held: np.ndarray) -> None:
+        p = model.parameters
+        self.model, self.truth, self.held = model, truth, held | p.fixed
+        moving = ~self.held & (truth > p.low) & (truth < p.high)
+        # a strength at its bound responds, and is clipped
+        moving[model.layout.global_pars] = ~self.held[model.layout.global_pars]
+        try:
+            spread, _ = covariance(model, truth, model.asimov(truth), moving)
+        except SingularModelError:
+            # a start is no answer: what the truth's own data don't determine starts at the truth
+            spread = np.zeros((len(p), len(p)))
+        rate = model.expected(truth)
+        slope = jacobian(model, truth) / np.where(rate > 0, rate, np.inf)[:, None]
+        weight = np.where(p.kind == "normal", 1 / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
+        weight[p.kind == "poisson"] = 1 / np.maximum(truth[p.kind == "poisson"], 1e-300)
+        self._rate, self._by_main, self._by_aux = rate, slope @ spread, weight[:, None] * spread
+        # no factor reaches zero before its toy asks for it: nothing would be expected where events are
+        self._least = np.where(p.constrained, p.low, np.maximum(p.low, np.minimum(SMALLEST_START * truth, truth)))
+
+    def __call__(self, data: Data) -> Batch:
+        """Fit toys."""
+        model, p = self.model, self.model.parameters
+        centre = np.where(p.kind == "poisson", p.factor * self.truth, self.truth)
+        response = (data.main - self._rate) @ self._by_main + (data.aux - centre) @ self._by_aux
+        start = np.where(self.held, self.truth, np.clip(self.truth + response, self._least, p.high))
+        batch = model.fit_batch(data, start, self.held)
+        bad = np.flatnonzero(~batch.converged)
+        if len(bad):
+            begin = np.where(self.held, self.truth, p.init)
+            retry = model.fit_batch(Data(data.main[bad], data.aux[bad]), begin, self.held)
+            for old, new in zip(batch, retry, strict=True):
+                old[bad] = new
+        return batch
 
 
 def goodness_of_fit(
@@ -138,8 +164,10 @@ def goodness_of_fit(
     if not signal and model.poi is not None:
         held[model.parameters.index(model.poi)] = True
 
+    fit_toys = ToyFits(model, fit.values, held)
+
     def work(data: Data) -> np.ndarray:
-        batch = fit_toys(model, data, fit.values, held)
+        batch = fit_toys(data)
         value = model.bin_deviance(batch.parameters, data.main)[:, mask].sum(axis=1)
         return np.where(batch.converged, value, np.nan)
 
@@ -172,11 +200,10 @@ def toy_significance(model: Model, fits: Fits, toys: int, *, seed: int = 1, prog
     held[index] = True
     start = fits.background.values
 
+    fit_without, fit_with = ToyFits(model, start, held), ToyFits(model, start, free)
+
     def work(data: Data) -> np.ndarray:
-        without = fit_toys(model, data, start, held)
-        begin = without.parameters.copy()
-        begin[:, index] = max(fits.best.error(str(model.poi)), 1e-3 * model.parameters.high[index])
-        free_fit = fit_toys(model, data, begin, free)
+        without, free_fit = fit_without(data), fit_with(data)
         q0 = np.maximum(without.deviance - free_fit.deviance, 0.0)
         q0 = np.where(free_fit.parameters[:, index] > 0, q0, 0.0)
         return np.where(without.converged & free_fit.converged, q0, np.nan)
