@@ -49,6 +49,8 @@ class Process(BaseModel):
     name: str
     label: str
     pythia: tuple[str, ...]
+    #: power of alpha_s in the cross section
+    alpha_s_order: Annotated[int, Field(ge=0)]
     pt_hat_min: float
     cross_section_pb: float = Field(gt=0)
     cross_section_error_pb: float = Field(ge=0)
