@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from oddjets import corrections, objects, schema
+from oddjets import corrections, objects, schema, smearing
 from oddjets.config import Analysis
 from oddjets.decorators import jet_variation
 from oddjets.errors import OddjetsError, nearest
@@ -47,15 +47,15 @@ class JetVariations:
     def jms(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
         """Jet mass scale."""
         size = self._size("jms", self.era.jet_mass_scale)
-        return jets["pt"], corrections.mass_scale(jets["mass"], sign, size)
+        return jets["pt"], smearing.mass_scale(jets["mass"], sign, size)
 
     @jet_variation
     def jmr(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
         """Jet mass resolution."""
         size = self._size("jmr", self.era.jet_mass_resolution)
         keys = jets["run"][:, 0], jets["luminosityBlock"][:, 0], jets["event"][:, 0]
-        noise = np.stack([corrections.standard_normal(*keys, j, "jmr") for j in JETS], axis=1)
-        return jets["pt"], corrections.mass_resolution(jets["mass"], jets["gen_mass"], sign, size, noise)
+        noise = np.stack([smearing.standard_normal(*keys, j, "jmr") for j in JETS], axis=1)
+        return jets["pt"], smearing.mass_resolution(jets["mass"], jets["gen_mass"], sign, size, noise)
 
     def _size(self, name: str, default: float) -> float:
         spec = next((s for s in self.analysis.systematics if s.name == name), None)
@@ -95,4 +95,4 @@ class JetVariations:
         gen, subjets = events.GenJetAK8[rows], events.SubGenJetAK8[rows]
         axes = [objects.take_pair(gen[k], matched) for k in ("eta", "phi")]
         flat = {k: schema.flatten(subjets[k]) for k in ("pt", "eta", "phi", "mass")}
-        return corrections.groomed_gen_mass(axes[0], axes[1], flat, schema.offsets_of(subjets.pt))
+        return smearing.groomed_gen_mass(axes[0], axes[1], flat, schema.offsets_of(subjets.pt))
