@@ -32,6 +32,17 @@ def shared_dir() -> Path:
     return folder
 
 
+@pytest.fixture
+def official_cache(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that holds the official corrections of 2016 UL, as `oddjets fetch` would have filled it."""
+    if not (shared_dir / "data" / "pog").is_dir():
+        pytest.skip("needs the official corrections in shared/data/pog")
+    cache = tmp_path_factory.mktemp("cache")
+    (cache / "2016UL").symlink_to(shared_dir / "data" / "pog")
+    monkeypatch.setenv("ODDJETS_CACHE", str(cache))
+    return cache
+
+
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
     """Let one test process at a time in."""

@@ -35,6 +35,7 @@ __all__ = [
     "locate",
     "lookup",
     "weight",
+    "working_point",
 ]
 
 Array = npt.NDArray[np.float64]
@@ -237,3 +238,9 @@ def weight(
     if spec.file is None:
         return np.asarray(evaluate(name, columns), dtype=np.float64)
     return lookup(era, folder, spec, columns, name)
+
+
+def working_point(era: Era, folder: Path) -> float | None:
+    """Return the b tag's working point that the era's correction ``btag`` names; None where it has none."""
+    spec = era.corrections.get("btag")
+    return None if spec is None else float(lookup(era, folder, spec, {}, spec.nominal))
