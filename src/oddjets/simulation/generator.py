@@ -7,7 +7,7 @@ returns those that survived, so the tries need no counter of ours and a block en
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from oddjets.errors import OddjetsError
 from oddjets.simulation.hooks import early_veto_hook, mass_acceptance_hook
 from oddjets.simulation.processes import Process
+from oddjets.simulation.scales import SCALE_FACTORS, scale_weights
 
 if TYPE_CHECKING:
     import pythia8mc
@@ -27,6 +28,7 @@ __all__ = [
     "SHOWER_VARIATIONS",
     "GeneratedBatch",
     "generate",
+    "initialise",
     "prepare_multiparton_tables",
     "require_pythia",
 ]
@@ -55,6 +57,7 @@ SHOWER_VARIATIONS = {
     "isr_down": "isr:muRfac=1.4142",
     "fsr_down": "fsr:muRfac=1.4142",
 }
+_PROTON = 2212
 _INTEGERS = ("id", "status", "mother1", "daughter1", "daughter2")
 
 
@@ -73,12 +76,15 @@ class GeneratedBatch(NamedTuple):
     vertices: npt.NDArray[np.float64]
     #: (events, 4) weights of the shower variations in the order of ``SHOWER_VARIATIONS``; (events, 1) ones without
     shower_weights: npt.NDArray[np.float64]
+    #: (events, 9) weights of other scales of the hard process in the order of ``SCALE_FACTORS``
+    scale_weights: npt.NDArray[np.float64]
 
     @classmethod
     def empty(cls) -> GeneratedBatch:
         """No tries, no events."""
         integers = {name: np.zeros(0, np.int32) for name in _INTEGERS}
-        return cls(0, np.zeros(1, np.int64), integers, np.zeros((0, 4)), np.zeros((0, 3)), np.ones((0, 1)))
+        scales = np.ones((0, len(SCALE_FACTORS)))
+        return cls(0, np.zeros(1, np.int64), integers, np.zeros((0, 4)), np.zeros((0, 3)), np.ones((0, 1)), scales)
 
 
 def require_pythia() -> Any:
@@ -121,13 +127,18 @@ def generate(
     if shower_variations:
         variations = ", ".join(f"{name} {change}" for name, change in SHOWER_VARIATIONS.items())
         lines += ["UncertaintyBands:doVariations = on", f"UncertaintyBands:List = {{{variations}}}"]
-    pythia = _initialised(lines, seed, tables, hooks)
+    pythia = initialise(lines, seed, tables, hooks)
+    proton = pythia.getPDFPtr(_PROTON)
     parts: list[GeneratedBatch] = []
     for first in range(0, tries, BATCH):
         count = min(BATCH, tries - first)
         batch = pythia.nextBatch(count, "skip")
         names = list(pythia.infoPython().weightNameVector())
-        parts.append(_columns(batch, count, [names.index(n) for n in SHOWER_VARIATIONS] if shower_variations else [0]))
+        part = _columns(batch, count, [names.index(n) for n in SHOWER_VARIATIONS] if shower_variations else [0])
+        if len(batch):
+            scales = scale_weights(batch.info, process.alpha_s_order, pythia.coupSM.alphaS, proton.xf)
+            part = part._replace(scale_weights=scales)
+        parts.append(part)
         if first + count == tries or sum(len(part.offsets) - 1 for part in parts) >= ENOUGH_EVENTS:
             yield _joined(parts)
             parts = []
@@ -148,12 +159,23 @@ def prepare_multiparton_tables(path: Path) -> Path:
     if not path.exists():
         temporary = path.with_suffix(".tmp")
         temporary.unlink(missing_ok=True)
-        _initialised(["HardQCD:all = on", "PhaseSpace:pTHatMin = 400."], 1, temporary)
+        initialise(["HardQCD:all = on", "PhaseSpace:pTHatMin = 400."], 1, temporary)
         temporary.replace(path)
     return path
 
 
-def _initialised(lines: list[str], seed: int, tables: Path, hooks: Iterable[Any] = ()) -> pythia8mc.Pythia:
+def initialise(lines: Sequence[str], seed: int, tables: Path | None, hooks: Iterable[Any] = ()) -> pythia8mc.Pythia:
+    """Return a generator of 13 TeV proton collisions, ready to run.
+
+    Args:
+        lines: settings of the process.
+        seed: 1 to 900 000 000.
+        tables: file of `prepare_multiparton_tables`, made if it does not exist; none: neither read nor written.
+        hooks: user hooks; Pythia holds no reference to their Python side.
+
+    Raises:
+        OddjetsError: if Pythia refuses its settings or misses its data folder.
+    """
     pythia = require_pythia().Pythia("", False)
     if not pythia.readString("Print:quiet = on"):
         folder = os.environ.get("PYTHIA8DATA", "share/Pythia8 of the Python environment")
@@ -165,10 +187,10 @@ def _initialised(lines: list[str], seed: int, tables: Path, hooks: Iterable[Any]
         *_COMMON,
         "Beams:eCM = 13000.",
         f"Random:seed = {seed}",
-        "MultipartonInteractions:reuseInit = 3",
-        f"MultipartonInteractions:initFile = {tables}",
         *lines,
     ]
+    if tables is not None:
+        settings += ["MultipartonInteractions:reuseInit = 3", f"MultipartonInteractions:initFile = {tables}"]
     for line in settings:
         if not pythia.readString(line):
             raise OddjetsError(f"simulate: Pythia does not know the setting '{line}'")
@@ -194,6 +216,7 @@ def _columns(batch: Any, tried: int, weights: list[int]) -> GeneratedBatch:
         np.stack([ak.to_numpy(flat.p[c]) for c in ("px", "py", "pz", "e")], axis=-1),
         np.stack([ak.to_numpy(ak.fill_none(flat.vProd[c], 0.0)) for c in ("px", "py", "pz")], axis=-1),
         table[:, weights] / table[:, :1],
+        np.ones((len(batch), len(SCALE_FACTORS))),
     )
 
 
@@ -206,4 +229,5 @@ def _joined(parts: list[GeneratedBatch]) -> GeneratedBatch:
         np.concatenate([part.momenta for part in parts]),
         np.concatenate([part.vertices for part in parts]),
         np.concatenate([part.shower_weights for part in parts]),
+        np.concatenate([part.scale_weights for part in parts]),
     )
