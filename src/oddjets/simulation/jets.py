@@ -9,7 +9,10 @@ import numpy.typing as npt
 
 from oddjets.clustering import ClusteredJets, SoftDropJets, cluster_jets, n_subjettiness, soft_drop
 
-__all__ = ["FatJets", "build_fat_jets", "eta_phi"]
+__all__ = ["FAT_MIN_PT", "FAT_RADIUS", "NARROW_MIN_PT", "NARROW_RADIUS", "FatJets", "build_fat_jets", "eta_phi"]
+
+#: of AK4 jets, which are not stored: trigger and prefiring use them; GeV
+NARROW_RADIUS, NARROW_MIN_PT = 0.4, 30.0
 
 FAT_RADIUS = 0.8
 #: GeV, as NanoAOD stores AK8 jets

@@ -8,15 +8,16 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.clustering import invariant_mass, momenta
+from oddjets.clustering import cluster_jets, invariant_mass, momenta
 from oddjets.simulation.conditions import EVENT_FILTERS, draw_pileup
 from oddjets.simulation.density import energy_density
 from oddjets.simulation.detector import Candidates, detect
 from oddjets.simulation.flavour import heavy_hadrons
 from oddjets.simulation.generator import GeneratedBatch
-from oddjets.simulation.jets import FAT_RADIUS, FatJets, build_fat_jets, eta_phi
+from oddjets.simulation.jets import FAT_RADIUS, NARROW_MIN_PT, NARROW_RADIUS, FatJets, build_fat_jets, eta_phi
 from oddjets.simulation.layout import jagged, truncate_mantissa
 from oddjets.simulation.leptons import Leptons, electron_level, find_leptons
+from oddjets.simulation.prefiring import prefiring_weights
 from oddjets.simulation.taggers import load_taggers, tag
 from oddjets.simulation.tagging_inputs import tagging_inputs
 from oddjets.simulation.trigger import emulate
@@ -40,15 +41,16 @@ def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: boo
         is_data: leave out everything that data would not have.
 
     Returns:
-        One record an event that has two AK8 jets of more than 300 GeV; its fields are NanoAOD's collections and
-        branches, except run, luminosityBlock and event.
+        One record an event that has two AK8 jets of more than 300 GeV and, of data, was not lost to prefiring; its
+        fields are NanoAOD's collections and branches, except run, luminosityBlock and event.
     """
     candidates = detect(*stable_particles(batch), rng)
     f, p = candidates.floats, candidate_momenta(candidates)
     jets = build_fat_jets(p, candidates.offsets)
     muons = find_leptons(candidates, 13, _MUON_MIN_PT, 0.4, rng)
     electrons = find_leptons(candidates, 11, _ELECTRON_MIN_PT, 0.3, rng)
-    fired = emulate(p, candidates.offsets, jets, muons, f["pt"][muons.rows], rng)
+    narrow = cluster_jets(p, candidates.offsets, NARROW_RADIUS, NARROW_MIN_PT)
+    fired = emulate(narrow, jets, muons, f["pt"][muons.rows], rng)
     n = len(candidates.offsets) - 1
     true_interactions, vertices = draw_pileup(n, is_data, rng)
 
@@ -64,23 +66,26 @@ def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: boo
         **{f"HLT_{path}": decision for path, decision in fired.items()},
         **{f"Flag_{name}": np.ones(n, np.bool_) for name in EVENT_FILTERS},
     }
-    if not is_data:
+    prefiring = prefiring_weights(narrow.event_offsets, *eta_phi(narrow.momenta)[:2])
+    kept = np.ones(n, np.bool_)
+    if is_data:
+        kept = rng.random(n) < prefiring.Nom
+    else:
         truth = generator_jets(batch)
         fat_jets["genJetAK8Idx"] = ak.unflatten(_nearest(fat_jets, truth.jets), ak.num(fat_jets))
-        # Pythia's events have unit weight here; prefiring is not simulated, so its weights are 1
-        one = np.ones(n, np.float32)
         events |= {
             "GenPart": generator_particles(batch),
             "GenJetAK8": truth.jets,
             "SubGenJetAK8": truth.subjets,
-            "genWeight": one,
+            "genWeight": np.ones(n, np.float32),  # Pythia's events have unit weight here
             "PSWeight": _lists(batch.shower_weights),
+            "LHEScaleWeight": _lists(batch.scale_weights),
             "Pileup_nTrueInt": true_interactions,
-            **{f"L1PreFiringWeight_{direction}": one for direction in ("Nom", "Up", "Dn")},
+            **{f"L1PreFiringWeight_{d}": w.astype(np.float32) for d, w in prefiring._asdict().items()},
         }
     events["FatJet"] = fat_jets
     record = ak.zip(events, depth_limit=1)
-    return ak.to_packed(record[ak.sum(fat_jets.pt > MIN_PT_TWO_JETS, axis=1) >= 2])
+    return ak.to_packed(record[kept & (ak.sum(fat_jets.pt > MIN_PT_TWO_JETS, axis=1) >= 2)])
 
 
 def stable_particles(

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.clustering import cluster_jets
+from oddjets.clustering import ClusteredJets
 from oddjets.simulation.jets import FatJets, eta_phi
 from oddjets.simulation.leptons import Leptons
 
@@ -25,8 +25,7 @@ _WIDE_JET_RADIUS = 1.1  # CMS dijet searches, arXiv:1806.00843
 
 
 def emulate(
-    momenta: npt.NDArray[np.float64],
-    offsets: npt.NDArray[np.int64],
+    jets: ClusteredJets,
     fat_jets: FatJets,
     muons: Leptons,
     muon_pt: npt.NDArray[np.float32],
@@ -35,8 +34,7 @@ def emulate(
     """Decide the trigger paths.
 
     Args:
-        momenta: (candidates, 4) px, py, pz, E in GeV.
-        offsets: (events + 1) where each event's candidates begin and end.
+        jets: the AK4 jets above 30 GeV.
         fat_jets: the AK8 jets.
         muons: the muons.
         muon_pt: (muons) GeV.
@@ -45,8 +43,7 @@ def emulate(
     Returns:
         Path name without ``HLT_`` -> (events) decision.
     """
-    n = len(offsets) - 1
-    jets = cluster_jets(momenta, offsets, 0.4, 30.0)
+    n = len(jets.event_offsets) - 1
     event = np.repeat(np.arange(n), np.diff(jets.event_offsets))
     pt, eta, phi = eta_phi(jets.momenta)
     central = (pt > _HT_JET_MIN_PT) & (np.abs(eta) < _HT_JET_ETA)
