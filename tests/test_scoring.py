@@ -121,7 +121,7 @@ def test_a_score_does_not_depend_on_its_neighbours_in_full_batches(
     jets: JetConstituents, scores: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches of several jets, as on a GPU: with one thread inside, the rows of a batch are independent."""
-    monkeypatch.setitem(scorer._BATCHING, "cpu", scorer._Batching(size=4, step=32))
+    monkeypatch.setitem(scorer._BATCHING, "cpu", scorer._Batching(cells=256, step=32))
     several = Scorer(CARD, "cpu").score(jets)
     order = np.random.default_rng(2).permutation(jets.n_jets)
     assert Scorer(CARD, "cpu").score(select(jets, order)).tobytes() == several[order].tobytes()
@@ -194,7 +194,47 @@ def test_a_gpu_is_given_few_shapes(jets: JetConstituents, monkeypatch: pytest.Mo
     seen = prepare(jets, CARD).counts
     np.testing.assert_allclose(np.log(probabilities[:, 1] / probabilities[:, 0]), seen, rtol=1e-9)
     size = scorer._BATCHING["cuda"].size
-    assert shapes == {(size, length, 4) for length in (32, 64, CARD.constituents.maximum)}
+    assert shapes == {(size(length), length, 4) for length in (32, 64, CARD.constituents.maximum)}
+
+
+@pytest.mark.parametrize("fitting", [1, 3, 40])
+def test_batches_are_halved_until_they_fit_into_memory(
+    fitting: int, jets: JetConstituents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No jet is lost, none is scored twice, and later batches begin with what did fit."""
+    tried: list[int] = []
+
+    def run(names: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        tried.append(len(inputs["x"]))
+        if len(inputs["x"]) > fitting:
+            raise RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 9")
+        output = np.zeros((len(inputs["x"]), N_CLASSES), np.float32)
+        output[:, 2] = np.count_nonzero(inputs["x"][..., 2], axis=1)
+        return [output]
+
+    monkeypatch.setattr(scorer, "get_session", lambda *_: (SimpleNamespace(run=run), "cuda"))
+    scorer_of_gpu = Scorer(CARD, "cuda")
+    probabilities = scorer_of_gpu.class_probabilities(jets)
+    seen = prepare(jets, CARD).counts
+    np.testing.assert_allclose(np.log(probabilities[:, 1] / probabilities[:, 0]), seen, rtol=1e-9)
+    tried.clear()
+    scorer_of_gpu.class_probabilities(jets)
+    assert max(tried) <= max(fitting, 1)
+
+
+def test_a_jet_that_does_not_fit_into_memory_and_other_failures_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(message: str) -> None:
+        def run(names: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+            raise RuntimeError(message)
+
+        monkeypatch.setattr(scorer, "get_session", lambda *_: (SimpleNamespace(run=run), "cuda"))
+
+    fail("CUDA failure 2: out of memory")
+    with pytest.raises(OddjetsError, match="not even with a single jet"):
+        Scorer(CARD, "cuda").score(random_jets([3]))
+    fail("something else")
+    with pytest.raises(RuntimeError, match="something else"):
+        Scorer(CARD, "cuda").score(random_jets([3]))
 
 
 @pytest.mark.parametrize("counts", [[], [0, 0]])
@@ -352,7 +392,7 @@ def test_auto_falls_back_to_the_cpu_and_says_so_once(
 def test_cuda_is_used_where_it_works_on_the_device_asked_for(fake_runtime: Any, provider: Any) -> None:
     asked = fake_runtime([CUDA, CPU], used=CUDA)
     assert Scorer(CARD, provider, device=1).provider_used == "cuda"
-    assert asked[0][0] == (CUDA, {"device_id": 1, "use_tf32": 0})
+    assert asked[0][0] == (CUDA, {"device_id": 1, "use_tf32": 0, "arena_extend_strategy": "kSameAsRequested"})
 
 
 def test_cpu_never_asks_for_cuda(fake_runtime: Any) -> None:

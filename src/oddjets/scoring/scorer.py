@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddjets.cards import ModelCard
+from oddjets.console import log
 from oddjets.errors import OddjetsError, nearest
 from oddjets.features import JetConstituents, PreparedJets, prepare
 from oddjets.scoring import formulas
@@ -19,20 +20,30 @@ __all__ = ["Scorer"]
 
 
 class _Batching(NamedTuple):
-    """Shapes that a provider is given: every batch has ``size`` jets, padded to a multiple of ``step`` constituents."""
+    """Shapes that a provider is given: batches padded to a multiple of ``step`` constituents, ``cells`` in all at most."""
 
-    size: int
+    cells: int
     step: int
+
+    def size(self, length: int) -> int:
+        """Return the number of jets of a batch that is padded to a length."""
+        return max(1, self.cells // length)
 
 
 # On a CPU, larger batches are no faster, and one jet at a time needs no padding and has no neighbours (small model, jets
 # of 30 to 70 constituents, as many in each batch: 110 jets/s of CPU time one by one, 104 two by two, 96 in batches of 8,
-# and the last bits of one jet in eight depend on its place in the batch). GPUs need many at a time.
-_BATCHING: dict[str, _Batching] = {"cpu": _Batching(size=1, step=1), "cuda": _Batching(size=256, step=32)}
+# and the last bits of one jet in eight depend on its place in the batch). GPUs need many at a time: as many as fill a
+# number of cells (jets x constituents), so that the memory of a batch hardly depends on its jets' multiplicity.
+_BATCHING: dict[str, _Batching] = {"cpu": _Batching(cells=1, step=1), "cuda": _Batching(cells=16384, step=32)}
+
+#: what ONNX Runtime, CUDA and cuBLAS say when there is no memory; they raise no exception of its own
+_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "alloc_failed", "resource allocation failed")
 
 
 class Scorer:
     """Computes scores with one model; can be pickled and sent to workers.
+
+    Where a GPU has no memory for a batch (it may be shared), batches are halved until they fit, and stay so.
 
     The bits of a jet's score on a CPU depend on that jet alone: not on the jets scored with it, their order, how they
     are split into calls, or the number of threads.
@@ -53,6 +64,7 @@ class Scorer:
         self.provider = provider
         self.threads = threads
         self.device = device
+        self._batching: dict[str, _Batching] = {}
 
     @property
     def provider_used(self) -> Literal["cpu", "cuda"]:
@@ -102,14 +114,11 @@ class Scorer:
         if not len(filled):
             return output
         session, used = get_session(self.card, self.provider, self.device)
-        batching = _BATCHING[used]
+        batching = self._batching.setdefault(used, _BATCHING[used])
 
         def run(batch: tuple[NDArray[np.int64], int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
             rows, length = batch
-            # a last batch that is not full repeats its last jet
-            repeated = np.concatenate([rows, np.repeat(rows[-1:], batching.size - len(rows))])
-            inputs: dict[str, Any] = prepared.tensors(repeated, length)
-            return rows, session.run([self.card.output.name], inputs)[0][: len(rows)]
+            return rows, self._in_memory(session, used, prepared, rows, length)
 
         threads = self.threads if used == "cpu" else 1
         with ThreadPoolExecutor(threads) as pool:
@@ -124,6 +133,36 @@ class Scorer:
             )
         return output
 
+    def _in_memory(
+        self, session: Any, used: str, prepared: PreparedJets, rows: NDArray[np.int64], length: int
+    ) -> NDArray[np.float32]:
+        """Run the jets of a batch in pieces as large as the memory allows; shape (len(rows), n_classes)."""
+        pieces: list[NDArray[np.float32]] = []
+        done = 0
+        while done < len(rows):
+            size = self._batching[used].size(length)
+            part = rows[done : done + size]
+            # a last piece that is not full repeats its last jet
+            repeated = np.concatenate([part, np.repeat(part[-1:], size - len(part))])
+            inputs: dict[str, Any] = prepared.tensors(repeated, length)
+            try:
+                pieces.append(session.run([self.card.output.name], inputs)[0][: len(part)])
+            except Exception as error:  # ONNX Runtime's exceptions have no common base
+                if not any(words in str(error).lower() for words in _OUT_OF_MEMORY):
+                    raise
+                if size == 1:
+                    raise OddjetsError(
+                        f"the model {self.card.name} does not fit into the memory of the {used} device, not even with a"
+                        " single jet; free the device, or ask for 'provider: cpu'"
+                    ) from error
+                self._batching[used] = self._batching[used]._replace(cells=size // 2 * length)
+                log.info(
+                    "scores of %s: no memory for %d jets at once, going on with %d", self.card.name, size, size // 2
+                )
+                continue
+            done += len(part)
+        return np.concatenate(pieces)
+
 
 def _batches(prepared: PreparedJets, batching: _Batching, maximum: int) -> Iterator[tuple[NDArray[np.int64], int]]:
     """Split the jets that have constituents into batches of one padded length each, longest first.
@@ -134,10 +173,11 @@ def _batches(prepared: PreparedJets, batching: _Batching, maximum: int) -> Itera
         maximum: largest number of constituents.
 
     Yields:
-        At most ``batching.size`` jets, and the length that they are padded to.
+        At most ``batching.size(length)`` jets, and the length that they are padded to.
     """
     lengths = np.minimum(-(-prepared.counts // batching.step) * batching.step, maximum)
     for length in np.unique(lengths[lengths > 0])[::-1]:
         members = np.flatnonzero(lengths == length)
-        for start in range(0, len(members), batching.size):
-            yield members[start : start + batching.size], int(length)
+        size = batching.size(int(length))
+        for start in range(0, len(members), size):
+            yield members[start : start + size], int(length)

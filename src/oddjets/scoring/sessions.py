@@ -100,7 +100,9 @@ def _open(card: ModelCard, provider: Provider, device: int) -> tuple[Any, Litera
         if _CUDA in onnxruntime.get_available_providers():
             onnxruntime.preload_dlls()
             # use_tf32: TF32 in the distance product alone costs 9e-3 in the probabilities
-            session = build([(_CUDA, {"device_id": device, "use_tf32": 0}), _CPU])
+            # kSameAsRequested: workers may share a GPU, and the default takes memory by powers of two
+            options = {"device_id": device, "use_tf32": 0, "arena_extend_strategy": "kSameAsRequested"}
+            session = build([(_CUDA, options), _CPU])
             used = session.get_providers()[0]
             reason = "ONNX Runtime could not start CUDA (driver, CUDA or cuDNN libraries?) and fell back to the CPU"
         if used != _CUDA:
