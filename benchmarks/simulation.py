@@ -81,7 +81,7 @@ def measure(name: str, veto: bool, tables: Path, seconds: float) -> dict[str, An
             events = reconstruction.reconstruct(batch, rng, is_data=False)
             spent["jets"] += time.process_time() - start - (spent["detector"] - detector)
             start = time.process_time()
-            write_nano(tables.with_suffix(".root"), events, {"run": np.array([1], np.uint32)})
+            write_nano(tables.with_suffix(".root"), [events], {"run": np.array([1], np.uint32)})
             spent["writing"] += time.process_time() - start
             jets = events.FatJet
             good = (jets.pt > 450) & (abs(jets.eta) < 2.5) & (jets.msoftdrop > 60)

@@ -20,6 +20,7 @@ from rich.traceback import install as install_traceback
 from oddjets import __version__, config, resources
 from oddjets.console import console
 from oddjets.errors import OddjetsError
+from oddjets.simulation.sets import SETS
 from oddjets.simulation.spec import SimulationSpec
 from oddjets.training.cli import app as training_app
 
@@ -43,6 +44,7 @@ Inject = Annotated[
     list[str] | None,
     typer.Option("--inject", metavar="PROCESS=MU", help="Strength of a process in the pseudo-data; 0 leaves it out."),
 ]
+Luminosity = Annotated[float | None, typer.Option("--luminosity", help="Of the pseudo-data, in 1/pb.")]
 Unblind = Annotated[bool, typer.Option("--unblind", help="Look at the data in A although the YAML says blind.")]
 NoFilter = Annotated[
     bool,
@@ -76,13 +78,25 @@ def _options(
 
 
 def _simulated(
-    analysis: config.Analysis, seed: int | None, inject: list[str] | None, no_filter: bool
+    analysis: config.Analysis,
+    seed: int | None,
+    inject: list[str] | None,
+    luminosity: float | None,
+    no_filter: bool,
 ) -> config.Analysis:
-    """Lay --seed, --inject and --no-filter over the analysis's 'simulate'."""
-    if seed is None and not inject and not no_filter:
+    """Lay --seed, --inject, --luminosity and --no-filter over the analysis's 'simulate'."""
+    if seed is None and not inject and luminosity is None and not no_filter:
         return analysis
     if analysis.simulate is None:
-        raise OddjetsError(f"--seed, --inject, --no-filter: '{analysis.name}' has no 'simulate'")
+        raise OddjetsError(f"--seed, --inject, --luminosity, --no-filter: '{analysis.name}' has no 'simulate'")
+    spec = _simulation(analysis.simulate.model_dump(), seed, inject, luminosity, no_filter)
+    return analysis.model_copy(update={"simulate": spec})
+
+
+def _simulation(
+    content: dict[str, Any], seed: int | None, inject: list[str] | None, luminosity: float | None, no_filter: bool
+) -> SimulationSpec:
+    """Lay the options over what is asked of the simulation."""
     strengths: dict[str, Any] = {}
     for word in inject or []:
         process, equals, strength = word.partition("=")
@@ -92,17 +106,18 @@ def _simulated(
             equals = ""
         if not equals:
             raise OddjetsError(f"--inject: '{word}' is not of the form PROCESS=MU, such as top=2")
-    changes = {**analysis.simulate.model_dump(), "inject": {**analysis.simulate.inject, **strengths}}
+    changes = {**content, "inject": {**content.get("inject", {}), **strengths}}
     if seed is not None:
         changes["seed"] = seed
+    if luminosity is not None:
+        changes["luminosity"] = luminosity
     if no_filter:
         changes["early_veto"] = False
     try:
-        spec = SimulationSpec.model_validate(changes)
+        return SimulationSpec.model_validate(changes)
     except ValidationError as error:
         lines = config.problems_of(error, SimulationSpec)
-        raise OddjetsError("simulate: " + "; ".join(lines)) from None
-    return analysis.model_copy(update={"simulate": spec})
+        raise OddjetsError("simulate: " + "; ".join(line.removeprefix("(top level): ") for line in lines)) from None
 
 
 def _load(file: Path, executor: str | None = None, workers: int | None = None) -> config.Analysis:
@@ -133,12 +148,13 @@ def _run(
     workers: int | None = None,
     seed: int | None = None,
     inject: list[str] | None = None,
+    luminosity: float | None = None,
     no_filter: bool = False,
     unblind: bool = False,
 ) -> Any:
     from oddjets.pipeline import Run  # heavy imports only where a stage runs
 
-    analysis = _simulated(_load(file, executor, workers), seed, inject, no_filter)
+    analysis = _simulated(_load(file, executor, workers), seed, inject, luminosity, no_filter)
     if unblind and analysis.fit is not None:
         analysis = analysis.model_copy(update={"fit": analysis.fit.model_copy(update={"blind": False})})
     return Run(analysis, out if out is not None else Path("output") / analysis.name)
@@ -159,12 +175,14 @@ def run(
     workers: Workers = None,
     seed: Seed = None,
     inject: Inject = None,
+    luminosity: Luminosity = None,
     no_filter: NoFilter = False,
 ) -> None:
     """Run all stages of an analysis, in order; what is up to date is skipped."""
     from oddjets.pipeline import run_stages
 
-    work = _run(analysis, out, executor=executor, workers=workers, seed=seed, inject=inject, no_filter=no_filter)
+    options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
+    work = _run(analysis, out, executor=executor, workers=workers, **options)
     run_stages(work, work.stages)
 
 
@@ -176,6 +194,7 @@ def demo(
     ] = False,
     seed: Seed = None,
     inject: Inject = None,
+    luminosity: Luminosity = None,
     no_filter: NoFilter = False,
     workers: Workers = None,
 ) -> None:
@@ -183,7 +202,7 @@ def demo(
     from oddjets.pipeline import run_stages
 
     file = resources.find("demo_small.yaml" if small else DEMO, "processors")
-    work = _run(file, out, workers=workers, seed=seed, inject=inject, no_filter=no_filter)
+    work = _run(file, out, workers=workers, seed=seed, inject=inject, luminosity=luminosity, no_filter=no_filter)
     run_stages(work, work.stages)
 
 
@@ -198,16 +217,52 @@ def validate(analysis: AnalysisFile) -> None:
 
 @app.command()
 def simulate(
-    analysis: AnalysisFile,
+    analysis: Annotated[
+        Path | None, typer.Argument(metavar="[ANALYSIS.yaml]", help="The analysis; or give --set.", show_default=False)
+    ] = None,
+    ready_made: Annotated[
+        str | None, typer.Option("--set", metavar="NAME", help=f"A ready-made simulation: {', '.join(SETS)}.")
+    ] = None,
     out: Out = None,
     force: Force = False,
     workers: Workers = None,
     seed: Seed = None,
     inject: Inject = None,
+    luminosity: Luminosity = None,
     no_filter: NoFilter = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only predict time and size.")] = False,
 ) -> None:
-    """Make simulated PFNano files: pseudo-data and templates, as the YAML's 'simulate' says."""
-    _stage("simulate", analysis, out, force, workers=workers, seed=seed, inject=inject, no_filter=no_filter)
+    """Make simulated PFNano files: pseudo-data and templates, as the YAML's 'simulate' says, or a ready-made set."""
+    options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
+    if analysis is not None and ready_made is None:
+        from oddjets.pipeline import run_stage
+
+        work = _run(analysis, out, workers=workers, **options)
+        stage = work.stage("simulate")
+        if dry_run and work.analysis.simulate is not None:
+            _predict(work.analysis.simulate, work.analysis.execution.workers)
+        else:
+            run_stage(work, stage, force=force)
+    elif analysis is None and ready_made is not None:
+        if force:
+            raise OddjetsError("simulate: --force is for analyses; to make a set again, remove its folder")
+        spec = _simulation({"set": ready_made}, **options)
+        if dry_run:
+            _predict(spec, workers or 2)
+        else:
+            from oddjets.simulation.run import simulate as make
+
+            console.print(str(make(spec, out or Path("output") / ready_made, workers or 2)))
+    else:
+        raise OddjetsError(f"simulate: give an ANALYSIS.yaml, or --set NAME with one of {', '.join(SETS)}")
+
+
+def _predict(spec: SimulationSpec, workers: int) -> None:
+    """Say what a simulation would cost."""
+    from oddjets.simulation.plan import make_plan
+    from oddjets.simulation.prediction import predict
+
+    console.print(f"simulate: {predict(make_plan(spec)).text(workers)}")
 
 
 @app.command()

@@ -23,8 +23,9 @@ __all__ = ["DATA", "Block", "Stream", "make_plan"]
 
 #: name of the pseudo-data's dataset
 DATA = "data"
-#: tries that make a file of comfortable size: some 20 s with the early veto, some minutes without
-TRIES_PER_BLOCK = 20_000
+#: tries that make a file of comfortable size, with the early veto and without: some 20 s. They bound the memory, too: the
+#: events of a file of pseudo-data are shuffled, so all of them are held at once
+TRIES_PER_BLOCK, TRIES_PER_BLOCK_WITHOUT_VETO = 20_000, 2000
 #: events of a block are numbered from block x this
 EVENTS_PER_BLOCK = 10_000_000
 #: Pythia's seeds are 1 to this
@@ -98,8 +99,9 @@ def make_plan(spec: SimulationSpec) -> list[Block]:
     seeds = _Seeds(spec.seed)
     blocks = [] if spec.luminosity is None else _data_blocks(spec, spec.luminosity, seeds)
     for process, tries in spec.templates.items():
-        for index in range(math.ceil(tries / TRIES_PER_BLOCK)):
-            part = min(TRIES_PER_BLOCK, tries - index * TRIES_PER_BLOCK)
+        size = _tries_per_block(spec)
+        for index in range(math.ceil(tries / size)):
+            part = min(size, tries - index * size)
             stream = seeds.stream("template", process, index, part)
             blocks.append(
                 Block(process, index, (stream,), spec.early_veto, seeds.hash("template", process, index, "-"))
@@ -113,7 +115,7 @@ def _data_blocks(spec: SimulationSpec, luminosity: float, seeds: _Seeds) -> list
         name: processes[name].cross_section_pb * processes[name].k_factor * strength * luminosity
         for name, strength in spec.strengths.items()
     }
-    n_blocks = spec.blocks or max(1, math.ceil(sum(expected.values()) / TRIES_PER_BLOCK))
+    n_blocks = spec.blocks or max(1, math.ceil(sum(expected.values()) / _tries_per_block(spec)))
     blocks = []
     for index in range(n_blocks):
         streams = []
@@ -124,6 +126,10 @@ def _data_blocks(spec: SimulationSpec, luminosity: float, seeds: _Seeds) -> list
         shuffle = seeds.hash("data", "", index, "shuffle")
         blocks.append(Block(DATA, index, tuple(streams), spec.early_veto, shuffle))
     return blocks
+
+
+def _tries_per_block(spec: SimulationSpec) -> int:
+    return TRIES_PER_BLOCK if spec.early_veto else TRIES_PER_BLOCK_WITHOUT_VETO
 
 
 class _Seeds:

@@ -7,13 +7,16 @@ import math
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypedDict
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
 from oddjets.console import log, progress
+from oddjets.errors import OddjetsError
 from oddjets.simulation.generator import (
     GENERATOR,
     SHOWER_VARIATIONS,
@@ -23,9 +26,9 @@ from oddjets.simulation.generator import (
     require_pythia,
 )
 from oddjets.simulation.plan import EVENTS_PER_BLOCK, Block, make_plan
+from oddjets.simulation.prediction import predict
 from oddjets.simulation.processes import load_processes
 from oddjets.simulation.reconstruction import reconstruct
-from oddjets.simulation.sets import predict
 from oddjets.simulation.spec import SimulationSpec
 from oddjets.simulation.writer import replacing, write_nano
 
@@ -33,6 +36,9 @@ __all__ = ["simulate", "simulate_block"]
 
 _FILESET = "fileset.json"
 _TABLES = "multiparton.dat"
+_IDENTITY = ("run", "luminosityBlock", "event")
+#: events of a template that are held at once, about; fewer would compress worse
+EVENTS_PER_PIECE = 1000
 
 
 class _Summary(TypedDict):
@@ -59,7 +65,7 @@ def simulate(spec: SimulationSpec, out: Path, workers: int = 2) -> Path:
         The path of ``fileset.json``: coffea's layout, file names relative to its folder.
 
     Raises:
-        OddjetsError: if Pythia is missing or refuses, or the disk is full.
+        OddjetsError: if Pythia is missing or refuses, the disk is full, or a worker was killed.
     """
     require_pythia()
     plan = make_plan(spec)
@@ -70,7 +76,7 @@ def simulate(spec: SimulationSpec, out: Path, workers: int = 2) -> Path:
     if len(todo) < len(plan):
         log.info("simulate: %d of %d files are already there", len(plan) - len(todo), len(plan))
     if todo:
-        log.info("simulate: %s", predict(spec).text(workers))
+        log.info("simulate: %s", predict(todo).text(workers))
         prepare_multiparton_tables(out / _TABLES)
         with progress("simulate (hard events)", sum(block.tries for block in todo)) as bar:
             for block in _run_all(todo, out, workers):
@@ -93,6 +99,11 @@ def _run_all(blocks: list[Block], out: Path, workers: int) -> Iterator[Block]:
             for future in as_completed(futures):
                 future.result()
                 yield futures[future]
+        except BrokenProcessPool as error:
+            raise OddjetsError(
+                "simulate: a worker process was killed, perhaps for want of memory; finished files are kept, run it"
+                " again (with fewer workers)"
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -105,10 +116,38 @@ def simulate_block(block: Block, out: Path) -> None:
         block: an entry of the plan.
         out: the simulation's folder, with the tables of `prepare_multiparton_tables`.
     """
+    summary = _Summary(key=block.key, tried=block.tries, passed=0, written=0, shower_weights={})
+    # unit weights: the sums count every try, also those that the early veto dropped
+    runs: dict[str, Any] = {"run": np.array([1], np.uint32)}
+    if not block.is_data:
+        runs["genEventCount"] = np.array([block.tries], np.int64)
+        runs["genEventSumw"] = runs["genEventSumw2"] = np.array([block.tries], np.float64)
+    write_nano(out / block.path, _pieces(block, out, summary), runs)
+    _write_json((out / block.path).with_suffix(".json"), summary)
+
+
+def _pieces(block: Block, out: Path, summary: _Summary) -> Iterator[ak.Array]:
+    """The events of a file, a piece at a time; what becomes known of them is added to the summary."""
+    # the empty start gives the branches their types where nothing survives
+    none = reconstruct(GeneratedBatch.empty(), np.random.default_rng(0), is_data=block.is_data)
+    yield _numbered(none, block, 0)
+    parts = _reconstructed(block, out / _TABLES, summary)
+    for events, origin in [_shuffled(block, none, parts)] if block.is_data else _gathered(parts):
+        events = _numbered(events, block, summary["written"])
+        summary["written"] += len(events)
+        for name, sums in _shower_weight_sums(events).items():
+            known = summary["shower_weights"].setdefault(name, [0.0, 0.0])
+            known[:] = [known[0] + sums[0], known[1] + sums[1]]
+        if block.is_data:
+            names = np.array([stream.process for stream in block.streams], np.str_)
+            columns = {name: ak.to_numpy(events[name]) for name in _IDENTITY} | {"process": names[origin]}
+            _write_truth(out / "truth" / Path(block.path).with_suffix(".npz").name, columns)
+        yield events
+
+
+def _reconstructed(block: Block, tables: Path, summary: _Summary) -> Iterator[tuple[ak.Array, npt.NDArray[np.int64]]]:
+    """Events as they come, with the number of the stream that each is from."""
     processes = load_processes()
-    # the empty start gives the columns their types where nothing survives
-    parts = [reconstruct(GeneratedBatch.empty(), np.random.default_rng(0), is_data=block.is_data)]
-    origins, passed = [np.zeros(0, np.int64)], 0
     for number, stream in enumerate(block.streams):
         rng = np.random.default_rng(stream.detector_seed)
         for batch in generate(
@@ -116,37 +155,50 @@ def simulate_block(block: Block, out: Path) -> None:
             stream.tries,
             stream.pythia_seed,
             early_veto=block.early_veto,
-            tables=out / _TABLES,
+            tables=tables,
             shower_variations=processes[stream.process].shower_variations and not block.is_data,
         ):
-            passed += len(batch.offsets) - 1
-            parts.append(reconstruct(batch, rng, is_data=block.is_data))
-            origins.append(np.full(len(parts[-1]), number))
-    events, origin = ak.concatenate(parts), np.concatenate(origins)
-    if block.is_data:
-        order = np.random.default_rng(block.shuffle_seed).permutation(len(events))
-        events, origin = ak.to_packed(events[order]), origin[order]
+            summary["passed"] += len(batch.offsets) - 1
+            events = reconstruct(batch, rng, is_data=block.is_data)
+            yield events, np.full(len(events), number)
+
+
+def _gathered(parts: Iterator[tuple[ak.Array, Any]]) -> Iterator[tuple[ak.Array, Any]]:
+    """Parts joined to pieces that are worth writing, so that no more of them is ever held."""
+    held: list[tuple[ak.Array, Any]] = []
+    for part in parts:
+        held.append(part)
+        if sum(len(events) for events, _ in held) >= EVENTS_PER_PIECE:
+            yield _joined(held)
+            held = []
+    if held:
+        yield _joined(held)
+
+
+def _shuffled(
+    block: Block, none: ak.Array, parts: Iterator[tuple[ak.Array, npt.NDArray[np.int64]]]
+) -> tuple[ak.Array, npt.NDArray[np.int64]]:
+    """All events of a block of pseudo-data, so that their order tells nothing of their process."""
+    events, origin = _joined([(none, np.zeros(0, np.int64)), *parts])
+    order = np.random.default_rng(block.shuffle_seed).permutation(len(events))
+    return ak.to_packed(events[order]), origin[order]
+
+
+def _joined(parts: list[tuple[ak.Array, npt.NDArray[np.int64]]]) -> tuple[ak.Array, npt.NDArray[np.int64]]:
+    return ak.concatenate([events for events, _ in parts]), np.concatenate([origin for _, origin in parts])
+
+
+def _numbered(events: ak.Array, block: Block, first: int) -> ak.Array:
+    """The events with the columns of ``_IDENTITY``; the file has ``first`` events before them."""
     n = len(events)
-    identity = {
-        "run": np.ones(n, np.uint32),
-        "luminosityBlock": np.full(n, block.index + 1, np.uint32),
-        "event": np.arange(n, dtype=np.uint64) + np.uint64(block.index * EVENTS_PER_BLOCK + 1),
-    }
-    for name, column in identity.items():
-        events[name] = column
-    # unit weights: the sums count every try, also those that the early veto dropped
-    runs: dict[str, Any] = {"run": np.array([1], np.uint32)}
-    if not block.is_data:
-        runs["genEventCount"] = np.array([block.tries], np.int64)
-        runs["genEventSumw"] = runs["genEventSumw2"] = np.array([block.tries], np.float64)
-    else:
-        names = np.array([stream.process for stream in block.streams], np.str_)
-        _write_truth(out / "truth" / Path(block.path).with_suffix(".npz").name, {**identity, "process": names[origin]})
-    write_nano(out / block.path, events, runs)
-    summary = _Summary(
-        key=block.key, tried=block.tries, passed=passed, written=n, shower_weights=_shower_weight_sums(events)
+    numbers = (
+        np.ones(n, np.uint32),
+        np.full(n, block.index + 1, np.uint32),
+        np.arange(n, dtype=np.uint64) + np.uint64(block.index * EVENTS_PER_BLOCK + 1 + first),
     )
-    _write_json((out / block.path).with_suffix(".json"), summary)
+    for name, column in zip(_IDENTITY, numbers, strict=True):
+        events[name] = column
+    return events
 
 
 def _shower_weight_sums(events: ak.Array) -> dict[str, list[float]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from oddjets.errors import OddjetsError
 from oddjets.simulation.processes import select_processes
+from oddjets.simulation.sets import named_set
 
 __all__ = ["SimulationSpec"]
 
@@ -18,7 +19,8 @@ class SimulationSpec(BaseModel):
     """Pseudo-data and templates to simulate.
 
     A template is asked for in hard events tried, pseudo-data in luminosity. An extra, independent sample of QCD for
-    closure tests is just the template of ``qcd``: pseudo-data and templates never share a seed.
+    closure tests is just the template of ``qcd``: pseudo-data and templates never share a seed. ``set: NAME`` begins
+    with a ready-made simulation, whose fields those given replace.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,13 +41,23 @@ class SimulationSpec(BaseModel):
     #: centre-of-mass energy
     energy_TeV: Annotated[float, Field(gt=0)] = 13.0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _begin_with_a_set(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or "set" not in content:
+            return content
+        try:
+            return named_set(content["set"]) | {name: value for name, value in content.items() if name != "set"}
+        except OddjetsError as error:
+            raise ValueError(str(error).removeprefix("simulate: ")) from error
+
     @model_validator(mode="after")
     def _processes_are_known(self) -> Self:
         try:
             select_processes([*self.data_processes, *self.inject])
             select_processes(self.templates)
         except OddjetsError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(str(error).removeprefix("simulate: ")) from error
         if self.energy_TeV != 13.0:
             raise ValueError("energy_TeV: the cross sections of processes.yaml are measured at 13 TeV only")
         if self.luminosity is None and not self.templates:

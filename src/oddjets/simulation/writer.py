@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,30 +23,34 @@ _TITLE = (
 )
 
 
-def write_nano(path: Path, events: ak.Array, runs: dict[str, npt.NDArray[Any]]) -> None:
-    """Write the trees ``Events`` and ``Runs``.
+def write_nano(path: Path, pieces: Iterable[ak.Array], runs: dict[str, npt.NDArray[Any]]) -> None:
+    """Write the trees ``Events`` and ``Runs``; only one piece of the events is held at a time.
 
     The file appears under its name only when it is complete.
 
     Args:
         path: the file; its folder exists.
-        events: records of collections and branches.
+        pieces: records of collections and branches, at least one; the first gives the branches their types, and any
+            may be without events.
         runs: columns of ``Runs``.
 
     Raises:
         OddjetsError: where the disk is full.
     """
-    columns = {name: events[name] for name in events.fields}
     with replacing(path) as temporary, uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file:
-        # mktree: assigning a dictionary would write an RNTuple
-        tree = file.mktree(
-            "Events",
-            {name: _branch_type(column) for name, column in columns.items()},
-            title=_TITLE,
-            counter_name=lambda collection: f"n{collection}",
-        )
-        if len(events):
-            tree.extend(columns)
+        tree = None
+        for events in pieces:
+            columns = {name: events[name] for name in events.fields}
+            if tree is None:
+                # mktree: assigning a dictionary would write an RNTuple
+                tree = file.mktree(
+                    "Events",
+                    {name: _branch_type(column) for name, column in columns.items()},
+                    title=_TITLE,
+                    counter_name=lambda collection: f"n{collection}",
+                )
+            if len(events):
+                tree.extend(columns)
         file.mktree("Runs", {name: column.dtype for name, column in runs.items()}).extend(runs)
 
 
