@@ -1,6 +1,7 @@
 """The processor on ten real simulated CMS events (2017 conditions, QCD, jets of more than 1.2 TeV), by YAML alone."""
 
 import json
+from collections import Counter
 
 import awkward as ak
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import uproot
 import yaml
 from analysis import content
+from chunks import chunk_of
 
-from oddjets import config, events
+from oddjets import cards, config, constituents, events, features, resources
 from oddjets.pipeline import Run, run_stage
 
 CUTS = ("all", "trigger", "event_filters", "two_jets", "jet_pt", "jet_mass", "lepton_veto")
@@ -88,37 +90,29 @@ def test_columns_are_the_branches_of_the_pair(without_mass_cut, cms_file):
         for j in events.JETS:
             k = order[j - 1]
             assert table[f"pt_{j}"][i] == row["FatJet_pt"][k]
-            assert table[f"mass_{j}"][i] == row["FatJet_msoftdrop"][k]
+            # a massless groomed jet is stored as -2e-5 GeV
+            assert table[f"mass_{j}"][i] == max(row["FatJet_msoftdrop"][k], 0)
             # the branches, not a four-vector's proper time
             assert table[f"tau21_{j}"][i] == pytest.approx(row["FatJet_tau2"][k] / row["FatJet_tau1"][k], rel=1e-6)
             assert table[f"btag_{j}"][i] == pytest.approx(max(row["FatJet_btagDeepB"][k], 0))
 
 
-def test_constituents_add_up_to_the_jet(without_mass_cut, cms_file):
+def leading_two(chunk):
+    """The first two jets of every event, flat, and their constituents."""
+    two = chunk.FatJet[:, :2]
+    eta, phi = (np.asarray(two[k]) for k in ("eta", "phi"))
+    pair = np.tile([0, 1], (10, 1))
+    return ak.flatten(two), constituents.of_pairs(chunk, np.arange(10), pair, eta, phi, Counter())
+
+
+def test_constituents_add_up_to_the_jet(cms_file):
     """The sum of PUPPI-weighted constituents has the jet's raw pT and mass; the links are the right ones."""
-    from coffea.nanoevents import NanoEventsFactory
-
-    from oddjets import features, schema
-
-    chunk = NanoEventsFactory.from_root({str(cms_file): "Events"}, schemaclass=schema.PFNano, mode="virtual").events()
-    links = chunk.FatJetPFCands
-    index = features.gather_constituents(
-        jet_index=schema.flatten(links.jetIdx),
-        candidate_index=schema.flatten(links.pFCandsIdx),
-        links_per_event=np.diff(schema.offsets_of(links.jetIdx)),
-        candidates_per_event=np.diff(schema.offsets_of(chunk.PFCands.pt)),
-        event_rows=np.arange(10),
-        wanted_jets=np.zeros(10, dtype=np.int64),
-    )
-    lead = chunk.FatJet[:, 0]
-    jets = features.take_constituents(
-        index, schema.FlatBranches(chunk, "PFCands"), np.asarray(lead.eta), np.asarray(lead.phi)
-    )
-    owner = np.repeat(np.arange(10), np.diff(jets.offsets))
+    lead, jets = leading_two(chunk_of(cms_file))
+    owner = np.repeat(np.arange(20), np.diff(jets.offsets))
     pt = jets.pt.astype(float) * jets.puppi_weight
     energy = np.sqrt((pt * np.cosh(jets.eta)) ** 2 + (jets.mass * jets.puppi_weight) ** 2)
     vector = [pt * np.cos(jets.phi), pt * np.sin(jets.phi), pt * np.sinh(jets.eta), energy]
-    px, py, pz, e = (np.bincount(owner, weights=v, minlength=10) for v in vector)
+    px, py, pz, e = (np.bincount(owner, weights=v, minlength=20) for v in vector)
     raw = 1 - np.asarray(lead.rawFactor)
     np.testing.assert_allclose(np.hypot(px, py), np.asarray(lead.pt) * raw, rtol=0.005)
     np.testing.assert_allclose(np.sqrt(e**2 - px**2 - py**2 - pz**2), np.asarray(lead.mass) * raw, rtol=0.02)
@@ -127,20 +121,9 @@ def test_constituents_add_up_to_the_jet(without_mass_cut, cms_file):
     assert (np.hypot(jets.eta - jets.jet_eta[owner], d_phi)[heavy] < 0.85).all()
 
 
-def test_features_lie_inside_the_jet_and_padding_is_zero(without_mass_cut, cms_file):
-    from coffea.nanoevents import NanoEventsFactory
-
-    from oddjets import cards, features, resources, schema
-
+def test_features_lie_inside_the_jet_and_padding_is_zero(cms_file):
     card = cards.load_card(resources.find("omnilearned_small_simulation.yaml", "models"))
-    chunk = NanoEventsFactory.from_root({str(cms_file): "Events"}, schemaclass=schema.PFNano, mode="virtual").events()
-    processor = without_mass_cut.resolved.processor(
-        without_mass_cut.analysis, without_mass_cut.resolved.era, without_mass_cut.resolved.era_folder, {}
-    )
-    lead = chunk.FatJet[:, :1]
-    columns = {f"{k}_{j}": np.asarray(ak.flatten(lead[k])) for k in ("eta", "phi") for j in (1, 2)}
-    pair = np.zeros((10, 2), dtype=np.int64)
-    jets = processor._constituents(chunk, np.arange(10), pair, columns)
+    _, jets = leading_two(chunk_of(cms_file))
     prepared = features.prepare(jets, card)
     tensors = prepared.tensors(np.arange(20), 150)
     x, counts = tensors["x"], prepared.counts

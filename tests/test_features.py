@@ -266,9 +266,9 @@ def gather_two_events(candidate_index: list[int], links: list[int], wanted: int 
 
 
 @pytest.mark.parametrize("bad", [1, -1])
-def test_a_link_outside_its_event_names_the_row(bad: int) -> None:
+def test_a_link_outside_its_event_is_refused(bad: int) -> None:
     # 1 would be a candidate of the file, but not of this event
-    with pytest.raises(OddjetsError, match=f"row 1 .* which has 1 candidates and a link to number {bad}"):
+    with pytest.raises(OddjetsError, match=f"an event that has 1 candidates and a link to number {bad}"):
         gather_two_events([0, 1, bad], [2, 1])
 
 

@@ -183,28 +183,29 @@ def gather_constituents(
     if len(wrong):
         i = wrong[0]
         raise OddjetsError(
-            f"FatJetPFCands_pFCandsIdx: {len(wrong)} links of selected jets point outside their event; the first in "
-            f"row {event[i]} of the chunk, which has {candidates_per_event[event[i]]} candidates and a link to number "
-            f"{within[i]}: the file is damaged or its PFCands were filtered"
+            f"FatJetPFCands_pFCandsIdx: {len(wrong)} links of selected jets point outside their event; the first in an "
+            f"event that has {candidates_per_event[event[i]]} candidates and a link to number {within[i]}: the file is "
+            "damaged or its PFCands were filtered"
         )
     return ConstituentIndex(candidate_offsets[event] + within, _offsets(counts))
 
 
 def take_constituents(
-    index: ConstituentIndex, branches: Mapping[str, NDArray[Any]], jet_eta: Floats, jet_phi: Floats
+    index: ConstituentIndex, branches: Mapping[str, Any], jet_eta: Floats, jet_phi: Floats
 ) -> JetConstituents:
     """Pick the constituents of the wanted jets out of the arrays of all candidates.
 
     Args:
         index: from `gather_constituents`.
-        branches: flat arrays of all candidates, by the names in `CANDIDATE_BRANCHES` (``pt``, ``pdgId``, ...).
+        branches: flat arrays of all candidates, or what gives their values when indexed by positions, by the names in
+            `CANDIDATE_BRANCHES` (``pt``, ``pdgId``, ...).
         jet_eta: the wanted jets' pseudorapidity, shape (n_jets,).
         jet_phi: the wanted jets' azimuth in rad, shape (n_jets,).
 
     Returns:
         The jets with their constituents.
     """
-    columns = {name: np.asarray(branches[branch])[index.candidates] for name, branch in CANDIDATE_BRANCHES.items()}
+    columns = {name: branches[branch][index.candidates] for name, branch in CANDIDATE_BRANCHES.items()}
     return JetConstituents(offsets=index.offsets, jet_eta=np.asarray(jet_eta), jet_phi=np.asarray(jet_phi), **columns)
 
 

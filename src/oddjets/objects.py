@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -14,7 +14,16 @@ from oddjets import schema
 from oddjets.config import JetSelection, LeptonSelection
 from oddjets.errors import InputFileError, OddjetsError, nearest
 
-__all__ = ["count_leptons", "good_jets", "leading_pair", "passes_filters", "take_pair", "trigger_decisions"]
+__all__ = [
+    "count_leptons",
+    "finite_jets",
+    "good_jets",
+    "leading_pair",
+    "passes_filters",
+    "score_of_branches",
+    "take_pair",
+    "trigger_decisions",
+]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -34,6 +43,21 @@ def good_jets(jets: Any, selection: JetSelection) -> Any:
         # NanoAOD: bit 1 is the tight ID
         mask = mask & ((jets.jetId & 2) != 0)
     return mask
+
+
+def finite_jets(jets: Any) -> Any:
+    """Return which AK8 jets have a finite momentum and finite masses: others cannot be ranked.
+
+    Args:
+        jets: the FatJet collection, jagged.
+
+    Returns:
+        A jagged boolean array.
+    """
+    finite = np.isfinite(jets["pt"])
+    for name in ("eta", "phi", "mass", "msoftdrop"):
+        finite = finite & np.isfinite(jets[name])
+    return finite
 
 
 def leading_pair(pt: Any, good: Any) -> npt.NDArray[np.int64]:
@@ -73,6 +97,23 @@ def take_pair(values: Any, pair: npt.NDArray[np.int64], missing: float = np.nan)
     present = pair >= 0
     out[present] = flat[(starts[:, None] + pair)[present]]
     return out
+
+
+def score_of_branches(values: Mapping[str, npt.NDArray[np.float64]], signal: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the part of the signal's branches in the sum of all, such as Xbb / (Xbb + QCD).
+
+    Args:
+        values: branch to its values, all of one shape; those that are not in ``signal`` are the background's.
+        signal: which branches are the numerator.
+
+    Returns:
+        The ratio; 0 where the sum is not positive (taggers that were not evaluated store -1), NaN where it is not finite.
+    """
+    numerator = np.sum([values[name] for name in signal], axis=0)
+    total = np.sum(list(values.values()), axis=0)
+    with np.errstate(invalid="ignore"):
+        ratio = np.divide(numerator, total, out=np.zeros_like(total), where=total > 0)
+    return np.where(np.isfinite(total), ratio, np.nan)
 
 
 def trigger_decisions(events: Any, paths: Sequence[str]) -> dict[str, Mask]:

@@ -12,17 +12,20 @@ of four hooks, or adds methods decorated as `cut` or `jet_variation`:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import numpy.typing as npt
 from coffea.processor import ProcessorABC
 
-from oddjets import corrections, features, objects, schema
+from oddjets import constituents, corrections, objects, schema
 from oddjets.config import Analysis
+from oddjets.data_quality import DataQuality
 from oddjets.datasets import DatasetMetadata
 from oddjets.decorators import cut, cuts_of, jet_variation, jet_variations_of
 from oddjets.errors import InputFileError
@@ -30,7 +33,7 @@ from oddjets.events import JETS, EventTable, dijet_mass, write_part
 from oddjets.jet_variations import JetVariations
 from oddjets.scoring import Scorer
 from oddjets.systematics import variations_of
-from oddjets.weights import Chunk, event_weights
+from oddjets.weights import Chunk, event_weights, generator_weights_of
 
 __all__ = ["DijetProcessor", "cut", "cuts_of", "jet_variation", "jet_variations_of"]
 
@@ -54,6 +57,9 @@ JET_BRANCHES: dict[str, tuple[str, float | None]] = {
     "xcc": ("particleNetMD_Xcc", np.nan),
 }
 
+#: GeV; a mass between this and 0 is the rounding of a massless jet and not worth a word
+NEGATIVE_MASS = -0.1
+
 
 @dataclass
 class Counts:
@@ -64,17 +70,17 @@ class Counts:
         raw: events after each cut, the first being all.
         weighted: likewise, with the generator's weights.
         n_minus_1: for each cut, the events and weights that pass all the others.
-        repairs: what was found odd and dealt with, counted.
+        repairs: what was found odd and dealt with, counted (`oddjets.repairs`).
     """
 
     entries: int = 0
     raw: list[int] = field(default_factory=list)
     weighted: list[float] = field(default_factory=list)
     n_minus_1: list[tuple[int, float]] = field(default_factory=list)
-    repairs: dict[str, int] = field(default_factory=dict)
+    repairs: Counter[str] = field(default_factory=Counter)
 
 
-class DijetProcessor(JetVariations, ProcessorABC):  # type: ignore[misc]
+class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[misc]
     """From a chunk of PFNano to rows of the event table.
 
     Args:
@@ -166,14 +172,16 @@ class DijetProcessor(JetVariations, ProcessorABC):  # type: ignore[misc]
             Columns of the events that pass under the nominal or any varied jets, and the counts.
 
         Raises:
-            InputFileError: a needed branch is missing.
+            InputFileError: a needed branch is missing, or a weight is not finite.
         """
         metadata = DatasetMetadata.model_validate(
             {k: v for k, v in events.metadata.items() if k in DatasetMetadata.model_fields}
         )
         variations = variations_of(self.analysis, metadata.process, is_data=metadata.is_data)
-        columns, pair = self._cheap_columns(events)
-        generator = np.ones(len(events)) if metadata.is_data else np.asarray(schema.branch(events, "genWeight"), float)
+        repairs: Counter[str] = Counter()
+        columns, pair = self._cheap_columns(events, repairs)
+        generator = np.ones(len(events)) if metadata.is_data else generator_weights_of(events)
+        _require_finite(events, columns, {"genWeight": generator})
 
         # varied jets only where there is a pair at all
         rows = np.flatnonzero(np.isfinite(columns["pt_2"]))
@@ -187,12 +195,13 @@ class DijetProcessor(JetVariations, ProcessorABC):  # type: ignore[misc]
         rows = rows[kept]
         columns_kept = {name: array[kept] for name, array in candidates.items()}
 
-        columns_kept.update(self._scores(events, rows, pair[rows], columns_kept))
+        columns_kept.update(self._scores(events, rows, pair[rows], columns_kept, repairs))
         chunk = Chunk(columns_kept, events, rows)
-        columns_kept.update(event_weights(self.analysis, self.era, self.era_folder, chunk, generator[rows], variations))
-        return columns_kept, self._count(columns, generator)
+        weights = event_weights(self.analysis, self.era, self.era_folder, chunk, generator[rows], variations)
+        _require_finite(events, columns_kept, weights)
+        return columns_kept | weights, self._count(columns, generator, repairs)
 
-    def _cheap_columns(self, events: Any) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
+    def _cheap_columns(self, events: Any, repairs: Counter[str]) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
         """Read everything but PF candidates, for all events of the chunk; also the pair's positions in FatJet."""
         columns: dict[str, Array] = {
             name: np.asarray(schema.branch(events, name)) for name in ("run", "luminosityBlock", "event")
@@ -201,36 +210,37 @@ class DijetProcessor(JetVariations, ProcessorABC):  # type: ignore[misc]
         absent = np.zeros(len(events), dtype=bool)
         columns |= {f"trigger_{path}": decisions.get(path, absent) for path in self.selection.triggers}
         columns["passes_filters"] = objects.passes_filters(events, self.selection.filters)
-        jets = schema.collection(events, "FatJet")
+        columns |= self.certified_events(events)
+        jets = self.calibrated_jets(events)
         for branch, default in JET_BRANCHES.values():
             if default is None:
                 schema.field(events, "FatJet", branch)  # a missing one is named here, before anything is computed
         if self.selection.jets.tight_id:
             schema.field(events, "FatJet", "jetId")
-        pair = objects.leading_pair(jets.pt, self.select_jets(jets))
+        finite = objects.finite_jets(jets)
+        repairs["jets_not_finite"] += int(ak.sum(~finite))
+        pair = objects.leading_pair(jets.pt, self.select_jets(jets) & finite)
         further = self.jet_columns(jets)
         for stem, (branch, _) in JET_BRANCHES.items():
             if branch in jets.fields:
                 further[stem] = jets[branch]
         for stem, values in further.items():
             taken = objects.take_pair(values, pair)
-            if stem == "btag":
-                taken = np.where(taken < 0, 0.0, taken)  # FACTS 2: negative values set to 0
+            if stem in ("mass", "mass_ungroomed"):
+                repairs["negative_masses"] += int(np.count_nonzero(taken < NEGATIVE_MASS))
+            if stem in ("mass", "mass_ungroomed", "btag"):
+                taken = np.where(taken < 0, 0.0, taken)  # b tag, FACTS 2: negative values set to 0
             columns |= {f"{stem}_{j}": taken[:, j - 1] for j in JETS}
         columns["mjj"] = dijet_mass(columns)
         columns["n_muons"], columns["n_electrons"] = self.count_leptons(events)
         columns |= self.event_columns(events)
         for name, score in self.analysis.scores.items():
             if score.card is None:
-                values = {
-                    b: objects.take_pair(schema.field(events, "FatJet", b), pair)
-                    for b in (*score.signal, *score.background)
-                }
-                signal = sum(values[b].astype(np.float64) for b in score.signal)
-                total = signal + sum(values[b].astype(np.float64) for b in score.background)
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    ratio = np.where(total > 0, signal / total, 0.0)
-                columns |= {f"score_{name}_{j}": ratio[:, j - 1] for j in JETS}
+                branches = {b: schema.field(events, "FatJet", b) for b in (*score.signal, *score.background)}
+                values = {b: objects.take_pair(branch, pair).astype(np.float64) for b, branch in branches.items()}
+                ratio = objects.score_of_branches(values, score.signal)
+                repairs["scores_not_finite"] += int(np.count_nonzero(np.isnan(ratio) & (pair >= 0)))
+                columns |= {f"score_{name}_{j}": np.nan_to_num(ratio[:, j - 1]) for j in JETS}
         return columns, pair
 
     def passing(self, table: EventTable) -> Mask:
@@ -241,56 +251,42 @@ class DijetProcessor(JetVariations, ProcessorABC):  # type: ignore[misc]
         return passed
 
     def _scores(
-        self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64], columns: Mapping[str, Array]
+        self,
+        events: Any,
+        rows: npt.NDArray[np.int64],
+        pair: npt.NDArray[np.int64],
+        columns: Mapping[str, Array],
+        repairs: Counter[str],
     ) -> dict[str, Array]:
         """Read the PF candidates of the pair and score it; nothing is read where no event survives."""
         out: dict[str, Array] = {}
-        constituents = None
+        jets = None
         for name, scorer in self.scorers.items():
             if len(rows) == 0:
                 out |= {f"score_{name}_{j}": np.empty(0) for j in JETS}
                 continue
-            if constituents is None:
-                constituents = self._constituents(events, rows, pair, columns)
-            scores = scorer.score(constituents).reshape(-1, 2)
+            if jets is None:
+                eta, phi = (np.stack([columns[f"{axis}_{j}"] for j in JETS], axis=1) for axis in ("eta", "phi"))
+                jets = constituents.of_pairs(events, rows, pair, eta, phi, repairs)
+            scores = scorer.score(jets).reshape(-1, 2)
+            repairs["jets_without_constituents"] += int(np.count_nonzero(np.isnan(scores)))
             out |= {f"score_{name}_{j}": scores[:, j - 1] for j in JETS}
             if self.analysis.scores[name].keep_probabilities:
-                classes = scorer.class_probabilities(constituents)
+                classes = scorer.class_probabilities(jets)
                 classes = classes.reshape(-1, 2, classes.shape[1])
                 out |= {f"prob{k}_{name}_{j}": classes[:, j - 1, k] for j in JETS for k in range(classes.shape[2])}
-        if constituents is not None:
-            numbers = np.diff(constituents.offsets).reshape(-1, 2)
+        if jets is not None:
+            numbers = np.diff(jets.offsets).reshape(-1, 2)
             out |= {f"n_constituents_{j}": numbers[:, j - 1] for j in JETS}
         elif self.scorers:
             out |= {f"n_constituents_{j}": np.empty(0, dtype=np.int64) for j in JETS}
         return out
 
-    def _constituents(
-        self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64], columns: Mapping[str, Array]
-    ) -> features.JetConstituents:
-        if not schema.has(events, ["FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx", "PFCands_pt"]):
-            raise InputFileError(
-                f"{schema.where(events)}: no 'FatJetPFCands_jetIdx', '_pFCandsIdx' or 'PFCands_pt', so the jets'"
-                " constituents are unknown: this is no PFNano made with allPF (NanoAOD has no PF candidates at all:"
-                " use a score from branches)"
-            )
-        links = events.FatJetPFCands
-        index = features.gather_constituents(
-            jet_index=schema.flatten(links.jetIdx),
-            candidate_index=schema.flatten(links.pFCandsIdx),
-            links_per_event=np.diff(schema.offsets_of(links.jetIdx)),
-            candidates_per_event=np.diff(schema.offsets_of(events.PFCands.pt)),
-            event_rows=np.repeat(rows, 2),
-            wanted_jets=pair.ravel(),
-        )
-        eta, phi = (np.stack([columns[f"{name}_{j}"] for j in JETS], axis=1).ravel() for name in ("eta", "phi"))
-        return features.take_constituents(index, schema.FlatBranches(events, "PFCands"), eta, phi)
-
-    def _count(self, columns: Mapping[str, Array], generator: Array) -> Counts:
+    def _count(self, columns: Mapping[str, Array], generator: Array, repairs: Counter[str]) -> Counts:
         table = EventTable(columns)
         masks = [np.asarray(getattr(self, name)(table), dtype=bool) for name in self.selection.cuts]
         passed = np.ones(table.size, dtype=bool)
-        counts = Counts(entries=table.size, raw=[table.size], weighted=[float(generator.sum())])
+        counts = Counts(table.size, [table.size], [float(generator.sum())], repairs=repairs)
         for mask in masks:
             passed = passed & mask
             counts.raw.append(int(passed.sum()))
@@ -318,10 +314,22 @@ class DijetProcessor(JetVariations, ProcessorABC):  # type: ignore[misc]
                 "raw": np.asarray(counts.raw),
                 "weighted": np.asarray(counts.weighted),
                 "n_minus_1": np.asarray(counts.n_minus_1),
-                "repairs": counts.repairs,
+                "repairs": dict(counts.repairs),
             }
         }
 
     def postprocess(self, accumulator: Any) -> Any:
         """Return what was accumulated, unchanged."""
         return accumulator
+
+
+def _require_finite(events: Any, columns: Mapping[str, Array], weights: Mapping[str, Array]) -> None:
+    """Refuse weights that are not finite: no sum of weights, and so no normalisation, survives one."""
+    for name, values in weights.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            where = ":".join(str(columns[key][bad[0]]) for key in ("run", "luminosityBlock", "event"))
+            raise InputFileError(
+                f"{schema.where(events)}: {name} is not finite in {len(bad)} event(s), the first being {where}"
+                " (run:luminosityBlock:event); leave the file out or mend it"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import awkward as ak
@@ -13,7 +13,7 @@ from coffea.nanoevents import PFNanoAODSchema
 
 from oddjets.errors import InputFileError, nearest
 
-__all__ = ["FlatBranches", "PFNano", "branch", "branches_of", "collection", "field", "flatten", "offsets_of"]
+__all__ = ["PFNano", "branch", "branches_of", "collection", "field", "flatten", "has", "offsets_of", "where"]
 
 
 class PFNano(PFNanoAODSchema):  # type: ignore[misc]
@@ -99,24 +99,3 @@ def offsets_of(array: Any) -> npt.NDArray[np.int64]:
     """Return where each event's entries start in the flat content, shape (events + 1,)."""
     counts = np.asarray(ak.num(array, axis=1))
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-
-
-class FlatBranches(Mapping[str, npt.NDArray[Any]]):
-    """The branches of a collection as flat arrays, each read when it is asked for and not kept.
-
-    Args:
-        events: a chunk.
-        name: the collection.
-    """
-
-    def __init__(self, events: Any, name: str) -> None:
-        self._events, self._name = events, name
-
-    def __getitem__(self, inner: str) -> npt.NDArray[Any]:
-        return flatten(field(self._events, self._name, inner))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(collection(self._events, self._name).fields)
-
-    def __len__(self) -> int:
-        return len(collection(self._events, self._name).fields)
