@@ -112,6 +112,12 @@ class Selection(Model):
     tau21_max: float = Field(default=0.45, gt=0, description="low-tau21 region: both jets below")
     subleading_mass_split: float = Field(default=100.0, gt=0, description="GeV; SR1 above, SR2 below")
     btag_min: float = Field(default=0.5847, description="DeepCSV medium working point, 2016 UL post-VFP (FACTS 2)")
+    golden_json: str | None = Field(
+        default=None, description="which luminosity sections of data are certified: a file, or 'era' for the era's own"
+    )
+    luminosity_table: str | None = Field(
+        default=None, description="brilcalc CSV with the luminosity of every section (portal record 1059)"
+    )
     parameters: dict[str, Any] = Field(default={}, description="for the cuts of a subclass: self.parameters")
 
     @field_validator("triggers")
@@ -246,7 +252,12 @@ class Systematic(Model):
     processes: tuple[str, ...] | None = Field(default=None, description="None: all simulated processes")
     correction: CorrectionSpec | None = Field(default=None, description="for a new weight systematic")
     size: float | None = Field(default=None, gt=0, lt=1, description="relative size, for jms and jmr")
-    decorrelate: bool = Field(default=False, description="one nuisance parameter per process")
+    decorrelate: bool | None = Field(
+        default=None, description="one nuisance parameter per process; isr, fsr and scale have that without being told"
+    )
+    own_normalisation: bool = Field(
+        default=False, description="weights: divide by the variation's own sum of weights, so that its yield stays"
+    )
 
 
 class POI(Model):
@@ -345,6 +356,9 @@ class Analysis(Model):
     threshold: Threshold
     observables: dict[Name, Observable]
     regions: dict[Name, Region]
+    jet_corrections: tuple[Literal["jec", "jer"], ...] = Field(
+        default=(), description="jec: the energy corrections anew; jer: simulated jets smeared to data's resolution"
+    )
     systematics: tuple[Systematic, ...] = ()
     fit: Fit | None = None
     execution: Execution = Execution()
@@ -422,7 +436,7 @@ def problems_of(error: ValidationError, top: type[BaseModel]) -> list[str]:
             key = str(location[-1])
             lines.append(f"{place}: unknown key; {nearest(key, _keys_at(location[:-1], top))}")
         else:
-            got = "" if item["type"] == "missing" else f" (got {item['input']!r})"
+            got = "" if item["type"] == "missing" or not location else f" (got {item['input']!r})"
             message = item["msg"].removeprefix("Value error, ")
             lines.append(f"{place}: {message[0].lower()}{message[1:]}{got if len(got) < 120 else ''}")
     return list(dict.fromkeys(lines))

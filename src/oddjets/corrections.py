@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from oddjets import resources
-from oddjets.config import ConfigError, CorrectionSpec, problems_of, read_yaml
+from oddjets.config import Analysis, ConfigError, CorrectionSpec, problems_of, read_yaml
 from oddjets.errors import InputFileError, OddjetsError, nearest
 from oddjets.expressions import evaluate
 
@@ -30,6 +30,7 @@ __all__ = [
     "Era",
     "Period",
     "cache_folder",
+    "check_working_point",
     "checked",
     "load_era",
     "locate",
@@ -244,3 +245,18 @@ def working_point(era: Era, folder: Path) -> float | None:
     """Return the b tag's working point that the era's correction ``btag`` names; None where it has none."""
     spec = era.corrections.get("btag")
     return None if spec is None else float(lookup(era, folder, spec, {}, spec.nominal))
+
+
+def check_working_point(analysis: Analysis, era: Era, folder: Path) -> None:
+    """Refuse a b tag that is not the working point which the era's file names.
+
+    Raises:
+        OddjetsError: ``selection.btag_min`` is another number.
+    """
+    stated = working_point(era, folder)
+    if stated is not None and abs(stated - analysis.selection.btag_min) > 1e-6:
+        assert era.corrections["btag"].nominal is not None
+        raise OddjetsError(
+            f"selection.btag_min: {analysis.selection.btag_min} is not working point '{era.corrections['btag'].nominal}' of era"
+            f" '{era.name}', which is {stated:.4f}"
+        )

@@ -7,8 +7,9 @@ at the fileset's folder.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,17 @@ import numpy as np
 import uproot
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from oddjets import schema
 from oddjets.config import ConfigError, problems_of, read_yaml
 from oddjets.errors import InputFileError, nearest
+from oddjets.generator_weights import SCALES, SHOWER
 
-__all__ = ["Dataset", "DatasetMetadata", "FileInfo", "inspect", "load_fileset"]
+__all__ = ["Dataset", "DatasetMetadata", "FileInfo", "inspect", "load_fileset", "sums_of_variations"]
 
 TREE = "Events"
+#: positions in the lists of sums, by their length
+SHOWER_SUMS = {4: SHOWER}
+SCALE_SUMS = {n: {f"scale{i}": place for i, place in enumerate(places)} for n, places in SCALES.items()}
 
 
 class DatasetMetadata(BaseModel):
@@ -40,7 +46,17 @@ class DatasetMetadata(BaseModel):
     filter_efficiency: float | None = None
     filter_efficiency_error: float | None = None
     generator: str = ""
-    overlap_group: str | None = None
+    weights: tuple[str, ...] = Field(
+        default=(), description="the era's corrections that are weights of this dataset alone"
+    )
+    processed_lumis: str | None = Field(
+        default=None, description="data only: the sections that its files were made from (processedLumis.json)"
+    )
+    overlap_group: str | None = Field(default=None, description="datasets of one group describe the same events")
+    generator_cut: str | None = Field(
+        default=None,
+        description="which of its events count (an expression over branches), so that a group can be stitched",
+    )
     note: str = ""
 
 
@@ -53,12 +69,16 @@ class FileInfo:
         uuid: the ROOT file's own.
         entries: events in its tree.
         sum_of_weights: of all generated events, from the tree Runs; None in data.
+        sums_of_variations: variation to its sum, for those that the tree Runs has.
+        constituents: how it tells the constituents of AK8 jets; None: it has no PF candidates.
     """
 
     path: str
     uuid: str
     entries: int
     sum_of_weights: float | None
+    sums_of_variations: Mapping[str, float] = field(default_factory=dict, hash=False)
+    constituents: schema.Source | None = None
 
 
 @dataclass(frozen=True)
@@ -125,19 +145,30 @@ def load_fileset(path: Path) -> dict[str, Dataset]:
             if file in seen:
                 problems.append(f"{name}.files: {file} is listed twice (also in '{seen[file]}')")
             seen[file] = name
+        if metadata.processed_lumis is not None:
+            lumis = str((path.parent / metadata.processed_lumis).resolve())
+            metadata = metadata.model_copy(update={"processed_lumis": lumis})
         datasets[str(name)] = Dataset(str(name), files, metadata)
-    groups: dict[str, str] = {}
-    for dataset in datasets.values():
-        group = dataset.metadata.overlap_group
-        if group is not None and group in groups:
-            problems.append(
-                f"{dataset.name}: overlaps with '{groups[group]}' (overlap_group '{group}'); keep one of them"
-            )
-        elif group is not None:
-            groups[group] = dataset.name
+    problems += _overlaps(datasets.values())
     if problems:
         raise ConfigError(f"{path}: {len(problems)} error(s)\n" + "\n".join(f"  {p}" for p in problems))
     return datasets
+
+
+def _overlaps(datasets: Iterable[Dataset]) -> Iterator[str]:
+    """Two datasets of a group are wrong unless each says which of its events count."""
+    groups: dict[str, list[Dataset]] = {}
+    for dataset in datasets:
+        if dataset.metadata.overlap_group is not None:
+            groups.setdefault(dataset.metadata.overlap_group, []).append(dataset)
+    for group, members in groups.items():
+        whole = [d.name for d in members if d.metadata.generator_cut is None]
+        if len(members) > 1 and whole:
+            others = ", ".join(f"'{d.name}'" for d in members if d.name != whole[-1])
+            yield (
+                f"{whole[-1]}: overlaps with {others} (overlap_group '{group}'); keep one of them, or give each a"
+                " 'generator_cut' that says which of its events count"
+            )
 
 
 def inspect(path: str, *, is_data: bool) -> FileInfo:
@@ -169,16 +200,43 @@ def inspect(path: str, *, is_data: bool) -> FileInfo:
                 raise InputFileError(f"{path}: listed as data, but it has generator branches (genWeight or GenPart)")
             if entries and not is_data and "genWeight" not in branches:
                 raise InputFileError(f"{path}: listed as simulation, but it has no branch 'genWeight'")
-            sum_of_weights = None
+            sum_of_weights, variations = None, {}
             if not is_data:
                 if "Runs" not in file or "genEventSumw" not in file["Runs"]:
                     raise InputFileError(f"{path}: simulation without 'genEventSumw' in the tree 'Runs'")
                 sum_of_weights = float(np.sum(file["Runs"]["genEventSumw"].array(library="np")))
-            return FileInfo(path, str(file.file.uuid), entries, sum_of_weights)
+                if not math.isfinite(sum_of_weights):
+                    raise InputFileError(f"{path}: the sum of weights 'genEventSumw' is {sum_of_weights}")
+                variations = _sums_of_variations(file["Runs"])
+            constituents = schema.source_of(branches.__contains__)
+            return FileInfo(path, str(file.file.uuid), entries, sum_of_weights, variations, constituents)
     except InputFileError:
         raise
     except Exception as error:  # uproot raises many kinds for truncated and corrupt files
         raise InputFileError(f"{path}: cannot be read as ROOT ({type(error).__name__}: {str(error)[:200]})") from None
+
+
+def sums_of_variations(files: Iterable[FileInfo]) -> dict[str, float]:
+    """Return variation to its sum of weights over files; only those that every file knows."""
+    known = [file.sums_of_variations for file in files]
+    names = [name for name in known[0] if all(name in sums for sums in known)] if known else []
+    return {name: math.fsum(sums[name] for sums in known) for name in names}
+
+
+def _sums_of_variations(runs: Any) -> dict[str, float]:
+    """Return the sums of weights of parton-shower and scale variations, in the unit of genEventSumw."""
+    sums: dict[str, float] = {}
+    for branch, names in (("PSSumw", SHOWER_SUMS), ("LHEScaleSumw", SCALE_SUMS)):
+        if branch not in runs:
+            continue
+        # NanoAOD stores sum(genWeight x weight) / genEventSumw, one list a run
+        stored, total = runs[branch].array(), runs["genEventSumw"].array()
+        entries = {len(row) for row in stored}
+        if len(entries) == 1 and (positions := names.get(entries.pop())):
+            summed = np.sum(np.asarray(stored, dtype=np.float64) * np.asarray(total)[:, None], axis=0)
+            middle = float(np.sum(total)) / summed[4] if branch == "LHEScaleSumw" and len(summed) == 9 else 1.0
+            sums |= {name: float(summed[i] * middle) for name, i in positions.items()}
+    return sums
 
 
 def save_json(path: Path, content: Any) -> None:

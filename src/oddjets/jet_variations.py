@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from oddjets import corrections, objects, schema, smearing
+from oddjets import calibration, corrections, objects, schema, smearing
 from oddjets.config import Analysis
 from oddjets.decorators import jet_variation
 from oddjets.errors import OddjetsError, nearest
@@ -44,6 +44,12 @@ class JetVariations:
         return jets["pt"] * scale, jets["mass"] * scale
 
     @jet_variation
+    def jer(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
+        """Jet energy resolution: smeared anew with the scale factor moved by its uncertainty."""
+        direction = "Up" if sign > 0 else "Down"
+        return jets[f"pt_jer{direction}"], jets[f"mass_jer{direction}"]
+
+    @jet_variation
     def jms(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
         """Jet mass scale."""
         size = self._size("jms", self.era.jet_mass_scale)
@@ -56,6 +62,17 @@ class JetVariations:
         keys = jets["run"][:, 0], jets["luminosityBlock"][:, 0], jets["event"][:, 0]
         noise = np.stack([smearing.standard_normal(*keys, j, "jmr") for j in JETS], axis=1)
         return jets["pt"], smearing.mass_resolution(jets["mass"], jets["gen_mass"], sign, size, noise)
+
+    def calibrated_jets(self, events: Any, smearing_direction: str | None = None) -> Any:
+        """Return the AK8 jets after the analysis's ``jet_corrections``; see `calibration.calibrated_jets`."""
+        return calibration.calibrated_jets(
+            events,
+            self.era,
+            self.era_folder,
+            self.analysis.jet_corrections,
+            is_data=bool(events.metadata["is_data"]),
+            smearing_direction=smearing_direction,
+        )
 
     def _size(self, name: str, default: float) -> float:
         spec = next((s for s in self.analysis.systematics if s.name == name), None)
@@ -78,6 +95,10 @@ class JetVariations:
         }
         jets |= {name: np.repeat(columns[name][:, None], 2, axis=1) for name in ("run", "luminosityBlock", "event")}
         jets["gen_mass"] = self._gen_mass(events, rows, pair)
+        for direction in {v.direction for v in variations if v.systematic == "jer"}:
+            smeared = self.calibrated_jets(events, smearing_direction=direction)[rows]
+            jets[f"pt_jer{direction}"] = objects.take_pair(smeared["pt"], pair)
+            jets[f"mass_jer{direction}"] = np.maximum(objects.take_pair(smeared["msoftdrop"], pair), 0.0)
         varied: dict[str, Array] = {}
         for variation in variations:
             pt, mass = getattr(self, variation.systematic)(jets, variation.sign)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from oddjets import datasets, executors, npz, provenance, resources
+from oddjets import corrections, datasets, executors, luminosity, npz, provenance, repairs, resources
 from oddjets.cards import load_card
 from oddjets.config import Analysis, Threshold
 from oddjets.console import console
@@ -230,6 +230,10 @@ def _process_config(run: Run) -> Any:
         "cards": {name: load_card(path).sha256 for name, path in run.resolved.cards.items()},
         "card_files": {name: sha256_of(path) for name, path in run.resolved.cards.items()},
         "era": run.resolved.era.model_dump(mode="json"),
+        "jet_corrections": analysis.jet_corrections,
+        "luminosity": luminosity.inputs_of(
+            analysis, run.resolved.era, run.resolved.era_folder, [dataset for dataset, _ in run.fileset.values()]
+        ),
         "files": {
             name: [dataset.metadata.model_dump(mode="json"), [[f.uuid, f.entries, f.sum_of_weights] for f in files]]
             for name, (dataset, files) in run.fileset.items()
@@ -281,6 +285,8 @@ def _process(run: Run) -> dict[str, Any]:
     events.mkdir(parents=True)
     if run.analysis.npz is not None:
         return _import(run, events)
+    corrections.check_working_point(run.analysis, run.resolved.era, run.resolved.era_folder)
+    luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, run.fileset)
     execution = run.analysis.execution
     work = executors.Work(
         source=run.resolved.source,
@@ -309,11 +315,20 @@ def _process(run: Run) -> dict[str, Any]:
             "entries": planned,
             "rows": found["rows"] if found else 0,
             "sum_of_weights": None if dataset.metadata.is_data else sum(f.sum_of_weights or 0.0 for f in files),
+            "sums_of_variations": datasets.sums_of_variations(files),
             "raw": [int(x) for x in found["raw"]] if found else empty,
             "weighted": [float(x) for x in found["weighted"]] if found else empty,
             "n_minus_1": found["n_minus_1"].reshape(-1, 2).tolist() if found else [[0, 0]] * (len(cuts) - 1),
             "repairs": dict(found["repairs"]) if found else {},
+            "constituents": executors.constituent_sources(files),
         }
+        repairs.report(name, summary[name]["repairs"])
+        if name in luminosities:
+            summary[name] |= {
+                "luminosity_pb": luminosities[name].luminosity_pb,
+                "luminosity": luminosities[name].as_dict(),
+            }
+    executors.refuse_overlap(events, run.fileset)
     extra = {"cuts": ["all", *run.analysis.selection.cuts], "datasets": summary}
     _write_cutflow(run, extra)
     return extra

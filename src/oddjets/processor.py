@@ -197,7 +197,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
 
         columns_kept.update(self._scores(events, rows, pair[rows], columns_kept, repairs))
         chunk = Chunk(columns_kept, events, rows)
-        weights = event_weights(self.analysis, self.era, self.era_folder, chunk, generator[rows], variations)
+        weights = event_weights(self.analysis, self.era, self.era_folder, chunk, generator[rows], variations, repairs)
         _require_finite(events, columns_kept, weights)
         return columns_kept | weights, self._count(columns, generator, repairs)
 

@@ -7,26 +7,49 @@ none, by construction: `variations_of` returns an empty tuple for it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from oddjets.config import Analysis, Systematic
 
-__all__ = ["BUILT_IN", "NOMINAL", "Variation", "directions_of", "nuisance_name", "variations_of"]
+__all__ = ["BUILT_IN", "NOMINAL", "BuiltIn", "Variation", "directions_of", "kind_of", "variations_of", "with_defaults"]
 
 NOMINAL = "nominal"
 Kind = Literal["jets", "weight", "envelope"]
 
-#: names known without further words in the YAML, and their kind (FACTS 5); the functions are in `corrections`
-BUILT_IN: dict[str, Kind] = {
-    "jes": "jets",
-    "jer": "jets",
-    "jms": "jets",
-    "jmr": "jets",
-    "pu": "weight",
-    "pref": "weight",
-    "scale": "envelope",
-}
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """What is known of a systematic by its name alone (FACTS 5).
+
+    Attributes:
+        kind: what it moves.
+        decorrelate: whether every process has its own nuisance parameter.
+        processes: what it acts on; None: all simulated processes.
+    """
+
+    kind: Kind
+    decorrelate: bool = False
+    processes: tuple[str, ...] | None = None
+
+
+#: names known without further words in the YAML; jets: `jet_variations`, weights: `corrections` and `generator_weights`
+BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
+    {
+        "jes": BuiltIn("jets"),
+        "jer": BuiltIn("jets"),
+        "jms": BuiltIn("jets"),
+        "jmr": BuiltIn("jets"),
+        "pu": BuiltIn("weight"),
+        "pref": BuiltIn("weight"),
+        "isr": BuiltIn("weight", decorrelate=True),
+        "fsr": BuiltIn("weight", decorrelate=True),
+        "scale": BuiltIn("envelope", decorrelate=True),
+        "toppt": BuiltIn("weight", processes=("top",)),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -84,10 +107,22 @@ def directions_of(systematic: Systematic) -> tuple[str, ...]:
 
 def kind_of(systematic: Systematic) -> Kind:
     """Return whether a systematic moves jets or weights; one with a correction of its own is a weight."""
-    return systematic.kind or BUILT_IN.get(systematic.name, "weight")
+    known = BUILT_IN.get(systematic.name)
+    return systematic.kind or (known.kind if known else "weight")
 
 
-def nuisance_name(analysis: Analysis, systematic: str, process: str) -> str:
-    """Return the name of the nuisance parameter that a systematic of a process moves."""
-    spec = next((s for s in analysis.systematics if s.name == systematic), None)
-    return f"{systematic}_{process}" if spec is not None and spec.decorrelate else systematic
+def with_defaults(systematic: Systematic, *, moves_jets: bool) -> Systematic:
+    """Return a systematic with everything filled in that its name alone says; what the YAML says stays.
+
+    Args:
+        systematic: as in the YAML.
+        moves_jets: whether the processor has a jet systematic of this name.
+    """
+    known = BUILT_IN.get(systematic.name, BuiltIn("weight"))
+    return systematic.model_copy(
+        update={
+            "kind": "jets" if moves_jets else kind_of(systematic),
+            "decorrelate": known.decorrelate if systematic.decorrelate is None else systematic.decorrelate,
+            "processes": known.processes if systematic.processes is None else systematic.processes,
+        }
+    )

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from oddjets import cards, corrections, datasets, npz, regions, resources, userspace
+from oddjets import calibration, cards, corrections, datasets, generator_weights, npz, regions, resources, userspace
 from oddjets.config import Analysis, ConfigError
 from oddjets.errors import OddjetsError, nearest
 from oddjets.expressions import names_in
 from oddjets.histograms import DATA
 from oddjets.processor import DijetProcessor, cuts_of, jet_variations_of
-from oddjets.systematics import BUILT_IN, directions_of, kind_of
+from oddjets.systematics import BUILT_IN, directions_of, kind_of, with_defaults
 
 __all__ = ["Resolved", "resolve"]
 
@@ -75,6 +75,7 @@ def resolve(analysis: Analysis) -> Resolved:
         problems += _cut_problems(analysis, cuts_of(processor))
         if analysis.npz is None:
             problems += _systematic_problems(analysis, jet_variations_of(processor), era)
+            problems += _correction_problems(analysis, era)
         else:
             problems += _stored_problems(analysis)
     if problems:
@@ -84,9 +85,7 @@ def resolve(analysis: Analysis) -> Resolved:
     assert processor is not None
     assert era is not None
     moving = jet_variations_of(processor)
-    systematics = tuple(
-        s.model_copy(update={"kind": "jets" if s.name in moving else kind_of(s)}) for s in analysis.systematics
-    )
+    systematics = tuple(with_defaults(s, moves_jets=s.name in moving) for s in analysis.systematics)
     analysis = analysis.model_copy(update={"systematics": systematics})
     return Resolved(analysis, source, processor, era, era_folder, card_files)
 
@@ -175,6 +174,25 @@ def _cut_problems(analysis: Analysis, cuts: dict[str, str]) -> Iterator[str]:
             yield f"regions.{name}: {problem}"
 
 
+def _correction_problems(analysis: Analysis, era: corrections.Era | None) -> Iterator[str]:
+    """What the selection and the jets need of the era."""
+    if era is not None:
+        for step in analysis.jet_corrections:
+            for name in calibration.NEEDS[step]:
+                if name not in era.corrections:
+                    yield f"jet_corrections: '{step}' needs the correction '{name}', which era '{era.name}' does not have"
+        if "jet_veto" in analysis.selection.cuts and "jet_veto_map" not in era.corrections:
+            yield f"selection.cuts: 'jet_veto' needs the correction 'jet_veto_map', which era '{era.name}' does not have"
+        if analysis.selection.golden_json == "era" and era.golden_json is None:
+            yield f"selection.golden_json: era '{era.name}' has none of its own; give a file"
+    if "jer" in [s.name for s in analysis.systematics] and "jer" not in analysis.jet_corrections:
+        yield "systematics: 'jer' varies the smearing, so it needs 'jet_corrections: [jer]'"
+    if (analysis.selection.golden_json is None) == ("certified" in analysis.selection.cuts):
+        yield "selection: the cut 'certified' and 'golden_json' go together"
+    if analysis.selection.luminosity_table is not None and analysis.selection.golden_json is None:
+        yield "selection.luminosity_table: needs 'golden_json', which says what of it counts"
+
+
 def _stored_problems(analysis: Analysis) -> Iterator[str]:
     """The authors' files hold their own variations: nothing is computed."""
     stored = [*npz.JET_VARIATIONS, *npz.WEIGHT_VARIATIONS]
@@ -201,5 +219,9 @@ def _systematic_problems(
         elif systematic.kind == "jets":
             near = nearest(systematic.name, jet_variations)
             yield f"{place}: the processor has no jet systematic '{systematic.name}'; {near}"
+        elif systematic.correction is None and systematic.name in generator_weights.NAMES:
+            pass  # from branches, whatever the era
+        elif systematic.kind == "envelope":
+            yield f"{place}: only 'scale' is an envelope; the file would have to say what the members are"
         elif systematic.correction is None and era is not None and systematic.name not in era.corrections:
             yield f"{place}: no systematic '{systematic.name}' in era '{era.name}'; {nearest(systematic.name, known)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from oddjets import corrections, schema
+from oddjets import corrections, generator_weights, schema
 from oddjets.config import Analysis
+from oddjets.errors import OddjetsError, nearest
+from oddjets.expressions import evaluate
 from oddjets.systematics import Variation
 
-__all__ = ["Chunk", "event_weights"]
+__all__ = ["Chunk", "event_weights", "generator_weights_of"]
 
 Array = npt.NDArray[Any]
 
@@ -28,33 +31,51 @@ class Chunk(Mapping[str, Array]):
     """
 
     def __init__(self, columns: Mapping[str, Array], events: Any, rows: npt.NDArray[np.int64]) -> None:
-        self._columns, self._events, self._rows = columns, events, rows
+        self._columns, self.events, self.rows = columns, events, rows
 
     def __getitem__(self, name: str) -> Array:
         if name in self._columns:
             return self._columns[name]
-        if not schema.has(self._events, [name]):
+        if not schema.has(self.events, [name]):
             raise KeyError(name)
-        return np.asarray(schema.branch(self._events, name))[self._rows]
+        return np.asarray(schema.branch(self.events, name))[self.rows]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._columns or (isinstance(name, str) and schema.has(self._events, [name]))
+        return name in self._columns or (isinstance(name, str) and schema.has(self.events, [name]))
 
     def __iter__(self) -> Iterator[str]:
         yield from self._columns
-        yield from schema.branches_of(self._events)
+        yield from schema.branches_of(self.events)
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+
+def generator_weights_of(events: Any) -> Array:
+    """Return the generator's weights of a chunk of simulation, 0 where the dataset's ``generator_cut`` drops an event.
+
+    A dropped event stays in the sum of weights, so that the cross section is still that of the whole sample.
+
+    Raises:
+        InputFileError: there is no branch genWeight.
+        ExpressionError: the cut names a branch that is not there.
+    """
+    weights = np.asarray(schema.branch(events, "genWeight"), dtype=np.float64)
+    cut = events.metadata.get("generator_cut")
+    if cut is None:
+        return weights
+    kept = evaluate(cut, Chunk({}, events, np.arange(len(events))))
+    return np.where(kept.astype(bool), weights, 0.0)
 
 
 def event_weights(
     analysis: Analysis,
     era: corrections.Era,
     era_folder: Path,
-    chunk: Mapping[str, Array],
+    chunk: Chunk,
     generator: Array,
     variations: Sequence[Variation],
+    repairs: Counter[str],
 ) -> dict[str, Array]:
     """Return ``weight`` and ``weight__<variation>``: generator weight times corrections, not normalised.
 
@@ -64,26 +85,43 @@ def event_weights(
         era_folder: where the era's relative paths start.
         chunk: columns and branches of the rows, each of shape (rows,).
         generator: the generator's weights, shape (rows,).
-        variations: what applies to the process; other kinds than weights are left alone.
+        variations: what applies to the process; jet variations are left alone.
+        repairs: counts events of a sample without the weights of a variation, as ``without_<systematic>``; those are as
+            nominal, and a variation that changes nothing is none in the fit.
+
+    Raises:
+        OddjetsError: the era has no correction of a name in the dataset's ``weights``.
     """
     specs = {s.name: s for s in analysis.systematics}
     nominal = np.asarray(generator, dtype=np.float64)
-    factors: dict[str, tuple[Array, Array | None]] = {}
+    # weights of this dataset alone, such as K factors
+    for name in chunk.events.metadata.get("weights", ()):
+        if name not in era.corrections:
+            raise OddjetsError(f"era '{era.name}' has no weight '{name}'; {nearest(name, era.corrections)}")
+        value = corrections.weight(era, era_folder, era.corrections[name], chunk, None)
+        nominal = nominal if value is None else nominal * value
+    factors: dict[str, Array] = {}
     for variation in variations:
-        if variation.kind != "weight":
+        name = variation.systematic
+        if variation.kind == "jets":
             continue
-        spec = specs[variation.systematic].correction or era.corrections[variation.systematic]
+        if specs[name].correction is None and name in generator_weights.NAMES:
+            relative = generator_weights.weight_of(name, variation.direction, chunk.events, chunk.rows)
+            if relative is None:
+                relative = np.ones(nominal.shape)
+                if variation.direction in ("Up", "0"):
+                    repairs[f"without_{name}"] += len(nominal)
+            factors[variation.name] = relative
+            continue
+        spec = specs[name].correction or era.corrections[name]
         central = corrections.weight(era, era_folder, spec, chunk, None)
         varied = corrections.weight(era, era_folder, spec, chunk, variation.direction)
         assert varied is not None
-        factors[variation.name] = (np.broadcast_to(varied, nominal.shape), central)
         if variation.direction == "Up" and central is not None:
             nominal = nominal * central
-    out: dict[str, Array] = {"weight": nominal}
-    for name, (varied, central) in factors.items():
         # a zero nominal correction makes the weight zero under every variation
-        ratio = (
-            varied if central is None else np.divide(varied, central, out=np.zeros(nominal.shape), where=central != 0)
+        factors[variation.name] = np.broadcast_to(
+            varied if central is None else np.divide(varied, central, out=np.zeros(nominal.shape), where=central != 0),
+            nominal.shape,
         )
-        out[f"weight__{name}"] = nominal * ratio
-    return out
+    return {"weight": nominal} | {f"weight__{name}": nominal * factor for name, factor in factors.items()}
