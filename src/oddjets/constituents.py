@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -15,29 +14,12 @@ from oddjets import features, reclustering, schema
 from oddjets.errors import InputFileError, OddjetsError
 from oddjets.reading import FlatBranches
 
-__all__ = ["Source", "of_pairs", "source_of"]
+__all__ = ["of_pairs"]
 
-Source = Literal["index", "reclustered"]
 Integers = npt.NDArray[np.int64]
 
-_INDEX = ("FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx")
 _KINEMATICS = ("pt", "eta", "phi", "mass", "puppi_weight")
 _IMPACT_PARAMETERS = ("d0", "d0_error", "dz", "dz_error")
-
-
-def source_of(has: Callable[[str], bool]) -> Source | None:
-    """Say how a file tells the constituents of its AK8 jets.
-
-    Args:
-        has: whether the file has a branch of a name.
-
-    Returns:
-        ``index``: PFNano with (FatJetPFCands_jetIdx, _pFCandsIdx); ``reclustered``: PF candidates alone; None: it has
-        no PF candidates (NanoAOD).
-    """
-    if not has("PFCands_pt"):
-        return None
-    return "index" if all(has(name) for name in _INDEX) else "reclustered"
 
 
 def of_pairs(
@@ -64,7 +46,7 @@ def of_pairs(
     Raises:
         InputFileError: the file has no PF candidates, or its index points outside of them.
     """
-    source = source_of(lambda name: schema.has(events, [name]))
+    source = schema.source_of(lambda name: schema.has(events, [name]))
     if source is None:
         raise InputFileError(
             f"{schema.where(events)}: no PF candidates (branch 'PFCands_pt'), so a score with a model card cannot be"

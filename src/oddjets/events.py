@@ -27,6 +27,7 @@ __all__ = [
     "EventTable",
     "datasets",
     "dijet_mass",
+    "overlap",
     "parts",
     "read",
     "write_part",
@@ -215,3 +216,37 @@ def read(folder: Path, dataset: str, columns: Sequence[str] | None = None) -> Co
     arrays = {name: table[name].to_numpy() for name in table.column_names}
     order = np.lexsort([arrays[key] for key in reversed(keys)])
     return {name: array[order] for name, array in arrays.items() if columns is None or name in columns}
+
+
+def overlap(folder: Path, names: Sequence[str]) -> tuple[tuple[int, int, int], str, str] | None:
+    """Look for an event that is in the tables twice.
+
+    Args:
+        folder: ``out/events``.
+        names: datasets that must not share events.
+
+    Returns:
+        (run, luminosityBlock, event) of the first one, and the UUIDs of the two files that it comes from; None where
+        there is none.
+    """
+    keys = ("run", "luminosityBlock", "event")
+    columns: list[list[npt.NDArray[np.uint64]]] = []
+    uuids: list[str] = []
+    lengths = []
+    for file in (file for name in names for file in parts(folder, name)):
+        stored = pq.ParquetFile(file)
+        table = stored.read(columns=list(keys))
+        columns.append([table[key].to_numpy().astype(np.uint64) for key in keys])
+        uuids.append(json.loads(stored.schema_arrow.metadata[b"oddjets"]).get("fileuuid", file.name))
+        lengths.append(table.num_rows)
+    if not columns:
+        return None
+    run, block, event = (np.concatenate(column) for column in zip(*columns, strict=True))
+    order = np.lexsort([event, block, run])
+    same = (np.diff(run[order]) == 0) & (np.diff(block[order]) == 0) & (np.diff(event[order]) == 0)
+    if not same.any():
+        return None
+    first, second = order[same.argmax() : same.argmax() + 2]
+    ends = np.cumsum(lengths)
+    one, other = (uuids[int(np.searchsorted(ends, row, side="right"))] for row in (first, second))
+    return (int(run[first]), int(block[first]), int(event[first])), one, other

@@ -16,13 +16,14 @@ from oddjets.config import Analysis, Execution
 from oddjets.console import console
 from oddjets.corrections import load_era
 from oddjets.datasets import TREE, Dataset, FileInfo
-from oddjets.errors import OddjetsError
+from oddjets.errors import InputFileError, OddjetsError
+from oddjets.events import overlap
 from oddjets.processor import DijetProcessor
 from oddjets.schema import PFNano
 from oddjets.scoring import Scorer
 from oddjets.userspace import ProcessorSource
 
-__all__ = ["Work", "run"]
+__all__ = ["Work", "constituent_sources", "refuse_overlap", "run"]
 
 #: one processor per process and per piece of work; a worker gets many chunks
 _PROCESSORS: dict[str, DijetProcessor] = {}
@@ -85,8 +86,10 @@ def run(
         Dataset to summed counts.
 
     Raises:
-        OddjetsError: a file lacks a branch, or another mistake that a user can mend; all of them at once.
+        OddjetsError: a file lacks a branch, is a copy of another one, or another mistake that a user can mend; all of
+            them at once.
     """
+    _check_files(work, fileset)
     target: dict[str, Any] = {}
     cache: dict[FileMeta, dict[str, Any]] = {}
     for name, (dataset, files) in fileset.items():
@@ -115,3 +118,58 @@ def run(
         raise OddjetsError("\n".join(errors[:10]) + (f"\n... and {len(errors) - 10} more" if len(errors) > 10 else ""))
     result: dict[str, dict[str, Any]] = dict(total)
     return result
+
+
+def constituent_sources(files: Sequence[FileInfo]) -> dict[str, list[str]]:
+    """Return how constituents of jets are found (``index``, ``reclustered`` or ``none``) -> the files of that kind."""
+    sources: dict[str, list[str]] = {}
+    for info in files:
+        sources.setdefault(info.constituents or "none", []).append(info.path)
+    return sources
+
+
+def _check_files(work: Work, fileset: Mapping[str, tuple[Dataset, Sequence[FileInfo]]]) -> None:
+    """Refuse copies of a file, and files without PF candidates where a model needs them; say what is clustered again."""
+    errors = []
+    seen: dict[str, str] = {}
+    for name, (_, files) in fileset.items():
+        sources = constituent_sources(files)
+        for info in files:
+            if info.uuid in seen:
+                errors.append(f"{info.path}: the same file as {seen[info.uuid]} (UUID {info.uuid}); keep one of them")
+            seen[info.uuid] = info.path
+        if work.cards and "none" in sources:
+            errors.append(
+                f"{sources['none'][0]}: no PF candidates (branch 'PFCands_pt'), which the score '{work.cards[0][0]}'"
+                f" needs ({len(sources['none'])} file(s) of dataset '{name}'): NanoAOD has none; use a score from"
+                " branches of FatJet, or make PFNano with allPF"
+            )
+        if work.cards and "reclustered" in sources:
+            console.print(
+                f"dataset '{name}': {len(sources['reclustered'])} of {len(files)} file(s) have no index of the jets'"
+                " constituents (FatJetPFCands_jetIdx, _pFCandsIdx): AK8 jets are clustered again and matched"
+            )
+    if errors:
+        raise InputFileError("\n".join(errors))
+
+
+def refuse_overlap(folder: Path, fileset: Mapping[str, tuple[Dataset, Sequence[FileInfo]]]) -> None:
+    """Refuse event tables that hold an event twice: in all of data, or in one simulated dataset.
+
+    Args:
+        folder: ``out/events``.
+        fileset: what the tables were made from.
+
+    Raises:
+        InputFileError: names the event and both files.
+    """
+    data = [name for name, (dataset, _) in fileset.items() if dataset.metadata.is_data]
+    paths = {info.uuid: info.path for _, files in fileset.values() for info in files}
+    for names in (data, *([name] for name in fileset if name not in data)):
+        found = overlap(folder, names)
+        if found is not None:
+            (run, block, event), one, other = found
+            raise InputFileError(
+                f"{paths.get(one, one)} and {paths.get(other, other)} overlap: both hold event {run}:{block}:{event}"
+                " (run:luminosityBlock:event); keep one of them"
+            )

@@ -18,7 +18,6 @@ from uproot.interpretation.jagged import AsJagged
 from uproot.interpretation.numerical import AsDtype
 
 from oddjets import schema
-from oddjets.datasets import TREE
 
 __all__ = ["FlatBranch", "FlatBranches"]
 
@@ -45,7 +44,7 @@ class FlatBranches(Mapping[str, "FlatBranch"]):
         self._events, self._name = events, name
         # the handle that the chunk holds open, with its parsed tree: parsing 1800 branches takes seconds
         handle = events.attrs["@events_factory"].file_handle
-        self._tree = (handle if isinstance(handle, uproot.ReadOnlyDirectory) else handle.root_directory)[TREE]
+        self._tree = (handle if isinstance(handle, uproot.ReadOnlyDirectory) else handle.root_directory)["Events"]
         self.counts: Integers = np.asarray(ak.num(schema.collection(events, name), axis=1), np.int64)[rows]
         self.offsets: Integers = np.concatenate([[0], np.cumsum(self.counts)])
         self._entries = rows + int(events.metadata.get("entrystart", 0))

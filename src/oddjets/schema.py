@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 import awkward as ak
 import numpy as np
@@ -13,7 +13,25 @@ from coffea.nanoevents import PFNanoAODSchema
 
 from oddjets.errors import InputFileError, nearest
 
-__all__ = ["PFNano", "branch", "branches_of", "collection", "field", "flatten", "has", "offsets_of", "where"]
+__all__ = [
+    "PFNano",
+    "Source",
+    "branch",
+    "branches_of",
+    "collection",
+    "field",
+    "flatten",
+    "has",
+    "offsets_of",
+    "source_of",
+    "where",
+]
+
+
+Source = Literal["index", "reclustered"]
+
+#: branches that say which PF candidates an AK8 jet is made of
+CONSTITUENT_INDEX = ("FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx")
 
 
 class PFNano(PFNanoAODSchema):  # type: ignore[misc]
@@ -88,6 +106,21 @@ def has(events: Any, names: Iterable[str]) -> bool:
         if name not in events.fields and not (head in events.fields and tail in events[head].fields):
             return False
     return True
+
+
+def source_of(has: Callable[[str], bool]) -> Source | None:
+    """Say how a file tells the constituents of its AK8 jets.
+
+    Args:
+        has: whether the file has a branch of a name.
+
+    Returns:
+        ``index``: PFNano with (FatJetPFCands_jetIdx, _pFCandsIdx); ``reclustered``: PF candidates alone; None: it has
+        no PF candidates (NanoAOD).
+    """
+    if not has("PFCands_pt"):
+        return None
+    return "index" if all(has(name) for name in CONSTITUENT_INDEX) else "reclustered"
 
 
 def flatten(array: Any) -> npt.NDArray[Any]:
