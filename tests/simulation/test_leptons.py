@@ -15,7 +15,8 @@ def candidates(n_events: int, pdg_id: int, eta: float = 0.0) -> Candidates:
     floats = {"pt": np.tile(pt, n_events), "phi": np.tile(phi, n_events)}
     floats["eta"] = np.full(3 * n_events, eta, np.float32)
     codes = np.tile(np.array([pdg_id, 211, 22], np.int32), n_events)
-    return Candidates(np.arange(0, 3 * n_events + 1, 3), floats, codes, np.sign(codes))
+    weights = np.ones(len(codes), np.float32)
+    return Candidates(np.arange(0, 3 * n_events + 1, 3), floats, codes, np.sign(codes), weights)
 
 
 @pytest.mark.parametrize(("cone", "isolation"), [(0.4, 0.1), (0.1, 0.0), (4.0, 0.5)])

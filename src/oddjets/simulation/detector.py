@@ -8,7 +8,7 @@ Sources of the numbers, by short name:
   transverse impact-parameter resolutions of 90-25 um and longitudinal ones of 150-45 um;
 - ours: a choice without a source.
 
-Left out: pileup; losses and fakes of tracks in dense jets; confusion (a charged particle with a track deposits nothing,
+Left out: losses and fakes of tracks in dense jets; confusion (a charged particle with a track deposits nothing,
 so particle flow subtracts perfectly); bending of untracked charged particles; bremsstrahlung, conversions and nuclear
 interactions; beam spot and vertex reconstruction (the vertex is at the origin); dead channels and noise.
 """
@@ -62,6 +62,19 @@ class Candidates(NamedTuple):
     pdg_id: npt.NDArray[np.int32]
     #: (candidates) -1, 0, 1
     charge: npt.NDArray[np.int32]
+    #: (candidates) PUPPI weight, 0 to 1; momenta in jets and isolation are multiplied by it
+    puppi_weight: npt.NDArray[np.float32]
+
+    def with_weights(self, weights: npt.NDArray[np.float32]) -> Candidates:
+        """Return the candidates of PUPPI weight above zero, with their weights."""
+        kept = weights > 0
+        return Candidates(
+            np.concatenate([[0], np.cumsum(kept)])[self.offsets].astype(np.int64),
+            {name: column[kept] for name, column in self.floats.items()},
+            self.pdg_id[kept],
+            self.charge[kept],
+            weights[kept],
+        )
 
 
 def detect(
@@ -81,7 +94,7 @@ def detect(
         rng: source of randomness; used in the order of the events.
 
     Returns:
-        The candidates: tracks first, then photons, then neutral hadrons, in each event.
+        The candidates: tracks first, then photons, then neutral hadrons, in each event; PUPPI weights are 1.
     """
     bounds, floats, integers = _detect(offsets, ids, momenta, vertices, rng)
     names = ("pt", "eta", "phi", "mass", "d0", "d0Err", "dz", "dzErr")
@@ -90,6 +103,7 @@ def detect(
         {name: np.ascontiguousarray(floats[:, k]) for k, name in enumerate(names)},
         np.ascontiguousarray(integers[:, 0]),
         np.ascontiguousarray(integers[:, 1]),
+        np.ones(len(integers), np.float32),
     )
 
 

@@ -36,8 +36,8 @@ def find_leptons(candidates: Candidates, flavour: int, min_pt: float, cone: floa
     """Find leptons among the candidates.
 
     Every candidate of the flavour is a true lepton. It is identified with the efficiency of the Delphes CMS card:
-    muons 0.95 (abs(eta) < 2.4); electrons 0.95 (abs(eta) < 1.5) or 0.85; none below 10 GeV. Pileup, which there is not,
-    needs no subtraction in the isolation.
+    muons 0.95 (abs(eta) < 2.4); electrons 0.95 (abs(eta) < 1.5) or 0.85; none below 10 GeV. Isolation sums candidates by
+    their PUPPI weight, where CMS's branches of these names subtract pileup on average.
 
     Args:
         candidates: all particle-flow candidates.
@@ -57,7 +57,9 @@ def find_leptons(candidates: Candidates, flavour: int, min_pt: float, cone: floa
     return Leptons(
         np.bincount(event, minlength=len(candidates.offsets) - 1),
         rows,
-        _isolation(rows, event, candidates.offsets, f["pt"], f["eta"], f["phi"], cone),
+        _isolation(
+            rows, event, candidates.offsets, f["pt"], f["pt"] * candidates.puppi_weight, f["eta"], f["phi"], cone
+        ),
         (rng.random(len(rows)) < efficiency) & (f["pt"][rows] > 10.0),
     )
 
@@ -84,13 +86,13 @@ def electron_level(
 
 
 @numba.njit(cache=True)
-def _isolation(rows, event, offsets, pt, eta, phi, cone):  # type: ignore[no-untyped-def]
+def _isolation(rows, event, offsets, pt, weighted_pt, eta, phi, cone):  # type: ignore[no-untyped-def]
     result = np.zeros(len(rows))
     for k in range(len(rows)):
         i = rows[k]
         for j in range(offsets[event[k]], offsets[event[k] + 1]):
             dphi = (phi[i] - phi[j] + np.pi) % (2 * np.pi) - np.pi
             if j != i and (eta[i] - eta[j]) ** 2 + dphi**2 < cone**2:
-                result[k] += pt[j]
+                result[k] += weighted_pt[j]
         result[k] /= pt[i]
     return result

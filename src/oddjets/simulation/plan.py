@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -52,6 +52,8 @@ class Block:
     streams: tuple[Stream, ...]
     early_veto: bool
     shuffle_seed: int
+    #: Pythia's seed of the pool that pileup is drawn from, the same in all files; none: no pileup
+    pileup_seed: int | None = None
 
     @property
     def is_data(self) -> bool:
@@ -97,6 +99,7 @@ def make_plan(spec: SimulationSpec) -> list[Block]:
         Pseudo-data first, then the templates in the order given. No two streams have the same Pythia seed.
     """
     seeds = _Seeds(spec.seed)
+    pileup_seed = seeds.stream("pileup", "", 0, 0).pythia_seed if spec.pileup else None
     blocks = [] if spec.luminosity is None else _data_blocks(spec, spec.luminosity, seeds)
     for process, tries in spec.templates.items():
         size = _tries_per_block(spec)
@@ -106,7 +109,7 @@ def make_plan(spec: SimulationSpec) -> list[Block]:
             blocks.append(
                 Block(process, index, (stream,), spec.early_veto, seeds.hash("template", process, index, "-"))
             )
-    return blocks
+    return [replace(block, pileup_seed=pileup_seed) for block in blocks]
 
 
 def _data_blocks(spec: SimulationSpec, luminosity: float, seeds: _Seeds) -> list[Block]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.clustering import cluster_jets, invariant_mass, momenta
-from oddjets.simulation.conditions import EVENT_FILTERS, draw_pileup
+from oddjets.simulation.conditions import EVENT_FILTERS, draw_interactions, draw_pileup
 from oddjets.simulation.density import energy_density
 from oddjets.simulation.detector import Candidates, detect
 from oddjets.simulation.flavour import heavy_hadrons
@@ -17,11 +17,14 @@ from oddjets.simulation.generator import GeneratedBatch
 from oddjets.simulation.jets import FAT_RADIUS, NARROW_MIN_PT, NARROW_RADIUS, FatJets, build_fat_jets, eta_phi
 from oddjets.simulation.layout import jagged, truncate_mantissa
 from oddjets.simulation.leptons import Leptons, electron_level, find_leptons
+from oddjets.simulation.pileup import Particles, PileupPool, overlay
 from oddjets.simulation.prefiring import prefiring_weights
+from oddjets.simulation.puppi import puppi_weights
 from oddjets.simulation.taggers import load_taggers, tag
 from oddjets.simulation.tagging_inputs import tagging_inputs
 from oddjets.simulation.trigger import emulate
 from oddjets.simulation.truth import generator_jets, generator_particles, match
+from oddjets.simulation.vertices import find_vertices, from_primary_vertex
 
 __all__ = ["MIN_PT_TWO_JETS", "candidate_momenta", "reconstruct", "stable_particles"]
 
@@ -32,19 +35,26 @@ _TIGHT_ID = 2 | 4  # NanoAOD's jetId: tight, and tight with lepton veto; a simul
 _MUON_MIN_PT, _ELECTRON_MIN_PT = 3.0, 5.0  # GeV, as NanoAOD
 
 
-def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: bool) -> ak.Array:
+def reconstruct(
+    batch: GeneratedBatch, rng: np.random.Generator, *, is_data: bool, pool: PileupPool | None = None
+) -> ak.Array:
     """Simulate the detector's answer to a batch of events.
 
     Args:
         batch: the generated events.
         rng: source of randomness.
         is_data: leave out everything that data would not have.
+        pool: what pileup is drawn from; none: no pileup is overlaid.
 
     Returns:
         One record an event that has two AK8 jets of more than 300 GeV and, of data, was not lost to prefiring; its
         fields are NanoAOD's collections and branches, except run, luminosityBlock and event.
     """
-    candidates = detect(*stable_particles(batch), rng)
+    if pool is None:
+        candidates = detect(*stable_particles(batch), rng)
+        rho = _density(candidates)
+    else:
+        candidates, rho, true_interactions, vertices = _detect_with_pileup(batch, pool, is_data, rng)
     f, p = candidates.floats, candidate_momenta(candidates)
     jets = build_fat_jets(p, candidates.offsets)
     muons = find_leptons(candidates, 13, _MUON_MIN_PT, 0.4, rng)
@@ -52,7 +62,8 @@ def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: boo
     narrow = cluster_jets(p, candidates.offsets, NARROW_RADIUS, NARROW_MIN_PT)
     fired = emulate(narrow, jets, muons, f["pt"][muons.rows], rng)
     n = len(candidates.offsets) - 1
-    true_interactions, vertices = draw_pileup(n, is_data, rng)
+    if pool is None:
+        true_interactions, vertices = draw_pileup(n, is_data, rng)
 
     truth_of_jets = {} if is_data else heavy_hadrons(batch, jets)
     fat_jets = _fat_jets(jets, tag(tagging_inputs(candidates, jets), load_taggers()), truth_of_jets)
@@ -61,7 +72,7 @@ def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: boo
         "FatJetPFCands": _references(jets),
         "Muon": _muons(candidates, muons),
         "Electron": _electrons(candidates, electrons),
-        "fixedGridRhoFastjetAll": energy_density(candidates.offsets, f["pt"], f["eta"], f["phi"]),
+        "fixedGridRhoFastjetAll": rho,
         "PV_npvs": vertices,
         **{f"HLT_{path}": decision for path, decision in fired.items()},
         **{f"Flag_{name}": np.ones(n, np.bool_) for name in EVENT_FILTERS},
@@ -88,9 +99,27 @@ def reconstruct(batch: GeneratedBatch, rng: np.random.Generator, *, is_data: boo
     return ak.to_packed(record[kept & (ak.sum(fat_jets.pt > MIN_PT_TWO_JETS, axis=1) >= 2)])
 
 
-def stable_particles(
-    batch: GeneratedBatch,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _detect_with_pileup(
+    batch: GeneratedBatch, pool: PileupPool, is_data: bool, rng: np.random.Generator
+) -> tuple[Candidates, npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """Candidates of PUPPI weight above zero, the density of all, the true number of interactions, and vertices."""
+    # randomness of its own: pileup that leaves nothing in the detector changes nothing
+    (pileup_rng,) = rng.spawn(1)
+    true_interactions = draw_interactions(len(batch.offsets) - 1, is_data, pileup_rng)
+    overlaid = overlay(stable_particles(batch), true_interactions, pool, pileup_rng)
+    candidates = detect(*overlaid.particles, rng)
+    others = find_vertices(overlaid)
+    vertices = (1 + np.diff(others.offsets)).astype(np.int32)
+    weights = puppi_weights(candidates, from_primary_vertex(candidates, others), vertices)
+    return candidates.with_weights(weights), _density(candidates), true_interactions.astype(np.float32), vertices
+
+
+def _density(candidates: Candidates) -> npt.NDArray[np.float32]:
+    f = candidates.floats
+    return np.asarray(energy_density(candidates.offsets, f["pt"], f["eta"], f["phi"]), np.float32)
+
+
+def stable_particles(batch: GeneratedBatch) -> Particles:
     """Return offsets, PDG codes, momenta and vertices of the stable particles, as `detect` takes them."""
     stable = batch.integers["status"] > 0
     offsets = np.concatenate([[0], np.cumsum(stable)])[batch.offsets]
@@ -98,8 +127,9 @@ def stable_particles(
 
 
 def candidate_momenta(candidates: Candidates) -> npt.NDArray[np.float64]:
-    """Return (candidates, 4) px, py, pz, E in GeV."""
-    return momenta(*(candidates.floats[name] for name in ("pt", "eta", "phi", "mass")))
+    """Return (candidates, 4) px, py, pz, E in GeV, times PUPPI weights."""
+    p = momenta(*(candidates.floats[name] for name in ("pt", "eta", "phi", "mass")))
+    return p * candidates.puppi_weight[:, None]
 
 
 def _lists(table: npt.NDArray[np.float64]) -> ak.Array:
@@ -155,7 +185,7 @@ def _jet_candidates(candidates: Candidates, jets: FatJets) -> ak.Array:
         **{name: truncate_mantissa(c[rows], _CANDIDATE_BITS) for name, c in candidates.floats.items()},
         pdgId=candidates.pdg_id[rows],
         charge=candidates.charge[rows],
-        puppiWeight=np.ones(len(rows), np.float32),
+        puppiWeight=candidates.puppi_weight[rows],
     )
 
 

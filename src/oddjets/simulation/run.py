@@ -25,6 +25,7 @@ from oddjets.simulation.generator import (
     prepare_multiparton_tables,
     require_pythia,
 )
+from oddjets.simulation.pileup import load_pool, prepare_pool
 from oddjets.simulation.plan import EVENTS_PER_BLOCK, Block, make_plan
 from oddjets.simulation.prediction import predict
 from oddjets.simulation.processes import load_processes
@@ -36,6 +37,7 @@ __all__ = ["simulate", "simulate_block"]
 
 _FILESET = "fileset.json"
 _TABLES = "multiparton.dat"
+_POOL = "pileup.npz"
 _IDENTITY = ("run", "luminosityBlock", "event")
 #: events of a template that are held at once, about; fewer would compress worse
 EVENTS_PER_PIECE = 1000
@@ -78,6 +80,8 @@ def simulate(spec: SimulationSpec, out: Path, workers: int = 2) -> Path:
     if todo:
         log.info("simulate: %s", predict(todo).text(workers))
         prepare_multiparton_tables(out / _TABLES)
+        if (seed := plan[0].pileup_seed) is not None:
+            prepare_pool(out / _POOL, seed)
         with progress("simulate (hard events)", sum(block.tries for block in todo)) as bar:
             for block in _run_all(todo, out, workers):
                 bar.advance(block.tries)
@@ -114,7 +118,7 @@ def simulate_block(block: Block, out: Path) -> None:
 
     Args:
         block: an entry of the plan.
-        out: the simulation's folder, with the tables of `prepare_multiparton_tables`.
+        out: the simulation's folder, with the tables of `prepare_multiparton_tables` and the pool of `prepare_pool`.
     """
     summary = _Summary(key=block.key, tried=block.tries, passed=0, written=0, shower_weights={})
     # unit weights: the sums count every try, also those that the early veto dropped
@@ -131,7 +135,7 @@ def _pieces(block: Block, out: Path, summary: _Summary) -> Iterator[ak.Array]:
     # the empty start gives the branches their types where nothing survives
     none = reconstruct(GeneratedBatch.empty(), np.random.default_rng(0), is_data=block.is_data)
     yield _numbered(none, block, 0)
-    parts = _reconstructed(block, out / _TABLES, summary)
+    parts = _reconstructed(block, out, summary)
     for events, origin in [_shuffled(block, none, parts)] if block.is_data else _gathered(parts):
         events = _numbered(events, block, summary["written"])
         summary["written"] += len(events)
@@ -145,9 +149,10 @@ def _pieces(block: Block, out: Path, summary: _Summary) -> Iterator[ak.Array]:
         yield events
 
 
-def _reconstructed(block: Block, tables: Path, summary: _Summary) -> Iterator[tuple[ak.Array, npt.NDArray[np.int64]]]:
+def _reconstructed(block: Block, out: Path, summary: _Summary) -> Iterator[tuple[ak.Array, npt.NDArray[np.int64]]]:
     """Events as they come, with the number of the stream that each is from."""
     processes = load_processes()
+    pool = None if block.pileup_seed is None else load_pool(out / _POOL, block.pileup_seed)
     for number, stream in enumerate(block.streams):
         rng = np.random.default_rng(stream.detector_seed)
         for batch in generate(
@@ -155,11 +160,11 @@ def _reconstructed(block: Block, tables: Path, summary: _Summary) -> Iterator[tu
             stream.tries,
             stream.pythia_seed,
             early_veto=block.early_veto,
-            tables=tables,
+            tables=out / _TABLES,
             shower_variations=processes[stream.process].shower_variations and not block.is_data,
         ):
             summary["passed"] += len(batch.offsets) - 1
-            events = reconstruct(batch, rng, is_data=block.is_data)
+            events = reconstruct(batch, rng, is_data=block.is_data, pool=pool)
             yield events, np.full(len(events), number)
 
 
@@ -257,7 +262,8 @@ def _fileset(spec: SimulationSpec, plan: list[Block], out: Path) -> dict[str, An
             "process": dataset,
             "is_data": blocks[0].is_data,
             "era": "simulation",
-            "generator": f"{GENERATOR}, 13 TeV, early veto {'on' if spec.early_veto else 'off'}",
+            "generator": f"{GENERATOR}, 13 TeV, early veto {'on' if spec.early_veto else 'off'}"
+            f"{', pileup overlaid' if spec.pileup else ''}",
             "events_tried": tried,
             "filter_efficiency": efficiency,
             "filter_efficiency_error": math.sqrt(efficiency * (1 - efficiency) / tried) if tried else 0.0,

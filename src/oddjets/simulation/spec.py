@@ -36,6 +36,8 @@ class SimulationSpec(BaseModel):
     templates: dict[str, Positive] = {}
     #: drop hopeless events before multiparton interactions and hadronisation (a generator filter)
     early_veto: bool = True
+    #: overlay minimum-bias interactions, and weigh candidates by PUPPI
+    pileup: bool = False
     #: files of the pseudo-data; none: chosen from the luminosity
     blocks: Positive | None = None
     #: centre-of-mass energy
