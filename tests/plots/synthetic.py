@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 
 from oddjets import events
 from oddjets.config import Analysis
 from oddjets.histograms import HistogramSet, ThresholdResult, empty_histogram
+from oddjets.simulation.writer import write_nano
 
 LETTERS = ("A", "B", "C", "D")
 
@@ -72,12 +74,33 @@ def fabricate(
         seed: of the random numbers.
     """
     rng = np.random.default_rng(seed)
+    _simulation(out)
     templates = _histograms(asked, scale, empty, with_data, rng)
     templates.save(out / "histograms")
     _results(out, asked, templates, with_data, rng)
     _tables(out, asked, empty, with_data, rng)
     _closure(out, asked, rng)
     _manifests(out)
+
+
+def _simulation(out: Path) -> None:
+    """Pseudo-data and one template: W + jet, with a jet at the W's mass and one that fails the selection."""
+    pair = {
+        "pt": [500.0, 460.0],
+        "eta": [0.0, 1.0],
+        "msoftdrop": [80.4, 100.0],
+        "tau1": [0.2, 0.2],
+        "tau2": [0.05, 0.1],
+    }
+    soft = {**pair, "pt": [500.0, 440.0]}
+    jets = ak.zip({name: ak.Array([pair[name], soft[name]]) for name in pair})
+    fileset = {}
+    for name, is_data in (("data", True), ("wjets", False)):
+        (out / "simulation" / name).mkdir(parents=True)
+        file = f"{name}/{name}-0000.root"
+        write_nano(out / "simulation" / file, [ak.zip({"FatJet": jets}, depth_limit=1)], {"run": np.array([1])})
+        fileset[name] = {"files": {file: "Events"}, "metadata": {"is_data": is_data}}
+    (out / "simulation" / "fileset.json").write_text(json.dumps(fileset))
 
 
 def _shape(name: str, edges: np.ndarray) -> np.ndarray:

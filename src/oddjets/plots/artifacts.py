@@ -20,6 +20,7 @@ __all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError"]
 
 #: artifact: (what must exist under the output directory, the verb that makes it)
 ARTIFACTS = {
+    "simulation": ("simulation/fileset.json", "simulate"),
     "events": ("events", "process"),
     "cutflow": ("cutflow.json", "process"),
     "histograms": ("histograms/index.json", "histogram"),
