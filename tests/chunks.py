@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import analysis
 import awkward as ak
 import numpy as np
 import uproot
+import yaml
 from coffea.nanoevents import NanoEventsFactory
 
-from oddjets import schema
+from oddjets import config, schema
+from oddjets.pipeline import Run, run_stage
 
 Columns = dict[str, ak.Array]
 
@@ -83,3 +87,34 @@ def _collections(events: Columns) -> Columns:
 
 def _jagged(events: Columns) -> set[str]:
     return {k.split("_")[0] for k, v in events.items() if v.ndim > 1}
+
+
+def process(folder: Path, datasets: dict[str, Any], **changes: Any) -> Run:
+    """Run the stage `process` of the small analysis on files.
+
+    Args:
+        folder: for the YAML and the output.
+        datasets: name to a file or a list of them; a name that begins with "data" is data.
+        changes: top-level keys of the analysis.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    fileset = {}
+    for name, files in datasets.items():
+        is_data = name.startswith("data")
+        metadata = {"process": "data" if is_data else "top", "is_data": is_data, "era": "simulation"}
+        metadata |= {} if is_data else {"cross_section_pb": 1.0}
+        fileset[name] = {
+            "files": [str(f) for f in (files if isinstance(files, list) else [files])],
+            "metadata": metadata,
+        }
+    (folder / "fileset.json").write_text(json.dumps(fileset), encoding="utf-8")
+    data = analysis.content(
+        **{"luminosity": 1.0, "threshold": {"score": "omnilearned", "value": 0.5}}
+        | {"execution": {"executor": "iterative"}, "systematics": [], "fit": None}
+        | changes
+    )
+    data["selection"]["jets"] = {"pt_min": 300.0, "mass_min": 0.0}
+    (folder / "analysis.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    run = Run(config.load(folder / "analysis.yaml"), folder / "out")
+    run_stage(run, run.stage("process"))
+    return run
