@@ -54,7 +54,7 @@ def test_all_errors_of_all_datasets_at_once(tmp_path):
         "a.metadata: simulation needs",
         "listed twice",
         "c.files: empty",
-        "overlaps with 'b'",
+        "b: overlaps with c",
         "proces: unknown",
     ):
         assert part in str(caught.value)

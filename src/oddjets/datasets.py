@@ -52,7 +52,9 @@ class DatasetMetadata(BaseModel):
     processed_lumis: str | None = Field(
         default=None, description="data only: the sections that its files were made from (processedLumis.json)"
     )
-    overlap_group: str | None = Field(default=None, description="datasets of one group describe the same events")
+    overlap_group: str | None = Field(
+        default=None, description="GROUP or GROUP:ALTERNATIVE; alternatives of a group describe the same events"
+    )
     generator_cut: str | None = Field(
         default=None,
         description="which of its events count (an expression over branches), so that a group can be stitched",
@@ -156,19 +158,26 @@ def load_fileset(path: Path) -> dict[str, Dataset]:
 
 
 def _overlaps(datasets: Iterable[Dataset]) -> Iterator[str]:
-    """Two datasets of a group are wrong unless each says which of its events count."""
+    """Two alternatives of a group are wrong unless each says which of its events count."""
     groups: dict[str, list[Dataset]] = {}
     for dataset in datasets:
         if dataset.metadata.overlap_group is not None:
-            groups.setdefault(dataset.metadata.overlap_group, []).append(dataset)
+            groups.setdefault(dataset.metadata.overlap_group.partition(":")[0], []).append(dataset)
     for group, members in groups.items():
-        whole = [d.name for d in members if d.metadata.generator_cut is None]
-        if len(members) > 1 and whole:
-            others = ", ".join(f"'{d.name}'" for d in members if d.name != whole[-1])
-            yield (
-                f"{whole[-1]}: overlaps with {others} (overlap_group '{group}'); keep one of them, or give each a"
-                " 'generator_cut' that says which of its events count"
-            )
+        for dataset in members:
+            alternative = str(dataset.metadata.overlap_group).partition(":")[2]
+            others = [
+                other.name
+                for other in members
+                if other is not dataset
+                and (not alternative or str(other.metadata.overlap_group).partition(":")[2] != alternative)
+            ]
+            if others and dataset.metadata.generator_cut is None:
+                yield (
+                    f"{dataset.name}: overlaps with {', '.join(others)} (overlap_group '{group}'); keep one, or give each"
+                    " a 'generator_cut' that says which of its events count"
+                )
+                break
 
 
 def inspect(path: str, *, is_data: bool) -> FileInfo:
