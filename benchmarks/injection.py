@@ -1,6 +1,6 @@
 """Closure of an injected strength: pseudo-data with a known strength through every stage, and the strength that is fitted.
 
-    python benchmarks/injection.py --strengths 0 0.6 1.2 --seeds 1 2 3 --parallel 2
+    python benchmarks/injection.py --strengths 0 0.55 1.1 --seeds 1 2 3 --parallel 2
 
 Each run is `oddjets simulate, process, histogram, closure, workspace, fit` on injection.yaml (the demo's analysis, with a
 strength that may turn negative) with another seed of pseudo-data and templates and `--inject PROCESS=STRENGTH`: about
