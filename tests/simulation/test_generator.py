@@ -73,6 +73,6 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OddjetsError, match="no space left"):
+    with pytest.raises(OddjetsError, match="No space left on device; finished files are kept"):
         write_nano(tmp_path / "x.root", [ak.zip({"event": np.arange(3)})], {"run": np.array([1])})
     assert not list(tmp_path.iterdir())

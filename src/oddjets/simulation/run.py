@@ -98,8 +98,8 @@ def _run_all(blocks: list[Block], out: Path, workers: int) -> Iterator[Block]:
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(blocks)), mp_context=context) as pool:
-        futures = {pool.submit(simulate_block, block, out): block for block in blocks}
         try:
+            futures = {pool.submit(simulate_block, block, out): block for block in blocks}
             for future in as_completed(futures):
                 future.result()
                 yield futures[future]

@@ -22,6 +22,9 @@ _TITLE = (
     " not CMS's algorithms; HLT paths are emulated"
 )
 
+#: a full disk, a spent quota, a limit on the size of files
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def write_nano(path: Path, pieces: Iterable[ak.Array], runs: dict[str, npt.NDArray[Any]]) -> None:
     """Write the trees ``Events`` and ``Runs``; only one piece of the events is held at a time.
@@ -67,8 +70,10 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        if error.errno == errno.ENOSPC:
-            raise OddjetsError(f"simulate: no space left for {path}; finished files are kept, run it again") from error
+        if error.errno in _FULL:
+            raise OddjetsError(
+                f"simulate: {path} cannot be written: {error.strerror}; finished files are kept, make room and run it again"
+            ) from error
         raise
 
 
