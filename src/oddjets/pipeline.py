@@ -571,7 +571,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage("fit", ("workspace", "closure"), "oddjets.stats.fit", ("results.json",), _fit, _fit_config),
         Stage("plot", _BEFORE_PICTURES, "oddjets.plots", ("figures",), _plot, _everything),
-        Stage("report", (*_BEFORE_PICTURES, "plot"), "oddjets.plots", ("report.html",), _report, _everything),
+        Stage("report", (*_BEFORE_PICTURES, "plot"), "oddjets.plots.report", ("report.html",), _report, _everything),
     )
 }
 

@@ -55,13 +55,13 @@ def versions() -> dict[str, str]:
 
 
 @functools.cache
-def code_of(module: str) -> str:
-    """Return the sha256 of an oddjets module and of every oddjets module that it imports, directly or not.
+def code_of(module: str, root: Path = Path(__file__).parent) -> str:
+    """Return the sha256 of an oddjets module, of every oddjets module that it imports, directly or not, and of their data.
 
     Args:
         module: dotted, for example ``oddjets.filling``.
+        root: the folder of the package ``oddjets``.
     """
-    root = Path(__file__).parent
     texts: dict[str, str] = {}
     waiting = [module]
     while waiting:
@@ -77,11 +77,21 @@ def code_of(module: str) -> str:
                 waiting += [f"{node.module}.{alias.name}" for alias in node.names]
             elif isinstance(node, ast.Import):
                 waiting += [a.name for a in node.names if a.name.startswith("oddjets.")]
+        if "." in name:
+            waiting.append(name.rpartition(".")[0])
         if file.name == "__init__.py":
-            # data files of a package (cross sections, templates) count as its code
-            for data in sorted(file.parent.glob("*.yaml")):
-                texts[f"{name}/{data.name}"] = data.read_text(encoding="utf-8")
+            # data files of a package (cross sections, taggers, templates of the report) count as its code
+            for data in sorted(file.parent.rglob("*")):
+                if data.is_file() and data.suffix != ".py" and _package_of(data) == file.parent:
+                    texts[f"{name}/{data.relative_to(file.parent)}"] = data.read_text(encoding="utf-8")
     return content_key(texts)
+
+
+def _package_of(file: Path) -> Path | None:
+    """Return the nearest folder above a file that is a package; None for what Python wrote itself."""
+    if "__pycache__" in file.parts:
+        return None
+    return next((folder for folder in file.parents if (folder / "__init__.py").is_file()), None)
 
 
 def content_key(parts: Any) -> str:
