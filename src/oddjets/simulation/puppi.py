@@ -16,6 +16,7 @@ import math
 import numba
 import numpy as np
 import numpy.typing as npt
+from scipy.special import erf
 
 from oddjets.simulation.detector import Candidates
 
@@ -26,7 +27,8 @@ _TRACKER_ETA = 2.5
 #: charged pileup within this abs(eta) and above these pT (GeV; central, forward) describes pileup
 _REFERENCE_ETA, _REFERENCE_PT = 2.0, (0.1, 0.5)
 _MIN_WEIGHT = 0.01
-#: of abs(eta) below 2.5, below 3 and above: factors on median and rms, and smallest weighted pT, GeV, a + b x vertices
+#: regions of abs(eta), and for each factors on median and rms, and the smallest weighted pT (GeV), a + b x vertices
+_ETA_EDGES = (0.0, _TRACKER_ETA, 3.0, np.inf)
 _MEDIAN_FACTOR, _RMS_FACTOR = (1.0, 0.90, 0.75), (1.0, 1.20, 0.95)
 _MIN_PT, _MIN_PT_SLOPE = (0.2, 1.7, 2.0), (0.015, 0.08, 0.08)
 #: neutral candidates above are trusted, linearly more between; GeV
@@ -45,75 +47,71 @@ def puppi_weights(
 
     Returns:
         (candidates) 0 to 1; exactly 1 for charged candidates of the primary vertex and exactly 0 for other charged ones.
-        All 1 in an event without charged pileup.
+        All are 1 in an event without charged pileup.
     """
-    f = candidates.floats
-    weights = np.where(candidates.charge != 0, from_primary, 0.0)
-    n_vertices = np.asarray(n_vertices, np.int64)
-    _fill(weights, candidates.offsets, f["pt"], f["eta"], f["phi"], candidates.charge, from_primary, n_vertices)
+    f, charged = candidates.floats, candidates.charge != 0
+    n_events = len(candidates.offsets) - 1
+    event = np.repeat(np.arange(n_events), np.diff(candidates.offsets))
+    pileup = charged & ~from_primary
+    weights = np.where(charged, from_primary, 0.0)
+    order = np.lexsort((f["eta"], event))
+    eta, pt = np.abs(f["eta"]), f["pt"].astype(np.float64)
+    for forward, reference_pt in enumerate(_REFERENCE_PT):
+        reference = pileup & (eta < _REFERENCE_ETA) & (pt > reference_pt)
+        wanted = reference | (~charged & ((eta >= _TRACKER_ETA) == bool(forward)))
+        source = np.ones_like(charged) if forward else from_primary
+        alphas = np.full(len(pt), -np.inf)
+        alphas[order] = _alphas(
+            candidates.offsets, pt[order], f["eta"][order], f["phi"][order], wanted[order], source[order]
+        )
+        described = reference & np.isfinite(alphas)
+        median, rms = _describe(event[described], alphas[described], n_events)
+        for region in (1, 2) if forward else (0,):
+            inside = np.flatnonzero(~charged & (eta >= _ETA_EDGES[region]) & (eta < _ETA_EDGES[region + 1]))
+            at = event[inside]
+            distance = (alphas[inside] - _MEDIAN_FACTOR[region] * median[at]) / (_RMS_FACTOR[region] * rms[at])
+            # the chi2 distribution function with one degree of freedom, of the squared distance
+            weight = erf(np.maximum(distance, 0.0) / np.sqrt(2.0))
+            too_soft = weight * pt[inside] < _MIN_PT[region] + _MIN_PT_SLOPE[region] * n_vertices[at]
+            weight[too_soft | (weight < _MIN_WEIGHT)] = 0.0
+            trust = (pt[inside] - _TRUST_FROM) / (_TRUST_ALL - _TRUST_FROM)
+            weights[inside] = np.clip(np.maximum(weight, trust), 0.0, 1.0)
+    weights[np.bincount(event[pileup], minlength=n_events)[event] == 0] = 1.0
     return weights.astype(np.float32)
 
 
-@numba.njit(cache=True)
-def _alphas(wanted, sources, pt, eta, phi):  # type: ignore[no-untyped-def]
-    """Alpha of the wanted rows; -inf where no source is near. Sources are sorted by eta."""
-    source_eta = eta[sources]
-    result = np.full(len(wanted), -np.inf)
-    for k in range(len(wanted)):
-        i = wanted[k]
-        total = 0.0
-        for s in range(np.searchsorted(source_eta, eta[i] - _CONE), len(sources)):
-            deta = source_eta[s] - eta[i]
-            if deta > _CONE:
-                break
-            j = sources[s]
-            dphi = (phi[i] - phi[j] + math.pi) % (2 * math.pi) - math.pi
-            squared = deta * deta + dphi * dphi
-            if _MIN_DISTANCE**2 < squared < _CONE**2:
-                total += pt[j] ** 2 / squared
-        if total > 0:
-            result[k] = math.log(total)
-    return result
+def _describe(
+    event: npt.NDArray[np.int64], alphas: npt.NDArray[np.float64], n_events: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Median of each event's values, and rms of what is not above it; 0 and tiny where there is none."""
+    median, rms = np.zeros(n_events), np.full(n_events, 1e-5)
+    bounds = np.searchsorted(event, np.arange(n_events + 1))
+    for k in np.flatnonzero(np.diff(bounds)):
+        values = alphas[bounds[k] : bounds[k + 1]]
+        median[k] = np.median(values)
+        rms[k] = max(np.sqrt(np.mean((values[values <= median[k]] - median[k]) ** 2)), 1e-5)
+    return median, rms
 
 
 @numba.njit(cache=True)
-def _describe(alphas):  # type: ignore[no-untyped-def]
-    """Median, and rms of what is not above it; alphas without neighbours do not count."""
-    finite = alphas[np.isfinite(alphas)]
-    if len(finite) == 0:
-        return 0.0, 0.0
-    median = np.median(finite)
-    left = finite[finite <= median]
-    return median, max(math.sqrt(((left - median) ** 2).mean()), 1e-5)
-
-
-@numba.njit(cache=True)
-def _fill(weights, offsets, pt, eta, phi, charge, primary, n_vertices):  # type: ignore[no-untyped-def]
+def _alphas(offsets, pt, eta, phi, wanted, source):  # type: ignore[no-untyped-def]
+    """Alpha of the wanted candidates, -inf where no source is near; candidates are sorted by eta in each event."""
+    sums = np.zeros(len(pt))
     for event in range(len(offsets) - 1):
-        first, last = offsets[event], offsets[event + 1]
-        order = first + np.argsort(eta[first:last])
-        charged_primary = order[primary[order]]
-        neutral = charge[order] == 0
-        pileup = order[(charge[order] != 0) & ~primary[order]]
-        if len(pileup) == 0:
-            weights[first:last] = 1.0
-            continue
-        pileup = pileup[np.abs(eta[pileup]) < _REFERENCE_ETA]
-        for forward in range(2):
-            sources = order if forward else charged_primary
-            inside = (np.abs(eta[order]) >= _TRACKER_ETA) == (forward == 1)
-            wanted = order[neutral & inside]
-            reference = pileup[pt[pileup] > _REFERENCE_PT[forward]]
-            median, rms = _describe(_alphas(reference, sources, pt, eta, phi))
-            alphas = _alphas(wanted, sources, pt, eta, phi)
-            for k in range(len(wanted)):
-                i = wanted[k]
-                region = 0 if forward == 0 else (1 if abs(eta[i]) < 3.0 else 2)
-                weight = 0.0
-                if alphas[k] > _MEDIAN_FACTOR[region] * median and rms > 0:
-                    distance = (alphas[k] - _MEDIAN_FACTOR[region] * median) / (_RMS_FACTOR[region] * rms)
-                    weight = math.erf(distance / math.sqrt(2.0))  # chi2, one degree of freedom, below distance squared
-                if weight * pt[i] < _MIN_PT[region] + _MIN_PT_SLOPE[region] * n_vertices[event] or weight < _MIN_WEIGHT:
-                    weight = 0.0
-                trust = (pt[i] - _TRUST_FROM) / (_TRUST_ALL - _TRUST_FROM)
-                weights[i] = min(max(weight, trust), 1.0)
+        for i in range(offsets[event], offsets[event + 1]):
+            for j in range(i + 1, offsets[event + 1]):
+                deta = eta[j] - eta[i]
+                if deta > _CONE:
+                    break
+                forth, back = wanted[i] and source[j], wanted[j] and source[i]
+                if not (forth or back):
+                    continue
+                dphi = abs(phi[i] - phi[j])
+                dphi = min(dphi, 2 * math.pi - dphi)
+                squared = deta * deta + dphi * dphi
+                if _MIN_DISTANCE**2 < squared < _CONE**2:
+                    if forth:
+                        sums[i] += pt[j] * pt[j] / squared
+                    if back:
+                        sums[j] += pt[i] * pt[i] / squared
+    return np.log(np.where(sums > 0, sums, 1e-300)) + np.where(sums > 0, 0.0, -np.inf)
