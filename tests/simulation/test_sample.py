@@ -134,48 +134,6 @@ def test_events_have_the_two_jets_that_they_promise(sample: Sample) -> None:
         assert ak.all(pt[:, :-1] >= pt[:, 1:])
 
 
-def matched_masses(events: ak.Array, pdg_id: int, radius: float) -> np.ndarray:
-    """Groomed masses of jets (pT > 450) near the last copy of a particle all of whose quarks are in the jet."""
-    masses = []
-    for event in events:
-        ids, mothers = np.asarray(event.GenPart_pdgId), np.asarray(event.GenPart_genPartIdxMother)
-        eta, phi, flags = (np.asarray(event[f"GenPart_{c}"]) for c in ("eta", "phi", "statusFlags"))
-
-        def ancestors(k: int, mothers: np.ndarray = mothers) -> set[int]:
-            found = set()
-            while mothers[k] >= 0:
-                k = mothers[k]
-                found.add(int(k))
-            return found
-
-        for k in np.flatnonzero((np.abs(ids) == pdg_id) & ((flags >> 13) & 1 == 1)):
-            products = [q for q in range(len(ids)) if k in ancestors(q) and np.abs(ids[q]) not in (6, 24, 23, 25, 35)]
-            if not products or any(abs(ids[q]) > 5 for q in products):
-                continue
-            for j in range(len(event.FatJet_pt)):
-                if event.FatJet_pt[j] < 450:
-                    continue
-                dphi = np.abs((phi[products] - event.FatJet_phi[j] + np.pi) % (2 * np.pi) - np.pi)
-                if np.hypot(eta[products] - event.FatJet_eta[j], dphi).max() < radius:
-                    masses.append(event.FatJet_msoftdrop[j])
-    return np.array(masses)
-
-
-# known masses; the detector's response and soft drop move the median by a few per cent
-@pytest.mark.parametrize(
-    ("dataset", "pdg_id", "mass", "tolerance"),
-    [("wz_4q", 24, 80.4, 4.0), ("wz_4q", 23, 91.2, 5.0), ("top", 6, 172.5, 7.0), ("hh", 25, 125, 8.0)],
-)
-def test_masses_peak_where_they_belong(
-    resonances: Path, dataset: str, pdg_id: int, mass: float, tolerance: float
-) -> None:
-    events = uproot.open(resonances / dataset / f"{dataset}-0000.root")["Events"].arrays()
-    masses = matched_masses(events, pdg_id, radius=0.6)
-    assert len(masses) > 10
-    assert np.median(masses) == pytest.approx(mass, abs=tolerance)
-    assert np.mean(np.abs(masses - mass) < 0.15 * mass) > 0.6
-
-
 def test_generator_jets_know_the_jets_before_the_detector(sample: Sample) -> None:
     events = sample.events("wjets")
     index = events.FatJet_genJetAK8Idx[:, 0]
