@@ -10,6 +10,7 @@ from scipy.stats import norm
 from oddjets.stats.inference import best_fits, impacts, profile_values, scan, significance
 from oddjets.stats.limits import cls_from_q, upper_limit
 from oddjets.stats.model import Model
+from oddjets.stats.parts import refit_gammas
 from oddjets.stats.workspace import build
 
 from .conftest import make_analysis, make_histograms
@@ -113,6 +114,36 @@ def test_impacts_agree_with_the_covariance(abcd):
         i, mu = model.parameters.index(impact.name), model.parameters.index("mu")
         linear = fits.best.covariance[mu, i] / fits.best.errors[i]
         assert 0.5 * (impact.up - impact.down) == pytest.approx(linear, abs=0.1 * fits.best.error("mu") * 0.2)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.05])
+def test_impacts_are_those_of_refits_of_the_whole_model(scale):
+    # where events are few, too: QCD at its bound, empty bins
+    model = Model(build(make_analysis(), make_histograms(scale=scale))[0])
+    best = best_fits(model).best
+    found, failed = impacts(model, best)
+    assert failed == ()
+    rng = np.random.default_rng(1)
+    for impact in [found[k] for k in rng.choice(len(found), 8, replace=False)]:
+        value, error = best[impact.name], best.error(impact.name)
+        low = model.parameters.low[model.parameters.index(impact.name)]
+        for shift, at in ((impact.up, value + error), (impact.down, max(value - error, low))):
+            whole = model.fit({impact.name: at}, start=best.values, with_covariance=False)
+            assert shift == pytest.approx(whole["mu"] - best["mu"], abs=5e-3 * best.error("mu"))
+
+
+def test_gammas_are_refitted_on_their_own_bins(abcd):
+    # the expansion of the rest answers most of them: else it would be of no use
+    model, fits = abcd
+    index = model.layout.gamma_pars[model.layout.gamma_pars >= 0]
+    same = np.repeat(fits.best.values[None], len(index), axis=0)
+    moved = same.copy()
+    moved[np.arange(len(index)), index] += fits.best.errors[index]
+    found = refit_gammas(model, fits.best, index, moved)
+    assert np.isfinite(found).all(axis=1).mean() > 0.7
+    # a refit with the gamma at its best value moves nothing
+    unmoved = refit_gammas(model, fits.best, index, same)
+    np.testing.assert_allclose(unmoved, same[:, model.layout.global_pars], atol=1e-4)
 
 
 def test_all_nuisances_have_an_impact_and_they_are_ranked(abcd):

@@ -87,12 +87,12 @@ def test_the_covariance_is_the_inverse_of_the_hessian(seed):
     best = model.fit(with_covariance=False)
     free = ~model.parameters.fixed & ~np.isin(model.parameters.names, best.at_bounds)
     try:
-        found, idle = covariance(model, best.values, model.data, free)
+        found, idle, held = covariance(model, best.values, model.data, free)
     except SingularModelError:
         reject()
     free[idle] = False
     scale = np.sqrt(np.abs(np.diag(found)))[free]
-    expected = np.linalg.inv(hessian(model, best.values, model.data)[np.ix_(free, free)])
+    expected = np.linalg.inv(hessian(model, best.values, model.data, held)[np.ix_(free, free)])
     difference = (found[np.ix_(free, free)] - expected) / scale[:, None] / scale
     assert np.abs(difference).max() < 1e-6
     assert not found[~free].any()
@@ -156,6 +156,18 @@ def test_errors_agree_with_minuit():
         pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer())
     index = model.parameters.index("mu")
     assert fit.error("mu") == pytest.approx(best[index, 1], rel=0.02)
+
+
+def test_a_fit_leaves_a_saddle_point():
+    # the data lie above the nominal; the variation raises the yield on both sides and by as much: at 0 the slope vanishes
+    workspace = _counting(signal=1.0, background=100.0, data=125.0)
+    shape = {"name": "shape", "type": "histosys", "data": {"hi_data": [110.0], "lo_data": [110.0]}}
+    workspace["channels"][0]["samples"][1]["modifiers"].append(shape)
+    model = Model(workspace)
+    model.one_sided = np.zeros(0, dtype=int)  # else both sides are tried anyway
+    fit = model.fit({"mu": 0.0})
+    assert abs(fit["shape"]) > 0.5
+    assert fit.error("shape") > 0
 
 
 def test_held_parameters_stay():

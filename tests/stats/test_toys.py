@@ -39,6 +39,15 @@ def test_q0_under_the_background_is_half_a_chi_square(model, fits):
     assert kstest(above, chi2(1).cdf).pvalue > 1e-3
 
 
+def test_toys_start_near_their_minimum(model, fits):
+    # the minimum is the same from any start; the linear response only saves steps
+    truth, held = fits.background.values, np.zeros(len(fits.background.values), dtype=bool)
+    toys = model.sample(truth, 100, np.random.default_rng(8))
+    near, far = ToyFits(model, truth, held)(toys), model.fit_batch(toys, truth, held)
+    np.testing.assert_allclose(near.deviance, far.deviance, atol=1e-6)
+    assert near.iterations.mean() < far.iterations.mean()
+
+
 @pytest.mark.parametrize("strength", [0.0, 1.0, 2.0])
 def test_injected_strengths_come_back_unbiased_with_68_per_cent_coverage(model, fits, strength):
     n = 600

@@ -125,6 +125,7 @@ def fit_workspace(
         _answer(result, question, ask, failed)
         clock.lap(question)
     result["at_bounds"] = list(best.at_bounds)
+    result["at_kinks"] = [model.spec.bin_name(i) for i in best.kinks.bins.tolist()]
     result["absorbed"] = dict((report or {}).get("absorbed", {}))
     result["failed"] = failed
     result["warnings"] = [
@@ -196,16 +197,14 @@ def _signal_strengths(model: Model) -> list[str]:
 
 
 def _poi(model: Model, name: str, fit: FitResult, failed: list[dict[str, str]]) -> dict[str, Any]:
-    """A strength with its error; at a bound, where the likelihood has no symmetric one, how far it is from rising by one."""
+    """A strength with its error and the error's kind (see `inference.width`)."""
+    error: float | None = None
+    kind = ""
+    try:
+        error, kind = inference.width(model, name, fit)
+    except FitError as problem:
+        failed.append({"question": f"error of {name}", "reason": str(problem)})
     at_boundary = name in fit.at_bounds
-    error: float | None = fit.error(name)
-    if at_boundary:
-        try:
-            error = inference.width_at_bound(model, name, fit)
-        except FitError as problem:
-            error = None
-            failed.append({"question": f"error of {name}", "reason": str(problem)})
-    kind = "one-sided" if at_boundary else "symmetric"
     return {"name": name, "value": fit[name], "error": error, "error_kind": kind, "at_boundary": at_boundary}
 
 
@@ -288,6 +287,17 @@ def _warnings(model: Model, best: FitResult) -> list[str]:
     binned = [name for name in best.at_bounds if "[" in name]
     if binned:
         result.append(f"{len(binned)} parameters of single bins end at a bound (listed under at_bounds)")
+    ended = [p.names[i] for i in model.layout.global_pars if p.names[i] in best.at_bounds]
+    if ended:
+        result.append(
+            f"the errors of post-fit yields hold {', '.join(ended)} at its bound: the covariance has no part of it"
+        )
+    if len(best.kinks.bins):
+        where = [model.spec.bin_name(i) for i in best.kinks.bins.tolist()]
+        result.append(
+            f"{len(where)} empty bins are held at an expectation of exactly zero (listed under at_kinks): the likelihood "
+            f"has a kink there and the errors have no part that moves them: {', '.join(where[:4])}"
+        )
     if best.no_effect:
         result.append(
             f"nothing depends on {len(best.no_effect)} parameters at the minimum: {', '.join(best.no_effect[:6])}"

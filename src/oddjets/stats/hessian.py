@@ -12,14 +12,52 @@ from oddjets.stats.yields import evaluate, row_weights, slopes, total
 if TYPE_CHECKING:
     from oddjets.stats.model import Data, Model
 
-__all__ = ["SingularModelError", "covariance", "hessian", "jacobian"]
+__all__ = ["Covariance", "Kinks", "SingularModelError", "covariance", "hessian", "jacobian", "kinks", "profile_hessian"]
 
 #: a direction whose curvature is this small against its parameters' own is not determined
 SINGULAR = 1e-11
+#: an eigenvalue below minus this, where each parameter's own curvature is one, is no rounding error
+CURVES_DOWN = 1e-6
+#: an empty bin that expects less than so many events may sit at the kink of its likelihood, max(lambda, 0)
+AT_KINK = 1e-5
+#: curvature that holds such a bin there, 1/events^2: its expectation may move by a thousandth of an event
+KINK_CURVATURE = 1e6
 
 
 class SingularModelError(OddjetsError):
-    """The data cannot tell some parameters apart; the message names them."""
+    """The data cannot tell some parameters apart; the message names them.
+
+    Attributes:
+        downhill: where the Hessian is not only singular but curves down, the direction, (n,); else None.
+    """
+
+    downhill: np.ndarray | None = None
+
+
+class Kinks(NamedTuple):
+    """Empty bins that the fit holds at an expectation of exactly zero.
+
+    Attributes:
+        bins: their positions in the data vector, (k,).
+        slope: the likelihood's slopes there, between 0 and 1, (k,).
+    """
+
+    bins: np.ndarray
+    slope: np.ndarray
+
+
+class Covariance(NamedTuple):
+    """The inverse of a Hessian.
+
+    Attributes:
+        matrix: (n, n), zero where held.
+        no_effect: indices of free parameters without any effect, which stay out.
+        kinks: bins whose expectation cannot move.
+    """
+
+    matrix: np.ndarray
+    no_effect: np.ndarray
+    kinks: Kinks
 
 
 class _Arrow(NamedTuple):
@@ -37,7 +75,33 @@ class _Arrow(NamedTuple):
     inside: np.ndarray
 
 
-def _by_bin(model: Model, pars: np.ndarray, data: Data) -> tuple[np.ndarray, np.ndarray]:
+def kinks(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> Kinks:
+    """Find the empty bins that a fit holds at zero, where the likelihood has a kink: its slope there balances all others.
+
+    Args:
+        model: the model.
+        pars: the minimum, (n,).
+        data: one data set.
+        free: mask of the parameters that vary, (n,).
+
+    Returns:
+        The bins at a kink.
+    """
+    p, main, rate = model.parameters, data.main[0], model.expected(pars)
+    near = (main <= 0) & (np.abs(rate) < AT_KINK)
+    if not near.any():
+        return Kinks(np.zeros(0, dtype=int), np.zeros(0))
+    by_bin = jacobian(model, pars)[:, free]
+    bins = np.flatnonzero(near & (np.abs(by_bin).max(axis=1, initial=0.0) > 0))
+    r = np.where(near | (rate <= 0), 0.0, 1 - main / np.where(rate > 0, rate, 1.0))
+    pull = np.where(p.kind == "normal", (pars - data.aux[0]) / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
+    pull += np.where(p.kind == "poisson", p.factor - data.aux[0] / np.where(pars > 0, pars, 1.0), 0.0)
+    slope = np.linalg.lstsq(by_bin[bins].T, -(r @ by_bin + pull[free]), rcond=None)[0]
+    inside = (slope > SINGULAR) & (slope < 1)
+    return Kinks(bins[inside], slope[inside])
+
+
+def _by_bin(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Second derivatives of -log L without constraints: by bin, (P, d, d), and the curvature of the global ones, (K, K).
 
     The d parameters of a bin are the K global ones, its L local ones and its gammas.
@@ -51,6 +115,10 @@ def _by_bin(model: Model, pars: np.ndarray, data: Data) -> tuple[np.ndarray, np.
     n = np.append(data.main[0], 0.0)[layout.order]
     r = np.where(rate > 0, 1 - n / np.where(rate > 0, rate, 1.0), 1.0)
     w = np.where(rate > 0, n / np.where(rate > 0, rate, 1.0) ** 2, 0.0)
+    if held is not None:
+        here = np.isin(layout.order, held.bins)
+        r[here] = held.slope[np.searchsorted(held.bins, layout.order[here])]
+        w[here] = KINK_CURVATURE
     bend = total(y, row_weights(layout, r[None, :, None] * weight))
     first = slopes(y, row_weights(layout, weight))
     slope = np.concatenate([first.by_global[0], first.by_local[0], y.rows[0, :, 1:]], axis=1)
@@ -83,11 +151,11 @@ def jacobian(model: Model, pars: np.ndarray) -> np.ndarray:
     return result[:-1, :-1]
 
 
-def _arrow(model: Model, pars: np.ndarray, data: Data) -> _Arrow:
+def _arrow(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = None) -> _Arrow:
     layout, p = model.layout, model.parameters
     K, L, R = len(layout.global_pars), layout.block_pars.shape[1], layout.gamma_pars.shape[1]
     N, B = len(layout.block_pars) - 1, layout.block_size
-    by_bin, bend = _by_bin(model, pars, data)
+    by_bin, bend = _by_bin(model, pars, data, held)
     # the bins of a block come one after the other; every other bin is a group with gammas only
     others = np.arange(N * B, len(by_bin))
     G, m = N + len(others), L + B * R
@@ -113,18 +181,19 @@ def _arrow(model: Model, pars: np.ndarray, data: Data) -> _Arrow:
     return _Arrow(head, groups, across * there[..., None], inside * there[..., None] * there[:, None])
 
 
-def hessian(model: Model, pars: np.ndarray, data: Data) -> np.ndarray:
+def hessian(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = None) -> np.ndarray:
     """Return the second derivatives of -log L at one point.
 
     Args:
         model: the model.
         pars: parameters, (n,).
         data: one data set.
+        held: bins at a kink, which get `KINK_CURVATURE`.
 
     Returns:
         The matrix, (n, n), gammas included.
     """
-    head, groups, across, inside = _arrow(model, pars, data)
+    head, groups, across, inside = _arrow(model, pars, data, held)
     n, g = len(model.parameters), model.layout.global_pars
     # row and column n take what pads
     result = np.zeros((n + 1, n + 1))
@@ -136,8 +205,32 @@ def hessian(model: Model, pars: np.ndarray, data: Data) -> np.ndarray:
     return result[:-1, :-1]
 
 
-def covariance(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Invert the Hessian of the free parameters.
+def profile_hessian(
+    model: Model, pars: np.ndarray, data: Data, free: np.ndarray, held: Kinks | None = None
+) -> np.ndarray:
+    """Return the second derivatives of -log L by the global parameters, with all others at their minimum.
+
+    Args:
+        model: the model.
+        pars: parameters, (n,).
+        data: one data set.
+        free: mask of the parameters that follow, (n,).
+        held: bins at a kink, which get `KINK_CURVATURE`.
+
+    Returns:
+        The matrix, (K, K).
+    """
+    arrow = _arrow(model, pars, data, held)
+    follows = (arrow.groups >= 0) & free[arrow.groups]
+    j = np.arange(follows.shape[1])
+    inside = arrow.inside * follows[:, :, None] * follows[:, None, :]
+    inside[:, j, j] += ~follows
+    across = arrow.across * follows[:, :, None]
+    return np.asarray(arrow.head - np.matmul(across.swapaxes(1, 2), np.linalg.solve(inside, across)).sum(axis=0))
+
+
+def covariance(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> Covariance:
+    """Invert the Hessian of the free parameters; directions that would move a bin away from its kink stay out.
 
     Args:
         model: the model.
@@ -146,12 +239,13 @@ def covariance(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> 
         free: mask of the parameters that vary, (n,).
 
     Returns:
-        The covariance, (n, n), zero where held; and the indices of free parameters without any effect, which stay out.
+        The covariance, what has no effect, and the bins at a kink.
 
     Raises:
         SingularModelError: some directions are not determined; the message names their parameters.
     """
-    arrow = _arrow(model, pars, data)
+    held = kinks(model, pars, data, free)
+    arrow = _arrow(model, pars, data, held)
     g, groups = model.layout.global_pars, arrow.groups
     m = np.arange(groups.shape[1])
     diagonal = np.zeros(len(free))
@@ -164,15 +258,20 @@ def covariance(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> 
     # the smallest eigenvalue is at least one over the trace of the inverse
     if result is None or (np.diag(result) * np.abs(diagonal)).sum() > 1 / SINGULAR:
         index = np.flatnonzero(used)
-        scaled = hessian(model, pars, data)[np.ix_(index, index)] * scale[index, None] * scale[index]
-        vector = np.abs(np.linalg.eigh(scaled)[1][:, 0])
+        scaled = hessian(model, pars, data, held)[np.ix_(index, index)] * scale[index, None] * scale[index]
+        values, vectors = np.linalg.eigh(scaled)
+        vector = np.abs(vectors[:, 0])
         names = [model.parameters.names[index[i]] for i in np.argsort(-vector)[:6] if vector[i] > 0.2 * vector.max()]
-        raise SingularModelError(
+        error = SingularModelError(
             "the model is singular: the data cannot tell these parameters apart: "
             + ", ".join(names)
             + "; remove one, or give it a constraint"
         )
-    return result, np.flatnonzero(idle)
+        if values[0] < -CURVES_DOWN:
+            error.downhill = np.zeros(len(pars))
+            error.downhill[index] = vectors[:, 0] * scale[index]
+        raise error
+    return Covariance(result, np.flatnonzero(idle), held)
 
 
 def _inverse(arrow: _Arrow, global_pars: np.ndarray, scale: np.ndarray) -> np.ndarray | None:

@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from oddjets.errors import OddjetsError
 from oddjets.stats.model import Data, FitError, FitResult, Model
+from oddjets.stats.parts import refit_gammas
 from oddjets.stats.spec import Parameters
 
 __all__ = [
@@ -21,9 +22,10 @@ __all__ = [
     "best_fits",
     "impacts",
     "profile_values",
+    "profile_width",
     "scan",
     "significance",
-    "width_at_bound",
+    "width",
 ]
 
 #: how often the place where the likelihood has risen by one is looked for more closely, ten times each
@@ -163,7 +165,7 @@ def scan(model: Model, name: str, best: FitResult, points: int = 41, sigmas: flo
     """
     index = model.parameters.index(name)
     value = best.values[index]
-    error = best.errors[index] or width_at_bound(model, name, best)
+    error, _ = width(model, name, best)
     low = max(value - sigmas * error, model.parameters.low[index])
     high = min(value + sigmas * error, model.parameters.high[index])
     grid = np.unique(np.append(np.linspace(low, high, points - 1), value))
@@ -171,36 +173,55 @@ def scan(model: Model, name: str, best: FitResult, points: int = 41, sigmas: flo
     return Scan(grid, np.maximum(deviance - best.deviance, 0.0))
 
 
-def width_at_bound(model: Model, name: str, best: FitResult) -> float:
-    """Return how far a parameter at its bound moves inwards until -2 log L rises by one: its one-sided 68 % error.
+def profile_width(model: Model, name: str, best: FitResult, direction: float) -> float:
+    """Return how far a parameter moves until -2 log L rises by one: its 68 % error on one side.
 
-    The profile likelihood is minimised again along the way, so that all others follow.
+    The profile likelihood is minimised again along the way, so that all others follow. It is the error of a parameter at a
+    bound, or where the likelihood has a kink.
 
     Args:
         model: the model.
-        name: a parameter at a bound.
+        name: the parameter.
         best: the best fit.
+        direction: +1 or -1.
 
     Returns:
-        The distance; the whole range where the rise is less than one everywhere.
+        The distance; up to the bound where the rise is less than one everywhere.
 
     Raises:
         FitError: a point did not converge.
     """
     index = model.parameters.index(name)
-    low, high = model.parameters.low[index], model.parameters.high[index]
-    inward = 1.0 if best.values[index] <= low else -1.0
+    value, low, high = best.values[index], model.parameters.low[index], model.parameters.high[index]
 
     def rise(steps: np.ndarray) -> np.ndarray:
-        return profile_values(model, name, best.values[index] + inward * steps, best.values, model.data) - best.deviance
+        return profile_values(model, name, value + direction * steps, best.values, model.data) - best.deviance
 
-    steps = np.append(0.0, (high - low) * np.geomspace(1e-6, 1.0, 25))
+    steps = np.append(0.0, (high - value if direction > 0 else value - low) * np.geomspace(1e-6, 1.0, 25))
     for _ in range(REFINEMENTS):
         above = np.flatnonzero(np.append(0.0, rise(steps[1:])) >= 1)
         if not len(above):
             break
         steps = np.linspace(steps[above[0] - 1], steps[above[0]], 12)
     return float(steps[-1])
+
+
+def width(model: Model, name: str, best: FitResult) -> tuple[float, str]:
+    """Return a parameter's error, and its kind.
+
+    "symmetric" is the covariance's; at a bound the likelihood has none: "one-sided" is how far inwards -2 log L has risen by
+    one; where an empty bin sits at its kink, "profile" is the mean of the two sides' distances.
+
+    Raises:
+        FitError: a point of the profile did not converge.
+    """
+    index = model.parameters.index(name)
+    if name in best.at_bounds:
+        inwards = 1.0 if best.values[index] <= model.parameters.low[index] else -1.0
+        return profile_width(model, name, best, inwards), "one-sided"
+    if len(best.kinks.bins):
+        return 0.5 * sum(profile_width(model, name, best, side) for side in (1.0, -1.0)), "profile"
+    return float(best.errors[index]), "symmetric"
 
 
 def impacts(model: Model, best: FitResult, names: Sequence[str] | None = None) -> Impacts:
@@ -226,15 +247,20 @@ def impacts(model: Model, best: FitResult, names: Sequence[str] | None = None) -
     held[np.arange(T), index] = True
     # the quadratic approximation's minimum, the best fit, and the model's own start
     move = best.covariance[index] / best.errors[index, None] * sign[:, None]
-    strength, converged = np.empty(T), np.zeros(T, dtype=bool)
-    for start in (np.clip(best.values + move, p.low, p.high), best.values, p.init):
+    starts = [
+        np.clip(best.values + move, p.low, p.high),
+        *(np.repeat(x[None], T, axis=0) for x in (best.values, p.init)),
+    ]
+    for start in starts:
+        start[np.arange(T), index] = value
+    strength = refit_gammas(model, best, index, starts[0])[:, np.flatnonzero(model.layout.global_pars == poi)[0]]
+    converged = np.isfinite(strength)
+    for start in starts:
         again = np.flatnonzero(~converged)
         if not len(again):
             break
-        begin = np.broadcast_to(start, (T, len(p)))[again].copy()
-        begin[np.arange(len(again)), index[again]] = value[again]
         data = Data(*(np.repeat(a, len(again), axis=0) for a in model.data))
-        batch = model.fit_batch(data, begin, held[again], restarts=True)
+        batch = model.fit_batch(data, start[again], held[again])
         strength[again], converged[again] = batch.parameters[:, poi], batch.converged
     shift = (strength - best.values[poi]).reshape(-1, 2)
     good: np.ndarray = np.asarray(converged.reshape(-1, 2).all(axis=1))

@@ -10,7 +10,7 @@ Samples of a channel that have the same factors are merged into one *slot*: exac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from oddjets.stats.spec import Spec
 
-__all__ = ["Layout", "Normsys", "compile_layout"]
+__all__ = ["Layout", "Normsys", "compile_layout", "cut"]
 
 
 #: log-normals above this make a curved valley with a free factor of the same samples
@@ -61,7 +61,7 @@ class Layout:
         bin_block: block of a bin, N for none, (P,).
         order: place in the data vector of each bin, n_bins for an empty one, (P,): the bins of the blocks come first, block by
             block, so that the first N B bins are N blocks.
-        place: where each bin of the data vector is, (n_bins,).
+        place: where each bin of the data vector is, (n_bins,); empty in a layout of some bins (`cut`).
         gamma_pars: pyhf index or -1, (P, R - 1).
         products: global factors that multiply a sizeable log-normal somewhere, (K,).
         names: labels of the slots (sample names joined by "+"), per channel.
@@ -188,6 +188,35 @@ def compile_layout(spec: Spec, *, merge: bool = True) -> Layout:
         gamma_pars=gamma_pars[order],
         names={channel: ["+".join(s.names) for s in ss] for channel, ss in slots.items()},
         local_globals=any(s.local and (s.shapes or s.linear or s.normsys) for ss in slots.values() for s in ss),
+    )
+
+
+def cut(layout: Layout, bins: np.ndarray) -> Layout:
+    """Return the layout of some of the bins: whole blocks that follow each other, or bins without a block.
+
+    Args:
+        layout: of all bins.
+        bins: their places in it.
+    """
+    keep = np.append(bins, len(layout.order) - 1)
+    N = len(layout.block_pars) - 1
+    blocks = np.unique(layout.bin_block[bins])
+    blocks = blocks[blocks < N]
+    first = int(blocks[0]) if len(blocks) else N
+    nominal, shape, group = layout.nominal[keep], layout.shape[keep], layout.group[keep]
+    return replace(
+        layout,
+        nominal=nominal,
+        shape=shape,
+        row=layout.row[keep],
+        group=group,
+        uses=layout.uses[keep],
+        by_group=_by_group(group, nominal, shape, len(layout.by_group)),
+        block_pars=layout.block_pars[np.append(blocks, N)],
+        bin_block=np.minimum(layout.bin_block[keep] - first, len(blocks)),
+        order=layout.order[keep],
+        place=np.zeros(0, dtype=int),
+        gamma_pars=layout.gamma_pars[keep],
     )
 
 

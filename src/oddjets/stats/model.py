@@ -12,7 +12,7 @@ from scipy.special import gammaln, xlogy
 
 from oddjets.errors import OddjetsError
 from oddjets.stats.barlow_beeston import Gammas
-from oddjets.stats.hessian import covariance
+from oddjets.stats.hessian import Covariance, Kinks, SingularModelError, covariance
 from oddjets.stats.layout import Layout, compile_layout
 from oddjets.stats.newton import minimise
 from oddjets.stats.objective import Constraints, Problem, profile_bins
@@ -61,6 +61,7 @@ class FitResult:
         iterations: Newton steps.
         at_bounds: free parameters that end at a bound.
         no_effect: free parameters that nothing depends on at the minimum.
+        kinks: empty bins that expect exactly nothing; the covariance has no direction that moves them.
     """
 
     names: tuple[str, ...]
@@ -72,6 +73,7 @@ class FitResult:
     iterations: int
     at_bounds: tuple[str, ...]
     no_effect: tuple[str, ...]
+    kinks: Kinks
 
     def __getitem__(self, name: str) -> float:
         """Return a parameter's best value."""
@@ -341,12 +343,13 @@ class Model:
                 + (f" with {', '.join(f'{k} = {v:g}' for k, v in fixed.items())} held" if fixed else "")
                 + "; check the model for parameters that the data cannot tell apart"
             )
+        none = np.zeros(0, dtype=int)
+        spread = Covariance(np.zeros((0, 0)), none, Kinks(none, np.zeros(0)))
+        if with_covariance:
+            batch, spread = self._covered(batch, data, held)
         values = batch.parameters[0]
-        free = ~held
-        bound = free & ((values <= p.low) | (values >= p.high))
-        matrix, no_effect = (
-            covariance(self, values, data, free & ~bound) if with_covariance else (np.zeros((0, 0)), np.zeros(0, int))
-        )
+        bound = ~held & ((values <= p.low) | (values >= p.high))
+        matrix, no_effect, kinks = spread
         return FitResult(
             names=p.names,
             values=values,
@@ -357,6 +360,27 @@ class Model:
             iterations=int(batch.iterations[0]),
             at_bounds=tuple(p.names[i] for i in np.flatnonzero(bound)),
             no_effect=tuple(p.names[i] for i in no_effect),
+            kinks=kinks,
+        )
+
+    def _covered(self, batch: Batch, data: Data, held: np.ndarray) -> tuple[Batch, Covariance]:
+        """A fit with its covariance; from a saddle point, where Newton's method stops as well, the fit goes on downhill."""
+        p = self.parameters
+        for _ in range(MAX_RESTARTS + 1):
+            values = batch.parameters[0]
+            try:
+                return batch, covariance(self, values, data, ~held & (values > p.low) & (values < p.high))
+            except SingularModelError as error:
+                if error.downhill is None:
+                    raise
+                starts = values + np.stack([error.downhill, -error.downhill])
+                again = self.fit_batch(Data(*(np.repeat(a, 2, axis=0) for a in data)), starts, held)
+                lowest = int(np.argmin(np.where(again.converged, again.deviance, np.inf)))
+                if not again.deviance[lowest] < batch.deviance[0] - 1e-7:
+                    raise
+                batch = Batch(*(a[lowest : lowest + 1] for a in again))
+        raise FitError(
+            "the fit ended at a saddle point of the likelihood again and again; give its parameters constraints"
         )
 
     @cached_property

@@ -8,7 +8,8 @@ import numpy as np
 
 from oddjets.stats.definite import nearby_positive, solve_positive
 from oddjets.stats.layout import Layout
-from oddjets.stats.objective import Point, Problem, objective
+from oddjets.stats.objective import Kinks, Point, Problem, objective, profile_bins
+from oddjets.stats.yields import evaluate
 
 __all__ = ["Minimum", "minimise"]
 
@@ -21,6 +22,8 @@ MAX_ITERATIONS = 300
 GROUP = 32
 #: the damping to start with, in units of each parameter's curvature, and where a fit gives up
 FIRST_DAMPING, MAX_DAMPING = 1e-3, 1e12
+#: where one with empty bins gives up: it may sit at a kink, which more damping doesn't smooth
+STUCK_DAMPING = 1e4
 #: the least damping after a step that led up
 REJECTED = 0.01
 #: above this, a factor that multiplies other free ones steps in its logarithm
@@ -29,6 +32,8 @@ SMALL_FACTOR = 0.05
 IDLE = 1e-12
 #: no constrained parameter moves by more than this many prior widths in a step, no local one by more than a factor e^2
 MAX_STEP, MAX_LOG_STEP = 3.0, 2.0
+#: events over which kinks of empty bins are rounded off, as often as their slopes are estimated anew
+ROUNDING = 0.01 * 0.5 ** np.arange(12)
 
 
 class Minimum(NamedTuple):
@@ -59,7 +64,7 @@ def minimise(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
 
     Newton steps, damped after Levenberg and Marquardt where they do not lead down; parameters at a bound with the
     gradient pointing out are held for the step. A group is worked on at a time: fits that have converged leave it, and others
-    take their places.
+    take their places. Fits that get stuck are tried again with the kinks of their empty bins rounded off.
 
     Args:
         layout: the model.
@@ -70,6 +75,49 @@ def minimise(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
     Returns:
         The minima; those that did not converge say so.
     """
+    found = _descend(layout, problem, alpha, local)
+    stuck = np.flatnonzero(~found.converged & _has_empty(problem))
+    if len(stuck):
+        again = _rounded(layout, problem.take(stuck), found.alpha[stuck], found.local[stuck])
+        for old, new in zip(found, again, strict=True):
+            old[stuck] = new
+    return found
+
+
+def _rounded(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndarray) -> Minimum:
+    """Minimise fits whose minimum lies where an empty bin expects nothing, a kink (see `objective.profile_bins`).
+
+    The slopes at the kinks are estimated anew until the likelihood lies no more than the tolerance above the rounded one:
+    this never lies above it, so that the minimum is bracketed.
+    """
+    T = len(problem.data)
+    result = Minimum(alpha.copy(), local.copy(), np.zeros(T, bool), np.zeros(T, int))
+    empty = problem.data <= 0
+    slope = profile_bins(evaluate(layout, alpha, local), problem._replace(kinks=Kinks(0.5 * empty, ROUNDING[0]))).slope
+    active = np.arange(T)
+    for width in ROUNDING.tolist():
+        part, kinks = problem.take(active), Kinks(slope[active] * empty[active], width)
+        found = _descend(layout, part._replace(kinks=kinks), result.alpha[active], result.local[active])
+        result.alpha[active], result.local[active] = found.alpha, found.local
+        result.iterations[active] += found.iterations
+        y = evaluate(layout, found.alpha, found.local)
+        rounded = profile_bins(y, part._replace(kinks=kinks))
+        below = rounded.value - 0.5 * width * kinks.slope**2
+        gap = np.where(empty[active], profile_bins(y, part).value - below, 0.0).sum(axis=1)
+        result.converged[active] = found.converged & (gap < TOLERANCE)
+        slope[active] = rounded.slope
+        active = active[~result.converged[active]]
+        if not len(active):
+            break
+    return result
+
+
+def _has_empty(problem: Problem) -> np.ndarray:
+    return np.asarray((problem.data[:, :-1] <= 0).any(axis=1))
+
+
+def _descend(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndarray) -> Minimum:
+    """Newton's method from one start, see `minimise`."""
     T = len(problem.data)
     result = Minimum(alpha.copy(), local.copy(), np.zeros(T, bool), np.zeros(T, int))
     active = np.arange(min(T, GROUP))
@@ -77,10 +125,11 @@ def minimise(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
     part = problem.take(active)
     now = objective(layout, part, alpha[active], local[active])
     damping = np.full(len(active), FIRST_DAMPING)
+    patience = np.where(_has_empty(problem) & (problem.kinks is None), STUCK_DAMPING, MAX_DAMPING)
     while len(active):
         step = _step(layout, part, now, damping)
         done = (step.distance < TOLERANCE) & (damping <= FIRST_DAMPING) & step.downhill & np.isfinite(now.value)
-        lost = (damping > MAX_DAMPING) | ~np.isfinite(now.value) | (result.iterations[active] >= MAX_ITERATIONS)
+        lost = (damping > patience[active]) | ~np.isfinite(now.value) | (result.iterations[active] >= MAX_ITERATIONS)
         leave = done | lost
         if leave.any():
             where = active[leave]

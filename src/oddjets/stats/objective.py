@@ -11,7 +11,7 @@ from oddjets.stats.barlow_beeston import Gammas, Profile, profile
 from oddjets.stats.layout import Layout
 from oddjets.stats.yields import Yields, evaluate, local_slopes, row_weights, slopes, total
 
-__all__ = ["Constraints", "Point", "Problem", "objective"]
+__all__ = ["Constraints", "Kinks", "Point", "Problem", "Rest", "objective", "profile_bins"]
 
 
 class Constraints(NamedTuple):
@@ -28,6 +28,32 @@ class Constraints(NamedTuple):
     factor: np.ndarray
 
 
+class Rest(NamedTuple):
+    """Bins that the layout leaves out: the expansion of their profile -log L in the global parameters.
+
+    Attributes:
+        centre: where, (K,).
+        gradient: (K,).
+        hessian: (K, K).
+    """
+
+    centre: np.ndarray
+    gradient: np.ndarray
+    hessian: np.ndarray
+
+
+class Kinks(NamedTuple):
+    """How the kinks of empty bins are rounded off (see `profile_bins`).
+
+    Attributes:
+        slope: estimates of the slopes there, (T, P).
+        width: events over which.
+    """
+
+    slope: np.ndarray
+    width: float
+
+
 class Problem(NamedTuple):
     """A batch of T data sets with their constraints, bounds and held parameters.
 
@@ -40,6 +66,8 @@ class Problem(NamedTuple):
         held: held global parameters, (T, K).
         local_low, local_high: bounds, (N + 1, L).
         local_held: held local parameters, (T, N + 1, L).
+        rest: bins that the layout leaves out; None: it has all.
+        kinks: how those of the empty bins are rounded off; None: they aren't.
     """
 
     data: np.ndarray
@@ -52,6 +80,8 @@ class Problem(NamedTuple):
     local_low: np.ndarray
     local_high: np.ndarray
     local_held: np.ndarray
+    rest: Rest | None = None
+    kinks: Kinks | None = None
 
     def take(self, index: np.ndarray) -> Problem:
         """Return the problem of some of the data sets."""
@@ -62,6 +92,7 @@ class Problem(NamedTuple):
             by_local=Constraints(*(a[index] for a in self.by_local)),
             held=self.held[index],
             local_held=self.local_held[index],
+            kinks=None if self.kinks is None else self.kinks._replace(slope=self.kinks.slope[index]),
         )
 
 
@@ -112,8 +143,23 @@ def _constraint(x: np.ndarray, c: Constraints) -> tuple[np.ndarray, np.ndarray, 
 
 
 def profile_bins(y: Yields, problem: Problem) -> Profile:
-    """Eliminate the gammas at given yields."""
-    return profile(y.rows[:, :, 0], y.rows[:, :, 1:], problem.data, problem.gammas)
+    """Eliminate the gammas at given yields.
+
+    An empty bin costs max(lambda, 0): a kink, where its slope is anything between 0 and 1. With `Problem.kinks`, an estimate
+    r0 of the slope and a width w, it costs  max_r [r lambda - w (r - r0)^2 / 2]  over 0 <= r <= 1, which is smooth and
+    never more: a step of the method of multipliers (Hestenes, J. Optim. Theory Appl. 4 (1969) 303). It is what a gamma
+    with a yield of one event, the centre w r0 and the variance w gives (up to a constant), and is counted as one: the last.
+    """
+    scaled, gammas = y.rows[:, :, 1:], problem.gammas
+    if problem.kinks is not None:
+        slope, width = problem.kinks
+        empty = (problem.data <= 0)[..., None].astype(float)
+        infinite = np.full(empty.shape, np.inf)
+        more = (width * slope[..., None], width * empty, -infinite, infinite)
+        old = (np.broadcast_to(a, scaled.shape) for a in gammas)
+        gammas = Gammas(*(np.concatenate(pair, axis=2) for pair in zip(old, more, strict=True)))
+        scaled = np.concatenate([scaled, empty], axis=2)
+    return profile(y.rows[:, :, 0], scaled, problem.data, gammas)
 
 
 def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndarray) -> Point:
@@ -135,17 +181,20 @@ def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.nda
     local_value, local_slope, local_curvature = _constraint(local, problem.by_local)
     value = bins.value.sum(axis=1) + global_value.sum(axis=1) + local_value.sum(axis=(1, 2))
     scaled = y.rows[:, :, 1:]
+    own = slice(None, scaled.shape[2])  # without the one that rounds kinks off
     seen = bins.expected > 0
     w = np.where(seen, problem.data / np.where(seen, bins.expected, 1.0) ** 2, 0.0)
-    variance = (scaled**2 * bins.width).sum(axis=2)
+    variance = (scaled**2 * bins.width[:, :, own]).sum(axis=2)
+    if problem.kinks is not None:
+        variance += bins.width[:, :, -1]
     c = w / (1 + w * variance)
     r = bins.slope
     # an empty bin whose expectation its gammas hold at zero bends like r^2 V / 2
     held = (problem.data <= 0) & (r > 0) & (r < 1) & (variance > 0)
     c = np.where(held, 1 / np.where(held, variance, 1.0), c)
-    weight = np.concatenate([np.ones_like(r)[..., None], bins.gamma], axis=2)
+    weight = np.concatenate([np.ones_like(r)[..., None], bins.gamma[:, :, own]], axis=2)
     moved = weight.copy()
-    moved[:, :, 1:] -= r[..., None] * scaled * bins.width
+    moved[:, :, 1:] -= r[..., None] * scaled * bins.width[:, :, own]
     # the derivatives of each bin's expectation times the square root of its curvature
     vg, vl = slopes(y, row_weights(layout, np.sqrt(c)[..., None] * moved))
     pushed = row_weights(layout, r[..., None] * weight)
@@ -169,4 +218,10 @@ def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.nda
     multiplied = np.matmul(np.abs(y.slots[:, :, None, : layout.uses.shape[1]]), layout.uses)[:, :, 0]
     events = blocks(multiplied).max(axis=2, initial=0.0)
     gradient = bend.gradient + global_slope
+    if problem.rest is not None:
+        away = alpha - problem.rest.centre
+        pull = away @ problem.rest.hessian
+        value = value + away @ problem.rest.gradient + 0.5 * (pull * away).sum(axis=1)
+        gradient = gradient + problem.rest.gradient + pull
+        hessian += problem.rest.hessian
     return Point(alpha, local, value, gradient, local_gradient, hessian, mixed, local_hessian, events)

@@ -102,7 +102,7 @@ class ToyFits:
         # a strength at its bound responds, and is clipped
         moving[model.layout.global_pars] = ~self.held[model.layout.global_pars]
         try:
-            spread, _ = covariance(model, truth, model.asimov(truth), moving)
+            spread = covariance(model, truth, model.asimov(truth), moving).matrix
         except SingularModelError:
             # a start is no answer: what the truth's own data don't determine starts at the truth
             spread = np.zeros((len(p), len(p)))
