@@ -10,6 +10,7 @@ from typing import Any
 
 from coffea import processor as coffea_processor
 from coffea.processor.executor import FileMeta
+from coffea.util import coffea_console
 
 from oddjets.cards import load_card
 from oddjets.config import Analysis, Execution
@@ -103,6 +104,8 @@ def run(
             target[name] = {"files": [info.path for info in filled], "metadata": metadata}
     if not target:
         return {}
+    # coffea draws its bars on standard output, which belongs to data, and draws them asked or not
+    coffea_console.stderr, coffea_console.quiet = True, not console.is_terminal
     status = {"status": console.is_terminal, "desc": "processing", "unit": "chunk"}
     executor = (
         coffea_processor.IterativeExecutor(retries=0, **status)
