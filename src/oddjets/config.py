@@ -344,7 +344,7 @@ class Analysis(Model):
     title: str
     question: str = Field(default="", description="the report's first line")
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the report must know")
-    era: Name = Field(description="corrections/<era>.yaml")
+    era: str = Field(pattern=r"^\w+$", description="corrections/<era>.yaml")
     processor: str = Field(default="processors/dijet_anomaly.py:DijetAnomaly", description="FILE.py:CLASS")
     simulate: SimulationSpec | None = Field(default=None, description="make the input, instead of reading a fileset")
     fileset: str | None = Field(default=None, description="JSON or YAML in coffea's layout (datasets/README.md)")

@@ -1,0 +1,186 @@
+"""The analysis of CMS Open Data, with the official corrections, on ten real simulated CMS events (conditions of 2017).
+
+Mechanical: it shows that branches, names and corrections fit together, not that numbers of 2016 hold for these events.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import uproot
+import yaml
+
+from oddjets import config, corrections, events, smearing
+from oddjets.config import ConfigError
+from oddjets.errors import OddjetsError
+from oddjets.pipeline import Run, run_stage
+from oddjets.resources import find
+
+
+@pytest.fixture(scope="module")
+def cms_file(shared_dir):
+    file = shared_dir / "data" / "cms" / "pfnano.root"
+    if not file.is_file():
+        pytest.skip(f"needs the real CMS file {file.name}")
+    return file
+
+
+def run_of(folder, cms_file, mass_min=0.0, **selection):
+    """The shipped analysis on this file; 2017 has other trigger paths, and no pair has two masses above 60 GeV."""
+    metadata = {"process": "top", "is_data": False, "era": "2016UL", "cross_section_pb": 1.0, "weights": ["w_k_factor"]}
+    (folder / "fileset.json").write_text(json.dumps({"cms": {"files": [str(cms_file)], "metadata": metadata}}))
+    changes = {
+        "extends": "cms_2016.yaml",
+        "fileset": "fileset.json",
+        "luminosity": 1000.0,
+        "threshold": {"efficiency": None, "value": 0.5},
+        "selection": {
+            "triggers": ["PFHT1050", "AK8PFJet500", "PFHT800"],
+            "filters": ["goodVertices", "eeBadScFilter"],  # BadPFMuonDzFilter came with the Ultra-Legacy samples
+            "jets": {"mass_min": mass_min},
+        }
+        | selection,
+        "execution": {"executor": "iterative", "chunk_size": 10},
+    }
+    for name in ("cms_2016.yaml", "paper_zenodo.yaml"):
+        (folder / name).write_text(find(name, "processors").read_text())
+    (folder / "cms.yaml").write_text(yaml.safe_dump(changes))
+    run = Run(config.load(folder / "cms.yaml"), folder / "out")
+    run_stage(run, run.stage("process"))
+    return run
+
+
+def test_the_shipped_analysis_with_official_corrections(tmp_path, cms_file, official_cache):
+    run = run_of(tmp_path, cms_file)
+    table = events.read(run.out / "events", "cms")
+    assert len(table["event"]) > 0
+    stored = uproot.open(cms_file)["Events"].arrays(
+        [*(f"FatJet_{n}" for n in ("pt", "eta", "msoftdrop", "rawFactor", "area")), "fixedGridRhoFastjetAll", "event"]
+    )
+    rows = {row["event"]: row for row in stored.to_list()}
+    era, folder = corrections.load_era("2016UL")
+    for i, event in enumerate(table["event"]):
+        row = rows[int(event)]
+        for j in events.JETS:
+            k = int(np.argmin(np.abs(np.array(row["FatJet_eta"]) - table[f"eta_{j}"][i])))
+            jet = {
+                "area": row["FatJet_area"][k],
+                "eta": row["FatJet_eta"][k],
+                "pt_raw": row["FatJet_pt"][k] * (1 - row["FatJet_rawFactor"][k]),
+                "rho": row["fixedGridRhoFastjetAll"],
+            }
+            columns = {name: np.array([value]) for name, value in jet.items()}
+            factor = corrections.lookup(era, folder, era.corrections["jec"], columns, None)[0]
+            # smearing moves a jet of 1 TeV by some percent; pT and soft-drop mass by the same factor
+            ratio = table[f"pt_{j}"][i] / row["FatJet_pt"][k]
+            assert ratio == pytest.approx(factor * (1 - row["FatJet_rawFactor"][k]), rel=0.1)
+            assert table[f"mass_{j}"][i] == pytest.approx(max(ratio * row["FatJet_msoftdrop"][k], 0.0), rel=1e-5)
+            up, down = (table[f"pt_{j}__jes{d}"][i] / table[f"pt_{j}"][i] for d in ("Up", "Down"))
+            assert up - 1 == pytest.approx(1 - down, abs=1e-5)
+            assert 0.005 < up - 1 < 0.02
+    resolution = np.abs(table["pt_1__jerUp"] / table["pt_1__jerDown"] - 1)
+    assert (resolution > 0).any()
+    assert (resolution < 0.02).all()
+    # K factor, pileup and prefiring in the nominal weight; the file has no weights of the shower or of scales
+    assert (table["weight"] > 0).all()
+    for variation in ("isrUp", "fsrDown", "scale0", "scale5"):
+        np.testing.assert_array_equal(table[f"weight__{variation}"], table["weight"])
+    assert (table["weight__puUp"] != table["weight"]).any()
+    summary = run.extra("process")["datasets"]["cms"]
+    assert summary["repairs"]["without_isr"] == summary["repairs"]["without_scale"] == len(table["event"])
+
+
+def test_chunks_do_not_change_the_smearing(cms_file, official_cache):
+    """All events at once, and in pieces in another order: the same bits."""
+    from coffea.nanoevents import NanoEventsFactory
+
+    from oddjets import calibration, schema
+
+    era, folder = corrections.load_era("2016UL")
+
+    def jets(start, stop):
+        chunk = NanoEventsFactory.from_root(
+            {str(cms_file): "Events"}, schemaclass=schema.PFNano, mode="virtual", entry_start=start, entry_stop=stop
+        ).events()
+        moved = calibration.calibrated_jets(chunk, era, folder, ("jec", "jer"), is_data=False)
+        return moved.pt.to_list(), moved.msoftdrop.to_list()
+
+    whole = jets(0, 10)
+    pieces = [jets(7, 10), jets(0, 1), jets(1, 7)]
+    for k in (0, 1):
+        assert whole[k] == pieces[1][k] + pieces[2][k] + pieces[0][k]
+
+
+def test_data_are_never_smeared_and_use_their_own_tag(cms_file, official_cache):
+    from coffea.nanoevents import NanoEventsFactory
+
+    from oddjets import calibration, schema
+
+    era, folder = corrections.load_era("2016UL")
+    chunk = NanoEventsFactory.from_root({str(cms_file): "Events"}, schemaclass=schema.PFNano, mode="virtual").events()
+
+    def pt(steps, is_data):
+        return calibration.calibrated_jets(chunk, era, folder, steps, is_data=is_data).pt.to_list()
+
+    assert pt(("jec", "jer"), True) == pt(("jec",), True) != pt(("jec",), False)
+    assert pt(("jer",), True) == chunk.FatJet.pt.to_list()
+
+
+def test_the_veto_map_as_a_cut(tmp_path, cms_file, official_cache):
+    run = run_of(tmp_path, cms_file, cuts=["certified", "two_jets", "jet_veto"])
+    flow = json.loads((run.out / "cutflow.json").read_text())["datasets"]["cms"]["raw"]
+    table = events.read(run.out / "events", "cms")
+    era, folder = corrections.load_era("2016UL")
+    assert flow[2] == 10
+    assert flow[-1] == len(table["event"][table["passes_nominal"]]) <= 10
+    for j in events.JETS:
+        jet = {k: table[f"{k}_{j}"].astype(float) for k in ("eta", "phi")}
+        assert not corrections.lookup(era, folder, era.corrections["jet_veto_map"], jet, "jetvetomap").any()
+
+
+def test_another_working_point_is_refused(tmp_path, cms_file, official_cache):
+    with pytest.raises(
+        OddjetsError, match=r"btag_min: 0\.5 is not working point 'M' of era '2016UL', which is 0\.5847"
+    ):
+        run_of(tmp_path, cms_file, btag_min=0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"jet_corrections": None}, "'jer' varies the smearing"),
+        ({"era": "simulation", "systematics": []}, "'jec' needs the correction 'jec'"),
+        ({"selection": {"golden_json": None}}, "'certified' and 'golden_json' go together"),
+        (
+            {"selection": {"cuts": ["certified", "jet_veto"]}, "era": "simulation"},
+            "needs the correction 'jet_veto_map'",
+        ),
+    ],
+)
+def test_what_the_era_lacks_is_said_before_any_work(tmp_path, change, message):
+    for name in ("cms_2016.yaml", "paper_zenodo.yaml"):
+        (tmp_path / name).write_text(find(name, "processors").read_text())
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"extends": "cms_2016.yaml", **change}))
+    with pytest.raises(ConfigError, match=message):
+        Run(config.load(tmp_path / "a.yaml"), tmp_path / "out")
+
+
+def test_hybrid_smearing_is_the_official_one(official_cache, shared_dir):
+    """Where a jet is matched, our factor is that of the POG's JERSmear; elsewhere only the random numbers differ."""
+    import correctionlib
+
+    official = correctionlib.CorrectionSet.from_file(str(shared_dir / "data/pog/JME/jer_smear.json.gz"))["JERSmear"]
+    pt, gen, sigma, factor = 500.0, np.array([480.0, 530.0, 515.0]), 0.063, 1.0993
+    ours = smearing.hybrid_smearing(
+        np.full(3, pt), gen, np.zeros(3), np.full(3, sigma), np.full(3, factor), np.zeros(3)
+    )
+    theirs = [official.evaluate(pt, 0.5, g, 20.0, 1, sigma, factor) for g in gen]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    # unmatched: a mean of 1 and a width of sigma sqrt(s^2 - 1)
+    n = 4000
+    events_ = np.arange(n)
+    noise = smearing.standard_normal(np.ones(n), np.ones(n), events_, 1, "jer")
+    mine = smearing.hybrid_smearing(np.full(n, pt), np.full(n, np.nan), np.full(n, np.nan), sigma, factor, noise)
+    official_ = [official.evaluate(pt, 0.5, -1.0, 20.0, int(e), sigma, factor) for e in events_]
+    assert np.std(mine) == pytest.approx(np.std(official_), rel=0.05)
+    assert np.mean(mine) == pytest.approx(1, abs=0.002)
