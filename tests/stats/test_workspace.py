@@ -165,8 +165,9 @@ def test_the_report_says_how_much_signal_qcd_would_absorb(analysis, histograms):
 
 def test_the_authors_code_mode_has_zero_floors_and_its_own_range(edit):
     histograms = edit("SR", "data", "B", [0.0, 100, 100, 50, 50])
-    workspace, _ = build(make_analysis(mode="authors-code"), histograms)
+    workspace, report = build(make_analysis(mode="authors-code"), histograms)
     assert _sample(workspace, "SR_B", "qcd")["data"][0] == 0
+    assert "the range [0, 5] acts on s, b and c" in report["warnings"][0]
     bounds = {p["name"]: p["bounds"] for p in workspace["measurements"][0]["config"]["parameters"]}
     assert all(bounds[f"qcd_{factor}_SR"] == [[0.0, 5.0]] * 5 for factor in "sbc")
 

@@ -49,6 +49,10 @@ BOUND_SIGMAS = 5.0
 ABCD_FACTORS = {"A": "sbc", "B": "sb", "C": "sc", "D": "s"}
 #: the range of the QCD factors in the authors' code (FACTS, "ABCD in the fit" of DESIGN)
 AUTHORS_RANGE = [0.0, 5.0]
+AUTHORS_WARNING = (
+    "mode authors-code: the range [0, 5] acts on s, b and c, where the authors' acts on D = s, B = s b and C = s c "
+    "(no HistFactory workspace can say that, datacard.txt does); the fits differ where a factor ends at 5, see at_bounds"
+)
 
 Report = dict[str, Any]
 
@@ -83,6 +87,8 @@ def build(
         "edges": {},
         "absorbed": {},
     }
+    if fit.mode == "authors-code" and analysis.data_driven:
+        report["warnings"].append(AUTHORS_WARNING)
     processes = [p for p in analysis.processes if p != analysis.data_driven and p in histograms.variations]
     signals = {poi.process: poi for poi in fit.pois}
     if len(signals) < len(fit.pois):
