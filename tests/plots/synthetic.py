@@ -282,7 +282,14 @@ def _closure(out: Path, asked: Analysis, rng: np.random.Generator) -> None:
             "ndf": len(predicted) - 1,
             "verdict": "closes",
         }
-    (out / "closure.json").write_text(json.dumps({"process": "qcd", "regions": regions, "efficiencies": [0.02]}))
+    looser = {
+        region: {**found, "constant": 1.3, "constant_error": 0.15, "verdict": "inconclusive"}
+        for region, found in regions.items()
+    }
+    scans = [
+        {"label": "qcd simulation at 5%", "process": "qcd", "threshold": 0.8, "efficiency": 0.05, "regions": looser}
+    ]
+    (out / "closure.json").write_text(json.dumps({"process": "qcd", "regions": regions, "scans": scans}))
 
 
 def _manifests(out: Path) -> None:

@@ -13,6 +13,7 @@ from oddjets.errors import OddjetsError, nearest
 from oddjets.plots import (
     bump,
     closure,
+    closures,
     correlation,
     cutflow,
     distribution,
@@ -84,6 +85,7 @@ KINDS: dict[str, Kind] = {
         Kind("overlap", "Overlap of two scores", _TABLES, overlap.data, overlap.draw),
         Kind("kde", "Density of the odd events", _TABLES, kde.data, kde.draw),
         Kind("closure", "ABCD closure on simulation", ("closure",), closure.data, closure.draw),
+        Kind("closures", "ABCD closure at other thresholds", ("closure",), closures.data, closures.draw),
         Kind("systematics", "Systematic variations", ("histograms",), systematics.data, systematics.draw),
         Kind("pulls", "Pulls", ("results",), pulls.data, pulls.draw),
         Kind("impacts", "Impacts", ("results",), pulls.impacts_data, pulls.draw),

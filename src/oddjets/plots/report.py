@@ -34,7 +34,7 @@ COLORS = 128
 SECTIONS = {
     "score": ("Score and selection", ("score", "shapes", "tau21", "regions", "cutflow", "tighten")),
     "events": ("The odd events", ("bump", "kde", "overlap")),
-    "fit": ("The fit", ("yields", "grid", "pulls", "impacts", "scan", "limit", "gof", "correlation")),
+    "fit": ("The fit", ("yields", "grid", "closures", "pulls", "impacts", "scan", "limit", "gof", "correlation")),
     "systematics": ("Systematic variations", ("systematics",)),
 }
 
