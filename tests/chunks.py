@@ -57,7 +57,7 @@ def copy(
     """
     with uproot.open(source) as file:
         events = file["Events"].arrays(filter_name=branches, entry_stop=stop, how=dict)
-        runs = file["Runs"].arrays(["genEventSumw"], how=dict) if "Runs" in file else {}
+        runs = file["Runs"].arrays(filter_name="genEventSumw", how=dict) if "Runs" in file else {}
     if change is not None:
         change(events)
     with uproot.recreate(target) as out:

@@ -1,19 +1,28 @@
 """The template processor on simulated PFNano: what it keeps, what it reads, what it costs to change."""
 
 import json
+from pathlib import Path
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
 import yaml
 from analysis import of_simulation
+from chunks import chunk_of, copy
+from typer.testing import CliRunner
 
-from oddjets import config, events, schema
+from oddjets import cli, config, events, features
 from oddjets.cards import load_card
 from oddjets.errors import OddjetsError
 from oddjets.pipeline import Run, factors, run_stage
 from oddjets.scoring import Scorer
 
+NO_SCORE = {
+    "scores": {"xbb": {"signal": ["particleNetMD_Xbb"], "background": ["particleNetMD_QCD"]}},
+    "threshold": {"score": "xbb", "value": 0.5},
+    "systematics": [],
+}
 MINE = """
 import numpy as np
 from oddjets.processor import cut, jet_variation
@@ -49,21 +58,6 @@ def processed(folder, data, **execution):
     return run
 
 
-def chunk_of(sample, dataset):
-    from coffea.nanoevents import NanoEventsFactory
-
-    log = []
-    metadata = {**sample.fileset[dataset]["metadata"], "dataset": dataset, "filename": "x", "fileuuid": "0"}
-    factory = NanoEventsFactory.from_root(
-        {str(sample.files(dataset)[0]): "Events"},
-        schemaclass=schema.PFNano,
-        mode="virtual",
-        metadata=metadata,
-        access_log=log,
-    )
-    return factory.events(), log
-
-
 def processor_of(run, scorers=True):
     resolved = run.resolved
     made = {n: Scorer(load_card(c), provider="cpu") for n, c in resolved.cards.items()} if scorers else {}
@@ -75,16 +69,55 @@ def reference(tmp_path_factory, sample):
     return processed(tmp_path_factory.mktemp("reference"), of_simulation(sample.folder))
 
 
+@pytest.fixture(scope="module")
+def few_events(sample, tmp_path_factory):
+    """The pseudo-data and top pairs in few events, as an analysis with all systematics of the simulated era."""
+    folder = tmp_path_factory.mktemp("few")
+    fileset = {}
+    for name in ("data", "top"):
+        file = copy(sample.files(name)[0], folder / f"{name}.root", stop=9)
+        fileset[name] = {"files": [str(file)], "metadata": sample.fileset[name]["metadata"]}
+    (folder / "fileset.json").write_text(json.dumps(fileset))
+    return of_simulation(sample.folder) | {"fileset": str(folder / "fileset.json")}
+
+
+@pytest.fixture(scope="module")
+def one_chunk(few_events, tmp_path_factory):
+    return processed(tmp_path_factory.mktemp("whole"), few_events)
+
+
 @pytest.mark.parametrize(
-    "execution", [{"chunk_size": 37}, {"executor": "futures", "workers": 2, "chunk_size": 60}], ids=str
+    "execution",
+    [{"chunk_size": 1}, {"chunk_size": 7}, {"executor": "futures", "workers": 2, "chunk_size": 7}],
+    ids=["1", "7", "7-futures"],
 )
-def test_rows_are_the_same_bits_for_any_chunks_and_executor(tmp_path, reference, simulated_content, execution):
-    run = processed(tmp_path, simulated_content, **execution)
+def test_rows_are_the_same_bits_for_any_chunks_and_executor(tmp_path, one_chunk, few_events, execution):
+    """With scores of the shipped model and the variations jes, jms, jmr, pu and pref."""
+    assert_same_rows(one_chunk, processed(tmp_path, few_events, **execution))
+
+
+def test_rows_of_an_rntuple_are_those_of_the_tree(tmp_path, one_chunk, few_events):
+    """What a user would write with uproot: ``file["Events"] = {...}``."""
+    fileset = json.loads(Path(few_events["fileset"]).read_text())
+    for name, entry in fileset.items():
+        entry["files"] = [str(copy(Path(entry["files"][0]), tmp_path / f"{name}.root", rntuple=True))]
+    (tmp_path / "fileset.json").write_text(json.dumps(fileset))
+    with uproot.open(tmp_path / "top.root") as file:
+        assert isinstance(file["Events"], uproot.behaviors.RNTuple.HasFields)
+    data = few_events | {"fileset": str(tmp_path / "fileset.json")}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(data))
+    result = CliRunner().invoke(cli.app, ["process", str(tmp_path / "a.yaml"), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert_same_rows(one_chunk, run_of(tmp_path, data))
+
+
+def assert_same_rows(one, other):
     for dataset in ("data", "top"):
-        one, other = (events.read(r.out / "events", dataset) for r in (reference, run))
-        assert list(one) == list(other)
-        for name in one:
-            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+        a, b = (events.read(run.out / "events", dataset) for run in (one, other))
+        assert len(a["event"]) > 2
+        assert list(a) == list(b)
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
 def test_data_has_no_variations(reference):
@@ -116,16 +149,94 @@ def test_events_that_pass_only_under_a_variation_are_kept_and_flagged(tmp_path, 
     assert (np.minimum(top["mass_1__jmsUp"], top["mass_2__jmsUp"]) > 100).all()
 
 
-def test_candidates_are_read_only_where_an_event_survives(tmp_path, sample, simulated_content):
+def branches_read(monkeypatch):
+    """Note the branches that anything asks uproot for."""
+    noted = set()
+    branch = uproot.behaviors.TBranch.TBranch
+    plain = branch.array
+
+    def noting(self, *arguments, **options):
+        noted.add(self.name)
+        return plain(self, *arguments, **options)
+
+    monkeypatch.setattr(branch, "array", noting)
+    return noted
+
+
+def test_candidates_are_read_only_where_an_event_survives(tmp_path, sample, simulated_content, monkeypatch):
     simulated_content["selection"]["jets"]["pt_min"] = 1e5
     run = run_of(tmp_path, simulated_content)
-    chunk, log = chunk_of(sample, "top")
+    chunk = chunk_of(sample.files("top")[0], **sample.fileset["top"]["metadata"])
+    read = branches_read(monkeypatch)
     columns, counts = processor_of(run).table(chunk)
     assert len(columns["event"]) == 0
     assert counts.raw[-1] == 0
-    read = {entry.branch for entry in log}
-    assert "FatJet_pt" in read
-    assert not {b for b in read if "PFCand" in b}
+    assert {"FatJet_pt", "FatJet_msoftdrop", "HLT_PFHT800", "Muon_pt", "genWeight"} <= read
+    assert not {name for name in read if "PFCand" in name}
+
+
+def test_where_events_survive_the_candidates_are_read_and_other_branches_are_not(
+    tmp_path, sample, simulated_content, monkeypatch
+):
+    run = run_of(tmp_path, simulated_content | {"systematics": []})
+    chunk = chunk_of(sample.files("top")[0], stop=20, **sample.fileset["top"]["metadata"])
+    read = branches_read(monkeypatch)
+    columns, _ = processor_of(run).table(chunk)
+    assert len(columns["event"]) > 0
+    candidates = {f"PFCands_{branch}" for branch in features.CANDIDATE_BRANCHES.values()}
+    assert {name for name in read if name.startswith("PFCands")} == candidates
+    assert not {name for name in read if name.startswith(("Gen", "SubGen", "LHE"))}
+
+
+def test_cutflow_and_n_minus_1_agree_with_a_loop_over_events(tmp_path, sample, simulated_content):
+    """Plain Python on the branches, with the cuts of FACTS 2."""
+    selection = simulated_content["selection"]
+    selection["jets"]["mass_min"] = 80.0
+    file = sample.files("top")[0]
+
+    def weigh(columns):
+        columns["genWeight"] = ak.values_astype(0.5 + columns["event"] % 7, np.float32)
+
+    copy(file, tmp_path / "top.root", weigh, stop=60)
+    run = run_of(tmp_path, simulated_content | NO_SCORE)
+    _, counts = processor_of(run).table(chunk_of(tmp_path / "top.root", **sample.fileset["top"]["metadata"]))
+    passed = []
+    weights = []
+    with uproot.open(tmp_path / "top.root") as root:
+        rows = root["Events"].arrays().to_list()
+    for row in rows:
+        jets = sorted(
+            (
+                (pt, mass)
+                for pt, eta, mass, jet_id in zip(
+                    *(row[f"FatJet_{name}"] for name in ("pt", "eta", "msoftdrop", "jetId")), strict=True
+                )
+                if abs(eta) < 2.5 and jet_id & 2
+            ),
+            reverse=True,
+        )[:2]
+        muons = zip(*(row[f"Muon_{name}"] for name in ("pt", "eta", "tightId", "pfRelIso04_all")), strict=True)
+        electrons = zip(*(row[f"Electron_{name}"] for name in ("pt", "eta", "cutBased")), strict=True)
+        passed.append(
+            [
+                row["HLT_PFHT800"] or row["HLT_PFJet450"],
+                row["Flag_goodVertices"],
+                len(jets) == 2,
+                len(jets) == 2 and jets[1][0] > 400,
+                len(jets) == 2 and min(mass for _, mass in jets) > 80,
+                not [m for m in muons if m[0] > 30 and abs(m[1]) < 2.5 and m[2] and m[3] < 0.15]
+                and not [e for e in electrons if e[0] > 15 and abs(e[1]) < 2.5 and e[2] >= 3],
+            ]
+        )
+        weights.append(row["genWeight"])
+    in_order = [[i for i, cuts in enumerate(passed) if all(cuts[:n])] for n in range(7)]
+    others = [[i for i, cuts in enumerate(passed) if all(cuts[:n] + cuts[n + 1 :])] for n in range(6)]
+    assert counts.raw == [len(kept) for kept in in_order]
+    assert 0 < counts.raw[-1] < counts.raw[0]
+    np.testing.assert_allclose(counts.weighted, [sum(weights[i] for i in kept) for kept in in_order])
+    assert [raw for raw, _ in counts.n_minus_1] == [len(kept) for kept in others]
+    np.testing.assert_allclose([w for _, w in counts.n_minus_1], [sum(weights[i] for i in kept) for kept in others])
+    assert max(raw for raw, _ in counts.n_minus_1) > counts.raw[-1]
 
 
 def test_weights_and_factors_give_the_cross_section(reference, sample):
@@ -150,26 +261,7 @@ def test_cutflow_falls_and_ends_at_the_table(reference):
 
 
 def test_no_file_of_a_missing_branch_is_read_further(tmp_path, sample, simulated_content):
-    with uproot.open(sample.files("top")[0]) as source:
-        arrays = source["Events"].arrays([k for k in source["Events"].keys() if k != "FatJet_tau2"])  # noqa: SIM118
-        runs = source["Runs"].arrays(["genEventSumw"])
-    grouped = {name: arrays[name] for name in arrays.fields if not name.startswith("n")}
-    flat = {k: v for k, v in grouped.items() if v.ndim == 1}
-    jets = {k.removeprefix("FatJet_"): v for k, v in grouped.items() if k.startswith("FatJet_")}
-    import awkward as ak
-
-    for name in ("Muon", "Electron"):
-        flat[name] = ak.zip({k.removeprefix(f"{name}_"): v for k, v in grouped.items() if k.startswith(f"{name}_")})
-    flat["FatJet"] = ak.zip(jets)
-    with uproot.recreate(tmp_path / "broken.root") as out:
-        out.mktree(
-            "Events",
-            {k: (v.type.content if v.ndim > 1 else ak.to_numpy(v).dtype) for k, v in flat.items()},
-            counter_name=lambda name: f"n{name}",
-        )
-        out["Events"].extend(flat)
-        out.mktree("Runs", {"genEventSumw": "f8"})
-        out["Runs"].extend({"genEventSumw": ak.to_numpy(runs["genEventSumw"])})
+    copy(sample.files("top")[0], tmp_path / "broken.root", lambda columns: columns.pop("FatJet_tau2"), stop=20)
     fileset = {"top": {"files": [str(tmp_path / "broken.root")], "metadata": sample.fileset["top"]["metadata"]}}
     (tmp_path / "fileset.json").write_text(json.dumps(fileset))
     simulated_content |= {"fileset": "fileset.json", "threshold": {"score": "omnilearned", "value": 0.5}}
@@ -180,7 +272,7 @@ def test_no_file_of_a_missing_branch_is_read_further(tmp_path, sample, simulated
 def test_a_new_cut_observable_and_jet_systematic_end_to_end(tmp_path, simulated_content):
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "dijet_anomaly.py").write_text(
-        (__import__("pathlib").Path(__file__).parent.parent / "processors" / "dijet_anomaly.py").read_text()
+        (Path(__file__).parent.parent / "processors" / "dijet_anomaly.py").read_text()
     )
     data = simulated_content | {"processor": "mine.py:Mine", "systematics": ["tilt"]}
     data["selection"]["parameters"] = {"heavy": 60.0}
