@@ -1,0 +1,44 @@
+"""How often the dijet triggers fire, in events that a single-muon trigger took: unbiased by the jets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from oddjets import objects, schema
+from oddjets.events import EventTable
+from oddjets.processor import DijetProcessor, cut
+
+Mask = npt.NDArray[np.bool_]
+
+
+class TriggerEfficiency(DijetProcessor):
+    """Events with an isolated muon and a muon trigger; the figure `efficiency` counts how many a dijet trigger also took.
+
+    ``selection.parameters``: ``reference``, the muon's paths; ``ht_jets``, ``ht_pt_min`` (GeV), ``ht_eta_max``: what is
+    summed in HT.
+    """
+
+    def event_columns(self, events: Any) -> dict[str, npt.NDArray[Any]]:
+        """Return the reference's decision and HT (GeV)."""
+        decisions = objects.trigger_decisions(events, self.parameters["reference"])
+        collection = self.parameters["ht_jets"]
+        pt, eta = (schema.field(events, collection, name) for name in ("pt", "eta"))
+        summed = pt[(pt > self.parameters["ht_pt_min"]) & (abs(eta) < self.parameters["ht_eta_max"])]
+        return {
+            "passes_reference": np.any(list(decisions.values()), axis=0),
+            "ht": np.asarray(ak.sum(summed, axis=1), dtype=np.float64),
+        }
+
+    @cut
+    def reference_trigger(self, table: EventTable) -> Mask:
+        """A single-muon trigger fired."""
+        return np.asarray(table["passes_reference"])
+
+    @cut
+    def isolated_muon(self, table: EventTable) -> Mask:
+        """At least one isolated muon."""
+        return np.asarray(table["n_muons"] > 0)
