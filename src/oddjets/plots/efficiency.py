@@ -108,7 +108,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "alt": f"Efficiency of the dijet triggers against {short}: {where}; {after}.",
             "caption": (
                 f"Efficiency of the OR of {len(paths)} dijet triggers in {source} with an isolated muon and {reference}; "
-                f"{words[name]}. Bars are 68.3 % Clopper-Pearson intervals. {where.capitalize()} "
+                f"{words[name]}. Bars are 68.3 % Clopper-Pearson intervals. {where[0].upper()}{where[1:]} "
                 f"({FULL:.0%} of the plateau within the interval); {after}."
             ),
             "sources": [{"file": "events/", "key": "trigger_PATH"}],
