@@ -90,3 +90,18 @@ def test_all_filters_must_pass_and_exist():
     assert objects.passes_filters(events, ["a", "b"]).tolist() == [True, False]
     with pytest.raises(InputFileError, match="Flag_c"):
         objects.passes_filters(events, ["c"])
+
+
+def test_a_score_of_branches_is_the_signals_part_of_the_sum():
+    values = {"Xbb": np.array([0.3, -1.0, 0.0, np.nan, np.inf]), "QCD": np.array([0.1, -1.0, 0.0, 0.5, 0.5])}
+    # not evaluated (-1) and empty sums are 0; what is not finite is for the caller to count
+    np.testing.assert_allclose(objects.score_of_branches(values, ["Xbb"]), [0.75, 0, 0, np.nan, np.nan])
+
+
+def test_isolation_and_identification_of_the_veto_are_as_configured():
+    """The same muon counts or not, by the YAML alone."""
+    muon = ak.zip({"pt": [[40.0]], "eta": [[0.0]], "tightId": [[True]], "looseId": [[True]], "iso": [[0.2]]})
+    events = Events(Muon=muon)
+    for isolation_max, expected in ((0.15, 0), (0.25, 1)):
+        selection = LeptonSelection(pt_min=30, identification="tightId", isolation="iso", isolation_max=isolation_max)
+        assert objects.count_leptons(events, "Muon", selection).tolist() == [expected]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import awkward as ak
 import numpy as np
@@ -38,6 +38,8 @@ class PFNano(PFNanoAODSchema):  # type: ignore[misc]
     """coffea's PFNano schema, quiet about cross references that a file lacks and about photons, which are not used."""
 
     warn_missing_crossrefs = False
+    #: coffea's vertices cannot be looked at without x, y and z; a file may have their number alone
+    mixins: ClassVar[dict[str, str]] = {k: v for k, v in PFNanoAODSchema.mixins.items() if k != "PV"}
 
     def __init__(self, base_form: Any, *args: Any, **kwargs: Any) -> None:
         with warnings.catch_warnings():
