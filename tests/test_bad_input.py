@@ -193,6 +193,19 @@ def test_constituents_that_are_not_finite_are_left_out_or_not_measured(top, tmp_
     assert np.isfinite(table["score_omnilearned_1"]).all()
 
 
+def test_a_jet_without_constituents_has_score_zero(top, tmp_path):
+    """A score that is not a number would leave data without a threshold."""
+
+    def unlink(columns):
+        links = columns["FatJetPFCands_jetIdx"]
+        columns["FatJetPFCands_jetIdx"] = ak.where((ak.local_index(links, axis=0) == 0) & (links == 0), -1, links)
+
+    table, counted = of(process(tmp_path, {"top": copy(top, tmp_path / "top.root", unlink, stop=3)}))
+    assert counted == {"jets_without_constituents": 1}
+    assert sorted(np.concatenate([table["score_omnilearned_1"], table["score_omnilearned_2"]]))[:1] == [0]
+    assert (np.minimum(table["n_constituents_1"], table["n_constituents_2"]) == 0).sum() == 1
+
+
 def test_an_event_with_5000_candidates_is_scored(top, tmp_path):
     def crowded(columns):
         """Soft candidates around the first jet of event 0, all linked to it."""

@@ -270,7 +270,8 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
                 jets = constituents.of_pairs(events, rows, pair, eta, phi, repairs)
             scores = scorer.score(jets).reshape(-1, 2)
             repairs["jets_without_constituents"] += int(np.count_nonzero(np.isnan(scores)))
-            out |= {f"score_{name}_{j}": scores[:, j - 1] for j in JETS}
+            # one NaN would make the threshold's quantile NaN
+            out |= {f"score_{name}_{j}": np.nan_to_num(scores[:, j - 1]) for j in JETS}
             if self.analysis.scores[name].keep_probabilities:
                 classes = scorer.class_probabilities(jets)
                 classes = classes.reshape(-1, 2, classes.shape[1])
