@@ -108,6 +108,7 @@ def make_histograms(
     energy_TeV: float,
     *,
     below: float | None = None,
+    own_factors: Mapping[str, Mapping[str, float]] | None = None,
 ) -> HistogramSet:
     """Make all region histograms from the event tables.
 
@@ -119,6 +120,7 @@ def make_histograms(
         luminosity_pb: of the data, /pb.
         energy_TeV: centre-of-mass energy.
         below: keep only events with both scores of the threshold below this.
+        own_factors: dataset and variation to a further factor, for those with a normalisation of their own.
 
     Raises:
         OddjetsError: a threshold from data without data.
@@ -160,7 +162,7 @@ def make_histograms(
                 process=process,
                 variation=name,
                 threshold=threshold,
-                factor=factor,
+                factor=factor * (own_factors or {}).get(dataset, {}).get(name, 1.0),
             )
     for systematic in analysis.systematics:
         for process in found if kind_of(systematic) == "envelope" else ():

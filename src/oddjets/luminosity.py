@@ -6,7 +6,6 @@ Sections are sorted int64 arrays, ``run * 2**32 + section``, so that masks, unio
 from __future__ import annotations
 
 import csv
-import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -85,7 +84,6 @@ def is_in(sections: Sections, run: npt.ArrayLike, section: npt.ArrayLike) -> npt
     return np.asarray(sections[place] == keys)
 
 
-@functools.lru_cache(maxsize=8)
 def read_sections(path: Path) -> Sections:
     """Read a list of sections in CMS's format, ``{"run": [[first, last], ...]}``: a golden JSON, processedLumis.json.
 

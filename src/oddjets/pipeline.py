@@ -28,6 +28,7 @@ from oddjets.events import read, write_part
 from oddjets.executors import Work
 from oddjets.filling import make_histograms
 from oddjets.histograms import DATA, HistogramSet
+from oddjets.systematics import variations_of
 from oddjets.validation import Resolved, resolve
 
 __all__ = ["STAGES", "Run", "run_stages", "up_to"]
@@ -225,7 +226,9 @@ def _process_config(run: Run) -> Any:
     return {
         "selection": analysis.selection.model_dump(mode="json"),
         "scores": {name: score.model_dump(mode="json", exclude={"label"}) for name, score in analysis.scores.items()},
-        "systematics": [s.model_dump(mode="json", exclude={"decorrelate"}) for s in analysis.systematics],
+        "systematics": [
+            s.model_dump(mode="json", exclude={"decorrelate", "own_normalisation"}) for s in analysis.systematics
+        ],
         "processor": [run.resolved.source.sha256, run.resolved.source.class_name],
         "cards": {name: load_card(path).sha256 for name, path in run.resolved.cards.items()},
         "card_files": {name: sha256_of(path) for name, path in run.resolved.cards.items()},
@@ -365,6 +368,37 @@ def factors(
     return out
 
 
+def own_factors(analysis: Analysis, processed: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return dataset and variation to nominal over own sum of weights, for systematics with ``own_normalisation``.
+
+    Args:
+        analysis: its systematics.
+        processed: what the stage `process` left in its manifest.
+
+    Raises:
+        OddjetsError: a sample has the weights of a variation, and its tree Runs does not have their sum.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for name, d in processed["datasets"].items():
+        own = [v for v in variations_of(analysis, d["process"], is_data=d["is_data"]) if v.systematic in _own(analysis)]
+        # a sample without weights has none to normalise
+        for variation in own if d["rows"] else ():
+            if d["repairs"].get(f"without_{variation.systematic}") == d["rows"]:
+                continue
+            total = d["sums_of_variations"].get(variation.name)
+            if not total:
+                raise OddjetsError(
+                    f"dataset '{name}': its tree Runs has no sum of weights of '{variation.name}', which"
+                    f" 'own_normalisation' of '{variation.systematic}' needs"
+                )
+            found.setdefault(name, {})[variation.name] = d["sum_of_weights"] / total
+    return found
+
+
+def _own(analysis: Analysis) -> list[str]:
+    return [s.name for s in analysis.systematics if s.own_normalisation]
+
+
 def _write_cutflow(run: Run, processed: Mapping[str, Any]) -> None:
     if run.analysis.luminosity is not None:
         luminosity: float | None = run.analysis.luminosity
@@ -392,7 +426,7 @@ def _histogram_config(run: Run) -> Any:
     dump = run.analysis.model_dump(mode="json")
     keys = ("threshold", "observables", "regions", "luminosity")
     scales = {name: process.template_scale for name, process in run.analysis.processes.items()}
-    return {**{k: dump[k] for k in keys}, "processes": scales}
+    return {**{k: dump[k] for k in keys}, "processes": scales, "own_normalisation": _own(run.analysis)}
 
 
 def _histogram(run: Run) -> dict[str, Any]:
@@ -409,6 +443,7 @@ def _histogram(run: Run) -> dict[str, Any]:
         factors(run.analysis, processed, luminosity),
         luminosity,
         run.resolved.era.energy_TeV,
+        own_factors=own_factors(run.analysis, processed),
     )
     histograms.save(folder)
     threshold = vars(histograms.threshold)
