@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,6 +46,31 @@ def test_pseudo_data_are_poisson_around_cross_section_times_luminosity() -> None
     assert sum(counts) / seeds == pytest.approx(mean, abs=4 * math.sqrt(mean / seeds))
     variance = sum((c - mean) ** 2 for c in counts) / seeds
     assert variance == pytest.approx(mean, rel=4 * math.sqrt(2 / seeds))
+
+
+def test_each_process_is_poisson_by_itself_and_knows_nothing_of_the_others() -> None:
+    luminosity, seeds, inject = 2.0, 300, {"top": 3.0, "hh": 2e5}
+    processes = load_processes()
+    names = ("qcd", "top", "wjets", "zjets", "hh")
+    counts = np.zeros((seeds, len(names)))
+    for seed in range(seeds):
+        for block in make_plan(SimulationSpec(seed=seed, luminosity=luminosity, inject=inject, blocks=3)):
+            for stream in block.streams:
+                counts[seed, names.index(stream.process)] += stream.tries
+    strengths = np.array([inject.get(name, 1.0) for name in names])
+    means = luminosity * strengths * [processes[n].cross_section_pb * processes[n].k_factor for n in names]
+    pulls = (counts - means) / np.sqrt(means)
+    np.testing.assert_allclose(pulls.mean(axis=0), 0, atol=4 / np.sqrt(seeds))
+    np.testing.assert_allclose(pulls.var(axis=0), 1, atol=4 * np.sqrt((2 + 1 / means.min()) / seeds))
+    np.testing.assert_allclose(np.corrcoef(counts.T), np.eye(len(names)), atol=4 / np.sqrt(seeds))
+
+
+def test_pseudo_experiments_and_templates_share_no_seed() -> None:
+    specs = [SimulationSpec(templates={"qcd": 100_000, "top": 4000, "wjets": 2500})]
+    specs += [SimulationSpec(seed=1000 + k, luminosity=0.5, blocks=1) for k in range(1, 101)]
+    seeds = [stream.pythia_seed for spec in specs for block in make_plan(spec) for stream in block.streams]
+    assert len(seeds) > 300
+    assert len(set(seeds)) == len(seeds)
 
 
 def test_injected_strength_replaces_one_and_zero_removes() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import uproot
 from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
+from scipy import stats
 
 from oddjets.simulation.plan import make_plan
 from oddjets.simulation.run import simulate, simulate_block
@@ -125,6 +126,26 @@ def test_no_event_of_pseudo_data_is_in_the_templates(sample: Sample) -> None:
     assert len(data) > 50
     for process in TRIES:
         assert not data & leading(process)
+
+
+def test_pseudo_data_are_what_the_templates_expect(sample: Sample) -> None:
+    strengths = {"qcd": 1.0, "top": 10.0, "wjets": 1.0}  # tests/conftest.py; zjets, a part of 10^-3, has no template
+
+    def ht(dataset: str) -> np.ndarray:
+        return ak.to_numpy(ak.sum(sample.events(dataset).FatJet_pt[:, :2], axis=1))
+
+    edges = [0, 950, 1050, 1200, np.inf]
+    expected, variance = np.zeros(4), np.zeros(4)
+    for process, strength in strengths.items():
+        metadata = sample.fileset[process]["metadata"]
+        weight = strength * metadata["cross_section_pb"] * metadata["k_factor"] / metadata["events_tried"]
+        filled = np.histogram(ht(process), edges)[0]
+        expected += weight * filled
+        variance += weight**2 * filled
+    observed = np.histogram(ht("data"), edges)[0]
+    assert expected.min() > 5
+    chi2 = np.sum((observed - expected) ** 2 / (expected + variance))
+    assert stats.chi2.sf(chi2, len(expected)) > 1e-3
 
 
 def test_events_have_the_two_jets_that_they_promise(sample: Sample) -> None:
