@@ -6,6 +6,7 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 import pytest
+import uproot
 from chunks import chunk_of, copy, process
 
 from oddjets import events, objects, repairs
@@ -126,6 +127,17 @@ def test_a_file_of_no_bytes_is_an_error(tmp_path):
     (tmp_path / "nothing.root").touch()
     with pytest.raises(InputFileError, match=r"nothing\.root: cannot be read as ROOT"):
         process(tmp_path, {"top": tmp_path / "nothing.root"}, **BRANCHES)
+
+
+@pytest.mark.parametrize("executor", ["iterative", "futures"])
+def test_a_damaged_basket_is_an_error_that_names_the_events(top, tmp_path, executor):
+    content = bytearray(top.read_bytes())
+    with uproot.open(top) as file:
+        start = int(file["Events"]["FatJet_pt"].member("fBasketSeek")[0])
+    content[start + 100 : start + 140] = bytes(40)
+    (tmp_path / "damaged.root").write_bytes(content)
+    with pytest.raises(OddjetsError, match=r"damaged\.root: events 0 to \d+ cannot be read .* get it again"):
+        process(tmp_path, {"top": tmp_path / "damaged.root"}, **BRANCHES, execution={"executor": executor})
 
 
 def test_data_listed_as_simulation_and_the_reverse_are_errors(sample, top, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,9 +69,24 @@ class Work:
             return _PROCESSORS[key].process(events)
         except OddjetsError as error:
             return {dataset: {"entries": 0, "errors": [str(error)]}}
+        except Exception as error:
+            if not _raised_by_reading(error):
+                raise
+            entries = f"{events.metadata['entrystart']} to {events.metadata['entrystop']}"
+            message = (
+                f"{events.metadata['filename']}: events {entries} cannot be read"
+                f" ({type(error).__name__}: {str(error)[:200]}); the file is damaged: get it again or leave it out"
+            )
+            return {dataset: {"entries": 0, "errors": [message]}}
 
     def __hash__(self) -> int:
         return hash((self.source, self.analysis.model_dump_json(), self.cards, self.output, self.threads))
+
+
+def _raised_by_reading(error: Exception) -> bool:
+    """Tell whether uproot raised an error, or what it calls: decompression fails in as many ways as there are codecs."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).startswith("uproot.")
 
 
 def run(
