@@ -167,8 +167,10 @@ def _rapidity(p):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _distance(power, q, y, phi, pt2, i, j):  # type: ignore[no-untyped-def]
-    d = (y[i] - y[j]) ** 2 + _delta_phi(phi[i], phi[j]) ** 2
+def _distance(power, y, phi, pt2, i, j):  # type: ignore[no-untyped-def]
+    dphi = abs(phi[i] - phi[j])
+    dphi = min(dphi, 2 * math.pi - dphi)  # azimuths are in (-pi, pi]
+    d = (y[i] - y[j]) ** 2 + dphi * dphi
     return d * min(pt2[i], pt2[j]) if power == _KT else d
 
 
@@ -176,7 +178,8 @@ def _distance(power, q, y, phi, pt2, i, j):  # type: ignore[no-untyped-def]
 def _history(p, power):  # type: ignore[no-untyped-def]
     """All n - 1 mergings without a beam distance, and the merged momenta.
 
-    Each pseudojet remembers its nearest neighbour (in distance for either exponent), so that a merging costs O(n).
+    Each pseudojet remembers its nearest neighbour (in distance for either exponent), so that a merging costs O(n). What is
+    left is kept side by side in the first slots of small arrays; a slot that becomes free takes the last one's content.
     """
     n = len(p)
     q = np.zeros((2 * n - 1, 4))
@@ -185,11 +188,11 @@ def _history(p, power):  # type: ignore[no-untyped-def]
     y, phi, pt2 = np.zeros(2 * n - 1), np.zeros(2 * n - 1), np.zeros(2 * n - 1)
     for i in range(n):
         y[i], phi[i], pt2[i] = _rapidity(q[i]), math.atan2(q[i, 1], q[i, 0]), q[i, 0] ** 2 + q[i, 1] ** 2
-    near, near_d = np.full(2 * n - 1, -1), np.full(2 * n - 1, np.inf)
-    alive = np.arange(n)
+    node, near, near_d = np.arange(n), np.full(n, -1), np.full(n, np.inf)
+    slot_y, slot_phi, slot_pt2 = y[:n].copy(), phi[:n].copy(), pt2[:n].copy()
     for i in range(n):
         for j in range(i):
-            d = _distance(power, q, y, phi, pt2, i, j)
+            d = _distance(power, slot_y, slot_phi, slot_pt2, i, j)
             if d < near_d[i]:
                 near_d[i], near[i] = d, j
             if d < near_d[j]:
@@ -197,36 +200,43 @@ def _history(p, power):  # type: ignore[no-untyped-def]
     left = n
     for new in range(n, 2 * n - 1):
         best = 0
-        for a in range(1, left):
-            if near_d[alive[a]] < near_d[alive[best]]:
-                best = a
-        i = alive[best]
-        j = near[i]
-        q[new] = q[i] + q[j]
+        for i in range(1, left):
+            if near_d[i] < near_d[best]:
+                best = i
+        kept, gone = min(best, near[best]), max(best, near[best])
+        i, j = node[kept], node[gone]
+        for k in range(4):
+            q[new, k] = q[i, k] + q[j, k]
         y[new], phi[new] = _rapidity(q[new]), math.atan2(q[new, 1], q[new, 0])
         pt2[new] = q[new, 0] ** 2 + q[new, 1] ** 2
         parents[new, 0], parents[new, 1] = i, j
-        kept = 0
-        for a in range(left):
-            if alive[a] != i and alive[a] != j:
-                alive[kept] = alive[a]
-                kept += 1
-        alive[kept] = new
-        left = kept + 1
-        for a in range(kept):
-            k = alive[a]
-            if near[k] == i or near[k] == j:
-                near_d[k] = np.inf
-                for b in range(kept):
-                    if b != a:
-                        d = _distance(power, q, y, phi, pt2, k, alive[b])
-                        if d < near_d[k]:
-                            near_d[k], near[k] = d, alive[b]
-            d = _distance(power, q, y, phi, pt2, k, new)
-            if d < near_d[k]:
-                near_d[k], near[k] = d, new
-            if d < near_d[new]:
-                near_d[new], near[new] = d, k
+        node[kept], slot_y[kept], slot_phi[kept], slot_pt2[kept] = new, y[new], phi[new], pt2[new]
+        near[kept], near_d[kept] = -1, np.inf
+        left -= 1
+        node[gone], slot_y[gone], slot_phi[gone], slot_pt2[gone] = (
+            node[left],
+            slot_y[left],
+            slot_phi[left],
+            slot_pt2[left],
+        )
+        near[gone], near_d[gone] = near[left], near_d[left]
+        for i in range(left):
+            if i == kept:
+                continue
+            if near[i] == kept or near[i] == gone:
+                near_d[i] = np.inf
+                for j in range(left):
+                    if j != i:
+                        d = _distance(power, slot_y, slot_phi, slot_pt2, i, j)
+                        if d < near_d[i]:
+                            near_d[i], near[i] = d, j
+            elif near[i] == left:
+                near[i] = gone
+            d = _distance(power, slot_y, slot_phi, slot_pt2, i, kept)
+            if d < near_d[i]:
+                near_d[i], near[i] = d, kept
+            if d < near_d[kept]:
+                near_d[kept], near[kept] = d, i
     return q, parents, y, phi, pt2
 
 
@@ -268,9 +278,10 @@ def _minimise(pt, y, phi, axes_y, axes_phi, radius):  # type: ignore[no-untyped-
             near, near_d, near_phi = 0, np.inf, 0.0
             for k in range(n_axes):
                 dphi = _delta_phi(phi[i], axes_phi[k])
-                d = math.hypot(y[i] - axes_y[k], dphi)
+                d = (y[i] - axes_y[k]) ** 2 + dphi * dphi
                 if d < near_d:
                     near, near_d, near_phi = k, d, dphi
+            near_d = math.sqrt(near_d)
             tau += pt[i] * near_d
             w = pt[i] / max(near_d, 1e-6)
             sums[near, 0] += w * y[i]

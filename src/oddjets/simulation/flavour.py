@@ -29,12 +29,19 @@ def heavy_hadrons(batch: GeneratedBatch, jets: FatJets) -> dict[str, npt.NDArray
     """
     c = batch.integers
     _, eta, phi = eta_phi(jets.clustered.momenta)
-    hadrons_pt, hadrons_eta, hadrons_phi = eta_phi(batch.momenta)
     counts = {}
     for name, quark in (("nBHadrons", _BOTTOM), ("nCHadrons", _CHARM)):
-        last = _last_hadrons(batch.offsets, c["id"], c["daughter1"], c["daughter2"], quark) & (hadrons_pt > _MIN_PT)
+        last = np.flatnonzero(_last_hadrons(batch.offsets, c["id"], c["daughter1"], c["daughter2"], quark))
+        pt, hadrons_eta, hadrons_phi = eta_phi(batch.momenta[last])
         counts[name] = _count(
-            jets.clustered.event_offsets, eta, phi, batch.offsets, last, hadrons_eta, hadrons_phi, FAT_RADIUS
+            jets.clustered.event_offsets,
+            eta,
+            phi,
+            np.searchsorted(last, batch.offsets),
+            pt > _MIN_PT,
+            hadrons_eta,
+            hadrons_phi,
+            FAT_RADIUS,
         )
     flavour = np.where(counts["nBHadrons"] > 0, _BOTTOM, np.where(counts["nCHadrons"] > 0, _CHARM, 0))
     return {**counts, "hadronFlavour": flavour.astype(np.int32)}

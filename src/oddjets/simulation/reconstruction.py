@@ -8,13 +8,21 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.clustering import cluster_jets, invariant_mass, momenta
+from oddjets.clustering import invariant_mass, momenta
 from oddjets.simulation.conditions import EVENT_FILTERS, draw_interactions, draw_pileup
 from oddjets.simulation.density import energy_density
 from oddjets.simulation.detector import Candidates, detect
 from oddjets.simulation.flavour import heavy_hadrons
 from oddjets.simulation.generator import GeneratedBatch
-from oddjets.simulation.jets import FAT_RADIUS, NARROW_MIN_PT, NARROW_RADIUS, FatJets, build_fat_jets, eta_phi
+from oddjets.simulation.jets import (
+    FAT_RADIUS,
+    NARROW_MIN_PT,
+    NARROW_RADIUS,
+    FatJets,
+    build_fat_jets,
+    cluster_hard_jets,
+    eta_phi,
+)
 from oddjets.simulation.layout import jagged, truncate_mantissa
 from oddjets.simulation.leptons import Leptons, electron_level, find_leptons
 from oddjets.simulation.pileup import Particles, PileupPool, overlay
@@ -59,7 +67,7 @@ def reconstruct(
     jets = build_fat_jets(p, candidates.offsets)
     muons = find_leptons(candidates, 13, _MUON_MIN_PT, 0.4, rng)
     electrons = find_leptons(candidates, 11, _ELECTRON_MIN_PT, 0.3, rng)
-    narrow = cluster_jets(p, candidates.offsets, NARROW_RADIUS, NARROW_MIN_PT)
+    narrow = cluster_hard_jets(p, candidates.offsets, NARROW_RADIUS, NARROW_MIN_PT)
     fired = emulate(narrow, jets, muons, f["pt"][muons.rows], rng)
     n = len(candidates.offsets) - 1
     if pool is None:

@@ -8,9 +8,9 @@ import awkward as ak
 import numba
 import numpy as np
 
-from oddjets.clustering import cluster_jets, invariant_mass, soft_drop
+from oddjets.clustering import invariant_mass, soft_drop
 from oddjets.simulation.generator import GeneratedBatch
-from oddjets.simulation.jets import FAT_RADIUS, eta_phi
+from oddjets.simulation.jets import FAT_RADIUS, cluster_hard_jets, eta_phi
 from oddjets.simulation.layout import jagged
 
 __all__ = ["GeneratorJets", "generator_jets", "generator_particles", "match"]
@@ -64,11 +64,12 @@ def generator_jets(batch: GeneratedBatch) -> GeneratorJets:
     Returns:
         The jets above 100 GeV.
     """
-    ids = np.abs(batch.integers["id"])
-    visible = (batch.integers["status"] > 0) & ~np.isin(ids, (12, 14, 16))
-    offsets = np.concatenate([[0], np.cumsum(visible)])[batch.offsets]
+    stable = np.flatnonzero(batch.integers["status"] > 0)
+    code = np.abs(batch.integers["id"][stable])
+    visible = stable[(code != 12) & (code != 14) & (code != 16)]
+    offsets = np.searchsorted(visible, batch.offsets)
     particles = batch.momenta[visible]
-    jets = cluster_jets(particles, offsets, FAT_RADIUS, _GEN_JET_MIN_PT)
+    jets = cluster_hard_jets(particles, offsets, FAT_RADIUS, _GEN_JET_MIN_PT)
     pt, eta, phi = eta_phi(jets.momenta)
     counts = np.diff(jets.event_offsets)
     prongs = soft_drop(particles[jets.constituents], jets.constituent_offsets, radius=FAT_RADIUS).subjets.reshape(-1, 4)
