@@ -94,3 +94,17 @@ def test_samples_with_the_same_events_are_refused_unless_stitched(tmp_path, samp
         fileset[name]["metadata"]["generator_cut"] = "LHE_mtt < 700" if "mtt" not in name else "LHE_mtt >= 700"
     file.write_text(json.dumps(fileset))
     assert len(datasets.load_fileset(file)) == 5
+
+
+def test_fetch_lists_files_samples_and_single_records():
+    listed = CliRunner().invoke(app, ["fetch", "--list"])
+    assert listed.exit_code == 0
+    one = CliRunner().invoke(app, ["fetch", "--list", "31308"])
+    assert one.exit_code == 0
+    unknown = CliRunner().invoke(app, ["fetch", "--list", "99999"])
+    assert "no sample or record '99999'" in str(unknown.exception)
+
+
+@pytest.mark.parametrize("words", [["jerk"], ["2016UL", "jerk"]])
+def test_fetch_names_the_nearest_file(words):
+    assert "no official file 'jerk'; did you mean 'jerc'" in str(CliRunner().invoke(app, ["fetch", *words]).exception)

@@ -57,6 +57,11 @@ def test_the_golden_json_of_another_year_is_refused(golden):
         luminosity.luminosity_of([sections(300, 1, 3)], golden, PERIODS)
 
 
+def test_nothing_certified_is_an_error_not_a_luminosity_of_zero(golden):
+    with pytest.raises(OddjetsError, match="no certified luminosity section was read"):
+        luminosity.luminosity_of([sections(100, 11, 20)], golden, PERIODS)
+
+
 def test_runs_outside_all_periods_are_refused(golden):
     with pytest.raises(OddjetsError, match=r"no period of the era \(X \(100-150\)\)"):
         luminosity.luminosity_of([sections(200, 5, 6)], golden, {"X": PERIODS["X"]})

@@ -198,8 +198,8 @@ def luminosity_of(
         name: of the dataset, for messages.
 
     Raises:
-        OddjetsError: none of the runs read is in the golden JSON; a section in the table is missing; certified
-            sections lie in no period.
+        OddjetsError: none of the runs or of the sections read is in the golden JSON; a section is missing in the table;
+            certified sections lie in no period.
     """
     parts = list(read)
     everything = np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
@@ -210,6 +210,8 @@ def luminosity_of(
             f"dataset '{name}': none of its runs ({runs_read.min()} to {runs_read.max()}) is in the golden JSON, which has"
             f" runs {runs_certified.min()} to {runs_certified.max()}: is it that of another year?"
         )
+    if not len(good):
+        raise OddjetsError(f"dataset '{name}': no certified luminosity section was read; leave the dataset out")
     runs = good // _RUN
     if table is not None:
         absent = np.setdiff1d(good, table[0], assume_unique=True)
