@@ -3,8 +3,9 @@
     python benchmarks/processing.py --events 50000 --folder FOLDER
 
 Simulated QCD events are replicated with jitter, filled up with soft candidates to about 1500 an event, shuffled, and written
-with ZSTD(5) in baskets of 500 events. Real files use LZMA, which takes longer to decompress and leaves less to gain. The same
-events are then processed three times, each in a fresh process on one core, scoring off:
+with ZSTD(5) in baskets of 500. Real files use LZMA, which takes longer to decompress and leaves less to gain. The jets of
+a part ``--heavy`` of the events keep their masses; two thirds of these pass. The same events are then processed three
+times, each in a fresh process on one core, scoring off:
 
 * oddjets: the processor of the analyses, up to the pair's constituents;
 * plain coffea: the same columns and constituents in the way of coffea's manual: events are selected first, then come its
@@ -61,10 +62,10 @@ ANALYSIS = {
 # ---- the files ---------------------------------------------------------------------------------------------------
 
 
-def make_files(folder: Path, n_events: int, heavy: float) -> list[Path]:
+def make_files(folder: Path, n_events: int, heavy: float, level: int = 5) -> list[Path]:
     """Write PFNano of realistic size, unless it is there; jets of a part ``heavy`` of the events keep their masses."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"pfnano-{n_events}-{heavy}-{i}.root" for i in range(-(-n_events // EVENTS_A_FILE))]
+    files = [folder / f"pfnano-{n_events}-{heavy}-{level}-{i}.root" for i in range(-(-n_events // EVENTS_A_FILE))]
     if all(file.is_file() for file in files):
         return files
     from oddjets.simulation.run import simulate  # Pythia is needed to make the files alone
@@ -82,12 +83,12 @@ def make_files(folder: Path, n_events: int, heavy: float) -> list[Path]:
             enlarged(source, np.arange(start, min(start + EVENTS_A_BASKET, n)) + i * EVENTS_A_FILE, heavy, rng)
             for start in range(0, n, EVENTS_A_BASKET)
         ]
-        write(file, blocks, n)
+        write(file, blocks, n, level)
     return files
 
 
-def write(file: Path, blocks: list[ak.Array], n: int) -> None:
-    with uproot.recreate(file, compression=uproot.ZSTD(5)) as out:
+def write(file: Path, blocks: list[ak.Array], n: int, level: int) -> None:
+    with uproot.recreate(file, compression=uproot.ZSTD(level) if level else None) as out:
         first = {name: blocks[0][name] for name in blocks[0].fields}
         types = {k: v.type.content if v.ndim > 1 else ak.to_numpy(v).dtype for k, v in first.items()}
         tree = out.mktree("Events", types, counter_name=lambda collection: f"n{collection}")
@@ -310,13 +311,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--heavy", type=float, default=0.02, help="part of the events whose jets keep their masses")
+    parser.add_argument("--level", type=int, default=5, help="of ZSTD; 0: not compressed, to see the time beside that")
     parser.add_argument("--chunk-size", type=int, default=50_000)
     parser.add_argument("--folder", type=Path, help="keeps the files; else a temporary one")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        files, _, _ = in_own_process(partial(make_files, folder, arguments.events, arguments.heavy))
+        files, _, _ = in_own_process(partial(make_files, folder, arguments.events, arguments.heavy, arguments.level))
         small, _, _ = in_own_process(partial(make_files, folder, 100, 1.0))
         size = sum(file.stat().st_size for file in files)
         print(f"{arguments.events:_} events, {size / 1e9:.2f} GB, {size / arguments.events / 1e3:.1f} kB an event")
