@@ -9,8 +9,10 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from oddjets.simulation.generator import initialise
+from oddjets.generator_weights import scale_weight
+from oddjets.simulation.generator import GeneratedBatch, initialise
 from oddjets.simulation.processes import load_processes
+from oddjets.simulation.reconstruction import reconstruct
 from oddjets.simulation.scales import SCALE_FACTORS, scale_weights
 
 HARD_ONLY = ("PartonLevel:all = off", "HadronLevel:all = off")
@@ -57,3 +59,14 @@ def test_the_mean_weight_is_the_ratio_of_cross_sections(
     assert abs(varied / nominal - 1) > 2 * error  # else nothing is tested
     assert weights.mean() == pytest.approx(varied / nominal, rel=4 * error)
     assert weights.std() < 0.5
+
+
+def test_processing_reads_back_the_six_weights_of_the_envelope(boosted_w: GeneratedBatch) -> None:
+    events = reconstruct(boosted_w, np.random.default_rng(1), is_data=False)
+    pairs = [(0.5, 0.5), (0.5, 1.0), (1.0, 0.5), (1.0, 2.0), (2.0, 1.0), (2.0, 2.0)]
+    for member, pair in enumerate(pairs):
+        weight = scale_weight(events.LHEScaleWeight, member)
+        assert weight is not None
+        expected = boosted_w.scale_weights[:, SCALE_FACTORS.index(pair)]
+        np.testing.assert_allclose(weight.mean(), expected.mean(), rtol=0.02)  # an event or two may not be written
+        assert abs(weight.mean() - 1) > 0.02

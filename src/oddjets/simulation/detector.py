@@ -3,14 +3,15 @@
 Sources of the numbers, by short name:
 
 - Delphes: the Delphes CMS card (``cards/delphes_card_CMS.tcl``, arXiv:1307.6346): tracking efficiencies and momentum
-  resolutions, calorimeter resolutions, thresholds, energy fractions, and the granularity inside abs(eta) < 3;
+  resolutions, calorimeter resolutions, thresholds, energy fractions, and the granularity where stated below;
 - TRK: CMS-TRK-11-001 (arXiv:1405.6569), whose abstract gives, for particles of pT 1-10 GeV in abs(eta) < 1.4,
   transverse impact-parameter resolutions of 90-25 um and longitudinal ones of 150-45 um;
 - ours: a choice without a source.
 
-Left out: losses and fakes of tracks in dense jets; confusion (a charged particle with a track deposits nothing,
-so particle flow subtracts perfectly); bending of untracked charged particles; bremsstrahlung, conversions and nuclear
-interactions; beam spot and vertex reconstruction (the vertex is at the origin); dead channels and noise.
+Left out: losses and fakes of tracks in dense jets; confusion (a charged particle with a track deposits nothing, so particle
+flow subtracts perfectly); bending of untracked charged particles; bremsstrahlung, conversions and nuclear interactions; the
+beam spot's width across the beam, and that calorimeter positions depend on the vertex; reconstruction of the primary vertex
+(it is the origin); dead channels and noise. Pileup is in `pileup`.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ _PION_MASS, _ELECTRON_MASS, _MUON_MASS = 0.13957, 0.000511, 0.10566
 _TRACKER_ETA = 2.5  # Delphes
 _TRACK_MIN_PT = 0.3  # ours: Delphes has tracks from 0.1 GeV; CMS particle flow needs a few hits more
 _CALO_ETA = 5.0  # Delphes
-_ECAL_ETA = 2.958  # Delphes
+_ECAL_ETA = 2.958  # Delphes' last fine cell; ours: beyond, all energy is measured as hadrons'
 _HCAL_ETA = 3.0  # Delphes
 #: charged particles without a track that curl up before the calorimeter: 0.3 x 3.8 T x 1.29 m / 2, Delphes' field
 _CURL_PT = 0.74
 _ECAL_STEP = 0.0174  # Delphes; 360 steps in phi
 _ECAL_PHI = 360
-_HCAL_STEP = 0.087  # Delphes inside abs(eta) < 1.74; ours: the same everywhere
+_HCAL_STEP = 0.087  # Delphes inside abs(eta) < 1.65; ours: the same everywhere, where Delphes and CMS have larger cells
 _HCAL_PHI = 72
 _ECAL_MIN, _HCAL_MIN = 0.5, 1.0  # GeV, Delphes
 _ECAL_SIGNIFICANCE = 2.0  # Delphes

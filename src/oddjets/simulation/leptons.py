@@ -35,9 +35,9 @@ class Leptons(NamedTuple):
 def find_leptons(candidates: Candidates, flavour: int, min_pt: float, cone: float, rng: np.random.Generator) -> Leptons:
     """Find leptons among the candidates.
 
-    Every candidate of the flavour is a true lepton. It is identified with the efficiency of the Delphes CMS card:
-    muons 0.95 (abs(eta) < 2.4); electrons 0.95 (abs(eta) < 1.5) or 0.85; none below 10 GeV. Isolation sums candidates by
-    their PUPPI weight, where CMS's branches of these names subtract pileup on average.
+    Every candidate of the flavour is a true lepton. It is identified with the efficiency of the Delphes CMS card: muons 0.95
+    (abs(eta) < 2.4; above 1 TeV it falls there, and not here); electrons 0.95 (abs(eta) < 1.5) or 0.85; none below 10 GeV.
+    Isolation sums candidates by their PUPPI weight (ours; CMS's branches of these names subtract pileup on average).
 
     Args:
         candidates: all particle-flow candidates.
