@@ -17,6 +17,9 @@ __all__ = ["FULL", "data", "draw", "full_from"]
 #: full efficiency, relative to the plateau
 FULL = 0.99
 
+#: upper end of lines and of the axis: above are the words
+_TOP, _FRAME = 1.05, 1.35
+
 #: column: (label, edges in GeV)
 VARIABLES: dict[str, tuple[str, npt.NDArray[np.float64]]] = {
     "pt_1": (r"Leading-jet $p_T$ [GeV]", np.array([*range(200, 600, 25), *range(600, 1001, 100)], dtype=float)),
@@ -144,14 +147,13 @@ def draw(drawn: dict[str, Any]) -> Figure:
         )
     if drawn["full_from"] is not None:
         text = f"full from {drawn['full_from']:g} GeV"
-        axes.axvline(drawn["full_from"], color=style.PALETTE[2], linewidth=1.8, label=text)
+        axes.axvline(drawn["full_from"], ymax=_TOP / _FRAME, color=style.PALETTE[2], linewidth=1.8, label=text)
     if drawn["cut"] is not None:
-        axes.axvline(
-            drawn["cut"], color="0.4", linestyle=":", linewidth=1.8, label=f"the analysis's cut, {drawn['cut']:g} GeV"
-        )
+        text = f"the analysis's cut, {drawn['cut']:g} GeV"
+        axes.axvline(drawn["cut"], ymax=_TOP / _FRAME, color="0.4", linestyle=":", linewidth=1.8, label=text)
     axes.legend(loc="upper right")
     axes.set_xlim(edges[0], edges[-1])
-    axes.set_ylim(0, 1.35)
+    axes.set_ylim(0, _FRAME)
     axes.set_xlabel(drawn["x"]["label"])
     axes.set_ylabel("Efficiency")
     style.text_block(axes, drawn["text"])
