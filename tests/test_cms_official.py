@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import uproot
 import yaml
+from coffea.nanoevents import NanoEventsFactory
 
-from oddjets import config, corrections, events, smearing
+from oddjets import calibration, config, corrections, events, schema, smearing
 from oddjets.config import ConfigError
 from oddjets.errors import OddjetsError
 from oddjets.pipeline import Run, run_stage
@@ -23,6 +24,11 @@ def cms_file(shared_dir):
     if not file.is_file():
         pytest.skip(f"needs the real CMS file {file.name}")
     return file
+
+
+@pytest.fixture(scope="module")
+def chunk(cms_file):
+    return NanoEventsFactory.from_root({str(cms_file): "Events"}, schemaclass=schema.PFNano, mode="virtual").events()
 
 
 def run_of(folder, cms_file, mass_min=0.0, **selection):
@@ -90,15 +96,9 @@ def test_the_shipped_analysis_with_official_corrections(tmp_path, cms_file, offi
     assert summary["repairs"]["without_isr"] == summary["repairs"]["without_scale"] == len(table["event"])
 
 
-def test_chunks_do_not_change_the_smearing(cms_file, official_cache):
+def test_chunks_do_not_change_the_smearing(chunk, official_cache):
     """All events at once, and in pieces in another order: the same bits."""
-    from coffea.nanoevents import NanoEventsFactory
-
-    from oddjets import calibration, schema
-
     era, folder = corrections.load_era("2016UL")
-
-    chunk = NanoEventsFactory.from_root({str(cms_file): "Events"}, schemaclass=schema.PFNano, mode="virtual").events()
 
     def jets(rows):
         moved = calibration.calibrated_jets(chunk[rows], era, folder, ("jec", "jer"), is_data=False)
@@ -113,13 +113,8 @@ def test_chunks_do_not_change_the_smearing(cms_file, official_cache):
             assert moved == whole[event]
 
 
-def test_data_are_never_smeared_and_use_their_own_tag(cms_file, official_cache):
-    from coffea.nanoevents import NanoEventsFactory
-
-    from oddjets import calibration, schema
-
+def test_data_are_never_smeared_and_use_their_own_tag(chunk, official_cache):
     era, folder = corrections.load_era("2016UL")
-    chunk = NanoEventsFactory.from_root({str(cms_file): "Events"}, schemaclass=schema.PFNano, mode="virtual").events()
 
     def pt(steps, is_data):
         return calibration.calibrated_jets(chunk, era, folder, steps, is_data=is_data).pt.to_list()
