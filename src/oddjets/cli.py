@@ -362,7 +362,7 @@ def fit(
         _stage("fit", source, out, force, unblind=unblind)
         return
     from oddjets.datasets import save_json
-    from oddjets.stats.fit import fit_workspace
+    from oddjets.stats.fit import fit_workspace, summary
     from oddjets.stats.spec import load_workspace
 
     if gof_model not in ("background", "signal"):
@@ -376,13 +376,15 @@ def fit(
         scan_parameter=scan,
         toys=toys,
         gof_toys=gof,
-        gof_letters=tuple(gof_channels.split(",")) if gof_channels else None,
+        gof_letters=tuple(word.strip() for word in gof_channels.split(",")) if gof_channels else None,
         gof_model="background" if gof_model == "background" else "signal",
         seed=seed,
     )
     folder = out if out is not None else source.parent
     folder.mkdir(parents=True, exist_ok=True)
     save_json(folder / "results.json", results)
+    for line in summary(results):
+        console.print(escape(line), soft_wrap=True)
     console.print(f"results: {folder / 'results.json'}")
 
 

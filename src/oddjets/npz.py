@@ -81,7 +81,11 @@ def find_files(spec: AuthorsFiles, folder: Path) -> dict[str, list[Path]]:
     if not found:
         wanted = f"outputs_pretrain_{spec.model}_{DATA_NAME}_dijet.npz"
         raise InputFileError(
-            f"{folder}: no file outputs_pretrain_{spec.model}_PROCESS_dijet*.npz; {nearest(wanted, [n.name for n in names])}"
+            f"{folder}: no file outputs_pretrain_{spec.model}_PROCESS_dijet*.npz; "
+            + (
+                nearest(wanted, [n.name for n in names])
+                or ("it is empty" if folder.is_dir() else "there is no such folder")
+            )
         )
     return found
 

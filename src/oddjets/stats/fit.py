@@ -16,7 +16,7 @@ from oddjets.stats.postfit import ChannelYields, SampleModel
 from oddjets.stats.toy_limits import toy_limit
 from oddjets.stats.toys import goodness_of_fit, toy_significance
 
-__all__ = ["fit_workspace", "split_channel"]
+__all__ = ["fit_workspace", "split_channel", "summary"]
 
 GofModel = Literal["background", "signal"]
 
@@ -140,6 +140,27 @@ def fit_workspace(
     result["seed"] = seed
     result["timing_s"] = clock.times
     return result
+
+
+def summary(result: Mapping[str, Any]) -> list[str]:
+    """Say the answers in a few lines, the warnings last.
+
+    Args:
+        result: of `fit_workspace`.
+    """
+    lines = []
+    for poi in result["pois"]:
+        error = "" if poi["error"] is None else f" +- {poi['error']:.2g} ({poi['error_kind']})"
+        lines.append(f"{poi['name']} = {poi['value']:.3g}{error}")
+    lines.append(f"significance {result['significance']['z']:.2f}")
+    if "limit" in result:
+        low, middle, high = result["limit"]["expected"][1:4]
+        limit, level = result["limit"]["observed"], result["limit"]["level"]
+        lines.append(f"upper limit {limit:.3g} at {level:.0%}, expected {middle:.3g} ({low:.3g} to {high:.3g})")
+    if "gof" in result:
+        gof = result["gof"]
+        lines.append(f"goodness of fit p = {gof['p_value']:.3g} ({gof['toys']} toys, {gof['failed']} failed)")
+    return lines + [f"warning: {warning}" for warning in result["warnings"]]
 
 
 def _pyhf_twice_nll(model: Model, fit: FitResult) -> float:

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Covariance", "Kinks", "SingularModelError", "covariance", "hessian", "jacobian", "kinks", "profile_hessian"]
 
-#: a direction whose curvature is this small against its parameters' own is not determined
-SINGULAR = 1e-11
+#: a direction whose curvature is this small against its parameters' own is not determined: the fit is exact to about as much
+SINGULAR = 1e-7
 #: an eigenvalue below minus this, where each parameter's own curvature is one, is no rounding error
 CURVES_DOWN = 1e-6
 #: an empty bin that expects less than so many events may sit at the kink of its likelihood, max(lambda, 0)
 AT_KINK = 1e-5
-#: curvature that holds such a bin there, 1/events^2: its expectation may move by a thousandth of an event
-KINK_CURVATURE = 1e6
+#: curvature that holds such a bin there, 1/events^2: its expectation may move by a hundredth of an event
+KINK_CURVATURE = 1e4
 
 
 class SingularModelError(OddjetsError):
@@ -97,7 +97,7 @@ def kinks(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> Kinks
     pull = np.where(p.kind == "normal", (pars - data.aux[0]) / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
     pull += np.where(p.kind == "poisson", p.factor - data.aux[0] / np.where(pars > 0, pars, 1.0), 0.0)
     slope = np.linalg.lstsq(by_bin[bins].T, -(r @ by_bin + pull[free]), rcond=None)[0]
-    inside = (slope > SINGULAR) & (slope < 1)
+    inside = (slope > SINGULAR) & (slope < 1 - SINGULAR)
     return Kinks(bins[inside], slope[inside])
 
 

@@ -23,6 +23,8 @@ __all__ = ["Batch", "Data", "FitError", "FitResult", "Model"]
 
 #: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for
 ONE_SIDED = 0.1
+#: expected events that are none: what a shape variation leaves below zero, or a fit at a kink
+NOTHING = 1e-7
 #: how often a better minimum is looked for from the one found last
 MAX_RESTARTS = 3
 
@@ -207,9 +209,9 @@ class Model:
         return Data(main, aux)
 
     def asimov(self, pars: np.ndarray) -> Data:
-        """Return the data set that equals its expectation at the given parameters."""
-        p = self.parameters
-        return Data(self.expected(pars)[None], np.where(p.constrained, p.factor * pars, p.aux)[None])
+        """Return the data set that equals its expectation at the given parameters; a bin that expects nothing is empty."""
+        p, rate = self.parameters, self.expected(pars)
+        return Data(np.where(rate > NOTHING, rate, 0.0)[None], np.where(p.constrained, p.factor * pars, p.aux)[None])
 
     def _problem(self, data: Data, start: np.ndarray, held: np.ndarray) -> Problem:
         p, layout = self.parameters, self.layout

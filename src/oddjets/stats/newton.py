@@ -22,8 +22,8 @@ MAX_ITERATIONS = 300
 GROUP = 32
 #: the damping to start with, in units of each parameter's curvature, and where a fit gives up
 FIRST_DAMPING, MAX_DAMPING = 1e-3, 1e12
-#: where one with empty bins gives up: it may sit at a kink, which more damping doesn't smooth
-STUCK_DAMPING = 1e4
+#: where one with empty bins gives up, and after how many steps: it may sit at a kink, which more damping doesn't smooth
+STUCK_DAMPING, STUCK_ITERATIONS = 1e4, 40
 #: the least damping after a step that led up
 REJECTED = 0.01
 #: above this, a factor that multiplies other free ones steps in its logarithm
@@ -102,8 +102,8 @@ def _rounded(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
         result.iterations[active] += found.iterations
         y = evaluate(layout, found.alpha, found.local)
         rounded = profile_bins(y, part._replace(kinks=kinks))
-        below = rounded.value - 0.5 * width * kinks.slope**2
-        gap = np.where(empty[active], profile_bins(y, part).value - below, 0.0).sum(axis=1)
+        above, below = (np.where(empty[active], b.value, 0.0) for b in (profile_bins(y, part), rounded))
+        gap = (above - below + 0.5 * width * kinks.slope**2).sum(axis=1)
         result.converged[active] = found.converged & (gap < TOLERANCE)
         slope[active] = rounded.slope
         active = active[~result.converged[active]]
@@ -125,11 +125,14 @@ def _descend(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
     part = problem.take(active)
     now = objective(layout, part, alpha[active], local[active])
     damping = np.full(len(active), FIRST_DAMPING)
-    patience = np.where(_has_empty(problem) & (problem.kinks is None), STUCK_DAMPING, MAX_DAMPING)
+    may_stick = _has_empty(problem) & (problem.kinks is None)
+    most_damping = np.where(may_stick, STUCK_DAMPING, MAX_DAMPING)
+    most_steps = np.where(may_stick, STUCK_ITERATIONS, MAX_ITERATIONS)
     while len(active):
         step = _step(layout, part, now, damping)
         done = (step.distance < TOLERANCE) & (damping <= FIRST_DAMPING) & step.downhill & np.isfinite(now.value)
-        lost = (damping > patience[active]) | ~np.isfinite(now.value) | (result.iterations[active] >= MAX_ITERATIONS)
+        given_up = (damping > most_damping[active]) | (result.iterations[active] >= most_steps[active])
+        lost = given_up | ~np.isfinite(now.value)
         leave = done | lost
         if leave.any():
             where = active[leave]

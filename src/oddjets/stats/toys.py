@@ -53,14 +53,17 @@ def letter_bins(model: Model, letters: Sequence[str] | None) -> np.ndarray:
     """Return the mask of the bins, (n_bins,), of channels that end in one of the letters (or are named so); None: all.
 
     Raises:
-        OddjetsError: no channel matches.
+        OddjetsError: a letter without a channel.
     """
     mask = np.zeros(model.spec.n_bins, dtype=bool)
+    ends = {channel: {channel, channel.rsplit("_", 1)[-1]} for channel in model.spec.slices}
+    unknown = [x for x in letters or () if not any(x in names for names in ends.values())]
+    if unknown:
+        raise OddjetsError(
+            f"no channel is called or ends in {' or '.join(unknown)}; channels: {', '.join(model.spec.slices)}"
+        )
     for channel, part in model.spec.slices.items():
-        if letters is None or channel in letters or channel.rsplit("_", 1)[-1] in letters:
-            mask[part] = True
-    if not mask.any():
-        raise OddjetsError(f"no channel ends in {' or '.join(letters or ())}; channels: {', '.join(model.spec.slices)}")
+        mask[part] = letters is None or not ends[channel].isdisjoint(letters)
     return mask
 
 
