@@ -1,11 +1,15 @@
 """The one list of what varies: ordered, immutable, known by name, and nothing for data."""
 
-import pytest
-from analysis import analysis
+import json
 
-from oddjets import systematics
+import pytest
+import yaml
+from analysis import analysis, content
+
+from oddjets import config, systematics
 from oddjets.config import Systematic
 from oddjets.systematics import BUILT_IN, variations_of, with_defaults
+from oddjets.validation import resolve
 
 #: FACTS 5, in its order
 EVERY = ("jes", "jer", "jms", "jmr", "pu", "pref", "isr", "fsr", "scale", "toppt")
@@ -61,3 +65,14 @@ def test_data_get_nothing_even_where_they_are_named():
 def test_kinds(name):
     kind = systematics.kind_of(Systematic(name=name))
     assert kind == {"jes": "jets", "jer": "jets", "jms": "jets", "jmr": "jets", "scale": "envelope"}.get(name, "weight")
+
+
+@pytest.mark.parametrize("era", ["simulation", "2016UL"])
+def test_both_eras_know_every_row(tmp_path, era):
+    metadata = {"process": "top", "is_data": False, "era": era, "cross_section_pb": 1.0}
+    (tmp_path / "fileset.json").write_text(json.dumps({"top": {"files": ["t.root"], "metadata": metadata}}))
+    data = content(era=era, systematics=list(EVERY), jet_corrections=["jer"])
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(data))
+    kinds = {s.name: s.kind for s in resolve(config.load(tmp_path / "a.yaml")).analysis.systematics}
+    assert list(kinds) == list(EVERY)
+    assert kinds["scale"] == "envelope"
