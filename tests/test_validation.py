@@ -96,6 +96,14 @@ def test_a_fileset_with_an_unknown_process(problems):
     assert "fileset.top: no process 'tpo'; did you mean 'top'" in problems(content(), fileset)
 
 
+def test_a_weight_that_the_era_does_not_have(problems):
+    fileset = json.loads(json.dumps(FILESET))
+    fileset["top"]["metadata"]["weights"] = ["prof"]
+    assert "fileset.top.weights: era 'simulation' has no correction 'prof'; did you mean 'pref'" in problems(
+        content(), fileset
+    )
+
+
 def test_a_processor_with_a_syntax_error_names_the_line(problems, tmp_path):
     (tmp_path / "mine.py").write_text("x = 1\ndef f(:\n")
     assert "mine.py, line 2" in problems(content(processor="mine.py:Mine"))

@@ -69,7 +69,7 @@ def resolve(analysis: Analysis) -> Resolved:
                 cards.load_card(card_files[name])
             except OddjetsError as error:
                 problems.append(f"scores.{name}.card: {error}")
-    problems += _input_problems(analysis)
+    problems += _input_problems(analysis, era)
     problems += _name_problems(analysis)
     if processor is not None:
         problems += _cut_problems(analysis, cuts_of(processor))
@@ -90,7 +90,7 @@ def resolve(analysis: Analysis) -> Resolved:
     return Resolved(analysis, source, processor, era, era_folder, card_files)
 
 
-def _input_problems(analysis: Analysis) -> Iterator[str]:
+def _input_problems(analysis: Analysis, era: corrections.Era | None) -> Iterator[str]:
     if sum(given is not None for given in (analysis.simulate, analysis.fileset, analysis.npz)) != 1:
         yield "(top level): give one of 'simulate' (make the input), 'fileset' (read files) and 'npz' (the authors' files)"
     for name, score in analysis.scores.items():
@@ -106,6 +106,11 @@ def _input_problems(analysis: Analysis) -> Iterator[str]:
                 process = dataset.metadata.process
                 if not dataset.metadata.is_data and process not in analysis.processes:
                     yield f"fileset.{name}: no process '{process}'; {nearest(process, analysis.processes)}"
+                if era is not None:
+                    for weight in dataset.metadata.weights:
+                        if weight not in era.corrections:
+                            near = nearest(weight, era.corrections)
+                            yield f"fileset.{name}.weights: era '{era.name}' has no correction '{weight}'; {near}"
         except OddjetsError as error:
             yield f"fileset: {error}"
 
