@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from oddjets.plots import style
 from oddjets.plots.artifacts import Artifacts
-from oddjets.plots.intervals import finite
+from oddjets.plots.intervals import finite, ratio
 from oddjets.simulation.processes import load_processes
 from oddjets.simulation.resonances import MASSES
 
@@ -54,7 +54,8 @@ def histograms(files: Sequence[Path]) -> dict[str, Any]:
         pair = events[ak.sum(good[:, :2], axis=1) == 2]
         values["pt"].append(ak.to_numpy(ak.flatten(pair.FatJet_pt[:, :2])))
         values["mass"].append(ak.to_numpy(ak.flatten(pair.FatJet_msoftdrop[:, :2])))
-        values["tau21"].append(ak.to_numpy(ak.flatten((pair.FatJet_tau2 / pair.FatJet_tau1)[:, :2])))
+        tau1, tau2 = (ak.to_numpy(ak.flatten(pair[f"FatJet_tau{n}"][:, :2])) for n in (1, 2))
+        values["tau21"].append(np.nan_to_num(ratio(tau2, tau1)))
     joined = {name: np.concatenate(parts) for name, parts in values.items()}
     jets = len(joined["pt"])
     shares = {n: finite(np.histogram(v, AXES[n][1])[0] / max(jets, 1)) for n, v in joined.items()}
