@@ -6,8 +6,11 @@ import http.server
 import threading
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 from oddjets import corrections
+from oddjets.cli import app
 from oddjets.corrections import CorrectionFile, Era
 from oddjets.errors import OddjetsError
 from oddjets.fetch import FetchError, download, fetch
@@ -109,6 +112,18 @@ def test_an_era_is_fetched_once(tmp_path, server, monkeypatch):
     assert corrections.checked(era, tmp_path, "a").read_bytes() == CONTENT
     with pytest.raises(OddjetsError, match="no official file 'ours'"):
         list(fetch(era, tmp_path, ["ours"]))
+
+
+def test_the_verb_fetches_an_era_of_ones_own(tmp_path, server, monkeypatch):
+    monkeypatch.setenv("ODDJETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    files = {"a": {"path": "a.json.gz", "sha256": SHA256, "source": server[0]}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"name": "mine", "files": files}))
+    for _ in range(2):
+        result = CliRunner().invoke(app, ["fetch", "mine", "a"])
+        assert result.exit_code == 0, result.exception
+    assert (tmp_path / "cache" / "mine" / "a.json.gz").read_bytes() == CONTENT
+    assert len(server[1]["requests"]) == 1
 
 
 def test_a_file_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from rich.traceback import install as install_traceback
 
 from oddjets import __version__, config, resources
 from oddjets.console import console
-from oddjets.errors import OddjetsError
+from oddjets.errors import InputFileError, OddjetsError
 from oddjets.simulation.sets import SETS
 from oddjets.simulation.spec import SimulationSpec
 from oddjets.training.cli import app as training_app
@@ -471,10 +471,12 @@ def fetch(
     if listing:
         _list_what_there_is(names or [])
         return
-    if Path(era_name).suffix != ".yaml" and f"{era_name}.yaml" not in resources.available("corrections"):
-        # a file of the official era
-        era_name, files = OFFICIAL_ERA, list(names or [])
-    era, folder = corrections.load_era(era_name, Path.cwd())
+    try:
+        era, folder = corrections.load_era(era_name, Path.cwd())
+    except InputFileError:
+        # no era of this name: files of the official one
+        files = list(names or [])
+        era, folder = corrections.load_era(OFFICIAL_ERA)
     for name, path, new in download(era, folder, files):
         console.print(f"{name}: {'downloaded to' if new else 'is in'} {escape(str(path))}", soft_wrap=True)
 
