@@ -99,8 +99,8 @@ def fit_workspace(
         "pois": pois,
         "significance": significance(model, fits)._asdict(),
         "twice_nll": {
-            "background": _pyhf_twice_nll(model, fits.background),
-            "signal_plus_background": _pyhf_twice_nll(model, best),
+            "background": fits.background.twice_nll,
+            "signal_plus_background": best.twice_nll,
         },
         "yields": _yields(model, fits, (report or {}).get("edges", {})),
     }
@@ -161,10 +161,6 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         gof = result["gof"]
         lines.append(f"goodness of fit p = {gof['p_value']:.3g} ({gof['toys']} toys, {gof['failed']} failed)")
     return lines + [f"warning: {warning}" for warning in result["warnings"]]
-
-
-def _pyhf_twice_nll(model: Model, fit: FitResult) -> float:
-    return float(-2 * model.spec.pyhf_model.logpdf(fit.values, model.spec.pyhf_data)[0])
 
 
 def _answer(result: dict[str, Any], question: str, ask: Callable[[], Any], failed: list[dict[str, str]]) -> None:
