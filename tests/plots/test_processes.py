@@ -24,6 +24,4 @@ def test_jets_of_pairs_that_pass_are_shown_where_they_belong(tmp_path: Path) -> 
 
 
 def test_every_process_that_can_be_simulated_has_a_place_in_the_picture() -> None:
-    assert sorted(name for family in processes.FAMILIES.values() for name in family) == sorted(
-        processes.load_processes()
-    )
+    assert sorted(name for family in processes.FAMILIES.values() for name in family) == sorted(load_processes())
