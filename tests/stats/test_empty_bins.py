@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from oddjets.stats.fit import fit_workspace
-from oddjets.stats.model import Data, Model
+from oddjets.stats.model import Model
+from oddjets.stats.results import Data
 
 
 @pytest.fixture

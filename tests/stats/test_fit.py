@@ -11,8 +11,9 @@ from scipy.optimize import brentq
 
 from oddjets.stats.fit import fit_workspace, split_channel
 from oddjets.stats.inference import best_fits
-from oddjets.stats.model import FitError, Model
+from oddjets.stats.model import Model
 from oddjets.stats.postfit import SampleModel
+from oddjets.stats.results import FitError
 from oddjets.stats.workspace import build
 
 from .conftest import make_analysis, make_histograms

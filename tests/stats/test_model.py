@@ -9,7 +9,8 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from oddjets.stats.hessian import SingularModelError, covariance, hessian
-from oddjets.stats.model import Data, FitError, Model
+from oddjets.stats.model import Model
+from oddjets.stats.results import Data, FitError
 from oddjets.stats.workspace import build
 
 from .conftest import make_analysis, make_histograms

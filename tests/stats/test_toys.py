@@ -9,7 +9,8 @@ from scipy.stats import chi2, kstest
 from oddjets.errors import OddjetsError
 from oddjets.stats.inference import best_fits
 from oddjets.stats.limits import upper_limit
-from oddjets.stats.model import Data, Model
+from oddjets.stats.model import Model
+from oddjets.stats.results import Data
 from oddjets.stats.toy_limits import toy_cls
 from oddjets.stats.toys import ToyFits, goodness_of_fit, letter_bins, toy_significance
 from oddjets.stats.workspace import build

@@ -11,8 +11,9 @@ import numpy as np
 from oddjets.stats import inference
 from oddjets.stats.inference import Fits, best_fits, significance
 from oddjets.stats.limits import upper_limit
-from oddjets.stats.model import FitError, FitResult, Model
+from oddjets.stats.model import Model
 from oddjets.stats.postfit import ChannelYields, SampleModel
+from oddjets.stats.results import FitError, FitResult
 from oddjets.stats.toy_limits import toy_limit
 from oddjets.stats.toys import goodness_of_fit, toy_significance
 

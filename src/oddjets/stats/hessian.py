@@ -10,7 +10,8 @@ from oddjets.errors import OddjetsError
 from oddjets.stats.yields import evaluate, row_weights, slopes, total
 
 if TYPE_CHECKING:
-    from oddjets.stats.model import Data, Model
+    from oddjets.stats.model import Model
+    from oddjets.stats.results import Data
 
 __all__ = ["Covariance", "Kinks", "SingularModelError", "covariance", "hessian", "jacobian", "kinks", "profile_hessian"]
 

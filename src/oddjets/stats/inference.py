@@ -9,8 +9,9 @@ import numpy as np
 from scipy.stats import norm
 
 from oddjets.errors import OddjetsError
-from oddjets.stats.model import Data, FitError, FitResult, Model
+from oddjets.stats.model import Model
 from oddjets.stats.parts import refit_gammas
+from oddjets.stats.results import Data, FitError, FitResult
 from oddjets.stats.spec import Parameters
 
 __all__ = [

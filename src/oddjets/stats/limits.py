@@ -9,7 +9,8 @@ import numpy as np
 from scipy.stats import norm
 
 from oddjets.stats.inference import Fits, profile_values
-from oddjets.stats.model import Data, FitError, Model
+from oddjets.stats.model import Model
+from oddjets.stats.results import Data, FitError
 
 __all__ = ["BANDS", "Limit", "cls_from_q", "upper_limit"]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.special import gammaln, xlogy
@@ -16,10 +15,11 @@ from oddjets.stats.hessian import Covariance, Kinks, SingularModelError, covaria
 from oddjets.stats.layout import Layout, compile_layout
 from oddjets.stats.newton import minimise
 from oddjets.stats.objective import Constraints, Problem, profile_bins
+from oddjets.stats.results import Batch, Data, FitError, FitResult
 from oddjets.stats.spec import Parameters, Spec, read
 from oddjets.stats.yields import evaluate
 
-__all__ = ["Batch", "Data", "FitError", "FitResult", "Model"]
+__all__ = ["Model"]
 
 #: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for
 ONE_SIDED = 0.1
@@ -27,63 +27,6 @@ ONE_SIDED = 0.1
 NOTHING = 1e-7
 #: how often a better minimum is looked for from the one found last
 MAX_RESTARTS = 3
-
-
-class FitError(OddjetsError):
-    """A fit that did not converge, or has no unique answer; it is never returned as a result."""
-
-
-class Data(NamedTuple):
-    """Data sets: main bins, (T, n_bins), and auxiliary measurements by parameter, (T, n_parameters)."""
-
-    main: np.ndarray
-    aux: np.ndarray
-
-
-class Batch(NamedTuple):
-    """Fits of T data sets: parameters (T, n_parameters) in pyhf's order; deviance (T,); converged (T,); iterations (T,)."""
-
-    parameters: np.ndarray
-    deviance: np.ndarray
-    converged: np.ndarray
-    iterations: np.ndarray
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """A converged fit.
-
-    Attributes:
-        names: parameters in pyhf's order.
-        values: their best values, (n,).
-        errors: from the inverse Hessian, (n,); zero where held or at a bound.
-        covariance: (n, n).
-        twice_nll: minus twice pyhf's full logpdf at the minimum.
-        deviance: the same against the saturated model.
-        iterations: Newton steps.
-        at_bounds: free parameters that end at a bound.
-        no_effect: free parameters that nothing depends on at the minimum.
-        kinks: empty bins that expect exactly nothing; the covariance has no direction that moves them.
-    """
-
-    names: tuple[str, ...]
-    values: np.ndarray
-    errors: np.ndarray
-    covariance: np.ndarray
-    twice_nll: float
-    deviance: float
-    iterations: int
-    at_bounds: tuple[str, ...]
-    no_effect: tuple[str, ...]
-    kinks: Kinks
-
-    def __getitem__(self, name: str) -> float:
-        """Return a parameter's best value."""
-        return float(self.values[self.names.index(name)])
-
-    def error(self, name: str) -> float:
-        """Return a parameter's uncertainty."""
-        return float(self.errors[self.names.index(name)])
 
 
 class Model:

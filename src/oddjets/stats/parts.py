@@ -17,9 +17,10 @@ from oddjets.stats.hessian import profile_hessian
 from oddjets.stats.layout import cut
 from oddjets.stats.newton import minimise
 from oddjets.stats.objective import Rest, objective
+from oddjets.stats.results import Data, FitResult
 
 if TYPE_CHECKING:
-    from oddjets.stats.model import FitResult, Model
+    from oddjets.stats.model import Model
 
 __all__ = ["refit_gammas"]
 
@@ -73,7 +74,7 @@ def refit_gammas(model: Model, best: FitResult, index: np.ndarray, start: np.nda
         rest = Rest(alpha[0], gradient - here, hessian)
         held = np.repeat(fixed, len(rows), axis=0)
         held[np.arange(len(rows)), index[rows]] = True
-        data = type(model.data)(*(np.repeat(a, len(rows), axis=0) for a in model.data))
+        data = Data(*(np.repeat(a, len(rows), axis=0) for a in model.data))
         begin, inside, _ = part._split(start[rows])
         found = minimise(part.layout, part._problem(data, start[rows], held)._replace(rest=rest), begin, inside)
         shift = found.alpha - alpha

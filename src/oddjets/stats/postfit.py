@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from oddjets.stats.layout import compile_layout
-from oddjets.stats.model import FitResult, Model
+from oddjets.stats.model import Model
+from oddjets.stats.results import FitResult
 from oddjets.stats.yields import evaluate, row_weights
 
 __all__ = ["ChannelYields", "SampleModel"]

@@ -11,7 +11,8 @@ from scipy.stats import norm
 from oddjets.console import progress as progress_bar
 from oddjets.stats.inference import Fits
 from oddjets.stats.limits import BANDS, Limit, upper_limit
-from oddjets.stats.model import Data, FitError, Model
+from oddjets.stats.model import Model
+from oddjets.stats.results import Data, FitError
 from oddjets.stats.toys import ToyFits
 
 __all__ = ["ToyCLs", "toy_cls", "toy_limit"]

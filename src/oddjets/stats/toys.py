@@ -11,7 +11,8 @@ from oddjets.console import progress as progress_bar
 from oddjets.errors import OddjetsError
 from oddjets.stats.hessian import SingularModelError, covariance, jacobian
 from oddjets.stats.inference import Fits
-from oddjets.stats.model import Batch, Data, FitError, FitResult, Model
+from oddjets.stats.model import Model
+from oddjets.stats.results import Batch, Data, FitError, FitResult
 
 __all__ = ["GoodnessOfFit", "ToyFits", "ToySignificance", "goodness_of_fit", "letter_bins", "toy_significance"]
 
