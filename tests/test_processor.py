@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from oddjets import cli, config, events, features
 from oddjets.cards import load_card
 from oddjets.errors import OddjetsError
-from oddjets.pipeline import Run, factors, run_stage
+from oddjets.pipeline import Run, run_stage
 from oddjets.scoring import Scorer
+from oddjets.stages.normalisation import factors
 
 NO_SCORE = {
     "scores": {"xbb": {"signal": ["particleNetMD_Xbb"], "background": ["particleNetMD_QCD"]}},

@@ -39,6 +39,14 @@ def test_the_same_code_elsewhere_has_the_same_key(copy: Path) -> None:
         ("oddjets.simulation.run", "simulation/processes.yaml", True),
         ("oddjets.simulation.run", "simulation/taggers.json", True),
         ("oddjets.simulation.run", "stats/newton.py", False),
+        ("oddjets.stages.process", "stages/process.py", True),
+        ("oddjets.stages.process", "processor.py", True),
+        ("oddjets.stages.process", "pipeline.py", False),  # imported for its types alone
+        ("oddjets.stages.process", "plots/pulls.py", False),
+        ("oddjets.stages.simulate", "simulation/detector.py", True),
+        ("oddjets.stages.simulate", "filling.py", False),
+        ("oddjets.stages.fit", "stats/newton.py", True),
+        ("oddjets.stages.fit", "processor.py", False),
     ],
 )
 def test_a_key_changes_with_the_code_that_decides_the_result_and_with_no_other(

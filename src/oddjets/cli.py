@@ -301,7 +301,7 @@ def export_npz(
     out: Out = None,
 ) -> None:
     """Write event tables in the layout of the authors' event files (the score needs 'keep_probabilities: true')."""
-    from oddjets.pipeline import export_npz as export
+    from oddjets.stages.npz_files import export_npz as export
 
     for file in export(_run(analysis, out), to):
         console.print(str(file))

@@ -12,7 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def code_of(module: str, root: Path = Path(__file__).parent) -> str:
         if name in texts or not file.is_file():
             continue
         text = texts[name] = file.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(text)):
+        for node in _executed(ast.parse(text)):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "oddjets":
                 waiting.append(node.module)
                 waiting += [f"{node.module}.{alias.name}" for alias in node.names]
@@ -85,6 +85,14 @@ def code_of(module: str, root: Path = Path(__file__).parent) -> str:
                 if data.is_file() and data.suffix != ".py" and _package_of(data) == file.parent:
                     texts[f"{name}/{data.relative_to(file.parent)}"] = data.read_text(encoding="utf-8")
     return content_key(texts)
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk over all that can run: what stands under ``if TYPE_CHECKING`` decides no result."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+            yield node
+            yield from _executed(node)
 
 
 def _package_of(file: Path) -> Path | None:

@@ -1,0 +1,23 @@
+"""`plot`: all figures that the analysis allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oddjets.pipeline import Run
+
+__all__ = ["config", "work"]
+
+
+def config(run: Run) -> Any:
+    """Return the whole configuration: labels and colours count."""
+    return run.analysis.model_dump(mode="json")
+
+
+def work(run: Run) -> dict[str, Any]:
+    """Draw; the manifest gets the files' names."""
+    from oddjets import plots
+
+    files = plots.make(run.analysis, run.out, None)
+    return {"figures": [str(f.relative_to(run.out)) for f in files]}
