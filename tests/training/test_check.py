@@ -143,16 +143,35 @@ def test_products_keep_the_bits_of_their_precision(torch: Any, precision: Any, k
 
 def test_kinds_of_arithmetic_are_ordered_by_their_bits(checkpoint: Path, card: Path) -> None:
     from oddjets.training.checkpoint import read_checkpoint
-    from oddjets.training.numerics import PASSES, numerics
+    from oddjets.training.numerics import PASSES, numerics, outcomes
     from oddjets.training.reference import Reference
 
     jets = random_jets([20, 30, 40, 50] * 2, np.random.default_rng(4))
     done: list[int] = []
     reference = Reference(read_checkpoint(checkpoint))
-    rows = {r.parity.group: r for r in numerics(load_card(card), reference, jets, done.append)}
+    exact, *others = outcomes(load_card(card), reference, jets, done.append)
     assert sum(done) == PASSES * len(jets.x)
-    median = {name: row.parity.median for name, row in rows.items()}
+    median = {other.name: numerics(exact, other).probability[0] for other in others}
     assert max(median["float32"], median["this model"]) < 1e-5
     assert 10 * median["float32"] < median["float16, islands"] < median["bfloat16, islands"]
     assert median["TF32, islands"] == pytest.approx(median["float16, islands"], rel=1)  # as many bits
-    assert all(0 <= share <= 2 for row in rows.values() for share in row.crossed)
+
+
+def test_jets_that_cross_a_threshold_are_counted() -> None:
+    from oddjets.training.numerics import Outcome, numerics
+
+    scores = np.arange(1000) / 1000
+    moved = scores.copy()
+    moved[[990, 989, 500]] = 0.9, 0.999, 0.5001  # out of and into the 1 %; within the bulk
+    none = np.zeros((1000, 1))
+    row = numerics(Outcome("float64", none, scores), Outcome("other", none, moved))
+    assert row.passing == (2, 10, 50)
+    assert row.crossed == (1, 2, 1)
+    assert row.score == (0.0, 0.0, pytest.approx(0.09))
+
+
+def test_jets_are_taken_from_all_over_a_file(tmp_path: Path) -> None:
+    jets = random_jets([5] * 10, np.random.default_rng(1))
+    np.savez(tmp_path / "jets.npz", **jets._asdict())
+    assert np.array_equal(load_jets(tmp_path / "jets.npz", 5).x, jets.x[::2])
+    assert np.array_equal(load_jets(tmp_path / "jets.npz", 20).x, jets.x)

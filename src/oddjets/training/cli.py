@@ -100,17 +100,30 @@ def check(
 
 
 def _show_numerics(card: ModelCard, reference: Reference, jets: Jets) -> None:
-    from oddjets.training.numerics import PASSES, WORKING_POINTS, numerics
+    from oddjets.training.numerics import PASSES, WORKING_POINTS, numerics, outcomes
 
     with progress("comparing", PASSES * len(jets.x)) as tracker:
-        rows = numerics(card, reference, jets, tracker.advance)
-    crossed = [f"{point:.1%}" for point in WORKING_POINTS]
+        exact, *others = outcomes(card, reference, jets, tracker.advance)
+    rows = [numerics(exact, other) for other in others]
     _table(
-        f"{card.name}, {len(jets.x)} jets: largest difference of a class probability from float64, difference of the score, "
-        "and jets on the other side of a threshold relative to those that pass",
-        ("arithmetic", "median", "99 %", "maximum", "score", *crossed),
+        f"{card.name}, {len(jets.x)} jets, against float64: largest difference of a class probability, difference of the "
+        "score, and jets on the other side of a threshold of those that pass it",
+        (
+            "arithmetic",
+            "prob. median",
+            "99 %",
+            "max",
+            "score median",
+            "99 %",
+            "max",
+            *(f"{p:.1%}" for p in WORKING_POINTS),
+        ),
         [
-            (row.parity.group, *(f"{v:.1e}" for v in row.parity[2:6]), *(f"{share:.1%}" for share in row.crossed))
+            (
+                row.name,
+                *(f"{value:.1e}" for value in (*row.probability, *row.score)),
+                *(f"{moved}/{passing}" for moved, passing in zip(row.crossed, row.passing, strict=True)),
+            )
             for row in rows
         ],
     )

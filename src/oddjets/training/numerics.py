@@ -6,7 +6,7 @@ this, for every product of matrices that PyTorch computes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -15,15 +15,24 @@ from numpy.typing import NDArray
 
 from oddjets.cards import ModelCard
 from oddjets.scoring import formulas
-from oddjets.training.check import Parity, compare, reference_card, run_model
+from oddjets.training.check import reference_card, run_model
 from oddjets.training.reference import Jets, Reference
 from oddjets.training.requirements import require
 
-__all__ = ["PASSES", "WORKING_POINTS", "Numerics", "Precision", "numerics", "rounded_products"]
+__all__ = [
+    "PASSES",
+    "WORKING_POINTS",
+    "Numerics",
+    "Outcome",
+    "Precision",
+    "numerics",
+    "outcomes",
+    "rounded_products",
+]
 
 Precision = Literal["tf32", "float16", "bfloat16"]
 
-#: how often `numerics` runs the network on every jet
+#: how often `outcomes` runs the network on every jet
 PASSES = 7
 #: efficiencies at which an analysis may cut
 WORKING_POINTS = (0.002, 0.01, 0.05)
@@ -33,17 +42,36 @@ _INPUT_COLUMNS = 8
 _TF32_DROPPED = 13
 
 
-class Numerics(NamedTuple):
-    """One kind of arithmetic.
+class Outcome(NamedTuple):
+    """What one kind of arithmetic gives.
 
     Attributes:
-        parity: differences from float64.
-        crossed: for each of `WORKING_POINTS`, the share of jets on the other side of the threshold than in float64,
-            relative to the jets that pass it.
+        name: the arithmetic.
+        probabilities: shape (n_jets, n_softmax).
+        scores: shape (n_jets,).
     """
 
-    parity: Parity
-    crossed: tuple[float, ...]
+    name: str
+    probabilities: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
+class Numerics(NamedTuple):
+    """How far one kind of arithmetic is from float64.
+
+    Attributes:
+        name: the arithmetic.
+        probability: median, 99 % quantile and maximum of the jets' largest differences of a class probability.
+        score: the same of the differences of the score.
+        crossed: for each of `WORKING_POINTS`, how many jets are on the other side of the threshold than in float64.
+        passing: for each, how many jets pass it in float64.
+    """
+
+    name: str
+    probability: tuple[float, float, float]
+    score: tuple[float, float, float]
+    crossed: tuple[int, ...]
+    passing: tuple[int, ...]
 
 
 @contextmanager
@@ -90,10 +118,10 @@ def rounded_products(precision: Precision, islands: bool) -> Any:
         yield
 
 
-def numerics(
+def outcomes(
     card: ModelCard, reference: Reference, jets: Jets, progress: Callable[[int], None] | None = None
-) -> list[Numerics]:
-    """Compare kinds of arithmetic with the authors' PET2 in float64.
+) -> Iterator[Outcome]:
+    """Run the network in several kinds of arithmetic.
 
     Args:
         card: the model's card.
@@ -101,38 +129,53 @@ def numerics(
         jets: the jets.
         progress: called with the number of jets done since the last call.
 
-    Returns:
-        float32 in the published form; all others in the stable form: float32, this model, TF32 everywhere, and TF32,
-        float16 and bfloat16 with islands of float32 where products read the inputs.
+    Yields:
+        The authors' PET2 in float64, and in float32 in the published form; all others in the stable form: float32, this
+        model, TF32 everywhere, and TF32, float16 and bfloat16 with islands of float32 where products read the inputs.
     """
-    exact, for_logits = reference.logits(jets, progress=progress), reference_card(card)
+    for_logits = reference_card(card)
 
-    def row(name: str, output: NDArray[Any], of: ModelCard) -> Numerics:
-        scores = formulas.score(output, of)
-        found = compare(name, formulas.class_probabilities(output, of), scores, exact, card)
-        true = formulas.score(exact, for_logits)
-        crossed = []
-        for efficiency in WORKING_POINTS:
-            threshold = np.quantile(true, 1 - efficiency)
-            passing = true > threshold
-            moved = int(np.sum(passing != (scores > threshold)))
-            crossed.append(moved / max(1, int(np.sum(passing))))
-        return Numerics(found, tuple(crossed))
+    def outcome(name: str, output: NDArray[Any], of: ModelCard = for_logits) -> Outcome:
+        return Outcome(name, formulas.class_probabilities(output, of), formulas.score(output, of))
 
     def network(stable: bool, arithmetic: Callable[[], Any] | None = None) -> NDArray[np.float64]:
         return reference.logits(jets, double=False, stable=stable, arithmetic=arithmetic, progress=progress)
 
-    rows = [
-        row("float32, published form", network(False), for_logits),
-        row("float32", network(True), for_logits),
-        row("this model", run_model(card, jets), card),
-        row("TF32", network(True, lambda: rounded_products("tf32", islands=False)), for_logits),
-    ]
+    yield outcome("float64", reference.logits(jets, progress=progress))
+    yield outcome("float32, published form", network(False))
+    yield outcome("float32", network(True))
+    yield outcome("this model", run_model(card, jets), card)
+    yield outcome("TF32", network(True, lambda: rounded_products("tf32", islands=False)))
     named: dict[str, Precision] = {"TF32": "tf32", "float16": "float16", "bfloat16": "bfloat16"}
-    rows += [
-        row(f"{name}, islands", network(True, _islands(precision)), for_logits) for name, precision in named.items()
-    ]
-    return rows
+    for name, precision in named.items():
+        yield outcome(f"{name}, islands", network(True, _islands(precision)))
+
+
+def numerics(exact: Outcome, found: Outcome) -> Numerics:
+    """Compare one kind of arithmetic with float64, on the same jets.
+
+    Args:
+        exact: in float64.
+        found: in the other arithmetic.
+    """
+    crossed, passing = [], []
+    for efficiency in WORKING_POINTS:
+        threshold = np.quantile(exact.scores, 1 - efficiency)
+        passes = exact.scores > threshold
+        crossed.append(int(np.sum(passes != (found.scores > threshold))))
+        passing.append(int(np.sum(passes)))
+    return Numerics(
+        found.name,
+        _quantiles(np.abs(found.probabilities - exact.probabilities).max(axis=1)),
+        _quantiles(np.abs(found.scores - exact.scores)),
+        tuple(crossed),
+        tuple(passing),
+    )
+
+
+def _quantiles(differences: NDArray[np.float64]) -> tuple[float, float, float]:
+    median, high, maximum = np.quantile(differences, (0.5, 0.99, 1.0))
+    return float(median), float(high), float(maximum)
 
 
 def _islands(precision: Precision) -> Callable[[], Any]:

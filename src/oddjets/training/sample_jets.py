@@ -62,7 +62,7 @@ def load_jets(path: Path, n_jets: int) -> Jets:
         n_jets: how many to read at most.
 
     Returns:
-        The first jets of the file.
+        Jets spread evenly over the file, which may be sorted by kind.
 
     Raises:
         OddjetsError: no such file, or other arrays in it.
@@ -71,9 +71,10 @@ def load_jets(path: Path, n_jets: int) -> Jets:
         raise OddjetsError(f"no file of jets {path}")
     try:
         with np.load(path) as data:
-            x, pid, add = (data[name][:n_jets] for name in ("x", "pid", "add"))
+            x, pid, add = (data[name] for name in ("x", "pid", "add"))
     except (KeyError, ValueError) as error:
         raise OddjetsError(f"{path} is no npz file with x, pid and add: {error}") from error
     if x.ndim != 3 or x.shape[2] != 4 or add.shape != x.shape or pid.shape != x.shape[:2]:
         raise OddjetsError(f"{path}: x, pid and add have shapes {x.shape}, {pid.shape} and {add.shape}")
-    return Jets(x.astype(np.float32), pid.astype(np.int64), add.astype(np.float32))
+    rows = np.arange(min(n_jets, len(x))) * len(x) // max(1, min(n_jets, len(x)))
+    return Jets(x[rows].astype(np.float32), pid[rows].astype(np.int64), add[rows].astype(np.float32))
