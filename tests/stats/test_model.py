@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyhf
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 
 from oddjets.stats.hessian import SingularModelError, covariance, hessian
@@ -56,6 +56,7 @@ def _pyhf_minimum(model, start, optimizer):
 )  # pyhf's steps
 @settings(max_examples=8, deadline=None)
 @given(seed=seeds, low=st.booleans())
+@example(seed=1221330, low=True)  # two minima
 def test_the_minimum_is_pyhfs_or_lower_and_pyhf_started_there_finds_nothing_else(seed, low):
     model = Model(random_workspace(seed, low_counts=low))
     fit = model.fit(with_covariance=False)

@@ -22,7 +22,7 @@ from oddjets.stats.yields import evaluate
 __all__ = ["Model"]
 
 #: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for
-ONE_SIDED = 0.1
+ONE_SIDED = 0.02
 #: expected events that are none: what a shape variation leaves below zero, or a fit at a kink
 NOTHING = 1e-7
 #: how often a better minimum is looked for from the one found last
