@@ -110,7 +110,7 @@ class JetVariations:
     def _gen_mass(self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64]) -> Array:
         """Return the groomed mass of the matched generator jets, GeV; NaN where there is no match."""
         needed = ["FatJet_genJetAK8Idx", "GenJetAK8_eta", "GenJetAK8_phi", "SubGenJetAK8_pt"]
-        if not schema.has(events, needed):
+        if not len(rows) or not schema.has(events, needed):
             return np.full(pair.shape, np.nan)
         matched = objects.take_pair(events.FatJet.genJetAK8Idx[rows], pair, missing=-1).astype(np.int64)
         gen, subjets = events.GenJetAK8[rows], events.SubGenJetAK8[rows]
