@@ -335,6 +335,7 @@ class Execution(Model):
     workers: int = Field(default=2, ge=1)
     chunk_size: int = Field(default=50_000, ge=1, description="events per chunk")
     provider: Literal["auto", "cpu", "cuda"] = "auto"
+    score_cache: bool = Field(default=True, description="keep scores in DIR/scores, and take them from there")
 
 
 class Analysis(Model):

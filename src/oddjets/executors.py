@@ -41,6 +41,7 @@ class Work:
         cards: score name to the card's path.
         output: the folder ``events``.
         threads: threads of one worker's inference.
+        score_cache: the folder ``scores``; None: scores are not kept.
     """
 
     source: ProcessorSource
@@ -48,6 +49,7 @@ class Work:
     cards: tuple[tuple[str, str], ...]
     output: str | None
     threads: int
+    score_cache: str | None = None
 
     def build(self) -> DijetProcessor:
         """Make the processor, with its scorers and corrections."""
@@ -57,7 +59,8 @@ class Work:
             for name, card in self.cards
         }
         output = Path(self.output) if self.output is not None else None
-        return self.source.load()(self.analysis, era, folder, scorers, output)
+        score_cache = Path(self.score_cache) if self.score_cache is not None else None
+        return self.source.load()(self.analysis, era, folder, scorers, output, score_cache)
 
     def __call__(self, events: Any) -> dict[str, Any]:
         """Process a chunk; a user's mistake comes back as a message, since executors bury exceptions."""
@@ -80,7 +83,8 @@ class Work:
             return {dataset: {"entries": 0, "errors": [message]}}
 
     def __hash__(self) -> int:
-        return hash((self.source, self.analysis.model_dump_json(), self.cards, self.output, self.threads))
+        places = (self.output, self.score_cache)
+        return hash((self.source, self.analysis.model_dump_json(), self.cards, places, self.threads))
 
 
 def _raised_by_reading(error: Exception) -> bool:

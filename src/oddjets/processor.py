@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import awkward as ak
 import numpy as np
@@ -32,6 +32,7 @@ from oddjets.errors import InputFileError
 from oddjets.events import JETS, EventTable, dijet_mass, write_part
 from oddjets.jet_variations import JetVariations
 from oddjets.scoring import Scorer
+from oddjets.scoring.cache import Store, evaluate
 from oddjets.systematics import variations_of
 from oddjets.weights import Chunk, event_weights, generator_weights_of
 
@@ -61,6 +62,20 @@ JET_BRANCHES: dict[str, tuple[str, float | None]] = {
 NEGATIVE_MASS = -0.1
 
 
+class Inference(TypedDict):
+    """How the jets of the pair got the score of a model.
+
+    Attributes:
+        computed: jets that the model scored.
+        from_cache: jets whose score was kept from an earlier run.
+        providers: what computes really: cpu or cuda.
+    """
+
+    computed: int
+    from_cache: int
+    providers: set[str]
+
+
 @dataclass
 class Counts:
     """What a chunk contributes to the totals; plain numbers, so that they add.
@@ -71,6 +86,7 @@ class Counts:
         weighted: likewise, with the generator's weights.
         n_minus_1: for each cut, the events and weights that pass all the others.
         repairs: what was found odd and dealt with, counted (`oddjets.repairs`).
+        inference: score name to how its jets got it.
     """
 
     entries: int = 0
@@ -78,6 +94,7 @@ class Counts:
     weighted: list[float] = field(default_factory=list)
     n_minus_1: list[tuple[int, float]] = field(default_factory=list)
     repairs: Counter[str] = field(default_factory=Counter)
+    inference: dict[str, Inference] = field(default_factory=dict)
 
 
 class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[misc]
@@ -89,6 +106,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         era_folder: where the era's relative paths start.
         scorers: score name to scorer, for the scores that have a model card.
         output: the folder ``events``; None: `process` writes nothing.
+        score_cache: the folder ``scores``; None: scores are not kept.
     """
 
     def __init__(
@@ -98,6 +116,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         era_folder: Path,
         scorers: Mapping[str, Scorer],
         output: Path | None = None,
+        score_cache: Path | None = None,
     ) -> None:
         self.analysis = analysis
         self.selection = analysis.selection
@@ -106,6 +125,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         self.era_folder = era_folder
         self.scorers = dict(scorers)
         self.output = output
+        self.score_cache = score_cache
 
     # ---- the four hooks ------------------------------------------------------------------------------------------
 
@@ -195,11 +215,14 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         rows = rows[kept]
         columns_kept = {name: array[kept] for name, array in candidates.items()}
 
-        columns_kept.update(self._scores(events, rows, pair[rows], columns_kept, repairs))
+        inference: dict[str, Inference] = {}
+        columns_kept.update(self._scores(events, rows, pair[rows], columns_kept, repairs, inference))
         chunk = Chunk(columns_kept, events, rows)
         weights = event_weights(self.analysis, self.era, self.era_folder, chunk, generator[rows], variations, repairs)
         _require_finite(events, columns_kept, weights)
-        return columns_kept | weights, self._count(columns, generator, repairs)
+        counts = self._count(columns, generator, repairs)
+        counts.inference = inference
+        return columns_kept | weights, counts
 
     def _cheap_columns(self, events: Any, repairs: Counter[str]) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
         """Read everything but PF candidates, for all events of the chunk; also the pair's positions in FatJet."""
@@ -257,8 +280,13 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         pair: npt.NDArray[np.int64],
         columns: Mapping[str, Array],
         repairs: Counter[str],
+        inference: dict[str, Inference],
     ) -> dict[str, Array]:
         """Read the PF candidates of the pair and score it; nothing is read where no event survives."""
+        store = None
+        if self.score_cache is not None:
+            start, stop = (int(events.metadata[name]) for name in ("entrystart", "entrystop"))
+            store = Store(self.score_cache, events.metadata["fileuuid"], start, stop)
         out: dict[str, Array] = {}
         jets = None
         for name, scorer in self.scorers.items():
@@ -268,13 +296,19 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
             if jets is None:
                 eta, phi = (np.stack([columns[f"{axis}_{j}"] for j in JETS], axis=1) for axis in ("eta", "phi"))
                 jets = constituents.of_pairs(events, rows, pair, eta, phi, repairs)
-            scores = scorer.score(jets).reshape(-1, 2)
+            wanted = self.analysis.scores[name].keep_probabilities
+            found = evaluate(scorer, jets, probabilities=wanted, store=store)
+            inference[name] = {
+                "computed": found.computed,
+                "from_cache": found.from_cache,
+                "providers": {scorer.provider_used},
+            }
+            scores = found.scores.reshape(-1, 2)
             repairs["jets_without_constituents"] += int(np.count_nonzero(np.isnan(scores)))
             # one NaN would make the threshold's quantile NaN
             out |= {f"score_{name}_{j}": np.nan_to_num(scores[:, j - 1]) for j in JETS}
-            if self.analysis.scores[name].keep_probabilities:
-                classes = scorer.class_probabilities(jets)
-                classes = classes.reshape(-1, 2, classes.shape[1])
+            if found.probabilities is not None:
+                classes = found.probabilities.reshape(-1, 2, found.probabilities.shape[1])
                 out |= {f"prob{k}_{name}_{j}": classes[:, j - 1, k] for j in JETS for k in range(classes.shape[2])}
         if jets is not None:
             numbers = np.diff(jets.offsets).reshape(-1, 2)
@@ -316,6 +350,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
                 "weighted": np.asarray(counts.weighted),
                 "n_minus_1": np.asarray(counts.n_minus_1),
                 "repairs": dict(counts.repairs),
+                "inference": counts.inference,
             }
         }
 

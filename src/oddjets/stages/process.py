@@ -67,6 +67,7 @@ def work(run: Run) -> dict[str, Any]:
         cards=tuple((name, str(path)) for name, path in run.resolved.cards.items()),
         output=str(events),
         threads=1 if execution.executor == "futures" else 2,
+        score_cache=str(run.out / "scores") if execution.score_cache else None,
     )
     counts = executors.run(work, run.fileset, execution)
     summary = {}
@@ -94,6 +95,10 @@ def work(run: Run) -> dict[str, Any]:
             "n_minus_1": found["n_minus_1"].reshape(-1, 2).tolist() if found else [[0, 0]] * (len(cuts) - 1),
             "repairs": dict(found["repairs"]) if found else {},
             "constituents": executors.constituent_sources(files),
+            "inference": {
+                score: {**how, "providers": sorted(how["providers"])}
+                for score, how in (found["inference"] if found else {}).items()
+            },
         }
         repairs.report(name, summary[name]["repairs"])
         if name in luminosities:
@@ -101,7 +106,15 @@ def work(run: Run) -> dict[str, Any]:
                 "luminosity_pb": luminosities[name].luminosity_pb,
                 "luminosity": luminosities[name].as_dict(),
             }
+    _report_inference([how for dataset in summary.values() for how in dataset["inference"].values()])
     executors.refuse_overlap(events, run.fileset)
     extra = {"cuts": ["all", *run.analysis.selection.cuts], "datasets": summary}
     write_cutflow(run, extra)
     return extra
+
+
+def _report_inference(found: list[dict[str, Any]]) -> None:
+    """Say how many scores needed no inference."""
+    cached, computed = (sum(how[key] for how in found) for key in ("from_cache", "computed"))
+    if cached:
+        console.print(f"process: {cached} scores of jets kept from earlier runs, {computed} computed")

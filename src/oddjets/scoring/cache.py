@@ -1,0 +1,201 @@
+"""Scores on disk: a jet is scored once, so that a changed cut, region or binning needs no inference.
+
+What is kept is found by the jet's content, all that scoring is given of it: constituents with their PUPPI weights, and
+the jet's axis. So it does not matter which cuts an event passed, in which chunk it was, and whether constituents were
+found by the file's index or by clustering again: equal jets have equal scores, others are scored.
+
+    FOLDER/<key>/<UUID of the file>/part-<first entry>-<last entry>-<digest>.npz
+
+The key is that of the model, of the code that scores, and of what computes. A part is written under a temporary name
+and renamed, and never changed: workers share a folder without locks, and at worst score a jet twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import secrets
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oddjets import provenance
+from oddjets.console import log
+from oddjets.features import CANDIDATE_BRANCHES, JetConstituents
+from oddjets.scoring.scorer import Scorer
+from oddjets.scoring.sessions import runtime_version
+
+__all__ = ["Evaluation", "Store", "evaluate", "store_key"]
+
+#: of a jet's digest: that any two of 10^12 jets share one has a chance of 10^-15
+_DIGEST_BYTES = 16
+#: what reading a file that is no part, or a damaged one, raises; the archive's checksums find changed bytes
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True)
+class Store:
+    """Entries of a file, and where their scores are kept.
+
+    Attributes:
+        folder: of all kept scores.
+        uuid: of the file.
+        start: the first entry.
+        stop: one past the last entry.
+    """
+
+    folder: Path
+    uuid: str
+    start: int
+    stop: int
+
+
+class Evaluation(NamedTuple):
+    """Scores of jets and where they came from.
+
+    Attributes:
+        scores: between 0 and 1; NaN for a jet without constituents; shape (n_jets,).
+        probabilities: in the order of the card's ``output.softmax``, shape (n_jets, len(softmax)); None unless wanted.
+        computed: jets that the model scored now.
+        from_cache: jets whose scores were there.
+    """
+
+    scores: NDArray[np.float64]
+    probabilities: NDArray[np.float64] | None
+    computed: int
+    from_cache: int
+
+
+def evaluate(
+    scorer: Scorer, jets: JetConstituents, *, probabilities: bool = False, store: Store | None = None
+) -> Evaluation:
+    """Score jets, those with kept scores without the model; keep the new scores.
+
+    Args:
+        scorer: the model.
+        jets: the jets.
+        probabilities: whether class probabilities are wanted too.
+        store: where the scores of these entries are kept; None: nowhere.
+
+    Returns:
+        The scores: on a CPU, the bits are those that the model would give.
+
+    Raises:
+        OddjetsError: as `Scorer.score`.
+    """
+    width = 1 + (len(scorer.card.output.softmax) if probabilities else 0)
+    values = np.full((jets.n_jets, width), np.nan)
+    missing = np.ones(jets.n_jets, np.bool_)
+    digests: list[bytes] = []
+    key = ""
+    if store is not None:
+        key = store_key(scorer, probabilities=probabilities)
+        digests = _digests(jets)
+        kept = _read(store, key, width)
+        for i, digest in enumerate(digests):
+            if digest in kept:
+                values[i], missing[i] = kept[digest], False
+    if missing.any():
+        values[missing] = _compute(scorer, _take(jets, missing), probabilities)
+    # a jet without constituents has no score, and needs no model to say so
+    computed = np.flatnonzero(missing & np.isfinite(values[:, 0]))
+    if store is not None and len(computed):
+        _write(store, key, [digests[i] for i in computed], values[computed])
+    return Evaluation(
+        values[:, 0], values[:, 1:] if probabilities else None, len(computed), int(np.count_nonzero(~missing))
+    )
+
+
+def store_key(scorer: Scorer, *, probabilities: bool) -> str:
+    """Return the key of kept scores: the model and its card, the code that scores, and what computes.
+
+    Args:
+        scorer: the model; its provider counts as the one that really computes.
+        probabilities: whether class probabilities are kept too.
+    """
+    return provenance.content_key(
+        {
+            "card": scorer.card.content_key,
+            "code": provenance.code_of("oddjets.scoring.scorer"),
+            "provider": scorer.provider_used,
+            "versions": [runtime_version(), *(importlib.metadata.version(name) for name in ("numpy", "scipy"))],
+            "probabilities": probabilities,
+        }
+    )
+
+
+def _compute(scorer: Scorer, jets: JetConstituents, probabilities: bool) -> NDArray[np.float64]:
+    scores = scorer.score(jets)[:, np.newaxis]
+    return np.concatenate([scores, scorer.class_probabilities(jets)], axis=1) if probabilities else scores
+
+
+def _take(jets: JetConstituents, wanted: NDArray[np.bool_]) -> JetConstituents:
+    counts = np.diff(jets.offsets)
+    rows = np.repeat(wanted, counts)
+    return replace(
+        jets,
+        offsets=np.concatenate([[0], np.cumsum(counts[wanted])]).astype(np.int64),
+        jet_eta=jets.jet_eta[wanted],
+        jet_phi=jets.jet_phi[wanted],
+        **{name: getattr(jets, name)[rows] for name in CANDIDATE_BRANCHES},
+    )
+
+
+def _digests(jets: JetConstituents) -> list[bytes]:
+    """Digests of all that scoring is given of each jet."""
+    # float64 holds all of these exactly: the type in the file does not matter
+    axes = np.stack([jets.jet_eta, jets.jet_phi], axis=1).astype(np.float64)
+    columns = np.stack([np.asarray(getattr(jets, name), np.float64) for name in CANDIDATE_BRANCHES], axis=1)
+    digests = []
+    for jet, axis in enumerate(axes):
+        digest = hashlib.blake2b(axis.tobytes(), digest_size=_DIGEST_BYTES)
+        digest.update(columns[jets.offsets[jet] : jets.offsets[jet + 1]].tobytes())
+        digests.append(digest.digest())
+    return digests
+
+
+def _read(store: Store, key: str, width: int) -> dict[bytes, NDArray[np.float64]]:
+    """Read the kept scores of a chunk's entries: digest to score and probabilities."""
+    kept: dict[bytes, NDArray[np.float64]] = {}
+    for file in sorted((store.folder / key / store.uuid).glob("part-*.npz")):
+        try:
+            start, stop = (int(word) for word in file.stem.split("-")[1:3])
+            if start >= store.stop or stop <= store.start:
+                continue
+            # opened here: NumPy leaves a file open that it cannot read
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
+                stored, jets, values = str(content["key"]), content["jets"], content["values"]
+            if stored != key:
+                raise ValueError("of another model or version")
+            if jets.shape != (len(values), _DIGEST_BYTES) or jets.dtype != np.uint8:
+                raise ValueError("no digests of jets")
+            if values.shape != (len(jets), width) or values.dtype != np.float64 or not np.isfinite(values).all():
+                raise ValueError("no scores")
+        except _UNREADABLE as error:
+            log.warning("%s: not what this program wrote, ignored (%s)", file, error)
+            continue
+        kept.update(zip((jet.tobytes() for jet in jets), values, strict=True))
+    return kept
+
+
+def _write(store: Store, key: str, digests: list[bytes], values: NDArray[np.float64]) -> None:
+    """Write scores; a reader sees all of the part or nothing."""
+    folder = store.folder / key / store.uuid
+    folder.mkdir(parents=True, exist_ok=True)
+    together = b"".join(digests)
+    # the same jets have the same name: a damaged part is replaced by the one that was computed in its stead
+    name = hashlib.blake2b(together, digest_size=6).hexdigest()
+    file = folder / f"part-{store.start:012d}-{store.stop:012d}-{name}.npz"
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    jets = np.frombuffer(together, np.uint8).reshape(-1, _DIGEST_BYTES)
+    try:
+        with temporary.open("wb") as stream:
+            np.savez(stream, key=np.array(key), jets=jets, values=values)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
