@@ -439,10 +439,17 @@ def _coming(name: str, what: str) -> None:
     raise OddjetsError(f"`oddjets {name}` is not there yet; {what}")
 
 
-@app.command(hidden=True)
-def skim() -> None:
-    """Reduce PFNano files to what an analysis needs (coming)."""
-    _coming("skim", "it will reduce PFNano files to the branches and events that an analysis needs")
+@app.command()
+def skim(
+    analysis: AnalysisFile,
+    to: Annotated[Path, typer.Option("--out", help="Folder for the files and their fileset.json.")],
+    workers: Workers = None,
+) -> None:
+    """Reduce PFNano files to the events and branches that an analysis needs; finished files are kept."""
+    from oddjets.skimming import skim as reduce
+
+    fileset = reduce(_run(analysis, None, workers=workers), to)
+    console.print(f"fileset of the skim: {escape(str(fileset))}", soft_wrap=True)
 
 
 @app.command(hidden=True)

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import secrets
 import shutil
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -64,7 +65,8 @@ class Task:
         """Tell whether the skim is there and still stands."""
         try:
             with uproot.open(self.target) as file:
-                return str(file["skim"]).partition("\n")[0] == self.key
+                whole = file.file.fEND == self.target.stat().st_size
+                return whole and str(file["skim"]).partition("\n")[0] == self.key
         except Exception:  # absent, half a file, no skim: uproot raises many kinds, and all mean that it is made anew
             return False
 
@@ -83,6 +85,17 @@ class Task:
                 needs = needs_of(processor, file, self.dataset, self.info, chunk_size)
                 write_skim(temporary, file, self.dataset, self.info, needs, chunk_size, self.note)
             temporary.replace(self.target)
+        except OddjetsError:
+            raise
+        except Exception as error:
+            *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+            if not str(frame.f_globals.get("__name__", "")).startswith("uproot.") or isinstance(error, OSError):
+                raise
+            # decompression fails in as many ways as there are codecs
+            raise InputFileError(
+                f"{self.info.path}: cannot be read ({type(error).__name__}: {str(error)[:200]}); the file is damaged: get"
+                " it again or leave it out"
+            ) from None
         finally:
             temporary.unlink(missing_ok=True)
 
