@@ -10,6 +10,7 @@ from oddjets.cards import load_card
 from oddjets.console import console
 from oddjets.corrections import sha256_of
 from oddjets.errors import OddjetsError
+from oddjets.events import parts
 from oddjets.stages.cutflow import write_cutflow
 from oddjets.stages.npz_files import import_npz
 
@@ -88,6 +89,7 @@ def work(run: Run) -> dict[str, Any]:
             "files": [f.path for f in files],
             "entries": planned,
             "rows": found["rows"] if found else 0,
+            "parts": [part.name for part in parts(events, name)],
             "sum_of_weights": None if dataset.metadata.is_data else sum(f.sum_of_weights or 0.0 for f in files),
             "sums_of_variations": datasets.sums_of_variations(files),
             "raw": [int(x) for x in found["raw"]] if found else empty,
