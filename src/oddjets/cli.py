@@ -435,10 +435,6 @@ def status(
     console.print(table)
 
 
-def _coming(name: str, what: str) -> None:
-    raise OddjetsError(f"`oddjets {name}` is not there yet; {what}")
-
-
 @app.command()
 def skim(
     analysis: AnalysisFile,
@@ -452,10 +448,21 @@ def skim(
     console.print(f"fileset of the skim: {escape(str(fileset))}", soft_wrap=True)
 
 
-@app.command(hidden=True)
-def clean() -> None:
-    """Remove what nothing refers to (coming)."""
-    _coming("clean", "it will remove from an output folder what nothing refers to; until then, delete the folder")
+@app.command()
+def clean(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An output folder, or a skim.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files.")] = False,
+) -> None:
+    """Remove from an output folder what nothing there refers to; what it does not know stays."""
+    from oddjets import cleaning
+
+    found = cleaning.orphans(folder)
+    for path, size, why in found:
+        console.print(f"{escape(str(path))}: {size / 1e6:.3f} MB, {why}", soft_wrap=True)
+    if not dry_run:
+        cleaning.remove(found)
+    total = f"{len(found)} files, {sum(orphan.size for orphan in found) / 1e6:.3f} MB"
+    console.print(f"{total} {'to remove' if dry_run else 'removed'}")
 
 
 @app.command()
