@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from oddjets.stats.fit import fit_workspace
+from oddjets.stats.hessian import hessian
 from oddjets.stats.model import Model
 from oddjets.stats.results import Data
 
@@ -60,6 +61,28 @@ def test_bins_held_at_nothing_are_listed_and_the_error_is_the_profiles(workspace
         rise = lambda d, s=sign, a=at: model.fit({"mu": best["mu"] + s * d}, **a).deviance - best.deviance - 1  # noqa: E731
         sides.append(brentq(rise, 1e-3, best["mu"] if sign < 0 else 5, rtol=1e-4))
     assert poi["error"] == pytest.approx(np.mean(sides), rel=1e-3)
+
+
+def test_bins_that_a_variation_turns_negative_have_no_curvature(workspace):
+    """The Hessian is that of finite differences also where the empty bins are below zero, and does not curve down there."""
+    model = Model(workspace, "mu")
+    point = model.parameters.init.copy()
+    point[[model.parameters.index("mu"), model.parameters.index("jms")]] = 1.2, -2.0
+    assert (model.expected(point)[1:] < 0).all()
+    n, step = len(point), 1e-4
+    shifts = step * np.eye(n)
+    value = lambda x: 0.5 * model.deviance(x[None], model.data)[0]  # noqa: E731
+    slow = np.array(
+        [
+            [
+                sum(a * b * value(point + a * shifts[i] + b * shifts[j]) for a in (1, -1) for b in (1, -1))
+                / (4 * step**2)
+                for j in range(n)
+            ]
+            for i in range(n)
+        ]
+    )
+    np.testing.assert_allclose(hessian(model, point, model.data), slow, atol=2e-5)
 
 
 def kinked(width: float) -> dict:

@@ -114,7 +114,8 @@ def _by_bin(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = Non
     weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
     rate = (y.rows * weight).sum(axis=2)[0]
     n = np.append(data.main[0], 0.0)[layout.order]
-    r = np.where(rate > 0, 1 - n / np.where(rate > 0, rate, 1.0), 1.0)
+    # below zero an empty bin expects nothing, whatever moves
+    r = np.where(rate > 0, 1 - n / np.where(rate > 0, rate, 1.0), np.where(n > 0, 1.0, 0.0))
     w = np.where(rate > 0, n / np.where(rate > 0, rate, 1.0) ** 2, 0.0)
     if held is not None:
         here = np.isin(layout.order, held.bins)
