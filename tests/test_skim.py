@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from oddjets import cli, config, datasets, events, luminosity, resources
 from oddjets.errors import OddjetsError
 from oddjets.pipeline import Run, run_stage
-from oddjets.skimming import skim
+from oddjets.skimming import made_for_others, skim
 
 #: everything that the simulated era has: varied jets, corrections, weights of the generator and of its top quarks
 SYSTEMATICS = ["jes", "jms", "jmr", "pu", "pref", "isr", "fsr", "toppt"]
@@ -230,6 +230,18 @@ def test_only_what_is_missing_or_stale_is_made_again(toys, tmp_path):
     toys["selection"]["jets"]["pt_min"] = 610.0
     skim(run_of(tmp_path / "one", toys), tmp_path / "skim")
     assert files[1].stat().st_mtime_ns > finished[1]
+
+
+def test_a_looser_selection_on_a_skim_is_said(toys, tmp_path, capsys):
+    """Its events are not there."""
+    fileset = str(skim(run_of(tmp_path / "one", toys), tmp_path / "skim"))
+    assert made_for_others(run_of(tmp_path / "same", toys | {"fileset": fileset})) == {}
+    toys["selection"]["jets"]["pt_min"] = 500.0
+    capsys.readouterr()
+    processed(tmp_path / "other", toys | {"fileset": fileset})
+    said = " ".join(capsys.readouterr().err.split())
+    for dataset in ("data", "top"):
+        assert f"dataset '{dataset}' is a skim made for 'small', with other selection:" in said
 
 
 def test_a_hook_that_reads_all_candidates_keeps_them(toys, tmp_path, sample):

@@ -30,10 +30,12 @@ from oddjets.userspace import ProcessorSource
 if TYPE_CHECKING:
     from oddjets.pipeline import Run
 
-__all__ = ["skim"]
+__all__ = ["DECIDES_ROWS", "STAGE", "selection_of", "skim"]
 
 STAGE = "skim"
 _FILESET = "fileset.json"
+#: the parts of the stage `process`'s configuration that decide which events are rows
+DECIDES_ROWS = ("selection", "systematics", "processor", "era", "jet_corrections", "luminosity")
 
 
 @dataclass(frozen=True)
@@ -152,9 +154,10 @@ def skim(run: Run, out: Path) -> Path:
 
 
 def selection_of(run: Run) -> dict[str, Any]:
-    """Return what decides which events and branches a skim has."""
+    """Return the part of the configuration that decides which events and branches a skim has."""
     content: dict[str, Any] = run.stage("process").config(run)
-    return {name: value for name, value in content.items() if name != "files"}
+    # a file's own part comes with the file, and which model it is does not matter
+    return {name: content[name] for name in (*DECIDES_ROWS, "scores")}
 
 
 def _tasks(run: Run, out: Path) -> list[Task]:

@@ -11,6 +11,7 @@ from oddjets.console import console
 from oddjets.corrections import sha256_of
 from oddjets.errors import OddjetsError
 from oddjets.events import parts
+from oddjets.skimming import made_for_others
 from oddjets.stages.cutflow import write_cutflow
 from oddjets.stages.npz_files import import_npz
 
@@ -60,6 +61,11 @@ def work(run: Run) -> dict[str, Any]:
     if run.analysis.npz is not None:
         return import_npz(run, events)
     corrections.check_working_point(run.analysis, run.resolved.era, run.resolved.era_folder)
+    for name, (analysis, differing) in made_for_others(run).items():
+        console.print(
+            f"[bold yellow]dataset '{name}' is a skim made for '{analysis}', with other {', '.join(differing)}[/bold yellow]:"
+            " events that pass here and not there are missing; if that can be, skim again"
+        )
     luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, run.fileset)
     execution = run.analysis.execution
     work = executors.Work(
