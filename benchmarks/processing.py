@@ -153,6 +153,8 @@ def enlarged(source: ak.Array, numbers: np.ndarray, heavy: float, rng: np.random
 class Sum:
     """Stands where a model would: takes the constituents, keeps them, and gives the sum of their weighted pT."""
 
+    provider_used = "none"
+
     def __init__(self) -> None:
         self.seen: list[JetConstituents] = []
 

@@ -168,7 +168,8 @@ def toys(tmp_path):
     fileset = {
         "data": {
             "files": ["data.root", "other.root"],
-            "metadata": known | {"process": "data", "is_data": True, "luminosity_pb": 2.0},
+            "metadata": known
+            | {"process": "data", "is_data": True, "luminosity_pb": 2.0, "processed_lumis": "lumis.json"},
         },
         "top": {
             "files": ["top.root"],
@@ -176,6 +177,7 @@ def toys(tmp_path):
         },
     }
     (tmp_path / "fileset.json").write_text(json.dumps(fileset))
+    (tmp_path / "lumis.json").write_text('{"3": [[1, 10]]}')
     data = content(
         fileset=str(tmp_path / "fileset.json"),
         scores={"xbb": {"signal": ["particleNetMD_Xbb"], "background": ["particleNetMD_QCD"]}},
@@ -275,3 +277,15 @@ def test_on_the_command_line_with_two_workers(toys, tmp_path):
     assert result.exit_code == 0, result.output
     assert set(datasets.load_fileset(tmp_path / "skim" / "fileset.json")) == {"data", "top"}
     assert len(list((tmp_path / "skim").glob("*/*.root"))) == 3
+
+
+def test_a_skim_can_be_moved(toys, tmp_path):
+    """Its files, and the list of sections that they were made from."""
+    skim(run_of(tmp_path / "one", toys), tmp_path / "skim")
+    (tmp_path / "skim").rename(tmp_path / "moved")
+    for name in ("data.root", "other.root", "top.root", "lumis.json"):
+        (tmp_path / name).unlink()
+    fileset = datasets.load_fileset(tmp_path / "moved" / "fileset.json")
+    assert all(Path(file).is_file() for dataset in fileset.values() for file in dataset.files)
+    lumis = fileset["data"].metadata.processed_lumis
+    assert json.loads(Path(lumis).read_text()) == {"3": [[1, 10]]}
