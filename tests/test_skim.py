@@ -258,6 +258,19 @@ def test_a_hook_that_reads_all_candidates_keeps_them(toys, tmp_path, sample):
     assert_same(run, other, "top")
 
 
+def test_a_damaged_file_is_named_and_leaves_nothing_behind(toys, tmp_path):
+    content = bytearray((tmp_path / "top.root").read_bytes())
+    with uproot.open(tmp_path / "top.root") as file:
+        start = int(file["Events"]["FatJet_pt"].member("fBasketSeek")[0])
+    content[start + 100 : start + 140] = bytes(40)
+    (tmp_path / "top.root").write_bytes(content)
+    with pytest.raises(OddjetsError, match=r"top\.root: cannot be read .* get it again"):
+        skim(run_of(tmp_path / "one", toys), tmp_path / "skim")
+    assert list((tmp_path / "skim" / "top").iterdir()) == []
+    assert len(list((tmp_path / "skim" / "data").iterdir())) == 2
+    assert not (tmp_path / "skim" / "fileset.json").exists()
+
+
 def test_a_copy_of_a_file_is_refused(toys, tmp_path):
     """The skim of each would have a UUID of its own, and nothing would tell that events count twice."""
     (tmp_path / "other.root").write_bytes((tmp_path / "data.root").read_bytes())
