@@ -137,7 +137,8 @@ def skim(run: Run, out: Path) -> Path:
     for name, found in summary.items():
         console.print(
             f"dataset '{name}': {found['events']} of {found['source_events']} events,"
-            f" {found['bytes'] / 1e6:.1f} MB; sums of weights are those of all events"
+            f" {found['bytes'] / 1e6:.1f} MB; sums of weights are those of all events",
+            soft_wrap=True,
         )
     manifest = {
         "stage": STAGE,
