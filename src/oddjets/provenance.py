@@ -79,11 +79,12 @@ def code_of(module: str, root: Path = Path(__file__).parent) -> str:
                 waiting += [a.name for a in node.names if a.name.startswith("oddjets.")]
         if "." in name:
             waiting.append(name.rpartition(".")[0])
-        if file.name == "__init__.py":
-            # data files of a package (cross sections, taggers, templates of the report) count as its code
+        if file.name == "__init__.py" and name != "oddjets":
+            # data files of a package (cross sections, taggers, templates of the report) count as its code; what lies in
+            # the top one are resources, which count where an analysis names them
             for data in sorted(file.parent.rglob("*")):
                 if data.is_file() and data.suffix != ".py" and _package_of(data) == file.parent:
-                    texts[f"{name}/{data.relative_to(file.parent)}"] = data.read_text(encoding="utf-8")
+                    texts[f"{name}/{data.relative_to(file.parent)}"] = sha256_of(data)
     return content_key(texts)
 
 
