@@ -32,6 +32,15 @@ def shared_dir() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cms_file(shared_dir: Path) -> Path:
+    """Ten real CMS events, simulated with 2017 conditions."""
+    file = shared_dir / "data" / "cms" / "pfnano.root"
+    if not file.is_file():
+        pytest.skip(f"needs the real CMS file {file.name}")
+    return file
+
+
 @pytest.fixture
 def official_cache(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache that holds the official corrections of 2016 UL, as `oddjets fetch` would have filled it."""

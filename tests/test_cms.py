@@ -17,14 +17,6 @@ from oddjets.pipeline import Run, run_stage
 CUTS = ("all", "trigger", "event_filters", "two_jets", "jet_pt", "jet_mass", "lepton_veto")
 
 
-@pytest.fixture(scope="module")
-def cms_file(shared_dir):
-    file = shared_dir / "data" / "cms" / "pfnano.root"
-    if not file.is_file():
-        pytest.skip(f"needs the real CMS file {file.name}")
-    return file
-
-
 def process(folder, cms_file, mass_min, **changes):
     metadata = {"process": "qcd", "is_data": False, "era": "simulation", "cross_section_pb": 1.0}
     (folder / "fileset.json").write_text(json.dumps({"cms": {"files": [str(cms_file)], "metadata": metadata}}))

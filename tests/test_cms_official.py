@@ -19,14 +19,6 @@ from oddjets.resources import find
 
 
 @pytest.fixture(scope="module")
-def cms_file(shared_dir):
-    file = shared_dir / "data" / "cms" / "pfnano.root"
-    if not file.is_file():
-        pytest.skip(f"needs the real CMS file {file.name}")
-    return file
-
-
-@pytest.fixture(scope="module")
 def chunk(cms_file):
     return NanoEventsFactory.from_root({str(cms_file): "Events"}, schemaclass=schema.PFNano, mode="virtual").events()
 

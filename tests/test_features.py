@@ -281,10 +281,10 @@ def test_counts_of_other_events_are_refused() -> None:
         gather_two_events([0, 1, 0], [2, 2])
 
 
-def test_real_cms_jets(shared_dir: Path) -> None:
+def test_real_cms_jets(cms_file: Path) -> None:
     """Weighted constituents of simulated CMS jets add up to the jet, and lie inside it."""
     uproot = pytest.importorskip("uproot")
-    tree = uproot.open(shared_dir / "data" / "cms" / "pfnano.root")["Events"]
+    tree = uproot.open(cms_file)["Events"]
     branches = [f"PFCands_{name}" for name in CANDIDATE_BRANCHES.values()]
     links = ["FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx"]
     fat_jets = ["FatJet_pt", "FatJet_eta", "FatJet_phi", "FatJet_mass", "FatJet_rawFactor"]

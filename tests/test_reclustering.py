@@ -15,14 +15,6 @@ BRANCHES = ("pt", "eta", "phi", "mass", "puppiWeight")
 
 
 @pytest.fixture(scope="module")
-def cms_file(shared_dir):
-    file = shared_dir / "data" / "cms" / "pfnano.root"
-    if not file.is_file():
-        pytest.skip(f"needs the real CMS file {file.name}")
-    return file
-
-
-@pytest.fixture(scope="module")
 def simulated_file(sample, tmp_path_factory):
     return copy(sample.files("top")[0], tmp_path_factory.mktemp("top") / "top.root", stop=100)
 

@@ -126,6 +126,8 @@ def test_the_emulated_turn_on_is_measured_back(sample, path, variable, column, j
     pulls = (np.array(figure["passed"]) - expected)[turning] / np.sqrt(variance[turning])
     assert chi2.sf((pulls**2).sum(), turning.sum()) > 1e-3
     assert "simulated events" in figure["caption"]
+    assert json.loads(json.dumps(figure, allow_nan=False)) == figure
+    assert len(figure["alt"]) > 40
 
 
 def test_full_efficiency_begins_after_the_last_bin_below():

@@ -84,7 +84,7 @@ def test_the_last_b_hadron_of_a_chain_is_counted_once() -> None:
         "daughter1": np.array([d[0] for d in daughters], np.int32),
         "daughter2": np.array([d[1] for d in daughters], np.int32),
     }
-    batch = GeneratedBatch(1, np.array([0, 6]), integers, p, np.zeros((6, 3)), np.ones((1, 1)))
+    batch = GeneratedBatch(1, np.array([0, 6]), integers, p, np.zeros((6, 3)), np.ones((1, 1)), np.ones((1, 9)))
     jets = build_fat_jets(p[[2, 3, 4]], np.array([0, 3]), 100.0)
     found = heavy_hadrons(batch, jets)
     assert [found[name].tolist() for name in ("nBHadrons", "nCHadrons", "hadronFlavour")] == [[1], [1], [5]]
