@@ -12,10 +12,10 @@ import yaml
 from coffea.nanoevents import NanoEventsFactory
 
 from oddjets import calibration, config, corrections, events, schema, smearing
-from oddjets.config import ConfigError
 from oddjets.errors import OddjetsError
 from oddjets.pipeline import Run, run_stage
 from oddjets.resources import find
+from oddjets.yaml_files import ConfigError
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import yaml
 from analysis import analysis, content
 
 from oddjets import config
-from oddjets.config import ConfigError
+from oddjets.yaml_files import ConfigError
 
 
 def write(folder, data, name="analysis.yaml"):

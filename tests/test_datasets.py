@@ -7,8 +7,8 @@ import pytest
 import uproot
 
 from oddjets import datasets
-from oddjets.config import ConfigError
 from oddjets.errors import InputFileError
+from oddjets.yaml_files import ConfigError
 
 SIMULATION = {"process": "top", "is_data": False, "era": "simulation", "cross_section_pb": 1.0}
 DATA = {"process": "data", "is_data": True, "era": "simulation", "luminosity_pb": 10.0}

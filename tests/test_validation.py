@@ -7,8 +7,8 @@ import yaml
 from analysis import content
 
 from oddjets import config
-from oddjets.config import ConfigError
 from oddjets.validation import resolve
+from oddjets.yaml_files import ConfigError
 
 FILESET = {
     "data": {"files": ["d.root"], "metadata": {"process": "data", "is_data": True, "era": "simulation"}},

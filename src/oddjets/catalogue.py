@@ -10,9 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from oddjets import resources
-from oddjets.config import ConfigError, problems_of, read_yaml
 from oddjets.datasets import DatasetMetadata
 from oddjets.errors import InputFileError, OddjetsError, nearest
+from oddjets.yaml_files import ConfigError, problems_of, read_yaml
 
 __all__ = ["Catalogue", "Sample", "fileset_of", "find_sample", "load_catalogue", "what_is_needed"]
 

@@ -13,13 +13,13 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", 
     os.environ.setdefault(_variable, "1")
 
 import typer
-from pydantic import ValidationError
 from rich.markup import escape
 from rich.traceback import install as install_traceback
 
-from oddjets import __version__, config, resources
+from oddjets import __version__, config, portal_cli, resources
 from oddjets.console import console
-from oddjets.errors import InputFileError, OddjetsError
+from oddjets.errors import OddjetsError
+from oddjets.simulation.options import with_options
 from oddjets.simulation.sets import SETS
 from oddjets.simulation.spec import SimulationSpec
 from oddjets.training.cli import app as training_app
@@ -54,8 +54,6 @@ Executor = Annotated[str | None, typer.Option("--executor", help="iterative or f
 
 app.add_typer(training_app, name="model")
 
-#: the era with official files and a catalogue of samples
-OFFICIAL_ERA = "2016UL"
 #: the embedded analysis of `demo`
 DEMO = "demo.yaml"
 
@@ -91,35 +89,8 @@ def _simulated(
         return analysis
     if analysis.simulate is None:
         raise OddjetsError(f"--seed, --inject, --luminosity, --no-filter: '{analysis.name}' has no 'simulate'")
-    spec = _simulation(analysis.simulate.model_dump(), seed, inject, luminosity, no_filter)
+    spec = with_options(analysis.simulate.model_dump(), seed, inject, luminosity, no_filter)
     return analysis.model_copy(update={"simulate": spec})
-
-
-def _simulation(
-    content: dict[str, Any], seed: int | None, inject: list[str] | None, luminosity: float | None, no_filter: bool
-) -> SimulationSpec:
-    """Lay the options over what is asked of the simulation."""
-    strengths: dict[str, Any] = {}
-    for word in inject or []:
-        process, equals, strength = word.partition("=")
-        try:
-            strengths[process] = float(strength)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise OddjetsError(f"--inject: '{word}' is not of the form PROCESS=MU, such as top=2")
-    changes = {**content, "inject": {**content.get("inject", {}), **strengths}}
-    if seed is not None:
-        changes["seed"] = seed
-    if luminosity is not None:
-        changes["luminosity"] = luminosity
-    if no_filter:
-        changes["early_veto"] = False
-    try:
-        return SimulationSpec.model_validate(changes)
-    except ValidationError as error:
-        lines = config.problems_of(error, SimulationSpec)
-        raise OddjetsError("simulate: " + "; ".join(line.removeprefix("(top level): ") for line in lines)) from None
 
 
 def _load(file: Path, executor: str | None = None, workers: int | None = None) -> config.Analysis:
@@ -248,7 +219,7 @@ def simulate(
     elif analysis is None and ready_made is not None:
         if force:
             raise OddjetsError("simulate: --force is for analyses; to make a set again, remove its folder")
-        spec = _simulation({"set": ready_made}, **options)
+        spec = with_options({"set": ready_made}, **options)
         if dry_run:
             _predict(spec, workers or 2)
         else:
@@ -465,87 +436,8 @@ def clean(
     console.print(f"{total} {'to remove' if dry_run else 'removed'}")
 
 
-@app.command()
-def fetch(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[NAME]...", help="An era, or an era and files of it; with --list also samples and portal records."
-        ),
-    ] = None,
-    listing: Annotated[
-        bool, typer.Option("--list", help="Say what there is and what it needs; download nothing.")
-    ] = False,
-) -> None:
-    """Download the official correction files into the cache, each checked ($ODDJETS_CACHE says where it is)."""
-    from oddjets import corrections
-    from oddjets.fetch import fetch as download
-
-    era_name, *files = names or [OFFICIAL_ERA]
-    if listing:
-        _list_what_there_is(names or [])
-        return
-    try:
-        era, folder = corrections.load_era(era_name, Path.cwd())
-    except InputFileError:
-        # no era of this name: files of the official one
-        files = list(names or [])
-        era, folder = corrections.load_era(OFFICIAL_ERA)
-    for name, path, new in download(era, folder, files):
-        console.print(f"{name}: {'downloaded to' if new else 'is in'} {escape(str(path))}", soft_wrap=True)
-
-
-def _list_what_there_is(names: list[str]) -> None:
-    """The files of the official era and the samples of its catalogue, or what single samples need."""
-    from rich.table import Column, Table
-
-    from oddjets import catalogue, corrections
-
-    samples = catalogue.load_catalogue(OFFICIAL_ERA)
-    if names not in ([], [OFFICIAL_ERA]):
-        for name in names:
-            for line in catalogue.what_is_needed(samples, catalogue.find_sample(samples, name)):
-                console.print(escape(line), soft_wrap=True, highlight=False)
-        return
-    era, folder = corrections.load_era(OFFICIAL_ERA)
-    files = Table("file", "in the cache", Column("source", overflow="fold"), title=f"official files of {era.name}")
-    for name, file in era.files.items():
-        there = corrections.locate(era, folder, name).is_file()
-        files.add_row(name, "yes" if there else "no", file.source)
-    table = Table("sample", "process", "cross section [pb]", "records", title=f"samples of {samples.era} on the portal")
-    for name, sample in samples.samples.items():
-        records = ", ".join(f"{tier} {record}" for tier, record in sample.records.items())
-        section = "data" if sample.is_data else f"{sample.cross_section_pb:g}"
-        table.add_row(name, sample.process, section, records)
-    console.print(files)
-    console.print(table)
-    console.print("`oddjets fetch --list NAME` or a record's number: what a sample needs")
-
-
-@app.command()
-def fileset(
-    indices: Annotated[
-        list[str], typer.Argument(metavar="SAMPLE=INDEX.json...", help="The portal's file index of each sample.")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="The fileset.")] = Path("fileset.json"),
-    catalogue: Annotated[str, typer.Option("--catalogue", help="datasets/NAME.yaml")] = OFFICIAL_ERA,
-) -> None:
-    """Make a fileset from the portal's file indices, with the catalogue's cross sections."""
-    from oddjets.catalogue import fileset_of, load_catalogue
-    from oddjets.datasets import load_fileset, save_json
-
-    given: dict[str, list[Path]] = {}
-    for word in indices:
-        name, equals, path = word.partition("=")
-        if not equals:
-            raise OddjetsError(f"'{word}' is not of the form SAMPLE=INDEX.json")
-        given.setdefault(name, []).append(Path(path))
-    content = fileset_of(load_catalogue(catalogue, Path.cwd()), given)
-    save_json(out, content)
-    datasets = load_fileset(out)
-    console.print(
-        f"{escape(str(out))}: {sum(len(d.files) for d in datasets.values())} files of {len(datasets)} samples"
-    )
+app.command()(portal_cli.fetch)
+app.command()(portal_cli.fileset)
 
 
 def main() -> None:

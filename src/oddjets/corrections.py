@@ -21,9 +21,10 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from oddjets import resources
-from oddjets.config import Analysis, ConfigError, CorrectionSpec, problems_of, read_yaml
+from oddjets.config import Analysis, CorrectionSpec
 from oddjets.errors import InputFileError, OddjetsError, nearest
 from oddjets.expressions import evaluate
+from oddjets.yaml_files import ConfigError, problems_of, read_yaml
 
 __all__ = [
     "CorrectionFile",

@@ -18,9 +18,9 @@ import uproot
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from oddjets import schema
-from oddjets.config import ConfigError, problems_of, read_yaml
 from oddjets.errors import InputFileError, nearest
 from oddjets.generator_weights import SCALES, SHOWER
+from oddjets.yaml_files import ConfigError, problems_of, read_yaml
 
 __all__ = ["Dataset", "DatasetMetadata", "FileInfo", "inspect", "load_fileset", "sums_of_variations"]
 

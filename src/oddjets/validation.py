@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oddjets import calibration, cards, corrections, datasets, generator_weights, npz, regions, resources, userspace
-from oddjets.config import Analysis, ConfigError
+from oddjets.config import Analysis
 from oddjets.errors import OddjetsError, nearest
 from oddjets.expressions import names_in
 from oddjets.histograms import DATA
 from oddjets.processor import DijetProcessor, cuts_of, jet_variations_of
 from oddjets.systematics import BUILT_IN, directions_of, kind_of, with_defaults
+from oddjets.yaml_files import ConfigError
 
 __all__ = ["Resolved", "resolve"]
 

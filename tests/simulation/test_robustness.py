@@ -119,7 +119,7 @@ def test_a_killed_worker_is_a_message(tmp_path: Path, monkeypatch: pytest.Monkey
         def submit(self, *_: object) -> object:
             raise BrokenProcessPool
 
-    monkeypatch.setattr("oddjets.simulation.run.ProcessPoolExecutor", Pool)
+    monkeypatch.setattr("oddjets.workers.ProcessPoolExecutor", Pool)
     with pytest.raises(OddjetsError, match=r"a worker process was killed.*fewer workers"):
         simulate(SimulationSpec.model_validate(SPEC), tmp_path, workers=2)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -16,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.console import log, progress
-from oddjets.errors import OddjetsError
 from oddjets.simulation.generator import (
     GENERATOR,
     SHOWER_VARIATIONS,
@@ -32,6 +29,7 @@ from oddjets.simulation.processes import load_processes
 from oddjets.simulation.reconstruction import reconstruct
 from oddjets.simulation.spec import SimulationSpec
 from oddjets.simulation.writer import replacing, write_nano
+from oddjets.workers import each_done
 
 __all__ = ["simulate", "simulate_block"]
 
@@ -83,34 +81,11 @@ def simulate(spec: SimulationSpec, out: Path, workers: int = 2) -> Path:
         if (seed := plan[0].pileup_seed) is not None:
             prepare_pool(out / _POOL, seed)
         with progress("simulate (hard events)", sum(block.tries for block in todo)) as bar:
-            for block in _run_all(todo, out, workers):
+            for block in each_done(todo, functools.partial(simulate_block, out=out), workers, "simulate"):
                 bar.advance(block.tries)
     fileset = out / _FILESET
     _write_json(fileset, _fileset(spec, plan, out))
     return fileset
-
-
-def _run_all(blocks: list[Block], out: Path, workers: int) -> Iterator[Block]:
-    if workers <= 1 or len(blocks) == 1:
-        for block in blocks:
-            simulate_block(block, out)
-            yield block
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(blocks)), mp_context=context) as pool:
-        try:
-            futures = {pool.submit(simulate_block, block, out): block for block in blocks}
-            for future in as_completed(futures):
-                future.result()
-                yield futures[future]
-        except BrokenProcessPool as error:
-            raise OddjetsError(
-                "simulate: a worker process was killed, perhaps for want of memory; finished files are kept, run it"
-                " again (with fewer workers)"
-            ) from error
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def simulate_block(block: Block, out: Path) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import secrets
 import shutil
 import traceback
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +22,7 @@ from oddjets.errors import InputFileError, OddjetsError
 from oddjets.skimming.copying import write_skim
 from oddjets.skimming.needs import needs_of, without_model
 from oddjets.userspace import ProcessorSource
+from oddjets.workers import each_done
 
 if TYPE_CHECKING:
     from oddjets.pipeline import Run
@@ -130,7 +127,7 @@ def skim(run: Run, out: Path) -> Path:
         console.print(f"skim: {len(tasks) - len(todo)} of {len(tasks)} files are already there")
     started = datetime.now(UTC)
     with progress("skim (events)", sum(task.info.entries for task in todo)) as bar:
-        for task in _run_all(todo, run.analysis.execution.workers):
+        for task in each_done(todo, Task.run, run.analysis.execution.workers, "skim"):
             bar.advance(task.info.entries)
     save_json(out / _FILESET, {name: _entry(dataset, tasks, out) for name, (dataset, _) in run.fileset.items()})
     summary = {name: _summary(name, tasks, out) for name in run.fileset}
@@ -184,29 +181,6 @@ def _tasks(run: Run, out: Path) -> list[Task]:
             target = out / dataset.name / f"{Path(info.path).stem}-{info.uuid[:8]}.root"
             tasks.append(Task(run.resolved.source, run.analysis, dataset, info, target, key))
     return tasks
-
-
-def _run_all(tasks: list[Task], workers: int) -> Iterator[Task]:
-    if workers <= 1 or len(tasks) <= 1:
-        for task in tasks:
-            task.run()
-            yield task
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
-        try:
-            futures = {pool.submit(task.run): task for task in tasks}
-            for future in as_completed(futures):
-                future.result()
-                yield futures[future]
-        except BrokenProcessPool as error:
-            raise OddjetsError(
-                "skim: a worker process was killed, perhaps for want of memory; finished files are kept, run it again"
-                " (with fewer workers)"
-            ) from error
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _entry(dataset: Dataset, tasks: list[Task], out: Path) -> dict[str, Any]:

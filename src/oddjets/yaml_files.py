@@ -1,0 +1,151 @@
+"""Reading YAML files: safely, extending one another, and saying what is wrong with them, each place at once."""
+
+from __future__ import annotations
+
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from oddjets import resources
+from oddjets.errors import OddjetsError, nearest
+
+__all__ = ["ConfigError", "problems_of", "read_extended", "read_yaml"]
+
+
+class ConfigError(OddjetsError):
+    """The YAML says something that cannot be right; the message lists every place."""
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if isinstance(annotation, types.GenericAlias) or typing.get_origin(annotation) is not None:
+        return [m for a in typing.get_args(annotation) for m in _models(a)]
+    return []
+
+
+def _keys_at(location: tuple[int | str, ...], top: type[BaseModel]) -> list[str]:
+    """The valid keys of the model that a pydantic error's parent location points into."""
+    candidates = [top]
+    for step in location:
+        following = []
+        for model in candidates:
+            field = model.model_fields.get(str(step))
+            if field is not None:
+                following += _models(field.annotation)
+        # a step that is no field is a dictionary's key, a list's index or a union's branch: stay
+        candidates = following or candidates
+    return sorted({key for model in candidates for key in model.model_fields if key != "path"})
+
+
+def problems_of(error: ValidationError, top: type[BaseModel]) -> list[str]:
+    """Say each of pydantic's errors as: the place, what is wrong, the nearest valid name.
+
+    Args:
+        error: what pydantic found.
+        top: the model that was validated.
+    """
+    lines = []
+    for item in error.errors():
+        location = tuple(step for step in item["loc"] if not (isinstance(step, str) and step in _UNION_BRANCHES))
+        place = ".".join(str(step) for step in location) or "(top level)"
+        if item["type"] == "extra_forbidden":
+            key = str(location[-1])
+            lines.append(f"{place}: unknown key; {nearest(key, _keys_at(location[:-1], top))}")
+        else:
+            got = "" if item["type"] == "missing" or not location else f" (got {item['input']!r})"
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{place}: {message[0].lower()}{message[1:]}{got if len(got) < 120 else ''}")
+    return list(dict.fromkeys(lines))
+
+
+_UNION_BRANCHES = {"POI", "tuple[POI, ...]"}
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, which YAML would silently let win."""
+
+
+def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if isinstance(key, (str, int, float, bool)) and key != "<<":
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' is given twice", key_node.start_mark
+                )
+            seen.add(key)
+    loader.flatten_mapping(node)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file safely, refusing duplicate keys.
+
+    Raises:
+        ConfigError: the file is missing, unreadable or no YAML; the message has the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        raise ConfigError(f"{path}: no such file; {nearest(path.name, beside)}".rstrip("; ")) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    try:
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path}: no valid YAML: {error}") from None
+
+
+def read_extended(path: Path, above: tuple[Path, ...] = ()) -> Any:
+    """Read a YAML; what it ``extends`` is read first, and its own keys are laid over that.
+
+    Args:
+        path: the file; ``extends`` names one beside it, or a shipped analysis.
+        above: the files that extend this one.
+
+    Raises:
+        ConfigError: see `read_yaml`; or the file extends itself, or one that is not there.
+    """
+    if path.resolve() in above:
+        raise ConfigError(f"{path}: extends: it extends itself")
+    data = read_yaml(path)
+    if not isinstance(data, dict) or "extends" not in data:
+        return data
+    base_name = data.pop("extends")
+    if not isinstance(base_name, str) or Path(base_name).name != base_name:
+        raise ConfigError(
+            f"{path}: extends: must be the name of a file beside this one, or of a shipped one (got {base_name!r})"
+        )
+    base_file = path.with_name(base_name)
+    if not base_file.is_file():
+        try:
+            base_file = resources.find(base_name, "processors")
+        except OddjetsError as error:
+            raise ConfigError(f"{path}: extends: {error}") from None
+    base = read_extended(base_file, (*above, path.resolve()))
+    if not isinstance(base, dict):
+        raise ConfigError(f"{base_file}: an analysis is a mapping with keys such as name, regions")
+    return _laid_over(base, data)
+
+
+def _laid_over(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
+    """Lay one mapping over another: mappings are merged, null removes a key, everything else replaces."""
+    merged = dict(base)
+    for key, value in over.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _laid_over(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
