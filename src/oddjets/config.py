@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from oddjets.execution import Execution
 from oddjets.simulation.spec import SimulationSpec
 from oddjets.yaml_files import ConfigError, problems_of, read_extended
 
@@ -317,16 +318,6 @@ class Fit(Model):
     def pois(self) -> tuple[POI, ...]:
         """The parameters of interest; the first is the one that significance and limit are about."""
         return self.poi if isinstance(self.poi, tuple) else (self.poi,)
-
-
-class Execution(Model):
-    """How the processing runs; nothing here changes a number."""
-
-    executor: Literal["iterative", "futures"] = "futures"
-    workers: int = Field(default=2, ge=1)
-    chunk_size: int = Field(default=50_000, ge=1, description="events per chunk")
-    provider: Literal["auto", "cpu", "cuda"] = "auto"
-    score_cache: bool = Field(default=True, description="keep scores in DIR/scores, and take them from there")
 
 
 class Analysis(Model):

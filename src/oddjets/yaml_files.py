@@ -39,7 +39,8 @@ def _keys_at(location: tuple[int | str, ...], top: type[BaseModel]) -> list[str]
                 following += _models(field.annotation)
         # a step that is no field is a dictionary's key, a list's index or a union's branch: stay
         candidates = following or candidates
-    return sorted({key for model in candidates for key in model.model_fields if key != "path"})
+    fields = (item for model in candidates for item in model.model_fields.items())
+    return sorted({field.alias or key for key, field in fields if key != "path"})
 
 
 def problems_of(error: ValidationError, top: type[BaseModel]) -> list[str]:
