@@ -29,7 +29,7 @@ from oddjets.data_quality import DataQuality
 from oddjets.datasets import DatasetMetadata
 from oddjets.decorators import cut, cuts_of, jet_variation, jet_variations_of
 from oddjets.errors import InputFileError
-from oddjets.events import JETS, EventTable, dijet_mass, write_part
+from oddjets.events import JETS, EventTable, dijet_mass
 from oddjets.jet_variations import JetVariations
 from oddjets.scoring import Scorer
 from oddjets.scoring.cache import Store, evaluate
@@ -96,6 +96,11 @@ class Counts:
     repairs: Counter[str] = field(default_factory=Counter)
     inference: dict[str, Inference] = field(default_factory=dict)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields in a form that JSON has."""
+        inference = {score: {**how, "providers": sorted(how["providers"])} for score, how in self.inference.items()}
+        return {**vars(self), "repairs": dict(self.repairs), "inference": inference}
+
 
 class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[misc]
     """From a chunk of PFNano to rows of the event table.
@@ -105,7 +110,6 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         era: its corrections.
         era_folder: where the era's relative paths start.
         scorers: score name to scorer, for the scores that have a model card.
-        output: the folder ``events``; None: `process` writes nothing.
         score_cache: the folder ``scores``; None: scores are not kept.
     """
 
@@ -115,7 +119,6 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         era: corrections.Era,
         era_folder: Path,
         scorers: Mapping[str, Scorer],
-        output: Path | None = None,
         score_cache: Path | None = None,
     ) -> None:
         self.analysis = analysis
@@ -124,7 +127,6 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         self.era = era
         self.era_folder = era_folder
         self.scorers = dict(scorers)
-        self.output = output
         self.score_cache = score_cache
 
     # ---- the four hooks ------------------------------------------------------------------------------------------
@@ -334,25 +336,11 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
     # ---- coffea's interface --------------------------------------------------------------------------------------
 
     def process(self, events: Any) -> dict[str, Any]:
-        """Process a chunk: write its rows and return its counts, keyed by dataset, in a form that coffea adds up."""
-        dataset = events.metadata["dataset"]
+        """Return a chunk's counts, keyed by dataset, in a form that coffea's own runner adds up; nothing is written."""
         columns, counts = self.table(events)
-        if self.output is not None:
-            name = f"part-{events.metadata['fileuuid']}-{events.metadata['entrystart']:012d}.parquet"
-            note = {k: events.metadata[k] for k in ("dataset", "process", "is_data", "fileuuid")}
-            note |= {k: int(events.metadata[k]) for k in ("entrystart", "entrystop")}
-            write_part(self.output / dataset / name, columns, note)
-        return {
-            dataset: {
-                "entries": counts.entries,
-                "rows": len(columns["event"]),
-                "raw": np.asarray(counts.raw),
-                "weighted": np.asarray(counts.weighted),
-                "n_minus_1": np.asarray(counts.n_minus_1),
-                "repairs": dict(counts.repairs),
-                "inference": counts.inference,
-            }
-        }
+        arrays = {name: np.asarray(getattr(counts, name)) for name in ("raw", "weighted", "n_minus_1")}
+        found = {"entries": counts.entries, "rows": len(columns["event"]), "repairs": dict(counts.repairs), **arrays}
+        return {events.metadata["dataset"]: found}
 
     def postprocess(self, accumulator: Any) -> Any:
         """Return what was accumulated, unchanged."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from oddjets.config import Threshold
 from oddjets.datasets import save_json
-from oddjets.executors import Work
+from oddjets.executors.work import Work
 from oddjets.filling import make_histograms
 from oddjets.histograms import DATA, HistogramSet
 from oddjets.stages import workspace

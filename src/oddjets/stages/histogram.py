@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from oddjets.datasets import save_json
-from oddjets.executors import Work
+from oddjets.executors.work import Work
 from oddjets.filling import make_histograms
 from oddjets.stages.cutflow import write_cutflow
 from oddjets.stages.normalisation import factors, own_factors, own_normalisations

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from oddjets import corrections, datasets, executors, luminosity, repairs
+from oddjets import corrections, datasets, luminosity, provenance, repairs
 from oddjets.cards import load_card
 from oddjets.console import console
 from oddjets.corrections import sha256_of
-from oddjets.errors import OddjetsError
-from oddjets.events import parts
+from oddjets.executors import ledger
+from oddjets.executors.checks import check_files, constituent_sources, refuse_overlap
+from oddjets.executors.chunks import plan
+from oddjets.executors.records import EVENTS, publish
+from oddjets.executors.work import Work
 from oddjets.skimming import made_for_others
 from oddjets.stages.cutflow import write_cutflow
 from oddjets.stages.npz_files import import_npz
@@ -18,7 +22,22 @@ from oddjets.stages.npz_files import import_npz
 if TYPE_CHECKING:
     from oddjets.pipeline import Run
 
-__all__ = ["config", "work"]
+__all__ = ["config", "rows_key", "work"]
+
+#: packages that compute rows; the others of `provenance.PACKAGES` compute later
+COMPUTES = (
+    "python",
+    "awkward",
+    "coffea",
+    "correctionlib",
+    "fastjet",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "pyarrow",
+    "scipy",
+    "uproot",
+)
 
 
 def config(run: Run) -> Any:
@@ -52,13 +71,26 @@ def config(run: Run) -> Any:
     }
 
 
+def rows_key(run: Run) -> str:
+    """Return the content key of all that rows depend on, apart from the files: what chunks are done again for."""
+    used = config(run)
+    # these go into numbers of whole datasets
+    decides = {name: part for name, part in used.items() if name not in ("files", "luminosity")}
+    decides["selection"] = {name: value for name, value in used["selection"].items() if name != "luminosity_table"}
+    decides["golden_json"] = used["luminosity"].get("golden_json")
+    versions = {name: version for name, version in provenance.versions().items() if name in COMPUTES}
+    return provenance.content_key(
+        {"config": decides, "code": provenance.code_of("oddjets.executors.work"), "versions": versions}
+    )
+
+
 def work(run: Run) -> dict[str, Any]:
     """Process all files; the manifest gets what every dataset adds up to."""
-    events = run.out / "events"
-    # what is there belongs to another key
-    shutil.rmtree(events, ignore_errors=True)
-    events.mkdir(parents=True)
     if run.analysis.npz is not None:
+        events = run.out / EVENTS
+        # what is there belongs to another key
+        shutil.rmtree(events, ignore_errors=True)
+        events.mkdir(parents=True)
         return import_npz(run, events)
     corrections.check_working_point(run.analysis, run.resolved.era, run.resolved.era_folder)
     for name, (analysis, differing) in made_for_others(run).items():
@@ -68,45 +100,38 @@ def work(run: Run) -> dict[str, Any]:
         )
     luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, run.fileset)
     execution = run.analysis.execution
-    work = executors.Work(
-        source=run.resolved.source,
-        analysis=run.analysis,
-        cards=tuple((name, str(path)) for name, path in run.resolved.cards.items()),
-        output=str(events),
-        threads=1 if execution.executor == "futures" else 2,
-        score_cache=str(run.out / "scores") if execution.score_cache else None,
+    check_files(run.fileset, next(iter(run.resolved.cards), None))
+    found = ledger.run(
+        Work(
+            source=run.resolved.source,
+            analysis=run.analysis,
+            cards=tuple((name, str(path)) for name, path in run.resolved.cards.items()),
+            output=str(run.out),
+            threads=2 if execution.executor == "iterative" else 1,
+            score_cache=str(run.out / "scores") if execution.score_cache else None,
+        ),
+        plan(run.fileset, execution.chunk_size, rows_key(run)),
+        execution,
+        run.out,
     )
-    counts = executors.run(work, run.fileset, execution)
+    publish(run.out, found.chunks, counting := found.counting())
+    cuts = run.analysis.selection.cuts
     summary = {}
     for name, (dataset, files) in run.fileset.items():
-        planned = sum(f.entries for f in files)
-        found = counts.get(name)
-        read = found["entries"] if found else 0
-        if read != planned:
-            raise OddjetsError(f"dataset '{name}': {planned} events planned, {read} read: the ledger does not close")
-        if found is None:
+        counted = ledger.totals(
+            [counting[c.id] for c in found.chunks if c.dataset == name and c.id in counting], len(cuts)
+        )
+        if not counted["entries"]:
             console.print(f"dataset '{name}': its files hold no events")
-        elif found["rows"] == 0:
-            console.print(f"dataset '{name}': no event of {planned} passes the base selection")
-        cuts = ("all", *run.analysis.selection.cuts)
-        empty = [0] * len(cuts)
+        elif counted["rows"] == 0:
+            console.print(f"dataset '{name}': no event of {counted['entries']} passes the base selection")
         summary[name] = {
             **dataset.metadata.model_dump(mode="json"),
             "files": [f.path for f in files],
-            "entries": planned,
-            "rows": found["rows"] if found else 0,
-            "parts": [part.name for part in parts(events, name)],
-            "sum_of_weights": None if dataset.metadata.is_data else sum(f.sum_of_weights or 0.0 for f in files),
+            "sum_of_weights": None if dataset.metadata.is_data else math.fsum(f.sum_of_weights or 0.0 for f in files),
             "sums_of_variations": datasets.sums_of_variations(files),
-            "raw": [int(x) for x in found["raw"]] if found else empty,
-            "weighted": [float(x) for x in found["weighted"]] if found else empty,
-            "n_minus_1": found["n_minus_1"].reshape(-1, 2).tolist() if found else [[0, 0]] * (len(cuts) - 1),
-            "repairs": dict(found["repairs"]) if found else {},
-            "constituents": executors.constituent_sources(files),
-            "inference": {
-                score: {**how, "providers": sorted(how["providers"])}
-                for score, how in (found["inference"] if found else {}).items()
-            },
+            "constituents": constituent_sources(files),
+            **counted,
         }
         repairs.report(name, summary[name]["repairs"])
         if name in luminosities:
@@ -115,8 +140,8 @@ def work(run: Run) -> dict[str, Any]:
                 "luminosity": luminosities[name].as_dict(),
             }
     _report_inference([how for dataset in summary.values() for how in dataset["inference"].values()])
-    executors.refuse_overlap(events, run.fileset)
-    extra = {"cuts": ["all", *run.analysis.selection.cuts], "datasets": summary}
+    refuse_overlap(run.out / EVENTS, run.fileset)
+    extra = {"cuts": ["all", *cuts], "datasets": summary, "chunks": {"executor": execution.executor, **found.costs()}}
     write_cutflow(run, extra)
     return extra
 

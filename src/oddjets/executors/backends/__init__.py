@@ -1,0 +1,36 @@
+"""Who works on chunks: this process, others on this machine, a dask cluster, or an executor class of coffea's kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from oddjets.execution import Execution
+from oddjets.executors.backends import local
+from oddjets.executors.backends.contract import Carrier, Outcomes, WorkersLostError
+
+__all__ = ["Carrier", "Outcomes", "WorkersLostError", "carrier"]
+
+
+@contextmanager
+def carrier(execution: Execution) -> Iterator[Carrier]:
+    """Start what an analysis's ``execution`` asks for, and stop it at the end.
+
+    Raises:
+        OddjetsError: a package that it needs is not installed, no such class, or no scheduler answers.
+    """
+    # dask and what executor classes need are no dependencies of the package: imported where they are asked for
+    if execution.executor == "iterative" or (execution.executor == "futures" and execution.workers == 1):
+        yield local.here
+    elif execution.executor == "futures":
+        yield local.Processes(execution)
+    elif execution.uses_dask:
+        from oddjets.executors.backends.dask_cluster import connected
+        from oddjets.executors.backends.dask_tasks import Dask
+
+        with connected(execution) as client:
+            yield Dask(client, execution)
+    else:
+        from oddjets.executors.backends.imported import Imported
+
+        yield Imported(execution)

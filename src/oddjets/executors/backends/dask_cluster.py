@@ -1,0 +1,96 @@
+"""Dask clusters: one started on this machine, a running one by its scheduler's address, or any class by import path."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from oddjets.console import console
+from oddjets.errors import OddjetsError
+from oddjets.execution import Cluster, Execution
+from oddjets.executors.backends.classes import built, import_class
+from oddjets.executors.backends.contract import ALLOWED_DEATHS
+
+__all__ = ["LOCAL", "connected"]
+
+LOCAL = Cluster().class_
+#: seconds to wait for a scheduler's answer
+_PATIENCE = 10
+
+
+@contextmanager
+def connected(execution: Execution) -> Iterator[Any]:
+    """Connect to the cluster that an analysis asks for; one that is started here is stopped at the end.
+
+    Yields:
+        The ``distributed.Client``.
+
+    Raises:
+        OddjetsError: dask is not installed, the cluster's class cannot be had or built, or no scheduler answers.
+    """
+    client_class = import_class("distributed", "Client", f"execution.executor '{execution.executor}'")
+    if execution.scheduler is not None:
+        try:
+            client = client_class(execution.scheduler, timeout=_PATIENCE, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise OddjetsError(
+                f"execution.scheduler: no dask scheduler answers at {execution.scheduler} within {_PATIENCE} s ({error});"
+                " start one with `dask scheduler`, or leave 'scheduler' out for workers on this machine"
+            ) from error
+        with client:
+            _introduce(client)
+            yield client
+        return
+    with _started(execution) as cluster, client_class(cluster, set_as_default=False) as client:
+        _introduce(client)
+        yield client
+
+
+@contextmanager
+def _started(execution: Execution) -> Iterator[Any]:
+    spec = execution.cluster if execution.cluster is not None else Cluster()
+    module, _, name = spec.class_.rpartition(".")
+    make = import_class(module, name, "execution.cluster.class")
+    options = {**_of_this_machine(execution), **spec.options} if spec.class_ == LOCAL else dict(spec.options)
+    import dask
+
+    # a scheduler that is started here gives work up after as many deaths as processes do
+    with dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_DEATHS}):
+        cluster = built(make, options, "execution.cluster.options")
+    with cluster:
+        if spec.adaptive is not None:
+            cluster.adapt(minimum=spec.adaptive.minimum, maximum=spec.adaptive.maximum)
+        elif not getattr(cluster, "worker_spec", None):
+            # it was not built with workers, as batch systems' clusters are not
+            cluster.scale(execution.workers)
+        yield cluster
+
+
+def _of_this_machine(execution: Execution) -> dict[str, Any]:
+    """Options of a cluster on this machine: processes of one thread, heard on the loopback alone."""
+    adaptive = execution.cluster is not None and execution.cluster.adaptive is not None
+    return {
+        "n_workers": 0 if adaptive else execution.workers,
+        "threads_per_worker": 1,
+        "processes": True,
+        # a limit would stop workers that hold a large chunk although the machine has room
+        "memory_limit": 0,
+        "host": "127.0.0.1",
+        # any free port; without bokeh there is nothing to show
+        "dashboard_address": "127.0.0.1:0" if importlib.util.find_spec("bokeh") else None,
+        # a worker that dies is said by us
+        "silence_logs": logging.CRITICAL,
+    }
+
+
+def _introduce(client: Any) -> None:
+    """Say where the work goes, and where to watch it."""
+    workers = len(client.scheduler_info(n_workers=-1)["workers"])
+    console.print(f"dask: scheduler {client.scheduler.address}, {workers} workers", soft_wrap=True)
+    if client.dashboard_link and importlib.util.find_spec("bokeh"):
+        console.print(f"dask: dashboard {client.dashboard_link}", soft_wrap=True)
+    if not workers:
+        console.print("dask: no worker yet; chunks wait until the first one comes")

@@ -1,0 +1,92 @@
+"""This process, or more of them on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from oddjets.console import console
+from oddjets.execution import Execution
+from oddjets.executors.backends import gpus
+from oddjets.executors.backends.contract import ALLOWED_DEATHS, Outcomes, WorkersLostError
+from oddjets.executors.chunks import Chunk
+from oddjets.executors.work import Work
+
+__all__ = ["Processes", "here"]
+
+
+def here(chunks: Sequence[Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
+    """Work in this process, chunk by chunk."""
+    for chunk in chunks:
+        on_done(work(chunk))
+
+
+class Processes:
+    """Processes of this machine; where one is killed, others go on with what is missing."""
+
+    def __init__(self, execution: Execution) -> None:
+        self.workers = execution.workers
+        self.gpus = gpus.gpus_of_this_machine(execution)
+
+    def __call__(self, chunks: Sequence[Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
+        """Work on all chunks; see `Carrier`."""
+        waiting = {chunk.id: chunk for chunk in chunks}
+        for _ in range(ALLOWED_DEATHS):
+            try:
+                self._round(waiting, work, on_done)
+                return
+            except BrokenProcessPool:
+                console.print(
+                    f"a worker process was killed, perhaps for want of memory; {len(waiting)} chunks remain, with new ones"
+                )
+        try:
+            self._round(waiting, work, on_done)
+        except BrokenProcessPool as error:
+            raise WorkersLostError(
+                f"worker processes were killed {ALLOWED_DEATHS + 1} times, perhaps for want of memory: try fewer workers"
+                f" or a smaller chunk_size. They were working on one of\n  "
+                + "\n  ".join(str(chunk) for chunk in list(waiting.values())[: self.workers])
+            ) from error
+
+    def _round(self, waiting: dict[str, Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
+        """Do what is waiting, until all is done or a worker dies."""
+        # spawn: a fork would copy the threads' locks of libraries that are loaded here
+        context = multiprocessing.get_context("spawn")
+        workers = min(self.workers, len(waiting))
+        begin = (_begin, (context.Value("i", 0), self.gpus))
+        with ProcessPoolExecutor(workers, context, *begin) as pool:
+            try:
+                for future in as_completed([pool.submit(work, chunk) for chunk in waiting.values()]):
+                    outcomes = future.result()
+                    for name in outcomes:
+                        del waiting[name]
+                    on_done(outcomes)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def _begin(counter: Any, of_this_machine: tuple[str, ...]) -> None:
+    """Prepare a worker: it takes its GPU, and ends with its parent."""
+    with counter.get_lock():
+        number = counter.value
+        counter.value += 1
+    gpus.take(of_this_machine, number)
+    _end_with_parent()
+
+
+def _end_with_parent() -> None:
+    """End a worker whose parent was killed: nobody else would, and it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
