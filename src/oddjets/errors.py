@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from oddjets.redaction import redacted
+
+if TYPE_CHECKING:
+    from oddjets.remote.failures import Cause
 
 __all__ = ["InputFileError", "OddjetsError", "nearest"]
 
@@ -11,14 +17,25 @@ __all__ = ["InputFileError", "OddjetsError", "nearest"]
 class OddjetsError(Exception):
     """A mistake that its user can mend; the CLI prints the message alone and exits with code 2.
 
-    The message says what is wrong, where (file, YAML path, branch), and what would be right.
+    The message says what is wrong, where (file, YAML path, branch), and what would be right; secrets in URLs are hidden.
     """
 
     exit_code = 2
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
+
 
 class InputFileError(OddjetsError):
-    """A file that cannot be read as what it should be: missing, truncated, corrupt, or without a needed branch."""
+    """A file that cannot be read as what it should be: missing, truncated, corrupt, or without a needed branch.
+
+    Attributes:
+        cause: in words, where whoever raises it knows; see `oddjets.remote.cause_of`.
+    """
+
+    def __init__(self, message: str = "", *, cause: Cause | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 def nearest(name: str, valid: Iterable[str], count: int = 3) -> str:
