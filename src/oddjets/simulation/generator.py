@@ -29,6 +29,8 @@ __all__ = [
     "GeneratedBatch",
     "generate",
     "initialise",
+    "join_batches",
+    "particle_columns",
     "prepare_multiparton_tables",
     "require_pythia",
 ]
@@ -134,13 +136,13 @@ def generate(
         count = min(BATCH, tries - first)
         batch = pythia.nextBatch(count, "skip")
         names = list(pythia.infoPython().weightNameVector())
-        part = _columns(batch, count, [names.index(n) for n in SHOWER_VARIATIONS] if shower_variations else [0])
+        part = particle_columns(batch, count, [names.index(n) for n in SHOWER_VARIATIONS] if shower_variations else [0])
         if len(batch):
             scales = scale_weights(batch.info, process.alpha_s_order, pythia.coupSM.alphaS, proton.xf)
             part = part._replace(scale_weights=scales)
         parts.append(part)
         if first + count == tries or sum(len(part.offsets) - 1 for part in parts) >= ENOUGH_EVENTS:
-            yield _joined(parts)
+            yield join_batches(parts)
             parts = []
 
 
@@ -202,7 +204,17 @@ def initialise(lines: Sequence[str], seed: int, tables: Path | None, hooks: Iter
     return pythia
 
 
-def _columns(batch: Any, tried: int, weights: list[int]) -> GeneratedBatch:
+def particle_columns(batch: Any, tried: int, weights: Sequence[int] = (0,)) -> GeneratedBatch:
+    """Take a batch of Pythia's apart.
+
+    Args:
+        batch: what ``nextBatch`` returned.
+        tried: events that were tried.
+        weights: indices of the shower weights that are wanted.
+
+    Returns:
+        The events, with scale weights of 1.
+    """
     if len(batch) == 0:
         return GeneratedBatch.empty()._replace(tried=tried, shower_weights=np.ones((0, len(weights))))
     flat = ak.flatten(batch.prt)
@@ -215,12 +227,13 @@ def _columns(batch: Any, tried: int, weights: list[int]) -> GeneratedBatch:
         {name: ak.to_numpy(flat[name]) for name in _INTEGERS},
         np.stack([ak.to_numpy(flat.p[c]) for c in ("px", "py", "pz", "e")], axis=-1),
         np.stack([ak.to_numpy(ak.fill_none(flat.vProd[c], 0.0)) for c in ("px", "py", "pz")], axis=-1),
-        table[:, weights] / table[:, :1],
+        table[:, list(weights)] / table[:, :1],
         np.ones((len(batch), len(SCALE_FACTORS))),
     )
 
 
-def _joined(parts: list[GeneratedBatch]) -> GeneratedBatch:
+def join_batches(parts: Sequence[GeneratedBatch]) -> GeneratedBatch:
+    """Return the events of all parts, at least one, as one batch."""
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
     return GeneratedBatch(
         sum(part.tried for part in parts),

@@ -9,10 +9,10 @@ import numpy as np
 from oddjets.simulation.processes import MassAcceptance
 from oddjets.simulation.veto import EARLY_VETO, leading_jets
 
-__all__ = ["early_veto_hook", "mass_acceptance_hook"]
+__all__ = ["RESONANCE_SHOWER", "early_veto_hook", "mass_acceptance_hook", "visible_partons"]
 
 #: Pythia's code for showers of resonance decays, see its page on user hooks
-_RESONANCE_SHOWER = 5
+RESONANCE_SHOWER = 5
 _NEUTRINOS = (12, 14, 16)
 _RESONANCES = (6, 23, 24, 25, 35)
 
@@ -37,9 +37,9 @@ def early_veto_hook(pythia8: Any) -> Any:
             return EARLY_VETO.scale
 
         def doVetoPT(self, position: int, event: Any) -> bool:
-            if position == _RESONANCE_SHOWER:  # asked again in the shower of decayed tops and bosons
+            if position == RESONANCE_SHOWER:  # asked again in the shower of decayed tops and bosons
                 return False
-            partons = _partons(event, self.pythia, pythia8)
+            partons = visible_partons(event, self.pythia, pythia8)
             if len(partons) < 2:
                 return True
             pt, mass = leading_jets(np.array(partons))
@@ -69,10 +69,18 @@ def mass_acceptance_hook(acceptance: MassAcceptance, seed: int, pythia8: Any) ->
     return Hook()
 
 
-def _partons(event: Any, pythia: Any, pythia8: Any) -> list[tuple[float, float, float, float]]:
-    """Momenta of all final particles but neutrinos; resonances are replaced by their decay products.
+def visible_partons(event: Any, pythia: Any, pythia8: Any) -> list[tuple[float, float, float, float]]:
+    """Return momenta of all final particles but neutrinos; resonances are replaced by their decay products.
 
     At the veto's scale resonances are not decayed yet, but how they will is known in the record of the hard process.
+
+    Args:
+        event: Pythia's record as it is now.
+        pythia: the generator.
+        pythia8: the module.
+
+    Returns:
+        px, py, pz, E in GeV of each.
     """
     partons = []
     for particle in (event[i] for i in range(event.size())):

@@ -34,7 +34,14 @@ from oddjets.simulation.trigger import emulate
 from oddjets.simulation.truth import generator_jets, generator_particles, match
 from oddjets.simulation.vertices import find_vertices, from_primary_vertex
 
-__all__ = ["MIN_PT_TWO_JETS", "candidate_momenta", "reconstruct", "stable_particles"]
+__all__ = [
+    "MIN_PT_TWO_JETS",
+    "candidate_momenta",
+    "reconstruct",
+    "stable_particles",
+    "stored_candidates",
+    "stored_jets",
+]
 
 #: events with two AK8 jets above are written, GeV
 MIN_PT_TWO_JETS = 300.0
@@ -74,9 +81,9 @@ def reconstruct(
         true_interactions, vertices = draw_pileup(n, is_data, rng)
 
     truth_of_jets = {} if is_data else heavy_hadrons(batch, jets)
-    fat_jets = _fat_jets(jets, tag(tagging_inputs(candidates, jets), load_taggers()), truth_of_jets)
+    fat_jets = stored_jets(jets, tag(tagging_inputs(candidates, jets), load_taggers()), truth_of_jets)
     events: dict[str, ak.Array | npt.NDArray[Any]] = {
-        "PFCands": _jet_candidates(candidates, jets),
+        "PFCands": stored_candidates(candidates, jets),
         "FatJetPFCands": _references(jets),
         "Muon": _muons(candidates, muons),
         "Electron": _electrons(candidates, electrons),
@@ -155,9 +162,19 @@ def _nearest(jets: ak.Array, targets: ak.Array) -> npt.NDArray[np.int32]:
     return np.asarray(match(*columns(jets), *columns(targets)), np.int32)
 
 
-def _fat_jets(
+def stored_jets(
     jets: FatJets, tags: dict[str, npt.NDArray[np.float64]], truth: dict[str, npt.NDArray[np.int32]]
 ) -> ak.Array:
+    """Return ``FatJet`` with the precision of files.
+
+    Args:
+        jets: of some events.
+        tags: fields from taggers, (jets) each.
+        truth: integer fields, (jets) each.
+
+    Returns:
+        (events, jets) records.
+    """
     pt, eta, phi = eta_phi(jets.clustered.momenta)
     n = len(pt)
     columns = {
@@ -185,8 +202,16 @@ def _constituent_counts(jets: FatJets) -> npt.NDArray[np.int64]:
     return np.diff(jets.clustered.constituent_offsets[jets.clustered.event_offsets])
 
 
-def _jet_candidates(candidates: Candidates, jets: FatJets) -> ak.Array:
-    """The candidates of the AK8 jets, jet after jet."""
+def stored_candidates(candidates: Candidates, jets: FatJets) -> ak.Array:
+    """Return ``PFCands``: the candidates of the AK8 jets, jet after jet, with the precision of files.
+
+    Args:
+        candidates: of some events.
+        jets: of the same events.
+
+    Returns:
+        (events, candidates) records.
+    """
     rows = jets.clustered.constituents
     return jagged(
         _constituent_counts(jets),
