@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uproot
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from oddjets import schema
 from oddjets.errors import InputFileError, nearest
 from oddjets.generator_weights import SCALES, SHOWER
+from oddjets.remote import Access, cause_of, is_remote, open_file, with_retries
 from oddjets.yaml_files import ConfigError, problems_of, read_yaml
 
 __all__ = ["Dataset", "DatasetMetadata", "FileInfo", "inspect", "load_fileset", "sums_of_variations"]
@@ -135,7 +135,7 @@ def load_fileset(path: Path) -> dict[str, Dataset]:
             problems.append(f"{name}.metadata: simulation needs 'cross_section_pb'")
         try:
             files = tuple(
-                p if "://" in p or Path(p).is_absolute() else str((path.parent / p).resolve())
+                p if is_remote(p) or Path(p).is_absolute() else str((path.parent / p).resolve())
                 for p in _paths(entry["files"])
             )
         except ConfigError as error:
@@ -180,49 +180,68 @@ def _overlaps(datasets: Iterable[Dataset]) -> Iterator[str]:
                 break
 
 
-def inspect(path: str, *, is_data: bool) -> FileInfo:
+def inspect(path: str, *, is_data: bool, access: Access | None = None) -> FileInfo:
     """Open a file and read what it holds, without reading events.
 
     Args:
         path: a local path or a URL.
         is_data: data has no sum of weights.
+        access: how remote files are reached.
 
     Raises:
-        InputFileError: missing, unreadable, without the tree Events, or (simulation) without sums of weights; data
-            labelled simulation, or the reverse.
+        InputFileError: missing, unreadable, cut short, without the tree Events, or (simulation) without sums of weights;
+            data labelled simulation, or the reverse. `oddjets.remote.cause_of` says why in a word.
     """
-    if "://" not in path and not Path(path).is_file():
+    if not is_remote(path) and not Path(path).is_file():
         folder = Path(path).parent
         names = [p.name for p in folder.glob("*.root")] if folder.is_dir() else []
-        raise InputFileError(f"{path}: no such file; {nearest(Path(path).name, names)}".rstrip("; "))
+        raise InputFileError(
+            f"{path}: no such file; {nearest(Path(path).name, names)}".rstrip("; "), cause="missing file"
+        )
     try:
-        with uproot.open(path) as file:
-            if TREE not in file:
-                raise InputFileError(
-                    f"{path}: no tree '{TREE}'; it has {', '.join(file.keys(cycle=False)) or 'nothing'}"
-                )
-            tree = file[TREE]
-            entries = int(tree.num_entries)
-            branches = set(tree.keys())
-            simulated = bool(branches & {"genWeight", "Pileup_nTrueInt", "nGenPart", "GenPart_pt"})
-            if entries and is_data and simulated:
-                raise InputFileError(f"{path}: listed as data, but it has generator branches (genWeight or GenPart)")
-            if entries and not is_data and "genWeight" not in branches:
-                raise InputFileError(f"{path}: listed as simulation, but it has no branch 'genWeight'")
-            sum_of_weights, variations = None, {}
-            if not is_data:
-                if "Runs" not in file or "genEventSumw" not in file["Runs"]:
-                    raise InputFileError(f"{path}: simulation without 'genEventSumw' in the tree 'Runs'")
-                sum_of_weights = float(np.sum(file["Runs"]["genEventSumw"].array(library="np")))
-                if not math.isfinite(sum_of_weights):
-                    raise InputFileError(f"{path}: the sum of weights 'genEventSumw' is {sum_of_weights}")
-                variations = _sums_of_variations(file["Runs"])
-            constituents = schema.source_of(branches.__contains__)
-            return FileInfo(path, str(file.file.uuid), entries, sum_of_weights, variations, constituents)
+        return with_retries(lambda: _inspected(path, is_data, access), path)
     except InputFileError:
         raise
     except Exception as error:  # uproot raises many kinds for truncated and corrupt files
-        raise InputFileError(f"{path}: cannot be read as ROOT ({type(error).__name__}: {str(error)[:200]})") from None
+        cause = cause_of(error)
+        raise InputFileError(
+            f"{path}: cannot be read as ROOT: {cause} ({type(error).__name__}: {' '.join(str(error).split())[:200]})",
+            cause=cause,
+        ) from None
+
+
+def _inspected(path: str, is_data: bool, access: Access | None) -> FileInfo:
+    with open_file(path, access) as file:
+        end, size = file.file.fEND, file.file.source.num_bytes
+        if size is not None and size < end:
+            raise InputFileError(
+                f"{path}: truncated: {size} bytes of {end}; get it again or leave it out", cause="truncated"
+            )
+        if TREE not in file:
+            raise InputFileError(
+                f"{path}: no tree '{TREE}'; it has {', '.join(file.keys(cycle=False)) or 'nothing'}",
+                cause="missing tree",
+            )
+        tree = file[TREE]
+        entries = int(tree.num_entries)
+        branches = set(tree.keys())
+        simulated = bool(branches & {"genWeight", "Pileup_nTrueInt", "nGenPart", "GenPart_pt"})
+        if entries and is_data and simulated:
+            raise InputFileError(f"{path}: listed as data, but it has generator branches (genWeight or GenPart)")
+        if entries and not is_data and "genWeight" not in branches:
+            raise InputFileError(f"{path}: listed as simulation, but it has no branch 'genWeight'")
+        sum_of_weights, variations = None, {}
+        if not is_data:
+            if "Runs" not in file or "genEventSumw" not in file["Runs"]:
+                raise InputFileError(
+                    f"{path}: simulation without 'genEventSumw' in the tree 'Runs'", cause="missing branch"
+                )
+            sum_of_weights = float(np.sum(file["Runs"]["genEventSumw"].array(library="np")))
+            if not math.isfinite(sum_of_weights):
+                raise InputFileError(f"{path}: the sum of weights 'genEventSumw' is {sum_of_weights}")
+            variations = _sums_of_variations(file["Runs"])
+        constituents = schema.source_of(branches.__contains__)
+        return FileInfo(path, str(file.file.uuid), entries, sum_of_weights, variations, constituents)
 
 
 def sums_of_variations(files: Iterable[FileInfo]) -> dict[str, float]:

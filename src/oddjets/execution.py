@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from oddjets.errors import nearest
+from oddjets.remote import Access
 
 __all__ = ["EXECUTORS", "Adaptive", "Cluster", "Execution"]
 
@@ -78,6 +80,10 @@ class Execution(_Model):
     )
     chunk_size: int = Field(default=50_000, ge=1, description="events per chunk")
     skip_bad_files: bool = Field(default=False, description="go on without chunks that cannot be read; listed")
+    timeout_s: int = Field(default=60, ge=1, description="how long a server of files may stay silent")
+    cache: str | None = Field(
+        default=None, description="folder where remote files are kept whole; None: read what is needed"
+    )
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     score_cache: bool = Field(default=True, description="keep scores in DIR/scores, and take them from there")
 
@@ -85,6 +91,14 @@ class Execution(_Model):
     def uses_dask(self) -> bool:
         """Whether chunks go to a dask scheduler."""
         return self.executor in ("dask", "dask-awkward")
+
+    def access(self, folder: Path) -> Access:
+        """Say how remote files are reached.
+
+        Args:
+            folder: where a relative path of the cache starts.
+        """
+        return Access(self.timeout_s, folder / Path(self.cache).expanduser() if self.cache is not None else None)
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
