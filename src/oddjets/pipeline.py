@@ -86,8 +86,12 @@ class Run:
             path = self.out / "simulation" / "fileset.json"
             if not path.is_file():
                 raise InputFileError(f"{path}: not there yet; run `oddjets simulate` first")
+        access = self.analysis.execution.access(self.analysis.folder)
         return {
-            name: (dataset, [datasets.inspect(file, is_data=dataset.metadata.is_data) for file in dataset.files])
+            name: (
+                dataset,
+                [datasets.inspect(file, is_data=dataset.metadata.is_data, access=access) for file in dataset.files],
+            )
             for name, dataset in datasets.load_fileset(path).items()
         }
 
