@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import queue
 import urllib.parse
@@ -19,8 +18,10 @@ from uproot.source.fsspec import FSSpecSource
 from uproot.source.futures import TrivialFuture
 
 from oddjets.errors import InputFileError
+from oddjets.remote.caching import cached
+from oddjets.remote.servers import forget_handle, limits
 
-__all__ = ["Access", "Source", "is_remote", "limits", "open_file"]
+__all__ = ["Access", "Source", "is_remote", "open_file"]
 
 _ON_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 #: scheme to the package that reads it, and the extra that installs it
@@ -65,6 +66,8 @@ def open_file(path: str, access: Access | None = None) -> Any:
         return uproot.open({path: None})
     _check_scheme(path)
     access = access or Access()
+    if access.cache is not None:
+        return uproot.open({str(cached(path, access.cache, access.timeout_s)): None})
     return uproot.open({path: None}, handler=Source, timeout_s=access.timeout_s)
 
 
@@ -79,37 +82,6 @@ def _check_scheme(url: str) -> None:
     package, extra = _NEEDS[address.scheme]
     if importlib.util.find_spec(package) is None:
         raise InputFileError(f"{url}: {address.scheme}:// needs the package {package}: pip install 'oddjets[{extra}]'")
-
-
-def limits(url: str, timeout_s: int) -> dict[str, Any]:
-    """Return fsspec's options that end a wait for a silent server.
-
-    Args:
-        url: says which protocol.
-        timeout_s: seconds.
-    """
-    if url.startswith("root://"):
-        _limit_xrootd(timeout_s)
-        return {"timeout": timeout_s}
-    import aiohttp
-
-    limit = aiohttp.ClientTimeout(total=None, connect=timeout_s, sock_connect=timeout_s, sock_read=timeout_s)
-    return {"client_kwargs": {"timeout": limit}}
-
-
-def _limit_xrootd(timeout_s: int) -> None:
-    """Set the limits of XrdCl that no request carries; what the user's environment sets (XRD_...) stands."""
-    client: Any = importlib.import_module("XRootD.client")
-    values = {
-        "RequestTimeout": timeout_s,
-        "StreamTimeout": timeout_s,
-        "ConnectionWindow": timeout_s,
-        # by default a server that was away is not asked again for half an hour, and clocks tick every 15 s
-        "StreamErrorWindow": 1,
-        "TimeoutResolution": 1,
-    }
-    for name, value in values.items():
-        client.EnvPutInt(name, value)
 
 
 class Source(FSSpecSource):  # type: ignore[misc]
@@ -127,7 +99,7 @@ class Source(FSSpecSource):  # type: ignore[misc]
             answer = self._fs.cat_file(self._file_path, start=start, end=stop)
             self._check(answer, start, stop)
         except Exception:
-            self._forget()
+            forget_handle(self._fs, self._file_path)
             raise
         return Chunk(self, start, stop, TrivialFuture(answer))
 
@@ -154,7 +126,7 @@ class Source(FSSpecSource):  # type: ignore[misc]
                     raise answer
                 self._check(answer, start, stop)
         except Exception:
-            self._forget()
+            forget_handle(self._fs, self._file_path)
             raise
         return list(answers)
 
@@ -166,9 +138,3 @@ class Source(FSSpecSource):  # type: ignore[misc]
                 " no byte ranges; set execution.cache to a folder, and whole files are downloaded into it",
                 cause="no byte ranges",
             )
-
-    def _forget(self) -> None:
-        """Let nobody else get this handle: fsspec-xrootd keeps it for later readers, and once failed it fails for ever."""
-        handles = getattr(self._fs, "_readonly_filehandle_cache", None)
-        if handles is not None:
-            handles._cache.pop(self._fs.unstrip_protocol(self._file_path), None)
