@@ -5,8 +5,10 @@ A stage runs if its content key differs from the one in its manifest, or if some
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,6 +22,8 @@ from oddjets.console import console
 from oddjets.datasets import Dataset, FileInfo
 from oddjets.errors import InputFileError, OddjetsError, nearest
 from oddjets.histograms import DATA
+from oddjets.locking import locked
+from oddjets.remembered import remember
 from oddjets.stages import closure, fit, histogram, plot, process, report, simulate, workspace
 from oddjets.validation import Resolved, resolve
 
@@ -37,6 +41,7 @@ class Stage:
         outputs: what must exist, relative to the output folder, for the stage to count as done.
         run: does the work; returns what goes into the manifest under ``extra``.
         config: the part of the configuration that the stage uses.
+        kept: folders that it takes earlier work from, unless it is forced to run.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Stage:
     outputs: tuple[str, ...]
     run: Callable[[Run], dict[str, Any]]
     config: Callable[[Run], Any]
+    kept: tuple[str, ...] = ()
 
 
 class Run:
@@ -59,6 +65,21 @@ class Run:
         self.resolved: Resolved = resolve(analysis)
         self.analysis = self.resolved.analysis
         self.out = out
+        self._lock_depth = 0
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other runs off the output folder; may be nested.
+
+        Raises:
+            OddjetsError: another run works there.
+        """
+        with nullcontext() if self._lock_depth else locked(self.out):
+            self._lock_depth += 1
+            try:
+                yield
+            finally:
+                self._lock_depth -= 1
 
     @property
     def stages(self) -> list[Stage]:
@@ -131,22 +152,26 @@ class Run:
 
     # ---- keys ----------------------------------------------------------------------------------------------------
 
-    def key(self, stage: Stage) -> str:
-        """Return the content key that a stage has now."""
+    def inputs_of(self, stage: Stage) -> dict[str, Any]:
+        """Return all that a stage's result depends on, as it is now."""
         upstream = {}
         for name in stage.needs:
             if any(s.name == name for s in self.stages):
                 manifest = provenance.read_manifest(self.out, name)
-                upstream[name] = manifest["key"] if manifest else None
-        return provenance.content_key(
-            {
-                "stage": stage.name,
-                "config": stage.config(self),
-                "code": provenance.code_of(stage.module),
-                "upstream": upstream,
-                "versions": provenance.versions(),
-            }
-        )
+                # a key says what was asked for, and not what could not be read of it
+                lost = manifest["extra"].get("lost") if manifest else None
+                upstream[name] = [manifest["key"] if manifest else None, *([lost] if lost else [])]
+        return {
+            "stage": stage.name,
+            "config": stage.config(self),
+            "code": provenance.code_of(stage.module),
+            "upstream": upstream,
+            "versions": provenance.versions(),
+        }
+
+    def key(self, stage: Stage) -> str:
+        """Return the content key that a stage has now."""
+        return provenance.content_key(self.inputs_of(stage))
 
     def is_done(self, stage: Stage) -> bool:
         """Tell whether a stage's results are there and still stand."""
@@ -160,7 +185,8 @@ _BEFORE_PICTURES = ("simulate", "process", "histogram", "closure", "workspace", 
 
 
 def _stage(module: ModuleType, needs: tuple[str, ...], outputs: tuple[str, ...]) -> Stage:
-    return Stage(module.__name__.rpartition(".")[2], needs, module.__name__, outputs, module.work, module.config)
+    name, kept = module.__name__.rpartition(".")[2], getattr(module, "KEPT", ())
+    return Stage(name, needs, module.__name__, outputs, module.work, module.config, kept)
 
 
 STAGES: dict[str, Stage] = {
@@ -189,17 +215,29 @@ def run_stage(run: Run, stage: Stage, *, force: bool = False) -> bool:
     Returns:
         Whether it ran.
     """
-    run.out.mkdir(parents=True, exist_ok=True)
-    if not force and run.is_done(stage):
-        console.print(f"[dim]{stage.name}: up to date[/dim]")
-        return False
-    console.print(f"[bold]{stage.name}[/bold]")
-    manifest_file = run.out / "manifests" / f"{stage.name}.json"
-    # without its manifest, a half-written stage is never taken for a whole one
-    manifest_file.unlink(missing_ok=True)
+    with run.lock():
+        remember(run.analysis, run.out)
+        if not force and run.is_done(stage):
+            console.print(f"[dim]{stage.name}: up to date[/dim]")
+            return False
+        console.print(f"[bold]{stage.name}[/bold]")
+        # without its manifest, a half-written stage is never taken for a whole one
+        provenance.remove_manifest(run.out, stage.name)
+        for folder in stage.kept if force else ():
+            shutil.rmtree(run.out / folder, ignore_errors=True)
+        try:
+            _work(run, stage)
+        except Exception as error:
+            provenance.write_failure(run.out, stage.name, str(error))
+            raise
+        return True
+
+
+def _work(run: Run, stage: Stage) -> None:
+    """Do a stage's work, and write its manifest."""
     started = time.perf_counter()
     # before the work: what changes while it goes on makes its result stale
-    key = run.key(stage)
+    inputs = run.inputs_of(stage)
     extra = stage.run(run)
     seconds = time.perf_counter() - started
     provenance.write_manifest(
@@ -207,17 +245,21 @@ def run_stage(run: Run, stage: Stage, *, force: bool = False) -> bool:
         stage.name,
         {
             "stage": stage.name,
-            "key": key,
+            "key": provenance.content_key(inputs),
             "inputs": list(stage.needs),
             "outputs": list(stage.outputs),
             "versions": provenance.versions(),
+            "depends": {
+                "config": provenance.digests(inputs["config"]),
+                "code": provenance.digests(provenance.texts_of(stage.module), 1),
+                "upstream": provenance.digests(inputs["upstream"], 1),
+            },
             "time_s": seconds,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "extra": extra,
         },
     )
     console.print(f"[dim]{stage.name}: {seconds:.1f} s[/dim]")
-    return True
 
 
 def up_to(run: Run, name: str) -> list[Stage]:
@@ -233,5 +275,6 @@ def up_to(run: Run, name: str) -> list[Stage]:
 
 def run_stages(run: Run, stages: list[Stage]) -> None:
     """Run stages in order, each skipped where its results still stand."""
-    for stage in stages:
-        run_stage(run, stage)
+    with run.lock():
+        for stage in stages:
+            run_stage(run, stage)

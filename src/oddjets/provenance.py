@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from oddjets import __version__
 from oddjets.corrections import sha256_of
 from oddjets.datasets import save_json
 
-__all__ = ["Manifest", "code_of", "content_key", "files_key", "versions"]
+__all__ = ["Manifest", "code_of", "content_key", "digests", "files_key", "texts_of", "versions"]
 
 #: the packages whose versions can change a number
 PACKAGES = (
@@ -62,6 +63,11 @@ def code_of(module: str, root: Path = Path(__file__).parent) -> str:
         module: dotted, for example ``oddjets.filling``.
         root: the folder of the package ``oddjets``.
     """
+    return content_key(texts_of(module, root))
+
+
+def texts_of(module: str, root: Path = Path(__file__).parent) -> dict[str, str]:
+    """Return what `code_of` is about: module to text, and file of data to sha256."""
     texts: dict[str, str] = {}
     waiting = [module]
     while waiting:
@@ -70,13 +76,8 @@ def code_of(module: str, root: Path = Path(__file__).parent) -> str:
         file = base.with_suffix(".py") if base.with_suffix(".py").is_file() else base / "__init__.py"
         if name in texts or not file.is_file():
             continue
-        text = texts[name] = file.read_text(encoding="utf-8")
-        for node in _executed(ast.parse(text)):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "oddjets":
-                waiting.append(node.module)
-                waiting += [f"{node.module}.{alias.name}" for alias in node.names]
-            elif isinstance(node, ast.Import):
-                waiting += [a.name for a in node.names if a.name.startswith("oddjets.")]
+        texts[name], imported = _read(file, file.stat().st_mtime_ns)
+        waiting += imported
         if "." in name:
             waiting.append(name.rpartition(".")[0])
         if file.name == "__init__.py" and name != "oddjets":
@@ -85,7 +86,20 @@ def code_of(module: str, root: Path = Path(__file__).parent) -> str:
             for data in sorted(file.parent.rglob("*")):
                 if data.is_file() and data.suffix != ".py" and _package_of(data) == file.parent:
                     texts[f"{name}/{data.relative_to(file.parent)}"] = sha256_of(data)
-    return content_key(texts)
+    return texts
+
+
+@functools.cache
+def _read(file: Path, changed_ns: int) -> tuple[str, tuple[str, ...]]:
+    """Return a module's text and what it imports of oddjets; many stages ask for the same."""
+    text, imported = file.read_text(encoding="utf-8"), []
+    for node in _executed(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "oddjets":
+            imported.append(node.module)
+            imported += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            imported += [a.name for a in node.names if a.name.startswith("oddjets.")]
+    return text, tuple(imported)
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
@@ -108,6 +122,21 @@ def content_key(parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def digests(content: Any, depth: int = 2) -> dict[str, str]:
+    """Return place to a short digest of what stands there, to say later what has changed.
+
+    Args:
+        content: JSON-able; mappings are entered.
+        depth: how deep.
+    """
+    if not isinstance(content, Mapping) or depth == 0:
+        return {"": content_key(content)[:8]}
+    found: dict[str, str] = {}
+    for name, inner in content.items():
+        found |= {f"{name}.{place}".rstrip("."): short for place, short in digests(inner, depth - 1).items()}
+    return found
+
+
 def files_key(files: Iterable[Path], base: Path) -> dict[str, str]:
     """Return path (relative to ``base`` where it is inside) to sha256."""
     return {
@@ -123,6 +152,27 @@ def read_manifest(out: Path, stage: str) -> Manifest | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def remove_manifest(out: Path, stage: str) -> None:
+    """Remove a stage's manifest, and what it said when it failed."""
+    for suffix in ("json", "failed"):
+        (out / "manifests" / f"{stage}.{suffix}").unlink(missing_ok=True)
+
+
+def write_failure(out: Path, stage: str, message: str) -> None:
+    """Say why a stage has no manifest, where that can be written."""
+    with suppress(OSError):
+        (out / "manifests").mkdir(parents=True, exist_ok=True)
+        (out / "manifests" / f"{stage}.failed").write_text(message, encoding="utf-8")
+
+
+def read_failure(out: Path, stage: str) -> str | None:
+    """Return why a stage failed when it last ran; None where it did not."""
+    try:
+        return (out / "manifests" / f"{stage}.failed").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
 
 
 def write_manifest(out: Path, stage: str, content: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from oddjets.corrections import sha256_of
 from oddjets.executors import ledger
 from oddjets.executors.checks import check_files, constituent_sources, refuse_overlap
 from oddjets.executors.chunks import plan
-from oddjets.executors.records import EVENTS, publish
+from oddjets.executors.records import CHUNKS, EVENTS, publish
 from oddjets.executors.work import Work
 from oddjets.skimming import made_for_others
 from oddjets.stages.cutflow import write_cutflow
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["config", "rows_key", "work"]
 
+#: folders that it takes earlier work from, unless it is forced to run
+KEPT = (CHUNKS,)
 #: packages that compute rows; the others of `provenance.PACKAGES` compute later
 COMPUTES = (
     "python",
