@@ -8,9 +8,9 @@ from pathlib import Path
 
 from oddjets.console import progress
 from oddjets.simulation.generator import prepare_multiparton_tables, require_pythia
-from oddjets.training.recipes import HELD_OUT, RECIPES, TRAINING, recipe_names
+from oddjets.training.jets.recipes import HELD_OUT, RECIPES, TRAINING, recipe_names
+from oddjets.training.jets.shards import TABLES, Shard, count_jets, make_jets, make_shard
 from oddjets.training.requirements import require
-from oddjets.training.shards import TABLES, Shard, is_whole, make_jets, make_shard
 from oddjets.workers import each_done
 
 __all__ = ["generate", "shard_sequence"]
@@ -22,7 +22,7 @@ def generate(folder: Path, n_jets: int, workers: int, seed: int = 1, heldout: bo
     The sequence of shards is fixed by the seed, whatever `n_jets` and `workers`: more jets are the same and some more.
 
     Args:
-        folder: gets ``shards/*.h5``; `oddjets.training.shards` says what is in them.
+        folder: gets ``shards/*.h5``; `oddjets.training.jets.shards` says what is in them.
         n_jets: jets of all classes, at least.
         workers: processes.
         seed: of the sequence.
@@ -51,7 +51,7 @@ def generate(folder: Path, n_jets: int, workers: int, seed: int = 1, heldout: bo
             if workers > 1:
                 _compile(tables)
             for shard in each_done(missing, functools.partial(make_shard, folder=shards), workers, "generate"):
-                jets[shard] = is_whole(shard, shards) or 0
+                jets[shard] = count_jets(shard, shards) or 0
                 bar.advance(jets[shard])
 
 
@@ -61,7 +61,7 @@ def _wanted(folder: Path, n_jets: int, seed: int, heldout: bool, jets: dict[Shar
     for shard in shard_sequence(seed, heldout):
         if expected >= n_jets:
             break
-        if shard not in jets and (found := is_whole(shard, folder)) is not None:
+        if shard not in jets and (found := count_jets(shard, folder)) is not None:
             jets[shard] = found
         expected += jets.get(shard, RECIPES[shard.recipe].jets)
         wanted.append(shard)

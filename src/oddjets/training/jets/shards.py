@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import awkward as ak
 import numpy as np
-import numpy.typing as npt
 
-from oddjets.cards import ModelCard
-from oddjets.features import ConstituentIndex, JetConstituents, prepare, take_constituents
 from oddjets.provenance import code_of, content_key, versions
-from oddjets.simulation.detector import detect
 from oddjets.simulation.generator import (
     GeneratedBatch,
     initialise,
@@ -23,49 +16,14 @@ from oddjets.simulation.generator import (
     particle_columns,
     require_pythia,
 )
-from oddjets.simulation.jets import build_fat_jets
-from oddjets.simulation.reconstruction import candidate_momenta, stable_particles, stored_candidates, stored_jets
 from oddjets.simulation.writer import replacing
-from oddjets.training.filters import contained_hook, massive_hook
-from oddjets.training.matching import match_partons, match_resonances
-from oddjets.training.pairs import MAX_CONSTITUENTS
-from oddjets.training.published import published_description
-from oddjets.training.recipes import RECIPES
+from oddjets.training.jets.filters import contained_hook, massive_hook
+from oddjets.training.jets.recipes import RECIPES
+from oddjets.training.jets.reconstruction import INFO, Jets, reconstruct_jets
 from oddjets.training.requirements import require
 
-__all__ = [
-    "INFO",
-    "MAX_ABS_ETA",
-    "MIN_MASS",
-    "MIN_PT",
-    "TABLES",
-    "Jets",
-    "Shard",
-    "is_whole",
-    "make_jets",
-    "make_shard",
-]
+__all__ = ["TABLES", "Shard", "count_jets", "events_of", "make_jets", "make_shard"]
 
-#: jets that are kept: pT and soft-drop mass in GeV; the selection of the analysis is inside
-MIN_PT, MAX_ABS_ETA, MIN_MASS = 400.0, 2.4, 20.0
-#: columns of the dataset ``info``; masses and pT in GeV
-INFO = (
-    "pt",
-    "eta",
-    "phi",
-    "msoftdrop",
-    "mass",
-    "tau1",
-    "tau2",
-    "tau3",
-    "tau4",
-    "n_constituents",
-    "label",
-    "resonance_mass",
-    "n_b_hadrons",
-    "n_c_hadrons",
-    "event",
-)
 #: columns of ``global``, which conditions OmniLearned where it is asked to
 _GLOBAL = ("log_pt", "eta", "log_msoftdrop", "n_constituents")
 #: columns of ``data``
@@ -100,22 +58,17 @@ class Shard:
         first = int(content_key([self.seed, "jets"])[:8], 16)
         return 2 + 2 * ((first + self.index) % (_MAX_SEED // 2 - 1)) + self.held_out
 
+    def rng(self) -> np.random.Generator:
+        """Source of the detector's randomness."""
+        return np.random.default_rng([self.seed, self.held_out, self.index])
+
     @property
     def key(self) -> str:
         """Hash of all that decides the jets: seeds, settings, code and packages."""
         recipe = RECIPES[self.recipe]
         settings = [recipe.pythia, recipe.tries, sorted((*pair, label) for pair, label in recipe.labels.items())]
         packages = {name: version for name, version in versions().items() if name in _PACKAGES}
-        return content_key([asdict(self), settings, code_of("oddjets.training.shards"), packages])
-
-
-class Jets(NamedTuple):
-    """Jets with their constituents as model inputs; rows are jets."""
-
-    #: (jets, 150, 9) float32, zero beyond the last constituent
-    data: npt.NDArray[np.float32]
-    #: (jets, columns of `INFO`) float64
-    info: npt.NDArray[np.float64]
+        return content_key([asdict(self), settings, code_of("oddjets.training.jets.shards"), packages])
 
 
 def make_shard(shard: Shard, folder: Path) -> None:
@@ -150,7 +103,7 @@ def make_shard(shard: Shard, folder: Path) -> None:
         )
 
 
-def is_whole(shard: Shard, folder: Path) -> int | None:
+def count_jets(shard: Shard, folder: Path) -> int | None:
     """Return how many jets a shard's file has; None where it is missing or was made by other code or settings."""
     try:
         with require("h5py").File(folder / shard.name, "r") as file:
@@ -170,67 +123,23 @@ def make_jets(shard: Shard, tables: Path, tries: int) -> Iterator[Jets]:
     Yields:
         Jets of some events each.
     """
-    recipe = RECIPES[shard.recipe]
-    rng = np.random.default_rng([shard.seed, shard.held_out, shard.index])
-    n_events = 0
-    for batch in _events(shard, tables, tries):
-        candidates = detect(*stable_particles(batch), rng)
-        jets = build_fat_jets(candidate_momenta(candidates), candidates.offsets, MIN_PT)
-        truth = match_resonances(batch, jets, recipe.labels) if recipe.labels else match_partons(batch, jets)
-        stored = stored_jets(jets, {}, {})
-        column = {name: ak.to_numpy(ak.flatten(stored[name])).astype(np.float64) for name in stored.fields}
-        event = np.repeat(np.arange(len(stored)), ak.to_numpy(ak.num(stored))) + n_events
-        n_events += len(stored)
-        column |= {
-            "n_constituents": column["nConstituents"],
-            "label": truth.label,
-            "resonance_mass": truth.resonance_mass,
-            "n_b_hadrons": truth.b_hadrons,
-            "n_c_hadrons": truth.c_hadrons,
-            "event": shard.index * _EVENTS_PER_SHARD + event,
-        }
-        chosen = (column["pt"] > MIN_PT) & (np.abs(column["eta"]) < MAX_ABS_ETA) & (column["msoftdrop"] > MIN_MASS)
-        rows = np.flatnonzero(chosen & (truth.label >= 0))
-        constituents = stored_candidates(candidates, jets)
-        info = np.stack([column[name] for name in INFO], axis=-1, dtype=np.float64)[rows]
-        yield Jets(_features(constituents, jets.clustered.constituent_offsets, rows, column), info)
+    rng, event = shard.rng(), shard.index * _EVENTS_PER_SHARD
+    for batch in events_of(shard, tables, tries):
+        yield reconstruct_jets(batch, RECIPES[shard.recipe].labels, rng, event)
+        event += len(batch.offsets) - 1
 
 
-def _features(
-    candidates: ak.Array,
-    offsets: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-    column: dict[str, npt.NDArray[np.float64]],
-) -> npt.NDArray[np.float32]:
-    """The inputs that scoring would prepare for these jets, (jets, 150, 9)."""
-    flat = ak.flatten(candidates)
-    branches = {name: ak.to_numpy(flat[name]) for name in flat.fields}
-    counts = np.diff(offsets)[rows]
-    first = np.cumsum(counts) - counts
-    taken = np.arange(counts.sum()) + np.repeat(offsets[:-1][rows] - first, counts)
-    index = ConstituentIndex(taken, np.append(first, counts.sum()))
-    jets: JetConstituents = take_constituents(index, branches, column["eta"][rows], column["phi"][rows])
-    tensors = prepare(jets, _card()).tensors(np.arange(len(rows)), MAX_CONSTITUENTS)
-    species = tensors["pid"][..., np.newaxis].astype(np.float32)
-    return np.concatenate([tensors["x"], species, tensors["add"]], axis=-1)
+def events_of(shard: Shard, tables: Path, tries: int) -> Iterator[GeneratedBatch]:
+    """Generate the events of a shard that its filter keeps.
 
+    Args:
+        shard: which.
+        tables: see `make_jets`.
+        tries: hard events to try.
 
-@cache
-def _card() -> ModelCard:
-    """How OmniLearned takes constituents; the model that it would describe does not exist yet."""
-    content: dict[str, Any] = {
-        "name": "training",
-        "file": "training.onnx",
-        "sha256": "0" * 64,
-        "opset": 20,
-        "output": {"name": "logits", "kind": "logits", "n_classes": 210, "softmax": "0-199"},
-        "numerics": {"reference": "none", "tolerance": 0.0},
-    }
-    return ModelCard.model_validate(published_description("small") | content)
-
-
-def _events(shard: Shard, tables: Path, tries: int) -> Iterator[GeneratedBatch]:
-    """The events of a shard that its filter keeps."""
+    Yields:
+        Batches of events.
+    """
     recipe, pythia8 = RECIPES[shard.recipe], require_pythia()
     # Pythia holds no reference to the Python side of a hook: it lives as long as this function's frame
     hook = contained_hook(recipe.resonances, pythia8) if recipe.labels else massive_hook(shard.pythia_seed, pythia8)

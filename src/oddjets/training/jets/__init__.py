@@ -1,0 +1,1 @@
+"""Simulated jets to train and test on."""
