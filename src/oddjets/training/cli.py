@@ -1,4 +1,4 @@
-"""``oddjets model``: export a checkpoint, and check what was exported."""
+"""``oddjets model``: export a checkpoint, check what was exported, train a model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from rich.table import Table
 from oddjets.cards import ModelCard, load_card
 from oddjets.console import console, progress
 from oddjets.errors import OddjetsError
+from oddjets.training.train_cli import train
 
 if TYPE_CHECKING:
     from oddjets.training.reference import Jets, Reference
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Models: from OmniLearned checkpoints to ONNX, and how exact they are.")
+app = typer.Typer(
+    no_args_is_help=True, help="Models: trained, from OmniLearned checkpoints to ONNX, and how exact they are."
+)
+app.command()(train)
 
 
 class OutputKind(StrEnum):
