@@ -205,7 +205,7 @@ def inspect(path: str, *, is_data: bool, access: Access | None = None) -> FileIn
     except Exception as error:  # uproot raises many kinds for truncated and corrupt files
         cause = cause_of(error)
         raise InputFileError(
-            f"{path}: cannot be read as ROOT: {cause} ({type(error).__name__}: {' '.join(str(error).split())[:200]})",
+            f"{path}: cannot be read as ROOT ({cause}; {type(error).__name__}: {' '.join(str(error).split())[:200]})",
             cause=cause,
         ) from None
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import uproot
 
 from oddjets import corrections
 from oddjets.config import Analysis
 from oddjets.corrections import Era, Period
 from oddjets.datasets import Dataset, FileInfo
 from oddjets.errors import InputFileError, OddjetsError
+from oddjets.remote import Access, cause_of, open_file, with_retries
 
 __all__ = [
     "Luminosity",
@@ -104,23 +104,31 @@ def read_sections(path: Path) -> Sections:
     )
 
 
-def sections_of_file(path: str) -> Sections:
+def sections_of_file(path: str, access: Access | None = None) -> Sections:
     """Return the sections that a file of data was made from.
 
     The tree LuminosityBlocks has them, also those without an event left; where it is absent, those of the events count.
 
+    Args:
+        path: a local path or a URL.
+        access: how remote files are reached.
+
     Raises:
         InputFileError: the file can't be read.
     """
-    try:
-        with uproot.open(path) as file:
+
+    def read() -> Sections:
+        with open_file(path, access) as file:
             tree = file["LuminosityBlocks" if "LuminosityBlocks" in file else "Events"]
             arrays = tree.arrays(["run", "luminosityBlock"], library="np")
+        return sections_of(arrays["run"], arrays["luminosityBlock"])
+
+    try:
+        return with_retries(read, path)
     except Exception as error:  # uproot raises many kinds for truncated and corrupt files
         raise InputFileError(
-            f"{path}: its luminosity sections can't be read ({type(error).__name__}: {error})"
+            f"{path}: its luminosity sections can't be read ({type(error).__name__}: {error})", cause=cause_of(error)
         ) from None
-    return sections_of(arrays["run"], arrays["luminosityBlock"])
 
 
 def certified_sections(analysis: Analysis, era: Era, era_folder: Path) -> tuple[Sections, Path]:
@@ -281,12 +289,13 @@ def luminosities(
     certified, _ = certified_sections(analysis, era, era_folder)
     table = analysis.selection.luminosity_table
     luminosity_table = table_of(_beside(analysis, table)) if table is not None else None
+    access = analysis.execution.access(analysis.folder)
     found: dict[str, Luminosity] = {}
     counted: dict[str, Sections] = {}
     for name, (dataset, files) in read.items():
         if not dataset.metadata.is_data:
             continue
-        sections = [sections_of_file(info.path) for info in files]
+        sections = [sections_of_file(info.path, access) for info in files]
         if dataset.metadata.processed_lumis is not None:
             made_from = read_sections(Path(dataset.metadata.processed_lumis))
             sections = [np.intersect1d(s, made_from, assume_unique=True) for s in sections]

@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeVar
 
+import uproot
+
 from oddjets.console import log
 from oddjets.errors import InputFileError, OddjetsError
 from oddjets.redaction import redacted
@@ -92,12 +94,7 @@ def cause_of(error: BaseException) -> Cause:
             continue
         if (cause := _cause_of_one(link)) is not None:
             return cause
-    for link in _chain(error):
-        modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(link.__traceback__)]
-        if any(name.startswith("uproot.") for name in modules):
-            # decompression fails in as many ways as there are codecs
-            return "corrupt basket" if any("Basket" in name for name in modules) else "damaged"
-    return "unknown"
+    return next((cause for link in _chain(error) if (cause := _cause_by_place(link)) is not None), "unknown")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -135,6 +132,23 @@ def _cause_of_one(error: BaseException) -> Cause | None:
     if isinstance(error, OSError):
         return _BY_ERRNO.get(error.errno or 0) or _cause_by_text(str(error))
     return None
+
+
+def _cause_by_place(error: BaseException) -> Cause | None:
+    """Say what an error means that was raised by uproot, or by what it calls; None for others, and for our own bugs.
+
+    Decompression fails in as many ways as there are codecs: what tells is who called it.
+    """
+    if isinstance(error, (MemoryError, OSError)) and getattr(error, "errno", 0) is not None:
+        # the machine's trouble, such as a full disk, says nothing of the file
+        return None
+    if isinstance(error, uproot.KeyInFileError):
+        return "missing branch"
+    modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    callers = [name for name in modules if name.startswith(("uproot.", "oddjets"))]
+    if not callers or not callers[-1].startswith("uproot."):
+        return None
+    return "corrupt basket" if any("Basket" in name for name in callers) else "damaged"
 
 
 def _cause_by_text(text: str) -> Cause | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oddjets import provenance
+from oddjets.remote import is_remote
 from oddjets.skimming.run import DECIDES_ROWS, STAGE, selection_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def made_for_others(run: Run) -> dict[str, tuple[str, list[str]]]:
     wanted = json.loads(json.dumps(selection_of(run), default=str))
     found: dict[str, tuple[str, list[str]]] = {}
     for name, (_, files) in run.fileset.items():
-        for folder in {Path(info.path).parent.parent for info in files if "://" not in info.path}:
+        for folder in {Path(info.path).parent.parent for info in files if not is_remote(info.path)}:
             manifest = provenance.read_manifest(folder, STAGE)
             if manifest is None or name not in manifest["extra"]["datasets"]:
                 continue

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,9 @@ from oddjets.console import console, progress
 from oddjets.corrections import load_era
 from oddjets.datasets import TREE, Dataset, FileInfo, save_json
 from oddjets.errors import InputFileError, OddjetsError
+from oddjets.processor import DijetProcessor
+from oddjets.redaction import redacted
+from oddjets.remote import cause_of, is_remote, is_transient, open_file, with_retries
 from oddjets.skimming.copying import write_skim
 from oddjets.skimming.needs import needs_of, without_model
 from oddjets.userspace import ProcessorSource
@@ -58,7 +60,7 @@ class Task:
     @property
     def note(self) -> str:
         """What the skim says of itself; equal notes mean equal skims."""
-        return f"{self.key}\nskim of {self.info.path} (UUID {self.info.uuid}, {self.info.entries} events)"
+        return f"{self.key}\nskim of {redacted(self.info.path)} (UUID {self.info.uuid}, {self.info.entries} events)"
 
     def is_done(self) -> bool:
         """Tell whether the skim is there and still stands."""
@@ -77,26 +79,29 @@ class Task:
         """
         era, folder = load_era(self.analysis.era, self.analysis.folder)
         processor = without_model(self.source.load())(self.analysis, era, folder, {})
-        chunk_size = self.analysis.execution.chunk_size
         temporary = self.target.with_name(f".{self.target.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
-            with uproot.open(self.info.path) as file:
-                needs = needs_of(processor, file, self.dataset, self.info, chunk_size)
-                write_skim(temporary, file, self.dataset, self.info, needs, chunk_size, self.note)
+            with_retries(lambda: self._write(processor, temporary), self.info.path)
             temporary.replace(self.target)
         except OddjetsError:
             raise
         except Exception as error:
-            *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-            if not str(frame.f_globals.get("__name__", "")).startswith("uproot.") or isinstance(error, OSError):
+            cause = cause_of(error)
+            if cause == "unknown" or (isinstance(error, OSError) and error.filename == str(temporary)):
                 raise
-            # decompression fails in as many ways as there are codecs
+            advice = "the server is at fault: try later" if is_transient(error) else "get it again or leave it out"
             raise InputFileError(
-                f"{self.info.path}: cannot be read ({type(error).__name__}: {str(error)[:200]}); the file is damaged: get"
-                " it again or leave it out"
+                f"{self.info.path}: cannot be read ({cause}; {type(error).__name__}: {str(error)[:200]}); {advice}",
+                cause=cause,
             ) from None
         finally:
             temporary.unlink(missing_ok=True)
+
+    def _write(self, processor: DijetProcessor, target: Path) -> None:
+        chunk_size = self.analysis.execution.chunk_size
+        with open_file(self.info.path, self.analysis.execution.access(self.analysis.folder)) as file:
+            needs = needs_of(processor, file, self.dataset, self.info, chunk_size)
+            write_skim(target, file, self.dataset, self.info, needs, chunk_size, self.note)
 
 
 def skim(run: Run, out: Path) -> Path:
@@ -174,11 +179,11 @@ def _tasks(run: Run, out: Path) -> list[Task]:
                     f"{info.path}: the same file as {seen[info.uuid]} (UUID {info.uuid}); keep one of them"
                 )
             seen[info.uuid] = info.path
-            if "://" not in info.path and out.resolve() in Path(info.path).parents:
+            if not is_remote(info.path) and out.resolve() in Path(info.path).parents:
                 raise OddjetsError(f"--out {out}: holds {info.path}, which is to be read; give another folder")
             metadata = dataset.metadata.model_dump(mode="json")
             key = provenance.content_key({**shared, "metadata": metadata, "file": [info.uuid, info.entries]})
-            target = out / dataset.name / f"{Path(info.path).stem}-{info.uuid[:8]}.root"
+            target = out / dataset.name / f"{Path(info.path.partition('?')[0]).stem}-{info.uuid[:8]}.root"
             tasks.append(Task(run.resolved.source, run.analysis, dataset, info, target, key))
     return tasks
 
