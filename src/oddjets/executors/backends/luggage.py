@@ -70,8 +70,8 @@ def pack(work: Work) -> Luggage:
     cards = []
     for name, path in work.cards:
         card, folder = load_card(path), Path(path).parent
-        for file in (Path(path).name, card.file, *(extra.file for extra in card.external_data)):
-            found[f"{_MODELS}/{name}/{file}"] = folder / file
+        for member in (Path(path).name, card.file, *(extra.file for extra in card.external_data)):
+            found[f"{_MODELS}/{name}/{member}"] = folder / member
         cards.append((name, f"{_MODELS}/{name}/{Path(path).name}"))
     analysis = work.analysis
     era, era_folder = load_era(analysis.era, analysis.folder)
@@ -96,7 +96,9 @@ def _packed(found: Mapping[str, Path]) -> list[tuple[str, str, bytes]]:
     files = []
     for path, file in sorted(found.items()):
         if ".." in Path(path).parts or Path(path).is_absolute():
-            raise OddjetsError(f"{file}: its name in the YAML leaves the folder of the YAML, so it cannot travel to workers")
+            raise OddjetsError(
+                f"{file}: its name in the YAML leaves the folder of the YAML, so it cannot travel to workers"
+            )
         content = file.read_bytes()
         files.append((path, hashlib.sha256(content).hexdigest(), content))
     return files
