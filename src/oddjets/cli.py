@@ -19,6 +19,7 @@ from rich.traceback import install as install_traceback
 from oddjets import __version__, config, portal_cli, resources
 from oddjets.console import console
 from oddjets.errors import OddjetsError
+from oddjets.execution_options import Executor, Scheduler, SkipBadFiles, Workers, with_execution
 from oddjets.simulation.options import with_options
 from oddjets.simulation.sets import SETS
 from oddjets.simulation.spec import SimulationSpec
@@ -38,7 +39,6 @@ app = typer.Typer(
 AnalysisFile = Annotated[Path, typer.Argument(metavar="ANALYSIS.yaml", help="The analysis.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results.  [default: output/NAME]")]
 Force = Annotated[bool, typer.Option("--force", help="Run the stage even if its results still stand.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; overrides the YAML.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Other pseudo-data and templates.")]
 Inject = Annotated[
     list[str] | None,
@@ -50,7 +50,6 @@ NoFilter = Annotated[
     bool,
     typer.Option("--no-filter", help="Generate every event whole: no early veto. Slow; the normalisation is the same."),
 ]
-Executor = Annotated[str | None, typer.Option("--executor", help="iterative or futures; overrides the YAML.")]
 
 app.add_typer(training_app, name="model")
 
@@ -93,14 +92,8 @@ def _simulated(
     return analysis.model_copy(update={"simulate": spec})
 
 
-def _load(file: Path, executor: str | None = None, workers: int | None = None) -> config.Analysis:
-    analysis = config.load(file if file.exists() else _named(file))
-    changes = {k: v for k, v in (("executor", executor), ("workers", workers)) if v is not None}
-    if changes:
-        if executor not in (None, "iterative", "futures"):
-            raise OddjetsError(f"--executor: '{executor}' is not one of iterative, futures")
-        analysis = analysis.model_copy(update={"execution": analysis.execution.model_copy(update=changes)})
-    return analysis
+def _load(file: Path, **execution: Any) -> config.Analysis:
+    return with_execution(config.load(file if file.exists() else _named(file)), **execution)
 
 
 def _named(file: Path) -> Path:
@@ -117,17 +110,16 @@ def _run(
     file: Path,
     out: Path | None,
     *,
-    executor: str | None = None,
-    workers: int | None = None,
     seed: int | None = None,
     inject: list[str] | None = None,
     luminosity: float | None = None,
     no_filter: bool = False,
     unblind: bool = False,
+    **execution: Any,
 ) -> Any:
     from oddjets.pipeline import Run  # heavy imports only where a stage runs
 
-    analysis = _simulated(_load(file, executor, workers), seed, inject, luminosity, no_filter)
+    analysis = _simulated(_load(file, **execution), seed, inject, luminosity, no_filter)
     if unblind and analysis.fit is not None:
         analysis = analysis.model_copy(update={"fit": analysis.fit.model_copy(update={"blind": False})})
     return Run(analysis, out if out is not None else Path("output") / analysis.name)
@@ -146,6 +138,8 @@ def run(
     out: Out = None,
     executor: Executor = None,
     workers: Workers = None,
+    scheduler: Scheduler = None,
+    skip_bad_files: SkipBadFiles = False,
     seed: Seed = None,
     inject: Inject = None,
     luminosity: Luminosity = None,
@@ -155,7 +149,8 @@ def run(
     from oddjets.pipeline import run_stages
 
     options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
-    work = _run(analysis, out, executor=executor, workers=workers, **options)
+    options |= {"executor": executor, "workers": workers, "scheduler": scheduler, "skip_bad_files": skip_bad_files}
+    work = _run(analysis, out, **options)
     run_stages(work, work.stages)
 
 
@@ -240,10 +235,17 @@ def _predict(spec: SimulationSpec, workers: int) -> None:
 
 @app.command()
 def process(
-    analysis: AnalysisFile, out: Out = None, force: Force = False, executor: Executor = None, workers: Workers = None
+    analysis: AnalysisFile,
+    out: Out = None,
+    force: Force = False,
+    executor: Executor = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    skip_bad_files: SkipBadFiles = False,
 ) -> None:
     """Select events in PFNano files and score their jets; write event tables."""
-    _stage("process", analysis, out, force, executor=executor, workers=workers)
+    who = {"executor": executor, "workers": workers, "scheduler": scheduler}
+    _stage("process", analysis, out, force, skip_bad_files=skip_bad_files, **who)
 
 
 @app.command(name="import-npz")
