@@ -29,6 +29,8 @@ from oddjets.training.jets.recipes import HELD_OUT, RECIPES, TRAINING, recipe_na
 from oddjets.training.jets.reconstruction import CARD, INFO, MIN_MASS, MIN_PT, Jets, reconstruct_jets
 from oddjets.training.jets.shards import TABLES, Shard, count_jets, events_of
 
+#: jets of more than one small shard
+FEW = 10
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -37,7 +39,7 @@ def small_recipes() -> Iterator[None]:
     """Shards of a few jets."""
     with pytest.MonkeyPatch.context() as patch:
         for name, recipe in RECIPES.items():
-            patch.setitem(RECIPES, name, recipe._replace(tries=12, jets=9))
+            patch.setitem(RECIPES, name, recipe._replace(tries=10, jets=8))
         yield
 
 
@@ -45,7 +47,7 @@ def small_recipes() -> Iterator[None]:
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the first shards of seed 1."""
     folder = tmp_path_factory.mktemp("jets")
-    generate(folder, 20, workers=1)
+    generate(folder, FEW, workers=1)
     return folder
 
 
@@ -63,7 +65,7 @@ def of_all_training(generated: Path) -> dict[str, Made]:
     result = {}
     for index, name in enumerate(TRAINING):
         shard = Shard(1000 + index, name, 5, False)
-        (batch,) = events_of(shard, generated / TABLES, 20)
+        (batch,) = events_of(shard, generated / TABLES, 24)
         result[name] = Made(shard, batch, reconstruct_jets(batch, RECIPES[name].labels, shard.rng(), 0))
     return result
 
@@ -88,21 +90,21 @@ def test_every_beginning_of_the_sequence_has_the_shares(shares: dict[str, float]
 def test_more_jets_are_the_same_and_some_more(generated: Path) -> None:
     few = generate(generated, 1, workers=1)
     before = {path: path.stat().st_mtime_ns for path in (generated / "shards").iterdir()}
-    some = generate(generated, 20, workers=1)
+    some = generate(generated, FEW, workers=1)
     assert few == some[: len(few)]
     assert len(few) < len(some)
     assert before == {path: path.stat().st_mtime_ns for path in (generated / "shards").iterdir()}
-    assert sum(len(read(path)["pid"]) for path in some[:-1]) < 20 <= sum(len(read(path)["pid"]) for path in some)
+    assert sum(len(read(path)["pid"]) for path in some[:-1]) < FEW <= sum(len(read(path)["pid"]) for path in some)
     assert [path.name for path in some] == [s.name for s in itertools.islice(shard_sequence(1, False), len(some))]
 
 
 def test_an_interrupted_generation_goes_on_to_the_same_jets(generated: Path, tmp_path: Path) -> None:
-    whole = generate(generated, 20, workers=1)
+    whole = generate(generated, FEW, workers=1)
     shutil.copytree(generated, tmp_path, dirs_exist_ok=True)
     missing, damaged = (tmp_path / "shards" / path.name for path in whole[:2])
     missing.rename(missing.with_name(missing.name + ".tmp"))
     damaged.write_bytes(damaged.read_bytes()[:1000])
-    for path, again in zip(whole, generate(tmp_path, 20, workers=1), strict=True):
+    for path, again in zip(whole, generate(tmp_path, FEW, workers=1), strict=True):
         expected, found = read(path), read(again)
         assert expected.keys() == found.keys() == {"data", "pid", "global", "info"}
         for name in expected:
