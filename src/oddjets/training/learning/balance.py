@@ -43,24 +43,24 @@ def balanced_weights(
     in_pt, in_mass = _bins(pt, PT_EDGES), _bins(mass, MASS_EDGES)
     cell = in_pt * len(MASS_EDGES) + in_mass
     n_cells = len(PT_EDGES) * len(MASS_EDGES)
-    members = [np.isin(label, list(group)) for group in groups]
+    members = [np.flatnonzero(np.isin(label, list(group))) for group in groups]
+    classes = [
+        (np.flatnonzero(label == index), share / sum(group.values()))
+        for group in groups
+        for index, share in group.items()
+    ]
     weight = np.zeros(len(label))
-    for group in groups:
-        for index, share in group.items():
-            rows = label == index
-            weight[rows] = share / max(1, int(rows.sum()))
+    for rows, share in classes:
+        weight[rows] = share / max(1, len(rows))
     qcd, signal = (_spectrum(cell[rows], weight[rows], n_cells) for rows in members)
     qcd, signal = qcd / max(float(qcd.sum()), 1e-300), signal / max(float(signal.sum()), 1e-300)
     common = _ratio(qcd * signal, qcd + signal)
     common /= 2 * max(float(common.sum()), 1e-300)  # each group sums to a half
     common_pt = common.reshape(len(PT_EDGES), -1).sum(axis=1)
     for _ in range(_ROUNDS):
-        for group in groups:
-            total = sum(group.values())
-            for index, share in group.items():
-                rows = label == index
-                found = _spectrum(in_pt[rows], weight[rows], len(PT_EDGES))
-                weight[rows] *= _ratio(share / total * common_pt, found)[in_pt[rows]]
+        for rows, share in classes:
+            found = _spectrum(in_pt[rows], weight[rows], len(PT_EDGES))
+            weight[rows] *= _ratio(share * common_pt, found)[in_pt[rows]]
         for rows in members:
             found = _spectrum(cell[rows], weight[rows], n_cells)
             weight[rows] *= _ratio(common, found)[cell[rows]]

@@ -200,10 +200,10 @@ class _Training:
                 loss = self._over_all(total).item() / (self.step - since)
                 self._look(loss)
                 total, since = torch.zeros_like(total), self.step
-            if time.monotonic() - reported > _REPORT_EVERY:
+            if self.step > since and time.monotonic() - reported > _REPORT_EVERY:
                 rate = (self.step - reported_step) * self.settings.batch / (time.monotonic() - reported)
                 progress = f"step {self.step} of {self.steps}, epoch {self.step / self.per_epoch:.2f}"
-                loss = total.item() * self.world / max(1, self.step - since)
+                loss = total.item() * self.world / (self.step - since)
                 self._say(f"{progress}: loss {loss:.4f}, {rate:.0f} jets/s, rate of learning {self._rate():.1e}")
                 reported, reported_step = time.monotonic(), self.step
             if self.step == self.steps or time.monotonic() - saved > _SAVE_EVERY:
