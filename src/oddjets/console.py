@@ -5,16 +5,37 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from oddjets.redaction import redacted
+
 __all__ = ["Tracker", "console", "log", "progress"]
 
+
+class _DiscreetConsole(Console):
+    """Hides secrets in the URLs of what it prints."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does."""
+        super().print(*(redacted(item) if isinstance(item, str) else item for item in objects), **options)
+
+
+class _Discreet(logging.Filter):
+    """Hides secrets in the URLs of what is logged."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redacted(record.getMessage()), ()
+        return True
+
+
 #: everything a person reads goes to standard error, so that standard output stays free for data
-console = Console(stderr=True, highlight=False)
+console: Console = _DiscreetConsole(stderr=True, highlight=False)
 
 log = logging.getLogger("oddjets")
+log.addFilter(_Discreet())
 
 
 class Tracker:

@@ -20,6 +20,7 @@ from typing import Any
 from oddjets import __version__
 from oddjets.corrections import sha256_of
 from oddjets.datasets import save_json
+from oddjets.redaction import redacted
 
 __all__ = ["Manifest", "code_of", "content_key", "digests", "files_key", "texts_of", "versions"]
 
@@ -176,6 +177,9 @@ def read_failure(out: Path, stage: str) -> str | None:
 
 
 def write_manifest(out: Path, stage: str, content: Mapping[str, Any]) -> None:
-    """Write a stage's manifest, last of all that the stage writes: it says that the rest is whole."""
+    """Write a stage's manifest, last of all that the stage writes: it says that the rest is whole.
+
+    Secrets in URLs are hidden.
+    """
     (out / "manifests").mkdir(parents=True, exist_ok=True)
-    save_json(out / "manifests" / f"{stage}.json", dict(content))
+    save_json(out / "manifests" / f"{stage}.json", json.loads(redacted(json.dumps(content))))

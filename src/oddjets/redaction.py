@@ -7,10 +7,11 @@ import re
 __all__ = ["redacted"]
 
 _HIDDEN = "***"
-#: scheme, user and password, then the rest up to a character that ends a URL in running text or in JSON
-_USER = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/?#\s\"'<>]*@")
-_QUERY = re.compile(r"(?P<address>\b[a-zA-Z][a-zA-Z0-9+.-]*://[^?#\s\"'<>]*\?)(?P<query>[^\s\"'<>]*)")
-_VALUE = re.compile(r"=[^&;#]*")
+_SCHEME = r"\b[a-zA-Z][a-zA-Z0-9+.-]*://"
+_USER = re.compile(rf"({_SCHEME})[^/?#\s\"'<>]*@")
+#: up to what ends a URL in running text or in JSON; punctuation before that is the text's
+_QUERY = re.compile(rf"({_SCHEME}[^?#\s\"'<>]*\?)([^\s\"'<>]*?)(?=[:;,.)\]}}]*(?:[\s\"'<>]|$))")
+_BEARER = re.compile(r"\b(bearer(?:\s|%20|\+)+)[^\s&\"'<>]+", re.IGNORECASE)
 
 
 def redacted(text: str) -> str:
@@ -19,14 +20,13 @@ def redacted(text: str) -> str:
     Args:
         text: a URL, a path or a message; a local path comes back unchanged.
     """
-    if "://" not in text:
-        return text
-    return _QUERY.sub(_without_values, _USER.sub(rf"\g<scheme>{_HIDDEN}@", text))
+    if "://" in text:
+        text = _QUERY.sub(_without_values, _USER.sub(rf"\1{_HIDDEN}@", text))
+    return _BEARER.sub(rf"\1{_HIDDEN}", text)
 
 
 def _without_values(found: re.Match[str]) -> str:
-    query, _, after = found["query"].partition(":")
-    if "=" not in query:
-        # a bare token, or nothing
-        return found["address"] + (_HIDDEN if query else "") + (f":{after}" if after else "")
-    return found["address"] + _VALUE.sub(f"={_HIDDEN}", query) + (f":{after}" if found["query"].endswith(":") else "")
+    address, query = found.groups()
+    parts = [part.partition("=") for part in query.split("&") if part]
+    # without a value it may be the token itself, padded
+    return address + "&".join(f"{key}={_HIDDEN}" if value.strip("=") else _HIDDEN for key, _, value in parts)
