@@ -60,9 +60,9 @@ _FLAVOURS = {f"{q} -{q}": 0.2 for q in range(1, 6)}
 _HADRONIC_W_Z = ("24:onMode = off", "24:onIfAny = 1 2 3 4 5", "23:onMode = off", "23:onIfAny = 1 2 3 4 5")
 
 RECIPES: dict[str, Recipe] = {
-    "qcd": Recipe(_hard("HardQCD:all = on", power=4.0), 2400, 2100, {}),
-    "qcd_c": Recipe(_hard("HardQCD:gg2ccbar = on", "HardQCD:qqbar2ccbar = on", power=4.0), 2800, 1850, {}),
-    "qcd_b": Recipe(_hard("HardQCD:gg2bbbar = on", "HardQCD:qqbar2bbbar = on", power=4.0), 2800, 1780, {}),
+    "qcd": Recipe(_hard("HardQCD:all = on", power=4.0), 2400, 2060, {}),
+    "qcd_c": Recipe(_hard("HardQCD:gg2ccbar = on", "HardQCD:qqbar2ccbar = on", power=4.0), 2800, 1860, {}),
+    "qcd_b": Recipe(_hard("HardQCD:gg2bbbar = on", "HardQCD:qqbar2bbbar = on", power=4.0), 2800, 1770, {}),
     # a neutral scalar to two partons
     "two_prong": Recipe(
         (
@@ -71,7 +71,7 @@ RECIPES: dict[str, Recipe] = {
             *_decays(_X, {"1 -1": 0.08, "2 -2": 0.08, "3 -3": 0.09, "4 -4": 0.25, "5 -5": 0.25, "21 21": 0.25}),
         ),
         2400,
-        1870,
+        2000,
         {
             **{(_X, q): SIGNAL["X_qq"] for q in (1, 2, 3)},
             (_X, 4): SIGNAL["X_cc"],
@@ -91,7 +91,7 @@ RECIPES: dict[str, Recipe] = {
             *_decays(_Z, _FLAVOURS),
         ),
         2600,
-        1650,
+        1700,
         {(_T, 0): SIGNAL["X_3q"]},
     ),
     # a neutral scalar to two others of different masses, each to two quarks
@@ -104,7 +104,7 @@ RECIPES: dict[str, Recipe] = {
             *_decays(_Y, _FLAVOURS),
         ),
         2600,
-        1900,
+        1780,
         {(_X, 0): SIGNAL["X_4q"]},
     ),
     "wz": Recipe(
@@ -129,7 +129,7 @@ RECIPES: dict[str, Recipe] = {
 
 #: recipe -> share of the shards; no known particle
 TRAINING = {"qcd": 0.4, "qcd_c": 0.07, "qcd_b": 0.07, "two_prong": 0.3, "three_prong": 0.08, "four_prong": 0.08}
-#: inclusive QCD only, whose flavours are as Pythia makes them
+#: QCD of one recipe only, whose flavours are as Pythia makes them
 HELD_OUT = {
     "qcd": 0.5,
     "two_prong": 0.14,
