@@ -21,6 +21,7 @@ from oddjets.config import Analysis
 from oddjets.console import console
 from oddjets.datasets import Dataset, FileInfo
 from oddjets.errors import InputFileError, OddjetsError, nearest
+from oddjets.executors.losses import Loss, lost_files, raise_if_lost
 from oddjets.histograms import DATA
 from oddjets.locking import locked
 from oddjets.remembered import remember
@@ -41,6 +42,7 @@ class Stage:
         outputs: what must exist, relative to the output folder, for the stage to count as done.
         run: does the work; returns what goes into the manifest under ``extra``.
         config: the part of the configuration that the stage uses.
+        intact: whether what it left is all there, given its part of the manifest; what must exist is in ``outputs``.
         kept: folders that it takes earlier work from, unless it is forced to run.
     """
 
@@ -50,7 +52,8 @@ class Stage:
     outputs: tuple[str, ...]
     run: Callable[[Run], dict[str, Any]]
     config: Callable[[Run], Any]
-    kept: tuple[str, ...] = ()
+    intact: Callable[[Run, dict[str, Any]], bool]
+    kept: tuple[str, ...]
 
 
 class Run:
@@ -98,23 +101,40 @@ class Run:
 
     # ---- inputs --------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def fileset(self) -> dict[str, tuple[Dataset, list[FileInfo]]]:
         """The datasets and what their files hold; every file is opened once."""
+        return self._inspected[0]
+
+    @property
+    def unreadable(self) -> list[Loss]:
+        """Files that cannot even be opened, where such files are left out; else the first one is an error."""
+        return self._inspected[1]
+
+    @cached_property
+    def _inspected(self) -> tuple[dict[str, tuple[Dataset, list[FileInfo]]], list[Loss]]:
         if self.analysis.fileset is not None:
             path = resources.find(self.analysis.fileset, "datasets", self.analysis.folder)
         else:
             path = self.out / "simulation" / "fileset.json"
             if not path.is_file():
                 raise InputFileError(f"{path}: not there yet; run `oddjets simulate` first")
-        access = self.analysis.execution.access(self.analysis.folder)
-        return {
-            name: (
-                dataset,
-                [datasets.inspect(file, is_data=dataset.metadata.is_data, access=access) for file in dataset.files],
-            )
-            for name, dataset in datasets.load_fileset(path).items()
-        }
+        execution = self.analysis.execution
+        access = execution.access(self.analysis.folder)
+        found: dict[str, tuple[Dataset, list[FileInfo]]] = {}
+        losses = []
+        for name, dataset in datasets.load_fileset(path).items():
+            infos = []
+            for file in dataset.files:
+                try:
+                    infos.append(datasets.inspect(file, is_data=dataset.metadata.is_data, access=access))
+                except InputFileError as error:
+                    # without a cause, it is the fileset that is wrong
+                    if error.cause is None or not execution.skip_bad_files:
+                        raise
+                    losses.append(Loss(name, file, error.cause, str(error)))
+            found[name] = (dataset, infos)
+        return found, losses
 
     @cached_property
     def npz_files(self) -> dict[str, list[Path]]:
@@ -141,7 +161,9 @@ class Run:
     def luminosity_pb(self) -> float:
         """The luminosity that simulation is normalised to, /pb."""
         if self.analysis.luminosity is not None:
-            return self.analysis.luminosity
+            # what the YAML says is that of all files
+            manifest = provenance.read_manifest(self.out, "process") or {}
+            return self.analysis.luminosity * float(manifest.get("extra", {}).get("fraction_of_data", 1.0))
         read = [d["luminosity_pb"] for d in self.extra("process")["datasets"].values() if d["is_data"]]
         if not read or any(value is None for value in read):
             raise OddjetsError(
@@ -159,7 +181,7 @@ class Run:
             if any(s.name == name for s in self.stages):
                 manifest = provenance.read_manifest(self.out, name)
                 # a key says what was asked for, and not what could not be read of it
-                lost = manifest["extra"].get("lost") if manifest else None
+                lost = lost_files(manifest["extra"]) if manifest else None
                 upstream[name] = [manifest["key"] if manifest else None, *([lost] if lost else [])]
         return {
             "stage": stage.name,
@@ -178,15 +200,16 @@ class Run:
         manifest = provenance.read_manifest(self.out, stage.name)
         if manifest is None or not all((self.out / name).exists() for name in (*stage.outputs, *manifest["outputs"])):
             return False
-        return bool(manifest["key"] == self.key(stage))
+        return stage.intact(self, manifest["extra"]) and bool(manifest["key"] == self.key(stage))
 
 
 _BEFORE_PICTURES = ("simulate", "process", "histogram", "closure", "workspace", "fit")
 
 
 def _stage(module: ModuleType, needs: tuple[str, ...], outputs: tuple[str, ...]) -> Stage:
-    name, kept = module.__name__.rpartition(".")[2], getattr(module, "KEPT", ())
-    return Stage(name, needs, module.__name__, outputs, module.work, module.config, kept)
+    name = module.__name__.rpartition(".")[2]
+    intact = getattr(module, "intact", lambda run, extra: True)
+    return Stage(name, needs, module.__name__, outputs, module.work, module.config, intact, getattr(module, "KEPT", ()))
 
 
 STAGES: dict[str, Stage] = {
@@ -278,3 +301,14 @@ def run_stages(run: Run, stages: list[Stage]) -> None:
     with run.lock():
         for stage in stages:
             run_stage(run, stage)
+        warn_of_losses(run)
+
+
+def warn_of_losses(run: Run) -> None:
+    """End with another exit code where files were left out of the event tables.
+
+    Raises:
+        LostEventsError: says how much is lost.
+    """
+    manifest = provenance.read_manifest(run.out, "process")
+    raise_if_lost(manifest and manifest.get("extra"), run.out)

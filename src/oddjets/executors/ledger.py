@@ -14,10 +14,11 @@ from oddjets.errors import OddjetsError
 from oddjets.execution import Execution
 from oddjets.executors.backends import Outcomes, WorkersLostError, carrier
 from oddjets.executors.chunks import Chunk
+from oddjets.executors.losses import Loss
 from oddjets.executors.records import Failure, Record, kept
 from oddjets.executors.work import Work
 
-__all__ = ["ChunkError", "Ledger", "Loss", "run", "totals"]
+__all__ = ["ChunkError", "Ledger", "run", "totals"]
 
 #: how many of the slowest chunks are named
 _SLOWEST = 5
@@ -25,25 +26,6 @@ _SLOWEST = 5
 
 class ChunkError(OddjetsError):
     """A chunk that could not be done, and whose failure ends the run."""
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A chunk of which nothing was kept, with the reason.
-
-    Attributes:
-        dataset: what it belongs to.
-        file: path.
-        start: the first entry; None: the whole file, which could not even be opened.
-        stop: one past the last entry, or None.
-        cause: what is wrong.
-    """
-
-    dataset: str
-    file: str
-    start: int | None
-    stop: int | None
-    cause: str
 
 
 @dataclass
@@ -140,7 +122,7 @@ def _settle(ledger: Ledger, failure: Failure, *, skip_bad_files: bool) -> None:
     chunk = failure.chunk
     if failure.kind == "file" and skip_bad_files:
         console.print(f"[bold yellow]left out:[/bold yellow] {failure.message}", soft_wrap=True)
-        ledger.losses.append(Loss(chunk.dataset, chunk.path, chunk.start, chunk.stop, failure.message))
+        ledger.losses.append(Loss(chunk.dataset, chunk.path, failure.cause, failure.message, chunk.start, chunk.stop))
         return
     raise ChunkError(f"{failure.message}\n{_so_far(ledger)}") from _WorkerError(failure.trace)
 

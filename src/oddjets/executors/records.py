@@ -65,6 +65,7 @@ class Record:
 
     Attributes:
         key: the chunk's content key.
+        dataset: what it belongs to.
         file: path of the file, as it was then.
         start: the first entry.
         stop: one past the last entry.
@@ -74,6 +75,7 @@ class Record:
     """
 
     key: str
+    dataset: str
     file: str
     start: int
     stop: int
@@ -90,12 +92,14 @@ class Failure:
         chunk: which.
         kind: whose fault it is.
         message: for the user, with the file's name.
+        cause: of a file's: in a word or two (`oddjets.remote.cause_of`).
         trace: the traceback, for ``--debug``.
     """
 
     chunk: Chunk
     kind: Kind
     message: str
+    cause: str = ""
     trace: str = ""
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uproot
 from coffea.nanoevents import NanoEventsFactory
 
 from oddjets.cards import load_card
@@ -24,6 +23,8 @@ from oddjets.executors import memory
 from oddjets.executors.chunks import Chunk
 from oddjets.executors.records import CHUNKS, Cost, Failure, Kind, Part, Record, save
 from oddjets.processor import Counts, DijetProcessor
+from oddjets.redaction import redacted
+from oddjets.remote import cause_of, open_file, with_retries
 from oddjets.schema import PFNano
 from oddjets.scoring import Scorer
 from oddjets.userspace import ProcessorSource
@@ -34,7 +35,7 @@ __all__ = ["Work"]
 _PROCESSORS: dict[str, DijetProcessor] = {}
 
 #: packages that read files, by their names in tracebacks
-_READERS = ("uproot", "fsspec", "fsspec_xrootd", "XRootD", "aiohttp", "asyncio")
+_READERS = ("uproot", "fsspec", "fsspec_xrootd", "XRootD", "aiohttp")
 #: nothing can be written: the disk is full, the quota is used up, the file system is read-only, and there is no permission
 _NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -77,11 +78,11 @@ class Work:
         started, cpu = time.perf_counter(), time.process_time()
         memory.forget_peak()
         try:
-            columns, counts = self._rows(chunk)
+            columns, counts = with_retries(lambda: self._rows(chunk), str(chunk))
             part = self._write(chunk, columns)
         except Exception as error:
             kind = _kind_of(error, chunk)
-            return Failure(chunk, kind, _message(error, chunk, kind), traceback.format_exc())
+            return Failure(chunk, kind, _message(error, chunk, kind), cause_of(error), traceback.format_exc())
         cost = Cost(
             seconds=time.perf_counter() - started,
             cpu_seconds=time.process_time() - cpu,
@@ -89,11 +90,13 @@ class Work:
             host=socket.gethostname(),
             worker=os.getpid(),
         )
-        record = Record(chunk.key, chunk.path, chunk.start, chunk.stop, part, counts.as_dict(), cost)
+        record = Record(
+            chunk.key, chunk.dataset, redacted(chunk.path), chunk.start, chunk.stop, part, counts.as_dict(), cost
+        )
         try:
             save(self._folder, chunk, record)
         except OSError as error:
-            return Failure(chunk, "output", _message(error, chunk, "output"), traceback.format_exc())
+            return Failure(chunk, "output", _message(error, chunk, "output"), trace=traceback.format_exc())
         return record
 
     @property
@@ -109,9 +112,9 @@ class Work:
 
     def _rows(self, chunk: Chunk) -> tuple[dict[str, Any], Counts]:
         processor = self._processor()
-        with uproot.open(chunk.path) as file:
+        with open_file(chunk.path, self.analysis.execution.access(self.analysis.folder)) as file:
             if str(file.file.uuid) != chunk.uuid:
-                raise InputFileError(f"{chunk.path}: another file has taken its place since the work began; run again")
+                raise OddjetsError(f"{chunk.path}: another file has taken its place since the work began; run it again")
             return processor.table(_events(file, chunk))
 
     def _write(self, chunk: Chunk, columns: dict[str, Any]) -> Part:
@@ -154,12 +157,18 @@ def _kind_of(error: Exception, chunk: Chunk) -> Kind:
         return "output"
     if isinstance(error, OddjetsError):
         # what is wrong with a file begins with its name
-        return "file" if isinstance(error, InputFileError) and str(error).startswith(f"{chunk.path}:") else "mistake"
+        of_file = isinstance(error, InputFileError) and str(error).startswith(f"{redacted(chunk.path)}:")
+        return "file" if of_file else "mistake"
     if isinstance(error, OSError) and error.errno in _NO_OUTPUT:
         return "output"
     # decompression fails in as many ways as there are codecs: what matters is who called it
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return "file" if str(frame.f_globals.get("__name__", "")).split(".")[0] in _READERS else "processor"
+    names = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for name in reversed(names):
+        if name.split(".")[0] in _READERS or name.startswith("oddjets.remote"):
+            return "file"
+        if name.startswith("oddjets"):
+            return "processor"
+    return "processor"
 
 
 def _message(error: Exception, chunk: Chunk, kind: Kind) -> str:
@@ -167,7 +176,7 @@ def _message(error: Exception, chunk: Chunk, kind: Kind) -> str:
         return str(error)
     said = f"{type(error).__name__}: {str(error)[:200]}"
     if kind == "file":
-        return f"{chunk} cannot be read ({said}); the file is damaged: get it again or leave it out"
+        return f"{chunk} cannot be read: {cause_of(error)} ({said}); get the file again or leave it out"
     if kind == "output":
         return f"{chunk}: nothing can be written ({said})"
     return f"{chunk}: the processor failed ({said}); --debug shows where"

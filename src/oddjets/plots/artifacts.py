@@ -170,8 +170,9 @@ class Artifacts:
         """The integrated luminosity (/pb), if anything says it yet."""
         if self.has("histograms"):
             return float(self.histograms.luminosity_pb)
-        if self.analysis.luminosity is None and self.has("cutflow"):
-            return self.cutflow.get("luminosity_pb")
+        if self.has("cutflow"):
+            # that of what was read
+            return self.cutflow.get("luminosity_pb", self.analysis.luminosity)
         return self.analysis.luminosity
 
     @cached_property

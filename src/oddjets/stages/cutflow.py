@@ -17,7 +17,7 @@ __all__ = ["write_cutflow"]
 def write_cutflow(run: Run, processed: Mapping[str, Any]) -> None:
     """Write ``cutflow.json`` from what `process` counted; without a luminosity it is the expectation for 1 /pb."""
     if run.analysis.luminosity is not None:
-        luminosity: float | None = run.analysis.luminosity
+        luminosity: float | None = run.analysis.luminosity * processed.get("fraction_of_data", 1.0)
     else:
         read = [d["luminosity_pb"] for d in processed["datasets"].values() if d["is_data"]]
         luminosity = sum(read) if read and None not in read else None

@@ -45,6 +45,7 @@ def import_npz(run: Run, events: Path) -> dict[str, Any]:
             "complete_weights": True,
             "luminosity_pb": run.analysis.luminosity if is_data else None,
             "files": [str(file) for file in files],
+            "parts": [f"part-{number:06d}.parquet" for number in range(len(files))],
             "entries": raw[0],
             "rows": raw[2],
             "raw": raw,

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from oddjets import corrections, datasets, luminosity, provenance, repairs
 from oddjets.cards import load_card
 from oddjets.console import console
 from oddjets.corrections import sha256_of
-from oddjets.executors import ledger
+from oddjets.datasets import FileInfo
+from oddjets.errors import InputFileError
+from oddjets.events import parts
+from oddjets.executors import ledger, losses
 from oddjets.executors.checks import check_files, constituent_sources, refuse_overlap
 from oddjets.executors.chunks import plan
+from oddjets.executors.losses import Loss
 from oddjets.executors.records import CHUNKS, EVENTS, publish
 from oddjets.executors.work import Work
 from oddjets.skimming import made_for_others
@@ -73,6 +78,14 @@ def config(run: Run) -> Any:
     }
 
 
+def intact(run: Run, extra: Mapping[str, Any]) -> bool:
+    """Tell whether all parts of the event tables are there, and no others; what could not be read is tried again."""
+    return not losses.lost_files(extra) and all(
+        {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
+        for name, found in extra.get("datasets", {}).items()
+    )
+
+
 def rows_key(run: Run) -> str:
     """Return the content key of all that rows depend on, apart from the files: what chunks are done again for."""
     used = config(run)
@@ -100,9 +113,12 @@ def work(run: Run) -> dict[str, Any]:
             f"[bold yellow]dataset '{name}' is a skim made for '{analysis}', with other {', '.join(differing)}[/bold yellow]:"
             " events that pass here and not there are missing; if that can be, skim again"
         )
-    luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, run.fileset)
     execution = run.analysis.execution
     check_files(run.fileset, next(iter(run.resolved.cards), None))
+    lost = [*run.unreadable, *(_unreadable_sections(run) if execution.skip_bad_files else [])]
+    fileset = losses.without(run.fileset, (loss.file for loss in lost))
+    # before the work, so that a wrong golden JSON is found at once
+    luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, fileset)
     found = ledger.run(
         Work(
             source=run.resolved.source,
@@ -112,40 +128,92 @@ def work(run: Run) -> dict[str, Any]:
             threads=2 if execution.executor == "iterative" else 1,
             score_cache=str(run.out / "scores") if execution.score_cache else None,
         ),
-        plan(run.fileset, execution.chunk_size, rows_key(run)),
+        plan(fileset, execution.chunk_size, rows_key(run)),
         execution,
         run.out,
     )
-    publish(run.out, found.chunks, counting := found.counting())
-    cuts = run.analysis.selection.cuts
-    summary = {}
-    for name, (dataset, files) in run.fileset.items():
-        counted = ledger.totals(
-            [counting[c.id] for c in found.chunks if c.dataset == name and c.id in counting], len(cuts)
-        )
-        if not counted["entries"]:
-            console.print(f"dataset '{name}': its files hold no events")
-        elif counted["rows"] == 0:
-            console.print(f"dataset '{name}': no event of {counted['entries']} passes the base selection")
-        summary[name] = {
-            **dataset.metadata.model_dump(mode="json"),
-            "files": [f.path for f in files],
-            "sum_of_weights": None if dataset.metadata.is_data else math.fsum(f.sum_of_weights or 0.0 for f in files),
-            "sums_of_variations": datasets.sums_of_variations(files),
-            "constituents": constituent_sources(files),
-            **counted,
-        }
-        repairs.report(name, summary[name]["repairs"])
-        if name in luminosities:
-            summary[name] |= {
-                "luminosity_pb": luminosities[name].luminosity_pb,
-                "luminosity": luminosities[name].as_dict(),
-            }
+    if found.losses:
+        lost += found.losses
+        fileset = losses.without(fileset, found.lost_files)
+        luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, fileset)
+    counting = found.counting()
+    counted = {
+        name: ledger.totals([record for record in counting.values() if record.dataset == name], cuts)
+        for name, cuts in dict.fromkeys(fileset, len(run.analysis.selection.cuts)).items()
+    }
+    accounts = losses.account(run.fileset, lost, {name: counts["entries"] for name, counts in counted.items()})
+    publish(run.out, found.chunks, counting)
+    losses.write(run.out, accounts)
+    summary = {
+        name: _summary(run, name, files, counted[name], luminosities.get(name), accounts[name]["fraction"])
+        for name, (_, files) in fileset.items()
+    }
     _report_inference([how for dataset in summary.values() for how in dataset["inference"].values()])
-    refuse_overlap(run.out / EVENTS, run.fileset)
-    extra = {"cuts": ["all", *cuts], "datasets": summary, "chunks": {"executor": execution.executor, **found.costs()}}
+    refuse_overlap(run.out / EVENTS, fileset)
+    extra = {
+        "cuts": ["all", *run.analysis.selection.cuts],
+        "datasets": summary,
+        "ledger": accounts,
+        "fraction_of_data": _fraction_of_data(run, accounts),
+        "chunks": {"executor": execution.executor, **found.costs()},
+    }
     write_cutflow(run, extra)
     return extra
+
+
+def _unreadable_sections(run: Run) -> list[Loss]:
+    """Files of data whose luminosity sections cannot be read, so that nobody knows the luminosity of their events."""
+    if run.analysis.selection.golden_json is None:
+        return []
+    found = []
+    for name, (dataset, files) in run.fileset.items():
+        for info in files if dataset.metadata.is_data else ():
+            try:
+                luminosity.sections_of_file(info.path)
+            except InputFileError as error:
+                found.append(Loss(name, info.path, error.cause or "damaged", str(error)))
+    return found
+
+
+def _summary(
+    run: Run,
+    name: str,
+    files: Sequence[FileInfo],
+    counted: Mapping[str, Any],
+    measured: luminosity.Luminosity | None,
+    fraction: float,
+) -> dict[str, Any]:
+    """What the manifest says of a dataset: all of it is about the files that were read to the end."""
+    metadata = run.fileset[name][0].metadata
+    if not counted["entries"]:
+        console.print(f"dataset '{name}': its files hold no events")
+    elif counted["rows"] == 0:
+        console.print(f"dataset '{name}': no event of {counted['entries']} passes the base selection")
+    repairs.report(name, counted["repairs"])
+    content = {
+        **metadata.model_dump(mode="json"),
+        "files": [f.path for f in files],
+        "sum_of_weights": None if metadata.is_data else math.fsum(f.sum_of_weights or 0.0 for f in files),
+        "sums_of_variations": datasets.sums_of_variations(files),
+        "constituents": constituent_sources(files),
+        **counted,
+    }
+    if measured is not None:
+        content |= {"luminosity_pb": measured.luminosity_pb, "luminosity": measured.as_dict()}
+    elif metadata.luminosity_pb is not None and fraction < 1:
+        content["luminosity_pb"] = metadata.luminosity_pb * fraction
+        console.print(
+            f"dataset '{name}': its luminosity is taken as {100 * fraction:.4g} % of what its metadata say, since so many of"
+            " its events were read"
+        )
+    return content
+
+
+def _fraction_of_data(run: Run, accounts: Mapping[str, Any]) -> float:
+    """Return which part of all events of data was read."""
+    data = [accounts[name] for name, (dataset, _) in run.fileset.items() if dataset.metadata.is_data]
+    planned = math.fsum(found["done"] / found["fraction"] for found in data if found["done"])
+    return sum(found["done"] for found in data) / planned if planned else 1.0
 
 
 def _report_inference(found: list[dict[str, Any]]) -> None:

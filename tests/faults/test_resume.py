@@ -1,0 +1,370 @@
+"""Runs that are stopped, however that happens, and started again: the same rows, and nothing is done twice."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import toy_analysis as toy
+import yaml
+from toy_nano import toy_nano
+
+from oddjets import cli
+from oddjets.errors import OddjetsError
+from oddjets.executors import work
+from oddjets.locking import LockedError
+from oddjets.pipeline import run_stage, run_stages
+from oddjets.provenance import read_manifest
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return toy.files(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def whole(inputs, tmp_path_factory):
+    """The rows of a run that nothing disturbed."""
+    return toy.rows(toy.process(toy.run_of(toy.write(tmp_path_factory.mktemp("whole"), inputs))))
+
+
+class Ledger(list):
+    """The chunks that are worked on, in order: file and first entry. Work on a chunk that begins at ``fail`` fails."""
+
+    fail = None
+
+
+@pytest.fixture
+def worked_on(monkeypatch):
+    """Quick work instead of the processor's: what matters is which chunks are worked on."""
+    done = Ledger()
+
+    def rows(self, chunk):
+        done.append((Path(chunk.path).name, chunk.start))
+        if chunk.start == done.fail:
+            raise ZeroDivisionError("a bug of mine")
+        return toy.quick_rows(chunk)
+
+    monkeypatch.setattr(work.Work, "_rows", rows)
+    return done
+
+
+@pytest.fixture
+def quick(inputs, worked_on, tmp_path):
+    """The rows of quick work that nothing disturbed."""
+    found = toy.rows(toy.process(toy.run_of(toy.write(tmp_path / "whole", inputs))))
+    worked_on.clear()
+    return found
+
+
+def begun(inputs, folder, worked_on, fail):
+    """A run that was stopped at a chunk of the first file."""
+    file = toy.write(folder, inputs)
+    worked_on.fail = fail
+    with pytest.raises(OddjetsError, match="a bug of mine"):
+        toy.process(toy.run_of(file))
+    worked_on.clear()
+    worked_on.fail = None
+    return file
+
+
+@pytest.mark.fault(
+    "Processor raising on one event",
+    "Stops with file, range of events and exception, without a traceback; what is done is kept.",
+)
+def test_a_failing_processor_is_named_and_what_is_done_is_kept(inputs, whole, tmp_path):
+    file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
+    (tmp_path / "fail-20").touch()
+    with pytest.raises(OddjetsError) as failed:
+        toy.process(toy.run_of(file))
+    expected = (
+        "data1.root: events 20 to 40: the processor failed (ZeroDivisionError: a bug of mine); --debug shows where"
+    )
+    assert expected in str(failed.value)
+    assert "1 of 7 chunks are kept" in str(failed.value)
+    assert "in event_columns" in str(failed.value.__cause__)
+    (tmp_path / "fail-20").unlink()
+    run = toy.process(toy.run_of(file))
+    toy.assert_same_rows(toy.rows(run), whole)
+    assert len(toy.pieces(run)) == 7
+    assert read_manifest(run.out, "process")["extra"]["chunks"]["kept"] == 1
+
+
+@pytest.mark.fault(
+    "Client killed and restarted", "Records that are whole are kept; the same command redoes the others alone."
+)
+def test_a_client_that_is_killed_goes_on_from_there(inputs, whole, tmp_path):
+    file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
+    (tmp_path / "hang-40").touch()
+    command = [sys.executable, "-m", "oddjets", "process", str(file), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as client:
+        until = time.monotonic() + 120
+        while not (tmp_path / "hanging").exists():
+            assert client.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with pytest.raises(LockedError, match=rf"process {client.pid} on .*oddjets"):
+            toy.process(toy.run_of(file))
+        client.send_signal(signal.SIGKILL)
+    (tmp_path / "hang-40").unlink()
+    run = toy.process(toy.run_of(file))
+    assert read_manifest(run.out, "process")["extra"]["chunks"]["kept"] == 2
+    toy.assert_same_rows(toy.rows(run), whole)
+
+
+@pytest.mark.fault(
+    "Worker killed in the middle of a chunk", "Another worker takes the chunk; no event is lost or counted twice."
+)
+def test_a_worker_that_is_killed_is_replaced(inputs, whole, tmp_path):
+    file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
+    (tmp_path / "die-20").touch()
+    run = toy.process(toy.run_of(file, executor="futures", workers=2))
+    assert not (tmp_path / "die-20").exists()
+    toy.assert_same_rows(toy.rows(run), whole)
+    assert len(toy.pieces(run)) == 7
+
+
+@pytest.mark.fault(
+    "Disk full while writing Parquet", "Stops and says so; what is done is kept, and the same command goes on."
+)
+@pytest.mark.parametrize("file", ["parquet", "json"])
+def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(inputs, quick, tmp_path, monkeypatch, file):
+    analysis = toy.write(tmp_path, inputs)
+
+    def full(written):
+        def failing(*arguments, **options):
+            if len(toy.records(toy.run_of(analysis))) == 3:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return written(*arguments, **options)
+
+        return failing
+
+    with monkeypatch.context() as patched:
+        if file == "parquet":
+            patched.setattr(pq, "write_table", full(pq.write_table))
+        else:
+            patched.setattr(work, "save", full(work.save))
+        with pytest.raises(OddjetsError, match=r"(?s)No space left on device.*3 of 7 chunks are kept"):
+            toy.process(toy.run_of(analysis))
+    assert not [name for name in (tmp_path / "out").rglob("*") if name.name.startswith(".part")]
+    run = toy.process(toy.run_of(analysis))
+    assert read_manifest(run.out, "process")["extra"]["chunks"]["kept"] == 3
+    toy.assert_same_rows(toy.rows(run), quick)
+
+
+@pytest.mark.fault("Output directory read-only", "Stops with the path, before anything is read.")
+def test_an_output_folder_that_cannot_be_written_to_is_said(inputs, tmp_path, monkeypatch, capfd):
+    """Root may write anywhere: a file stands where a folder should be."""
+    (tmp_path / "out").write_text("not a folder", encoding="utf-8")
+    analysis = toy.write(tmp_path / "a", inputs)
+    monkeypatch.setattr(sys, "argv", ["oddjets", "process", str(analysis), "--out", str(tmp_path / "out" / "here")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    said = capfd.readouterr().err.replace("\n", "")
+    assert f"error: {tmp_path / 'out' / 'here'}: Not a directory" in said
+
+
+DAMAGES = {
+    "half a record": lambda record, part: record.write_bytes(record.read_bytes()[:40]),
+    "an empty record": lambda record, part: record.write_bytes(b""),
+    "a record of another kind": lambda record, part: record.write_text('{"key": 1}'),
+    "half a part": lambda record, part: part.write_bytes(part.read_bytes()[:100]),
+    "a part with a changed byte": lambda record, part: part.write_bytes(flipped(part.read_bytes())),
+    "no part": lambda record, part: part.unlink(),
+    "no record": lambda record, part: record.unlink(),
+}
+
+
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.fault("Output half written", "Records and parts are checked by sha256; what is not whole is done again.")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_not_whole_is_done_again(inputs, quick, tmp_path, worked_on, damage):
+    file = begun(inputs, tmp_path, worked_on, fail=40)
+    folder = tmp_path / "out" / "chunks" / "data"
+    (record,) = (name for name in folder.glob("*.json") if json.loads(name.read_text())["start"] == 20)
+    DAMAGES[damage](record, record.with_suffix(".parquet"))
+    run = toy.process(toy.run_of(file))
+    assert ("data1.root", 20) in worked_on
+    assert ("data1.root", 0) not in worked_on
+    toy.assert_same_rows(toy.rows(run), quick)
+
+
+@pytest.mark.fault("Manifest truncated", "The stage runs again, and takes every chunk from its record.")
+def test_a_truncated_manifest_costs_no_chunk(inputs, quick, tmp_path, worked_on):
+    run = toy.process(toy.run_of(toy.write(tmp_path, inputs)))
+    manifest = run.out / "manifests" / "process.json"
+    manifest.write_bytes(manifest.read_bytes()[:200])
+    worked_on.clear()
+    again = toy.process(toy.run_of(tmp_path / "a.yaml"))
+    assert worked_on == []
+    assert read_manifest(again.out, "process")["extra"]["chunks"]["kept"] == 7
+    toy.assert_same_rows(toy.rows(again), quick)
+
+
+def test_a_part_that_is_gone_is_made_again(inputs, quick, tmp_path, worked_on):
+    """A finished stage whose rows somebody removed is not finished."""
+    run = toy.process(toy.run_of(toy.write(tmp_path, inputs)))
+    (run.out / "events" / toy.pieces(run)[0]).unlink()
+    worked_on.clear()
+    again = toy.process(toy.run_of(tmp_path / "a.yaml"))
+    assert len(worked_on) == 1
+    toy.assert_same_rows(toy.rows(again), quick)
+
+
+@pytest.mark.fault("Two runs on one directory", "The second stops and says which process on which host holds it.")
+def test_a_second_run_on_the_same_folder_is_refused(inputs, tmp_path, worked_on):
+    run = toy.run_of(toy.write(tmp_path, inputs))
+    with run.lock():
+        with pytest.raises(LockedError, match=rf"another run works here \(process {os.getpid()} on ") as refused:
+            toy.process(toy.run_of(tmp_path / "a.yaml"))
+        assert refused.value.exit_code == 2
+        # the same run may
+        toy.process(run)
+    toy.process(toy.run_of(tmp_path / "a.yaml"))
+
+
+CHANGES = {
+    "cut": {"selection": {"jets": {"pt_min": 480.0}}},
+    "systematic": {"systematics": ["jms", "jmr"]},
+    "observable": {"observables": {"mjj": {"expression": "mjj", "label": "m", "bins": 2, "range": [0, 9]}}},
+    "cross section": {},
+}
+
+
+@pytest.mark.parametrize(("change", "redone"), [("cut", 7), ("systematic", 7), ("observable", 0), ("cross section", 0)])
+def test_a_change_redoes_what_depends_on_it_and_nothing_else(inputs, tmp_path, worked_on, change, redone):
+    file = toy.write(tmp_path, inputs)
+    toy.process(toy.run_of(file))
+    worked_on.clear()
+    if change == "cross section":
+        fileset = json.loads((tmp_path / "fileset.json").read_text())
+        fileset["top"]["metadata"]["cross_section_pb"] = 2.0
+        (tmp_path / "fileset.json").write_text(json.dumps(fileset))
+    else:
+        content = yaml.safe_load(file.read_text())
+        for name, value in CHANGES[change].items():
+            content[name] = content[name] | value if isinstance(value, dict) and name == "selection" else value
+        if change == "observable":
+            content["regions"]["SR2"]["binning"] = {}
+        file.write_text(yaml.safe_dump(content))
+    run = toy.process(toy.run_of(file))
+    assert len(worked_on) == redone
+    assert len(toy.records(run)) == len(toy.pieces(run)) == 7
+
+
+def test_a_change_back_costs_nothing_while_the_new_run_is_not_whole(inputs, quick, tmp_path, worked_on):
+    file = toy.write(tmp_path, inputs)
+    toy.process(toy.run_of(file))
+    before = file.read_text()
+    content = yaml.safe_load(before)
+    content["selection"]["jets"] = {"pt_min": 480.0}
+    file.write_text(yaml.safe_dump(content))
+    worked_on.fail = 40
+    with pytest.raises(OddjetsError, match="a bug of mine"):
+        toy.process(toy.run_of(file))
+    file.write_text(before)
+    worked_on.clear()
+    run = toy.process(toy.run_of(file))
+    assert worked_on == []
+    toy.assert_same_rows(toy.rows(run), quick)
+    assert len(toy.records(run)) == 7
+
+
+@pytest.mark.fault(
+    "Processor changed between runs", "All chunks are done again: the processor's text is in their keys."
+)
+def test_a_changed_processor_redoes_all(inputs, tmp_path, worked_on):
+    file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
+    toy.process(toy.run_of(file))
+    mine = tmp_path / "mine.py"
+    mine.write_text(mine.read_text() + "\n# changed\n")
+    worked_on.clear()
+    toy.process(toy.run_of(file))
+    assert len(worked_on) == 7
+
+
+@pytest.mark.fault(
+    "File replaced between two runs (same name)",
+    "Its UUID tells: its chunks are done again, and those of no other file.",
+)
+@pytest.mark.fault("Clock skew", "No time of any file decides anything: contents, UUIDs and keys do.")
+def test_a_replaced_file_is_processed_anew_whatever_the_clocks_say(tmp_path, worked_on):
+    found = toy.files(tmp_path / "inputs")
+    file = toy.write(tmp_path, found)
+    before = toy.process(toy.run_of(file))
+    old = toy.rows(before)
+    stamp = found["data"][1].stat().st_mtime_ns
+    toy_nano(found["data"][1], 40, is_data=True, run=2, seed=77)
+    os.utime(found["data"][1], ns=(stamp, stamp))
+    # the others are of the future
+    for path in (found["data"][0], found["top"][0], *(before.out / "chunks").glob("*/*")):
+        os.utime(path, (time.time() + 1e6,) * 2)
+    worked_on.clear()
+    run = toy.process(toy.run_of(file))
+    assert worked_on == [("data2.root", 0), ("data2.root", 20)]
+    new = toy.rows(run)
+    toy.assert_same_rows({"top": old["top"]}, {"top": new["top"]})
+    assert sorted(new["data"]["pt_1"]) != sorted(old["data"]["pt_1"])
+    assert len(toy.pieces(run)) == 7
+
+
+def test_an_added_file_costs_its_own_chunks_alone(inputs, tmp_path, worked_on):
+    file = toy.write(tmp_path, {**inputs, "data": inputs["data"][:1]})
+    toy.process(toy.run_of(file))
+    worked_on.clear()
+    run = toy.process(toy.run_of(toy.write(tmp_path, inputs)))
+    assert worked_on == [("data2.root", 0), ("data2.root", 20)]
+    assert len(toy.pieces(run)) == 7
+
+
+@pytest.mark.parametrize("execution", [{"chunk_size": 13}, {"chunk_size": 1000}])
+def test_rows_and_counts_do_not_depend_on_chunks_and_workers(inputs, whole, tmp_path, execution):
+    run = toy.process(toy.run_of(toy.write(tmp_path, inputs), **execution))
+    toy.assert_same_rows(toy.rows(run), whole)
+    for name, found in read_manifest(run.out, "process")["extra"]["datasets"].items():
+        assert found["rows"] == len(whole[name]["event"])
+        assert found["entries"] == {"data": 100, "top": 50}[name]
+
+
+def test_force_redoes_all(inputs, tmp_path, worked_on):
+    run = toy.process(toy.run_of(toy.write(tmp_path, inputs)))
+    worked_on.clear()
+    run_stage(run, run.stage("process"), force=True)
+    assert len(worked_on) == 7
+
+
+def test_the_manifest_names_the_slowest_chunks_and_the_memory(inputs, tmp_path, worked_on):
+    run = toy.process(toy.run_of(toy.write(tmp_path, inputs)))
+    costs = read_manifest(run.out, "process")["extra"]["chunks"]
+    assert (costs["planned"], costs["done"], costs["executor"], costs["workers"]) == (7, 7, "iterative", 1)
+    seconds = [chunk["seconds"] for chunk in costs["slowest"]]
+    assert len(seconds) == 5
+    assert seconds == sorted(seconds, reverse=True)
+    assert costs["seconds"] >= sum(seconds)
+    # Python with awkward takes more than 50 MB, and these files are small
+    assert 50 < costs["peak_MB"] < 4000
+
+
+def test_the_ledger_must_close(inputs, tmp_path, monkeypatch, worked_on):
+    """A chunk of which one event was not read is found."""
+    plain = work.Work._rows
+
+    def forgetful(self, chunk):
+        columns, counts = plain(self, chunk)
+        counts.entries -= chunk.start == 20
+        return columns, counts
+
+    monkeypatch.setattr(work.Work, "_rows", forgetful)
+    with pytest.raises(OddjetsError, match="20 events planned, 19 read: the ledger does not close"):
+        run_stages(run := toy.run_of(toy.write(tmp_path, inputs)), [run.stage("process")])
