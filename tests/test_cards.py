@@ -220,7 +220,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None
 
 def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "card.yaml").write_text("a: [")
-    with pytest.raises(OddjetsError, match="no YAML file"):
+    with pytest.raises(OddjetsError, match="no valid YAML"):
         load_card(tmp_path / "card.yaml")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import cached_property
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -21,6 +21,8 @@ from pydantic import (
 )
 
 from oddjets.errors import OddjetsError, nearest
+from oddjets.paths import inside_folder
+from oddjets.yaml_files import read_yaml
 
 __all__ = [
     "AuthorsCodeScore",
@@ -49,20 +51,16 @@ def _expand_indices(value: object) -> object:
         return value
     indices: list[object] = []
     for item in value:
-        first, dash, last = item.partition("-") if isinstance(item, str) else ("", "", "")
-        if dash and first.strip().isdigit() and last.strip().isdigit():
-            indices.extend(range(int(first), int(last) + 1))
+        found = re.fullmatch(r"\s*(\d{1,6})\s*-\s*(\d{1,6})\s*", item) if isinstance(item, str) else None
+        if found is not None:
+            indices.extend(range(int(found[1]), int(found[2]) + 1))
         else:
             indices.append(item)
     return tuple(indices)
 
 
 def _inside_folder(name: str) -> str:
-    """Refuse a path that could leave the card's folder, on any system."""
-    for flavour in (PurePosixPath(name), PureWindowsPath(name)):
-        if flavour.is_absolute() or flavour.drive or ".." in flavour.parts:
-            raise ValueError(f"'{name}' leaves the card's folder; give a path inside it")
-    return name
+    return inside_folder(name, "the card's folder")
 
 
 Indices = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_expand_indices), Field(min_length=1)]
@@ -309,10 +307,7 @@ def load_card(path: str | Path) -> ModelCard:
     if not path.is_file():
         cards = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         raise OddjetsError(f"no model card {path}; {nearest(path.name, cards) or 'its folder holds no card'}")
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise OddjetsError(f"{path} is no YAML file: {error}") from error
+    content: Any = read_yaml(path)
     try:
         card = ModelCard.model_validate(content)
     except ValidationError as error:

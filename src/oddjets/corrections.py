@@ -18,12 +18,13 @@ from typing import Any
 import correctionlib
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from oddjets import resources
 from oddjets.config import Analysis, CorrectionSpec
 from oddjets.errors import InputFileError, OddjetsError, nearest
 from oddjets.expressions import evaluate
+from oddjets.paths import inside_folder
 from oddjets.yaml_files import ConfigError, problems_of, read_yaml
 
 __all__ = [
@@ -58,6 +59,12 @@ class CorrectionFile(BaseModel):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     source: str
 
+    @model_validator(mode="after")
+    def _stays_in_cache(self) -> CorrectionFile:
+        if self.official:
+            inside_folder(self.path, "the cache")
+        return self
+
     @property
     def official(self) -> bool:
         """Whether it is downloaded into the cache."""
@@ -78,7 +85,7 @@ class Era(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: str = Field(pattern=r"^\w[\w.-]*$", description="also of its folder in the cache")
     energy_TeV: float = 13.0
     description: str = ""
     files: dict[str, CorrectionFile] = {}

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from oddjets import schema
 from oddjets.errors import InputFileError, nearest
 from oddjets.generator_weights import SCALES, SHOWER
+from oddjets.paths import is_file_name
 from oddjets.remote import Access, cause_of, is_remote, open_file, with_retries
 from oddjets.yaml_files import ConfigError, problems_of, read_yaml
 
@@ -123,6 +124,9 @@ def load_fileset(path: Path) -> dict[str, Dataset]:
     problems: list[str] = []
     seen: dict[str, str] = {}
     for name, entry in content.items():
+        if not is_file_name(str(name)):
+            problems.append(f"{name!r}: a dataset's name is a folder's: no '/', '\\' or ':', no '.' at its beginning")
+            continue
         if not isinstance(entry, dict) or set(entry) != {"files", "metadata"}:
             problems.append(f"{name}: needs exactly the keys 'files' and 'metadata'")
             continue

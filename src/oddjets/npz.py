@@ -26,6 +26,8 @@ Array = npt.NDArray[Any]
 
 #: width of ``cond``
 COND_COLUMNS = 52
+#: bytes, and how many times larger: an array above both would be a trap, not numbers of jets
+_SMALL, _MOST_COMPRESSED = 100_000_000, 100
 #: what the files call data
 DATA_NAME = "jetht"
 #: a score's column that means the model's stored output
@@ -100,12 +102,13 @@ def read_file(file: Path) -> tuple[Array, Array]:
         InputFileError: no npz, an array missing, pickled, of the wrong shape, not finite or an odd number of rows.
     """
     try:
+        _refuse_bomb(file)
         with np.load(file, allow_pickle=False) as content:
             missing = [name for name in ("prediction", "cond") if name not in content]
             if missing:
                 raise InputFileError(f"{file}: no array '{missing[0]}'; {nearest(missing[0], content.files)}")
             prediction, cond = content["prediction"], content["cond"]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise InputFileError(f"{file}: cannot be read as npz without pickles ({error})") from None
     if cond.ndim != 2 or cond.shape[1] != COND_COLUMNS:
         raise InputFileError(f"{file}: 'cond' has shape {cond.shape}, not (jets, {COND_COLUMNS})")
@@ -119,6 +122,17 @@ def read_file(file: Path) -> tuple[Array, Array]:
     if not np.array_equal(shared[::2], shared[1::2]):
         raise InputFileError(f"{file}: adjacent rows differ in their event's columns: the rows are not in pairs")
     return prediction, cond
+
+
+def _refuse_bomb(file: Path) -> None:
+    """Refuse an archive of a few bytes that unpacks to more than fits into memory; numbers of jets never do."""
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            if member.file_size > max(_SMALL, _MOST_COMPRESSED * member.compress_size):
+                raise InputFileError(
+                    f"{file}: '{member.filename}' is {member.file_size / max(1, member.compress_size):.0f} times larger"
+                    " unpacked than packed: no numbers of jets"
+                )
 
 
 def authors_score(prediction: Array) -> npt.NDArray[np.float64]:

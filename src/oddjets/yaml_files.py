@@ -67,8 +67,51 @@ def problems_of(error: ValidationError, top: type[BaseModel]) -> list[str]:
 _UNION_BRANCHES = {"POI", "tuple[POI, ...]"}
 
 
+#: bytes; a fileset of all files of Run 2 has some MB
+_LARGEST_FILE = 64_000_000
+#: nodes that a file may have after its aliases are written out; without aliases it may have any number
+_MOST_NODES = 200_000
+
+
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, which YAML would silently let win."""
+    """A safe loader that refuses a key given twice, which YAML would silently let win, and aliases that multiply."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Parse the file, before anything is built of it."""
+        node = super().get_single_node()
+        if node is not None:
+            _refuse_bomb(node)
+        return node
+
+
+def _refuse_bomb(top: yaml.Node) -> None:
+    """Refuse aliases of aliases of aliases: a few lines that stand for more nodes than fit into memory.
+
+    Args:
+        top: the root; a node with an alias is the same object at each of its places.
+
+    Raises:
+        yaml.YAMLError: too many nodes, or a node inside itself.
+    """
+    sizes: dict[int, int | None] = {}
+
+    def size(node: yaml.Node) -> int:
+        known = sizes.get(id(node), 0)
+        if known is None:
+            raise yaml.constructor.ConstructorError(None, None, "an alias of what it is part of", node.start_mark)
+        if known:
+            return known
+        sizes[id(node)] = None
+        below = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = [part for item in below for part in (item if isinstance(item, tuple) else (item,))]
+        sizes[id(node)] = total = 1 + sum(size(part) for part in parts)
+        return total
+
+    written_out = size(top)
+    if written_out > max(_MOST_NODES, 2 * len(sizes)):
+        raise yaml.constructor.ConstructorError(
+            None, None, f"its aliases stand for {written_out} values: more than a configuration has", top.start_mark
+        )
 
 
 def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -89,12 +132,14 @@ _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file safely, refusing duplicate keys.
+    """Read a YAML file safely, refusing duplicate keys and what would fill the memory.
 
     Raises:
-        ConfigError: the file is missing, unreadable or no YAML; the message has the line.
+        ConfigError: the file is missing, unreadable, too large or no YAML; the message has the line.
     """
     try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ConfigError(f"{path}: {path.stat().st_size / 1e6:.0f} MB are too much for a YAML file")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
@@ -103,7 +148,7 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     try:
         return yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: dates and numbers that cannot be
         raise ConfigError(f"{path}: no valid YAML: {error}") from None
 
 

@@ -70,7 +70,7 @@ def load_jets(path: Path, n_jets: int) -> Jets:
     if not path.is_file():
         raise OddjetsError(f"no file of jets {path}")
     try:
-        with np.load(path) as data:
+        with np.load(path, allow_pickle=False) as data:
             x, pid, add = (data[name] for name in ("x", "pid", "add"))
     except (KeyError, ValueError) as error:
         raise OddjetsError(f"{path} is no npz file with x, pid and add: {error}") from error
