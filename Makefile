@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test check install
+.PHONY: demo test check docs install
 
 # the embedded analysis; its report is output/demo/report.html
 demo: install
@@ -17,12 +17,17 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(MAKE) docs
 	$(BIN)/python -m pytest -m slow
+
+# the documentation: output/site/index.html
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[cpu,simulate,dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[cpu,simulate,dev,docs]"
 	touch $@
