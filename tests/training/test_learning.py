@@ -157,6 +157,7 @@ def test_files_are_read_as_they_were_written(shards: list[Path], tmp_path: Path)
     np.testing.assert_array_equal(again.x, jets.x)
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_weights(
     torch: Any, shards: list[Path], tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -222,6 +223,7 @@ def toy_generation(folder: Path, n_jets: int, workers: int, seed: int = 1, heldo
     return [path if path.exists() else write_toy_jets(path, n_jets, seed + 100 * heldout, known=heldout)]
 
 
+@pytest.mark.slow
 def test_one_command_makes_a_model_that_scores(torch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import json
 
