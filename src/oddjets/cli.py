@@ -126,10 +126,11 @@ def _run(
 
 
 def _stage(name: str, file: Path, out: Path | None, force: bool, **changes: Any) -> None:
-    from oddjets.pipeline import run_stage
+    from oddjets.pipeline import run_stage, warn_of_losses
 
     run = _run(file, out, **changes)
     run_stage(run, run.stage(name), force=force)
+    warn_of_losses(run)
 
 
 @app.command()

@@ -70,7 +70,9 @@ def collection(events: Any, name: str) -> Any:
         InputFileError: the file has no such collection; the message has the nearest names.
     """
     if name not in events.fields:
-        raise InputFileError(f"{where(events)}: no collection '{name}'; {nearest(name, events.fields)}")
+        raise InputFileError(
+            f"{where(events)}: no collection '{name}'; {nearest(name, events.fields)}", cause="missing branch"
+        )
     return events[name]
 
 
@@ -83,7 +85,7 @@ def field(events: Any, name: str, inner: str) -> Any:
     records = collection(events, name)
     if inner not in records.fields:
         near = nearest(f"{name}_{inner}", [f"{name}_{f}" for f in records.fields])
-        raise InputFileError(f"{where(events)}: no branch '{name}_{inner}'; {near}")
+        raise InputFileError(f"{where(events)}: no branch '{name}_{inner}'; {near}", cause="missing branch")
     return records[inner]
 
 
@@ -98,7 +100,8 @@ def branch(events: Any, name: str) -> Any:
     head, _, tail = name.partition("_")
     if head in events.fields and tail in events[head].fields:
         return events[head][tail]
-    raise InputFileError(f"{where(events)}: no branch '{name}'; {nearest(name, branches_of(events))}")
+    near = nearest(name, branches_of(events))
+    raise InputFileError(f"{where(events)}: no branch '{name}'; {near}", cause="missing branch")
 
 
 def has(events: Any, names: Iterable[str]) -> bool:

@@ -1,0 +1,269 @@
+"""Files that cannot be read: what is said of them, and what is left when they are left out."""
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+import toy_analysis as toy
+import uproot
+from chunks import copy
+from toy_nano import toy_nano
+
+from oddjets import cli, luminosity
+from oddjets.errors import InputFileError, OddjetsError
+from oddjets.executors import work
+from oddjets.executors.losses import LostEventsError
+from oddjets.provenance import read_manifest
+from oddjets.stages.normalisation import factors
+
+
+def broken_basket(path, branch="FatJet_msoftdrop"):
+    """Overwrite the compressed bytes of a branch's first basket."""
+    with uproot.open(path) as file:
+        found = file["Events"][branch]
+        place = int(found.member("fBasketSeek")[0])
+        size, header = int(found.basket_compressed_bytes(0)), found.basket_key(0).fKeylen
+    content = bytearray(path.read_bytes())
+    content[place + header + 9 : place + header + size] = b"\xff" * (size - 9)
+    path.write_bytes(content)
+
+
+def truncated(path, percent):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * percent // 100])
+
+
+def without_tree(path):
+    with uproot.recreate(path) as file:
+        file.mktree("Other", {"x": "f8"}).extend({"x": np.zeros(3)})
+
+
+def without_branch(path):
+    original = path.with_name("original.root")
+    path.rename(original)
+    copy(original, path, lambda columns: columns.pop("FatJet_msoftdrop"))
+    original.unlink()
+
+
+BAD = {
+    "truncated at 10 %": (lambda path: truncated(path, 10), "truncated|damaged", "whole"),
+    "truncated at 50 %": (lambda path: truncated(path, 50), "truncated|damaged", "whole"),
+    "truncated at 99 %": (lambda path: truncated(path, 99), "truncated|damaged", "whole"),
+    "no bytes": (lambda path: path.write_bytes(b""), "damaged|truncated", "whole"),
+    "no ROOT file": (lambda path: path.write_bytes(b"hello" * 100), "damaged", "whole"),
+    "gone": (lambda path: path.unlink(), "missing file", "whole"),
+    "without the tree": (without_tree, "missing tree", "whole"),
+    "without a branch": (without_branch, "missing branch", "chunks"),
+    "a corrupt basket": (broken_basket, "corrupt basket", "chunks"),
+}
+
+
+@pytest.fixture(params=BAD)
+def bad(request, tmp_path):
+    """An analysis of which the second file of data is bad; and the words for what is wrong with it."""
+    found = toy.files(tmp_path / "inputs")
+    damage, cause, extent = BAD[request.param]
+    damage(found["data"][1])
+    return toy.write(tmp_path, found), cause, extent
+
+
+@pytest.mark.fault("File truncated at 10, 50, 99 %", "Stops with the file's name; --skip-bad-files leaves it out.")
+@pytest.mark.fault("Corrupt basket", "Stops with file and range of events; --skip-bad-files leaves the file out.")
+@pytest.mark.fault("Tree missing", "Stops with the file and the trees that it has; --skip-bad-files leaves it out.")
+@pytest.mark.fault(
+    "Branch missing in one of many files", "Stops with the file and the nearest names; --skip-bad-files leaves it out."
+)
+def test_a_bad_file_ends_the_run_or_is_left_out_as_a_whole(bad, monkeypatch):
+    file, cause, extent = bad
+    if extent == "whole":
+        # found before any chunk is worked on
+        monkeypatch.setattr(work.Work, "_rows", lambda self, chunk: toy.quick_rows(chunk))
+    with pytest.raises(InputFileError if extent == "whole" else OddjetsError, match=r"data2\.root") as stopped:
+        toy.process(toy.run_of(file))
+    assert stopped.value.exit_code == 2
+    if extent == "chunks":
+        # those of the first file
+        assert "3 of 7 chunks are kept" in str(stopped.value)
+
+    run = toy.run_of(file, skip_bad_files=True)
+    with pytest.raises(LostEventsError, match=r"1 file\(s\) could not be read .*data2\.root") as lost:
+        toy.process(run)
+    assert lost.value.exit_code == 3
+    extra = read_manifest(run.out, "process")["extra"]
+    data = extra["ledger"]["data"]
+    assert (data["planned"], data["done"], data["lost"]) == ((60, 60, 0) if extent == "whole" else (100, 60, 40))
+    assert data["fraction"] == pytest.approx(0.5 if extent == "whole" else 0.6)
+    assert json.loads((run.out / "lost.json").read_text())["datasets"] == extra["ledger"]
+    (gone,) = data["files"]
+    assert gone["file"].endswith("data2.root")
+    assert gone["lost"][0]["cause"] in cause.split("|")
+    assert extra["datasets"]["data"]["entries"] == 60
+    assert [name for name in extra["datasets"]["data"]["files"] if name.endswith("data2.root")] == []
+    # luminosity of what was read; the simulation is whole
+    assert extra["datasets"]["data"]["luminosity_pb"] == pytest.approx(10.0 * data["fraction"])
+    assert extra["ledger"]["top"]["files"] == []
+    assert len(set(toy.rows(run)["data"]["run"])) == 1
+
+
+#: of tests in which it does not matter how files are cut
+WHOLE = {"execution": {"executor": "iterative", "chunk_size": 1000}}
+
+
+def with_two_tops(folder):
+    found = toy.files(folder)
+    found["top"].append(toy_nano(folder / "top2.root", 30, seed=9, run=7))
+    return found
+
+
+def test_sums_of_weights_are_those_of_the_files_that_were_read(tmp_path):
+    found = with_two_tops(tmp_path / "inputs")
+    alone = toy.process(toy.run_of(toy.write(tmp_path / "alone", {**found, "top": found["top"][:1]}, **WHOLE)))
+    broken_basket(found["top"][1], "FatJet_tau1")
+    run = toy.run_of(toy.write(tmp_path, found, luminosity=100.0, **WHOLE), skip_bad_files=True)
+    with pytest.raises(LostEventsError):
+        toy.process(run)
+    one, other = (read_manifest(r.out, "process")["extra"]["datasets"]["top"] for r in (alone, run))
+    for name in ("sum_of_weights", "entries", "rows", "raw", "weighted"):
+        assert one[name] == other[name]
+    # nothing of data is lost, so the luminosity in the YAML stands
+    assert run.luminosity_pb == 100.0
+    assert factors(run.analysis, run.extra("process"), 1.0) == factors(alone.analysis, alone.extra("process"), 1.0)
+
+
+def test_a_luminosity_in_the_yaml_is_scaled_with_the_data_that_were_read(tmp_path):
+    found = toy.files(tmp_path / "inputs")
+    broken_basket(found["data"][1])
+    run = toy.run_of(toy.write(tmp_path, found, luminosity=50.0, **WHOLE), skip_bad_files=True)
+    with pytest.raises(LostEventsError):
+        toy.process(run)
+    assert run.luminosity_pb == pytest.approx(50.0 * 0.6)
+    cutflow = json.loads((run.out / "cutflow.json").read_text())
+    assert cutflow["luminosity_pb"] == pytest.approx(30.0)
+
+
+def test_a_lost_chunk_loses_its_file_and_a_mended_file_is_taken_back(tmp_path):
+    """A chunk that could be read is kept for then; of the lost one's file no row counts."""
+    found = toy.files(tmp_path / "inputs")
+    whole = found["data"][0].read_bytes()
+    analysis = toy.write(tmp_path, found, **toy.misbehaving(tmp_path))
+    broken_basket(found["data"][0])
+    run = toy.run_of(analysis, skip_bad_files=True)
+    with pytest.raises(LostEventsError):
+        toy.process(run)
+    assert set(toy.rows(run)["data"]["run"]) == {2}
+    key = read_manifest(run.out, "process")["key"]
+    # the same UUID, size and path: nothing tells but that it can be read
+    found["data"][0].write_bytes(whole)
+    again = toy.process(toy.run_of(analysis))
+    extra = read_manifest(again.out, "process")["extra"]
+    assert extra["chunks"]["kept"] == 4
+    assert set(toy.rows(again)["data"]["run"]) == {1, 2}
+    assert not (again.out / "lost.json").exists()
+    assert read_manifest(again.out, "process")["key"] == key
+    # what was made of the incomplete tables is stale
+    histogram = again.stage("histogram")
+    assert again.inputs_of(histogram)["upstream"] == {"process": [key]}
+
+
+def test_a_dataset_of_which_nothing_can_be_read_is_an_error(tmp_path):
+    found = toy.files(tmp_path / "inputs")
+    broken_basket(found["top"][0])
+    with pytest.raises(OddjetsError, match="dataset 'top': none of its files could be read") as error:
+        toy.process(toy.run_of(toy.write(tmp_path, found), skip_bad_files=True))
+    assert error.value.exit_code == 2
+
+
+def test_a_wrong_analysis_is_no_bad_file(tmp_path):
+    """A mistake in the YAML would lose every file."""
+    found = toy.files(tmp_path / "inputs")
+    data = {"parameters": {}, "cuts": ["trigger", "jet_veto"], "triggers": ["PFHT800"], "filters": []}
+    with pytest.raises(OddjetsError, match="jet_veto_map") as error:
+        toy.process(toy.run_of(toy.write(tmp_path, found, selection=data), skip_bad_files=True))
+    assert error.value.exit_code == 2
+
+
+def test_an_exception_of_the_processor_is_no_bad_file(tmp_path):
+    found = toy.files(tmp_path / "inputs")
+    analysis = toy.write(tmp_path, found, **toy.misbehaving(tmp_path))
+    (tmp_path / "fail-20").touch()
+    with pytest.raises(OddjetsError, match="the processor failed"):
+        toy.process(toy.run_of(analysis, skip_bad_files=True))
+
+
+def test_luminosity_is_of_the_sections_of_whole_files(tmp_path, monkeypatch):
+    found = toy.files(tmp_path / "inputs")
+    broken_basket(found["data"][1])
+    asked = []
+
+    def luminosities(analysis, era, folder, read):
+        asked.append({name: [info.path for info in files] for name, (_, files) in read.items()})
+        return {"data": luminosity.Luminosity(4.0, False, 3, 9)}
+
+    monkeypatch.setattr(luminosity, "luminosities", luminosities)
+    run = toy.run_of(toy.write(tmp_path, found, **WHOLE), skip_bad_files=True)
+    with pytest.raises(LostEventsError):
+        toy.process(run)
+    assert asked[-1]["data"] == [str(found["data"][0])]
+    assert read_manifest(run.out, "process")["extra"]["datasets"]["data"]["luminosity_pb"] == 4.0
+
+
+def test_the_command_line_ends_with_3_and_does_all_the_same(tmp_path, monkeypatch, capfd):
+    found = toy.files(tmp_path / "inputs")
+    truncated(found["data"][1], 50)
+    file = toy.write(tmp_path, found, **WHOLE)
+    for verb in ("process", "histogram"):
+        command = ["oddjets", verb, str(file), "--out", str(tmp_path / "out")]
+        monkeypatch.setattr(sys, "argv", [*command, *(["--skip-bad-files"] if verb == "process" else [])])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 3
+        assert "lost.json" in capfd.readouterr().err.replace("\n", "")
+    assert (tmp_path / "out" / "histograms" / "index.json").is_file()
+
+
+@pytest.mark.fault("Empty file", "A file without events is passed over; one without bytes is a damaged file.")
+@pytest.mark.fault("Zero passing events", "The dataset is said to have none; its table has no rows.")
+def test_no_events_and_no_passing_events(tmp_path, capfd):
+    found = toy.files(tmp_path / "inputs")
+    none = copy(found["data"][0], tmp_path / "none.root", stop=0)
+    selection = {"triggers": ["PFHT800"], "filters": [], "jets": {"pt_min": 5000.0}}
+    run = toy.process(
+        toy.run_of(toy.write(tmp_path, {"data": [none], "top": found["top"]}, selection=selection, **WHOLE))
+    )
+    said = capfd.readouterr().err
+    assert "dataset 'data': its files hold no events" in said
+    assert "dataset 'top': no event of 50 passes the base selection" in said
+    assert len(toy.rows(run)["top"]["event"]) == 0
+
+
+@pytest.mark.fault("The same file listed twice", "An error that names both, by path or by the file's UUID.")
+@pytest.mark.fault("Symlinked inputs", "Read as the file they lead to, which counts once.")
+def test_a_link_to_a_file_is_that_file(tmp_path):
+    found = toy.files(tmp_path / "inputs")
+    link = tmp_path / "link.root"
+    link.symlink_to(found["top"][0])
+    with pytest.raises(OddjetsError, match=r"link\.root: the same file as .*top\.root|listed twice"):
+        toy.process(toy.run_of(toy.write(tmp_path, {"top": [found["top"][0], link]}, **WHOLE)))
+    run = toy.process(toy.run_of(toy.write(tmp_path, {"top": [link]}, **WHOLE)))
+    assert len(toy.rows(run)["top"]["event"]) > 0
+
+
+@pytest.mark.fault("Duplicate events across files", "An error that names the event and both files.")
+def test_an_event_in_two_files_is_found(tmp_path):
+    found = toy.files(tmp_path / "inputs")
+    double = copy(found["data"][0], tmp_path / "double.root", stop=10)
+    with pytest.raises(InputFileError, match=r"overlap: both hold event 1:\d+:\d+"):
+        toy.process(toy.run_of(toy.write(tmp_path, {"data": [found["data"][0], double]}, **WHOLE)))
+
+
+@pytest.mark.fault("Non-UTF-8 and space in paths", "Read, written and named as any other path.")
+def test_odd_names_of_files_and_folders(tmp_path):
+    folder = tmp_path / "with a space, ümläut: 100%"
+    found = toy.files(folder)
+    odd = folder / b"caf\xe9 au lait#1.root".decode("utf-8", "surrogateescape")
+    found["top"][0].rename(odd)
+    run = toy.process(toy.run_of(toy.write(folder / "a", {"data": found["data"], "top": [odd]}, **WHOLE)))
+    assert len(toy.rows(run)["top"]["event"]) > 0
+    assert math.isfinite(read_manifest(run.out, "process")["extra"]["datasets"]["top"]["sum_of_weights"])
