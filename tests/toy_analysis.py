@@ -129,7 +129,9 @@ class Mine(DijetAnomaly):
             raise ZeroDivisionError("a bug of mine")
         if (FLAGS / f"hang-{{start}}").exists():
             (FLAGS / "hanging").touch()
-            time.sleep(120)
+            until = time.monotonic() + 120
+            while (FLAGS / f"hang-{{start}}").exists() and time.monotonic() < until:
+                time.sleep(0.05)
         if (FLAGS / f"die-{{start}}").exists():
             (FLAGS / f"die-{{start}}").unlink()
             os.kill(os.getpid(), signal.SIGKILL)

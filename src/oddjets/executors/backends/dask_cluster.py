@@ -54,7 +54,7 @@ def _started(execution: Execution) -> Iterator[Any]:
     spec = execution.cluster if execution.cluster is not None else Cluster()
     module, _, name = spec.class_.rpartition(".")
     make = import_class(module, name, "execution.cluster.class")
-    options = {**_of_this_machine(execution), **spec.options} if spec.class_ == LOCAL else dict(spec.options)
+    options = {**(_of_this_machine(execution) if spec.class_ == LOCAL else {}), **spec.options}
     import dask
 
     # a scheduler that is started here gives work up after as many deaths as processes do
@@ -71,17 +71,17 @@ def _started(execution: Execution) -> Iterator[Any]:
 
 def _of_this_machine(execution: Execution) -> dict[str, Any]:
     """Options of a cluster on this machine: processes of one thread, heard on the loopback alone."""
-    adaptive = execution.cluster is not None and execution.cluster.adaptive is not None
+    spec = execution.cluster if execution.cluster is not None else Cluster()
     return {
-        "n_workers": 0 if adaptive else execution.workers,
+        "n_workers": 0 if spec.adaptive is not None else execution.workers,
         "threads_per_worker": 1,
-        "processes": True,
         # a limit would stop workers that hold a large chunk although the machine has room
         "memory_limit": 0,
-        "host": "127.0.0.1",
-        # any free port; without bokeh there is nothing to show
-        "dashboard_address": "127.0.0.1:0" if importlib.util.find_spec("bokeh") else None,
-        # a worker that dies is said by us
+        # threads need no address
+        **({"host": "127.0.0.1"} if spec.options.get("processes", True) else {}),
+        # any free port
+        "dashboard_address": "127.0.0.1:0",
+        # what its parts tell of themselves; what ends the run, we say
         "silence_logs": logging.CRITICAL,
     }
 

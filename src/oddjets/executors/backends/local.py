@@ -49,8 +49,9 @@ class Processes:
         except BrokenProcessPool as error:
             raise WorkersLostError(
                 f"worker processes were killed {ALLOWED_DEATHS + 1} times, perhaps for want of memory: try fewer workers"
-                f" or a smaller chunk_size. They were working on one of\n  "
+                " or a smaller chunk_size. They were working on\n  "
                 + "\n  ".join(str(chunk) for chunk in list(waiting.values())[: self.workers])
+                + "\n"
             ) from error
 
     def _round(self, waiting: dict[str, Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:

@@ -1,0 +1,194 @@
+"""The same rows whoever works on the chunks; clear words where nobody can. Dask has a module of its own."""
+
+import sys
+
+import pytest
+import toy_analysis as toy
+from analysis import of_simulation
+from pydantic import ValidationError
+from test_processor import processed
+
+from oddjets import config
+from oddjets.errors import OddjetsError
+from oddjets.execution import Execution
+from oddjets.execution_options import with_execution
+from oddjets.executors.backends import gpus, local
+from oddjets.provenance import read_manifest
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return toy.files(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def whole(inputs, tmp_path_factory):
+    """The rows of a run in one process, a chunk a file."""
+    file = toy.write(tmp_path_factory.mktemp("whole"), inputs)
+    return toy.rows(toy.process(toy.run_of(file, chunk_size=1000)))
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [
+        {"executor": "iterative", "chunk_size": 7},
+        {"executor": "futures", "workers": 2, "chunk_size": 13},
+        {"executor": "coffea.processor:IterativeExecutor"},
+        pytest.param({"executor": "coffea.processor:FuturesExecutor", "workers": 2}, marks=pytest.mark.slow),
+    ],
+    ids=["iterative", "futures", "coffea-iterative", "coffea-futures"],
+)
+def test_rows_do_not_depend_on_the_executor(inputs, whole, tmp_path, execution):
+    toy.assert_same_rows(toy.rows(toy.process(toy.run_of(toy.write(tmp_path, inputs), **execution))), whole)
+
+
+def test_an_executor_that_forgets_a_chunk_is_found_out_and_the_others_are_kept(inputs, whole, tmp_path):
+    file = toy.write(tmp_path, inputs)
+    with pytest.raises(OddjetsError, match=r"Forgetful gave no answer for 1 chunks.*6 of 7 chunks are kept"):
+        toy.process(toy.run_of(file, executor="odd_executors:Forgetful"))
+    run = toy.process(toy.run_of(file))
+    assert read_manifest(run.out, "process")["extra"]["chunks"]["kept"] == 6
+    toy.assert_same_rows(toy.rows(run), whole)
+
+
+@pytest.mark.parametrize(
+    ("execution", "message"),
+    [
+        ({"executor": "odd_executors:Failing"}, "Failing failed: RuntimeError: no workers; 0 of 7 chunks"),
+        ({"executor": "odd_executors:Failing", "executor_options": {"message": "all busy"}}, "all busy"),
+        ({"executor": "odd_executors:Failing", "executor_options": {"mesage": "x"}}, r"Failing\(mesage='x'\) failed"),
+        ({"executor": "odd_executors:Forgetfull"}, "has no class 'Forgetfull'; did you mean 'Forgetful'"),
+        (
+            {"executor": "no_such_package.run:Executor"},
+            "needs the package 'no_such_package', which is not installed: pip",
+        ),
+    ],
+)
+def test_an_executor_class_that_cannot_work_is_said(inputs, tmp_path, execution, message):
+    with pytest.raises(OddjetsError, match=message):
+        toy.process(toy.run_of(toy.write(tmp_path, inputs), **execution))
+
+
+@pytest.mark.parametrize(
+    ("execution", "message"),
+    [
+        ({"executor": "dsk"}, "did you mean 'dask'"),
+        ({"executor": "coffea.processor"}, "Or a class, as in coffea.processor:FuturesExecutor"),
+        ({"scheduler": "tcp://a:1"}, "'scheduler' needs the executor dask"),
+        ({"executor": "dask", "scheduler": "tcp://a:1", "cluster": {}}, "not both"),
+        ({"executor": "dask", "cluster": {"class": "HTCondorCluster"}}, "no class with its module"),
+        ({"executor": "dask", "cluster": {"adaptive": {"minimum": 3, "maximum": 2}}}, "minimum 3 is above maximum 2"),
+        ({"executor": "futures", "executor_options": {"retries": 3}}, "futures takes none"),
+        ({"shared_filesystem": False}, "needs the executor dask"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(execution, message):
+    with pytest.raises(ValidationError, match=message):
+        Execution.model_validate(execution)
+
+
+def test_a_misspelt_key_of_the_cluster_is_named_as_the_yaml_has_it(inputs, tmp_path):
+    with pytest.raises(OddjetsError, match=r"execution\.cluster\.clas: unknown key; did you mean 'class'"):
+        config.load(toy.write(tmp_path, inputs, execution={"executor": "dask", "cluster": {"clas": "a.B"}}))
+
+
+def test_options_are_laid_over_the_yaml(inputs, tmp_path):
+    cluster = {"class": "dask_jobqueue.HTCondorCluster", "options": {"cores": 1}}
+    analysis = config.load(toy.write(tmp_path, inputs, execution={"executor": "dask", "cluster": cluster}))
+    assert with_execution(analysis, workers=9).execution.cluster.class_ == cluster["class"]
+    assert with_execution(analysis, executor="futures").execution.cluster is None
+    connected = with_execution(analysis, scheduler="tcp://a:1").execution
+    assert (connected.executor, connected.cluster, connected.scheduler) == ("dask", None, "tcp://a:1")
+    with pytest.raises(OddjetsError, match="--executor, --scheduler: 'scheduler' needs the executor dask"):
+        with_execution(analysis, executor="futures", scheduler="tcp://a:1")
+
+
+#: a processor that dies at every chunk of simulation, or waits until two workers said which GPU they see
+PROCESSOR = """
+import os
+import signal
+import time
+from pathlib import Path
+
+from dijet_anomaly import DijetAnomaly
+
+FOLDER = Path({folder!r})
+
+
+class Mine(DijetAnomaly):
+    def event_columns(self, events):
+        if (FOLDER / "die").exists() and not events.metadata["is_data"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (FOLDER / "meet").exists():
+            (FOLDER / f"gpu-{{os.getpid()}}").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
+            until = time.monotonic() + 60
+            while len(list(FOLDER.glob("gpu-*"))) < 2 and time.monotonic() < until:
+                time.sleep(0.05)
+        return {{}}
+"""
+
+
+def with_processor(folder, inputs, flag):
+    """Write an analysis whose processor does what the flag says."""
+    changes = toy.misbehaving(folder)
+    (folder / "mine.py").write_text(PROCESSOR.format(folder=str(folder)), encoding="utf-8")
+    (folder / flag).touch()
+    return toy.write(folder, inputs, **changes)
+
+
+@pytest.mark.fault(
+    "Every worker that gets a certain chunk is killed",
+    "Given up after three more tries; names it and keeps the others.",
+)
+@pytest.mark.slow
+def test_work_that_kills_all_workers_is_given_up(inputs, whole, tmp_path, monkeypatch):
+    file = with_processor(tmp_path, inputs, "die")
+    monkeypatch.setattr(local, "ALLOWED_DEATHS", 1)
+    with pytest.raises(OddjetsError, match=r"(?s)were killed 2 times.*top\.root: events.*of 7 chunks are kept"):
+        toy.process(toy.run_of(file, executor="futures", workers=2))
+    (tmp_path / "die").unlink()
+    run = toy.process(toy.run_of(file))
+    assert read_manifest(run.out, "process")["extra"]["chunks"]["kept"] >= 1
+    toy.assert_same_rows(toy.rows(run), whole)
+
+
+@pytest.fixture
+def two_gpus(tmp_path, monkeypatch):
+    """A tool that says what NVIDIA's says on a machine with two GPUs."""
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text(f"#!{sys.executable}\nprint('0\\n1')\n", encoding="utf-8")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_gpus_are_those_that_the_user_or_the_driver_names(two_gpus, monkeypatch):
+    assert gpus.gpus_of_this_machine(Execution()) == ("0", "1")
+    assert gpus.gpus_of_this_machine(Execution(provider="cpu")) == ()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aa,GPU-bb,")
+    assert gpus.gpus_of_this_machine(Execution()) == ("GPU-aa", "GPU-bb")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("PATH", "")
+    assert gpus.gpus_of_this_machine(Execution()) == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["futures", "dask"])
+def test_each_worker_sees_a_gpu_of_its_own(inputs, tmp_path, two_gpus, executor):
+    if executor == "dask":
+        pytest.importorskip("distributed", reason="needs dask: pip install 'oddjets[dask]'")
+    file = with_processor(tmp_path / "a", inputs, "meet")
+    toy.process(toy.run_of(file, executor=executor, workers=2))
+    assert sorted(seen.read_text() for seen in (tmp_path / "a").glob("gpu-*")) == ["0", "1"]
+
+
+@pytest.mark.fault(
+    "GPU asked for and absent", "Stops at the first chunk: which model, why there is no CUDA, what else."
+)
+@pytest.mark.parametrize("executor", ["iterative", "futures"])
+def test_a_gpu_that_is_absent_is_said(sample, tmp_path, monkeypatch, executor):
+    # hides the GPU of a machine that has one
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(OddjetsError, match=r"provider 'cuda' of the model .*or ask for 'auto' or 'cpu'"):
+        processed(tmp_path, of_simulation(sample.folder), provider="cuda", executor=executor)

@@ -1,0 +1,263 @@
+"""Chunks on dask clusters: the same rows, whatever dies."""
+
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import toy_analysis as toy
+
+from oddjets.cards import load_card
+from oddjets.errors import OddjetsError
+from oddjets.executors.backends import luggage
+from oddjets.executors.chunks import plan
+from oddjets.executors.work import Work
+from oddjets.provenance import read_manifest
+
+distributed = pytest.importorskip("distributed", reason="needs dask: pip install 'oddjets[dask]'")
+
+from oddjets.executors.backends import dask_cluster, dask_tasks  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return toy.files(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def whole(inputs, tmp_path_factory):
+    """The rows of a run in one process."""
+    return toy.rows(toy.process(toy.run_of(toy.write(tmp_path_factory.mktemp("whole"), inputs))))
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    """The address of a cluster of two processes, which gives a chunk up when it has killed two."""
+    import dask
+
+    options = {
+        "threads_per_worker": 1,
+        "dashboard_address": "127.0.0.1:0",
+        "host": "127.0.0.1",
+        "silence_logs": logging.CRITICAL,
+    }
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        distributed.LocalCluster(n_workers=2, memory_limit=0, **options) as cluster,
+    ):
+        yield cluster.scheduler_address
+
+
+def on(address, **execution):
+    return {"executor": "dask", "scheduler": address} | execution
+
+
+@pytest.mark.parametrize("execution", [{}, {"shared_filesystem": False, "chunk_size": 13}], ids=["shared", "luggage"])
+def test_rows_are_the_same(inputs, whole, tmp_path, scheduler, execution):
+    run = toy.process(toy.run_of(toy.write(tmp_path, inputs), **on(scheduler, **execution)))
+    toy.assert_same_rows(toy.rows(run), whole)
+    assert not [file for file in (run.out / "chunks").rglob("*") if file.name.startswith(".")]
+
+
+def test_a_cluster_by_its_class_that_grows_as_there_is_work(inputs, whole, tmp_path, capfd):
+    cluster = {
+        "class": "distributed.LocalCluster",
+        "options": {"processes": False},
+        "adaptive": {"maximum": 1},
+    }
+    file = toy.write(tmp_path, inputs, execution={"executor": "dask", "cluster": cluster})
+    toy.assert_same_rows(toy.rows(toy.process(toy.run_of(file))), whole)
+    said = capfd.readouterr().err
+    assert "dask: scheduler inproc://" in said
+    assert "no worker yet" in said
+
+
+@pytest.mark.fault(
+    "Worker killed in the middle of a chunk",
+    "dask gives the chunk to another worker; no event is lost or counted twice.",
+)
+@pytest.mark.parametrize("shared", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_worker_that_is_killed_is_replaced(inputs, whole, tmp_path, scheduler, shared):
+    file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
+    (tmp_path / "die-20").touch()
+    run = toy.process(toy.run_of(file, **on(scheduler, shared_filesystem=shared)))
+    assert not (tmp_path / "die-20").exists()
+    toy.assert_same_rows(toy.rows(run), whole)
+    assert len(toy.pieces(run)) == 7
+
+
+def test_an_exception_of_the_processor_is_not_tried_again(inputs, whole, tmp_path, scheduler):
+    file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
+    (tmp_path / "fail-20").touch()
+    with pytest.raises(
+        OddjetsError, match=r"events 2\d to \d+: the processor failed \(ZeroDivisionError: a bug of mine"
+    ):
+        toy.process(toy.run_of(file, **on(scheduler)))
+    (tmp_path / "fail-20").unlink()
+    toy.assert_same_rows(toy.rows(toy.process(toy.run_of(file, **on(scheduler)))), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "Every worker that gets a certain chunk is killed", "dask gives it up after four; it is named, the others are kept."
+)
+def test_work_that_kills_all_workers_is_given_up(inputs, tmp_path, scheduler):
+    changes = toy.misbehaving(tmp_path)
+    mine = tmp_path / "mine.py"
+    mine.write_text(mine.read_text().replace('(FLAGS / f"die-{start}").unlink()', "pass"), encoding="utf-8")
+    (tmp_path / "die-25").touch()
+    run = toy.run_of(toy.write(tmp_path, inputs, **changes), **on(scheduler))
+    with pytest.raises(OddjetsError, match=r"2 workers died while they had .*\.root: events .* of 7 chunks are kept"):
+        toy.process(run)
+
+
+def until(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+#: a scheduler with a worker in its own process, which prints its address
+ALONE = """
+import time
+from distributed import LocalCluster
+options = {"protocol": "tcp://", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+with LocalCluster(n_workers=1, processes=False, **options) as cluster:
+    print(cluster.scheduler_address, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "Scheduler gone", "Stops and says which; what is done is kept, and the same command goes on from there."
+)
+def test_a_scheduler_that_dies_costs_only_what_was_being_done(inputs, whole, tmp_path, scheduler):
+    file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
+    (tmp_path / "hang-40").touch()
+    with subprocess.Popen([sys.executable, "-c", ALONE], stdout=subprocess.PIPE, text=True) as alone:
+        address = alone.stdout.readline().strip()
+
+        def kill():
+            until((tmp_path / "hanging").exists)
+            alone.kill()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            gone = rf"scheduler at {re.escape(address)} is gone.*[1-6] of 7 chunks are kept"
+            with pytest.raises(OddjetsError, match=gone) as error:
+                toy.process(toy.run_of(file, **on(address)))
+        finally:
+            killer.join()
+    assert error.value.exit_code == 2
+    (tmp_path / "hang-40").unlink()
+    run = toy.process(toy.run_of(file, **on(scheduler)))
+    assert read_manifest(run.out, "process")["extra"]["chunks"]["kept"] >= 1
+    toy.assert_same_rows(toy.rows(run), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "Client killed and restarted", "Under dask, what workers finish meanwhile is kept or done again, and counted once."
+)
+def test_a_client_that_is_killed_goes_on_from_there(inputs, whole, tmp_path, scheduler):
+    file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
+    (tmp_path / "hang-40").touch()
+    options = ["--out", str(tmp_path / "out"), "--scheduler", scheduler]
+    command = [sys.executable, "-m", "oddjets", "process", str(file), *options]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as client:
+        until(lambda: (tmp_path / "hanging").exists() or client.poll() is not None)
+        os.kill(client.pid, signal.SIGKILL)
+    (tmp_path / "hang-40").unlink()
+    run = toy.process(toy.run_of(file, **on(scheduler)))
+    assert read_manifest(run.out, "process")["extra"]["chunks"]["kept"] >= 1
+    toy.assert_same_rows(toy.rows(run), whole)
+    assert len(toy.pieces(run)) == 7
+
+
+def test_no_scheduler_is_said(inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_cluster, "_PATIENCE", 1)
+    with pytest.raises(OddjetsError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9 within 1 s") as error:
+        toy.process(toy.run_of(toy.write(tmp_path, inputs), **on("tcp://127.0.0.1:9")))
+    assert error.value.exit_code == 2
+
+
+def test_a_cluster_class_that_is_not_installed_or_misses_options_is_said(inputs, tmp_path):
+    execution = {"executor": "dask", "cluster": {"class": "dask_jobqueu.HTCondorCluster"}}
+    with pytest.raises(OddjetsError, match="needs the package 'dask_jobqueu', which is not installed: pip install"):
+        toy.process(toy.run_of(toy.write(tmp_path / "a", inputs, execution=execution)))
+    execution = {"executor": "dask", "cluster": {"class": "distributed.LocalCluster", "options": {"n_wrkers": 1}}}
+    with pytest.raises(OddjetsError, match=r"execution\.cluster\.options: LocalCluster\(.*n_wrkers=1.*\) failed"):
+        toy.process(toy.run_of(toy.write(tmp_path / "b", inputs, execution=execution)))
+
+
+def test_a_worker_that_does_not_see_the_output_folder_says_what_to_do(inputs, tmp_path, scheduler, monkeypatch):
+    monkeypatch.setattr(dask_tasks.luggage, "put", lambda file, content: None)
+    with pytest.raises(
+        OddjetsError, match=r"the dask worker on .* does not see .*chunks: say .*shared_filesystem: false"
+    ):
+        toy.process(toy.run_of(toy.write(tmp_path, inputs), **on(scheduler)))
+
+
+def test_a_worker_with_other_versions_is_refused(inputs, tmp_path, scheduler, monkeypatch):
+    plain = dask_tasks._versions()
+    monkeypatch.setattr(dask_tasks, "_versions", lambda: plain | {"numpy": "1.0"})
+    with pytest.raises(OddjetsError, match=r"has other versions.*numpy .* \(here 1\.0\)"):
+        toy.process(toy.run_of(toy.write(tmp_path, inputs), **on(scheduler)))
+
+
+@pytest.fixture
+def packed(inputs, tmp_path):
+    """The luggage of an analysis with a model, corrections and a golden JSON."""
+    golden = tmp_path / "golden.json"
+    golden.write_text('{"1": [[1, 5]]}', encoding="utf-8")
+    card = "omnilearned_small_simulation.yaml"
+    file = toy.write(tmp_path / "a", inputs, scores={"odd": {"card": card}}, threshold={"score": "odd", "value": 0.5})
+    text = file.read_text().replace(
+        "selection:", f"selection:\n  golden_json: {golden}\n  cuts: [certified, trigger]", 1
+    )
+    file.write_text(text, encoding="utf-8")
+    run = toy.run_of(file)
+    cards = tuple((name, str(path)) for name, path in run.resolved.cards.items())
+    return luggage.pack(Work(run.resolved.source, run.analysis, cards, str(run.out), 1, str(run.out / "scores")))
+
+
+def test_unpacked_work_needs_nothing_of_the_machine_that_packed_it(packed, tmp_path, monkeypatch):
+    monkeypatch.setenv("ODDJETS_CACHE", "nowhere")
+    folder = tmp_path / "there"
+    work = packed.unpack(folder)
+    assert Path(os.environ["ODDJETS_CACHE"]).is_relative_to(folder)
+    assert Path(work.output).is_relative_to(folder)
+    assert work.score_cache is None
+    assert load_card(work.cards[0][1]).path.is_relative_to(folder)
+    processor = work.build()
+    assert processor.era_folder.is_relative_to(folder)
+    assert all(
+        (processor.era_folder / spec.path).is_file() for spec in processor.era.files.values() if not spec.official
+    )
+    assert len(processor._certified)
+
+
+def test_luggage_that_was_changed_on_its_way_is_refused(packed, tmp_path):
+    (path, sha256, content), *others = packed.files
+    changed = luggage.Luggage(((path, sha256, content + b" "), *others), packed.work)
+    with pytest.raises(OddjetsError, match="was changed on its way to the worker"):
+        changed.unpack(tmp_path / "there")
+
+
+def test_what_was_written_comes_back_and_goes_from_the_worker(inputs, tmp_path, whole):
+    run = toy.run_of(toy.write(tmp_path, inputs))
+    chunk = plan(run.fileset, 20, "key")[0]
+    work = luggage.pack(Work(run.resolved.source, run.analysis, (), str(run.out), 1)).unpack(tmp_path / "there")
+    assert not hasattr(work(chunk)[chunk.id], "message")
+    home = luggage.bring_back(tmp_path / "there", chunk)
+    assert [Path(name).suffix for name in home] == [".parquet", ".json"]
+    assert luggage.bring_back(tmp_path / "there", chunk) == {}
