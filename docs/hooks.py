@@ -91,7 +91,7 @@ def yaml_page() -> str:
         for name, field in model.model_fields.items():
             if field.exclude:
                 continue
-            seen += [m for m in _models(field.annotation) if m not in seen]
+            seen += [m for m in dict.fromkeys(_models(field.annotation)) if m not in seen]
             rows.append((f"`{name}`", _type(field.annotation), _default(field), _text(field.description)))
         lines += _table(("key", "type", "default", ""), rows)
     return "\n".join(lines)
@@ -141,7 +141,7 @@ def _default(field: Any) -> str:
 
 
 def _text(words: str | None) -> str:
-    return " ".join((words or "").split())
+    return html.escape(" ".join((words or "").split()), quote=False)
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
