@@ -62,6 +62,9 @@ def test_a_download_is_the_file_and_nothing_else(tmp_path, server):
     assert (tmp_path / "JME" / "file.json.gz").read_bytes() == CONTENT
 
 
+@pytest.mark.fault(
+    "Download interrupted", "Keeps what came and goes on from there; nothing gets its name before its sha256 is right."
+)
 def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path, server):
     url, state = server
     state["break_after"] = 100_000
@@ -79,6 +82,7 @@ def test_all_was_there_but_not_yet_checked(tmp_path, server):
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.fault("Wrong checksum on a download", "An official file with another sha256 is not kept.")
 def test_a_wrong_checksum_keeps_nothing(tmp_path, server):
     with pytest.raises(FetchError, match="nothing is kept"):
         download(server[0], tmp_path / "file", "0" * 64)
@@ -95,6 +99,7 @@ def test_nobody_answers(tmp_path):
         download("http://127.0.0.1:1/file", tmp_path / "file", SHA256)
 
 
+@pytest.mark.fault("Download without encryption", "Refuses it.")
 @pytest.mark.parametrize("url", ["http://example.org/file", "file:///etc/passwd", "ftp://127.0.0.1/file"])
 def test_only_https(tmp_path, url):
     with pytest.raises(FetchError, match="https only"):
@@ -126,6 +131,7 @@ def test_the_verb_fetches_an_era_of_ones_own(tmp_path, server, monkeypatch):
     assert len(server[1]["requests"]) == 1
 
 
+@pytest.mark.fault("Correction file missing", "Says which command downloads it.")
 def test_a_file_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("ODDJETS_CACHE", str(tmp_path))
     era, folder = corrections.load_era("2016UL")

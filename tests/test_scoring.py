@@ -371,6 +371,9 @@ def fake_runtime(monkeypatch: pytest.MonkeyPatch):
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
+@pytest.mark.fault(
+    "GPU asked for and absent", "Stops with the reason; only `provider: auto` falls back to the CPU, and says so."
+)
 @pytest.mark.parametrize(("available", "reason"), [([CPU], "has no CUDA"), ([CUDA, CPU], "could not start CUDA")])
 def test_cuda_means_cuda_or_an_error(fake_runtime: Any, available: list[str], reason: str) -> None:
     fake_runtime(available, used=CPU)
@@ -424,6 +427,7 @@ def test_the_runtime_is_named_for_the_manifest() -> None:
     assert importlib.metadata.version(name) == version
 
 
+@pytest.mark.fault("NaN from the model", "Stops and says for how many jets; no such score enters a table.")
 def test_values_that_are_not_finite_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(names: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         output = np.zeros((len(inputs["x"]), N_CLASSES), np.float32)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import uhi.io.json
 
 from oddjets.errors import InputFileError, OddjetsError, nearest
+from oddjets.paths import is_file_name
 
 __all__ = ["DATA", "HistogramSet", "ThresholdResult", "empty_histogram"]
 
@@ -163,6 +164,8 @@ class HistogramSet:
             raise InputFileError(f"{folder}: no histograms here (no index.json); run `oddjets histogram` first")
         try:
             index = json.loads(index_file.read_text(encoding="utf-8"))
+            if names := [name for pair in index["histograms"] for name in pair if not is_file_name(name)]:
+                raise ValueError(f"'{names[0]}' is no name of a region or an observable")
             histograms = {
                 (region, observable): hist.Hist(
                     json.loads(

@@ -18,11 +18,12 @@ def redacted(text: str) -> str:
     """Hide user names, passwords and the values of query parameters (tokens such as ``authz``) of all URLs in a text.
 
     Args:
-        text: a URL, a path or a message; a local path comes back unchanged.
+        text: a URL, a path or a message; a local path comes back unchanged, but for bytes of its name that are no UTF-8:
+            they are escaped, since nothing could print them.
     """
     if "://" in text:
         text = _QUERY.sub(_without_values, _USER.sub(rf"\1{_HIDDEN}@", text))
-    return _BEARER.sub(rf"\1{_HIDDEN}", text)
+    return _BEARER.sub(rf"\1{_HIDDEN}", text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _without_values(found: re.Match[str]) -> str:

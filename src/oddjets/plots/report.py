@@ -21,6 +21,7 @@ from oddjets.plots.artifacts import Artifacts
 from oddjets.plots.make import write_figures
 from oddjets.plots.registry import KINDS, Kind
 from oddjets.plots.text import label_html, prose_html
+from oddjets.redaction import redacted
 
 __all__ = ["write"]
 
@@ -82,6 +83,8 @@ def write(analysis: Analysis, out: Path) -> Path:
     )
     environment.filters["label"] = label_html
     environment.filters["prose"] = prose_html
+    # what a cluster is built with may hold a password, and reports are shown around
+    asked = analysis.model_dump(mode="json", exclude={"execution": {"cluster", "executor_options"}})
     html = environment.get_template("report.html.j2").render(
         analysis=analysis,
         simulated=artifacts.simulated,
@@ -94,7 +97,7 @@ def write(analysis: Analysis, out: Path) -> Path:
         sections=_sections(artifacts, figures),
         provenance=tables.provenance_table(artifacts),
         versions=_versions(artifacts),
-        asked=yaml.safe_dump(analysis.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100),
+        asked=redacted(yaml.safe_dump(asked, sort_keys=False, allow_unicode=True, width=100)),
         files=_files(out),
         version=__version__,
     )

@@ -120,7 +120,7 @@ def read_jets(files: Sequence[Path], cache: Path, workers: int) -> JetSet:
         pass
     parts = []
     for number, file in enumerate(files):
-        with np.load(_cached(cache, file)) as content:
+        with np.load(_cached(cache, file), allow_pickle=False) as content:
             part = {name: content[name] for name in content.files}
         part["event"] = part["event"] + (number << 40)  # events are numbered anew in each file
         parts.append(part)
