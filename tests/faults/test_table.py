@@ -15,3 +15,8 @@ def test_a_promise_is_a_sentence_that_fits_a_table():
         assert fault.promise.endswith("."), fault
         assert "|" not in fault.name + fault.promise, fault
         assert "\n" not in fault.promise, fault
+
+
+def test_every_fault_that_must_have_a_test_has_one():
+    tested = {fault.name for fault in fault_table.faults()}
+    assert not [name for name in fault_table.NAMES if name not in tested]
