@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,6 +39,10 @@ log = logging.getLogger("oddjets")
 log.addFilter(_Discreet())
 
 
+#: seconds between two lines of progress: at least, and about at most
+_FLOOD_S, _SILENCE_S = 5.0, 30.0
+
+
 class Tracker:
     """What a long piece of work tells of its progress; see `progress`."""
 
@@ -47,19 +52,30 @@ class Tracker:
         self.done = 0.0
         self._bar = bar
         self._task = bar.add_task(description, total=total) if bar is not None else None
-        self._printed = 0
+        self._started = self._said = time.monotonic()
+        self._tenth = 0
 
     def advance(self, amount: float = 1.0) -> None:
         """Say that ``amount`` more of the total is done."""
         self.done += amount
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, amount)
-        elif self.total:
-            # not a terminal: one plain line a quarter
-            quarter = int(4 * self.done / self.total)
-            if quarter > self._printed:
-                self._printed = quarter
-                console.print(f"{self.description}: {min(100, round(100 * self.done / self.total))} %")
+        elif self.total and self.done:
+            # not a terminal: a plain line a tenth, but neither a flood nor a long silence
+            now, tenth = time.monotonic(), int(10 * self.done / self.total + 1e-9)
+            silence = now - self._said
+            if (tenth > self._tenth and (silence > _FLOOD_S or tenth >= 10)) or silence > _SILENCE_S:
+                self._said, self._tenth = now, tenth
+                gone = now - self._started
+                left = f", about {_duration(gone * (self.total / self.done - 1))} left" if tenth < 10 else ""
+                percent = int(100 * self.done / self.total + 1e-9)
+                console.print(f"{self.description}: {percent} %, {_duration(gone)} gone{left}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

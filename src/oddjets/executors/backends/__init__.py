@@ -25,7 +25,9 @@ def carrier(execution: Execution) -> Iterator[Carrier]:
     elif execution.executor == "futures":
         yield local.Processes(execution)
     elif execution.uses_dask:
-        from oddjets.executors.backends.dask_cluster import connected
+        from oddjets.executors.backends.dask_cluster import connected, require
+
+        require(execution)
         from oddjets.executors.backends.dask_tasks import Dask
 
         with connected(execution) as client:

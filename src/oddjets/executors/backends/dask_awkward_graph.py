@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import awkward as ak
+import dask_awkward
 
-from oddjets.executors.backends.classes import import_class
 from oddjets.executors.backends.dask_tasks import Result, do
 from oddjets.executors.chunks import Chunk
 
@@ -27,10 +27,9 @@ def graph(name: str, chunks: Sequence[Chunk]) -> Any:
         name: of the `Delivery` that the workers got.
         chunks: one a partition.
     """
-    from_map = import_class("dask_awkward", "from_map", "execution.executor 'dask-awkward'")
     meta = ak.Array(ak.Array([b""]).layout.to_typetracer(forget_length=True))
     # a token of its own: results of another run are not taken for this one's
-    return from_map(_partition, chunks, args=(name,), meta=meta, label="oddjets", token=uuid.uuid4().hex)
+    return dask_awkward.from_map(_partition, chunks, args=(name,), meta=meta, label="oddjets", token=uuid.uuid4().hex)
 
 
 def submit(client: Any, name: str, chunks: Sequence[Chunk]) -> list[Any]:

@@ -14,11 +14,26 @@ from oddjets.execution import Cluster, Execution
 from oddjets.executors.backends.classes import built, import_class
 from oddjets.executors.backends.contract import ALLOWED_DEATHS
 
-__all__ = ["LOCAL", "connected"]
+__all__ = ["LOCAL", "connected", "require"]
 
 LOCAL = Cluster().class_
 #: seconds to wait for a scheduler's answer
 _PATIENCE = 10
+
+
+def require(execution: Execution) -> None:
+    """Refuse what is not installed, before anything is started.
+
+    Raises:
+        OddjetsError: names the extra.
+    """
+    import_class("distributed", "Client", _where(execution))
+    if execution.executor == "dask-awkward":
+        import_class("dask_awkward", "from_map", _where(execution))
+
+
+def _where(execution: Execution) -> str:
+    return f"execution.executor '{execution.executor}'"
 
 
 @contextmanager
@@ -29,9 +44,9 @@ def connected(execution: Execution) -> Iterator[Any]:
         The ``distributed.Client``.
 
     Raises:
-        OddjetsError: dask is not installed, the cluster's class cannot be had or built, or no scheduler answers.
+        OddjetsError: the cluster's class cannot be had or built, or no scheduler answers.
     """
-    client_class = import_class("distributed", "Client", f"execution.executor '{execution.executor}'")
+    client_class = import_class("distributed", "Client", _where(execution))
     if execution.scheduler is not None:
         try:
             client = client_class(execution.scheduler, timeout=_PATIENCE, set_as_default=False)
