@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 from rich.traceback import install as install_traceback
 
-from oddjets import __version__, config, portal_cli, resources
+from oddjets import __version__, config, portal_cli, resources, status_cli
 from oddjets.console import console
 from oddjets.errors import OddjetsError
 from oddjets.execution_options import Executor, Scheduler, SkipBadFiles, Workers, with_execution
@@ -385,31 +385,6 @@ def report(analysis: AnalysisFile, out: Out = None, force: Force = False) -> Non
 
 
 @app.command()
-def status(
-    analysis: AnalysisFile,
-    out: Out = None,
-) -> None:
-    """Say which stages are done, stale or missing."""
-    from rich.table import Table
-
-    from oddjets import provenance
-
-    run = _run(analysis, out)
-    table = Table("stage", "state", "finished", "seconds")
-    for stage in run.stages:
-        manifest = provenance.read_manifest(run.out, stage.name)
-        if manifest is None:
-            table.add_row(stage.name, "missing", "", "")
-            continue
-        try:
-            state = "done" if run.is_done(stage) else "stale"
-        except OddjetsError:
-            state = "stale"
-        table.add_row(stage.name, state, manifest["finished"], f"{manifest['time_s']:.1f}")
-    console.print(table)
-
-
-@app.command()
 def skim(
     analysis: AnalysisFile,
     to: Annotated[Path, typer.Option("--out", help="Folder for the files and their fileset.json.")],
@@ -441,6 +416,7 @@ def clean(
 
 app.command()(portal_cli.fetch)
 app.command()(portal_cli.fileset)
+app.command()(status_cli.status)
 
 
 def main() -> None:

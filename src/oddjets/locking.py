@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,9 +18,11 @@ from typing import IO, Any
 from oddjets.console import console
 from oddjets.errors import OddjetsError
 
-__all__ = ["LockedError", "locked"]
+__all__ = ["LockedError", "holder", "locked"]
 
 _NAME = ".lock"
+#: more than `holder` takes
+_ASKING_S = 0.2
 #: what flock answers on file systems without locks
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 
@@ -45,7 +48,12 @@ def locked(out: Path) -> Iterator[None]:
     # not truncated: it may be another's
     with (out / _NAME).open("a+", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # perhaps somebody only asked who holds it
+                time.sleep(_ASKING_S)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LockedError(
                 f"{out}: another run works here ({_holder(file)}); wait for it, or give another folder with --out"
@@ -61,6 +69,19 @@ def locked(out: Path) -> Iterator[None]:
             # the file stays: removing it would let two runs hold a lock each, on the old file and on a new one
             with suppress(OSError):
                 file.truncate(0)
+
+
+def holder(out: Path) -> str | None:
+    """Say who works on a folder now; None: nobody, or the file system does not tell."""
+    try:
+        with (out / _NAME).open(encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder(file)
+    except OSError:
+        return None
+    return None
 
 
 def _sign(file: IO[str]) -> None:

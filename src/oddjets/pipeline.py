@@ -198,9 +198,11 @@ class Run:
     def is_done(self, stage: Stage) -> bool:
         """Tell whether a stage's results are there and still stand."""
         manifest = provenance.read_manifest(self.out, stage.name)
-        if manifest is None or not all((self.out / name).exists() for name in (*stage.outputs, *manifest["outputs"])):
+        if manifest is None or not all(
+            (self.out / name).exists() for name in (*stage.outputs, *manifest.get("outputs", ()))
+        ):
             return False
-        return stage.intact(self, manifest["extra"]) and bool(manifest["key"] == self.key(stage))
+        return stage.intact(self, manifest.get("extra", {})) and bool(manifest.get("key") == self.key(stage))
 
 
 _BEFORE_PICTURES = ("simulate", "process", "histogram", "closure", "workspace", "fit")

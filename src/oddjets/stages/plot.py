@@ -11,8 +11,8 @@ __all__ = ["config", "work"]
 
 
 def config(run: Run) -> Any:
-    """Return the whole configuration: labels and colours count."""
-    return run.analysis.model_dump(mode="json")
+    """Return the whole configuration, since labels and colours count; not who did the work."""
+    return run.analysis.model_dump(mode="json", exclude={"execution"})
 
 
 def work(run: Run) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""The verb `status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from oddjets import config, resources
+from oddjets.config import Analysis
+from oddjets.console import console
+from oddjets.errors import OddjetsError
+from oddjets.locking import holder
+from oddjets.remembered import recalled
+
+__all__ = ["status"]
+
+_COLORS = {"done": "green", "incomplete": "yellow", "stale": "yellow", "failed": "red", "missing": "dim"}
+
+
+def status(
+    target: Annotated[
+        Path, typer.Argument(metavar="DIR|ANALYSIS.yaml", help="An output folder, or the analysis.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The analysis's output folder.  [default: output/NAME]")
+    ] = None,
+) -> None:
+    """Say what is done, missing, failed or stale, and why; exit code 0 if all is done, 1 if not."""
+    from rich.table import Table
+
+    from oddjets import status as found
+    from oddjets.pipeline import Run
+
+    analysis, folder = _asked(target, out)
+    # one file that cannot be read says nothing of the others
+    execution = analysis.execution.model_copy(update={"skip_bad_files": True})
+    run = Run(analysis.model_copy(update={"execution": execution}), folder)
+    if (who := holder(folder)) is not None:
+        console.print(f"a run works here now: {escape(who)}", soft_wrap=True)
+    table = Table("stage", "state", "finished", "seconds", "why")
+    stages = found.stages(run)
+    for stage in stages:
+        seconds = f"{stage.seconds:.1f}" if stage.seconds is not None else ""
+        state = f"[{_COLORS[stage.state]}]{stage.state}[/{_COLORS[stage.state]}]"
+        table.add_row(stage.name, state, stage.finished, seconds, escape(stage.why))
+    console.print(table)
+    if analysis.npz is None:
+        try:
+            _print_chunks(run)
+        except OddjetsError as error:
+            console.print(f"chunks: {escape(str(error))}", soft_wrap=True)
+    if any(stage.state != "done" for stage in stages):
+        raise typer.Exit(1)
+
+
+def _print_chunks(run: object) -> None:
+    from rich.table import Table
+
+    from oddjets import status as found
+    from oddjets.pipeline import Run
+
+    assert isinstance(run, Run)
+    table = Table("dataset", "chunks", "done", "lost", "unreadable files")
+    for count in found.chunk_counts(run):
+        table.add_row(*(escape(str(value)) for value in vars(count).values()))
+    console.print(table)
+
+
+def _asked(target: Path, out: Path | None) -> tuple[Analysis, Path]:
+    """Return the analysis, with what the command line laid over it when it last ran, and its folder."""
+    if target.is_dir():
+        return recalled(target), target
+    file = target if target.exists() else resources.find(str(target), "processors", suffixes=("", ".yaml"))
+    analysis = config.load(file)
+    folder = out if out is not None else Path("output") / analysis.name
+    try:
+        last = recalled(folder)
+    except OddjetsError:
+        return analysis, folder
+    assert last.path is not None
+    return (last if last.path == file.resolve() else analysis), folder
