@@ -6,7 +6,10 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from oddjets import provenance
+from oddjets.console import console
 from oddjets.datasets import save_json
 from oddjets.stages.workspace import config
 
@@ -18,7 +21,7 @@ __all__ = ["config", "work"]
 
 def work(run: Run) -> dict[str, Any]:
     """Fit, and write ``results.json``."""
-    from oddjets.stats.fit import fit_workspace
+    from oddjets.stats.fit import fit_workspace, summary
     from oddjets.stats.spec import load_workspace
 
     fit = run.analysis.fit
@@ -51,4 +54,6 @@ def work(run: Run) -> dict[str, Any]:
         "timing_s": timing,
     }
     save_json(run.out / "results.json", results)
+    for line in summary(results):
+        console.print(escape(line), soft_wrap=True)
     return {}
