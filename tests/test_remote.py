@@ -388,3 +388,11 @@ def test_secrets_reach_no_file_that_is_written(server, tmp_path):
 def test_a_relative_cache_is_beside_the_analysis(tmp_path):
     execution = config.Execution(cache="kept", timeout_s=7)
     assert execution.access(tmp_path) == Access(7, tmp_path / "kept")
+
+
+@pytest.mark.slow
+def test_workers_take_a_remote_file_from_the_cache(server, local, tmp_path):
+    execution = QUICK | {"executor": "futures", "workers": 2, "cache": str(tmp_path / "cache")}
+    run = process(tmp_path / "run", {"top": f"{server.url}/top.root"}, **BRANCHES, execution=execution)
+    assert_same(rows_of(run), local)
+    assert server.requests == [None]

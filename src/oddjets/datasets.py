@@ -20,7 +20,7 @@ from oddjets import schema
 from oddjets.errors import InputFileError, nearest
 from oddjets.generator_weights import SCALES, SHOWER
 from oddjets.paths import is_file_name
-from oddjets.remote import Access, cause_of, is_remote, open_file, with_retries
+from oddjets.remote import Access, advice_on, cause_of, is_remote, open_file, with_retries
 from oddjets.yaml_files import ConfigError, problems_of, read_yaml
 
 __all__ = ["Dataset", "DatasetMetadata", "FileInfo", "inspect", "load_fileset", "sums_of_variations"]
@@ -209,7 +209,8 @@ def inspect(path: str, *, is_data: bool, access: Access | None = None) -> FileIn
     except Exception as error:  # uproot raises many kinds for truncated and corrupt files
         cause = cause_of(error)
         raise InputFileError(
-            f"{path}: cannot be read as ROOT ({cause}; {type(error).__name__}: {' '.join(str(error).split())[:200]})",
+            f"{path}: cannot be read as ROOT ({cause}; {type(error).__name__}: {' '.join(str(error).split())[:200]});"
+            f" {advice_on(cause)}",
             cause=cause,
         ) from None
 

@@ -17,7 +17,7 @@ from oddjets.console import log
 from oddjets.errors import InputFileError, OddjetsError
 from oddjets.redaction import redacted
 
-__all__ = ["ATTEMPTS", "Cause", "cause_of", "is_transient", "with_retries"]
+__all__ = ["ATTEMPTS", "Cause", "advice_on", "cause_of", "is_transient", "with_retries"]
 
 T = TypeVar("T")
 
@@ -95,6 +95,13 @@ def cause_of(error: BaseException) -> Cause:
         if (cause := _cause_of_one(link)) is not None:
             return cause
     return next((cause for link in _chain(error) if (cause := _cause_by_place(link)) is not None), "unknown")
+
+
+def advice_on(cause: Cause) -> str:
+    """Say what a user can do about a file that could not be read."""
+    if cause in _TRANSIENT:
+        return "it was tried several times: try later, or leave the file out"
+    return "get it again or leave it out"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -18,9 +18,10 @@ from oddjets.console import console, progress
 from oddjets.corrections import load_era
 from oddjets.datasets import TREE, Dataset, FileInfo, save_json
 from oddjets.errors import InputFileError, OddjetsError
+from oddjets.locking import locked
 from oddjets.processor import DijetProcessor
 from oddjets.redaction import redacted
-from oddjets.remote import cause_of, is_remote, is_transient, open_file, with_retries
+from oddjets.remote import advice_on, cause_of, is_remote, open_file, with_retries
 from oddjets.skimming.copying import write_skim
 from oddjets.skimming.needs import needs_of, without_model
 from oddjets.userspace import ProcessorSource
@@ -89,9 +90,8 @@ class Task:
             cause = cause_of(error)
             if cause == "unknown" or (isinstance(error, OSError) and error.filename == str(temporary)):
                 raise
-            advice = "the server is at fault: try later" if is_transient(error) else "get it again or leave it out"
             raise InputFileError(
-                f"{self.info.path}: cannot be read ({cause}; {type(error).__name__}: {str(error)[:200]}); {advice}",
+                f"{self.info.path}: cannot be read ({cause}; {type(error).__name__}: {str(error)[:200]}); {advice_on(cause)}",
                 cause=cause,
             ) from None
         finally:
@@ -122,6 +122,11 @@ def skim(run: Run, out: Path) -> Path:
     """
     if run.analysis.npz is not None:
         raise OddjetsError(f"{run.analysis.name}: reads the authors' event files, not PFNano: there is nothing to skim")
+    with locked(out):
+        return _skim(run, out)
+
+
+def _skim(run: Run, out: Path) -> Path:
     tasks = _tasks(run, out)
     # without it, a half-made skim is never taken for a whole one
     (out / "manifests" / f"{STAGE}.json").unlink(missing_ok=True)
