@@ -47,6 +47,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if mode == "overloaded":
             self.send_error(503)
             return
+        if mode == "redirects":
+            self.send_response(302)
+            self.send_header("Location", "http://example.org/top.root")
+            self.end_headers()
+            return
         file = owner.folder / urlsplit(self.path).path.lstrip("/")
         if not file.is_file():
             self.send_error(404)
@@ -77,8 +82,9 @@ class HttpServer:
     """Serves a folder on one port, from `start` to `stop`, any number of times.
 
     Attributes:
-        mode: ``well``; ``hang``: no answer; ``overloaded``: 503; ``dies``: breaks off in the middle of an answer; ``no
-            ranges``: all of the file, whatever was asked for; ``less than there is``: half, said to be all.
+        mode: ``well``; ``hang``: no answer; ``overloaded``: 503; ``redirects``: to http elsewhere; ``dies``: breaks off
+            in the middle of an answer; ``no ranges``: all of the file, whatever was asked for; ``less than there is``:
+            half, said to be all.
         requests: the ranges that were asked for; None for a whole file.
         before_answer: is told the number of requests so far.
     """

@@ -17,7 +17,7 @@ from chunks import process
 from file_servers import HttpServer, XrootdServer
 from toy_nano import toy_nano
 
-from oddjets import config, datasets, events
+from oddjets import config, datasets, events, luminosity
 from oddjets.errors import InputFileError, OddjetsError
 from oddjets.pipeline import Run
 from oddjets.provenance import read_manifest
@@ -101,6 +101,12 @@ def test_rows_over_https_are_those_of_the_local_file(server, local, tmp_path):
     run = process(tmp_path, {"top": f"{server.url}/top.root"}, **BRANCHES, execution=QUICK)
     assert_same(rows_of(run), local)
     assert None not in server.requests, "a whole file was sent"
+
+
+def test_luminosity_sections_of_a_remote_file_are_those_of_the_local_one(server, toy):
+    found = luminosity.sections_of_file(f"{server.url}/top.root")
+    np.testing.assert_array_equal(found, luminosity.sections_of_file(str(toy)))
+    assert len(found) == 10
 
 
 def test_rows_over_xrootd_are_those_of_the_local_file(xrootd, local, tmp_path):
@@ -333,6 +339,13 @@ def test_half_a_download_is_not_kept(server, tmp_path):
 def test_other_ways_are_refused(url, message):
     with pytest.raises(InputFileError, match=message):
         datasets.inspect(url, is_data=False)
+
+
+@pytest.mark.fault("Server redirecting to http", "Refuses: anybody on the way could change the file.")
+def test_a_redirection_to_http_is_not_followed(server):
+    server.mode = "redirects"
+    with pytest.raises(InputFileError, match="the server redirects to http"):
+        datasets.inspect(f"{server.url}/top.root", is_data=False)
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import queue
-import urllib.parse
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,11 +18,10 @@ from uproot.source.futures import TrivialFuture
 
 from oddjets.errors import InputFileError
 from oddjets.remote.caching import cached
-from oddjets.remote.servers import forget_handle, limits
+from oddjets.remote.servers import forget_handle, is_open_to_others, limits
 
 __all__ = ["Access", "Source", "is_remote", "open_file"]
 
-_ON_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 #: scheme to the package that reads it, and the extra that installs it
 _NEEDS = {"root": ("fsspec_xrootd", "xrootd"), "https": ("aiohttp", "https"), "http": ("aiohttp", "https")}
 
@@ -72,16 +70,16 @@ def open_file(path: str, access: Access | None = None) -> Any:
 
 
 def _check_scheme(url: str) -> None:
-    address = urllib.parse.urlsplit(url)
-    if address.scheme not in _NEEDS:
-        raise InputFileError(f"{url}: no known way to read '{address.scheme}://'; root:// and https:// are")
-    if address.scheme == "http" and address.hostname not in _ON_THIS_MACHINE:
+    scheme = url.partition("://")[0]
+    if scheme not in _NEEDS:
+        raise InputFileError(f"{url}: no known way to read '{scheme}://'; root:// and https:// are")
+    if is_open_to_others(url):
         raise InputFileError(
             f"{url}: http is read from this machine only, since anybody on the way could change it; https"
         )
-    package, extra = _NEEDS[address.scheme]
+    package, extra = _NEEDS[scheme]
     if importlib.util.find_spec(package) is None:
-        raise InputFileError(f"{url}: {address.scheme}:// needs the package {package}: pip install 'oddjets[{extra}]'")
+        raise InputFileError(f"{url}: {scheme}:// needs the package {package}: pip install 'oddjets[{extra}]'")
 
 
 class Source(FSSpecSource):  # type: ignore[misc]

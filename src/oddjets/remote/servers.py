@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import urllib.parse
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-__all__ = ["forget_handle", "limits"]
+from oddjets.errors import InputFileError
+
+__all__ = ["forget_handle", "is_open_to_others", "limits"]
+
+_ON_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 def limits(url: str, timeout_s: int) -> dict[str, Any]:
@@ -21,7 +27,22 @@ def limits(url: str, timeout_s: int) -> dict[str, Any]:
     import aiohttp
 
     limit = aiohttp.ClientTimeout(total=None, connect=timeout_s, sock_connect=timeout_s, sock_read=timeout_s)
-    return {"client_kwargs": {"timeout": limit}}
+    return {"client_kwargs": {"timeout": limit, "middlewares": (_only_encrypted,)}}
+
+
+def is_open_to_others(url: str) -> bool:
+    """Tell whether a URL is http to another machine: anybody on the way could change what comes."""
+    address = urllib.parse.urlsplit(url)
+    return address.scheme == "http" and address.hostname not in _ON_THIS_MACHINE
+
+
+async def _only_encrypted(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Send a request of aiohttp's, or refuse it: a server may redirect to anywhere."""
+    if is_open_to_others(str(request.url)):
+        raise InputFileError(
+            f"{request.url}: the server redirects to http, where anybody on the way could change the file"
+        )
+    return await handler(request)
 
 
 def _limit_xrootd(timeout_s: int) -> None:
