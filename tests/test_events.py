@@ -98,3 +98,43 @@ def test_a_truncated_part_is_a_clear_error(tmp_path):
     file.write_bytes(file.read_bytes()[:-50])
     with pytest.raises(InputFileError, match="broken event table"):
         events.read(tmp_path, "d")
+
+
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_a_stream_has_every_row_once_in_the_order_of_entries(tmp_path, rows):
+    """Whatever the parts and the pieces."""
+    table = columns(11)
+    for start, stop in ((0, 4), (4, 5), (5, 5), (5, 11)):
+        piece = {name: values[start:stop] for name, values in table.items()}
+        events.write_part(tmp_path / "d" / f"part-a-{start:012d}-{stop}.parquet", piece, {})
+    found = list(events.stream(tmp_path, "d", rows=rows))
+    assert all(len(piece["event"]) == rows for piece in found[:-1])
+    assert 0 < len(found[-1]["event"]) <= rows
+    for name, values in table.items():
+        np.testing.assert_array_equal(
+            np.concatenate([piece[name] for piece in found]), values.astype(events.dtype_of(name))
+        )
+
+
+def test_a_stream_of_no_rows_has_no_pieces(tmp_path):
+    events.write_part(tmp_path / "d" / "part-0.parquet", columns(0), {})
+    assert list(events.stream(tmp_path, "d")) == []
+
+
+def test_an_event_that_is_there_twice_is_found_among_many_and_the_first_one_is_named(tmp_path):
+    rng = np.random.default_rng(1)
+    identities = {
+        "run": rng.integers(1, 4, 3000),
+        "luminosityBlock": rng.integers(1, 9, 3000),
+        "event": np.arange(3000),
+    }
+    for i in range(3):
+        piece = {name: values[1000 * i : 1000 * (i + 1)] for name, values in identities.items()}
+        events.write_part(tmp_path / "d" / f"part-{i}.parquet", piece, {"fileuuid": f"file{i}"})
+    assert events.overlap(tmp_path, ["d"]) is None
+    again = {name: values[[1500, 20]] for name, values in identities.items()}
+    events.write_part(tmp_path / "d" / "part-4.parquet", again, {"fileuuid": "again"})
+    expected = min(tuple(int(values[i]) for values in identities.values()) for i in (1500, 20))
+    event, one, other = events.overlap(tmp_path, ["d"])
+    assert event == expected
+    assert (one, other) == ("file1" if expected[2] == 1500 else "file0", "again")

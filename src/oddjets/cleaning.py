@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from oddjets import provenance
 from oddjets.errors import OddjetsError
+from oddjets.executors.losses import lost_files
+from oddjets.executors.records import CHUNKS, EVENTS
 
 __all__ = ["Orphan", "orphans", "remove"]
 
@@ -22,8 +24,9 @@ __all__ = ["Orphan", "orphans", "remove"]
 IN_USE_S = 3600
 
 #: the names of files before they are whole, by the folder that they are in
-_TEMPORARY = re.compile(r"\..+\.(parquet|root|npz)\.\d+\.[0-9a-f]{8}|\..+\.json\.tmp|.+\.(root|json|npz)\.tmp")
+_TEMPORARY = re.compile(r"\..+\.(parquet|json|root|npz)\.\d+\.[0-9a-f]{8}|\..+\.json\.tmp|.+\.(root|json|npz)\.tmp")
 _PART = re.compile(r"part-.+\.parquet")
+_CHUNK = re.compile(r"part-.+\.(parquet|json)")
 _FIGURE = re.compile(r".+\.(json|png|pdf|gif)")
 _HISTOGRAM = re.compile(r".+\..+\.json")
 _SIMULATED = re.compile(r"(.+-\d{4})\.(root|json|npz)")
@@ -73,7 +76,7 @@ def remove(found: list[Orphan]) -> None:
         orphan.path.unlink(missing_ok=True)
     for folder in {orphan.path.parent for orphan in found}:
         # the others are what a stage says it wrote
-        if folder.parent.name == "events" and not any(folder.iterdir()):
+        if folder.parent.name in (EVENTS, CHUNKS) and not any(folder.iterdir()):
             folder.rmdir()
 
 
@@ -89,7 +92,7 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _temporary(out: Path) -> Iterator[tuple[Path, str]]:
-    ours = ("manifests", "events", "histograms", "simulation", "scores")
+    ours = ("manifests", "events", "chunks", "histograms", "simulation", "scores")
     folders = [out, *(p for name in ours for p in (out / name, *_folders(out / name)))]
     folders += [p for outer in _folders(out / "scores") for p in _folders(outer)]
     if (skim := provenance.read_manifest(out, "skim")) is not None:
@@ -101,10 +104,15 @@ def _temporary(out: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _of_process(out: Path, extra: dict[str, Any]) -> Iterator[Path]:
-    for folder in _folders(out / "events"):
+    for folder in _folders(out / EVENTS):
         dataset = extra["datasets"].get(folder.name, {"parts": []})
         if "parts" in dataset:
             yield from (path for path in _files(folder, _PART) if path.name not in dataset["parts"])
+    if lost_files(extra):
+        return  # what could be read of them is kept for the next time
+    for folder in _folders(out / CHUNKS):
+        known = {Path(part).stem for part in extra["datasets"].get(folder.name, {"parts": []}).get("parts", ())}
+        yield from (path for path in _files(folder, _CHUNK) if path.stem not in known)
 
 
 def _of_histogram(out: Path, _: dict[str, Any]) -> Iterator[Path]:

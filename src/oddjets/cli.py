@@ -209,7 +209,7 @@ def simulate(
         work = _run(analysis, out, workers=workers, **options)
         stage = work.stage("simulate")
         if dry_run and work.analysis.simulate is not None:
-            _predict(work.analysis.simulate, work.analysis.execution.workers)
+            _predict(work.analysis.simulate, work.analysis.execution.processes)
         else:
             run_stage(work, stage, force=force)
     elif analysis is None and ready_made is not None:
@@ -374,8 +374,9 @@ def plot(
     from oddjets import plots
 
     run = _run(analysis, out)
-    for file in plots.make(run.analysis, run.out, names or None):
-        console.print(str(file))
+    with run.lock():
+        for file in plots.make(run.analysis, run.out, names or None):
+            console.print(str(file))
 
 
 @app.command()
@@ -404,12 +405,16 @@ def clean(
 ) -> None:
     """Remove from an output folder what nothing there refers to; what it does not know stays."""
     from oddjets import cleaning
+    from oddjets.locking import locked
 
     found = cleaning.orphans(folder)
+    if not dry_run:
+        with locked(folder):
+            # again, since a run may just have ended
+            found = cleaning.orphans(folder)
+            cleaning.remove(found)
     for path, size, why in found:
         console.print(f"{escape(str(path))}: {size / 1e6:.3f} MB, {why}", soft_wrap=True)
-    if not dry_run:
-        cleaning.remove(found)
     total = f"{len(found)} files, {sum(orphan.size for orphan in found) / 1e6:.3f} MB"
     console.print(f"{total} {'to remove' if dry_run else 'removed'}")
 

@@ -30,11 +30,14 @@ __all__ = [
     "overlap",
     "parts",
     "read",
+    "stream",
     "write_part",
 ]
 
 #: raised whenever a column changes its name or meaning
 SCHEMA_VERSION = 1
+#: rows that are read together, at least
+_ROW_GROUP = 100_000
 #: the two jets of the pair, in the order of nominal pT
 JETS = (1, 2)
 
@@ -160,7 +163,7 @@ def write_part(file: Path, columns: Mapping[str, npt.NDArray[Any]], metadata: Ma
     table = table.replace_schema_metadata({"oddjets": note})
     temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
@@ -190,32 +193,70 @@ def read(folder: Path, dataset: str, columns: Sequence[str] | None = None) -> Co
     Raises:
         InputFileError: no such dataset, a broken file, a missing column or another version of the schema.
     """
-    files = parts(folder, dataset)
-    if not files:
-        raise InputFileError(f"{folder / dataset}: no event table here; {nearest(dataset, datasets(folder))}".rstrip())
     keys = ["run", "luminosityBlock", "event"]
     wanted = None if columns is None else list(dict.fromkeys([*keys, *columns]))
-    tables = []
-    for file in files:
-        try:
-            stored = pq.ParquetFile(file)
-            note = json.loads((stored.schema_arrow.metadata or {}).get(b"oddjets", b"{}"))
-            if note.get("schema") != SCHEMA_VERSION:
-                raise InputFileError(
-                    f"{file}: event table of version {note.get('schema')}, this is {SCHEMA_VERSION}; run `oddjets process`"
-                )
-            missing = [c for c in wanted or [] if c not in stored.schema_arrow.names]
-            if missing:
-                raise InputFileError(
-                    f"{file}: no column '{missing[0]}'; {nearest(missing[0], stored.schema_arrow.names)}"
-                )
-            tables.append(stored.read(columns=wanted))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise InputFileError(f"{file}: broken event table ({error}); run `oddjets process` again") from None
-    table = pa.concat_tables(tables)
+    table = pa.concat_tables(list(_tables(folder, dataset, wanted)))
     arrays = {name: table[name].to_numpy() for name in table.column_names}
     order = np.lexsort([arrays[key] for key in reversed(keys)])
     return {name: array[order] for name, array in arrays.items() if columns is None or name in columns}
+
+
+def stream(folder: Path, dataset: str, columns: Sequence[str] | None = None, rows: int = 100_000) -> Iterator[Columns]:
+    """Read the event table of a dataset piece by piece, so that it need not fit into memory.
+
+    Args:
+        folder: ``out/events``.
+        dataset: its name.
+        columns: which to read; None: all.
+        rows: of a piece; the last one has fewer.
+
+    Yields:
+        Name to array. Rows come file by file in the order of their entries, which does not depend on the chunks; sums over
+        them in this order are the same bits.
+
+    Raises:
+        InputFileError: as `read`.
+    """
+    waiting: list[pa.Table] = []
+    for table in _tables(folder, dataset, None if columns is None else list(columns)):
+        waiting.append(table)
+        while sum(piece.num_rows for piece in waiting) >= rows:
+            joined = pa.concat_tables(waiting)
+            yield _arrays(joined.slice(0, rows))
+            waiting = [joined.slice(rows)]
+    if any(piece.num_rows for piece in waiting):
+        yield _arrays(pa.concat_tables(waiting))
+
+
+def _arrays(table: pa.Table) -> Columns:
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _tables(folder: Path, dataset: str, wanted: list[str] | None) -> Iterator[pa.Table]:
+    """Read the parts of a dataset, one at a time; see `read` for what is raised."""
+    files = parts(folder, dataset)
+    if not files:
+        raise InputFileError(f"{folder / dataset}: no event table here; {nearest(dataset, datasets(folder))}".rstrip())
+    for file in files:
+        try:
+            # not mapped into memory, where pages that were read would count as used
+            with pq.ParquetFile(file, memory_map=False) as stored:
+                note = json.loads((stored.schema_arrow.metadata or {}).get(b"oddjets", b"{}"))
+                if note.get("schema") != SCHEMA_VERSION:
+                    raise InputFileError(
+                        f"{file}: event table of version {note.get('schema')}, this is {SCHEMA_VERSION}; run `oddjets"
+                        " process`"
+                    )
+                missing = [c for c in wanted or [] if c not in stored.schema_arrow.names]
+                if missing:
+                    raise InputFileError(
+                        f"{file}: no column '{missing[0]}'; {nearest(missing[0], stored.schema_arrow.names)}"
+                    )
+                for group in range(max(stored.num_row_groups, 1)):
+                    whole = stored.num_row_groups == 0
+                    yield stored.read(columns=wanted) if whole else stored.read_row_group(group, columns=wanted)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise InputFileError(f"{file}: broken event table ({error}); run `oddjets process` again") from None
 
 
 def overlap(folder: Path, names: Sequence[str]) -> tuple[tuple[int, int, int], str, str] | None:
@@ -229,24 +270,45 @@ def overlap(folder: Path, names: Sequence[str]) -> tuple[tuple[int, int, int], s
         (run, luminosityBlock, event) of the first one, and the UUIDs of the two files that it comes from; None where
         there is none.
     """
-    keys = ("run", "luminosityBlock", "event")
-    columns: list[list[npt.NDArray[np.uint64]]] = []
-    uuids: list[str] = []
-    lengths = []
-    for file in (file for name in names for file in parts(folder, name)):
-        stored = pq.ParquetFile(file)
-        table = stored.read(columns=list(keys))
-        columns.append([table[key].to_numpy().astype(np.uint64) for key in keys])
-        uuids.append(json.loads(stored.schema_arrow.metadata[b"oddjets"]).get("fileuuid", file.name))
-        lengths.append(table.num_rows)
-    if not columns:
+    files = [file for name in names for file in parts(folder, name)]
+    # eight bytes an event, so that 10^8 of them fit into memory
+    hashes = np.empty(sum(pq.read_metadata(file).num_rows for file in files), np.uint64)
+    filled = 0
+    for file in files:
+        found = _hashes(_identities(file))
+        hashes[filled : filled + len(found)] = found
+        filled += len(found)
+    hashes.sort()
+    suspicious = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    if not len(suspicious):
         return None
-    run, block, event = (np.concatenate(column) for column in zip(*columns, strict=True))
-    order = np.lexsort([event, block, run])
-    same = (np.diff(run[order]) == 0) & (np.diff(block[order]) == 0) & (np.diff(event[order]) == 0)
-    if not same.any():
+    seen: dict[tuple[int, int, int], list[str]] = {}
+    for file in files:
+        identities = _identities(file)
+        metadata = json.loads(pq.read_schema(file).metadata[b"oddjets"])
+        for row in np.flatnonzero(np.isin(_hashes(identities), suspicious)):
+            run, block, event = (int(column[row]) for column in identities)
+            seen.setdefault((run, block, event), []).append(metadata.get("fileuuid", file.name))
+    # two events may share a hash
+    twice = {event: uuids for event, uuids in seen.items() if len(uuids) > 1}
+    if not twice:
         return None
-    first, second = order[same.argmax() : same.argmax() + 2]
-    ends = np.cumsum(lengths)
-    one, other = (uuids[int(np.searchsorted(ends, row, side="right"))] for row in (first, second))
-    return (int(run[first]), int(block[first]), int(event[first])), one, other
+    first = min(twice)
+    return first, twice[first][0], twice[first][1]
+
+
+def _identities(file: Path) -> list[npt.NDArray[np.uint64]]:
+    keys = ["run", "luminosityBlock", "event"]
+    table = pq.read_table(file, columns=keys, memory_map=False)
+    return [table[key].to_numpy().astype(np.uint64) for key in keys]
+
+
+def _hashes(identities: Sequence[npt.NDArray[np.uint64]]) -> npt.NDArray[np.uint64]:
+    """Return a 64-bit hash of each event's identity: rounds of splitmix64 (Steele, Lea and Flood, OOPSLA 2014)."""
+    mixed = np.zeros(len(identities[0]), np.uint64)
+    for column in identities:
+        mixed += column + np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+    return mixed

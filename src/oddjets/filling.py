@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,6 @@ def add_envelope(histogram: Hist, process: str, systematic: str, members: int) -
 
 
 def _both_below(table: events.Columns, score: str, value: float) -> events.Columns:
-    if not table:
-        return table
     kept = np.maximum(*(table[f"score_{score}_{j}"] for j in events.JETS)) < value
     return {name: array[kept] for name, array in table.items()}
 
@@ -126,16 +124,20 @@ def make_histograms(
         OddjetsError: a threshold from data without data.
         InputFileError: a broken event table.
     """
-    # a dataset without events has no table
-    tables = {name: events.read(folder, name) if events.parts(folder, name) else {} for name in normalisation}
-    if below is not None:
-        tables = {name: _both_below(table, analysis.threshold.score, below) for name, table in tables.items()}
-    data = []
-    for name, table in tables.items():
-        if table and normalisation[name][1]:
-            passed = processor.passing(events.EventTable(table))
-            data.append({c: table[c][passed] for c in (f"score_{analysis.threshold.score}_{j}" for j in events.JETS)})
-    joined = {column: np.concatenate([d[column] for d in data]) for column in data[0]} if data else None
+
+    def tables(name: str) -> Iterator[events.Columns]:
+        """The events of a dataset, piece by piece; a dataset without events has no table."""
+        for columns in events.stream(folder, name) if events.parts(folder, name) else ():
+            yield columns if below is None else _both_below(columns, analysis.threshold.score, below)
+
+    scores = [f"score_{analysis.threshold.score}_{j}" for j in events.JETS]
+    of_data = [name for name, (_, is_data, _) in normalisation.items() if is_data and events.parts(folder, name)]
+    found_scores: list[events.Columns] = [dict.fromkeys(scores, np.empty(0))]
+    for name in of_data:
+        for columns in tables(name):
+            passed = processor.passing(events.EventTable(columns))
+            found_scores.append({column: columns[column][passed] for column in scores})
+    joined = {column: np.concatenate([d[column] for d in found_scores]) for column in scores} if of_data else None
     threshold = regions.find_threshold(analysis.threshold, joined)
     target = {
         (region, name): histograms.empty_histogram(
@@ -145,25 +147,23 @@ def make_histograms(
         for name, o in analysis.observables.items()
     }
     found: dict[str, list[str]] = {}
-    for dataset, columns in tables.items():
-        process, is_data, factor = normalisation[dataset]
+    for dataset, (process, is_data, factor) in normalisation.items():
         process = DATA if is_data else process
         variations = variations_of(analysis, process, is_data=is_data)
         names = [NOMINAL, *(v.name for v in variations)]
         found.setdefault(process, [NOMINAL, *(v.name for v in variations if v.kind != "envelope")])
-        if not columns or not len(columns["event"]):
-            continue
-        for name in names:
-            fill_table(
-                target,
-                analysis,
-                processor,
-                events.EventTable(columns, name),
-                process=process,
-                variation=name,
-                threshold=threshold,
-                factor=factor * (own_factors or {}).get(dataset, {}).get(name, 1.0),
-            )
+        for columns in tables(dataset):
+            for name in names if len(columns["event"]) else ():
+                fill_table(
+                    target,
+                    analysis,
+                    processor,
+                    events.EventTable(columns, name),
+                    process=process,
+                    variation=name,
+                    threshold=threshold,
+                    factor=factor * (own_factors or {}).get(dataset, {}).get(name, 1.0),
+                )
     for systematic in analysis.systematics:
         for process in found if kind_of(systematic) == "envelope" else ():
             if process == DATA or (systematic.processes is not None and process not in systematic.processes):

@@ -11,10 +11,12 @@ import uproot
 from chunks import copy
 from toy_nano import toy_nano
 
-from oddjets import cli, luminosity
+from oddjets import cli, config, luminosity
 from oddjets.errors import InputFileError, OddjetsError
 from oddjets.executors import work
 from oddjets.executors.losses import LostEventsError
+from oddjets.plots import health
+from oddjets.plots.artifacts import Artifacts
 from oddjets.provenance import read_manifest
 from oddjets.stages.normalisation import factors
 
@@ -221,6 +223,11 @@ def test_the_command_line_ends_with_3_and_does_all_the_same(tmp_path, monkeypatc
         assert ended.value.code == 3
         assert "lost.json" in capfd.readouterr().err.replace("\n", "")
     assert (tmp_path / "out" / "histograms" / "index.json").is_file()
+    # and the report's first screen says so
+    checks = {check.name: check for check in health.checks(Artifacts(config.load(file), tmp_path / "out"))}
+    lost = checks["Events lost"]
+    assert (lost.status, lost.value, lost.file) == ("bad", "0 of 110 events, 1 file, 1 of unknown size", "lost.json")
+    assert "data2.root could not be read (" in lost.note
 
 
 @pytest.mark.fault("Empty file", "A file without events is passed over; one without bytes is a damaged file.")

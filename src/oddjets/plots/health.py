@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from oddjets.plots.artifacts import ARTIFACTS, Artifacts
@@ -89,11 +90,34 @@ def _events(artifacts: Artifacts) -> list[Check]:
     )
     if not artifacts.datasets:
         return [counted, Check("Events lost", "absent", "not recorded", "", "cutflow.json", "datasets")]
-    planned = sum(d["entries"] for d in artifacts.datasets.values())
-    lost = planned - read[True] - read[False]
-    note = f"all {count(planned)} events of the files were processed" if lost == 0 else "run `oddjets process` again"
-    place = ("manifests/process.json", "extra.datasets.*.entries")
-    return [counted, Check("Events lost", "bad" if lost else "good", count(lost) if lost else "none", note, *place)]
+    return [counted, _lost(artifacts, read[True] + read[False])]
+
+
+def _lost(artifacts: Artifacts, read: int) -> Check:
+    """Say which events were planned and are not counted: the ledger of the stage `process`."""
+    extra = artifacts.manifests["process"]["extra"]
+    ledger = extra.get("ledger") or {}
+    place = ("manifests/process.json", "extra.ledger")
+    if not ledger:  # the authors' files have none
+        lost = sum(d["entries"] for d in artifacts.datasets.values()) - read
+        note = f"all {count(read)} events of the files were processed" if lost == 0 else "run `oddjets process` again"
+        return Check("Events lost", "bad" if lost else "good", count(lost) if lost else "none", note, *place)
+    planned = sum(d["planned"] for d in ledger.values())
+    if planned != read + sum(d["lost"] for d in ledger.values()):
+        return Check("Events lost", "bad", count(planned - read), "run `oddjets process` again", *place)
+    files = [file for d in ledger.values() for file in d["files"]]
+    if not files:
+        return Check("Events lost", "good", "none", f"all {count(planned)} events of the files were processed", *place)
+    unknown = sum(file["events"] is None for file in files)
+    value = (
+        f"{count(planned - read)} of {count(planned)} events, {count(len(files))} file{'s' if len(files) > 1 else ''}"
+    )
+    if unknown:
+        value += f", {count(unknown)} of unknown size"
+    name, cause = Path(files[0]["file"]).name, files[0]["lost"][0]["cause"]
+    others = " and others" if len(files) > 1 else ""
+    note = f"{name}{others} could not be read ({cause}); luminosity and sums of weights are of the rest"
+    return Check("Events lost", "bad", value, note, "lost.json", "datasets.*.files")
 
 
 def _threshold(artifacts: Artifacts) -> Check:

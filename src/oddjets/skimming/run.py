@@ -137,7 +137,7 @@ def _skim(run: Run, out: Path) -> Path:
         console.print(f"skim: {len(tasks) - len(todo)} of {len(tasks)} files are already there")
     started = datetime.now(UTC)
     with progress("skim (events)", sum(task.info.entries for task in todo)) as bar:
-        for task in each_done(todo, Task.run, run.analysis.execution.workers, "skim"):
+        for task in each_done(todo, Task.run, run.analysis.execution.processes, "skim"):
             bar.advance(task.info.entries)
     save_json(out / _FILESET, {name: _entry(dataset, tasks, out) for name, (dataset, _) in run.fileset.items()})
     summary = {name: _summary(name, tasks, out) for name in run.fileset}
