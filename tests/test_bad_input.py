@@ -139,7 +139,7 @@ def test_a_damaged_basket_is_an_error_that_names_the_events(top, tmp_path, execu
         start = int(file["Events"]["FatJet_pt"].member("fBasketSeek")[0])
     content[start + 100 : start + 140] = bytes(40)
     (tmp_path / "damaged.root").write_bytes(content)
-    with pytest.raises(OddjetsError, match=r"damaged\.root: events 0 to \d+ cannot be read .* get it again"):
+    with pytest.raises(OddjetsError, match=r"damaged\.root: events 0 to \d+ cannot be read: corrupt basket"):
         process(tmp_path, {"top": tmp_path / "damaged.root"}, **BRANCHES, execution={"executor": executor})
 
 
