@@ -1,5 +1,6 @@
 """The same rows whoever works on the chunks; clear words where nobody can. Dask has a module of its own."""
 
+import os
 import sys
 
 import pytest
@@ -192,3 +193,10 @@ def test_a_gpu_that_is_absent_is_said(sample, tmp_path, monkeypatch, executor):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(OddjetsError, match=r"provider 'cuda' of the model .*or ask for 'auto' or 'cpu'"):
         processed(tmp_path, of_simulation(sample.folder), provider="cuda", executor=executor)
+
+
+def test_a_cluster_of_many_workers_does_not_mean_as_many_processes_here():
+    many = {"workers": 5000}
+    assert Execution(**many).processes == 5000
+    for elsewhere in ({"executor": "dask", "scheduler": "tcp://a:1"}, {"executor": "dask", "cluster": {}}):
+        assert Execution(**many, **elsewhere).processes <= os.cpu_count()

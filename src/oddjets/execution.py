@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -86,6 +87,12 @@ class Execution(_Model):
     )
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     score_cache: bool = Field(default=True, description="keep scores in DIR/scores, and take them from there")
+
+    @property
+    def processes(self) -> int:
+        """How many processes of this machine do what is not done in chunks: simulation, skims, figures."""
+        elsewhere = self.scheduler is not None or self.cluster is not None or self.executor not in EXECUTORS
+        return min(self.workers, os.cpu_count() or 1) if elsewhere else self.workers
 
     @property
     def uses_dask(self) -> bool:

@@ -75,7 +75,7 @@ def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> l
         OddjetsError: no such figure; the message has the nearest.
     """
     chosen = collect(Artifacts(analysis, out), names)
-    workers = analysis.execution.workers
+    workers = analysis.execution.processes
     return [file for files in write_figures(out / "figures", chosen, workers=workers) for file in files]
 
 

@@ -117,7 +117,7 @@ def _figures(artifacts: Artifacts) -> tuple[dict[str, dict[str, Embedded]], list
             chosen += [(kind, data) for data in kind.data(artifacts).values()]
         except OddjetsError as error:
             problems.append(f"The figures '{kind.name}' could not be drawn: {error}")
-    workers = artifacts.analysis.execution.workers
+    workers = artifacts.analysis.execution.processes
     written = write_figures(artifacts.out / "figures", chosen, workers=workers, reuse=True)
     made: dict[str, dict[str, Embedded]] = {}
     for (kind, data), files in zip(chosen, written, strict=True):

@@ -21,7 +21,7 @@ def work(run: Run) -> dict[str, Any]:
     from oddjets.simulation.run import simulate  # Pythia is an extra: imported where it is needed
 
     assert run.analysis.simulate is not None
-    fileset = simulate(run.analysis.simulate, run.out / "simulation", workers=run.analysis.execution.workers)
+    fileset = simulate(run.analysis.simulate, run.out / "simulation", workers=run.analysis.execution.processes)
     run.__dict__.pop("fileset", None)
     content = json.loads(fileset.read_text(encoding="utf-8"))
     return {"datasets": {name: entry["metadata"] for name, entry in content.items()}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from coffea.processor.executor import ExecutorBase
+from coffea.util import coffea_console
 
 from oddjets.console import console
 from oddjets.errors import OddjetsError
@@ -30,6 +31,8 @@ class Imported:
         make = import_class(module, name, "execution.executor")
         options = dict(execution.executor_options)
         if isinstance(make, type) and issubclass(make, ExecutorBase):
+            # coffea draws its bars on standard output, which belongs to data, and draws them asked or not
+            coffea_console.stderr, coffea_console.quiet = True, not console.is_terminal
             fields = getattr(make, "__dataclass_fields__", {})
             usual = {"status": console.is_terminal, "desc": "processing", "unit": "chunk", "workers": execution.workers}
             options = {key: value for key, value in usual.items() if key in fields} | options
