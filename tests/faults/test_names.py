@@ -25,6 +25,11 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy_nano(tmp_path_factory.mktemp("toy") / "top.root", 60)
 
 
+@pytest.fixture(scope="module")
+def plain(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    return rows(tmp_path_factory.mktemp("plain"), toy)
+
+
 def rows(folder: Path, file: Path | list[Path]) -> np.ndarray:
     return events.read(process(folder, {"top": file}, **BRANCHES).out / "events", "top")["event"]
 
@@ -32,13 +37,13 @@ def rows(folder: Path, file: Path | list[Path]) -> np.ndarray:
 @pytest.mark.fault(
     "Non-UTF-8 and space in paths", "Reads such files as any other; messages show the odd bytes escaped."
 )
-@pytest.mark.parametrize("name", [b"a b\tc.root", b"caf\xe9.root", "ügly ☃.root".encode(), b"a:b*?[c].root"])
-def test_odd_names_are_read_and_named(toy, tmp_path, name, capfd):
+@pytest.mark.parametrize("name", [b"a b\tc.root", b"caf\xe9 \xe2\x98\x83.root", b"a:b*?[c].root"])
+def test_odd_names_are_read_and_named(toy, plain, tmp_path, name):
     folder = tmp_path / "with space"
     folder.mkdir()
     file = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
     file.write_bytes(toy.read_bytes())
-    np.testing.assert_array_equal(rows(tmp_path / "run", file), rows(tmp_path / "plain", toy))
+    np.testing.assert_array_equal(rows(tmp_path / "run", file), plain)
     file.write_bytes(b"")
     with pytest.raises(InputFileError) as caught:
         rows(tmp_path / "again", file)
@@ -49,10 +54,10 @@ def test_odd_names_are_read_and_named(toy, tmp_path, name, capfd):
 @pytest.mark.fault(
     "Symlinked inputs", "Reads what the link points to; a link beside its file is the same file, and refused."
 )
-def test_links_are_followed_and_count_once(toy, tmp_path):
+def test_links_are_followed_and_count_once(toy, plain, tmp_path):
     link = tmp_path / "link.root"
     link.symlink_to(toy)
-    np.testing.assert_array_equal(rows(tmp_path / "linked", link), rows(tmp_path / "plain", toy))
+    np.testing.assert_array_equal(rows(tmp_path / "linked", link), plain)
     with pytest.raises(InputFileError, match="the same file as"):
         rows(tmp_path / "both", [toy, link])
     broken = tmp_path / "broken.root"

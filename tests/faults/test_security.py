@@ -65,7 +65,11 @@ def test_a_yaml_bomb_is_refused(tmp_path, text, message):
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_yaml(tmp_path / "a.yaml")
-    with pytest.raises(OddjetsError, match=message):
+
+
+def test_a_card_that_is_a_bomb_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text(LAUGHS)
+    with pytest.raises(OddjetsError, match="its aliases stand for"):
         load_card(tmp_path / "a.yaml")
 
 
