@@ -7,6 +7,7 @@ marks are read from the text of the tests, so that the table is the same however
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -74,11 +75,12 @@ class Fault(NamedTuple):
     test: str
 
 
-def faults() -> list[Fault]:
+@functools.cache
+def faults() -> tuple[Fault, ...]:
     """Return the faults that tests inject: those of `NAMES` first, then the others by name."""
     found = [fault for path in TESTS.rglob("test_*.py") for fault in _faults_of(path)]
     place = {name: i for i, name in enumerate(NAMES)}
-    return sorted(found, key=lambda fault: (place.get(fault.name, len(NAMES)), fault.name, fault.test))
+    return tuple(sorted(found, key=lambda fault: (place.get(fault.name, len(NAMES)), fault.name, fault.test)))
 
 
 def _faults_of(path: Path) -> Iterator[Fault]:
