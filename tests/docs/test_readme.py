@@ -1,8 +1,8 @@
-"""The README stays one screen, and leads to pages that are there."""
+"""The README stays one screen, and it and the navigation lead to all pages."""
 
 import re
 
-from .pages import REPOSITORY
+from .pages import REPOSITORY, pages
 
 
 def test_the_readme_is_one_screen():
@@ -15,3 +15,10 @@ def test_the_readmes_links_lead_somewhere():
     links = re.findall(r"\]\((?!https?:)([^)#]+)", (REPOSITORY / "README.md").read_text(encoding="utf-8"))
     assert len(links) > 5
     assert not [link for link in links if not (REPOSITORY / link).is_file()]
+
+
+def test_every_page_is_in_the_navigation():
+    """mkdocs.yml; the pages of the reference that are generated have no file."""
+    text = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"^ +- .*: ([\w/]+\.md)$", text, re.MULTILINE)
+    assert sorted(listed) == sorted({*pages(), "reference/commands.md", "reference/yaml.md"} - {"../README.md"})
