@@ -148,22 +148,33 @@ class XrootdServer:
             # it refuses to run as root
             shutil.chown(own, "xrootd")
             self._command += ["-R", "xrootd"]
-        self.start()
+        if not self._comes_up():
+            said = " ".join(self._said().split()[-30:])
+            self.remove()
+            pytest.skip(f"the XRootD server does not run here: {said}")
 
     @property
     def url(self) -> str:
         return f"root://127.0.0.1:{self._port}/"
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._base
-        )
+        if not self._comes_up():
+            pytest.fail(f"the XRootD server did not come up: {self._said()}")
+
+    def _comes_up(self) -> bool:
+        with (self._base / "log").open("w") as log:
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=self._base)
         for _ in range(200):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self._port)) == 0:
-                    return
+                    return True
+            if self.process.poll() is not None:
+                return False
             time.sleep(0.05)
-        pytest.fail("the XRootD server did not come up")
+        return False
+
+    def _said(self) -> str:
+        return (self._base / "log").read_text(errors="replace")
 
     def kill(self) -> None:
         self.process.kill()
