@@ -42,6 +42,8 @@ CPU_WORK = {"small": 1.0, "medium": 7.9 / 0.46, "large": 63 / 0.46}
 #: LZMA, which portal files have, over ZSTD, which the benchmark's have: 3 to 5 times
 LZMA = 4.0
 CHUNK_SIZE = 50_000
+#: bit/s of a site's link, or of the storage behind it
+NETWORK = 10e9
 
 
 def budget(measured: dict[str, Any]) -> dict[str, float]:
@@ -51,10 +53,10 @@ def budget(measured: dict[str, Any]) -> dict[str, float]:
         CPU seconds of reading an event and of scoring a jet, and bytes of an event in the file.
     """
     scored, read = measured["executors"]["futures 1"], measured["executors"]["read"]
-    jets = 2 * scored["rows"]
+    chunks = read["chunks"]["done"]
     return {
-        "read_s": read["chunks"]["cpu_seconds"] / read["entries"],
-        "jet_s": (scored["chunks"]["cpu_seconds"] - read["chunks"]["cpu_seconds"]) / jets,
+        "read_s": read["chunk_cpu_s"] * chunks / read["entries"],
+        "jet_s": (scored["chunk_cpu_s"] - read["chunk_cpu_s"]) * chunks / (2 * scored["rows"]),
         "bytes": measured["bytes"] / read["entries"],
         "again_s": _again_s(measured),
     }
@@ -80,7 +82,8 @@ def table(measured: dict[str, Any]) -> str:
 
     def row(name: str, value: Callable[[Set], float], unit: str) -> None:
         values = [value(s) for s in SETS.values()]
-        lines.append(f"| {name} | " + " | ".join(f"{v:,.{0 if v >= 10 else 1}f} {unit}".strip() for v in values) + " |")
+        digits = 0 if min(values) >= 10 else 1 if min(values) >= 1 else 2
+        lines.append(f"| {name} | " + " | ".join(f"{v:,.{digits}f} {unit}".strip() for v in values) + " |")
 
     def jets(s: Set) -> float:
         return 2 * s.events * s.passing
@@ -94,7 +97,8 @@ def table(measured: dict[str, Any]) -> str:
         row(f"scores, {model} model, CPU", lambda s, work=work: jets(s) * cost["jet_s"] * work / 3600, "core-h")
     for model, rate in GPU_JETS_PER_S.items():
         row(f"scores, {model} model, H100", lambda s, rate=rate: jets(s) / rate / 3600, "GPU-h")
-    row("network for 100 cores, ZSTD", lambda s: 100 * cost["bytes"] / cost["read_s"] * 8 / 1e9, "Gbit/s")
+    row("cores that fill 10 Gbit/s, ZSTD", lambda s: NETWORK / 8 * cost["read_s"] / cost["bytes"], "")
+    row("all bytes at 10 Gbit/s", lambda s: s.events * cost["bytes"] * 8 / NETWORK / 3600, "h")
     row("a run that finds all done", lambda s: s.files * cost["again_s"] / 60, "min")
     return "\n".join(lines)
 

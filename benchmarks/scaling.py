@@ -1,6 +1,6 @@
 """Events per second of the executors, memory against events, and what a second run costs: ``python benchmarks/scaling.py``.
 
-    python benchmarks/scaling.py --folder FOLDER --json scaling.json
+    python benchmarks/scaling.py --folder FOLDER --json scaling.json --page docs/scaling.md
 
 Executors: a file of `processing.py` (1500 candidates each, ZSTD(5)), the shipped small model on a CPU, chunks
 of some 20 s. Every run is the whole stage `process` in a fresh process: workers start, import and compile in its time. The
@@ -11,7 +11,7 @@ in a dataset of its own, since copies of events in one dataset are refused. Two 
 
 Second runs: the same command after it is finished, and after the manifest and one chunk's record are gone.
 
-Needs Pythia to make the files, 2 GB of disk and 10 minutes on two idle cores. `budget.py` reads the JSON.
+Needs Pythia to make the files, 2 GB of disk and 10 minutes on two idle cores. `budget.py` says what follows for large sets.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import budget
 import numpy as np
 import uproot
 import yaml
@@ -41,6 +43,8 @@ from oddjets.provenance import read_manifest
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from toy_nano import toy_nano
 
+#: what stands around the tables in the documentation
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 #: part of the events whose jets keep their masses; two thirds of these pass, so that a chunk takes long
 HEAVY = 0.5
 EVENTS_A_TOY_FILE = 100_000
@@ -86,7 +90,10 @@ def process(file: Path) -> dict[str, Any]:
     assert manifest is not None
     datasets = manifest["extra"]["datasets"].values()
     counts = {name: sum(dataset[name] for dataset in datasets) for name in ("entries", "rows")}
-    return {"seconds": seconds, "chunks": manifest["extra"]["chunks"], **counts}
+    records = [json.loads(record.read_text()) for record in (run.out / "chunks").glob("*/*.json")]
+    # the median leaves out the first chunk of a worker, which compiles
+    each = statistics.median(record["cost"]["cpu_seconds"] for record in records)
+    return {"seconds": seconds, "chunks": manifest["extra"]["chunks"], "chunk_cpu_s": each, **counts}
 
 
 def fresh(file: Path) -> dict[str, Any]:
@@ -218,6 +225,7 @@ def main() -> None:
     parser.add_argument("--chunk-size", type=int, default=3000, help="events; 20 s on one core")
     parser.add_argument("--largest", type=int, default=10_000_000, help="events of the last run for memory")
     parser.add_argument("--folder", type=Path, help="keeps the files; else a temporary one")
+    parser.add_argument("--page", type=Path, help="docs/scaling.md: its tables are replaced")
     parser.add_argument("--json", type=Path, help="where the numbers go, for budget.py")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -236,8 +244,13 @@ def main() -> None:
             }
     chunk = result["executors"]["futures 1"]["chunks"]
     each = chunk["seconds"] / chunk["done"]
-    print(f"{result['machine']}, load before {result['load before']:.1f}; {number:_} events, {each:.1f} s a chunk\n")
-    print(tables(result))
+    how = f"{result['machine']}, load before {result['load before']:.1f}; {number:_} events, {each:.1f} s a chunk"
+    text = "\n\n".join((how, tables(result), budget.table(result)))
+    print(text)
+    if arguments.page is not None:
+        page = arguments.page.read_text(encoding="utf-8")
+        before, rest = page.split(BEGIN)
+        arguments.page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
 

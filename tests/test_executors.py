@@ -187,7 +187,7 @@ def test_each_worker_sees_a_gpu_of_its_own(inputs, tmp_path, two_gpus, executor)
 @pytest.mark.fault(
     "GPU asked for and absent", "Stops at the first chunk: which model, why there is no CUDA, what else."
 )
-@pytest.mark.parametrize("executor", ["iterative", "futures"])
+@pytest.mark.parametrize("executor", ["iterative", pytest.param("futures", marks=pytest.mark.slow)])
 def test_a_gpu_that_is_absent_is_said(sample, tmp_path, monkeypatch, executor):
     # hides the GPU of a machine that has one
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
