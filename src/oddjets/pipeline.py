@@ -72,12 +72,14 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other runs off the output folder; may be nested.
+        """Keep other runs off the output folder, which learns which analysis it is for; may be nested.
 
         Raises:
             OddjetsError: another run works there.
         """
         with nullcontext() if self._lock_depth else locked(self.out):
+            if not self._lock_depth:
+                remember(self.analysis, self.out)
             self._lock_depth += 1
             try:
                 yield
@@ -241,7 +243,6 @@ def run_stage(run: Run, stage: Stage, *, force: bool = False) -> bool:
         Whether it ran.
     """
     with run.lock():
-        remember(run.analysis, run.out)
         if not force and run.is_done(stage):
             console.print(f"[dim]{stage.name}: up to date[/dim]")
             return False

@@ -104,11 +104,12 @@ def _read(file: Path, changed_ns: int) -> tuple[str, tuple[str, ...]]:
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk over all that can run: what stands under ``if TYPE_CHECKING`` decides no result."""
-    for node in ast.iter_child_nodes(tree):
-        if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
-            yield node
-            yield from _executed(node)
+    """Walk over all statements that can run: what stands under ``if TYPE_CHECKING`` decides no result."""
+    for block in ("body", "handlers", "orelse", "finalbody", "cases"):
+        for node in getattr(tree, block, ()):
+            if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+                yield node
+                yield from _executed(node)
 
 
 def _package_of(file: Path) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -13,7 +13,9 @@ from oddjets.config import Analysis
 from oddjets.console import console
 from oddjets.errors import OddjetsError
 from oddjets.locking import holder
-from oddjets.remembered import recalled
+
+if TYPE_CHECKING:
+    from oddjets.pipeline import Run
 
 __all__ = ["status"]
 
@@ -56,13 +58,11 @@ def status(
         raise typer.Exit(1)
 
 
-def _print_chunks(run: object) -> None:
+def _print_chunks(run: Run) -> None:
     from rich.table import Table
 
     from oddjets import status as found
-    from oddjets.pipeline import Run
 
-    assert isinstance(run, Run)
     table = Table("dataset", "chunks", "done", "lost", "unreadable files")
     for count in found.chunk_counts(run):
         table.add_row(*(escape(str(value)) for value in vars(count).values()))
@@ -71,6 +71,8 @@ def _print_chunks(run: object) -> None:
 
 def _asked(target: Path, out: Path | None) -> tuple[Analysis, Path]:
     """Return the analysis, with what the command line laid over it when it last ran, and its folder."""
+    from oddjets.remembered import recalled  # heavy imports only where the verb runs
+
     if target.is_dir():
         return recalled(target), target
     file = target if target.exists() else resources.find(str(target), "processors", suffixes=("", ".yaml"))
