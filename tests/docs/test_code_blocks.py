@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("sybil", reason="needs sybil: pip install 'oddjets[dev]'")
-
 from .pages import examples, pages, run_page, text_of
 
 #: pages whose blocks use the files of the tour
