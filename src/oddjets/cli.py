@@ -302,7 +302,7 @@ def workspace(
     unblind: Unblind = False,
 ) -> None:
     """Turn region histograms into a pyhf workspace."""
-    from oddjets.pipeline import run_stage
+    from oddjets.pipeline import run_stage, warn_of_losses
 
     run = _run(analysis, out, unblind=unblind)
     run_stage(run, run.stage("workspace"), force=force)
@@ -313,6 +313,7 @@ def workspace(
         edges = run.extra("workspace")["report"]["edges"]
         for file in write_card(load_workspace(run.out / "workspace.json"), run.out, edges):
             console.print(str(file))
+    warn_of_losses(run)
 
 
 @app.command()

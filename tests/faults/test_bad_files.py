@@ -1,7 +1,6 @@
 """Files that cannot be read: what is said of them, and what is left when they are left out."""
 
 import json
-import math
 import sys
 
 import numpy as np
@@ -228,49 +227,3 @@ def test_the_command_line_ends_with_3_and_does_all_the_same(tmp_path, monkeypatc
     lost = checks["Events lost"]
     assert (lost.status, lost.value, lost.file) == ("bad", "0 of 110 events, 1 file, 1 of unknown size", "lost.json")
     assert "data2.root could not be read (" in lost.note
-
-
-@pytest.mark.fault("Empty file", "A file without events is passed over; one without bytes is a damaged file.")
-@pytest.mark.fault("Zero passing events", "The dataset is said to have none; its table has no rows.")
-def test_no_events_and_no_passing_events(tmp_path, capfd):
-    found = toy.files(tmp_path / "inputs")
-    none = copy(found["data"][0], tmp_path / "none.root", stop=0)
-    selection = {"triggers": ["PFHT800"], "filters": [], "jets": {"pt_min": 5000.0}}
-    run = toy.process(
-        toy.run_of(toy.write(tmp_path, {"data": [none], "top": found["top"]}, selection=selection, **WHOLE))
-    )
-    said = capfd.readouterr().err
-    assert "dataset 'data': its files hold no events" in said
-    assert "dataset 'top': no event of 50 passes the base selection" in said
-    assert len(toy.rows(run)["top"]["event"]) == 0
-
-
-@pytest.mark.fault("The same file listed twice", "An error that names both, by path or by the file's UUID.")
-@pytest.mark.fault("Symlinked inputs", "Read as the file they lead to, which counts once.")
-def test_a_link_to_a_file_is_that_file(tmp_path):
-    found = toy.files(tmp_path / "inputs")
-    link = tmp_path / "link.root"
-    link.symlink_to(found["top"][0])
-    with pytest.raises(OddjetsError, match=r"link\.root: the same file as .*top\.root|listed twice"):
-        toy.process(toy.run_of(toy.write(tmp_path, {"top": [found["top"][0], link]}, **WHOLE)))
-    run = toy.process(toy.run_of(toy.write(tmp_path, {"top": [link]}, **WHOLE)))
-    assert len(toy.rows(run)["top"]["event"]) > 0
-
-
-@pytest.mark.fault("Duplicate events across files", "An error that names the event and both files.")
-def test_an_event_in_two_files_is_found(tmp_path):
-    found = toy.files(tmp_path / "inputs")
-    double = copy(found["data"][0], tmp_path / "double.root", stop=10)
-    with pytest.raises(InputFileError, match=r"overlap: both hold event 1:\d+:\d+"):
-        toy.process(toy.run_of(toy.write(tmp_path, {"data": [found["data"][0], double]}, **WHOLE)))
-
-
-@pytest.mark.fault("Non-UTF-8 and space in paths", "Read, written and named as any other path.")
-def test_odd_names_of_files_and_folders(tmp_path):
-    folder = tmp_path / "with a space, ümläut: 100%"
-    found = toy.files(folder)
-    odd = folder / b"caf\xe9 au lait#1.root".decode("utf-8", "surrogateescape")
-    found["top"][0].rename(odd)
-    run = toy.process(toy.run_of(toy.write(folder / "a", {"data": found["data"], "top": [odd]}, **WHOLE)))
-    assert len(toy.rows(run)["top"]["event"]) > 0
-    assert math.isfinite(read_manifest(run.out, "process")["extra"]["datasets"]["top"]["sum_of_weights"])

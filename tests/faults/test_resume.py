@@ -1,8 +1,10 @@
 """Runs that are stopped, however that happens, and started again: the same rows, and nothing is done twice."""
 
 import errno
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +17,13 @@ import toy_analysis as toy
 import yaml
 from toy_nano import toy_nano
 
-from oddjets import cli
+from oddjets import cli, provenance
 from oddjets.errors import OddjetsError
 from oddjets.executors import work
 from oddjets.locking import LockedError
 from oddjets.pipeline import run_stage, run_stages
 from oddjets.provenance import read_manifest
+from oddjets.stages.process import rows_key
 
 
 @pytest.fixture(scope="module")
@@ -335,6 +338,59 @@ def test_rows_and_counts_do_not_depend_on_chunks_and_workers(inputs, whole, tmp_
     for name, found in read_manifest(run.out, "process")["extra"]["datasets"].items():
         assert found["rows"] == len(whole[name]["event"])
         assert found["entries"] == {"data": 100, "top": 50}[name]
+
+
+MODEL = {"scores": {"omnilearned": {"card": "mine.yaml"}}, "threshold": {"score": "omnilearned", "value": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        ("model", True),
+        ("card", True),
+        ("correction", True),
+        ("version", True),
+        ("code", True),
+        ("label", False),
+        ("executor", False),
+        ("pyhf", False),
+    ],
+)
+def test_rows_depend_on_model_corrections_versions_and_code_and_on_nothing_later(
+    inputs, tmp_path, monkeypatch, change, counts
+):
+    """What this key does not change with is not done again (the other tests); what it does change with is."""
+    repository = Path(__file__).parents[2]
+    for name in ("omnilearned_small_simulation.onnx", "omnilearned_small_simulation.yaml"):
+        shutil.copy(
+            repository / "models" / name, tmp_path / name.replace("omnilearned_small_simulation.yaml", "mine.yaml")
+        )
+    shutil.copytree(repository / "corrections", tmp_path / "corrections")
+    before = rows_key(toy.run_of(toy.write(tmp_path, inputs, **MODEL)))
+    card, versions = tmp_path / "mine.yaml", dict(provenance.versions())
+    changes = {}
+    if change == "model":
+        model = tmp_path / "omnilearned_small_simulation.onnx"
+        old = hashlib.sha256(model.read_bytes()).hexdigest()
+        model.write_bytes(model.read_bytes() + b"\n")
+        card.write_text(card.read_text().replace(old, hashlib.sha256(model.read_bytes()).hexdigest()))
+    elif change == "card":
+        card.write_text(card.read_text() + "\n# another training\n")
+    elif change == "correction":
+        era = tmp_path / "corrections" / "simulation.yaml"
+        content = yaml.safe_load(era.read_text())
+        next(iter(content["files"].values()))["sha256"] = "0" * 64
+        era.write_text(yaml.safe_dump(content))
+    elif change in ("version", "pyhf"):
+        name = "numpy" if change == "version" else "pyhf"
+        monkeypatch.setattr(provenance, "versions", lambda: versions | {name: "0"})
+    elif change == "code":
+        monkeypatch.setattr(provenance, "code_of", lambda module: "another")
+    elif change == "label":
+        changes = {"title": "Another", "processes": {"top": {"label": "t"}}}
+    else:
+        changes = {"execution": {"executor": "futures", "workers": 7}}
+    assert (rows_key(toy.run_of(toy.write(tmp_path, inputs, **MODEL | changes))) != before) is counts
 
 
 def test_force_redoes_all(inputs, tmp_path, worked_on):
