@@ -3,11 +3,11 @@
 import logging
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -117,6 +117,16 @@ def test_work_that_kills_all_workers_is_given_up(inputs, tmp_path, scheduler):
         toy.process(run)
 
 
+@contextmanager
+def started(*command, **options):
+    """A process, which is killed at the end whatever happens."""
+    with subprocess.Popen([sys.executable, *command], stderr=subprocess.DEVNULL, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
@@ -142,7 +152,7 @@ with LocalCluster(n_workers=1, processes=False, **options) as cluster:
 def test_a_scheduler_that_dies_costs_only_what_was_being_done(inputs, whole, tmp_path, scheduler):
     file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
     (tmp_path / "hang-40").touch()
-    with subprocess.Popen([sys.executable, "-c", ALONE], stdout=subprocess.PIPE, text=True) as alone:
+    with started("-c", ALONE, stdout=subprocess.PIPE, text=True) as alone:
         address = alone.stdout.readline().strip()
 
         def kill():
@@ -171,11 +181,10 @@ def test_a_scheduler_that_dies_costs_only_what_was_being_done(inputs, whole, tmp
 def test_a_client_that_is_killed_goes_on_from_there(inputs, whole, tmp_path, scheduler):
     file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
     (tmp_path / "hang-40").touch()
-    options = ["--out", str(tmp_path / "out"), "--scheduler", scheduler]
-    command = [sys.executable, "-m", "oddjets", "process", str(file), *options]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as client:
-        until(lambda: (tmp_path / "hanging").exists() or client.poll() is not None)
-        os.kill(client.pid, signal.SIGKILL)
+    command = ["-m", "oddjets", "process", str(file), "--out", str(tmp_path / "out"), "--scheduler", scheduler]
+    with started(*command) as client:
+        until((tmp_path / "hanging").exists)
+        assert client.poll() is None
     (tmp_path / "hang-40").unlink()
     run = toy.process(toy.run_of(file, **on(scheduler)))
     assert read_manifest(run.out, "process")["extra"]["chunks"]["kept"] >= 1
@@ -261,3 +270,26 @@ def test_what_was_written_comes_back_and_goes_from_the_worker(inputs, tmp_path, 
     home = luggage.bring_back(tmp_path / "there", chunk)
     assert [Path(name).suffix for name in home] == [".parquet", ".json"]
     assert luggage.bring_back(tmp_path / "there", chunk) == {}
+
+
+#: a worker where oddjets is not installed
+WITHOUT = """
+import sys
+sys.modules["oddjets"] = None
+from distributed.cli.dask_worker import main
+sys.argv = ["dask-worker", sys.argv[1], "--no-nanny", "--nthreads", "1", "--no-dashboard"]
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_without_oddjets_is_said(inputs, tmp_path):
+    options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
+    with distributed.LocalCluster(n_workers=0, **options) as cluster:
+        address = cluster.scheduler_address
+        with started("-c", WITHOUT, address):
+            until(lambda: cluster.scheduler.workers)
+            with pytest.raises(
+                OddjetsError, match=r"cannot be brought to the dask workers .*they need the same oddjets"
+            ):
+                toy.process(toy.run_of(toy.write(tmp_path, inputs), **on(address)))

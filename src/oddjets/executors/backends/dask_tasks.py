@@ -9,6 +9,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -154,15 +155,28 @@ class Dask:
         )
         submit, result_of = self._kind_of_graph()
         try:
-            self.client.register_plugin(delivery)
-            futures = submit(self.client, delivery.name, chunks)
-            for outcomes, files in self._results(futures, chunks, result_of):
-                for path, content in files.items():
-                    luggage.put(out / path, content)
-                on_done(outcomes)
+            with self._delivered(delivery):
+                futures = submit(self.client, delivery.name, chunks)
+                for outcomes, files in self._results(futures, chunks, result_of):
+                    for path, content in files.items():
+                        luggage.put(out / path, content)
+                    on_done(outcomes)
         finally:
             if token is not None:
                 token.unlink(missing_ok=True)
+
+    @contextmanager
+    def _delivered(self, delivery: Delivery) -> Iterator[None]:
+        """Bring the work to the workers, and take it away again."""
+        try:
+            self.client.register_plugin(delivery)
+        except Exception as error:  # of any worker, as plain text
+            raise WorkersLostError(
+                f"the work cannot be brought to the dask workers ({error}); they need the same oddjets as this machine"
+            ) from error
+        try:
+            yield
+        finally:
             if self.client.status == "running":
                 self.client.unregister_worker_plugin(delivery.name)
 
