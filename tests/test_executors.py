@@ -32,8 +32,8 @@ def whole(inputs, tmp_path_factory):
 @pytest.mark.parametrize(
     "execution",
     [
-        {"executor": "iterative", "chunk_size": 7},
-        {"executor": "futures", "workers": 2, "chunk_size": 13},
+        {"executor": "iterative", "chunk_size": 13},
+        pytest.param({"executor": "futures", "workers": 2, "chunk_size": 7}, marks=pytest.mark.slow),
         {"executor": "coffea.processor:IterativeExecutor"},
         pytest.param({"executor": "coffea.processor:FuturesExecutor", "workers": 2}, marks=pytest.mark.slow),
     ],

@@ -92,6 +92,7 @@ def test_a_worker_that_is_killed_is_replaced(inputs, whole, tmp_path, scheduler,
     assert len(toy.pieces(run)) == 7
 
 
+@pytest.mark.slow
 def test_an_exception_of_the_processor_is_not_tried_again(inputs, whole, tmp_path, scheduler):
     file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
     (tmp_path / "fail-20").touch()
@@ -199,13 +200,17 @@ def test_no_scheduler_is_said(inputs, tmp_path, monkeypatch):
     assert error.value.exit_code == 2
 
 
-def test_a_cluster_class_that_is_not_installed_or_misses_options_is_said(inputs, tmp_path):
+def test_a_cluster_class_that_is_not_installed_is_said(inputs, tmp_path):
     execution = {"executor": "dask", "cluster": {"class": "dask_jobqueu.HTCondorCluster"}}
     with pytest.raises(OddjetsError, match="needs the package 'dask_jobqueu', which is not installed: pip install"):
-        toy.process(toy.run_of(toy.write(tmp_path / "a", inputs, execution=execution)))
+        toy.process(toy.run_of(toy.write(tmp_path, inputs, execution=execution)))
+
+
+@pytest.mark.slow
+def test_options_that_a_cluster_class_does_not_take_are_said(inputs, tmp_path):
     execution = {"executor": "dask", "cluster": {"class": "distributed.LocalCluster", "options": {"n_wrkers": 1}}}
     with pytest.raises(OddjetsError, match=r"execution\.cluster\.options: LocalCluster\(.*n_wrkers=1.*\) failed"):
-        toy.process(toy.run_of(toy.write(tmp_path / "b", inputs, execution=execution)))
+        toy.process(toy.run_of(toy.write(tmp_path, inputs, execution=execution)))
 
 
 def test_a_worker_that_does_not_see_the_output_folder_says_what_to_do(inputs, tmp_path, scheduler, monkeypatch):

@@ -42,7 +42,7 @@ class Processes:
                 return
             except BrokenProcessPool:
                 console.print(
-                    f"a worker process was killed, perhaps for want of memory; {len(waiting)} chunks remain, with new ones"
+                    f"a worker process was killed, perhaps for want of memory: new ones take the other {len(waiting)} chunks"
                 )
         try:
             self._round(waiting, work, on_done)
