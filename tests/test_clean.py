@@ -71,12 +71,21 @@ ORPHANS = [
     "events/top/part-0000-000000000000.parquet",
     "events/gone/part-0000-000000000000.parquet",
     "events/top/.part-0000-000000000000.parquet.12345.0a1b2c3d",
+    "chunks/top/part-0000-000000000000-0123456789ab.json",
+    "chunks/top/.part-0000-000000000000-0123456789ab.json.12345.0a1b2c3d",
     "histograms/SR.gone.json",
     "figures/gone.pdf",
     "simulation/top/top-0001.root.tmp",
     ".threshold.json.tmp",
 ]
-STRANGERS = ["notes.txt", "events/top/notes.parquet", "figures/mine.svg", "histograms/notes.json", "gone.root.old"]
+STRANGERS = [
+    "notes.txt",
+    "events/top/notes.parquet",
+    "figures/mine.svg",
+    "histograms/notes.json",
+    "chunks/top/notes.json",
+    "gone.root.old",
+]
 
 
 def test_orphans_go_and_the_rest_stays(finished):

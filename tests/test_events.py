@@ -1,6 +1,7 @@
 """The event table: what a variation sees, and that what is written is what is read."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,3 +139,12 @@ def test_an_event_that_is_there_twice_is_found_among_many_and_the_first_one_is_n
     event, one, other = events.overlap(tmp_path, ["d"])
     assert event == expected
     assert (one, other) == ("file1" if expected[2] == 1500 else "file0", "again")
+
+
+def test_a_stream_holds_a_few_pieces_however_many_there_are(tmp_path):
+    rows, before = 5000, pa.total_allocated_bytes()
+    for i in range(20):
+        events.write_part(tmp_path / "d" / f"part-{i:02d}.parquet", columns(rows, seed=i), {})
+    held = [pa.total_allocated_bytes() - before for _ in events.stream(tmp_path, "d", rows=rows)]
+    assert len(held) == 20
+    assert max(held) <= 2 * held[0]

@@ -1,5 +1,8 @@
 """Arithmetic as text: right values, and nothing but arithmetic."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -55,3 +58,20 @@ def test_nothing_but_arithmetic(text):
 def test_names_the_nearest_column():
     with pytest.raises(ExpressionError, match="did you mean 'mass_1'"):
         evaluate("mas_1 > 2", COLUMNS)
+
+
+def test_columns_are_let_go_of_at_once():
+    """Without waiting for the collection of garbage, which counts objects and not bytes."""
+
+    class Columns(dict):
+        """A dictionary that a weak reference can point to."""
+
+    columns = Columns(x=np.ones(3))
+    seen = weakref.ref(columns)
+    gc.disable()
+    try:
+        evaluate("sqrt(x) + where(x > 0 and x < 2, -x, 1)", columns)
+        del columns
+        assert seen() is None
+    finally:
+        gc.enable()

@@ -219,12 +219,14 @@ def stream(folder: Path, dataset: str, columns: Sequence[str] | None = None, row
     """
     waiting: list[pa.Table] = []
     for table in _tables(folder, dataset, None if columns is None else list(columns)):
-        waiting.append(table)
+        # what has no rows would still hold the memory of what it was cut from
+        waiting += [table] if table.num_rows else []
         while sum(piece.num_rows for piece in waiting) >= rows:
             joined = pa.concat_tables(waiting)
             yield _arrays(joined.slice(0, rows))
-            waiting = [joined.slice(rows)]
-    if any(piece.num_rows for piece in waiting):
+            rest = joined.slice(rows)
+            waiting = [rest] if rest.num_rows else []
+    if waiting:
         yield _arrays(pa.concat_tables(waiting))
 
 

@@ -127,35 +127,37 @@ def evaluate(expression: str, columns: Mapping[str, npt.NDArray[Any]]) -> npt.ND
     if missing:
         raise ExpressionError(f"'{expression}': no column '{missing[0]}'; {nearest(missing[0], columns)}")
 
-    def compute(node: ast.AST) -> Any:
-        match node:
-            case ast.Name(id=name):
-                return columns[name]
-            case ast.Constant(value=constant):
-                return constant
-            case ast.BinOp(left=left, op=op, right=right):
-                return BINARY[type(op)](compute(left), compute(right))
-            case ast.UnaryOp(op=unary, operand=operand):
-                return UNARY[type(unary)](compute(operand))
-            case ast.BoolOp(op=boolean, values=values):
-                join = np.logical_and if isinstance(boolean, ast.And) else np.logical_or
-                result = compute(values[0])
-                for value in values[1:]:
-                    result = join(result, compute(value))
-                return result
-            case ast.Compare(left=left, ops=ops, comparators=comparators):
-                result, before = np.True_, compute(left)
-                for comparison, comparator in zip(ops, comparators, strict=True):
-                    after = compute(comparator)
-                    result = np.logical_and(result, BINARY[type(comparison)](before, after))
-                    before = after
-                return result
-            case ast.Call(func=ast.Name(id=name), args=args):
-                return FUNCTIONS[name](*(compute(argument) for argument in args))
-        raise AssertionError(node)
-
     try:
         with np.errstate(all="ignore"):
-            return np.asarray(compute(_parse(expression)))
+            return np.asarray(_compute(_parse(expression), columns))
     except (TypeError, ValueError) as error:
         raise ExpressionError(f"'{expression}' can't be computed: {error}") from None
+
+
+def _compute(node: ast.AST, columns: Mapping[str, npt.NDArray[Any]]) -> Any:
+    # no function inside `evaluate`: one that calls itself would keep the columns in memory until the garbage is collected
+    match node:
+        case ast.Name(id=name):
+            return columns[name]
+        case ast.Constant(value=constant):
+            return constant
+        case ast.BinOp(left=left, op=op, right=right):
+            return BINARY[type(op)](_compute(left, columns), _compute(right, columns))
+        case ast.UnaryOp(op=unary, operand=operand):
+            return UNARY[type(unary)](_compute(operand, columns))
+        case ast.BoolOp(op=boolean, values=values):
+            join = np.logical_and if isinstance(boolean, ast.And) else np.logical_or
+            result = _compute(values[0], columns)
+            for value in values[1:]:
+                result = join(result, _compute(value, columns))
+            return result
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            result, before = np.True_, _compute(left, columns)
+            for comparison, comparator in zip(ops, comparators, strict=True):
+                after = _compute(comparator, columns)
+                result = np.logical_and(result, BINARY[type(comparison)](before, after))
+                before = after
+            return result
+        case ast.Call(func=ast.Name(id=name), args=args):
+            return FUNCTIONS[name](*(_compute(argument, columns) for argument in args))
+    raise AssertionError(node)

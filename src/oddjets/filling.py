@@ -132,12 +132,13 @@ def make_histograms(
 
     scores = [f"score_{analysis.threshold.score}_{j}" for j in events.JETS]
     of_data = [name for name, (_, is_data, _) in normalisation.items() if is_data and events.parts(folder, name)]
-    found_scores: list[events.Columns] = [dict.fromkeys(scores, np.empty(0))]
+    lower = [np.empty(0)]
     for name in of_data:
         for columns in tables(name):
             passed = processor.passing(events.EventTable(columns))
-            found_scores.append({column: columns[column][passed] for column in scores})
-    joined = {column: np.concatenate([d[column] for d in found_scores]) for column in scores} if of_data else None
+            lower.append(np.minimum(*(columns[column][passed] for column in scores)))
+    # the smaller of the two scores is all that the threshold needs of an event
+    joined = dict.fromkeys(scores, np.concatenate(lower)) if of_data else None
     threshold = regions.find_threshold(analysis.threshold, joined)
     target = {
         (region, name): histograms.empty_histogram(
