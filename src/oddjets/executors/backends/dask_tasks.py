@@ -1,132 +1,27 @@
-"""Chunks as dask tasks: the work travels once to each worker, results come back one by one as they are done."""
+"""Chunks as dask tasks: results come back one by one as they are done."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import pickle
-import shutil
 import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from distributed import Future, WorkerPlugin, as_completed, get_worker
+from distributed import Future, as_completed
 from distributed.scheduler import KilledWorker
 
-from oddjets import provenance
-from oddjets.errors import OddjetsError
 from oddjets.execution import Execution
 from oddjets.executors.backends import dask_cluster, gpus, luggage
 from oddjets.executors.backends.contract import Outcomes, WorkersLostError
+from oddjets.executors.backends.delivery import Delivery, Result, do
 from oddjets.executors.chunks import Chunk
-from oddjets.executors.records import CHUNKS, Failure
+from oddjets.executors.records import CHUNKS
 from oddjets.executors.work import Work
-from oddjets.stages.process import COMPUTES
 
-__all__ = ["Dask", "Delivery", "do"]
-
-#: what came of a chunk, and the files that must be written where the analysis's output folder is
-Result = tuple[Outcomes, dict[str, bytes]]
-
-
-class Delivery(WorkerPlugin):  # type: ignore[misc]
-    """Brings the work to every worker, those that come later included.
-
-    Args:
-        work: to be done.
-        token: a file that this machine wrote in the output folder, which workers must see too.
-        luggage: instead, all files of the work, for workers that share no file system with this machine.
-        of_this_machine: GPUs that the workers, all on this machine, share out.
-    """
-
-    def __init__(
-        self,
-        work: Work,
-        token: Path | None,
-        packed: luggage.Luggage | None,
-        of_this_machine: tuple[str, ...],
-    ) -> None:
-        self.content = pickle.dumps((work if packed is None else None, packed))
-        self.token = token
-        self.gpus = of_this_machine
-        # results are kept under the versions that this machine has
-        self.versions = _versions()
-        self.code = provenance.code_of(Work.__module__)
-        self.name = f"oddjets-{hashlib.sha256(self.content).hexdigest()[:16]}"
-        self.folder: Path | None = None
-        self._work: Work | None = None
-        self._lock: threading.Lock | None = None
-
-    def setup(self, worker: Any) -> None:
-        """Take place in a worker; its files are unpacked when the first chunk comes."""
-        self.folder = Path(worker.local_directory) / self.name
-        self._lock = threading.Lock()
-        if self.gpus and isinstance(worker.name, int):
-            gpus.take(self.gpus, worker.name)
-
-    def work(self) -> Work:
-        """Return the work as it is done here.
-
-        Raises:
-            OddjetsError: this worker has other versions, or does not see the output folder.
-        """
-        assert self._lock is not None
-        with self._lock:
-            if self._work is None:
-                self._check()
-                work, packed = pickle.loads(self.content)
-                self._work = work if packed is None else packed.unpack(self.folder)
-            return self._work
-
-    def _check(self) -> None:
-        where = f"the dask worker on {socket.gethostname()}"
-        found = _versions()
-        other = [
-            f"{name} {found.get(name, 'missing')} (here {self.versions.get(name, 'missing')})"
-            for name in sorted({*found, *self.versions})
-            if found.get(name) != self.versions.get(name)
-        ]
-        if other:
-            raise OddjetsError(f"{where} has other versions, and so perhaps other numbers: {', '.join(other)}")
-        if provenance.code_of(Work.__module__) != self.code:
-            raise OddjetsError(f"{where} has another oddjets of the same version: install the same on both sides")
-        if self.token is not None and not self.token.is_file():
-            raise OddjetsError(
-                f"{where} does not see {self.token.parent}: say `execution: {{shared_filesystem: false}}`, or give an"
-                " --out folder that workers share"
-            )
-
-    def __call__(self, chunk: Chunk) -> Result:
-        """Work on a chunk in this worker."""
-        try:
-            work = self.work()
-        except OddjetsError as error:
-            return {chunk.id: Failure(chunk, "mistake", str(error))}, {}
-        except OSError as error:
-            message = f"{self.folder}: the analysis's files cannot be unpacked there ({error.strerror or error})"
-            return {chunk.id: Failure(chunk, "output", message)}, {}
-        outcomes = work(chunk)
-        assert self.folder is not None
-        return outcomes, {} if self.token is not None else luggage.bring_back(self.folder, chunk)
-
-    def teardown(self, worker: Any) -> None:
-        """Leave nothing behind."""
-        assert self.folder is not None
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def do(name: str, chunk: Chunk) -> Result:
-    """Work on a chunk; this is the task that dask sees.
-
-    Args:
-        name: of the `Delivery` that this worker got.
-        chunk: the chunk.
-    """
-    return get_worker().plugins[name](chunk)  # type: ignore[no-any-return]
+__all__ = ["Dask"]
 
 
 class Dask:
@@ -157,10 +52,11 @@ class Dask:
         try:
             with self._delivered(delivery):
                 futures = submit(self.client, delivery.name, chunks)
-                for outcomes, files in self._results(futures, chunks, result_of):
-                    for path, content in files.items():
-                        luggage.put(out / path, content)
-                    on_done(outcomes)
+                with closing(self._results(futures, chunks, result_of)) as results:
+                    for outcomes, files in results:
+                        for path, content in files.items():
+                            luggage.put(out / path, content)
+                        on_done(outcomes)
         finally:
             if token is not None:
                 token.unlink(missing_ok=True)
@@ -189,7 +85,7 @@ class Dask:
 
     def _results(
         self, futures: list[Future], chunks: Sequence[Chunk], result_of: Callable[[Any], Result]
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         """Yield results as they come, each once; what is left is cancelled."""
         by_key = {future.key: chunk for future, chunk in zip(futures, chunks, strict=True)}
         try:
@@ -217,10 +113,6 @@ def _from_anywhere(work: Work) -> Work:
     analysis = work.analysis.model_copy(update={"path": work.analysis.folder.resolve() / "analysis.yaml"})
     kept = str(Path(work.score_cache).resolve()) if work.score_cache is not None else None
     return replace(work, analysis=analysis, output=str(Path(work.output).resolve()), score_cache=kept)
-
-
-def _versions() -> dict[str, str]:
-    return {name: version for name, version in provenance.versions().items() if name in COMPUTES}
 
 
 def _submit(client: Any, name: str, chunks: Sequence[Chunk]) -> list[Future]:
