@@ -1,6 +1,7 @@
 """`status`: what is done, missing, failed or stale, and why."""
 
 import json
+import shutil
 
 import pytest
 import toy_analysis as toy
@@ -17,9 +18,15 @@ from oddjets.remembered import recalled
 STAGES = ("process", "histogram")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return toy.files(tmp_path_factory.mktemp("files"))
+
+
 @pytest.fixture
-def inputs(tmp_path):
-    return toy.files(tmp_path / "inputs")
+def inputs(made, tmp_path):
+    """Copies, which tests may damage."""
+    return {name: [shutil.copy(file, tmp_path / file.name) for file in files] for name, files in made.items()}
 
 
 @pytest.fixture

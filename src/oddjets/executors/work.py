@@ -36,8 +36,8 @@ _PROCESSORS: dict[str, DijetProcessor] = {}
 
 #: packages that read files, by their names in tracebacks
 _READERS = ("uproot", "fsspec", "fsspec_xrootd", "XRootD", "aiohttp")
-#: nothing can be written: the disk is full, the quota is used up, the file system is read-only, and there is no permission
-_NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+#: nothing can be written: the disk is full, the quota is used up, the file system is read-only
+_NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
