@@ -36,6 +36,16 @@ def exported(card: Path) -> ModelCard:
 
 
 @pytest.fixture(scope="module")
+def for_gpus(torch: Any, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelCard]:
+    """Graphs for GPUs, which CPUs can run too."""
+    from oddjets.training.export import export
+
+    folder = tmp_path_factory.mktemp("gpu")
+    targets: tuple[Any, ...] = ("gpu", "gpu-half")
+    return {target: load_card(export(checkpoint, folder / f"{target}.onnx", target=target).card) for target in targets}
+
+
+@pytest.fixture(scope="module")
 def reference(torch: Any, checkpoint: Path) -> Any:
     from oddjets.training.checkpoint import read_checkpoint
     from oddjets.training.reference import Reference
@@ -56,6 +66,40 @@ def test_probabilities_are_those_of_the_authors_network(
     assert exact.max(axis=1).min() > 0.02  # ten times what equal probabilities would be
     assert exact.max() < 0.99
     np.testing.assert_allclose(found, exact, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("target", ["gpu", "gpu-half"])
+@pytest.mark.parametrize("counts", [[1, 1], [2, 3], [9, 10], [11, 12], [150, 150], [5, 30, 55, 80]])
+def test_graphs_for_gpus_are_the_same_network(
+    for_gpus: dict[str, ModelCard], reference: Any, counts: list[int], target: str
+) -> None:
+    import onnx
+
+    from oddjets.training.check import run_model
+
+    card = for_gpus[target]
+    assert card.numerics.tolerance == (2e-3 if target == "gpu-half" else TOLERANCE)
+    jets = random_jets(counts)
+    found, exact = probabilities(run_model(card, jets, padded=True)), probabilities(reference.logits(jets))
+    np.testing.assert_allclose(found, exact, rtol=0, atol=card.numerics.tolerance)
+    weights = onnx.load(card.path).graph.initializer
+    halves = sum(w.data_type == onnx.TensorProto.FLOAT16 and len(w.dims) == 2 for w in weights)
+    assert (halves > 20) == (target == "gpu-half")
+
+
+@pytest.mark.parametrize("target", ["gpu", "gpu-half"])
+def test_graphs_for_gpus_ignore_padding_and_constituents_of_one_gev(
+    for_gpus: dict[str, ModelCard], target: str
+) -> None:
+    from oddjets.training.check import run_model
+
+    jets = random_jets([14, 25])
+    jets.x[:, [0, 7], 2] = 0.0
+    alone, together = (probabilities(run_model(for_gpus[target], jets, padded)) for padded in (False, True))
+    np.testing.assert_allclose(alone, together, rtol=0, atol=2e-3 if target == "gpu-half" else 1e-6)
+    coinciding = random_jets([20])
+    coinciding.x[0, 5:9, :2] = coinciding.x[0, 4, :2]
+    assert np.isfinite(run_model(for_gpus[target], coinciding)).all()
 
 
 def test_the_first_constituent_may_be_one_that_the_network_ignores(exported: ModelCard, reference: Any) -> None:

@@ -1,9 +1,9 @@
-"""`Scorer`: jets in, scores out, with batches whose composition does not matter."""
+"""`Scorer`: jets in, scores out; one by one on a CPU, in batches as large as its memory allows on a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -14,27 +14,49 @@ from oddjets.console import log
 from oddjets.errors import OddjetsError, nearest
 from oddjets.features import JetConstituents, PreparedJets, prepare
 from oddjets.scoring import formulas
+from oddjets.scoring.gpu import free_memory, run_uploaded, upload
 from oddjets.scoring.sessions import Provider, get_session
 
 __all__ = ["Scorer"]
 
 
+#: rows of jets, and the model's output for them
+_Piece = tuple[NDArray[np.int64], NDArray[np.float32]]
+#: rows of jets, the length that they are padded to, and the inputs on their way
+_Sent = tuple[NDArray[np.int64], int, "Future[dict[str, Any]]"]
+
+
 class _Batching(NamedTuple):
-    """Shapes that a provider is given: batches padded to a multiple of ``step`` constituents, ``cells`` in all at most."""
+    """Shapes that a GPU is given: ``cells`` (jets x constituents) at most, in lengths that suit it."""
 
     cells: int
-    step: int
 
     def size(self, length: int) -> int:
-        """Return the number of jets of a batch that is padded to a length."""
+        """Return the number of jets of a full batch that is padded to a length."""
         return max(1, self.cells // length)
 
+    def filled(self, n: int, length: int) -> int:
+        """Return the number of jets that a batch of ``n`` is filled up to: a full one halved as often as they fit in.
 
-# On a CPU, larger batches are no faster, and one jet at a time needs no padding and has no neighbours (small model, jets
-# of 30 to 70 constituents, as many in each batch: 110 jets/s of CPU time one by one, 104 two by two, 96 in batches of 8,
-# and the last bits of one jet in eight depend on its place in the batch). GPUs need many at a time: as many as fill a
-# number of cells (jets x constituents), so that the memory of a batch hardly depends on its jets' multiplicity.
-_BATCHING: dict[str, _Batching] = {"cpu": _Batching(cells=1, step=1), "cuda": _Batching(cells=16384, step=32)}
+        Kernels are chosen anew for every shape, so there should be few.
+        """
+        size = self.size(length)
+        while n <= size // 2:
+            size //= 2
+        return size
+
+
+# On a CPU, batches are no faster, and one jet at a time needs no padding and has no neighbours (small model, jets of 30 to
+# 70 constituents, as many in each batch: 110 jets/s of CPU time one by one, 104 two by two, 96 in batches of 8, and the last
+# bits of one jet in eight depend on its place in the batch). GPUs need many at a time.
+#: what the first batch on a GPU fills; the memory that it takes says how large others may be
+_FIRST_CELLS = 16384
+#: beyond this, batches are no faster (small model, one H100: 23 100 jets/s, 27 000 and 25 200 for 16 384, 32 768 and 60 000)
+_MOST_CELLS = 60000
+#: of the free memory, what larger batches may take; GPUs are shared
+_SHARE_OF_MEMORY = 0.5
+#: lengths on a GPU and the class tokens of OmniLearned in front of them are a multiple of the step
+_STEP, _TOKENS = 16, 4
 
 #: what ONNX Runtime, CUDA and cuBLAS say when there is no memory; they raise no exception of its own
 _OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "alloc_failed", "resource allocation failed")
@@ -43,7 +65,8 @@ _OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "alloc_failed", 
 class Scorer:
     """Computes scores with one model; can be pickled and sent to workers.
 
-    Where a GPU has no memory for a batch (it may be shared), batches are halved until they fit, and stay so.
+    On a GPU, the first batch shows how much memory a jet takes, and later ones are as large as what is free allows; where
+    there is no memory for a batch (GPUs may be shared), batches are halved until they fit, and stay so.
 
     The bits of a jet's score on a CPU depend on that jet alone: not on the jets scored with it, their order, how they
     are split into calls, or the number of threads.
@@ -64,7 +87,8 @@ class Scorer:
         self.provider = provider
         self.threads = threads
         self.device = device
-        self._batching: dict[str, _Batching] = {}
+        self._batching = _Batching(_FIRST_CELLS)
+        self._measured = False
 
     @property
     def provider_used(self) -> Literal["cpu", "cuda"]:
@@ -114,18 +138,11 @@ class Scorer:
         if not len(filled):
             return output
         session, used = get_session(self.card, self.provider, self.device)
-        batching = self._batching.setdefault(used, _BATCHING[used])
-
-        def run(batch: tuple[NDArray[np.int64], int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            rows, length = batch
-            return rows, self._in_memory(session, used, prepared, rows, length)
-
-        threads = self.threads if used == "cpu" else 1
-        with ThreadPoolExecutor(threads) as pool:
-            for rows, values in pool.map(run, _batches(prepared, batching, self.card.constituents.maximum)):
-                output[rows] = values
-                if progress is not None:
-                    progress(len(rows))
+        pieces = self._on_gpu(session, prepared) if used == "cuda" else self._on_cpu(session, prepared)
+        for rows, values in pieces:
+            output[rows] = values
+            if progress is not None:
+                progress(len(rows))
         if bad := int(np.count_nonzero(~np.isfinite(output[filled]).all(axis=1))):
             raise OddjetsError(
                 f"the model {self.card.name} gives values that are not finite for {bad} of {len(filled)} jets: "
@@ -133,51 +150,87 @@ class Scorer:
             )
         return output
 
-    def _in_memory(
-        self, session: Any, used: str, prepared: PreparedJets, rows: NDArray[np.int64], length: int
-    ) -> NDArray[np.float32]:
-        """Run the jets of a batch in pieces as large as the memory allows; shape (len(rows), n_classes)."""
-        pieces: list[NDArray[np.float32]] = []
-        done = 0
-        while done < len(rows):
-            size = self._batching[used].size(length)
-            part = rows[done : done + size]
-            # a last piece that is not full repeats its last jet
-            repeated = np.concatenate([part, np.repeat(part[-1:], size - len(part))])
-            inputs: dict[str, Any] = prepared.tensors(repeated, length)
-            try:
-                pieces.append(session.run([self.card.output.name], inputs)[0][: len(part)])
-            except Exception as error:  # ONNX Runtime's exceptions have no common base
-                if not any(words in str(error).lower() for words in _OUT_OF_MEMORY):
-                    raise
-                if size == 1:
-                    raise OddjetsError(
-                        f"the model {self.card.name} does not fit into the memory of the {used} device, not even with a"
-                        " single jet; free the device, or ask for 'provider: cpu'"
-                    ) from error
-                self._batching[used] = self._batching[used]._replace(cells=size // 2 * length)
-                log.info(
-                    "scores of %s: no memory for %d jets at once, going on with %d", self.card.name, size, size // 2
-                )
-                continue
-            done += len(part)
-        return np.concatenate(pieces)
+    def _on_cpu(self, session: Any, prepared: PreparedJets) -> Iterator[_Piece]:
+        """Run jets one by one, the longest first; yields rows and their outputs."""
+        order = np.argsort(-prepared.counts, kind="stable")
+        filled = order[: np.count_nonzero(prepared.counts)]
+
+        def run(row: np.int64) -> _Piece:
+            rows = np.asarray([row])
+            inputs: dict[str, Any] = prepared.tensors(rows, int(prepared.counts[row]))
+            return rows, session.run([self.card.output.name], inputs)[0]
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            yield from pool.map(run, filled)
+
+    def _on_gpu(self, session: Any, prepared: PreparedJets) -> Iterator[_Piece]:
+        """Run jets in batches of like lengths, the longest first; the next batch travels while one is computed."""
+        waiting = _by_length(prepared, self.card.constituents.maximum)
+
+        def send(pool: ThreadPoolExecutor) -> _Sent | None:
+            if not waiting:
+                return None
+            rows, length = waiting.pop()
+            size = self._batching.size(length)
+            if len(rows) > size:
+                waiting.append((rows[size:], length))
+            rows = rows[:size]
+            return rows, length, pool.submit(self._upload, prepared, rows, length)
+
+        with ThreadPoolExecutor(1) as pool:
+            following = send(pool)
+            while (sent := following) is not None:
+                rows, length, uploaded = sent
+                following = send(pool)
+                free = None if self._measured else free_memory(self.device)
+                try:
+                    values = run_uploaded(session, uploaded.result(), self.card.output.name, self.device)
+                except Exception as error:  # ONNX Runtime's exceptions have no common base
+                    self._halve(error, length)
+                    if following is not None:
+                        waiting.append(following[:2])
+                    waiting.append((rows, length))
+                    following = send(pool)
+                    continue
+                self._grow(free, length, len(rows))
+                yield rows, values[: len(rows)]
+
+    def _upload(self, prepared: PreparedJets, rows: NDArray[np.int64], length: int) -> dict[str, Any]:
+        # what fills a batch up repeats its last jet
+        missing = self._batching.filled(len(rows), length) - len(rows)
+        repeated = np.concatenate([rows, np.repeat(rows[-1:], missing)])
+        return upload(prepared.tensors(repeated, length), self.device)
+
+    def _grow(self, free_before: int | None, length: int, n: int) -> None:
+        """After the first batch, let others be as large as the memory allows, judged by what the first one took."""
+        if self._measured:
+            return
+        self._measured = True
+        free = free_memory(self.device)
+        cells = self._batching.filled(n, length) * length
+        if free is None or free_before is None or free >= free_before:
+            return
+        room = int(_SHARE_OF_MEMORY * free / ((free_before - free) / cells))
+        self._batching = _Batching(min(_MOST_CELLS, max(self._batching.cells, cells + room)))
+
+    def _halve(self, error: Exception, length: int) -> None:
+        """Halve batches that do not fit into memory; anything else is raised."""
+        if not any(words in str(error).lower() for words in _OUT_OF_MEMORY):
+            raise error
+        size = self._batching.size(length)
+        if size == 1:
+            raise OddjetsError(
+                f"the model {self.card.name} does not fit into the memory of the GPU, not even with a single jet; free"
+                " the device, or ask for 'provider: cpu'"
+            ) from error
+        self._measured = True  # what was free is not
+        self._batching = _Batching(size // 2 * length)
+        log.info("scores of %s: no memory for %d jets at once, going on with %d", self.card.name, size, size // 2)
 
 
-def _batches(prepared: PreparedJets, batching: _Batching, maximum: int) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Split the jets that have constituents into batches of one padded length each, longest first.
-
-    Args:
-        prepared: the jets.
-        batching: shapes of the batches.
-        maximum: largest number of constituents.
-
-    Yields:
-        At most ``batching.size(length)`` jets, and the length that they are padded to.
-    """
-    lengths = np.minimum(-(-prepared.counts // batching.step) * batching.step, maximum)
-    for length in np.unique(lengths[lengths > 0])[::-1]:
-        members = np.flatnonzero(lengths == length)
-        size = batching.size(int(length))
-        for start in range(0, len(members), size):
-            yield members[start : start + size], int(length)
+def _by_length(prepared: PreparedJets, maximum: int) -> list[tuple[NDArray[np.int64], int]]:
+    """Group the jets that have constituents by the length that a GPU is given; the shortest first."""
+    lengths = -(-(prepared.counts + _TOKENS) // _STEP) * _STEP - _TOKENS
+    lengths = np.minimum(lengths, maximum)
+    lengths[prepared.counts == 0] = 0
+    return [(np.flatnonzero(lengths == length), int(length)) for length in np.unique(lengths[lengths > 0])]

@@ -33,6 +33,14 @@ class OutputKind(StrEnum):
     probabilities = "probabilities"
 
 
+class TargetKind(StrEnum):
+    """What the exported graph is arranged for."""
+
+    cpu = "cpu"
+    gpu = "gpu"
+    gpu_half = "gpu-half"
+
+
 @app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="An OmniLearned 0.2.0 checkpoint.")],
@@ -44,6 +52,10 @@ def export(
     output: Annotated[OutputKind, typer.Option(help="Logits, or probabilities of the first 200 classes.")] = (
         OutputKind.logits
     ),
+    target: Annotated[
+        TargetKind,
+        typer.Option("--for", help="What it is fast on; gpu-half has 16-bit numbers where they are safe."),
+    ] = TargetKind.cpu,
     like: Annotated[
         Path | None, typer.Option(help="A card whose classes, species, score and training hold for this one too.")
     ] = None,
@@ -52,7 +64,9 @@ def export(
     from oddjets.training.export import export as export_model
 
     kind: Literal["logits", "probabilities"] = "logits" if output is OutputKind.logits else "probabilities"
-    done = export_model(checkpoint, model, size=size, stable=not as_published, output=kind, like=like)
+    done = export_model(
+        checkpoint, model, size=size, stable=not as_published, output=kind, target=target.value, like=like
+    )
     console.print(f"{done.model}: PET2 {done.size or 'of no published size'}, {done.config.n_classes} classes")
     console.print(f"{done.card}: check the description, then run: oddjets model check {done.card} {checkpoint}")
 

@@ -15,15 +15,26 @@ from oddjets.errors import OddjetsError
 from oddjets.training.checkpoint import Pet2Config, read_checkpoint
 from oddjets.training.graph import OPSET
 from oddjets.training.pet2 import MAX_CONSTITUENTS, N_SOFTMAX, build
+from oddjets.training.pet2_gpu import build_for_gpu
 from oddjets.training.published import published_description
 from oddjets.training.requirements import require
 
-__all__ = ["Exported", "export"]
+__all__ = ["Exported", "Target", "export"]
 
+#: what a graph is arranged for: each runs everywhere, and is fast where it is said; ``gpu-half`` has 16-bit numbers
+Target = Literal["cpu", "gpu", "gpu-half"]
+
+_TARGETS: dict[Target, str] = {
+    "cpu": "CPUs",
+    "gpu": "GPUs in 32-bit numbers",
+    "gpu-half": "GPUs in 16-bit numbers where they are safe",
+}
 #: larger graphs keep their weights in a file of their own: a protobuf ends at 2 GiB
 _EXTERNAL_ABOVE = 1 << 30
 #: largest difference of a class probability from float64 that the stable form keeps on generic jets
 _TOLERANCE_STABLE = 1e-5
+#: and with 16-bit numbers where they are safe
+_TOLERANCE_HALF = 2e-3
 #: and what rounding in the published form was seen to reach
 _TOLERANCE_PUBLISHED = 0.1
 
@@ -51,6 +62,7 @@ def export(
     size: str | None = None,
     stable: bool = True,
     output: Literal["logits", "probabilities"] = "logits",
+    target: Target = "cpu",
     like: Path | None = None,
 ) -> Exported:
     """Export a checkpoint.
@@ -61,6 +73,7 @@ def export(
         size: what the checkpoint is expected to be; None to take it as it is.
         stable: the pair mass without cancellation; False for the published form.
         output: logits of all classes, or probabilities of the first 200.
+        target: what the graph is arranged for.
         like: a card whose description (classes, species, score, training) holds for this checkpoint too; None for a
             checkpoint with the published classes.
 
@@ -86,12 +99,16 @@ def export(
         "output": _output(network.config, output, description),
         "numerics": {
             "reference": "the authors' PET2 in float64",
-            "tolerance": _TOLERANCE_STABLE if stable else _TOLERANCE_PUBLISHED,
+            "tolerance": _tolerance(stable, target),
         },
     }
-    content["notes"] = [*content.get("notes", ()), _note(stable)]
+    content["notes"] = [*content.get("notes", ()), _note(stable, target)]
     ModelCard.model_validate(content | {"sha256": "0" * 64})  # before anything is written
-    external = _save(build(network, stable=stable, output=output), model)
+    if target == "cpu":
+        graph = build(network, stable=stable, output=output)
+    else:
+        graph = build_for_gpu(network, stable=stable, half=target == "gpu-half", output=output)
+    external = _save(graph, model)
     content["sha256"] = _sha256(model)
     if external is not None:
         content["external_data"] = [{"file": external.name, "sha256": _sha256(external)}]
@@ -102,11 +119,17 @@ def export(
     return Exported(model, card, network.config, network.size)
 
 
-def _note(stable: bool) -> str:
+def _tolerance(stable: bool, target: Target) -> float:
+    if not stable:
+        return _TOLERANCE_PUBLISHED
+    return _TOLERANCE_HALF if target == "gpu-half" else _TOLERANCE_STABLE
+
+
+def _note(stable: bool, target: Target) -> str:
     form = "in its stable form" if stable else "in its published form, whose float32 scores carry rounding noise"
     return (
-        f"Exported with the pair mass {form}. The graph uses operators of ONNX Runtime beside the standard ones, and "
-        f"takes at most {MAX_CONSTITUENTS} constituents."
+        f"Exported with the pair mass {form}, for {_TARGETS[target]}. The graph uses operators of ONNX Runtime beside the "
+        f"standard ones, and takes at most {MAX_CONSTITUENTS} constituents."
     )
 
 

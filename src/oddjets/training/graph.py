@@ -14,7 +14,7 @@ __all__ = ["OPSET", "GraphBuilder"]
 #: version of the standard operators: the first with Gelu
 OPSET = 20
 #: operators of ONNX Runtime that the standard lacks
-_CONTRIBUTED = frozenset({"FusedMatMul"})
+_CONTRIBUTED = frozenset({"BiasGelu", "FusedMatMul", "MultiHeadAttention"})
 #: version of the file format that opset 20 came with
 _IR_VERSION = 9
 

@@ -21,7 +21,7 @@ from oddjets.training.graph import GraphBuilder
 from oddjets.training.layers import Layers, Stream
 from oddjets.training.pairs import MAX_CONSTITUENTS, Pairs, pair_weights
 
-__all__ = ["MAX_CONSTITUENTS", "N_SOFTMAX", "build"]
+__all__ = ["MAX_CONSTITUENTS", "N_SOFTMAX", "as_model", "build"]
 
 #: classes that OmniLearned's softmax covers; the others are its event classes
 N_SOFTMAX = 200
@@ -47,7 +47,21 @@ def build(checkpoint: Checkpoint, *, stable: bool = True, output: Literal["logit
     local = _local_embedding(layers, pairs, scale)
     rows = graph.add("Add", _embedding(layers, scale), local)
     stream = _body(layers, pairs, Stream(rows, scale))
-    result, n_outputs = _classifier(layers, pairs, stream), config.n_classes
+    return as_model(graph, _classifier(layers, pairs, stream), config.n_classes, output)
+
+
+def as_model(graph: GraphBuilder, result: str, n_outputs: int, output: Literal["logits", "probabilities"]) -> Any:
+    """Close a graph of PET2.
+
+    Args:
+        graph: with all nodes.
+        result: the logits, shape (batch, n_outputs).
+        n_outputs: the network's outputs.
+        output: as of `build`.
+
+    Returns:
+        The ``onnx.ModelProto``.
+    """
     if output == "probabilities":
         n_outputs = min(N_SOFTMAX, n_outputs)
         first = graph.add("Slice", result, graph.integers(0), graph.integers(n_outputs), graph.integers(1))
