@@ -23,6 +23,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ import numpy as np
 
 from oddjets.cards import load_card
 from oddjets.scoring import formulas
+from oddjets.scoring.gpu import run_uploaded, upload
 from oddjets.scoring.sessions import get_session
 from oddjets.training.check import compare
 from oddjets.training.checkpoint import SIZES, Pet2Config, read_checkpoint
@@ -50,7 +52,7 @@ class Variant(NamedTuple):
 
     Attributes:
         name: for the table.
-        runtime: torch or onnx.
+        runtime: torch, or what an ONNX graph is exported for: cpu, gpu, gpu-half.
         batch: jets at a time.
         length: constituents that every batch is padded to; 0: jets are sorted, and padded to the longest of their batch.
     """
@@ -65,14 +67,16 @@ VARIANTS = {
     "cpu": [
         Variant("PET2, torch, as `omnilearned evaluate`", "torch", EVALUATE_BATCH, EVALUATE_LENGTH),
         Variant("PET2, torch, sorted by multiplicity", "torch", 8),
-        Variant("ONNX Runtime, padded to 150", "onnx", 8, EVALUATE_LENGTH),
-        Variant("ONNX Runtime, sorted by multiplicity", "onnx", 8),
-        Variant("ONNX Runtime, one by one (`oddjets`)", "onnx", 1),
+        Variant("ONNX Runtime, padded to 150", "cpu", 8, EVALUATE_LENGTH),
+        Variant("ONNX Runtime, sorted by multiplicity", "cpu", 8),
+        Variant("ONNX Runtime, one by one (`oddjets`)", "cpu", 1),
     ],
     "cuda": [
         Variant("PET2, torch, as `omnilearned evaluate`", "torch", EVALUATE_BATCH, EVALUATE_LENGTH),
         Variant("PET2, torch, sorted by multiplicity", "torch", 256),
-        Variant("ONNX Runtime, sorted by multiplicity", "onnx", 256),
+        Variant("ONNX Runtime, graph for CPUs, sorted", "cpu", 256),
+        Variant("ONNX Runtime, graph for GPUs, sorted", "gpu", 512),
+        Variant("ONNX Runtime, graph for GPUs in 16 bits, sorted", "gpu-half", 512),
     ],
 }
 
@@ -156,7 +160,21 @@ def measure(variant: Variant, provider: str, checkpoint: Path, card: Path, jets:
         def run(batch: Jets) -> Any:
             return session.run([described.output.name], batch._asdict())[0]
 
-    seconds = fastest(lambda: [run(batch) for batch in work], clock, REPEATS)
+    def run_all() -> None:
+        if provider == "cpu" or variant.runtime == "torch":
+            for batch in work:
+                run(batch)
+            return
+        # as `oddjets.scoring.Scorer`: the next batch travels while one is computed
+        with ThreadPoolExecutor(1) as pool:
+            sent = [pool.submit(upload, work[0]._asdict(), 0)]
+            for following in [*work[1:], None]:
+                inputs = sent.pop().result()
+                if following is not None:
+                    sent.append(pool.submit(upload, following._asdict(), 0))
+                run_uploaded(session, inputs, described.output.name, 0)
+
+    seconds = fastest(run_all, clock, REPEATS)
     few = jets.take(slice(0, COMPARED))
     logits = np.concatenate([run(b) for b in batches(few, variant._replace(batch=1))])
     order = np.arange(COMPARED) if variant.length else np.argsort(-few.counts, kind="stable")
@@ -201,17 +219,20 @@ def main() -> None:
         folder = Path(name)
         checkpoint = arguments.checkpoint or random_checkpoint(arguments.size, folder)
         network = read_checkpoint(checkpoint)
-        card = export(checkpoint, folder / "model.onnx").card
+        variants = VARIANTS[arguments.provider]
+        targets = {v.runtime for v in variants} - {"torch"}
+        cards = {target: export(checkpoint, folder / f"{target}.onnx", target=target).card for target in targets}
         exact = Reference(network).logits(jets.take(slice(0, COMPARED)))
-        described = load_card(card)
+        described = load_card(next(iter(cards.values())))
         per_jet = sum(flop(network.config, count) for count in jets.counts.tolist()) / n
         print(f"{n} jets, {jets.counts.mean():.0f} constituents and {per_jet / 1e9:.2f} GFLOP each;")
         print(f"{arguments.provider}: {peak / 1e9:.0f} GFLOP/s in a product of float32 matrices\n")
         print("| variant | jets/s | ratio | of the matrix rate | memory, GiB | difference: median | maximum |")
         print("|---|---|---|---|---|---|---|")
         spawn = multiprocessing.get_context("spawn")
-        for variant in VARIANTS[arguments.provider]:
+        for variant in variants:
             queue = spawn.Queue()
+            card = cards.get(variant.runtime, next(iter(cards.values())))
             process = spawn.Process(target=measure, args=(variant, arguments.provider, checkpoint, card, jets, queue))
             process.start()
             seconds, memory, logits = queue.get()
