@@ -127,7 +127,7 @@ def with_card(**changes: Any) -> ModelCard:
         (with_card(sha256="0" * 64), False),
         (with_card(constituents=CARD.constituents.model_copy(update={"puppi": "raw"})), False),
         (with_card(constituents=CARD.constituents.model_copy(update={"maximum": 50})), False),
-        (with_card(score=CARD.score.model_copy(update={"signal": ("T_bqq",)})), False),
+        (with_card(score=CARD.score.model_copy(update={"signal": ("X_bb",)})), False),
     ],
     ids=["notes", "sha256", "puppi", "maximum", "formula"],
 )

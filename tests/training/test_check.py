@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from oddjets.cards import load_card
 from oddjets.errors import OddjetsError
-from oddjets.training.check import compare, groups, reference_card
+from oddjets.training.check import compare, groups, reference_card, tied
 from oddjets.training.sample_jets import load_jets, random_jets
 
 SHIPPED = load_card(Path(__file__).parents[2] / "models" / "omnilearned_small_simulation.yaml")
@@ -175,3 +175,14 @@ def test_jets_are_taken_from_all_over_a_file(tmp_path: Path) -> None:
     np.savez(tmp_path / "jets.npz", **jets._asdict())
     assert np.array_equal(load_jets(tmp_path / "jets.npz", 5).x, jets.x[::2])
     assert np.array_equal(load_jets(tmp_path / "jets.npz", 20).x, jets.x)
+
+
+def test_jets_whose_neighbours_are_a_matter_of_chance_are_kept_apart() -> None:
+    jets = random_jets([40, 40, 40, 5], np.random.default_rng(6))
+    jets.x[1, 5, :2] = jets.x[1, 6, :2]  # two at one place
+    nearest = np.argsort(np.square(jets.x[2, :40, :2] - jets.x[2, 0, :2]).sum(axis=1))
+    jets.x[2, nearest[11], :2] = 2 * jets.x[2, 0, :2] - jets.x[2, nearest[10], :2]  # as far, on the other side
+    assert tied(jets).tolist() == [False, True, True, False]
+    found = {group.name: group for group in groups(4, seed=1, sample=jets)}
+    assert len(found["generic"].jets.x) == len(found["generic, tied distances"].jets.x) == 2
+    assert not found["generic, tied distances"].judged

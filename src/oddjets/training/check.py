@@ -15,7 +15,7 @@ from oddjets.scoring.sessions import get_session
 from oddjets.training.reference import Jets, Reference
 from oddjets.training.sample_jets import multiplicities, random_jets
 
-__all__ = ["FEW_AND_MANY", "Parity", "compare", "groups", "parity", "reference_card", "run_model"]
+__all__ = ["FEW_AND_MANY", "Parity", "compare", "groups", "parity", "reference_card", "run_model", "tied"]
 
 #: multiplicities at which a graph may break: fewer than the 10 neighbours, just enough, and the most there are
 FEW_AND_MANY = (1, 2, 3, 10, 11, 12, 150)
@@ -23,6 +23,8 @@ FEW_AND_MANY = (1, 2, 3, 10, 11, 12, 150)
 _EACH = 8
 #: rounding of positions that makes many distances tie
 _SPACING = 0.02
+#: relative difference of squared distances below which float32 cannot tell which is less
+_TIE = 1e-6
 
 
 class Group(NamedTuple):
@@ -136,6 +138,29 @@ def run_model(card: ModelCard, jets: Jets, padded: bool = False) -> NDArray[np.f
     return np.concatenate([run(jets.take(slice(i, i + 1), length)) for i, length in enumerate(lengths)])
 
 
+def tied(jets: Jets, neighbours: int = 10) -> NDArray[np.bool_]:
+    """Find jets whose neighbours are a matter of chance.
+
+    OmniLearned sorts constituents by their distance and drops the first, which should be the constituent itself: of two
+    at one place, as a photon and a neutral hadron in one cell of a calorimeter, either may be dropped. And of two that are
+    equally far, either may be the last that is taken.
+
+    Args:
+        jets: the jets.
+        neighbours: that the network takes of each constituent.
+
+    Returns:
+        Shape (n_jets,).
+    """
+    found = np.zeros(len(jets.x), bool)
+    for i, count in enumerate(jets.counts):
+        position = jets.x[i, :count, :2].astype(np.float64)
+        distance2 = np.sort(np.square(position[:, np.newaxis] - position).sum(axis=-1), axis=1)
+        nearest, last, after = (distance2[:, k] if k < count else np.inf for k in (1, neighbours, neighbours + 1))
+        found[i] = np.any(nearest == 0) or np.any(after < last * (1 + _TIE))
+    return found
+
+
 def groups(n_jets: int, seed: int, sample: Jets | None = None) -> list[Group]:
     """Jets to compare on.
 
@@ -145,13 +170,20 @@ def groups(n_jets: int, seed: int, sample: Jets | None = None) -> list[Group]:
         sample: jets to take as the generic ones; None for random jets.
 
     Returns:
-        Generic jets, one by one and padded; jets of `FEW_AND_MANY` constituents; jets with tied distances.
+        Generic jets, one by one and padded, those with tied distances apart; jets of `FEW_AND_MANY` constituents; jets
+        with tied distances.
     """
     rng = np.random.default_rng(seed)
     generic = random_jets(multiplicities(n_jets, rng), rng) if sample is None else sample
+    apart = tied(generic)
+    if apart.all():
+        raise OddjetsError("in each of these jets distances tie, so that nothing can be compared: more jets")
+    ambiguous = [Group("generic, tied distances", _chosen(generic, apart), judged=False)] if apart.any() else []
+    generic = _chosen(generic, ~apart)
     few = generic.take(slice(0, 32))
     return [
         Group("generic", generic),
+        *ambiguous,
         Group("padded, in one batch", few.padded(int(few.counts.max()) + 7), padded=True),
         *(
             Group(f"{count} constituent{'s' if count > 1 else ''}", random_jets([count] * _EACH, rng))
@@ -163,6 +195,10 @@ def groups(n_jets: int, seed: int, sample: Jets | None = None) -> list[Group]:
             judged=False,
         ),
     ]
+
+
+def _chosen(jets: Jets, which: NDArray[np.bool_]) -> Jets:
+    return Jets(jets.x[which], jets.pid[which], jets.add[which])
 
 
 def parity(
