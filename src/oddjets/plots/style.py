@@ -67,7 +67,7 @@ _OVERRIDES: dict[str, Any] = {
 
 @contextmanager
 def context(scale: float = 1.0) -> Iterator[None]:
-    """Apply the style inside the block only; nothing global is left changed.
+    """Apply the style inside the block only, on Matplotlib's defaults, so that no matplotlibrc changes a figure.
 
     Args:
         scale: factor on every font size, for figures with many panels.
@@ -76,7 +76,9 @@ def context(scale: float = 1.0) -> Iterator[None]:
     for key in ("font.size", "legend.fontsize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize"):
         overrides[key] = scale * overrides[key]
     rc: Any = {**mplhep.style.CMS, **overrides}
-    with matplotlib.rc_context(rc):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(rc)
         yield
 
 

@@ -36,14 +36,18 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         rows = [row for row in rows if row["panels"]]
         if not rows:
             continue
-        largest = max(
+        changes = [
             (abs(v - 1), p["name"])
             for row in rows
             for p in row["panels"]
             for k in ("up", "down")
             for v in p[k] or [1.0]
             if v is not None
-        )
+        ]
+        # a process without an event in A has ratios nowhere
+        if not changes:
+            continue
+        largest = max(changes)
         made[f"systematics_{process}"] = {
             "kind": "systematics",
             "name": f"systematics_{process}",

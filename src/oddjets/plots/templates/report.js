@@ -1,18 +1,6 @@
 "use strict";
 (() => {
   const root = document.documentElement;
-  const remember = (key, value) => { try { localStorage.setItem(key, value); } catch { /* a file may have no storage */ } };
-  const recall = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
-
-  // light and dark: the system's choice until the reader makes one
-  const theme = document.getElementById("theme");
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const name = () => { theme.textContent = dark() ? "Light" : "Dark"; theme.setAttribute("aria-label", `Switch to ${dark() ? "light" : "dark"} colours`); };
-  if (["light", "dark"].includes(recall("oddjets-theme"))) root.dataset.theme = recall("oddjets-theme");
-  theme.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; remember("oddjets-theme", root.dataset.theme); name(); });
-  system.addEventListener("change", name);
-  name();
 
   // where every number comes from
   const sources = document.getElementById("sources");
@@ -39,6 +27,17 @@
       show(tabs[(to + tabs.length) % tabs.length], true);
     });
     show(tabs[0], false);
+    // a link to a figure behind another tab brings that tab to the front
+    const reveal = () => {
+      const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      const panel = place && place.closest('[role="tabpanel"]');
+      const tab = panel && tabs.find((one) => one.getAttribute("aria-controls") === panel.id);
+      if (!tab) return;
+      show(tab, false);
+      place.scrollIntoView();
+    };
+    addEventListener("hashchange", reveal);
+    reveal();
   }
 
   // tables sort by their heads
