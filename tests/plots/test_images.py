@@ -1,0 +1,97 @@
+"""Every kind of figure looks as it did when somebody looked at it.
+
+The pictures are compared with those in ``baseline/`` by pytest-mpl, if asked by ``--mpl``, as `make check` does. After a change
+that is meant, make them anew, with ``--mpl-generate-path=tests/plots/baseline``, and look at them. All text is in fonts that
+mplhep_data carries, so that it is the same on every machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+
+from oddjets.config import Analysis
+from oddjets.plots import registry, style
+from oddjets.plots.artifacts import Artifacts
+from oddjets.plots.intervals import binomial, finite
+
+BASELINE = Path(__file__).with_name("baseline")
+#: one figure of every kind, by the kind's name where it is not the figure's
+SHOWN = {kind: kind for kind in registry.KINDS} | {
+    "postfit": "postfit_SR_A",
+    "residual": "residual_SR",
+    "overlap": "overlap_xbb",
+    "kde": "kde_masses",
+    "closure": "closure_SR",
+    "systematics": "systematics_top",
+}
+#: root of the mean square of the differences of pixels, of 255: other versions of Matplotlib move text by less than a pixel;
+#: a histogram of other numbers, or a missing one, makes more (see the test below)
+TOLERANCE = 8
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that is saved in its style, as `style.save` does it, but smaller."""
+
+    figure: Figure
+
+    def savefig(self, path: Path, **options: Any) -> None:
+        self.figure.align_ylabels()
+        with style.context():
+            self.figure.savefig(path, **options)
+
+
+def efficiency_data(artifacts: Artifacts) -> dict[str, Any]:
+    """A turn-on: the made-up directory is of an analysis that has none."""
+    edges = np.arange(200.0, 700.0, 25.0)
+    total = np.full(len(edges) - 1, 400)
+    values, down, up = binomial((total / (1 + np.exp(-(edges[:-1] - 380) / 25))).astype(int), total)
+    return {
+        "kind": "efficiency",
+        "header": artifacts.header,
+        "text": ["Dijet triggers", "both soft-drop masses above 60 GeV"],
+        "x": {"label": "Leading-jet $p_T$ [GeV]", "edges": edges.tolist()},
+        "values": finite(values),
+        "down": finite(down),
+        "up": finite(up),
+        "plateau": 1.0,
+        "full_from": 475.0,
+        "cut": 450.0,
+    }
+
+
+def data_of(finished: tuple[Analysis, Path], name: str) -> dict[str, Any]:
+    artifacts = Artifacts(*finished)
+    if name == "efficiency":
+        return efficiency_data(artifacts)
+    figures = registry.KINDS[name].data(artifacts)
+    return figures.get(SHOWN[name]) or next(iter(figures.values()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", registry.KINDS)
+@pytest.mark.mpl_image_compare(
+    baseline_dir=str(BASELINE), tolerance=TOLERANCE, savefig_kwargs={"dpi": 50}, deterministic=True
+)
+def test_looks_as_its_baseline(name: str, finished: tuple[Analysis, Path], request: pytest.FixtureRequest) -> Picture:
+    if not (request.config.getoption("--mpl") or request.config.getoption("--mpl-generate-path")):
+        pytest.skip("nothing is compared without --mpl")
+    return Picture(registry.draw(data_of(finished, name)))
+
+
+def test_text_needs_no_font_of_the_machine() -> None:
+    with style.context():
+        families = font_manager.FontProperties()
+        for weight, slant in (("normal", "normal"), ("bold", "normal"), ("normal", "italic")):
+            families.set_weight(weight)
+            families.set_style(slant)
+            assert "mplhep_data" in font_manager.findfont(families, fallback_to_default=False)
+        assert matplotlib.rcParams["mathtext.fontset"] == "custom"
