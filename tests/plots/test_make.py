@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import synthetic
 from PIL import Image
@@ -75,17 +76,17 @@ def test_all_from_an_empty_directory_is_nothing(tmp_path: Path) -> None:
     assert make(synthetic.analysis(), tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("asked", "changes"),
-    [
-        pytest.param({}, {"with_data": False}, id="no data"),
-        pytest.param({"bins": 1}, {}, id="one bin"),
-        pytest.param({}, {"empty": "wjets"}, id="empty process"),
-        pytest.param({}, {"empty": "qcd", "scale": 0.0}, id="no events"),
-        pytest.param({}, {"scale": 2e4}, id="1e9 events"),
-        pytest.param({"processes": 60}, {}, id="60 processes"),
-    ],
-)
+ODD = [
+    pytest.param({}, {"with_data": False}, id="no data"),
+    pytest.param({"bins": 1}, {}, id="one bin"),
+    pytest.param({}, {"empty": "wjets"}, id="empty process"),
+    pytest.param({}, {"empty": "qcd", "scale": 0.0}, id="no events"),
+    pytest.param({}, {"scale": 2e4}, id="1e9 events"),
+    pytest.param({"processes": 60}, {}, id="60 processes"),
+]
+
+
+@pytest.mark.parametrize(("asked", "changes"), ODD)
 def test_odd_input_is_still_drawn(asked: dict[str, Any], changes: dict[str, Any], tmp_path: Path) -> None:
     analysis = synthetic.analysis(**asked)
     synthetic.fabricate(tmp_path, analysis, **changes)
@@ -98,6 +99,27 @@ def test_odd_input_is_still_drawn(asked: dict[str, Any], changes: dict[str, Any]
         highest = max([v for v in data.get("total", {}).get("values", []) if v] or [0.0])
         assert 0 <= shown[0] < shown[1]
         assert shown[1] > highest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("asked", "changes"), ODD)
+def test_every_kind_is_drawn_from_odd_input(asked: dict[str, Any], changes: dict[str, Any], tmp_path: Path) -> None:
+    analysis = synthetic.analysis(**asked)
+    synthetic.fabricate(tmp_path, analysis, **changes)
+    firsts = {kind.name: data for kind, data in reversed(collect(Artifacts(analysis, tmp_path)))}
+    assert {"postfit", "grid", "yields", "regions", "cutflow", "closure", "limit", "scan"} <= set(firsts)
+    for name, data in firsts.items():
+        with style.context():
+            figure = draw(data)
+            figure.canvas.draw()
+        for axes in figure.axes:
+            low, high = axes.get_ylim()
+            assert np.isfinite([low, high]).all(), name
+            assert low != high, name
+        # a legend of sixty entries would leave no room for what it explains
+        main = figure.axes[0]
+        if main.get_legend() is not None:
+            assert main.get_legend().get_window_extent().height < 0.6 * figure.bbox.height, name
 
 
 def test_animation_has_a_frame_for_every_threshold(

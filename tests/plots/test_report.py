@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -11,7 +12,7 @@ import pytest
 import synthetic
 
 from oddjets.config import Analysis
-from oddjets.plots import report, tables
+from oddjets.plots import answer, health, report, tables
 from oddjets.plots.artifacts import Artifacts
 from oddjets.plots.text import count, label_html, p_value, with_error
 
@@ -113,6 +114,41 @@ def test_a_stale_stage_is_named(finished: tuple[Analysis, Path], tmp_path: Path)
     assert "The stage workspace is older than histogram" in said
     assert "The stage closure is older than histogram" in said
     assert "The stage fit is older" not in said
+
+
+def test_a_failed_stage_is_named_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "fit.failed").write_text("no minimum was found")
+    said = Document(report.write(synthetic.analysis(), tmp_path).read_text(encoding="utf-8")).text
+    assert "The stage fit failed when it last ran: no minimum was found" in said
+
+
+def test_nothing_is_missing_that_the_analysis_does_not_have(tmp_path: Path) -> None:
+    # it reads a fileset, and fits nothing
+    said = health.missing(Artifacts(synthetic.analysis(fit=None), tmp_path))
+    assert not [line for line in said if "simulat" in line or "workspace" in line or "results" in line]
+    assert [line for line in said if "closure.json" in line]
+
+
+def test_error_of_another_kind_and_empty_bins_are_told(finished: tuple[Analysis, Path], tmp_path: Path) -> None:
+    results = json.loads((finished[1] / "results.json").read_text())
+    results["poi"] |= {"error_kind": "profile"}
+    results["at_kinks"] = ["bin 3 of channel 'SR_A'"]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    artifacts = Artifacts(finished[0], tmp_path)
+    found = answer.answer(artifacts)
+    assert found is not None
+    assert "mean of both sides" in found.numbers[0][2]
+    held = [check for check in health.checks(artifacts) if check.key == "at_kinks"]
+    assert [(check.status, check.value) for check in held] == [("watch", "1")]
+    assert "SR_A" in held[0].note
+
+
+def test_every_sentence_with_a_number_names_its_file(finished: tuple[Analysis, Path]) -> None:
+    found = answer.answer(Artifacts(*finished))
+    assert found is not None
+    assert found.sentences
+    assert all(file for sentence, file, _ in found.sentences if re.search(r"\d", sentence))
 
 
 def test_last_cut_table_divides_by_what_passes_the_others(finished: tuple[Analysis, Path]) -> None:

@@ -14,6 +14,12 @@ __all__ = ["Answer", "answer"]
 
 #: the field's words for a significance, from above
 WORDS = ((5.0, "Observation of"), (3.0, "Evidence for"), (2.0, "A hint of"), (0.0, "No significant sign of"))
+#: what an error is, by its kind in results.json
+ERRORS = {
+    "symmetric": "",
+    "one-sided": "one-sided error: how far −2 ln L rises by one inside the range",
+    "profile": "error from the profile of −2 ln L, the mean of both sides",
+}
 
 
 @dataclass(frozen=True)
@@ -23,12 +29,12 @@ class Answer:
     Attributes:
         headline: one sentence.
         numbers: (name, value, note, file, key) of the large numbers.
-        sentences: what else belongs to the answer.
+        sentences: (sentence, file, key) of what else belongs to the answer; no file where it holds no number.
     """
 
     headline: Markup
     numbers: list[tuple[str, str, str, str, str]]
-    sentences: list[Markup]
+    sentences: list[tuple[Markup, str, str]]
 
 
 def answer(artifacts: Artifacts) -> Answer | None:
@@ -45,7 +51,7 @@ def answer(artifacts: Artifacts) -> Answer | None:
         (
             "Signal strength",
             f"{'μ' if poi['name'] == 'mu' else poi['name']} = {with_error(poi['value'], poi.get('error'))}",
-            "in units of the stated cross section",
+            "; ".join(filter(None, ("in units of the stated cross section", ERRORS.get(poi.get("error_kind") or "")))),
             "results.json",
             "poi",
         )
@@ -68,22 +74,20 @@ def _headline(label: Markup, z: float | None) -> Markup:
     return Markup("{} {}: {} standard deviations.").format(words, label, f"{max(z, 0.0):.1f}")
 
 
-def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> list[Markup]:
+def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> list[tuple[Markup, str, str]]:
     said = []
     if results["poi"].get("at_boundary"):
-        said.append(
-            Markup("The fitted strength of {} is at the boundary of its range: its error is one-sided.").format(label)
-        )
+        at = Markup("The fitted strength of {} is at the boundary of its range: its error is one-sided.").format(label)
+        said.append((at, "results.json", "poi.at_boundary"))
     if artifacts.blinded:
-        said.append(
-            Markup(
-                "Letter A is blinded: the expected background stands in for its data, and the answer is an expectation."
-            )
+        blind = Markup(
+            "Letter A is blinded: the expected background stands in for its data, and the answer is an expectation."
         )
+        said.append((blind, "", ""))
     likelihood = results.get("twice_nll") or {}
     if {"background", "signal_plus_background"} <= set(likelihood):
-        gain = likelihood["background"] - likelihood["signal_plus_background"]
-        said.append(Markup("Adding {} improves −2 ln L by {}.").format(label, f"{gain:.1f}"))
+        gain = f"{likelihood['background'] - likelihood['signal_plus_background']:.1f}"
+        said.append((Markup("Adding {} improves −2 ln L by {}.").format(label, gain), "results.json", "twice_nll"))
     in_a = [
         sum(letters["A"]["data"])
         for letters in results.get("yields", {}).values()
@@ -91,7 +95,6 @@ def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> 
     ]
     if in_a:
         where = ", ".join(results["yields"])
-        said.append(
-            Markup("{} data events have both scores above the threshold in {}.").format(count(sum(in_a)), where)
-        )
+        passing = Markup("{} data events have both scores above the threshold in {}.").format(count(sum(in_a)), where)
+        said.append((passing, "results.json", "yields.*.A.data"))
     return said

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from oddjets.plots.artifacts import ARTIFACTS, Artifacts
 from oddjets.plots.text import count, p_value
+from oddjets.provenance import read_failure
+from oddjets.redaction import redacted
 
 __all__ = ["Check", "checks", "missing"]
 
@@ -18,6 +20,8 @@ Status = Literal["good", "watch", "bad", "absent"]
 WATCH_P, BAD_P = 0.023, 0.00135
 #: a larger share of failed toys makes the p-value doubtful
 FAILED_TOYS = 0.05
+#: those whose failure a report tells of
+STAGES = ("simulate", "process", "histogram", "closure", "workspace", "fit", "plot")
 #: stages that cannot be stale here: the report looks at every figure's data anew
 REDRAWN = ("plot", "report")
 
@@ -56,9 +60,20 @@ def checks(artifacts: Artifacts) -> list[Check]:
 def missing(artifacts: Artifacts) -> list[str]:
     """Return sentences about what is absent or out of date, with the verb that mends it."""
     said = []
+    analysis = artifacts.analysis
+    asked = {
+        "simulation": analysis.simulate,
+        "closure": analysis.data_driven,
+        "workspace": analysis.fit,
+        "results": analysis.fit,
+    }
     for name, (place, verb) in ARTIFACTS.items():
-        if not artifacts.has(name) and (name not in ("workspace", "results") or artifacts.analysis.fit is not None):
+        if not artifacts.has(name) and asked.get(name, True) is not None:
             said.append(f"{place} is absent: run `oddjets {verb}`.")
+    for stage in STAGES:
+        failure = read_failure(artifacts.out, stage)
+        if failure is not None:
+            said.append(redacted(f"The stage {stage} failed when it last ran: {failure}"))
     manifests = artifacts.manifests
     for stage, manifest in manifests.items():
         if stage in REDRAWN:
@@ -178,7 +193,20 @@ def _fit(artifacts: Artifacts) -> list[Check]:
         if found.get("failed"):
             note += f"; {count(found['failed'])} toys failed"
         fit = Check("Goodness of fit", status, f"p = {p_value(p)}", note, "results.json", "gof.p_value")
-    return [fit, _convergence(results), _bounds(results)]
+    return [fit, _convergence(results), _bounds(results), *_kinks(results)]
+
+
+def _kinks(results: dict[str, Any]) -> list[Check]:
+    """Empty bins that a fit holds at zero; no line where there are none, since few readers know them."""
+    names = results.get("at_kinks") or []
+    if not names:
+        return []
+    note = f"the errors have no part that moves them: {_some(names)}"
+    return [Check("Empty bins held at zero", "watch", count(len(names)), note, "results.json", "at_kinks")]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _convergence(results: dict[str, Any]) -> Check:
@@ -198,12 +226,11 @@ def _convergence(results: dict[str, Any]) -> Check:
 
 def _bounds(results: dict[str, Any]) -> Check:
     names = [b if isinstance(b, str) else str(b.get("name", b)) for b in results.get("at_bounds") or []]
-    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     return Check(
         "Parameters at bounds",
         "watch" if names else "good",
         count(len(names)) if names else "none",
-        shown,
+        _some(names),
         "results.json",
         "at_bounds",
     )
