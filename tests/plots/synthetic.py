@@ -30,7 +30,7 @@ def analysis(processes: int = 4, bins: int = 6, **changes: Any) -> Analysis:
         "name": "synthetic",
         "title": "Top quarks as anomalies",
         "question": "Are there jets that look odd, and are they top quarks?",
-        "notes": ["The shipped model was trained on labelled tops: this checks the chain and is no discovery."],
+        "notes": ["The model was trained on labelled tops: this checks the chain and is no discovery."],
         "era": "run2016",
         "simulate": None,
         "luminosity": 10_000.0,
