@@ -76,6 +76,7 @@ ORPHANS = [
     "histograms/SR.gone.json",
     "figures/gone.pdf",
     "simulation/top/top-0001.root.tmp",
+    "scores/0123abcd/11111111-2222-3333-4444-555555555555/part-000000000000-000000000010-0123456789ab.npz",
     ".threshold.json.tmp",
 ]
 STRANGERS = [

@@ -59,7 +59,7 @@ def no_inference(monkeypatch: pytest.MonkeyPatch) -> Any:
         def refuse(*args: Any) -> Any:
             raise AssertionError("the model ran")
 
-        monkeypatch.setattr(scorer.Scorer, "_in_memory", refuse)
+        monkeypatch.setattr(scorer.Scorer, "_on_cpu", refuse)
 
     return switch
 
@@ -276,7 +276,10 @@ def rows_of(run: Run) -> dict[str, Any]:
 
 
 def inference_of(run: Run) -> Any:
-    return run.extra("process")["datasets"]["top"]["inference"]["omnilearned"]
+    how = dict(run.extra("process")["datasets"]["top"]["inference"]["omnilearned"])
+    # what `clean` leaves alone
+    assert set(how.pop("kept_as")) <= {folder.name for folder in (run.out / "scores").glob("*")}
+    return how
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from oddjets.cards import ModelCard, load_card
+from oddjets.cards import ModelCard, PaperScore, load_card
 from oddjets.errors import OddjetsError
 from oddjets.features import CANDIDATE_BRANCHES, JetConstituents, prepare
 from oddjets.scoring import Scorer, formulas, runtime_version, scorer, sessions
@@ -346,14 +346,27 @@ def test_one_session_serves_all_scorers_of_a_process() -> None:
 # --- formulas -----------------------------------------------------------------------------------------------------
 
 
+def test_a_row_has_the_same_bits_alone_and_among_others() -> None:
+    rng = np.random.default_rng(0)
+    for card in (CARD, published_card(formula="authors-code", class_offset=0)):
+        output = rng.normal(0, 4, (200, card.output.n_classes)).astype(np.float32)
+        together, classes = formulas.score(output, card), formulas.class_probabilities(output, card)
+        for i in range(len(output) - 3):
+            for n in (1, 2, 3):
+                assert formulas.score(output[i : i + n], card).tobytes() == together[i : i + n].tobytes()
+                some = formulas.class_probabilities(output[i : i + n], card)
+                assert some.tobytes() == classes[i : i + n].tobytes()
+
+
 def test_the_odds_of_the_paper_keep_their_precision_at_both_ends() -> None:
     """With one class far ahead, s and 1 - s are exponentials of the gap; float32 or 1 - Q would give 0 or 1."""
     output = np.zeros((2, N_CLASSES), np.float32)
-    output[0, 10] = 30.0  # a top
-    output[1, 2] = 600.0  # a gluon
+    assert isinstance(CARD.score, PaperScore)
+    (odd,), (gluon,) = CARD.classes[CARD.score.signal[-1]], CARD.classes["QCD_g"]
+    output[0, odd], output[1, gluon] = 30.0, 600.0
     certain, hopeless = formulas.score(output, CARD)
     assert 1 - certain == pytest.approx(4 * np.exp(-30.0), rel=1e-3, abs=0)  # as much as a float64 near 1 can hold
-    assert hopeless == pytest.approx(8 * np.exp(-600.0), rel=1e-9, abs=0)
+    assert hopeless == pytest.approx(len(CARD.score.signal) * np.exp(-600.0), rel=1e-9, abs=0)
 
 
 @settings(max_examples=100, deadline=None)

@@ -30,6 +30,7 @@ _CHUNK = re.compile(r"part-.+\.(parquet|json)")
 _FIGURE = re.compile(r".+\.(json|png|pdf|gif)")
 _HISTOGRAM = re.compile(r".+\..+\.json")
 _SIMULATED = re.compile(r"(.+-\d{4})\.(root|json|npz)")
+_SCORES = re.compile(r"part-.+\.npz")
 _SKIM = re.compile(r".+-[0-9a-f]{8}\.root")
 
 
@@ -78,6 +79,10 @@ def remove(found: list[Orphan]) -> None:
         # the others are what a stage says it wrote
         if folder.parent.name in (EVENTS, CHUNKS) and not any(folder.iterdir()):
             folder.rmdir()
+        if folder.parent.parent.name == "scores" and not any(folder.iterdir()):
+            folder.rmdir()
+            if not any(folder.parent.iterdir()):
+                folder.parent.rmdir()
 
 
 def _files(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
@@ -113,6 +118,14 @@ def _of_process(out: Path, extra: dict[str, Any]) -> Iterator[Path]:
     for folder in _folders(out / CHUNKS):
         known = {Path(part).stem for part in extra["datasets"].get(folder.name, {"parts": []}).get("parts", ())}
         yield from (path for path in _files(folder, _CHUNK) if path.stem not in known)
+
+    # kept scores of other models, cards or versions
+    inference = [how for dataset in extra["datasets"].values() for how in dataset.get("inference", {}).values()]
+    used = {key for how in inference for key in how.get("kept_as", ())}
+    for folder in _folders(out / "scores"):
+        if folder.name not in used:
+            for file in _folders(folder):
+                yield from _files(file, _SCORES)
 
 
 def _of_histogram(out: Path, _: dict[str, Any]) -> Iterator[Path]:

@@ -69,11 +69,13 @@ class Inference(TypedDict):
         computed: jets that the model scored.
         from_cache: jets whose score was kept from an earlier run.
         providers: what computes really: cpu or cuda.
+        kept_as: the folders of kept scores that they are in.
     """
 
     computed: int
     from_cache: int
     providers: set[str]
+    kept_as: set[str]
 
 
 @dataclass
@@ -98,7 +100,10 @@ class Counts:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields in a form that JSON has."""
-        inference = {score: {**how, "providers": sorted(how["providers"])} for score, how in self.inference.items()}
+        inference = {
+            score: {**how, "providers": sorted(how["providers"]), "kept_as": sorted(how["kept_as"])}
+            for score, how in self.inference.items()
+        }
         return {**vars(self), "repairs": dict(self.repairs), "inference": inference}
 
 
@@ -304,6 +309,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
                 "computed": found.computed,
                 "from_cache": found.from_cache,
                 "providers": {scorer.provider_used},
+                "kept_as": {found.key} - {""},
             }
             scores = found.scores.reshape(-1, 2)
             repairs["jets_without_constituents"] += int(np.count_nonzero(np.isnan(scores)))

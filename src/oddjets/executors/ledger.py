@@ -159,10 +159,11 @@ def totals(records: Sequence[Record], cuts: int) -> dict[str, Any]:
     for found in counts:
         repairs.update(found["repairs"])
         for score, how in found["inference"].items():
-            known = inference.setdefault(score, {"computed": 0, "from_cache": 0, "providers": []})
+            known = inference.setdefault(score, {"computed": 0, "from_cache": 0, "providers": [], "kept_as": []})
             known["computed"] += how["computed"]
             known["from_cache"] += how["from_cache"]
-            known["providers"] = sorted({*known["providers"], *how["providers"]})
+            for names in ("providers", "kept_as"):
+                known[names] = sorted({*known[names], *how[names]})
     return {
         "entries": sum(found["entries"] for found in counts),
         "rows": sum(record.part.rows for record in records),

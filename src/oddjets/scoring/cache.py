@@ -63,12 +63,14 @@ class Evaluation(NamedTuple):
         probabilities: in the order of the card's ``output.softmax``, shape (n_jets, len(softmax)); None unless wanted.
         computed: jets that the model scored now.
         from_cache: jets whose scores were there.
+        key: under which scores are kept; "" where they are not.
     """
 
     scores: NDArray[np.float64]
     probabilities: NDArray[np.float64] | None
     computed: int
     from_cache: int
+    key: str
 
 
 def evaluate(
@@ -106,9 +108,8 @@ def evaluate(
     computed = np.flatnonzero(missing & np.isfinite(values[:, 0]))
     if store is not None and len(computed):
         _write(store, key, [digests[i] for i in computed], values[computed])
-    return Evaluation(
-        values[:, 0], values[:, 1:] if probabilities else None, len(computed), int(np.count_nonzero(~missing))
-    )
+    classes = values[:, 1:] if probabilities else None
+    return Evaluation(values[:, 0], classes, len(computed), int(np.count_nonzero(~missing)), key)
 
 
 def store_key(scorer: Scorer, *, probabilities: bool) -> str:
@@ -130,8 +131,10 @@ def store_key(scorer: Scorer, *, probabilities: bool) -> str:
 
 
 def _compute(scorer: Scorer, jets: JetConstituents, probabilities: bool) -> NDArray[np.float64]:
-    scores = scorer.score(jets)[:, np.newaxis]
-    return np.concatenate([scores, scorer.class_probabilities(jets)], axis=1) if probabilities else scores
+    if not probabilities:
+        return scorer.score(jets)[:, np.newaxis]
+    scores, classes = scorer.score_and_probabilities(jets)
+    return np.column_stack([scores, classes])
 
 
 def _take(jets: JetConstituents, wanted: NDArray[np.bool_]) -> JetConstituents:

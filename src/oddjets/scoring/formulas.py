@@ -17,9 +17,14 @@ __all__ = ["class_probabilities", "score"]
 AUTHORS_EPSILON = 1e-6
 
 
+def _columns(values: NDArray[Any], columns: Iterable[int]) -> NDArray[Any]:
+    """Take columns; each row contiguous, since the order of a sum, and so its last bit, follows the memory's layout."""
+    return np.ascontiguousarray(values[:, list(columns)])
+
+
 def _log_probabilities(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
     """Logarithms of the probabilities, normalised over the card's softmax; shape (n_jets, len(softmax))."""
-    values = output[:, list(card.output.softmax)].astype(np.float64)
+    values = _columns(output, card.output.softmax).astype(np.float64)
     if card.output.kind == "probabilities":
         with np.errstate(divide="ignore"):  # a probability that underflowed to 0
             values = np.log(values)
@@ -57,7 +62,7 @@ def score(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
     column = {index: i for i, index in enumerate(card.output.softmax)}
 
     def log_sum(indices: Iterable[int]) -> NDArray[np.float64]:
-        result: NDArray[np.float64] = logsumexp(log_p[:, [column[i] for i in indices]], axis=1)
+        result: NDArray[np.float64] = logsumexp(_columns(log_p, (column[i] for i in indices)), axis=1)
         return result
 
     formula = card.score

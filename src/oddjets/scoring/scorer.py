@@ -128,6 +128,21 @@ class Scorer:
         """
         return formulas.class_probabilities(self._run(jets, progress), self.card)
 
+    def score_and_probabilities(self, jets: JetConstituents) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute what `score` and `class_probabilities` give, with one inference.
+
+        Args:
+            jets: the jets.
+
+        Returns:
+            Shapes (n_jets,) and (n_jets, len(softmax)).
+
+        Raises:
+            OddjetsError: as `score`.
+        """
+        output = self._run(jets, None)
+        return formulas.score(output, self.card), formulas.class_probabilities(output, self.card)
+
     def _run(self, jets: JetConstituents, progress: Callable[[int], None] | None) -> NDArray[np.float32]:
         """Run the model; shape (n_jets, n_classes), NaN for jets without constituents."""
         prepared = prepare(jets, self.card)
