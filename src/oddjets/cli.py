@@ -20,6 +20,7 @@ from oddjets import __version__, config, portal_cli, resources, status_cli
 from oddjets.console import console
 from oddjets.errors import OddjetsError
 from oddjets.execution_options import Executor, Scheduler, SkipBadFiles, Workers, with_execution
+from oddjets.paper.cli import paper
 from oddjets.simulation.options import with_options
 from oddjets.simulation.sets import SETS
 from oddjets.simulation.spec import SimulationSpec
@@ -420,6 +421,7 @@ def clean(
     console.print(f"{total} {'to remove' if dry_run else 'removed'}")
 
 
+app.command()(paper)
 app.command()(portal_cli.fetch)
 app.command()(portal_cli.fileset)
 app.command()(status_cli.status)
