@@ -9,7 +9,7 @@ import yaml
 from toy_nano import toy_nano
 from typer.testing import CliRunner
 
-from oddjets import cli, config, provenance, status
+from oddjets import cli, config, pipeline, provenance, status
 from oddjets.errors import OddjetsError
 from oddjets.executors import work
 from oddjets.pipeline import Run, run_stage, run_stages
@@ -198,3 +198,18 @@ def test_what_the_command_line_said_is_remembered(finished):
     known = recalled(run.out)
     assert (known.luminosity, known.title) == (33.0, "Another")
     assert known.path == finished.resolve()
+
+
+def test_a_verb_says_that_it_reads_results_of_an_earlier_state(finished, monkeypatch):
+    said = []
+    monkeypatch.setattr(pipeline.console, "print", lambda *words, **_: said.append(str(words[0])))
+    run = toy.run_of(finished)
+    pipeline.warn_of_stale_inputs(run, run.stage("histogram"))
+    assert said == []
+    data = yaml.safe_load(finished.read_text())
+    data.setdefault("selection", {})["jets"] = {"pt_min": 321.0}
+    finished.write_text(yaml.safe_dump(data))
+    run = toy.run_of(finished)
+    pipeline.warn_of_stale_inputs(run, run.stage("histogram"))
+    assert len(said) == 1
+    assert "histogram reads results of an earlier state: process" in said[0]

@@ -127,10 +127,12 @@ def _run(
 
 
 def _stage(name: str, file: Path, out: Path | None, force: bool, **changes: Any) -> None:
-    from oddjets.pipeline import run_stage, warn_of_losses
+    from oddjets.pipeline import run_stage, warn_of_losses, warn_of_stale_inputs
 
     run = _run(file, out, **changes)
-    run_stage(run, run.stage(name), force=force)
+    stage = run.stage(name)
+    warn_of_stale_inputs(run, stage)
+    run_stage(run, stage, force=force)
     warn_of_losses(run)
 
 
@@ -160,7 +162,7 @@ def run(
 def demo(
     out: Out = None,
     small: Annotated[
-        bool, typer.Option("--small", help="A minute instead of minutes; too few events to learn from.")
+        bool, typer.Option("--small", help="Two minutes instead of eight; too few events to learn from.")
     ] = False,
     seed: Seed = None,
     inject: Inject = None,

@@ -28,7 +28,7 @@ from oddjets.remembered import remember
 from oddjets.stages import closure, fit, histogram, plot, process, report, simulate, workspace
 from oddjets.validation import Resolved, resolve
 
-__all__ = ["STAGES", "Run", "run_stages", "up_to"]
+__all__ = ["STAGES", "Run", "run_stages", "up_to", "warn_of_stale_inputs"]
 
 
 @dataclass(frozen=True)
@@ -229,6 +229,16 @@ STAGES: dict[str, Stage] = {
         _stage(report, (*_BEFORE_PICTURES, "plot"), ("report.html",)),
     )
 }
+
+
+def warn_of_stale_inputs(run: Run, stage: Stage) -> None:
+    """Say which results that a stage reads no longer stand; the stage runs on what is there all the same."""
+    stale = [name for name in stage.needs for known in run.stages if known.name == name and not run.is_done(known)]
+    if stale:
+        console.print(
+            f"[bold yellow]{stage.name} reads results of an earlier state: {', '.join(stale)}[/bold yellow]; `oddjets run`"
+            " brings all up to date"
+        )
 
 
 def run_stage(run: Run, stage: Stage, *, force: bool = False) -> bool:
