@@ -1,4 +1,5 @@
-// Runs inside the report: acts as a reader would, and writes what it found into <pre id="found">.
+// Runs inside the report or the index, which has no tabs, viewer or tables to sort: acts as a reader would, and writes what it
+// found into <pre id="found">.
 addEventListener("load", async () => {
   const found = { errors: window.found_errors };
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -7,34 +8,46 @@ addEventListener("load", async () => {
   // tabs, by mouse and keyboard
   const tabs = [...document.querySelectorAll('[role="tab"]')];
   const shown = () => [...document.querySelectorAll('[role="tabpanel"]')].filter((panel) => !panel.hidden).map((panel) => panel.id);
-  found.tabs = [shown()];
-  tabs[1].click();
-  found.tabs.push(shown());
-  tabs[1].focus();
-  press(tabs[1], "ArrowLeft");
-  found.tabs.push(shown());
-  found.focused = document.activeElement.id;
+  if (tabs.length) {
+    found.tabs = [shown()];
+    tabs[1].click();
+    found.tabs.push(shown());
+    tabs[1].focus();
+    press(tabs[1], "ArrowLeft");
+    found.tabs.push(shown());
+    found.focused = document.activeElement.id;
+
+    // a link to a figure behind a tab
+    location.hash = "figure-closure_VR1";
+    await wait(50);
+    found.linked = shown();
+    tabs[0].click();
+  }
 
   // a figure enlarges, the arrows go on, the focus comes back
   const zoom = [...document.querySelectorAll(".zoom")].filter((button) => button.offsetParent !== null);
   const viewer = document.getElementById("viewer");
   const large = document.getElementById("large");
-  zoom[0].focus();
-  zoom[0].click();
-  found.opened = viewer.open && large.alt === zoom[0].querySelector("img").alt;
-  press(viewer, "ArrowRight");
-  found.stepped = large.alt === zoom[1].querySelector("img").alt;
-  viewer.close();
-  await wait(50);
-  found.returned = document.activeElement === zoom[1];
+  if (viewer) {
+    zoom[0].focus();
+    zoom[0].click();
+    found.opened = viewer.open && large.alt === zoom[0].querySelector("img").alt;
+    press(viewer, "ArrowRight");
+    found.stepped = large.alt === zoom[1].querySelector("img").alt;
+    viewer.close();
+    await wait(50);
+    found.returned = document.activeElement === zoom[1];
+  }
 
   // a table sorts, numbers as numbers
   const table = document.querySelector(".sortable");
   const column = (at) => [...table.tBodies[0].rows].map((row) => Number(row.cells[at].dataset.value));
-  table.tHead.rows[0].cells[1].querySelector("button").click();
-  found.falling = column(1);
-  table.tHead.rows[0].cells[1].querySelector("button").click();
-  found.rising = column(1);
+  if (table) {
+    table.tHead.rows[0].cells[1].querySelector("button").click();
+    found.falling = column(1);
+    table.tHead.rows[0].cells[1].querySelector("button").click();
+    found.rising = column(1);
+  }
 
   // both colour schemes have contrast enough
   const parse = (text) => { const n = text.match(/[\d.]+/g).map(Number); return n.length > 3 ? n : [...n, 1]; };
@@ -52,7 +65,7 @@ addEventListener("load", async () => {
     }
     return worst;
   };
-  document.getElementById("sources").click();
+  document.getElementById("sources")?.click();
   found.contrast = [];
   for (let i = 0; i < 2; i++) { document.getElementById("theme").click(); await wait(50); found.contrast.push(contrast()); }
 
