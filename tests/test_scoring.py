@@ -287,6 +287,15 @@ def test_inputs_that_are_sent_ahead_give_the_same(jets: JetConstituents) -> None
     assert found.tobytes() == session.run([CARD.output.name], inputs)[0].tobytes()
 
 
+def test_the_shipped_model_for_gpus_is_the_shipped_model(jets: JetConstituents, scores: NDArray[np.float64]) -> None:
+    """In 16 bits, on a CPU: within the tolerance of its card, and nowhere the same bits."""
+    card = load_card(Path(__file__).resolve().parent.parent / "models" / "omnilearned_small_simulation_gpu.yaml")
+    assert (card.classes, card.score, card.inputs) == (CARD.classes, CARD.score, CARD.inputs)
+    one, other = (Scorer(c, "cpu").class_probabilities(jets) for c in (CARD, card))
+    np.testing.assert_allclose(other, one, rtol=0, atol=card.numerics.tolerance)
+    assert np.abs(other - one).max() > CARD.numerics.tolerance
+
+
 def test_a_driver_that_does_not_tell_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert free_memory(0) is None
