@@ -212,5 +212,5 @@ def save(made: Figure, path: Path) -> None:
     metadata: dict[str, Any] = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
     with context():
         made.savefig(path, dpi=110, metadata=metadata)
-    # the layout is found once: it is most of the work, and the same for every format
-    made.set_layout_engine("none")
+        # the layout is found once: it is most of the work, and the same for every format
+        made.set_layout_engine(None)
