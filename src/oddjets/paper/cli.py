@@ -20,7 +20,7 @@ def paper(
         "output/paper"
     ),
     scale: Annotated[
-        float, typer.Option("--scale", min=0.01, help="Size of the sample; 0.1 is a try-out in a few minutes.")
+        float, typer.Option("--scale", min=0.01, help="Size of the sample. Small ones take long to fit: bins are empty.")
     ] = 1.0,
     inject: Annotated[
         list[str] | None,
@@ -31,7 +31,10 @@ def paper(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Another sample.")] = None,
     workers: Workers = None,
 ) -> None:
-    """Make all set-ups of the paper from one simulated sample, and an index that puts them beside its figures."""
+    """Make all set-ups of the paper from one simulated sample, and an index that puts them beside its figures.
+
+    Takes some 25 minutes on two cores. What is done stays: an interrupted call goes on.
+    """
     from oddjets.paper.make import analyses, make  # heavy imports only where they are needed
 
     make(analyses(scale, inject or [INJECTED], seed, workers), out)
