@@ -185,3 +185,13 @@ def test_blinded_data_in_a_are_in_no_figure(tmp_path: Path) -> None:
     assert postfit.panel(artifacts, "SR", "A", "signal_plus_background")["text"][-1] == "blinded: Asimov data"
     for kind in ("bump", "kde", "overlap", "tighten"):
         assert registry.KINDS[kind].data(artifacts) == {}
+
+
+def test_shapes_of_many_processes_keep_the_signal_and_say_what_they_leave_out(tmp_path: Path) -> None:
+    asked = synthetic.analysis(processes=20)
+    synthetic.fabricate(tmp_path, asked)
+    data = registry.KINDS["shapes"].data(Artifacts(asked, tmp_path))["shapes_odd"]
+    names = [line["process"] for line in data["lines"]]
+    assert "top" in names
+    assert len(names) == 10  # nine, and the data
+    assert "The 11 smallest processes are left out" in data["caption"]

@@ -23,8 +23,10 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         table = artifacts.table([f"score_{name}_{j}" for j in (1, 2)])
         jets = {p: np.concatenate([c[f"score_{name}_1"], c[f"score_{name}_2"]]) for p, c in table.items()}
         weights = {p: np.tile(c["weight"], 2) for p, c in table.items()}
-        shown = [p for p in artifacts.analysis.processes if p in jets and weights[p].sum() > 0]
-        shown = sorted(shown, key=lambda p: -weights[p].sum())[: panels.MOST]
+        present = [p for p in artifacts.analysis.processes if p in jets and weights[p].sum() > 0]
+        # the signal is what the score is for, however small it is
+        kept = sorted(present, key=lambda p: (not artifacts.process(p)["signal"], -weights[p].sum()))[: panels.MOST]
+        shown = sorted(kept, key=lambda p: -weights[p].sum())
         if not shown:
             continue
         low = min(0.0, *(float(jets[p].min()) for p in shown))
@@ -40,6 +42,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             }
             total = weights[process].sum()
             lines.append({**label, "values": finite(values / total), "errors": finite(errors / total)})
+        left_out = len(present) - len(shown)
         above = ", ".join(f"{line['process']} {line['values'][-1]:.2g}" for line in lines)
         made[f"shapes_{name}"] = {
             "kind": "shapes",
@@ -52,7 +55,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f"Distributions of the {score.label} of single jets, each normalised to one, for {len(lines)} samples. "
                 f"Fraction in the highest of {BINS} bins: {above}."
             ),
-            "caption": "Both jets of every event after the base selection; each distribution is normalised to one.",
+            "caption": "Both jets of every event after the base selection; each distribution is normalised to one."
+            + (f" The {left_out} smallest processes are left out." if left_out else ""),
             "sources": [{"file": "events/", "key": f"score_{name}_1, score_{name}_2"}],
         }
     return made
