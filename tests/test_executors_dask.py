@@ -22,7 +22,7 @@ from oddjets.provenance import read_manifest
 
 distributed = pytest.importorskip("distributed", reason="needs dask: pip install 'oddjets[dask]'")
 
-from oddjets.executors.backends import dask_cluster, delivery  # noqa: E402
+from oddjets.executors.backends import dask_cluster, dask_delivery  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -222,8 +222,8 @@ def test_a_worker_that_does_not_see_the_output_folder_says_what_to_do(inputs, tm
 
 
 def test_a_worker_with_other_versions_is_refused(inputs, tmp_path, scheduler, monkeypatch):
-    plain = delivery._versions()
-    monkeypatch.setattr(delivery, "_versions", lambda: plain | {"numpy": "1.0"})
+    plain = dask_delivery._versions()
+    monkeypatch.setattr(dask_delivery, "_versions", lambda: plain | {"numpy": "1.0"})
     with pytest.raises(OddjetsError, match=r"has other versions.*numpy .* \(here 1\.0\)"):
         toy.process(toy.run_of(toy.write(tmp_path, inputs), **on(scheduler)))
 

@@ -14,7 +14,7 @@ from typing import Any
 import awkward as ak
 import dask_awkward
 
-from oddjets.executors.backends.delivery import Result, do
+from oddjets.executors.backends.dask_delivery import Result, do
 from oddjets.executors.chunks import Chunk
 
 __all__ = ["graph", "result_of", "submit"]

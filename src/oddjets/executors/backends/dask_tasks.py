@@ -16,7 +16,7 @@ from distributed.scheduler import KilledWorker
 from oddjets.execution import Execution
 from oddjets.executors.backends import dask_cluster, gpus, luggage
 from oddjets.executors.backends.contract import Outcomes, WorkersLostError
-from oddjets.executors.backends.delivery import Delivery, Result, do
+from oddjets.executors.backends.dask_delivery import Delivery, Result, do
 from oddjets.executors.chunks import Chunk
 from oddjets.executors.records import CHUNKS
 from oddjets.executors.work import Work
