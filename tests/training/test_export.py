@@ -210,18 +210,21 @@ def test_a_card_is_not_lost_and_can_describe_another_export(torch: Any, checkpoi
     assert again == original
 
 
-def test_the_shipped_model_is_what_the_exporter_writes(torch: Any, shared_dir: Path) -> None:
-    """But for the weights, which another checkpoint of the same size has; tests/test_shipped_model.py looks at these."""
-    from oddjets.training.checkpoint import read_checkpoint
-    from oddjets.training.pet2 import build
+@pytest.mark.parametrize(("name", "target"), [("", "cpu"), ("_gpu", "gpu-half")])
+def test_the_shipped_models_are_what_the_exporter_writes(torch: Any, name: str, target: Any, tmp_path: Path) -> None:
+    from oddjets.training.export import export
 
-    shipped = load_card(Path(__file__).parents[2] / "models" / "omnilearned_small_simulation.yaml")
-    network = read_checkpoint(shared_dir / "models" / "best_model_simulation_s.pt", "small")
+    models = Path(__file__).parents[2] / "models"
+    shipped = load_card(models / f"omnilearned_small_simulation{name}.yaml")
+    checkpoint = models / "best_model_omnilearned_small_simulation_s.pt"
+    made = load_card(export(checkpoint, tmp_path / "again.onnx", target=target).card)
     import onnx
 
-    made, stored = build(network).graph, onnx.load(shipped.path).graph
-    assert [node.op_type for node in made.node] == [node.op_type for node in stored.node]
-    assert [list(t.dims) for t in made.initializer] == [list(t.dims) for t in stored.initializer]
+    graph, stored = onnx.load(made.path).graph, onnx.load(shipped.path).graph
+    assert [node.op_type for node in graph.node] == [node.op_type for node in stored.node]
+    for one, other in zip(graph.initializer, stored.initializer, strict=True):
+        a, b = (onnx.numpy_helper.to_array(tensor) for tensor in (one, other))
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7, err_msg=one.name)
 
 
 def test_weights_outside_the_folder_of_the_model_are_refused(
