@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from scipy.stats import chi2
 
-from oddjets.plots.text import p_value, with_error
+from oddjets.plots.text import count, p_value, with_error
 
 __all__ = ["Comparison", "Results", "compare"]
 
@@ -111,8 +111,8 @@ def _bump(results: Results) -> Found:
 def _regions(results: Results) -> Found:
     file = "paper_top/figures/regions.json"
     fit = results.fit("paper_top")
-    count = None if fit is None else sum(len(letters) for letters in fit["yields"].values())
-    return [_told("Regions fitted at once", "8", None if count is None else str(count), count == 8, file, "maps")]
+    found = None if fit is None else sum(len(letters) for letters in fit["yields"].values())
+    return [_told("Regions fitted at once", "8", None if found is None else str(found), found == 8, file, "maps")]
 
 
 def _closure(paper: dict[str, str], comparable: bool) -> Callable[[Results], Found]:
@@ -208,7 +208,7 @@ def _rises(setup: str, before: str, paper: str, known: str) -> Callable[[Results
 
 def _xbb(results: Results) -> Found:
     limit = ((results.fit("paper_xbb") or {}).get("limit") or {}).get("observed")
-    here = None if limit is None else f"{limit:.3g} in units of 0.1 fb"
+    here = None if limit is None else f"{count(limit)} in units of 0.1 fb"
     return [
         _significance("paper_xbb", "1.02 σ: no signal", lambda z: z < 2)(results),
         _told("95 % CL limit", "323 × SM", here, None, "paper_xbb/results.json", "limit.observed"),
