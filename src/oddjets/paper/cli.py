@@ -20,7 +20,8 @@ def paper(
         "output/paper"
     ),
     scale: Annotated[
-        float, typer.Option("--scale", min=0.01, help="Size of the sample. Small ones take long to fit: bins are empty.")
+        float,
+        typer.Option("--scale", min=0.01, help="Size of the sample. Small ones take long to fit: bins are empty."),
     ] = 1.0,
     inject: Annotated[
         list[str] | None,
