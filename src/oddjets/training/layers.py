@@ -140,3 +140,19 @@ class Layers:
         second = graph.constant(scale * self.linear(f"{mlp}.fc2", f"{mlp}.norm"))
         value = graph.add("Gemm", self.block_hidden(block, stream), second, stream.value, beta=scale / stream.scale)
         return Stream(graph.add("Add", value, graph.constant(scale * self.weight(f"{mlp}.fc2.bias"))), scale)
+
+    def token_perceptron(self, block: str, token: str) -> str:
+        """Add the perceptron of a block of the classifier to class tokens, shape (tokens x batch, width)."""
+        graph = self.graph
+        scaled = graph.add("Mul", token, graph.constant(self.slope(f"{block}.norm")))
+        hidden = self.hidden(f"{block}.mlp", graph.add("Tanh", scaled), f"{block}.norm")
+        token = graph.add("Gemm", hidden, graph.constant(self.linear(f"{block}.mlp.fc2", f"{block}.mlp.norm")), token)
+        return graph.add("Add", token, graph.constant(self.weight(f"{block}.mlp.fc2.bias")))
+
+    def logits(self, together: str) -> str:
+        """The classes of jets from their class tokens, shape (batch, tokens x width): one linear layer behind another."""
+        hidden = self.hidden("classifier.fc", together)
+        last = self.linear("classifier.out")
+        matrix = self.linear("classifier.fc.fc2", "classifier.fc.norm") @ last
+        bias = self.weight("classifier.fc.fc2.bias") @ last + self.weight("classifier.out.bias")
+        return self.graph.add("Gemm", hidden, self.graph.constant(matrix), self.graph.constant(bias))

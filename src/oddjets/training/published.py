@@ -6,7 +6,15 @@ from typing import Any
 
 from oddjets.training.pairs import MAX_CONSTITUENTS
 
-__all__ = ["published_description"]
+__all__ = ["SPECIES", "published_description"]
+
+#: PDG codes in the order of the network's indices, and what stands for other particles; where this is from, each card says
+SPECIES: dict[str, Any] = {
+    "codes": [-211, -13, -11, 0, 11, 13, 22, 130, 211],
+    "substitutes": {321: 211, -321: -211, 2212: 211, -2212: -211, 2112: 130},
+    "other_charged": 211,
+    "other_neutral": 130,
+}
 
 
 def _columns(*columns: tuple[str, str, str]) -> list[dict[str, str]]:
@@ -59,13 +67,7 @@ def published_description(size: str) -> dict[str, Any]:
             },
         ],
         "constituents": {"maximum": MAX_CONSTITUENTS, "puppi": "weighted"},
-        "species": {
-            "codes": [-211, -13, -11, 0, 11, 13, 22, 130, 211],
-            "substitutes": {321: 211, -321: -211, 2212: 211, -2212: -211, 2112: 130},
-            "other_charged": 211,
-            "other_neutral": 130,
-            "source": "inferred from public third-party code",
-        },
+        "species": {**SPECIES, "source": "inferred from public third-party code"},
         "classes": {
             "H1": "0-1",
             "JetClass_QCD": 2,

@@ -17,6 +17,7 @@ from oddjets.training.classes import KNOWN, QCD, SIGNAL
 from oddjets.training.export import export
 from oddjets.training.learning.loop import STATE, State
 from oddjets.training.learning.settings import MAX_CONSTITUENTS
+from oddjets.training.published import SPECIES
 
 __all__ = ["add_metrics", "write_checkpoint", "write_metrics", "write_model"]
 
@@ -115,10 +116,7 @@ def _description(name: str, state: State) -> dict[str, Any]:
         "trained_on_labelled": [_KNOWN_NAMES[one] for one in KNOWN] if supervised else [],
         "constituents": {"maximum": MAX_CONSTITUENTS, "puppi": "weighted"},
         "species": {
-            "codes": [-211, -13, -11, 0, 11, 13, 22, 130, 211],
-            "substitutes": {321: 211, -321: -211, 2212: 211, -2212: -211, 2112: 130},
-            "other_charged": 211,
-            "other_neutral": 130,
+            **SPECIES,
             "source": (
                 "the training of this model; that OmniLearned sorts these nine species so, and maps kaons, protons and "
                 "neutrons so, is inferred from public third-party code"
