@@ -12,6 +12,7 @@ import analysis
 import chunks
 import numpy as np
 import pytest
+import tiny_model
 import yaml
 
 from oddjets import config, events, resources
@@ -252,14 +253,18 @@ def test_nothing_is_kept_unless_asked(jets: JetConstituents, scores: Any, tmp_pa
 # --- the stage --------------------------------------------------------------------------------------------------------
 
 
-def processed(folder: Path, file: Path, pt_min: float = 300.0, **execution: Any) -> Run:
+SCORES = analysis.CONTENT["scores"]
+
+
+def processed(folder: Path, file: Path, pt_min: float = 300.0, scores: Any = SCORES, **execution: Any) -> Run:
     """Run `process` on top pairs, even where nothing changed."""
     folder.mkdir(exist_ok=True)
     metadata = {"process": "top", "is_data": False, "era": "simulation", "cross_section_pb": 1.0}
     (folder / "fileset.json").write_text(json.dumps({"top": {"files": [str(file)], "metadata": metadata}}))
     data = analysis.content(
         luminosity=1.0,
-        threshold={"score": "omnilearned", "value": 0.5},
+        scores=scores,
+        threshold={"score": next(iter(scores)), "value": 0.5},
         systematics=[],
         fit=None,
         execution={"executor": "iterative"} | execution,
@@ -275,8 +280,8 @@ def rows_of(run: Run) -> dict[str, Any]:
     return events.read(run.out / "events", "top")
 
 
-def inference_of(run: Run) -> Any:
-    how = dict(run.extra("process")["datasets"]["top"]["inference"]["omnilearned"])
+def inference_of(run: Run, score: str = "omnilearned") -> Any:
+    how = dict(run.extra("process")["datasets"]["top"]["inference"][score])
     # what `clean` leaves alone
     assert set(how.pop("kept_as")) <= {folder.name for folder in (run.out / "scores").glob("*")}
     return how
@@ -315,3 +320,22 @@ def test_without_kept_scores_the_rows_are_the_same(few: Path, tmp_path: Path) ->
     assert not (computed.out / "scores").exists()
     one, other = ({name: array.tobytes() for name, array in rows_of(run).items()} for run in (kept, computed))
     assert one == other
+
+
+def test_several_scores_stand_side_by_side(few: Path, tmp_path: Path) -> None:
+    """A model that came with oddjets, one of the user's own, and branches: each as if it were alone."""
+    mine = {"mine": {"card": str(tiny_model.write(tmp_path))}}
+    branches = {"xbb": {"signal": ["particleNetMD_Xbb"], "background": ["particleNetMD_QCD"]}}
+    together = processed(tmp_path / "together", few, scores={**mine, **SCORES, **branches})
+    rows = rows_of(together)
+    computed = {"computed": 2 * len(rows["event"]), "from_cache": 0, "providers": ["cpu"]}
+    assert inference_of(together, "mine") == inference_of(together) == computed
+    for scores in (mine, SCORES, branches):
+        (name,) = scores
+        alone = rows_of(processed(tmp_path / name, few, scores=scores))
+        for column in (f"score_{name}_1", f"score_{name}_2"):
+            assert alone[column].tobytes() == rows[column].tobytes()
+            assert ((rows[column] > 0) & (rows[column] < 1)).any()
+    # each model has scores of its own, and one more score needs no inference for the others
+    fewer = processed(tmp_path / "omnilearned", few, scores=mine | SCORES)
+    assert (inference_of(fewer)["computed"], inference_of(fewer, "mine")["computed"]) == (0, computed["computed"])

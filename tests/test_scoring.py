@@ -6,13 +6,16 @@ import importlib.metadata
 import logging
 import pickle
 from collections.abc import Callable, Sequence
+from decimal import Decimal, localcontext
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import tiny_model
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -21,6 +24,7 @@ from oddjets.errors import OddjetsError
 from oddjets.features import CANDIDATE_BRANCHES, JetConstituents, prepare
 from oddjets.scoring import Scorer, formulas, runtime_version, scorer, sessions
 from oddjets.scoring.gpu import free_memory, run_uploaded, upload
+from oddjets.training.pairs import MAX_CONSTITUENTS
 
 CARD = load_card(Path(__file__).resolve().parent.parent / "models" / "omnilearned_small_simulation.yaml")
 N_CLASSES = CARD.output.n_classes
@@ -67,8 +71,8 @@ def select(jets: JetConstituents, which: NDArray[np.int64]) -> JetConstituents:
 
 @pytest.fixture(scope="module")
 def jets() -> JetConstituents:
-    """Jets of 1 to 120 constituents: fewer than the model's 10 neighbours, and more than the card's maximum."""
-    return random_jets([1, 2, 3, 10, 11, 12, 15, 16, 17, 24, 33, 40, 55, 64, 99, 100, 101, 120])
+    """Jets of 1 to 160 constituents: fewer than the model's 10 neighbours, more than its card and its graph take."""
+    return random_jets([1, 2, 3, 10, 11, 12, 15, 16, 17, 24, 33, 40, 55, 64, 99, 128, 129, 160])
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +152,7 @@ def test_the_order_of_constituents_in_the_file_does_not_matter(
 
 def test_only_the_hardest_constituents_count(jets: JetConstituents, scores: NDArray[np.float64]) -> None:
     start, stop = jets.offsets[-2:]
+    assert stop - start > MAX_CONSTITUENTS > CARD.constituents.maximum
     hardest = start + np.argsort(-jets.pt[start:stop], kind="stable")[: CARD.constituents.maximum]
     arrays = {name: getattr(jets, name)[hardest] for name in CANDIDATE_BRANCHES}
     cut = JetConstituents(
@@ -352,6 +357,23 @@ def test_one_session_serves_all_scorers_of_a_process() -> None:
     assert sessions.get_session(pickle.loads(pickle.dumps(CARD)), "cpu")[0] is first
 
 
+def test_a_model_of_the_users_own_gives_its_own_numbers(tmp_path: Path) -> None:
+    """Any ONNX file with a card: other inputs, classes and sizes, and nothing of OmniLearned."""
+    jets = random_jets([1, 7, tiny_model.MAXIMUM + 20])
+    jets.puppi_weight[3:20] = 0.5
+    jets.puppi_weight[20] = 0.0
+    expected = []
+    for i, (start, stop) in enumerate(pairwise(jets.offsets)):
+        pt = (jets.pt * jets.puppi_weight)[start:stop].astype(np.float64)
+        hardest = np.argsort(-pt)[: min(tiny_model.MAXIMUM, np.count_nonzero(pt))]
+        d_eta = jets.eta[start:stop].astype(np.float64) - jets.jet_eta[i]
+        logits = np.array([d_eta[hardest].sum(), np.log(pt[hardest]).sum()]) @ tiny_model.MATRIX
+        expected.append(1 / (1 + np.exp(logits[0] - logits[1])))
+    found = Scorer(load_card(tiny_model.write(tmp_path)), "cpu").score(jets)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert np.ptp(found) > 0.1
+
+
 # --- formulas -----------------------------------------------------------------------------------------------------
 
 
@@ -376,6 +398,45 @@ def test_the_odds_of_the_paper_keep_their_precision_at_both_ends() -> None:
     certain, hopeless = formulas.score(output, CARD)
     assert 1 - certain == pytest.approx(4 * np.exp(-30.0), rel=1e-3, abs=0)  # as much as a float64 near 1 can hold
     assert hopeless == pytest.approx(len(CARD.score.signal) * np.exp(-600.0), rel=1e-9, abs=0)
+
+
+FORMULAS: list[dict[str, Any]] = [{}, *({"formula": "authors-code", "class_offset": offset} for offset in (0, 2))]
+
+
+def exact_score(output: NDArray[Any], formula: dict[str, Any], kind: str) -> tuple[Decimal, Decimal]:
+    """s and 1 - s of one jet in arithmetic with 50 digits, as FACTS write the formulas."""
+    with localcontext(prec=50):
+        weights = [Decimal(float(value)) for value in output[:200]]
+        if kind == "logits":
+            weights = [value.exp() for value in weights]
+        p = [weight / sum(weights) for weight in weights]
+        if formula:
+            offset = formula["class_offset"]
+            odd, rest = sum(p[offset + 10 :]), p[offset] + Decimal("1e-6")
+        else:
+            odd, rest = sum(p[12:173]), p[2] + sum(p[173:])
+        return odd / (odd + rest), rest / (odd + rest)
+
+
+@pytest.mark.parametrize("formula", FORMULAS, ids=["paper", "authors-code, 0", "authors-code, 2"])
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), width=st.floats(0, 40), gap=st.floats(-80, 80))
+def test_s_and_one_minus_s_are_as_precise_as_float64_holds_them(
+    kind: str, formula: dict[str, Any], seed: int, width: float, gap: float
+) -> None:
+    """Relative to s where it is small, and to the spacing of numbers below 1 where it is not; from float32 outputs."""
+    output = np.random.default_rng(seed).normal(0, width, N_CLASSES)
+    output[12:173] += gap
+    if kind == "probabilities":
+        output = np.exp(output - output[:200].max())
+    output = output.astype(np.float32)
+    assume(output[12:200].any() or output[2])  # all of them may vanish in float32
+    s, rest = exact_score(output, formula, kind)
+    found = formulas.score(output[np.newaxis], published_card(**formula, output={"kind": kind}))[0]
+    error = float(abs(Decimal(float(found)) - s))
+    assert error <= 2**-52 + 1e-11 * float(min(s, rest))
+    assert error <= 1e-11 * float(s)
 
 
 @settings(max_examples=100, deadline=None)
@@ -421,6 +482,16 @@ def test_a_model_that_gives_probabilities_is_not_normalised_twice() -> None:
     signal, qcd = p[:, 12:173].sum(axis=1), p[:, 2] + p[:, 173:200].sum(axis=1)
     np.testing.assert_allclose(formulas.score(p, card), signal / (signal + qcd), rtol=1e-12)
     np.testing.assert_allclose(formulas.class_probabilities(p, card)[1:], p[1:, :200], rtol=1e-12)
+
+
+def test_probabilities_that_all_vanish_are_an_error_and_no_score() -> None:
+    """Nothing says then whether the jet is odd."""
+    card = published_card(output={"kind": "probabilities"})
+    output = np.zeros((3, N_CLASSES), np.float32)
+    output[0, 2] = output[1, 10] = 1  # QCD, a top, and nothing within the softmax
+    assert formulas.score(output[:1], card).tolist() == [0]
+    with pytest.raises(OddjetsError, match="gives 2 of 3 jets the probability zero for all classes of the score"):
+        formulas.score(output, card)
 
 
 # --- what can go wrong --------------------------------------------------------------------------------------------

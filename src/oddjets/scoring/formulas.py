@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_softmax, logsumexp
 
 from oddjets.cards import AuthorsCodeScore, ModelCard
+from oddjets.errors import OddjetsError
 
 __all__ = ["class_probabilities", "score"]
 
@@ -28,7 +29,8 @@ def _log_probabilities(output: NDArray[Any], card: ModelCard) -> NDArray[np.floa
     if card.output.kind == "probabilities":
         with np.errstate(divide="ignore"):  # a probability that underflowed to 0
             values = np.log(values)
-    result: NDArray[np.float64] = log_softmax(values, axis=1)
+    with np.errstate(invalid="ignore"):  # all of them did
+        result: NDArray[np.float64] = log_softmax(values, axis=1)
     return result
 
 
@@ -56,7 +58,10 @@ def score(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
         card: the model card.
 
     Returns:
-        Scores between 0 and 1, large for odd jets, shape (n_jets,).
+        Scores between 0 and 1, large for odd jets; NaN where the output is; shape (n_jets,).
+
+    Raises:
+        OddjetsError: probabilities of zero for all classes of the score, which logits never give.
     """
     log_p = _log_probabilities(output, card)
     column = {index: i for i, index in enumerate(card.output.softmax)}
@@ -73,5 +78,13 @@ def score(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
         signal, background = (
             log_sum(i for name in names for i in card.classes[name]) for names in (formula.signal, formula.qcd)
         )
-    result: NDArray[np.float64] = expit(signal - background)
+    with np.errstate(invalid="ignore"):
+        difference = signal - background
+    undecided = np.isnan(difference) & np.isfinite(output).all(axis=1)
+    if undecided.any():
+        raise OddjetsError(
+            f"the model {card.name} gives {np.count_nonzero(undecided)} of {len(undecided)} jets the probability zero for all"
+            " classes of the score: export its logits, which do not vanish"
+        )
+    result: NDArray[np.float64] = expit(difference)
     return result
