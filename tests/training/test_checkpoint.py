@@ -43,8 +43,46 @@ def test_the_published_small_size_is_recognised(torch: Any, shared_dir: Path) ->
         read(path, "smal")
 
 
+def test_sizes_are_those_of_the_command_line(torch: Any) -> None:
+    from omnilearned.utils import get_model_parameters
+
+    from oddjets.training.checkpoint import SIZES
+
+    keys = ("base_dim", "num_heads", "num_transformers", "num_transformers_head")
+    for size, ours in SIZES.items():
+        theirs = get_model_parameters(size)
+        assert ours == tuple(theirs[key] for key in keys)
+        assert (theirs["num_tokens"], theirs["mlp_ratio"]) == (4, 2)
+
+
 def without(*prefixes: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda body: {k: v for k, v in body.items() if not k.startswith(prefixes)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without("out.bias"), "classifier.out.bias is missing"),
+        (without("out."), "lacks classifier.out.weight"),
+        # what only the body may have too much
+        (lambda c: c | {"time_embed.0.weight": c["out.bias"]}, "classifier.time_embed.0.weight is unknown"),
+    ],
+)
+def test_another_classifier_is_refused(
+    torch: Any, content: dict[str, Any], change: Callable[[Any], Any], message: str, tmp_path: Path
+) -> None:
+    torch.save(content | {"classifier_head": change(content["classifier_head"])}, tmp_path / "changed.pt")
+    with pytest.raises(OddjetsError, match=message):
+        read(tmp_path / "changed.pt")
+
+
+def test_all_that_is_wrong_is_said_at_once(torch: Any, content: dict[str, Any], tmp_path: Path) -> None:
+    body = without("norm.alpha", "in_blocks.0.mlp.fc1.bias")(content["body"]) | {"extra": content["body"]["token"]}
+    torch.save(content | {"body": body}, tmp_path / "changed.pt")
+    with pytest.raises(OddjetsError) as error:
+        read(tmp_path / "changed.pt")
+    for what in ("norm.alpha is missing", "in_blocks.0.mlp.fc1.bias is missing", "extra is unknown"):
+        assert f"body.{what}" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +113,9 @@ def test_what_is_no_checkpoint_is_refused(torch: Any, tmp_path: Path, checkpoint
     torch.save({"model": 1}, tmp_path / "other.pt")
     with pytest.raises(OddjetsError, match=r"no body and classifier_head \(found: model\)"):
         read(tmp_path / "other.pt")
+    torch.save({"body": {"token": 1}, "classifier_head": {}}, tmp_path / "numbers.pt")
+    with pytest.raises(OddjetsError, match="are no weights by name"):
+        read(tmp_path / "numbers.pt")
     with pytest.raises(OddjetsError, match=r"did you mean 'other\.pt'"):
         read(tmp_path / "othe.pt")
     (tmp_path / "broken.pt").write_bytes(checkpoint.read_bytes()[:1000])

@@ -92,7 +92,12 @@ def read_checkpoint(path: Path, size: str | None = None) -> Checkpoint:
     if not isinstance(content, dict) or not {"body", "classifier_head"} <= set(content):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise OddjetsError(f"{path} has no body and classifier_head (found: {found}): it is not from OmniLearned")
-    weights = _arrays("body", content["body"]) | _arrays("classifier", content["classifier_head"])
+    try:
+        weights = _arrays("body", content["body"]) | _arrays("classifier", content["classifier_head"])
+    except AttributeError as error:
+        raise OddjetsError(
+            f"{path}: body and classifier_head are no weights by name ({error}): it is not from OmniLearned"
+        ) from error
     config = _configuration(path, weights)
     _check_shapes(path, config, weights)
     known = {parameters: name for name, parameters in SIZES.items()}
