@@ -269,11 +269,34 @@ def test_a_second_start_is_refused(torch: Any, tmp_path: Path) -> None:
     from oddjets.training.learning.job import Job, Part, in_background, run
 
     job = Job(tmp_path, 1, 1, 1, "toy", (), toy_settings())
+    # `model train` has no --out
+    refused = r"another `model train` works here \(process \d+ on .*\); wait for it, or name another FOLDER$"
     with locked(tmp_path):
-        with pytest.raises(OddjetsError, match="another run works here"):
+        with pytest.raises(OddjetsError, match=refused):
             run(job, [Part.train])
-        with pytest.raises(OddjetsError, match="another run works here"):
+        with pytest.raises(OddjetsError, match=refused):
             in_background(job, [Part.train], [])
+
+
+def test_a_model_that_is_not_trained_cannot_be_measured(torch: Any, tmp_path: Path) -> None:
+    from oddjets.errors import OddjetsError
+    from oddjets.training.learning.job import Job, Part, run
+
+    with pytest.raises(OddjetsError, match=r"toy\.yaml does not exist: train the model first \(--only train\)"):
+        run(Job(tmp_path, 1, 1, 1, "toy", (), toy_settings()), [Part.evaluate])
+
+
+def test_a_damaged_state_is_said(torch: Any, tmp_path: Path) -> None:
+    from oddjets.errors import OddjetsError
+    from oddjets.training.learning.loop import STATE, read_state
+
+    assert read_state(tmp_path) is None
+    torch.save({"step": 1}, tmp_path / STATE)
+    with pytest.raises(OddjetsError, match=r"is no state of a training .*: remove it to begin anew"):
+        read_state(tmp_path)
+    (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:100])
+    with pytest.raises(OddjetsError, match="is no state of a training"):
+        read_state(tmp_path)
 
 
 def test_a_training_in_the_background_writes_its_log(torch: Any, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 from oddjets.cards import ModelCard, load_card
 from oddjets.console import console, progress
-from oddjets.locking import locked
+from oddjets.errors import OddjetsError
+from oddjets.locking import LockedError, holder, locked
 from oddjets.training.learning.settings import TrainingSettings
 from oddjets.training.requirements import require
 
@@ -76,7 +78,7 @@ def run(job: Job, parts: Sequence[Part]) -> None:
     """
     _check_packages(parts)
     compared = [load_card(path) for path in job.compare]  # before hours of work
-    with locked(job.folder):
+    with _alone(job.folder):
         if Part.generate in parts:
             _generate(job)
         if Part.train in parts:
@@ -100,7 +102,7 @@ def in_background(job: Job, parts: Sequence[Part], arguments: Sequence[str]) -> 
         OddjetsError: a package is missing, or another process works in the folder.
     """
     _check_packages(parts)
-    with locked(job.folder):
+    with _alone(job.folder):
         pass
     with (job.folder / LOG).open("ab") as log:
         return subprocess.Popen(
@@ -110,6 +112,20 @@ def in_background(job: Job, parts: Sequence[Part], arguments: Sequence[str]) -> 
             stderr=log,
             start_new_session=True,
         )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others off the folder; what is said of them is in the words of this command, which has no --out."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder))
+        except LockedError:
+            who = holder(folder) or "it has just ended"
+            raise LockedError(
+                f"{folder}: another `model train` works here ({who}); wait for it, or name another FOLDER"
+            ) from None
+        yield
 
 
 def _check_packages(parts: Sequence[Part]) -> None:
@@ -151,6 +167,8 @@ def _evaluate(job: Job, compared: Sequence[ModelCard]) -> None:
     from oddjets.training.learning.loop import read_state
     from oddjets.training.learning.report import add_metrics, write_metrics
 
+    if not job.card.is_file():
+        raise OddjetsError(f"{job.card} does not exist: train the model first (--only train), or give its --name")
     own = load_card(job.card)
     jets = read_jets(shards(job.held_out_jets), job.folder / "cache" / "held-out", job.workers)
     models: dict[str, Any] = {}

@@ -67,12 +67,19 @@ class State(NamedTuple):
 
 
 def read_state(folder: Path) -> State | None:
-    """Return how far the training of a folder is; None for one that did not begin."""
+    """Return how far the training of a folder is; None for one that did not begin.
+
+    Raises:
+        OddjetsError: its file is damaged, or something else.
+    """
     path = folder / STATE
     if not path.is_file():
         return None
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    return State(**{name: content[name] for name in State._fields})
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return State(**{name: content[name] for name in State._fields})
+    except Exception as error:  # pickle's, zipfile's and torch's errors have no common base
+        raise OddjetsError(f"{path} is no state of a training ({error}): remove it to begin anew") from error
 
 
 def train(
@@ -98,7 +105,7 @@ def train(
     done = read_state(folder)
     if done is not None and done.settings != asdict(settings):
         changed = [
-            f"{k} {done.settings.get(k)} (now {v})" for k, v in asdict(settings).items() if done.settings[k] != v
+            f"{k} {done.settings.get(k)} (now {v})" for k, v in asdict(settings).items() if done.settings.get(k) != v
         ]
         raise OddjetsError(
             f"{folder / STATE} is of a training with other settings: {', '.join(changed)}; ask for the same, take another "
