@@ -147,14 +147,19 @@ def test_all_mistakes_come_in_one_message_with_their_places(content: dict[str, A
     card = described(content)
     card["licens"] = card.pop("licence")
     card["constituents"] = {**card["constituents"], "puppi": "maybe"}
-    card["inputs"][0]["columns"][1]["unit"] = "degrees"
+    for tensor in card["inputs"]:
+        tensor["columns"][0]["unit"] = "degrees"
+    card["score"]["formula"] = "papr"
     with pytest.raises(OddjetsError) as error:
         load_card(write(card))
     message = str(error.value)
     assert "licens: unknown key; did you mean 'licence'?" in message
     assert "licence: missing" in message
     assert "constituents.puppi" in message
-    assert "inputs.0.columns.1.unit" in message
+    assert "inputs.0.columns.0.unit" in message
+    assert "score: no formula 'papr'; did you mean 'paper'?" in message
+    assert "at least 1 item" not in message  # there are inputs, if none that is right
+    assert len(message.splitlines()) == 8
 
 
 def spoil_unit(card: dict[str, Any]) -> None:
@@ -193,6 +198,10 @@ def spoil_both(card: dict[str, Any]) -> None:
     card["score"]["qcd"] = ["QCD_q", "X_bb"]
 
 
+def spoil_inputs(card: dict[str, Any]) -> None:
+    card["inputs"] = []
+
+
 def spoil_offset(card: dict[str, Any]) -> None:
     card["score"] = {"formula": "authors-code", "class_offset": 5}
 
@@ -209,6 +218,7 @@ def spoil_offset(card: dict[str, Any]) -> None:
         (spoil_species, "not among the codes: -321, 321"),
         (spoil_missing_species, "species: needed"),
         (spoil_both, "listed twice"),
+        (spoil_inputs, "inputs: .* at least 1 item"),
         (spoil_offset, "leaves no position 10"),
     ],
 )

@@ -311,7 +311,9 @@ def load_card(path: str | Path) -> ModelCard:
     try:
         card = ModelCard.model_validate(content)
     except ValidationError as error:
-        lines = [_describe(item, content) for item in error.errors()]
+        # a list without any valid item is empty, and pydantic says that too
+        items = [item for item in error.errors() if item["type"] != "too_short" or not item["input"]]
+        lines = [_describe(item, content) for item in items]
         raise OddjetsError("\n  ".join([f"{path} is no valid model card:", *lines])) from error
     card._folder = path.parent.resolve()
     _verify(path, card._folder / card.file, card.sha256)
@@ -329,6 +331,9 @@ def _describe(item: Any, content: object) -> str:
         message = f"unknown key; {nearest(str(item['loc'][-1]), known)}".removesuffix("; ")
     elif item["type"] == "missing":
         message = "missing"
+    elif item["type"] == "union_tag_invalid":
+        formulas = str(item["ctx"]["expected_tags"]).replace("'", "").split(", ")
+        message = f"no formula '{item['ctx']['tag']}'; {nearest(item['ctx']['tag'], formulas)}"
     elif not isinstance(content, dict):
         message = "holds no keys"
     return f"{where}: {message}"
