@@ -116,6 +116,14 @@ def _jets(columns: dict[str, np.ndarray], score: str) -> tuple[np.ndarray, np.nd
     return mass, scores, np.tile(columns["weight"], 2)
 
 
+def _p(value: float) -> str:
+    """A p-value; a small one as a power of ten."""
+    if value >= 1e-3 or value <= 0:
+        return f"{value:.2g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return rf"${mantissa} \times 10^{{{int(exponent)}}}$"
+
+
 def draw(drawn: dict[str, Any]) -> Figure:
     """Draw the spectrum, the fit and its pulls."""
     made = style.figure()
@@ -153,7 +161,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
         [
             *drawn["text"],
             f"deviance / ndf = {quality['deviance']:.1f} / {quality['ndf']}",
-            f"local p = {p['local']:.2g}, global p = {p['global']:.2g}",
+            f"local p = {_p(p['local'])}, global p = {_p(p['global'])}",
         ],
     )
     style.header(main, drawn["header"]["label"], drawn["header"]["right"])

@@ -59,13 +59,14 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
 def draw(drawn: dict[str, Any]) -> Figure:
     """Draw one row a constant, region after region."""
     rows = drawn["rows"]
-    made = style.figure(width=9.5, height=2.6 + 0.42 * max(len(rows), 4))
+    made = style.figure(width=9.5, height=3.0 + 0.42 * max(len(rows), 4))
     axes = made.subplots()
     y = np.arange(len(rows))[::-1]
     values, errors = (np.array([row[k] for row in rows], dtype=float) for k in ("value", "error"))
     reach = float(np.clip(np.max(np.abs(values - 1) + errors, initial=0.2) * 1.1, 0.3, LONGEST))
-    axes.axvspan(0.9, 1.1, color="0.9", zorder=0, linewidth=0)
+    axes.axvspan(0.9, 1.1, color="0.9", zorder=0, linewidth=0, label="one within 10 %")
     axes.axvline(1, color="black", linewidth=1)
+    shown: set[str] = set()
     for k, row in enumerate(rows):
         face, marker = LOOKS[row["verdict"]]
         axes.errorbar(
@@ -78,7 +79,9 @@ def draw(drawn: dict[str, Any]) -> Figure:
             ecolor="black",
             markersize=7,
             linewidth=1.5,
+            label=row["verdict"] if row["verdict"] not in shown else None,
         )
+        shown.add(row["verdict"])
         if k and row["region"] != rows[k - 1]["region"]:
             axes.axhline(y[k] + 0.5, color="0.6", linewidth=0.8)
     axes.set_xlim(1 - reach, 1 + reach)
@@ -86,5 +89,6 @@ def draw(drawn: dict[str, Any]) -> Figure:
     axes.set_yticks(y, [f"{row['region']}: {row['label']}" for row in rows], fontsize=13)
     axes.tick_params(axis="y", which="both", length=0)
     axes.set_xlabel("A / (B C / D), fitted constant")
+    made.legend(loc="outside lower left", ncols=4, columnspacing=1.2, handletextpad=0.4)
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made

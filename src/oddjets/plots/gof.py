@@ -56,7 +56,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
 
 
 def draw(drawn: dict[str, Any]) -> Figure:
-    """Draw the toys; those at or above the observed statistic are darker."""
+    """Draw the toys, and the observed statistic as a line."""
     made = style.figure()
     axes = made.subplots()
     edges = np.asarray(drawn["edges"], dtype=float)

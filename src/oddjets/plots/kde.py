@@ -70,6 +70,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "density": [finite(line) for line in density(x, y, gx, gy)],
             "points": [finite(v[:POINTS]) for v in (x, y)],
             "events": len(x),
+            "text": [f"{len(x)} events, both jets pass", f"Gaussian kernels, bandwidth {BANDWIDTH:.2f}"],
             "alt": (
                 f"Kernel density of {len(x)} events whose jets both pass the threshold, in the plane of leading-jet mass and "
                 f"{LABELS[other].split(' [')[0].lower()}; medians {np.median(x):.0f} and {np.median(y):.0f} GeV."
@@ -98,5 +99,14 @@ def draw(drawn: dict[str, Any]) -> Figure:
     bar = made.colorbar(filled, ax=axes, pad=0.02)
     bar.set_label("Density / maximum")
     bar.ax.tick_params(which="both", labelsize=13)
+    axes.annotate(
+        "\n".join(drawn["text"]),
+        (0.98, 0.98),
+        xycoords="axes fraction",
+        ha="right",
+        va="top",
+        fontsize=13,
+        bbox={"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+    )
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made

@@ -44,8 +44,9 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f"Upper limit on {name} at {confidence:.0%} confidence level: observed {seen}, median expected "
                 f"{expected[2]:.3g}, 68 % band {expected[1]:.3g} to {expected[3]:.3g}."
             ),
-            "caption": f"CLs upper limit on {name} at {confidence:.0%} confidence level, with the expected "
-            "bands without signal.",
+            "caption": (
+                f"CLs upper limit on {name} at {confidence:.0%} confidence level, with the expected bands without signal."
+            ).replace("%", " %"),
             "sources": [{"file": "results.json", "key": "limit"}],
         }
     }

@@ -34,7 +34,6 @@ AXES = {
 }
 _BRANCHES = ["FatJet_pt", "FatJet_eta", "FatJet_msoftdrop", "FatJet_tau1", "FatJet_tau2"]
 _SYMBOLS = {24: "W", 23: "Z", 25: "H", 6: "t"}
-_DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (1, 1)), (0, (8, 2, 1, 2, 1, 2)))
 
 
 def histograms(files: Sequence[Path]) -> dict[str, Any]:
@@ -109,7 +108,7 @@ def figure_data(made: list[dict[str, Any]], header: Mapping[str, Any]) -> dict[s
         "kind": "processes",
         "name": "processes",
         "title": "Simulated processes",
-        "header": {**header, "right": "(13 TeV)"},
+        "header": {"label": [header["label"][0], "simulation"], "right": "(13 TeV)"},
         "x": [{"name": n, "label": label, "edges": finite(edges)} for n, (label, edges) in AXES.items()],
         "rows": made,
         "marks": [{"label": _SYMBOLS[code], "value": mass} for code, mass in MASSES.items()],
@@ -136,7 +135,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
                         edges,
                         baseline=None,
                         color=line["color"],
-                        linestyle=_DASHES[k % len(_DASHES)],
+                        linestyle=style.DASHES[k],
                         linewidth=2.0,
                         label=line["label"],
                     )

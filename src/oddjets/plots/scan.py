@@ -6,12 +6,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from oddjets.plots import style
 from oddjets.plots.artifacts import Artifacts
 from oddjets.plots.intervals import finite
 
 __all__ = ["data", "draw"]
+
+#: four standard deviations are enough
+HIGHEST = 16.0
+#: upper part of the panel without the curve
+FREE = 0.12
 
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
@@ -60,15 +66,17 @@ def draw(drawn: dict[str, Any]) -> Figure:
             ha="right",
             fontsize=14,
         )
-    axes.plot(x, y, color=style.PALETTE[0], linewidth=2.6, marker="o" if len(x) < 15 else None, markersize=5)
+    top = max(min(1.1 * float(np.nanmax(y, initial=0.0)), HIGHEST), 5.0)
+    # the curve ends where the words begin
+    (curve,) = axes.plot(x, y, color=style.PALETTE[0], linewidth=2.6, marker="o" if len(x) < 15 else None, markersize=5)
+    curve.set_clip_path(Rectangle((0, 0), 1, 1 - FREE, transform=axes.transAxes))
     value, error = drawn["poi"]["value"], drawn["poi"]["error"]
     if value is not None:
-        axes.axvline(value, color="black", linewidth=1.2)
+        axes.axvline(value, 0, 1 - FREE, color="black", linewidth=1.2)
         label = r"$\mu$" if drawn["poi"]["name"] == "mu" else drawn["poi"]["name"]
         style.text_block(axes, [f"{label} = {value:.3g}" + (f" $\\pm$ {error:.2g}" if error is not None else "")])
     axes.set_xlim(float(np.nanmin(x)), float(np.nanmax(x)) if len(x) > 1 else float(np.nanmax(x)) + 1)
-    top = float(np.nanmax(y, initial=0.0))
-    axes.set_ylim(0, max(min(1.25 * top, 16.0), 5.5))
+    axes.set_ylim(0, top / (1 - FREE))
     axes.set_xlabel(r"$\mu$" if drawn["poi"]["name"] == "mu" else drawn["poi"]["name"])
     axes.set_ylabel(r"$-2\,\Delta\,\ln L$")
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from oddjets.plots import style
 from oddjets.plots.artifacts import Artifacts
@@ -15,7 +18,9 @@ __all__ = ["data", "draw"]
 
 #: figures: the largest processes
 MOST = 12
-UP, DOWN = "#bd1f01", "#3f90da"
+#: panels side by side: more are too small to be read on a page
+COLUMNS = 5
+UP, DOWN, BAND = "#bd1f01", "#3f90da", "0.85"
 
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
@@ -88,38 +93,57 @@ def _row(artifacts: Artifacts, region: str, observable: str, process: str) -> di
 
 
 def draw(drawn: dict[str, Any]) -> Figure:
-    """Draw one panel a systematic, one row a region."""
-    rows = drawn["rows"]
-    columns = max(len(row["panels"]) for row in rows)
+    """Draw one panel a systematic, region after region, all on one scale."""
+    panels = [(line, one) for line in drawn["rows"] for one in line["panels"]]
+    columns = min(max(len(line["panels"]) for line in drawn["rows"]), COLUMNS)
+    # every region starts a row
+    starts = np.cumsum([0, *(-(-len(line["panels"]) // columns) for line in drawn["rows"])])
+    places = [
+        (start + k // columns, k % columns)
+        for start, line in zip(starts, drawn["rows"], strict=False)
+        for k in range(len(line["panels"]))
+    ]
     with style.context(0.75):
-        made = style.figure(max(3.1 * columns, 6.0) + 0.6, 2.7 * len(rows) + 0.9)
-        axes = made.subplots(len(rows), columns, squeeze=False, sharey=True)
+        made = style.figure(max(3.1 * columns, 6.0) + 0.6, 2.5 * starts[-1] + 1.2)
+        axes = made.subplots(starts[-1], columns, squeeze=False, sharey=True)
+        for panel in axes.flat:
+            panel.set_axis_off()
         reach = 0.02
-        for row, line in enumerate(rows):
-            x = np.asarray(line["edges"], dtype=float)
-            band = np.nan_to_num(np.asarray(line["band"], dtype=float))
-            for column in range(columns):
-                panel = axes[row, column]
-                if column >= len(line["panels"]):
-                    panel.set_axis_off()
-                    continue
-                one = line["panels"][column]
-                panel.stairs(1 + band, x, baseline=1 - band, fill=True, color="0.85", linewidth=0)
-                panel.axhline(1, color="black", linewidth=0.8)
-                for key, color, dash in (("up", UP, "-"), ("down", DOWN, "--")):
-                    if one[key] is not None:
-                        values = np.asarray(one[key], dtype=float)
-                        panel.stairs(values, x, baseline=None, color=color, linestyle=dash, linewidth=2)
-                        reach = max(reach, float(np.nanmax(np.abs(values - 1), initial=0.0)))
-                panel.set_xlim(x[0], x[-1])
-                style.text_block(panel, [one["name"], line["region"]])
-                if row == len(rows) - 1 and column == columns - 1:
-                    panel.set_xlabel(drawn["x"]["label"])
-                if column == 0:
-                    panel.set_ylabel("Varied / nominal", loc="center")
+        for (line, one), place in zip(panels, places, strict=True):
+            axes[place].set_axis_on()
+            reach = max(reach, _panel(axes[place], line, one))
+        for panel in axes[:, 0]:
+            panel.set_ylabel("Varied / nominal", loc="center")
+        axes[places[-1]].set_xlabel(drawn["x"]["label"])
         axes[0, 0].set_ylim(1 - min(1.2 * reach, 1.0), 1 + min(1.8 * reach, 1.6))
-        style.header(axes[0, 0], drawn["header"]["label"], "", scale=1.1)
-        style.header(
-            axes[0, -1], [""], drawn["label"] + ("" if columns < 2 else f"   {drawn['header']['right']}"), scale=1.1
+        made.legend(
+            handles=[
+                Line2D([], [], color=UP, linewidth=2, label="up"),
+                Line2D([], [], color=DOWN, linewidth=2, linestyle="--", label="down"),
+                Patch(color=BAND, label="statistical error of the nominal"),
+            ],
+            loc="outside lower left",
+            ncols=3,
         )
+        right = f"{drawn['label']}   {drawn['header']['right']}"
+        style.header(axes[0, 0], drawn["header"]["label"], "" if columns > 1 else right, scale=1.1)
+        if columns > 1:
+            style.header(axes[0, -1], [""], right, scale=1.1)
     return made
+
+
+def _panel(panel: Axes, line: dict[str, Any], one: dict[str, Any]) -> float:
+    """Draw one systematic in one region; return its largest change."""
+    x = np.asarray(line["edges"], dtype=float)
+    band = np.nan_to_num(np.asarray(line["band"], dtype=float))
+    panel.stairs(1 + band, x, baseline=1 - band, fill=True, color=BAND, linewidth=0)
+    panel.axhline(1, color="black", linewidth=0.8)
+    reach = 0.0
+    for key, color, dash in (("up", UP, "-"), ("down", DOWN, "--")):
+        if one[key] is not None:
+            values = np.asarray(one[key], dtype=float)
+            panel.stairs(values, x, baseline=None, color=color, linestyle=dash, linewidth=2)
+            reach = max(reach, float(np.nanmax(np.abs(values - 1), initial=0.0)))
+    panel.set_xlim(x[0], x[-1])
+    style.text_block(panel, [one["name"], line["region"]])
+    return reach

@@ -57,7 +57,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             ),
             "caption": (
                 "Events with both scores above a threshold that keeps ever fewer of them. Simulation is normalised to the "
-                "luminosity, not fitted. As an animation: figures/tighten.gif."
+                "luminosity, not fitted."
             ),
             "sources": [{"file": "events/", "key": f"mass_1, min(score_{name}_1, score_{name}_2)"}],
         }
@@ -110,4 +110,4 @@ def _frame(axes: Any, frame: dict[str, Any], drawn: dict[str, Any], *, with_lege
         panels.legend(axes, frame, band="Simulation stat.", scale=0.85)
     style.headroom(axes, highest, 0.36, log=False)
     percent = 100 * frame["efficiency"]
-    style.text_block(axes, [f"{percent:.3g} % of the events", f"threshold {frame['threshold']:.4g}"])
+    style.text_block(axes, [f"{percent:.2g} % of events", f"threshold {frame['threshold']:.3g}"])
