@@ -18,7 +18,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from oddjets.config import Analysis
-from oddjets.plots import registry, style
+from oddjets.plots import panels, registry, style
 from oddjets.plots.artifacts import Artifacts
 from oddjets.plots.intervals import binomial, finite
 
@@ -85,6 +85,22 @@ def test_looks_as_its_baseline(name: str, finished: tuple[Analysis, Path], reque
     if not (request.config.getoption("--mpl") or request.config.getoption("--mpl-generate-path")):
         pytest.skip("nothing is compared without --mpl")
     return Picture(registry.draw(data_of(finished, name)))
+
+
+def test_fills_differ_in_grey() -> None:
+    # thirteen processes, as in the paper: the panel draws nine of them
+    colors = [*style.PALETTE, "#5790fc", "#964a8b", "#c8c8c8"]
+    layers = [{"color": color, "signal": index == 0} for index, color in enumerate(colors[: panels.MOST])]
+    grey = [np.dot([0.299, 0.587, 0.114], matplotlib.colors.to_rgb(layer["color"])) for layer in layers]
+    looks = list(zip(style.fills(layers), grey, strict=True))
+    for one, (hatch, value) in enumerate(looks):
+        for other, shade in looks[one + 1 :]:
+            assert other != hatch or abs(shade - value) > 0.04
+    assert looks[0][0] == style.HATCH
+
+
+def test_lines_differ_without_colour() -> None:
+    assert len({str(dash) for dash in style.DASHES}) == len(style.DASHES) >= panels.MOST
 
 
 def test_text_needs_no_font_of_the_machine() -> None:

@@ -71,7 +71,6 @@ def draw(drawn: dict[str, Any]) -> Figure:
     number = len(drawn["cuts"])
     edges = np.arange(number + 1) - 0.5
     highest, lowest = 1.0, 1.0
-    dashes = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
     for index, line in enumerate(drawn["lines"]):
         values = np.nan_to_num(np.asarray(line["values"], dtype=float))
         width = 3.2 if line["signal"] else 2.2
@@ -81,7 +80,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
             baseline=None,
             color=line["color"],
             linewidth=width,
-            linestyle=dashes[index % len(dashes)],
+            linestyle=style.DASHES[index % len(style.DASHES)],
             label=line["label"],
         )
         highest = max(highest, float(values.max(initial=0)))

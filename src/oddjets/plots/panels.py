@@ -80,7 +80,7 @@ def draw_stack(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
     """
     x = np.asarray(edges, dtype=float)
     base = np.zeros(len(x) - 1)
-    for layer in drawn["stack"]:
+    for layer, hatch in zip(drawn["stack"], style.fills(drawn["stack"]), strict=True):
         top = base + np.nan_to_num(_a(layer["values"]))
         axes.stairs(
             top,
@@ -88,8 +88,8 @@ def draw_stack(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
             baseline=base,
             fill=True,
             facecolor=layer["color"],
-            edgecolor=(0, 0, 0, 0.55) if layer["signal"] else "none",
-            hatch=style.HATCH if layer["signal"] else None,
+            edgecolor=(0, 0, 0, 0.55) if hatch else "none",
+            hatch=hatch,
             linewidth=0,
         )
         axes.stairs(top, x, baseline=base, color="black", linewidth=0.5, alpha=0.6)
@@ -136,8 +136,7 @@ def legend(axes: Axes, drawn: Mapping[str, Any], *, band: str = "Uncertainty", s
     handles: list[Any] = []
     if drawn["data"] is not None:
         handles.append(Line2D([], [], color="black", marker="o", linewidth=1.4, markersize=5, label="Data"))
-    for layer in reversed(drawn["stack"]):
-        hatch = style.HATCH if layer["signal"] else None
+    for layer, hatch in reversed(list(zip(drawn["stack"], style.fills(drawn["stack"]), strict=True))):
         handles.append(
             Patch(facecolor=layer["color"], edgecolor="0.2", linewidth=0.6, hatch=hatch, label=layer["label"])
         )

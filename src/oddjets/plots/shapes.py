@@ -67,7 +67,6 @@ def draw(drawn: dict[str, Any]) -> Figure:
     made = style.figure()
     axes = made.subplots()
     x = np.asarray(drawn["x"]["edges"], dtype=float)
-    dashes = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
     everything = []
     for index, line in enumerate(drawn["lines"]):
         values, errors = (np.asarray(line[k], dtype=float) for k in ("values", "errors"))
@@ -90,7 +89,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
             x,
             baseline=None,
             color=line["color"],
-            linestyle=dashes[index % len(dashes)],
+            linestyle=style.DASHES[index % len(style.DASHES)],
             linewidth=3.0 if line["signal"] else 2.0,
             label=line["label"],
         )

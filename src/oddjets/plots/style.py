@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 __all__ = [
+    "DASHES",
     "HATCH",
     "PALETTE",
     "context",
     "count_label",
     "figure",
+    "fills",
     "header",
     "luminosity_text",
     "ratio_axes",
@@ -45,6 +47,24 @@ PALETTE = (
 
 #: what marks the signal where colour cannot
 HATCH = "////"
+
+#: lines that can be told apart without colour, as many as a figure has
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (6, 2)),
+    (0, (2, 1.5)),
+    (0, (6, 2, 1.5, 2)),
+    (0, (1, 1)),
+    (0, (8, 2, 1, 2, 1, 2)),
+    (0, (12, 4)),
+    (0, (4, 4)),
+    (0, (3, 1, 3, 1, 1, 1)),
+)
+
+#: fills that lightness alone does not tell apart in grey get these, in turn
+_BACKGROUND_HATCHES = ("\\\\\\\\", "....", "----", "||||", "oo", "++++", "**", "\\\\")
+#: difference of CIE lightness (0 to 100) that is seen between two fills with a line between them
+_SEEN = 7.0
 
 _OVERRIDES: dict[str, Any] = {
     "figure.figsize": (8.0, 7.4),
@@ -106,6 +126,35 @@ def ratio_axes(parent: Any, ratio: bool = True, height: float = 0.32) -> tuple[A
         return parent.subplots(), None
     main, below = parent.subplots(2, 1, sharex=True, height_ratios=[1.0, height])
     return main, below
+
+
+def fills(layers: Sequence[Mapping[str, Any]]) -> list[str | None]:
+    """Return a hatch for every layer of a stack, None for a plain one, so that no two look the same in grey.
+
+    Args:
+        layers: each with ``color`` (hexadecimal) and whether it is ``signal``.
+    """
+    plain: list[float] = []
+    spare = list(_BACKGROUND_HATCHES)
+    hatches: list[str | None] = []
+    for layer in layers:
+        lightness = _lightness(layer["color"])
+        if layer["signal"]:
+            hatches.append(HATCH)
+        elif all(abs(lightness - other) >= _SEEN for other in plain) or not spare:
+            plain.append(lightness)
+            hatches.append(None)
+        else:
+            hatches.append(spare.pop(0))
+    return hatches
+
+
+def _lightness(color: str) -> float:
+    """CIE 1976 lightness L* of a colour of the screen, 0 (black) to 100 (white)."""
+    rgb = np.array(matplotlib.colors.to_rgb(color))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ [0.2126, 0.7152, 0.0722])
+    return 116 * luminance ** (1 / 3) - 16 if luminance > 0.008856 else 903.3 * luminance
 
 
 def luminosity_text(luminosity_pb: float | None, energy_TeV: float | None) -> str:
