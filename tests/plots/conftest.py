@@ -23,11 +23,13 @@ PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQV
 
 def _pixels(folder: Path, figures: list[tuple[Kind, dict[str, Any]]], **_: Any) -> list[list[Path]]:
     folder.mkdir(exist_ok=True)
-    files = [[folder / f"{data['name']}.json", folder / f"{data['name']}.png"] for _, data in figures]
-    for numbers, picture in files:
-        numbers.write_text("{}")
-        picture.write_bytes(PIXEL)
-    return files
+    made = []
+    for kind, data in figures:
+        suffixes = ["json", "png", "pdf", *(["gif"] if kind.animate is not None else [])]
+        made.append([folder / f"{data['name']}.{suffix}" for suffix in suffixes])
+        for file in made[-1]:
+            file.write_bytes(PIXEL if file.suffix == ".png" else b"{}")
+    return made
 
 
 @pytest.fixture(scope="module")

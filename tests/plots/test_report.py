@@ -12,7 +12,7 @@ import pytest
 import synthetic
 
 from oddjets.config import Analysis
-from oddjets.plots import answer, health, report, tables
+from oddjets.plots import answer, health, registry, report, tables
 from oddjets.plots.artifacts import Artifacts
 from oddjets.plots.text import count, label_html, p_value, with_error
 
@@ -148,7 +148,30 @@ def test_every_sentence_with_a_number_names_its_file(finished: tuple[Analysis, P
     found = answer.answer(Artifacts(*finished))
     assert found is not None
     assert found.sentences
-    assert all(file for sentence, file, _ in found.sentences if re.search(r"\d", sentence))
+    for sentence in found.sentences:
+        # the 2 of -2 ln L is no result, and neither is the 1 of VR1
+        assert not re.search(r"\b\d", f"{sentence.before}{sentence.after}".replace("−2 ln L", ""))
+        assert bool(sentence.number) == bool(sentence.file) == bool(sentence.key)
+        assert not sentence.file or (finished[1] / sentence.file).is_file()
+
+
+def test_a_signal_that_fits_no_better_is_said_so(finished: tuple[Analysis, Path], tmp_path: Path) -> None:
+    results = json.loads((finished[1] / "results.json").read_text())
+    results["twice_nll"] = {"background": 900.0, "signal_plus_background": 900.0 + 1e-9}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    found = answer.answer(Artifacts(finished[0], tmp_path))
+    assert found is not None
+    assert "does not improve the fit" in " ".join(sentence.before for sentence in found.sentences)
+    assert not [sentence for sentence in found.sentences if sentence.number.startswith("-")]
+
+
+def test_every_kind_of_figure_has_its_place() -> None:
+    placed = [*report.REGIONAL, *(kind for _, kinds in report.SECTIONS.values() for kind in kinds)]
+    assert sorted(placed) == sorted(registry.KINDS)
+
+
+def test_the_animation_is_linked(written: tuple[str, Document], finished: tuple[Analysis, Path]) -> None:
+    assert "figures/tighten.gif" in [link["href"] for link in written[1].all("a")]
 
 
 def test_last_cut_table_divides_by_what_passes_the_others(finished: tuple[Analysis, Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from markupsafe import Markup
 from oddjets.plots.artifacts import Artifacts
 from oddjets.plots.text import count, label_html, p_value, with_error
 
-__all__ = ["Answer", "answer"]
+__all__ = ["Answer", "Sentence", "answer"]
 
 #: the field's words for a significance, from above
 WORDS = ((5.0, "Observation of"), (3.0, "Evidence for"), (2.0, "A hint of"), (0.0, "No significant sign of"))
@@ -23,18 +24,37 @@ ERRORS = {
 
 
 @dataclass(frozen=True)
+class Sentence:
+    """One sentence with at most one number.
+
+    Attributes:
+        before: the words before the number; all of them if there is none.
+        number: as it is read; "" if there is none.
+        after: the words after it.
+        file: where the number is, relative to the output directory.
+        key: and under which key.
+    """
+
+    before: Markup
+    number: str = ""
+    after: Markup | str = ""
+    file: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True)
 class Answer:
     """What the first screen says.
 
     Attributes:
         headline: one sentence.
         numbers: (name, value, note, file, key) of the large numbers.
-        sentences: (sentence, file, key) of what else belongs to the answer; no file where it holds no number.
+        sentences: what else belongs to the answer.
     """
 
     headline: Markup
     numbers: list[tuple[str, str, str, str, str]]
-    sentences: list[tuple[Markup, str, str]]
+    sentences: list[Sentence]
 
 
 def answer(artifacts: Artifacts) -> Answer | None:
@@ -74,27 +94,32 @@ def _headline(label: Markup, z: float | None) -> Markup:
     return Markup("{} {}: {} standard deviations.").format(words, label, f"{max(z, 0.0):.1f}")
 
 
-def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> list[tuple[Markup, str, str]]:
-    said = []
+def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> Iterator[Sentence]:
     if results["poi"].get("at_boundary"):
-        at = Markup("The fitted strength of {} is at the boundary of its range: its error is one-sided.").format(label)
-        said.append((at, "results.json", "poi.at_boundary"))
-    if artifacts.blinded:
-        blind = Markup(
-            "Letter A is blinded: the expected background stands in for its data, and the answer is an expectation."
+        yield Sentence(
+            Markup("The fitted strength of {} is at the boundary of its range: its error is one-sided.").format(label)
         )
-        said.append((blind, "", ""))
+    if artifacts.blinded:
+        yield Sentence(
+            Markup(
+                "Letter A is blinded: the expected background stands in for its data, and the answer is an expectation."
+            )
+        )
     likelihood = results.get("twice_nll") or {}
     if {"background", "signal_plus_background"} <= set(likelihood):
-        gain = f"{likelihood['background'] - likelihood['signal_plus_background']:.1f}"
-        said.append((Markup("Adding {} improves −2 ln L by {}.").format(label, gain), "results.json", "twice_nll"))
-    in_a = [
-        sum(letters["A"]["data"])
-        for letters in results.get("yields", {}).values()
+        gain = likelihood["background"] - likelihood["signal_plus_background"]
+        if gain < 0.05:
+            yield Sentence(Markup("Adding {} does not improve the fit.").format(label))
+        else:
+            before = Markup("Adding {} improves −2 ln L by ").format(label)
+            yield Sentence(before, f"{gain:.1f}", Markup("."), "results.json", "twice_nll")
+    in_a = {
+        region: sum(letters["A"]["data"])
+        for region, letters in results.get("yields", {}).items()
         if "A" in letters and letters["A"].get("data") is not None
-    ]
+    }
     if in_a:
-        where = ", ".join(results["yields"])
-        passing = Markup("{} data events have both scores above the threshold in {}.").format(count(sum(in_a)), where)
-        said.append((passing, "results.json", "yields.*.A.data"))
-    return said
+        *others, last = in_a
+        where = f"{', '.join(others)} and {last}" if others else last
+        after = Markup(" data events have both scores above the threshold in {}.").format(where)
+        yield Sentence(Markup(), count(sum(in_a.values())), after, "results.json", "yields.*.A.data")

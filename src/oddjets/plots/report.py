@@ -28,15 +28,18 @@ __all__ = ["write"]
 #: figures that stand beside their region, not in the sections
 REGIONAL = ("postfit", "residual", "closure")
 
+#: pixels: figures of one panel are 880 wide, those of several wider
+WIDE = 1200
 #: of a figure's palette in the report
 COLORS = 128
 
 #: section: (title, kinds of figure)
 SECTIONS = {
-    "score": ("Score and selection", ("score", "shapes", "tau21", "regions", "cutflow", "tighten")),
+    "score": ("Score and selection", ("score", "shapes", "tau21", "cutflow", "efficiency", "regions", "tighten")),
     "events": ("The odd events", ("bump", "kde", "overlap")),
     "fit": ("The fit", ("yields", "grid", "closures", "pulls", "impacts", "scan", "limit", "gof", "correlation")),
     "systematics": ("Systematic variations", ("systematics",)),
+    "simulated": ("What was simulated", ("processes",)),
 }
 
 
@@ -48,7 +51,8 @@ class Embedded:
     title: Markup
     alt: str
     caption: Markup
-    sources: str
+    sources: list[dict[str, str]]
+    files: dict[str, str]
     png: str
     width: int
     height: int
@@ -56,7 +60,7 @@ class Embedded:
     @property
     def wide(self) -> bool:
         """Whether it needs the width of the page to be read."""
-        return self.width > 1.5 * self.height
+        return self.width > WIDE
 
 
 def write(analysis: Analysis, out: Path) -> Path:
@@ -121,11 +125,12 @@ def _figures(artifacts: Artifacts) -> tuple[dict[str, dict[str, Embedded]], list
     written = write_figures(artifacts.out / "figures", chosen, workers=workers, reuse=True)
     made: dict[str, dict[str, Embedded]] = {}
     for (kind, data), files in zip(chosen, written, strict=True):
-        made.setdefault(kind.name, {})[data["name"]] = _embed(data, files[1])
+        made.setdefault(kind.name, {})[data["name"]] = _embed(kind, data, files[1])
     return made, problems
 
 
-def _embed(data: dict[str, Any], png: Path) -> Embedded:
+def _embed(kind: Kind, data: dict[str, Any], png: Path) -> Embedded:
+    formats = {"PDF": "pdf", "JSON": "json"} | ({"animation": "gif"} if kind.animate is not None else {})
     with Image.open(png) as image:
         width, height = image.size
         small = io.BytesIO()
@@ -136,7 +141,8 @@ def _embed(data: dict[str, Any], png: Path) -> Embedded:
         title=label_html(data["title"]),
         alt=data["alt"],
         caption=label_html(data["caption"]),
-        sources="; ".join(f"{s['file']} · {s['key']}" for s in data["sources"]),
+        sources=data["sources"],
+        files={label: f"figures/{data['name']}.{suffix}" for label, suffix in formats.items()},
         png=base64.b64encode(small.getvalue()).decode("ascii"),
         width=width,
         height=height,
