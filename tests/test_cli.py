@@ -10,6 +10,7 @@ from analysis import content
 from typer.testing import CliRunner
 
 from oddjets.cli import app
+from oddjets.errors import OddjetsError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 #: every verb of the design's table
@@ -69,3 +70,12 @@ def test_a_workspace_that_is_no_json_is_a_message(tmp_path):
     done = program("fit", "w.json", cwd=tmp_path)
     assert done.returncode == 2
     assert "w.json" in done.stderr
+
+
+def test_fitting_a_workspace_does_not_replace_the_results_of_an_analysis(tmp_path):
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "workspace.json").write_text("{}")
+    for words in ([], ["--out", str(tmp_path)]):
+        refused = CliRunner().invoke(app, ["fit", str(tmp_path / "workspace.json"), *words])
+        assert isinstance(refused.exception, OddjetsError)
+        assert "whose results.json this fit would replace: give another folder with --out" in str(refused.exception)

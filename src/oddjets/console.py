@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from oddjets.redaction import redacted
 
-__all__ = ["Tracker", "console", "log", "progress"]
+__all__ = ["DiscreetFormatter", "Tracker", "console", "log", "progress"]
 
 
 class _DiscreetConsole(Console):
@@ -30,6 +30,14 @@ class _Discreet(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redacted(record.getMessage()), ()
         return True
+
+
+class DiscreetFormatter(logging.Formatter):
+    """Hides secrets in the URLs of what other packages log, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format as ever."""
+        return redacted(super().format(record))
 
 
 #: everything a person reads goes to standard error, so that standard output stays free for data

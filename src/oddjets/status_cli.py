@@ -1,4 +1,4 @@
-"""The verb `status`."""
+"""The verbs on an output folder: what is done there, and what nothing there refers to."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from oddjets import config, resources
 from oddjets.config import Analysis
 from oddjets.console import console
 from oddjets.errors import OddjetsError
-from oddjets.locking import holder
+from oddjets.locking import holder, locked
 
 if TYPE_CHECKING:
     from oddjets.pipeline import Run
 
-__all__ = ["status"]
+__all__ = ["clean", "status"]
 
 _COLORS = {"done": "green", "incomplete": "yellow", "stale": "yellow", "failed": "red", "missing": "dim"}
 
@@ -84,3 +84,22 @@ def _asked(target: Path, out: Path | None) -> tuple[Analysis, Path]:
         return analysis, folder
     assert last.path is not None
     return (last if last.path == file.resolve() else analysis), folder
+
+
+def clean(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An output folder, or a skim.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files.")] = False,
+) -> None:
+    """Remove from an output folder what nothing there refers to; what it does not know stays."""
+    from oddjets import cleaning
+
+    found = cleaning.orphans(folder)
+    if not dry_run:
+        with locked(folder):
+            # again, since a run may just have ended
+            found = cleaning.orphans(folder)
+            cleaning.remove(found)
+    for path, size, why in found:
+        console.print(f"{escape(str(path))}: {size / 1e6:.3f} MB, {why}", soft_wrap=True)
+    total = f"{len(found)} files, {sum(orphan.size for orphan in found) / 1e6:.3f} MB"
+    console.print(f"{total} {'to remove' if dry_run else 'removed'}")

@@ -1,8 +1,11 @@
-"""Work that is done file by file, here or on more processes."""
+"""Work that is done file by file, here or on more processes; what is common to worker processes."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +13,7 @@ from typing import TypeVar
 
 from oddjets.errors import OddjetsError
 
-__all__ = ["each_done"]
+__all__ = ["as_worker", "each_done"]
 
 Task = TypeVar("Task")
 
@@ -34,7 +37,7 @@ def each_done(tasks: Sequence[Task], work: Callable[[Task], object], workers: in
         return
     # spawn: a fork would copy the threads' locks of libraries that are loaded here
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(tasks)), context, as_worker) as pool:
         try:
             futures = {pool.submit(work, task): task for task in tasks}
             for future in as_completed(futures):
@@ -48,3 +51,17 @@ def each_done(tasks: Sequence[Task], work: Callable[[Task], object], workers: in
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def as_worker() -> None:
+    """Prepare a worker process: it ends with its parent, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End a worker whose parent was killed: nobody else would, and it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

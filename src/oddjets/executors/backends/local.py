@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +14,7 @@ from oddjets.executors.backends import gpus
 from oddjets.executors.backends.contract import ALLOWED_DEATHS, Outcomes, WorkersLostError
 from oddjets.executors.chunks import Chunk
 from oddjets.executors.work import Work
+from oddjets.workers import as_worker
 
 __all__ = ["Processes", "here"]
 
@@ -73,21 +72,9 @@ class Processes:
 
 
 def _begin(counter: Any, of_this_machine: tuple[str, ...]) -> None:
-    """Prepare a worker: it takes its GPU, and ends with its parent."""
+    """Prepare a worker, which takes its GPU."""
     with counter.get_lock():
         number = counter.value
         counter.value += 1
     gpus.take(of_this_machine, number)
-    _end_with_parent()
-
-
-def _end_with_parent() -> None:
-    """End a worker whose parent was killed: nobody else would, and it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+    as_worker()

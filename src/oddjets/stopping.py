@@ -1,0 +1,56 @@
+"""Ctrl-C, and the SIGTERM of batch systems: one way out, on which workers end and what is done is kept."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+__all__ = ["Stopped", "stoppable"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: how dask calls workers that it starts: its cluster ends them, and would replace one that is killed
+_OF_DASK = "Dask Worker"
+
+
+class Stopped(BaseException):
+    """Somebody wants the program to end; it is no error, and nothing that handles errors sees it.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        #: what shells call an end by this signal
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGINT and SIGTERM end what is done here by `Stopped`, and its worker processes at once.
+
+    What is on its way out is not stopped again: a second signal has the system's own effect, which is the end.
+    """
+    # a job in the background of a shell ignores Ctrl-C
+    before = {number: found for number in _SIGNALS if (found := signal.getsignal(number)) is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_DFL)
+    # nobody waits for what they have in hand: it is done again
+    for child in multiprocessing.active_children():
+        if not child.name.startswith(_OF_DASK):
+            child.kill()
+    raise Stopped(number)
