@@ -9,11 +9,12 @@ from analysis import of_simulation
 from pydantic import ValidationError
 from test_processor import processed
 
-from oddjets import config
+from oddjets import config, resources
 from oddjets.errors import OddjetsError
 from oddjets.execution import Execution
 from oddjets.execution_options import with_execution
-from oddjets.executors.backends import gpus, local
+from oddjets.executors.backends import classes, gpus, local
+from oddjets.pipeline import Run, run_stages
 from oddjets.provenance import read_manifest
 
 
@@ -68,6 +69,31 @@ def test_an_executor_that_forgets_a_chunk_is_found_out_and_the_others_are_kept(i
 def test_an_executor_class_that_cannot_work_is_said(inputs, tmp_path, execution, message):
     with pytest.raises(OddjetsError, match=message):
         toy.process(toy.run_of(toy.write(tmp_path, inputs), **execution))
+
+
+@pytest.mark.parametrize(
+    ("execution", "message"),
+    [
+        ({"executor": "dask"}, r"'dask'.*needs the package 'distributed'.*pip install 'oddjets\[dask\]'"),
+        ({"executor": "no_such_package.run:Executor"}, "needs the package 'no_such_package', which is not installed"),
+    ],
+)
+def test_what_is_not_installed_is_said_before_anything_is_simulated(tmp_path, monkeypatch, execution, message):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    analysis = config.load(resources.find("demo_small.yaml", "processors"))
+    run = Run(with_execution(analysis, **execution), tmp_path / "out")
+    with pytest.raises(OddjetsError, match=message):
+        run_stages(run, run.stages)
+    assert not (run.out / "simulation").exists()
+
+
+def test_secrets_of_a_cluster_are_not_in_the_message_that_it_failed():
+    def make(**options):
+        raise ValueError("no such queue")
+
+    options = {"queue": "q", "password": "S3CRET", "auth": "S3CRET", "options": {"api_token": "S3CRET"}}
+    with pytest.raises(OddjetsError, match=r"make\(queue='q', password=\*\*\*, auth=\*\*\*, options=\.\.\.\) failed"):
+        classes.built(make, options, "execution.cluster.options")
 
 
 @pytest.mark.parametrize(

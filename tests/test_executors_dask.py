@@ -13,16 +13,19 @@ from pathlib import Path
 import pytest
 import toy_analysis as toy
 
+from oddjets import config, resources
 from oddjets.cards import load_card
 from oddjets.errors import OddjetsError
+from oddjets.execution_options import with_execution
 from oddjets.executors.backends import luggage
 from oddjets.executors.chunks import plan
 from oddjets.executors.work import Work
+from oddjets.pipeline import Run, run_stages
 from oddjets.provenance import read_manifest
 
 distributed = pytest.importorskip("distributed", reason="needs dask: pip install 'oddjets[dask]'")
 
-from oddjets.executors.backends import dask_cluster, dask_delivery  # noqa: E402
+from oddjets.executors.backends import dask_cluster, dask_delivery, dask_waiting  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +201,49 @@ def test_no_scheduler_is_said(inputs, tmp_path, monkeypatch):
     with pytest.raises(OddjetsError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9 within 1 s") as error:
         toy.process(toy.run_of(toy.write(tmp_path, inputs), **on("tcp://127.0.0.1:9")))
     assert error.value.exit_code == 2
+
+
+@pytest.mark.fault("Scheduler out of reach", "Stops with its address before anything is simulated or read.")
+def test_no_scheduler_is_said_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_cluster, "_PATIENCE", 1)
+    analysis = config.load(resources.find("demo_small.yaml", "processors"))
+    run = Run(with_execution(analysis, scheduler="tcp://127.0.0.1:9"), tmp_path / "out")
+    with pytest.raises(OddjetsError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        run_stages(run, run.stages)
+    assert not (tmp_path / "out" / "simulation").exists()
+
+
+@pytest.fixture
+def alone():
+    """A scheduler without workers."""
+    options = {"protocol": "tcp://", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "threads_per_worker": 1}
+    with distributed.LocalCluster(n_workers=0, processes=False, silence_logs=logging.CRITICAL, **options) as cluster:
+        yield cluster
+
+
+@pytest.mark.fault(
+    "All workers gone", "Says what it waits for, and for how long; then stops, and the same command goes on from there."
+)
+def test_a_run_does_not_wait_for_workers_for_ever(inputs, tmp_path, monkeypatch, capfd, alone):
+    monkeypatch.setattr(dask_waiting, "_LOOK_S", 0.1)
+    monkeypatch.setattr(dask_waiting, "_SILENCE_S", 0.2)
+    file = toy.write(tmp_path, inputs)
+    with pytest.raises(
+        OddjetsError, match=r"no dask worker seen for 1 s at tcp://.*7 chunks wait.*0 of 7 chunks are kept"
+    ):
+        toy.process(toy.run_of(file, **on(alone.scheduler_address, workers_timeout_s=1)))
+    assert re.search(
+        r"no worker seen for 0 s; 7 chunks wait until one comes .* for 1 s at most", capfd.readouterr().err
+    )
+
+
+def test_a_worker_that_comes_late_does_the_work(inputs, whole, tmp_path, monkeypatch, alone):
+    monkeypatch.setattr(dask_waiting, "_LOOK_S", 0.1)
+    late = threading.Timer(1.0, alone.scale, [1])
+    late.start()
+    run = toy.process(toy.run_of(toy.write(tmp_path, inputs), **on(alone.scheduler_address, workers_timeout_s=60)))
+    late.join()
+    toy.assert_same_rows(toy.rows(run), whole)
 
 
 def test_a_cluster_class_that_is_not_installed_is_said(inputs, tmp_path):

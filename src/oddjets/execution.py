@@ -76,6 +76,9 @@ class Execution(_Model):
     workers: int = Field(default=2, ge=1, description="processes; of a cluster: its workers")
     scheduler: str | None = Field(default=None, description="address of a running dask scheduler, as tcp://HOST:8786")
     cluster: Cluster | None = Field(default=None, description="the cluster that dask starts; None: on this machine")
+    workers_timeout_s: int = Field(
+        default=3600, ge=1, description="how long to wait while a dask cluster has no worker"
+    )
     shared_filesystem: bool = Field(
         default=True, description="workers see the files and folders of this machine; false: all is sent to and fro"
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from oddjets.errors import InputFileError, OddjetsError, nearest
 from oddjets.executors.losses import Loss, lost_files, raise_if_lost
 from oddjets.histograms import DATA
 from oddjets.locking import locked
+from oddjets.redaction import redacted
 from oddjets.remembered import remember
 from oddjets.stages import closure, fit, histogram, plot, process, report, simulate, workspace
 from oddjets.validation import Resolved, resolve
@@ -42,6 +43,7 @@ class Stage:
         outputs: what must exist, relative to the output folder, for the stage to count as done.
         run: does the work; returns what goes into the manifest under ``extra``.
         config: the part of the configuration that the stage uses.
+        ready: refuses what would stop it, as far as that can be told before any work is done.
         intact: whether what it left is all there, given its part of the manifest; what must exist is in ``outputs``.
         kept: folders that it takes earlier work from, unless it is forced to run.
     """
@@ -52,6 +54,7 @@ class Stage:
     outputs: tuple[str, ...]
     run: Callable[[Run], dict[str, Any]]
     config: Callable[[Run], Any]
+    ready: Callable[[Run], None]
     intact: Callable[[Run, dict[str, Any]], bool]
     kept: tuple[str, ...]
 
@@ -212,8 +215,10 @@ _BEFORE_PICTURES = ("simulate", "process", "histogram", "closure", "workspace", 
 
 def _stage(module: ModuleType, needs: tuple[str, ...], outputs: tuple[str, ...]) -> Stage:
     name = module.__name__.rpartition(".")[2]
+    ready = getattr(module, "ready", lambda run: None)
     intact = getattr(module, "intact", lambda run, extra: True)
-    return Stage(name, needs, module.__name__, outputs, module.work, module.config, intact, getattr(module, "KEPT", ()))
+    kept = getattr(module, "KEPT", ())
+    return Stage(name, needs, module.__name__, outputs, module.work, module.config, ready, intact, kept)
 
 
 STAGES: dict[str, Stage] = {
@@ -241,13 +246,14 @@ def warn_of_stale_inputs(run: Run, stage: Stage) -> None:
         )
 
 
-def run_stage(run: Run, stage: Stage, *, force: bool = False) -> bool:
+def run_stage(run: Run, stage: Stage, *, force: bool = False, later: Sequence[Stage] = ()) -> bool:
     """Run one stage unless its results still stand.
 
     Args:
         run: the analysis and its folder.
         stage: which.
         force: run it all the same.
+        later: stages that are to follow; what would stop them is found before this one works.
 
     Returns:
         Whether it ran.
@@ -257,6 +263,8 @@ def run_stage(run: Run, stage: Stage, *, force: bool = False) -> bool:
             console.print(f"[dim]{stage.name}: up to date[/dim]")
             return False
         console.print(f"[bold]{stage.name}[/bold]")
+        for each in (stage, *later):
+            each.ready(run)
         # without its manifest, a half-written stage is never taken for a whole one
         provenance.remove_manifest(run.out, stage.name)
         for folder in stage.kept if force else ():
@@ -264,7 +272,7 @@ def run_stage(run: Run, stage: Stage, *, force: bool = False) -> bool:
         try:
             _work(run, stage)
         except Exception as error:
-            provenance.write_failure(run.out, stage.name, str(error))
+            provenance.write_failure(run.out, stage.name, redacted(str(error)))
             raise
         return True
 
@@ -312,8 +320,8 @@ def up_to(run: Run, name: str) -> list[Stage]:
 def run_stages(run: Run, stages: list[Stage]) -> None:
     """Run stages in order, each skipped where its results still stand."""
     with run.lock():
-        for stage in stages:
-            run_stage(run, stage)
+        for i, stage in enumerate(stages):
+            run_stage(run, stage, later=stages[i + 1 :])
         warn_of_losses(run)
 
 

@@ -14,7 +14,7 @@ from oddjets.corrections import sha256_of
 from oddjets.datasets import FileInfo
 from oddjets.errors import InputFileError
 from oddjets.events import parts
-from oddjets.executors import ledger, losses
+from oddjets.executors import backends, ledger, losses
 from oddjets.executors.checks import check_files, constituent_sources, refuse_overlap
 from oddjets.executors.chunks import plan
 from oddjets.executors.losses import Loss
@@ -76,6 +76,12 @@ def config(run: Run) -> Any:
             for name, (dataset, files) in run.fileset.items()
         },
     }
+
+
+def ready(run: Run) -> None:
+    """Refuse executors and schedulers that are not there."""
+    if run.analysis.npz is None:
+        backends.check(run.analysis.execution)
 
 
 def intact(run: Run, extra: Mapping[str, Any]) -> bool:

@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from oddjets.execution import Execution
+from oddjets.execution import EXECUTORS, Execution
 from oddjets.executors.backends import local
 from oddjets.executors.backends.contract import Carrier, Outcomes, WorkersLostError
 
-__all__ = ["Carrier", "Outcomes", "WorkersLostError", "carrier"]
+__all__ = ["Carrier", "Outcomes", "WorkersLostError", "carrier", "check"]
+
+
+def check(execution: Execution) -> None:
+    """Refuse an ``execution`` that cannot work, before anything is done for it.
+
+    Raises:
+        OddjetsError: a package that it needs is not installed, no such class, or no scheduler answers.
+    """
+    if execution.uses_dask:
+        from oddjets.executors.backends import dask_cluster
+
+        dask_cluster.check(execution)
+    elif execution.executor not in EXECUTORS:
+        from oddjets.executors.backends.imported import class_of
+
+        class_of(execution)
 
 
 @contextmanager

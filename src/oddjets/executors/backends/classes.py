@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ _INSTALL = {
     "dask_kubernetes": "dask-kubernetes",
     "ndcctools": "ndcctools (from conda-forge)",
 }
+#: names of keyword arguments that may hold secrets
+_SECRET = re.compile("auth|credential|key|pass|secret|security|token", re.IGNORECASE)
 
 
 def import_class(module_name: str, name: str, where: str) -> Any:
@@ -60,5 +63,12 @@ def built(make: Any, options: Mapping[str, Any], where: str) -> Any:
     try:
         return make(**options)
     except (TypeError, ValueError, OSError, RuntimeError, ImportError) as error:
-        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        given = ", ".join(f"{key}={_shown(key, value)}" for key, value in options.items())
         raise OddjetsError(f"{where}: {make.__name__}({given}) failed: {error}") from error
+
+
+def _shown(key: str, value: Any) -> str:
+    """Return a keyword argument's value for a message: neither secrets, nor what may have some inside."""
+    if _SECRET.search(key):
+        return "***"
+    return repr(value) if isinstance(value, str | int | float | None) else "..."

@@ -5,16 +5,16 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from oddjets.console import console
+from oddjets.console import console, log
 from oddjets.errors import OddjetsError
 from oddjets.execution import Cluster, Execution
 from oddjets.executors.backends.classes import built, import_class
 from oddjets.executors.backends.contract import ALLOWED_DEATHS
 
-__all__ = ["LOCAL", "connected", "require"]
+__all__ = ["LOCAL", "check", "connected", "require"]
 
 LOCAL = Cluster().class_
 #: seconds to wait for a scheduler's answer
@@ -32,6 +32,20 @@ def require(execution: Execution) -> None:
         import_class("dask_awkward", "from_map", _where(execution))
 
 
+def check(execution: Execution) -> None:
+    """Refuse what is not installed, and a scheduler that does not answer.
+
+    Raises:
+        OddjetsError: says what to install, or which scheduler it is.
+    """
+    require(execution)
+    if execution.cluster is not None:
+        _cluster_class(execution.cluster)
+    if execution.scheduler is not None:
+        with _client_of_running(execution):
+            pass
+
+
 def _where(execution: Execution) -> str:
     return f"execution.executor '{execution.executor}'"
 
@@ -47,28 +61,50 @@ def connected(execution: Execution) -> Iterator[Any]:
         OddjetsError: the cluster's class cannot be had or built, or no scheduler answers.
     """
     client_class = import_class("distributed", "Client", _where(execution))
-    if execution.scheduler is not None:
-        try:
-            client = client_class(execution.scheduler, timeout=_PATIENCE, set_as_default=False)
-        except (OSError, ValueError, TimeoutError) as error:
-            raise OddjetsError(
-                f"execution.scheduler: no dask scheduler answers at {execution.scheduler} within {_PATIENCE} s ({error});"
-                " start one with `dask scheduler`, or leave 'scheduler' out for workers on this machine"
-            ) from error
-        with client:
-            _introduce(client)
-            yield client
-        return
-    with _started(execution) as cluster, client_class(cluster, set_as_default=False) as client:
+    with _quiet(), ExitStack() as stack:
+        if execution.scheduler is not None:
+            client = stack.enter_context(_client_of_running(execution))
+        else:
+            cluster = stack.enter_context(_started(execution))
+            client = stack.enter_context(client_class(cluster, set_as_default=False))
         _introduce(client)
         yield client
 
 
 @contextmanager
+def _quiet() -> Iterator[None]:
+    """Let dask's parts not tell of themselves, and of connections that end, unless ``--debug`` asks for it."""
+    dask_log = logging.getLogger("distributed")
+    before = dask_log.level
+    if not log.isEnabledFor(logging.DEBUG):
+        dask_log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        dask_log.setLevel(before)
+
+
+def _client_of_running(execution: Execution) -> Any:
+    """Connect to a running scheduler."""
+    client_class = import_class("distributed", "Client", _where(execution))
+    try:
+        return client_class(execution.scheduler, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise OddjetsError(
+            f"execution.scheduler: no dask scheduler answers at {execution.scheduler} within {_PATIENCE} s ({error});"
+            " start one with `dask scheduler`, or leave 'scheduler' out for workers on this machine"
+        ) from error
+
+
+def _cluster_class(spec: Cluster) -> Any:
+    module, _, name = spec.class_.rpartition(".")
+    return import_class(module, name, "execution.cluster.class")
+
+
+@contextmanager
 def _started(execution: Execution) -> Iterator[Any]:
     spec = execution.cluster if execution.cluster is not None else Cluster()
-    module, _, name = spec.class_.rpartition(".")
-    make = import_class(module, name, "execution.cluster.class")
+    make = _cluster_class(spec)
     options = {**(_of_this_machine(execution) if spec.class_ == LOCAL else {}), **spec.options}
     import dask
 
@@ -96,7 +132,7 @@ def _of_this_machine(execution: Execution) -> dict[str, Any]:
         **({"host": "127.0.0.1"} if spec.options.get("processes", True) else {}),
         # any free port
         "dashboard_address": "127.0.0.1:0",
-        # what its parts tell of themselves; what ends the run, we say
+        # what its processes tell of themselves; what ends the run, we say
         "silence_logs": logging.CRITICAL,
     }
 

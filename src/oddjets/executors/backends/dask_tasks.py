@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -17,11 +18,15 @@ from oddjets.execution import Execution
 from oddjets.executors.backends import dask_cluster, gpus, luggage
 from oddjets.executors.backends.contract import Outcomes, WorkersLostError
 from oddjets.executors.backends.dask_delivery import Delivery, Result, do
+from oddjets.executors.backends.dask_waiting import Vigil
 from oddjets.executors.chunks import Chunk
 from oddjets.executors.records import CHUNKS
 from oddjets.executors.work import Work
 
 __all__ = ["Dask"]
+
+#: seconds between two looks for results
+_PAUSE_S = 0.1
 
 
 class Dask:
@@ -88,8 +93,15 @@ class Dask:
     ) -> Generator[Result, None, None]:
         """Yield results as they come, each once; what is left is cancelled."""
         by_key = {future.key: chunk for future, chunk in zip(futures, chunks, strict=True)}
+        coming = as_completed(futures, loop=self.client.loop, with_results=True, raise_errors=False)
+        vigil = Vigil(self.client, self.execution.workers_timeout_s)
         try:
-            for future, result in as_completed(futures, loop=self.client.loop, with_results=True, raise_errors=False):
+            while not coming.is_empty():
+                if not coming.has_ready():
+                    vigil.look(coming.count())
+                    time.sleep(_PAUSE_S)
+                    continue
+                future, result = next(coming)
                 if future.status == "cancelled":
                     self._scheduler_gone()
                 elif future.status == "error":

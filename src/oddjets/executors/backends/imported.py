@@ -7,6 +7,7 @@ all at once, but the work records every chunk as it is done, so that a run that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from coffea.processor.executor import ExecutorBase
 from coffea.util import coffea_console
@@ -19,7 +20,17 @@ from oddjets.executors.backends.contract import Outcomes, WorkersLostError
 from oddjets.executors.chunks import Chunk
 from oddjets.executors.work import Work
 
-__all__ = ["Imported"]
+__all__ = ["Imported", "class_of"]
+
+
+def class_of(execution: Execution) -> Any:
+    """Return the class that an ``execution`` names.
+
+    Raises:
+        OddjetsError: its package is not installed, or there is no such class.
+    """
+    module, _, name = execution.executor.partition(":")
+    return import_class(module, name, "execution.executor")
 
 
 class Imported:
@@ -27,8 +38,7 @@ class Imported:
 
     def __init__(self, execution: Execution) -> None:
         self.name = execution.executor
-        module, _, name = execution.executor.partition(":")
-        make = import_class(module, name, "execution.executor")
+        make = class_of(execution)
         options = dict(execution.executor_options)
         if isinstance(make, type) and issubclass(make, ExecutorBase):
             # coffea draws its bars on standard output, which belongs to data, and draws them asked or not
