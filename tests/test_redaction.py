@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oddjets.console import console, log
+from oddjets import locking
+from oddjets.console import DiscreetFormatter, console, log
 from oddjets.errors import InputFileError, OddjetsError
 from oddjets.redaction import redacted
 
@@ -51,3 +54,24 @@ def test_errors_logs_and_messages_hide_secrets(capfd, caplog):
     log.warning("%s: timeout", url)
     assert "S3CRET" not in capfd.readouterr().err + caplog.text
     assert "host/f.root" in caplog.text
+
+
+def test_what_other_packages_log_hides_secrets_too(capfd):
+    """As the program sets logging up, tracebacks included."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(DiscreetFormatter("%(name)s: %(message)s"))
+    try:
+        raise OSError("https://host/f.root?authz=S3CRET")
+    except OSError:
+        record = logging.LogRecord("aiohttp", 30, "", 0, "%s", ("root://me:S3CRET@host//a",), sys.exc_info())
+    handler.emit(record)
+    said = capfd.readouterr().err
+    assert "S3CRET" not in said
+    assert "aiohttp: root://***@host//a" in said
+    assert "OSError: https://host/f.root?authz=***" in said
+
+
+def test_a_lock_hides_secrets_of_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["oddjets", "run", "a.yaml", "--scheduler", "tls://me:S3CRET@host:8786"])
+    with locking.locked(tmp_path):
+        assert "--scheduler tls://***@host:8786" in (locking.holder(tmp_path) or "")

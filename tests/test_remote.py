@@ -390,12 +390,17 @@ def test_a_bug_met_while_handling_a_timeout_is_a_bug():
 
 def test_secrets_reach_no_file_that_is_written(server, tmp_path):
     url = f"{server.url}/top.root{TOKEN}"
-    run = process(tmp_path / "one", {"top": url}, **BRANCHES, execution=QUICK)
+    absent = f"{server.url}/absent.root{TOKEN}"
+    run = process(tmp_path / "one", {"top": [url, absent]}, **BRANCHES, execution=QUICK | {"skip_bad_files": True})
     content = read_manifest(run.out, "process")
     assert content is not None
     assert f"{server.url}/top.root?authz=***" in json.dumps(content)
-    written = [p for p in run.out.rglob("*") if p.is_file() and b"s3cret" in p.read_bytes()]
+    assert f"{server.url}/absent.root?authz=***" in (run.out / "lost.json").read_text()
+    with pytest.raises(OddjetsError, match=r"absent\.root\?authz=\*\*\*"):
+        process(tmp_path / "two", {"top": [url, absent]}, **BRANCHES, execution=QUICK)
+    written = [p for p in tmp_path.glob("*/out/**/*") if p.is_file() and b"s3cret" in p.read_bytes()]
     assert not written
+    assert (tmp_path / "two" / "out" / "manifests" / "process.failed").is_file()
 
 
 def test_a_relative_cache_is_beside_the_analysis(tmp_path):

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from oddjets.console import console
 from oddjets.errors import OddjetsError
+from oddjets.redaction import redacted
 
 __all__ = ["LockedError", "holder", "locked"]
 
@@ -86,7 +87,8 @@ def holder(out: Path) -> str | None:
 
 def _sign(file: IO[str]) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    content = {"host": socket.gethostname(), "process": os.getpid(), "since": now, "command": " ".join(sys.argv)[:200]}
+    command = redacted(" ".join(sys.argv))[:200]
+    content = {"host": socket.gethostname(), "process": os.getpid(), "since": now, "command": command}
     file.truncate(0)
     json.dump(content, file)
     file.flush()
