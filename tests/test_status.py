@@ -213,3 +213,14 @@ def test_a_verb_says_that_it_reads_results_of_an_earlier_state(finished, monkeyp
     pipeline.warn_of_stale_inputs(run, run.stage("histogram"))
     assert len(said) == 1
     assert "histogram reads results of an earlier state: process" in said[0]
+
+
+def test_the_folder_of_another_analysis_is_refused(file):
+    run = toy.process(toy.run_of(file))
+    before = toy.records(run)
+    other = file.with_name("b.yaml")
+    other.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"name": "another"}), encoding="utf-8")
+    with pytest.raises(OddjetsError, match=r"holds the analysis 'small' \(.*a\.yaml\).*'another' would replace.*--out"):
+        toy.process(toy.run_of(other))
+    assert toy.records(run) == before
+    assert recalled(run.out).name == "small"

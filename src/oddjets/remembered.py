@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,26 @@ def remember(analysis: Analysis, out: Path) -> None:
     Args:
         analysis: as it runs.
         out: its output folder.
+
+    Raises:
+        OddjetsError: the folder is another analysis's.
     """
     if analysis.path is None:
         return
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        known = json.loads((out / FILE).read_text(encoding="utf-8"))
+        if known["name"] != analysis.name:
+            raise OddjetsError(
+                f"{out}: holds the analysis '{known['name']}' ({known['analysis']}), whose results '{analysis.name}' would"
+                " replace: give another folder with --out, or remove this one"
+            )
     try:
         plain = _content(config.load(analysis.path))
     except OddjetsError:  # edited since it was read: what was laid over it cannot be told
         return
     laid_over = {name: value for name, value in _content(analysis).items() if value != plain[name]}
-    save_json(out / FILE, {"analysis": str(analysis.path.resolve()), "laid_over": laid_over})
+    content = {"name": analysis.name, "analysis": str(analysis.path.resolve()), "laid_over": laid_over}
+    save_json(out / FILE, content)
 
 
 def recalled(out: Path) -> Analysis:
