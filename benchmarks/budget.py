@@ -89,6 +89,7 @@ def table(measured: dict[str, Any]) -> str:
         return 2 * s.events * s.passing
 
     row("events", lambda s: s.events / 1e6, "M")
+    row("files", lambda s: s.files, "")
     row("bytes, as PFNano", lambda s: s.events * cost["bytes"] / 1e12, "TB")
     row("chunks (dask tasks)", lambda s: s.files * max(round(s.events / s.files / CHUNK_SIZE), 1), "")
     row("reading, ZSTD", lambda s: s.events * cost["read_s"] / 3600, "core-h")
