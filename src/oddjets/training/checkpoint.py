@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from oddjets.errors import OddjetsError, nearest
 from oddjets.training.requirements import require
 
-__all__ = ["SIZES", "Checkpoint", "Pet2Config", "read_checkpoint"]
+__all__ = ["SIZES", "Checkpoint", "Pet2Config", "read_checkpoint", "read_tensors"]
 
 #: keys of a checkpoint that classification does not use: the time embedding of the diffusion
 _UNUSED = ("MPFourier.", "time_embed.")
@@ -81,14 +81,11 @@ def read_checkpoint(path: Path, size: str | None = None) -> Checkpoint:
         OddjetsError: no such file, no such layout, a network that is not what the ``omnilearned`` command line builds
             for the classification of jets, keys that are missing or unknown, or another size.
     """
-    torch = require("torch")
+    require("torch")
     if not path.is_file():
         beside = [p.name for p in path.parent.glob("*.pt")] if path.parent.is_dir() else []
         raise OddjetsError(f"no checkpoint {path}; {nearest(path.name, beside)}".rstrip("; "))
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle's, zipfile's and torch's errors have no common base
-        raise OddjetsError(f"{path} is no checkpoint that can be read without running its code: {error}") from error
+    content = read_tensors(path)
     if not isinstance(content, dict) or not {"body", "classifier_head"} <= set(content):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise OddjetsError(f"{path} has no body and classifier_head (found: {found}): it is not from OmniLearned")
@@ -108,6 +105,27 @@ def read_checkpoint(path: Path, size: str | None = None) -> Checkpoint:
         raise OddjetsError(f"{path} is {found_size or 'of no published size'}, not {size}: {config}")
     used = {name: array for name, array in weights.items() if name in _expected(config)}
     return Checkpoint(config, used, found_size)
+
+
+def read_tensors(path: Path) -> Any:
+    """Read a file that PyTorch saved, running no code that it may contain.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Dictionaries, lists and numbers, with tensors on the CPU.
+
+    Raises:
+        OddjetsError: it is damaged, something else, or has code inside.
+    """
+    try:
+        return require("torch").load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle's, zipfile's and torch's errors have no common base
+        # before and after its reason, PyTorch advises to run the code
+        reason = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+        reason = reason.partition("\n")[0].partition(". Please")[0]
+        raise OddjetsError(f"{path} cannot be read without running code that it may contain: {reason}") from error
 
 
 def _arrays(prefix: str, state: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from oddjets.console import console
 from oddjets.errors import OddjetsError
+from oddjets.training.checkpoint import read_tensors
 from oddjets.training.learning.balance import balanced_weights, effective_number
 from oddjets.training.learning.batches import Bucket, DeviceJets, buckets, epoch_order, turned
 from oddjets.training.learning.jet_sets import JetSet, read_jets
@@ -76,10 +77,10 @@ def read_state(folder: Path) -> State | None:
     if not path.is_file():
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_tensors(path)
         return State(**{name: content[name] for name in State._fields})
-    except Exception as error:  # pickle's, zipfile's and torch's errors have no common base
-        raise OddjetsError(f"{path} is no state of a training ({error}): remove it to begin anew") from error
+    except (OddjetsError, KeyError, TypeError) as error:
+        raise OddjetsError(f"{path} is no state of a training: remove it to begin anew ({error})") from error
 
 
 def train(
