@@ -119,8 +119,9 @@ def read_tensors(path: Path) -> Any:
     Raises:
         OddjetsError: it is damaged, something else, or has code inside.
     """
+    torch = require("torch")
     try:
-        return require("torch").load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle's, zipfile's and torch's errors have no common base
         # before and after its reason, PyTorch advises to run the code
         reason = str(error).rpartition("WeightsUnpickler error:")[2].strip()
