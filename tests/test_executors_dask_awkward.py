@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-import sysconfig
 import tomllib
 from pathlib import Path
 
 import pytest
 import toy_analysis as toy
+from environments import on_top
 
 from oddjets.pipeline import run_stages
 
@@ -19,19 +19,7 @@ def python(tmp_path_factory):
     """A Python with the extra ``dask-awkward``; all that does not conflict with it comes from this one."""
     with (Path(__file__).parent.parent / "pyproject.toml").open("rb") as file:
         extra = tomllib.load(file)["project"]["optional-dependencies"]["dask-awkward"]
-    folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    found = folder / "bin" / "python"
-    query = [str(found), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    site = Path(subprocess.run(query, check=True, capture_output=True, text=True).stdout.strip())
-    # packages of the new environment come first; .pth files of this one are followed too
-    here = sysconfig.get_path("purelib")
-    (site / "this_environment.pth").write_text(f"import site; site.addsitedir({here!r})\n", encoding="utf-8")
-    install = [str(found), "-m", "pip", "install", "--quiet", *extra]
-    result = subprocess.run(install, capture_output=True, text=True, timeout=300, check=False)
-    if result.returncode:
-        pytest.skip(f"needs {' and '.join(extra)}, which pip could not install: {result.stderr.strip()[-300:]}")
-    return found
+    return on_top(tmp_path_factory.mktemp("environment"), *extra)
 
 
 def test_rows_and_histograms_are_the_same(python, tmp_path):
