@@ -19,7 +19,7 @@ from oddjets import config, events, resources
 from oddjets.cards import ModelCard, load_card
 from oddjets.features import CANDIDATE_BRANCHES, JetConstituents
 from oddjets.pipeline import Run, run_stage
-from oddjets.scoring import Scorer, scorer
+from oddjets.scoring import Scorer, cache, scorer
 from oddjets.scoring.cache import Store, evaluate, store_key
 
 CARD = load_card(resources.find("omnilearned_small_simulation.yaml", "models"))
@@ -197,6 +197,30 @@ def test_a_damaged_or_foreign_part_is_ignored_with_a_word_and_replaced(
     assert [file.name in record.getMessage() for record in caplog.records] == [True]
     assert parts(store) == [file]
     assert evaluate(Scorer(CARD, "cpu"), jets, store=store).from_cache == 4
+
+
+def test_no_changed_byte_of_a_part_gives_another_score_or_stops_the_run(
+    jets: JetConstituents, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Headers and padding included: a byte that does not matter may change."""
+    first = evaluate(Scorer(CARD, "cpu"), jets, store=store)
+    (file,) = parts(store)
+    whole = file.read_bytes()
+    monkeypatch.setattr(cache.log, "disabled", True)
+
+    def kept() -> set[tuple[bytes, bytes]]:
+        return {(jet, score.tobytes()) for jet, score in cache._read(store, first.key, 1).items()}
+
+    right = kept()
+    assert len(right) == 4
+    ignored = 0
+    for place in range(len(whole)):
+        for change in (1 << place % 8, 255):
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ change]) + whole[place + 1 :])
+            found = kept()
+            assert found <= right
+            ignored += not found
+    assert ignored > len(whole)
 
 
 def test_a_file_with_another_name_is_ignored(jets: JetConstituents, store: Store) -> None:

@@ -17,6 +17,7 @@ import importlib.metadata
 import os
 import secrets
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -34,8 +35,9 @@ __all__ = ["Evaluation", "Store", "evaluate", "store_key"]
 
 #: of a jet's digest: that any two of 10^12 jets share one has a chance of 10^-15
 _DIGEST_BYTES = 16
-#: what reading a file that is no part, or a damaged one, raises; the archive's checksums find changed bytes
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+#: what reading a file that is no part, or a damaged one, raises; the archive's checksums find changed bytes, and a changed
+#: byte of its headers may ask for a password or another compression (RuntimeError and its kinds)
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
