@@ -70,9 +70,10 @@ def load_jets(path: Path, n_jets: int) -> Jets:
     if not path.is_file():
         raise OddjetsError(f"no file of jets {path}")
     try:
-        with np.load(path, allow_pickle=False) as data:
+        # opened here: NumPy leaves a file open that it cannot read
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
             x, pid, add = (data[name] for name in ("x", "pid", "add"))
-    except (KeyError, ValueError) as error:
+    except Exception as error:  # NumPy's, zipfile's and zlib's errors have no common base
         raise OddjetsError(f"{path} is no npz file with x, pid and add: {error}") from error
     if x.ndim != 3 or x.shape[2] != 4 or add.shape != x.shape or pid.shape != x.shape[:2]:
         raise OddjetsError(f"{path}: x, pid and add have shapes {x.shape}, {pid.shape} and {add.shape}")
