@@ -132,6 +132,18 @@ def test_figures_enlarge_by_keyboard_and_give_the_focus_back(page: Browser) -> N
     assert page.run("document.activeElement.querySelector('img').alt") == shown[-1]
 
 
+def test_figures_enlarge_on_a_telephone_too(page: Browser) -> None:
+    page.size(360, 780)
+    # as wide as a real figure: those here are of one pixel
+    drawing = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' width='880' height='814'/>"
+    page.run(f"document.querySelector('.zoom img').src = `{drawing}`")
+    page.click(".zoom")
+    width = "new Promise((done) => setTimeout(() => done(document.getElementById('large').offsetWidth), 100))"
+    assert page.run(width) == 880
+    assert page.run("document.getElementById('viewer').getBoundingClientRect().right") <= 360
+    assert page.run("document.documentElement.scrollWidth") <= 360
+
+
 COLUMN = "[...document.querySelector('.sortable').tBodies[0].rows].map((r) => Number(r.cells[1].dataset.value))"
 HEAD = ".sortable thead th:nth-child(2) button"
 

@@ -55,7 +55,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
     """Draw the matrix, with numbers where they can be read."""
     matrix = np.asarray(drawn["matrix"], dtype=float)
     number = len(matrix)
-    size = float(np.clip(3.5 + 0.42 * number, 7, 13))
+    size = float(np.clip(3.5 + 0.42 * number, 7, 9.5))
     made = style.figure(size + 1.2, size)
     axes = made.subplots()
     image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)

@@ -28,7 +28,7 @@ __all__ = ["write"]
 #: figures that stand beside their region, not in the sections
 REGIONAL = ("postfit", "residual", "closure")
 
-#: pixels: figures of one panel are 880 wide, those of several wider
+#: pixels: what is wider has several panels, and takes the width of the page
 WIDE = 1200
 #: of a figure's palette in the report
 COLORS = 128
