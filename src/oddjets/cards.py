@@ -36,6 +36,7 @@ __all__ = [
     "PaperScore",
     "Quantity",
     "Species",
+    "card_of",
     "load_card",
 ]
 
@@ -307,19 +308,31 @@ def load_card(path: str | Path) -> ModelCard:
     if not path.is_file():
         cards = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         raise OddjetsError(f"no model card {path}; {nearest(path.name, cards) or 'its folder holds no card'}")
-    content: Any = read_yaml(path)
-    try:
-        card = ModelCard.model_validate(content)
-    except ValidationError as error:
-        # a list without any valid item is empty, and pydantic says that too
-        items = [item for item in error.errors() if item["type"] != "too_short" or not item["input"]]
-        lines = [_describe(item, content) for item in items]
-        raise OddjetsError("\n  ".join([f"{path} is no valid model card:", *lines])) from error
+    card = card_of(read_yaml(path), path)
     card._folder = path.parent.resolve()
     _verify(path, card._folder / card.file, card.sha256)
     for extra in card.external_data:
         _verify(path, card._folder / extra.file, extra.sha256)
     return card
+
+
+def card_of(content: Any, path: Path) -> ModelCard:
+    """Make a card of what a file says, or will say; the model is not looked for.
+
+    Args:
+        content: what is in the file.
+        path: the file, for messages.
+
+    Raises:
+        OddjetsError: the card is invalid; all its errors are listed.
+    """
+    try:
+        return ModelCard.model_validate(content)
+    except ValidationError as error:
+        # a list without any valid item is empty, and pydantic says that too
+        items = [item for item in error.errors() if item["type"] != "too_short" or not item["input"]]
+        lines = [_describe(item, content) for item in items]
+        raise OddjetsError("\n  ".join([f"{path} is no valid model card:", *lines])) from error
 
 
 def _describe(item: Any, content: object) -> str:
