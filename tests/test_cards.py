@@ -198,6 +198,10 @@ def spoil_both(card: dict[str, Any]) -> None:
     card["score"]["qcd"] = ["QCD_q", "X_bb"]
 
 
+def spoil_tolerance(card: dict[str, Any]) -> None:
+    card["numerics"]["tolerance"] = float("nan")  # nothing is beyond it
+
+
 def spoil_inputs(card: dict[str, Any]) -> None:
     card["inputs"] = []
 
@@ -218,6 +222,7 @@ def spoil_offset(card: dict[str, Any]) -> None:
         (spoil_species, "not among the codes: -321, 321"),
         (spoil_missing_species, "species: needed"),
         (spoil_both, "listed twice"),
+        (spoil_tolerance, r"numerics\.tolerance: Input should be a finite number"),
         (spoil_inputs, "inputs: .* at least 1 item"),
         (spoil_offset, "leaves no position 10"),
     ],

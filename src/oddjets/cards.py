@@ -206,7 +206,7 @@ class Numerics(_Part):
     """How far class probabilities may be, and were found, from the reference."""
 
     reference: str
-    tolerance: float
+    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     median: float | None = None
     quantile_99: float | None = None
     maximum: float | None = None
