@@ -352,6 +352,12 @@ def test_a_scorer_is_pickled_without_its_session(jets: JetConstituents, scores: 
     assert pickle.loads(data).score(jets).tobytes() == scores.tobytes()
 
 
+def test_a_session_computes_with_one_thread() -> None:
+    """Else workers would take each other's cores, and the last bits would depend on how many there are."""
+    options = sessions.get_session(CARD, "cpu")[0].get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+
+
 def test_one_session_serves_all_scorers_of_a_process() -> None:
     first = sessions.get_session(CARD, "cpu")[0]
     assert sessions.get_session(pickle.loads(pickle.dumps(CARD)), "cpu")[0] is first
