@@ -59,23 +59,6 @@ def without(*prefixes: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda body: {k: v for k, v in body.items() if not k.startswith(prefixes)}
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (without("out.bias"), "classifier.out.bias is missing"),
-        (without("out."), "lacks classifier.out.weight"),
-        # what only the body may have too much
-        (lambda c: c | {"time_embed.0.weight": c["out.bias"]}, "classifier.time_embed.0.weight is unknown"),
-    ],
-)
-def test_another_classifier_is_refused(
-    torch: Any, content: dict[str, Any], change: Callable[[Any], Any], message: str, tmp_path: Path
-) -> None:
-    torch.save(content | {"classifier_head": change(content["classifier_head"])}, tmp_path / "changed.pt")
-    with pytest.raises(OddjetsError, match=message):
-        read(tmp_path / "changed.pt")
-
-
 def test_all_that_is_wrong_is_said_at_once(torch: Any, content: dict[str, Any], tmp_path: Path) -> None:
     body = without("norm.alpha", "in_blocks.0.mlp.fc1.bias")(content["body"]) | {"extra": content["body"]["token"]}
     torch.save(content | {"body": body}, tmp_path / "changed.pt")
@@ -86,25 +69,34 @@ def test_all_that_is_wrong_is_said_at_once(torch: Any, content: dict[str, Any], 
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("part", "change", "message"),
     [
-        (without("interaction."), "trained without --interaction:"),
-        (without("pid_embed.", "add_embed."), "trained without --use-pid, --use-add:"),
-        (without("in_blocks.1.norm2.alpha"), "body.in_blocks.1.norm2.alpha is missing"),
-        (without("token"), "lacks body.token"),
-        (lambda b: b | {"cond_embed.0.fc1.weight": b["token"]}, "body.cond_embed.0.fc1.weight is unknown"),
-        (lambda b: b | {"norm.weight": b["norm.weight"][:5]}, r"body.norm.weight has shape \(5,\), not \(32,\)"),
-        (lambda b: b | {"norm.alpha": 0 * b["norm.alpha"]}, "body.norm.alpha is zero"),
+        ("body", without("interaction."), "trained without --interaction:"),
+        ("body", without("pid_embed.", "add_embed."), "trained without --use-pid, --use-add:"),
+        ("body", without("in_blocks.1.norm2.alpha"), "body.in_blocks.1.norm2.alpha is missing"),
+        ("body", without("token"), "lacks body.token"),
+        ("body", lambda b: b | {"cond_embed.0.fc1.weight": b["token"]}, "body.cond_embed.0.fc1.weight is unknown"),
         (
+            "body",
+            lambda b: b | {"norm.weight": b["norm.weight"][:5]},
+            r"body.norm.weight has shape \(5,\), not \(32,\)",
+        ),
+        ("body", lambda b: b | {"norm.alpha": 0 * b["norm.alpha"]}, "body.norm.alpha is zero"),
+        (
+            "body",
             lambda b: b | {"local_physics.mlp.fc1.weight": b["local_physics.mlp.fc1.weight"][:, :4]},
             "trained without --local-interaction",
         ),
+        ("classifier_head", without("out.bias"), "classifier.out.bias is missing"),
+        ("classifier_head", without("out."), "lacks classifier.out.weight"),
+        # what only the body may have too much
+        ("classifier_head", lambda c: c | {"time_embed.0": c["out.bias"]}, "classifier.time_embed.0 is unknown"),
     ],
 )
 def test_another_network_is_refused(
-    torch: Any, content: dict[str, Any], change: Callable[[Any], Any], message: str, tmp_path: Path
+    torch: Any, content: dict[str, Any], part: str, change: Callable[[Any], Any], message: str, tmp_path: Path
 ) -> None:
-    torch.save(content | {"body": change(content["body"])}, tmp_path / "changed.pt")
+    torch.save(content | {part: change(content[part])}, tmp_path / "changed.pt")
     with pytest.raises(OddjetsError, match=message):
         read(tmp_path / "changed.pt")
 
