@@ -236,6 +236,13 @@ def test_a_gpu_is_given_few_shapes(jets: JetConstituents, gpu: Callable[..., Non
         assert size in {full >> k for k in range(full.bit_length())}
 
 
+def test_a_gpu_is_not_given_jets_without_constituents(gpu: Callable[..., None]) -> None:
+    """A model gives some number for padding alone, and nothing else would say that it means nothing."""
+    gpu(counting)
+    found = Scorer(CARD, "cuda").score(random_jets([0, 5, 0, 30, 0]))
+    assert np.isnan(found).tolist() == [True, False, True, False, True]
+
+
 @pytest.mark.parametrize("fitting", [1, 3, 40])
 def test_batches_are_halved_until_they_fit_into_memory(
     fitting: int, jets: JetConstituents, gpu: Callable[..., None]
