@@ -88,15 +88,15 @@ def test_looks_as_its_baseline(name: str, finished: tuple[Analysis, Path], reque
 
 
 def test_fills_differ_in_grey() -> None:
-    # thirteen processes, as in the paper: the panel draws nine of them
-    colors = [*style.PALETTE, "#5790fc", "#964a8b", "#c8c8c8"]
-    layers = [{"color": color, "signal": index == 0} for index, color in enumerate(colors[: panels.MOST])]
-    grey = [np.dot([0.299, 0.587, 0.114], matplotlib.colors.to_rgb(layer["color"])) for layer in layers]
-    looks = list(zip(style.fills(layers), grey, strict=True))
+    # thirteen processes, as in the paper
+    colors = {color: color for color in (*style.PALETTE, "#5790fc", "#964a8b", "#000000")}
+    found = style.hatches(colors)
+    looks = [(hatch, np.dot([0.299, 0.587, 0.114], matplotlib.colors.to_rgb(color))) for color, hatch in found.items()]
     for one, (hatch, value) in enumerate(looks):
         for other, shade in looks[one + 1 :]:
             assert other != hatch or abs(shade - value) > 0.04
-    assert looks[0][0] == style.HATCH
+    assert style.HATCH not in found.values()  # it is the signal's
+    assert found[style.PALETTE[0]] is None
 
 
 def test_lines_differ_without_colour() -> None:

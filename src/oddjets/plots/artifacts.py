@@ -14,7 +14,7 @@ from oddjets import events
 from oddjets.config import Analysis
 from oddjets.errors import InputFileError, OddjetsError
 from oddjets.histograms import HistogramSet
-from oddjets.plots.style import PALETTE, luminosity_text
+from oddjets.plots.style import HATCH, PALETTE, hatches, luminosity_text
 
 __all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError"]
 
@@ -185,7 +185,7 @@ class Artifacts:
         }
 
     def process(self, name: str) -> dict[str, Any]:
-        """Return a process's name, label, colour and whether it is the signal, for a figure's data."""
+        """Return a process's name, label, colour, hatch and whether it is the signal, for a figure's data."""
         fit = self.analysis.fit
         signals = [poi.process for poi in fit.pois] if fit is not None else []
         known = self.analysis.processes.get(name)
@@ -193,6 +193,7 @@ class Artifacts:
             "process": name,
             "label": known.label if known else name,
             "color": self._colors.get(name, "#717581"),
+            "hatch": HATCH if name in signals else self._hatches.get(name),
             "signal": name in signals,
         }
 
@@ -204,6 +205,11 @@ class Artifacts:
         free = [c for c in PALETTE if c not in given.values()] or list(PALETTE)
         others = [n for n in processes if n not in given]
         return {**given, **{n: free[i % len(free)] for i, n in enumerate(others)}}
+
+    @cached_property
+    def _hatches(self) -> dict[str, str | None]:
+        """Process: its hatch where it is not the signal."""
+        return hatches({name: self._colors[name] for name in self.analysis.processes})
 
     def axis_label(self, observable: str) -> str:
         """Return an observable's axis label with its unit."""

@@ -60,23 +60,22 @@ def draw(drawn: dict[str, Any]) -> Figure:
                     if below is not None:
                         below.set_axis_off()
                     continue
-                _panel(main, below, line[column], with_legend=row == column == 0)
+                _panel(main, below, line[column])
+        panels.shared_legend(made, [panel for line in rows for panel in line])
         style.header(axes[0, 0], drawn["header"]["label"], scale=1.25)
         style.header(axes[0, -1], [""], drawn["header"]["right"], scale=1.25)
     return made
 
 
-def _panel(main: Any, below: Any, panel: dict[str, Any], *, with_legend: bool) -> None:
+def _panel(main: Any, below: Any, panel: dict[str, Any]) -> None:
     edges, log = panel["x"]["edges"], panel["y"]["log"]
     for axes in (main, below) if below is not None else (main,):
         axes.minorticks_off()
     highest = panels.draw_stack(main, panel, edges=edges, log=log)
     main.set_ylabel(panel["y"]["label"])
     main.set_xlim(edges[0], edges[-1])
-    if with_legend:
-        panels.legend(main, panel, scale=0.9)
-    # one legend serves all; its panel needs room for it, the others for two lines of text
-    style.headroom(main, highest, 0.42 if with_legend else 0.26, log=log, lowest=postfit.lowest(panel) if log else 0.0)
+    # room for two lines of text
+    style.headroom(main, highest, 0.26, log=log, lowest=postfit.lowest(panel) if log else 0.0)
     style.text_block(main, [panel["text"][0].split(":")[0], panel["text"][1]], scale=0.9)
     bottom = main
     if below is not None:

@@ -8,14 +8,14 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from oddjets.plots import style
 from oddjets.plots.artifacts import Artifacts
 from oddjets.plots.intervals import finite, points, ratio
 
-__all__ = ["MOST", "draw_ratio", "draw_stack", "legend", "stack_data"]
+__all__ = ["MOST", "draw_ratio", "draw_stack", "legend", "shared_legend", "stack_data"]
 
 #: more processes than this are drawn as one, the smallest first: more colours cannot be told apart
 MOST = 9
@@ -80,7 +80,7 @@ def draw_stack(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
     """
     x = np.asarray(edges, dtype=float)
     base = np.zeros(len(x) - 1)
-    for layer, hatch in zip(drawn["stack"], style.fills(drawn["stack"]), strict=True):
+    for layer in drawn["stack"]:
         top = base + np.nan_to_num(_a(layer["values"]))
         axes.stairs(
             top,
@@ -88,8 +88,8 @@ def draw_stack(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
             baseline=base,
             fill=True,
             facecolor=layer["color"],
-            edgecolor=(0, 0, 0, 0.55) if hatch else "none",
-            hatch=hatch,
+            edgecolor=(0, 0, 0, 0.55) if layer["hatch"] else "none",
+            hatch=layer["hatch"],
             linewidth=0,
         )
         axes.stairs(top, x, baseline=base, color="black", linewidth=0.5, alpha=0.6)
@@ -131,16 +131,9 @@ def draw_ratio(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
     axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=4, steps=[1, 2, 5, 10], prune="both"))
 
 
-def legend(axes: Axes, drawn: Mapping[str, Any], *, band: str = "Uncertainty", scale: float = 1.0) -> float:
+def legend(axes: Axes, drawn: Mapping[str, Any], *, band: str = "Uncertainty") -> float:
     """Draw the legend in one or two columns and return the fraction of the panel's height that it takes."""
-    handles: list[Any] = []
-    if drawn["data"] is not None:
-        handles.append(Line2D([], [], color="black", marker="o", linewidth=1.4, markersize=5, label="Data"))
-    for layer, hatch in reversed(list(zip(drawn["stack"], style.fills(drawn["stack"]), strict=True))):
-        handles.append(
-            Patch(facecolor=layer["color"], edgecolor="0.2", linewidth=0.6, hatch=hatch, label=layer["label"])
-        )
-    handles.append(Patch(facecolor="none", edgecolor="0.25", hatch="xxxx", linewidth=0, label=band))
+    handles = _handles([drawn], band)
     columns = 1 if len(handles) <= 4 else 2
     axes.legend(
         handles=handles,
@@ -150,11 +143,45 @@ def legend(axes: Axes, drawn: Mapping[str, Any], *, band: str = "Uncertainty", s
         handlelength=1.3,
         labelspacing=0.3,
         borderaxespad=0.6,
-        fontsize=scale * matplotlib.rcParams["legend.fontsize"],
     )
     rows = -(-len(handles) // columns)
     height = float(axes.bbox.height) * 72 / matplotlib.rcParams["figure.dpi"]  # points
-    return float((rows * 1.4 + 1.2) * scale * matplotlib.rcParams["legend.fontsize"] / height)
+    return float((rows * 1.4 + 1.2) * matplotlib.rcParams["legend.fontsize"] / height)
+
+
+def shared_legend(made: Figure, drawn: Sequence[Mapping[str, Any]], *, band: str = "Uncertainty") -> None:
+    """Draw one legend for all panels, below them.
+
+    Args:
+        made: the figure, in constrained layout.
+        drawn: the panels' data.
+        band: what the hatched band is called.
+    """
+    size = 1.2 * matplotlib.rcParams["legend.fontsize"]
+    # a label has some ten letters
+    columns = max(int(made.get_figwidth() * 72 / (10 * size)), 2)
+    made.legend(
+        handles=_handles(drawn, band),
+        loc="outside lower left",
+        ncols=columns,
+        columnspacing=1.2,
+        handlelength=1.3,
+        fontsize=size,
+    )
+
+
+def _handles(drawn: Sequence[Mapping[str, Any]], band: str) -> list[Any]:
+    """Data, every process in any of the panels, and the band."""
+    handles: list[Any] = []
+    if any(one["data"] is not None for one in drawn):
+        handles.append(Line2D([], [], color="black", marker="o", linewidth=1.4, markersize=5, label="Data"))
+    layers = {layer["process"]: layer for one in drawn for layer in reversed(one["stack"])}
+    for layer in layers.values():
+        handles.append(
+            Patch(facecolor=layer["color"], edgecolor="0.2", linewidth=0.6, hatch=layer["hatch"], label=layer["label"])
+        )
+    handles.append(Patch(facecolor="none", edgecolor="0.25", hatch="xxxx", linewidth=0, label=band))
+    return handles
 
 
 def _a(values: Any) -> np.ndarray:
@@ -172,7 +199,8 @@ def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "process": "other",
         "label": f"Other ({len(layers)} processes)",
-        "color": "#c8c8c8",
+        "color": "#e6e6e6",
+        "hatch": None,
         "signal": False,
         "values": finite(np.sum([_a(layer["values"]) for layer in layers], axis=0)),
         "errors": finite(np.sqrt(np.sum([_a(layer["errors"]) ** 2 for layer in layers], axis=0))),

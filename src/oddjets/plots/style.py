@@ -22,7 +22,7 @@ __all__ = [
     "context",
     "count_label",
     "figure",
-    "fills",
+    "hatches",
     "header",
     "luminosity_text",
     "ratio_axes",
@@ -62,7 +62,7 @@ DASHES: tuple[Any, ...] = (
 )
 
 #: fills that lightness alone does not tell apart in grey get these, in turn
-_BACKGROUND_HATCHES = ("\\\\\\\\", "....", "----", "||||", "oo", "++++", "**", "\\\\")
+_HATCHES = ("\\\\\\\\", "....", "----", "||||", "oo", "++++", "**", "\\\\")
 #: difference of CIE lightness (0 to 100) that is seen between two fills with a line between them
 _SEEN = 7.0
 
@@ -128,25 +128,22 @@ def ratio_axes(parent: Any, ratio: bool = True, height: float = 0.32) -> tuple[A
     return main, below
 
 
-def fills(layers: Sequence[Mapping[str, Any]]) -> list[str | None]:
-    """Return a hatch for every layer of a stack, None for a plain one, so that no two look the same in grey.
+def hatches(colors: Mapping[str, str]) -> dict[str, str | None]:
+    """Return a hatch for each fill, None for a plain one, so that no two look the same in grey.
 
     Args:
-        layers: each with ``color`` (hexadecimal) and whether it is ``signal``.
+        colors: name to colour, hexadecimal; the first ones stay plain.
     """
-    plain: list[float] = []
-    spare = list(_BACKGROUND_HATCHES)
-    hatches: list[str | None] = []
-    for layer in layers:
-        lightness = _lightness(layer["color"])
-        if layer["signal"]:
-            hatches.append(HATCH)
-        elif all(abs(lightness - other) >= _SEEN for other in plain) or not spare:
-            plain.append(lightness)
-            hatches.append(None)
-        else:
-            hatches.append(spare.pop(0))
-    return hatches
+    taken: dict[str | None, list[float]] = {hatch: [] for hatch in (None, *_HATCHES)}
+    found = {}
+    for name, color in colors.items():
+        lightness = _lightness(color)
+        # with more than some forty fills, two may look alike after all
+        found[name] = next(
+            (h for h, others in taken.items() if all(abs(lightness - other) >= _SEEN for other in others)), None
+        )
+        taken[found[name]].append(lightness)
+    return found
 
 
 def _lightness(color: str) -> float:

@@ -20,6 +20,8 @@ LOOSEST, TIGHTEST = 0.99, 0.001
 #: of the frames, those in the picture
 SHOWN = 6
 MILLISECONDS = 350
+#: the hatched band
+BAND = "Simulation stat."
 
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
@@ -72,7 +74,8 @@ def draw(drawn: dict[str, Any]) -> Figure:
         made = style.figure(13, 8)
         axes = made.subplots(2, SHOWN // 2)
         for panel, frame in zip(axes.flat, chosen, strict=True):
-            _frame(panel, frame, drawn, with_legend=panel is axes.flat[0])
+            _frame(panel, frame, drawn)
+        panels.shared_legend(made, chosen, band=BAND)
         style.header(axes[0, 0], drawn["header"]["label"])
         style.header(axes[0, -1], [""], drawn["header"]["right"])
     return made
@@ -90,7 +93,8 @@ def animate(drawn: dict[str, Any], path: Path) -> None:
         with style.context(0.85):
             made = style.figure(6.4, 5.4)
             axes = made.subplots()
-            _frame(axes, frame, drawn, with_legend=True)
+            _frame(axes, frame, drawn)
+            panels.shared_legend(made, [frame], band=BAND)
             style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
             made.canvas.draw()
         pixels = np.asarray(made.canvas.buffer_rgba())  # type: ignore[attr-defined]
@@ -100,14 +104,12 @@ def animate(drawn: dict[str, Any], path: Path) -> None:
     )
 
 
-def _frame(axes: Any, frame: dict[str, Any], drawn: dict[str, Any], *, with_legend: bool) -> None:
+def _frame(axes: Any, frame: dict[str, Any], drawn: dict[str, Any]) -> None:
     edges = drawn["x"]["edges"]
     highest = panels.draw_stack(axes, frame, edges=edges, log=False)
     axes.set_ylabel("Events / 10 GeV")
     axes.set_xlabel(drawn["x"]["label"])
     axes.set_xlim(edges[0], edges[-1])
-    if with_legend:
-        panels.legend(axes, frame, band="Simulation stat.", scale=0.85)
-    style.headroom(axes, highest, 0.36, log=False)
+    style.headroom(axes, highest, 0.26, log=False)
     percent = 100 * frame["efficiency"]
     style.text_block(axes, [f"{percent:.2g} % of events", f"threshold {frame['threshold']:.3g}"])
