@@ -1,6 +1,7 @@
 """Runs that are stopped, however that happens, and started again: the same rows, and nothing is done twice."""
 
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -19,7 +21,7 @@ from toy_nano import toy_nano
 
 from oddjets import cli, provenance
 from oddjets.errors import OddjetsError
-from oddjets.executors import work
+from oddjets.executors import memory, work
 from oddjets.locking import LockedError
 from oddjets.pipeline import run_stage, run_stages
 from oddjets.provenance import read_manifest
@@ -410,6 +412,29 @@ def test_the_manifest_names_the_slowest_chunks_and_the_memory(inputs, tmp_path, 
     assert costs["seconds"] >= sum(seconds)
     # Python with awkward takes more than 50 MB, and these files are small
     assert 50 < costs["peak_MB"] < 4000
+
+
+def test_what_a_chunk_leaves_in_circles_is_freed_before_the_next(inputs, tmp_path, monkeypatch, worked_on):
+    """Else the arrays of many chunks pile up, since Python's own collector, off here, counts objects and not bytes."""
+    left = []
+    plain = work.Work._rows
+
+    class Circle:
+        def __init__(self):
+            self.itself = self
+
+    def circular(self, chunk):
+        left.append(weakref.ref(Circle()))
+        return plain(self, chunk)
+
+    monkeypatch.setattr(work.Work, "_rows", circular)
+    monkeypatch.setattr(memory, "_LONG_S", -1.0)
+    gc.disable()
+    try:
+        toy.process(toy.run_of(toy.write(tmp_path, inputs)))
+        assert [circle() for circle in left] == [None] * 7
+    finally:
+        gc.enable()
 
 
 def test_the_ledger_must_close(inputs, tmp_path, monkeypatch, worked_on):

@@ -1,14 +1,17 @@
-"""The memory of this process: its peak since a moment."""
+"""The memory of this process: its peak since a moment, and what chunks leave in it."""
 
 from __future__ import annotations
 
+import gc
 import resource
 import sys
 from pathlib import Path
 
-__all__ = ["forget_peak", "peak_MB"]
+__all__ = ["forget_peak", "let_go", "peak_MB"]
 
 _PROC = Path("/proc/self")
+#: seconds of work beside which a collection of garbage, which takes 0.1 s, is little
+_LONG_S = 0.5
 
 
 def forget_peak() -> None:
@@ -27,3 +30,16 @@ def peak_MB() -> float:
     except (OSError, StopIteration):
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def let_go(seconds: float) -> None:
+    """Free the arrays of a chunk that is done.
+
+    Files and events refer to themselves in circles, which Python's collector alone frees, and that counts objects, not bytes:
+    by itself it lets the arrays of some eighty chunks pile up.
+
+    Args:
+        seconds: that the chunk took; the garbage of a short one is small, and waits.
+    """
+    if seconds > _LONG_S:
+        gc.collect()

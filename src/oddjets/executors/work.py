@@ -72,7 +72,10 @@ class Work:
 
     def __call__(self, chunk: Chunk) -> dict[str, Record | Failure]:
         """Process a chunk; return its id and what came of it, which is not added to anything in any executor."""
-        return {chunk.id: self._outcome(chunk)}
+        started = time.perf_counter()
+        outcome = self._outcome(chunk)
+        memory.let_go(time.perf_counter() - started)
+        return {chunk.id: outcome}
 
     def _outcome(self, chunk: Chunk) -> Record | Failure:
         started, cpu = time.perf_counter(), time.process_time()
