@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,14 @@ def test_unknown_figure_names_the_nearest(finished: Finished) -> None:
         make(*finished, ["postfit_VR2_A"])
 
 
-def test_all_from_an_empty_directory_is_nothing(tmp_path: Path) -> None:
+def test_all_from_an_empty_directory_is_nothing_and_says_what_to_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # it reads files, so nothing is to be simulated
     assert make(synthetic.analysis(), tmp_path) == []
+    said = [record.getMessage() for record in caplog.records]
+    assert [re.findall(r"`oddjets (\w+)`", line) for line in said] == [["process"], ["histogram"], ["closure"], ["fit"]]
+    assert "closure, closures" in said[2]
 
 
 ODD = [

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import synthetic
 
+from oddjets import config, resources, stages
 from oddjets.config import Analysis
+from oddjets.pipeline import Run
 from oddjets.plots import answer, health, registry, report, tables
 from oddjets.plots.artifacts import Artifacts
 from oddjets.plots.text import count, label_html, p_value, with_error
@@ -106,14 +108,21 @@ def test_a_half_finished_directory_gives_a_report(
     assert "ABCD closure, SR" in document.text
 
 
-def test_a_stale_stage_is_named(finished: tuple[Analysis, Path], tmp_path: Path) -> None:
+def test_a_stale_stage_is_named_with_its_reason(
+    finished: tuple[Analysis, Path], tmp_path: Path, quick_pictures: None
+) -> None:
     shutil.copytree(finished[1] / "manifests", tmp_path / "manifests")
-    file = tmp_path / "manifests" / "histogram.json"
-    file.write_text(file.read_text().replace("2026-01-02", "2026-01-03"))
-    said = Document(report.write(finished[0], tmp_path).read_text(encoding="utf-8")).text
-    assert "The stage workspace is older than histogram" in said
-    assert "The stage closure is older than histogram" in said
-    assert "The stage fit is older" not in said
+    for name in ("closure.json", "workspace.json"):
+        (tmp_path / name).write_text("{}")
+    # the manifests are of another analysis, and what the fit wrote is gone
+    asked = config.load(resources.find("demo_small.yaml", "processors"))
+    stages.report.work(Run(asked, tmp_path))
+    said = Document((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "The stage closure no longer stands" in said
+    assert "The stage fit no longer stands (results.json is not there): run oddjets fit again" in said
+    assert "The stage plot" not in said
+    current = Document(report.write(asked, tmp_path).read_text(encoding="utf-8")).text
+    assert "no longer stands" not in current
 
 
 def test_a_failed_stage_is_named_with_its_reason(tmp_path: Path) -> None:
@@ -125,7 +134,7 @@ def test_a_failed_stage_is_named_with_its_reason(tmp_path: Path) -> None:
 
 def test_nothing_is_missing_that_the_analysis_does_not_have(tmp_path: Path) -> None:
     # it reads a fileset, and fits nothing
-    said = health.missing(Artifacts(synthetic.analysis(fit=None), tmp_path))
+    said = health.missing(Artifacts(synthetic.analysis(fit=None), tmp_path), {})
     assert not [line for line in said if "simulat" in line or "workspace" in line or "results" in line]
     assert [line for line in said if "closure.json" in line]
 

@@ -54,6 +54,17 @@ class Artifacts:
         """Say whether an artifact exists."""
         return self.path(artifact).exists()
 
+    def asked(self, artifact: str) -> bool:
+        """Say whether the analysis has a stage that makes an artifact; one that reads files simulates nothing."""
+        analysis = self.analysis
+        optional = {
+            "simulation": analysis.simulate,
+            "closure": analysis.data_driven,
+            "workspace": analysis.fit,
+            "results": analysis.fit,
+        }
+        return optional.get(artifact, True) is not None
+
     def need(self, artifact: str, figure: str) -> None:
         """Raise a `MissingArtifactError` that names the verb to run, if an artifact is absent."""
         if not self.has(artifact):

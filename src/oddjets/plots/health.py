@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +23,6 @@ WATCH_P, BAD_P = 0.023, 0.00135
 FAILED_TOYS = 0.05
 #: those whose failure a report tells of
 STAGES = ("simulate", "process", "histogram", "closure", "workspace", "fit", "plot")
-#: stages that cannot be stale here: the report looks at every figure's data anew
-REDRAWN = ("plot", "report")
 
 
 @dataclass(frozen=True)
@@ -57,31 +56,23 @@ def checks(artifacts: Artifacts) -> list[Check]:
     ]
 
 
-def missing(artifacts: Artifacts) -> list[str]:
-    """Return sentences about what is absent or out of date, with the verb that mends it."""
+def missing(artifacts: Artifacts, stale: Mapping[str, str]) -> list[str]:
+    """Return sentences about what is absent or out of date, with the verb that mends it.
+
+    Args:
+        artifacts: of the output directory.
+        stale: stage to why its results no longer stand.
+    """
     said = []
-    analysis = artifacts.analysis
-    asked = {
-        "simulation": analysis.simulate,
-        "closure": analysis.data_driven,
-        "workspace": analysis.fit,
-        "results": analysis.fit,
-    }
     for name, (place, verb) in ARTIFACTS.items():
-        if not artifacts.has(name) and asked.get(name, True) is not None:
+        if not artifacts.has(name) and artifacts.asked(name):
             said.append(f"{place} is absent: run `oddjets {verb}`.")
     for stage in STAGES:
         failure = read_failure(artifacts.out, stage)
         if failure is not None:
             said.append(redacted(f"The stage {stage} failed when it last ran: {failure}"))
-    manifests = artifacts.manifests
-    for stage, manifest in manifests.items():
-        if stage in REDRAWN:
-            continue
-        for need in manifest.get("inputs") or []:
-            # ISO 8601 in UTC sorts as text
-            if need in manifests and str(manifests[need]["finished"]) > str(manifest["finished"]):
-                said.append(f"The stage {stage} is older than {need}, which it uses: run `oddjets {stage}` again.")
+    for stage, why in stale.items():
+        said.append(redacted(f"The stage {stage} no longer stands ({why}): run `oddjets {stage}` again."))
     return said
 
 

@@ -13,7 +13,7 @@ from oddjets.config import Analysis
 from oddjets.console import log, progress
 from oddjets.errors import OddjetsError, nearest
 from oddjets.plots import style
-from oddjets.plots.artifacts import Artifacts, MissingArtifactError
+from oddjets.plots.artifacts import ARTIFACTS, Artifacts, MissingArtifactError
 from oddjets.plots.registry import KINDS, Kind, find
 
 __all__ = ["collect", "make", "write_figure", "write_figures"]
@@ -35,10 +35,7 @@ def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tu
     """
     if names is None or "all" in names:
         chosen = [kind for kind in KINDS.values() if all(artifacts.has(need) for need in kind.needs)]
-        for kind in KINDS.values():
-            if kind not in chosen:
-                absent = next(need for need in kind.needs if not artifacts.has(need))
-                log.info("no figures of kind '%s': %s is absent", kind.name, artifacts.path(absent).name)
+        _say_what_is_absent(artifacts)
         return [(kind, data) for kind in chosen for data in kind.data(artifacts).values()]
     made: dict[str, tuple[Kind, dict[str, Any]]] = {}
     for name in names:
@@ -56,6 +53,17 @@ def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tu
         for key in figures if name == kind.name else [name]:
             made[key] = (kind, figures[key])
     return list(made.values())
+
+
+def _say_what_is_absent(artifacts: Artifacts) -> None:
+    waiting: dict[str, list[str]] = {verb: [] for _, verb in ARTIFACTS.values()}
+    for kind in KINDS.values():
+        absent = [need for need in kind.needs if not artifacts.has(need)]
+        if absent and all(artifacts.asked(need) for need in absent):
+            waiting[ARTIFACTS[absent[0]][1]].append(kind.name)
+    for verb, names in waiting.items():
+        if names:
+            log.info("`oddjets %s` has not run: no figures yet of %s", verb, ", ".join(names))
 
 
 def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Embedded:
         return self.width > WIDE
 
 
-def write(analysis: Analysis, out: Path) -> Path:
+def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None) -> Path:
     """Write ``out/report.html``, from whatever exists of the analysis.
 
     Figures that were drawn from the same data are taken from ``out/figures``; the others are drawn there.
@@ -71,6 +72,7 @@ def write(analysis: Analysis, out: Path) -> Path:
     Args:
         analysis: what was asked.
         out: the output directory.
+        stale: stage to why its results no longer stand; the first screen says it.
 
     Returns:
         The file.
@@ -95,7 +97,7 @@ def write(analysis: Analysis, out: Path) -> Path:
         header=artifacts.header,
         answer=answer.answer(artifacts),
         checks=health.checks(artifacts),
-        missing=[*health.missing(artifacts), *problems],
+        missing=[*health.missing(artifacts, stale or {}), *problems],
         warnings=artifacts.results.get("warnings", []) if artifacts.has("results") else [],
         regions=regions,
         sections=_sections(artifacts, figures),

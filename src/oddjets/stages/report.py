@@ -15,8 +15,11 @@ __all__ = ["config", "work"]
 
 def work(run: Run) -> dict[str, Any]:
     """Write the report, and say where it is."""
+    from oddjets import status
     from oddjets.plots import report
 
-    file = report.write(run.analysis, run.out)
+    # every figure's data are looked at anew, so pictures are never stale here
+    stale = {s.name: s.why for s in status.stages(run) if s.state == "stale" and s.name not in ("plot", "report")}
+    file = report.write(run.analysis, run.out, stale)
     console.print(f"report: {file}")
     return {}
