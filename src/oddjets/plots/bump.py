@@ -153,7 +153,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
     main.set_xlim(x[0], x[-1])
     main.set_ylabel(style.count_label(drawn["edges"], "GeV").replace("Events", "Jets"))
     main.legend(loc="upper right")
-    style.headroom(main, float(max((counts + up).max(), values.max(), signal.max())), 0.32, log=False)
+    style.headroom(main, float(max((counts + up).max(), values.max(), signal.max())), 0.36, log=False)
     p = drawn["p_value"]
     quality = drawn["quality"]
     style.text_block(
@@ -161,7 +161,8 @@ def draw(drawn: dict[str, Any]) -> Figure:
         [
             *drawn["text"],
             f"deviance / ndf = {quality['deviance']:.1f} / {quality['ndf']}",
-            f"local p = {_p(p['local'])}, global p = {_p(p['global'])}",
+            f"p = {_p(p['local'])} in the window (local)",
+            f"p = {_p(p['global'])} anywhere (global)",
         ],
     )
     style.header(main, drawn["header"]["label"], drawn["header"]["right"])
