@@ -100,7 +100,13 @@ def test_secrets_of_a_cluster_are_not_in_the_message_that_it_failed():
     ("execution", "message"),
     [
         ({"executor": "dsk"}, "did you mean 'dask'"),
-        ({"executor": "coffea.processor"}, "Or a class, as in coffea.processor:FuturesExecutor"),
+        ({"executor": "coffea.processor"}, "no class as in coffea.processor:FuturesExecutor; valid names: dask"),
+        (
+            {"executor": "dask", "scheduler": "localhost"},
+            "'localhost' is no address with a port, as in tcp://HOST:8786",
+        ),
+        ({"executor": "dask", "scheduler": "tcp://localhost"}, "'tcp://localhost' is no address with a port"),
+        ({"executor": "dask", "scheduler": "localhost:99999"}, "'localhost:99999' is no address with a port"),
         ({"scheduler": "tcp://a:1"}, "'scheduler' needs the executor dask"),
         ({"executor": "dask", "scheduler": "tcp://a:1", "cluster": {}}, "not both"),
         ({"executor": "dask", "cluster": {"class": "HTCondorCluster"}}, "no class with its module"),

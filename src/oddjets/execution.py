@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -27,8 +28,22 @@ def _executor(value: str) -> str:
     module, colon, name = value.partition(":")
     if value not in EXECUTORS and not (colon and _is_dotted(module) and name.isidentifier()):
         raise ValueError(
-            f"no executor '{value}'; {nearest(value, EXECUTORS)} Or a class, as in coffea.processor:FuturesExecutor"
+            f"no executor '{value}', and no class as in coffea.processor:FuturesExecutor; {nearest(value, EXECUTORS)}"
         )
+    return value
+
+
+def _scheduler(value: str) -> str:
+    """Accept ``HOST:PORT``, with a protocol before it or without; what else dask may know has a protocol of its own."""
+    protocol, found, _ = value.partition("://")
+    if not found or protocol in ("tcp", "tls", "ws", "wss"):
+        try:
+            address = urlsplit(value if found else f"tcp://{value}")
+            complete = bool(address.hostname and address.port)
+        except ValueError:
+            complete = False
+        if not complete:
+            raise ValueError(f"'{value}' is no address with a port, as in tcp://HOST:8786")
     return value
 
 
@@ -74,7 +89,9 @@ class Execution(_Model):
     )
     executor_options: dict[str, Any] = Field(default={}, description="keyword arguments of an executor class")
     workers: int = Field(default=2, ge=1, description="processes; of a cluster: its workers")
-    scheduler: str | None = Field(default=None, description="address of a running dask scheduler, as tcp://HOST:8786")
+    scheduler: Annotated[str, AfterValidator(_scheduler)] | None = Field(
+        default=None, description="address of a running dask scheduler, as tcp://HOST:8786"
+    )
     cluster: Cluster | None = Field(default=None, description="the cluster that dask starts; None: on this machine")
     workers_timeout_s: int = Field(
         default=3600, ge=1, description="how long to wait while a dask cluster has no worker"

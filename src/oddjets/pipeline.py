@@ -22,6 +22,7 @@ from oddjets.console import console
 from oddjets.datasets import Dataset, FileInfo
 from oddjets.errors import InputFileError, OddjetsError, nearest
 from oddjets.executors.losses import Loss, lost_files, raise_if_lost
+from oddjets.executors.records import NO_OUTPUT
 from oddjets.histograms import DATA
 from oddjets.locking import locked
 from oddjets.redaction import redacted
@@ -262,9 +263,9 @@ def run_stage(run: Run, stage: Stage, *, force: bool = False, later: Sequence[St
         if not force and run.is_done(stage):
             console.print(f"[dim]{stage.name}: up to date[/dim]")
             return False
-        console.print(f"[bold]{stage.name}[/bold]")
         for each in (stage, *later):
             each.ready(run)
+        console.print(f"[bold]{stage.name}[/bold]")
         # without its manifest, a half-written stage is never taken for a whole one
         provenance.remove_manifest(run.out, stage.name)
         for folder in stage.kept if force else ():
@@ -273,6 +274,11 @@ def run_stage(run: Run, stage: Stage, *, force: bool = False, later: Sequence[St
             _work(run, stage)
         except Exception as error:
             provenance.write_failure(run.out, stage.name, redacted(str(error)))
+            if isinstance(error, OSError) and error.errno in NO_OUTPUT:
+                raise OddjetsError(
+                    f"{run.out}: nothing more can be written there ({error.strerror}), so that '{stage.name}' stopped; what is"
+                    " finished stays, and the same command goes on from there"
+                ) from error
             raise
         return True
 

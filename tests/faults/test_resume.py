@@ -25,6 +25,7 @@ from oddjets.executors import memory, work
 from oddjets.locking import LockedError
 from oddjets.pipeline import run_stage, run_stages
 from oddjets.provenance import read_manifest
+from oddjets.stages import histogram
 from oddjets.stages.process import rows_key
 
 
@@ -162,6 +163,20 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(inputs, quick
     run = toy.process(toy.run_of(analysis))
     assert read_manifest(run.out, "process")["extra"]["chunks"]["kept"] == 3
     toy.assert_same_rows(toy.rows(run), quick)
+
+
+def test_a_full_disk_is_said_whichever_stage_meets_it(inputs, tmp_path, worked_on, monkeypatch):
+    run = toy.process(toy.run_of(toy.write(tmp_path, inputs)))
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(histogram, "make_histograms", full)
+    with pytest.raises(
+        OddjetsError, match=r"out: nothing more can be written there \(No space left.*'histogram' stopped"
+    ):
+        run_stage(run, run.stage("histogram"))
+    assert read_manifest(run.out, "histogram") is None
 
 
 @pytest.mark.fault("Output directory read-only", "Stops with the path, before anything is read.")

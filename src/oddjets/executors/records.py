@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -13,10 +14,12 @@ from typing import Any, Literal
 from oddjets.corrections import sha256_of
 from oddjets.executors.chunks import Chunk
 
-__all__ = ["CHUNKS", "EVENTS", "Cost", "Failure", "Kind", "Part", "Record", "kept", "publish", "save"]
+__all__ = ["CHUNKS", "EVENTS", "NO_OUTPUT", "Cost", "Failure", "Kind", "Part", "Record", "kept", "publish", "save"]
 
 #: folders of an analysis's output: event tables of chunks that are done, with their records; and those of a whole run
 CHUNKS, EVENTS = "chunks", "events"
+#: nothing can be written: the disk is full, the quota is used up, the file system is read-only
+NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 #: why there is no record. file: it cannot be read, or lacks something; output: nothing can be written; mistake: of the
 #: user's, and not in this file; processor: an exception in its code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import time
@@ -21,7 +20,7 @@ from oddjets.errors import InputFileError, OddjetsError
 from oddjets.events import write_part
 from oddjets.executors import memory
 from oddjets.executors.chunks import Chunk
-from oddjets.executors.records import CHUNKS, Cost, Failure, Kind, Part, Record, save
+from oddjets.executors.records import CHUNKS, NO_OUTPUT, Cost, Failure, Kind, Part, Record, save
 from oddjets.processor import Counts, DijetProcessor
 from oddjets.redaction import redacted
 from oddjets.remote import cause_of, open_file, with_retries
@@ -36,8 +35,6 @@ _PROCESSORS: dict[str, DijetProcessor] = {}
 
 #: packages that read files, by their names in tracebacks
 _READERS = ("uproot", "fsspec", "fsspec_xrootd", "XRootD", "aiohttp")
-#: nothing can be written: the disk is full, the quota is used up, the file system is read-only
-_NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,7 @@ def _kind_of(error: Exception, chunk: Chunk) -> Kind:
         # what is wrong with a file begins with its name
         of_file = isinstance(error, InputFileError) and str(error).startswith(f"{redacted(chunk.path)}:")
         return "file" if of_file else "mistake"
-    if isinstance(error, OSError) and error.errno in _NO_OUTPUT:
+    if isinstance(error, OSError) and error.errno in NO_OUTPUT:
         return "output"
     # decompression fails in as many ways as there are codecs: what matters is who called it
     names = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
