@@ -218,6 +218,30 @@ def test_known_particles_are_learned_only_when_asked_for() -> None:
     assert set(class_shares(supervised=True)[1]) == set(SIGNAL.values()) | set(KNOWN.values())
 
 
+def test_jets_of_files_get_the_scores_of_the_bare_model(shards: list[Path], card: Path, tmp_path: Path) -> None:
+    """The hardest of their constituents alone."""
+    from oddjets.cards import load_card
+    from oddjets.scoring import formulas
+    from oddjets.scoring.sessions import get_session
+    from oddjets.training.learning.evaluation import scores_of
+    from oddjets.training.learning.jet_sets import read_jets
+
+    model = load_card(card)
+    few = model.model_copy(update={"constituents": model.constituents.model_copy(update={"maximum": 12})})
+    jets = read_jets(shards[:1], tmp_path, workers=1).take(np.arange(30))
+    assert jets.counts.min() < 12 < jets.counts.max()
+    session, _ = get_session(few, "cpu")
+    logits = []
+    for start, count in zip(jets.offsets, np.minimum(jets.counts, 12), strict=False):
+        rows = slice(start, start + count)
+        jet = {"x": jets.x[rows], "pid": jets.pid[rows].astype(np.int64), "add": jets.add[rows]}
+        logits.append(session.run(["logits"], {name: array[np.newaxis] for name, array in jet.items()})[0])
+    done: list[int] = []
+    found = scores_of(few, jets, "cpu", progress=done.append)
+    np.testing.assert_array_equal(found, formulas.score(np.concatenate(logits), few))
+    assert sum(done) == 30
+
+
 def toy_generation(folder: Path, n_jets: int, workers: int, seed: int = 1, heldout: bool = False) -> list[Path]:
     path = folder / "toy.h5"
     return [path if path.exists() else write_toy_jets(path, n_jets, seed + 100 * heldout, known=heldout)]
