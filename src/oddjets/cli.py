@@ -203,7 +203,9 @@ def main() -> None:
         with stoppable():
             app(prog_name="oddjets")
     except Stopped as stopped:
-        console.print(f"stopped ({stopped}); what is finished stays, and the same command goes on from there")
+        console.print(
+            f"stopped ({stopped}); what is finished stays, and the same command goes on from there", soft_wrap=True
+        )
         sys.exit(stopped.exit_code)
     except OddjetsError as error:
         if debug:
