@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import weakref
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,7 +24,7 @@ from toy_nano import toy_nano
 from oddjets import cli, provenance
 from oddjets.errors import OddjetsError
 from oddjets.executors import memory, work
-from oddjets.locking import LockedError
+from oddjets.locking import LockedError, locked
 from oddjets.pipeline import run_stage, run_stages
 from oddjets.provenance import read_manifest
 from oddjets.stages import histogram
@@ -190,6 +192,32 @@ def test_an_output_folder_that_cannot_be_written_to_is_said(inputs, tmp_path, mo
     assert ended.value.code == 2
     said = capfd.readouterr().err.replace("\n", "")
     assert f"error: {tmp_path / 'out' / 'here'}: Not a directory" in said
+
+
+@contextmanager
+def without_rights():
+    """Root may write anywhere: for a moment it is nobody."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.mark.fault("Output directory read-only", "Without the right to write there, it stops before anything is begun.")
+def test_a_folder_without_the_right_to_write_is_refused():
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o555)
+    try:
+        with without_rights(), pytest.raises(PermissionError) as refused, locked(folder):
+            raise AssertionError("a run has begun")
+        # the program shows both: test_an_output_folder_that_cannot_be_written_to_is_said
+        assert (refused.value.filename, refused.value.strerror) == (str(folder / ".lock"), "Permission denied")
+    finally:
+        folder.rmdir()
 
 
 DAMAGES = {

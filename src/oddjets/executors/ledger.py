@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,7 @@ class Ledger:
             "cpu_seconds": math.fsum(record.cost.cpu_seconds for record in records),
             "peak_MB": max((record.cost.peak_MB for record in records), default=0.0),
             "workers": len({(record.cost.host, record.cost.worker) for record in records}),
-            "slowest": [
-                {"file": r.file, "start": r.start, "stop": r.stop, "seconds": r.cost.seconds, "host": r.cost.host}
-                for r in slowest
-            ],
+            "slowest": [{"file": r.file, "start": r.start, "stop": r.stop, **asdict(r.cost)} for r in slowest],
         }
 
 
