@@ -1,5 +1,6 @@
 """The same rows whoever works on the chunks; clear words where nobody can. Dask has a module of its own."""
 
+import importlib.metadata
 import os
 import sys
 
@@ -83,6 +84,17 @@ def test_what_is_not_installed_is_said_before_anything_is_simulated(tmp_path, mo
     analysis = config.load(resources.find("demo_small.yaml", "processors"))
     run = Run(with_execution(analysis, **execution), tmp_path / "out")
     with pytest.raises(OddjetsError, match=message):
+        run_stages(run, run.stages)
+    assert not (run.out / "simulation").exists()
+
+
+def test_that_no_onnx_runtime_is_installed_is_said_before_anything_is_simulated(tmp_path, monkeypatch):
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    run = Run(config.load(resources.find("demo_small.yaml", "processors")), tmp_path / "out")
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    with pytest.raises(OddjetsError, match=r"need ONNX Runtime, and none is installed: pip install 'oddjets\[cpu\]'"):
         run_stages(run, run.stages)
     assert not (run.out / "simulation").exists()
 
