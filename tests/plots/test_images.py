@@ -33,8 +33,8 @@ SHOWN = {kind: kind for kind in registry.KINDS} | {
     "closure": "closure_SR",
     "systematics": "systematics_top",
 }
-#: root of the mean square of the differences of pixels, of 255: with the same Matplotlib there are none, other versions move text
-#: by less than a pixel; another word in the line above makes 4.5, other numbers more (see the test below)
+#: root of the mean square of the differences of pixels, of 255: with the same Matplotlib there are none, other versions
+#: move text by less than a pixel; another word in the line above makes 4.5, other numbers more (see the test below)
 TOLERANCE = 4
 
 
