@@ -237,6 +237,7 @@ def test_a_run_does_not_wait_for_workers_for_ever(inputs, tmp_path, monkeypatch,
     )
 
 
+@pytest.mark.slow
 def test_a_worker_that_comes_late_does_the_work(inputs, whole, tmp_path, monkeypatch, alone):
     monkeypatch.setattr(dask_waiting, "_LOOK_S", 0.1)
     late = threading.Timer(1.0, alone.scale, [1])

@@ -92,7 +92,9 @@ with stoppable():
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_processes_that_simulate_or_skim_end_with_their_parent(number):
     with started("-c", SLEEPING) as parent:
         of_python = psutil.Process(parent.pid)
