@@ -139,6 +139,15 @@ def test_nothing_is_missing_that_the_analysis_does_not_have(tmp_path: Path) -> N
     assert [line for line in said if "closure.json" in line]
 
 
+def test_an_analysis_without_a_fit_is_not_told_to_fit(tmp_path: Path) -> None:
+    known = synthetic.analysis(fit=None)
+    asked = known.model_copy(update={"processes": {"top": known.processes["top"]}})
+    said = Document(report.write(asked, tmp_path).read_text(encoding="utf-8")).text
+    assert "its figures are the answer" in said
+    assert "oddjets process" in said
+    assert not re.search("oddjets (fit|workspace|closure)|Goodness of fit|ABCD", said)
+
+
 def test_error_of_another_kind_and_empty_bins_are_told(finished: tuple[Analysis, Path], tmp_path: Path) -> None:
     results = json.loads((finished[1] / "results.json").read_text())
     results["poi"] |= {"error_kind": "profile"}

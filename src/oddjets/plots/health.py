@@ -47,13 +47,13 @@ class Check:
 
 
 def checks(artifacts: Artifacts) -> list[Check]:
-    """Return the health of an output directory, as far as it has got."""
-    return [
-        *_events(artifacts),
-        _threshold(artifacts),
-        _closure(artifacts),
-        *_fit(artifacts),
-    ]
+    """Return the health of an output directory, as far as it has got, and of what the analysis has."""
+    made = [*_events(artifacts), _threshold(artifacts)]
+    if artifacts.asked("closure") or artifacts.has("closure"):
+        made.append(_closure(artifacts))
+    if artifacts.asked("results") or artifacts.has("results"):
+        made += _fit(artifacts)
+    return made
 
 
 def missing(artifacts: Artifacts, stale: Mapping[str, str]) -> list[str]:
