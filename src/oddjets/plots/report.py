@@ -36,7 +36,7 @@ COLORS = 128
 
 #: section: (title, kinds of figure)
 SECTIONS = {
-    "score": ("Score and selection", ("score", "shapes", "tau21", "cutflow", "efficiency", "regions", "tighten")),
+    "score": ("Score and selection", ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "tighten")),
     "events": ("The odd events", ("bump", "kde", "overlap")),
     "fit": ("The fit", ("yields", "grid", "closures", "pulls", "impacts", "scan", "limit", "gof", "correlation")),
     "systematics": ("Systematic variations", ("systematics",)),
