@@ -1,9 +1,9 @@
 """How sure is a score? The table and the picture of docs/numerics.md.
 
-    python benchmarks/numerics.py CARD CHECKPOINT JETS [--n-jets N] [--picture FILE]
+    python benchmarks/numerics.py CARD[,CARD...] CHECKPOINT JETS [--n-jets N] [--provider cpu|cuda] [--picture FILE]
 
 Prints a Markdown table of kinds of arithmetic against float64 (`oddjets model check --numerics` prints the same), and
-draws the noise of the pair mass and of the class probabilities. Runs on a CPU; needs `pip install 'oddjets[train]'`.
+draws the noise of the pair mass and of the class probabilities. Needs `pip install 'oddjets[train]'`.
 """
 
 from __future__ import annotations
@@ -143,17 +143,20 @@ def draw(pairs: Pairs, found: Sequence[Outcome], file: Path) -> None:
 def main() -> None:
     """Read the options, run, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("card", type=Path)
+    parser.add_argument("cards", type=lambda names: [Path(name) for name in names.split(",")])
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("jets", type=Path, help="npz with x, pid and add")
     parser.add_argument("--n-jets", type=int, default=600)
-    parser.add_argument("--picture", type=Path, default=Path("docs/images/numerics.png"))
+    parser.add_argument("--provider", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--picture", type=Path, help="file to draw")
     options = parser.parse_args()
     jets = load_jets(options.jets, options.n_jets)
-    reference = Reference(read_checkpoint(options.checkpoint))
-    found = list(outcomes(load_card(options.card), reference, jets))
+    reference = Reference(read_checkpoint(options.checkpoint), options.provider)
+    cards = [load_card(card) for card in options.cards]
+    found = list(outcomes(cards, reference, jets, provider=options.provider))
     print(table(found), crossings(found), sep="\n\n")
-    draw(pairs_of(jets), found, options.picture)
+    if options.picture is not None:
+        draw(pairs_of(jets), found, options.picture)
 
 
 if __name__ == "__main__":

@@ -23,24 +23,26 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from oddjets.cards import load_card
+from oddjets.cards import ModelCard, load_card
 from oddjets.scoring import formulas
-from oddjets.scoring.gpu import run_uploaded, upload
+from oddjets.scoring.scorer import Scorer
 from oddjets.scoring.sessions import get_session
-from oddjets.training.check import compare
+from oddjets.training.check import compare, tied
 from oddjets.training.checkpoint import SIZES, Pet2Config, read_checkpoint
 from oddjets.training.export import export
 from oddjets.training.reference import Jets, Reference
 from oddjets.training.sample_jets import load_jets, multiplicities, random_jets
 
+Provider = Literal["cpu", "cuda"]
 #: jets whose class probabilities are compared with float64
-COMPARED = 32
+COMPARED = {"cpu": 32, "cuda": 512}
 #: batch of `omnilearned evaluate`, and the length that it pads to
 EVALUATE_BATCH, EVALUATE_LENGTH = 128, 150
 #: repetitions, of which the fastest counts
@@ -53,7 +55,7 @@ class Variant(NamedTuple):
     Attributes:
         name: for the table.
         runtime: torch, or what an ONNX graph is exported for: cpu, gpu, gpu-half.
-        batch: jets at a time.
+        batch: jets at a time; 0: as `oddjets.scoring.Scorer` does it.
         length: constituents that every batch is padded to; 0: jets are sorted, and padded to the longest of their batch.
     """
 
@@ -69,14 +71,14 @@ VARIANTS = {
         Variant("PET2, torch, sorted by multiplicity", "torch", 8),
         Variant("ONNX Runtime, padded to 150", "cpu", 8, EVALUATE_LENGTH),
         Variant("ONNX Runtime, sorted by multiplicity", "cpu", 8),
-        Variant("ONNX Runtime, one by one (`oddjets`)", "cpu", 1),
+        Variant("`oddjets` (one by one)", "cpu", 0),
     ],
     "cuda": [
         Variant("PET2, torch, as `omnilearned evaluate`", "torch", EVALUATE_BATCH, EVALUATE_LENGTH),
         Variant("PET2, torch, sorted by multiplicity", "torch", 256),
         Variant("ONNX Runtime, graph for CPUs, sorted", "cpu", 256),
-        Variant("ONNX Runtime, graph for GPUs, sorted", "gpu", 512),
-        Variant("ONNX Runtime, graph for GPUs in 16 bits, sorted", "gpu-half", 512),
+        Variant("`oddjets`, graph for GPUs", "gpu", 0),
+        Variant("`oddjets`, graph for GPUs in 16 bits", "gpu-half", 0),
     ],
 }
 
@@ -135,56 +137,66 @@ def batches(jets: Jets, variant: Variant) -> list[Jets]:
     return [Jets(*(np.ascontiguousarray(a) for a in b)) for b in cut]
 
 
-def measure(variant: Variant, provider: str, checkpoint: Path, card: Path, jets: Jets, queue: Any) -> None:
-    """Measure one variant in this process."""
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns in a process of its own, whose memory goes with it."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def exact_logits(provider: Provider, checkpoint: Path, jets: Jets) -> NDArray[np.float64]:
+    """Logits of PET2 in float64, of the jets that are compared."""
+    return Reference(read_checkpoint(checkpoint), provider).logits(compared(jets, provider))
+
+
+def measure(
+    variant: Variant, provider: Provider, checkpoint: Path, card: Path, jets: Jets
+) -> tuple[float, float, NDArray[Any]]:
+    """Seconds, peak memory (GiB) and logits of the compared jets, of one variant in this process."""
     clock = time.process_time if provider == "cpu" else time.perf_counter
-    work = batches(jets, variant)
-    described = load_card(card)
+    run_all = runner(variant, provider, checkpoint, load_card(card))
+    work = batches(jets, variant) if variant.batch else [jets.prepared()]
+    seconds = fastest(lambda: [run_all(batch) for batch in work], clock, REPEATS)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if provider == "cuda":
+        query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+        memory = float(subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]) / 1024
+    few = compared(jets, provider)
+    if variant.batch:
+        logits = np.concatenate([run_all(batch) for batch in batches(few, variant)])
+        order = np.arange(len(logits)) if variant.length else np.argsort(-few.counts, kind="stable")
+        logits[order] = logits.copy()
+    else:
+        logits = run_all(few.prepared())
+    return seconds, memory, logits
+
+
+def compared(jets: Jets, provider: Provider) -> Jets:
+    """The jets whose probabilities are compared: those of the first ones in which no distances tie."""
+    few = jets.take(slice(0, COMPARED[provider]))
+    apart = ~tied(few)
+    return Jets(*(array[apart] for array in few))
+
+
+def runner(variant: Variant, provider: Provider, checkpoint: Path, card: ModelCard) -> Callable[[Any], Any]:
+    """Return what computes logits, of jets that are prepared for the scorer or in one batch."""
     if variant.runtime == "torch":
         import torch
 
         torch.set_num_threads(1)
         device = torch.device(provider)
-        model = Reference(read_checkpoint(checkpoint)).model.to(device)
+        model = Reference(read_checkpoint(checkpoint), provider).model
 
-        def run(batch: Jets) -> Any:
+        def by_torch(batch: Jets) -> Any:
             with torch.no_grad():
                 x, pid, add = (torch.from_numpy(a).to(device) for a in batch)
                 return model(x, None, None, pid, add)["y_pred"].cpu().numpy()
 
-    else:
-        session, used = get_session(described, "cuda" if provider == "cuda" else "cpu")
-        if used != provider:
-            raise SystemExit(f"asked for {provider}, got {used}")
-
-        def run(batch: Jets) -> Any:
-            return session.run([described.output.name], batch._asdict())[0]
-
-    def run_all() -> None:
-        if provider == "cpu" or variant.runtime == "torch":
-            for batch in work:
-                run(batch)
-            return
-        # as `oddjets.scoring.Scorer`: the next batch travels while one is computed
-        with ThreadPoolExecutor(1) as pool:
-            sent = [pool.submit(upload, work[0]._asdict(), 0)]
-            for following in [*work[1:], None]:
-                inputs = sent.pop().result()
-                if following is not None:
-                    sent.append(pool.submit(upload, following._asdict(), 0))
-                run_uploaded(session, inputs, described.output.name, 0)
-
-    seconds = fastest(run_all, clock, REPEATS)
-    few = jets.take(slice(0, COMPARED))
-    logits = np.concatenate([run(b) for b in batches(few, variant._replace(batch=1))])
-    order = np.arange(COMPARED) if variant.length else np.argsort(-few.counts, kind="stable")
-    found = np.empty_like(logits)
-    found[order[: len(logits)]] = logits
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    if provider == "cuda":
-        query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-        memory = float(subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]) / 1024
-    queue.put((seconds, memory, found))
+        return by_torch
+    scorer = Scorer(card, provider)
+    if not variant.batch:
+        return scorer.run
+    session, _ = get_session(card, provider)
+    return lambda batch: session.run([card.output.name], batch._asdict())[0]
 
 
 def random_checkpoint(size: str, folder: Path) -> Path:
@@ -214,7 +226,7 @@ def main() -> None:
     rng = np.random.default_rng(1)
     n = arguments.n_jets
     jets = random_jets(multiplicities(n, rng), rng) if arguments.jets is None else load_jets(arguments.jets, n)
-    peak, rows = ceiling(arguments.provider), []
+    peak, rows = apart(ceiling, arguments.provider), []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         checkpoint = arguments.checkpoint or random_checkpoint(arguments.size, folder)
@@ -222,21 +234,16 @@ def main() -> None:
         variants = VARIANTS[arguments.provider]
         targets = {v.runtime for v in variants} - {"torch"}
         cards = {target: export(checkpoint, folder / f"{target}.onnx", target=target).card for target in targets}
-        exact = Reference(network).logits(jets.take(slice(0, COMPARED)))
+        exact = apart(exact_logits, arguments.provider, checkpoint, jets)
         described = load_card(next(iter(cards.values())))
         per_jet = sum(flop(network.config, count) for count in jets.counts.tolist()) / n
         print(f"{n} jets, {jets.counts.mean():.0f} constituents and {per_jet / 1e9:.2f} GFLOP each;")
         print(f"{arguments.provider}: {peak / 1e9:.0f} GFLOP/s in a product of float32 matrices\n")
         print("| variant | jets/s | ratio | of the matrix rate | memory, GiB | difference: median | maximum |")
         print("|---|---|---|---|---|---|---|")
-        spawn = multiprocessing.get_context("spawn")
         for variant in variants:
-            queue = spawn.Queue()
             card = cards.get(variant.runtime, next(iter(cards.values())))
-            process = spawn.Process(target=measure, args=(variant, arguments.provider, checkpoint, card, jets, queue))
-            process.start()
-            seconds, memory, logits = queue.get()
-            process.join()
+            seconds, memory, logits = apart(measure, variant, arguments.provider, checkpoint, card, jets)
             rate = n / seconds
             probabilities, scores = formulas.class_probabilities(logits, described), formulas.score(logits, described)
             parity = compare(variant.name, probabilities, scores, exact, described)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import logging
 import pickle
@@ -198,7 +199,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def install(run: Run, memory: Sequence[int] = ()) -> None:
         told = iter(memory)
-        monkeypatch.setattr(scorer, "get_session", lambda *_: (run, "cuda"))
+        session = functools.partial(run)  # a new one
+        monkeypatch.setattr(scorer, "get_session", lambda *_: (session, "cuda"))
         monkeypatch.setattr(scorer, "upload", lambda inputs, *_: inputs)
         monkeypatch.setattr(scorer, "run_uploaded", lambda run, inputs, *_: run(inputs))
         monkeypatch.setattr(scorer, "free_memory", lambda *_: next(told, None))
@@ -219,21 +221,28 @@ def counted(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.log(probabilities[:, gluon] / probabilities[:, gluon - 1])
 
 
-def test_a_gpu_is_given_few_shapes(jets: JetConstituents, gpu: Callable[..., None]) -> None:
-    """Lengths suit the attention's kernel, batches are full ones halved; each jet comes out in its own place."""
-    shapes: set[tuple[int, ...]] = set()
+def test_a_gpu_is_given_few_batches_with_little_padding(jets: JetConstituents, gpu: Callable[..., None]) -> None:
+    """Few jets share one batch, many have others of like length; each jet comes out in its own place."""
+    shapes: list[tuple[int, ...]] = []
 
     def run(inputs: dict[str, NDArray[Any]]) -> NDArray[Any]:
-        shapes.add(inputs["x"].shape)
+        shapes.append(inputs["x"].shape[:2])
         return counting(inputs)
 
     gpu(run)
+    expected = prepare(jets, CARD).counts
     found = counted(Scorer(CARD, "cuda").class_probabilities(jets))
-    np.testing.assert_allclose(found, prepare(jets, CARD).counts, rtol=1e-9)
-    assert all((length + 4) % 16 == 0 or length == CARD.constituents.maximum for _, length, _ in shapes)
-    for size, length, _ in shapes:
-        full = scorer._FIRST_CELLS // length
-        assert size in {full >> k for k in range(full.bit_length())}
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert len(shapes) == 1
+    shapes.clear()
+    many = select(jets, np.arange(18).repeat(600))
+    found = counted(Scorer(CARD, "cuda").class_probabilities(many))
+    np.testing.assert_allclose(found, expected.repeat(600), rtol=1e-9)
+    assert all((length + 4) % 8 == 0 or length == CARD.constituents.maximum for _, length in shapes)
+    cells = [size * length for size, length in shapes]
+    assert max(cells) <= scorer._FIRST_CELLS
+    assert sum(cells) < 1.2 * 600 * expected.sum()
+    assert len(shapes) < 1.5 * sum(cells) / scorer._FIRST_CELLS + len(set(shapes))
 
 
 def test_a_gpu_is_not_given_jets_without_constituents(gpu: Callable[..., None]) -> None:
@@ -278,16 +287,19 @@ def test_batches_grow_to_what_the_memory_allows(gpu: Callable[..., None]) -> Non
     jets = random_jets([60] * 3000)
     gpu(run, memory=[100 << 30, 90 << 30])
     Scorer(CARD, "cuda").score(jets)
-    assert tried[0] == pytest.approx(scorer._FIRST_CELLS, rel=0.01)
-    assert max(tried) == pytest.approx(scorer._MOST_CELLS, rel=0.01)
+    assert tried[0] == pytest.approx(scorer._FIRST_CELLS, rel=0.1)
+    assert 0.8 * scorer._MOST_CELLS < max(tried) <= scorer._MOST_CELLS
+    tried.clear()
+    Scorer(CARD, "cuda").score(jets)  # of the next chunk, with the same session
+    assert 0.8 * scorer._MOST_CELLS < tried[0] <= scorer._MOST_CELLS
     tried.clear()
     gpu(run, memory=[100 << 30, 50 << 30])
     Scorer(CARD, "cuda").score(jets)
-    assert max(tried) == pytest.approx(1.5 * scorer._FIRST_CELLS, rel=0.01)
+    assert max(tried) == pytest.approx(1.5 * scorer._FIRST_CELLS, rel=0.1)
     tried.clear()
     gpu(run)  # the driver does not tell
     Scorer(CARD, "cuda").score(jets)
-    assert max(tried) == pytest.approx(scorer._FIRST_CELLS, rel=0.01)
+    assert max(tried) == pytest.approx(scorer._FIRST_CELLS, rel=0.1)
 
 
 def test_inputs_that_are_sent_ahead_give_the_same(jets: JetConstituents) -> None:
@@ -576,7 +588,8 @@ def test_auto_falls_back_to_the_cpu_and_says_so_once(
 def test_cuda_is_used_where_it_works_on_the_device_asked_for(fake_runtime: Any, provider: Any) -> None:
     asked = fake_runtime([CUDA, CPU], used=CUDA)
     assert Scorer(CARD, provider, device=1).provider_used == "cuda"
-    assert asked[0][0] == (CUDA, {"device_id": 1, "use_tf32": 0, "arena_extend_strategy": "kSameAsRequested"})
+    name, options = asked[0][0]
+    assert (name, options["device_id"], options["use_tf32"]) == (CUDA, 1, 0)
 
 
 def test_cpu_never_asks_for_cuda(fake_runtime: Any) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,37 +27,21 @@ _Piece = tuple[NDArray[np.int64], NDArray[np.float32]]
 _Sent = tuple[NDArray[np.int64], int, "Future[dict[str, Any]]"]
 
 
-class _Batching(NamedTuple):
-    """Shapes that a GPU is given: ``cells`` (jets x constituents) at most, in lengths that suit it."""
-
-    cells: int
-
-    def size(self, length: int) -> int:
-        """Return the number of jets of a full batch that is padded to a length."""
-        return max(1, self.cells // length)
-
-    def filled(self, n: int, length: int) -> int:
-        """Return the number of jets that a batch of ``n`` is filled up to: a full one halved as often as they fit in.
-
-        Kernels are chosen anew for every shape, so there should be few.
-        """
-        size = self.size(length)
-        while n <= size // 2:
-            size //= 2
-        return size
-
-
 # On a CPU, batches are no faster, and one jet at a time needs no padding and has no neighbours (small model, jets of 30 to
 # 70 constituents, as many in each batch: 110 jets/s of CPU time one by one, 104 two by two, 96 in batches of 8, and the last
 # bits of one jet in eight depend on its place in the batch). GPUs need many at a time.
-#: what the first batch on a GPU fills; the memory that it takes says how large others may be
+#: cells (jets x constituents) of the first batch on a GPU; the memory that it takes says how large others may be
 _FIRST_CELLS = 16384
-#: beyond this, batches are no faster (small model, one H100: 23 100 jets/s, 27 000 and 25 200 for 16 384, 32 768 and 60 000)
+#: beyond this, batches are no faster (small model, one H100: 39 400 jets/s for 272 jets of 60, 48 300 for 1000)
 _MOST_CELLS = 60000
+#: What each session has learnt of them. It keeps its memory, so that another scorer, of the next chunk, could not measure again
+_CELLS: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+#: below this, they take as long as this many (450 kernels have to be started): jets of unlike lengths share a batch
+_LEAST_CELLS = 12288
 #: of the free memory, what larger batches may take; GPUs are shared
 _SHARE_OF_MEMORY = 0.5
 #: lengths on a GPU and the class tokens of OmniLearned in front of them are a multiple of the step
-_STEP, _TOKENS = 16, 4
+_STEP, _TOKENS = 8, 4
 
 #: what ONNX Runtime, CUDA and cuBLAS say when there is no memory; they raise no exception of its own
 _OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "alloc_failed", "resource allocation failed")
@@ -87,8 +72,6 @@ class Scorer:
         self.provider = provider
         self.threads = threads
         self.device = device
-        self._batching = _Batching(_FIRST_CELLS)
-        self._measured = False
 
     @property
     def provider_used(self) -> Literal["cpu", "cuda"]:
@@ -108,7 +91,7 @@ class Scorer:
         Raises:
             OddjetsError: inputs or outputs that are not finite, or see `oddjets.scoring.sessions.get_session`.
         """
-        return formulas.score(self._run(jets, progress), self.card)
+        return formulas.score(self.run(prepare(jets, self.card), progress), self.card)
 
     def class_probabilities(
         self, jets: JetConstituents, progress: Callable[[int], None] | None = None
@@ -126,7 +109,7 @@ class Scorer:
         Raises:
             OddjetsError: as `score`.
         """
-        return formulas.class_probabilities(self._run(jets, progress), self.card)
+        return formulas.class_probabilities(self.run(prepare(jets, self.card), progress), self.card)
 
     def score_and_probabilities(self, jets: JetConstituents) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Compute what `score` and `class_probabilities` give, with one inference.
@@ -140,15 +123,26 @@ class Scorer:
         Raises:
             OddjetsError: as `score`.
         """
-        output = self._run(jets, None)
+        output = self.run(prepare(jets, self.card))
         return formulas.score(output, self.card), formulas.class_probabilities(output, self.card)
 
-    def _run(self, jets: JetConstituents, progress: Callable[[int], None] | None) -> NDArray[np.float32]:
-        """Run the model; shape (n_jets, n_classes), NaN for jets without constituents."""
-        prepared = prepare(jets, self.card)
-        output = np.full((jets.n_jets, self.card.output.n_classes), np.nan, np.float32)
-        filled = np.flatnonzero(prepared.counts)
-        if progress is not None and (empty := jets.n_jets - len(filled)):
+    def run(self, prepared: PreparedJets, progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
+        """Run the model on jets that are prepared for it.
+
+        Args:
+            prepared: as `oddjets.features.prepare` gives them.
+            progress: called with the number of jets done since the last call.
+
+        Returns:
+            What the model gives; NaN for a jet without constituents; shape (n_jets, n_classes).
+
+        Raises:
+            OddjetsError: as `score`.
+        """
+        counts = prepared.counts
+        output = np.full((len(counts), self.card.output.n_classes), np.nan, np.float32)
+        filled = np.flatnonzero(counts)
+        if progress is not None and (empty := len(counts) - len(filled)):
             progress(empty)
         if not len(filled):
             return output
@@ -180,13 +174,13 @@ class Scorer:
 
     def _on_gpu(self, session: Any, prepared: PreparedJets) -> Iterator[_Piece]:
         """Run jets in batches of like lengths, the longest first; the next batch travels while one is computed."""
-        waiting = _by_length(prepared, self.card.constituents.maximum)
+        waiting = _by_length(prepared.counts, self.card.constituents.maximum)
 
         def send(pool: ThreadPoolExecutor) -> _Sent | None:
             if not waiting:
                 return None
             rows, length = waiting.pop()
-            size = self._batching.size(length)
+            size = -(-len(rows) // -(-len(rows) // _size(session, length)))  # in as few batches as fit, of one size
             if len(rows) > size:
                 waiting.append((rows[size:], length))
             rows = rows[:size]
@@ -197,55 +191,64 @@ class Scorer:
             while (sent := following) is not None:
                 rows, length, uploaded = sent
                 following = send(pool)
-                free = None if self._measured else free_memory(self.device)
+                free = None if session in _CELLS else free_memory(self.device)
                 try:
                     values = run_uploaded(session, uploaded.result(), self.card.output.name, self.device)
                 except Exception as error:  # ONNX Runtime's exceptions have no common base
-                    self._halve(error, length)
+                    self._halve(session, error, length)
                     if following is not None:
                         waiting.append(following[:2])
                     waiting.append((rows, length))
                     following = send(pool)
                     continue
-                self._grow(free, length, len(rows))
-                yield rows, values[: len(rows)]
+                self._grow(session, free, length * len(rows))
+                yield rows, values
 
     def _upload(self, prepared: PreparedJets, rows: NDArray[np.int64], length: int) -> dict[str, Any]:
-        # what fills a batch up repeats its last jet
-        missing = self._batching.filled(len(rows), length) - len(rows)
-        repeated = np.concatenate([rows, np.repeat(rows[-1:], missing)])
-        return upload(prepared.tensors(repeated, length), self.device)
+        return upload(prepared.tensors(rows, length), self.device)
 
-    def _grow(self, free_before: int | None, length: int, n: int) -> None:
+    def _grow(self, session: Any, free_before: int | None, cells: int) -> None:
         """After the first batch, let others be as large as the memory allows, judged by what the first one took."""
-        if self._measured:
+        if session in _CELLS:
             return
-        self._measured = True
+        _CELLS[session] = _FIRST_CELLS
         free = free_memory(self.device)
-        cells = self._batching.filled(n, length) * length
         if free is None or free_before is None or free >= free_before:
             return
         room = int(_SHARE_OF_MEMORY * free / ((free_before - free) / cells))
-        self._batching = _Batching(min(_MOST_CELLS, max(self._batching.cells, cells + room)))
+        _CELLS[session] = min(_MOST_CELLS, max(_FIRST_CELLS, cells + room))
 
-    def _halve(self, error: Exception, length: int) -> None:
+    def _halve(self, session: Any, error: Exception, length: int) -> None:
         """Halve batches that do not fit into memory; anything else is raised."""
         if not any(words in str(error).lower() for words in _OUT_OF_MEMORY):
             raise error
-        size = self._batching.size(length)
+        size = _size(session, length)
         if size == 1:
             raise OddjetsError(
                 f"the model {self.card.name} does not fit into the memory of the GPU, not even with a single jet; free"
                 " the device, or ask for 'provider: cpu'"
             ) from error
-        self._measured = True  # what was free is not
-        self._batching = _Batching(size // 2 * length)
+        _CELLS[session] = size // 2 * length
         log.info("scores of %s: no memory for %d jets at once, going on with %d", self.card.name, size, size // 2)
 
 
-def _by_length(prepared: PreparedJets, maximum: int) -> list[tuple[NDArray[np.int64], int]]:
-    """Group the jets that have constituents by the length that a GPU is given; the shortest first."""
-    lengths = -(-(prepared.counts + _TOKENS) // _STEP) * _STEP - _TOKENS
-    lengths = np.minimum(lengths, maximum)
-    lengths[prepared.counts == 0] = 0
-    return [(np.flatnonzero(lengths == length), int(length)) for length in np.unique(lengths[lengths > 0])]
+def _size(session: Any, length: int) -> int:
+    """The jets of a full batch that is padded to a length."""
+    return max(1, _CELLS.get(session, _FIRST_CELLS) // length)
+
+
+def _by_length(counts: NDArray[np.int64], maximum: int) -> list[tuple[NDArray[np.int64], int]]:
+    """Group jets that have constituents by the length that a GPU is given; the longest last.
+
+    A group with too few cells takes in the jets of the next shorter length.
+    """
+    lengths = np.minimum(-(-(counts + _TOKENS) // _STEP) * _STEP - _TOKENS, max(maximum, int(counts.max())))
+    lengths[counts == 0] = 0
+    groups: list[tuple[NDArray[np.int64], int]] = []
+    for length in np.unique(lengths[lengths > 0])[::-1].tolist():
+        rows = np.flatnonzero(lengths == length)
+        if groups and len(groups[-1][0]) * groups[-1][1] < _LEAST_CELLS:
+            groups[-1] = np.concatenate([groups[-1][0], rows]), groups[-1][1]
+        else:
+            groups.append((rows, length))
+    return groups[::-1]

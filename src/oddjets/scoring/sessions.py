@@ -101,7 +101,14 @@ def _open(card: ModelCard, provider: Provider, device: int) -> tuple[Any, Litera
             onnxruntime.preload_dlls()
             # use_tf32: TF32 in the distance product alone costs 9e-3 in the probabilities
             # kSameAsRequested: workers may share a GPU, and the default takes memory by powers of two
-            options = {"device_id": device, "use_tf32": 0, "arena_extend_strategy": "kSameAsRequested"}
+            # sdpa_kernel: the fused attention of CUTLASS. cuDNN's, the default, is 5 % faster, and takes 0.1 s to plan for each
+            # new shape: ten chunks of 1500 jets at 1200 jets/s on an H100, in place of 25 000
+            options = {
+                "device_id": device,
+                "use_tf32": 0,
+                "arena_extend_strategy": "kSameAsRequested",
+                "sdpa_kernel": 2,
+            }
             session = build([(_CUDA, options), _CPU])
             used = session.get_providers()[0]
             reason = "ONNX Runtime could not start CUDA (driver, CUDA or cuDNN libraries?) and fell back to the CPU"

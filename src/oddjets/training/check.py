@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from oddjets.cards import ModelCard
 from oddjets.errors import OddjetsError
 from oddjets.scoring import formulas
+from oddjets.scoring.scorer import Scorer
 from oddjets.scoring.sessions import get_session
 from oddjets.training.reference import Jets, Reference
 from oddjets.training.sample_jets import multiplicities, random_jets
@@ -110,32 +111,30 @@ def compare(
     )
 
 
-def run_model(card: ModelCard, jets: Jets, padded: bool = False) -> NDArray[np.float32]:
-    """Run a model on a CPU.
+def run_model(
+    card: ModelCard, jets: Jets, padded: bool = False, provider: Literal["cpu", "cuda"] = "cpu"
+) -> NDArray[np.float32]:
+    """Run a model.
 
     Args:
         card: its card.
         jets: the jets.
-        padded: all jets with the padding that they have, in one batch; else one by one, without padding.
+        padded: all jets with the padding that they have, in one batch; else as `Scorer` does it: on a CPU one by one,
+            without padding, on a GPU in batches of like lengths.
+        provider: where.
 
     Returns:
         The graph's output, shape (n_jets, n_outputs).
     """
-    session, _ = get_session(card, "cpu")
     names = [tensor.name for tensor in card.inputs]
     if sorted(names) != ["add", "pid", "x"]:
         raise OddjetsError(
             f"the model {card.name} has inputs {', '.join(names)}, not the x, pid and add of OmniLearned"
         )
-
-    def run(some: Jets) -> NDArray[np.float32]:
-        output: NDArray[np.float32] = session.run([card.output.name], some._asdict())[0]
-        return output
-
-    if padded:
-        return run(jets)
-    lengths = np.maximum(jets.counts, 1).tolist()
-    return np.concatenate([run(jets.take(slice(i, i + 1), length)) for i, length in enumerate(lengths)])
+    if not padded:
+        return Scorer(card, provider).run(jets.prepared())
+    output: NDArray[np.float32] = get_session(card, provider)[0].run([card.output.name], jets._asdict())[0]
+    return output
 
 
 def tied(jets: Jets, neighbours: int = 10) -> NDArray[np.bool_]:
@@ -206,6 +205,7 @@ def parity(
     reference: Reference,
     cases: list[Group],
     progress: Callable[[int], None] | None = None,
+    provider: Literal["cpu", "cuda"] = "cpu",
 ) -> list[Parity]:
     """Compare a model with the authors' PET2 in float64.
 
@@ -214,13 +214,14 @@ def parity(
         reference: the network that it was exported from.
         cases: the jets.
         progress: called with the number of jets done since the last call.
+        provider: where the model runs.
 
     Returns:
         One row for each group.
     """
     rows = []
     for case in cases:
-        output: NDArray[Any] = run_model(card, case.jets, case.padded)
+        output: NDArray[Any] = run_model(card, case.jets, case.padded, provider)
         exact = reference.logits(case.jets, progress=progress)
         probabilities, scores = formulas.class_probabilities(output, card), formulas.score(output, card)
         rows.append(compare(case.name, probabilities, scores, exact, card, case.judged))

@@ -13,6 +13,7 @@ from rich.table import Table
 from oddjets.cards import ModelCard, load_card
 from oddjets.console import console, progress
 from oddjets.errors import OddjetsError
+from oddjets.training.requirements import require_cuda
 from oddjets.training.train_cli import train
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ class TargetKind(StrEnum):
     cpu = "cpu"
     gpu = "gpu"
     gpu_half = "gpu-half"
+
+
+class ProviderKind(StrEnum):
+    """What computes."""
+
+    cpu = "cpu"
+    cuda = "cuda"
 
 
 @app.command()
@@ -79,6 +87,7 @@ def check(
     n_jets: Annotated[int, typer.Option(min=1, help="Number of generic jets.")] = 200,
     seed: Annotated[int, typer.Option(help="Of the random jets.")] = 1,
     numerics: Annotated[bool, typer.Option("--numerics", help="Compare kinds of arithmetic instead.")] = False,
+    provider: Annotated[ProviderKind, typer.Option(help="Where both run.")] = ProviderKind.cpu,
 ) -> None:
     """Compare a model with the authors' PET2 in float64; exit with 1 beyond the card's tolerance."""
     from oddjets.training.check import groups, parity
@@ -89,17 +98,19 @@ def check(
     described = load_card(card)
     network = read_checkpoint(checkpoint)
     cases = groups(n_jets, seed, None if jets is None else load_jets(jets, n_jets))
-    reference = Reference(network)
+    if provider is ProviderKind.cuda:
+        require_cuda()
+    reference = Reference(network, provider.value)
     if described.output.kind == "logits" and described.output.n_classes != network.config.n_classes:
         raise OddjetsError(
             f"{card} has {described.output.n_classes} classes and {checkpoint} has {network.config.n_classes}: "
             "the model is not from this checkpoint"
         )
     if numerics:
-        _show_numerics(described, reference, cases[0].jets)
+        _show_numerics(described, reference, cases[0].jets, provider)
         return
     with progress("comparing", sum(len(case.jets.x) for case in cases)) as tracker:
-        rows = parity(described, reference, cases, tracker.advance)
+        rows = parity(described, reference, cases, tracker.advance, provider.value)
     tolerance = described.numerics.tolerance
     failed = [row.group for row in rows if row.judged and row.maximum > tolerance]
     columns = ("jets", "number", "median", "99 %", "maximum", "score", f"within {tolerance:g}")
@@ -117,11 +128,11 @@ def check(
         raise typer.Exit(1)
 
 
-def _show_numerics(card: ModelCard, reference: Reference, jets: Jets) -> None:
+def _show_numerics(card: ModelCard, reference: Reference, jets: Jets, provider: ProviderKind) -> None:
     from oddjets.training.numerics import PASSES, WORKING_POINTS, numerics, outcomes
 
     with progress("comparing", PASSES * len(jets.x)) as tracker:
-        exact, *others = outcomes(card, reference, jets, tracker.advance)
+        exact, *others = outcomes([card], reference, jets, tracker.advance, provider.value)
     rows = [numerics(exact, other) for other in others]
     console.print(f"{card.name}, {len(jets.x)} jets, against the authors' PET2 in float64")
     # three tables, since one would be wider than a terminal

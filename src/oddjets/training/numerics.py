@@ -6,7 +6,7 @@ this, for every product of matrices that PyTorch computes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -119,21 +119,26 @@ def rounded_products(precision: Precision, islands: bool) -> Any:
 
 
 def outcomes(
-    card: ModelCard, reference: Reference, jets: Jets, progress: Callable[[int], None] | None = None
+    cards: Sequence[ModelCard],
+    reference: Reference,
+    jets: Jets,
+    progress: Callable[[int], None] | None = None,
+    provider: Literal["cpu", "cuda"] = "cpu",
 ) -> Iterator[Outcome]:
     """Run the network in several kinds of arithmetic.
 
     Args:
-        card: the model's card.
-        reference: the network that it was exported from.
+        cards: cards of exports of the network.
+        reference: the network.
         jets: the jets.
         progress: called with the number of jets done since the last call.
+        provider: where the exports run; the reference knows where it is.
 
     Yields:
-        The authors' PET2 in float64, and in float32 in the published form; all others in the stable form: float32, this
-        model, TF32 everywhere, and TF32, float16 and bfloat16 with islands of float32 where products read the inputs.
+        The authors' PET2 in float64, and in float32 in the published form; all others in the stable form: float32, the
+        exports, TF32 everywhere, and TF32, float16 and bfloat16 with islands of float32 where products read the inputs.
     """
-    for_logits = reference_card(card)
+    for_logits = reference_card(cards[0])
 
     def outcome(name: str, output: NDArray[Any], of: ModelCard = for_logits) -> Outcome:
         return Outcome(name, formulas.class_probabilities(output, of), formulas.score(output, of))
@@ -144,7 +149,8 @@ def outcomes(
     yield outcome("float64", reference.logits(jets, progress=progress))
     yield outcome("float32, published form", network(False))
     yield outcome("float32", network(True))
-    yield outcome("this model", run_model(card, jets), card)
+    for card in cards:
+        yield outcome(f"ONNX, {card.name}", run_model(card, jets, provider=provider), card)
     yield outcome("TF32", network(True, lambda: rounded_products("tf32", islands=False)))
     named: dict[str, Precision] = {"TF32": "tf32", "float16": "float16", "bfloat16": "bfloat16"}
     for name, precision in named.items():

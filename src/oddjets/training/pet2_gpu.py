@@ -10,10 +10,12 @@ What is arranged differently from the graph for CPUs:
   for each i < j;
 - biases are added by the operator that applies Gelu.
 
-With ``half``, matrix products, attention and activations of the two bodies work on 16-bit numbers. The rest stays in float32:
-distances, neighbours and features of pairs, which are logarithms of up to 10; the residual stream; the embedding and the
-classifier, which are small. First layers of neighbours and pairs get their inputs, and have their weights, as sums of two
-16-bit numbers, a product as exact as float32's at the speed of 16 bits.
+With ``half``, matrix products, attention and activations of the two bodies work on 16-bit numbers, and so does the residual
+stream of the neighbourhoods. The rest stays in float32: distances, neighbours and features of pairs, which are logarithms of
+up to 10; the first layer of neighbours; the residual stream of the body; the embedding and the classifier, which are small.
+The first layer of pairs gets its inputs, and has its weights, as sums of two 16-bit numbers, a product as exact as float32's
+at the speed of 16 bits. Numbers that meet every jet, the slopes of norms and one over the number of neighbours, are kept more
+exact than 16 bits: what they are off does not average out.
 """
 
 from __future__ import annotations
@@ -67,7 +69,8 @@ def build_for_gpu(
     jets = _inputs(graph, layers.config.tokens, layers.config.neighbours)
     planes, distance2 = _planes(graph, jets, stable)
     scale = layers.slope("body.in_blocks.0.norm1")
-    local = _local_embedding(layers, jets, planes, distance2, scale)
+    # neighbourhoods have few blocks and many rows: their stream may be narrow
+    local = _local_embedding(GpuLayers(graph, checkpoint, half, wide_stream=False), jets, planes, distance2, scale)
     stream = Stream(graph.add("Add", _embedding(layers, jets, scale), local), scale)
     result = _classifier(layers, jets, _body(layers, jets, stream, _interaction(layers, jets, planes[4:])))
     return as_model(graph, result, checkpoint.config.n_classes, output)
@@ -164,9 +167,8 @@ def _interaction(layers: GpuLayers, jets: _Jets, planes: list[str]) -> str:
     chosen = [graph.add("Reshape", plane, graph.integers(-1)) for plane in chosen]
     matrix = pair_weights(layers.weight(f"{name}.fc1.weight"), layers.weight(f"{name}.fc1.bias"))
     hidden = graph.add("BiasGelu", layers.precise_product(chosen, matrix[:, :3]), layers.number(matrix[:, 3]))
-    out = graph.add(
-        "Add", layers.product(hidden, layers.linear(f"{name}.fc2")), layers.number(layers.weight(f"{name}.fc2.bias"))
-    )
+    out = layers.narrow_product(hidden, layers.linear(f"{name}.fc2"))
+    out = graph.add("Add", out, layers.number(layers.weight(f"{name}.fc2.bias")))
     by_jet = graph.add("Concat", jets.batch, graph.integers(-1, layers.config.heads), axis=0)
     out = graph.add("Transpose", graph.add("Reshape", out, by_jet), perm=[0, 2, 1])
     index = np.arange(_TABLE)
@@ -189,14 +191,14 @@ class _Neighbours(NamedTuple):
     Attributes:
         places: of the pairs in flat planes, shape (rows x neighbours,); rows are padded to a multiple of `_TOGETHER`.
         bias: what is added to the scores of `_TOGETHER` neighbourhoods.
-        shares: 1 / number for real neighbours, 0 for others, shape (constituents x batch, 1, neighbours).
+        real: 1 for real neighbours, 0 for others, shape (constituents x batch, 1, neighbours).
         found: how many are real, shape (constituents x batch, 1).
         rows: constituents x batch, as an array of one.
     """
 
     places: str
     bias: str
-    shares: str
+    real: str
     found: str
     rows: str
 
@@ -209,9 +211,6 @@ def _neighbours(layers: GpuLayers, jets: _Jets, distance2: str) -> _Neighbours:
     real = graph.add("Cast", graph.add("Less", nearest, graph.constant(_FAR / 2)), to=FLOAT)
     real = graph.add("Reshape", real, graph.integers(-1, k))
     found = graph.add("ReduceSum", real, graph.integers(1))
-    shares = graph.add(
-        "Unsqueeze", graph.add("Div", real, graph.add("Max", found, graph.constant(1.0))), graph.integers(1)
-    )
 
     rows = graph.add("Mul", jets.batch, jets.n)
     end = graph.add("Squeeze", rows, graph.integers(0))
@@ -230,7 +229,7 @@ def _neighbours(layers: GpuLayers, jets: _Jets, distance2: str) -> _Neighbours:
     sequence = np.arange(_TOGETHER * k) // k
     others = np.where(np.equal.outer(sequence, sequence), 0.0, _MASKED)
     bias = graph.add("Max", graph.add("Add", absent, layers.number(others)), layers.number(_MASKED))
-    return _Neighbours(places, bias, layers.narrow(shares), found, rows)
+    return _Neighbours(places, bias, layers.narrow(graph.add("Unsqueeze", real, graph.integers(1))), found, rows)
 
 
 def _local_embedding(layers: GpuLayers, jets: _Jets, planes: list[str], distance2: str, scale: float) -> str:
@@ -240,34 +239,39 @@ def _local_embedding(layers: GpuLayers, jets: _Jets, planes: list[str], distance
     near = _neighbours(layers, jets, distance2)
     flat = (graph.add("Reshape", plane, graph.integers(-1)) for plane in planes)
     chosen = [graph.add("Gather", plane, near.places, axis=0) for plane in flat]
-    matrix, bias = layers.weight(f"{name}.mlp.fc1.weight"), layers.weight(f"{name}.mlp.fc1.bias")
+    matrix, bias = (layers.weight(f"{name}.mlp.fc1.{which}") for which in ("weight", "bias"))
     pairs = pair_weights(matrix[:, 4:], bias)
-    first = layers.precise_product(chosen, np.column_stack([matrix[:, :4], pairs[:, :3]]))
-    hidden = layers.normed_gelu(f"{name}.mlp", first, pairs[:, 3])
+    first = graph.constant(np.column_stack([matrix[:, :4], pairs[:, :3]]).T)
+    first = graph.add("Gemm", layers.stacked(chosen), first, transA=1)
+    hidden = graph.add("BiasGelu", first, graph.constant(pairs[:, 3]))
+    hidden = graph.add("Mul", hidden, graph.constant(layers.slope(f"{name}.mlp.norm")))
+    hidden = graph.add("Tanh", layers.narrow(hidden))
     slopes = [layers.slope(f"{name}.in_blocks.{i}.norm1") for i in range(config.local_depth)]
-    rows = layers.wide(layers.product(hidden, slopes[0] * layers.linear(f"{name}.mlp.fc2", f"{name}.mlp.norm")))
-    rows = graph.add("Add", rows, graph.constant(slopes[0] * layers.weight(f"{name}.mlp.fc2.bias")))
+    rows = layers.on_stream(layers.product(hidden, slopes[0] * layers.linear(f"{name}.mlp.fc2", f"{name}.mlp.norm")))
+    rows = graph.add("Add", rows, layers.stream_number(slopes[0] * layers.weight(f"{name}.mlp.fc2.bias")))
     stream, shape = Stream(rows, slopes[0]), graph.integers(-1, _TOGETHER * k, width)
     for i in range(config.local_depth):
         if i:
             stream = layers.perceptron(f"{name}.in_blocks.{i - 1}", stream, slopes[i])
         stream = layers.attend(f"{name}.in_blocks.{i}", stream, shape, near.bias)
 
-    # the mean over real neighbours, of the last block's hidden layer and of the stream beside it; 0 where there are none
+    # The mean over real neighbours, of the last block's hidden layer and of the stream beside it; 0 where there are none.
+    # They are added up first: a tenth, rounded to 16 bits, would be off for all jets alike
     block = f"{name}.in_blocks.{config.local_depth - 1}"
 
-    def mean(value: str, columns: int) -> str:
+    def total(value: str, columns: int) -> str:
         stacked = graph.add("Reshape", value, graph.integers(-1, k, columns))
         stacked = graph.add("Slice", stacked, graph.integers(0), near.rows, graph.integers(0))
-        return graph.add("Reshape", graph.add("MatMul", near.shares, stacked), graph.integers(-1, columns))
+        return graph.add("Reshape", graph.add("MatMul", near.real, stacked), graph.integers(-1, columns))
 
-    hidden = mean(layers.block_hidden(block, stream), 2 * width)
+    hidden = total(layers.block_hidden(block, stream), 2 * width)
     change = layers.wide(layers.product(hidden, scale * layers.linear(f"{block}.mlp.fc2", f"{block}.mlp.norm")))
-    kept = layers.wide(mean(layers.narrow(stream.value), width))
+    kept = layers.wide(total(layers.off_stream(stream.value), width))
     kept = graph.add("Mul", kept, graph.constant(scale / stream.scale))
+    one = graph.constant(1.0)
+    mean = graph.add("Div", graph.add("Add", change, kept), graph.add("Max", near.found, one))
     rest = graph.constant(scale * layers.weight(f"{block}.mlp.fc2.bias")[np.newaxis])
-    rest = graph.add("Mul", graph.add("Min", near.found, graph.constant(1.0)), rest)
-    return graph.add("Add", graph.add("Add", change, kept), rest)
+    return graph.add("Add", mean, graph.add("Mul", graph.add("Min", near.found, one), rest))
 
 
 def _embedding(layers: GpuLayers, jets: _Jets, scale: float) -> str:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from oddjets.features import PreparedJets, UnusualCounts
 from oddjets.training.checkpoint import Checkpoint
 from oddjets.training.requirements import require
 
 __all__ = ["Jets", "Reference"]
 
-#: jets at a time: float64 attention of neighbours needs some 20 MB a jet
-_BATCH = 8
+#: jets at a time on a CPU, and on a GPU: float64 attention of neighbours needs some 20 MB a jet
+_BATCH = {"cpu": 8, "cuda": 128}
 
 
 class Jets(NamedTuple):
@@ -49,6 +50,14 @@ class Jets(NamedTuple):
         """Some of the jets, and no more than the first ``length`` constituents of them."""
         return Jets(self.x[rows, :length], self.pid[rows, :length], self.add[rows, :length])
 
+    def prepared(self) -> PreparedJets:
+        """These jets as `oddjets.scoring.Scorer` takes them."""
+        counts = self.counts
+        real = np.arange(self.x.shape[1]) < counts[:, np.newaxis]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        columns = {name: array[real] for name, array in self._asdict().items()}
+        return PreparedJets(offsets, columns, UnusualCounts(len(counts), int(np.count_nonzero(counts == 0)), 0, 0))
+
 
 class Reference:
     """OmniLearned 0.2.0's PET2 as its command line builds it, with the weights of a checkpoint.
@@ -57,10 +66,10 @@ class Reference:
         model: the ``omnilearned.network.PET2``, for evaluation.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: Literal["cpu", "cuda"] = "cpu") -> None:
         torch, network = require("torch"), require("omnilearned.network")
         config = checkpoint.config
-        self._neighbours = config.neighbours
+        self._neighbours, self._device = config.neighbours, device
         self.model = network.PET2(
             input_dim=4,
             use_int=True,
@@ -80,6 +89,7 @@ class Reference:
         ).eval()
         weights = {name: torch.from_numpy(array) for name, array in checkpoint.weights.items()}
         self.model.load_state_dict(weights, strict=True)
+        self.model.to(device)
 
     def logits(
         self,
@@ -116,12 +126,13 @@ class Reference:
                 stack.enter_context(mock.patch.object(layers, "get_mass", _stable_mass))
             if arithmetic is not None:
                 stack.enter_context(arithmetic())
-            for start in range(0, len(jets.x), _BATCH):
-                some = jets.take(slice(start, start + _BATCH))
+            batch = _BATCH[self._device]
+            for start in range(0, len(jets.x), batch):
+                some = jets.take(slice(start, start + batch))
                 length = max(self._neighbours + 1, int(some.counts.max()))
-                x, pid, add = (torch.from_numpy(np.ascontiguousarray(a[:, :length])) for a in some)
+                x, pid, add = (torch.from_numpy(np.ascontiguousarray(a[:, :length])).to(self._device) for a in some)
                 result = model(x.to(dtype), None, None, pid, add.to(dtype))["y_pred"]
-                out.append(result.to(torch.float64).numpy())
+                out.append(result.to(torch.float64).cpu().numpy())
                 if progress is not None:
                     progress(len(x))
         logits: NDArray[np.float64] = np.concatenate(out)

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from oddjets.errors import OddjetsError
 
-__all__ = ["require"]
+__all__ = ["require", "require_cuda"]
 
 
 def require(module: str) -> ModuleType:
@@ -26,3 +26,11 @@ def require(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise OddjetsError(f"this needs {error.name or module}: pip install 'oddjets[train]'") from error
+
+
+def require_cuda() -> None:
+    """Raise `OddjetsError` where PyTorch finds no GPU."""
+    if not require("torch").cuda.is_available():
+        raise OddjetsError(
+            "PyTorch finds no GPU with CUDA here: its driver, or a PyTorch without CUDA; or ask for 'cpu'"
+        )
