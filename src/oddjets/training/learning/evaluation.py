@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 
 from oddjets.cards import ModelCard
 from oddjets.errors import OddjetsError
-from oddjets.scoring import formulas
-from oddjets.scoring.sessions import Provider, get_session
+from oddjets.features import PreparedJets, UnusualCounts
+from oddjets.scoring import Provider, Scorer, formulas
 from oddjets.training.classes import KNOWN, QCD, SIGNAL
 from oddjets.training.learning.balance import PT_EDGES
 from oddjets.training.learning.jet_sets import JetSet, positions
@@ -38,8 +37,6 @@ EFFICIENCIES = (0.5, 0.3)
 WORKING_POINTS = (1.0, 0.05, 0.01, 0.002)
 #: QCD is generated with its spectrum of the partons' pT raised by this power, and weighted back by the jets' pT
 _RAISED = 4
-#: cells (jets x constituents) of a batch, and the step of its length, on a GPU; on a CPU jets go one by one
-_CELLS, _STEP = 16384, 32
 
 Scores = NDArray[np.float64]
 
@@ -65,45 +62,17 @@ def scores_of(
         raise OddjetsError(
             f"the model {card.name} has not the inputs x, pid and add of OmniLearned: it is not compared"
         )
-    session, used = get_session(card, provider)
-    output = np.zeros((len(jets), card.output.n_classes), np.float32)
     counts = np.minimum(jets.counts, card.constituents.maximum)
-
-    def run(batch: tuple[NDArray[np.int64], int]) -> int:
-        rows, length = batch
-        inputs = _padded(jets, rows, counts[rows], length)
-        output[rows] = session.run([card.output.name], inputs)[0]
-        return len(rows)
-
-    one_by_one = used == "cpu"
-    batches = list(_batches(counts, *((1, 1) if one_by_one else (_CELLS, _STEP)), card.constituents.maximum))
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if one_by_one else 1) as pool:
-        for done in pool.map(run, batches):
-            if progress is not None:
-                progress(done)
-    return formulas.score(output, card)
-
-
-def _batches(counts: NDArray[np.int64], cells: int, step: int, maximum: int) -> Iterator[tuple[NDArray[np.int64], int]]:
-    lengths = np.minimum(-(-counts // step) * step, maximum)
-    for length in np.unique(lengths)[::-1].tolist():
-        members = np.flatnonzero(lengths == length)
-        size = max(1, cells // length)
-        for start in range(0, len(members), size):
-            yield members[start : start + size], length
-
-
-def _padded(jets: JetSet, rows: NDArray[np.int64], counts: NDArray[np.int64], length: int) -> dict[str, NDArray[Any]]:
-    source = positions(jets.offsets[rows], counts)
-    row, place = np.repeat(np.arange(len(rows)), counts), positions(np.zeros(len(rows), np.int64), counts)
-    inputs: dict[str, NDArray[Any]] = {
-        "x": np.zeros((len(rows), length, 4), np.float32),
-        "pid": np.zeros((len(rows), length), np.int64),
-        "add": np.zeros((len(rows), length, 4), np.float32),
+    chosen = positions(jets.offsets[:-1], counts)
+    columns: dict[str, NDArray[Any]] = {
+        "x": jets.x[chosen],
+        "pid": jets.pid[chosen].astype(np.int64),
+        "add": jets.add[chosen],
     }
-    for name, array in inputs.items():
-        array[row, place] = getattr(jets, name)[source]
-    return inputs
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    prepared = PreparedJets(offsets, columns, UnusualCounts(len(jets), 0, 0, 0))
+    scorer = Scorer(card, provider, threads=len(os.sched_getaffinity(0)))
+    return formulas.score(scorer.run(prepared, progress), card)
 
 
 def measure(jets: JetSet, scores: Scores) -> dict[str, Any]:
