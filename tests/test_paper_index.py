@@ -140,15 +140,39 @@ def test_statements_hold_or_do_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("constant", "error", "verdict"), [(0.93, 0.065, "agrees"), (0.5, 0.1, "differs"), (None, None, "absent")]
+    ("constant", "error", "verdict"),
+    [(0.93, 0.065, "agrees"), (0.5, 0.1, "differs"), (0.0, 1.7, "apart"), (None, None, "apart")],
 )
-def test_closure_agrees_within_two_errors(
+def test_closure_agrees_within_two_errors_that_say_something(
     constant: float | None, error: float | None, verdict: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "paper_top").mkdir()
+    assert [statement.verdict for statement in compare(3, Results(tmp_path, {}))] == ["absent"] * 2
     regions = {region: {"constant": constant, "constant_error": error} for region in ("SR", "VR1")}
-    (tmp_path / "paper_top" / "closure.json").write_text(json.dumps({"regions": regions}))
+    closure(tmp_path, {"process": "qcd", "regions": regions, "scans": []})
     assert {statement.verdict for statement in compare(3, Results(tmp_path, {}))} == {verdict}
+
+
+def test_closure_is_judged_where_enough_jets_pass(tmp_path: Path) -> None:
+    """At the threshold few events are left; a looser one tells more. Data, which hold signals, do not count."""
+    tight, loose, data = ({"SR": {"constant": c, "constant_error": e}} for c, e in ((0.0, 1.7), (0.9, 0.2), (2.0, 0.1)))
+    scans = [
+        {"process": "qcd", "efficiency": 0.1, "regions": loose},
+        {"process": "data", "efficiency": 0.05, "regions": data},
+    ]
+    closure(tmp_path, {"process": "qcd", "regions": tight, "scans": scans})
+    told, unknown = compare(3, Results(tmp_path, {}))
+    assert (told.verdict, told.here, told.key) == (
+        "agrees",
+        "c = 0.90 ± 0.20 with 10 % of jets",
+        "scans.0.regions.SR.constant",
+    )
+    assert (unknown.verdict, unknown.here) == ("apart", "too few simulated events")
+
+
+def closure(folder: Path, content: dict[str, Any]) -> None:
+    """Write a closure.json."""
+    (folder / "paper_top").mkdir(exist_ok=True)
+    (folder / "paper_top" / "closure.json").write_text(json.dumps(content))
 
 
 def test_controls_are_judged_by_their_worst_bin(tmp_path: Path) -> None:

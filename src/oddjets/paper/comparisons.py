@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from scipy.stats import chi2
 
@@ -77,6 +77,9 @@ class Results:
 
 Found = list[Comparison]
 
+#: an error of a closure constant above which it says nothing
+_TELLING = 0.25
+
 
 def compare(number: int, results: Results) -> Found:
     """Return the statements about one of the paper's figures."""
@@ -118,17 +121,40 @@ def _regions(results: Results) -> Found:
 def _closure(paper: dict[str, str], comparable: bool) -> Callable[[Results], Found]:
     def found(results: Results) -> Found:
         file = "paper_top/closure.json"
-        closure = (results.json(file) or {}).get("regions", {})
+        closure = results.json(file) or {}
         made = []
         for region, said in paper.items():
-            one = closure.get(region) or {}
-            c, error = one.get("constant"), one.get("constant_error")
-            here = None if c is None else f"c = {with_error(c, error)}"
-            holds = abs(c - 1) < 2 * (error or 0) if c is not None and comparable else None
-            made.append(_told(f"Constant, {region}", said, here, holds, file, f"regions.{region}.constant"))
+            best = _most_certain(closure, region)
+            here, holds, key = "too few simulated events", None, f"regions.{region}"
+            if best is not None and best.error < _TELLING:
+                here, key = f"c = {with_error(best.value, best.error)}{best.where}", best.key
+                holds = abs(best.value - 1) < 2 * best.error if comparable else None
+            made.append(_told(f"Constant, {region}", said, here if closure else None, holds, file, key))
         return made
 
     return found
+
+
+class _Constant(NamedTuple):
+    """A closure constant: ``where`` says with how many jets, ``key`` where it is in closure.json."""
+
+    value: float
+    error: float
+    where: str
+    key: str
+
+
+def _most_certain(closure: dict[str, Any], region: str) -> _Constant | None:
+    """The constant of simulated QCD with the smallest error, at the threshold or where more jets pass."""
+    found = []
+    for number, one in enumerate([closure, *closure.get("scans", [])], start=-1):
+        values = one.get("regions", {}).get(region, {})
+        c, error = values.get("constant"), values.get("constant_error")
+        if one.get("process") == "qcd" and c is not None and error:
+            where = "" if number < 0 else f" with {one['efficiency']:.0%} of jets".replace("%", " %")
+            place = "" if number < 0 else f"scans.{number}."
+            found.append(_Constant(c, error, where, f"{place}regions.{region}.constant"))
+    return min(found, key=lambda constant: constant.error, default=None)
 
 
 def _significance(setup: str, paper: str, holds: Callable[[float], bool]) -> Callable[[Results], Comparison]:
