@@ -306,6 +306,7 @@ def rows_of(run: Run) -> dict[str, Any]:
 
 def inference_of(run: Run, score: str = "omnilearned") -> Any:
     how = dict(run.extra("process")["datasets"]["top"]["inference"][score])
+    assert all("has no CUDA" in reason or "could not start CUDA" in reason for reason in how.pop("fallbacks"))
     # what `clean` leaves alone
     assert set(how.pop("kept_as")) <= {folder.name for folder in (run.out / "scores").glob("*")}
     return how
@@ -331,8 +332,13 @@ def test_a_changed_cut_needs_no_inference(few: Path, tmp_path: Path, no_inferenc
         assert values.tobytes() == rows[name][survivors].tobytes(), name
 
 
-def test_workers_share_kept_scores(few: Path, tmp_path: Path) -> None:
-    first = inference_of(processed(tmp_path, few, executor="futures", workers=2, chunk_size=2))
+def test_workers_share_kept_scores(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hides the GPU of a machine that has one
+    first = inference_of(processed(tmp_path, few, executor="futures", workers=2, chunk_size=2, provider="auto"))
+    # none of the workers says it, but who gave them the work
+    assert capfd.readouterr().err.count("on the CPU") == 1
     again = inference_of(processed(tmp_path, few, executor="futures", workers=2, chunk_size=8))
     assert (again["from_cache"], again["computed"]) == (first["computed"], 0)
 

@@ -69,12 +69,14 @@ class Inference(TypedDict):
         computed: jets that the model scored.
         from_cache: jets whose score was kept from an earlier run.
         providers: what computes really: cpu or cuda.
+        fallbacks: why that is the CPU, where ``auto`` was asked for.
         kept_as: the folders of kept scores that they are in.
     """
 
     computed: int
     from_cache: int
     providers: set[str]
+    fallbacks: set[str]
     kept_as: set[str]
 
 
@@ -101,7 +103,7 @@ class Counts:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields in a form that JSON has."""
         inference = {
-            score: {**how, "providers": sorted(how["providers"]), "kept_as": sorted(how["kept_as"])}
+            score: {key: sorted(value) if isinstance(value, set) else value for key, value in how.items()}
             for score, how in self.inference.items()
         }
         return {**vars(self), "repairs": dict(self.repairs), "inference": inference}
@@ -309,6 +311,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
                 "computed": found.computed,
                 "from_cache": found.from_cache,
                 "providers": {scorer.provider_used},
+                "fallbacks": {scorer.fallback} - {""},
                 "kept_as": {found.key} - {""},
             }
             scores = found.scores.reshape(-1, 2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -93,6 +95,7 @@ def run(work: Work, chunks: Sequence[Chunk], execution: Execution, out: Path) ->
     if ledger.kept:
         console.print(f"process: {ledger.kept} of {len(chunks)} chunks are kept from an earlier run")
     by_id = {chunk.id: chunk for chunk in todo}
+    said: set[str] = set()
 
     with progress("processing (events)", sum(chunk.entries for chunk in todo)) as bar:
 
@@ -102,6 +105,7 @@ def run(work: Work, chunks: Sequence[Chunk], execution: Execution, out: Path) ->
                     _settle(ledger, outcome, skip_bad_files=execution.skip_bad_files)
                 else:
                     ledger.records[name] = outcome
+                    _say_fallbacks(outcome, said)
                 bar.advance(by_id[name].entries)
 
         if todo:
@@ -122,6 +126,17 @@ def _settle(ledger: Ledger, failure: Failure, *, skip_bad_files: bool) -> None:
         ledger.losses.append(Loss(chunk.dataset, chunk.path, failure.cause, failure.message, chunk.start, chunk.stop))
         return
     raise ChunkError(f"{failure.message}\n{_so_far(ledger)}") from _WorkerError(failure.trace)
+
+
+def _say_fallbacks(record: Record, said: set[str]) -> None:
+    """Say once what many workers found: that `provider: auto` means the CPU. This process says it itself where it scores."""
+    if (record.cost.host, record.cost.worker) == (socket.gethostname(), os.getpid()):
+        return
+    for score, how in record.counts["inference"].items():
+        if how["fallbacks"] and score not in said:
+            said.add(score)
+            why = how["fallbacks"][0]
+            console.print(f"process: the score '{score}' is computed on the CPU: {why}", soft_wrap=True)
 
 
 class _WorkerError(Exception):
@@ -156,10 +171,11 @@ def totals(records: Sequence[Record], cuts: int) -> dict[str, Any]:
     for found in counts:
         repairs.update(found["repairs"])
         for score, how in found["inference"].items():
-            known = inference.setdefault(score, {"computed": 0, "from_cache": 0, "providers": [], "kept_as": []})
+            nothing = {"computed": 0, "from_cache": 0, "providers": [], "fallbacks": [], "kept_as": []}
+            known = inference.setdefault(score, nothing)
             known["computed"] += how["computed"]
             known["from_cache"] += how["from_cache"]
-            for names in ("providers", "kept_as"):
+            for names in ("providers", "fallbacks", "kept_as"):
                 known[names] = sorted({*known[names], *how[names]})
     return {
         "entries": sum(found["entries"] for found in counts),

@@ -16,7 +16,7 @@ from oddjets.errors import OddjetsError, nearest
 from oddjets.features import JetConstituents, PreparedJets, prepare
 from oddjets.scoring import formulas
 from oddjets.scoring.gpu import free_memory, run_uploaded, upload
-from oddjets.scoring.sessions import Provider, get_session
+from oddjets.scoring.sessions import Provider, fallback, get_session
 
 __all__ = ["Scorer"]
 
@@ -77,6 +77,11 @@ class Scorer:
     def provider_used(self) -> Literal["cpu", "cuda"]:
         """What computes really; for the manifest."""
         return get_session(self.card, self.provider, self.device)[1]
+
+    @property
+    def fallback(self) -> str:
+        """Why ``auto`` means the CPU here; "" where it does not."""
+        return fallback(self.card, self.provider, self.device)
 
     def score(self, jets: JetConstituents, progress: Callable[[int], None] | None = None) -> NDArray[np.float64]:
         """Compute the anomaly score of jets by the card's formula.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
+import multiprocessing
 import os
 import threading
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from oddjets.cards import ModelCard
 from oddjets.console import log
 from oddjets.errors import OddjetsError
 
-__all__ = ["Provider", "get_session", "runtime_version"]
+__all__ = ["Provider", "fallback", "get_session", "runtime_version"]
 
 #: what a user can ask for: ``cuda`` means CUDA or an error, ``auto`` CUDA where there is one
 Provider = Literal["cpu", "cuda", "auto"]
@@ -21,10 +22,18 @@ _ELEMENT_TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 #: severity of ONNX Runtime's own log: errors alone; what matters is raised
 _LOG_ERRORS = 3
 
+
+class _Opened(NamedTuple):
+    session: Any
+    used: Literal["cpu", "cuda"]
+    #: why ``auto`` means the CPU
+    fallback: str
+
+
 # Sessions do not pickle, and one held by a processor would be built anew for every chunk: a cache per process, keyed by
 # (process, sha256, provider, device). The process is part of the key because a fork copies the cache, and a CUDA
 # session does not survive a fork.
-_SESSIONS: dict[tuple[int, str, Provider, int], tuple[Any, Literal["cpu", "cuda"]]] = {}
+_SESSIONS: dict[tuple[int, str, Provider, int], _Opened] = {}
 _LOCK = threading.Lock()
 
 
@@ -74,6 +83,19 @@ def get_session(card: ModelCard, provider: Provider, device: int = 0) -> tuple[A
         OddjetsError: no ONNX Runtime or two of them; CUDA was asked for and is not to be had; the model does not load
             or does not fit its card.
     """
+    opened = _opened(card, provider, device)
+    return opened.session, opened.used
+
+
+def fallback(card: ModelCard, provider: Provider, device: int = 0) -> str:
+    """Say why ``auto`` means the CPU here; "" where it does not, or something else was asked for.
+
+    Arguments and errors are those of `get_session`.
+    """
+    return _opened(card, provider, device).fallback
+
+
+def _opened(card: ModelCard, provider: Provider, device: int) -> _Opened:
     key = (os.getpid(), card.sha256, provider, device)
     with _LOCK:
         if key not in _SESSIONS:
@@ -81,7 +103,7 @@ def get_session(card: ModelCard, provider: Provider, device: int = 0) -> tuple[A
         return _SESSIONS[key]
 
 
-def _open(card: ModelCard, provider: Provider, device: int) -> tuple[Any, Literal["cpu", "cuda"]]:
+def _open(card: ModelCard, provider: Provider, device: int) -> _Opened:
     version = runtime_version()
     import onnxruntime  # not at the top: this module must be importable without it
 
@@ -94,7 +116,7 @@ def _open(card: ModelCard, provider: Provider, device: int) -> tuple[Any, Litera
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise OddjetsError(f"{card.path} of the model {card.name} does not load in {version}: {error}") from error
 
-    session, used = None, _CPU
+    session, used, reason = None, _CPU, ""
     if provider != "cpu":
         reason = f"{version} has no CUDA: install 'oddjets[gpu]'"
         if _CUDA in onnxruntime.get_available_providers():
@@ -115,11 +137,13 @@ def _open(card: ModelCard, provider: Provider, device: int) -> tuple[Any, Litera
         if used != _CUDA:
             if provider == "cuda":
                 raise OddjetsError(f"provider 'cuda' of the model {card.name}: {reason}; or ask for 'auto' or 'cpu'")
-            log.warning("scores of %s are computed on the CPU: %s", card.name, reason)
+            # of many workers, whoever gave them the work says it once
+            if multiprocessing.parent_process() is None:
+                log.warning("scores of %s are computed on the CPU: %s", card.name, reason)
     if session is None:
         session = build([_CPU])
     _check_graph(session, card)
-    return session, "cuda" if used == _CUDA else "cpu"
+    return _Opened(session, "cuda", "") if used == _CUDA else _Opened(session, "cpu", reason)
 
 
 def _check_graph(session: Any, card: ModelCard) -> None:
