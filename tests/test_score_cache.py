@@ -250,6 +250,14 @@ def test_a_jet_without_constituents_has_no_score_and_none_is_kept(store: Store) 
         assert np.isnan(found.scores).tolist() == [True, False, True]
 
 
+def test_what_is_unusual_is_counted_whether_scores_were_kept_or_not(store: Store) -> None:
+    jets = some_jets([0, 7, CARD.constituents.maximum + 2])
+    jets.pt[3] = 1
+    for _ in range(2):
+        found = evaluate(Scorer(CARD, "cpu"), jets, store=store).unusual
+        assert (found.without_constituents, found.truncated, found.ignored_constituents) == (1, 1, 1)
+
+
 def test_workers_write_at_once(jets: JetConstituents, scores: Any, store: Store) -> None:
     """All at the same entries: at worst a jet is scored twice."""
     barrier, found = threading.Barrier(4), []

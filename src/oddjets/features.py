@@ -22,6 +22,7 @@ __all__ = [
     "JetConstituents",
     "PreparedJets",
     "UnusualCounts",
+    "count_unusual",
     "gather_constituents",
     "prepare",
     "take_constituents",
@@ -266,7 +267,7 @@ def prepare(jets: JetConstituents, card: ModelCard) -> PreparedJets:
         OddjetsError: an input is not finite.
     """
     weighted = card.constituents.puppi == "weighted"
-    weight = np.asarray(jets.puppi_weight, np.float64) if weighted else np.ones(len(jets.pt))
+    weight = _weight(jets, card)
     pt = np.asarray(jets.pt, np.float64) * weight
     if not np.isfinite(pt).all():
         raise OddjetsError(f"PFCands: {np.count_nonzero(~np.isfinite(pt))} constituents have a pT that is not finite")
@@ -276,26 +277,46 @@ def prepare(jets: JetConstituents, card: ModelCard) -> PreparedJets:
     kept = kept[np.lexsort((-pt[kept], row[kept]))]
     counts = np.bincount(row[kept], minlength=jets.n_jets)
     axis = (jets.jet_eta, jets.jet_phi) if weighted else _axis(jets, kept, row)
-    truncated = int(np.count_nonzero(counts > card.constituents.maximum))
     place = np.arange(len(kept)) - np.repeat(_offsets(counts)[:-1], counts)
     kept = kept[place < card.constituents.maximum]
     counts = np.minimum(counts, card.constituents.maximum)
 
     quantities = _Quantities(jets, kept, row[kept], weight[kept], axis, card.species)
     columns: dict[str, NDArray[Any]] = {}
-    ignored = 0
     for tensor in card.inputs:
         values = np.stack([quantities.column(column) for column in tensor.columns], axis=-1).astype(tensor.dtype)
         if not np.isfinite(values).all():
             bad = {c.quantity: int(np.count_nonzero(~np.isfinite(values[:, i]))) for i, c in enumerate(tensor.columns)}
             listed = ", ".join(f"{quantity} ({count})" for quantity, count in bad.items() if count)
             raise OddjetsError(f"constituents of jets have values that are not finite: {listed}")
-        for i, column in enumerate(tensor.columns):
-            if (column.quantity, column.transform) == ("pt", "log"):
-                ignored += int(np.count_nonzero(values[:, i] == 0))
         columns[tensor.name] = values if len(tensor.shape) == 3 else values[:, 0]
-    unusual = UnusualCounts(jets.n_jets, int(np.count_nonzero(counts == 0)), truncated, ignored)
-    return PreparedJets(_offsets(counts), columns, unusual)
+    return PreparedJets(_offsets(counts), columns, count_unusual(jets, card))
+
+
+def count_unusual(jets: JetConstituents, card: ModelCard) -> UnusualCounts:
+    """Count jets and constituents with which a model does something that a user should know; cheap beside `prepare`.
+
+    Args:
+        jets: the jets.
+        card: the model card.
+    """
+    pt = np.asarray(jets.pt, np.float64) * _weight(jets, card)
+    # how many have a pT, up to each
+    seen = np.concatenate([[0], np.cumsum(pt > 0)])[jets.offsets]
+    counts = np.diff(seen)
+    logarithm = any((c.quantity, c.transform) == ("pt", "log") for tensor in card.inputs for c in tensor.columns)
+    return UnusualCounts(
+        jets.n_jets,
+        int(np.count_nonzero(counts == 0)),
+        int(np.count_nonzero(counts > card.constituents.maximum)),
+        int(np.count_nonzero(pt == 1)) if logarithm else 0,
+    )
+
+
+def _weight(jets: JetConstituents, card: ModelCard) -> NDArray[np.float64]:
+    """What multiplies the momentum of each constituent, as the card says."""
+    weighted = card.constituents.puppi == "weighted"
+    return np.asarray(jets.puppi_weight, np.float64) if weighted else np.ones(len(jets.pt))
 
 
 def _axis(jets: JetConstituents, kept: NDArray[np.int64], row: NDArray[np.int64]) -> tuple[Floats, Floats]:

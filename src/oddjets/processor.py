@@ -315,7 +315,9 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
                 "kept_as": {found.key} - {""},
             }
             scores = found.scores.reshape(-1, 2)
-            repairs["jets_without_constituents"] += int(np.count_nonzero(np.isnan(scores)))
+            repairs["jets_without_constituents"] += found.unusual.without_constituents
+            repairs["jets_cut_short"] += found.unusual.truncated
+            repairs["constituents_of_1_GeV"] += found.unusual.ignored_constituents
             # one NaN would make the threshold's quantile NaN
             out |= {f"score_{name}_{j}": np.nan_to_num(scores[:, j - 1]) for j in JETS}
             if found.probabilities is not None:

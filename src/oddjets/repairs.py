@@ -18,6 +18,8 @@ MEANING = {
     "impact_parameters_not_finite": "constituents with impact parameters that are not finite: taken as not measured",
     "jets_not_reclustered": "jets without a clustered partner: constituents are the candidates within 0.8 of the axis",
     "jets_without_constituents": "jets without constituents, which a model cannot score: score set to 0",
+    "jets_cut_short": "jets with more constituents than the model takes: scored by the hardest",
+    "constituents_of_1_GeV": "constituents of exactly 1 GeV, which the model takes for padding: scored without them",
     "without_isr": "events of a sample without parton-shower weights: no variation of initial-state radiation",
     "without_fsr": "events of a sample without parton-shower weights: no variation of final-state radiation",
     "without_scale": "events of a sample without weights of the matrix element's scales: no such variation",

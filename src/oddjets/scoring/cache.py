@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from oddjets import provenance
 from oddjets.console import log
-from oddjets.features import CANDIDATE_BRANCHES, JetConstituents
+from oddjets.features import CANDIDATE_BRANCHES, JetConstituents, UnusualCounts, count_unusual
 from oddjets.scoring.scorer import Scorer
 from oddjets.scoring.sessions import runtime_version
 
@@ -66,6 +66,7 @@ class Evaluation(NamedTuple):
         computed: jets that the model scored now.
         from_cache: jets whose scores were there.
         key: under which scores are kept; "" where they are not.
+        unusual: jets and constituents with which the model does something that a user should know, kept scores or not.
     """
 
     scores: NDArray[np.float64]
@@ -73,6 +74,7 @@ class Evaluation(NamedTuple):
     computed: int
     from_cache: int
     key: str
+    unusual: UnusualCounts
 
 
 def evaluate(
@@ -111,7 +113,8 @@ def evaluate(
     if store is not None and len(computed):
         _write(store, key, [digests[i] for i in computed], values[computed])
     classes = values[:, 1:] if probabilities else None
-    return Evaluation(values[:, 0], classes, len(computed), int(np.count_nonzero(~missing)), key)
+    unusual = count_unusual(jets, scorer.card)
+    return Evaluation(values[:, 0], classes, len(computed), int(np.count_nonzero(~missing)), key, unusual)
 
 
 def store_key(scorer: Scorer, *, probabilities: bool) -> str:
