@@ -210,6 +210,19 @@ def test_a_card_is_not_lost_and_can_describe_another_export(torch: Any, checkpoi
     assert again == original
 
 
+def test_a_checkpoint_with_other_classes_needs_a_card_that_describes_them(
+    torch: Any, content: dict[str, Any], tmp_path: Path
+) -> None:
+    from oddjets.training.export import export
+
+    head = content["classifier_head"]
+    two = head | {name: head[name][:2] for name in ("out.weight", "out.bias")}
+    torch.save(content | {"classifier_head": two}, tmp_path / "two.pt")
+    with pytest.raises(OddjetsError, match=r"(?s)2 classes.*published.*--like.*softmax: index 199 of an output with 2"):
+        export(tmp_path / "two.pt", tmp_path / "two.onnx")
+    assert not (tmp_path / "two.onnx").exists()
+
+
 @pytest.mark.parametrize(("name", "target"), [("", "cpu"), ("_gpu", "gpu-half")])
 def test_the_shipped_models_are_what_the_exporter_writes(torch: Any, name: str, target: Any, tmp_path: Path) -> None:
     from oddjets.training.export import export

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from oddjets.cards import ModelCard, load_card
+from oddjets.cards import ModelCard, card_of, load_card
 from oddjets.errors import OddjetsError
 from oddjets.training.checkpoint import Pet2Config, read_checkpoint
 from oddjets.training.graph import OPSET
@@ -103,7 +103,14 @@ def export(
         },
     }
     content["notes"] = [*content.get("notes", ()), _note(stable, target)]
-    ModelCard.model_validate(content | {"sha256": "0" * 64})  # before anything is written
+    try:
+        card_of(content | {"sha256": "0" * 64}, card)  # before anything is written
+    except OddjetsError as error:
+        described = like or "the published checkpoints"
+        raise OddjetsError(
+            f"{checkpoint} with its {network.config.n_classes} classes does not fit the description of {described}: name a "
+            f"card that does with --like\n{error}"
+        ) from error
     if target == "cpu":
         graph = build(network, stable=stable, output=output)
     else:
