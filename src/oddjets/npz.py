@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,8 @@ def read_file(file: Path) -> tuple[Array, Array]:
             if missing:
                 raise InputFileError(f"{file}: no array '{missing[0]}'; {nearest(missing[0], content.files)}")
             prediction, cond = content["prediction"], content["cond"]
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+    # RuntimeError: a header that names a password, or a compression that there is not
+    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputFileError(f"{file}: cannot be read as npz without pickles ({error})") from None
     if cond.ndim != 2 or cond.shape[1] != COND_COLUMNS:
         raise InputFileError(f"{file}: 'cond' has shape {cond.shape}, not (jets, {COND_COLUMNS})")

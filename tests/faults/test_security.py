@@ -116,6 +116,16 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
         npz.read_file(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("place", [8, 10])
+def test_a_header_that_names_a_password_or_an_unknown_compression_is_an_error(tmp_path, place):
+    np.savez(tmp_path / "a.npz", prediction=np.zeros((2, 12)), cond=np.zeros((2, 52)))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = 0x63 if place == 10 else 1
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(InputFileError, match="cannot be read as npz"):
+        npz.read_file(tmp_path / "a.npz")
+
+
 def test_a_header_that_claims_more_than_memory_holds_is_an_error(tmp_path):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (1 << 40, 1 << 12)})
