@@ -584,6 +584,15 @@ def test_auto_falls_back_to_the_cpu_and_says_so_once(
     assert [r.getMessage().count("on the CPU") for r in caplog.records] == [1]
 
 
+def test_cuda_is_refused_before_work_where_the_runtime_has_none(fake_runtime: Any) -> None:
+    fake_runtime([CPU], used=CPU)
+    with pytest.raises(OddjetsError, match="has no CUDA"):
+        sessions.check_provider("cuda")
+    sessions.check_provider("auto")
+    fake_runtime([CUDA, CPU], used=CUDA)
+    sessions.check_provider("cuda")
+
+
 @pytest.mark.parametrize("provider", ["auto", "cuda"])
 def test_cuda_is_used_where_it_works_on_the_device_asked_for(fake_runtime: Any, provider: Any) -> None:
     asked = fake_runtime([CUDA, CPU], used=CUDA)

@@ -239,7 +239,11 @@ STAGES: dict[str, Stage] = {
 
 def warn_of_stale_inputs(run: Run, stage: Stage) -> None:
     """Say which results that a stage reads no longer stand; the stage runs on what is there all the same."""
-    stale = [name for name in stage.needs for known in run.stages if known.name == name and not run.is_done(known)]
+    stale = [
+        known.name
+        for known in run.stages
+        if known.name in stage.needs and provenance.read_manifest(run.out, known.name) and not run.is_done(known)
+    ]
     if stale:
         console.print(
             f"[bold yellow]{stage.name} reads results of an earlier state: {', '.join(stale)}[/bold yellow]; `oddjets run`"

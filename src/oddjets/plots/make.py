@@ -15,6 +15,7 @@ from oddjets.errors import OddjetsError, nearest
 from oddjets.plots import style
 from oddjets.plots.artifacts import ARTIFACTS, Artifacts, MissingArtifactError
 from oddjets.plots.registry import KINDS, Kind, find
+from oddjets.workers import as_worker
 
 __all__ = ["collect", "make", "write_figure", "write_figures"]
 
@@ -109,7 +110,7 @@ def write_figures(
                 made.append(write_figure(folder, kind.name, data, reuse))
                 tracker.advance()
             return made
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), as_worker) as pool:
             futures = [pool.submit(write_figure, folder, kind.name, data, reuse) for kind, data in figures]
             for _ in as_completed(futures):
                 tracker.advance()

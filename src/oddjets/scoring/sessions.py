@@ -12,7 +12,7 @@ from oddjets.cards import ModelCard
 from oddjets.console import log
 from oddjets.errors import OddjetsError
 
-__all__ = ["Provider", "fallback", "get_session", "runtime_version"]
+__all__ = ["Provider", "check_provider", "fallback", "get_session", "runtime_version"]
 
 #: what a user can ask for: ``cuda`` means CUDA or an error, ``auto`` CUDA where there is one
 Provider = Literal["cpu", "cuda", "auto"]
@@ -63,6 +63,26 @@ def runtime_version() -> str:
             "pip install 'oddjets[cpu]' or 'oddjets[gpu]'"
         )
     return " ".join(next(iter(found.items())))
+
+
+def check_provider(provider: Provider) -> None:
+    """Refuse what no session here could have.
+
+    Args:
+        provider: what will be asked for.
+
+    Raises:
+        OddjetsError: no ONNX Runtime, two of them, or one without CUDA where that is asked for.
+    """
+    version = runtime_version()
+    import onnxruntime
+
+    if provider == "cuda" and _CUDA not in onnxruntime.get_available_providers():
+        raise OddjetsError(f"provider 'cuda': {_without_cuda(version)}; or ask for 'auto' or 'cpu'")
+
+
+def _without_cuda(version: str) -> str:
+    return f"{version} has no CUDA: install 'oddjets[gpu]'"
 
 
 def get_session(card: ModelCard, provider: Provider, device: int = 0) -> tuple[Any, Literal["cpu", "cuda"]]:
@@ -118,7 +138,7 @@ def _open(card: ModelCard, provider: Provider, device: int) -> _Opened:
 
     session, used, reason = None, _CPU, ""
     if provider != "cpu":
-        reason = f"{version} has no CUDA: install 'oddjets[gpu]'"
+        reason = _without_cuda(version)
         if _CUDA in onnxruntime.get_available_providers():
             onnxruntime.preload_dlls()
             # use_tf32: TF32 in the distance product alone costs 9e-3 in the probabilities

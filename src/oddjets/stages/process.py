@@ -20,7 +20,7 @@ from oddjets.executors.chunks import plan
 from oddjets.executors.losses import Loss
 from oddjets.executors.records import CHUNKS, EVENTS, publish
 from oddjets.executors.work import Work
-from oddjets.scoring.sessions import runtime_version
+from oddjets.scoring.sessions import check_provider
 from oddjets.skimming import made_for_others
 from oddjets.stages.cutflow import write_cutflow
 from oddjets.stages.npz_files import import_npz
@@ -82,9 +82,11 @@ def config(run: Run) -> Any:
 def ready(run: Run) -> None:
     """Refuse executors, schedulers and an ONNX Runtime that are not there."""
     if run.analysis.npz is None:
-        backends.check(run.analysis.execution)
+        execution = run.analysis.execution
+        backends.check(execution)
         if run.resolved.cards:
-            runtime_version()
+            # workers of a cluster may have what is missing here
+            check_provider(execution.provider if execution.executor in ("iterative", "futures") else "auto")
 
 
 def intact(run: Run, extra: Mapping[str, Any]) -> bool:

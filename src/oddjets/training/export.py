@@ -143,7 +143,7 @@ def _note(stable: bool, target: Target) -> str:
 def _description(path: Path) -> dict[str, Any]:
     """What a card says that holds for another export too."""
     card = load_card(path)
-    own = {"name", "file", "sha256", "external_data", "opset", "numerics"}
+    own = {"name", "file", "sha256", "external_data", "opset", "numerics", "metrics"}
     content = card.model_dump(mode="json", exclude=own, exclude_defaults=True)
     content["trained_on_labelled"] = list(card.trained_on_labelled)
     content["classes"] = {name: _ranges(indices) for name, indices in card.classes.items()}
