@@ -36,7 +36,7 @@ SETS = {
     "Run 2, data (x 8.4)": Set(244.8e6 * 8.4, 2545 * 8, 0.002),
 }
 #: ONNX Runtime on one H100 (docs/scoring.md)
-GPU_JETS_PER_S = {"small": 29400, "medium": 6890, "large": 2190}
+GPU_JETS_PER_S = {"small": 41600, "medium": 10600, "large": 2460}
 #: work of a jet of 50 constituents relative to the small model's, for a CPU: 0.46, 7.9 and 63 GFLOP
 CPU_WORK = {"small": 1.0, "medium": 7.9 / 0.46, "large": 63 / 0.46}
 #: LZMA, which portal files have, over ZSTD, which the benchmark's have: 3 to 5 times
