@@ -229,13 +229,14 @@ def test_each_worker_sees_a_gpu_of_its_own(inputs, tmp_path, two_gpus, executor)
 
 
 @pytest.mark.fault(
-    "GPU asked for and absent", "Stops at the first chunk: which model, why there is no CUDA, what else."
+    "GPU asked for and absent",
+    "Refused before any work where ONNX Runtime has no CUDA, else at the first chunk: why, and what else.",
 )
-@pytest.mark.parametrize("executor", ["iterative", pytest.param("futures", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("executor", ["iterative", "futures"])
 def test_a_gpu_that_is_absent_is_said(sample, tmp_path, monkeypatch, executor):
     # hides the GPU of a machine that has one
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(OddjetsError, match=r"provider 'cuda' of the model .*or ask for 'auto' or 'cpu'"):
+    with pytest.raises(OddjetsError, match=r"provider 'cuda'.* has no CUDA.*or ask for 'auto' or 'cpu'"):
         processed(tmp_path, of_simulation(sample.folder), provider="cuda", executor=executor)
 
 
