@@ -30,7 +30,12 @@ def until(condition, seconds=120):
 @contextmanager
 def started(*command):
     """A process, which is killed at the end whatever happens."""
-    with subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True) as process:
+
+    def listen() -> None:
+        # a job in the background of a shell ignores Ctrl-C, and so would its children
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    with subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True, preexec_fn=listen) as process:
         try:
             yield process
         finally:
