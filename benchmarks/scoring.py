@@ -173,8 +173,8 @@ def measure(
 def compared(jets: Jets, provider: Provider) -> Jets:
     """The jets whose probabilities are compared: those of the first ones in which no distances tie."""
     few = jets.take(slice(0, COMPARED[provider]))
-    apart = ~tied(few)
-    return Jets(*(array[apart] for array in few))
+    clear = ~tied(few)
+    return Jets(*(array[clear] for array in few))
 
 
 def runner(variant: Variant, provider: Provider, checkpoint: Path, card: ModelCard) -> Callable[[Any], Any]:

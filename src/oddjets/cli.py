@@ -90,7 +90,7 @@ def run(
 def demo(
     out: Out = None,
     small: Annotated[
-        bool, typer.Option("--small", help="Two minutes instead of eight; too few events to learn from.")
+        bool, typer.Option("--small", help="Two minutes instead of six; too few events to learn from.")
     ] = False,
     seed: Seed = None,
     inject: Inject = None,
