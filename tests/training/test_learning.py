@@ -162,6 +162,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     torch: Any, shards: list[Path], tmp_path: Path, monkeypatch: Any
 ) -> None:
     from oddjets.training.learning import loop
+    from oddjets.training.learning.state import STATE
 
     settings = toy_settings()
     for name in ("whole", "stopped"):
@@ -178,7 +179,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         with pytest.raises(KeyboardInterrupt):
             loop.train(tmp_path / "stopped", shards, settings, 1, on_step=stop)
     loop.train(tmp_path / "stopped", shards, settings, workers=1)
-    whole, stopped = (torch.load(tmp_path / name / loop.STATE, weights_only=True) for name in ("whole", "stopped"))
+    whole, stopped = (torch.load(tmp_path / name / STATE, weights_only=True) for name in ("whole", "stopped"))
     assert whole["step"] == stopped["step"] == whole["steps"] > 20
     for name, weights in whole["model"].items():
         torch.testing.assert_close(stopped["model"][name], weights, rtol=0, atol=0)
@@ -312,7 +313,7 @@ def test_a_model_that_is_not_trained_cannot_be_measured(torch: Any, tmp_path: Pa
 
 def test_a_damaged_state_is_said(torch: Any, tmp_path: Path) -> None:
     from oddjets.errors import OddjetsError
-    from oddjets.training.learning.loop import STATE, read_state
+    from oddjets.training.learning.state import STATE, read_state
 
     assert read_state(tmp_path) is None
     torch.save({"step": 1}, tmp_path / STATE)

@@ -148,8 +148,9 @@ def _generate(job: Job) -> None:
 
 def _train(job: Job) -> None:
     from oddjets.training.learning.jet_sets import shards
-    from oddjets.training.learning.loop import read_state, train
+    from oddjets.training.learning.loop import train
     from oddjets.training.learning.report import write_checkpoint, write_model
+    from oddjets.training.learning.state import read_state
 
     state = read_state(job.folder)
     if state is None or state.step < state.steps:
@@ -164,8 +165,8 @@ def _train(job: Job) -> None:
 def _evaluate(job: Job, compared: Sequence[ModelCard]) -> None:
     from oddjets.training.learning.evaluation import measure, scores_of, substructure
     from oddjets.training.learning.jet_sets import read_jets, shards
-    from oddjets.training.learning.loop import read_state
     from oddjets.training.learning.report import add_metrics, write_metrics
+    from oddjets.training.learning.state import read_state
 
     if not job.card.is_file():
         raise OddjetsError(f"{job.card} does not exist: train the model first (--only train), or give its --name")

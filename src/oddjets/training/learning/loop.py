@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,19 +20,17 @@ from torch.nn import functional
 
 from oddjets.console import console
 from oddjets.errors import OddjetsError
-from oddjets.training.checkpoint import read_tensors
 from oddjets.training.learning.balance import balanced_weights, effective_number
 from oddjets.training.learning.batches import Bucket, DeviceJets, buckets, epoch_order, turned
 from oddjets.training.learning.jet_sets import JetSet, read_jets
 from oddjets.training.learning.metrics import auc
 from oddjets.training.learning.network import FastPet2, build_pet2
 from oddjets.training.learning.settings import N_CLASSES, TrainingSettings, class_shares
+from oddjets.training.learning.state import STATE, State, read_state
 from oddjets.training.pet2 import N_SOFTMAX
 
-__all__ = ["STATE", "State", "read_state", "train"]
+__all__ = ["train"]
 
-#: the file in the training's folder from which it goes on
-STATE = "training.pt"
 #: s between two of these files, and between two lines of the log
 _SAVE_EVERY, _REPORT_EVERY = 60.0, 30.0
 #: an epoch's steps between two looks at the held-back jets: a quarter of them
@@ -43,44 +41,6 @@ _LOOK_AT = 65_536
 _MOST_BAD = 50
 
 Rows = NDArray[np.int64]
-
-
-class State(NamedTuple):
-    """How far a training is.
-
-    Attributes:
-        step: steps done.
-        steps: steps in all.
-        best: weights with the smallest loss on held-back jets, by name.
-        loss: that loss; infinite before the first look.
-        history: for each look: step, loss in training, held-back loss, that of averaged weights, AUC of the better.
-        settings: as of `TrainingSettings`.
-        jets: how many jets are learned.
-    """
-
-    step: int
-    steps: int
-    best: dict[str, Any]
-    loss: float
-    history: list[list[float]]
-    settings: dict[str, Any]
-    jets: int
-
-
-def read_state(folder: Path) -> State | None:
-    """Return how far the training of a folder is; None for one that did not begin.
-
-    Raises:
-        OddjetsError: its file is damaged, or something else.
-    """
-    path = folder / STATE
-    if not path.is_file():
-        return None
-    try:
-        content = read_tensors(path)
-        return State(**{name: content[name] for name in State._fields})
-    except (OddjetsError, KeyError, TypeError) as error:
-        raise OddjetsError(f"{path} is no state of a training: remove it to begin anew ({error})") from error
 
 
 def train(

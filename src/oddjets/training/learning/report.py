@@ -15,8 +15,8 @@ from oddjets.cards import ModelCard, load_card
 from oddjets.errors import OddjetsError
 from oddjets.training.classes import KNOWN, QCD, SIGNAL
 from oddjets.training.export import export
-from oddjets.training.learning.loop import STATE, State
 from oddjets.training.learning.settings import MAX_CONSTITUENTS
+from oddjets.training.learning.state import STATE, State
 from oddjets.training.published import SPECIES
 
 __all__ = ["add_metrics", "write_checkpoint", "write_metrics", "write_model"]
