@@ -95,6 +95,30 @@ def test_a_worker_that_is_killed_is_replaced(inputs, whole, tmp_path, scheduler,
     assert len(toy.pieces(run)) == 7
 
 
+@pytest.mark.parametrize("moment", ["setup", "teardown"])
+@pytest.mark.fault(
+    "Worker leaves as the work comes or goes",
+    "The others are told again; a run whose work is done is not lost for it, and the scheduler keeps nothing of it.",
+)
+def test_a_worker_may_leave_at_any_moment(inputs, whole, tmp_path, scheduler, moment):
+    def leave(moment):
+        setattr(dask_delivery.Delivery, moment, lambda self, worker: os._exit(1))
+
+    with distributed.Client(scheduler, set_as_default=False) as client:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        client.run(leave, moment, workers=[next(iter(workers))])
+        run = toy.process(toy.run_of(toy.write(tmp_path, inputs), **on(scheduler)))
+        toy.assert_same_rows(toy.rows(run), whole)
+        until(lambda: not workers.keys() <= client.scheduler_info(n_workers=-1)["workers"].keys())
+        assert not left_with(client)
+
+
+def left_with(client):
+    """The work that a scheduler brings to workers that come."""
+    names = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
+    return [name for name in names if name.startswith("oddjets")]
+
+
 @pytest.mark.slow
 def test_an_exception_of_the_processor_is_not_tried_again(inputs, whole, tmp_path, scheduler):
     file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
@@ -345,3 +369,5 @@ def test_a_worker_without_oddjets_is_said(inputs, tmp_path):
                 OddjetsError, match=r"cannot be brought to the dask workers .*they need the same oddjets"
             ):
                 toy.process(toy.run_of(toy.write(tmp_path, inputs), **on(address)))
+            with distributed.Client(address, set_as_default=False) as client:
+                assert not left_with(client)

@@ -6,7 +6,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +27,8 @@ __all__ = ["Dask"]
 
 #: seconds between two looks for results
 _PAUSE_S = 0.1
+#: how often the work is brought to workers that leave meanwhile, and seconds between
+_ROUNDS, _ROUND_S = 3, 1.0
 
 
 class Dask:
@@ -68,18 +70,29 @@ class Dask:
 
     @contextmanager
     def _delivered(self, delivery: Delivery) -> Iterator[None]:
-        """Bring the work to the workers, and take it away again."""
+        """Bring the work to the workers, and take it away again, whatever came of it."""
         try:
-            self.client.register_plugin(delivery)
-        except Exception as error:  # of any worker, as plain text
-            raise WorkersLostError(
-                f"the work cannot be brought to the dask workers ({error}); they need the same oddjets as this machine"
-            ) from error
-        try:
+            self._bring(delivery)
             yield
         finally:
-            if self.client.status == "running":
-                self.client.unregister_worker_plugin(delivery.name)
+            # a worker that leaves just now breaks the scheduler's round; what was done, or went wrong, counts alone
+            with suppress(Exception):
+                if self.client.status == "running":
+                    self.client.unregister_worker_plugin(delivery.name)
+
+    def _bring(self, delivery: Delivery) -> None:
+        for tries_left in reversed(range(_ROUNDS)):
+            try:
+                self.client.register_plugin(delivery)
+            except Exception as error:  # of any worker, as plain text
+                # workers come and go: one that leaves while it is told breaks the round, and is not in the next one
+                if isinstance(error, OSError) and self.client.status == "running" and tries_left:
+                    time.sleep(_ROUND_S)
+                    continue
+                raise WorkersLostError(
+                    f"the work cannot be brought to the dask workers ({error}); they need the same oddjets as this machine"
+                ) from error
+            return
 
     def _kind_of_graph(self) -> tuple[Callable[[Any, str, Sequence[Chunk]], list[Future]], Callable[[Any], Result]]:
         if self.execution.executor == "dask-awkward":
