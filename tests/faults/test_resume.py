@@ -23,7 +23,7 @@ from toy_nano import toy_nano
 
 from oddjets import cli, provenance
 from oddjets.errors import OddjetsError
-from oddjets.executors import memory, work
+from oddjets.executors import work
 from oddjets.locking import LockedError, locked
 from oddjets.pipeline import run_stage, run_stages
 from oddjets.provenance import read_manifest
@@ -471,11 +471,12 @@ def test_what_a_chunk_leaves_in_circles_is_freed_before_the_next(inputs, tmp_pat
         return plain(self, chunk)
 
     monkeypatch.setattr(work.Work, "_rows", circular)
-    monkeypatch.setattr(memory, "_LONG_S", -1.0)
     gc.disable()
     try:
         toy.process(toy.run_of(toy.write(tmp_path, inputs)))
         assert [circle() for circle in left] == [None] * 7
+        # what was there before is looked at again
+        assert gc.get_freeze_count() == 0
     finally:
         gc.enable()
 

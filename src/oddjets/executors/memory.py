@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["forget_peak", "let_go", "peak_MB"]
 
 _PROC = Path("/proc/self")
-#: seconds of work beside which a collection of garbage, which takes 0.1 s, is little
-_LONG_S = 0.5
 
 
 def forget_peak() -> None:
@@ -32,14 +32,17 @@ def peak_MB() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def let_go(seconds: float) -> None:
-    """Free the arrays of a chunk that is done.
+@contextmanager
+def let_go() -> Iterator[None]:
+    """Free what work leaves behind in circles of references, when it is done.
 
     Files and events refer to themselves in circles, which Python's collector alone frees, and that counts objects, not bytes:
-    by itself it lets the arrays of some eighty chunks pile up.
-
-    Args:
-        seconds: that the chunk took; the garbage of a short one is small, and waits.
+    by itself it lets the arrays of some eighty chunks pile up. What was there before is left out of the collection, which
+    then takes milliseconds.
     """
-    if seconds > _LONG_S:
+    gc.freeze()
+    try:
+        yield
+    finally:
         gc.collect()
+        gc.unfreeze()

@@ -69,9 +69,8 @@ class Work:
 
     def __call__(self, chunk: Chunk) -> dict[str, Record | Failure]:
         """Process a chunk; return its id and what came of it, which is not added to anything in any executor."""
-        started = time.perf_counter()
-        outcome = self._outcome(chunk)
-        memory.let_go(time.perf_counter() - started)
+        with memory.let_go():
+            outcome = self._outcome(chunk)
         return {chunk.id: outcome}
 
     def _outcome(self, chunk: Chunk) -> Record | Failure:
