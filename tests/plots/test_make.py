@@ -35,7 +35,11 @@ def test_writes_json_png_and_pdf(finished: Finished, tmp_path: Path) -> None:
         f"{name}.{suffix}" for name in ("postfit_SR_A", "scan") for suffix in ("json", "png", "pdf")
     ]
     assert files[1].read_bytes().startswith(b"\x89PNG")
-    assert files[2].read_bytes().startswith(b"%PDF")
+    pdf = files[2].read_bytes()
+    assert pdf.startswith(b"%PDF")
+    # publishers refuse Type 3 fonts
+    assert b"/FontFile" in pdf
+    assert b"/Type3" not in pdf
 
 
 def test_a_figure_is_drawn_again_from_its_json(finished: Finished, tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ _OVERRIDES: dict[str, Any] = {
     "ytick.major.size": 8,
     "ytick.minor.size": 4,
     "hatch.linewidth": 0.7,
+    # TrueType: publishers refuse the Type 3 fonts that Matplotlib embeds by itself
+    "pdf.fonttype": 42,
     "savefig.facecolor": "white",
     "figure.facecolor": "white",
     "svg.hashsalt": "oddjets",
