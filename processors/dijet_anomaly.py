@@ -1,4 +1,4 @@
-"""The paper's analysis: the base selection of `DijetProcessor` and the cuts that make its regions (FACTS 3)."""
+"""The paper's analysis: the base selection of `DijetProcessor` and the cuts that make its regions (arXiv:2603.23593)."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def constituent(**values: float) -> dict[str, float]:
 
 
 def slow_species(pdg: int, charge: int) -> int:
-    """The table of FACTS: kaons and protons are pions, neutrons 130; then the place among nine sorted species."""
+    """OmniLearned's table: kaons and protons are pions, neutrons 130; then the place among nine sorted species."""
     if abs(pdg) in (321, 2212):
         pdg = int(math.copysign(211, pdg))
     elif pdg == 2112:

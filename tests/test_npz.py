@@ -100,7 +100,7 @@ def reference_events(folder, name):
 
 
 def reference_histogram(events, variation, threshold, region, edges, scale=1.0):
-    """Fill the leading-mass histogram of region and letter by loops, as FACTS 3 and 6 say."""
+    """Fill the leading-mass histogram of region and letter by loops, as the paper and its code do."""
     filled = {letter: np.zeros(len(edges) - 1) for letter in "ABCD"}
     for event in events:
         jets = sorted(event["jets"], key=lambda jet: -jet["nominal"][0])
@@ -147,7 +147,7 @@ def test_histograms_are_the_authors_bin_by_bin(imported, folder, process, region
             np.testing.assert_allclose(
                 found, expected[letter], rtol=1e-5, atol=1e-5 * scale, err_msg=f"{variation} {letter}"
             )
-    if process == "zz":  # FACTS 5: no variations on ww, wz, zz
+    if process == "zz":  # the authors' code: no variations on ww, wz, zz
         assert list(histograms.variations[process]) == ["nominal"]
         return
     for letter in "ABCD":

@@ -190,7 +190,7 @@ def test_where_events_survive_the_candidates_are_read_and_other_branches_are_not
 
 
 def test_cutflow_and_n_minus_1_agree_with_a_loop_over_events(tmp_path, sample, simulated_content):
-    """Plain Python on the branches, with the cuts of FACTS 2."""
+    """Plain Python on the branches, with the paper's cuts."""
     selection = simulated_content["selection"]
     selection["jets"]["mass_min"] = 80.0
     file = sample.files("top")[0]

@@ -429,7 +429,7 @@ FORMULAS: list[dict[str, Any]] = [{}, *({"formula": "authors-code", "class_offse
 
 
 def exact_score(output: NDArray[Any], formula: dict[str, Any], kind: str) -> tuple[Decimal, Decimal]:
-    """s and 1 - s of one jet in arithmetic with 50 digits, as FACTS write the formulas."""
+    """s and 1 - s of one jet in arithmetic with 50 digits, from the formulas as published."""
     with localcontext(prec=50):
         weights = [Decimal(float(value)) for value in output[:200]]
         if kind == "logits":

@@ -11,7 +11,7 @@ from oddjets.config import Systematic
 from oddjets.systematics import BUILT_IN, variations_of, with_defaults
 from oddjets.validation import resolve
 
-#: FACTS 5, in its order
+#: the paper's and its code's, in the order of docs
 EVERY = ("jes", "jer", "jms", "jmr", "pu", "pref", "isr", "fsr", "scale", "toppt")
 
 

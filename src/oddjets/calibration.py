@@ -1,6 +1,6 @@
 """The energy of AK8 jets: corrections applied anew, and simulated jets smeared to the resolution of data.
 
-pT, mass and soft-drop mass move by the same factor (FACTS 5); the score and the subjettiness stay those of the stored
+pT, mass and soft-drop mass move by the same factor; the score and the subjettiness stay those of the stored
 constituents.
 """
 

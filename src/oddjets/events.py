@@ -87,7 +87,7 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
 
     Under a jet variation, ``pt_j`` and ``mass_j`` are the varied ones, the jets are numbered by varied pT (so every
     column that ends in ``_1`` or ``_2`` changes sides where the order flips), and ``mjj`` is computed anew; the score and
-    tau_N stay those of the nominal constituents (FACTS 5). Under a weight variation only ``weight`` changes.
+    tau_N stay those of the nominal constituents. Under a weight variation only ``weight`` changes.
 
     Args:
         columns: name to array, all of one length.

@@ -61,7 +61,7 @@ def fill_table(
 def add_envelope(histogram: Hist, process: str, systematic: str, members: int) -> None:
     """Add the variations Up and Down of an envelope: per bin the largest and smallest ratio of a member to nominal.
 
-    Where the nominal content is not positive, the ratio is 1 (FACTS 6). Variances are the nominal ones, scaled.
+    Where the nominal content is not positive, the ratio is 1, as in the authors' code. Variances are the nominal ones, scaled.
 
     Args:
         histogram: filled with the members ``<systematic>0``, ``<systematic>1``, ...; changed in place.

@@ -50,7 +50,7 @@ def shower_weight(weights: Any, variation: str) -> Array | None:
 
 
 def scale_weight(weights: Any, member: int) -> Array | None:
-    """Return the relative weight of one of six choices of the renormalisation and factorisation scales (FACTS 5).
+    """Return the relative weight of one of six choices of the renormalisation and factorisation scales.
 
     Args:
         weights: the branch LHEScaleWeight, jagged, 9 or 8 entries an event.
@@ -74,7 +74,7 @@ def top_pt_weight(pdg_id: Any, status_flags: Any, pt: Any) -> Array | None:
     """Return the weight that brings the pT of top quarks from POWHEG + Pythia 8 to data.
 
     sqrt(w(t) w(tbar)) with w = 0.103 exp(-0.0118 pT) - 0.000134 pT + 0.973, pT in GeV of the last copies: CMS TOP PAG,
-    NNLO QCD + NLO EW over POWHEG (FACTS 5).
+    NNLO QCD + NLO EW over POWHEG.
 
     Args:
         pdg_id: GenPart_pdgId, jagged; so are the others.
@@ -117,7 +117,7 @@ def _top_pt(events: Any, rows: npt.NDArray[np.int64], direction: str) -> Array |
     up = top_pt_weight(*(particles[name][rows] for name in ("pdgId", "statusFlags", "pt")))
     if up is None:
         return None
-    # nominal is not weighted; down mirrors up (FACTS 5: our choice)
+    # nominal is not weighted; down mirrors up (our choice)
     return up if direction == "Up" else 2 - up
 
 

@@ -1,4 +1,4 @@
-"""The authors' published event files: one row per jet, the pair's rows adjacent (FACTS 6), to event tables and back.
+"""The authors' published event files: one row per jet, the pair's rows adjacent, to event tables and back.
 
 A file ``outputs_pretrain_<model>_<process>_dijet*.npz`` holds ``prediction`` (jets, classes) and ``cond`` (jets, 52). Its
 weights are complete: luminosity and cross section are in them.
@@ -138,7 +138,7 @@ def _refuse_bomb(file: Path) -> None:
 
 
 def authors_score(prediction: Array) -> npt.NDArray[np.float64]:
-    """Return P(10:) / (P(0) + P(10:) + 1e-6) on the stored positions, as the authors' code does (FACTS 4).
+    """Return P(10:) / (P(0) + P(10:) + 1e-6) on the stored positions, as the authors' code does.
 
     Args:
         prediction: shape (jets, classes), at least 11 classes.

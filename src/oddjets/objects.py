@@ -29,7 +29,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def good_jets(jets: Any, selection: JetSelection) -> Any:
-    """Return which AK8 jets may enter the pair: |eta| and tight ID (FACTS 2). No cut on pT, which variations move.
+    """Return which AK8 jets may enter the pair: |eta| and tight ID. No cut on pT, which variations move.
 
     Args:
         jets: the FatJet collection, jagged.

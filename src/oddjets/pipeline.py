@@ -35,7 +35,7 @@ __all__ = ["STAGES", "Run", "run_stages", "up_to", "warn_of_stale_inputs"]
 
 @dataclass(frozen=True)
 class Stage:
-    """One arrow of DESIGN's picture.
+    """One arrow of the picture in docs/architecture.md.
 
     Attributes:
         name: the verb.

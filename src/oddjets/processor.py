@@ -261,7 +261,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
             if stem in ("mass", "mass_ungroomed"):
                 repairs["negative_masses"] += int(np.count_nonzero(taken < NEGATIVE_MASS))
             if stem in ("mass", "mass_ungroomed", "btag"):
-                taken = np.where(taken < 0, 0.0, taken)  # b tag, FACTS 2: negative values set to 0
+                taken = np.where(taken < 0, 0.0, taken)  # b tag: negative values set to 0
             columns |= {f"{stem}_{j}": taken[:, j - 1] for j in JETS}
         columns["mjj"] = dijet_mass(columns)
         columns["n_muons"], columns["n_electrons"] = self.count_leptons(events)

@@ -1,6 +1,6 @@
 """Content keys and manifests: what a result came from, and whether it still stands.
 
-A stage's key is the sha256 of everything it depends on (DESIGN): the part of the configuration it uses, the texts of the
+A stage's key is the sha256 of everything it depends on: the part of the configuration it uses, the texts of the
 code that runs, the files it reads, the versions of the packages that compute. Equal keys mean equal results.
 """
 

@@ -1,7 +1,7 @@
 """Regions and letters: which events are where.
 
 A region is a conjunction of named cuts on top of the base selection. Within it, the two scores split events into A (both
-pass), B (leading fails), C (subleading fails) and D (both fail), FACTS 3. Events at the threshold pass.
+pass), B (leading fails), C (subleading fails) and D (both fail), as in the paper. Events at the threshold pass.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def find_threshold(spec: Threshold, data: Mapping[str, npt.NDArray[np.float64]] 
         data: the columns ``score_<name>_1`` and ``_2`` of data after the base selection; None without data.
 
     Returns:
-        The threshold: for an efficiency, the (1 - efficiency) quantile (linear) of min(score_1, score_2), FACTS 3.
+        The threshold: for an efficiency, the (1 - efficiency) quantile (linear) of min(score_1, score_2).
 
     Raises:
         OddjetsError: an efficiency is asked for and there is no data.

@@ -18,12 +18,12 @@ Array = npt.NDArray[np.float64]
 
 
 def mass_scale(mass: Array, sign: int, size: float) -> Array:
-    """Return the soft-drop mass under JMS: m (1 +- size) (FACTS 5)."""
+    """Return the soft-drop mass under JMS: m (1 +- size)."""
     return mass * (1.0 + sign * size)
 
 
 def mass_resolution(mass: Array, gen_mass: Array, sign: int, size: float, noise: Array) -> Array:
-    """Return the soft-drop mass under JMR (FACTS 5): m' = m + (s - 1)(m - m_gen) with s = 1 +- size.
+    """Return the soft-drop mass under JMR: m' = m + (s - 1)(m - m_gen) with s = 1 +- size.
 
     Args:
         mass: soft-drop mass, GeV.
@@ -110,7 +110,7 @@ def groomed_gen_mass(
     offsets: npt.NDArray[np.int64],
     radius: float = 0.8,
 ) -> Array:
-    """Return the mass of the summed generator subjets near each jet: the groomed generator mass (FACTS 5).
+    """Return the mass of the summed generator subjets near each jet: the groomed generator mass.
 
     `GenJetAK8_mass` is not groomed, and `SubGenJetAK8` has no index of its jet: subjets within ``radius`` of the axis of
     the (generator) jet are its own.

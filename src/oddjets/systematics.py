@@ -22,7 +22,7 @@ Kind = Literal["jets", "weight", "envelope"]
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """What is known of a systematic by its name alone (FACTS 5).
+    """What is known of a systematic by its name alone.
 
     Attributes:
         kind: what it moves.

@@ -13,7 +13,7 @@ from oddjets.stats.combine import write_card
 from oddjets.stats.fit import fit_workspace
 from oddjets.stats.workspace import build
 
-#: YAML -> (signal, letters' channels, bins by region): FACTS 3
+#: YAML -> (signal, letters' channels, bins by region), as the paper has them
 SETUPS = {
     "paper_top": ("top", {"SR": 19, "VR1": 19}),
     "paper_hh": ("hh", {"SR": 19, "VR1": 19}),

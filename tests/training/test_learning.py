@@ -79,7 +79,7 @@ def test_the_small_model_is_that_of_the_command_line(torch: Any) -> None:
     ours = {name: p.shape for name, p in build_pet2(210, 0.0).named_parameters()}
     theirs = {name: p.shape for name, p in build_pet2(210, 0.0, **get_model_parameters("small")).named_parameters()}
     assert ours == theirs
-    assert sum(math.prod(shape) for shape in ours.values()) == pytest.approx(2.85e6, rel=0.01)  # FACTS of the release
+    assert sum(math.prod(shape) for shape in ours.values()) == pytest.approx(2.85e6, rel=0.01)  # the release's
 
 
 def test_turned_jets_keep_distances_energies_and_lifetimes(torch: Any) -> None:

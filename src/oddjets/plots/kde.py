@@ -14,7 +14,7 @@ from oddjets.plots.intervals import finite
 
 __all__ = ["BANDWIDTH", "data", "density", "draw"]
 
-#: factor on the data's standard deviations (FACTS 8, figure 14)
+#: factor on the data's standard deviations (the paper, figure 14)
 BANDWIDTH = 0.20
 GRID = 60
 #: points drawn at most: beyond, they hide the density

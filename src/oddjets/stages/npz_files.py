@@ -1,4 +1,4 @@
-"""The authors' event files in place of `process`, and event tables as such files (FACTS 6)."""
+"""The authors' event files in place of `process`, and event tables as such files (Zenodo 10.5281/zenodo.19181048)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def import_npz(run: Run, events: Path) -> dict[str, Any]:
 
 
 def export_npz(run: Run, folder: Path) -> list[Path]:
-    """Write the event tables of a run as the authors' event files (FACTS 6).
+    """Write the event tables of a run as the authors' event files.
 
     Args:
         run: a run whose stage `process` is done; its threshold's score must have kept its class probabilities.
