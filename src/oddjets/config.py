@@ -7,44 +7,31 @@ names that point elsewhere (a region's cuts need the processor) are checked by `
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from oddjets.execution import Execution
 from oddjets.simulation.spec import SimulationSpec
-from oddjets.yaml_files import ConfigError, problems_of, read_extended
+from oddjets.stats.settings import Fit
+from oddjets.yaml_files import ConfigError, Model, Name, problems_of, read_extended
 
 __all__ = [
-    "POI",
     "Analysis",
     "AuthorsFiles",
     "CorrectionSpec",
     "Execution",
-    "Fit",
     "JetSelection",
     "LeptonSelection",
-    "LogNormal",
     "Observable",
     "Process",
     "Region",
-    "ScaleFactor",
     "Score",
     "Selection",
     "Systematic",
     "Threshold",
     "load",
 ]
-
-Letter = Literal["A", "B", "C", "D"]
-LETTERS: tuple[Letter, ...] = ("A", "B", "C", "D")
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-
-
-class Model(BaseModel):
-    """Frozen, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Process(Model):
@@ -61,7 +48,7 @@ class Process(Model):
 
 
 class JetSelection(Model):
-    """Cuts on each of the two leading AK8 jets (FACTS 2)."""
+    """Cuts on each of the two leading AK8 jets; the defaults are the paper's (arXiv:2603.23593)."""
 
     pt_min: float = Field(default=450.0, ge=0, description="GeV")
     eta_max: float = Field(default=2.5, gt=0)
@@ -103,7 +90,7 @@ class Selection(Model):
     electrons: LeptonSelection = LeptonSelection(pt_min=15.0, identification="cutBased>=3")
     tau21_max: float = Field(default=0.45, gt=0, description="low-tau21 region: both jets below")
     subleading_mass_split: float = Field(default=100.0, gt=0, description="GeV; SR1 above, SR2 below")
-    btag_min: float = Field(default=0.5847, description="DeepCSV medium working point, 2016 UL post-VFP (FACTS 2)")
+    btag_min: float = Field(default=0.5847, description="DeepCSV medium working point, 2016 UL post-VFP (CMS BTV)")
     golden_json: str | None = Field(
         default=None, description="which luminosity sections of data are certified: a file, or 'era' for the era's own"
     )
@@ -140,7 +127,7 @@ class Score(Model):
 
 
 class AuthorsFiles(Model):
-    """The authors' published event files as input (FACTS 6): `oddjets import-npz`."""
+    """The authors' published event files as input (Zenodo 10.5281/zenodo.19181048): `oddjets import-npz`."""
 
     folder: str = Field(description="where the files outputs_pretrain_*.npz are")
     model: Literal["s", "m", "l"] = Field(default="l", description="which model's files")
@@ -250,74 +237,6 @@ class Systematic(Model):
     own_normalisation: bool = Field(
         default=False, description="weights: divide by the variation's own sum of weights, so that its yield stays"
     )
-
-
-class POI(Model):
-    """A parameter of interest: the strength of one process, in units of its stated cross section."""
-
-    name: Name = "mu"
-    process: str
-    bounds: tuple[float, float] = (0.0, 20.0)
-    init: float = 1.0
-
-
-class ScaleFactor(Model):
-    """A free factor common to several processes in region A (FACTS 5, 'sf'); never on the POI's process by default."""
-
-    processes: tuple[str, ...]
-    init: float = 1.0
-    bounds: tuple[float, float] = (0.0, 5.0)
-    letters: tuple[Letter, ...] = ("A",)
-
-
-class LogNormal(Model):
-    """A log-normal uncertainty of a normalisation."""
-
-    processes: tuple[str, ...]
-    size: float = Field(gt=0, description="0.5 is 50 %")
-    letters: tuple[Letter, ...] = LETTERS
-
-
-class Variations(Model):
-    """What is done to the shape variations of templates before the fit; all of it is reported."""
-
-    smooth: bool = Field(default=False, description="smooth variations that are one-sided, or wild in some bin")
-    cap: float | None = Field(default=None, gt=0, le=1, description="largest relative change of a bin; 0.5 is 50 %")
-
-
-class GoodnessOfFit(Model):
-    """The saturated goodness of fit with toys."""
-
-    toys: int = Field(default=200, ge=0)
-    letters: tuple[Letter, ...] = Field(default=("A",), description="where the statistic is evaluated")
-    model: Literal["background", "signal"] = "signal"
-
-
-class Fit(Model):
-    """The statistical model and what is asked of it."""
-
-    observable: Name
-    regions: tuple[Name, ...]
-    poi: POI | tuple[POI, ...]
-    luminosity_uncertainty: float = Field(default=0.025, ge=0, lt=1, description="FACTS 1: 2.5 % (paper)")
-    scale_factor: ScaleFactor | None = None
-    normalisations: dict[Name, LogNormal] = {}
-    variations: Variations = Variations()
-    closure_uncertainty: bool = Field(
-        default=False, description="how far ABCD closes on QCD simulation, as a log-normal on QCD in A of each region"
-    )
-    mode: Literal["exact", "authors-code"] = "exact"
-    blind: bool = Field(default=False, description="Asimov data in A until --unblind")
-    limit: bool = True
-    impacts: bool = True
-    scan: bool = True
-    goodness_of_fit: GoodnessOfFit = GoodnessOfFit()
-    seed: int = Field(default=1, ge=0)
-
-    @property
-    def pois(self) -> tuple[POI, ...]:
-        """The parameters of interest; the first is the one that significance and limit are about."""
-        return self.poi if isinstance(self.poi, tuple) else (self.poi,)
 
 
 class Analysis(Model):

@@ -5,15 +5,24 @@ from __future__ import annotations
 import types
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from oddjets import resources
 from oddjets.errors import OddjetsError, nearest
 
-__all__ = ["ConfigError", "problems_of", "read_extended", "read_yaml"]
+__all__ = ["ConfigError", "Model", "Name", "problems_of", "read_extended", "read_yaml"]
+
+#: of anything that a YAML names
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+class Model(BaseModel):
+    """Frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ConfigError(OddjetsError):

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from oddjets.config import Analysis, Variations
+from oddjets.config import Analysis
 from oddjets.errors import OddjetsError
 from oddjets.histograms import HistogramSet
+from oddjets.stats.settings import Variations
 
 __all__ = ["Template", "nuisance_names", "read_templates", "smooth_variation"]
 
-#: the authors' code clips varied histograms here (FACTS 6)
+#: the authors' code clips varied histograms here (OmniLearnedAD)
 AUTHORS_VARIED_FLOOR = 1e-5
 #: a bin that a variation changes by more than this fraction is reported as wild
 WILD = 0.5

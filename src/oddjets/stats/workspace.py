@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from oddjets.config import LETTERS, Analysis, Fit
+from oddjets.config import Analysis
 from oddjets.errors import OddjetsError, nearest
 from oddjets.histograms import DATA, HistogramSet
+from oddjets.stats.settings import LETTERS, Fit
 from oddjets.stats.templates import Template, read_templates
 
 __all__ = ["build"]
@@ -47,7 +48,7 @@ BOUND_MARGIN = 10.0
 BOUND_SIGMAS = 5.0
 #: which of the three factors act on which letter
 ABCD_FACTORS = {"A": "sbc", "B": "sb", "C": "sc", "D": "s"}
-#: the range of the QCD factors in the authors' code (FACTS, "ABCD in the fit" of DESIGN)
+#: the range of the QCD factors in the authors' code (OmniLearnedAD)
 AUTHORS_RANGE = [0.0, 5.0]
 AUTHORS_WARNING = (
     "mode authors-code: the range [0, 5] acts on s, b and c, where the authors' acts on D = s, B = s b and C = s c "
