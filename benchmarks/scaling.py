@@ -6,7 +6,7 @@ Executors: a file of `processing.py` (1500 candidates each, ZSTD(5)), the shippe
 of some 25 s. Every run is the whole stage `process` in a fresh process: workers start, import and compile in its time. The
 rows of all runs must agree in every bit. ``read`` is the same with a score of branches: reading without inference.
 What two cores can do at best is told by two runs of one worker side by side, which share nothing but the machine. All are done
-three times in turn and the fastest of each counts: a machine that others use is slower by a third for minutes at a time.
+three times in turn and the fastest of each counts: a virtual machine may be slower by a third for minutes at a time.
 
 Memory: files of random jets without candidates, of which a tenth passes; all are copies of one, each with a UUID of its own and
 in a dataset of its own, since copies of events in one dataset are refused. Two processes, 100 000 events a chunk.

@@ -37,8 +37,8 @@ def let_go() -> Iterator[None]:
     """Free what work leaves behind in circles of references, when it is done.
 
     Files and events refer to themselves in circles, which Python's collector alone frees, and that counts objects, not bytes:
-    by itself it lets the arrays of some eighty chunks pile up. What was there before is left out of the collection, which
-    then takes milliseconds.
+    by itself it lets the arrays of some eighty chunks pile up. What was there before is left out of the collection,
+    which then takes 1 ms in place of 86 ms (after chunks of twenty events).
     """
     gc.freeze()
     try:

@@ -6,7 +6,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from distributed import Future, as_completed
 from distributed.scheduler import KilledWorker
 
+from oddjets.console import log
 from oddjets.execution import Execution
 from oddjets.executors.backends import dask_cluster, gpus, luggage
 from oddjets.executors.backends.contract import Outcomes, WorkersLostError
@@ -75,10 +76,12 @@ class Dask:
             self._bring(delivery)
             yield
         finally:
-            # a worker that leaves just now breaks the scheduler's round; what was done, or went wrong, counts alone
-            with suppress(Exception):
-                if self.client.status == "running":
+            if self.client.status == "running":
+                try:
                     self.client.unregister_worker_plugin(delivery.name)
+                except Exception as error:
+                    # a worker that leaves just now breaks the scheduler's round; what was done, or went wrong, counts alone
+                    log.debug("the work could not be taken away from all dask workers: %s", error)
 
     def _bring(self, delivery: Delivery) -> None:
         for tries_left in reversed(range(_ROUNDS)):
