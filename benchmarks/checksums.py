@@ -17,10 +17,11 @@ from typing import Any
 
 import yaml
 
-from oddjets import config, events
-from oddjets.pipeline import Run, run_stages
-from oddjets.simulation.options import with_options
+from oddjets.config.analysis import load_analysis
+from oddjets.io import event_table
 from oddjets.simulation.run import simulate
+from oddjets.workflow.pipeline import Run, run_stages
+from oddjets.workflow.simulation_overrides import with_options
 
 #: what stands around the table in the documentation
 BEGIN, END = "<!-- checksums: begin -->", "<!-- checksums: end -->"
@@ -41,8 +42,8 @@ WAYS = (
 def checksum(folder: Path) -> tuple[int, str]:
     """Return how many rows there are in event tables, and the sha256 of all of them, sorted."""
     digest, number = hashlib.sha256(), 0
-    for name in events.datasets(folder):
-        table = events.read(folder, name)
+    for name in event_table.datasets(folder):
+        table = event_table.read(folder, name)
         number += len(table["event"])
         for column in sorted(table):
             digest.update(f"{name}.{column}:{table[column].dtype};".encode())
@@ -56,7 +57,7 @@ def rows_of(fileset: Path, out: Path, execution: dict[str, Any]) -> tuple[int, s
     out.mkdir()
     file = out / "analysis.yaml"
     file.write_text(yaml.safe_dump(content | {"fileset": str(fileset), "execution": execution}), encoding="utf-8")
-    run = Run(config.load(file), out / "out")
+    run = Run(load_analysis(file), out / "out")
     run_stages(run, [run.stage("process")])
     return checksum(run.out / "events")
 

@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 import pyhf
 
-from oddjets.stats.inference import best_fits, impacts
-from oddjets.stats.limits import upper_limit
-from oddjets.stats.model import Model
-from oddjets.stats.toys import goodness_of_fit
+from oddjets.stats.histfactory.model import Model
+from oddjets.stats.inference.estimates import best_fits, impacts
+from oddjets.stats.inference.limits import upper_limit
+from oddjets.stats.inference.toys import goodness_of_fit
 
 BINS = 14
 PROCESSES = ("top", "stop", "stopw", "wjets", "zjets", "ww", "wz", "zz")

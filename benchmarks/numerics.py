@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from oddjets.cards import load_card
-from oddjets.plots import style
-from oddjets.training.checkpoint import read_checkpoint
-from oddjets.training.numerics import WORKING_POINTS, Outcome, numerics, outcomes
-from oddjets.training.reference import Jets, Reference
-from oddjets.training.sample_jets import load_jets
+from oddjets.report import style
+from oddjets.scoring.model_card import load_card
+from oddjets.training.export.checkpoint import read_checkpoint
+from oddjets.training.export.random_jets import load_jets
+from oddjets.training.validate.numerics import WORKING_POINTS, Outcome, numerics, outcomes
+from oddjets.training.validate.reference import Jets, Reference
 
 #: of float32: the largest relative error of one rounding
 ROUNDING = 2.0**-24

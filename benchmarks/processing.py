@@ -33,12 +33,12 @@ import numpy as np
 import uproot
 from coffea import processor as coffea_processor
 
-from oddjets import schema
-from oddjets.config import Analysis
-from oddjets.corrections import load_era
-from oddjets.features import CANDIDATE_BRANCHES, JetConstituents
-from oddjets.processor import DijetProcessor
-from oddjets.simulation.layout import jagged, truncate_mantissa
+from oddjets.config.analysis import Analysis
+from oddjets.corrections.lookups import load_era
+from oddjets.io import nanoaod_schema
+from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
+from oddjets.selection.processor import DijetProcessor
+from oddjets.simulation.nanoaod_layout import jagged, truncate_mantissa
 
 TRIGGERS = ("PFHT800", "PFHT900", "PFJet450", "AK8PFJet360_TrimMass30", "AK8PFHT700_TrimR0p1PT0p03Mass50")
 FILTERS = ("goodVertices", "HBHENoiseFilter", "HBHENoiseIsoFilter")
@@ -68,8 +68,8 @@ def make_files(folder: Path, n_events: int, heavy: float, level: int = 5) -> lis
     files = [folder / f"pfnano-{n_events}-{heavy}-{level}-{i}.root" for i in range(-(-n_events // EVENTS_A_FILE))]
     if all(file.is_file() for file in files):
         return files
+    from oddjets.config.simulation import SimulationSpec
     from oddjets.simulation.run import simulate  # Pythia is needed to make the files alone
-    from oddjets.simulation.spec import SimulationSpec
 
     spec = SimulationSpec(seed=1, luminosity=0.1, templates={"qcd": 3000})
     fileset = json.loads(simulate(spec, folder / "simulation", workers=2).read_text(encoding="utf-8"))
@@ -236,7 +236,7 @@ def run_processor(make: Callable[[], Any], files: list[Path], chunk_size: int) -
     """Run over the files by coffea, one core."""
     executor = coffea_processor.IterativeExecutor(status=False)
     runner = coffea_processor.Runner(
-        executor=executor, pre_executor=executor, schema=schema.PFNano, chunksize=chunk_size
+        executor=executor, pre_executor=executor, schema=nanoaod_schema.PFNano, chunksize=chunk_size
     )
     metadata = {"process": "qcd", "is_data": False, "era": "simulation", "cross_section_pb": 1.0}
     fileset = {"qcd": {"files": [str(file) for file in files], "metadata": metadata}}

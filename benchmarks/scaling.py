@@ -40,12 +40,13 @@ import uproot
 import yaml
 from processing import FILTERS, TRIGGERS, in_own_process, make_files
 
-from oddjets import config, events
-from oddjets.pipeline import Run, run_stages
-from oddjets.provenance import read_manifest
+from oddjets.config.analysis import load_analysis
+from oddjets.core.provenance import read_manifest
+from oddjets.io import event_table
+from oddjets.workflow.pipeline import Run, run_stages
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from toy_nano import toy_nano
+from helpers.toy_nano import toy_nano
 
 #: what stands around the tables in the documentation
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -88,7 +89,7 @@ def write(folder: Path, fileset: dict[str, list[Path]], **changes: Any) -> Path:
 
 def process(file: Path) -> dict[str, Any]:
     """Do the stage `process` into ``out`` beside the analysis; what it took and counted."""
-    run = Run(config.load(file), file.parent / "out")
+    run = Run(load_analysis(file), file.parent / "out")
     started = time.perf_counter()
     run_stages(run, [run.stage("process")])
     seconds = time.perf_counter() - started
@@ -119,7 +120,7 @@ def fresh(file: Path) -> dict[str, Any]:
 
 
 def rows(folder: Path) -> dict[str, np.ndarray]:
-    return events.read(folder / "out" / "events", "qcd")
+    return event_table.read(folder / "out" / "events", "qcd")
 
 
 # ---- the executors -----------------------------------------------------------------------------------------------

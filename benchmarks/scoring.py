@@ -30,15 +30,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from oddjets.cards import ModelCard, load_card
-from oddjets.scoring import formulas
+from oddjets.scoring import score
+from oddjets.scoring.model_card import ModelCard, load_card
+from oddjets.scoring.onnx_session import get_session
 from oddjets.scoring.scorer import Scorer
-from oddjets.scoring.sessions import get_session
-from oddjets.training.check import compare, tied
-from oddjets.training.checkpoint import SIZES, Pet2Config, read_checkpoint
-from oddjets.training.export import export
-from oddjets.training.reference import Jets, Reference
-from oddjets.training.sample_jets import load_jets, multiplicities, random_jets
+from oddjets.training.export.checkpoint import SIZES, Pet2Config, read_checkpoint
+from oddjets.training.export.onnx import export
+from oddjets.training.export.random_jets import load_jets, multiplicities, random_jets
+from oddjets.training.validate.parity import compare, tied
+from oddjets.training.validate.reference import Jets, Reference
 
 Provider = Literal["cpu", "cuda"]
 #: jets whose class probabilities are compared with float64
@@ -55,7 +55,7 @@ class Variant(NamedTuple):
     Attributes:
         name: for the table.
         runtime: torch, or what an ONNX graph is exported for: cpu, gpu, gpu-half.
-        batch: jets at a time; 0: as `oddjets.scoring.Scorer` does it.
+        batch: jets at a time; 0: as `oddjets.scoring.scorer.Scorer` does it.
         length: constituents that every batch is padded to; 0: jets are sorted, and padded to the longest of their batch.
     """
 
@@ -245,7 +245,7 @@ def main() -> None:
             card = cards.get(variant.runtime, next(iter(cards.values())))
             seconds, memory, logits = apart(measure, variant, arguments.provider, checkpoint, card, jets)
             rate = n / seconds
-            probabilities, scores = formulas.class_probabilities(logits, described), formulas.score(logits, described)
+            probabilities, scores = score.class_probabilities(logits, described), score.score(logits, described)
             parity = compare(variant.name, probabilities, scores, exact, described)
             rows.append({"variant": variant.name, "rate": rate, "memory": memory, "maximum": parity.maximum})
             share, ratio = rate * per_jet / peak, rate / rows[0]["rate"]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import correctionlib.schemav2 as cs
 
-from oddjets.simulation.conditions import PILEUP_DATA, PILEUP_SIMULATION
+from oddjets.simulation.pileup_profile import PILEUP_DATA, PILEUP_SIMULATION
 
 MINIMUM_BIAS_UNCERTAINTY = 0.046
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from typer.main import get_command
 
-from oddjets import config
-from oddjets.cli import app
+from oddjets.cli.main import app
+from oddjets.config import analysis as config
 
 __all__ = ["commands_page", "on_files", "on_page_content", "yaml_page"]
 

@@ -8,9 +8,10 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets import objects, schema
-from oddjets.events import EventTable
-from oddjets.processor import DijetProcessor, cut
+from oddjets.io import nanoaod_schema
+from oddjets.io.event_table import EventTable
+from oddjets.selection import objects
+from oddjets.selection.processor import DijetProcessor, cut
 
 Mask = npt.NDArray[np.bool_]
 
@@ -26,7 +27,7 @@ class TriggerEfficiency(DijetProcessor):
         """Return the reference's decision and HT (GeV)."""
         decisions = objects.trigger_decisions(events, self.parameters["reference"])
         collection = self.parameters["ht_jets"]
-        pt, eta = (schema.field(events, collection, name) for name in ("pt", "eta"))
+        pt, eta = (nanoaod_schema.field(events, collection, name) for name in ("pt", "eta"))
         summed = pt[(pt > self.parameters["ht_pt_min"]) & (abs(eta) < self.parameters["ht_eta_max"])]
         return {
             "passes_reference": np.any(list(decisions.values()), axis=0),

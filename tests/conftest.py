@@ -15,10 +15,10 @@ from typing import Any
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-import analysis
 import awkward as ak
 import pytest
 import uproot
+from helpers import analyses
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -89,8 +89,8 @@ class Sample:
 def sample(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Sample:
     """One small simulation, made once and shared by all test processes."""
     pytest.importorskip("pythia8mc", reason="needs Pythia 8: pip install 'oddjets[simulate]'")
+    from oddjets.config.simulation import SimulationSpec
     from oddjets.simulation.run import simulate
-    from oddjets.simulation.spec import SimulationSpec
 
     spec = SimulationSpec(
         seed=11,
@@ -113,4 +113,4 @@ def sample(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Sample:
 @pytest.fixture
 def simulated_content(sample: Sample) -> dict[str, Any]:
     """An analysis of the pseudo-data and top pairs of the small simulation, as data."""
-    return analysis.of_simulation(sample.folder)
+    return analyses.of_simulation(sample.folder)

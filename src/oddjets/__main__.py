@@ -1,6 +1,6 @@
 """`python -m oddjets` is the program `oddjets`."""
 
-from oddjets.cli import main
+from oddjets.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-
-from .pages import examples, pages, run_page, text_of
+from helpers.pages import examples, pages, run_page, text_of
 
 #: pages whose blocks use the files of the tour
 AFTER_THE_TOUR = ("first_selection.md", "extending.md", "figures.md", "processing.md")

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-
-from .pages import DOCS, REPOSITORY
+from helpers.pages import DOCS, REPOSITORY
 
 #: stands for what a message fills in
 FILLED = "…"

@@ -2,7 +2,7 @@
 
 import re
 
-from .pages import REPOSITORY, pages
+from helpers.pages import REPOSITORY, pages
 
 
 def test_the_readme_is_one_screen():

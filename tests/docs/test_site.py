@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, Browser
-
-from .pages import REPOSITORY
+from helpers.browser import CHROMIUM, Browser
+from helpers.pages import REPOSITORY
 
 pytestmark = [
     pytest.mark.slow,

@@ -5,19 +5,21 @@ import sys
 
 import numpy as np
 import pytest
-import toy_analysis as toy
 import uproot
-from chunks import copy
-from toy_nano import toy_nano
+from helpers import toy_analysis as toy
+from helpers.chunks import copy
+from helpers.toy_nano import toy_nano
 
-from oddjets import cli, config, luminosity
-from oddjets.errors import InputFileError, OddjetsError
-from oddjets.executors import work
-from oddjets.executors.losses import LostEventsError
-from oddjets.plots import health
-from oddjets.plots.artifacts import Artifacts
-from oddjets.provenance import read_manifest
-from oddjets.stages.normalisation import factors
+from oddjets.cli import main
+from oddjets.config.analysis import load_analysis
+from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.provenance import read_manifest
+from oddjets.corrections import luminosity
+from oddjets.report import health
+from oddjets.report.artifacts import Artifacts
+from oddjets.selection.normalisation import factors
+from oddjets.workflow.executors import chunk_worker
+from oddjets.workflow.executors.skipped_files import LostEventsError
 
 
 def broken_basket(path, branch="FatJet_msoftdrop"):
@@ -80,7 +82,7 @@ def test_a_bad_file_ends_the_run_or_is_left_out_as_a_whole(bad, monkeypatch):
     file, cause, extent = bad
     if extent == "whole":
         # found before any chunk is worked on
-        monkeypatch.setattr(work.Work, "_rows", lambda self, chunk: toy.quick_rows(chunk))
+        monkeypatch.setattr(chunk_worker.Work, "_rows", lambda self, chunk: toy.quick_rows(chunk))
     with pytest.raises(InputFileError if extent == "whole" else OddjetsError, match=r"data2\.root") as stopped:
         toy.process(toy.run_of(file))
     assert stopped.value.exit_code == 2
@@ -218,12 +220,12 @@ def test_the_command_line_ends_with_3_and_does_all_the_same(tmp_path, monkeypatc
         command = ["oddjets", verb, str(file), "--out", str(tmp_path / "out")]
         monkeypatch.setattr(sys, "argv", [*command, *(["--skip-bad-files"] if verb == "process" else [])])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main.main()
         assert ended.value.code == 3
         assert "lost.json" in capfd.readouterr().err.replace("\n", "")
     assert (tmp_path / "out" / "histograms" / "index.json").is_file()
     # and the report's first screen says so
-    checks = {check.name: check for check in health.checks(Artifacts(config.load(file), tmp_path / "out"))}
+    checks = {check.name: check for check in health.checks(Artifacts(load_analysis(file), tmp_path / "out"))}
     lost = checks["Events lost"]
     assert (lost.status, lost.value, lost.file) == ("bad", "0 of 110 events, 1 file, 1 of unknown size", "lost.json")
     assert "data2.root could not be read (" in lost.note

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chunks import process
-from toy_nano import toy_nano
+from helpers.chunks import process
+from helpers.toy_nano import toy_nano
 
-from oddjets import events
-from oddjets.errors import InputFileError
+from oddjets.core.errors import InputFileError
+from oddjets.io import event_table
 
 BRANCHES = {
     "scores": {"xbb": {"signal": ["particleNetMD_Xbb"], "background": ["particleNetMD_QCD"]}},
@@ -31,7 +31,7 @@ def plain(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
 
 
 def rows(folder: Path, file: Path | list[Path]) -> np.ndarray:
-    return events.read(process(folder, {"top": file}, **BRANCHES).out / "events", "top")["event"]
+    return event_table.read(process(folder, {"top": file}, **BRANCHES).out / "events", "top")["event"]
 
 
 @pytest.mark.fault(

@@ -17,18 +17,19 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import toy_analysis as toy
 import yaml
-from toy_nano import toy_nano
+from helpers import toy_analysis as toy
+from helpers.toy_nano import toy_nano
 
-from oddjets import cli, provenance
-from oddjets.errors import OddjetsError
-from oddjets.executors import work
-from oddjets.locking import LockedError, locked
-from oddjets.pipeline import run_stage, run_stages
-from oddjets.provenance import read_manifest
-from oddjets.stages import histogram
-from oddjets.stages.process import rows_key
+from oddjets.cli import main
+from oddjets.core import provenance
+from oddjets.core.errors import OddjetsError
+from oddjets.core.locks import LockedError, locked
+from oddjets.core.provenance import read_manifest
+from oddjets.workflow.executors import chunk_worker
+from oddjets.workflow.pipeline import run_stage, run_stages
+from oddjets.workflow.stages import histogram
+from oddjets.workflow.stages.process import rows_key
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def worked_on(monkeypatch):
             raise ZeroDivisionError("a bug of mine")
         return toy.quick_rows(chunk)
 
-    monkeypatch.setattr(work.Work, "_rows", rows)
+    monkeypatch.setattr(chunk_worker.Work, "_rows", rows)
     return done
 
 
@@ -158,7 +159,7 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(inputs, quick
         if file == "parquet":
             patched.setattr(pq, "write_table", full(pq.write_table))
         else:
-            patched.setattr(work, "save", full(work.save))
+            patched.setattr(chunk_worker, "save", full(chunk_worker.save))
         with pytest.raises(OddjetsError, match=r"(?s)No space left on device.*3 of 7 chunks are kept"):
             toy.process(toy.run_of(analysis))
     assert not [name for name in (tmp_path / "out").rglob("*") if name.name.startswith(".part")]
@@ -188,7 +189,7 @@ def test_an_output_folder_that_cannot_be_written_to_is_said(inputs, tmp_path, mo
     analysis = toy.write(tmp_path / "a", inputs)
     monkeypatch.setattr(sys, "argv", ["oddjets", "process", str(analysis), "--out", str(tmp_path / "out" / "here")])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     assert ended.value.code == 2
     said = capfd.readouterr().err.replace("\n", "")
     assert f"error: {tmp_path / 'out' / 'here'}: Not a directory" in said
@@ -460,7 +461,7 @@ def test_the_manifest_names_the_slowest_chunks_and_the_memory(inputs, tmp_path, 
 def test_what_a_chunk_leaves_in_circles_is_freed_before_the_next(inputs, tmp_path, monkeypatch, worked_on):
     """Else the arrays of many chunks pile up, since Python's own collector, off here, counts objects and not bytes."""
     left = []
-    plain = work.Work._rows
+    plain = chunk_worker.Work._rows
 
     class Circle:
         def __init__(self):
@@ -470,7 +471,7 @@ def test_what_a_chunk_leaves_in_circles_is_freed_before_the_next(inputs, tmp_pat
         left.append(weakref.ref(Circle()))
         return plain(self, chunk)
 
-    monkeypatch.setattr(work.Work, "_rows", circular)
+    monkeypatch.setattr(chunk_worker.Work, "_rows", circular)
     gc.disable()
     try:
         toy.process(toy.run_of(toy.write(tmp_path, inputs)))
@@ -483,13 +484,13 @@ def test_what_a_chunk_leaves_in_circles_is_freed_before_the_next(inputs, tmp_pat
 
 def test_the_ledger_must_close(inputs, tmp_path, monkeypatch, worked_on):
     """A chunk of which one event was not read is found."""
-    plain = work.Work._rows
+    plain = chunk_worker.Work._rows
 
     def forgetful(self, chunk):
         columns, counts = plain(self, chunk)
         counts.entries -= chunk.start == 20
         return columns, counts
 
-    monkeypatch.setattr(work.Work, "_rows", forgetful)
+    monkeypatch.setattr(chunk_worker.Work, "_rows", forgetful)
     with pytest.raises(OddjetsError, match="20 events planned, 19 read: the ledger does not close"):
         run_stages(run := toy.run_of(toy.write(tmp_path, inputs)), [run.stage("process")])

@@ -13,14 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from helpers.protobuf import field
 
-from oddjets import cleaning, corrections, datasets, npz, provenance, yaml_files
-from oddjets.cards import load_card
-from oddjets.errors import InputFileError, OddjetsError
-from oddjets.histograms import HistogramSet
-from oddjets.plots.text import label_html, prose_html
-from oddjets.scoring.sessions import get_session
-from oddjets.yaml_files import ConfigError, read_yaml
+from oddjets.config.yaml import ConfigError, read_yaml
+from oddjets.core import provenance
+from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.corrections import lookups
+from oddjets.io import fileset, paper_npz
+from oddjets.io.histograms import HistogramSet
+from oddjets.report.text import label_html, prose_html
+from oddjets.scoring.model_card import load_card
+from oddjets.scoring.onnx_session import get_session
+from oddjets.workflow import clean
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "src" / "oddjets"
@@ -74,14 +78,14 @@ def test_a_card_that_is_a_bomb_is_refused(tmp_path):
 
 
 def test_a_file_too_large_for_a_configuration_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(yaml_files, "_LARGEST_FILE", 100)
+    monkeypatch.setattr("oddjets.config.yaml._LARGEST_FILE", 100)
     (tmp_path / "a.yaml").write_text("a: 1 " + "#" * 100)
     with pytest.raises(ConfigError, match="too much for a YAML file"):
         read_yaml(tmp_path / "a.yaml")
 
 
 def test_aliases_and_long_files_are_read_as_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(yaml_files, "_MOST_NODES", 10)
+    monkeypatch.setattr("oddjets.config.yaml._MOST_NODES", 10)
     content = {"files": [f"{i}.root" for i in range(50)]}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
     assert read_yaml(tmp_path / "a.yaml") == content
@@ -104,16 +108,16 @@ def test_a_range_of_class_indices_does_not_fill_the_memory(tmp_path):
 def test_a_pickle_in_an_npz_does_not_run(tmp_path):
     np.savez(tmp_path / "a.npz", prediction=np.array([Harmful(tmp_path / "ran")]), cond=np.zeros((2, 52)))
     with pytest.raises(InputFileError, match="cannot be read as npz without pickles"):
-        npz.read_file(tmp_path / "a.npz")
+        paper_npz.read_file(tmp_path / "a.npz")
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.fault("An archive that unpacks to more than memory holds", "Refuses it before anything is unpacked.")
 def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(npz, "_SMALL", 100_000)
+    monkeypatch.setattr(paper_npz, "_SMALL", 100_000)
     np.savez_compressed(tmp_path / "a.npz", prediction=np.zeros((100_000, 12)), cond=np.zeros((2, 52)))
     with pytest.raises(InputFileError, match=r"'prediction\.npy' is \d+ times larger unpacked than packed"):
-        npz.read_file(tmp_path / "a.npz")
+        paper_npz.read_file(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize("place", [8, 10])
@@ -123,7 +127,7 @@ def test_a_header_that_names_a_password_or_an_unknown_compression_is_an_error(tm
     content[content.index(b"PK\x01\x02") + place] = 0x63 if place == 10 else 1
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(InputFileError, match="cannot be read as npz"):
-        npz.read_file(tmp_path / "a.npz")
+        paper_npz.read_file(tmp_path / "a.npz")
 
 
 def test_a_header_that_claims_more_than_memory_holds_is_an_error(tmp_path):
@@ -133,7 +137,7 @@ def test_a_header_that_claims_more_than_memory_holds_is_an_error(tmp_path):
         archive.writestr("prediction.npy", header.getvalue())
         archive.writestr("cond.npy", header.getvalue())
     with pytest.raises(InputFileError, match="cannot be read as npz"):
-        npz.read_file(tmp_path / "a.npz")
+        paper_npz.read_file(tmp_path / "a.npz")
 
 
 # ---- paths -------------------------------------------------------------------------------------------------------
@@ -145,7 +149,7 @@ def test_a_dataset_whose_name_is_a_path_is_refused(tmp_path, name):
     metadata = {"process": "top", "is_data": False, "era": "simulation", "cross_section_pb": 1.0}
     (tmp_path / "f.json").write_text(json.dumps({name: {"files": ["a.root"], "metadata": metadata}}))
     with pytest.raises(ConfigError, match="a dataset's name is a folder's"):
-        datasets.load_fileset(tmp_path / "f.json")
+        fileset.load_fileset(tmp_path / "f.json")
 
 
 @pytest.mark.fault("An era that downloads to elsewhere", "Refuses paths that leave the cache.")
@@ -156,7 +160,7 @@ def test_official_files_stay_in_the_cache(tmp_path, change):
     file = {"path": change.get("path", "a.json"), "sha256": "0" * 64, "source": "https://example.org/a.json"}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"name": change.get("name", "mine"), "files": {"a": file}}))
     with pytest.raises(OddjetsError, match=r"leaves the cache|should match pattern"):
-        corrections.load_era("mine", tmp_path)
+        lookups.load_era("mine", tmp_path)
 
 
 @pytest.mark.fault(
@@ -176,9 +180,9 @@ def test_a_manifest_cannot_name_files_outside(tmp_path):
     ):
         provenance.write_manifest(out, stage, {"stage": stage, "key": "0", "extra": extra})
     (out / "events" / "linked").symlink_to(outside)
-    found = cleaning.orphans(out)
+    found = clean.orphans(out)
     assert not [orphan for orphan in found if outside in orphan.path.resolve().parents]
-    cleaning.remove(found)
+    clean.remove(found)
     assert victim.read_text() == "precious"
 
 
@@ -191,18 +195,6 @@ def test_an_index_of_histograms_names_no_files_outside(tmp_path):
 
 
 # ---- models ------------------------------------------------------------------------------------------------------
-
-
-def field(number: int, value: int | str | bytes) -> bytes:
-    """A field of a protobuf message."""
-
-    def varint(rest: int) -> bytes:
-        return bytes([rest & 127 | (128 if rest > 127 else 0)]) + (varint(rest >> 7) if rest > 127 else b"")
-
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    value = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(value)) + value
 
 
 def model_with_weights_in(location: str) -> bytes:
@@ -230,7 +222,7 @@ def test_weights_of_a_model_stay_in_its_folder(tmp_path, how):
     (folder / "linked.bin").symlink_to(outside)
     location = {"up": "../outside.bin", "absolute": str(outside), "link": "linked.bin"}[how]
     (folder / "m.onnx").write_bytes(model_with_weights_in(location))
-    card = yaml.safe_load(CARD.read_text()) | {"file": "m.onnx", "sha256": corrections.sha256_of(folder / "m.onnx")}
+    card = yaml.safe_load(CARD.read_text()) | {"file": "m.onnx", "sha256": lookups.sha256_of(folder / "m.onnx")}
     (folder / "card.yaml").write_text(yaml.safe_dump(card))
     with pytest.raises(OddjetsError, match="does not load"):
         get_session(load_card(folder / "card.yaml"), "cpu")
@@ -269,8 +261,8 @@ def calls_in_sources() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def is_trusted(path: str, function: str) -> bool:
     """The user's own processor; and what the client sends to workers of a dask cluster, which run its code anyway."""
-    sent_by_client = path.startswith("executors/backends/dask_") and function == "pickle.loads"
-    return (path, function) == ("userspace.py", "exec") or sent_by_client
+    sent_by_client = path.startswith("workflow/executors/dask") and function == "pickle.loads"
+    return (path, function) == ("selection/processor_loader.py", "exec") or sent_by_client
 
 
 def test_no_module_unpickles_or_runs_what_it_reads():

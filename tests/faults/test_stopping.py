@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
-import toy_analysis as toy
+from helpers import toy_analysis as toy
 
-from oddjets import locking
-from oddjets.provenance import read_manifest
-from oddjets.status import stages
+from oddjets.core import locks
+from oddjets.core.provenance import read_manifest
+from oddjets.workflow.status import stage_statuses
 
 
 @pytest.fixture(scope="module")
@@ -79,19 +79,19 @@ def test_a_run_that_is_stopped_leaves_nobody_behind_and_goes_on_from_there(input
     assert "Traceback" not in said
     assert "distributed" not in said
     until(lambda: gone(family), seconds=10)
-    assert locking.holder(out) is None
+    assert locks.holder(out) is None
     before = len(toy.records(toy.run_of(file)))
     (tmp_path / "hang-40").unlink()
     again = toy.process(toy.run_of(file))
     assert read_manifest(again.out, "process")["extra"]["chunks"]["kept"] == before
-    assert stages(again)[0].state == "done"
+    assert stage_statuses(again)[0].state == "done"
 
 
 #: work that takes long, in two more processes
 SLEEPING = """
 import time
-from oddjets.stopping import stoppable
-from oddjets.workers import each_done
+from oddjets.core.interrupts import stoppable
+from oddjets.core.worker_pool import each_done
 with stoppable():
     list(each_done([600, 600], time.sleep, 2, "sleep"))
 """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fault_table
+from helpers import fault_table
 
 
 def test_the_page_is_what_the_tests_say():
     page = fault_table.PAGE.read_text(encoding="utf-8")
-    assert page == fault_table.table(), "run `python tests/fault_table.py`"
+    assert page == fault_table.table(), "run `python tests/helpers/fault_table.py`"
 
 
 def test_a_promise_is_a_sentence_that_fits_a_table():

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def resonances(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulation of W, Z, H and top quarks."""
     pytest.importorskip("pythia8mc", reason="needs Pythia 8: pip install 'oddjets[simulate]'")
+    from oddjets.config.simulation import SimulationSpec
     from oddjets.simulation.run import simulate
-    from oddjets.simulation.spec import SimulationSpec
 
     folder = tmp_path_factory.mktemp("resonances")
     simulate(SimulationSpec(seed=21, templates={"wz_4q": 120, "top": 400, "hh": 120}), folder, workers=1)

@@ -10,12 +10,12 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from oddjets.clustering import invariant_mass
-from oddjets.errors import OddjetsError
+from oddjets.config.simulation import SimulationSpec
+from oddjets.core.errors import OddjetsError
+from oddjets.core.substructure import invariant_mass
 from oddjets.simulation.generator import generate
 from oddjets.simulation.processes import load_processes
 from oddjets.simulation.run import simulate
-from oddjets.simulation.spec import SimulationSpec
 from oddjets.simulation.writer import write_nano
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import uproot
 
-from oddjets.clustering import momenta
-from oddjets.errors import OddjetsError
+from oddjets.config.simulation import SimulationSpec
+from oddjets.core.errors import OddjetsError
+from oddjets.core.substructure import momenta
 from oddjets.simulation import pileup
 from oddjets.simulation.detector import detect
 from oddjets.simulation.generator import GeneratedBatch
+from oddjets.simulation.job_plan import make_plan
 from oddjets.simulation.pileup import PileupPool, load_pool, overlay, prepare_pool
-from oddjets.simulation.plan import make_plan
 from oddjets.simulation.reconstruction import reconstruct, stable_particles
 from oddjets.simulation.run import simulate, simulate_block
-from oddjets.simulation.spec import SimulationSpec
 from oddjets.simulation.vertices import find_vertices, from_primary_vertex
 
 

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oddjets import resources
+from oddjets.core import resources
 from oddjets.simulation import prefiring
 from oddjets.simulation.prefiring import prefiring_probability, prefiring_weights
 from oddjets.simulation.reconstruction import reconstruct

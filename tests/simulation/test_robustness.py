@@ -19,10 +19,10 @@ import pytest
 import uproot
 from rich.console import Console
 
-from oddjets.errors import OddjetsError
-from oddjets.simulation.plan import TRIES_PER_BLOCK_WITHOUT_VETO, make_plan
+from oddjets.config.simulation import SimulationSpec
+from oddjets.core.errors import OddjetsError
+from oddjets.simulation.job_plan import TRIES_PER_BLOCK_WITHOUT_VETO, make_plan
 from oddjets.simulation.run import _gathered, simulate
-from oddjets.simulation.spec import SimulationSpec
 from oddjets.simulation.writer import write_nano
 
 SPEC = {
@@ -61,7 +61,7 @@ def test_a_killed_run_goes_on_to_the_same_events(tmp_path: Path) -> None:
     text = f"""
 import json, pathlib
 from oddjets.simulation.run import simulate
-from oddjets.simulation.spec import SimulationSpec
+from oddjets.config.simulation import SimulationSpec
 simulate(SimulationSpec.model_validate(json.loads({json.dumps(json.dumps(SPEC))})), pathlib.Path("killed"), workers=1)
 """
     running = subprocess.Popen([sys.executable, "-c", text], cwd=tmp_path, start_new_session=True)
@@ -119,14 +119,14 @@ def test_a_killed_worker_is_a_message(tmp_path: Path, monkeypatch: pytest.Monkey
         def submit(self, *_: object) -> object:
             raise BrokenProcessPool
 
-    monkeypatch.setattr("oddjets.workers.ProcessPoolExecutor", Pool)
+    monkeypatch.setattr("oddjets.core.worker_pool.ProcessPoolExecutor", Pool)
     with pytest.raises(OddjetsError, match=r"a worker process was killed.*fewer workers"):
         simulate(SimulationSpec.model_validate(SPEC), tmp_path, workers=2)
 
 
 def test_progress_says_the_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr("oddjets.console.console", Console(file=screen, force_terminal=True, width=120))
+    monkeypatch.setattr("oddjets.core.console.console", Console(file=screen, force_terminal=True, width=120))
     simulate(SimulationSpec(seed=3, templates={"top": 2, "ww_4q": 2, "wz_4q": 2}), tmp_path, workers=1)
     # before the end: the time gone and the time left; in the end: none left
     soon, whole = ([line for line in screen.getvalue().splitlines() if done in line][-1] for done in ("4/6", "6/6"))

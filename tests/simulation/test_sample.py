@@ -15,9 +15,9 @@ import uproot
 from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
 from scipy import stats
 
-from oddjets.simulation.plan import make_plan
+from oddjets.config.simulation import SimulationSpec
+from oddjets.simulation.job_plan import make_plan
 from oddjets.simulation.run import simulate, simulate_block
-from oddjets.simulation.spec import SimulationSpec
 
 if TYPE_CHECKING:
     from conftest import Sample

@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from oddjets.generator_weights import scale_weight
+from oddjets.corrections.generator_weights import scale_weight
 from oddjets.simulation.generator import GeneratedBatch, initialise
 from oddjets.simulation.processes import load_processes
 from oddjets.simulation.reconstruction import reconstruct

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from oddjets.simulation.flavour import heavy_hadrons
 from oddjets.simulation.generator import GeneratedBatch
 from oddjets.simulation.jets import build_fat_jets
+from oddjets.simulation.tagger_inputs import INPUTS
 from oddjets.simulation.taggers import BTAG_WORKING_POINTS, load_taggers, tag
-from oddjets.simulation.tagging_inputs import INPUTS
 
 if TYPE_CHECKING:
     from conftest import Sample

@@ -7,10 +7,9 @@ import json
 import sys
 
 import pytest
+from helpers.random_workspace import random_workspace
 
-from oddjets.cli import main
-
-from .random_workspace import random_workspace
+from oddjets.cli.main import main
 
 GOOD = random_workspace(1)
 

@@ -7,13 +7,12 @@ import re
 import numpy as np
 import pytest
 import uproot
+from helpers.random_workspace import random_workspace
+from helpers.small_fit import EDGES, make_analysis, make_histograms
 
-from oddjets.errors import OddjetsError
+from oddjets.core.errors import OddjetsError
 from oddjets.stats.combine import write_card
 from oddjets.stats.workspace import build
-
-from .conftest import EDGES, make_analysis, make_histograms
-from .random_workspace import random_workspace
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from oddjets.stats.fit import fit_workspace
-from oddjets.stats.hessian import hessian
-from oddjets.stats.model import Model
-from oddjets.stats.results import Data
+from oddjets.stats.histfactory.hessian import hessian
+from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.results import Data
+from oddjets.stats.summary import fit_workspace
 
 
 @pytest.fixture

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pyhf
 import pytest
+from helpers.random_workspace import random_workspace
+from helpers.small_fit import make_analysis, make_histograms
 from scipy.stats import norm
 
-from oddjets.stats.inference import best_fits, impacts, profile_values, scan, significance
-from oddjets.stats.limits import cls_from_q, upper_limit
-from oddjets.stats.model import Model
-from oddjets.stats.parts import refit_gammas
+from oddjets.stats.histfactory.gamma_refits import refit_gammas
+from oddjets.stats.histfactory.model import Model
+from oddjets.stats.inference.estimates import best_fits, impacts, profile_values, scan, significance
+from oddjets.stats.inference.limits import cls_from_q, upper_limit
 from oddjets.stats.workspace import build
-
-from .conftest import make_analysis, make_histograms
-from .random_workspace import random_workspace
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pyhf
 import pytest
+from helpers.random_workspace import random_point, random_workspace
+from helpers.small_fit import make_analysis, make_histograms
 from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 
-from oddjets.stats.hessian import SingularModelError, covariance, hessian
-from oddjets.stats.model import Model
-from oddjets.stats.results import Data, FitError
+from oddjets.stats.histfactory.hessian import SingularModelError, covariance, hessian
+from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.results import Data, FitError
 from oddjets.stats.workspace import build
-
-from .conftest import make_analysis, make_histograms
-from .random_workspace import random_point, random_workspace
 
 seeds = st.integers(0, 2**31)
 
@@ -239,6 +238,6 @@ def test_data_where_nothing_is_expected_are_an_error():
 
 
 def test_a_fit_that_does_not_converge_is_no_result(monkeypatch):
-    monkeypatch.setattr("oddjets.stats.newton.MAX_ITERATIONS", 1)
+    monkeypatch.setattr("oddjets.stats.histfactory.newton.MAX_ITERATIONS", 1)
     with pytest.raises(FitError, match="did not converge"):
         Model(random_workspace(1)).fit()

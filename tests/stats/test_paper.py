@@ -6,11 +6,11 @@ import numpy as np
 import pyhf
 import pytest
 
-from oddjets import config
-from oddjets.histograms import DATA, HistogramSet, ThresholdResult, empty_histogram
-from oddjets.resources import find
+from oddjets.config.analysis import Analysis, load_analysis
+from oddjets.core.resources import find
+from oddjets.io.histograms import DATA, HistogramSet, ThresholdResult, empty_histogram
 from oddjets.stats.combine import write_card
-from oddjets.stats.fit import fit_workspace
+from oddjets.stats.summary import fit_workspace
 from oddjets.stats.workspace import build
 
 #: YAML -> (signal, letters' channels, bins by region), as the paper has them
@@ -29,7 +29,7 @@ OTHERS = {"D": 60.0, "B": 12.0, "C": 12.0, "A": 8.0}
 SIGNAL = {"D": 20.0, "B": 12.0, "C": 12.0, "A": 60.0}
 
 
-def _variations(analysis: config.Analysis, process: str) -> list[str]:
+def _variations(analysis: Analysis, process: str) -> list[str]:
     return [
         f"{s.name}{direction}"
         for s in analysis.systematics
@@ -38,7 +38,7 @@ def _variations(analysis: config.Analysis, process: str) -> list[str]:
     ]
 
 
-def make_histograms(analysis: config.Analysis, strength: float) -> HistogramSet:
+def make_histograms(analysis: Analysis, strength: float) -> HistogramSet:
     """Smooth templates of every process in the regions of the fit, and data equal to their expectation."""
     signal = analysis.fit.pois[0].process
     histograms = {}
@@ -84,7 +84,7 @@ def fill(h, observable, process, letter, variation, values, variances):
 
 @pytest.mark.parametrize("name", SETUPS)
 def test_a_signal_comes_back_from_the_papers_set_up(name, tmp_path):
-    analysis = config.load(find(f"{name}.yaml", "processors"))
+    analysis = load_analysis(find(f"{name}.yaml", "processors"))
     process, bins = SETUPS[name]
     poi = analysis.fit.pois[0]
     strength = poi.init

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.small_fit import make_analysis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oddjets.stats.templates import smooth_variation
 from oddjets.stats.workspace import build
-
-from .conftest import make_analysis
 
 yields = st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 100)), min_size=2, max_size=20)
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.small_fit import make_analysis, make_histograms
 from scipy.stats import chi2, kstest
 
-from oddjets.errors import OddjetsError
-from oddjets.stats.inference import best_fits
-from oddjets.stats.limits import upper_limit
-from oddjets.stats.model import Model
-from oddjets.stats.results import Data
-from oddjets.stats.toy_limits import toy_cls
-from oddjets.stats.toys import ToyFits, goodness_of_fit, letter_bins, toy_significance
+from oddjets.core.errors import OddjetsError
+from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.results import Data
+from oddjets.stats.inference.estimates import best_fits
+from oddjets.stats.inference.limits import upper_limit
+from oddjets.stats.inference.toy_limits import toy_cls
+from oddjets.stats.inference.toys import ToyFits, goodness_of_fit, letter_bins, toy_significance
 from oddjets.stats.workspace import build
-
-from .conftest import make_analysis, make_histograms
 
 POI = {"name": "mu", "process": "top", "bounds": [-20, 20]}
 

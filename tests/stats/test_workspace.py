@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyhf
 import pytest
+from helpers.small_fit import make_analysis, make_histograms
 
-from oddjets.errors import OddjetsError
-from oddjets.stats.fit import fit_workspace
-from oddjets.stats.model import Model
+from oddjets.core.errors import OddjetsError
+from oddjets.stats.histfactory.model import Model
+from oddjets.stats.summary import fit_workspace
 from oddjets.stats.templates import AUTHORS_VARIED_FLOOR
 from oddjets.stats.workspace import ABCD_FACTORS, QCD_FLOOR, build
-
-from .conftest import make_analysis, make_histograms
 
 
 def _channel(workspace, name):

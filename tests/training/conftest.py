@@ -60,6 +60,6 @@ def checkpoint(torch: Any, content: dict[str, Any], tmp_path_factory: pytest.Tem
 @pytest.fixture(scope="session")
 def card(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The card of the exported network."""
-    from oddjets.training.export import export
+    from oddjets.training.export.onnx import export
 
     return export(checkpoint, tmp_path_factory.mktemp("export") / "random.onnx").card

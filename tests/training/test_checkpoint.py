@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from oddjets.errors import OddjetsError
+from oddjets.core.errors import OddjetsError
 
 
 def read(path: Path, size: str | None = None) -> Any:
-    from oddjets.training.checkpoint import read_checkpoint
+    from oddjets.training.export.checkpoint import read_checkpoint
 
     return read_checkpoint(path, size)
 
@@ -46,7 +46,7 @@ def test_the_published_small_size_is_recognised(torch: Any, shared_dir: Path) ->
 def test_sizes_are_those_of_the_command_line(torch: Any) -> None:
     from omnilearned.utils import get_model_parameters
 
-    from oddjets.training.checkpoint import SIZES
+    from oddjets.training.export.checkpoint import SIZES
 
     keys = ("base_dim", "num_heads", "num_transformers", "num_transformers_head")
     for size, ours in SIZES.items():

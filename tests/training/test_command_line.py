@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oddjets.cards import load_card
+from oddjets.scoring.model_card import load_card
 
 FLAGS = [
     "--dataset",
@@ -57,11 +57,11 @@ def omnilearned(folder: Path, *arguments: str) -> None:
 def test_scores_are_those_of_omnilearned_evaluate(torch: Any, tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py", reason="needs h5py: pip install 'oddjets[train]'")
     pytest.importorskip("omnilearned.cli", reason="needs all that omnilearned needs: pip install 'oddjets[train]'")
-    from oddjets.training.check import groups, parity, run_model
-    from oddjets.training.checkpoint import read_checkpoint
-    from oddjets.training.export import export
-    from oddjets.training.reference import Reference
-    from oddjets.training.sample_jets import random_jets
+    from oddjets.training.export.checkpoint import read_checkpoint
+    from oddjets.training.export.onnx import export
+    from oddjets.training.export.random_jets import random_jets
+    from oddjets.training.validate.parity import groups, parity, run_model
+    from oddjets.training.validate.reference import Reference
 
     rng = np.random.default_rng(1)
     for part in ("train", "val", "test"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from oddjets.scoring.onnx_session import Provider, runtime_version
 from oddjets.scoring.scorer import Scorer
-from oddjets.scoring.sessions import Provider, runtime_version
 
 __all__ = ["Provider", "Scorer", "runtime_version"]

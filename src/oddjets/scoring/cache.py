@@ -25,11 +25,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from oddjets import provenance
-from oddjets.console import log
-from oddjets.features import CANDIDATE_BRANCHES, JetConstituents, UnusualCounts, count_unusual
+from oddjets.core import provenance
+from oddjets.core.console import log
+from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents, UnusualCounts, count_unusual
+from oddjets.scoring.onnx_session import runtime_version
 from oddjets.scoring.scorer import Scorer
-from oddjets.scoring.sessions import runtime_version
 
 __all__ = ["Evaluation", "Store", "evaluate", "store_key"]
 

@@ -10,13 +10,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from oddjets.cards import ModelCard
-from oddjets.console import log
-from oddjets.errors import OddjetsError, nearest
-from oddjets.features import JetConstituents, PreparedJets, prepare
-from oddjets.scoring import formulas
+from oddjets.core.console import log
+from oddjets.core.errors import OddjetsError, nearest
 from oddjets.scoring.gpu import free_memory, run_uploaded, upload
-from oddjets.scoring.sessions import Provider, fallback, get_session
+from oddjets.scoring.inputs import JetConstituents, PreparedJets, prepare
+from oddjets.scoring.model_card import ModelCard
+from oddjets.scoring.onnx_session import Provider, fallback, get_session
+from oddjets.scoring.score import anomaly_score, class_probabilities
 
 __all__ = ["Scorer"]
 
@@ -96,9 +96,9 @@ class Scorer:
             Scores between 0 and 1, large for odd jets; NaN for a jet without constituents; shape (n_jets,).
 
         Raises:
-            OddjetsError: inputs or outputs that are not finite, or see `oddjets.scoring.sessions.get_session`.
+            OddjetsError: inputs or outputs that are not finite, or see `oddjets.scoring.onnx_session.get_session`.
         """
-        return formulas.score(self.run(prepare(jets, self.card), progress), self.card)
+        return anomaly_score(self.run(prepare(jets, self.card), progress), self.card)
 
     def class_probabilities(
         self, jets: JetConstituents, progress: Callable[[int], None] | None = None
@@ -116,7 +116,7 @@ class Scorer:
         Raises:
             OddjetsError: as `score`.
         """
-        return formulas.class_probabilities(self.run(prepare(jets, self.card), progress), self.card)
+        return class_probabilities(self.run(prepare(jets, self.card), progress), self.card)
 
     def score_and_probabilities(self, jets: JetConstituents) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Compute what `score` and `class_probabilities` give, with one inference.
@@ -131,13 +131,13 @@ class Scorer:
             OddjetsError: as `score`.
         """
         output = self.run(prepare(jets, self.card))
-        return formulas.score(output, self.card), formulas.class_probabilities(output, self.card)
+        return anomaly_score(output, self.card), class_probabilities(output, self.card)
 
     def run(self, prepared: PreparedJets, progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """Run the model on jets that are prepared for it.
 
         Args:
-            prepared: as `oddjets.features.prepare` gives them.
+            prepared: as `oddjets.scoring.inputs.prepare` gives them.
             progress: called with the number of jets done since the last call.
 
         Returns:

@@ -15,9 +15,9 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.errors import OddjetsError
-from oddjets.simulation.hooks import early_veto_hook, mass_acceptance_hook
+from oddjets.core.errors import OddjetsError
 from oddjets.simulation.processes import Process
+from oddjets.simulation.pythia_hooks import early_veto_hook, mass_acceptance_hook
 from oddjets.simulation.scales import SCALE_FACTORS, scale_weights
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def generate(
         process: what to generate.
         tries: exact number of hard events to try.
         seed: 1 to 900 000 000.
-        early_veto: whether `oddjets.simulation.veto` is applied.
+        early_veto: whether `oddjets.simulation.parton_veto` is applied.
         tables: file of `prepare_multiparton_tables`.
         shower_variations: whether the weights of ``SHOWER_VARIATIONS`` are computed.
 

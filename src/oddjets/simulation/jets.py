@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.clustering import ClusteredJets, SoftDropJets, cluster_jets, n_subjettiness, soft_drop
+from oddjets.core.substructure import ClusteredJets, SoftDropJets, cluster_jets, n_subjettiness, soft_drop
 
 __all__ = [
     "FAT_MIN_PT",

@@ -15,8 +15,8 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.console import log
-from oddjets.errors import OddjetsError
+from oddjets.core.console import log
+from oddjets.core.errors import OddjetsError
 from oddjets.simulation.generator import GENERATOR, initialise
 from oddjets.simulation.writer import replacing
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from oddjets.errors import OddjetsError, nearest
+from oddjets.core.errors import OddjetsError, nearest
 
 __all__ = ["Cost", "MassAcceptance", "Process", "load_processes", "select_processes"]
 

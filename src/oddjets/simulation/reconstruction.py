@@ -8,11 +8,10 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.clustering import invariant_mass, momenta
-from oddjets.simulation.conditions import EVENT_FILTERS, draw_interactions, draw_pileup
-from oddjets.simulation.density import energy_density
+from oddjets.core.substructure import invariant_mass, momenta
 from oddjets.simulation.detector import Candidates, detect
 from oddjets.simulation.flavour import heavy_hadrons
+from oddjets.simulation.gen_particles import generator_jets, generator_particles, match
 from oddjets.simulation.generator import GeneratedBatch
 from oddjets.simulation.jets import (
     FAT_RADIUS,
@@ -23,15 +22,16 @@ from oddjets.simulation.jets import (
     cluster_hard_jets,
     eta_phi,
 )
-from oddjets.simulation.layout import jagged, truncate_mantissa
 from oddjets.simulation.leptons import Leptons, electron_level, find_leptons
+from oddjets.simulation.nanoaod_layout import jagged, truncate_mantissa
 from oddjets.simulation.pileup import Particles, PileupPool, overlay
+from oddjets.simulation.pileup_profile import EVENT_FILTERS, draw_interactions, draw_pileup
 from oddjets.simulation.prefiring import prefiring_weights
 from oddjets.simulation.puppi import puppi_weights
+from oddjets.simulation.rho import energy_density
+from oddjets.simulation.tagger_inputs import tagging_inputs
 from oddjets.simulation.taggers import load_taggers, tag
-from oddjets.simulation.tagging_inputs import tagging_inputs
 from oddjets.simulation.trigger import emulate
-from oddjets.simulation.truth import generator_jets, generator_particles, match
 from oddjets.simulation.vertices import find_vertices, from_primary_vertex
 
 __all__ = [

@@ -13,7 +13,10 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.console import log, progress
+from oddjets.config.simulation import SimulationSpec
+from oddjets.core.console import log, progress
+from oddjets.core.worker_pool import each_done
+from oddjets.simulation.cost_estimate import predict
 from oddjets.simulation.generator import (
     GENERATOR,
     SHOWER_VARIATIONS,
@@ -22,14 +25,11 @@ from oddjets.simulation.generator import (
     prepare_multiparton_tables,
     require_pythia,
 )
+from oddjets.simulation.job_plan import EVENTS_PER_BLOCK, Block, make_plan
 from oddjets.simulation.pileup import load_pool, prepare_pool
-from oddjets.simulation.plan import EVENTS_PER_BLOCK, Block, make_plan
-from oddjets.simulation.prediction import predict
 from oddjets.simulation.processes import load_processes
 from oddjets.simulation.reconstruction import reconstruct
-from oddjets.simulation.spec import SimulationSpec
 from oddjets.simulation.writer import replacing, write_nano
-from oddjets.workers import each_done
 
 __all__ = ["simulate", "simulate_block"]
 

@@ -20,16 +20,16 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.console import console
+from oddjets.core.console import console
 from oddjets.simulation.detector import detect
 from oddjets.simulation.flavour import heavy_hadrons
+from oddjets.simulation.gen_particles import generator_particles, match
 from oddjets.simulation.generator import generate, prepare_multiparton_tables
 from oddjets.simulation.jets import FatJets, build_fat_jets, eta_phi
 from oddjets.simulation.processes import Process, load_processes
 from oddjets.simulation.reconstruction import candidate_momenta, stable_particles
+from oddjets.simulation.tagger_inputs import INPUTS, tagging_inputs
 from oddjets.simulation.taggers import X_CLASSES, Network, Taggers
-from oddjets.simulation.tagging_inputs import INPUTS, tagging_inputs
-from oddjets.simulation.truth import generator_particles, match
 
 __all__ = ["main"]
 

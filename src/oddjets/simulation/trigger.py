@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.clustering import ClusteredJets
+from oddjets.core.substructure import ClusteredJets
 from oddjets.simulation.jets import FatJets, eta_phi
 from oddjets.simulation.leptons import Leptons
 

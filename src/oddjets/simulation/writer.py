@@ -12,7 +12,7 @@ import awkward as ak
 import numpy.typing as npt
 import uproot
 
-from oddjets.errors import OddjetsError
+from oddjets.core.errors import OddjetsError
 
 __all__ = ["replacing", "write_nano"]
 

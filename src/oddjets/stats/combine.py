@@ -27,8 +27,8 @@ import hist
 import numpy as np
 import uproot
 
-from oddjets.errors import OddjetsError
-from oddjets.stats.fit import split_channel
+from oddjets.core.errors import OddjetsError
+from oddjets.stats.summary import split_channel
 
 __all__ = ["write_card"]
 

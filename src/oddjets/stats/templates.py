@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from oddjets.config import Analysis
-from oddjets.errors import OddjetsError
-from oddjets.histograms import HistogramSet
-from oddjets.stats.settings import Variations
+from oddjets.config.analysis import Analysis
+from oddjets.config.fit import Variations
+from oddjets.core.errors import OddjetsError
+from oddjets.io.histograms import HistogramSet
 
 __all__ = ["Template", "nuisance_names", "read_templates", "smooth_variation"]
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from oddjets.config import Analysis
-from oddjets.errors import OddjetsError, nearest
-from oddjets.histograms import DATA, HistogramSet
-from oddjets.stats.settings import LETTERS, Fit
+from oddjets.config.analysis import Analysis
+from oddjets.config.fit import LETTERS, Fit
+from oddjets.core.errors import OddjetsError, nearest
+from oddjets.io.histograms import DATA, HistogramSet
 from oddjets.stats.templates import Template, read_templates
 
 __all__ = ["build"]

@@ -1,0 +1,92 @@
+"""The verbs `workspace` and `fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from oddjets.cli.options import AnalysisFile, Force, Out, Unblind, run_of, run_one
+from oddjets.core.console import console
+from oddjets.core.errors import OddjetsError
+
+__all__ = ["fit", "workspace"]
+
+
+def workspace(
+    analysis: AnalysisFile,
+    out: Out = None,
+    force: Force = False,
+    combine: Annotated[bool, typer.Option("--combine", help="Also write datacard.txt and shapes.root.")] = False,
+    unblind: Unblind = False,
+) -> None:
+    """Turn region histograms into a pyhf workspace."""
+    from oddjets.workflow.pipeline import run_stage, warn_of_losses
+
+    run = run_of(analysis, out, unblind=unblind)
+    run_stage(run, run.stage("workspace"), force=force)
+    if combine:
+        from oddjets.stats.combine import write_card
+        from oddjets.stats.histfactory.workspace_reader import load_workspace
+
+        edges = run.extra("workspace")["report"]["edges"]
+        for file in write_card(load_workspace(run.out / "workspace.json"), run.out, edges):
+            console.print(str(file))
+    warn_of_losses(run)
+
+
+def fit(
+    source: Annotated[Path, typer.Argument(metavar="ANALYSIS.yaml|WORKSPACE.json")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for the results.  [default: output/NAME; of a workspace: the folder that it is in]"
+        ),
+    ] = None,
+    force: Force = False,
+    unblind: Unblind = False,
+    poi: Annotated[str | None, typer.Option("--poi", help="Parameter of interest.")] = None,
+    limit: Annotated[bool, typer.Option("--limit", help="CLs upper limits.")] = False,
+    impacts: Annotated[bool, typer.Option("--impacts", help="Impacts of all nuisance parameters.")] = False,
+    scan: Annotated[str | None, typer.Option("--scan", metavar="NAME", help="Profile scan of a parameter.")] = None,
+    toys: Annotated[int, typer.Option("--toys", min=0, help="Toys for significance and limit.")] = 0,
+    gof: Annotated[int, typer.Option("--gof", min=0, metavar="N", help="Toys for the goodness of fit.")] = 0,
+    gof_channels: Annotated[str, typer.Option("--gof-channels", help="Letters, as A,B.  [default: all]")] = "",
+    gof_model: Annotated[str, typer.Option("--gof-model", help="background or signal.")] = "signal",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all toys.")] = 1,
+) -> None:
+    """Fit an analysis (its YAML says what is asked), or any pyhf workspace (the options say it)."""
+    if source.suffix != ".json":
+        run_one("fit", source, out, force, unblind=unblind)
+        return
+    from oddjets.io.fileset import save_json
+    from oddjets.stats.histfactory.workspace_reader import load_workspace
+    from oddjets.stats.summary import fit_workspace, summary
+
+    if gof_model not in ("background", "signal"):
+        raise OddjetsError(f"--gof-model: '{gof_model}' is neither 'background' nor 'signal'")
+    folder = out if out is not None else source.parent
+    if (folder / "manifests").is_dir():
+        raise OddjetsError(
+            f"{folder} holds an analysis, whose results.json this fit would replace: give another folder with --out"
+        )
+    results = fit_workspace(
+        load_workspace(source),
+        poi=poi,
+        limit=limit,
+        impacts=impacts,
+        scan=scan is not None,
+        scan_parameter=scan,
+        toys=toys,
+        gof_toys=gof,
+        gof_letters=tuple(word.strip() for word in gof_channels.split(",")) if gof_channels else None,
+        gof_model="background" if gof_model == "background" else "signal",
+        seed=seed,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    save_json(folder / "results.json", results)
+    for line in summary(results):
+        console.print(escape(line), soft_wrap=True)
+    console.print(f"results: {folder / 'results.json'}")

@@ -1,0 +1,222 @@
+"""The command line: one verb a stage, and a few that serve them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+# several processes share the cores: a library that starts a thread per core in each of them only gets in the way
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import typer
+from rich.markup import escape
+from rich.traceback import install as install_traceback
+
+from oddjets import __version__
+from oddjets.cli import fit, npz, opendata, status
+from oddjets.cli.model import app as training_app
+from oddjets.cli.options import AnalysisFile, Force, Inject, Luminosity, NoFilter, Out, Seed, load, run_of, run_one
+from oddjets.cli.paper import paper
+from oddjets.cli.simulate import simulate
+from oddjets.core import resources
+from oddjets.core.console import DiscreetFormatter, console
+from oddjets.core.errors import OddjetsError
+from oddjets.core.interrupts import Stopped, stoppable
+from oddjets.workflow.overrides import Executor, Scheduler, SkipBadFiles, Workers
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="oddjets",
+    help="Search LHC data for jets that a foundation model finds odd: from PFNano files to a fitted, plotted answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+app.add_typer(training_app, name="model")
+
+#: the embedded analysis of `demo`
+DEMO = "demo.yaml"
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"oddjets {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it, and stop.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Full tracebacks and debug messages.")] = False,
+) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(DiscreetFormatter("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])
+    logging.getLogger("oddjets").setLevel(logging.DEBUG if debug else logging.INFO)
+    if debug:
+        install_traceback(console=console, show_locals=False)
+
+
+@app.command()
+def run(
+    analysis: AnalysisFile,
+    out: Out = None,
+    executor: Executor = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    skip_bad_files: SkipBadFiles = False,
+    seed: Seed = None,
+    inject: Inject = None,
+    luminosity: Luminosity = None,
+    no_filter: NoFilter = False,
+) -> None:
+    """Run all stages of an analysis, in order; what is up to date is skipped."""
+    from oddjets.workflow.pipeline import run_stages
+
+    options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
+    options |= {"executor": executor, "workers": workers, "scheduler": scheduler, "skip_bad_files": skip_bad_files}
+    work = run_of(analysis, out, **options)
+    run_stages(work, work.stages)
+
+
+@app.command()
+def demo(
+    out: Out = None,
+    small: Annotated[
+        bool, typer.Option("--small", help="Two minutes instead of six; too few events to learn from.")
+    ] = False,
+    seed: Seed = None,
+    inject: Inject = None,
+    luminosity: Luminosity = None,
+    no_filter: NoFilter = False,
+    workers: Workers = None,
+) -> None:
+    """Run the embedded analysis: simulated collisions in, top quarks found as odd jets."""
+    from oddjets.workflow.pipeline import run_stages
+
+    file = resources.find("demo_small.yaml" if small else DEMO, "processors")
+    work = run_of(file, out, workers=workers, seed=seed, inject=inject, luminosity=luminosity, no_filter=no_filter)
+    run_stages(work, work.stages)
+
+
+@app.command()
+def validate(analysis: AnalysisFile) -> None:
+    """Check an analysis YAML; say all that is wrong with it, at once."""
+    from oddjets.workflow.validation import resolve
+
+    resolved = resolve(load(analysis))
+    console.print(f"{escape(str(analysis))}: no errors ({len(resolved.analysis.regions)} regions)")
+
+
+app.command()(simulate)
+
+
+@app.command()
+def process(
+    analysis: AnalysisFile,
+    out: Out = None,
+    force: Force = False,
+    executor: Executor = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    skip_bad_files: SkipBadFiles = False,
+) -> None:
+    """Select events in PFNano files and score their jets; write event tables."""
+    who = {"executor": executor, "workers": workers, "scheduler": scheduler}
+    run_one("process", analysis, out, force, skip_bad_files=skip_bad_files, **who)
+
+
+app.command()(npz.import_npz)
+app.command()(npz.export_npz)
+
+
+@app.command()
+def histogram(analysis: AnalysisFile, out: Out = None, force: Force = False) -> None:
+    """Find the threshold and fill the region histograms from the event tables."""
+    run_one("histogram", analysis, out, force)
+
+
+@app.command()
+def closure(analysis: AnalysisFile, out: Out = None, force: Force = False) -> None:
+    """Compare N_A with N_B N_C / N_D on simulated QCD."""
+    run_one("closure", analysis, out, force)
+
+
+app.command()(fit.workspace)
+app.command()(fit.fit)
+
+
+@app.command()
+def plot(
+    analysis: AnalysisFile,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which figures.  [default: all]")
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Draw the figures that the stages so far allow."""
+    from oddjets.report import make
+
+    run = run_of(analysis, out)
+    with run.lock():
+        for file in make(run.analysis, run.out, names or None):
+            console.print(str(file))
+
+
+@app.command()
+def report(analysis: AnalysisFile, out: Out = None, force: Force = False) -> None:
+    """Write report.html: one self-contained page with the question, the answer and where every number comes from."""
+    run_one("report", analysis, out, force)
+
+
+@app.command()
+def skim(
+    analysis: AnalysisFile,
+    to: Annotated[Path, typer.Option("--out", help="Folder for the files and their fileset.json.")],
+    workers: Workers = None,
+) -> None:
+    """Reduce PFNano files to the events and branches that an analysis needs; finished files are kept."""
+    from oddjets.workflow.skim.run import skim as reduce
+
+    fileset = reduce(run_of(analysis, None, workers=workers), to)
+    console.print(f"fileset of the skim: {escape(str(fileset))}", soft_wrap=True)
+
+
+app.command()(status.clean)
+app.command()(paper)
+app.command()(opendata.fetch)
+app.command()(opendata.fileset)
+app.command()(status.status)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends it with its message and exit code 2, without a traceback."""
+    debug = "--debug" in sys.argv
+    try:
+        with stoppable():
+            app(prog_name="oddjets")
+    except Stopped as stopped:
+        console.print(
+            f"stopped ({stopped}); what is finished stays, and the same command goes on from there", soft_wrap=True
+        )
+        sys.exit(stopped.exit_code)
+    except OddjetsError as error:
+        if debug:
+            raise
+        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        console.print(f"[bold red]error:[/bold red] {escape(where)}{escape(error.strerror or str(error))}")
+        sys.exit(2)

@@ -1,0 +1,162 @@
+"""``oddjets model``: export a checkpoint, check what was exported, train a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from oddjets.cli.train import train
+from oddjets.core.console import console, progress
+from oddjets.core.errors import OddjetsError
+from oddjets.scoring.model_card import ModelCard, load_card
+from oddjets.training.optional_imports import require_cuda
+
+if TYPE_CHECKING:
+    from oddjets.training.validate.reference import Jets, Reference
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True, help="Models: trained, from OmniLearned checkpoints to ONNX, and how exact they are."
+)
+app.command()(train)
+
+
+class OutputKind(StrEnum):
+    """What the exported graph gives."""
+
+    logits = "logits"
+    probabilities = "probabilities"
+
+
+class TargetKind(StrEnum):
+    """What the exported graph is arranged for."""
+
+    cpu = "cpu"
+    gpu = "gpu"
+    gpu_half = "gpu-half"
+
+
+class ProviderKind(StrEnum):
+    """What computes."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="An OmniLearned 0.2.0 checkpoint.")],
+    model: Annotated[Path, typer.Argument(help="The ONNX file to write; its card is written beside it.")],
+    size: Annotated[str | None, typer.Option(help="Refuse the checkpoint unless it is small, medium or large.")] = None,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="The pair mass as published, with its rounding noise.")
+    ] = False,
+    output: Annotated[OutputKind, typer.Option(help="Logits, or probabilities of the first 200 classes.")] = (
+        OutputKind.logits
+    ),
+    target: Annotated[
+        TargetKind,
+        typer.Option("--for", help="What it is fast on; gpu-half has 16-bit numbers where they are safe."),
+    ] = TargetKind.cpu,
+    like: Annotated[
+        Path | None, typer.Option(help="A card whose classes, species, score and training hold for this one too.")
+    ] = None,
+) -> None:
+    """Export a checkpoint to ONNX, with a model card."""
+    from oddjets.training.export.onnx import export as export_model
+
+    kind: Literal["logits", "probabilities"] = "logits" if output is OutputKind.logits else "probabilities"
+    done = export_model(
+        checkpoint, model, size=size, stable=not as_published, output=kind, target=target.value, like=like
+    )
+    console.print(f"{done.model}: PET2 {done.size or 'of no published size'}, {done.config.n_classes} classes")
+    console.print(f"{done.card}: check the description, then run: oddjets model check {done.card} {checkpoint}")
+
+
+@app.command()
+def check(
+    card: Annotated[Path, typer.Argument(help="The model's card.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint that it was exported from.")],
+    jets: Annotated[Path | None, typer.Option(help="Jets to use as generic ones: npz with x, pid and add.")] = None,
+    n_jets: Annotated[int, typer.Option(min=1, help="Number of generic jets.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the random jets.")] = 1,
+    numerics: Annotated[bool, typer.Option("--numerics", help="Compare kinds of arithmetic instead.")] = False,
+    provider: Annotated[ProviderKind, typer.Option(help="Where both run.")] = ProviderKind.cpu,
+) -> None:
+    """Compare a model with the authors' PET2 in float64; exit with 1 beyond the card's tolerance."""
+    from oddjets.training.export.checkpoint import read_checkpoint
+    from oddjets.training.export.random_jets import load_jets
+    from oddjets.training.validate.parity import groups, parity
+    from oddjets.training.validate.reference import Reference
+
+    described = load_card(card)
+    network = read_checkpoint(checkpoint)
+    cases = groups(n_jets, seed, None if jets is None else load_jets(jets, n_jets))
+    if provider is ProviderKind.cuda:
+        require_cuda()
+    reference = Reference(network, provider.value)
+    if described.output.kind == "logits" and described.output.n_classes != network.config.n_classes:
+        raise OddjetsError(
+            f"{card} has {described.output.n_classes} classes and {checkpoint} has {network.config.n_classes}: "
+            "the model is not from this checkpoint"
+        )
+    if numerics:
+        _show_numerics(described, reference, cases[0].jets, provider)
+        return
+    with progress("comparing", sum(len(case.jets.x) for case in cases)) as tracker:
+        rows = parity(described, reference, cases, tracker.advance, provider.value)
+    tolerance = described.numerics.tolerance
+    failed = [row.group for row in rows if row.judged and row.maximum > tolerance]
+    columns = ("jets", "number", "median", "99 %", "maximum", "score", f"within {tolerance:g}")
+    verdicts = ["yes" if row.maximum <= tolerance else "NO" if row.judged else "not judged" for row in rows]
+    _table(
+        f"{described.name} against the authors' PET2 in float64: largest difference of a class probability",
+        columns,
+        [
+            (row.group, f"{row.n_jets}", *(f"{v:.1e}" for v in row[2:6]), verdict)
+            for row, verdict in zip(rows, verdicts, strict=True)
+        ],
+    )
+    if failed:
+        console.print(f"beyond the tolerance {tolerance:g} of {card}: {', '.join(failed)}")
+        raise typer.Exit(1)
+
+
+def _show_numerics(card: ModelCard, reference: Reference, jets: Jets, provider: ProviderKind) -> None:
+    from oddjets.training.validate.numerics import PASSES, WORKING_POINTS, numerics, outcomes
+
+    with progress("comparing", PASSES * len(jets.x)) as tracker:
+        exact, *others = outcomes([card], reference, jets, tracker.advance, provider.value)
+    rows = [numerics(exact, other) for other in others]
+    console.print(f"{card.name}, {len(jets.x)} jets, against the authors' PET2 in float64")
+    # three tables, since one would be wider than a terminal
+    quantiles = ("arithmetic", "median", "99 %", "maximum")
+    _table(
+        "Largest difference of a class probability",
+        quantiles,
+        [(row.name, *(f"{value:.1e}" for value in row.probability)) for row in rows],
+    )
+    _table("Difference of the score", quantiles, [(row.name, *(f"{value:.1e}" for value in row.score)) for row in rows])
+    _table(
+        "Jets on the other side of a threshold, of those that pass it",
+        ("arithmetic", *(f"{point:.1%}" for point in WORKING_POINTS)),
+        [
+            (row.name, *(f"{moved} of {passing}" for moved, passing in zip(row.crossed, row.passing, strict=True)))
+            for row in rows
+        ],
+    )
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

@@ -1,0 +1,45 @@
+"""The verbs for the authors' published event files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from oddjets.cli.options import AnalysisFile, Out, load, run_of
+from oddjets.config.analysis import AuthorsFiles
+from oddjets.core.console import console
+from oddjets.core.errors import OddjetsError
+
+__all__ = ["export_npz", "import_npz"]
+
+
+def import_npz(
+    folder: Annotated[Path, typer.Argument(help="With the files outputs_pretrain_*.npz.")],
+    out: Out = None,
+    analysis: Annotated[Path, typer.Option("--analysis", help="An analysis with 'npz'.")] = Path("paper_zenodo.yaml"),
+    model: Annotated[str | None, typer.Option("--model", help="s or l: whose files.  [default: the YAML's]")] = None,
+) -> None:
+    """Turn the authors' published event files into event tables; then histogram, workspace and fit go on as ever."""
+    from oddjets.workflow.pipeline import Run, run_stage  # heavy imports only where a stage runs
+
+    loaded = load(analysis)
+    if loaded.npz is None:
+        raise OddjetsError(f"{analysis}: no 'npz' section, so it reads no event files of the authors")
+    changes: dict[str, Any] = {"folder": str(folder.resolve())} | ({"model": model} if model is not None else {})
+    spec = AuthorsFiles.model_validate(loaded.npz.model_dump() | changes)
+    run = Run(loaded.model_copy(update={"npz": spec}), out if out is not None else Path("output") / loaded.name)
+    run_stage(run, run.stage("process"))
+
+
+def export_npz(
+    analysis: AnalysisFile,
+    to: Annotated[Path, typer.Option("--to", help="Folder for the files.")],
+    out: Out = None,
+) -> None:
+    """Write event tables in the layout of the authors' event files (the score needs 'keep_probabilities: true')."""
+    from oddjets.workflow.stages.npz import export_npz as export
+
+    for file in export(run_of(analysis, out), to):
+        console.print(str(file))

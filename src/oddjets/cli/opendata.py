@@ -1,0 +1,99 @@
+"""The verbs for what lies elsewhere: official files, and the samples of the portal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from oddjets.core.console import console
+from oddjets.core.errors import InputFileError, OddjetsError
+
+__all__ = ["fetch", "fileset"]
+
+#: the era with official files and a catalogue of samples
+OFFICIAL_ERA = "2016UL"
+
+
+def fetch(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="An era, or an era and files of it; with --list also samples and portal records."
+        ),
+    ] = None,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Say what there is and what it needs; download nothing.")
+    ] = False,
+) -> None:
+    """Download the official correction files into the cache, each checked ($ODDJETS_CACHE says where it is)."""
+    from oddjets.corrections import lookups
+    from oddjets.io.download import fetch as download
+
+    era_name, *files = names or [OFFICIAL_ERA]
+    if listing:
+        _list_what_there_is(names or [])
+        return
+    try:
+        era, folder = lookups.load_era(era_name, Path.cwd())
+    except InputFileError:
+        # no era of this name: files of the official one
+        files = list(names or [])
+        era, folder = lookups.load_era(OFFICIAL_ERA)
+    for name, path, new in download(era, folder, files):
+        console.print(f"{name}: {'downloaded to' if new else 'is in'} {escape(str(path))}", soft_wrap=True)
+
+
+def _list_what_there_is(names: list[str]) -> None:
+    """The files of the official era and the samples of its catalogue, or what single samples need."""
+    from rich.table import Column, Table
+
+    from oddjets.corrections import lookups
+    from oddjets.io.opendata import find_sample, load_catalogue, what_is_needed
+
+    samples = load_catalogue(OFFICIAL_ERA)
+    if names not in ([], [OFFICIAL_ERA]):
+        for name in names:
+            for line in what_is_needed(samples, find_sample(samples, name)):
+                console.print(escape(line), soft_wrap=True, highlight=False)
+        return
+    era, folder = lookups.load_era(OFFICIAL_ERA)
+    files = Table("file", "in the cache", Column("source", overflow="fold"), title=f"official files of {era.name}")
+    for name, file in era.files.items():
+        there = lookups.locate(era, folder, name).is_file()
+        files.add_row(name, "yes" if there else "no", file.source)
+    table = Table("sample", "process", "cross section [pb]", "records", title=f"samples of {samples.era} on the portal")
+    for name, sample in samples.samples.items():
+        records = ", ".join(f"{tier} {record}" for tier, record in sample.records.items())
+        section = "data" if sample.is_data else f"{sample.cross_section_pb:g}"
+        table.add_row(name, sample.process, section, records)
+    console.print(files)
+    console.print(table)
+    console.print("`oddjets fetch --list NAME` or a record's number: what a sample needs")
+
+
+def fileset(
+    indices: Annotated[
+        list[str], typer.Argument(metavar="SAMPLE=INDEX.json...", help="The portal's file index of each sample.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The fileset.")] = Path("fileset.json"),
+    catalogue: Annotated[str, typer.Option("--catalogue", help="datasets/NAME.yaml")] = OFFICIAL_ERA,
+) -> None:
+    """Make a fileset from the portal's file indices, with the catalogue's cross sections."""
+    from oddjets.io.fileset import load_fileset, save_json
+    from oddjets.io.opendata import fileset_of, load_catalogue
+
+    given: dict[str, list[Path]] = {}
+    for word in indices:
+        name, equals, path = word.partition("=")
+        if not equals:
+            raise OddjetsError(f"'{word}' is not of the form SAMPLE=INDEX.json")
+        given.setdefault(name, []).append(Path(path))
+    content = fileset_of(load_catalogue(catalogue, Path.cwd()), given)
+    save_json(out, content)
+    datasets = load_fileset(out)
+    console.print(
+        f"{escape(str(out))}: {sum(len(d.files) for d in datasets.values())} files of {len(datasets)} samples"
+    )

@@ -1,0 +1,123 @@
+"""What verbs on an analysis share: their options, and how these are laid over its YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oddjets.config.analysis import Analysis, load_analysis
+from oddjets.core import resources
+from oddjets.core.errors import OddjetsError
+from oddjets.workflow.overrides import with_execution
+from oddjets.workflow.simulation_overrides import with_options
+
+if TYPE_CHECKING:
+    from oddjets.workflow.pipeline import Run
+
+__all__ = [
+    "AnalysisFile",
+    "Force",
+    "Inject",
+    "Luminosity",
+    "NoFilter",
+    "Out",
+    "Seed",
+    "Unblind",
+    "load",
+    "run_of",
+    "run_one",
+]
+
+AnalysisFile = Annotated[Path, typer.Argument(metavar="ANALYSIS.yaml", help="The analysis.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results.  [default: output/NAME]")]
+Force = Annotated[bool, typer.Option("--force", help="Run the stage even if its results still stand.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Other pseudo-data and templates.")]
+Inject = Annotated[
+    list[str] | None,
+    typer.Option("--inject", metavar="PROCESS=MU", help="Strength of a process in the pseudo-data; 0 leaves it out."),
+]
+Luminosity = Annotated[float | None, typer.Option("--luminosity", help="Of the pseudo-data, in 1/pb.")]
+Unblind = Annotated[bool, typer.Option("--unblind", help="Look at the data in A although the YAML says blind.")]
+NoFilter = Annotated[
+    bool,
+    typer.Option("--no-filter", help="Generate every event whole: no early veto. Slow; the normalisation is the same."),
+]
+
+
+def load(file: Path, **execution: Any) -> Analysis:
+    """Read an analysis.
+
+    Args:
+        file: its YAML; one that the package carries may be named without its folder.
+        execution: options of `with_execution`.
+
+    Raises:
+        OddjetsError: no such analysis, or mistakes in it.
+    """
+    return with_execution(load_analysis(file if file.exists() else _named(file)), **execution)
+
+
+def _named(file: Path) -> Path:
+    try:
+        return resources.find(str(file), "processors", suffixes=("", ".yaml"))
+    except OddjetsError:
+        if file.suffix in (".yaml", ".yml"):
+            return file  # load_analysis says what is beside it
+        raise
+
+
+def run_of(
+    file: Path,
+    out: Path | None,
+    *,
+    seed: int | None = None,
+    inject: list[str] | None = None,
+    luminosity: float | None = None,
+    no_filter: bool = False,
+    unblind: bool = False,
+    **execution: Any,
+) -> Run:
+    """Return an analysis and its output folder, the options of the command line laid over the YAML."""
+    from oddjets.workflow.pipeline import Run  # heavy imports only where a stage runs
+
+    analysis = _simulated(load(file, **execution), seed, inject, luminosity, no_filter)
+    if unblind and analysis.fit is not None:
+        analysis = analysis.model_copy(update={"fit": analysis.fit.model_copy(update={"blind": False})})
+    return Run(analysis, out if out is not None else Path("output") / analysis.name)
+
+
+def _simulated(
+    analysis: Analysis,
+    seed: int | None,
+    inject: list[str] | None,
+    luminosity: float | None,
+    no_filter: bool,
+) -> Analysis:
+    """Lay --seed, --inject, --luminosity and --no-filter over the analysis's 'simulate'."""
+    if seed is None and not inject and luminosity is None and not no_filter:
+        return analysis
+    if analysis.simulate is None:
+        raise OddjetsError(f"--seed, --inject, --luminosity, --no-filter: '{analysis.name}' has no 'simulate'")
+    spec = with_options(analysis.simulate.model_dump(), seed, inject, luminosity, no_filter)
+    return analysis.model_copy(update={"simulate": spec})
+
+
+def run_one(name: str, file: Path, out: Path | None, force: bool, **changes: Any) -> None:
+    """Run one stage of an analysis, on whatever the earlier ones left.
+
+    Args:
+        name: of the stage.
+        file: the analysis.
+        out: its output folder.
+        force: run it even if its results still stand.
+        changes: options of `run_of`.
+    """
+    from oddjets.workflow.pipeline import run_stage, warn_of_losses, warn_of_stale_inputs
+
+    run = run_of(file, out, **changes)
+    stage = run.stage(name)
+    warn_of_stale_inputs(run, stage)
+    run_stage(run, stage, force=force)
+    warn_of_losses(run)

@@ -1,0 +1,67 @@
+"""The verb `simulate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from oddjets.cli.options import Force, Inject, Luminosity, NoFilter, Out, Seed, run_of
+from oddjets.config.simulation import SimulationSpec
+from oddjets.config.simulation_sets import SETS
+from oddjets.core.console import console
+from oddjets.core.errors import OddjetsError
+from oddjets.workflow.overrides import Workers
+from oddjets.workflow.simulation_overrides import with_options
+
+__all__ = ["simulate"]
+
+
+def simulate(
+    analysis: Annotated[
+        Path | None, typer.Argument(metavar="[ANALYSIS.yaml]", help="The analysis; or give --set.", show_default=False)
+    ] = None,
+    ready_made: Annotated[
+        str | None, typer.Option("--set", metavar="NAME", help=f"A ready-made simulation: {', '.join(SETS)}.")
+    ] = None,
+    out: Out = None,
+    force: Force = False,
+    workers: Workers = None,
+    seed: Seed = None,
+    inject: Inject = None,
+    luminosity: Luminosity = None,
+    no_filter: NoFilter = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only predict time and size.")] = False,
+) -> None:
+    """Make simulated PFNano files: pseudo-data and templates, as the YAML's 'simulate' says, or a ready-made set."""
+    options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
+    if analysis is not None and ready_made is None:
+        from oddjets.workflow.pipeline import run_stage
+
+        work = run_of(analysis, out, workers=workers, **options)
+        stage = work.stage("simulate")
+        if dry_run and work.analysis.simulate is not None:
+            _predict(work.analysis.simulate, work.analysis.execution.processes)
+        else:
+            run_stage(work, stage, force=force)
+    elif analysis is None and ready_made is not None:
+        if force:
+            raise OddjetsError("simulate: --force is for analyses; to make a set again, remove its folder")
+        spec = with_options({"set": ready_made}, **options)
+        if dry_run:
+            _predict(spec, workers or 2)
+        else:
+            from oddjets.simulation.run import simulate as make
+
+            console.print(str(make(spec, out or Path("output") / ready_made, workers or 2)))
+    else:
+        raise OddjetsError(f"simulate: give an ANALYSIS.yaml, or --set NAME with one of {', '.join(SETS)}")
+
+
+def _predict(spec: SimulationSpec, workers: int) -> None:
+    """Say what a simulation would cost."""
+    from oddjets.simulation.cost_estimate import predict
+    from oddjets.simulation.job_plan import make_plan
+
+    console.print(f"simulate: {predict(make_plan(spec)).text(workers)}")

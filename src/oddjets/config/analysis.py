@@ -1,0 +1,326 @@
+"""The analysis YAML: what may be said in it, and every error in it at once.
+
+An analysis is one YAML file. `load` reads it safely, checks it against the models below and returns a frozen `Analysis`;
+names that point elsewhere (a region's cuts need the processor) are checked by `oddjets.workflow.validation`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from oddjets.config.execution import Execution
+from oddjets.config.fit import Fit
+from oddjets.config.simulation import SimulationSpec
+from oddjets.config.yaml import ConfigError, Model, Name, problems_of, read_extended
+
+__all__ = [
+    "Analysis",
+    "AuthorsFiles",
+    "CorrectionSpec",
+    "Execution",
+    "JetSelection",
+    "LeptonSelection",
+    "Observable",
+    "Process",
+    "Region",
+    "Score",
+    "Selection",
+    "Systematic",
+    "Threshold",
+    "load_analysis",
+]
+
+
+class Process(Model):
+    """A physical process, as the histograms and the figures name it."""
+
+    label: str = Field(description="for figures; LaTeX between $ signs")
+    color: str = Field(default="#999999", description="any matplotlib colour")
+    template_scale: float = Field(
+        default=1.0, gt=0, description="multiplies its template; its strength is then in units of this multiple"
+    )
+    data_driven: bool = Field(
+        default=False, description="estimated from data by ABCD; its simulation serves the closure and the figures only"
+    )
+
+
+class JetSelection(Model):
+    """Cuts on each of the two leading AK8 jets; the defaults are the paper's (arXiv:2603.23593)."""
+
+    pt_min: float = Field(default=450.0, ge=0, description="GeV")
+    eta_max: float = Field(default=2.5, gt=0)
+    mass_min: float = Field(default=60.0, ge=0, description="soft-drop mass, GeV")
+    tight_id: bool = Field(default=True, description="NanoAOD jetId bit 1; a file without jetId is an error")
+
+
+class LeptonSelection(Model):
+    """Which muons or electrons count for the veto."""
+
+    pt_min: float = Field(ge=0, description="GeV")
+    eta_max: float = Field(default=2.5, gt=0)
+    identification: str | None = Field(
+        default=None, description="a boolean branch of the collection, or 'cutBased>=N' for electrons; None: no ID"
+    )
+    isolation: str | None = Field(default=None, description="the isolation branch of the collection; None: none asked")
+    isolation_max: float = Field(default=0.25, gt=0)
+
+
+class Selection(Model):
+    """The base selection: cut names in order, and their parameters."""
+
+    cuts: tuple[Name, ...] = (
+        "trigger",
+        "event_filters",
+        "two_jets",
+        "jet_pt",
+        "jet_mass",
+        "lepton_veto",
+    )
+    triggers: tuple[str, ...] = Field(
+        description="HLT paths without the prefix HLT_; their OR; an absent path is False"
+    )
+    filters: tuple[str, ...] = Field(default=(), description="event filters without the prefix Flag_")
+    jets: JetSelection = JetSelection()
+    muons: LeptonSelection = LeptonSelection(
+        pt_min=30.0, identification="tightId", isolation="pfRelIso04_all", isolation_max=0.15
+    )
+    electrons: LeptonSelection = LeptonSelection(pt_min=15.0, identification="cutBased>=3")
+    tau21_max: float = Field(default=0.45, gt=0, description="low-tau21 region: both jets below")
+    subleading_mass_split: float = Field(default=100.0, gt=0, description="GeV; SR1 above, SR2 below")
+    btag_min: float = Field(default=0.5847, description="DeepCSV medium working point, 2016 UL post-VFP (CMS BTV)")
+    golden_json: str | None = Field(
+        default=None, description="which luminosity sections of data are certified: a file, or 'era' for the era's own"
+    )
+    luminosity_table: str | None = Field(
+        default=None, description="brilcalc CSV with the luminosity of every section (portal record 1059)"
+    )
+    parameters: dict[str, Any] = Field(default={}, description="for the cuts of a subclass: self.parameters")
+
+    @field_validator("triggers")
+    @classmethod
+    def _prefix(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(v.removeprefix("HLT_") for v in value)
+
+
+class Score(Model):
+    """Where a per-jet score comes from: a model with a card, or branches of the jet."""
+
+    card: str | None = Field(default=None, description="model card (YAML); found beside the analysis or in models/")
+    column: str | None = Field(default=None, description="a jet's column of an imported table, without _1 and _2")
+    signal: tuple[str, ...] = Field(default=(), description="FatJet branches whose sum is the numerator")
+    background: tuple[str, ...] = Field(default=(), description="FatJet branches added to it in the denominator")
+    label: str = "anomaly score"
+    keep_probabilities: bool = Field(
+        default=False, description="write the class probabilities to the event table too; `export-npz` needs them"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Score:
+        if sum((self.card is not None, bool(self.signal), self.column is not None)) != 1:
+            raise ValueError("give one of 'card', 'column', or 'signal' and 'background' branches")
+        if self.signal and not self.background:
+            raise ValueError("'signal' branches need 'background' branches")
+        return self
+
+
+class AuthorsFiles(Model):
+    """The authors' published event files as input (Zenodo 10.5281/zenodo.19181048): `oddjets import-npz`."""
+
+    folder: str = Field(description="where the files outputs_pretrain_*.npz are")
+    model: Literal["s", "m", "l"] = Field(default="l", description="which model's files")
+    processes: dict[str, Name] = Field(
+        default={"qcd600": "qcd"}, description="names in the files that are others here; jetht is the data"
+    )
+    formula: Literal["authors-code", "stored"] = Field(
+        default="authors-code",
+        description="authors-code: P(10:) / (P(0) + P(10:) + 1e-6) on the stored columns; stored: a single column",
+    )
+
+
+class Threshold(Model):
+    """The cut on the scores that defines the letters A, B, C, D."""
+
+    score: Name
+    efficiency: float | None = Field(
+        default=None, gt=0, lt=1, description="fraction of data, after the base selection, with both scores above"
+    )
+    value: float | None = Field(default=None, description="a fixed threshold instead; needs no data")
+    strict: bool = Field(default=False, description="scores equal to the threshold fail, as in the authors' code")
+
+    @model_validator(mode="after")
+    def _one(self) -> Threshold:
+        if (self.efficiency is None) == (self.value is None):
+            raise ValueError("give either 'efficiency' (a threshold from data) or 'value' (a fixed one)")
+        return self
+
+
+class Axis(Model):
+    """A binning: a number of equal bins over a range, or edges."""
+
+    bins: int | None = Field(default=None, ge=1)
+    range: tuple[float, float] | None = None
+    edges: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Axis:
+        if self.edges is not None:
+            if self.bins is not None or self.range is not None:
+                raise ValueError("give 'edges', or 'bins' with 'range', not both")
+            if len(self.edges) < 2 or any(b <= a for a, b in zip(self.edges, self.edges[1:], strict=False)):
+                raise ValueError("'edges' must be at least two rising numbers")
+        if self.range is not None and self.range[1] <= self.range[0]:
+            raise ValueError("'range' must rise")
+        return self
+
+
+class Observable(Axis):
+    """What is histogrammed: an expression over the columns of the event table."""
+
+    expression: str
+    label: str
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _binned(self) -> Observable:
+        if self.edges is None and (self.bins is None or self.range is None):
+            raise ValueError("needs 'bins' and 'range', or 'edges'")
+        return self
+
+
+class Region(Model):
+    """A conjunction of named cuts on top of the base selection; 'not NAME' negates a cut or another region."""
+
+    cuts: tuple[str, ...]
+    label: str = ""
+    binning: dict[Name, Axis] = Field(default={}, description="observable: its binning in this region, if another")
+
+
+class CorrectionSpec(Model):
+    """One correction: a lookup in a correctionlib file, or (without a file) three expressions over branches."""
+
+    file: str | None = Field(default=None, description="a correctionlib JSON, by its name in the era's YAML")
+    key: str | None = None
+    inputs: dict[str, str | float | int] = Field(
+        default={},
+        description="the correction's input: an expression over columns and branches, a number, or 'variation'",
+    )
+    nominal: str | None = Field(
+        default="nominal", description="the 'variation' input, or the expression, of the nominal weight; None: 1"
+    )
+    up: str = "up"
+    down: str = "down"
+
+    @model_validator(mode="after")
+    def _complete(self) -> CorrectionSpec:
+        if (self.file is None) != (self.key is None):
+            raise ValueError("'file' and 'key' go together")
+        return self
+
+
+class Systematic(Model):
+    """One source of uncertainty that is carried through the event table."""
+
+    name: Name
+    kind: Literal["jets", "weight", "envelope"] | None = Field(
+        default=None, description="known for the built-in names; envelope: of several weights, bin by bin"
+    )
+    members: int = Field(default=6, ge=1, description="of an envelope: how many weights")
+    processes: tuple[str, ...] | None = Field(default=None, description="None: all simulated processes")
+    correction: CorrectionSpec | None = Field(default=None, description="for a new weight systematic")
+    size: float | None = Field(default=None, gt=0, lt=1, description="relative size, for jms and jmr")
+    decorrelate: bool | None = Field(
+        default=None, description="one nuisance parameter per process; isr, fsr and scale have that without being told"
+    )
+    own_normalisation: bool = Field(
+        default=False, description="weights: divide by the variation's own sum of weights, so that its yield stays"
+    )
+
+
+class Analysis(Model):
+    """Everything that was asked, in one object."""
+
+    name: Name
+    title: str
+    question: str = Field(default="", description="the report's first line")
+    notes: tuple[str, ...] = Field(default=(), description="what a reader of the report must know")
+    era: str = Field(pattern=r"^\w+$", description="corrections/<era>.yaml")
+    processor: str = Field(default="processors/dijet_anomaly.py:DijetAnomaly", description="FILE.py:CLASS")
+    simulate: SimulationSpec | None = Field(default=None, description="make the input, instead of reading a fileset")
+    fileset: str | None = Field(default=None, description="JSON or YAML in coffea's layout (datasets/README.md)")
+    npz: AuthorsFiles | None = Field(default=None, description="the authors' event files, instead of PFNano")
+    luminosity: float | None = Field(default=None, gt=0, description="/pb; None: the sum over the data's metadata")
+    processes: dict[Name, Process]
+    selection: Selection
+    scores: dict[Name, Score]
+    threshold: Threshold
+    observables: dict[Name, Observable]
+    regions: dict[Name, Region]
+    jet_corrections: tuple[Literal["jec", "jer"], ...] = Field(
+        default=(), description="jec: the energy corrections anew; jer: simulated jets smeared to data's resolution"
+    )
+    systematics: tuple[Systematic, ...] = ()
+    fit: Fit | None = None
+    execution: Execution = Execution()
+    path: Path | None = Field(default=None, exclude=True, description="the file this came from")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_systematics(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("systematics"), (list, tuple)):
+            data = dict(data)
+            data["systematics"] = [{"name": s} if isinstance(s, str) else s for s in data["systematics"]]
+        return data
+
+    @property
+    def data_driven(self) -> str | None:
+        """The process that ABCD estimates, if there is one."""
+        return next((name for name, process in self.processes.items() if process.data_driven), None)
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths in the YAML start."""
+        return self.path.parent if self.path is not None else Path.cwd()
+
+    def binning(self, observable: str, region: str) -> list[float]:
+        """Return the bin edges of an observable in a region, in the observable's unit."""
+        base = self.observables[observable]
+        over = self.regions[region].binning.get(observable)
+        edges = over.edges if over else None
+        if edges is None and base.edges is not None and (over is None or (over.bins is None and over.range is None)):
+            edges = base.edges
+        if edges is not None:
+            return list(edges)
+        bins = (over.bins if over else None) or base.bins
+        span = (over.range if over else None) or base.range
+        assert bins is not None
+        assert span is not None
+        low, high = span
+        return [low + (high - low) * i / bins for i in range(bins)] + [high]
+
+
+def load_analysis(path: str | Path) -> Analysis:
+    """Read an analysis YAML; ``extends: FILE`` in it starts from another one, beside it or shipped.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The analysis, frozen; its `path` is set.
+
+    Raises:
+        ConfigError: with every error of form at once, each with its place and the nearest valid name.
+    """
+    path = Path(path)
+    data = read_extended(path)
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: an analysis is a mapping with keys such as name, processor, regions")
+    try:
+        analysis = Analysis.model_validate(data)
+    except ValidationError as error:
+        lines = problems_of(error, Analysis)
+        count = f"{len(lines)} error{'s' if len(lines) > 1 else ''}"
+        raise ConfigError(f"{path}: {count}\n" + "\n".join(f"  {line}" for line in lines)) from None
+    return analysis.model_copy(update={"path": path})

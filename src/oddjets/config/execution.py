@@ -1,0 +1,144 @@
+"""Where and how the processing runs, as the YAML's ``execution`` says it; nothing here changes a number."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from oddjets.core.errors import nearest
+from oddjets.io.remote.access import Access
+
+__all__ = ["EXECUTORS", "Adaptive", "Cluster", "Execution"]
+
+#: the executors that have a name; any other is a class by its import path
+EXECUTORS = ("iterative", "futures", "dask", "dask-awkward")
+
+
+def _is_dotted(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def _executor(value: str) -> str:
+    """Accept a name, or ``package.module:Class``."""
+    module, colon, name = value.partition(":")
+    if value not in EXECUTORS and not (colon and _is_dotted(module) and name.isidentifier()):
+        raise ValueError(
+            f"no executor '{value}', and no class as in coffea.processor:FuturesExecutor; {nearest(value, EXECUTORS)}"
+        )
+    return value
+
+
+def _scheduler(value: str) -> str:
+    """Accept ``HOST:PORT``, with a protocol before it or without; what else dask may know has a protocol of its own."""
+    protocol, found, _ = value.partition("://")
+    if not found or protocol in ("tcp", "tls", "ws", "wss"):
+        try:
+            address = urlsplit(value if found else f"tcp://{value}")
+            complete = bool(address.hostname and address.port)
+        except ValueError:
+            complete = False
+        if not complete:
+            raise ValueError(f"'{value}' is no address with a port, as in tcp://HOST:8786")
+    return value
+
+
+def _cluster_class(value: str) -> str:
+    """Accept ``package.module.Class``."""
+    if "." not in value or not _is_dotted(value):
+        raise ValueError(f"'{value}' is no class with its module, as in dask_jobqueue.HTCondorCluster")
+    return value
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Adaptive(_Model):
+    """How many workers a cluster may have, as there is work."""
+
+    minimum: int = Field(default=0, ge=0)
+    maximum: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        return self
+
+
+class Cluster(_Model):
+    """A cluster class of dask's world, by import path, and what it is built with."""
+
+    class_: Annotated[str, AfterValidator(_cluster_class)] = Field(
+        default="distributed.LocalCluster", alias="class", description="as in dask_jobqueue.HTCondorCluster"
+    )
+    options: dict[str, Any] = Field(default={}, description="its keyword arguments")
+    adaptive: Adaptive | None = Field(default=None, description="as many workers as there is work; else 'workers'")
+
+
+class Execution(_Model):
+    """How the processing runs; nothing here changes a number."""
+
+    executor: Annotated[str, AfterValidator(_executor)] = Field(
+        default="futures", description="iterative, futures, dask, dask-awkward, or a class as package.module:Class"
+    )
+    executor_options: dict[str, Any] = Field(default={}, description="keyword arguments of an executor class")
+    workers: int = Field(default=2, ge=1, description="processes; of a cluster: its workers")
+    scheduler: Annotated[str, AfterValidator(_scheduler)] | None = Field(
+        default=None, description="address of a running dask scheduler, as tcp://HOST:8786"
+    )
+    cluster: Cluster | None = Field(default=None, description="the cluster that dask starts; None: on this machine")
+    workers_timeout_s: int = Field(
+        default=3600, ge=1, description="how long to wait while a dask cluster has no worker"
+    )
+    shared_filesystem: bool = Field(
+        default=True, description="workers see the files and folders of this machine; false: all is sent to and fro"
+    )
+    chunk_size: int = Field(default=50_000, ge=1, description="events per chunk")
+    skip_bad_files: bool = Field(default=False, description="go on without chunks that cannot be read; listed")
+    timeout_s: int = Field(default=60, ge=1, description="how long a server of files may stay silent")
+    cache: str | None = Field(
+        default=None, description="folder where remote files are kept whole; None: read what is needed"
+    )
+    provider: Literal["auto", "cpu", "cuda"] = "auto"
+    score_cache: bool = Field(default=True, description="keep scores in DIR/scores, and take them from there")
+
+    @property
+    def processes(self) -> int:
+        """How many processes of this machine do what is not done in chunks: simulation, skims, figures."""
+        elsewhere = self.scheduler is not None or self.cluster is not None or self.executor not in EXECUTORS
+        return min(self.workers, os.cpu_count() or 1) if elsewhere else self.workers
+
+    @property
+    def uses_dask(self) -> bool:
+        """Whether chunks go to a dask scheduler."""
+        return self.executor in ("dask", "dask-awkward")
+
+    def access(self, folder: Path) -> Access:
+        """Say how remote files are reached.
+
+        Args:
+            folder: where a relative path of the cache starts.
+        """
+        return Access(self.timeout_s, folder / Path(self.cache).expanduser() if self.cache is not None else None)
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        of_dask: Sequence[str] = [name for name in ("scheduler", "cluster") if getattr(self, name) is not None]
+        if of_dask and not self.uses_dask:
+            raise ValueError(f"'{of_dask[0]}' needs the executor dask or dask-awkward, not {self.executor}")
+        if len(of_dask) == 2:
+            raise ValueError("give 'scheduler' (a running one) or 'cluster' (to be started), not both")
+        if not self.shared_filesystem and not self.uses_dask:
+            raise ValueError(f"'shared_filesystem: false' needs the executor dask or dask-awkward, not {self.executor}")
+        if self.executor_options and self.executor in EXECUTORS:
+            raise ValueError(
+                f"'executor_options' are keyword arguments of an executor class (package.module:Class), and"
+                f" {self.executor} takes none; a dask cluster's are 'cluster: {{options: ...}}'"
+            )
+        return self

@@ -1,0 +1,84 @@
+"""What is asked of the statistics: the ``fit:`` section of an analysis YAML."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from oddjets.config.yaml import Model, Name
+
+__all__ = ["LETTERS", "POI", "Fit", "GoodnessOfFit", "LogNormal", "ScaleFactor", "Variations"]
+
+Letter = Literal["A", "B", "C", "D"]
+LETTERS: tuple[Letter, ...] = ("A", "B", "C", "D")
+
+
+class POI(Model):
+    """A parameter of interest: the strength of one process, in units of its stated cross section."""
+
+    name: Name = "mu"
+    process: str
+    bounds: tuple[float, float] = (0.0, 20.0)
+    init: float = 1.0
+
+
+class ScaleFactor(Model):
+    """A free factor common to several processes in region A, the authors' 'sf'; never on the POI's process by default."""
+
+    processes: tuple[str, ...]
+    init: float = 1.0
+    bounds: tuple[float, float] = (0.0, 5.0)
+    letters: tuple[Letter, ...] = ("A",)
+
+
+class LogNormal(Model):
+    """A log-normal uncertainty of a normalisation."""
+
+    processes: tuple[str, ...]
+    size: float = Field(gt=0, description="0.5 is 50 %")
+    letters: tuple[Letter, ...] = LETTERS
+
+
+class Variations(Model):
+    """What is done to the shape variations of templates before the fit; all of it is reported."""
+
+    smooth: bool = Field(default=False, description="smooth variations that are one-sided, or wild in some bin")
+    cap: float | None = Field(default=None, gt=0, le=1, description="largest relative change of a bin; 0.5 is 50 %")
+
+
+class GoodnessOfFit(Model):
+    """The saturated goodness of fit with toys."""
+
+    toys: int = Field(default=200, ge=0)
+    letters: tuple[Letter, ...] = Field(default=("A",), description="where the statistic is evaluated")
+    model: Literal["background", "signal"] = "signal"
+
+
+class Fit(Model):
+    """The statistical model and what is asked of it."""
+
+    observable: Name
+    regions: tuple[Name, ...]
+    poi: POI | tuple[POI, ...]
+    luminosity_uncertainty: float = Field(
+        default=0.025, ge=0, lt=1, description="2.5 % in the paper (arXiv:2603.23593)"
+    )
+    scale_factor: ScaleFactor | None = None
+    normalisations: dict[Name, LogNormal] = Field(default={})
+    variations: Variations = Variations()
+    closure_uncertainty: bool = Field(
+        default=False, description="how far ABCD closes on QCD simulation, as a log-normal on QCD in A of each region"
+    )
+    mode: Literal["exact", "authors-code"] = "exact"
+    blind: bool = Field(default=False, description="Asimov data in A until --unblind")
+    limit: bool = True
+    impacts: bool = True
+    scan: bool = True
+    goodness_of_fit: GoodnessOfFit = GoodnessOfFit()
+    seed: int = Field(default=1, ge=0)
+
+    @property
+    def pois(self) -> tuple[POI, ...]:
+        """The parameters of interest; the first is the one that significance and limit are about."""
+        return self.poi if isinstance(self.poi, tuple) else (self.poi,)

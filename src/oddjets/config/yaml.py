@@ -1,0 +1,206 @@
+"""Reading YAML files: safely, extending one another, and saying what is wrong with them, each place at once."""
+
+from __future__ import annotations
+
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from oddjets.core import resources
+from oddjets.core.errors import OddjetsError, nearest
+
+__all__ = ["ConfigError", "Model", "Name", "problems_of", "read_extended", "read_yaml"]
+
+#: of anything that a YAML names
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+class Model(BaseModel):
+    """Frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ConfigError(OddjetsError):
+    """The YAML says something that cannot be right; the message lists every place."""
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if isinstance(annotation, types.GenericAlias) or typing.get_origin(annotation) is not None:
+        return [m for a in typing.get_args(annotation) for m in _models(a)]
+    return []
+
+
+def _keys_at(location: tuple[int | str, ...], top: type[BaseModel]) -> list[str]:
+    """The valid keys of the model that a pydantic error's parent location points into."""
+    candidates = [top]
+    for step in location:
+        following = []
+        for model in candidates:
+            field = model.model_fields.get(str(step))
+            if field is not None:
+                following += _models(field.annotation)
+        # a step that is no field is a dictionary's key, a list's index or a union's branch: stay
+        candidates = following or candidates
+    fields = (item for model in candidates for item in model.model_fields.items())
+    return sorted({field.alias or key for key, field in fields if key != "path"})
+
+
+def problems_of(error: ValidationError, top: type[BaseModel]) -> list[str]:
+    """Say each of pydantic's errors as: the place, what is wrong, the nearest valid name.
+
+    Args:
+        error: what pydantic found.
+        top: the model that was validated.
+    """
+    lines = []
+    for item in error.errors():
+        location = tuple(step for step in item["loc"] if not (isinstance(step, str) and step in _UNION_BRANCHES))
+        place = ".".join(str(step) for step in location) or "(top level)"
+        if item["type"] == "extra_forbidden":
+            key = str(location[-1])
+            lines.append(f"{place}: unknown key; {nearest(key, _keys_at(location[:-1], top))}")
+        else:
+            got = "" if item["type"] == "missing" or not location else f" (got {item['input']!r})"
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{place}: {message[0].lower()}{message[1:]}{got if len(got) < 120 else ''}")
+    return list(dict.fromkeys(lines))
+
+
+_UNION_BRANCHES = {"POI", "tuple[POI, ...]"}
+
+
+#: bytes; a fileset of all files of Run 2 has some MB
+_LARGEST_FILE = 64_000_000
+#: nodes that a file may have after its aliases are written out; without aliases it may have any number
+_MOST_NODES = 200_000
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, which YAML would silently let win, and aliases that multiply."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Parse the file, before anything is built of it."""
+        node = super().get_single_node()
+        if node is not None:
+            _refuse_bomb(node)
+        return node
+
+
+def _refuse_bomb(top: yaml.Node) -> None:
+    """Refuse aliases of aliases of aliases: a few lines that stand for more nodes than fit into memory.
+
+    Args:
+        top: the root; a node with an alias is the same object at each of its places.
+
+    Raises:
+        yaml.YAMLError: too many nodes, or a node inside itself.
+    """
+    sizes: dict[int, int | None] = {}
+
+    def size(node: yaml.Node) -> int:
+        known = sizes.get(id(node), 0)
+        if known is None:
+            raise yaml.constructor.ConstructorError(None, None, "an alias of what it is part of", node.start_mark)
+        if known:
+            return known
+        sizes[id(node)] = None
+        below = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = [part for item in below for part in (item if isinstance(item, tuple) else (item,))]
+        sizes[id(node)] = total = 1 + sum(size(part) for part in parts)
+        return total
+
+    written_out = size(top)
+    if written_out > max(_MOST_NODES, 2 * len(sizes)):
+        raise yaml.constructor.ConstructorError(
+            None, None, f"its aliases stand for {written_out} values: more than a configuration has", top.start_mark
+        )
+
+
+def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if isinstance(key, (str, int, float, bool)) and key != "<<":
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' is given twice", key_node.start_mark
+                )
+            seen.add(key)
+    loader.flatten_mapping(node)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file safely, refusing duplicate keys and what would fill the memory.
+
+    Raises:
+        ConfigError: the file is missing, unreadable, too large or no YAML; the message has the line.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ConfigError(f"{path}: {path.stat().st_size / 1e6:.0f} MB are too much for a YAML file")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        raise ConfigError(f"{path}: no such file; {nearest(path.name, beside)}".rstrip("; ")) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    try:
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: dates and numbers that cannot be
+        raise ConfigError(f"{path}: no valid YAML: {error}") from None
+
+
+def read_extended(path: Path, above: tuple[Path, ...] = ()) -> Any:
+    """Read a YAML; what it ``extends`` is read first, and its own keys are laid over that.
+
+    Args:
+        path: the file; ``extends`` names one beside it, or a shipped analysis.
+        above: the files that extend this one.
+
+    Raises:
+        ConfigError: see `read_yaml`; or the file extends itself, or one that is not there.
+    """
+    if path.resolve() in above:
+        raise ConfigError(f"{path}: extends: it extends itself")
+    data = read_yaml(path)
+    if not isinstance(data, dict) or "extends" not in data:
+        return data
+    base_name = data.pop("extends")
+    if not isinstance(base_name, str) or Path(base_name).name != base_name:
+        raise ConfigError(
+            f"{path}: extends: must be the name of a file beside this one, or of a shipped one (got {base_name!r})"
+        )
+    base_file = path.with_name(base_name)
+    if not base_file.is_file():
+        try:
+            base_file = resources.find(base_name, "processors")
+        except OddjetsError as error:
+            raise ConfigError(f"{path}: extends: {error}") from None
+    base = read_extended(base_file, (*above, path.resolve()))
+    if not isinstance(base, dict):
+        raise ConfigError(f"{base_file}: an analysis is a mapping with keys such as name, regions")
+    return _laid_over(base, data)
+
+
+def _laid_over(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
+    """Lay one mapping over another: mappings are merged, null removes a key, everything else replaces."""
+    merged = dict(base)
+    for key, value in over.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _laid_over(merged[key], value)
+        else:
+            merged[key] = value
+    return merged

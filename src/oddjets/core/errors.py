@@ -1,0 +1,64 @@
+"""Errors that are the user's to mend: what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from oddjets.core.redaction import redacted
+
+if TYPE_CHECKING:
+    from oddjets.io.remote.failures import Cause
+
+__all__ = ["InputFileError", "OddjetsError", "nearest"]
+
+
+class OddjetsError(Exception):
+    """A mistake that its user can mend; the CLI prints the message alone and exits with code 2.
+
+    The message says what is wrong, where (file, YAML path, branch), and what would be right; secrets in URLs are hidden.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
+
+
+class InputFileError(OddjetsError):
+    """A file that cannot be read as what it should be: missing, truncated, corrupt, or without a needed branch.
+
+    Attributes:
+        cause: in words, where whoever raises it knows; see `oddjets.io.remote.failures.cause_of`.
+    """
+
+    def __init__(self, message: str = "", *, cause: Cause | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+def nearest(name: str, valid: Iterable[str], count: int = 3) -> str:
+    """Return a phrase that names the valid names closest to ``name``.
+
+    Args:
+        name: what was asked for.
+        valid: the names that exist.
+        count: how many to suggest at most.
+
+    Returns:
+        For example ``"did you mean 'tau21' or 'tau32'?"``; the whole list where nothing is near and it is short; "" for
+        an empty list.
+    """
+    names = sorted({str(v) for v in valid})
+    if not names:
+        return ""
+    close = difflib.get_close_matches(name, names, n=count, cutoff=0.6)
+    if not close:
+        lowered = {n.lower(): n for n in names}
+        close = [lowered[n] for n in difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.5)]
+    if close:
+        return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+    if len(names) <= 12:
+        return "valid names: " + ", ".join(names)
+    return f"valid names: {', '.join(names[:12])}, ... ({len(names)} in all)"

@@ -1,0 +1,104 @@
+"""One run at a time on an output folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from oddjets.core.console import console
+from oddjets.core.errors import OddjetsError
+from oddjets.core.redaction import redacted
+
+__all__ = ["LockedError", "holder", "locked"]
+
+_NAME = ".lock"
+#: more than `holder` takes
+_ASKING_S = 0.2
+#: what flock answers on file systems without locks
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
+
+
+class LockedError(OddjetsError):
+    """Another run works on the folder."""
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep other runs off an output folder.
+
+    The lock is the kernel's: it ends with the process, however that ends, and what stands in the file ``.lock`` is only to
+    say who holds it. On file systems without locks the file says when a run began, and nobody is kept off.
+
+    Args:
+        out: the folder; made if need be.
+
+    Raises:
+        LockedError: another run holds it; the message says which.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    # not truncated: it may be another's
+    with (out / _NAME).open("a+", encoding="utf-8") as file:
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # perhaps somebody only asked who holds it
+                time.sleep(_ASKING_S)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockedError(
+                f"{out}: another run works here ({_holder(file)}); wait for it, or give another folder with --out"
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            console.print(f"{out}: this file system has no locks: see to it that no other run works here")
+        _sign(file)
+        try:
+            yield
+        finally:
+            # the file stays: removing it would let two runs hold a lock each, on the old file and on a new one
+            with suppress(OSError):
+                file.truncate(0)
+
+
+def holder(out: Path) -> str | None:
+    """Say who works on a folder now; None: nobody, or the file system does not tell."""
+    try:
+        with (out / _NAME).open(encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder(file)
+    except OSError:
+        return None
+    return None
+
+
+def _sign(file: IO[str]) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    command = redacted(" ".join(sys.argv))[:200]
+    content = {"host": socket.gethostname(), "process": os.getpid(), "since": now, "command": command}
+    file.truncate(0)
+    json.dump(content, file)
+    file.flush()
+
+
+def _holder(file: IO[str]) -> str:
+    """Say who holds the lock, as far as the file tells."""
+    try:
+        file.seek(0)
+        found: dict[str, Any] = json.load(file)
+        return f"process {found['process']} on {found['host']}, since {found['since']}: {found['command']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "it does not say which"

@@ -1,0 +1,57 @@
+"""Where named files are: beside the YAML, then in the checkout, then in the installed package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from oddjets.core.errors import InputFileError, nearest
+
+__all__ = ["KINDS", "available", "find"]
+
+#: the folders of the repository that travel with the wheel, as ``oddjets/resources/<kind>``
+KINDS = ("processors", "corrections", "models", "datasets")
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def _roots() -> list[Path]:
+    checkout = _PACKAGE.parent.parent
+    roots = [checkout] if (checkout / "pyproject.toml").is_file() else []
+    return [*roots, _PACKAGE / "resources"]
+
+
+def _candidates(name: str, kind: str, beside: Path | None) -> list[Path]:
+    path = Path(name)
+    if path.is_absolute():
+        return [path]
+    relative = path if path.parts[:1] == (kind,) else Path(kind) / path
+    near = [beside / path, beside / relative, beside.parent / relative] if beside is not None else [path]
+    return near + [root / relative for root in _roots()]
+
+
+def find(name: str, kind: str, beside: Path | None = None, suffixes: Sequence[str] = ("",)) -> Path:
+    """Return the file that a name in the YAML means.
+
+    Args:
+        name: a path, or a file name inside the folder ``kind``; with or without that folder in front.
+        kind: one of `KINDS`.
+        beside: the folder of the YAML that names it, searched first.
+        suffixes: tried in this order behind the name.
+
+    Returns:
+        The first that exists.
+
+    Raises:
+        InputFileError: none exists; the message has the nearest names.
+    """
+    for suffix in suffixes:
+        for candidate in _candidates(name + suffix, kind, beside):
+            if candidate.is_file():
+                return candidate.resolve()
+    raise InputFileError(f"no file '{name}' in {kind}/ or beside the analysis; {nearest(name, available(kind))}")
+
+
+def available(kind: str) -> list[str]:
+    """Return the names of the files of a kind that the checkout or the wheel carries."""
+    return sorted({p.name for root in _roots() for p in (root / kind).glob("*") if p.is_file()})

@@ -1,0 +1,67 @@
+"""Work that is done file by file, here or on more processes; what is common to worker processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from oddjets.core.errors import OddjetsError
+
+__all__ = ["as_worker", "each_done"]
+
+Task = TypeVar("Task")
+
+
+def each_done(tasks: Sequence[Task], work: Callable[[Task], object], workers: int, verb: str) -> Iterator[Task]:
+    """Do all tasks and yield each when it is done, in no particular order.
+
+    Args:
+        tasks: what is done; they travel to other processes, as does `work`.
+        work: does one.
+        workers: processes; 1: in this one.
+        verb: what is going on, for messages.
+
+    Raises:
+        OddjetsError: a process was killed; what `work` raises, after which no further task is begun.
+    """
+    if workers <= 1 or len(tasks) <= 1:
+        for task in tasks:
+            work(task)
+            yield task
+        return
+    # spawn: a fork would copy the threads' locks of libraries that are loaded here
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(tasks)), context, as_worker) as pool:
+        try:
+            futures = {pool.submit(work, task): task for task in tasks}
+            for future in as_completed(futures):
+                future.result()
+                yield futures[future]
+        except BrokenProcessPool as error:
+            raise OddjetsError(
+                f"{verb}: a worker process was killed, perhaps for want of memory; finished files are kept, run it again"
+                " (with fewer workers)"
+            ) from error
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def as_worker() -> None:
+    """Prepare a worker process: it ends with its parent, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End a worker whose parent was killed: nobody else would, and it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,144 @@
+"""The energy of AK8 jets: corrections applied anew, and simulated jets smeared to the resolution of data.
+
+pT, mass and soft-drop mass move by the same factor; the score and the subjettiness stay those of the stored
+constituents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.corrections import jet_resolution, lookups
+from oddjets.corrections.lookups import Era
+from oddjets.io import nanoaod_schema
+
+__all__ = ["NEEDS", "calibrated_jets"]
+
+Array = npt.NDArray[np.float64]
+
+#: step of `jet_corrections` -> the era's corrections that it uses
+NEEDS: Mapping[str, tuple[str, ...]] = {"jec": ("jec", "jec_data"), "jer": ("jer_resolution", "jer_scale_factor")}
+
+#: the branch has another name from NanoAODv10 on
+_RHO = ("fixedGridRhoFastjetAll", "Rho_fixedGridRhoFastjetAll")
+
+
+def calibrated_jets(
+    events: Any,
+    era: Era,
+    folder: Path,
+    steps: Sequence[str],
+    *,
+    is_data: bool,
+    smearing_direction: str | None = None,
+) -> Any:
+    """Return the AK8 jets of a chunk after the steps that the analysis asks for.
+
+    Args:
+        events: a chunk.
+        era: has the corrections named in `NEEDS`.
+        folder: where the era's relative paths start.
+        steps: ``jec``: raw pT times today's corrections, those of data for data; ``jer``: simulation is smeared, see
+            `smearing.hybrid_smearing`. None: the jets as stored.
+        is_data: data is never smeared.
+        smearing_direction: ``Up`` or ``Down``: with the resolution's scale factor moved by its uncertainty.
+
+    Raises:
+        InputFileError: a branch that a step needs is missing.
+        OddjetsError: the era lacks a correction.
+    """
+    jets = nanoaod_schema.collection(events, "FatJet")
+    steps = [step for step in steps if step == "jec" or not is_data]
+    if not steps:
+        return jets
+    stored = _flat(events, "pt")
+    columns = _columns(events, stored)
+    # correctionlib refuses what is no number; such jets never enter a pair
+    sound = np.isfinite(stored) & np.isfinite(columns["eta"]) & (stored > 0)
+    columns = {name: array[sound] for name, array in columns.items()}
+    ratio = np.ones(len(columns["pt"]))
+    if "jec" in steps:
+        columns["pt_raw"] = columns["pt"] * (1 - _flat(events, "rawFactor")[sound])
+        columns["area"] = _flat(events, "area")[sound]
+        factor = _correction(era, folder, "jec_data" if is_data else "jec", columns)
+        ratio = ratio * columns["pt_raw"] * factor / columns["pt"]
+    if "jer" in steps:
+        columns["pt"] = columns["pt"] * ratio
+        gen_pt, distance = (array[sound] for array in _generator_match(events))
+        direction = {None: "nominal", "Up": "up", "Down": "down"}[smearing_direction]
+        ratio = ratio * jet_resolution.hybrid_smearing(
+            columns["pt"],
+            gen_pt,
+            distance,
+            _correction(era, folder, "jer_resolution", columns),
+            _correction(era, folder, "jer_scale_factor", columns, direction),
+            jet_resolution.standard_normal(
+                columns["run"], columns["luminosityBlock"], columns["event"], columns["position"], "jer"
+            ),
+        )
+    factors = np.ones(len(stored))
+    factors[sound] = ratio
+    moved = ak.unflatten(factors, np.asarray(ak.num(jets, axis=1)))
+    for name in ("pt", "mass", "msoftdrop"):
+        nanoaod_schema.field(events, "FatJet", name)
+        jets = ak.with_field(jets, jets[name] * moved, name)
+    return jets
+
+
+def _flat(events: Any, name: str) -> Array:
+    return nanoaod_schema.flatten(nanoaod_schema.field(events, "FatJet", name)).astype(np.float64)
+
+
+def _columns(events: Any, pt: Array) -> dict[str, npt.NDArray[Any]]:
+    """What the corrections may use of each jet, flat; identifiers and rho are those of its event."""
+    counts = np.asarray(ak.num(nanoaod_schema.collection(events, "FatJet"), axis=1))
+    rho = next((name for name in _RHO if nanoaod_schema.has(events, [name])), None)
+    if rho is None:
+        raise InputFileError(
+            f"{nanoaod_schema.where(events)}: no branch '{_RHO[0]}' or '{_RHO[1]}', which jet corrections need"
+        )
+    of_event = {name: np.asarray(nanoaod_schema.branch(events, name)) for name in ("run", "luminosityBlock", "event")}
+    of_event["rho"] = np.asarray(nanoaod_schema.branch(events, rho), dtype=np.float64)
+    columns = {name: np.repeat(values, counts) for name, values in of_event.items()}
+    # numbers from 1, in the order of the file, which no correction changes
+    columns["position"] = np.arange(len(pt)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    return columns | {"pt": pt, "eta": _flat(events, "eta"), "phi": _flat(events, "phi")}
+
+
+def _correction(
+    era: Era, folder: Path, name: str, columns: Mapping[str, npt.NDArray[Any]], direction: str = "nominal"
+) -> Array:
+    if name not in era.corrections:
+        raise OddjetsError(f"era '{era.name}' has no correction '{name}'; {nearest(name, era.corrections)}")
+    spec = era.corrections[name]
+    variation = {"nominal": spec.nominal, "up": spec.up, "down": spec.down}[direction]
+    return lookups.lookup(era, folder, spec, columns, variation)
+
+
+def _generator_match(events: Any) -> tuple[Array, Array]:
+    """Return pT (GeV) of each jet's generator jet and the distance to it; NaN where there is none."""
+    for branch in ("FatJet_genJetAK8Idx", "GenJetAK8_pt", "GenJetAK8_eta", "GenJetAK8_phi"):
+        nanoaod_schema.branch(
+            events, branch
+        )  # smearing without a match everywhere would be another resolution: an error
+    index = nanoaod_schema.flatten(events["FatJet"]["genJetAK8Idx"]).astype(np.int64)
+    event = np.repeat(np.arange(len(events)), np.asarray(ak.num(events["FatJet"], axis=1)))
+    offsets = nanoaod_schema.offsets_of(events["GenJetAK8"]["pt"])
+    matched = (index >= 0) & (index < np.diff(offsets)[event])
+    place = (offsets[event] + index)[matched]
+
+    def of_match(name: str) -> Array:
+        values = np.full(len(index), np.nan)
+        values[matched] = nanoaod_schema.flatten(events["GenJetAK8"][name])[place]
+        return values
+
+    eta, phi = _flat(events, "eta"), _flat(events, "phi")
+    d_phi = (phi - of_match("phi") + np.pi) % (2 * np.pi) - np.pi
+    return of_match("pt"), np.hypot(eta - of_match("eta"), d_phi)

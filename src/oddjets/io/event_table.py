@@ -1,0 +1,316 @@
+"""The event table: its columns, and how it is written, read and seen under a variation.
+
+One row per event that passes the base selection under the nominal or any varied jets; Parquet, one file per chunk. The
+columns are those of `COLUMNS` and of `schema_of`; every writer and reader goes through here, and the version of the
+schema is in each file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from oddjets.core.errors import InputFileError, OddjetsError, nearest
+
+__all__ = [
+    "JETS",
+    "SCHEMA_VERSION",
+    "EventTable",
+    "datasets",
+    "dijet_mass",
+    "overlap",
+    "parts",
+    "read",
+    "stream",
+    "write_part",
+]
+
+#: raised whenever a column changes its name or meaning
+SCHEMA_VERSION = 1
+#: rows that are read together, at least
+_ROW_GROUP = 100_000
+#: the two jets of the pair, in the order of nominal pT
+JETS = (1, 2)
+
+Columns = dict[str, npt.NDArray[Any]]
+
+#: columns that are counts, identifiers or flags; scores and weights are float64, everything else is float32
+DTYPES: dict[str, Any] = {
+    "run": np.uint32,
+    "luminosityBlock": np.uint32,
+    "event": np.uint64,
+    "n_muons": np.int16,
+    "n_electrons": np.int16,
+    "passes_nominal": np.bool_,
+}
+
+
+def dtype_of(column: str) -> Any:
+    """Return the type that a column has on disk."""
+    if column in DTYPES:
+        return DTYPES[column]
+    if column.startswith(("trigger_", "passes_")):
+        return np.bool_
+    if column.startswith("n_constituents_"):
+        return np.int16
+    if column.startswith(("score_", "weight")):
+        return np.float64
+    return np.float32
+
+
+def dijet_mass(columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
+    """Return the invariant mass of the pair, GeV, from pt_j, eta_j, phi_j and the ungroomed mass_ungroomed_j."""
+    energy: Any = 0.0
+    momentum: list[Any] = [0.0, 0.0, 0.0]
+    for j in JETS:
+        pt, eta, phi, mass = (
+            np.asarray(columns[f"{name}_{j}"], dtype=np.float64) for name in ("pt", "eta", "phi", "mass_ungroomed")
+        )
+        vector = (pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta))
+        energy = energy + np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)
+        momentum = [a + b for a, b in zip(momentum, vector, strict=True)]
+    square = energy**2 - sum(p**2 for p in momentum)
+    return np.asarray(np.sqrt(np.maximum(square, 0.0)), dtype=np.float64)
+
+
+class EventTable(Mapping[str, npt.NDArray[Any]]):
+    """The columns of some events as one variation sees them.
+
+    Under a jet variation, ``pt_j`` and ``mass_j`` are the varied ones, the jets are numbered by varied pT (so every
+    column that ends in ``_1`` or ``_2`` changes sides where the order flips), and ``mjj`` is computed anew; the score and
+    tau_N stay those of the nominal constituents. Under a weight variation only ``weight`` changes.
+
+    Args:
+        columns: name to array, all of one length.
+        variation: ``nominal`` or a variation's name, as in the columns' suffixes.
+    """
+
+    def __init__(self, columns: Mapping[str, npt.NDArray[Any]], variation: str = "nominal") -> None:
+        self._columns = columns
+        self.variation = variation
+        self._varied: Columns = {}
+        self._swap: npt.NDArray[np.bool_] | None = None
+        if variation == "nominal":
+            return
+        suffix = f"__{variation}"
+        if f"pt_1{suffix}" in columns:
+            varied = {f"{name}_{j}": columns[f"{name}_{j}{suffix}"] for name in ("pt", "mass") for j in JETS}
+            with np.errstate(invalid="ignore", divide="ignore"):
+                for j in JETS:
+                    # the ungroomed mass moves with the jet's momentum
+                    ratio = np.where(columns[f"pt_{j}"] > 0, varied[f"pt_{j}"] / columns[f"pt_{j}"], 1.0)
+                    varied[f"mass_ungroomed_{j}"] = columns[f"mass_ungroomed_{j}"] * ratio
+            unordered = {**{f"{n}_{j}": columns[f"{n}_{j}"] for n in ("eta", "phi") for j in JETS}, **varied}
+            self._varied = varied
+            # as a ratio, so that a stored dijet mass of another definition keeps it
+            nominal = dijet_mass(columns)
+            ratio = np.divide(dijet_mass(unordered), nominal, out=np.ones_like(nominal), where=nominal > 0)
+            self._varied["mjj"] = columns["mjj"] * ratio
+            self._swap = np.asarray(varied["pt_2"] > varied["pt_1"])
+        elif f"weight{suffix}" in columns:
+            self._varied = {"weight": columns[f"weight{suffix}"]}
+        else:
+            known = sorted({c.split("__", 1)[1] for c in columns if "__" in c})
+            raise OddjetsError(f"these events have no variation '{variation}'; {nearest(variation, known)}".rstrip())
+
+    def __getitem__(self, column: str) -> npt.NDArray[Any]:
+        value = self._varied[column] if column in self._varied else self._columns[column]
+        if self._swap is not None and column[-2:] in ("_1", "_2"):
+            other = column[:-1] + ("2" if column[-1] == "1" else "1")
+            if other in self._columns:
+                partner = self._varied[other] if other in self._varied else self._columns[other]
+                return np.where(self._swap, partner, value)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    @property
+    def size(self) -> int:
+        """The number of events."""
+        return len(next(iter(self._columns.values()))) if self._columns else 0
+
+    def under(self, variation: str) -> EventTable:
+        """Return the same events as another variation sees them."""
+        return EventTable(self._columns, variation)
+
+
+def write_part(file: Path, columns: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, Any]) -> None:
+    """Write one chunk's rows, under a temporary name first, so that a reader never sees half a file.
+
+    Args:
+        file: where to; its folder is made.
+        columns: name to array; cast to the schema's types.
+        metadata: kept as JSON in the file, with the schema's version.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {name: np.asarray(value).astype(dtype_of(name)) for name, value in columns.items()}
+    # a mapping's order depends on who filled it: the file's does not
+    table = pa.table({name: pa.array(arrays[name]) for name in sorted(arrays)})
+    note = json.dumps({"schema": SCHEMA_VERSION, **metadata}, sort_keys=True)
+    table = table.replace_schema_metadata({"oddjets": note})
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def datasets(folder: Path) -> list[str]:
+    """Return the datasets that have event tables in a folder."""
+    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+
+
+def parts(folder: Path, dataset: str) -> list[Path]:
+    """Return the files of a dataset's event table, sorted."""
+    return sorted((folder / dataset).glob("part-*.parquet"))
+
+
+def read(folder: Path, dataset: str, columns: Sequence[str] | None = None) -> Columns:
+    """Read the event table of a dataset.
+
+    Args:
+        folder: ``out/events``.
+        dataset: its name.
+        columns: which to read; None: all.
+
+    Returns:
+        Name to array; rows sorted by (run, luminosityBlock, event), so that they don't depend on the chunks.
+
+    Raises:
+        InputFileError: no such dataset, a broken file, a missing column or another version of the schema.
+    """
+    keys = ["run", "luminosityBlock", "event"]
+    wanted = None if columns is None else list(dict.fromkeys([*keys, *columns]))
+    table = pa.concat_tables(list(_tables(folder, dataset, wanted)))
+    arrays = {name: table[name].to_numpy() for name in table.column_names}
+    order = np.lexsort([arrays[key] for key in reversed(keys)])
+    return {name: array[order] for name, array in arrays.items() if columns is None or name in columns}
+
+
+def stream(folder: Path, dataset: str, columns: Sequence[str] | None = None, rows: int = 100_000) -> Iterator[Columns]:
+    """Read the event table of a dataset piece by piece, so that it need not fit into memory.
+
+    Args:
+        folder: ``out/events``.
+        dataset: its name.
+        columns: which to read; None: all.
+        rows: of a piece; the last one has fewer.
+
+    Yields:
+        Name to array. Rows come file by file in the order of their entries, which does not depend on the chunks; sums over
+        them in this order are the same bits.
+
+    Raises:
+        InputFileError: as `read`.
+    """
+    waiting: list[pa.Table] = []
+    for table in _tables(folder, dataset, None if columns is None else list(columns)):
+        # what has no rows would still hold the memory of what it was cut from
+        waiting += [table] if table.num_rows else []
+        while sum(piece.num_rows for piece in waiting) >= rows:
+            joined = pa.concat_tables(waiting)
+            yield _arrays(joined.slice(0, rows))
+            rest = joined.slice(rows)
+            waiting = [rest] if rest.num_rows else []
+    if waiting:
+        yield _arrays(pa.concat_tables(waiting))
+
+
+def _arrays(table: pa.Table) -> Columns:
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _tables(folder: Path, dataset: str, wanted: list[str] | None) -> Iterator[pa.Table]:
+    """Read the parts of a dataset, one at a time; see `read` for what is raised."""
+    files = parts(folder, dataset)
+    if not files:
+        raise InputFileError(f"{folder / dataset}: no event table here; {nearest(dataset, datasets(folder))}".rstrip())
+    for file in files:
+        try:
+            # not mapped into memory, where pages that were read would count as used
+            with pq.ParquetFile(file, memory_map=False) as stored:
+                note = json.loads((stored.schema_arrow.metadata or {}).get(b"oddjets", b"{}"))
+                if note.get("schema") != SCHEMA_VERSION:
+                    raise InputFileError(
+                        f"{file}: event table of version {note.get('schema')}, this is {SCHEMA_VERSION}; run `oddjets"
+                        " process`"
+                    )
+                missing = [c for c in wanted or [] if c not in stored.schema_arrow.names]
+                if missing:
+                    raise InputFileError(
+                        f"{file}: no column '{missing[0]}'; {nearest(missing[0], stored.schema_arrow.names)}"
+                    )
+                for group in range(max(stored.num_row_groups, 1)):
+                    whole = stored.num_row_groups == 0
+                    yield stored.read(columns=wanted) if whole else stored.read_row_group(group, columns=wanted)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise InputFileError(f"{file}: broken event table ({error}); run `oddjets process` again") from None
+
+
+def overlap(folder: Path, names: Sequence[str]) -> tuple[tuple[int, int, int], str, str] | None:
+    """Look for an event that is in the tables twice.
+
+    Args:
+        folder: ``out/events``.
+        names: datasets that must not share events.
+
+    Returns:
+        (run, luminosityBlock, event) of the first one, and the UUIDs of the two files that it comes from; None where
+        there is none.
+    """
+    files = [file for name in names for file in parts(folder, name)]
+    # eight bytes an event, so that 10^8 of them fit into memory
+    hashes = np.empty(sum(pq.read_metadata(file).num_rows for file in files), np.uint64)
+    filled = 0
+    for file in files:
+        found = _hashes(_identities(file))
+        hashes[filled : filled + len(found)] = found
+        filled += len(found)
+    hashes.sort()
+    suspicious = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    if not len(suspicious):
+        return None
+    seen: dict[tuple[int, int, int], list[str]] = {}
+    for file in files:
+        identities = _identities(file)
+        metadata = json.loads(pq.read_schema(file).metadata[b"oddjets"])
+        for row in np.flatnonzero(np.isin(_hashes(identities), suspicious)):
+            run, block, event = (int(column[row]) for column in identities)
+            seen.setdefault((run, block, event), []).append(metadata.get("fileuuid", file.name))
+    # two events may share a hash
+    twice = {event: uuids for event, uuids in seen.items() if len(uuids) > 1}
+    if not twice:
+        return None
+    first = min(twice)
+    return first, twice[first][0], twice[first][1]
+
+
+def _identities(file: Path) -> list[npt.NDArray[np.uint64]]:
+    keys = ["run", "luminosityBlock", "event"]
+    table = pq.read_table(file, columns=keys, memory_map=False)
+    return [table[key].to_numpy().astype(np.uint64) for key in keys]
+
+
+def _hashes(identities: Sequence[npt.NDArray[np.uint64]]) -> npt.NDArray[np.uint64]:
+    """Return a 64-bit hash of each event's identity: rounds of splitmix64 (Steele, Lea and Flood, OOPSLA 2014)."""
+    mixed = np.zeros(len(identities[0]), np.uint64)
+    for column in identities:
+        mixed += column + np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+    return mixed

@@ -1,0 +1,280 @@
+"""Filesets: which files there are, what they are, and what they add up to.
+
+A fileset is coffea's: ``{dataset: {"files": {path: "Events"}, "metadata": {...}}}`` as JSON or YAML. Relative paths start
+at the fileset's folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from oddjets.config.yaml import ConfigError, problems_of, read_yaml
+from oddjets.core.errors import InputFileError, nearest
+from oddjets.core.paths import is_file_name
+from oddjets.corrections.generator_weights import SCALES, SHOWER
+from oddjets.io import nanoaod_schema
+from oddjets.io.remote.access import Access, is_remote, open_file
+from oddjets.io.remote.failures import advice_on, cause_of, with_retries
+
+__all__ = ["Dataset", "DatasetMetadata", "FileInfo", "inspect", "load_fileset", "sums_of_variations"]
+
+TREE = "Events"
+#: positions in the lists of sums, by their length
+SHOWER_SUMS = {4: SHOWER}
+SCALE_SUMS = {n: {f"scale{i}": place for i, place in enumerate(places)} for n, places in SCALES.items()}
+
+
+class DatasetMetadata(BaseModel):
+    """What is known of a dataset that its files don't say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    process: str
+    is_data: bool
+    era: str
+    cross_section_pb: float | None = Field(default=None, gt=0)
+    k_factor: float = Field(default=1.0, gt=0)
+    cross_section_source: str = ""
+    luminosity_pb: float | None = Field(default=None, gt=0, description="data only")
+    events_tried: int | None = Field(default=None, ge=0, description="hard events, before the generator filter")
+    filter_efficiency: float | None = None
+    filter_efficiency_error: float | None = None
+    generator: str = ""
+    weights: tuple[str, ...] = Field(
+        default=(), description="the era's corrections that are weights of this dataset alone"
+    )
+    processed_lumis: str | None = Field(
+        default=None, description="data only: the sections that its files were made from (processedLumis.json)"
+    )
+    overlap_group: str | None = Field(
+        default=None, description="GROUP or GROUP:ALTERNATIVE; alternatives of a group describe the same events"
+    )
+    generator_cut: str | None = Field(
+        default=None,
+        description="which of its events count (an expression over branches), so that a group can be stitched",
+    )
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What one file holds.
+
+    Attributes:
+        path: as opened; local paths are absolute.
+        uuid: the ROOT file's own.
+        entries: events in its tree.
+        sum_of_weights: of all generated events, from the tree Runs; None in data.
+        sums_of_variations: variation to its sum, for those that the tree Runs has.
+        constituents: how it tells the constituents of AK8 jets; None: it has no PF candidates.
+    """
+
+    path: str
+    uuid: str
+    entries: int
+    sum_of_weights: float | None
+    sums_of_variations: Mapping[str, float] = field(default_factory=dict, hash=False)
+    constituents: nanoaod_schema.Source | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset: its name, its files and what is known of them."""
+
+    name: str
+    files: tuple[str, ...]
+    metadata: DatasetMetadata
+
+
+def _paths(files: Any) -> Iterator[str]:
+    if isinstance(files, Mapping):
+        for path, tree in files.items():
+            if tree not in (None, TREE):
+                raise ConfigError(f"file {path}: the tree must be '{TREE}', not '{tree}'")
+            yield str(path)
+    elif isinstance(files, (list, tuple)):
+        yield from (str(path) for path in files)
+    else:
+        raise ConfigError("'files' must be a list of paths or a mapping of path to tree")
+
+
+def load_fileset(path: Path) -> dict[str, Dataset]:
+    """Read a fileset.
+
+    Args:
+        path: JSON or YAML.
+
+    Returns:
+        Name to dataset, in the file's order; local paths are absolute.
+
+    Raises:
+        ConfigError: with all errors of all datasets at once.
+    """
+    content = read_yaml(path)
+    if not isinstance(content, dict) or not content:
+        raise ConfigError(f"{path}: a fileset is a mapping of dataset to files and metadata")
+    datasets: dict[str, Dataset] = {}
+    problems: list[str] = []
+    seen: dict[str, str] = {}
+    for name, entry in content.items():
+        if not is_file_name(str(name)):
+            problems.append(f"{name!r}: a dataset's name is a folder's: no '/', '\\' or ':', no '.' at its beginning")
+            continue
+        if not isinstance(entry, dict) or set(entry) != {"files", "metadata"}:
+            problems.append(f"{name}: needs exactly the keys 'files' and 'metadata'")
+            continue
+        try:
+            metadata = DatasetMetadata.model_validate(entry["metadata"])
+        except ValidationError as error:
+            problems += [f"{name}.metadata.{line}" for line in problems_of(error, DatasetMetadata)]
+            continue
+        if not metadata.is_data and metadata.cross_section_pb is None:
+            problems.append(f"{name}.metadata: simulation needs 'cross_section_pb'")
+        try:
+            files = tuple(
+                p if is_remote(p) or Path(p).is_absolute() else str((path.parent / p).resolve())
+                for p in _paths(entry["files"])
+            )
+        except ConfigError as error:
+            problems.append(f"{name}: {error}")
+            continue
+        if not files:
+            problems.append(f"{name}.files: empty")
+        for file in files:
+            if file in seen:
+                problems.append(f"{name}.files: {file} is listed twice (also in '{seen[file]}')")
+            seen[file] = name
+        if metadata.processed_lumis is not None:
+            lumis = str((path.parent / metadata.processed_lumis).resolve())
+            metadata = metadata.model_copy(update={"processed_lumis": lumis})
+        datasets[str(name)] = Dataset(str(name), files, metadata)
+    problems += _overlaps(datasets.values())
+    if problems:
+        raise ConfigError(f"{path}: {len(problems)} error(s)\n" + "\n".join(f"  {p}" for p in problems))
+    return datasets
+
+
+def _overlaps(datasets: Iterable[Dataset]) -> Iterator[str]:
+    """Two alternatives of a group are wrong unless each says which of its events count."""
+    groups: dict[str, list[Dataset]] = {}
+    for dataset in datasets:
+        if dataset.metadata.overlap_group is not None:
+            groups.setdefault(dataset.metadata.overlap_group.partition(":")[0], []).append(dataset)
+    for group, members in groups.items():
+        for dataset in members:
+            alternative = str(dataset.metadata.overlap_group).partition(":")[2]
+            others = [
+                other.name
+                for other in members
+                if other is not dataset
+                and (not alternative or str(other.metadata.overlap_group).partition(":")[2] != alternative)
+            ]
+            if others and dataset.metadata.generator_cut is None:
+                yield (
+                    f"{dataset.name}: overlaps with {', '.join(others)} (overlap_group '{group}'); keep one, or give each"
+                    " a 'generator_cut' that says which of its events count"
+                )
+                break
+
+
+def inspect(path: str, *, is_data: bool, access: Access | None = None) -> FileInfo:
+    """Open a file and read what it holds, without reading events.
+
+    Args:
+        path: a local path or a URL.
+        is_data: data has no sum of weights.
+        access: how remote files are reached.
+
+    Raises:
+        InputFileError: missing, unreadable, cut short, without the tree Events, or (simulation) without sums of weights;
+            data labelled simulation, or the reverse. `oddjets.io.remote.failures.cause_of` says why in a word.
+    """
+    if not is_remote(path) and not Path(path).is_file():
+        folder = Path(path).parent
+        names = [p.name for p in folder.glob("*.root")] if folder.is_dir() else []
+        raise InputFileError(
+            f"{path}: no such file; {nearest(Path(path).name, names)}".rstrip("; "), cause="missing file"
+        )
+    try:
+        return with_retries(lambda: _inspected(path, is_data, access), path)
+    except InputFileError:
+        raise
+    except Exception as error:  # uproot raises many kinds for truncated and corrupt files
+        cause = cause_of(error)
+        raise InputFileError(
+            f"{path}: cannot be read as ROOT ({cause}; {type(error).__name__}: {' '.join(str(error).split())[:200]});"
+            f" {advice_on(cause)}",
+            cause=cause,
+        ) from None
+
+
+def _inspected(path: str, is_data: bool, access: Access | None) -> FileInfo:
+    with open_file(path, access) as file:
+        end, size = file.file.fEND, file.file.source.num_bytes
+        if size is not None and size < end:
+            raise InputFileError(
+                f"{path}: truncated: {size} bytes of {end}; get it again or leave it out", cause="truncated"
+            )
+        if TREE not in file:
+            raise InputFileError(
+                f"{path}: no tree '{TREE}'; it has {', '.join(file.keys(cycle=False)) or 'nothing'}",
+                cause="missing tree",
+            )
+        tree = file[TREE]
+        entries = int(tree.num_entries)
+        branches = set(tree.keys())
+        simulated = bool(branches & {"genWeight", "Pileup_nTrueInt", "nGenPart", "GenPart_pt"})
+        if entries and is_data and simulated:
+            raise InputFileError(f"{path}: listed as data, but it has generator branches (genWeight or GenPart)")
+        if entries and not is_data and "genWeight" not in branches:
+            raise InputFileError(f"{path}: listed as simulation, but it has no branch 'genWeight'")
+        sum_of_weights, variations = None, {}
+        if not is_data:
+            if "Runs" not in file or "genEventSumw" not in file["Runs"]:
+                raise InputFileError(
+                    f"{path}: simulation without 'genEventSumw' in the tree 'Runs'", cause="missing branch"
+                )
+            sum_of_weights = float(np.sum(file["Runs"]["genEventSumw"].array(library="np")))
+            if not math.isfinite(sum_of_weights):
+                raise InputFileError(f"{path}: the sum of weights 'genEventSumw' is {sum_of_weights}")
+            variations = _sums_of_variations(file["Runs"])
+        constituents = nanoaod_schema.source_of(branches.__contains__)
+        return FileInfo(path, str(file.file.uuid), entries, sum_of_weights, variations, constituents)
+
+
+def sums_of_variations(files: Iterable[FileInfo]) -> dict[str, float]:
+    """Return variation to its sum of weights over files; only those that every file knows."""
+    known = [file.sums_of_variations for file in files]
+    names = [name for name in known[0] if all(name in sums for sums in known)] if known else []
+    return {name: math.fsum(sums[name] for sums in known) for name in names}
+
+
+def _sums_of_variations(runs: Any) -> dict[str, float]:
+    """Return the sums of weights of parton-shower and scale variations, in the unit of genEventSumw."""
+    sums: dict[str, float] = {}
+    for branch, names in (("PSSumw", SHOWER_SUMS), ("LHEScaleSumw", SCALE_SUMS)):
+        if branch not in runs:
+            continue
+        # NanoAOD stores sum(genWeight x weight) / genEventSumw, one list a run
+        stored, total = runs[branch].array(), runs["genEventSumw"].array()
+        entries = {len(row) for row in stored}
+        if len(entries) == 1 and (positions := names.get(entries.pop())):
+            summed = np.sum(np.asarray(stored, dtype=np.float64) * np.asarray(total)[:, None], axis=0)
+            middle = float(np.sum(total)) / summed[4] if branch == "LHEScaleSumw" and len(summed) == 9 else 1.0
+            sums |= {name: float(summed[i] * middle) for name, i in positions.items()}
+    return sums
+
+
+def save_json(path: Path, content: Any) -> None:
+    """Write JSON under a temporary name first, then move it in place."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    temporary.replace(path)

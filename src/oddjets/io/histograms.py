@@ -1,0 +1,188 @@
+"""Region histograms: axes, filling, and the set of them that later stages read.
+
+One `hist.Hist` per region and observable with the axes process, letter, variation and observable, and Weight storage
+(sum of weights and of squared weights). Filling is one function, `fill`, from any event table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hist
+import numpy as np
+import numpy.typing as npt
+import uhi.io.json
+
+from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.paths import is_file_name
+
+__all__ = ["DATA", "HistogramSet", "ThresholdResult", "empty_histogram"]
+
+DATA = "data"
+LETTERS = ("A", "B", "C", "D")
+Array = npt.NDArray[np.float64]
+Hist = hist.Hist[Any]
+#: the version of the folder's layout
+LAYOUT = 1
+
+
+@dataclass(frozen=True)
+class ThresholdResult:
+    """The cut on the scores and how it was found.
+
+    Attributes:
+        score: the name of the score.
+        value: events with both scores at or above it are in A.
+        efficiency_asked: the fraction of data asked for; None where the value was given.
+        efficiency_found: the fraction of data with both scores at or above the value; None without data.
+        n_data: data events after the base selection.
+        n_above: data events with both scores at or above the value.
+    """
+
+    score: str
+    value: float
+    efficiency_asked: float | None
+    efficiency_found: float | None
+    n_data: int
+    n_above: int
+
+
+def empty_histogram(observable: str, edges: Sequence[float], label: str = "") -> Hist:
+    """Return an empty histogram with the axes process, letter, variation and the observable.
+
+    Args:
+        observable: the name of the observable's axis.
+        edges: bin edges, in the observable's unit; under- and overflow are kept.
+        label: the axis label.
+    """
+    return hist.Hist(
+        hist.axis.StrCategory([], growth=True, name="process"),
+        hist.axis.StrCategory(list(LETTERS), name="letter"),
+        hist.axis.StrCategory([], growth=True, name="variation"),
+        hist.axis.Variable(list(edges), name=observable, label=label),
+        storage=hist.storage.Weight(),
+    )
+
+
+@dataclass(frozen=True)
+class HistogramSet:
+    """All histograms of an analysis, normalised to the luminosity.
+
+    Attributes:
+        histograms: keyed by (region, observable).
+        variations: process to the names it has, ``nominal`` first; what is not listed does not exist (it is not zero).
+        luminosity_pb: integrated luminosity of the data, /pb.
+        threshold: the cut on the scores.
+        energy_TeV: centre-of-mass energy.
+    """
+
+    histograms: Mapping[tuple[str, str], Hist]
+    variations: Mapping[str, Sequence[str]]
+    luminosity_pb: float
+    threshold: ThresholdResult
+    energy_TeV: float = 13.0
+
+    def _at(self, region: str, observable: str) -> Hist:
+        try:
+            return self.histograms[region, observable]
+        except KeyError:
+            known = [f"{r}.{o}" for r, o in self.histograms]
+            raise OddjetsError(
+                f"no histogram of '{observable}' in region '{region}'; {nearest(f'{region}.{observable}', known)}"
+            ) from None
+
+    def _view(self, region: str, observable: str, process: str, letter: str, variation: str) -> Any:
+        histogram = self._at(region, observable)
+        if process not in self.variations:
+            raise OddjetsError(f"no process '{process}' in the histograms; {nearest(process, self.variations)}")
+        if variation not in self.variations[process]:
+            raise OddjetsError(
+                f"process '{process}' has no variation '{variation}'; {nearest(variation, self.variations[process])}"
+            )
+        if process not in histogram.axes["process"] or variation not in histogram.axes["variation"]:
+            # nothing of this process passed in this region
+            return np.zeros(len(histogram.axes[-1]), dtype=[("value", float), ("variance", float)])
+        selected: Any = histogram[process, letter, variation, :]
+        return selected.view(flow=False)
+
+    def values(self, region: str, observable: str, process: str, letter: str, variation: str = "nominal") -> Array:
+        """Return the contents of the bins (no flow), in events at the luminosity, shape (bins,)."""
+        return np.array(self._view(region, observable, process, letter, variation)["value"], dtype=np.float64)
+
+    def variances(self, region: str, observable: str, process: str, letter: str, variation: str = "nominal") -> Array:
+        """Return the sums of squared weights of the bins (no flow), shape (bins,)."""
+        return np.array(self._view(region, observable, process, letter, variation)["variance"], dtype=np.float64)
+
+    def edges(self, region: str, observable: str) -> Array:
+        """Return the bin edges, shape (bins + 1,), in the observable's unit."""
+        return np.array(self._at(region, observable).axes[-1].edges, dtype=np.float64)
+
+    @property
+    def processes(self) -> list[str]:
+        """The simulated processes, without data."""
+        return [name for name in self.variations if name != DATA]
+
+    @property
+    def regions(self) -> list[str]:
+        """The regions, in the order of the analysis."""
+        return list(dict.fromkeys(region for region, _ in self.histograms))
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write ``index.json`` and one UHI JSON per region and observable; return the files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        for (region, observable), histogram in self.histograms.items():
+            file = folder / f"{region}.{observable}.json"
+            file.write_text(json.dumps(histogram, default=uhi.io.json.default), encoding="utf-8")
+            written.append(file)
+        index = {
+            "layout": LAYOUT,
+            "histograms": [[region, observable] for region, observable in self.histograms],
+            "variations": {name: list(value) for name, value in self.variations.items()},
+            "luminosity_pb": self.luminosity_pb,
+            "energy_TeV": self.energy_TeV,
+            "threshold": dataclasses.asdict(self.threshold),
+        }
+        file = folder / "index.json"
+        file.write_text(json.dumps(index, indent=1), encoding="utf-8")
+        return [*written, file]
+
+    @classmethod
+    def load(cls, folder: Path) -> HistogramSet:
+        """Read what `save` wrote.
+
+        Raises:
+            InputFileError: the folder has no index, or a file of it is missing or broken.
+        """
+        index_file = folder / "index.json"
+        if not index_file.is_file():
+            raise InputFileError(f"{folder}: no histograms here (no index.json); run `oddjets histogram` first")
+        try:
+            index = json.loads(index_file.read_text(encoding="utf-8"))
+            if names := [name for pair in index["histograms"] for name in pair if not is_file_name(name)]:
+                raise ValueError(f"'{names[0]}' is no name of a region or an observable")
+            histograms = {
+                (region, observable): hist.Hist(
+                    json.loads(
+                        (folder / f"{region}.{observable}.json").read_text(encoding="utf-8"),
+                        object_hook=uhi.io.json.object_hook,
+                    )
+                )
+                for region, observable in index["histograms"]
+            }
+            return cls(
+                histograms=histograms,
+                variations=index["variations"],
+                luminosity_pb=index["luminosity_pb"],
+                threshold=ThresholdResult(**index["threshold"]),
+                energy_TeV=index["energy_TeV"],
+            )
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise InputFileError(
+                f"{folder}: broken histograms ({type(error).__name__}: {error}); run `oddjets histogram` again"
+            ) from None

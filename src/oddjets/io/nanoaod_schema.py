@@ -1,0 +1,139 @@
+"""PFNano as coffea sees it, and what to do where a branch is missing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Literal
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+from coffea.nanoevents import PFNanoAODSchema
+
+from oddjets.core.errors import InputFileError, nearest
+
+__all__ = [
+    "PFNano",
+    "Source",
+    "branch",
+    "branches_of",
+    "collection",
+    "field",
+    "flatten",
+    "has",
+    "offsets_of",
+    "source_of",
+    "where",
+]
+
+
+Source = Literal["index", "reclustered"]
+
+#: branches that say which PF candidates an AK8 jet is made of
+CONSTITUENT_INDEX = ("FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx")
+
+
+class PFNano(PFNanoAODSchema):  # type: ignore[misc]
+    """coffea's PFNano schema, quiet about cross references that a file lacks and about photons, which are not used."""
+
+    warn_missing_crossrefs = False
+    #: coffea's vertices cannot be looked at without x, y and z; a file may have their number alone
+    mixins: ClassVar[dict[str, str]] = {k: v for k, v in PFNanoAODSchema.mixins.items() if k != "PV"}
+
+    def __init__(self, base_form: Any, *args: Any, **kwargs: Any) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="Branch Photon_(mass|charge) already exists", category=RuntimeWarning
+            )
+            super().__init__(base_form, *args, **kwargs)
+
+
+def where(events: Any) -> str:
+    """Name the file that a chunk comes from."""
+    return str(events.metadata.get("filename", "the file")) if hasattr(events, "metadata") else "the file"
+
+
+def branches_of(events: Any) -> list[str]:
+    """Return the names of all branches of a chunk, as in the file: ``FatJet_pt``, ``run``."""
+    names = []
+    for name in events.fields:
+        inner = events[name].fields
+        names += [f"{name}_{f}" for f in inner] if inner else [name]
+    return names
+
+
+def collection(events: Any, name: str) -> Any:
+    """Return a collection such as FatJet.
+
+    Raises:
+        InputFileError: the file has no such collection; the message has the nearest names.
+    """
+    if name not in events.fields:
+        raise InputFileError(
+            f"{where(events)}: no collection '{name}'; {nearest(name, events.fields)}", cause="missing branch"
+        )
+    return events[name]
+
+
+def field(events: Any, name: str, inner: str) -> Any:
+    """Return a branch of a collection.
+
+    Raises:
+        InputFileError: the file has no such branch; the message has the nearest names.
+    """
+    records = collection(events, name)
+    if inner not in records.fields:
+        near = nearest(f"{name}_{inner}", [f"{name}_{f}" for f in records.fields])
+        raise InputFileError(f"{where(events)}: no branch '{name}_{inner}'; {near}", cause="missing branch")
+    return records[inner]
+
+
+def branch(events: Any, name: str) -> Any:
+    """Return a branch by its name in the file, such as ``Pileup_nTrueInt``.
+
+    Raises:
+        InputFileError: the file has no such branch; the message has the nearest names.
+    """
+    if name in events.fields:
+        return events[name]
+    head, _, tail = name.partition("_")
+    if head in events.fields and tail in events[head].fields:
+        return events[head][tail]
+    near = nearest(name, branches_of(events))
+    raise InputFileError(f"{where(events)}: no branch '{name}'; {near}", cause="missing branch")
+
+
+def has(events: Any, names: Iterable[str]) -> bool:
+    """Tell whether a chunk has all of these branches."""
+    for name in names:
+        head, _, tail = name.partition("_")
+        if name not in events.fields and not (head in events.fields and tail in events[head].fields):
+            return False
+    return True
+
+
+def source_of(has: Callable[[str], bool]) -> Source | None:
+    """Say how a file tells the constituents of its AK8 jets.
+
+    Args:
+        has: whether the file has a branch of a name.
+
+    Returns:
+        ``index``: PFNano with (FatJetPFCands_jetIdx, _pFCandsIdx); ``reclustered``: PF candidates alone; None: it has
+        no PF candidates (NanoAOD).
+    """
+    if not has("PFCands_pt"):
+        return None
+    return "index" if all(has(name) for name in CONSTITUENT_INDEX) else "reclustered"
+
+
+def flatten(array: Any) -> npt.NDArray[Any]:
+    """Return the content of a jagged array as one NumPy array."""
+    return np.asarray(ak.flatten(array, axis=1))
+
+
+def offsets_of(array: Any) -> npt.NDArray[np.int64]:
+    """Return where each event's entries start in the flat content, shape (events + 1,)."""
+    counts = np.asarray(ak.num(array, axis=1))
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

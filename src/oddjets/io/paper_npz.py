@@ -1,0 +1,242 @@
+"""The authors' published event files: one row per jet, the pair's rows adjacent, to event tables and back.
+
+A file ``outputs_pretrain_<model>_<process>_dijet*.npz`` holds ``prediction`` (jets, classes) and ``cond`` (jets, 52). Its
+weights are complete: luminosity and cross section are in them.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.config.analysis import AuthorsFiles
+from oddjets.core.errors import InputFileError, nearest
+from oddjets.io.event_table import JETS
+from oddjets.scoring.score import AUTHORS_EPSILON
+
+__all__ = ["COND_COLUMNS", "PREDICTION", "authors_score", "find_files", "from_table", "read_file", "to_table"]
+
+Array = npt.NDArray[Any]
+
+#: width of ``cond``
+COND_COLUMNS = 52
+#: bytes, and how many times larger: an array above both would be a trap, not numbers of jets
+_SMALL, _MOST_COMPRESSED = 100_000_000, 100
+#: what the files call data
+DATA_NAME = "jetht"
+#: a score's column that means the model's stored output
+PREDICTION = "prediction"
+#: jet column -> (column of cond, whether it is stored as a logarithm)
+JET_COLUMNS: dict[str, tuple[int, bool]] = {
+    "pt": (0, True),
+    "eta": (1, False),
+    "phi": (2, False),
+    "mass": (3, True),
+    "n_constituents": (5, False),
+    "tau1": (6, False),
+    "tau2": (7, False),
+    "tau3": (8, False),
+    "tau4": (9, False),
+    "btag": (10, False),
+    "xbb": (11, False),
+    "xqq": (12, False),
+    "xcc": (13, False),
+}
+#: event column -> column of cond, the same in both rows
+EVENT_COLUMNS = {"mjj": 4, "trigger_dijet": 14, "trigger_muon": 15, "n_muons": 16, "n_electrons": 17}
+#: jet variation -> column of cond with its pT; its soft-drop mass follows (GeV, no logarithms)
+JET_VARIATIONS = {
+    "jesUp": 18, "jesDown": 20, "jerUp": 22, "jerDown": 24, "jmsUp": 26, "jmsDown": 28, "jmrUp": 30, "jmrDown": 32,
+}  # fmt: skip
+NOMINAL_WEIGHT = 34
+#: weight variation -> column of cond; complete event weights
+WEIGHT_VARIATIONS = {
+    "puUp": 35, "puDown": 36, "prefUp": 37, "prefDown": 38, "topptUp": 39, "topptDown": 40,
+    "isrUp": 41, "isrDown": 42, "fsrUp": 43, "fsrDown": 44, **{f"scale{i}": 45 + i for i in range(6)},
+}  # fmt: skip
+
+
+def find_files(spec: AuthorsFiles, folder: Path) -> dict[str, list[Path]]:
+    """Return process (``data`` for data) to its files, sorted.
+
+    Args:
+        spec: which model's files, and how their processes are called here.
+        folder: where they are.
+
+    Raises:
+        InputFileError: no such file there.
+    """
+    pattern = re.compile(rf"outputs_pretrain_{spec.model}_(.+?)_dijet.*\.npz")
+    found: dict[str, list[Path]] = {}
+    names = sorted(folder.glob("*.npz")) if folder.is_dir() else []
+    for file in names:
+        match = pattern.fullmatch(file.name)
+        if match:
+            process = "data" if match[1] == DATA_NAME else spec.processes.get(match[1], match[1])
+            found.setdefault(process, []).append(file)
+    if not found:
+        wanted = f"outputs_pretrain_{spec.model}_{DATA_NAME}_dijet.npz"
+        raise InputFileError(
+            f"{folder}: no file outputs_pretrain_{spec.model}_PROCESS_dijet*.npz; "
+            + (
+                nearest(wanted, [n.name for n in names])
+                or ("it is empty" if folder.is_dir() else "there is no such folder")
+            )
+        )
+    return found
+
+
+def read_file(file: Path) -> tuple[Array, Array]:
+    """Read one file; nothing in it is unpickled.
+
+    Returns:
+        ``prediction`` (jets, classes) and ``cond`` (jets, 52), jets in pairs.
+
+    Raises:
+        InputFileError: no npz, an array missing, pickled, of the wrong shape, not finite or an odd number of rows.
+    """
+    try:
+        _refuse_bomb(file)
+        with np.load(file, allow_pickle=False) as content:
+            missing = [name for name in ("prediction", "cond") if name not in content]
+            if missing:
+                raise InputFileError(f"{file}: no array '{missing[0]}'; {nearest(missing[0], content.files)}")
+            prediction, cond = content["prediction"], content["cond"]
+    # RuntimeError: a header that names a password, or a compression that there is not
+    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputFileError(f"{file}: cannot be read as npz without pickles ({error})") from None
+    if cond.ndim != 2 or cond.shape[1] != COND_COLUMNS:
+        raise InputFileError(f"{file}: 'cond' has shape {cond.shape}, not (jets, {COND_COLUMNS})")
+    if prediction.ndim != 2 or len(prediction) != len(cond):
+        raise InputFileError(f"{file}: 'prediction' has shape {prediction.shape} beside {len(cond)} rows of 'cond'")
+    if len(cond) % 2:
+        raise InputFileError(f"{file}: {len(cond)} rows; the two jets of an event must be adjacent rows")
+    if not (np.isfinite(prediction).all() and np.isfinite(cond).all()):
+        raise InputFileError(f"{file}: NaN or infinite numbers")
+    shared = cond[:, [*EVENT_COLUMNS.values(), NOMINAL_WEIGHT]]
+    if not np.array_equal(shared[::2], shared[1::2]):
+        raise InputFileError(f"{file}: adjacent rows differ in their event's columns: the rows are not in pairs")
+    return prediction, cond
+
+
+def _refuse_bomb(file: Path) -> None:
+    """Refuse an archive of a few bytes that unpacks to more than fits into memory; numbers of jets never do."""
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            if member.file_size > max(_SMALL, _MOST_COMPRESSED * member.compress_size):
+                raise InputFileError(
+                    f"{file}: '{member.filename}' is {member.file_size / max(1, member.compress_size):.0f} times larger"
+                    " unpacked than packed: no numbers of jets"
+                )
+
+
+def authors_score(prediction: Array) -> npt.NDArray[np.float64]:
+    """Return P(10:) / (P(0) + P(10:) + 1e-6) on the stored positions, as the authors' code does.
+
+    Args:
+        prediction: shape (jets, classes), at least 11 classes.
+    """
+    signal = prediction[:, 10:].sum(axis=1, dtype=np.float64)
+    return np.asarray(signal / (prediction[:, 0].astype(np.float64) + signal + AUTHORS_EPSILON))
+
+
+def to_table(
+    prediction: Array, cond: Array, *, scores: Mapping[str, str], formula: str, is_data: bool, number: int
+) -> dict[str, Array]:
+    """Turn the rows of one file into columns of the event table.
+
+    Args:
+        prediction: from `read_file`.
+        cond: from `read_file`.
+        scores: score name to what it is made of: ``prediction``, or a jet's column such as ``xbb``.
+        formula: ``authors-code`` or ``stored`` (one column, taken as it is).
+        is_data: data gets weight 1 and no variations.
+        number: of the file, as luminosity block: the files have no event numbers, so rows are counted.
+
+    Returns:
+        Name to array, one entry per event, jets in the order of nominal pT.
+
+    Raises:
+        InputFileError: ``prediction`` has too few columns for the formula.
+    """
+    needed = 11 if formula == "authors-code" else 1
+    if prediction.shape[1] < needed:
+        raise InputFileError(f"'prediction' has {prediction.shape[1]} columns; the formula '{formula}' needs {needed}")
+    by_jet = authors_score(prediction) if formula == "authors-code" else prediction[:, 0].astype(np.float64)
+    n = len(cond) // 2
+    pairs = cond.reshape(n, 2, COND_COLUMNS)
+    # the rows of a pair come in any order
+    order = np.argsort(-pairs[:, :, 0], axis=1, kind="stable")
+    pairs = np.take_along_axis(pairs, order[:, :, None], axis=1)
+    score_pairs = np.take_along_axis(by_jet.reshape(n, 2), order, axis=1)
+    table: dict[str, Array] = {
+        "run": np.ones(n, np.uint32),
+        "luminosityBlock": np.full(n, number, np.uint32),
+        "event": np.arange(n, dtype=np.uint64),
+        "passes_filters": np.ones(n, bool),
+        "passes_nominal": np.ones(n, bool),
+    }
+    table |= {name: pairs[:, 0, column] for name, column in EVENT_COLUMNS.items()}
+    table |= {name: table[name] > 0.5 for name in ("trigger_dijet", "trigger_muon")}
+    for j in JETS:
+        jet = pairs[:, j - 1]
+        for name, (column, logarithm) in JET_COLUMNS.items():
+            table[f"{name}_{j}"] = np.exp(jet[:, column]) if logarithm else jet[:, column]
+        table[f"btag_{j}"] = np.maximum(table[f"btag_{j}"], 0.0)
+        # the files have no ungroomed mass: it enters only ratios of dijet masses
+        table[f"mass_ungroomed_{j}"] = table[f"mass_{j}"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            table[f"tau21_{j}"] = np.where(jet[:, 6] > 0, jet[:, 7] / jet[:, 6], np.nan)
+        for score, column_name in scores.items():
+            of_prediction = column_name == PREDICTION
+            table[f"score_{score}_{j}"] = score_pairs[:, j - 1] if of_prediction else table[f"{column_name}_{j}"]
+        if not is_data:
+            for name, column in JET_VARIATIONS.items():
+                table[f"pt_{j}__{name}"] = jet[:, column]
+                table[f"mass_{j}__{name}"] = jet[:, column + 1]
+    if is_data:
+        return table | {"weight": np.ones(n)}
+    table["weight"] = pairs[:, 0, NOMINAL_WEIGHT]
+    return table | {f"weight__{name}": pairs[:, 0, column] for name, column in WEIGHT_VARIATIONS.items()}
+
+
+def from_table(table: Mapping[str, Array], probabilities: Array, factor: float) -> tuple[Array, Array]:
+    """Turn an event table into the arrays of one file; the inverse of `to_table` up to the order of the pair.
+
+    What a table does not have (a variation, a tagger) is written as its nominal value, or -1 for a tagger.
+
+    Args:
+        table: name to array.
+        probabilities: shape (events, 2, classes), leading jet first.
+        factor: makes the weights complete: cross section x luminosity / sum of weights.
+
+    Returns:
+        ``prediction`` and ``cond``, float32.
+    """
+    n = len(table["event"])
+    cond = np.zeros((n, 2, COND_COLUMNS))
+    for name, column in EVENT_COLUMNS.items():
+        cond[:, :, column] = np.asarray(table[name] if name in table else np.zeros(n), float)[:, None]
+    if "trigger_dijet" not in table:
+        fired = [table[name] for name in table if name.startswith("trigger_")]
+        cond[:, :, EVENT_COLUMNS["trigger_dijet"]] = np.any(fired, axis=0)[:, None] if fired else 1.0
+    for j in JETS:
+        for name, (column, logarithm) in JET_COLUMNS.items():
+            values = np.asarray(table.get(f"{name}_{j}", np.full(n, -1.0)), float)
+            cond[:, j - 1, column] = np.log(values) if logarithm else values
+        for name, column in JET_VARIATIONS.items():
+            for i, quantity in enumerate(("pt", "mass")):
+                nominal = table[f"{quantity}_{j}"]
+                cond[:, j - 1, column + i] = table.get(f"{quantity}_{j}__{name}", nominal)
+    cond[:, :, NOMINAL_WEIGHT] = factor * np.asarray(table["weight"], float)[:, None]
+    for name, column in WEIGHT_VARIATIONS.items():
+        cond[:, :, column] = factor * np.asarray(table.get(f"weight__{name}", table["weight"]), float)[:, None]
+    prediction = np.asarray(probabilities, np.float32).reshape(2 * n, -1)
+    return prediction, cond.reshape(2 * n, COND_COLUMNS).astype(np.float32)

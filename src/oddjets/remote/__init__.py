@@ -1,6 +1,0 @@
-"""Files elsewhere: how they are opened, kept here, and what their failures mean (docs/remote.md)."""
-
-from oddjets.remote.failures import advice_on, cause_of, is_transient, with_retries
-from oddjets.remote.opening import Access, is_remote, open_file
-
-__all__ = ["Access", "advice_on", "cause_of", "is_remote", "is_transient", "open_file", "with_retries"]

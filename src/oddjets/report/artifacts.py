@@ -1,0 +1,248 @@
+"""What the earlier stages left in an output directory, read when a figure asks for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.io import event_table
+from oddjets.io.histograms import HistogramSet
+from oddjets.report.style import HATCH, PALETTE, hatches, luminosity_text
+
+__all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError"]
+
+#: artifact: (what must exist under the output directory, the verb that makes it)
+ARTIFACTS = {
+    "simulation": ("simulation/fileset.json", "simulate"),
+    "events": ("events", "process"),
+    "cutflow": ("cutflow.json", "process"),
+    "histograms": ("histograms/index.json", "histogram"),
+    "closure": ("closure.json", "closure"),
+    "workspace": ("workspace.json", "workspace"),
+    "results": ("results.json", "fit"),
+}
+
+
+class MissingArtifactError(OddjetsError):
+    """A figure was asked for whose stage has not run, or whose stage was not asked for this number."""
+
+
+class Artifacts:
+    """The artifacts of one output directory, with what every figure needs to be labelled.
+
+    Args:
+        analysis: what was asked.
+        out: the output directory.
+    """
+
+    def __init__(self, analysis: Analysis, out: Path) -> None:
+        self.analysis = analysis
+        self.out = out
+
+    def path(self, artifact: str) -> Path:
+        """Return where an artifact is or would be."""
+        return self.out / ARTIFACTS[artifact][0]
+
+    def has(self, artifact: str) -> bool:
+        """Say whether an artifact exists."""
+        return self.path(artifact).exists()
+
+    def asked(self, artifact: str) -> bool:
+        """Say whether the analysis has a stage that makes an artifact; one that reads files simulates nothing."""
+        analysis = self.analysis
+        optional = {
+            "simulation": analysis.simulate,
+            "closure": analysis.data_driven,
+            "workspace": analysis.fit,
+            "results": analysis.fit,
+        }
+        return optional.get(artifact, True) is not None
+
+    def need(self, artifact: str, figure: str) -> None:
+        """Raise a `MissingArtifactError` that names the verb to run, if an artifact is absent."""
+        if not self.has(artifact):
+            place, verb = ARTIFACTS[artifact]
+            raise MissingArtifactError(
+                f"the figure '{figure}' is drawn from {self.out / place}, which does not exist: run `oddjets "
+                f"{verb}` first"
+            )
+
+    def json(self, place: str) -> dict[str, Any]:
+        """Read a JSON file of the output directory.
+
+        Raises:
+            InputFileError: no JSON object; the message has the file and the line.
+        """
+        path = self.out / place
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputFileError(f"{path}: cannot be read as JSON: {error}; make it anew or remove it") from None
+        if not isinstance(content, dict):
+            raise InputFileError(f"{path}: holds no JSON object; make it anew or remove it")
+        return content
+
+    @cached_property
+    def results(self) -> dict[str, Any]:
+        """The fit's results."""
+        return self.json("results.json")
+
+    @cached_property
+    def cutflow(self) -> dict[str, Any]:
+        """Events after each cut, per dataset."""
+        return self.json("cutflow.json")
+
+    @cached_property
+    def closure(self) -> dict[str, Any]:
+        """The ABCD closure on simulation."""
+        return self.json("closure.json")
+
+    @cached_property
+    def histograms(self) -> HistogramSet:
+        """The region histograms."""
+        return HistogramSet.load(self.out / "histograms")
+
+    @cached_property
+    def manifests(self) -> dict[str, dict[str, Any]]:
+        """Stage: its manifest."""
+        return {path.stem: self.json(f"manifests/{path.name}") for path in sorted(self.out.glob("manifests/*.json"))}
+
+    def table(self, columns: list[str]) -> dict[str, dict[str, np.ndarray]]:
+        """Read columns of the events that pass the base selection.
+
+        Args:
+            columns: their names; ``weight`` is added, normalised to the luminosity (the dataset's last weighted
+                number in the cutflow over the sum of the table's weights).
+
+        Returns:
+            Process (``data`` for data): column: values, shape (events,). Of blinded data, the events in A are left out.
+        """
+        threshold = self.histograms.threshold if self.blinded else None
+        scores = [f"score_{threshold.score}_{j}" for j in (1, 2)] if threshold else []
+        parts: dict[str, list[dict[str, np.ndarray]]] = {}
+        counts = self.cutflow["datasets"]
+        for dataset in event_table.datasets(self.out / "events"):
+            if dataset not in counts:
+                continue
+            is_data = counts[dataset]["is_data"]
+            wanted = list(dict.fromkeys([*columns, *(scores if is_data else []), "weight", "passes_nominal"]))
+            read = event_table.read(self.out / "events", dataset, wanted)
+            passing = read["passes_nominal"].astype(bool)
+            if threshold is not None and is_data:
+                passing &= np.minimum(*(read[s] for s in scores)) < threshold.value
+            chosen = {name: read[name][passing] for name in [*columns, "weight"]}
+            total = float(chosen["weight"].sum())
+            if is_data:
+                chosen["weight"] = np.ones(len(chosen["weight"]))
+            elif total:
+                chosen["weight"] = chosen["weight"] * (counts[dataset]["weighted"][-1] / total)
+            parts.setdefault("data" if is_data else counts[dataset]["process"], []).append(chosen)
+        return {
+            process: {name: np.concatenate([p[name] for p in pieces]) for name in pieces[0]}
+            for process, pieces in parts.items()
+        }
+
+    # what labels a figure
+
+    @property
+    def simulated(self) -> bool:
+        """Whether everything is simulated, what stands for data included."""
+        if self.analysis.simulate is not None:
+            return True
+        if self.has("cutflow") and not any(d["is_data"] for d in self.cutflow["datasets"].values()):
+            return True
+        # no detector writes the name of a generator into its metadata
+        return any(d["is_data"] and d.get("generator") for d in self.datasets.values())
+
+    @property
+    def blinded(self) -> bool:
+        """Whether the data in A are not to be seen: as the workspace was built, else as the analysis asks."""
+        report = ((self.manifests.get("workspace") or {}).get("extra") or {}).get("report") or {}
+        if "blinded" in report:
+            return bool(report["blinded"])
+        return self.analysis.fit is not None and self.analysis.fit.blind
+
+    @property
+    def datasets(self) -> dict[str, dict[str, Any]]:
+        """Dataset: its metadata and what was read of it, from the manifest of the stage ``process``."""
+        extra = (self.manifests.get("process") or {}).get("extra") or {}
+        found: dict[str, dict[str, Any]] = extra.get("datasets") or {}
+        return found
+
+    @cached_property
+    def luminosity_pb(self) -> float | None:
+        """The integrated luminosity (/pb), if anything says it yet."""
+        if self.has("histograms"):
+            return float(self.histograms.luminosity_pb)
+        if self.has("cutflow"):
+            # that of what was read
+            return self.cutflow.get("luminosity_pb", self.analysis.luminosity)
+        return self.analysis.luminosity
+
+    @cached_property
+    def header(self) -> dict[str, Any]:
+        """The line above every figure: label and luminosity."""
+        energy = self.histograms.energy_TeV if self.has("histograms") else 13.0
+        return {
+            "label": ["oddjets", "simulation" if self.simulated else "CMS Open Data"],
+            "right": luminosity_text(self.luminosity_pb, energy),
+        }
+
+    def process(self, name: str) -> dict[str, Any]:
+        """Return a process's name, label, colour, hatch and whether it is the signal, for a figure's data."""
+        fit = self.analysis.fit
+        signals = [poi.process for poi in fit.pois] if fit is not None else []
+        known = self.analysis.processes.get(name)
+        return {
+            "process": name,
+            "label": known.label if known else name,
+            "color": self._colors.get(name, "#717581"),
+            "hatch": HATCH if name in signals else self._hatches.get(name),
+            "signal": name in signals,
+        }
+
+    @cached_property
+    def _colors(self) -> dict[str, str]:
+        """Process: the colour that the analysis gives it, else one of the palette that no other process has."""
+        processes = self.analysis.processes
+        given = {n: p.color for n, p in processes.items() if "color" in p.model_fields_set}
+        free = [c for c in PALETTE if c not in given.values()] or list(PALETTE)
+        others = [n for n in processes if n not in given]
+        return {**given, **{n: free[i % len(free)] for i, n in enumerate(others)}}
+
+    @cached_property
+    def _hatches(self) -> dict[str, str | None]:
+        """Process: its hatch where it is not the signal."""
+        return hatches({name: self._colors[name] for name in self.analysis.processes})
+
+    def axis_label(self, observable: str) -> str:
+        """Return an observable's axis label with its unit."""
+        known = self.analysis.observables[observable]
+        label = known.label[:1].upper() + known.label[1:]
+        return f"{label} [{known.unit}]" if known.unit else label
+
+    def edges(self, region: str, stored: Sequence[float]) -> list[float]:
+        """Return the bin edges of a fitted region.
+
+        Args:
+            region: its name.
+            stored: the edges in results.json; bin numbers where the workspace was fitted without its analysis.
+        """
+        fit = self.analysis.fit
+        if fit is not None and region in self.analysis.regions and fit.observable in self.analysis.observables:
+            asked = self.analysis.binning(fit.observable, region)
+            if len(asked) == len(stored):
+                return asked
+        return [float(e) for e in stored]
+
+    def region_label(self, region: str) -> str:
+        """Return a region's name and what it is."""
+        known = self.analysis.regions.get(region)
+        return f"{region}: {known.label}" if known and known.label else region

@@ -1,0 +1,147 @@
+"""Draw figures into an output directory: the data as JSON, the picture as PNG and PDF."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.console import log, progress
+from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.worker_pool import as_worker
+from oddjets.report import style
+from oddjets.report.artifacts import ARTIFACTS, Artifacts, MissingArtifactError
+from oddjets.report.registry import KINDS, Kind, find
+
+__all__ = ["collect", "make", "write_figure", "write_figures"]
+
+#: figures from which on a second process gains more than its start costs
+WORTH_SHARING = 8
+
+
+def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tuple[Kind, dict[str, Any]]]:
+    """Return the data of figures.
+
+    Args:
+        artifacts: of the output directory.
+        names: kinds or single figures; None or ``all``: every figure whose artifacts exist.
+
+    Raises:
+        MissingArtifactError: a figure was named whose stage has not run; the message has the verb.
+        OddjetsError: no such figure; the message has the nearest.
+    """
+    if names is None or "all" in names:
+        chosen = [kind for kind in KINDS.values() if all(artifacts.has(need) for need in kind.needs)]
+        _say_what_is_absent(artifacts)
+        return [(kind, data) for kind in chosen for data in kind.data(artifacts).values()]
+    made: dict[str, tuple[Kind, dict[str, Any]]] = {}
+    for name in names:
+        kind = find(name)
+        for need in kind.needs:
+            artifacts.need(need, name)
+        figures = kind.data(artifacts)
+        if not figures:
+            raise MissingArtifactError(
+                f"the figure '{name}' has nothing to show: {', '.join(kind.needs)} in {artifacts.out} hold no numbers for it; "
+                "either the analysis does not ask for them, or too few events are left"
+            )
+        if name != kind.name and name not in figures:
+            raise OddjetsError(f"no figure is called '{name}'; {nearest(name, figures)}")
+        for key in figures if name == kind.name else [name]:
+            made[key] = (kind, figures[key])
+    return list(made.values())
+
+
+def _say_what_is_absent(artifacts: Artifacts) -> None:
+    waiting: dict[str, list[str]] = {verb: [] for _, verb in ARTIFACTS.values()}
+    for kind in KINDS.values():
+        absent = [need for need in kind.needs if not artifacts.has(need)]
+        if absent and all(artifacts.asked(need) for need in absent):
+            waiting[ARTIFACTS[absent[0]][1]].append(kind.name)
+    for verb, names in waiting.items():
+        if names:
+            log.info("`oddjets %s` has not run: no figures yet of %s", verb, ", ".join(names))
+
+
+def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> list[Path]:
+    """Draw figures into ``out/figures``: NAME.json (what is drawn), NAME.png and NAME.pdf.
+
+    Args:
+        analysis: what was asked.
+        out: the output directory of the analysis.
+        names: kinds (``postfit``) or single figures (``postfit_SR_A``); None or ``all``: every figure whose
+            artifacts exist.
+
+    Returns:
+        The files written.
+
+    Raises:
+        MissingArtifactError: a figure was named whose stage has not run; the message has the verb.
+        OddjetsError: no such figure; the message has the nearest.
+    """
+    chosen = collect(Artifacts(analysis, out), names)
+    workers = analysis.execution.processes
+    return [file for files in write_figures(out / "figures", chosen, workers=workers) for file in files]
+
+
+def write_figures(
+    folder: Path, figures: Sequence[tuple[Kind, dict[str, Any]]], *, workers: int = 1, reuse: bool = False
+) -> list[list[Path]]:
+    """Write figures, several at once where there are many.
+
+    Args:
+        folder: where to.
+        figures: kind and data of each.
+        workers: processes at most.
+        reuse: leave files as they are that hold the same data already.
+
+    Returns:
+        The files of each figure, see `write_figure`.
+    """
+    with progress("figures", len(figures)) as tracker:
+        # a forked process starts at once and needs no importable main module; where there is no fork, one by one
+        if workers < 2 or len(figures) < WORTH_SHARING or "fork" not in multiprocessing.get_all_start_methods():
+            made = []
+            for kind, data in figures:
+                made.append(write_figure(folder, kind.name, data, reuse))
+                tracker.advance()
+            return made
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), as_worker) as pool:
+            futures = [pool.submit(write_figure, folder, kind.name, data, reuse) for kind, data in figures]
+            for _ in as_completed(futures):
+                tracker.advance()
+            return [future.result() for future in futures]
+
+
+def write_figure(folder: Path, name: str, data: dict[str, Any], reuse: bool = False) -> list[Path]:
+    """Write one figure.
+
+    Args:
+        folder: where to; made if it is not there.
+        name: of the figure's kind.
+        data: what its ``data`` returned.
+        reuse: leave the files as they are if the same data are there already.
+
+    Returns:
+        The JSON, PNG and PDF file, and the animation where there is one.
+    """
+    kind = KINDS[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{data['name']}.{suffix}" for suffix in ("json", "png", "pdf")]
+    text = json.dumps(data, indent=1, allow_nan=False) + "\n"
+    if reuse and all(f.is_file() for f in files) and files[0].read_text(encoding="utf-8") == text:
+        return files
+    with style.context():
+        drawn = kind.draw(data)
+    for file in files[1:]:
+        style.save(drawn, file)
+    if kind.animate is not None:
+        files.append(folder / f"{data['name']}.gif")
+        kind.animate(data, files[-1])
+    # last: a JSON says that the pictures beside it are complete
+    files[0].write_text(text, encoding="utf-8")
+    return files

@@ -1,0 +1,94 @@
+"""The ABCD closure at several thresholds and in data: the fitted constants side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from oddjets.report import style
+from oddjets.report.artifacts import Artifacts
+
+__all__ = ["data", "draw"]
+
+#: what the verdicts look like: face colour ("none": open) and marker, readable in grey
+LOOKS = {"closes": ("#3f90da", "o"), "fails": ("#bd1f01", "s"), "inconclusive": ("none", "o")}
+#: the axis ends here at the latest; points beyond are shown at the edge
+LONGEST = 2.5
+
+
+def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
+    """Return the constants of all regions at the fit's threshold and in every scan."""
+    closure = artifacts.closure
+    threshold = {"label": "at the threshold", "regions": closure.get("regions", {})}
+    rows = [
+        {
+            "region": region,
+            "label": scan["label"],
+            "value": found["constant"],
+            "error": found["constant_error"],
+            "verdict": found["verdict"],
+        }
+        for region in closure.get("regions", {})
+        for scan in (threshold, *closure.get("scans", []))
+        if (found := scan["regions"].get(region)) is not None and found["constant"] is not None
+    ]
+    if not rows or not closure.get("scans"):
+        return {}
+    process = closure.get("process") or artifacts.analysis.data_driven or "background"
+    said = "; ".join(f"{r['region']}, {r['label']}: {r['value']:.2f} ± {r['error']:.2f} ({r['verdict']})" for r in rows)
+    return {
+        "closures": {
+            "kind": "closures",
+            "name": "closures",
+            "title": "ABCD closure at other thresholds",
+            "header": artifacts.header,
+            "rows": rows,
+            "alt": f"Constant fitted to A over B C / D: {said}.",
+            "caption": (
+                f"The constant fitted to A / (B C / D) of simulated {process} at the threshold of the fit and at looser "
+                "ones, where there are more events, and in data whose scores are both below the threshold. Filled "
+                "blue: closes; red square: fails; open: inconclusive, its error is above 10 %."
+            ),
+            "sources": [{"file": "closure.json", "key": "regions, scans"}],
+        }
+    }
+
+
+def draw(drawn: dict[str, Any]) -> Figure:
+    """Draw one row a constant, region after region."""
+    rows = drawn["rows"]
+    made = style.figure(width=9.5, height=3.0 + 0.42 * max(len(rows), 4))
+    axes = made.subplots()
+    y = np.arange(len(rows))[::-1]
+    values, errors = (np.array([row[k] for row in rows], dtype=float) for k in ("value", "error"))
+    reach = float(np.clip(np.max(np.abs(values - 1) + errors, initial=0.2) * 1.1, 0.3, LONGEST))
+    axes.axvspan(0.9, 1.1, color="0.9", zorder=0, linewidth=0, label="one within 10 %")
+    axes.axvline(1, color="black", linewidth=1)
+    shown: set[str] = set()
+    for k, row in enumerate(rows):
+        face, marker = LOOKS[row["verdict"]]
+        axes.errorbar(
+            np.clip(values[k], 1 - reach, 1 + reach),
+            y[k],
+            xerr=errors[k],
+            fmt=marker,
+            markerfacecolor=face,
+            markeredgecolor="black" if face == "none" else face,
+            ecolor="black",
+            markersize=7,
+            linewidth=1.5,
+            label=row["verdict"] if row["verdict"] not in shown else None,
+        )
+        shown.add(row["verdict"])
+        if k and row["region"] != rows[k - 1]["region"]:
+            axes.axhline(y[k] + 0.5, color="0.6", linewidth=0.8)
+    axes.set_xlim(1 - reach, 1 + reach)
+    axes.set_ylim(-0.8, len(rows) - 0.2)
+    axes.set_yticks(y, [f"{row['region']}: {row['label']}" for row in rows], fontsize=13)
+    axes.tick_params(axis="y", which="both", length=0)
+    axes.set_xlabel("A / (B C / D), fitted constant")
+    made.legend(loc="outside lower left", ncols=4, columnspacing=1.2, handletextpad=0.4)
+    style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
+    return made

@@ -1,0 +1,131 @@
+"""The region map, drawn from the configuration: what each region asks, and its four letters with their yields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from oddjets.report import style
+from oddjets.report.artifacts import Artifacts
+
+__all__ = ["data", "draw"]
+
+#: letter: column (leading jet fails, passes) and row (subleading jet fails, passes)
+PLACES = {"A": (1, 1), "B": (0, 1), "C": (1, 0), "D": (0, 0)}
+TINTS = {"A": "#f6d3b3", "B": "#dbe7f3", "C": "#dbe7f3", "D": "#eeeeee"}
+
+
+def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
+    """Return every region's cuts and the events in its letters: data, or simulation where there are none."""
+    histograms = artifacts.histograms
+    fit = artifacts.analysis.fit
+    with_data = "data" in histograms.variations
+    processes = ["data"] if with_data else list(histograms.processes)
+    maps: list[dict[str, Any]] = []
+    for region, asked in artifacts.analysis.regions.items():
+        observable = next((o for r, o in histograms.histograms if r == region), None)
+        if observable is None:
+            continue
+        if fit is not None and (region, fit.observable) in histograms.histograms:
+            observable = fit.observable
+        sums: dict[str, float | None] = {
+            a: float(sum(histograms.values(region, observable, p, a).sum() for p in processes)) for a in PLACES
+        }
+        b, c, d = (sums[a] or 0.0 for a in "BCD")
+        predicted = b * c / d if d > 0 else None
+        if artifacts.blinded and with_data:
+            sums["A"] = None
+        maps.append(
+            {
+                "region": region,
+                "label": asked.label,
+                "cuts": [c.replace("_", " ") for c in asked.cuts],
+                "fitted": fit is not None and region in fit.regions,
+                "letters": sums,
+                "predicted": predicted,
+            }
+        )
+    if not maps:
+        return {}
+    what = "data" if with_data else "simulated"
+    in_a = ", ".join(f"{m['region']} {_count(m['letters']['A'])}" for m in maps)
+    return {
+        "regions": {
+            "kind": "regions",
+            "name": "regions",
+            "title": "Region map",
+            "header": artifacts.header,
+            "threshold": histograms.threshold.value,
+            "what": what,
+            "maps": maps,
+            "alt": f"Map of {len(maps)} regions, each split into four letters by the two jets' scores. Events "
+            f"({what}) in A: {in_a}.",
+            "caption": (
+                f"Every region, split by the two jets' scores at the threshold; numbers: {what} events inside the "
+                "histogram's range, and B C / D in A, which assumes that all of it is background. Bold frames: "
+                "regions of the fit."
+            ),
+            "sources": [{"file": "histograms/", "key": "*: letters A, B, C, D"}],
+        }
+    }
+
+
+def draw(drawn: dict[str, Any]) -> Figure:
+    """Draw one square a region."""
+    maps = drawn["maps"]
+    columns = min(len(maps), 4)
+    rows = -(-len(maps) // columns)
+    with style.context(0.8):
+        made = style.figure(max(3.7 * columns, 5.0), 4.4 * rows + 0.3)
+        axes = made.subplots(rows, columns, squeeze=False)
+        for index, panel in enumerate(axes.flat):
+            if index >= len(maps):
+                panel.set_axis_off()
+                continue
+            _map(panel, maps[index])
+            panel.set_xlabel("Leading jet's score", loc="center")
+            if index % columns == 0:
+                panel.set_ylabel("Subleading jet's score", loc="center")
+        style.header(axes[0, 0], drawn["header"]["label"], "" if columns > 1 else drawn["header"]["right"])
+        if columns > 1:
+            style.header(axes[0, -1], [""], drawn["header"]["right"])
+    return made
+
+
+def _map(panel: Any, one: dict[str, Any]) -> None:
+    panel.set_xlim(0, 2)
+    panel.set_ylim(0, 2.55)
+    for letter, (x, y) in PLACES.items():
+        panel.fill_between([x, x + 1], y, y + 1, color=TINTS[letter], linewidth=0)
+        panel.text(x + 0.07, y + 0.93, letter, va="top", fontweight="bold", fontsize=17)
+        panel.text(x + 0.5, y + 0.47, _count(one["letters"][letter]), ha="center", va="center", fontsize=17)
+        if letter == "A" and one["predicted"] is not None:
+            panel.text(x + 0.5, y + 0.2, f"B C / D = {_count(one['predicted'])}", ha="center", va="center", fontsize=11)
+    panel.plot([1, 1], [0, 2], color="black", linewidth=1.5)
+    panel.plot([0, 2], [1, 1], color="black", linewidth=1.5)
+    panel.plot([0, 2], [2, 2], color="black", linewidth=1.0)
+    panel.text(0.07, 2.5, one["region"], va="top", fontweight="bold", fontsize=15)
+    panel.text(0.07, 2.27, _fitting(" and ".join(one["cuts"]) or "all events", 34), va="top", fontsize=10.5)
+    panel.set_xticks([0.5, 1.5], ["fails", "passes"])
+    panel.set_yticks([0.5, 1.5], ["fails", "passes"], rotation=90, va="center")
+    panel.tick_params(which="both", length=0)
+    panel.minorticks_off()
+    for spine in panel.spines.values():
+        spine.set_linewidth(3.2 if one["fitted"] else 1.0)
+
+
+def _count(value: float | None) -> str:
+    if value is None:
+        return "blinded"
+    if value >= 1e6:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return rf"${mantissa} \times 10^{{{int(exponent)}}}$"
+    return (
+        f"{value:,.0f}".replace(",", "\N{THIN SPACE}") if value >= 100 or value == np.floor(value) else f"{value:.1f}"
+    )
+
+
+def _fitting(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -1,0 +1,125 @@
+"""The answer in words: what the fit found, for the first screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from oddjets.report.artifacts import Artifacts
+from oddjets.report.text import count, label_html, p_value, with_error
+
+__all__ = ["Answer", "Sentence", "answer"]
+
+#: the field's words for a significance, from above
+WORDS = ((5.0, "Observation of"), (3.0, "Evidence for"), (2.0, "A hint of"), (0.0, "No significant sign of"))
+#: what an error is, by its kind in results.json
+ERRORS = {
+    "symmetric": "",
+    "one-sided": "one-sided error: how far −2 ln L rises by one inside the range",
+    "profile": "error from the profile of −2 ln L, the mean of both sides",
+}
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence with at most one number.
+
+    Attributes:
+        before: the words before the number; all of them if there is none.
+        number: as it is read; "" if there is none.
+        after: the words after it.
+        file: where the number is, relative to the output directory.
+        key: and under which key.
+    """
+
+    before: Markup
+    number: str = ""
+    after: Markup | str = ""
+    file: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the first screen says.
+
+    Attributes:
+        headline: one sentence.
+        numbers: (name, value, note, file, key) of the large numbers.
+        sentences: what else belongs to the answer.
+    """
+
+    headline: Markup
+    numbers: list[tuple[str, str, str, str, str]]
+    sentences: list[Sentence]
+
+
+def answer(artifacts: Artifacts) -> Answer | None:
+    """Return the answer, or None where there is no fit yet."""
+    if not artifacts.has("results") or not artifacts.results.get("poi"):
+        return None
+    results = artifacts.results
+    poi = results["poi"]
+    z = (results.get("significance") or {}).get("z")
+    fit = artifacts.analysis.fit
+    name = fit.pois[0].process if fit is not None else poi["name"]
+    label = label_html(artifacts.process(name)["label"])
+    numbers = [
+        (
+            "Signal strength",
+            f"{'μ' if poi['name'] == 'mu' else poi['name']} = {with_error(poi['value'], poi.get('error'))}",
+            "; ".join(filter(None, ("in units of the stated cross section", ERRORS.get(poi.get("error_kind") or "")))),
+            "results.json",
+            "poi",
+        )
+    ]
+    if z is not None:
+        note = f"p = {p_value((results.get('significance') or {}).get('p_value'))} without signal"
+        numbers.append(("Significance", f"{z:.2f} σ", note, "results.json", "significance.z"))
+    limit = results.get("limit") or {}
+    if limit.get("observed") is not None:
+        expected = limit.get("expected")
+        note = f"{expected[2]:.3g} expected without signal" if expected and len(expected) == 5 else ""
+        numbers.append(("95 % CL upper limit", f"{limit['observed']:.3g}", note, "results.json", "limit.observed"))
+    return Answer(_headline(label, z), numbers, list(_sentences(artifacts, results, label)))
+
+
+def _headline(label: Markup, z: float | None) -> Markup:
+    if z is None:
+        return Markup("The strength of {} was fitted.").format(label)
+    words = next(text for least, text in WORDS if max(z, 0.0) >= least)
+    return Markup("{} {}: {} standard deviations.").format(words, label, f"{max(z, 0.0):.1f}")
+
+
+def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> Iterator[Sentence]:
+    if results["poi"].get("at_boundary"):
+        yield Sentence(
+            Markup("The fitted strength of {} is at the boundary of its range: its error is one-sided.").format(label)
+        )
+    if artifacts.blinded:
+        yield Sentence(
+            Markup(
+                "Letter A is blinded: the expected background stands in for its data, and the answer is an expectation."
+            )
+        )
+    likelihood = results.get("twice_nll") or {}
+    if {"background", "signal_plus_background"} <= set(likelihood):
+        gain = likelihood["background"] - likelihood["signal_plus_background"]
+        if gain < 0.05:
+            yield Sentence(Markup("Adding {} does not improve the fit.").format(label))
+        else:
+            before = Markup("Adding {} improves −2 ln L by ").format(label)
+            yield Sentence(before, f"{gain:.1f}", Markup("."), "results.json", "twice_nll")
+    in_a = {
+        region: sum(letters["A"]["data"])
+        for region, letters in results.get("yields", {}).items()
+        if "A" in letters and letters["A"].get("data") is not None
+    }
+    if in_a:
+        *others, last = in_a
+        where = f"{', '.join(others)} and {last}" if others else last
+        after = Markup(" data events have both scores above the threshold in {}.").format(where)
+        yield Sentence(Markup(), count(sum(in_a.values())), after, "results.json", "yields.*.A.data")

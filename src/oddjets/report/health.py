@@ -1,0 +1,227 @@
+"""What a reader must know before believing the answer: what was counted, lost, and how well it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from oddjets.core.provenance import read_failure
+from oddjets.core.redaction import redacted
+from oddjets.report.artifacts import ARTIFACTS, Artifacts
+from oddjets.report.text import count, p_value
+
+__all__ = ["Check", "checks", "missing"]
+
+Status = Literal["good", "watch", "bad", "absent"]
+
+#: below this a goodness of fit is doubtful, and below the second it is bad (two and three standard deviations,
+#: one-sided)
+WATCH_P, BAD_P = 0.023, 0.00135
+#: a larger share of failed toys makes the p-value doubtful
+FAILED_TOYS = 0.05
+#: those whose failure a report tells of
+STAGES = ("simulate", "process", "histogram", "closure", "workspace", "fit", "plot")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the health table.
+
+    Attributes:
+        name: what is checked.
+        status: ``good``, ``watch``, ``bad``, or ``absent`` where its stage has not run.
+        value: the number or verdict.
+        note: what it means.
+        file: where the number is, relative to the output directory.
+        key: and under which key.
+    """
+
+    name: str
+    status: Status
+    value: str
+    note: str = ""
+    file: str = ""
+    key: str = ""
+
+
+def checks(artifacts: Artifacts) -> list[Check]:
+    """Return the health of an output directory, as far as it has got, and of what the analysis has."""
+    made = [*_events(artifacts), _threshold(artifacts)]
+    if artifacts.asked("closure") or artifacts.has("closure"):
+        made.append(_closure(artifacts))
+    if artifacts.asked("results") or artifacts.has("results"):
+        made += _fit(artifacts)
+    return made
+
+
+def missing(artifacts: Artifacts, stale: Mapping[str, str]) -> list[str]:
+    """Return sentences about what is absent or out of date, with the verb that mends it.
+
+    Args:
+        artifacts: of the output directory.
+        stale: stage to why its results no longer stand.
+    """
+    said = []
+    for name, (place, verb) in ARTIFACTS.items():
+        if not artifacts.has(name) and artifacts.asked(name):
+            said.append(f"{place} is absent: run `oddjets {verb}`.")
+    for stage in STAGES:
+        failure = read_failure(artifacts.out, stage)
+        if failure is not None:
+            said.append(redacted(f"The stage {stage} failed when it last ran: {failure}"))
+    for stage, why in stale.items():
+        said.append(redacted(f"The stage {stage} no longer stands ({why}): run `oddjets {stage}` again."))
+    return said
+
+
+def _absent(name: str, verb: str) -> Check:
+    return Check(name, "absent", "not yet", f"run `oddjets {verb}`")
+
+
+def _events(artifacts: Artifacts) -> list[Check]:
+    if not artifacts.has("cutflow"):
+        return [_absent("Events counted", "process")]
+    datasets = artifacts.cutflow["datasets"].values()
+    read = {kind: sum(d["raw"][0] for d in datasets if d["is_data"] is kind) for kind in (True, False)}
+    kept = {kind: sum(d["raw"][-1] for d in datasets if d["is_data"] is kind) for kind in (True, False)}
+    counted = Check(
+        "Events counted",
+        "good" if kept[True] and kept[False] else "watch",
+        f"{count(read[True])} data, {count(read[False])} simulated",
+        f"{count(kept[True])} and {count(kept[False])} pass the base selection",
+        "cutflow.json",
+        "datasets.*.raw",
+    )
+    if not artifacts.datasets:
+        return [counted, Check("Events lost", "absent", "not recorded", "", "cutflow.json", "datasets")]
+    return [counted, _lost(artifacts, read[True] + read[False])]
+
+
+def _lost(artifacts: Artifacts, read: int) -> Check:
+    """Say which events were planned and are not counted: the ledger of the stage `process`."""
+    extra = artifacts.manifests["process"]["extra"]
+    ledger = extra.get("ledger") or {}
+    place = ("manifests/process.json", "extra.ledger")
+    if not ledger:  # the authors' files have none
+        lost = sum(d["entries"] for d in artifacts.datasets.values()) - read
+        note = f"all {count(read)} events of the files were processed" if lost == 0 else "run `oddjets process` again"
+        return Check("Events lost", "bad" if lost else "good", count(lost) if lost else "none", note, *place)
+    planned = sum(d["planned"] for d in ledger.values())
+    if planned != read + sum(d["lost"] for d in ledger.values()):
+        return Check("Events lost", "bad", count(planned - read), "run `oddjets process` again", *place)
+    files = [file for d in ledger.values() for file in d["files"]]
+    if not files:
+        return Check("Events lost", "good", "none", f"all {count(planned)} events of the files were processed", *place)
+    unknown = sum(file["events"] is None for file in files)
+    value = (
+        f"{count(planned - read)} of {count(planned)} events, {count(len(files))} file{'s' if len(files) > 1 else ''}"
+    )
+    if unknown:
+        value += f", {count(unknown)} of unknown size"
+    name, cause = Path(files[0]["file"]).name, files[0]["lost"][0]["cause"]
+    others = " and others" if len(files) > 1 else ""
+    note = f"{name}{others} could not be read ({cause}); luminosity and sums of weights are of the rest"
+    return Check("Events lost", "bad", value, note, "lost.json", "datasets.*.files")
+
+
+def _threshold(artifacts: Artifacts) -> Check:
+    if not artifacts.has("histograms"):
+        return _absent("Threshold", "histogram")
+    found = artifacts.histograms.threshold
+    if found.efficiency_found is None:
+        return Check(
+            "Threshold", "good", f"{found.value:.5g}", "given, not from data", "histograms/index.json", "threshold"
+        )
+    asked = found.efficiency_asked
+    # one event more or less is the best a quantile can do
+    close = asked is None or abs(found.n_above - asked * found.n_data) <= 1 + 1e-3 * asked * found.n_data
+    note = f"{count(found.n_above)} of {count(found.n_data)} data events pass: {100 * found.efficiency_found:.3g} %"
+    if asked is not None:
+        note += f" ({100 * asked:.3g} % asked)"
+    return Check(
+        "Threshold", "good" if close else "watch", f"{found.value:.5g}", note, "histograms/index.json", "threshold"
+    )
+
+
+def _closure(artifacts: Artifacts) -> Check:
+    if not artifacts.has("closure"):
+        return _absent("ABCD closure", "closure")
+    regions: dict[str, Any] = artifacts.closure.get("regions", {})
+    verdicts = {region: found.get("verdict", "inconclusive") for region, found in regions.items()}
+    status: Status = "good"
+    if any(v == "fails" for v in verdicts.values()):
+        status = "bad"
+    elif any(v != "closes" for v in verdicts.values()) or not verdicts:
+        status = "watch"
+    constants = "; ".join(
+        f"{region} c = {found['constant']:.2f} ± {found.get('constant_error') or 0:.2f}"
+        for region, found in regions.items()
+        if found.get("constant") is not None
+    )
+    value = ", ".join(f"{region} {verdict}" for region, verdict in verdicts.items()) or "no region"
+    return Check("ABCD closure", status, value, constants, "closure.json", "regions.*.verdict")
+
+
+def _fit(artifacts: Artifacts) -> list[Check]:
+    if not artifacts.has("results"):
+        return [
+            _absent("Goodness of fit", "fit"),
+            _absent("Fit quality", "fit"),
+            _absent("Parameters at bounds", "fit"),
+        ]
+    results = artifacts.results
+    found = results.get("gof") or {}
+    p = found.get("p_value")
+    if p is None:
+        fit = Check("Goodness of fit", "absent", "not asked for", "", "results.json", "gof")
+    else:
+        status: Status = "good" if p >= WATCH_P else ("watch" if p >= BAD_P else "bad")
+        if status == "good" and (found.get("failed") or 0) > FAILED_TOYS * (found.get("toys") or 1):
+            status = "watch"
+        note = f"{count(found.get('toys'))} toys, saturated, in {', '.join(found.get('letters') or ['all letters'])}"
+        if found.get("failed"):
+            note += f"; {count(found['failed'])} toys failed"
+        fit = Check("Goodness of fit", status, f"p = {p_value(p)}", note, "results.json", "gof.p_value")
+    return [fit, _convergence(results), _bounds(results), *_kinks(results)]
+
+
+def _kinks(results: dict[str, Any]) -> list[Check]:
+    """Empty bins that a fit holds at zero; no line where there are none, since few readers know them."""
+    names = results.get("at_kinks") or []
+    if not names:
+        return []
+    note = f"the errors have no part that moves them: {_some(names)}"
+    return [Check("Empty bins held at zero", "watch", count(len(names)), note, "results.json", "at_kinks")]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _convergence(results: dict[str, Any]) -> Check:
+    fits = results.get("convergence") or {}
+    if not fits:
+        return Check("Fit quality", "absent", "not recorded", "", "results.json", "convergence")
+    converged = all(fit.get("converged") for fit in fits.values())
+    steps = ", ".join(
+        f"{name.replace('_', ' ')} in {fit['iterations']} steps" for name, fit in fits.items() if "iterations" in fit
+    )
+    warnings = results.get("warnings") or []
+    status: Status = "bad" if not converged else ("watch" if warnings else "good")
+    note = steps + (f"; {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else "")
+    value = "both fits converged" if converged else "did not converge"
+    return Check("Fit quality", status, value, note, "results.json", "convergence")
+
+
+def _bounds(results: dict[str, Any]) -> Check:
+    names = [b if isinstance(b, str) else str(b.get("name", b)) for b in results.get("at_bounds") or []]
+    return Check(
+        "Parameters at bounds",
+        "watch" if names else "good",
+        count(len(names)) if names else "none",
+        _some(names),
+        "results.json",
+        "at_bounds",
+    )

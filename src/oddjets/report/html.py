@@ -1,0 +1,201 @@
+"""The report: one HTML file that holds everything a reader needs, and fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from oddjets import __version__
+from oddjets.config.analysis import Analysis
+from oddjets.core.errors import OddjetsError
+from oddjets.core.redaction import redacted
+from oddjets.report import headline, health, tables
+from oddjets.report.artifacts import Artifacts
+from oddjets.report.draw import write_figures
+from oddjets.report.registry import KINDS, Kind
+from oddjets.report.text import label_html, prose_html
+
+__all__ = ["write"]
+
+#: figures that stand beside their region, not in the sections
+REGIONAL = ("postfit", "residual", "closure")
+
+#: pixels: what is wider has several panels, and takes the width of the page
+WIDE = 1200
+#: of a figure's palette in the report
+COLORS = 128
+
+#: section: (title, kinds of figure)
+SECTIONS = {
+    "score": ("Score and selection", ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "tighten")),
+    "events": ("The odd events", ("bump", "kde", "overlap")),
+    "fit": ("The fit", ("yields", "grid", "closures", "pulls", "impacts", "scan", "limit", "gof", "correlation")),
+    "systematics": ("Systematic variations", ("systematics",)),
+    "simulated": ("What was simulated", ("processes",)),
+}
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One figure inside the report."""
+
+    name: str
+    title: Markup
+    alt: str
+    caption: Markup
+    sources: list[dict[str, str]]
+    files: dict[str, str]
+    png: str
+    width: int
+    height: int
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the width of the page to be read."""
+        return self.width > WIDE
+
+
+def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None) -> Path:
+    """Write ``out/report.html``, from whatever exists of the analysis.
+
+    Figures that were drawn from the same data are taken from ``out/figures``; the others are drawn there.
+
+    Args:
+        analysis: what was asked.
+        out: the output directory.
+        stale: stage to why its results no longer stand; the first screen says it.
+
+    Returns:
+        The file.
+    """
+    artifacts = Artifacts(analysis, out)
+    figures, problems = _figures(artifacts)
+    regions = _regions(artifacts, figures)
+    environment = Environment(
+        loader=PackageLoader("oddjets.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["label"] = label_html
+    environment.filters["prose"] = prose_html
+    # what a cluster is built with may hold a password, and reports are shown around
+    asked = analysis.model_dump(mode="json", exclude={"execution": {"cluster", "executor_options"}})
+    html = environment.get_template("report.html.j2").render(
+        analysis=analysis,
+        simulated=artifacts.simulated,
+        header=artifacts.header,
+        answer=headline.answer(artifacts),
+        checks=health.checks(artifacts),
+        missing=[*health.missing(artifacts, stale or {}), *problems],
+        warnings=artifacts.results.get("warnings", []) if artifacts.has("results") else [],
+        regions=regions,
+        sections=_sections(artifacts, figures),
+        provenance=tables.provenance_table(artifacts),
+        versions=_versions(artifacts),
+        asked=redacted(yaml.safe_dump(asked, sort_keys=False, allow_unicode=True, width=100)),
+        files=_files(out),
+        version=__version__,
+    )
+    file = out / "report.html"
+    file.write_text(html, encoding="utf-8")
+    return file
+
+
+def _figures(artifacts: Artifacts) -> tuple[dict[str, dict[str, Embedded]], list[str]]:
+    """Draw or reuse every figure that can be; return them by kind, and what went wrong with the others."""
+    problems: list[str] = []
+    chosen: list[tuple[Kind, dict[str, Any]]] = []
+    for kind in KINDS.values():
+        if not all(artifacts.has(need) for need in kind.needs):
+            continue
+        try:
+            chosen += [(kind, data) for data in kind.data(artifacts).values()]
+        except OddjetsError as error:
+            problems.append(f"The figures '{kind.name}' could not be drawn: {error}")
+    workers = artifacts.analysis.execution.processes
+    written = write_figures(artifacts.out / "figures", chosen, workers=workers, reuse=True)
+    made: dict[str, dict[str, Embedded]] = {}
+    for (kind, data), files in zip(chosen, written, strict=True):
+        made.setdefault(kind.name, {})[data["name"]] = _embed(kind, data, files[1])
+    return made, problems
+
+
+def _embed(kind: Kind, data: dict[str, Any], png: Path) -> Embedded:
+    formats = {"PDF": "pdf", "JSON": "json"} | ({"animation": "gif"} if kind.animate is not None else {})
+    with Image.open(png) as image:
+        width, height = image.size
+        small = io.BytesIO()
+        # a figure has few colours: a palette makes the report a third of the size
+        image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    return Embedded(
+        name=data["name"],
+        title=label_html(data["title"]),
+        alt=data["alt"],
+        caption=label_html(data["caption"]),
+        sources=data["sources"],
+        files={label: f"figures/{data['name']}.{suffix}" for label, suffix in formats.items()},
+        png=base64.b64encode(small.getvalue()).decode("ascii"),
+        width=width,
+        height=height,
+    )
+
+
+def _regions(artifacts: Artifacts, figures: dict[str, dict[str, Embedded]]) -> list[dict[str, Any]]:
+    fitted = list(artifacts.results.get("yields", {})) if artifacts.has("results") else []
+    known = [*fitted, *(artifacts.closure.get("regions", {}) if artifacts.has("closure") else [])]
+    made = []
+    for region in dict.fromkeys(known):
+        names = [f"postfit_{region}_{a}" for a in ("A", "A_background", "B", "C", "D")]
+        names += [f"residual_{region}", f"closure_{region}"]
+        drawn = [figures[kind][name] for kind in REGIONAL for name in names if name in figures.get(kind, {})]
+        table = tables.yields_table(artifacts, region) if region in fitted else None
+        made.append({"name": region, "label": artifacts.region_label(region), "figures": drawn, "table": table})
+    return made
+
+
+def _sections(artifacts: Artifacts, figures: dict[str, dict[str, Embedded]]) -> list[dict[str, Any]]:
+    made = []
+    for name, (title, kinds) in SECTIONS.items():
+        drawn = [figure for kind in kinds for figure in figures.get(kind, {}).values()]
+        # wide figures take a row of their own: after the others, so that no row is left half empty
+        drawn.sort(key=lambda figure: figure.wide)
+        shown: list[tables.Table | None] = []
+        if name == "score" and artifacts.has("cutflow"):
+            shown = [
+                tables.cutflow_table(artifacts, "weighted"),
+                tables.cutflow_table(artifacts, "raw"),
+                tables.last_cut_table(artifacts),
+            ]
+        if name == "fit" and artifacts.has("results"):
+            shown = [tables.parameter_table(artifacts)]
+        present = [table for table in shown if table is not None]
+        if drawn or present:
+            made.append({"name": name, "title": title, "figures": drawn, "tables": present})
+    return made
+
+
+def _versions(artifacts: Artifacts) -> dict[str, str]:
+    """The versions that the stages ran with; where stages differ, all of them."""
+    seen: dict[str, dict[str, None]] = {}
+    for manifest in artifacts.manifests.values():
+        for package, version in (manifest.get("versions") or {}).items():
+            seen.setdefault(package, {})[str(version)] = None
+    return {package: " / ".join(versions) for package, versions in sorted(seen.items())}
+
+
+def _files(out: Path) -> list[str]:
+    """The JSON files that the numbers come from, for the links."""
+    names = ("results.json", "cutflow.json", "closure.json", "workspace.json", "histograms/index.json")
+    found = [name for name in names if (out / name).is_file()]
+    return found + [f"manifests/{p.name}" for p in sorted(out.glob("manifests/*.json"))]

@@ -1,0 +1,230 @@
+"""The stack with data and its ratio: the panel that most figures are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from oddjets.report.artifacts import Artifacts
+from oddjets.report.intervals import finite, points, ratio
+
+__all__ = ["MOST", "draw_ratio", "draw_stack", "legend", "shared_legend", "stack_data"]
+
+#: more processes than this are drawn as one, the smallest first: more colours cannot be told apart
+MOST = 9
+
+
+def stack_data(
+    artifacts: Artifacts,
+    fitted: Mapping[str, Mapping[str, Any]],
+    data: Any | None,
+) -> dict[str, Any]:
+    """Return stack, total, data and ratio of one panel, as JSON can hold them.
+
+    Args:
+        artifacts: for labels and colours.
+        fitted: process to ``values`` and ``errors``, each of shape (bins,), with ``total`` among them.
+        data: counts, shape (bins,); None without data.
+
+    Returns:
+        ``stack`` (from bottom to top: backgrounds by rising yield, then signals), ``total``, ``data`` and ``ratio``
+        (both null without data).
+    """
+    processes = [name for name in fitted if name != "total"]
+    layers = [{**artifacts.process(name), **_numbers(fitted[name])} for name in processes]
+    background = sorted(
+        (layer for layer in layers if not layer["signal"]), key=lambda layer: np.nansum(_a(layer["values"]))
+    )
+    signal = [layer for layer in layers if layer["signal"]]
+    few = max(MOST - len(signal), 1)
+    if len(background) > few:
+        rest, background = background[: -few + 1], background[-few + 1 :]
+        background.insert(0, _merged(rest))
+    total = _numbers(fitted["total"]) if "total" in fitted else _merged(layers)
+    values, errors = _a(total["values"]), _a(total["errors"])
+    made: dict[str, Any] = {
+        "stack": background + signal,
+        "total": {"values": finite(values), "errors": finite(errors)},
+        "data": None,
+        "ratio": None,
+    }
+    if data is not None:
+        made["data"] = points(data)
+        made["ratio"] = {
+            "values": finite(ratio(data, values)),
+            "down": finite(ratio(_a(made["data"]["down"]), values)),
+            "up": finite(ratio(_a(made["data"]["up"]), values)),
+            "band": finite(ratio(errors, values)),
+        }
+    return made
+
+
+def draw_stack(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], log: bool) -> float:
+    """Draw the stack, its uncertainty and the data.
+
+    Args:
+        axes: the panel.
+        drawn: what `stack_data` returned.
+        edges: bin edges, shape (bins + 1,).
+        log: whether the y axis will be logarithmic.
+
+    Returns:
+        The largest value drawn.
+    """
+    x = np.asarray(edges, dtype=float)
+    base = np.zeros(len(x) - 1)
+    for layer in drawn["stack"]:
+        top = base + np.nan_to_num(_a(layer["values"]))
+        axes.stairs(
+            top,
+            x,
+            baseline=base,
+            fill=True,
+            facecolor=layer["color"],
+            edgecolor=(0, 0, 0, 0.55) if layer["hatch"] else "none",
+            hatch=layer["hatch"],
+            linewidth=0,
+        )
+        axes.stairs(top, x, baseline=base, color="black", linewidth=0.5, alpha=0.6)
+        base = top
+    total, errors = _a(drawn["total"]["values"]), np.nan_to_num(_a(drawn["total"]["errors"]))
+    floor = 1e-9 if log else 0.0
+    band = (np.maximum(total - errors, floor), total + errors)
+    axes.stairs(band[1], x, baseline=band[0], fill=True, facecolor="none", edgecolor="0.25", hatch="xxxx", linewidth=0)
+    axes.stairs(total, x, baseline=None, color="black", linewidth=1.2)
+    highest = float(np.nanmax(band[1], initial=0.0))
+    if log:
+        for layer in drawn["stack"]:
+            if layer["signal"]:
+                axes.stairs(_a(layer["values"]), x, baseline=None, color=layer["color"], linewidth=2.2, linestyle="--")
+    if drawn["data"] is not None:
+        counts, up = _a(drawn["data"]["values"]), _a(drawn["data"]["up"])
+        # in a logarithmic panel an empty bin would be an arrow from nowhere; its ratio shows it
+        shown = counts > 0 if log else np.isfinite(counts)
+        _points(axes, x, counts, _a(drawn["data"]["down"]), up, shown)
+        highest = max(highest, float(np.nanmax((counts + up)[shown], initial=0.0)))
+    return highest
+
+
+def draw_ratio(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], label: str = "Data / fit") -> None:
+    """Draw the ratio of the data to the stack, with the stack's relative uncertainty as a band around one."""
+    x = np.asarray(edges, dtype=float)
+    values, down, up, band = (_a(drawn["ratio"][key]) for key in ("values", "down", "up", "band"))
+    band = np.nan_to_num(band)
+    axes.axhline(1.0, color="black", linewidth=1, zorder=1)
+    axes.stairs(1 + band, x, baseline=1 - band, fill=True, facecolor="0.8", edgecolor="0.45", hatch="xxxx", linewidth=0)
+    good = np.isfinite(values)
+    _points(axes, x, values, down, up, good)
+    reach = np.concatenate([np.abs(values - 1)[good] + 0.5 * up[good], 1.2 * band])
+    span = float(np.clip(np.max(reach, initial=0.1) * 1.15, 0.15, 1.0))
+    _arrows(axes, x, values, good, span)
+    axes.set_ylim(1 - span, 1 + span)
+    axes.set_xlim(x[0], x[-1])
+    axes.set_ylabel(label, loc="center")
+    axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=4, steps=[1, 2, 5, 10], prune="both"))
+
+
+def legend(axes: Axes, drawn: Mapping[str, Any], *, band: str = "Uncertainty") -> float:
+    """Draw the legend in one or two columns and return the fraction of the panel's height that it takes."""
+    handles = _handles([drawn], band)
+    columns = 1 if len(handles) <= 4 else 2
+    axes.legend(
+        handles=handles,
+        loc="upper right",
+        ncols=columns,
+        columnspacing=1.0,
+        handlelength=1.3,
+        labelspacing=0.3,
+        borderaxespad=0.6,
+    )
+    rows = -(-len(handles) // columns)
+    height = float(axes.bbox.height) * 72 / matplotlib.rcParams["figure.dpi"]  # points
+    return float((rows * 1.4 + 1.2) * matplotlib.rcParams["legend.fontsize"] / height)
+
+
+def shared_legend(made: Figure, drawn: Sequence[Mapping[str, Any]], *, band: str = "Uncertainty") -> None:
+    """Draw one legend for all panels, below them.
+
+    Args:
+        made: the figure, in constrained layout.
+        drawn: the panels' data.
+        band: what the hatched band is called.
+    """
+    size = 1.2 * matplotlib.rcParams["legend.fontsize"]
+    # a label has some ten letters
+    columns = max(int(made.get_figwidth() * 72 / (10 * size)), 2)
+    made.legend(
+        handles=_handles(drawn, band),
+        loc="outside lower left",
+        ncols=columns,
+        columnspacing=1.2,
+        handlelength=1.3,
+        fontsize=size,
+    )
+
+
+def _handles(drawn: Sequence[Mapping[str, Any]], band: str) -> list[Any]:
+    """Data, every process in any of the panels, and the band."""
+    handles: list[Any] = []
+    if any(one["data"] is not None for one in drawn):
+        handles.append(Line2D([], [], color="black", marker="o", linewidth=1.4, markersize=5, label="Data"))
+    layers = {layer["process"]: layer for one in drawn for layer in reversed(one["stack"])}
+    for layer in layers.values():
+        handles.append(
+            Patch(facecolor=layer["color"], edgecolor="0.2", linewidth=0.6, hatch=layer["hatch"], label=layer["label"])
+        )
+    handles.append(Patch(facecolor="none", edgecolor="0.25", hatch="xxxx", linewidth=0, label=band))
+    return handles
+
+
+def _a(values: Any) -> np.ndarray:
+    return np.asarray(values, dtype=float)
+
+
+def _numbers(entry: Mapping[str, Any]) -> dict[str, list[float | None]]:
+    values = _a(entry["values"])
+    errors = _a(entry["errors"]) if entry.get("errors") is not None else np.zeros_like(values)
+    return {"values": finite(values), "errors": finite(errors)}
+
+
+def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Processes drawn as one; their errors are added in quadrature (correlations are in the total)."""
+    return {
+        "process": "other",
+        "label": f"Other ({len(layers)} processes)",
+        "color": "#e6e6e6",
+        "hatch": None,
+        "signal": False,
+        "values": finite(np.sum([_a(layer["values"]) for layer in layers], axis=0)),
+        "errors": finite(np.sqrt(np.sum([_a(layer["errors"]) ** 2 for layer in layers], axis=0))),
+    }
+
+
+def _points(axes: Axes, edges: np.ndarray, y: np.ndarray, down: np.ndarray, up: np.ndarray, shown: np.ndarray) -> None:
+    centres = (edges[:-1] + edges[1:])[shown] / 2
+    axes.errorbar(
+        centres,
+        y[shown],
+        yerr=[np.maximum(np.nan_to_num(down[shown]), 0), np.maximum(np.nan_to_num(up[shown]), 0)],
+        fmt="o",
+        color="black",
+        markersize=5 if len(y) <= 40 else 3,
+        linewidth=1.4,
+        capsize=0,
+        zorder=5,
+    )
+
+
+def _arrows(axes: Axes, edges: np.ndarray, values: np.ndarray, good: np.ndarray, span: float) -> None:
+    """Mark points beyond the panel at its edge, so that none goes unseen."""
+    centres = (edges[:-1] + edges[1:]) / 2
+    for beyond, marker, place in ((values > 1 + span, "^", 1 + 0.93 * span), (values < 1 - span, "v", 1 - 0.93 * span)):
+        chosen = good & beyond
+        axes.plot(centres[chosen], np.full(chosen.sum(), place), marker, color="black", markersize=6, zorder=6)

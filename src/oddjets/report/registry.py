@@ -1,0 +1,128 @@
+"""Every kind of figure: what it is drawn from, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from oddjets.core.errors import OddjetsError, nearest
+from oddjets.report import style
+from oddjets.report.artifacts import Artifacts
+from oddjets.report.figures import (
+    bump,
+    closure,
+    closure_scan,
+    correlation,
+    cutflow,
+    distribution,
+    efficiency,
+    gof,
+    grid,
+    kde,
+    likelihood_scan,
+    limit,
+    nsubjettiness,
+    postfit,
+    processes,
+    pulls,
+    regions,
+    residual,
+    score,
+    score_overlap,
+    score_shapes,
+    systematics,
+    threshold_scan,
+    yields,
+)
+
+__all__ = ["KINDS", "Kind", "draw", "find"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of figure.
+
+    Attributes:
+        name: what `oddjets plot` is asked for.
+        title: what the figures show.
+        needs: the artifacts they are drawn from; see `artifacts.ARTIFACTS` for the verbs that make them.
+        data: artifacts to figure names and their data (plain numbers and text, JSON can hold them); no figure where the
+            stage was not asked for these numbers.
+        draw: the data of one figure to the figure.
+        animate: writes the data of one figure as an animation, where there is one.
+    """
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    data: Callable[[Artifacts], dict[str, dict[str, Any]]]
+    draw: Callable[[dict[str, Any]], Figure]
+    animate: Callable[[dict[str, Any], Path], None] | None = None
+
+
+#: from the event tables, with what normalises them and where the threshold is
+_TABLES = ("events", "cutflow", "histograms")
+
+#: name: kind, in the order of the report
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("postfit", "Fitted regions", ("results",), postfit.data, postfit.draw),
+        Kind("residual", "Data minus background, with the fitted signal", ("results",), residual.data, residual.draw),
+        Kind("grid", "All letters of every region", ("results",), grid.data, grid.draw),
+        Kind("yields", "Yields of all regions and letters", ("results",), yields.data, yields.draw),
+        Kind("regions", "Region map", ("histograms",), regions.data, regions.draw),
+        Kind("score", "Score and threshold", _TABLES, score.data, distribution.draw),
+        Kind("shapes", "Shapes of the scores", _TABLES, score_shapes.data, score_shapes.draw),
+        Kind("tau21", "Subjettiness", _TABLES, nsubjettiness.data, distribution.draw),
+        Kind("processes", "Simulated processes", ("simulation",), processes.data, processes.draw),
+        Kind("efficiency", "Trigger efficiency", ("events", "cutflow"), efficiency.data, efficiency.draw),
+        Kind("cutflow", "Cutflow", ("cutflow",), cutflow.data, cutflow.draw),
+        Kind(
+            "tighten",
+            "Mass as the threshold tightens",
+            _TABLES,
+            threshold_scan.data,
+            threshold_scan.draw,
+            threshold_scan.animate,
+        ),
+        Kind("bump", "Mass of the oddest jets, sideband fit", _TABLES, bump.data, bump.draw),
+        Kind("overlap", "Overlap of two scores", _TABLES, score_overlap.data, score_overlap.draw),
+        Kind("kde", "Density of the odd events", _TABLES, kde.data, kde.draw),
+        Kind("closure", "ABCD closure on simulation", ("closure",), closure.data, closure.draw),
+        Kind("closures", "ABCD closure at other thresholds", ("closure",), closure_scan.data, closure_scan.draw),
+        Kind("systematics", "Systematic variations", ("histograms",), systematics.data, systematics.draw),
+        Kind("pulls", "Pulls", ("results",), pulls.data, pulls.draw),
+        Kind("impacts", "Impacts", ("results",), pulls.impacts_data, pulls.draw),
+        Kind("scan", "Likelihood scan", ("results",), likelihood_scan.data, likelihood_scan.draw),
+        Kind("limit", "Upper limit", ("results",), limit.data, limit.draw),
+        Kind("gof", "Goodness of fit", ("results",), gof.data, gof.draw),
+        Kind("correlation", "Correlations", ("results",), correlation.data, correlation.draw),
+    )
+}
+
+
+def find(name: str) -> Kind:
+    """Return the kind that a name belongs to: a kind's own name, or a figure's (``postfit_SR_A``).
+
+    Raises:
+        OddjetsError: there is none; the message has the nearest.
+    """
+    candidates = [kind for kind in KINDS if name == kind or name.startswith(f"{kind}_")]
+    if not candidates:
+        raise OddjetsError(f"no figure is called '{name}'; {nearest(name, KINDS)}")
+    return KINDS[max(candidates, key=len)]
+
+
+def draw(data: dict[str, Any]) -> Figure:
+    """Draw a figure again from its data, as in the JSON beside it.
+
+    Args:
+        data: what the kind's ``data`` returned.
+    """
+    with style.context():
+        return find(data["kind"]).draw(data)

@@ -1,0 +1,190 @@
+"""The report's tables: plain rows of text and the numbers to sort them by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from oddjets.report.artifacts import Artifacts
+from oddjets.report.figures import cutflow
+from oddjets.report.text import count, duration, label_html, with_error
+
+__all__ = ["Cell", "Table", "cutflow_table", "last_cut_table", "parameter_table", "provenance_table", "yields_table"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is shown, what it is sorted by (None: the text), and a longer form for the title."""
+
+    text: str | Markup
+    value: float | None = None
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its caption, column heads, rows, a closing row or two, and where the numbers are."""
+
+    caption: str
+    columns: list[str]
+    rows: list[list[Cell]]
+    file: str
+    key: str
+    foot: list[list[Cell]] = field(default_factory=list)
+    note: str = ""
+
+
+def yields_table(artifacts: Artifacts, region: str) -> Table | None:
+    """Return a region's fitted yields: processes by letters, with the data below."""
+    letters = {
+        letter: entry
+        for letter, entry in artifacts.results["yields"].get(region, {}).items()
+        if "signal_plus_background" in entry
+    }
+    if not letters:
+        return None
+    names = list(dict.fromkeys(p for e in letters.values() for p in e["signal_plus_background"] if p != "total"))
+
+    def cell(letter: str, process: str) -> Cell:
+        numbers = letters[letter]["signal_plus_background"].get(process)
+        if numbers is None:
+            return Cell("–")
+        value, error = numbers["sum"]["value"], numbers["sum"]["error"]
+        return Cell(with_error(value, error), value)
+
+    rows = [[Cell(label_html(artifacts.process(p)["label"])), *(cell(letter, p) for letter in letters)] for p in names]
+    foot = [[Cell("Fitted total"), *(cell(letter, "total") for letter in letters)]]
+    if any(e.get("data") is not None for e in letters.values()):
+        counts = [None if e.get("data") is None else float(np.sum(e["data"])) for e in letters.values()]
+        foot.append([Cell("Data"), *(Cell(count(c), c) for c in counts)])
+    return Table(
+        f"Yields in {region}, signal + background fit",
+        ["Process", *letters],
+        rows,
+        "results.json",
+        f"yields.{region}",
+        foot,
+        " ".join(
+            [
+                "Errors are those of the sums over the bins, with the covariance of all parameters.",
+                *_absorbed(artifacts, region),
+            ]
+        ),
+    )
+
+
+def _absorbed(artifacts: Artifacts, region: str) -> list[str]:
+    """Say how much of each signal the QCD estimate would take, were its share of B, C and D not in the model."""
+    return [
+        f"The model knows the {artifacts.process(process)['label']} events in B, C and D, at strength {taken['strength']:g}: "
+        f"without them, B C / D would take {taken['events']:.3g} of {taken['signal_in_A']:.3g} such events in A for QCD."
+        for process, taken in artifacts.results.get("absorbed", {}).get(region, {}).items()
+    ]
+
+
+def cutflow_table(artifacts: Artifacts, kind: str) -> Table:
+    """Return the cutflow: processes by cuts.
+
+    Args:
+        artifacts: with cutflow.json.
+        kind: ``weighted`` (to the luminosity) or ``raw``.
+    """
+    cuts = [c.replace("_", " ") for c in artifacts.cutflow["cuts"]]
+    rows: list[list[Cell]] = []
+    foot: list[list[Cell]] = []
+    for process, numbers in cutflow.by_process(artifacts).items():
+        is_data = process == "data"
+        label = Cell("Data") if is_data else Cell(label_html(artifacts.process(process)["label"]))
+        values = numbers["raw" if is_data else kind]
+        shares = [100 * b / a if a else None for a, b in zip(values[:1] + values[:-1], values, strict=True)]
+        cells = [
+            Cell(count(v), float(v), "" if s is None else f"{s:.3g} % of the cut before")
+            for v, s in zip(values, shares, strict=True)
+        ]
+        (foot if is_data else rows).append([label, *cells])
+    what = "events, simulation normalised to the luminosity" if kind == "weighted" else "events as counted"
+    return Table(f"Cutflow: {what}", ["Process", *cuts], rows, "cutflow.json", f"datasets.*.{kind}", foot)
+
+
+def last_cut_table(artifacts: Artifacts) -> Table | None:
+    """Return the fraction of events that each cut keeps when it is applied last: processes by cuts."""
+    counts: dict[str, dict[str, list[float]]] = {}
+    for dataset, cuts in (artifacts.cutflow.get("n_minus_1") or {}).items():
+        entry = artifacts.cutflow["datasets"][dataset]
+        kept = float(entry["raw" if entry["is_data"] else "weighted"][-1])
+        one = counts.setdefault("data" if entry["is_data"] else entry["process"], {})
+        for cut, (raw, weighted) in cuts.items():
+            sums = one.setdefault(cut, [0.0, 0.0])
+            sums[0] += kept
+            sums[1] += float(raw if entry["is_data"] else weighted)
+    if not counts:
+        return None
+    cuts = list(dict.fromkeys(cut for one in counts.values() for cut in one))
+
+    def cell(sums: list[float] | None) -> Cell:
+        return (
+            Cell("–") if sums is None or sums[1] <= 0 else Cell(f"{100 * sums[0] / sums[1]:.3g} %", sums[0] / sums[1])
+        )
+
+    rows = [
+        [
+            Cell("Data" if process == "data" else label_html(artifacts.process(process)["label"])),
+            *(cell(one.get(cut)) for cut in cuts),
+        ]
+        for process, one in counts.items()
+    ]
+    heads = ["Process", *(c.replace("_", " ") for c in cuts)]
+    return Table("What each cut keeps when it is the last", heads, rows, "cutflow.json", "n_minus_1")
+
+
+def parameter_table(artifacts: Artifacts) -> Table | None:
+    """Return the fitted nuisance parameters with their impacts."""
+    pulls = artifacts.results.get("pulls") or []
+    if not pulls:
+        return None
+    impacts = {i["name"]: i for i in artifacts.results.get("impacts") or []}
+    rows = []
+    for pull in pulls:
+        impact = impacts.get(pull["name"])
+        size = None if impact is None else max(abs(impact["up"] or 0.0), abs(impact["down"] or 0.0))
+        rows.append(
+            [
+                Cell(pull["name"]),
+                Cell(with_error(pull["value"], pull["error"]), pull["value"]),
+                Cell(
+                    "–" if pull.get("prefit_error") is None else f"{pull['prefit_error']:.3g}", pull.get("prefit_error")
+                ),
+                Cell("–" if size is None else f"{size:.3g}", size),
+            ]
+        )
+    return Table("Fitted parameters", ["Parameter", "Value", "Prefit error", "Impact"], rows, "results.json", "pulls")
+
+
+def provenance_table(artifacts: Artifacts) -> Table | None:
+    """Return the stages that ran, with their content keys."""
+    rows = [
+        [
+            Cell(stage),
+            Cell(str(m.get("key", ""))[:12], None, str(m.get("key", ""))),
+            Cell(str(m.get("finished", "–")).replace("T", " ")[:19]),
+            Cell(duration(_number(m.get("time_s"))), _number(m.get("time_s"))),
+        ]
+        for stage, m in artifacts.manifests.items()
+    ]
+    if not rows:
+        return None
+    return Table(
+        "Stages",
+        ["Stage", "Content key", "Finished", "Time"],
+        rows,
+        "manifests/",
+        "key",
+        note="The key's first 12 digits.",
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None

@@ -1,0 +1,90 @@
+"""From a model's output to probabilities and to the score, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, log_softmax, logsumexp
+
+from oddjets.core.errors import OddjetsError
+from oddjets.scoring.model_card import AuthorsCodeScore, ModelCard
+
+__all__ = ["anomaly_score", "class_probabilities"]
+
+#: what the authors' code adds to the denominator
+AUTHORS_EPSILON = 1e-6
+
+
+def _columns(values: NDArray[Any], columns: Iterable[int]) -> NDArray[Any]:
+    """Take columns; each row contiguous, since the order of a sum, and so its last bit, follows the memory's layout."""
+    return np.ascontiguousarray(values[:, list(columns)])
+
+
+def _log_probabilities(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
+    """Logarithms of the probabilities, normalised over the card's softmax; shape (n_jets, len(softmax))."""
+    values = _columns(output, card.output.softmax).astype(np.float64)
+    if card.output.kind == "probabilities":
+        with np.errstate(divide="ignore"):  # a probability that underflowed to 0
+            values = np.log(values)
+    with np.errstate(invalid="ignore"):  # all of them did
+        result: NDArray[np.float64] = log_softmax(values, axis=1)
+    return result
+
+
+def class_probabilities(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
+    """Normalise a model's output.
+
+    Args:
+        output: the graph's output, shape (n_jets, n_classes).
+        card: the model card.
+
+    Returns:
+        Probabilities in the order of ``card.output.softmax``, shape (n_jets, len(softmax)).
+    """
+    return np.exp(_log_probabilities(output, card))
+
+
+def anomaly_score(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
+    """Compute the anomaly score by the card's formula.
+
+    Both formulas are 1 / (1 + background/signal), computed from the difference of logarithms: s is precise where it is
+    small, and 1 - s is where it is close to 1, as far as float64 can hold it.
+
+    Args:
+        output: the graph's output, shape (n_jets, n_classes).
+        card: the model card.
+
+    Returns:
+        Scores between 0 and 1, large for odd jets; NaN where the output is; shape (n_jets,).
+
+    Raises:
+        OddjetsError: probabilities of zero for all classes of the score, which logits never give.
+    """
+    log_p = _log_probabilities(output, card)
+    column = {index: i for i, index in enumerate(card.output.softmax)}
+
+    def log_sum(indices: Iterable[int]) -> NDArray[np.float64]:
+        result: NDArray[np.float64] = logsumexp(_columns(log_p, (column[i] for i in indices)), axis=1)
+        return result
+
+    formula = card.score
+    if isinstance(formula, AuthorsCodeScore):
+        signal = log_sum(i for i in card.output.softmax if i >= formula.class_offset + 10)
+        background = np.logaddexp(log_sum([formula.class_offset]), np.log(AUTHORS_EPSILON))
+    else:
+        signal, background = (
+            log_sum(i for name in names for i in card.classes[name]) for names in (formula.signal, formula.qcd)
+        )
+    with np.errstate(invalid="ignore"):
+        difference = signal - background
+    undecided = np.isnan(difference) & np.isfinite(output).all(axis=1)
+    if undecided.any():
+        raise OddjetsError(
+            f"the model {card.name} gives {np.count_nonzero(undecided)} of {len(undecided)} jets the probability zero for all"
+            " classes of the score: export its logits, which do not vanish"
+        )
+    result: NDArray[np.float64] = expit(difference)
+    return result

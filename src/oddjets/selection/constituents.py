@@ -1,0 +1,107 @@
+"""The constituents of the pair's jets: by the index that the file stores, or of jets clustered again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.io import nanoaod_schema
+from oddjets.io.branches import FlatBranches
+from oddjets.scoring import inputs
+from oddjets.selection import reclustering
+
+__all__ = ["of_pairs"]
+
+Integers = npt.NDArray[np.int64]
+
+_KINEMATICS = ("pt", "eta", "phi", "mass", "puppi_weight")
+_IMPACT_PARAMETERS = ("d0", "d0_error", "dz", "dz_error")
+
+
+def of_pairs(
+    events: Any,
+    rows: Integers,
+    pair: Integers,
+    eta: npt.NDArray[np.floating],
+    phi: npt.NDArray[np.floating],
+    repairs: Counter[str],
+) -> inputs.JetConstituents:
+    """Read the constituents of the jets of pairs; nothing else of the candidates is kept.
+
+    Args:
+        events: the chunk.
+        rows: its events that are wanted, rising.
+        pair: places of their two jets in FatJet, shape (rows, 2).
+        eta: pseudorapidities of these jets, shape (rows, 2).
+        phi: azimuths of these jets, shape (rows, 2).
+        repairs: counts what was odd and dealt with (`oddjets.selection.input_anomalies`).
+
+    Returns:
+        Jets 1 and 2 of the first event, then of the next.
+
+    Raises:
+        InputFileError: the file has no PF candidates, or its index points outside of them.
+    """
+    source = nanoaod_schema.source_of(lambda name: nanoaod_schema.has(events, [name]))
+    if source is None:
+        raise InputFileError(
+            f"{nanoaod_schema.where(events)}: no PF candidates (branch 'PFCands_pt'), so a score with a model card cannot be"
+            " computed: this is NanoAOD or another PFNano than allPF; use a score from branches of FatJet, or make"
+            " PFNano with allPF"
+        )
+    candidates = FlatBranches(events, "PFCands", rows)
+    numbers = np.repeat(np.arange(len(rows)), 2)
+    n_jets = np.asarray(ak.num(events.FatJet, axis=1), np.int64)[rows]
+    if source == "index":
+        links = FlatBranches(events, "FatJetPFCands", rows)
+        jet_index = links["jetIdx"][:].astype(np.int64)
+        outside = (jet_index >= np.repeat(n_jets, links.counts)) | (jet_index < -1)
+        repairs["links_to_no_jet"] += int(np.count_nonzero(outside))
+        try:
+            index = inputs.gather_constituents(
+                jet_index=np.where(outside, -1, jet_index),
+                candidate_index=links["pFCandsIdx"][:],
+                links_per_event=links.counts,
+                candidates_per_event=candidates.counts,
+                event_rows=numbers,
+                wanted_jets=pair.ravel(),
+            )
+        except OddjetsError as error:
+            raise InputFileError(f"{nanoaod_schema.where(events)}: {error}") from None
+    else:
+        momenta = {name: candidates[inputs.CANDIDATE_BRANCHES[name]][:] for name in _KINEMATICS}
+        all_eta, all_phi = (
+            nanoaod_schema.flatten(nanoaod_schema.field(events, "FatJet", name)[rows]) for name in ("eta", "phi")
+        )
+        offsets = np.concatenate([[0], np.cumsum(n_jets)])
+        index, unmatched = reclustering.constituents_of(
+            reclustering.Candidates(**momenta, offsets=candidates.offsets),
+            all_eta,
+            all_phi,
+            offsets,
+            numbers,
+            pair.ravel(),
+        )
+        repairs["jets_not_reclustered"] += unmatched
+    return _finite(inputs.take_constituents(index, candidates, eta.ravel(), phi.ravel()), repairs)
+
+
+def _finite(jets: inputs.JetConstituents, repairs: Counter[str]) -> inputs.JetConstituents:
+    """Drop constituents without a finite momentum; impact parameters that are not finite count as not measured."""
+    values = {name: getattr(jets, name) for name in inputs.CANDIDATE_BRANCHES}
+    measured = np.all([np.isfinite(values[name]) for name in _IMPACT_PARAMETERS], axis=0)
+    if not measured.all():
+        repairs["impact_parameters_not_finite"] += int(np.count_nonzero(~measured))
+        values |= {name: np.where(measured, values[name], -1).astype(values[name].dtype) for name in _IMPACT_PARAMETERS}
+    kept = np.all([np.isfinite(values[name]) for name in _KINEMATICS], axis=0)
+    if kept.all():
+        return replace(jets, **values)
+    repairs["constituents_not_finite"] += int(np.count_nonzero(~kept))
+    offsets = np.concatenate([[0], np.cumsum(kept)])[jets.offsets].astype(np.int64)
+    return replace(jets, offsets=offsets, **{name: value[kept] for name, value in values.items()})

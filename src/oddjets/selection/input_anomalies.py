@@ -1,0 +1,34 @@
+"""What is odd in a file but no reason to stop: the one list, with what is done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from oddjets.core.console import console
+
+__all__ = ["MEANING", "report"]
+
+#: name in the counts, the manifest and the tests -> what is counted and what was done
+MEANING = {
+    "jets_not_finite": "AK8 jets with a pT, eta, phi or mass that is not finite: kept out of the pair",
+    "negative_masses": "masses below -0.1 GeV of the pair's jets: set to 0, as rounding below 0 is",
+    "scores_not_finite": "jets of the pair with score branches that are not finite: score set to 0",
+    "links_to_no_jet": "links of candidates to an AK8 jet that their event does not have: ignored",
+    "constituents_not_finite": "constituents without a finite momentum or PUPPI weight: left out",
+    "impact_parameters_not_finite": "constituents with impact parameters that are not finite: taken as not measured",
+    "jets_not_reclustered": "jets without a clustered partner: constituents are the candidates within 0.8 of the axis",
+    "jets_without_constituents": "jets without constituents, which a model cannot score: score set to 0",
+    "jets_cut_short": "jets with more constituents than the model takes: scored by the hardest",
+    "constituents_of_1_GeV": "constituents of exactly 1 GeV, which the model takes for padding: scored without them",
+    "without_isr": "events of a sample without parton-shower weights: no variation of initial-state radiation",
+    "without_fsr": "events of a sample without parton-shower weights: no variation of final-state radiation",
+    "without_scale": "events of a sample without weights of the matrix element's scales: no such variation",
+    "without_toppt": "events of a sample without pairs of top quarks: no variation of their pT",
+}
+
+
+def report(dataset: str, repairs: Mapping[str, int]) -> None:
+    """Say what was repaired in a dataset; nothing where nothing was."""
+    for name, count in sorted(repairs.items()):
+        if count:
+            console.print(f"dataset '{dataset}': {count} {MEANING[name]} ({name})")

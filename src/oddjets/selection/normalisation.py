@@ -1,0 +1,79 @@
+"""What multiplies the weights of the event tables: cross section x K x luminosity / sum of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.errors import OddjetsError
+from oddjets.corrections.systematics import variations_of
+
+__all__ = ["factor_of", "factors", "own_factors", "own_normalisations"]
+
+
+def factor_of(d: Mapping[str, Any], luminosity_pb: float) -> float:
+    """Return what multiplies a dataset's weights: 1 for data and for weights that are complete."""
+    if d["is_data"] or d.get("complete_weights"):
+        return 1.0
+    return float(d["cross_section_pb"] * d["k_factor"] * luminosity_pb / (d["sum_of_weights"] or 1.0))
+
+
+def factors(
+    analysis: Analysis, processed: Mapping[str, Any], luminosity_pb: float
+) -> dict[str, tuple[str, bool, float]]:
+    """Return dataset to (process, is_data, factor): cross section x K x luminosity / sum of weights; 1 for data.
+
+    Args:
+        analysis: may scale a process's template.
+        processed: what the stage `process` left in its manifest.
+        luminosity_pb: of the data, /pb.
+
+    Raises:
+        OddjetsError: simulation whose weights sum to zero.
+    """
+    out = {}
+    for name, d in processed["datasets"].items():
+        if not d["is_data"] and d["entries"] and not d.get("complete_weights") and not d["sum_of_weights"]:
+            raise OddjetsError(f"dataset '{name}': the sum of generator weights is 0, so it has no normalisation")
+        factor = factor_of(d, luminosity_pb)
+        if not d["is_data"] and d["process"] in analysis.processes:
+            factor *= analysis.processes[d["process"]].template_scale
+        out[name] = (d["process"], bool(d["is_data"]), factor)
+    return out
+
+
+def own_factors(analysis: Analysis, processed: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return dataset and variation to nominal over own sum of weights, for systematics with ``own_normalisation``.
+
+    Args:
+        analysis: its systematics.
+        processed: what the stage `process` left in its manifest.
+
+    Raises:
+        OddjetsError: a sample has the weights of a variation, and its tree Runs does not have their sum.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for name, d in processed["datasets"].items():
+        own = [
+            v
+            for v in variations_of(analysis, d["process"], is_data=d["is_data"])
+            if v.systematic in own_normalisations(analysis)
+        ]
+        # a sample without weights has none to normalise
+        for variation in own if d["rows"] else ():
+            if d["repairs"].get(f"without_{variation.systematic}") == d["rows"]:
+                continue
+            total = d["sums_of_variations"].get(variation.name)
+            if not total:
+                raise OddjetsError(
+                    f"dataset '{name}': its tree Runs has no sum of weights of '{variation.name}', which"
+                    f" 'own_normalisation' of '{variation.systematic}' needs"
+                )
+            found.setdefault(name, {})[variation.name] = d["sum_of_weights"] / total
+    return found
+
+
+def own_normalisations(analysis: Analysis) -> list[str]:
+    """Return the systematics that are normalised with their own sums of weights."""
+    return [s.name for s in analysis.systematics if s.own_normalisation]

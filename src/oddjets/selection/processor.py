@@ -1,0 +1,374 @@
+"""`DijetProcessor`: the template that analyses subclass.
+
+It reads a chunk of PFNano in stages (cheap branches first, PF candidates only of events that survive), applies the base
+selection under the nominal and every varied jets, scores the pair and returns the event table. An analysis overrides one
+of four hooks, or adds methods decorated as `cut` or `jet_variation`:
+
+* `select_jets`: which AK8 jets may enter the pair;
+* `count_leptons`: what vetoes an event;
+* `event_columns`: further columns of the event table;
+* `jet_columns`: further columns of each jet of the pair.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+from coffea.processor import ProcessorABC
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.errors import InputFileError
+from oddjets.corrections import lookups
+from oddjets.corrections.systematics import variations_of
+from oddjets.corrections.weights import Chunk, event_weights, generator_weights_of
+from oddjets.io import nanoaod_schema
+from oddjets.io.event_table import JETS, EventTable, dijet_mass
+from oddjets.io.fileset import DatasetMetadata
+from oddjets.scoring.cache import Store, evaluate
+from oddjets.scoring.scorer import Scorer
+from oddjets.selection import constituents, objects
+from oddjets.selection.certification import DataQuality
+from oddjets.selection.decorators import cut, cuts_of, jet_variation, jet_variations_of
+from oddjets.selection.jet_systematics import JetVariations
+
+__all__ = ["DijetProcessor", "cut", "cuts_of", "jet_variation", "jet_variations_of"]
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+#: FatJet branches that become columns: column stem -> (branch, what stands where the file has none; None: an error)
+JET_BRANCHES: dict[str, tuple[str, float | None]] = {
+    "pt": ("pt", None),
+    "eta": ("eta", None),
+    "phi": ("phi", None),
+    "mass": ("msoftdrop", None),
+    "mass_ungroomed": ("mass", None),
+    "tau1": ("tau1", None),
+    "tau2": ("tau2", None),
+    "tau3": ("tau3", None),
+    "tau4": ("tau4", None),
+    "btag": ("btagDeepB", np.nan),
+    "xbb": ("particleNetMD_Xbb", np.nan),
+    "xqq": ("particleNetMD_Xqq", np.nan),
+    "xcc": ("particleNetMD_Xcc", np.nan),
+}
+
+#: GeV; a mass between this and 0 is the rounding of a massless jet and not worth a word
+NEGATIVE_MASS = -0.1
+
+
+class Inference(TypedDict):
+    """How the jets of the pair got the score of a model.
+
+    Attributes:
+        computed: jets that the model scored.
+        from_cache: jets whose score was kept from an earlier run.
+        providers: what computes really: cpu or cuda.
+        fallbacks: why that is the CPU, where ``auto`` was asked for.
+        kept_as: the folders of kept scores that they are in.
+    """
+
+    computed: int
+    from_cache: int
+    providers: set[str]
+    fallbacks: set[str]
+    kept_as: set[str]
+
+
+@dataclass
+class Counts:
+    """What a chunk contributes to the totals; plain numbers, so that they add.
+
+    Attributes:
+        entries: events read.
+        raw: events after each cut, the first being all.
+        weighted: likewise, with the generator's weights.
+        n_minus_1: for each cut, the events and weights that pass all the others.
+        repairs: what was found odd and dealt with, counted (`oddjets.selection.input_anomalies`).
+        inference: score name to how its jets got it.
+    """
+
+    entries: int = 0
+    raw: list[int] = field(default_factory=list)
+    weighted: list[float] = field(default_factory=list)
+    n_minus_1: list[tuple[int, float]] = field(default_factory=list)
+    repairs: Counter[str] = field(default_factory=Counter)
+    inference: dict[str, Inference] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields in a form that JSON has."""
+        inference = {
+            score: {key: sorted(value) if isinstance(value, set) else value for key, value in how.items()}
+            for score, how in self.inference.items()
+        }
+        return {**vars(self), "repairs": dict(self.repairs), "inference": inference}
+
+
+class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[misc]
+    """From a chunk of PFNano to rows of the event table.
+
+    Args:
+        analysis: what was asked.
+        era: its corrections.
+        era_folder: where the era's relative paths start.
+        scorers: score name to scorer, for the scores that have a model card.
+        score_cache: the folder ``scores``; None: scores are not kept.
+    """
+
+    def __init__(
+        self,
+        analysis: Analysis,
+        era: lookups.Era,
+        era_folder: Path,
+        scorers: Mapping[str, Scorer],
+        score_cache: Path | None = None,
+    ) -> None:
+        self.analysis = analysis
+        self.selection = analysis.selection
+        self.parameters = analysis.selection.parameters
+        self.era = era
+        self.era_folder = era_folder
+        self.scorers = dict(scorers)
+        self.score_cache = score_cache
+
+    # ---- the four hooks ------------------------------------------------------------------------------------------
+
+    def select_jets(self, jets: Any) -> Any:
+        """Return which AK8 jets may enter the pair, a jagged mask; pT is cut on later, since variations move it."""
+        return objects.good_jets(jets, self.selection.jets)
+
+    def count_leptons(self, events: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the numbers of muons and of electrons that veto an event, each of shape (events,)."""
+        return (
+            objects.count_leptons(events, "Muon", self.selection.muons),
+            objects.count_leptons(events, "Electron", self.selection.electrons),
+        )
+
+    def event_columns(self, events: Any) -> dict[str, Array]:
+        """Return further columns of the event table, each of shape (events,)."""
+        return {}
+
+    def jet_columns(self, jets: Any) -> dict[str, Any]:
+        """Return further jagged quantities of the AK8 jets; those of the pair become columns ``name_1``, ``name_2``."""
+        return {}
+
+    # ---- the base selection's cuts -------------------------------------------------------------------------------
+
+    @cut
+    def trigger(self, table: EventTable) -> Mask:
+        """At least one of the trigger paths fired."""
+        return np.asarray(np.any([table[f"trigger_{path}"] for path in self.selection.triggers], axis=0))
+
+    @cut
+    def event_filters(self, table: EventTable) -> Mask:
+        """All event filters passed."""
+        return np.asarray(table["passes_filters"])
+
+    @cut
+    def two_jets(self, table: EventTable) -> Mask:
+        """Two AK8 jets within |eta|, with tight ID."""
+        return np.asarray(np.isfinite(table["pt_2"]))
+
+    @cut
+    def jet_pt(self, table: EventTable) -> Mask:
+        """Both jets above the minimum pT."""
+        return np.asarray(np.minimum(table["pt_1"], table["pt_2"]) > self.selection.jets.pt_min)
+
+    @cut
+    def jet_mass(self, table: EventTable) -> Mask:
+        """Both jets above the minimum soft-drop mass."""
+        return np.asarray(np.minimum(table["mass_1"], table["mass_2"]) > self.selection.jets.mass_min)
+
+    @cut
+    def lepton_veto(self, table: EventTable) -> Mask:
+        """No isolated muon and no electron."""
+        return np.asarray((table["n_muons"] == 0) & (table["n_electrons"] == 0))
+
+    # ---- the stages of a chunk -----------------------------------------------------------------------------------
+
+    def table(self, events: Any) -> tuple[dict[str, Array], Counts]:
+        """Turn a chunk into rows of the event table.
+
+        Args:
+            events: a chunk, as coffea's PFNano schema gives it; its metadata are a `DatasetMetadata`.
+
+        Returns:
+            Columns of the events that pass under the nominal or any varied jets, and the counts.
+
+        Raises:
+            InputFileError: a needed branch is missing, or a weight is not finite.
+        """
+        metadata = DatasetMetadata.model_validate(
+            {k: v for k, v in events.metadata.items() if k in DatasetMetadata.model_fields}
+        )
+        variations = variations_of(self.analysis, metadata.process, is_data=metadata.is_data)
+        repairs: Counter[str] = Counter()
+        columns, pair = self._cheap_columns(events, repairs)
+        generator = np.ones(len(events)) if metadata.is_data else generator_weights_of(events)
+        _require_finite(events, columns, {"genWeight": generator})
+
+        # varied jets only where there is a pair at all
+        rows = np.flatnonzero(np.isfinite(columns["pt_2"]))
+        candidates = {name: array[rows] for name, array in columns.items()}
+        jet_kinds = [v for v in variations if v.kind == "jets"]
+        candidates.update(self._varied_jets(candidates, events, rows, pair[rows], jet_kinds))
+        kept = self.passing(EventTable(candidates))
+        candidates["passes_nominal"] = kept
+        for variation in jet_kinds:
+            kept = kept | self.passing(EventTable(candidates, variation.name))
+        rows = rows[kept]
+        columns_kept = {name: array[kept] for name, array in candidates.items()}
+
+        inference: dict[str, Inference] = {}
+        columns_kept.update(self._scores(events, rows, pair[rows], columns_kept, repairs, inference))
+        chunk = Chunk(columns_kept, events, rows)
+        weights = event_weights(self.analysis, self.era, self.era_folder, chunk, generator[rows], variations, repairs)
+        _require_finite(events, columns_kept, weights)
+        counts = self._count(columns, generator, repairs)
+        counts.inference = inference
+        return columns_kept | weights, counts
+
+    def _cheap_columns(self, events: Any, repairs: Counter[str]) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
+        """Read everything but PF candidates, for all events of the chunk; also the pair's positions in FatJet."""
+        columns: dict[str, Array] = {
+            name: np.asarray(nanoaod_schema.branch(events, name)) for name in ("run", "luminosityBlock", "event")
+        }
+        decisions = objects.trigger_decisions(events, self.selection.triggers)
+        absent = np.zeros(len(events), dtype=bool)
+        columns |= {f"trigger_{path}": decisions.get(path, absent) for path in self.selection.triggers}
+        columns["passes_filters"] = objects.passes_filters(events, self.selection.filters)
+        columns |= self.certified_events(events)
+        jets = self.calibrated_jets(events)
+        for branch, default in JET_BRANCHES.values():
+            if default is None:
+                nanoaod_schema.field(
+                    events, "FatJet", branch
+                )  # a missing one is named here, before anything is computed
+        if self.selection.jets.tight_id:
+            nanoaod_schema.field(events, "FatJet", "jetId")
+        finite = objects.finite_jets(jets)
+        repairs["jets_not_finite"] += int(ak.sum(~finite))
+        pair = objects.leading_pair(jets.pt, self.select_jets(jets) & finite)
+        further = self.jet_columns(jets)
+        for stem, (branch, _) in JET_BRANCHES.items():
+            if branch in jets.fields:
+                further[stem] = jets[branch]
+        for stem, values in further.items():
+            taken = objects.take_pair(values, pair)
+            if stem in ("mass", "mass_ungroomed"):
+                repairs["negative_masses"] += int(np.count_nonzero(taken < NEGATIVE_MASS))
+            if stem in ("mass", "mass_ungroomed", "btag"):
+                taken = np.where(taken < 0, 0.0, taken)  # b tag: negative values set to 0
+            columns |= {f"{stem}_{j}": taken[:, j - 1] for j in JETS}
+        columns["mjj"] = dijet_mass(columns)
+        columns["n_muons"], columns["n_electrons"] = self.count_leptons(events)
+        columns |= self.event_columns(events)
+        for name, score in self.analysis.scores.items():
+            if score.card is None:
+                branches = {b: nanoaod_schema.field(events, "FatJet", b) for b in (*score.signal, *score.background)}
+                values = {b: objects.take_pair(branch, pair).astype(np.float64) for b, branch in branches.items()}
+                ratio = objects.score_of_branches(values, score.signal)
+                repairs["scores_not_finite"] += int(np.count_nonzero(np.isnan(ratio) & (pair >= 0)))
+                columns |= {f"score_{name}_{j}": np.nan_to_num(ratio[:, j - 1]) for j in JETS}
+        return columns, pair
+
+    def passing(self, table: EventTable) -> Mask:
+        """Return which events pass the base selection, as the table's variation sees them."""
+        passed = np.ones(table.size, dtype=bool)
+        for name in self.selection.cuts:
+            passed &= np.asarray(getattr(self, name)(table), dtype=bool)
+        return passed
+
+    def _scores(
+        self,
+        events: Any,
+        rows: npt.NDArray[np.int64],
+        pair: npt.NDArray[np.int64],
+        columns: Mapping[str, Array],
+        repairs: Counter[str],
+        inference: dict[str, Inference],
+    ) -> dict[str, Array]:
+        """Read the PF candidates of the pair and score it; nothing is read where no event survives."""
+        store = None
+        if self.score_cache is not None:
+            start, stop = (int(events.metadata[name]) for name in ("entrystart", "entrystop"))
+            store = Store(self.score_cache, events.metadata["fileuuid"], start, stop)
+        out: dict[str, Array] = {}
+        jets = None
+        for name, scorer in self.scorers.items():
+            if len(rows) == 0:
+                out |= {f"score_{name}_{j}": np.empty(0) for j in JETS}
+                continue
+            if jets is None:
+                eta, phi = (np.stack([columns[f"{axis}_{j}"] for j in JETS], axis=1) for axis in ("eta", "phi"))
+                jets = constituents.of_pairs(events, rows, pair, eta, phi, repairs)
+            wanted = self.analysis.scores[name].keep_probabilities
+            found = evaluate(scorer, jets, probabilities=wanted, store=store)
+            inference[name] = {
+                "computed": found.computed,
+                "from_cache": found.from_cache,
+                "providers": {scorer.provider_used},
+                "fallbacks": {scorer.fallback} - {""},
+                "kept_as": {found.key} - {""},
+            }
+            scores = found.scores.reshape(-1, 2)
+            repairs["jets_without_constituents"] += found.unusual.without_constituents
+            repairs["jets_cut_short"] += found.unusual.truncated
+            repairs["constituents_of_1_GeV"] += found.unusual.ignored_constituents
+            # one NaN would make the threshold's quantile NaN
+            out |= {f"score_{name}_{j}": np.nan_to_num(scores[:, j - 1]) for j in JETS}
+            if found.probabilities is not None:
+                classes = found.probabilities.reshape(-1, 2, found.probabilities.shape[1])
+                out |= {f"prob{k}_{name}_{j}": classes[:, j - 1, k] for j in JETS for k in range(classes.shape[2])}
+        if jets is not None:
+            numbers = np.diff(jets.offsets).reshape(-1, 2)
+            out |= {f"n_constituents_{j}": numbers[:, j - 1] for j in JETS}
+        elif self.scorers:
+            out |= {f"n_constituents_{j}": np.empty(0, dtype=np.int64) for j in JETS}
+        return out
+
+    def _count(self, columns: Mapping[str, Array], generator: Array, repairs: Counter[str]) -> Counts:
+        table = EventTable(columns)
+        masks = [np.asarray(getattr(self, name)(table), dtype=bool) for name in self.selection.cuts]
+        passed = np.ones(table.size, dtype=bool)
+        counts = Counts(table.size, [table.size], [float(generator.sum())], repairs=repairs)
+        for mask in masks:
+            passed = passed & mask
+            counts.raw.append(int(passed.sum()))
+            counts.weighted.append(float(generator[passed].sum()))
+        for i in range(len(masks)):
+            others = np.all([m for k, m in enumerate(masks) if k != i] or [np.ones(table.size, dtype=bool)], axis=0)
+            counts.n_minus_1.append((int(others.sum()), float(generator[others].sum())))
+        return counts
+
+    # ---- coffea's interface --------------------------------------------------------------------------------------
+
+    def process(self, events: Any) -> dict[str, Any]:
+        """Return a chunk's counts, keyed by dataset, in a form that coffea's own runner adds up; nothing is written."""
+        columns, counts = self.table(events)
+        arrays = {name: np.asarray(getattr(counts, name)) for name in ("raw", "weighted", "n_minus_1")}
+        found = {"entries": counts.entries, "rows": len(columns["event"]), "repairs": dict(counts.repairs), **arrays}
+        return {events.metadata["dataset"]: found}
+
+    def postprocess(self, accumulator: Any) -> Any:
+        """Return what was accumulated, unchanged."""
+        return accumulator
+
+
+def _require_finite(events: Any, columns: Mapping[str, Array], weights: Mapping[str, Array]) -> None:
+    """Refuse weights that are not finite: no sum of weights, and so no normalisation, survives one."""
+    for name, values in weights.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            where = ":".join(str(columns[key][bad[0]]) for key in ("run", "luminosityBlock", "event"))
+            raise InputFileError(
+                f"{nanoaod_schema.where(events)}: {name} is not finite in {len(bad)} event(s), the first being {where}"
+                " (run:luminosityBlock:event); leave the file out or mend it"
+            )

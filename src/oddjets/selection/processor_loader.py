@@ -1,0 +1,145 @@
+"""The user's processor file: found, shipped as source, and imported once per process.
+
+``processors/dijet_anomaly.py:DijetAnomaly`` names a file and a class. A worker may not have the file, so its text travels,
+with that of the files beside it that it imports; it is imported as ``oddjets_user_<sha>``, and two versions can't mix.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.abc
+import importlib.util
+import sys
+import types
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+from oddjets.core import resources
+from oddjets.core.errors import OddjetsError, nearest
+from oddjets.selection.processor import DijetProcessor
+
+__all__ = ["ProcessorSource", "find_processor"]
+
+
+@dataclass(frozen=True)
+class ProcessorSource:
+    """The text of a processor file and of the files beside it that it imports.
+
+    Attributes:
+        name: the main module's name.
+        class_name: the processor class in it.
+        modules: module name to source text, the main one included.
+    """
+
+    name: str
+    class_name: str
+    modules: tuple[tuple[str, str], ...]
+
+    @property
+    def sha256(self) -> str:
+        """Of all texts; part of the content key."""
+        return hashlib.sha256(repr(self.modules).encode()).hexdigest()
+
+    def load(self) -> type[DijetProcessor]:
+        """Import the file, once per process, and return the class.
+
+        Raises:
+            OddjetsError: the file can't be imported, or has no such class, or it is no `DijetProcessor`.
+        """
+        unique = f"oddjets_user_{self.sha256[:16]}"
+        module = sys.modules.get(unique)
+        if module is None:
+            texts = dict(self.modules)
+            finder = _Siblings({k: v for k, v in texts.items() if k != self.name})
+            module = types.ModuleType(unique)
+            module.__file__ = f"<{self.name}.py>"
+            sys.modules[unique] = module
+            sys.meta_path.insert(0, finder)
+            try:
+                exec(compile(texts[self.name], f"{self.name}.py", "exec"), module.__dict__)
+            except OddjetsError:
+                del sys.modules[unique]
+                raise
+            except Exception as error:
+                del sys.modules[unique]
+                raise OddjetsError(
+                    f"processor file {self.name}.py can't be imported: {type(error).__name__}: {error}"
+                ) from error
+            finally:
+                sys.meta_path.remove(finder)
+                for name in finder.texts:
+                    sys.modules.pop(name, None)
+        classes = {
+            name: value
+            for name, value in vars(module).items()
+            if isinstance(value, type) and issubclass(value, DijetProcessor)
+        }
+        if self.class_name not in classes:
+            raise OddjetsError(
+                f"processor file {self.name}.py has no DijetProcessor called '{self.class_name}';"
+                f" {nearest(self.class_name, [c for c in classes if c != 'DijetProcessor'])}"
+            )
+        return classes[self.class_name]
+
+
+class _Siblings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports the files beside the processor file from their shipped texts."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self.texts = texts
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return importlib.util.spec_from_loader(fullname, self) if fullname in self.texts else None
+
+    def create_module(self, spec: ModuleSpec) -> types.ModuleType | None:
+        return None
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        exec(compile(self.texts[module.__name__], f"{module.__name__}.py", "exec"), module.__dict__)
+
+
+def _imports(text: str) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def find_processor(reference: str, beside: Path | None) -> ProcessorSource:
+    """Find a processor by ``FILE.py:CLASS``.
+
+    Args:
+        reference: as in the YAML.
+        beside: the folder of the YAML.
+
+    Raises:
+        OddjetsError: not of that form, no such file, or the file is no Python.
+    """
+    file_name, colon, class_name = reference.partition(":")
+    if not colon or not file_name.endswith(".py") or not class_name.isidentifier():
+        raise OddjetsError(f"processor: '{reference}' is not of the form FILE.py:CLASS")
+    file = resources.find(file_name, "processors", beside)
+    modules: dict[str, str] = {}
+    waiting = [file]
+    while waiting:
+        path = waiting.pop()
+        text = path.read_text(encoding="utf-8")
+        modules[path.stem] = text
+        try:
+            imported = _imports(text)
+        except SyntaxError as error:
+            raise OddjetsError(f"processor: {path.name}, line {error.lineno}: {error.msg}") from None
+        waiting += [
+            sibling
+            for name in sorted(imported)
+            if (sibling := path.with_name(f"{name}.py")).is_file() and name not in modules
+        ]
+    return ProcessorSource(file.stem, class_name, tuple(sorted(modules.items())))

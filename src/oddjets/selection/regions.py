@@ -1,0 +1,138 @@
+"""Regions and letters: which events are where.
+
+A region is a conjunction of named cuts on top of the base selection. Within it, the two scores split events into A (both
+pass), B (leading fails), C (subleading fails) and D (both fail), as in the paper. Events at the threshold pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.config.analysis import Analysis, Threshold
+from oddjets.core.errors import OddjetsError
+from oddjets.io.event_table import EventTable
+from oddjets.io.histograms import ThresholdResult
+from oddjets.selection.processor import DijetProcessor
+
+__all__ = ["circular_regions", "find_threshold", "letters", "region_mask", "split_cut"]
+
+Mask = npt.NDArray[np.bool_]
+
+
+def split_cut(name: str) -> tuple[str, bool]:
+    """Return a cut's name and whether it is negated: ``not low_tau21``."""
+    words = name.split()
+    if len(words) == 2 and words[0] == "not":
+        return words[1], True
+    return name.strip(), False
+
+
+def circular_regions(analysis: Analysis) -> dict[str, str]:
+    """Check that regions refer to each other without circles.
+
+    Returns:
+        Region to the problem it has; empty if there is none.
+    """
+    problems: dict[str, str] = {}
+
+    def visit(region: str, above: tuple[str, ...]) -> None:
+        if region in above:
+            problems[region] = f"refers to itself: {' -> '.join((*above, region))}"
+            return
+        for cut in analysis.regions[region].cuts:
+            name, _ = split_cut(cut)
+            if name in analysis.regions:
+                visit(name, (*above, region))
+
+    for region in analysis.regions:
+        visit(region, ())
+    return problems
+
+
+def region_mask(analysis: Analysis, processor: DijetProcessor, region: str, table: EventTable) -> Mask:
+    """Return which events of a table are in a region, on top of the base selection.
+
+    Args:
+        analysis: holds the regions.
+        processor: has the cuts as methods.
+        region: its name.
+        table: the events, as one variation sees them.
+    """
+    mask = np.ones(table.size, dtype=bool)
+    for cut in analysis.regions[region].cuts:
+        name, negated = split_cut(cut)
+        if name in analysis.regions:
+            passed = region_mask(analysis, processor, name, table)
+        else:
+            try:
+                passed = np.asarray(getattr(processor, name)(table), dtype=bool)
+            except KeyError as error:
+                raise OddjetsError(
+                    f"region '{region}': cut '{name}' needs the column {error}, which the event table does not have"
+                    " (the files have no such branch)"
+                ) from None
+        mask &= ~passed if negated else passed
+    return mask
+
+
+def letters(
+    score_1: npt.NDArray[np.float64], score_2: npt.NDArray[np.float64], threshold: float, *, strict: bool = False
+) -> npt.NDArray[np.str_]:
+    """Return the letter of each event.
+
+    Args:
+        score_1: score of the leading jet, shape (n,).
+        score_2: score of the subleading jet.
+        threshold: a score at or above it passes.
+        strict: a score at the threshold fails.
+
+    Returns:
+        Shape (n,), of A, B, C, D: every event has exactly one.
+    """
+    passes = np.greater if strict else np.greater_equal
+    leading, subleading = passes(score_1, threshold), passes(score_2, threshold)
+    return np.where(leading & subleading, "A", np.where(subleading, "B", np.where(leading, "C", "D")))
+
+
+def find_threshold(spec: Threshold, data: Mapping[str, npt.NDArray[np.float64]] | None) -> ThresholdResult:
+    """Find the cut on the scores.
+
+    Args:
+        spec: an efficiency of data or a fixed value.
+        data: the columns ``score_<name>_1`` and ``_2`` of data after the base selection; None without data.
+
+    Returns:
+        The threshold: for an efficiency, the (1 - efficiency) quantile (linear) of min(score_1, score_2).
+
+    Raises:
+        OddjetsError: an efficiency is asked for and there is no data.
+    """
+    lower = None
+    if data is not None:
+        lower = np.minimum(data[f"score_{spec.score}_1"], data[f"score_{spec.score}_2"])
+    if spec.value is not None:
+        value = spec.value
+    elif lower is None or len(lower) == 0:
+        assert spec.efficiency is not None
+        what = "there is no data" if lower is None else "no data event passes the base selection"
+        raise OddjetsError(
+            f"threshold: an efficiency of {spec.efficiency} asks for a quantile over data, but {what};"
+            " give 'threshold.value' (a fixed cut on the score) instead"
+        )
+    else:
+        assert spec.efficiency is not None
+        value = float(np.quantile(lower, 1.0 - spec.efficiency))
+    n_data = 0 if lower is None else len(lower)
+    passes = np.greater if spec.strict else np.greater_equal
+    n_above = 0 if lower is None else int(np.sum(passes(lower, value)))
+    return ThresholdResult(
+        score=spec.score,
+        value=value,
+        efficiency_asked=spec.efficiency,
+        efficiency_found=n_above / n_data if n_data else None,
+        n_data=n_data,
+        n_above=n_above,
+    )

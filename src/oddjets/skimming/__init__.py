@@ -1,6 +1,0 @@
-"""Skims: PFNano reduced once to the events and branches that an analysis needs, so that it is read faster again."""
-
-from oddjets.skimming.check import made_for_others
-from oddjets.skimming.run import skim
-
-__all__ = ["made_for_others", "skim"]

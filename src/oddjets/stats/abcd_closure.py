@@ -1,0 +1,199 @@
+"""Closure of the ABCD method: the observed yield in A against B C / D, bin by bin, with a constant fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.errors import OddjetsError
+from oddjets.io.histograms import DATA, HistogramSet
+
+__all__ = ["ConstantFit", "Source", "closure", "closure_uncertainties", "constant_fit", "predict", "region_closure"]
+
+#: a constant with a larger error than this decides nothing
+INCONCLUSIVE_ERROR = 0.10
+#: a constant further than this many errors from 1 does not close
+FAILING_SIGMAS = 3.0
+
+
+class ConstantFit(NamedTuple):
+    """A constant fitted to ratios: value, error, chi2 and degrees of freedom."""
+
+    value: float
+    error: float
+    chi2: float
+    ndf: int
+
+
+def predict(values: dict[str, np.ndarray], variances: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return B C / D and its variance by linear propagation of independent letters; NaN where a letter has no events.
+
+    Args:
+        values: yields by letter, (bins,).
+        variances: sums of squared weights by letter, (bins,).
+    """
+    b, c, d = (np.where(values[x] > 0, values[x], np.nan) for x in "BCD")
+    prediction = b * c / d
+    relative = variances["B"] / b**2 + variances["C"] / c**2 + variances["D"] / d**2
+    return prediction, prediction**2 * relative
+
+
+def constant_fit(ratio: np.ndarray, error: np.ndarray) -> ConstantFit:
+    """Fit a constant to ratios by least squares, leaving out bins without a finite ratio and error.
+
+    Args:
+        ratio: (bins,).
+        error: (bins,).
+
+    Returns:
+        The fit; NaN with no usable bin.
+    """
+    use = np.isfinite(ratio) & np.isfinite(error) & (error > 0)
+    if not use.any():
+        return ConstantFit(np.nan, np.nan, np.nan, 0)
+    weight = 1 / error[use] ** 2
+    value = float((weight * ratio[use]).sum() / weight.sum())
+    chi2 = float((weight * (ratio[use] - value) ** 2).sum())
+    return ConstantFit(value, float(1 / np.sqrt(weight.sum())), chi2, int(use.sum()) - 1)
+
+
+def region_closure(
+    edges: np.ndarray, values: dict[str, np.ndarray], variances: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Close one region.
+
+    A bin's error is the one expected where the overall ratio holds: the observed error of an empty or unlucky bin would bias
+    the constant, so the variance of A is the scaled prediction times the mean weight of A's events.
+
+    Args:
+        edges: bin edges, (bins + 1,).
+        values: yields by letter, (bins,).
+        variances: sums of squared weights by letter, (bins,).
+
+    Returns:
+        The region's entry of ``closure.json``.
+    """
+    prediction, variance = predict(values, variances)
+    observed = values["A"]
+    total = observed.sum()
+    event_weight = variances["A"].sum() / total if total > 0 else np.nan
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = observed / prediction
+        overall = total / np.nansum(prediction)
+        error = np.sqrt(event_weight * prediction * overall + variance * overall**2) / prediction
+    fit = constant_fit(ratio, error)
+    if not np.isfinite(fit.error) or fit.error > INCONCLUSIVE_ERROR:
+        verdict = "inconclusive"
+    else:
+        verdict = "closes" if abs(fit.value - 1) <= FAILING_SIGMAS * fit.error else "fails"
+    return {
+        "edges": np.asarray(edges).tolist(),
+        "observed": observed.tolist(),
+        "observed_error": np.sqrt(variances["A"]).tolist(),
+        "predicted": _json(prediction),
+        "predicted_error": _json(np.sqrt(variance)),
+        "constant": _json(fit.value),
+        "constant_error": _json(fit.error),
+        "chi2": _json(fit.chi2),
+        "ndf": fit.ndf,
+        "verdict": verdict,
+    }
+
+
+def _json(value: Any) -> Any:
+    """JSON has no NaN: null."""
+    if isinstance(value, np.ndarray):
+        return [_json(float(v)) for v in value]
+    return value if np.isfinite(value) else None
+
+
+class Source(NamedTuple):
+    """Histograms on which the method is tested again.
+
+    Attributes:
+        label: what they are, e.g. "QCD simulation at 5 %" or "data below the threshold".
+        process: on the process axis; for data, the other processes' simulation is subtracted.
+        histograms: filled with the threshold, and from the events, that the label says.
+    """
+
+    label: str
+    process: str
+    histograms: HistogramSet
+
+
+def _yields(
+    analysis: Analysis, histograms: HistogramSet, process: str, region: str
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Yields and variances by letter; of data, what the simulated processes leave."""
+    assert analysis.fit is not None
+    observable = analysis.fit.observable
+    values: dict[str, np.ndarray] = {x: histograms.values(region, observable, process, x) for x in "ABCD"}
+    variances: dict[str, np.ndarray] = {x: histograms.variances(region, observable, process, x) for x in "ABCD"}
+    others = [p for p in histograms.processes if p != analysis.data_driven] if process == DATA else []
+    for other in others:
+        for x in "ABCD":
+            values[x] = values[x] - histograms.values(region, observable, other, x)
+            variances[x] = variances[x] + histograms.variances(region, observable, other, x)
+    return values, variances
+
+
+def _regions(analysis: Analysis, histograms: HistogramSet, process: str) -> dict[str, Any]:
+    assert analysis.fit is not None
+    return {
+        region: region_closure(
+            histograms.edges(region, analysis.fit.observable), *_yields(analysis, histograms, process, region)
+        )
+        for region in analysis.fit.regions
+    }
+
+
+def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Source] = ()) -> dict[str, Any]:
+    """Test A = B C / D on the simulation of the data-driven process, and again on other sources.
+
+    Args:
+        analysis: names the process, the observable and the regions of the fit.
+        histograms: with that process.
+        scans: other efficiencies, or data with both scores just below the threshold.
+
+    Returns:
+        The content of ``closure.json``: process and, by region, observed and predicted yields with errors, the fitted
+        constant, chi2/ndf and a verdict: "closes", "fails" (three errors off), or "inconclusive" (an error above 10 %);
+        ``scans`` is a list of label, process and regions of the same form.
+
+    Raises:
+        OddjetsError: no data-driven process, or none of its simulation in the histograms.
+    """
+    process = analysis.data_driven
+    if process is None or analysis.fit is None:
+        raise OddjetsError("the closure needs a 'fit' section and a process with 'data_driven: true'")
+    if process not in histograms.variations:
+        raise OddjetsError(f"the histograms hold no simulation of '{process}', on which the closure is tested")
+    return {
+        "process": process,
+        "regions": _regions(analysis, histograms, process),
+        "scans": [
+            {
+                "label": source.label,
+                "process": source.process,
+                "threshold": source.histograms.threshold.value,
+                "efficiency": source.histograms.threshold.efficiency_found,
+                "regions": _regions(analysis, source.histograms, source.process),
+            }
+            for source in scans
+        ],
+    }
+
+
+def closure_uncertainties(result: Mapping[str, Any]) -> dict[str, float]:
+    """Turn a closure into relative uncertainties of the data-driven yield in A, by region, for `workspace.build`.
+
+    The size is the larger of the constant's distance from one and of its error; a region without a constant has none.
+    """
+    return {
+        region: max(abs(found["constant"] - 1), found["constant_error"])
+        for region, found in result["regions"].items()
+        if found["constant"] is not None
+    }

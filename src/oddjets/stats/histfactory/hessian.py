@@ -1,0 +1,311 @@
+"""The exact Hessian of the likelihood over all parameters, and the covariance from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from oddjets.core.errors import OddjetsError
+from oddjets.stats.histfactory.expected import evaluate, row_weights, slopes, total
+
+if TYPE_CHECKING:
+    from oddjets.stats.histfactory.model import Model
+    from oddjets.stats.histfactory.results import Data
+
+__all__ = ["Covariance", "Kinks", "SingularModelError", "covariance", "hessian", "jacobian", "kinks", "profile_hessian"]
+
+#: a direction whose curvature is this small against its parameters' own is not determined: the fit is exact to about as much
+SINGULAR = 1e-7
+#: an eigenvalue below minus this, where each parameter's own curvature is one, is no rounding error
+CURVES_DOWN = 1e-6
+#: an empty bin that expects less than so many events may sit at the kink of its likelihood, max(lambda, 0)
+AT_KINK = 1e-5
+#: curvature that holds such a bin there, 1/events^2: its expectation may move by a hundredth of an event
+KINK_CURVATURE = 1e4
+
+
+class SingularModelError(OddjetsError):
+    """The data cannot tell some parameters apart; the message names them.
+
+    Attributes:
+        downhill: where the Hessian is not only singular but curves down, the direction, (n,); else None.
+    """
+
+    downhill: np.ndarray | None = None
+
+
+class Kinks(NamedTuple):
+    """Empty bins that the fit holds at an expectation of exactly zero.
+
+    Attributes:
+        bins: their positions in the data vector, (k,).
+        slope: the likelihood's slopes there, between 0 and 1, (k,).
+    """
+
+    bins: np.ndarray
+    slope: np.ndarray
+
+
+class Covariance(NamedTuple):
+    """The inverse of a Hessian.
+
+    Attributes:
+        matrix: (n, n), zero where held.
+        no_effect: indices of free parameters without any effect, which stay out.
+        kinks: bins whose expectation cannot move.
+    """
+
+    matrix: np.ndarray
+    no_effect: np.ndarray
+    kinks: Kinks
+
+
+class _Arrow(NamedTuple):
+    """A Hessian of the shape of an arrow: the global parameters couple to all, the rest only within small groups.
+
+    Attributes:
+        head: (K, K).
+        groups: parameter index or -1, (G, m): local parameters with the gammas of their bins.
+        across: (G, m, K); inside: (G, m, m).
+    """
+
+    head: np.ndarray
+    groups: np.ndarray
+    across: np.ndarray
+    inside: np.ndarray
+
+
+def kinks(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> Kinks:
+    """Find the empty bins that a fit holds at zero, where the likelihood has a kink: its slope there balances all others.
+
+    Args:
+        model: the model.
+        pars: the minimum, (n,).
+        data: one data set.
+        free: mask of the parameters that vary, (n,).
+
+    Returns:
+        The bins at a kink.
+    """
+    p, main, rate = model.parameters, data.main[0], model.expected(pars)
+    near = (main <= 0) & (np.abs(rate) < AT_KINK)
+    if not near.any():
+        return Kinks(np.zeros(0, dtype=int), np.zeros(0))
+    by_bin = jacobian(model, pars)[:, free]
+    bins = np.flatnonzero(near & (np.abs(by_bin).max(axis=1, initial=0.0) > 0))
+    r = np.where(near | (rate <= 0), 0.0, 1 - main / np.where(rate > 0, rate, 1.0))
+    pull = np.where(p.kind == "normal", (pars - data.aux[0]) / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
+    pull += np.where(p.kind == "poisson", p.factor - data.aux[0] / np.where(pars > 0, pars, 1.0), 0.0)
+    slope = np.linalg.lstsq(by_bin[bins].T, -(r @ by_bin + pull[free]), rcond=None)[0]
+    inside = (slope > SINGULAR) & (slope < 1 - SINGULAR)
+    return Kinks(bins[inside], slope[inside])
+
+
+def _by_bin(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Second derivatives of -log L without constraints: by bin, (P, d, d), and the curvature of the global ones, (K, K).
+
+    The d parameters of a bin are the K global ones, its L local ones and its gammas.
+    """
+    layout = model.layout
+    K, L = len(layout.global_pars), layout.block_pars.shape[1]
+    alpha, local, gamma = model._split(pars[None])
+    y = evaluate(layout, alpha, local)
+    weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
+    rate = (y.rows * weight).sum(axis=2)[0]
+    n = np.append(data.main[0], 0.0)[layout.order]
+    # below zero an empty bin expects nothing, whatever moves
+    r = np.where(rate > 0, 1 - n / np.where(rate > 0, rate, 1.0), np.where(n > 0, 1.0, 0.0))
+    w = np.where(rate > 0, n / np.where(rate > 0, rate, 1.0) ** 2, 0.0)
+    if held is not None:
+        here = np.isin(layout.order, held.bins)
+        r[here] = held.slope[np.searchsorted(held.bins, layout.order[here])]
+        w[here] = KINK_CURVATURE
+    bend = total(y, row_weights(layout, r[None, :, None] * weight))
+    first = slopes(y, row_weights(layout, weight))
+    slope = np.concatenate([first.by_global[0], first.by_local[0], y.rows[0, :, 1:]], axis=1)
+    result = slope[:, :, None] * (w[:, None] * slope)[:, None, :]
+    part = slice(K, K + L)
+    result[:, part, part] += bend.local_local[0]
+    if bend.global_local is not None:
+        result[:, part, :K] += bend.global_local[0]
+        result[:, :K, part] += bend.global_local[0].swapaxes(1, 2)
+    for k in range(gamma.shape[2]):
+        by_row = slopes(y, layout.row[None, :, :, 1 + k])
+        mixed = r[:, None] * np.concatenate([by_row.by_global[0], by_row.by_local[0]], axis=1)
+        result[:, K + L + k, : K + L] += mixed
+        result[:, : K + L, K + L + k] += mixed
+    return result, bend.global_global[0]
+
+
+def jacobian(model: Model, pars: np.ndarray) -> np.ndarray:
+    """Return the derivatives of the expected yields by all parameters at one point (n,): (n_bins, n), gammas included."""
+    layout = model.layout
+    alpha, local, gamma = model._split(pars[None])
+    y = evaluate(layout, alpha, local)
+    weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
+    first = slopes(y, row_weights(layout, weight))
+    # row n_bins and column n take what pads
+    result = np.zeros((model.spec.n_bins + 1, len(model.parameters) + 1))
+    result[layout.order[:, None], layout.global_pars] = first.by_global[0]
+    result[layout.order[:, None], layout.block_pars[layout.bin_block]] = first.by_local[0]
+    result[layout.order[:, None], layout.gamma_pars] = y.rows[0, :, 1:]
+    return result[:-1, :-1]
+
+
+def _arrow(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = None) -> _Arrow:
+    layout, p = model.layout, model.parameters
+    K, L, R = len(layout.global_pars), layout.block_pars.shape[1], layout.gamma_pars.shape[1]
+    N, B = len(layout.block_pars) - 1, layout.block_size
+    by_bin, bend = _by_bin(model, pars, data, held)
+    # the bins of a block come one after the other; every other bin is a group with gammas only
+    others = np.arange(N * B, len(by_bin))
+    G, m = N + len(others), L + B * R
+    bins = np.full((G, B), -1)
+    bins[:N], bins[N:, 0] = np.arange(N * B).reshape(N, B), others
+    groups, across, inside = np.full((G, m), -1), np.zeros((G, m, K)), np.zeros((G, m, m))
+    groups[:N, :L] = layout.block_pars[:N]
+    for b in range(B):
+        g = np.flatnonzero(bins[:, b] >= 0)
+        h = by_bin[bins[g, b]]
+        own = np.append(np.arange(L), L + b * R + np.arange(R))
+        groups[g, L + b * R : L + (b + 1) * R] = layout.gamma_pars[bins[g, b]]
+        across[np.ix_(g, own)] += h[:, K:, :K]
+        inside[np.ix_(g, own, own)] += h[:, K:, K:]
+    curvature = np.where(p.kind == "normal", 1 / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
+    poisson = p.kind == "poisson"
+    curvature[poisson] = data.aux[0, poisson] / pars[poisson] ** 2
+    k, j = np.arange(K), np.arange(m)
+    head = by_bin[:, :K, :K].sum(axis=0) + bend
+    head[k, k] += curvature[layout.global_pars]
+    there = groups >= 0
+    inside[:, j, j] += np.where(there, curvature[groups], 0.0)
+    return _Arrow(head, groups, across * there[..., None], inside * there[..., None] * there[:, None])
+
+
+def hessian(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = None) -> np.ndarray:
+    """Return the second derivatives of -log L at one point.
+
+    Args:
+        model: the model.
+        pars: parameters, (n,).
+        data: one data set.
+        held: bins at a kink, which get `KINK_CURVATURE`.
+
+    Returns:
+        The matrix, (n, n), gammas included.
+    """
+    head, groups, across, inside = _arrow(model, pars, data, held)
+    n, g = len(model.parameters), model.layout.global_pars
+    # row and column n take what pads
+    result = np.zeros((n + 1, n + 1))
+    rest = np.where(groups >= 0, groups, n)
+    result[np.ix_(g, g)] = head
+    result[rest[:, :, None], g] = across
+    result[g, rest[:, :, None]] = across
+    result[rest[:, :, None], rest[:, None, :]] = inside
+    return result[:-1, :-1]
+
+
+def profile_hessian(
+    model: Model, pars: np.ndarray, data: Data, free: np.ndarray, held: Kinks | None = None
+) -> np.ndarray:
+    """Return the second derivatives of -log L by the global parameters, with all others at their minimum.
+
+    Args:
+        model: the model.
+        pars: parameters, (n,).
+        data: one data set.
+        free: mask of the parameters that follow, (n,).
+        held: bins at a kink, which get `KINK_CURVATURE`.
+
+    Returns:
+        The matrix, (K, K).
+    """
+    arrow = _arrow(model, pars, data, held)
+    follows = (arrow.groups >= 0) & free[arrow.groups]
+    j = np.arange(follows.shape[1])
+    inside = arrow.inside * follows[:, :, None] * follows[:, None, :]
+    inside[:, j, j] += ~follows
+    across = arrow.across * follows[:, :, None]
+    return np.asarray(arrow.head - np.matmul(across.swapaxes(1, 2), np.linalg.solve(inside, across)).sum(axis=0))
+
+
+def covariance(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> Covariance:
+    """Invert the Hessian of the free parameters; directions that would move a bin away from its kink stay out.
+
+    Args:
+        model: the model.
+        pars: the minimum, (n,).
+        data: one data set.
+        free: mask of the parameters that vary, (n,).
+
+    Returns:
+        The covariance, what has no effect, and the bins at a kink.
+
+    Raises:
+        SingularModelError: some directions are not determined; the message names their parameters.
+    """
+    held = kinks(model, pars, data, free)
+    arrow = _arrow(model, pars, data, held)
+    g, groups = model.layout.global_pars, arrow.groups
+    m = np.arange(groups.shape[1])
+    diagonal = np.zeros(len(free))
+    diagonal[g] = np.diag(arrow.head)
+    diagonal[groups[groups >= 0]] = arrow.inside[:, m, m][groups >= 0]
+    idle = free & (np.abs(diagonal) < 1e-12)
+    used = free & ~idle
+    scale = np.where(used, 1 / np.sqrt(np.where(used, np.abs(diagonal), 1.0)), 0.0)
+    result = _inverse(arrow, g, scale)
+    # the smallest eigenvalue is at least one over the trace of the inverse
+    if result is None or (np.diag(result) * np.abs(diagonal)).sum() > 1 / SINGULAR:
+        index = np.flatnonzero(used)
+        scaled = hessian(model, pars, data, held)[np.ix_(index, index)] * scale[index, None] * scale[index]
+        values, vectors = np.linalg.eigh(scaled)
+        vector = np.abs(vectors[:, 0])
+        names = [model.parameters.names[index[i]] for i in np.argsort(-vector)[:6] if vector[i] > 0.2 * vector.max()]
+        error = SingularModelError(
+            "the model is singular: the data cannot tell these parameters apart: "
+            + ", ".join(names)
+            + "; remove one, or give it a constraint"
+        )
+        if values[0] < -CURVES_DOWN:
+            error.downhill = np.zeros(len(pars))
+            error.downhill[index] = vectors[:, 0] * scale[index]
+        raise error
+    return Covariance(result, np.flatnonzero(idle), held)
+
+
+def _inverse(arrow: _Arrow, global_pars: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+    """Invert an arrow by its Schur complement, as K is much less than n: (n, n), zero where the scale is.
+
+    Returns None where the matrix is not positive definite.
+    """
+    K, (G, m) = len(global_pars), arrow.groups.shape
+    rest = np.where(arrow.groups >= 0, scale[arrow.groups], 0.0)
+    head_scale = scale[global_pars]
+    inside = arrow.inside * rest[:, :, None] * rest[:, None, :]
+    j, k = np.arange(m), np.arange(K)
+    inside[:, j, j] += rest == 0
+    across = arrow.across * rest[:, :, None] * head_scale
+    head = arrow.head * head_scale[:, None] * head_scale
+    head[k, k] += head_scale == 0
+    try:
+        root = np.linalg.inv(np.linalg.cholesky(inside)) if G * m else inside
+        inner = np.matmul(root.swapaxes(1, 2), root)
+        carried = np.matmul(inner, across).reshape(G * m, K)
+        complement = head - across.reshape(G * m, K).T @ carried
+        root = np.linalg.inv(np.linalg.cholesky(complement))
+    except np.linalg.LinAlgError:
+        return None
+    n = len(scale)
+    place = np.where(arrow.groups >= 0, arrow.groups, n)
+    outer = carried @ root.T
+    full = np.zeros((n + 1, n + 1))
+    flat = place.ravel()
+    full[np.ix_(flat, flat)] = outer @ outer.T
+    full[place[:, :, None], place[:, None, :]] += inner
+    full[np.ix_(flat, global_pars)] = -outer @ root
+    full[np.ix_(global_pars, flat)] = -(outer @ root).T
+    full[np.ix_(global_pars, global_pars)] = root.T @ root
+    return np.asarray(full[:-1, :-1] * scale[:, None] * scale)

@@ -1,0 +1,353 @@
+"""The fast fit of any HistFactory model: the same likelihood as pyhf's, its minimum in milliseconds, batches of toys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.special import gammaln, xlogy
+
+from oddjets.core.errors import OddjetsError
+from oddjets.stats.histfactory.barlow_beeston import Gammas
+from oddjets.stats.histfactory.expected import evaluate
+from oddjets.stats.histfactory.hessian import Covariance, Kinks, SingularModelError, covariance
+from oddjets.stats.histfactory.likelihood import Constraints, Problem, profile_bins
+from oddjets.stats.histfactory.newton import minimise
+from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult
+from oddjets.stats.histfactory.tensors import Layout, compile_layout
+from oddjets.stats.histfactory.workspace_reader import Parameters, Spec, read
+
+__all__ = ["Model"]
+
+#: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for
+ONE_SIDED = 0.02
+#: expected events that are none: what a shape variation leaves below zero, or a fit at a kink
+NOTHING = 1e-7
+#: how often a better minimum is looked for from the one found last
+MAX_RESTARTS = 3
+
+
+class Model:
+    """A workspace's likelihood.
+
+    Args:
+        workspace: a pyhf workspace.
+        poi: the parameter of interest; None: the measurement's.
+        measurement: which measurement; None: the first.
+
+    Raises:
+        WorkspaceError: the workspace describes no model (see `spec.read`).
+        OddjetsError: the parameter of interest doesn't exist, is no scalar, or nothing depends on it.
+    """
+
+    def __init__(self, workspace: Mapping[str, Any], poi: str | None = None, measurement: str | None = None) -> None:
+        self.spec: Spec = read(workspace, measurement)
+        self.layout: Layout = compile_layout(self.spec)
+        self.parameters: Parameters = self.spec.parameters
+        self.poi: str | None = poi if poi is not None else self.spec.poi
+        order = [self.parameters.sets[name] for name in self.spec.pyhf_model.config.auxdata_order]
+        self._aux_order = np.concatenate([np.arange(s.start, s.stop) for s in order] or [np.zeros(0, int)]).astype(int)
+        self.data = self.from_pyhf(self.spec.pyhf_data)
+        if self.poi is not None:
+            self._check_poi(self.poi)
+
+    def _check_poi(self, poi: str) -> None:
+        index = self.parameters.index(poi)
+        if "[" in poi:
+            raise OddjetsError(f"'{poi}' is one bin of a parameter; a parameter of interest is a single number")
+        points = np.repeat(self.parameters.init[None], 2, axis=0)
+        low, high = self.parameters.low[index], self.parameters.high[index]
+        points[:, index] = low + (high - low) * np.array([0.25, 0.75])
+        first, second = self.expected(points)
+        if np.array_equal(first, second):
+            raise OddjetsError(
+                f"nothing depends on the parameter of interest '{poi}': its process has no event in any region of the fit"
+            )
+
+    def from_pyhf(self, data: np.ndarray) -> Data:
+        """Split pyhf data, shape (T, n) or (n,), into main and auxiliary data."""
+        data = np.atleast_2d(np.asarray(data, dtype=float))
+        P = self.spec.n_bins
+        aux = np.repeat(self.parameters.aux[None], len(data), axis=0)
+        # pyhf's auxiliary data of a Poisson constraint are counts already
+        aux[:, self._aux_order] = data[:, P:]
+        return Data(data[:, :P], aux)
+
+    def to_pyhf(self, data: Data) -> np.ndarray:
+        """Join main and auxiliary data in pyhf's order, (T, n)."""
+        return np.concatenate([data.main, data.aux[:, self._aux_order]], axis=1)
+
+    def _split(self, pars: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Global, local and gamma parameters, (T, K), (T, N + 1, L), (T, P, R - 1), of pyhf vectors (T, n)."""
+        layout = self.layout
+        local = np.where(layout.block_pars >= 0, pars[:, layout.block_pars], 1.0)
+        gamma = np.where(layout.gamma_pars >= 0, pars[:, layout.gamma_pars], 1.0)
+        return pars[:, layout.global_pars], local, gamma
+
+    def expected(self, pars: np.ndarray) -> np.ndarray:
+        """Return the expected yields, (T, n_bins) or (n_bins,), at parameters (T, n) or (n,)."""
+        points = np.atleast_2d(np.asarray(pars, dtype=float))
+        alpha, local, gamma = self._split(points)
+        rows = evaluate(self.layout, alpha, local).rows
+        total = (rows[:, :, 0] + (rows[:, :, 1:] * gamma).sum(axis=2))[:, self.layout.place]
+        return np.asarray(total[0] if np.ndim(pars) == 1 else total)
+
+    def bin_deviance(self, pars: np.ndarray, main: np.ndarray) -> np.ndarray:
+        """Return each bin's share of -2 log L against the saturated model, (T, n_bins)."""
+        rate = np.atleast_2d(self.expected(pars))
+        # an empty bin expects no less than nothing, see `barlow_beeston`
+        rate = np.where(main > 0, rate, np.maximum(rate, 0.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(main > 0, rate / np.where(main > 0, main, 1.0), 1.0)
+            value = 2 * (rate - main - xlogy(main, ratio))
+        return np.where(((rate <= 0) & (main > 0)) | np.isnan(value), np.inf, value)
+
+    def deviance(self, pars: np.ndarray, data: Data) -> np.ndarray:
+        """Return -2 log L against the saturated model, (T,): differences of it don't suffer from large constants."""
+        points = np.atleast_2d(pars)
+        p = self.parameters
+        normal, poisson = p.kind == "normal", p.kind == "poisson"
+        pull = (points[:, normal] - data.aux[:, normal]) / p.sigma[normal]
+        count, rate = data.aux[:, poisson], p.factor[poisson] * points[:, poisson]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            aux = rate - count - xlogy(count, np.where(count > 0, rate / np.where(count > 0, count, 1.0), 1.0))
+        return np.asarray(
+            self.bin_deviance(points, data.main).sum(axis=1) + (pull**2).sum(axis=1) + 2 * aux.sum(axis=1)
+        )
+
+    def constant(self, data: Data) -> np.ndarray:
+        """Return -2 log L of the saturated model, (T,): with the deviance, minus twice pyhf's logpdf."""
+        p = self.parameters
+        counts = np.concatenate([data.main, data.aux[:, p.kind == "poisson"]], axis=1)
+        poisson = 2 * (counts - xlogy(counts, np.where(counts > 0, counts, 1.0)) + gammaln(counts + 1)).sum(axis=1)
+        return np.asarray(poisson + np.log(2 * np.pi * p.sigma[p.kind == "normal"] ** 2).sum())
+
+    def twice_nll(self, pars: np.ndarray, data: Data | None = None) -> np.ndarray | float:
+        """Return minus twice pyhf's full logpdf at parameters (n,) or (T, n)."""
+        data = self.data if data is None else data
+        value = self.deviance(pars, data) + self.constant(data)
+        return float(value[0]) if np.ndim(pars) == 1 else value
+
+    def sample(self, pars: np.ndarray, toys: int, rng: np.random.Generator) -> Data:
+        """Throw toys: main data, and auxiliary data about the given parameters as Combine's ``--toysFrequentist``.
+
+        Args:
+            pars: the true parameters, (n,).
+            toys: how many.
+            rng: the random numbers.
+
+        Returns:
+            The data sets.
+        """
+        p = self.parameters
+        main = rng.poisson(np.maximum(self.expected(pars), 0.0), size=(toys, self.spec.n_bins)).astype(float)
+        aux = np.repeat(p.aux[None], toys, axis=0)
+        normal, poisson = p.kind == "normal", p.kind == "poisson"
+        aux[:, normal] = rng.normal(pars[normal], p.sigma[normal], size=(toys, int(normal.sum())))
+        aux[:, poisson] = rng.poisson(p.factor[poisson] * pars[poisson], size=(toys, int(poisson.sum())))
+        # what pyhf holds constant has no measurement to vary
+        aux[:, p.fixed] = p.aux[p.fixed]
+        return Data(main, aux)
+
+    def asimov(self, pars: np.ndarray) -> Data:
+        """Return the data set that equals its expectation at the given parameters; a bin that expects nothing is empty."""
+        p, rate = self.parameters, self.expected(pars)
+        return Data(np.where(rate > NOTHING, rate, 0.0)[None], np.where(p.constrained, p.factor * pars, p.aux)[None])
+
+    def _problem(self, data: Data, start: np.ndarray, held: np.ndarray) -> Problem:
+        p, layout = self.parameters, self.layout
+        T = len(data.main)
+        main = np.concatenate([data.main, np.zeros((T, 1))], axis=1)[:, layout.order]
+        gamma = layout.gamma_pars
+        there = gamma >= 0
+        frozen = np.where(there, held[:, gamma], True)
+        centre = np.where(frozen, np.where(there, start[:, gamma], 1.0), data.aux[:, gamma])
+        gammas = Gammas(
+            centre,
+            np.where(frozen, 0.0, p.sigma[gamma] ** 2),
+            *(np.where(there, b[gamma], 0)[None] for b in (p.low, p.high)),
+        )
+        weight = np.where(p.kind == "normal", 1 / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
+        poisson = np.where(p.kind == "poisson", p.factor, 0.0)
+
+        def constraints(index: np.ndarray) -> Constraints:
+            shape = (T, *index.shape)
+            real = index >= 0
+            return Constraints(
+                np.where(real, data.aux[:, index], 1.0),
+                np.broadcast_to(np.where(real, weight[index], 0.0), shape),
+                np.broadcast_to(np.where(real, poisson[index], 0.0), shape),
+            )
+
+        g, b = layout.global_pars, layout.block_pars
+        return Problem(
+            data=main,
+            gammas=gammas,
+            by_global=constraints(g),
+            by_local=constraints(b),
+            low=p.low[g],
+            high=p.high[g],
+            held=held[:, g],
+            local_low=np.where(b >= 0, p.low[b], 0.0),
+            local_high=np.where(b >= 0, p.high[b], 2.0),
+            local_held=np.where(b >= 0, held[:, b], True),
+        )
+
+    def fit_batch(self, data: Data, start: np.ndarray, held: np.ndarray, *, restarts: bool = False) -> Batch:
+        """Fit T data sets.
+
+        Args:
+            data: the data sets.
+            start: (T, n) or (n,), the starting point; held parameters keep their values.
+            held: (T, n) or (n,), mask of the held parameters; those that pyhf holds are held anyway.
+            restarts: look for lower minima too (see `one_sided`), at a cost.
+
+        Returns:
+            The fits; those that did not converge are marked, and are no result.
+        """
+        T, n = len(data.main), len(self.parameters)
+        start = np.broadcast_to(start, (T, n))
+        held = np.broadcast_to(held, (T, n)) | self.parameters.fixed
+        batch = self._fit_once(data, start, held)
+        return self._restarted(batch, data, held) if restarts else batch
+
+    def _restarted(self, batch: Batch, data: Data, held: np.ndarray) -> Batch:
+        """Start again on either side of each parameter with one-sided variations; keep the lowest minimum of each fit."""
+        p, index = self.parameters, self.one_sided
+        for _ in range(MAX_RESTARTS):
+            before = batch.deviance
+            for i in index:
+                for side in (-p.sigma[i], p.sigma[i]):
+                    start = batch.parameters.copy()
+                    start[:, i] = np.where(held[:, i], start[:, i], p.init[i] + side)
+                    other = self.fit_batch(data, start, held)
+                    value = np.where(other.converged, other.deviance, np.inf)
+                    lower = value < np.where(batch.converged, batch.deviance, np.inf) - 1e-7
+                    batch = Batch(
+                        *(
+                            np.where(lower.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
+                            for a, b in zip(other, batch, strict=True)
+                        )
+                    )
+            if not (batch.deviance < before - 1e-7).any():
+                break
+        return batch
+
+    def _fit_once(self, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
+        p, layout = self.parameters, self.layout
+        problem = self._problem(data, start, held)
+        begin = np.where(held, start, np.clip(start, p.low, p.high))
+        alpha, local, _ = self._split(begin)
+        minimum = minimise(layout, problem, alpha, local)
+        pars = np.where(held | ~p.constrained, begin, np.clip(data.aux / p.factor, p.low, p.high))
+        pars[:, layout.global_pars] = minimum.alpha
+        real = layout.block_pars >= 0
+        pars[:, layout.block_pars[real]] = minimum.local[:, real]
+        bins = profile_bins(evaluate(layout, minimum.alpha, minimum.local), problem)
+        there = layout.gamma_pars >= 0
+        pars[:, layout.gamma_pars[there]] = bins.gamma[:, there]
+        pars = np.where(held, start, pars)
+        return Batch(pars, self.deviance(pars, data), minimum.converged, minimum.iterations)
+
+    def fit(
+        self,
+        fixed: Mapping[str, float] | None = None,
+        *,
+        data: Data | None = None,
+        start: np.ndarray | None = None,
+        with_covariance: bool = True,
+    ) -> FitResult:
+        """Fit one data set.
+
+        Args:
+            fixed: parameters to hold, by name.
+            data: another data set; None: the workspace's.
+            start: where to start, (n,); None: the suggested values.
+            with_covariance: compute errors, and refuse a model without a unique minimum.
+
+        Returns:
+            The fit.
+
+        Raises:
+            FitError: it did not converge, no point is allowed, or directions are left undetermined.
+        """
+        p = self.parameters
+        data = self.data if data is None else data
+        begin = (p.init if start is None else np.asarray(start, dtype=float)).copy()
+        held = p.fixed.copy()
+        for name, value in (fixed or {}).items():
+            begin[p.index(name)] = value
+            held[p.index(name)] = True
+        self._check_start(begin, data)
+        batch = self.fit_batch(data, begin, held, restarts=True)
+        if not batch.converged[0]:
+            raise FitError(
+                f"the fit did not converge in {batch.iterations[0]} steps"
+                + (f" with {', '.join(f'{k} = {v:g}' for k, v in fixed.items())} held" if fixed else "")
+                + "; check the model for parameters that the data cannot tell apart"
+            )
+        none = np.zeros(0, dtype=int)
+        spread = Covariance(np.zeros((0, 0)), none, Kinks(none, np.zeros(0)))
+        if with_covariance:
+            batch, spread = self._covered(batch, data, held)
+        values = batch.parameters[0]
+        bound = ~held & ((values <= p.low) | (values >= p.high))
+        matrix, no_effect, kinks = spread
+        return FitResult(
+            names=p.names,
+            values=values,
+            errors=np.sqrt(np.maximum(np.diag(matrix), 0.0)),
+            covariance=matrix,
+            twice_nll=float(batch.deviance[0] + self.constant(data)[0]),
+            deviance=float(batch.deviance[0]),
+            iterations=int(batch.iterations[0]),
+            at_bounds=tuple(p.names[i] for i in np.flatnonzero(bound)),
+            no_effect=tuple(p.names[i] for i in no_effect),
+            kinks=kinks,
+        )
+
+    def _covered(self, batch: Batch, data: Data, held: np.ndarray) -> tuple[Batch, Covariance]:
+        """A fit with its covariance; from a saddle point, where Newton's method stops as well, the fit goes on downhill."""
+        p = self.parameters
+        for _ in range(MAX_RESTARTS + 1):
+            values = batch.parameters[0]
+            try:
+                return batch, covariance(self, values, data, ~held & (values > p.low) & (values < p.high))
+            except SingularModelError as error:
+                if error.downhill is None:
+                    raise
+                starts = values + np.stack([error.downhill, -error.downhill])
+                again = self.fit_batch(Data(*(np.repeat(a, 2, axis=0) for a in data)), starts, held)
+                lowest = int(np.argmin(np.where(again.converged, again.deviance, np.inf)))
+                if not again.deviance[lowest] < batch.deviance[0] - 1e-7:
+                    raise
+                batch = Batch(*(a[lowest : lowest + 1] for a in again))
+        raise FitError(
+            "the fit ended at a saddle point of the likelihood again and again; give its parameters constraints"
+        )
+
+    @cached_property
+    def one_sided(self) -> np.ndarray:
+        """The constrained parameters whose up and down variations go the same way by much: there may be two minima."""
+        p = self.parameters
+        index = np.array([i for i in self.layout.global_pars if p.kind[i] == "normal" and not p.fixed[i]], dtype=int)
+        points = np.repeat(p.init[None], 1 + 2 * len(index), axis=0)
+        k = np.arange(len(index))
+        points[1 + k, index] += p.sigma[index]
+        points[1 + len(index) + k, index] -= p.sigma[index]
+        rate = self.expected(points)
+        up, down = rate[1 : 1 + len(index)] - rate[0], rate[1 + len(index) :] - rate[0]
+        even, odd = 0.5 * np.abs(up + down), 0.5 * np.abs(up - down)
+        strength = (np.where(even > odd, even, 0.0) ** 2 / np.maximum(rate[0], 1.0)).sum(axis=1)
+        return np.asarray(index[strength > ONE_SIDED])
+
+    def _check_start(self, start: np.ndarray, data: Data) -> None:
+        bad = np.flatnonzero(~np.isfinite(self.bin_deviance(start, data.main)[0]))
+        if len(bad):
+            i = int(bad[0])
+            raise FitError(
+                f"{self.spec.bin_name(i)} has {data.main[0, i]:g} events where the model starts with "
+                f"{self.expected(start)[i]:g}; give it a background, or merge the bin with its neighbour"
+            )

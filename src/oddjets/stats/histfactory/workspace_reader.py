@@ -1,0 +1,290 @@
+"""A pyhf workspace, read and checked: its channels, parameters, constraints and data as plain arrays."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyhf
+
+from oddjets.core.errors import InputFileError, OddjetsError, nearest
+
+__all__ = ["MODIFIERS", "Parameters", "Spec", "WorkspaceError", "load_workspace", "read"]
+
+#: the HistFactory modifiers that the fast fit knows
+MODIFIERS = ("histosys", "lumi", "normfactor", "normsys", "shapefactor", "shapesys", "staterror")
+
+#: the lists of numbers that a modifier's data carries, by type; each must have one entry per bin
+_PER_BIN = {"histosys": ("hi_data", "lo_data"), "shapesys": (None,), "staterror": (None,)}
+
+
+class WorkspaceError(OddjetsError):
+    """A workspace that describes no model that can be fitted; the message names the channel, sample or modifier."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of a model in pyhf's order; all arrays have shape (n_parameters,).
+
+    Attributes:
+        names: pyhf's names; components of vectors as ``name[i]``.
+        init: suggested start.
+        low: lower bounds.
+        high: upper bounds.
+        fixed: parameters that pyhf holds constant.
+        kind: "free", "normal" or "poisson", the constraint.
+        sigma: width of a Gaussian constraint; of a Poisson one 1/sqrt(factor); 0 where unconstrained.
+        factor: the Poisson constraint is Pois(aux | factor * parameter); 1 elsewhere.
+        aux: the auxiliary measurement; the initial value where unconstrained.
+        sets: name of a parameter set -> its slice.
+    """
+
+    names: tuple[str, ...]
+    init: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    fixed: np.ndarray
+    kind: np.ndarray
+    sigma: np.ndarray
+    factor: np.ndarray
+    aux: np.ndarray
+    sets: dict[str, slice]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def constrained(self) -> np.ndarray:
+        """Mask of the parameters with a constraint, shape (n_parameters,)."""
+        return np.asarray(self.kind != "free")
+
+    def index(self, name: str) -> int:
+        """Return the position of a parameter.
+
+        Raises:
+            OddjetsError: no such parameter; the message has the nearest names.
+        """
+        try:
+            return self.names.index(name)
+        except ValueError:
+            scalars = [n for n in self.names if "[" not in n]
+            near = nearest(name, self.names if "[" in name else scalars)
+            raise OddjetsError(f"the model has no parameter '{name}'; {near}") from None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A workspace's model with one measurement and its data.
+
+    Attributes:
+        channels: pyhf's channel dictionaries in pyhf's (sorted) order.
+        slices: channel -> its bins in the data vector.
+        data: observed yields, shape (n_bins,).
+        parameters: see `Parameters`.
+        pyhf_model: pyhf's own model.
+        pyhf_data: main and auxiliary data in pyhf's order.
+        poi: the measurement's parameter of interest, or None.
+        types: parameter set -> modifier type.
+    """
+
+    channels: tuple[dict[str, Any], ...]
+    slices: dict[str, slice]
+    data: np.ndarray
+    parameters: Parameters
+    pyhf_model: Any
+    pyhf_data: np.ndarray
+    poi: str | None
+    types: dict[str, str]
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins of all channels."""
+        return len(self.data)
+
+    def bin_name(self, index: int) -> str:
+        """Say which bin a position in the data vector is."""
+        for name, part in self.slices.items():
+            if part.start <= index < part.stop:
+                return f"bin {index - part.start} of channel '{name}'"
+        raise IndexError(index)
+
+
+def load_workspace(path: str | Path) -> dict[str, Any]:
+    """Read a workspace file.
+
+    Args:
+        path: a JSON file.
+
+    Returns:
+        The workspace.
+
+    Raises:
+        InputFileError: missing, truncated, or no JSON object.
+    """
+    path = Path(path)
+    try:
+        workspace = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputFileError(f"{path}: is no text; a workspace is a JSON file") from None
+    except json.JSONDecodeError as error:
+        raise InputFileError(
+            f"{path}: is no valid JSON ({error.msg}, line {error.lineno}); was its writing cut off? Make it again"
+        ) from None
+    if not isinstance(workspace, dict):
+        raise InputFileError(f"{path}: a workspace is a JSON object with channels, observations and measurements")
+    return workspace
+
+
+def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Spec:
+    """Check a workspace and read it.
+
+    Args:
+        workspace: a pyhf workspace.
+        measurement: which one; None: the first.
+
+    Returns:
+        The model and its data.
+
+    Raises:
+        WorkspaceError: a key is missing, a modifier unknown, a number no number, a binning wrong.
+    """
+    for key in ("channels", "observations", "measurements", "version"):
+        if key not in workspace:
+            raise WorkspaceError(f"the workspace has no '{key}'; is it a pyhf workspace?")
+    if not workspace["channels"]:
+        raise WorkspaceError("the workspace has no channel: there is nothing to fit")
+    if not workspace["measurements"]:
+        raise WorkspaceError("the workspace has no measurement")
+    _check(workspace)
+    try:
+        pyhf_workspace = pyhf.Workspace(workspace)
+        chosen = pyhf_workspace.get_measurement(measurement_name=measurement)
+        poi = chosen["config"]["poi"] or None
+        pyhf_workspace["measurements"] = [chosen]
+        names = {m["name"] for c in workspace["channels"] for s in c["samples"] for m in s["modifiers"]}
+        if poi is not None and poi not in names:
+            raise WorkspaceError(f"nothing depends on the parameter of interest '{poi}'; {nearest(poi, names)}")
+        model = pyhf_workspace.model(measurement_name=chosen["name"], poi_name=poi, validate=False)
+        data = np.asarray(pyhf_workspace.data(model), dtype=float)
+    except WorkspaceError:
+        raise
+    except pyhf.exceptions.InvalidSpecification as error:
+        raise WorkspaceError(f"the workspace does not follow pyhf's schema: {str(error).splitlines()[0]}") from None
+    except (
+        AssertionError,
+        KeyError,
+        ValueError,
+        pyhf.exceptions.InvalidModel,
+        pyhf.exceptions.InvalidModifier,
+    ) as error:
+        raise WorkspaceError(f"pyhf cannot make a model of the workspace: {error or type(error).__name__}") from error
+    except pyhf.exceptions.InvalidNameReuse as error:
+        raise WorkspaceError(f"one name means two things in the workspace: {error}") from error
+    config = model.config
+    by_name = {c["name"]: c for c in workspace["channels"]}
+    return Spec(
+        channels=tuple(by_name[name] for name in config.channels),
+        slices=dict(config.channel_slices),
+        data=data[: config.nmaindata],
+        parameters=_parameters(config),
+        pyhf_model=model,
+        pyhf_data=data,
+        poi=poi,
+        types=dict(config.modifiers),
+    )
+
+
+def _numbers(values: Any, place: str, bins: int, *, negative: bool = True) -> None:
+    if not isinstance(values, list) or len(values) != bins:
+        got = len(values) if isinstance(values, list) else "none"
+        raise WorkspaceError(f"{place}: wrong binning: {got} values where the channel has {bins} bins")
+    for i, value in enumerate(values):
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise WorkspaceError(f"{place}: bin {i} is {value!r}; a yield must be a finite number")
+        if not negative and value < 0:
+            raise WorkspaceError(f"{place}: bin {i} is {value!r}; it must not be negative")
+
+
+def _check(workspace: Mapping[str, Any]) -> None:
+    """Find what pyhf would meet with a traceback, a NaN or silence."""
+    try:
+        observations = {o["name"]: o["data"] for o in workspace["observations"]}
+        shapes: dict[str, tuple[int, str]] = {}
+        for channel in workspace["channels"]:
+            name, samples = channel["name"], channel["samples"]
+            if name not in observations:
+                raise WorkspaceError(f"channel '{name}' has no observation; {nearest(name, observations)}")
+            if not samples:
+                raise WorkspaceError(f"channel '{name}' has no sample")
+            bins = len(observations[name])
+            _numbers(observations[name], f"observation of channel '{name}'", bins, negative=False)
+            if len({s["name"] for s in samples}) != len(samples):
+                raise WorkspaceError(f"channel '{name}' has two samples of the same name")
+            for sample in samples:
+                place = f"channel '{name}', sample '{sample['name']}'"
+                _numbers(sample["data"], place, bins)
+                for modifier in sample["modifiers"]:
+                    _check_modifier(modifier, place, bins)
+                    if modifier["type"] == "shapefactor":
+                        first = shapes.setdefault(modifier["name"], (bins, name))
+                        if first[0] != bins:
+                            raise WorkspaceError(
+                                f"{place}: shapefactor '{modifier['name']}' is shared with channel '{first[1]}', "
+                                f"which has {first[0]} bins and not {bins}"
+                            )
+    except (KeyError, TypeError) as error:
+        raise WorkspaceError(
+            f"the workspace does not follow pyhf's schema: {error!s} is missing or misplaced"
+        ) from None
+
+
+def _check_modifier(modifier: dict[str, Any], place: str, bins: int) -> None:
+    kind, name, data = modifier["type"], modifier["name"], modifier["data"]
+    here = f"{place}, {kind} '{name}'"
+    if kind not in MODIFIERS:
+        raise WorkspaceError(f"{place}: modifier '{name}' has the unknown type '{kind}'; {nearest(kind, MODIFIERS)}")
+    for key in _PER_BIN.get(kind, ()):
+        _numbers(
+            data if key is None else data[key], here + (f", {key}" if key else ""), bins, negative=kind == "histosys"
+        )
+    if kind == "normsys":
+        for key in ("hi", "lo"):
+            if not math.isfinite(data[key]) or data[key] <= 0:
+                raise WorkspaceError(f"{here}: '{key}' is {data[key]!r}; a factor must be a number above zero")
+
+
+def _parameters(config: Any) -> Parameters:
+    kinds, sigma, factor, aux = [], [], [], []
+    for name in config.par_order:
+        paramset, n = config.param_set(name), config.param_set(name).n_parameters
+        kind = paramset.pdf_type if paramset.constrained else "free"
+        kinds += [kind] * n
+        sigma += list(paramset.width()) if paramset.constrained else [0.0] * n
+        factor += list(paramset.factors) if kind == "poisson" else [1.0] * n
+        aux += list(paramset.auxdata) if paramset.constrained else list(paramset.suggested_init)
+    bounds = np.asarray(config.suggested_bounds(), dtype=float).reshape(-1, 2)
+    low, high = bounds[:, 0], bounds[:, 1]
+    init = np.asarray(config.suggested_init(), dtype=float)
+    for name, start, a, b in zip(config.par_names, init, low, high, strict=True):
+        if not a <= start <= b:
+            raise WorkspaceError(f"parameter '{name}' starts at {start:g}, outside of its bounds [{a:g}, {b:g}]")
+    return Parameters(
+        names=tuple(config.par_names),
+        init=init,
+        low=low,
+        high=high,
+        fixed=np.asarray(config.suggested_fixed(), dtype=bool),
+        kind=np.asarray(kinds),
+        sigma=np.asarray(sigma, dtype=float),
+        factor=np.asarray(factor, dtype=float),
+        aux=np.asarray(aux, dtype=float),
+        sets={name: config.par_slice(name) for name in config.par_order},
+    )

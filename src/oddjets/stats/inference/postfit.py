@@ -1,0 +1,110 @@
+"""Yields by process at a fitted point, with errors propagated through the full covariance."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from oddjets.stats.histfactory.expected import evaluate, row_weights
+from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.results import FitResult
+from oddjets.stats.histfactory.tensors import compile_layout
+
+__all__ = ["ChannelYields", "SampleModel"]
+
+#: derivatives are symmetric differences over this fraction of a parameter's error
+STEP = 0.02
+#: points evaluated at once
+GROUP = 64
+
+
+class ChannelYields(NamedTuple):
+    """Yields of one channel.
+
+    Attributes:
+        values: by process, (bins,).
+        errors: theirs, (bins,).
+        total: of all processes, (bins,).
+        total_error: its errors, (bins,).
+        sum_errors: of the sum over the bins, by process and of the "total", with the bins' covariance.
+    """
+
+    values: dict[str, np.ndarray]
+    errors: dict[str, np.ndarray]
+    total: np.ndarray
+    total_error: np.ndarray
+    sum_errors: dict[str, float]
+
+
+class SampleModel:
+    """A model with its samples kept apart.
+
+    Args:
+        model: the model.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._layout = compile_layout(model.spec, merge=False)
+
+    def yields(self, pars: np.ndarray) -> np.ndarray:
+        """Return the yields of every slot, (T, n_bins, J), at parameters (T, n); slots are named by `names`."""
+        layout = self._layout
+        local = np.where(layout.block_pars >= 0, pars[:, layout.block_pars], 1.0)
+        gamma = np.where(layout.gamma_pars >= 0, pars[:, layout.gamma_pars], 1.0)
+        weight = np.concatenate([np.ones((*gamma.shape[:2], 1)), gamma], axis=2)
+        slots = evaluate(layout, pars[:, layout.global_pars], local).slots
+        return np.asarray((slots * row_weights(layout, weight))[:, layout.place])
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """Process names of the slots of each channel."""
+        return self._layout.names
+
+    def channels(self, pars: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+        """Return channel -> process -> yields (bins,) at one point (n,)."""
+        slots = self.yields(pars[None])[0]
+        return {
+            channel: {name: slots[part, j] for j, name in enumerate(self.names[channel])}
+            for channel, part in self.model.spec.slices.items()
+        }
+
+    def with_errors(self, fit: FitResult) -> dict[str, ChannelYields]:
+        """Return the yields at a fit with their errors, by channel."""
+        p = self.model.parameters
+        moving = np.flatnonzero(fit.errors > 0)
+        step = STEP * fit.errors[moving]
+        centre = self.yields(fit.values[None])[0]
+        by_slot = np.empty((len(moving), *centre.shape))
+        for i in range(0, len(moving), GROUP):
+            part = moving[i : i + GROUP]
+            h = step[i : i + GROUP]
+            points = np.repeat(fit.values[None], 2 * len(part), axis=0)
+            rows = np.arange(len(part))
+            points[rows, part] = np.minimum(fit.values[part] + h, p.high[part])
+            points[len(part) + rows, part] = np.maximum(fit.values[part] - h, p.low[part])
+            width = points[rows, part] - points[len(part) + rows, part]
+            y = self.yields(points)
+            by_slot[i : i + GROUP] = (y[: len(part)] - y[len(part) :]) / width[:, None, None]
+        matrix = fit.covariance[np.ix_(moving, moving)]
+        total_error = _propagate(by_slot.sum(axis=2), matrix)
+        errors = _propagate(by_slot.reshape(len(moving), centre.size), matrix).reshape(centre.shape)
+        result = {}
+        for channel, bins in self.model.spec.slices.items():
+            names = self.names[channel]
+            sums = by_slot[:, bins, : len(names)].sum(axis=1)
+            sum_errors = _propagate(np.column_stack([sums, sums.sum(axis=1)]), matrix)
+            result[channel] = ChannelYields(
+                {name: centre[bins, j] for j, name in enumerate(names)},
+                {name: errors[bins, j] for j, name in enumerate(names)},
+                centre[bins].sum(axis=1),
+                total_error[bins],
+                dict(zip([*names, "total"], sum_errors.tolist(), strict=True)),
+            )
+        return result
+
+
+def _propagate(slopes: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Errors, (m,), of quantities with these derivatives by the parameters, (n, m), and the parameters' covariance, (n, n)."""
+    return np.asarray(np.sqrt(np.maximum((slopes * (covariance @ slopes)).sum(axis=0), 0)))

@@ -1,0 +1,323 @@
+"""From a workspace to ``results.json``: every question of the fit asked once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.results import FitError, FitResult
+from oddjets.stats.inference import estimates
+from oddjets.stats.inference.estimates import Fits, best_fits, significance
+from oddjets.stats.inference.limits import upper_limit
+from oddjets.stats.inference.postfit import ChannelYields, SampleModel
+from oddjets.stats.inference.toy_limits import toy_limit
+from oddjets.stats.inference.toys import goodness_of_fit, toy_significance
+
+__all__ = ["fit_workspace", "split_channel", "summary"]
+
+GofModel = Literal["background", "signal"]
+
+#: a free factor within this fraction of its range from a bound gets a warning
+NEAR_BOUND = 0.01
+
+
+class _Clock:
+    """The wall-clock time of each question, s."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.times[name] = round(now - self._last, 4)
+        self._last = now
+
+
+def split_channel(name: str) -> tuple[str, str]:
+    """Split a channel's name into region and letter; the letter is "" where the name has none."""
+    region, _, letter = name.rpartition("_")
+    return (region, letter) if region and letter in {"A", "B", "C", "D"} else (name, "")
+
+
+def fit_workspace(
+    workspace: Mapping[str, Any],
+    *,
+    poi: str | None = None,
+    limit: bool = True,
+    impacts: bool = True,
+    scan: bool = True,
+    scan_parameter: str | None = None,
+    toys: int = 0,
+    gof_toys: int = 0,
+    gof_letters: Sequence[str] | None = None,
+    gof_model: GofModel = "signal",
+    seed: int = 1,
+    progress: bool = True,
+    report: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fit a workspace and answer what is asked.
+
+    Args:
+        workspace: any pyhf workspace.
+        poi: the parameter of interest; None: the measurement's.
+        limit: find CLs upper limits.
+        impacts: refit for the impact of every nuisance parameter.
+        scan: scan the profile likelihood.
+        scan_parameter: of which parameter; None: the POI.
+        toys: toys for significance and limit, besides the asymptotic formulas; 0: none.
+        gof_toys: toys for the goodness of fit; 0: none.
+        gof_letters: where it is evaluated; None: everywhere.
+        gof_model: which model the toys come from and are fitted with.
+        seed: of all toys.
+        progress: show progress bars.
+        report: what `workspace.build` said; gives the bin edges; its warnings and what QCD absorbs are passed on.
+
+    Returns:
+        The content of ``results.json``, but for analysis, title and closure, which the workspace doesn't know. A question
+        whose fits did not converge has no answer in it: ``failed`` lists it with the reason, and so do the warnings.
+
+    Raises:
+        WorkspaceError: the workspace is no model.
+        FitError: the background-only or the best fit did not converge; nothing is returned then.
+        SingularModelError: the data cannot tell some parameters apart.
+    """
+    clock = _Clock()
+    model = Model(workspace, poi)
+    clock.lap("read")
+    fits = best_fits(model)
+    clock.lap("fit")
+    name = str(model.poi)
+    best = fits.best
+    failed: list[dict[str, str]] = []
+    pois = [_poi(model, p, best, failed) for p in _signal_strengths(model)]
+    result: dict[str, Any] = {
+        "poi": pois[0],
+        "pois": pois,
+        "significance": significance(model, fits)._asdict(),
+        "twice_nll": {
+            "background": fits.background.twice_nll,
+            "signal_plus_background": best.twice_nll,
+        },
+        "yields": _yields(model, fits, (report or {}).get("edges", {})),
+    }
+    clock.lap("yields")
+    if toys:
+        _answer(result, "significance.toys", lambda: _toy_significance(model, fits, toys, seed, progress), failed)
+        clock.lap("significance.toys")
+    result["pulls"] = _pulls(model, best)
+    result["correlation"] = _correlation(model, best)
+    questions: dict[str, Callable[[], Any]] = {}
+    if limit:
+        questions["limit"] = lambda: _limit(model, fits)
+    if limit and toys:
+        questions["limit.toys"] = lambda: _toy_limit(model, fits, toys, seed, progress)
+    if scan:
+        questions["scan"] = lambda: _scan(model, scan_parameter or name, best)
+    if gof_toys:
+        questions["gof"] = lambda: _gof(model, fits, gof_toys, gof_letters, gof_model, seed, progress)
+    if impacts:
+        questions["impacts"] = lambda: _impacts(model, best, failed)
+    for question, ask in questions.items():
+        _answer(result, question, ask, failed)
+        clock.lap(question)
+    result["at_bounds"] = list(best.at_bounds)
+    result["at_kinks"] = [model.spec.bin_name(i) for i in best.kinks.bins.tolist()]
+    result["absorbed"] = dict((report or {}).get("absorbed", {}))
+    result["failed"] = failed
+    result["warnings"] = [
+        *_warnings(model, best),
+        *(f"{f['question']}: {f['reason']}" for f in failed),
+        *(report or {}).get("warnings", []),
+    ]
+    result["convergence"] = {
+        label: {"converged": True, "iterations": fit.iterations, "deviance": fit.deviance}
+        for label, fit in (("background", fits.background), ("signal_plus_background", best))
+    }
+    result["seed"] = seed
+    result["timing_s"] = clock.times
+    return result
+
+
+def summary(result: Mapping[str, Any]) -> list[str]:
+    """Say the answers in a few lines, the warnings last.
+
+    Args:
+        result: of `fit_workspace`.
+    """
+    lines = []
+    for poi in result["pois"]:
+        error = "" if poi["error"] is None else f" +- {poi['error']:.2g} ({poi['error_kind']})"
+        lines.append(f"{poi['name']} = {poi['value']:.3g}{error}")
+    lines.append(f"significance {result['significance']['z']:.2f}")
+    if "limit" in result:
+        low, middle, high = result["limit"]["expected"][1:4]
+        limit, level = result["limit"]["observed"], result["limit"]["level"]
+        lines.append(f"upper limit {limit:.3g} at {level:.0%}, expected {middle:.3g} ({low:.3g} to {high:.3g})")
+    if "gof" in result:
+        gof = result["gof"]
+        lines.append(f"goodness of fit p = {gof['p_value']:.3g} ({gof['toys']} toys, {gof['failed']} failed)")
+    return lines + [f"warning: {warning}" for warning in result["warnings"]]
+
+
+def _answer(result: dict[str, Any], question: str, ask: Callable[[], Any], failed: list[dict[str, str]]) -> None:
+    """Put an answer where its name says ("a.b": in a); one whose fits fail is left out and listed with the reason."""
+    *outer, key = question.split(".")
+    try:
+        answer = ask()
+    except FitError as error:
+        failed.append({"question": question, "reason": str(error)})
+        return
+    place = result
+    for name in outer:
+        place = place.setdefault(name, {})
+    place[key] = answer
+
+
+def _toy_significance(model: Model, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
+    found = toy_significance(model, fits, toys, seed=seed, progress=progress)
+    return {"p_value": found.p_value, "toys": found.toys, "failed": found.failed}
+
+
+def _limit(model: Model, fits: Fits) -> dict[str, Any]:
+    found = upper_limit(model, fits)
+    return {"observed": found.observed, "expected": list(found.expected), "level": found.level}
+
+
+def _toy_limit(model: Model, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
+    found = toy_limit(model, fits, toys, seed=seed, progress=progress)
+    expected = [None if np.isnan(v) else v for v in found.expected]
+    return {"observed": found.observed, "expected": expected, "toys": toys}
+
+
+def _gof(
+    model: Model, fits: Fits, toys: int, letters: Sequence[str] | None, kind: GofModel, seed: int, progress: bool
+) -> dict[str, Any]:
+    signal = kind == "signal"
+    fitted = fits.best if signal else fits.background
+    found = goodness_of_fit(model, fitted, toys, letters=letters, signal=signal, seed=seed, progress=progress)
+    return {
+        **found._asdict(),
+        "distribution": found.distribution.tolist(),
+        "letters": list(letters) if letters is not None else None,
+        "model": kind,
+    }
+
+
+def _signal_strengths(model: Model) -> list[str]:
+    """The POI, then what else the measurement bounds as a normfactor but the common factor of the simulation."""
+    others = [n for n, kind in model.spec.types.items() if kind == "normfactor" and n not in ("sf", model.poi)]
+    return [str(model.poi), *others]
+
+
+def _poi(model: Model, name: str, fit: FitResult, failed: list[dict[str, str]]) -> dict[str, Any]:
+    """A strength with its error and the error's kind (see `inference.width`)."""
+    error: float | None = None
+    kind = ""
+    try:
+        error, kind = estimates.width(model, name, fit)
+    except FitError as problem:
+        failed.append({"question": f"error of {name}", "reason": str(problem)})
+    at_boundary = name in fit.at_bounds
+    return {"name": name, "value": fit[name], "error": error, "error_kind": kind, "at_boundary": at_boundary}
+
+
+def _yields(model: Model, fits: Fits, edges: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    samples = SampleModel(model)
+    prefit = samples.channels(model.parameters.init)
+    background, best = samples.with_errors(fits.background), samples.with_errors(fits.best)
+    result: dict[str, Any] = {}
+    for channel, part in model.spec.slices.items():
+        region, letter = split_channel(channel)
+        bins = part.stop - part.start
+        result.setdefault(region, {})[letter] = {
+            "edges": list(edges.get(region, range(bins + 1))),
+            "data": model.spec.data[part].tolist(),
+            "prefit": {name: values.tolist() for name, values in prefit[channel].items()},
+            "background_only": _channel(background[channel]),
+            "signal_plus_background": _channel(best[channel]),
+        }
+    return result
+
+
+def _channel(yields: ChannelYields) -> dict[str, Any]:
+    """Yields with errors by bin, and of all bins together: their errors do not add, nor do those of the processes."""
+    parts = {name: (values, yields.errors[name]) for name, values in yields.values.items()}
+    parts["total"] = (yields.total, yields.total_error)
+    return {
+        name: {
+            "values": values.tolist(),
+            "errors": errors.tolist(),
+            "sum": {"value": float(values.sum()), "error": yields.sum_errors[name]},
+        }
+        for name, (values, errors) in parts.items()
+    }
+
+
+def _pulls(model: Model, best: FitResult) -> list[dict[str, Any]]:
+    p = model.parameters
+    return [
+        {
+            "name": p.names[i],
+            "value": float(best.values[i]),
+            "error": float(best.errors[i]),
+            "prefit_error": float(p.sigma[i]),
+            "centre": float(p.aux[i] / p.factor[i]),
+        }
+        for i in np.flatnonzero(p.constrained & ~p.fixed)
+    ]
+
+
+def _correlation(model: Model, best: FitResult) -> dict[str, Any]:
+    index = [i for i in model.layout.global_pars if best.errors[i] > 0]
+    errors = best.errors[index]
+    matrix = best.covariance[np.ix_(index, index)] / errors[:, None] / errors
+    return {"names": [model.parameters.names[i] for i in index], "matrix": matrix.tolist()}
+
+
+def _scan(model: Model, name: str, best: FitResult) -> dict[str, Any]:
+    found = estimates.scan(model, name, best)
+    return {"name": name, "poi": found.values.tolist(), "twice_delta_nll": found.twice_delta_nll.tolist()}
+
+
+def _impacts(model: Model, best: FitResult, failed: list[dict[str, str]]) -> list[dict[str, Any]]:
+    found = estimates.impacts(model, best)
+    if found.failed:
+        names = ", ".join(found.failed)
+        failed.append({"question": "impacts", "reason": f"the refits of {names} did not converge; they have none here"})
+    return [impact._asdict() for impact in found.ranking]
+
+
+def _warnings(model: Model, best: FitResult) -> list[str]:
+    result = []
+    p = model.parameters
+    for i in model.layout.global_pars:
+        span = p.high[i] - p.low[i]
+        if min(best.values[i] - p.low[i], p.high[i] - best.values[i]) < NEAR_BOUND * span and not p.fixed[i]:
+            result.append(
+                f"{p.names[i]} = {best.values[i]:.4g} ends within 1 % of a bound of [{p.low[i]:g}, {p.high[i]:g}]: "
+                "its error is no symmetric one, and the answer depends on the bound"
+            )
+    binned = [name for name in best.at_bounds if "[" in name]
+    if binned:
+        result.append(f"{len(binned)} parameters of single bins end at a bound (listed under at_bounds)")
+    ended = [p.names[i] for i in model.layout.global_pars if p.names[i] in best.at_bounds]
+    if ended:
+        result.append(
+            f"the errors of post-fit yields hold {', '.join(ended)} at its bound: the covariance has no part of it"
+        )
+    if len(best.kinks.bins):
+        where = [model.spec.bin_name(i) for i in best.kinks.bins.tolist()]
+        result.append(
+            f"{len(where)} empty bins are held at an expectation of exactly zero (listed under at_kinks): the likelihood "
+            f"has a kink there and the errors have no part that moves them: {', '.join(where[:4])}"
+        )
+    if best.no_effect:
+        result.append(
+            f"nothing depends on {len(best.no_effect)} parameters at the minimum: {', '.join(best.no_effect[:6])}"
+        )
+    return result

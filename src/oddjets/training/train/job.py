@@ -1,0 +1,205 @@
+"""All of `oddjets model train`: jets, training, export, evaluation, one after the other, each going on where it stopped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from oddjets.core.console import console, progress
+from oddjets.core.errors import OddjetsError
+from oddjets.core.locks import LockedError, holder, locked
+from oddjets.scoring.model_card import ModelCard, load_card
+from oddjets.training.optional_imports import require
+from oddjets.training.train.settings import TrainingSettings
+
+__all__ = ["LOG", "Job", "Part", "in_background", "run"]
+
+#: the log of a training in the background
+LOG = "train.log"
+
+
+class Part(StrEnum):
+    """The parts of the work; export comes with the training."""
+
+    generate = "generate"
+    train = "train"
+    evaluate = "evaluate"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked for.
+
+    Attributes:
+        folder: of everything.
+        jets: to learn from.
+        held_out: to measure on, of other seeds.
+        workers: processes that generate and read jets.
+        name: of the model.
+        compare: cards of models that are measured on the same jets.
+        settings: of the training.
+    """
+
+    folder: Path
+    jets: int
+    held_out: int
+    workers: int
+    name: str
+    compare: tuple[Path, ...]
+    settings: TrainingSettings
+
+    @property
+    def training_jets(self) -> Path:
+        """The folder of jets to learn from."""
+        return self.folder / "jets" / "training"
+
+    @property
+    def held_out_jets(self) -> Path:
+        """The folder of jets to measure on."""
+        return self.folder / "jets" / "held-out"
+
+    @property
+    def card(self) -> Path:
+        """The model's card."""
+        return self.folder / f"{self.name.replace('-', '_')}.yaml"
+
+
+def run(job: Job, parts: Sequence[Part]) -> None:
+    """Do the parts; what is done already is not done again, but for the evaluation.
+
+    Raises:
+        OddjetsError: a package is missing, another process works in the folder, or see the parts.
+    """
+    _check_packages(parts)
+    compared = [load_card(path) for path in job.compare]  # before hours of work
+    with _alone(job.folder):
+        if Part.generate in parts:
+            _generate(job)
+        if Part.train in parts:
+            _train(job)
+        if Part.evaluate in parts:
+            _evaluate(job, compared)
+
+
+def in_background(job: Job, parts: Sequence[Part], arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start the work in a process of its own that outlives this one and its terminal.
+
+    Args:
+        job: what is asked for.
+        parts: of the work.
+        arguments: the command line for it, without the program.
+
+    Returns:
+        The process.
+
+    Raises:
+        OddjetsError: a package is missing, or another process works in the folder.
+    """
+    _check_packages(parts)
+    with _alone(job.folder):
+        pass
+    with (job.folder / LOG).open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "oddjets", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others off the folder; what is said of them is in the words of this command, which has no --out."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder))
+        except LockedError:
+            who = holder(folder) or "it has just ended"
+            raise LockedError(
+                f"{folder}: another `model train` works here ({who}); wait for it, or name another FOLDER"
+            ) from None
+        yield
+
+
+def _check_packages(parts: Sequence[Part]) -> None:
+    if Part.generate in parts:
+        from oddjets.simulation.generator import require_pythia
+
+        require_pythia()
+    for module in ("h5py",) if list(parts) == [Part.generate] else ("h5py", "torch", "omnilearned.network", "onnx"):
+        require(module)
+
+
+def _generate(job: Job) -> None:
+    from oddjets.training.dataset.generate import generate
+
+    # a supervised model learns the kinds of jets that others are measured on, from another seed
+    supervised, seed = job.settings.supervised, job.settings.seed
+    generate(job.training_jets, job.jets, job.workers, seed=seed + supervised, heldout=supervised)
+    generate(job.held_out_jets, job.held_out, job.workers, seed=seed, heldout=True)
+
+
+def _train(job: Job) -> None:
+    from oddjets.training.train.artifacts import write_checkpoint, write_model
+    from oddjets.training.train.checkpoint_state import read_state
+    from oddjets.training.train.jet_dataset import shards
+    from oddjets.training.train.loop import train
+
+    state = read_state(job.folder)
+    if state is None or state.step < state.steps:
+        train(job.folder, shards(job.training_jets), job.settings, job.workers)
+        state = read_state(job.folder)
+    assert state is not None
+    checkpoint = write_checkpoint(job.folder, job.name, state)
+    card = write_model(job.folder, job.name, checkpoint, state)
+    console.print(f"{checkpoint}: best loss {state.loss:.4f}; {card}", soft_wrap=True)
+
+
+def _evaluate(job: Job, compared: Sequence[ModelCard]) -> None:
+    from oddjets.training.train.artifacts import add_metrics, write_metrics
+    from oddjets.training.train.checkpoint_state import read_state
+    from oddjets.training.train.jet_dataset import read_jets, shards
+    from oddjets.training.validate.evaluation import measure, scores_of, substructure
+
+    if not job.card.is_file():
+        raise OddjetsError(f"{job.card} does not exist: train the model first (--only train), or give its --name")
+    own = load_card(job.card)
+    jets = read_jets(shards(job.held_out_jets), job.folder / "cache" / "held-out", job.workers)
+    models: dict[str, Any] = {}
+    for card in (own, *compared):
+        name = f"{card.name} {card.sha256[:8]}" if card.name in models else card.name
+        with progress(f"scores of {name}", len(jets)) as tracker:
+            models[name] = measure(jets, scores_of(card, jets, progress=tracker.advance))
+    for_scale = {name: measure(jets, values)["signals"] for name, values in substructure(jets).items()}
+    state = read_state(job.folder)
+    history = [] if state is None else state.history
+    found = {"held_out_jets": len(jets), "models": models, "for_scale": for_scale, "history": history}
+    path = write_metrics(job.folder, found)
+    add_metrics(job.card, models[own.name])
+    for name, metrics in models.items():
+        _show(name, metrics)
+    console.print(f"{path}; {job.card}", soft_wrap=True)
+
+
+def _show(name: str, metrics: dict[str, Any]) -> None:
+    console.print(f"{name}, against {metrics['n_qcd']} jets of inclusive QCD:")
+    for signal, found in metrics["signals"].items():
+        rejections = ", ".join(
+            f"{value['rejection']:.0f} +- {value['error']:.0f} at {efficiency}"
+            for efficiency, value in found["rejection"].items()
+        )
+        console.print(f"  {signal}: AUC {found['auc']:.3f}, rejection {rejections}", soft_wrap=True)
+    for share, found in metrics["qcd_mass"].items():
+        console.print(
+            f"  mass of QCD, {share}: mean {found['mean']:.1f} +- {found['mean_error']:.1f}, standard deviation "
+            f"{found['std']:.1f} +- {found['std_error']:.1f} GeV, divergence {found['js_bits']:.4f} bits "
+            f"({found['js_bits_expected']:.4f} +- {found['js_bits_spread']:.4f} by chance)",
+            soft_wrap=True,
+        )

@@ -1,0 +1,40 @@
+"""What every executor offers the run: `Carrier`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from oddjets.core.errors import OddjetsError
+from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunks import Chunk
+from oddjets.workflow.executors.records import Failure, Record
+
+__all__ = ["ALLOWED_DEATHS", "Carrier", "Outcomes", "WorkersLostError"]
+
+#: chunk's id to what came of it; a mapping, since that is what coffea's executors merge
+Outcomes = dict[str, Record | Failure]
+
+#: how many workers may die on the same work before it is given up: one can be chance, four are not
+ALLOWED_DEATHS = 3
+
+
+class Carrier(Protocol):
+    """Lets work be done on chunks, somewhere, in any order."""
+
+    def __call__(self, chunks: Sequence[Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
+        """Work on all chunks.
+
+        Args:
+            chunks: each is worked on until something came of it; more than once only where a worker dies.
+            work: returns errors as values; it can be pickled.
+            on_done: is told what came of each chunk, in this process, soon after it is done. If it raises, no further
+                chunk is begun, and its exception comes out.
+
+        Raises:
+            WorkersLostError: workers died, or are out of reach.
+        """
+
+
+class WorkersLostError(OddjetsError):
+    """Workers died, or are out of reach; what they had recorded is kept."""

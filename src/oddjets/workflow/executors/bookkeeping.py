@@ -1,0 +1,193 @@
+"""The ledger: which chunks are planned, which were done earlier, which are done now, and which are lost."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from oddjets.config.execution import Execution
+from oddjets.core.console import console, progress
+from oddjets.core.errors import OddjetsError
+from oddjets.workflow.executors.base import Outcomes, WorkersLostError
+from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunks import Chunk
+from oddjets.workflow.executors.records import Failure, Record, kept
+from oddjets.workflow.executors.select import carrier
+from oddjets.workflow.executors.skipped_files import Loss
+
+__all__ = ["ChunkError", "Ledger", "run", "totals"]
+
+#: how many of the slowest chunks are named
+_SLOWEST = 5
+
+
+class ChunkError(OddjetsError):
+    """A chunk that could not be done, and whose failure ends the run."""
+
+
+@dataclass
+class Ledger:
+    """What came of a plan.
+
+    Attributes:
+        chunks: the plan.
+        records: chunk's id to its record; those that are neither here nor among the losses were not tried.
+        losses: files and chunks that were left out.
+        kept: how many of the records are of an earlier run.
+    """
+
+    chunks: Sequence[Chunk]
+    records: dict[str, Record] = field(default_factory=dict)
+    losses: list[Loss] = field(default_factory=list)
+    kept: int = 0
+
+    @property
+    def lost_files(self) -> set[str]:
+        """Paths of files of which anything is lost: none of their events count."""
+        return {loss.file for loss in self.losses}
+
+    def counting(self) -> dict[str, Record]:
+        """Return the records of files of which nothing is lost, in the plan's order."""
+        lost = self.lost_files
+        chunks = [chunk for chunk in self.chunks if chunk.id in self.records and chunk.path not in lost]
+        return {chunk.id: self.records[chunk.id] for chunk in chunks}
+
+    def costs(self) -> dict[str, Any]:
+        """Return times and memory of all chunks that were done, for the manifest; the slowest ones are named."""
+        records = list(self.records.values())
+        slowest = sorted(records, key=lambda record: -record.cost.seconds)[:_SLOWEST]
+        return {
+            "planned": len(self.chunks),
+            "done": len(records),
+            "kept": self.kept,
+            "seconds": math.fsum(record.cost.seconds for record in records),
+            "cpu_seconds": math.fsum(record.cost.cpu_seconds for record in records),
+            "peak_MB": max((record.cost.peak_MB for record in records), default=0.0),
+            "workers": len({(record.cost.host, record.cost.worker) for record in records}),
+            "slowest": [{"file": r.file, "start": r.start, "stop": r.stop, **asdict(r.cost)} for r in slowest],
+        }
+
+
+def run(work: Work, chunks: Sequence[Chunk], execution: Execution, out: Path) -> Ledger:
+    """Do all chunks of a plan that are not yet done.
+
+    Args:
+        work: what is done with each.
+        chunks: the plan.
+        execution: who does it, and whether files that cannot be read are left out.
+        out: the output folder, where records of earlier runs are.
+
+    Returns:
+        The ledger: every chunk is done or lost.
+
+    Raises:
+        OddjetsError: a chunk failed, or a worker died; what is done is kept, and the same call goes on from there.
+    """
+    ledger = Ledger(chunks)
+    ledger.records = {chunk.id: record for chunk in chunks if (record := kept(out, chunk)) is not None}
+    ledger.kept = len(ledger.records)
+    todo = [chunk for chunk in chunks if chunk.id not in ledger.records]
+    if ledger.kept:
+        console.print(f"process: {ledger.kept} of {len(chunks)} chunks are kept from an earlier run")
+    by_id = {chunk.id: chunk for chunk in todo}
+    said: set[str] = set()
+
+    with progress("processing (events)", sum(chunk.entries for chunk in todo)) as bar:
+
+        def on_done(outcomes: Outcomes) -> None:
+            for name, outcome in outcomes.items():
+                if isinstance(outcome, Failure):
+                    _settle(ledger, outcome, skip_bad_files=execution.skip_bad_files)
+                else:
+                    ledger.records[name] = outcome
+                    _say_fallbacks(outcome, said)
+                bar.advance(by_id[name].entries)
+
+        if todo:
+            try:
+                with carrier(execution) as carry:
+                    carry(todo, work, on_done)
+            except WorkersLostError as error:
+                raise WorkersLostError(f"process: {error}; {_so_far(ledger)}") from error
+    _check(ledger)
+    return ledger
+
+
+def _settle(ledger: Ledger, failure: Failure, *, skip_bad_files: bool) -> None:
+    """Note a loss where that is allowed, end the run where not."""
+    chunk = failure.chunk
+    if failure.kind == "file" and skip_bad_files:
+        console.print(f"[bold yellow]left out:[/bold yellow] {failure.message}", soft_wrap=True)
+        ledger.losses.append(Loss(chunk.dataset, chunk.path, failure.cause, failure.message, chunk.start, chunk.stop))
+        return
+    raise ChunkError(f"{failure.message}\n{_so_far(ledger)}") from _WorkerError(failure.trace)
+
+
+def _say_fallbacks(record: Record, said: set[str]) -> None:
+    """Say once what many workers found: that `provider: auto` means the CPU. This process says it itself where it scores."""
+    if (record.cost.host, record.cost.worker) == (socket.gethostname(), os.getpid()):
+        return
+    for score, how in record.counts["inference"].items():
+        if how["fallbacks"] and score not in said:
+            said.add(score)
+            why = how["fallbacks"][0]
+            console.print(f"process: the score '{score}' is computed on the CPU: {why}", soft_wrap=True)
+
+
+class _WorkerError(Exception):
+    """Shows the traceback of another process under ``--debug``."""
+
+
+def _so_far(ledger: Ledger) -> str:
+    return f"{len(ledger.records)} of {len(ledger.chunks)} chunks are kept: the same command goes on from there"
+
+
+def _check(ledger: Ledger) -> None:
+    """Refuse a ledger that does not close: every event of the plan is done or lost, and none is both."""
+    lost = {(loss.file, loss.start) for loss in ledger.losses}
+    for chunk in ledger.chunks:
+        record = ledger.records.get(chunk.id)
+        read = record.counts["entries"] if record is not None else 0
+        planned = 0 if (chunk.path, chunk.start) in lost else chunk.entries
+        if read != planned:
+            raise OddjetsError(f"{chunk}: {planned} events planned, {read} read: the ledger does not close")
+
+
+def totals(records: Sequence[Record], cuts: int) -> dict[str, Any]:
+    """Add up what chunks counted; floating-point sums are exact before they are rounded, so no order matters.
+
+    Args:
+        records: of the chunks.
+        cuts: how many cuts there are.
+    """
+    counts = [record.counts for record in records]
+    repairs: Counter[str] = Counter()
+    inference: dict[str, dict[str, Any]] = {}
+    for found in counts:
+        repairs.update(found["repairs"])
+        for score, how in found["inference"].items():
+            nothing = {"computed": 0, "from_cache": 0, "providers": [], "fallbacks": [], "kept_as": []}
+            known = inference.setdefault(score, nothing)
+            known["computed"] += how["computed"]
+            known["from_cache"] += how["from_cache"]
+            for names in ("providers", "fallbacks", "kept_as"):
+                known[names] = sorted({*known[names], *how[names]})
+    return {
+        "entries": sum(found["entries"] for found in counts),
+        "rows": sum(record.part.rows for record in records),
+        "parts": sorted(record.part.name for record in records),
+        "raw": [sum(found["raw"][i] for found in counts) for i in range(cuts + 1)],
+        "weighted": [math.fsum(found["weighted"][i] for found in counts) for i in range(cuts + 1)],
+        "n_minus_1": [
+            [sum(found["n_minus_1"][i][0] for found in counts), math.fsum(found["n_minus_1"][i][1] for found in counts)]
+            for i in range(cuts)
+        ],
+        "repairs": dict(repairs),
+        "inference": inference,
+    }

@@ -1,0 +1,127 @@
+"""The work as it travels to dask workers, once to each of them, those that come later included."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import shutil
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+from distributed import WorkerPlugin, get_worker
+
+from oddjets.core import provenance
+from oddjets.core.errors import OddjetsError
+from oddjets.workflow.executors import gpus, sandbox
+from oddjets.workflow.executors.base import Outcomes
+from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunks import Chunk
+from oddjets.workflow.executors.records import Failure
+from oddjets.workflow.stages.process import COMPUTES
+
+__all__ = ["Delivery", "Result", "do"]
+
+#: what came of a chunk, and the files that must be written where the analysis's output folder is
+Result = tuple[Outcomes, dict[str, bytes]]
+
+
+class Delivery(WorkerPlugin):  # type: ignore[misc]
+    """Brings the work to every worker, those that come later included.
+
+    Args:
+        work: to be done.
+        token: a file that this machine wrote in the output folder, which workers must see too.
+        packed: instead, all files of the work, for workers that share no file system with this machine.
+        of_this_machine: GPUs that the workers, all on this machine, share out.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        token: Path | None,
+        packed: sandbox.Luggage | None,
+        of_this_machine: tuple[str, ...],
+    ) -> None:
+        self.content = pickle.dumps((work if packed is None else None, packed))
+        self.token = token
+        self.gpus = of_this_machine
+        # results are kept under the versions that this machine has
+        self.versions = _versions()
+        self.code = provenance.code_of(Work.__module__)
+        self.name = f"oddjets-{hashlib.sha256(self.content).hexdigest()[:16]}"
+        self.folder: Path | None = None
+        self._work: Work | None = None
+        self._lock: threading.Lock | None = None
+
+    def setup(self, worker: Any) -> None:
+        """Take place in a worker; its files are unpacked when the first chunk comes."""
+        self.folder = Path(worker.local_directory) / self.name
+        self._lock = threading.Lock()
+        if self.gpus and isinstance(worker.name, int):
+            gpus.take(self.gpus, worker.name)
+
+    def work(self) -> Work:
+        """Return the work as it is done here.
+
+        Raises:
+            OddjetsError: this worker has other versions, or does not see the output folder.
+        """
+        assert self._lock is not None
+        with self._lock:
+            if self._work is None:
+                self._check()
+                work, packed = pickle.loads(self.content)
+                self._work = work if packed is None else packed.unpack(self.folder)
+            return self._work
+
+    def _check(self) -> None:
+        where = f"the dask worker on {socket.gethostname()}"
+        found = _versions()
+        other = [
+            f"{name} {found.get(name, 'missing')} (here {self.versions.get(name, 'missing')})"
+            for name in sorted({*found, *self.versions})
+            if found.get(name) != self.versions.get(name)
+        ]
+        if other:
+            raise OddjetsError(f"{where} has other versions, and so perhaps other numbers: {', '.join(other)}")
+        if provenance.code_of(Work.__module__) != self.code:
+            raise OddjetsError(f"{where} has another oddjets of the same version: install the same on both sides")
+        if self.token is not None and not self.token.is_file():
+            raise OddjetsError(
+                f"{where} does not see {self.token.parent}: say `execution: {{shared_filesystem: false}}`, or give an"
+                " --out folder that workers share"
+            )
+
+    def __call__(self, chunk: Chunk) -> Result:
+        """Work on a chunk in this worker."""
+        try:
+            work = self.work()
+        except OddjetsError as error:
+            return {chunk.id: Failure(chunk, "mistake", str(error))}, {}
+        except OSError as error:
+            message = f"{self.folder}: the analysis's files cannot be unpacked there ({error.strerror or error})"
+            return {chunk.id: Failure(chunk, "output", message)}, {}
+        outcomes = work(chunk)
+        assert self.folder is not None
+        return outcomes, {} if self.token is not None else sandbox.bring_back(self.folder, chunk)
+
+    def teardown(self, worker: Any) -> None:
+        """Leave nothing behind."""
+        assert self.folder is not None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def do(name: str, chunk: Chunk) -> Result:
+    """Work on a chunk; this is the task that dask sees.
+
+    Args:
+        name: of the `Delivery` that this worker got.
+        chunk: the chunk.
+    """
+    return get_worker().plugins[name](chunk)  # type: ignore[no-any-return]
+
+
+def _versions() -> dict[str, str]:
+    return {name: version for name, version in provenance.versions().items() if name in COMPUTES}

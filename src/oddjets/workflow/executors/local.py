@@ -1,0 +1,80 @@
+"""This process, or more of them on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from oddjets.config.execution import Execution
+from oddjets.core.console import console
+from oddjets.core.worker_pool import as_worker
+from oddjets.workflow.executors import gpus
+from oddjets.workflow.executors.base import ALLOWED_DEATHS, Outcomes, WorkersLostError
+from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunks import Chunk
+
+__all__ = ["Processes", "here"]
+
+
+def here(chunks: Sequence[Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
+    """Work in this process, chunk by chunk."""
+    for chunk in chunks:
+        on_done(work(chunk))
+
+
+class Processes:
+    """Processes of this machine; where one is killed, others go on with what is missing."""
+
+    def __init__(self, execution: Execution) -> None:
+        self.workers = execution.workers
+        self.gpus = gpus.gpus_of_this_machine(execution)
+
+    def __call__(self, chunks: Sequence[Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
+        """Work on all chunks; see `Carrier`."""
+        waiting = {chunk.id: chunk for chunk in chunks}
+        for _ in range(ALLOWED_DEATHS):
+            try:
+                self._round(waiting, work, on_done)
+                return
+            except BrokenProcessPool:
+                console.print(
+                    f"a worker process was killed, perhaps for want of memory: new ones take the other {len(waiting)} chunks"
+                )
+        try:
+            self._round(waiting, work, on_done)
+        except BrokenProcessPool as error:
+            raise WorkersLostError(
+                f"worker processes were killed {ALLOWED_DEATHS + 1} times, perhaps for want of memory: try fewer workers"
+                " or a smaller chunk_size. They were working on\n  "
+                + "\n  ".join(str(chunk) for chunk in list(waiting.values())[: self.workers])
+                + "\n"
+            ) from error
+
+    def _round(self, waiting: dict[str, Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
+        """Do what is waiting, until all is done or a worker dies."""
+        # spawn: a fork would copy the threads' locks of libraries that are loaded here
+        context = multiprocessing.get_context("spawn")
+        workers = min(self.workers, len(waiting))
+        begin = (_begin, (context.Value("i", 0), self.gpus))
+        with ProcessPoolExecutor(workers, context, *begin) as pool:
+            try:
+                for future in as_completed([pool.submit(work, chunk) for chunk in waiting.values()]):
+                    outcomes = future.result()
+                    for name in outcomes:
+                        del waiting[name]
+                    on_done(outcomes)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def _begin(counter: Any, of_this_machine: tuple[str, ...]) -> None:
+    """Prepare a worker, which takes its GPU."""
+    with counter.get_lock():
+        number = counter.value
+        counter.value += 1
+    gpus.take(of_this_machine, number)
+    as_worker()

@@ -1,0 +1,132 @@
+"""All files that work needs, as bytes, for workers that do not share a file system with this machine.
+
+A worker unpacks them once, below its own folder, checks their sha256, and works there. What it wrote comes back as bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from oddjets.core import resources
+from oddjets.core.errors import OddjetsError
+from oddjets.corrections import lookups
+from oddjets.corrections.lookups import load_era
+from oddjets.scoring.model_card import load_card
+from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunks import Chunk
+from oddjets.workflow.executors.records import CHUNKS
+
+__all__ = ["Luggage", "bring_back", "pack", "put"]
+
+_ANALYSIS, _CACHE, _MODELS, _OUTPUT = "analysis", "cache", "models", "output"
+
+
+@dataclass(frozen=True)
+class Luggage:
+    """Files by their paths relative to one folder.
+
+    Attributes:
+        files: path, sha256 and content of each.
+        work: as it is to be done there, with paths that start at the folder.
+    """
+
+    files: tuple[tuple[str, str, bytes], ...]
+    work: Work
+
+    @property
+    def sha256(self) -> str:
+        """Of all files."""
+        return hashlib.sha256(repr([(path, sha256) for path, sha256, _ in self.files]).encode()).hexdigest()
+
+    def unpack(self, folder: Path) -> Work:
+        """Write the files below a folder, unless they are there, and return the work on them.
+
+        Raises:
+            OddjetsError: a file is not what was packed.
+        """
+        for path, sha256, content in self.files:
+            if hashlib.sha256(content).hexdigest() != sha256:
+                raise OddjetsError(f"{path} was changed on its way to the worker: its sha256 is not {sha256}")
+            if not (folder / path).is_file():
+                put(folder / path, content)
+        # official corrections are looked for in the cache
+        os.environ["ODDJETS_CACHE"] = str(folder / _CACHE)
+        analysis = self.work.analysis.model_copy(update={"path": folder / _ANALYSIS / "analysis.yaml"})
+        cards = tuple((name, str(folder / card)) for name, card in self.work.cards)
+        return replace(self.work, analysis=analysis, cards=cards, output=str(folder / _OUTPUT))
+
+
+def pack(work: Work) -> Luggage:
+    """Pack what work needs: the analysis's cards, models and corrections; the processor's file is in the work already.
+
+    Raises:
+        OddjetsError: a file is missing.
+    """
+    found: dict[str, Path] = {}
+    cards = []
+    for name, path in work.cards:
+        card, folder = load_card(path), Path(path).parent
+        for member in (Path(path).name, card.file, *(extra.file for extra in card.external_data)):
+            found[f"{_MODELS}/{name}/{member}"] = folder / member
+        cards.append((name, f"{_MODELS}/{name}/{Path(path).name}"))
+    analysis = work.analysis
+    era, era_folder = load_era(analysis.era, analysis.folder)
+    found[f"{_ANALYSIS}/corrections/{analysis.era}.yaml"] = resources.find(
+        analysis.era, "corrections", analysis.folder, suffixes=(".yaml",)
+    )
+    for name, spec in era.files.items():
+        top = f"{_CACHE}/{era.name}" if spec.official else f"{_ANALYSIS}/corrections"
+        file = lookups.locate(era, era_folder, name)
+        if file.is_file():  # what an analysis does not use need not have been fetched
+            found[f"{top}/{spec.path}"] = file
+    golden = analysis.selection.golden_json
+    if golden not in (None, "era"):
+        found[f"{_ANALYSIS}/golden.json"] = analysis.folder / str(golden)
+        selection = analysis.selection.model_copy(update={"golden_json": "golden.json"})
+        analysis = analysis.model_copy(update={"selection": selection})
+    there = replace(work, analysis=analysis, cards=tuple(cards), score_cache=None)
+    return Luggage(tuple(_packed(found)), there)
+
+
+def _packed(found: Mapping[str, Path]) -> list[tuple[str, str, bytes]]:
+    files = []
+    for path, file in sorted(found.items()):
+        if ".." in Path(path).parts or Path(path).is_absolute():
+            raise OddjetsError(
+                f"{file}: its name in the YAML leaves the folder of the YAML, so it cannot travel to workers"
+            )
+        content = file.read_bytes()
+        files.append((path, hashlib.sha256(content).hexdigest(), content))
+    return files
+
+
+def bring_back(folder: Path, chunk: Chunk) -> dict[str, bytes]:
+    """Take what was written about a chunk out of a worker's folder.
+
+    Returns:
+        Path relative to the analysis's output folder, to content; the record last, as it was written.
+    """
+    home = {}
+    for suffix in (".parquet", ".json"):
+        path = f"{CHUNKS}/{chunk.dataset}/{chunk.name}{suffix}"
+        file = folder / _OUTPUT / path
+        if file.is_file():
+            home[path] = file.read_bytes()
+            file.unlink()
+    return home
+
+
+def put(file: Path, content: bytes) -> None:
+    """Write a file, under a temporary name first."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,54 @@
+"""Who works on chunks: this process, others on this machine, a dask cluster, or an executor class of coffea's kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from oddjets.config.execution import EXECUTORS, Execution
+from oddjets.workflow.executors import local
+from oddjets.workflow.executors.base import Carrier, Outcomes, WorkersLostError
+
+__all__ = ["Carrier", "Outcomes", "WorkersLostError", "carrier", "check"]
+
+
+def check(execution: Execution) -> None:
+    """Refuse an ``execution`` that cannot work, before anything is done for it.
+
+    Raises:
+        OddjetsError: a package that it needs is not installed, no such class, or no scheduler answers.
+    """
+    if execution.uses_dask:
+        from oddjets.workflow.executors import dask_cluster
+
+        dask_cluster.check(execution)
+    elif execution.executor not in EXECUTORS:
+        from oddjets.workflow.executors.custom import class_of
+
+        class_of(execution)
+
+
+@contextmanager
+def carrier(execution: Execution) -> Iterator[Carrier]:
+    """Start what an analysis's ``execution`` asks for, and stop it at the end.
+
+    Raises:
+        OddjetsError: a package that it needs is not installed, no such class, or no scheduler answers.
+    """
+    # dask and what executor classes need are no dependencies of the package: imported where they are asked for
+    if execution.executor == "iterative" or (execution.executor == "futures" and execution.workers == 1):
+        yield local.here
+    elif execution.executor == "futures":
+        yield local.Processes(execution)
+    elif execution.uses_dask:
+        from oddjets.workflow.executors.dask_cluster import connected, require
+
+        require(execution)
+        from oddjets.workflow.executors.dask import Dask
+
+        with connected(execution) as client:
+            yield Dask(client, execution)
+    else:
+        from oddjets.workflow.executors.custom import Imported
+
+        yield Imported(execution)

@@ -1,0 +1,80 @@
+"""What an output folder knows of the analysis that it is for: the YAML, and what the command line laid over it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from oddjets.config.analysis import Analysis, load_analysis
+from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.io.fileset import save_json
+
+__all__ = ["FILE", "recalled", "remember"]
+
+FILE = "analysis.json"
+#: how the work is done changes no result, but which chunks are planned
+_OF_EXECUTION = ("chunk_size", "skip_bad_files")
+
+
+def remember(analysis: Analysis, out: Path) -> None:
+    """Write down which analysis a folder is for; one that was not read from a file is not.
+
+    Args:
+        analysis: as it runs.
+        out: its output folder.
+
+    Raises:
+        OddjetsError: the folder is another analysis's.
+    """
+    if analysis.path is None:
+        return
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        known = json.loads((out / FILE).read_text(encoding="utf-8"))
+        if known["name"] != analysis.name:
+            raise OddjetsError(
+                f"{out}: holds the analysis '{known['name']}' ({known['analysis']}), whose results '{analysis.name}' would"
+                " replace: give another folder with --out, or remove this one"
+            )
+    try:
+        plain = _content(load_analysis(analysis.path))
+    except OddjetsError:  # edited since it was read: what was laid over it cannot be told
+        return
+    laid_over = {name: value for name, value in _content(analysis).items() if value != plain[name]}
+    content = {"name": analysis.name, "analysis": str(analysis.path.resolve()), "laid_over": laid_over}
+    save_json(out / FILE, content)
+
+
+def recalled(out: Path) -> Analysis:
+    """Return the analysis that a folder is for: its YAML as it is now, with what the command line laid over it.
+
+    Args:
+        out: the output folder.
+
+    Raises:
+        InputFileError: the folder does not say.
+        OddjetsError: the YAML is gone or wrong.
+    """
+    try:
+        content = json.loads((out / FILE).read_text(encoding="utf-8"))
+        path, laid_over = Path(content["analysis"]), dict(content["laid_over"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputFileError(
+            f"{out}: no {FILE} here that says which analysis this is for; give the YAML: oddjets status ANALYSIS.yaml --out"
+            f" {out}"
+        ) from None
+    if not path.is_file():
+        raise InputFileError(
+            f"{path}: the analysis of {out} is not there any more; give it: oddjets status ANALYSIS.yaml"
+        )
+    plain = load_analysis(path)
+    content = plain.model_dump(mode="json")
+    content["execution"] |= laid_over.pop("execution", {})
+    return Analysis.model_validate(content | laid_over).model_copy(update={"path": path})
+
+
+def _content(analysis: Analysis) -> dict[str, Any]:
+    content = analysis.model_dump(mode="json")
+    content["execution"] = {name: content["execution"][name] for name in _OF_EXECUTION}
+    return content

@@ -1,0 +1,83 @@
+"""All set-ups of the paper, one after the other, from one simulated sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.markup import escape
+
+from oddjets.config.analysis import Analysis, load_analysis
+from oddjets.core import resources
+from oddjets.core.console import console
+from oddjets.core.errors import OddjetsError
+from oddjets.report.paper.page import write
+from oddjets.workflow.overrides import with_execution
+from oddjets.workflow.paper_sample import share
+from oddjets.workflow.simulation_overrides import with_options
+
+__all__ = ["SETUPS", "analyses", "make"]
+
+#: analyses of ``processors/``, in the order of the paper; the first makes the sample
+SETUPS = ("paper_top", "paper_hh", "paper_hh_split", "paper_hh_btag", "paper_xbb", "paper_dijet_mass")
+
+
+def analyses(scale: float, inject: list[str], seed: int | None = None, workers: int | None = None) -> list[Analysis]:
+    """Return the set-ups with what is asked of their sample.
+
+    Args:
+        scale: factor on the sample: luminosity and templates.
+        inject: words PROCESS=MU, strengths of processes in the pseudo-data.
+        seed: of the simulation; None: the YAML's.
+        workers: processes; None: the YAML's.
+
+    Returns:
+        One an entry of `SETUPS`; all ask for the same simulation.
+    """
+    made = []
+    for name in SETUPS:
+        analysis = with_execution(load_analysis(resources.find(f"{name}.yaml", "processors")), workers=workers)
+        assert analysis.simulate is not None
+        spec = with_options(analysis.simulate.model_dump(), seed, inject, None, False)
+        assert spec.luminosity is not None
+        templates = {process: max(1, round(scale * tries)) for process, tries in spec.templates.items()}
+        spec = spec.model_copy(update={"luminosity": scale * spec.luminosity, "templates": templates})
+        made.append(analysis.model_copy(update={"simulate": spec}))
+    return made
+
+
+def make(asked: list[Analysis], out: Path) -> Path:
+    """Simulate and process once, then run every set-up on that, and write the index.
+
+    What is up to date is skipped, so that a call that was interrupted goes on. A set-up that fails leaves the others alone.
+
+    Args:
+        asked: from `analyses`.
+        out: gets a folder for every set-up, and ``index.html``.
+
+    Returns:
+        The index.
+
+    Raises:
+        OddjetsError: the sample could not be made, or set-ups failed; the message says which and why.
+    """
+    from oddjets.workflow.pipeline import Run, run_stages, up_to  # heavy imports only where a stage runs
+
+    runs = [Run(analysis, out / analysis.name) for analysis in asked]
+    sample = runs[0]
+    console.print(f"[bold]sample[/bold], in {escape(str(sample.out))}", soft_wrap=True)
+    run_stages(sample, up_to(sample, "process"))
+    failed = []
+    for run in runs:
+        console.print(f"[bold]{run.analysis.name}[/bold]: {escape(run.analysis.title)}", soft_wrap=True)
+        try:
+            if run is not sample:
+                share(sample.out, run.out)
+            run_stages(run, run.stages)
+        except OddjetsError as error:
+            failed.append(f"{run.analysis.name}: {error}")
+            console.print(f"[bold red]{run.analysis.name} failed[/bold red]: {escape(str(error))}", soft_wrap=True)
+    page = write(asked, out)
+    console.print(f"index: {escape(str(page))}", soft_wrap=True)
+    if failed:
+        raise OddjetsError("; ".join(failed) + "; the index shows the others, and the same command goes on from there")
+    return page

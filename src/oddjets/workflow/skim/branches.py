@@ -1,0 +1,122 @@
+"""What an analysis needs of a file: found by letting its processor run over it, and noting what it reads and keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from coffea.nanoevents import NanoEventsFactory
+
+from oddjets.io import nanoaod_schema
+from oddjets.io.event_table import JETS
+from oddjets.io.fileset import TREE, Dataset, FileInfo
+from oddjets.scoring.inputs import CANDIDATE_BRANCHES
+from oddjets.selection.processor import DijetProcessor
+
+__all__ = ["CANDIDATES", "LINKS", "Needs", "chunk_of", "needs_of", "without_model"]
+
+Integers = npt.NDArray[np.int64]
+
+#: collections of PF candidates, and of the links from AK8 jets to them
+CANDIDATES, LINKS = "PFCands", "FatJetPFCands"
+_LINK_BRANCHES = ("jetIdx", "pFCandsIdx")
+_IDENTITY = ("run", "luminosityBlock", "event")
+#: what coffea's vectors must have to be looked at, whether it is read or not
+_VECTOR = ("pt", "eta", "phi", "mass", "charge", "x", "y", "z", "t")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an analysis needs of one file.
+
+    Attributes:
+        entries: rising numbers of the events that are rows of the event table.
+        branches: all branches that are read, without the counters of jagged ones.
+        linked_only: of the PF candidates, those of AK8 jets alone are read.
+    """
+
+    entries: Integers
+    branches: frozenset[str]
+    linked_only: bool
+
+
+def without_model(processor: type[DijetProcessor]) -> type[DijetProcessor]:
+    """Return a processor's class that computes no model's score: none of them decides which events are rows."""
+
+    def no_scores(self: DijetProcessor, events: Any, rows: Integers, *_: Any) -> dict[str, npt.NDArray[Any]]:
+        names = [f"score_{name}" for name, score in self.analysis.scores.items() if score.card is not None]
+        return {f"{name}_{j}": np.zeros(len(rows)) for name in (*names, "n_constituents") for j in JETS}
+
+    return type(processor.__name__, (processor,), {"_scores": no_scores})
+
+
+def chunk_of(file: Any, dataset: Dataset, info: FileInfo, start: int, stop: int, log: list[Any] | None = None) -> Any:
+    """Return events of an open file as coffea's runner would hand them to the processor.
+
+    Args:
+        file: of uproot.
+        dataset: what the file belongs to.
+        info: what it holds.
+        start: first event.
+        stop: behind the last one.
+        log: is told of every branch that is read.
+    """
+    known = {"dataset": dataset.name, "filename": info.path, "fileuuid": info.uuid, "treename": TREE}
+    factory = NanoEventsFactory.from_root(
+        file,
+        treepath=TREE,
+        schemaclass=nanoaod_schema.PFNano,
+        mode="virtual",
+        entry_start=start,
+        entry_stop=stop,
+        metadata={**dataset.metadata.model_dump(mode="json"), **known, "entrystart": start, "entrystop": stop},
+        access_log=log,
+    )
+    return factory.events()
+
+
+def needs_of(processor: DijetProcessor, file: Any, dataset: Dataset, info: FileInfo, chunk_size: int) -> Needs:
+    """Run a processor over a file, and note what it reads and keeps.
+
+    Args:
+        processor: one `without_model`.
+        file: of uproot.
+        dataset: what the file belongs to.
+        info: what it holds.
+        chunk_size: events that are looked at together.
+
+    Raises:
+        InputFileError: a needed branch is missing, or a weight is not finite.
+    """
+    log: list[Any] = []
+    entries = [np.empty(0, np.int64)]
+    for start in range(0, info.entries, chunk_size):
+        events = chunk_of(file, dataset, info, start, min(start + chunk_size, info.entries), log)
+        columns, _ = processor.table(events)
+        stored = {name: np.asarray(nanoaod_schema.branch(events, name)) for name in _IDENTITY}
+        entries.append(start + np.flatnonzero(np.isin(_identities(stored), _identities(columns))))
+    read = set(_IDENTITY) | {accessed.branch for accessed in log}
+    # what the processor's own reading of constituents takes is not in the log: anything there is a hook's
+    linked_only = not any(CANDIDATES in name for name in read)
+    if any(score.card is not None for score in processor.analysis.scores.values()):
+        read |= {f"{CANDIDATES}_{name}" for name in CANDIDATE_BRANCHES.values()}
+        read |= {f"{LINKS}_{name}" for name in _LINK_BRANCHES}
+    present = set(file[TREE].keys())
+    read |= {f"{collection}_{name}" for collection in _collections(read) for name in _VECTOR}
+    has_index = set(nanoaod_schema.CONSTITUENT_INDEX) <= present
+    return Needs(np.concatenate(entries), frozenset(read & present), linked_only and has_index)
+
+
+def _collections(branches: Iterable[str]) -> set[str]:
+    return {name.partition("_")[0] for name in branches if "_" in name}
+
+
+def _identities(columns: Any) -> npt.NDArray[Any]:
+    """Run, section and event in one sortable array."""
+    out = np.empty(len(columns["event"]), dtype=[(name, np.uint64) for name in _IDENTITY])
+    for name in _IDENTITY:
+        out[name] = columns[name]
+    return out

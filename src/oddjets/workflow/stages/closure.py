@@ -1,0 +1,58 @@
+"""`closure`: ABCD on simulated QCD, at several thresholds and in data below the threshold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oddjets.config.analysis import Threshold
+from oddjets.io.fileset import save_json
+from oddjets.io.histograms import DATA, HistogramSet
+from oddjets.selection.histogramming import make_histograms
+from oddjets.selection.normalisation import factors
+from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.stages import workspace
+
+if TYPE_CHECKING:
+    from oddjets.workflow.pipeline import Run
+
+__all__ = ["config", "work"]
+
+#: data efficiencies at which the closure is repeated (at 0.2 % few events are left)
+CLOSURE_EFFICIENCIES = (0.05, 0.10)
+
+
+def config(run: Run) -> Any:
+    """Return the part of the configuration that the stage uses."""
+    return [run.analysis.data_driven, workspace.config(run) if run.analysis.fit else None]
+
+
+def work(run: Run) -> dict[str, Any]:
+    """ABCD on QCD simulation at the threshold; again at looser ones; and in data with both scores below the threshold."""
+    from oddjets.stats.abcd_closure import Source, closure
+
+    nominal = HistogramSet.load(run.out / "histograms")
+    normalisation = factors(run.analysis, run.extra("process"), run.luminosity_pb)
+    processor = Work(run.resolved.source, run.analysis, (), None, 1).build()
+
+    def at(efficiency: float, below: float | None = None) -> HistogramSet:
+        threshold = Threshold(score=run.analysis.threshold.score, efficiency=efficiency)
+        analysis = run.analysis.model_copy(update={"threshold": threshold, "systematics": ()})
+        return make_histograms(
+            analysis,
+            processor,
+            run.out / "events",
+            normalisation,
+            nominal.luminosity_pb,
+            nominal.energy_TeV,
+            below=below,
+        )
+
+    qcd = run.analysis.data_driven
+    assert qcd is not None
+    scans = []
+    if nominal.threshold.n_data:
+        scans += [Source(f"{qcd} simulation at {e:.0%}", qcd, at(e)) for e in CLOSURE_EFFICIENCIES]
+        just_below = at(CLOSURE_EFFICIENCIES[0], below=nominal.threshold.value)
+        scans.append(Source("data with both scores below the threshold", DATA, just_below))
+    save_json(run.out / "closure.json", closure(run.analysis, nominal, scans))
+    return {}

@@ -1,0 +1,38 @@
+"""The cutflow and the n-1 table, normalised to the luminosity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from oddjets.io.fileset import save_json
+from oddjets.selection.normalisation import factor_of
+
+if TYPE_CHECKING:
+    from oddjets.workflow.pipeline import Run
+
+__all__ = ["write_cutflow"]
+
+
+def write_cutflow(run: Run, processed: Mapping[str, Any]) -> None:
+    """Write ``cutflow.json`` from what `process` counted; without a luminosity it is the expectation for 1 /pb."""
+    if run.analysis.luminosity is not None:
+        luminosity: float | None = run.analysis.luminosity * processed.get("fraction_of_data", 1.0)
+    else:
+        read = [d["luminosity_pb"] for d in processed["datasets"].values() if d["is_data"]]
+        luminosity = sum(read) if read and None not in read else None
+    content: dict[str, Any] = {"cuts": processed["cuts"], "luminosity_pb": luminosity, "datasets": {}, "n_minus_1": {}}
+    for name, d in processed["datasets"].items():
+        # without a luminosity: the expectation for 1 /pb
+        factor = factor_of(d, luminosity or 1.0)
+        content["datasets"][name] = {
+            "process": d["process"],
+            "is_data": d["is_data"],
+            "raw": d["raw"],
+            "weighted": [factor * w for w in d["weighted"]],
+        }
+        content["n_minus_1"][name] = {
+            cut: [raw, factor * weighted]
+            for cut, (raw, weighted) in zip(processed["cuts"][1:], d["n_minus_1"], strict=True)
+        }
+    save_json(run.out / "cutflow.json", content)

@@ -1,0 +1,59 @@
+"""`fit`: everything that is asked of the workspace."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from oddjets.core import provenance
+from oddjets.core.console import console
+from oddjets.io.fileset import save_json
+from oddjets.workflow.stages.workspace import config
+
+if TYPE_CHECKING:
+    from oddjets.workflow.pipeline import Run
+
+__all__ = ["config", "work"]
+
+
+def work(run: Run) -> dict[str, Any]:
+    """Fit, and write ``results.json``."""
+    from oddjets.stats.histfactory.workspace_reader import load_workspace
+    from oddjets.stats.summary import fit_workspace, summary
+
+    fit = run.analysis.fit
+    assert fit is not None
+    started = time.perf_counter()
+    results = fit_workspace(
+        load_workspace(run.out / "workspace.json"),
+        poi=fit.pois[0].name,
+        limit=fit.limit,
+        impacts=fit.impacts,
+        scan=fit.scan,
+        gof_toys=fit.goodness_of_fit.toys,
+        gof_letters=fit.goodness_of_fit.letters,
+        gof_model=fit.goodness_of_fit.model,
+        seed=fit.seed,
+        report=run.extra("workspace")["report"],
+    )
+    timing = {}
+    for stage in run.stages:
+        manifest = provenance.read_manifest(run.out, stage.name)
+        if manifest is not None and stage.name != "fit":
+            timing[stage.name] = manifest["time_s"]
+    timing |= {"fit": time.perf_counter() - started, **{f"fit.{k}": v for k, v in results.get("timing_s", {}).items()}}
+    closure = run.out / "closure.json"
+    results = {
+        "analysis": run.analysis.name,
+        "title": run.analysis.title,
+        **results,
+        "closure": json.loads(closure.read_text(encoding="utf-8")) if closure.is_file() else None,
+        "timing_s": timing,
+    }
+    save_json(run.out / "results.json", results)
+    for line in summary(results):
+        console.print(escape(line), soft_wrap=True)
+    return {}

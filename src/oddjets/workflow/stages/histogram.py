@@ -1,0 +1,48 @@
+"""`histogram`: the threshold and the histograms of all regions."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from oddjets.io.fileset import save_json
+from oddjets.selection.histogramming import make_histograms
+from oddjets.selection.normalisation import factors, own_factors, own_normalisations
+from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.stages.cutflow import write_cutflow
+
+if TYPE_CHECKING:
+    from oddjets.workflow.pipeline import Run
+
+__all__ = ["config", "work"]
+
+
+def config(run: Run) -> Any:
+    """Return the part of the configuration that the stage uses."""
+    dump = run.analysis.model_dump(mode="json")
+    keys = ("threshold", "observables", "regions", "luminosity")
+    scales = {name: process.template_scale for name, process in run.analysis.processes.items()}
+    return {**{k: dump[k] for k in keys}, "processes": scales, "own_normalisation": own_normalisations(run.analysis)}
+
+
+def work(run: Run) -> dict[str, Any]:
+    """Find the threshold and fill the histograms."""
+    processed = run.extra("process")
+    luminosity = run.luminosity_pb
+    write_cutflow(run, processed)
+    work = Work(run.resolved.source, run.analysis, (), None, 1)
+    folder = run.out / "histograms"
+    shutil.rmtree(folder, ignore_errors=True)
+    histograms = make_histograms(
+        run.analysis,
+        work.build(),
+        run.out / "events",
+        factors(run.analysis, processed, luminosity),
+        luminosity,
+        run.resolved.era.energy_TeV,
+        own_factors=own_factors(run.analysis, processed),
+    )
+    histograms.save(folder)
+    threshold = vars(histograms.threshold)
+    save_json(run.out / "threshold.json", threshold)
+    return {"luminosity_pb": luminosity, "threshold": threshold}

@@ -1,0 +1,101 @@
+"""The authors' event files in place of `process`, and event tables as such files (Zenodo 10.5281/zenodo.19181048)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from oddjets.core.errors import OddjetsError
+from oddjets.io import paper_npz
+from oddjets.io.event_table import read, write_part
+from oddjets.io.histograms import DATA
+from oddjets.selection.normalisation import factors
+from oddjets.workflow.stages.cutflow import write_cutflow
+
+if TYPE_CHECKING:
+    from oddjets.workflow.pipeline import Run
+
+__all__ = ["export_npz", "import_npz"]
+
+
+def import_npz(run: Run, events: Path) -> dict[str, Any]:
+    """Turn the authors' event files into event tables; an event passes if its trigger fired and it has no lepton."""
+    spec = run.analysis.npz
+    assert spec is not None
+    scores = {name: score.column for name, score in run.analysis.scores.items() if score.column is not None}
+    summary = {}
+    for process, files in run.npz_files.items():
+        is_data = process == DATA
+        raw, weighted = [0, 0, 0], [0.0, 0.0, 0.0]
+        for number, file in enumerate(files):
+            prediction, cond = paper_npz.read_file(file)
+            table = paper_npz.to_table(
+                prediction, cond, scores=scores, formula=spec.formula, is_data=is_data, number=number
+            )
+            fired = table["trigger_dijet"]
+            passed = fired & (table["n_muons"] == 0) & (table["n_electrons"] == 0)
+            for i, mask in enumerate((np.ones(len(fired), dtype=bool), fired, passed)):
+                raw[i] += int(mask.sum())
+                weighted[i] += float(table["weight"][mask].sum())
+            kept = {name: array[passed] for name, array in table.items()}
+            write_part(events / process / f"part-{number:06d}.parquet", kept, {"dataset": process, "file": file.name})
+        summary[process] = {
+            "process": process,
+            "is_data": is_data,
+            "complete_weights": True,
+            "luminosity_pb": run.analysis.luminosity if is_data else None,
+            "files": [str(file) for file in files],
+            "parts": [f"part-{number:06d}.parquet" for number in range(len(files))],
+            "entries": raw[0],
+            "rows": raw[2],
+            "raw": raw,
+            "weighted": weighted,
+            "n_minus_1": [[raw[2], weighted[2]]] * 2,
+            "repairs": {},
+        }
+    extra = {"cuts": ["all", "trigger", "lepton_veto"], "datasets": summary}
+    write_cutflow(run, extra)
+    return extra
+
+
+def export_npz(run: Run, folder: Path) -> list[Path]:
+    """Write the event tables of a run as the authors' event files.
+
+    Args:
+        run: a run whose stage `process` is done; its threshold's score must have kept its class probabilities.
+        folder: where to.
+
+    Returns:
+        The files, one a dataset: ``outputs_pretrain_s_<process>_dijet.npz``.
+
+    Raises:
+        OddjetsError: a table without class probabilities.
+    """
+    score = run.analysis.threshold.score
+    processed = run.extra("process")
+    normalisation = factors(run.analysis, processed, run.luminosity_pb)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for dataset, (process, is_data, factor) in normalisation.items():
+        table = read(run.out / "events", dataset)
+        stems = [
+            name[: -len(f"_{score}_1")] for name in table if name.startswith("prob") and name.endswith(f"_{score}_1")
+        ]
+        if not stems:
+            raise OddjetsError(
+                f"{run.out / 'events' / dataset}: no class probabilities of '{score}'; say"
+                f" 'scores.{score}.keep_probabilities: true' and run `oddjets process` again"
+            )
+        stems.sort(key=lambda stem: int(stem.removeprefix("prob")))
+        selected = {name: array[table["passes_nominal"]] for name, array in table.items()}
+        classes = np.stack(
+            [np.stack([selected[f"{stem}_{score}_{j}"] for stem in stems], axis=1) for j in (1, 2)], axis=1
+        )
+        name = paper_npz.DATA_NAME if is_data else process
+        file = folder / f"outputs_pretrain_s_{name}_dijet.npz"
+        prediction, cond = paper_npz.from_table(selected, classes, factor)
+        np.savez_compressed(file, prediction=prediction, cond=cond)
+        written.append(file)
+    return written

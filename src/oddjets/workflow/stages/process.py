@@ -1,0 +1,236 @@
+"""`process`: event tables from PFNano, or from the authors' event files."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from oddjets.core import provenance
+from oddjets.core.console import console
+from oddjets.core.errors import InputFileError
+from oddjets.corrections import lookups, luminosity
+from oddjets.corrections.lookups import sha256_of
+from oddjets.io.event_table import parts
+from oddjets.io.fileset import FileInfo, sums_of_variations
+from oddjets.scoring.model_card import load_card
+from oddjets.scoring.onnx_session import check_provider
+from oddjets.selection import input_anomalies
+from oddjets.workflow.executors import bookkeeping, select, skipped_files
+from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunks import plan
+from oddjets.workflow.executors.preflight import check_files, constituent_sources, refuse_overlap
+from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
+from oddjets.workflow.executors.skipped_files import Loss
+from oddjets.workflow.skim.compatibility import made_for_others
+from oddjets.workflow.stages.cutflow import write_cutflow
+from oddjets.workflow.stages.npz import import_npz
+
+if TYPE_CHECKING:
+    from oddjets.workflow.pipeline import Run
+
+__all__ = ["config", "rows_key", "work"]
+
+#: folders that it takes earlier work from, unless it is forced to run
+KEPT = (CHUNKS,)
+#: packages that compute rows; the others of `provenance.PACKAGES` compute later
+COMPUTES = (
+    "python",
+    "awkward",
+    "coffea",
+    "correctionlib",
+    "fastjet",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "pyarrow",
+    "scipy",
+    "uproot",
+)
+
+
+def config(run: Run) -> Any:
+    """Return the part of the configuration that the stage uses."""
+    analysis = run.analysis
+    if analysis.npz is not None:
+        files = sorted(file for found in run.npz_files.values() for file in found)
+        return {
+            "npz": analysis.npz.model_dump(mode="json", exclude={"folder"}),
+            "scores": {name: score.column for name, score in analysis.scores.items()},
+            "files": {file.name: sha256_of(file) for file in files},
+        }
+    return {
+        "selection": analysis.selection.model_dump(mode="json"),
+        "scores": {name: score.model_dump(mode="json", exclude={"label"}) for name, score in analysis.scores.items()},
+        "systematics": [
+            s.model_dump(mode="json", exclude={"decorrelate", "own_normalisation"}) for s in analysis.systematics
+        ],
+        "processor": [run.resolved.source.sha256, run.resolved.source.class_name],
+        "cards": {name: load_card(path).sha256 for name, path in run.resolved.cards.items()},
+        "card_files": {name: sha256_of(path) for name, path in run.resolved.cards.items()},
+        "era": run.resolved.era.model_dump(mode="json"),
+        "jet_corrections": analysis.jet_corrections,
+        "luminosity": luminosity.inputs_of(
+            analysis, run.resolved.era, run.resolved.era_folder, [dataset for dataset, _ in run.fileset.values()]
+        ),
+        "files": {
+            name: [dataset.metadata.model_dump(mode="json"), [[f.uuid, f.entries, f.sum_of_weights] for f in files]]
+            for name, (dataset, files) in run.fileset.items()
+        },
+    }
+
+
+def ready(run: Run) -> None:
+    """Refuse executors, schedulers and an ONNX Runtime that are not there."""
+    if run.analysis.npz is None:
+        execution = run.analysis.execution
+        select.check(execution)
+        if run.resolved.cards:
+            # workers of a cluster may have what is missing here
+            check_provider(execution.provider if execution.executor in ("iterative", "futures") else "auto")
+
+
+def intact(run: Run, extra: Mapping[str, Any]) -> bool:
+    """Tell whether all parts of the event tables are there, and no others; what could not be read is tried again."""
+    return not skipped_files.lost_files(extra) and all(
+        {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
+        for name, found in extra.get("datasets", {}).items()
+    )
+
+
+def rows_key(run: Run) -> str:
+    """Return the content key of all that rows depend on, apart from the files: what chunks are done again for."""
+    used = config(run)
+    # these go into numbers of whole datasets
+    decides = {name: part for name, part in used.items() if name not in ("files", "luminosity")}
+    decides["selection"] = {name: value for name, value in used["selection"].items() if name != "luminosity_table"}
+    decides["golden_json"] = used["luminosity"].get("golden_json")
+    versions = {name: version for name, version in provenance.versions().items() if name in COMPUTES}
+    return provenance.content_key(
+        {"config": decides, "code": provenance.code_of("oddjets.workflow.executors.chunk_worker"), "versions": versions}
+    )
+
+
+def work(run: Run) -> dict[str, Any]:
+    """Process all files; the manifest gets what every dataset adds up to."""
+    if run.analysis.npz is not None:
+        events = run.out / EVENTS
+        # what is there belongs to another key
+        shutil.rmtree(events, ignore_errors=True)
+        events.mkdir(parents=True)
+        return import_npz(run, events)
+    lookups.check_working_point(run.analysis, run.resolved.era, run.resolved.era_folder)
+    for name, (analysis, differing) in made_for_others(run).items():
+        console.print(
+            f"[bold yellow]dataset '{name}' is a skim made for '{analysis}', with other {', '.join(differing)}[/bold yellow]:"
+            " events that pass here and not there are missing; if that can be, skim again"
+        )
+    execution = run.analysis.execution
+    check_files(run.fileset, next(iter(run.resolved.cards), None))
+    lost = [*run.unreadable, *(_unreadable_sections(run) if execution.skip_bad_files else [])]
+    fileset = skipped_files.without(run.fileset, (loss.file for loss in lost))
+    # before the work, so that a wrong golden JSON is found at once
+    luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, fileset)
+    found = bookkeeping.run(
+        Work(
+            source=run.resolved.source,
+            analysis=run.analysis,
+            cards=tuple((name, str(path)) for name, path in run.resolved.cards.items()),
+            output=str(run.out),
+            threads=2 if execution.executor == "iterative" else 1,
+            score_cache=str(run.out / "scores") if execution.score_cache else None,
+        ),
+        plan(fileset, execution.chunk_size, rows_key(run)),
+        execution,
+        run.out,
+    )
+    if found.losses:
+        lost += found.losses
+        fileset = skipped_files.without(fileset, found.lost_files)
+        luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, fileset)
+    counting = found.counting()
+    counted = {
+        name: bookkeeping.totals([record for record in counting.values() if record.dataset == name], cuts)
+        for name, cuts in dict.fromkeys(fileset, len(run.analysis.selection.cuts)).items()
+    }
+    accounts = skipped_files.account(run.fileset, lost, {name: counts["entries"] for name, counts in counted.items()})
+    publish(run.out, found.chunks, counting)
+    skipped_files.write(run.out, accounts)
+    summary = {
+        name: _summary(run, name, files, counted[name], luminosities.get(name), accounts[name]["fraction"])
+        for name, (_, files) in fileset.items()
+    }
+    _report_inference([how for dataset in summary.values() for how in dataset["inference"].values()])
+    refuse_overlap(run.out / EVENTS, fileset)
+    extra = {
+        "cuts": ["all", *run.analysis.selection.cuts],
+        "datasets": summary,
+        "ledger": accounts,
+        "fraction_of_data": _fraction_of_data(run, accounts),
+        "chunks": {"executor": execution.executor, **found.costs()},
+    }
+    write_cutflow(run, extra)
+    return extra
+
+
+def _unreadable_sections(run: Run) -> list[Loss]:
+    """Files of data whose luminosity sections cannot be read, so that nobody knows the luminosity of their events."""
+    if run.analysis.selection.golden_json is None:
+        return []
+    found = []
+    for name, (dataset, files) in run.fileset.items():
+        for info in files if dataset.metadata.is_data else ():
+            try:
+                luminosity.sections_of_file(info.path)
+            except InputFileError as error:
+                found.append(Loss(name, info.path, error.cause or "damaged", str(error)))
+    return found
+
+
+def _summary(
+    run: Run,
+    name: str,
+    files: Sequence[FileInfo],
+    counted: Mapping[str, Any],
+    measured: luminosity.Luminosity | None,
+    fraction: float,
+) -> dict[str, Any]:
+    """What the manifest says of a dataset: all of it is about the files that were read to the end."""
+    metadata = run.fileset[name][0].metadata
+    if not counted["entries"]:
+        console.print(f"dataset '{name}': its files hold no events")
+    elif counted["rows"] == 0:
+        console.print(f"dataset '{name}': no event of {counted['entries']} passes the base selection")
+    input_anomalies.report(name, counted["repairs"])
+    content = {
+        **metadata.model_dump(mode="json"),
+        "files": [f.path for f in files],
+        "sum_of_weights": None if metadata.is_data else math.fsum(f.sum_of_weights or 0.0 for f in files),
+        "sums_of_variations": sums_of_variations(files),
+        "constituents": constituent_sources(files),
+        **counted,
+    }
+    if measured is not None:
+        content |= {"luminosity_pb": measured.luminosity_pb, "luminosity": measured.as_dict()}
+    elif metadata.luminosity_pb is not None and fraction < 1:
+        content["luminosity_pb"] = metadata.luminosity_pb * fraction
+        console.print(
+            f"dataset '{name}': its luminosity is taken as {100 * fraction:.4g} % of what its metadata say, since so many of"
+            " its events were read"
+        )
+    return content
+
+
+def _fraction_of_data(run: Run, accounts: Mapping[str, Any]) -> float:
+    """Return which part of all events of data was read."""
+    data = [accounts[name] for name, (dataset, _) in run.fileset.items() if dataset.metadata.is_data]
+    planned = math.fsum(found["done"] / found["fraction"] for found in data if found["done"])
+    return sum(found["done"] for found in data) / planned if planned else 1.0
+
+
+def _report_inference(found: list[dict[str, Any]]) -> None:
+    """Say how many scores needed no inference."""
+    cached, computed = (sum(how[key] for how in found) for key in ("from_cache", "computed"))
+    if cached:
+        console.print(f"process: {cached} scores of jets kept from earlier runs, {computed} computed")

@@ -1,0 +1,27 @@
+"""`simulate`: pseudo-data and templates."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oddjets.workflow.pipeline import Run
+
+__all__ = ["config", "work"]
+
+
+def config(run: Run) -> Any:
+    """Return the part of the configuration that the stage uses."""
+    return run.analysis.simulate.model_dump(mode="json") if run.analysis.simulate else None
+
+
+def work(run: Run) -> dict[str, Any]:
+    """Simulate; the manifest gets the datasets' metadata."""
+    from oddjets.simulation.run import simulate  # Pythia is an extra: imported where it is needed
+
+    assert run.analysis.simulate is not None
+    fileset = simulate(run.analysis.simulate, run.out / "simulation", workers=run.analysis.execution.processes)
+    run.__dict__.pop("fileset", None)
+    content = json.loads(fileset.read_text(encoding="utf-8"))
+    return {"datasets": {name: entry["metadata"] for name, entry in content.items()}}

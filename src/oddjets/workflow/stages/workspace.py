@@ -1,0 +1,39 @@
+"""`workspace`: the histograms as a pyhf workspace."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from oddjets.io.fileset import save_json
+from oddjets.io.histograms import HistogramSet
+
+if TYPE_CHECKING:
+    from oddjets.workflow.pipeline import Run
+
+__all__ = ["config", "work"]
+
+
+def config(run: Run) -> Any:
+    """Return the part of the configuration that the stage uses."""
+    assert run.analysis.fit is not None
+    return {
+        "fit": run.analysis.fit.model_dump(mode="json"),
+        "processes": {k: v.data_driven for k, v in run.analysis.processes.items()},
+        "systematics": [s.model_dump(mode="json") for s in run.analysis.systematics],
+    }
+
+
+def work(run: Run) -> dict[str, Any]:
+    """Build the workspace; the manifest gets what was capped, smoothed or left out."""
+    from oddjets.stats import workspace
+    from oddjets.stats.abcd_closure import closure_uncertainties
+
+    fit = run.analysis.fit
+    closure = None
+    if fit is not None and fit.closure_uncertainty:
+        closure = closure_uncertainties(json.loads((run.out / "closure.json").read_text(encoding="utf-8")))
+    built, report = workspace.build(run.analysis, HistogramSet.load(run.out / "histograms"), closure)
+    save_json(run.out / "workspace.json", built)
+    save_json(run.out / "workspace_report.json", report)
+    return {"report": report}

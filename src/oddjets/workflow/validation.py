@@ -1,0 +1,235 @@
+"""All that is wrong with an analysis, at once, before any work is done.
+
+`load_analysis` checks the form of the YAML; here the names in it are checked against what they name: processes, regions,
+cuts of the processor, observables, scores, systematics, files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from oddjets.config.analysis import Analysis
+from oddjets.config.yaml import ConfigError
+from oddjets.core import resources
+from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.expressions import names_in
+from oddjets.corrections import generator_weights, jet_energy, lookups
+from oddjets.corrections.systematics import BUILT_IN, directions_of, kind_of, with_defaults
+from oddjets.io import fileset, paper_npz
+from oddjets.io.histograms import DATA
+from oddjets.scoring.model_card import load_card
+from oddjets.selection import processor_loader, regions
+from oddjets.selection.processor import DijetProcessor, cuts_of, jet_variations_of
+
+__all__ = ["Resolved", "resolve"]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """An analysis with everything that its names mean.
+
+    Attributes:
+        analysis: what was asked; each systematic's kind is filled in.
+        source: the processor's file.
+        processor: the class in it.
+        era: the corrections.
+        era_folder: where the era's relative paths start.
+        cards: score name to model card file.
+    """
+
+    analysis: Analysis
+    source: processor_loader.ProcessorSource
+    processor: type[DijetProcessor]
+    era: lookups.Era
+    era_folder: Path
+    cards: dict[str, Path]
+
+
+def resolve(analysis: Analysis) -> Resolved:
+    """Check every name and return what they mean.
+
+    Raises:
+        ConfigError: with all errors, each with its place and the nearest valid name.
+    """
+    problems: list[str] = []
+    source = processor = era = None
+    era_folder = Path()
+    try:
+        source = processor_loader.find_processor(analysis.processor, analysis.folder)
+        processor = source.load()
+    except OddjetsError as error:
+        problems.append(f"processor: {error}")
+    try:
+        era, era_folder = lookups.load_era(analysis.era, analysis.folder)
+    except OddjetsError as error:
+        problems.append(f"era: {error}")
+    card_files: dict[str, Path] = {}
+    for name, score in analysis.scores.items():
+        if score.card is not None:
+            try:
+                card_files[name] = resources.find(score.card, "models", analysis.folder, suffixes=("", ".yaml"))
+                load_card(card_files[name])
+            except OddjetsError as error:
+                problems.append(f"scores.{name}.card: {error}")
+    problems += _input_problems(analysis, era)
+    problems += _name_problems(analysis)
+    if processor is not None:
+        problems += _cut_problems(analysis, cuts_of(processor))
+        if analysis.npz is None:
+            problems += _systematic_problems(analysis, jet_variations_of(processor), era)
+            problems += _correction_problems(analysis, era)
+        else:
+            problems += _stored_problems(analysis)
+    if problems:
+        count = f"{len(problems)} error{'s' if len(problems) > 1 else ''}"
+        raise ConfigError(f"{analysis.path or analysis.name}: {count}\n" + "\n".join(f"  {p}" for p in problems))
+    assert source is not None
+    assert processor is not None
+    assert era is not None
+    moving = jet_variations_of(processor)
+    systematics = tuple(with_defaults(s, moves_jets=s.name in moving) for s in analysis.systematics)
+    analysis = analysis.model_copy(update={"systematics": systematics})
+    return Resolved(analysis, source, processor, era, era_folder, card_files)
+
+
+def _input_problems(analysis: Analysis, era: lookups.Era | None) -> Iterator[str]:
+    if sum(given is not None for given in (analysis.simulate, analysis.fileset, analysis.npz)) != 1:
+        yield "(top level): give one of 'simulate' (make the input), 'fileset' (read files) and 'npz' (the authors' files)"
+    for name, score in analysis.scores.items():
+        if (score.column is None) != (analysis.npz is None):
+            yield f"scores.{name}: 'column' is for imported event files ('npz'), and they have nothing else"
+        columns = (paper_npz.PREDICTION, *paper_npz.JET_COLUMNS)
+        if score.column is not None and score.column not in columns:
+            yield f"scores.{name}.column: no column '{score.column}'; {nearest(score.column, columns)}"
+    if analysis.fileset is not None:
+        try:
+            file = resources.find(analysis.fileset, "datasets", analysis.folder)
+            for name, dataset in fileset.load_fileset(file).items():
+                process = dataset.metadata.process
+                if not dataset.metadata.is_data and process not in analysis.processes:
+                    yield f"fileset.{name}: no process '{process}'; {nearest(process, analysis.processes)}"
+                if era is not None:
+                    for weight in dataset.metadata.weights:
+                        if weight not in era.corrections:
+                            near = nearest(weight, era.corrections)
+                            yield f"fileset.{name}.weights: era '{era.name}' has no correction '{weight}'; {near}"
+        except OddjetsError as error:
+            yield f"fileset: {error}"
+
+
+def _name_problems(analysis: Analysis) -> Iterator[str]:
+    def unknown(place: str, what: str, name: str, valid: object) -> Iterator[str]:
+        names = list(valid)  # type: ignore[call-overload]
+        if name not in names:
+            yield f"{place}: no {what} '{name}'; {nearest(name, names)}"
+
+    if DATA in analysis.processes:
+        yield f"processes.{DATA}: this name is kept for the data"
+    if sum(p.data_driven for p in analysis.processes.values()) > 1:
+        yield "processes: only one process can be data_driven"
+    yield from unknown("threshold.score", "score", analysis.threshold.score, analysis.scores)
+    for name, observable in analysis.observables.items():
+        try:
+            names_in(observable.expression)
+        except OddjetsError as error:
+            yield f"observables.{name}.expression: {error}"
+    for name, region in analysis.regions.items():
+        for observable_name in region.binning:
+            yield from unknown(f"regions.{name}.binning", "observable", observable_name, analysis.observables)
+    for i, systematic in enumerate(analysis.systematics):
+        for process in systematic.processes or ():
+            yield from unknown(f"systematics.{i}.processes", "process", process, analysis.processes)
+    if analysis.simulate is not None:
+        for process in analysis.simulate.templates:
+            yield from unknown("simulate.templates", "process", process, analysis.processes)
+    fit = analysis.fit
+    if fit is None:
+        return
+    yield from unknown("fit.observable", "observable", fit.observable, analysis.observables)
+    for region_name in fit.regions:
+        yield from unknown("fit.regions", "region", region_name, analysis.regions)
+    simulated = [name for name, process in analysis.processes.items() if not process.data_driven]
+    for poi in fit.pois:
+        yield from unknown("fit.poi.process", "simulated process", poi.process, simulated)
+        if not poi.bounds[0] <= poi.init <= poi.bounds[1]:
+            yield f"fit.poi.init: {poi.init} is outside the bounds {list(poi.bounds)}"
+    if fit.scale_factor is not None:
+        for process in fit.scale_factor.processes:
+            yield from unknown("fit.scale_factor.processes", "simulated process", process, simulated)
+            if process in [p.process for p in fit.pois] and fit.mode == "exact":
+                yield f"fit.scale_factor.processes: '{process}' is the POI's process; the two would be degenerate"
+    for name, normalisation in fit.normalisations.items():
+        for process in normalisation.processes:
+            yield from unknown(f"fit.normalisations.{name}.processes", "simulated process", process, simulated)
+    if analysis.data_driven is None:
+        yield "processes: the fit needs one process with 'data_driven: true', which ABCD estimates"
+
+
+def _cut_problems(analysis: Analysis, cuts: dict[str, str]) -> Iterator[str]:
+    for i, name in enumerate(analysis.selection.cuts):
+        if name not in cuts:
+            yield f"selection.cuts.{i}: no cut '{name}'; {nearest(name, cuts)}"
+    for name, region in analysis.regions.items():
+        if name in cuts:
+            yield f"regions.{name}: there is a cut of the same name"
+        for i, cut in enumerate(region.cuts):
+            bare, _ = regions.split_cut(cut)
+            if bare not in cuts and bare not in analysis.regions:
+                yield f"regions.{name}.cuts.{i}: no cut or region '{bare}'; {nearest(bare, [*cuts, *analysis.regions])}"
+    if all(regions.split_cut(c)[0] in {*cuts, *analysis.regions} for r in analysis.regions.values() for c in r.cuts):
+        for name, problem in regions.circular_regions(analysis).items():
+            yield f"regions.{name}: {problem}"
+
+
+def _correction_problems(analysis: Analysis, era: lookups.Era | None) -> Iterator[str]:
+    """What the selection and the jets need of the era."""
+    if era is not None:
+        for step in analysis.jet_corrections:
+            for name in jet_energy.NEEDS[step]:
+                if name not in era.corrections:
+                    yield f"jet_corrections: '{step}' needs the correction '{name}', which era '{era.name}' does not have"
+        if "jet_veto" in analysis.selection.cuts and "jet_veto_map" not in era.corrections:
+            yield f"selection.cuts: 'jet_veto' needs the correction 'jet_veto_map', which era '{era.name}' does not have"
+        if analysis.selection.golden_json == "era" and era.golden_json is None:
+            yield f"selection.golden_json: era '{era.name}' has none of its own; give a file"
+    if "jer" in [s.name for s in analysis.systematics] and "jer" not in analysis.jet_corrections:
+        yield "systematics: 'jer' varies the smearing, so it needs 'jet_corrections: [jer]'"
+    if (analysis.selection.golden_json is None) == ("certified" in analysis.selection.cuts):
+        yield "selection: the cut 'certified' and 'golden_json' go together"
+    if analysis.selection.luminosity_table is not None and analysis.selection.golden_json is None:
+        yield "selection.luminosity_table: needs 'golden_json', which says what of it counts"
+
+
+def _stored_problems(analysis: Analysis) -> Iterator[str]:
+    """The authors' files hold their own variations: nothing is computed."""
+    stored = [*paper_npz.JET_VARIATIONS, *paper_npz.WEIGHT_VARIATIONS]
+    for i, systematic in enumerate(analysis.systematics):
+        for direction in directions_of(systematic):
+            if systematic.name + direction not in stored:
+                known = sorted({re.sub(r"(Up|Down|\d)$", "", s) for s in stored})
+                yield f"systematics.{i}: the files have no '{systematic.name}{direction}'; {nearest(systematic.name, known)}"
+                break
+
+
+def _systematic_problems(analysis: Analysis, jet_variations: dict[str, str], era: lookups.Era | None) -> Iterator[str]:
+    names = [s.name for s in analysis.systematics]
+    for i, systematic in enumerate(analysis.systematics):
+        place = f"systematics.{i}"
+        if names.count(systematic.name) > 1 and names.index(systematic.name) != i:
+            yield f"{place}: '{systematic.name}' is listed twice"
+        known = {*BUILT_IN, *jet_variations, *(era.corrections if era is not None else ())}
+        if systematic.name in jet_variations:
+            if kind_of(systematic) == "weight" and systematic.kind is not None:
+                yield f"{place}.kind: '{systematic.name}' moves jets"
+        elif systematic.kind == "jets":
+            near = nearest(systematic.name, jet_variations)
+            yield f"{place}: the processor has no jet systematic '{systematic.name}'; {near}"
+        elif systematic.correction is None and systematic.name in generator_weights.NAMES:
+            pass  # from branches, whatever the era
+        elif systematic.kind == "envelope":
+            yield f"{place}: only 'scale' is an envelope; the file would have to say what the members are"
+        elif systematic.correction is None and era is not None and systematic.name not in era.corrections:
+            yield f"{place}: no systematic '{systematic.name}' in era '{era.name}'; {nearest(systematic.name, known)}"

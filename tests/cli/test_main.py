@@ -1,0 +1,81 @@
+"""The program: help, versions, and mistakes that end with a message and exit code 2."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers.analyses import content
+from typer.testing import CliRunner
+
+from oddjets.cli.main import app
+from oddjets.core.errors import OddjetsError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+#: every verb of the design's table
+VERBS = (
+    *("simulate", "process", "import-npz", "export-npz", "histogram", "closure", "workspace", "fit", "plot", "report"),
+    *("run", "demo", "skim", "status", "clean", "validate", "fetch", "model"),
+)
+
+
+def program(*words, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "oddjets", *words], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_exists(verb):
+    result = CliRunner().invoke(app, [verb, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_a_misspelt_yaml_ends_with_a_message_and_no_traceback(tmp_path):
+    data = content(titel="x")
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(data))
+    done = program("validate", "a.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "titel: unknown key; did you mean 'title'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = program("--debug", "validate", "missing.yaml", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "ConfigError" in done.stderr
+    assert "Traceback" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_a_message(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = program("demo", "--small", "--out", "file/out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "file" in done.stderr
+
+
+def test_run_py_is_the_same_program(tmp_path):
+    outputs = [
+        subprocess.run([*words, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for words in ([sys.executable, str(REPOSITORY / "run.py")], [str(Path(sys.executable).parent / "oddjets")])
+    ]
+    assert outputs[0].replace("run.py", "oddjets") == outputs[1]
+
+
+def test_a_workspace_that_is_no_json_is_a_message(tmp_path):
+    (tmp_path / "w.json").write_text('{"channels": [')
+    done = program("fit", "w.json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "w.json" in done.stderr
+
+
+def test_fitting_a_workspace_does_not_replace_the_results_of_an_analysis(tmp_path):
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "workspace.json").write_text("{}")
+    for words in ([], ["--out", str(tmp_path)]):
+        refused = CliRunner().invoke(app, ["fit", str(tmp_path / "workspace.json"), *words])
+        assert isinstance(refused.exception, OddjetsError)
+        assert "whose results.json this fit would replace: give another folder with --out" in str(refused.exception)

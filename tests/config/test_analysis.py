@@ -1,0 +1,85 @@
+"""The YAML: every error at once, with its place and the nearest valid name."""
+
+import pytest
+import yaml
+from helpers.analyses import analysis, content
+
+from oddjets.config.analysis import load_analysis
+from oddjets.config.yaml import ConfigError
+
+
+def write(folder, data, name="analysis.yaml"):
+    file = folder / name
+    file.write_text(data if isinstance(data, str) else yaml.safe_dump(data), encoding="utf-8")
+    return file
+
+
+def test_all_errors_at_once_with_places_and_nearest_names(tmp_path):
+    data = content()
+    data["titel"] = data.pop("title")
+    data["selection"]["jets"] = {"pt_mn": 450.0}
+    data["threshold"]["efficiency"] = 2.0
+    data["fit"]["poi"]["proces"] = data["fit"]["poi"].pop("process")
+    with pytest.raises(ConfigError) as caught:
+        load_analysis(write(tmp_path, data))
+    message = str(caught.value)
+    for part in (
+        "titel: unknown key; did you mean 'title'",
+        "title: field required",
+        "selection.jets.pt_mn: unknown key; did you mean 'pt_min'",
+        "threshold.efficiency",
+        "fit.poi.proces: unknown key; did you mean 'process'",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("name: [", "no valid YAML"),
+        ("name: a\nname: b\n", "'name' is given twice"),
+        ("- a\n", "mapping"),
+        ("!!python/object/apply:os.system ['true']", "no valid YAML"),
+    ],
+)
+def test_broken_yaml_is_a_clear_error(tmp_path, text, part):
+    with pytest.raises(ConfigError, match=part):
+        load_analysis(write(tmp_path, text))
+
+
+def test_a_missing_file_names_its_neighbours(tmp_path):
+    write(tmp_path, content(), "top.yaml")
+    with pytest.raises(ConfigError, match=r"did you mean 'top.yaml'"):
+        load_analysis(tmp_path / "tpo.yaml")
+
+
+def test_extends_lays_keys_over_another_file(tmp_path):
+    write(tmp_path, content(), "base.yaml")
+    loaded = load_analysis(write(tmp_path, {"extends": "base.yaml", "fit": None, "threshold": {"efficiency": 0.2}}))
+    assert loaded.fit is None
+    assert loaded.threshold.efficiency == 0.2
+    assert loaded.threshold.score == "omnilearned"
+
+
+def test_extends_finds_a_shipped_analysis_from_any_folder(tmp_path):
+    loaded = load_analysis(write(tmp_path, {"extends": "demo.yaml", "name": "mine"}))
+    assert (loaded.name, loaded.threshold.score) == ("mine", "omnilearned")
+    with pytest.raises(ConfigError, match=r"did you mean 'demo.yaml'"):
+        load_analysis(write(tmp_path, {"extends": "dmeo.yaml", "name": "mine"}))
+
+
+@pytest.mark.parametrize("name", ["analysis.yaml", "../elsewhere.yaml", "/etc/passwd"])
+def test_extends_neither_itself_nor_another_folder(tmp_path, name):
+    with pytest.raises(ConfigError, match="extends"):
+        load_analysis(write(tmp_path, {**content(), "extends": name}))
+
+
+def test_binning_of_a_region_replaces_that_of_the_observable():
+    small = analysis()
+    assert small.binning("leading_mass", "SR") == [60, 90, 120, 150, 180, 210, 240]
+    assert small.binning("leading_mass", "SR2") == [60, 120, 180, 240]
+
+
+def test_an_analysis_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        analysis().name = "other"  # type: ignore[misc]

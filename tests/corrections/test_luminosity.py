@@ -1,0 +1,165 @@
+"""Certified sections and their luminosity: whole periods, parts, tables, another year."""
+
+import json
+
+import numpy as np
+import pytest
+import uproot
+from helpers.analyses import analysis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.corrections import luminosity
+from oddjets.corrections.lookups import Era, Period
+from oddjets.io.fileset import Dataset, DatasetMetadata, FileInfo
+
+GOLDEN = {"100": [[1, 10], [21, 30]], "200": [[5, 14]]}
+PERIODS = {"X": Period(runs=(100, 150), luminosity_pb=40.0), "Y": Period(runs=(151, 250), luminosity_pb=5.0)}
+
+
+@pytest.fixture
+def golden(tmp_path):
+    file = tmp_path / "golden.json"
+    file.write_text(json.dumps(GOLDEN))
+    return luminosity.read_sections(file)
+
+
+def sections(run, first, last):
+    numbers = np.arange(first, last + 1)
+    return luminosity.sections_of(np.full(len(numbers), run), numbers)
+
+
+@given(st.lists(st.tuples(st.sampled_from([99, 100, 200]), st.integers(0, 40)), max_size=30))
+def test_a_section_is_certified_if_it_lies_in_a_range(pairs):
+    certified = luminosity.sections_of(
+        *zip(*[(int(r), s) for r, spans in GOLDEN.items() for a, b in spans for s in range(a, b + 1)], strict=True)
+    )
+    run, section = (np.array([p[i] for p in pairs], dtype=np.uint32) for i in (0, 1))
+    expected = [any(a <= s <= b for a, b in GOLDEN.get(str(r), [])) for r, s in pairs]
+    assert luminosity.is_in(certified, run, section).tolist() == expected
+
+
+def test_a_whole_period_has_its_luminosity(golden):
+    found = luminosity.luminosity_of([sections(100, 1, 40)], golden, PERIODS)
+    assert (found.luminosity_pb, found.approximate, found.sections) == (40.0, False, 20)
+
+
+def test_a_part_is_approximate_and_sections_count_once(golden):
+    parts = [sections(100, 1, 10), sections(100, 6, 15), sections(200, 5, 5)]
+    found = luminosity.luminosity_of(parts, golden, PERIODS)
+    assert found.approximate
+    assert found.luminosity_pb == pytest.approx(40.0 * 10 / 20 + 5.0 * 1 / 10)
+
+
+def test_the_golden_json_of_another_year_is_refused(golden):
+    with pytest.raises(OddjetsError, match="runs 100 to 200: is it that of another year"):
+        luminosity.luminosity_of([sections(300, 1, 3)], golden, PERIODS)
+
+
+def test_nothing_certified_is_an_error_not_a_luminosity_of_zero(golden):
+    with pytest.raises(OddjetsError, match="no certified luminosity section was read"):
+        luminosity.luminosity_of([sections(100, 11, 20)], golden, PERIODS)
+
+
+def test_runs_outside_all_periods_are_refused(golden):
+    with pytest.raises(OddjetsError, match=r"no period of the era \(X \(100-150\)\)"):
+        luminosity.luminosity_of([sections(200, 5, 6)], golden, {"X": PERIODS["X"]})
+
+
+TABLE = """#Data tag : v1 , Norm tag: onlineresult
+#run:fill,ls,time,beamstatus,E(GeV),delivered(/ub),recorded(/ub),avgpu,source
+100:4000,1:1,01/01/16 00:00:00,STABLE BEAMS,6500,2000000.0,1500000.0,20.0,PXL
+100:4000,2:2,01/01/16 00:00:23,STABLE BEAMS,6500,2000000.0,500000.0,20.0,PXL
+100:4000,11:11,01/01/16 00:00:46,STABLE BEAMS,6500,2000000.0,9000000.0,20.0,PXL
+#Summary:
+#nfill,nrun,nls,ncms,totdelivered(/ub),totrecorded(/ub)
+#1,1,3,3,6000000.0,11000000.0
+"""
+
+
+def test_a_table_gives_the_sum_over_certified_sections(tmp_path, golden):
+    (tmp_path / "lumi.csv").write_text(TABLE)
+    table = luminosity.table_of(tmp_path / "lumi.csv")
+    # 11 is in the table and not certified; 15e5 + 5e5 /ub = 2 /pb
+    read = [luminosity.sections_of([100, 100, 100], [1, 2, 11])]
+    found = luminosity.luminosity_of(read, golden, PERIODS, table)
+    assert (found.luminosity_pb, found.approximate, found.sections) == (pytest.approx(2.0), False, 2)
+    with pytest.raises(OddjetsError, match="no section 3 of run 100"):
+        luminosity.luminosity_of([sections(100, 1, 3)], golden, PERIODS, table)
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "#run:fill,ls,recorded(/kg)\n1:1,1:1,3\n"])
+def test_other_tables_are_refused(tmp_path, text):
+    (tmp_path / "lumi.csv").write_text(text)
+    with pytest.raises(InputFileError, match="brilcalc"):
+        luminosity.table_of(tmp_path / "lumi.csv")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"1": [[3, 2]]}', '{"1": [2]}', "no"])
+def test_other_lists_of_sections_are_refused(tmp_path, text):
+    (tmp_path / "golden.json").write_text(text)
+    with pytest.raises(InputFileError, match=r"golden\.json"):
+        luminosity.read_sections(tmp_path / "golden.json")
+
+
+def data_file(path, run, numbers, blocks=True):
+    with uproot.recreate(path) as out:
+        tree = {"run": np.full(len(numbers), run, np.uint32), "luminosityBlock": np.array(numbers, np.uint32)}
+        out.mktree("Events", {k: v.dtype for k, v in tree.items()}).extend(tree)
+        if blocks:
+            more = {"run": np.full(10, run, np.uint32), "luminosityBlock": np.arange(1, 11, dtype=np.uint32)}
+            out.mktree("LuminosityBlocks", {k: v.dtype for k, v in more.items()}).extend(more)
+    return str(path)
+
+
+def dataset(name, *paths, **metadata):
+    known = DatasetMetadata(process="data", is_data=True, era="x", **metadata)
+    return Dataset(name, paths, known), [FileInfo(p, "0", 2, None) for p in paths]
+
+
+@pytest.fixture
+def asked(tmp_path):
+    (tmp_path / "golden.json").write_text(json.dumps(GOLDEN))
+    asked = analysis(selection={"triggers": ["a"], "golden_json": str(tmp_path / "golden.json")})
+    return asked, Era(name="x", periods=PERIODS), tmp_path
+
+
+def test_sections_without_an_event_left_count_where_the_file_knows_them(tmp_path, asked):
+    one = dataset("g", data_file(tmp_path / "a.root", 100, [1, 2]))
+    two = dataset("g", data_file(tmp_path / "b.root", 100, [1, 2], blocks=False))
+    assert luminosity.luminosities(*asked, {"g": one})["g"].sections == 10
+    assert luminosity.luminosities(*asked, {"g": two})["g"].sections == 2
+
+
+def test_processed_lumis_narrow_what_was_read(tmp_path, asked):
+    (tmp_path / "processedLumis.json").write_text(json.dumps({"100": [[1, 4]]}))
+    path = data_file(tmp_path / "a.root", 100, [1, 2])
+    read = dataset("g", path, processed_lumis=str(tmp_path / "processedLumis.json"))
+    assert luminosity.luminosities(*asked, {"g": read})["g"].luminosity_pb == pytest.approx(40.0 * 4 / 20)
+
+
+def test_a_file_that_was_lost_does_not_count(tmp_path, asked):
+    whole, files = dataset("g", data_file(tmp_path / "a.root", 100, [1]), data_file(tmp_path / "b.root", 200, [5, 6]))
+    both, first = (luminosity.luminosities(*asked, {"g": (whole, kept)})["g"] for kept in (files, files[:1]))
+    assert both.luminosity_pb == pytest.approx(20.0 + 5.0 * 6 / 10)
+    assert first.luminosity_pb == pytest.approx(20.0)
+
+
+def test_two_datasets_with_the_same_sections_are_refused(tmp_path, asked):
+    path = data_file(tmp_path / "a.root", 100, [1, 2])
+    with pytest.raises(OddjetsError, match="share 10 certified luminosity sections"):
+        luminosity.luminosities(*asked, {"g": dataset("g", path), "h": dataset("h", path)})
+
+
+def test_the_official_json_and_its_eras(official_cache):
+    """Nearly all of G and H is certified, and each period's sections give its luminosity."""
+    from oddjets.corrections import lookups
+
+    era, folder = lookups.load_era("2016UL")
+    certified = luminosity.read_sections(lookups.checked(era, folder, "golden"))
+    both = luminosity.luminosity_of([certified[certified >= 278820 << 32]], certified, era.periods)
+    assert both.luminosity_pb == pytest.approx(16393.38)
+    assert not both.approximate
+    # a section is 23.31 s of beam; G and H had peak luminosities of about 1e34 / (cm2 s): 0.1 to 0.35 /pb a section
+    assert 0.1 < both.luminosity_pb / both.sections < 0.35

@@ -1,0 +1,112 @@
+"""The catalogue of the portal's samples, and filesets from the portal's file indices."""
+
+import csv
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from oddjets.cli.main import app
+from oddjets.core.errors import OddjetsError
+from oddjets.corrections import lookups
+from oddjets.io import opendata
+from oddjets.io.fileset import load_fileset
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return opendata.load_catalogue("2016UL")
+
+
+def index(folder, name, n=2):
+    entries = [
+        {"checksum": "adler32:0", "size": 1, "uri": f"root://eospublic.cern.ch//eos/opendata/cms/{name}/{i}.root"}
+        for i in range(n)
+    ]
+    file = folder / f"{name}_file_index.json"
+    file.write_text(json.dumps(entries))
+    return file
+
+
+def test_every_simulated_sample_has_a_cross_section_and_its_source(samples):
+    for name, sample in samples.samples.items():
+        assert sample.is_data == (sample.process == "data"), name
+        if not sample.is_data:
+            assert sample.cross_section_pb, name
+            assert sample.cross_section_source, name
+
+
+def test_records_and_cross_sections_are_those_of_the_list(samples, shared_dir):
+    with (shared_dir / "data" / "opendata" / "samples_2016UL_postVFP.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    by_dataset = {s.dataset: s for s in samples.samples.values() if not s.is_data}
+    assert len(by_dataset) == len(rows)
+    for row in rows:
+        sample = by_dataset[row["sample"]]
+        assert sample.records == {"miniaod": int(row["miniaod_recid"]), "nanoaod": int(row["nanoaod_recid"])}
+        assert sample.cross_section_pb == float(row["xsec_pb"])
+
+
+def test_named_weights_are_known_to_the_era(samples):
+    era, _ = lookups.load_era(samples.era)
+    weights = {w for s in samples.samples.values() for w in s.weights}
+    assert weights == {"w_k_factor", "z_k_factor"}
+    assert weights <= set(era.corrections)
+
+
+def test_a_record_says_what_it_needs(samples):
+    text = "\n".join(opendata.what_is_needed(samples, opendata.find_sample(samples, "67840")))
+    assert "top_hadronic" in text
+    assert "docs/pfnano.md" in text
+    assert "same events as in: top_mtt700to1000" in text
+    with pytest.raises(OddjetsError, match="did you mean 'top_hadronic'"):
+        opendata.find_sample(samples, "top_hadronik")
+
+
+def test_a_fileset_from_the_portals_indices(tmp_path):
+    out = tmp_path / "fileset.json"
+    words = [f"{name}={index(tmp_path, name)}" for name in ("31308", "top_hadronic", "wjets_ht400to600")]
+    result = CliRunner().invoke(app, ["fileset", *words, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    loaded = load_fileset(out)
+    assert list(loaded) == ["jetht_g", "top_hadronic", "wjets_ht400to600"]
+    assert len(loaded["jetht_g"].files) == 2
+    assert loaded["jetht_g"].metadata.is_data
+    assert loaded["wjets_ht400to600"].metadata.weights == ("w_k_factor",)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '[{"url": "x"}]', '[{"uri": "root://a"}, {"uri": "root://a"}]', "no", "[1]"]
+)
+def test_other_indices_are_refused(tmp_path, text):
+    (tmp_path / "i.json").write_text(text)
+    with pytest.raises(OddjetsError, match=r"i\.json"):
+        opendata.read_index(tmp_path / "i.json")
+
+
+def test_samples_with_the_same_events_are_refused_unless_stitched(tmp_path, samples):
+    names = ("top_hadronic", "top_semileptonic", "top_mtt700to1000", "ww_4q", "ww_1l1nu2q")
+    fileset = opendata.fileset_of(samples, {name: [index(tmp_path, name)] for name in names})
+    file = tmp_path / "fileset.json"
+    file.write_text(json.dumps(fileset))
+    # decays are disjoint among themselves, and so are the exclusive WW samples
+    with pytest.raises(OddjetsError, match=r"1 error[^$]*top_hadronic: overlaps with top_mtt700to1000"):
+        load_fileset(file)
+    for name in names[:3]:
+        fileset[name]["metadata"]["generator_cut"] = "LHE_mtt < 700" if "mtt" not in name else "LHE_mtt >= 700"
+    file.write_text(json.dumps(fileset))
+    assert len(load_fileset(file)) == 5
+
+
+def test_fetch_lists_files_samples_and_single_records():
+    listed = CliRunner().invoke(app, ["fetch", "--list"])
+    assert listed.exit_code == 0
+    one = CliRunner().invoke(app, ["fetch", "--list", "31308"])
+    assert one.exit_code == 0
+    unknown = CliRunner().invoke(app, ["fetch", "--list", "99999"])
+    assert "no sample or record '99999'" in str(unknown.exception)
+
+
+@pytest.mark.parametrize("words", [["jerk"], ["2016UL", "jerk"]])
+def test_fetch_names_the_nearest_file(words):
+    assert "no official file 'jerk'; did you mean 'jerc'" in str(CliRunner().invoke(app, ["fetch", *words]).exception)

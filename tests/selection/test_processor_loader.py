@@ -1,0 +1,62 @@
+"""User files travel as text and are imported once."""
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from oddjets.core.errors import OddjetsError
+from oddjets.selection.processor_loader import find_processor
+
+BASE = """
+from oddjets.selection.processor import DijetProcessor, cut
+class Base(DijetProcessor):
+    @cut
+    def always(self, table):
+        '''Everything.'''
+        return table["pt_1"] > 0
+"""
+MINE = """
+from base import Base
+class Mine(Base):
+    pass
+"""
+
+
+@pytest.fixture
+def source(tmp_path):
+    (tmp_path / "base.py").write_text(BASE)
+    (tmp_path / "mine.py").write_text(MINE)
+    return find_processor("mine.py:Mine", tmp_path)
+
+
+def test_files_beside_it_travel_too(source):
+    from oddjets.selection.processor import cuts_of
+
+    assert "always" in cuts_of(source.load())
+    assert "base" not in sys.modules
+
+
+def test_it_is_imported_once(source):
+    assert source.load() is source.load()
+
+
+def test_the_key_changes_with_the_text_of_any_of_them(source, tmp_path):
+    (tmp_path / "base.py").write_text(BASE + "\n# a word\n")
+    assert find_processor("mine.py:Mine", tmp_path).sha256 != source.sha256
+
+
+def test_a_process_without_the_files_can_load_it(source, tmp_path):
+    (tmp_path / "source.pickle").write_bytes(pickle.dumps(source))
+    for name in ("base.py", "mine.py"):
+        (tmp_path / name).unlink()
+    code = "import pickle; print(pickle.load(open('source.pickle', 'rb')).load().__name__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "Mine"
+
+
+def test_an_exception_on_import_is_the_users(tmp_path):
+    (tmp_path / "mine.py").write_text("1 / 0\n")
+    with pytest.raises(OddjetsError, match=r"mine\.py can't be imported: ZeroDivisionError"):
+        find_processor("mine.py:Mine", tmp_path).load()

@@ -1,0 +1,86 @@
+"""Regions and letters: every event in exactly one letter; the threshold as NumPy's quantile."""
+
+import numpy as np
+import pytest
+from helpers.analyses import analysis
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from oddjets.config.analysis import Threshold
+from oddjets.core.errors import OddjetsError
+from oddjets.io.event_table import EventTable
+from oddjets.selection import regions
+from oddjets.workflow.validation import resolve
+
+scores = hnp.arrays(np.float64, 30, elements=st.floats(0, 1))
+
+
+@given(scores, scores, st.floats(0, 1))
+def test_letters_lose_no_event_and_count_none_twice(first, second, threshold):
+    letter = regions.letters(first, second, threshold)
+    expected = [
+        {(True, True): "A", (False, True): "B", (True, False): "C", (False, False): "D"}[a >= threshold, b >= threshold]
+        for a, b in zip(first, second, strict=True)
+    ]
+    assert letter.tolist() == expected
+
+
+def test_events_at_the_threshold_pass():
+    assert regions.letters(np.array([0.5]), np.array([0.5]), 0.5).tolist() == ["A"]
+
+
+@given(scores, scores, st.floats(0.01, 0.99))
+def test_threshold_from_data_is_the_quantile_of_the_smaller_score(first, second, efficiency):
+    found = regions.find_threshold(
+        Threshold(score="x", efficiency=efficiency), {"score_x_1": first, "score_x_2": second}
+    )
+    assert found.value == np.quantile(np.minimum(first, second), 1 - efficiency)
+    assert found.n_above == (regions.letters(first, second, found.value) == "A").sum()
+    assert found.n_data == 30
+
+
+@pytest.mark.parametrize("data", [None, {"score_x_1": np.array([]), "score_x_2": np.array([])}])
+def test_threshold_without_data_says_what_to_give_instead(data):
+    with pytest.raises(OddjetsError, match=r"give 'threshold\.value'"):
+        regions.find_threshold(Threshold(score="x", efficiency=0.1), data)
+
+
+def processor_of(small):
+    resolved = resolve(small)
+    return resolved.processor(resolved.analysis, resolved.era, resolved.era_folder, {})
+
+
+@pytest.fixture
+def small(tmp_path):
+    (tmp_path / "fileset.json").write_text(
+        '{"data": {"files": ["a.root"], "metadata": {"process": "data", "is_data": true, "era": "simulation"}}}'
+    )
+    return analysis().model_copy(update={"path": tmp_path / "analysis.yaml"})
+
+
+def test_regions_follow_facts(small):
+    table = EventTable(
+        {
+            "tau21_1": np.array([0.3, 0.3, 0.5, 0.3]),
+            "tau21_2": np.array([0.4, 0.4, 0.3, 0.45]),
+            "mass_2": np.array([120.0, 80.0, 120.0, 120.0]),
+        }
+    )
+    masks = {r: regions.region_mask(small, processor_of(small), r, table).tolist() for r in small.regions}
+    assert masks["SR"] == [True, True, False, False]
+    assert masks["VR1"] == [False, False, True, True]
+    assert masks["SR1"] == [True, False, False, False]
+    assert masks["SR2"] == [False, True, False, False]
+
+
+def test_a_region_without_its_column_says_which(small):
+    with pytest.raises(OddjetsError, match=r"region 'SR1'.*mass_2"):
+        regions.region_mask(
+            small, processor_of(small), "SR1", EventTable({"tau21_1": np.zeros(2), "tau21_2": np.zeros(2)})
+        )
+
+
+def test_circles_are_found(small):
+    circular = analysis(regions={"P": {"cuts": ["not Q"]}, "Q": {"cuts": ["P"]}, "R": {"cuts": ["low_tau21"]}})
+    assert set(regions.circular_regions(circular)) == {"P", "Q"}

@@ -1,0 +1,128 @@
+"""The ABCD closure: exact where it must be, and its verdicts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from helpers.small_fit import make_analysis, make_histograms
+
+from oddjets.core.errors import OddjetsError
+from oddjets.stats.abcd_closure import Source, closure, closure_uncertainties, constant_fit, predict, region_closure
+from oddjets.stats.histfactory.model import Model
+from oddjets.stats.inference.estimates import best_fits
+from oddjets.stats.workspace import build
+
+EDGES = np.arange(5.0)
+EXACT = {"D": np.array([400.0, 300, 200, 100]), "B": np.array([80.0, 60, 40, 20]), "C": np.array([100.0, 75, 50, 25])}
+
+
+def _letters(scale=100.0, slope=0.0):
+    values = {x: scale * v for x, v in EXACT.items()}
+    values["A"] = values["B"] * values["C"] / values["D"] * (1 + slope)
+    return values, {x: v.copy() for x, v in values.items()}
+
+
+def test_an_exact_product_closes_with_constant_one():
+    found = region_closure(EDGES, *_letters())
+    assert found["constant"] == pytest.approx(1.0)
+    assert found["chi2"] == pytest.approx(0.0, abs=1e-9)
+    assert found["ndf"] == 3
+    assert found["verdict"] == "closes"
+
+
+def test_a_wrong_prediction_fails():
+    found = region_closure(EDGES, *_letters(slope=0.3))
+    assert found["constant"] == pytest.approx(1.3)
+    assert found["verdict"] == "fails"
+
+
+def test_few_events_decide_nothing():
+    assert region_closure(EDGES, *_letters(scale=0.5))["verdict"] == "inconclusive"
+
+
+def test_the_prediction_has_the_error_of_independent_letters():
+    values, variances = _letters(scale=1.0)
+    prediction, variance = predict(values, variances)
+    rng = np.random.default_rng(1)
+    b, c, d = (rng.normal(values[x], 0.01 * np.sqrt(variances[x]), (20000, 4)) for x in "BCD")
+    np.testing.assert_allclose((b * c / d).std(axis=0), 0.01 * np.sqrt(variance), rtol=0.03)
+    np.testing.assert_allclose(prediction, values["A"])
+
+
+def test_the_constant_is_unbiased_with_an_honest_error():
+    rng = np.random.default_rng(2)
+    truth, _ = _letters(scale=4.0)
+    found = []
+    for _ in range(400):
+        values = {x: rng.poisson(v).astype(float) for x, v in truth.items()}
+        found.append(region_closure(EDGES, values, values))
+    constants = np.array([f["constant"] for f in found])
+    errors = np.array([f["constant_error"] for f in found])
+    assert constants.mean() == pytest.approx(1.0, abs=0.01)
+    assert constants.std() == pytest.approx(errors.mean(), rel=0.1)
+    assert np.mean([f["chi2"] / f["ndf"] for f in found]) == pytest.approx(1.0, abs=0.15)
+
+
+def test_bins_without_events_are_left_out():
+    values, variances = _letters()
+    values["D"][2] = 0
+    found = region_closure(EDGES, values, variances)
+    assert found["predicted"][2] is None
+    assert found["ndf"] == 2
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_constant_fit_without_points_is_nan():
+    assert np.isnan(constant_fit(np.array([np.nan]), np.array([1.0])).value)
+
+
+def test_every_region_of_the_fit_is_closed(analysis, histograms):
+    found = closure(analysis, histograms)
+    assert found["process"] == "qcd"
+    assert list(found["regions"]) == ["SR", "VR1"]
+    assert found["regions"]["SR"]["constant"] == pytest.approx(1.0)
+
+
+def test_without_a_data_driven_process_there_is_no_closure(histograms):
+    analysis = make_analysis()
+    processes = {k: v.model_copy(update={"data_driven": False}) for k, v in analysis.processes.items()}
+    with pytest.raises(OddjetsError, match="data_driven: true"):
+        closure(analysis.model_copy(update={"processes": processes}), histograms)
+
+
+def test_without_its_simulation_there_is_no_closure():
+    histograms = make_histograms()
+    rest = {k: v for k, v in histograms.variations.items() if k != "qcd"}
+    changed = type(histograms)(histograms.histograms, rest, 1.0, histograms.threshold)
+    with pytest.raises(OddjetsError, match="no simulation of 'qcd'"):
+        closure(make_analysis(), changed)
+
+
+def test_the_method_is_tested_again_on_other_sources(analysis, histograms):
+    simulation = make_histograms(scale=5)
+    scans = [Source("5 %", "qcd", simulation), Source("data", "data", make_histograms(strength=1, seed=None))]
+    found = closure(analysis, histograms, scans)["scans"]
+    assert [s["label"] for s in found] == ["5 %", "data"]
+    # data equal to their expectation: what is left after subtraction is QCD, which closes exactly
+    np.testing.assert_allclose(found[1]["regions"]["SR"]["observed"], found[1]["regions"]["SR"]["predicted"])
+    assert found[1]["regions"]["SR"]["observed_error"][0] > found[0]["regions"]["SR"]["observed_error"][0] / 5
+
+
+def test_the_closure_gives_an_uncertainty_of_qcd_in_a(analysis, histograms):
+    result = closure(analysis, histograms)
+    sizes = closure_uncertainties(result)
+    assert sizes["SR"] == pytest.approx(result["regions"]["SR"]["constant_error"])
+    without, _ = build(analysis, histograms)
+    with_closure, _ = build(analysis, histograms, {"SR": 0.5, "VR1": 0.5})
+    names = {
+        (c["name"], s["name"])
+        for c in with_closure["channels"]
+        for s in c["samples"]
+        for m in s["modifiers"]
+        if m["name"].startswith("closure_")
+    }
+    assert names == {("SR_A", "qcd"), ("VR1_A", "qcd")}
+    errors = [best_fits(Model(w)).best.error("mu") for w in (without, with_closure)]
+    assert errors[1] > errors[0]

@@ -1,0 +1,118 @@
+"""All that is wrong with an analysis in one message, each with its place and the nearest valid name."""
+
+import json
+
+import pytest
+import yaml
+from helpers.analyses import content
+
+from oddjets.config.analysis import load_analysis
+from oddjets.config.yaml import ConfigError
+from oddjets.workflow.validation import resolve
+
+FILESET = {
+    "data": {"files": ["d.root"], "metadata": {"process": "data", "is_data": True, "era": "simulation"}},
+    "top": {
+        "files": ["t.root"],
+        "metadata": {"process": "top", "is_data": False, "era": "simulation", "cross_section_pb": 1.0},
+    },
+}
+
+
+@pytest.fixture
+def problems(tmp_path):
+    """Return what `resolve` says of changed content, "" if nothing."""
+
+    def of(data, fileset=None):
+        (tmp_path / "fileset.json").write_text(json.dumps(fileset or FILESET))
+        (tmp_path / "a.yaml").write_text(yaml.safe_dump(data))
+        try:
+            resolve(load_analysis(tmp_path / "a.yaml"))
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    return of
+
+
+def test_a_right_analysis_has_no_problems(problems):
+    assert problems(content()) == ""
+
+
+def test_all_at_once_with_nearest_names(problems):
+    data = content()
+    data["regions"]["SR"]["cuts"] = ["low_tau12"]
+    data["selection"]["cuts"] = ["triger"]
+    data["threshold"]["score"] = "omnilearnd"
+    data["fit"]["regions"] = ["SRR"]
+    data["fit"]["poi"]["process"] = "tops"
+    data["fit"]["observable"] = "leading_mas"
+    data["systematics"] = ["jess"]
+    data["scores"]["omnilearned"]["card"] = "omnilearned_smal_simulation.yaml"
+    data["observables"]["bad"] = {"expression": "mass_1 +", "label": "x", "bins": 2, "range": [0, 1]}
+    message = problems(data)
+    for part in (
+        "regions.SR.cuts.0: no cut or region 'low_tau12'; did you mean 'low_tau21'",
+        "selection.cuts.0: no cut 'triger'; did you mean 'trigger'",
+        "threshold.score: no score 'omnilearnd'; did you mean 'omnilearned'",
+        "fit.regions: no region 'SRR'; did you mean 'SR",
+        "fit.poi.process: no simulated process 'tops'; did you mean 'top'",
+        "fit.observable: no observable 'leading_mas'; did you mean 'leading_mass'",
+        "systematics.0: no systematic 'jess' in era 'simulation'; did you mean 'jes'",
+        "scores.omnilearned.card: no file 'omnilearned_smal_simulation.yaml'",
+        "did you mean 'omnilearned_small_simulation.yaml'",
+        "observables.bad.expression",
+    ):
+        assert part in message, part
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"era": "simulaton"}, "did you mean 'simulation.yaml'"),
+        ({"processor": "dijet_anomaly.py"}, "not of the form FILE.py:CLASS"),
+        ({"processor": "dijet_anomly.py:X"}, "did you mean 'dijet_anomaly.py'"),
+        ({"processor": "dijet_anomaly.py:DijetAnomly"}, "did you mean 'DijetAnomaly'"),
+        ({"fileset": None}, "give one of 'simulate'"),
+        ({"fileset": "filset.json"}, "no file 'filset.json'"),
+        ({"regions": {"SR": {"cuts": ["not VR"]}, "VR": {"cuts": ["not SR"]}}}, "refers to itself"),
+        ({"systematics": ["jes", "jes"]}, "'jes' is listed twice"),
+        ({"systematics": [{"name": "new", "kind": "jets"}]}, "no jet systematic 'new'"),
+    ],
+)
+def test_each_mistake_is_named(problems, change, part):
+    assert part in problems(content(**change))
+
+
+def test_a_scale_factor_on_the_poi_is_refused(problems):
+    data = content()
+    data["fit"]["scale_factor"] = {"processes": ["top", "wjets"]}
+    assert "'top' is the POI's process; the two would be degenerate" in problems(data)
+
+
+def test_a_fileset_with_an_unknown_process(problems):
+    fileset = json.loads(json.dumps(FILESET))
+    fileset["top"]["metadata"]["process"] = "tpo"
+    assert "fileset.top: no process 'tpo'; did you mean 'top'" in problems(content(), fileset)
+
+
+def test_a_weight_that_the_era_does_not_have(problems):
+    fileset = json.loads(json.dumps(FILESET))
+    fileset["top"]["metadata"]["weights"] = ["prof"]
+    assert "fileset.top.weights: era 'simulation' has no correction 'prof'; did you mean 'pref'" in problems(
+        content(), fileset
+    )
+
+
+def test_a_processor_with_a_syntax_error_names_the_line(problems, tmp_path):
+    (tmp_path / "mine.py").write_text("x = 1\ndef f(:\n")
+    assert "mine.py, line 2" in problems(content(processor="mine.py:Mine"))
+
+
+def test_every_analysis_that_we_ship_is_right():
+    from oddjets.core.resources import available, find
+
+    shipped = [name for name in available("processors") if name.endswith(".yaml")]
+    assert len(shipped) >= 8
+    for name in shipped:
+        resolve(load_analysis(find(name, "processors")))
