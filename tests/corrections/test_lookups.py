@@ -8,6 +8,7 @@ import pytest
 
 from oddjets.config.analysis import CorrectionSpec
 from oddjets.core.errors import OddjetsError
+from oddjets.core.files import sha256_of
 from oddjets.corrections import lookups
 from oddjets.corrections.lookups import CorrectionFile, Era
 
@@ -89,7 +90,7 @@ def test_the_simulated_era_is_built_by_its_script(tmp_path):
     era, folder = lookups.load_era("simulation")
     shutil.copy(folder / "build_simulation.py", tmp_path)
     runpy.run_path(str(tmp_path / "build_simulation.py"), run_name="__main__")
-    assert lookups.sha256_of(tmp_path / "simulation.json") == era.files["simulation"].sha256
+    assert sha256_of(tmp_path / "simulation.json") == era.files["simulation"].sha256
 
 
 def test_pileup_weights_average_to_one():

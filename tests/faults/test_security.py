@@ -18,6 +18,7 @@ from helpers.protobuf import field
 from oddjets.config.yaml import ConfigError, read_yaml
 from oddjets.core import provenance
 from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.files import sha256_of
 from oddjets.corrections import lookups
 from oddjets.io import fileset, paper_npz
 from oddjets.io.histograms import HistogramSet
@@ -222,7 +223,7 @@ def test_weights_of_a_model_stay_in_its_folder(tmp_path, how):
     (folder / "linked.bin").symlink_to(outside)
     location = {"up": "../outside.bin", "absolute": str(outside), "link": "linked.bin"}[how]
     (folder / "m.onnx").write_bytes(model_with_weights_in(location))
-    card = yaml.safe_load(CARD.read_text()) | {"file": "m.onnx", "sha256": lookups.sha256_of(folder / "m.onnx")}
+    card = yaml.safe_load(CARD.read_text()) | {"file": "m.onnx", "sha256": sha256_of(folder / "m.onnx")}
     (folder / "card.yaml").write_text(yaml.safe_dump(card))
     with pytest.raises(OddjetsError, match="does not load"):
         get_session(load_card(folder / "card.yaml"), "cpu")

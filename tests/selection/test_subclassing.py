@@ -13,8 +13,8 @@ from helpers.toy_nano import toy_nano
 from typer.testing import CliRunner
 
 from oddjets.cli.main import app
+from oddjets.core.files import sha256_of
 from oddjets.core.resources import find
-from oddjets.corrections.lookups import sha256_of
 from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet
 

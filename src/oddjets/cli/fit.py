@@ -61,7 +61,7 @@ def fit(
     if source.suffix != ".json":
         run_one("fit", source, out, force, unblind=unblind)
         return
-    from oddjets.io.fileset import save_json
+    from oddjets.core.files import write_json
     from oddjets.stats.histfactory.workspace_reader import load_workspace
     from oddjets.stats.summary import fit_workspace, summary
 
@@ -86,7 +86,7 @@ def fit(
         seed=seed,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    save_json(folder / "results.json", results)
+    write_json(folder / "results.json", results)
     for line in summary(results):
         console.print(escape(line), soft_wrap=True)
     console.print(f"results: {folder / 'results.json'}")

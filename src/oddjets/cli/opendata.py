@@ -82,7 +82,8 @@ def fileset(
     catalogue: Annotated[str, typer.Option("--catalogue", help="datasets/NAME.yaml")] = OFFICIAL_ERA,
 ) -> None:
     """Make a fileset from the portal's file indices, with the catalogue's cross sections."""
-    from oddjets.io.fileset import load_fileset, save_json
+    from oddjets.core.files import write_json
+    from oddjets.io.fileset import load_fileset
     from oddjets.io.opendata import fileset_of, load_catalogue
 
     given: dict[str, list[Path]] = {}
@@ -92,7 +93,7 @@ def fileset(
             raise OddjetsError(f"'{word}' is not of the form SAMPLE=INDEX.json")
         given.setdefault(name, []).append(Path(path))
     content = fileset_of(load_catalogue(catalogue, Path.cwd()), given)
-    save_json(out, content)
+    write_json(out, content)
     datasets = load_fileset(out)
     console.print(
         f"{escape(str(out))}: {sum(len(d.files) for d in datasets.values())} files of {len(datasets)} samples"

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from oddjets import __version__
+from oddjets.core.files import sha256_of, write_json
 from oddjets.core.redaction import redacted
-from oddjets.corrections.lookups import sha256_of
-from oddjets.io.fileset import save_json
 
 __all__ = ["Manifest", "code_of", "content_key", "digests", "files_key", "texts_of", "versions"]
 
@@ -183,4 +182,4 @@ def write_manifest(out: Path, stage: str, content: Mapping[str, Any]) -> None:
     Secrets in URLs are hidden.
     """
     (out / "manifests").mkdir(parents=True, exist_ok=True)
-    save_json(out / "manifests" / f"{stage}.json", json.loads(redacted(json.dumps(content))))
+    write_json(out / "manifests" / f"{stage}.json", json.loads(redacted(json.dumps(content))))

@@ -8,7 +8,6 @@ its inputs are. A file whose source is a URL is official: it is not ours to hand
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from oddjets.config.yaml import ConfigError, problems_of, read_yaml
 from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
 from oddjets.core.expressions import evaluate
+from oddjets.core.files import sha256_of
 from oddjets.core.paths import inside_folder
 
 __all__ = [
@@ -110,15 +110,6 @@ def load_era(name: str, beside: Path | None = None) -> tuple[Era, Path]:
         return Era.model_validate(read_yaml(file)), file.parent
     except ValidationError as error:
         raise ConfigError(f"{file}:\n" + "\n".join(f"  {line}" for line in problems_of(error, Era))) from None
-
-
-def sha256_of(file: Path) -> str:
-    """Return the sha256 of a file, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def cache_folder() -> Path:

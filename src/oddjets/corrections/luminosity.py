@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.files import sha256_of
 from oddjets.corrections import lookups
 from oddjets.corrections.lookups import Era, Period
 from oddjets.io.fileset import Dataset, FileInfo
@@ -267,7 +268,7 @@ def inputs_of(analysis: Analysis, era: Era, era_folder: Path, datasets: Iterable
     for path in files.values():
         if not path.is_file():
             raise InputFileError(f"{path}: no such file, and the luminosity depends on it")
-    return {name: lookups.sha256_of(path) for name, path in files.items()}
+    return {name: sha256_of(path) for name, path in files.items()}
 
 
 def luminosities(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from oddjets import __version__
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.files import sha256_of
 from oddjets.corrections import lookups
 from oddjets.corrections.lookups import Era
 
@@ -61,7 +62,7 @@ def download(url: str, target: Path, sha256: str) -> None:
         raise FetchError(f"{url}: {reason}; {_kept(part)}") from None
     if missing:
         raise FetchError(f"{url}: the connection broke off; {_kept(part)}")
-    found = lookups.sha256_of(part)
+    found = sha256_of(part)
     if found != sha256:
         part.unlink()
         raise FetchError(

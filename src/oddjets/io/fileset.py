@@ -6,7 +6,6 @@ at the fileset's folder.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -271,10 +270,3 @@ def _sums_of_variations(runs: Any) -> dict[str, float]:
             middle = float(np.sum(total)) / summed[4] if branch == "LHEScaleSumw" and len(summed) == 9 else 1.0
             sums |= {name: float(summed[i] * middle) for name, i in positions.items()}
     return sums
-
-
-def save_json(path: Path, content: Any) -> None:
-    """Write JSON under a temporary name first, then move it in place."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    temporary.replace(path)

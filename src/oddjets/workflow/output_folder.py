@@ -9,7 +9,7 @@ from typing import Any
 
 from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core.errors import InputFileError, OddjetsError
-from oddjets.io.fileset import save_json
+from oddjets.core.files import write_json
 
 __all__ = ["FILE", "recalled", "remember"]
 
@@ -43,7 +43,7 @@ def remember(analysis: Analysis, out: Path) -> None:
         return
     laid_over = {name: value for name, value in _content(analysis).items() if value != plain[name]}
     content = {"name": analysis.name, "analysis": str(analysis.path.resolve()), "laid_over": laid_over}
-    save_json(out / FILE, content)
+    write_json(out / FILE, content)
 
 
 def recalled(out: Path) -> Analysis:

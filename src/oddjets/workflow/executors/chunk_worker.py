@@ -14,8 +14,9 @@ from coffea.nanoevents import NanoEventsFactory
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.files import sha256_of
 from oddjets.core.redaction import redacted
-from oddjets.corrections.lookups import load_era, sha256_of
+from oddjets.corrections.lookups import load_era
 from oddjets.io.event_table import write_part
 from oddjets.io.fileset import TREE
 from oddjets.io.nanoaod_schema import PFNano

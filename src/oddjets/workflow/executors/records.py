@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from oddjets.corrections.lookups import sha256_of
+from oddjets.core.files import sha256_of
 from oddjets.workflow.executors.chunks import Chunk
 
 __all__ = ["CHUNKS", "EVENTS", "NO_OUTPUT", "Cost", "Failure", "Kind", "Part", "Record", "kept", "publish", "save"]

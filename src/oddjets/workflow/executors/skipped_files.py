@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.files import write_json
 from oddjets.core.redaction import redacted
-from oddjets.io.fileset import FileInfo, save_json
+from oddjets.io.fileset import FileInfo
 from oddjets.workflow.executors.chunks import Fileset
 
 __all__ = ["FILE", "Loss", "LostEventsError", "account", "lost_files", "raise_if_lost", "without", "write"]
@@ -108,7 +109,7 @@ def account(fileset: Fileset, losses: Sequence[Loss], done: Mapping[str, int]) -
 def write(out: Path, datasets: Mapping[str, Any]) -> None:
     """Write ``lost.json`` where something is lost, and remove it where nothing is."""
     if any(found["files"] for found in datasets.values()):
-        save_json(out / FILE, {"datasets": datasets})
+        write_json(out / FILE, {"datasets": datasets})
     else:
         (out / FILE).unlink(missing_ok=True)
 

@@ -16,11 +16,12 @@ from oddjets.config.analysis import Analysis
 from oddjets.core import provenance
 from oddjets.core.console import console, progress
 from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.files import write_json
 from oddjets.core.locks import locked
 from oddjets.core.redaction import redacted
 from oddjets.core.worker_pool import each_done
 from oddjets.corrections.lookups import load_era
-from oddjets.io.fileset import TREE, Dataset, FileInfo, save_json
+from oddjets.io.fileset import TREE, Dataset, FileInfo
 from oddjets.io.remote.access import is_remote, open_file
 from oddjets.io.remote.failures import advice_on, cause_of, with_retries
 from oddjets.selection.processor import DijetProcessor
@@ -140,7 +141,7 @@ def _skim(run: Run, out: Path) -> Path:
     with progress("skim (events)", sum(task.info.entries for task in todo)) as bar:
         for task in each_done(todo, Task.run, run.analysis.execution.processes, "skim"):
             bar.advance(task.info.entries)
-    save_json(out / _FILESET, {name: _entry(dataset, tasks, out) for name, (dataset, _) in run.fileset.items()})
+    write_json(out / _FILESET, {name: _entry(dataset, tasks, out) for name, (dataset, _) in run.fileset.items()})
     summary = {name: _summary(name, tasks, out) for name in run.fileset}
     for name, found in summary.items():
         console.print(

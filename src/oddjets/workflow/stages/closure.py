@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oddjets.config.analysis import Threshold
-from oddjets.io.fileset import save_json
+from oddjets.core.files import write_json
 from oddjets.io.histograms import DATA, HistogramSet
 from oddjets.selection.histogramming import make_histograms
 from oddjets.selection.normalisation import factors
@@ -54,5 +54,5 @@ def work(run: Run) -> dict[str, Any]:
         scans += [Source(f"{qcd} simulation at {e:.0%}", qcd, at(e)) for e in CLOSURE_EFFICIENCIES]
         just_below = at(CLOSURE_EFFICIENCIES[0], below=nominal.threshold.value)
         scans.append(Source("data with both scores below the threshold", DATA, just_below))
-    save_json(run.out / "closure.json", closure(run.analysis, nominal, scans))
+    write_json(run.out / "closure.json", closure(run.analysis, nominal, scans))
     return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from oddjets.io.fileset import save_json
+from oddjets.core.files import write_json
 from oddjets.selection.normalisation import factor_of
 
 if TYPE_CHECKING:
@@ -35,4 +35,4 @@ def write_cutflow(run: Run, processed: Mapping[str, Any]) -> None:
             cut: [raw, factor * weighted]
             for cut, (raw, weighted) in zip(processed["cuts"][1:], d["n_minus_1"], strict=True)
         }
-    save_json(run.out / "cutflow.json", content)
+    write_json(run.out / "cutflow.json", content)

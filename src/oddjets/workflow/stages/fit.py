@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from oddjets.core import provenance
 from oddjets.core.console import console
-from oddjets.io.fileset import save_json
+from oddjets.core.files import write_json
 from oddjets.workflow.stages.workspace import config
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def work(run: Run) -> dict[str, Any]:
         "closure": json.loads(closure.read_text(encoding="utf-8")) if closure.is_file() else None,
         "timing_s": timing,
     }
-    save_json(run.out / "results.json", results)
+    write_json(run.out / "results.json", results)
     for line in summary(results):
         console.print(escape(line), soft_wrap=True)
     return {}

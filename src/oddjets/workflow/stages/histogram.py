@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from oddjets.io.fileset import save_json
+from oddjets.core.files import write_json
 from oddjets.selection.histogramming import make_histograms
 from oddjets.selection.normalisation import factors, own_factors, own_normalisations
 from oddjets.workflow.executors.chunk_worker import Work
@@ -44,5 +44,5 @@ def work(run: Run) -> dict[str, Any]:
     )
     histograms.save(folder)
     threshold = vars(histograms.threshold)
-    save_json(run.out / "threshold.json", threshold)
+    write_json(run.out / "threshold.json", threshold)
     return {"luminosity_pb": luminosity, "threshold": threshold}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from oddjets.core import provenance
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError
+from oddjets.core.files import sha256_of
 from oddjets.corrections import lookups, luminosity
-from oddjets.corrections.lookups import sha256_of
 from oddjets.io.event_table import parts
 from oddjets.io.fileset import FileInfo, sums_of_variations
 from oddjets.scoring.model_card import load_card

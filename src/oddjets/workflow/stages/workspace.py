@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from oddjets.io.fileset import save_json
+from oddjets.core.files import write_json
 from oddjets.io.histograms import HistogramSet
 
 if TYPE_CHECKING:
@@ -34,6 +34,6 @@ def work(run: Run) -> dict[str, Any]:
     if fit is not None and fit.closure_uncertainty:
         closure = closure_uncertainties(json.loads((run.out / "closure.json").read_text(encoding="utf-8")))
     built, report = workspace.build(run.analysis, HistogramSet.load(run.out / "histograms"), closure)
-    save_json(run.out / "workspace.json", built)
-    save_json(run.out / "workspace_report.json", report)
+    write_json(run.out / "workspace.json", built)
+    write_json(run.out / "workspace_report.json", report)
     return {"report": report}

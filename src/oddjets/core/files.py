@@ -1,0 +1,49 @@
+"""Files written whole or not at all, and their checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = ["replacing", "sha256_of", "write_json"]
+
+_BLOCK = 1 << 20
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Write a file under a temporary name beside it; nobody ever sees half of it, whoever else writes it.
+
+    Args:
+        file: what appears, or is replaced, at the end. Its folder must exist.
+
+    Yields:
+        The temporary name, which keeps the suffix's place: ``.NAME.<process>.<random>``. It is removed if anything fails.
+    """
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        yield temporary
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write JSON, whole or not at all."""
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def sha256_of(file: Path) -> str:
+    """Return the sha256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
