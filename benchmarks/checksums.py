@@ -20,7 +20,8 @@ import yaml
 from oddjets.config.analysis import load_analysis
 from oddjets.io import event_table
 from oddjets.simulation.run import simulate
-from oddjets.workflow.pipeline import Run, run_stages
+from oddjets.workflow.pipeline import run_stages, stage_of
+from oddjets.workflow.run import Run
 from oddjets.workflow.simulation_overrides import with_options
 
 #: what stands around the table in the documentation
@@ -58,7 +59,7 @@ def rows_of(fileset: Path, out: Path, execution: dict[str, Any]) -> tuple[int, s
     file = out / "analysis.yaml"
     file.write_text(yaml.safe_dump(content | {"fileset": str(fileset), "execution": execution}), encoding="utf-8")
     run = Run(load_analysis(file), out / "out")
-    run_stages(run, [run.stage("process")])
+    run_stages(run, [stage_of(run, "process")])
     return checksum(run.out / "events")
 
 

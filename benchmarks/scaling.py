@@ -43,7 +43,8 @@ from processing import FILTERS, TRIGGERS, in_own_process, make_files
 from oddjets.config.analysis import load_analysis
 from oddjets.core.provenance import read_manifest
 from oddjets.io import event_table
-from oddjets.workflow.pipeline import Run, run_stages
+from oddjets.workflow.pipeline import run_stages, stage_of
+from oddjets.workflow.run import Run
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from helpers.toy_nano import toy_nano
@@ -91,7 +92,7 @@ def process(file: Path) -> dict[str, Any]:
     """Do the stage `process` into ``out`` beside the analysis; what it took and counted."""
     run = Run(load_analysis(file), file.parent / "out")
     started = time.perf_counter()
-    run_stages(run, [run.stage("process")])
+    run_stages(run, [stage_of(run, "process")])
     seconds = time.perf_counter() - started
     manifest = read_manifest(run.out, "process")
     assert manifest is not None

@@ -17,7 +17,7 @@ import numpy as np
 from processing import ANALYSIS, in_own_process, make_files, ours, run_processor
 
 from oddjets.config.analysis import Analysis
-from oddjets.workflow.pipeline import Run
+from oddjets.workflow.run import Run
 from oddjets.workflow.skim.run import skim
 
 

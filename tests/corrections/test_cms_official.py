@@ -17,7 +17,8 @@ from oddjets.core.errors import OddjetsError
 from oddjets.core.resources import find
 from oddjets.corrections import jet_energy, jet_resolution, lookups
 from oddjets.io import event_table, nanoaod_schema
-from oddjets.workflow.pipeline import Run, run_stage
+from oddjets.workflow.pipeline import run_stage, stage_of
+from oddjets.workflow.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def run_of(folder, cms_file, mass_min=0.0, **selection):
         (folder / name).write_text(find(name, "processors").read_text())
     (folder / "cms.yaml").write_text(yaml.safe_dump(changes))
     run = Run(load_analysis(folder / "cms.yaml"), folder / "out")
-    run_stage(run, run.stage("process"))
+    run_stage(run, stage_of(run, "process"))
     return run
 
 

@@ -20,6 +20,7 @@ from oddjets.report.artifacts import Artifacts
 from oddjets.selection.normalisation import factors
 from oddjets.workflow.executors import chunk_worker
 from oddjets.workflow.executors.skipped_files import LostEventsError
+from oddjets.workflow.pipeline import stage_of
 
 
 def broken_basket(path, branch="FatJet_msoftdrop"):
@@ -166,7 +167,7 @@ def test_a_lost_chunk_loses_its_file_and_a_mended_file_is_taken_back(tmp_path):
     assert not (again.out / "lost.json").exists()
     assert read_manifest(again.out, "process")["key"] == key
     # what was made of the incomplete tables is stale
-    histogram = again.stage("histogram")
+    histogram = stage_of(again, "histogram")
     assert again.inputs_of(histogram)["upstream"] == {"process": [key]}
 
 

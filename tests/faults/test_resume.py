@@ -27,9 +27,9 @@ from oddjets.core.errors import OddjetsError
 from oddjets.core.locks import LockedError, locked
 from oddjets.core.provenance import read_manifest
 from oddjets.workflow.executors import chunk_worker
-from oddjets.workflow.pipeline import run_stage, run_stages
+from oddjets.workflow.keys import rows_key
+from oddjets.workflow.pipeline import run_stage, run_stages, stage_of
 from oddjets.workflow.stages import histogram
-from oddjets.workflow.stages.process import rows_key
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_a_full_disk_is_said_whichever_stage_meets_it(inputs, tmp_path, worked_o
     with pytest.raises(
         OddjetsError, match=r"out: nothing more can be written there \(No space left.*'histogram' stopped"
     ):
-        run_stage(run, run.stage("histogram"))
+        run_stage(run, stage_of(run, "histogram"))
     assert read_manifest(run.out, "histogram") is None
 
 
@@ -289,10 +289,19 @@ CHANGES = {
     "systematic": {"systematics": ["jms", "jmr"]},
     "observable": {"observables": {"mjj": {"expression": "mjj", "label": "m", "bins": 2, "range": [0, 9]}}},
     "cross section": {},
+    "region": {"regions": {"SR": {"cuts": ["low_tau21"]}, "SR5": {"cuts": ["not SR"]}}},
+    "fit": {
+        "processes": {"top": {"label": "top"}, "qcd": {"label": "QCD", "data_driven": True}},
+        "fit": {"observable": "leading_mass", "regions": ["SR"], "poi": {"process": "top"}, "impacts": False},
+    },
+    "colour": {"processes": {"top": {"label": "top", "color": "#336699"}}},
 }
 
 
-@pytest.mark.parametrize(("change", "redone"), [("cut", 7), ("systematic", 7), ("observable", 0), ("cross section", 0)])
+@pytest.mark.parametrize(
+    ("change", "redone"),
+    [("cut", 7), ("systematic", 7), ("observable", 0), ("cross section", 0), ("region", 0), ("fit", 0), ("colour", 0)],
+)
 def test_a_change_redoes_what_depends_on_it_and_nothing_else(inputs, tmp_path, worked_on, change, redone):
     file = toy.write(tmp_path, inputs)
     toy.process(toy.run_of(file))
@@ -332,16 +341,18 @@ def test_a_change_back_costs_nothing_while_the_new_run_is_not_whole(inputs, quic
 
 
 @pytest.mark.fault(
-    "Processor changed between runs", "All chunks are done again: the processor's text is in their keys."
+    "Processor changed between runs",
+    "All chunks are done again: the processor's code is in their keys; comments and docstrings are not.",
 )
-def test_a_changed_processor_redoes_all(inputs, tmp_path, worked_on):
+@pytest.mark.parametrize(("added", "redone"), [("CHANGED = 1", 7), ("# a comment", 0)])
+def test_a_changed_processor_redoes_all(inputs, tmp_path, worked_on, added, redone):
     file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
     toy.process(toy.run_of(file))
     mine = tmp_path / "mine.py"
-    mine.write_text(mine.read_text() + "\n# changed\n")
+    mine.write_text(f"{mine.read_text()}\n{added}\n")
     worked_on.clear()
     toy.process(toy.run_of(file))
-    assert len(worked_on) == 7
+    assert len(worked_on) == redone
 
 
 @pytest.mark.fault(
@@ -431,7 +442,7 @@ def test_rows_depend_on_model_corrections_versions_and_code_and_on_nothing_later
         name = "numpy" if change == "version" else "pyhf"
         monkeypatch.setattr(provenance, "versions", lambda: versions | {name: "0"})
     elif change == "code":
-        monkeypatch.setattr(provenance, "code_of", lambda module: "another")
+        monkeypatch.setattr(chunk_worker, "code", lambda: "another")
     elif change == "label":
         changes = {"title": "Another", "processes": {"top": {"label": "t"}}}
     else:
@@ -442,7 +453,7 @@ def test_rows_depend_on_model_corrections_versions_and_code_and_on_nothing_later
 def test_force_redoes_all(inputs, tmp_path, worked_on):
     run = toy.process(toy.run_of(toy.write(tmp_path, inputs)))
     worked_on.clear()
-    run_stage(run, run.stage("process"), force=True)
+    run_stage(run, stage_of(run, "process"), force=True)
     assert len(worked_on) == 7
 
 
@@ -493,4 +504,4 @@ def test_the_ledger_must_close(inputs, tmp_path, monkeypatch, worked_on):
 
     monkeypatch.setattr(chunk_worker.Work, "_rows", forgetful)
     with pytest.raises(OddjetsError, match="20 events planned, 19 read: the ledger does not close"):
-        run_stages(run := toy.run_of(toy.write(tmp_path, inputs)), [run.stage("process")])
+        run_stages(run := toy.run_of(toy.write(tmp_path, inputs)), [stage_of(run, "process")])

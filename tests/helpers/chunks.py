@@ -16,7 +16,8 @@ from helpers import analyses
 
 from oddjets.config.analysis import load_analysis
 from oddjets.io import nanoaod_schema
-from oddjets.workflow.pipeline import Run, run_stage
+from oddjets.workflow.pipeline import run_stage, stage_of
+from oddjets.workflow.run import Run
 
 Columns = dict[str, ak.Array]
 
@@ -117,5 +118,5 @@ def process(folder: Path, datasets: dict[str, Any], **changes: Any) -> Run:
     data["selection"]["jets"] = {"pt_min": 300.0, "mass_min": 0.0}
     (folder / "analysis.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
     run = Run(load_analysis(folder / "analysis.yaml"), folder / "out")
-    run_stage(run, run.stage("process"))
+    run_stage(run, stage_of(run, "process"))
     return run

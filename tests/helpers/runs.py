@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from oddjets.config.analysis import load_analysis
-from oddjets.workflow.pipeline import Run, run_stage
+from oddjets.workflow.pipeline import run_stage, stage_of
+from oddjets.workflow.run import Run
 
 
 def run_of(folder: Path, data: dict[str, Any], **execution: Any) -> Run:
@@ -22,5 +23,5 @@ def processed(folder: Path, data: dict[str, Any], **execution: Any) -> Run:
     """The same after the stage `process`."""
     folder.mkdir(parents=True, exist_ok=True)
     run = run_of(folder, data, **execution)
-    run_stage(run, run.stage("process"))
+    run_stage(run, stage_of(run, "process"))
     return run

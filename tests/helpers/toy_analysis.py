@@ -18,7 +18,8 @@ from oddjets.config.analysis import load_analysis
 from oddjets.io import event_table
 from oddjets.selection.processor import Counts
 from oddjets.workflow.executors.chunks import Chunk
-from oddjets.workflow.pipeline import Run, run_stages
+from oddjets.workflow.pipeline import run_stages, stage_of
+from oddjets.workflow.run import Run
 
 #: of a chunk; the files have 60, 40 and 50 events, so that there are 3, 2 and 2 chunks
 CHUNK_SIZE = 20
@@ -68,7 +69,7 @@ def run_of(file: Path, out: Path | None = None, **execution: Any) -> Run:
 
 def process(run: Run) -> Run:
     """Do the stage `process`."""
-    run_stages(run, [run.stage("process")])
+    run_stages(run, [stage_of(run, "process")])
     return run
 
 

@@ -13,7 +13,8 @@ from oddjets.core.errors import InputFileError
 from oddjets.core.resources import find
 from oddjets.io import paper_npz
 from oddjets.io.histograms import HistogramSet
-from oddjets.workflow.pipeline import Run, run_stage
+from oddjets.workflow.pipeline import run_stage, stage_of
+from oddjets.workflow.run import Run
 
 SHIFTS = {"jes": 0.03, "jer": 0.01, "jms": 0.02, "jmr": 0.015}
 
@@ -70,7 +71,7 @@ def imported(folder, tmp_path_factory):
     spec = paper.npz.model_copy(update={"folder": str(folder)})
     run = Run(paper.model_copy(update={"npz": spec}), out)
     # the stage alone: the import is not repeated
-    run_stage(run, run.stage("histogram"))
+    run_stage(run, stage_of(run, "histogram"))
     return run
 
 
@@ -231,7 +232,7 @@ def test_the_paper_can_be_fitted_from_one_yaml(imported, tmp_path):
     analysis = load_analysis(tmp_path / "a.yaml")
     run = Run(analysis.model_copy(update={"npz": imported.analysis.npz}), tmp_path / "out")
     for stage in ("process", "histogram", "workspace"):
-        run_stage(run, run.stage(stage))
+        run_stage(run, stage_of(run, stage))
     workspace = json.loads((tmp_path / "out" / "workspace.json").read_text())
     assert len(workspace["channels"]) == 8
     assert workspace["measurements"][0]["config"]["poi"] == "mu"

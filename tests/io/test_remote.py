@@ -27,7 +27,7 @@ from oddjets.io.remote import access as remote_access
 from oddjets.io.remote import failures
 from oddjets.io.remote.access import Access, open_file
 from oddjets.io.remote.failures import cause_of, is_transient, with_retries
-from oddjets.workflow.pipeline import Run
+from oddjets.workflow.run import Run
 from oddjets.workflow.skim.run import skim
 
 EVENTS = 900

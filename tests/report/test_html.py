@@ -17,7 +17,7 @@ from oddjets.report import headline, health, html, registry, tables
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.text import count, label_html, p_value, with_error
 from oddjets.workflow import stages
-from oddjets.workflow.pipeline import Run
+from oddjets.workflow.run import Run
 
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 

@@ -19,7 +19,7 @@ from oddjets.report.paper import page
 from oddjets.report.paper.claims import Results, compare
 from oddjets.workflow import paper_sample
 from oddjets.workflow.paper import SETUPS, analyses
-from oddjets.workflow.pipeline import Run
+from oddjets.workflow.run import Run
 from oddjets.workflow.stages import process
 
 

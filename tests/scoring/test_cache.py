@@ -21,7 +21,8 @@ from oddjets.scoring.cache import Store, evaluate, store_key
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.scoring.scorer import Scorer
-from oddjets.workflow.pipeline import Run, run_stage
+from oddjets.workflow.pipeline import run_stage, stage_of
+from oddjets.workflow.run import Run
 
 CARD = load_card(resources.find("omnilearned_small_simulation.yaml", "models"))
 
@@ -305,7 +306,7 @@ def processed(folder: Path, file: Path, pt_min: float = 300.0, scores: Any = SCO
     data["selection"]["jets"] = {"pt_min": pt_min, "mass_min": 0.0}
     (folder / "analysis.yaml").write_text(yaml.safe_dump(data))
     run = Run(load_analysis(folder / "analysis.yaml"), folder / "out")
-    run_stage(run, run.stage("process"), force=True)
+    run_stage(run, stage_of(run, "process"), force=True)
     return run
 
 

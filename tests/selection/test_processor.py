@@ -20,7 +20,7 @@ from oddjets.scoring import inputs
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection.normalisation import factors
-from oddjets.workflow.pipeline import run_stage
+from oddjets.workflow.pipeline import run_stage, stage_of
 
 NO_SCORE = {
     "scores": {"xbb": {"signal": ["particleNetMD_Xbb"], "background": ["particleNetMD_QCD"]}},
@@ -275,7 +275,7 @@ def test_a_new_cut_observable_and_jet_systematic_end_to_end(tmp_path, simulated_
         "range": [0, 1],
     }
     run = processed(tmp_path, data)
-    run_stage(run, run.stage("histogram"))
+    run_stage(run, stage_of(run, "histogram"))
     from oddjets.io.histograms import HistogramSet
 
     histograms = HistogramSet.load(run.out / "histograms")
@@ -294,6 +294,6 @@ def test_no_event_passes_is_said_and_the_fit_names_the_region(tmp_path, simulate
     simulated_content["threshold"] = {"score": "omnilearned", "value": 0.5}
     run = processed(tmp_path, simulated_content)
     assert "no event of" in capfd.readouterr().err
-    run_stage(run, run.stage("histogram"))
+    run_stage(run, stage_of(run, "histogram"))
     with pytest.raises(OddjetsError, match="SR"):
-        run_stage(run, run.stage("workspace"))
+        run_stage(run, stage_of(run, "workspace"))

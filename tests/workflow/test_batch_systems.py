@@ -118,7 +118,7 @@ def test_parsl_does_the_work(tmp_path, python, rows):
     file.rename(file.with_name("analysis.yaml"))
     script = tmp_path / "there" / "script.py"
     # the stages after this one are the same whoever does the work
-    script.write_text(fence("python", "parsl").replace("run.stages)", "run.stages[:1])"), encoding="utf-8")
+    script.write_text(fence("python", "parsl").replace("stages_of(run))", "stages_of(run)[:1])"), encoding="utf-8")
     # as in an environment that is activated: Parsl starts programs of its own
     activated = os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
     options = {"cwd": script.parent, "env": activated, "capture_output": True, "text": True, "timeout": 200}

@@ -14,7 +14,8 @@ from oddjets.cli import main
 from oddjets.config.analysis import load_analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow import clean
-from oddjets.workflow.pipeline import Run, run_stage, run_stages
+from oddjets.workflow.pipeline import run_stage, run_stages, stage_of
+from oddjets.workflow.run import Run
 from oddjets.workflow.skim.run import skim
 
 DAY = 86400.0
@@ -50,7 +51,7 @@ def analysis_of(folder):
 def finished(tmp_path):
     """The stages process, histogram and, as far as `clean` is concerned, plot."""
     run = Run(analysis_of(tmp_path), tmp_path / "out")
-    run_stages(run, [run.stage("process"), run.stage("histogram")])
+    run_stages(run, [stage_of(run, "process"), stage_of(run, "histogram")])
     (run.out / "figures").mkdir()
     (run.out / "figures" / "score.png").write_bytes(b"drawn")
     note = {"stage": "plot", "key": "", "outputs": [], "extra": {"figures": ["figures/score.png"]}}
@@ -111,7 +112,7 @@ def test_all_that_was_done_is_done_afterwards(finished):
         old(finished.out / name)
     clean.remove(clean.orphans(finished.out))
     run = Run(finished.analysis, finished.out)
-    assert [run_stage(run, run.stage(name)) for name in ("process", "histogram")] == [False, False]
+    assert [run_stage(run, stage_of(run, name)) for name in ("process", "histogram")] == [False, False]
 
 
 def test_what_an_unfinished_stage_left_is_kept(finished):

@@ -22,7 +22,8 @@ from oddjets.workflow.executors import sandbox
 from oddjets.workflow.executors.chunk_worker import Work
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.overrides import with_execution
-from oddjets.workflow.pipeline import Run, run_stages
+from oddjets.workflow.pipeline import run_stages
+from oddjets.workflow.run import Run
 
 distributed = pytest.importorskip("distributed", reason="needs dask: pip install 'oddjets[dask]'")
 
@@ -234,7 +235,7 @@ def test_no_scheduler_is_said_before_any_work(tmp_path, monkeypatch):
     analysis = load_analysis(resources.find("demo_small.yaml", "processors"))
     run = Run(with_execution(analysis, scheduler="tcp://127.0.0.1:9"), tmp_path / "out")
     with pytest.raises(OddjetsError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        run_stages(run, run.stages)
+        run_stages(run)
     assert not (tmp_path / "out" / "simulation").exists()
 
 

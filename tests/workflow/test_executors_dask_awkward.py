@@ -9,7 +9,7 @@ import pytest
 from helpers import toy_analysis as toy
 from helpers.environments import on_top
 
-from oddjets.workflow.pipeline import run_stages
+from oddjets.workflow.pipeline import run_stages, stage_of
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def python(tmp_path_factory):
 def test_rows_and_histograms_are_the_same(python, tmp_path):
     inputs = toy.files(tmp_path / "inputs")
     here = toy.run_of(toy.write(tmp_path / "here", inputs))
-    run_stages(here, [here.stage("process"), here.stage("histogram")])
+    run_stages(here, [stage_of(here, "process"), stage_of(here, "histogram")])
     file = toy.write(tmp_path / "there", inputs)
     command = [str(python), "-m", "oddjets", "process", str(file), "--out", str(tmp_path / "there" / "out")]
     result = subprocess.run(
@@ -35,7 +35,7 @@ def test_rows_and_histograms_are_the_same(python, tmp_path):
     assert "dask: scheduler tcp://127.0.0.1:" in result.stderr
     there = toy.run_of(file)
     toy.assert_same_rows(toy.rows(there), toy.rows(here))
-    run_stages(there, [there.stage("histogram")])
+    run_stages(there, [stage_of(there, "histogram")])
     names = sorted(path.name for path in (here.out / "histograms").iterdir())
     assert len(names) > 3
     for name in names:

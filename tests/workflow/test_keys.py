@@ -9,61 +9,231 @@ import pytest
 
 import oddjets
 from oddjets.core import provenance
+from oddjets.core.code_digests import code_parts, code_sha256, syntax_sha256
+from oddjets.workflow.executors import chunk_worker
+from oddjets.workflow.pipeline import STAGES
 
 PACKAGE = Path(oddjets.__file__).parent
 
+#: whose code decides what: room to modules, and folder/ to data files. A module that is new here makes every user's results
+#: of that stage be computed again when it changes: add it if it computes them, else mend the import that brings it
+CODE: dict[str, dict[str, str]] = {
+    "chunk": {
+        "core": "expressions substructure",
+        "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
+        "io": "branches event_table fileset nanoaod_schema",
+        "scoring": "cache gpu inputs model_card onnx_session score scorer",
+        "selection": (
+            "certification constituents decorators jet_systematics objects processor processor_loader reclustering"
+        ),
+        "workflow.executors": "chunk_worker",
+    },
+    "simulate": {
+        "core": "substructure",
+        "simulation": (
+            "detector flavour gen_particles generator jets job_plan leptons nanoaod_layout parton_veto "
+            "pileup pileup_profile prefiring processes puppi pythia_hooks reconstruction rho run scales "
+            "tagger_inputs taggers trigger vertices writer"
+        ),
+        "workflow.stages": "simulate",
+        "simulation/": "processes.yaml taggers.json",
+    },
+    "process": {
+        "core": "expressions substructure",
+        "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
+        "io": "branches event_table fileset histograms nanoaod_schema paper_npz",
+        "scoring": "cache gpu inputs model_card onnx_session score scorer",
+        "selection": (
+            "certification constituents decorators input_anomalies jet_systematics normalisation objects "
+            "processor processor_loader reclustering"
+        ),
+        "workflow.executors": "chunk_worker",
+        "workflow.stages": "cutflow npz process",
+    },
+    "histogram": {
+        "core": "expressions substructure",
+        "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
+        "io": "branches event_table fileset histograms nanoaod_schema",
+        "scoring": "cache gpu inputs model_card onnx_session score scorer",
+        "selection": (
+            "certification constituents decorators histogramming jet_systematics normalisation objects "
+            "processor reclustering regions"
+        ),
+        "workflow.stages": "cutflow histogram",
+    },
+    "closure": {
+        "core": "expressions substructure",
+        "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
+        "io": "branches event_table fileset histograms nanoaod_schema",
+        "scoring": "cache gpu inputs model_card onnx_session score scorer",
+        "selection": (
+            "certification constituents decorators histogramming jet_systematics normalisation objects "
+            "processor reclustering regions"
+        ),
+        "stats": "abcd_closure",
+        "workflow.stages": "closure",
+    },
+    "workspace": {
+        "io": "histograms",
+        "stats": "abcd_closure templates workspace",
+        "workflow.stages": "workspace",
+    },
+    "fit": {
+        "stats.histfactory": (
+            "barlow_beeston expected gamma_refits hessian likelihood model newton posdef results tensors "
+            "workspace_reader"
+        ),
+        "stats.inference": "estimates limits postfit toy_limits toys",
+        "stats": "summary",
+        "workflow.stages": "fit",
+    },
+    "plot": {
+        "io": "event_table histograms",
+        "report": "artifacts draw intervals panels registry style",
+        "report.figures": (
+            "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
+            "likelihood_scan limit nsubjettiness postfit processes pulls regions residual score "
+            "score_overlap score_shapes systematics threshold_scan yields"
+        ),
+        "simulation": "processes resonances",
+        "stats": "dijet_function",
+        "workflow.stages": "plot",
+        "simulation/": "processes.yaml",
+    },
+    "report": {
+        "core": "redaction",
+        "io": "event_table histograms",
+        "report": "artifacts draw headline health html intervals panels registry style tables text",
+        "report.figures": (
+            "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
+            "likelihood_scan limit nsubjettiness postfit processes pulls regions residual score "
+            "score_overlap score_shapes systematics threshold_scan yields"
+        ),
+        "simulation": "processes resonances",
+        "stats": "dijet_function",
+        "workflow.stages": "report",
+        "report/templates/": "report.css report.html.j2 report.js theme.js",
+        "simulation/": "processes.yaml",
+    },
+}
+ENTRIES = {"chunk": (chunk_worker.__name__,), **{stage.name: stage.code for stage in STAGES.values()}}
 
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_a_key_has_the_code_that_computes_and_no_other(name: str) -> None:
+    expected = set()
+    for place, names in CODE[name].items():
+        expected |= {f"oddjets/{place}{n}" if place.endswith("/") else f"oddjets.{place}.{n}" for n in names.split()}
+    assert set(code_parts(*ENTRIES[name])) == expected
+
+
+def test_neither_fits_nor_figures_nor_simulated_taggers_decide_rows_of_real_data() -> None:
+    rows = set(code_parts(*ENTRIES["chunk"])) | set(code_parts(*ENTRIES["process"]))
+    rooms = {name.split(".")[1] for name in rows if "." in name and "/" not in name}
+    assert rooms == {"core", "corrections", "io", "scoring", "selection", "workflow"}
+    assert not [name for name in rows if "/" in name]
+
+
+def test_every_data_file_of_the_package_is_some_modules() -> None:
+    modules = [
+        ".".join(("oddjets", *file.relative_to(PACKAGE).with_suffix("").parts))
+        for file in PACKAGE.rglob("*.py")
+        if file.name != "__init__.py"
+    ]
+    named = {name for module in modules for name in code_parts(module) if "/" in name}
+    data = {
+        str(file.relative_to(PACKAGE.parent))
+        for file in PACKAGE.rglob("*")
+        if file.is_file()
+        and file.suffix not in (".py", ".pyi", ".typed")
+        and not {"resources", "__pycache__"} & set(file.parts)
+    }
+    assert named == data
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
     """The package's files, to be changed."""
-    return Path(
-        shutil.copytree(
-            PACKAGE, tmp_path_factory.mktemp("code") / "oddjets", ignore=shutil.ignore_patterns("__pycache__")
-        )
-    )
+    return Path(shutil.copytree(PACKAGE, tmp_path / "oddjets", ignore=shutil.ignore_patterns("__pycache__")))
 
 
 def test_the_same_code_elsewhere_has_the_same_key(copy: Path) -> None:
-    assert provenance.code_of("oddjets.selection.histogramming", copy) == provenance.code_of(
-        "oddjets.selection.histogramming"
-    )
+    assert code_sha256("oddjets.selection.histogramming", root=copy) == code_sha256("oddjets.selection.histogramming")
 
 
 @pytest.mark.parametrize(
-    ("module", "changed", "counts"),
+    ("stage", "changed", "counts"),
     [
-        ("oddjets.selection.histogramming", "selection/histogramming.py", True),
-        ("oddjets.selection.histogramming", "io/histograms.py", True),  # imported by it
-        ("oddjets.selection.histogramming", "report/html.py", False),
-        ("oddjets.report", "report/figures/pulls.py", True),
-        ("oddjets.report.html", "report/html.py", True),
-        ("oddjets.report.html", "report/templates/report.css", True),
-        ("oddjets.simulation.run", "simulation/processes.yaml", True),
-        ("oddjets.simulation.run", "simulation/taggers.json", True),
-        ("oddjets.simulation.run", "stats/histfactory/newton.py", False),
-        ("oddjets.workflow.stages.process", "workflow/stages/process.py", True),
-        ("oddjets.workflow.stages.process", "selection/processor.py", True),
-        ("oddjets.workflow.stages.process", "workflow/pipeline.py", False),  # imported for its types alone
-        ("oddjets.workflow.stages.process", "report/figures/pulls.py", False),
-        ("oddjets.workflow.stages.simulate", "simulation/detector.py", True),
-        ("oddjets.workflow.stages.simulate", "selection/histogramming.py", False),
-        ("oddjets.workflow.stages.fit", "stats/histfactory/newton.py", True),
-        ("oddjets.workflow.stages.fit", "selection/processor.py", False),
+        ("histogram", "selection/histogramming.py", True),
+        ("histogram", "io/histograms.py", True),  # imported by it
+        ("histogram", "report/html.py", False),
+        ("plot", "report/figures/pulls.py", True),
+        ("report", "report/html.py", True),
+        ("report", "report/templates/report.css", True),
+        ("simulate", "simulation/processes.yaml", True),
+        ("simulate", "simulation/taggers.json", True),
+        ("simulate", "stats/histfactory/newton.py", False),
+        ("process", "workflow/stages/process.py", True),
+        ("process", "selection/processor.py", True),
+        ("process", "config/fit.py", False),
+        ("process", "simulation/taggers.py", False),
+        ("process", "report/style.py", False),
+        ("simulate", "simulation/detector.py", True),
+        ("simulate", "selection/histogramming.py", False),
+        ("fit", "stats/histfactory/newton.py", True),
+        ("fit", "selection/processor.py", False),
     ],
 )
-def test_a_key_changes_with_the_code_that_decides_the_result_and_with_no_other(
-    module: str, changed: str, counts: bool, copy: Path
+def test_a_key_changes_with_a_statement_that_decides_the_result(
+    stage: str, changed: str, counts: bool, copy: Path
 ) -> None:
-    provenance.code_of.cache_clear()
-    before = provenance.code_of(module, copy)
+    before = code_sha256(*ENTRIES[stage], root=copy)
     file = copy / changed
-    original = file.read_text(encoding="utf-8")
-    try:
-        file.write_text(original + "\n", encoding="utf-8")
-        provenance.code_of.cache_clear()
-        assert (provenance.code_of(module, copy) != before) is counts
-    finally:
-        file.write_text(original, encoding="utf-8")
+    added = "\nADDED = 1\n" if file.suffix == ".py" else "\n"
+    file.write_text(file.read_text(encoding="utf-8") + added, encoding="utf-8")
+    assert (code_sha256(*ENTRIES[stage], root=copy) != before) is counts
+
+
+BEFORE = '''
+"""Says what the module is."""
+from __future__ import annotations
+import math
+# a comment
+def area(r: float) -> float:
+    """Return the area."""
+    return math.pi * r**2
+'''
+AFTER = '''
+"""Says it better."""
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def area(r: float) -> float:  # of a circle
+    """Return the area of a circle."""
+    return math.pi * r**2
+'''
+
+
+def test_comments_docstrings_and_layout_change_no_key() -> None:
+    # the import of TYPE_CHECKING itself counts
+    plain = BEFORE.replace("import math\n", "import math\nfrom typing import TYPE_CHECKING\n")
+    assert syntax_sha256(AFTER) == syntax_sha256(plain)
+    assert syntax_sha256(AFTER.replace("r**2", "r**3")) != syntax_sha256(AFTER)
+    assert syntax_sha256(AFTER.replace('"""Return the area of a circle."""', "r += 0")) != syntax_sha256(AFTER)
+
+
+def test_a_name_that_is_imported_through_a_package_is_refused(copy: Path) -> None:
+    (copy / "selection" / "more.py").write_text("from oddjets.stats import fit_workspace\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"imports 'fit_workspace' through oddjets.stats: import it from the module"):
+        code_parts("oddjets.selection.more", root=copy)
+    with pytest.raises(ValueError, match=r"no module oddjets.selection.most"):
+        code_parts("oddjets.selection.most", root=copy)
 
 
 def test_a_key_does_not_depend_on_the_order_of_names() -> None:

@@ -20,7 +20,8 @@ from oddjets.core.errors import OddjetsError
 from oddjets.corrections import luminosity
 from oddjets.io import event_table
 from oddjets.io.fileset import load_fileset
-from oddjets.workflow.pipeline import Run, run_stage
+from oddjets.workflow.pipeline import run_stage, stage_of
+from oddjets.workflow.run import Run
 from oddjets.workflow.skim.compatibility import made_for_others
 from oddjets.workflow.skim.run import skim
 
@@ -46,7 +47,7 @@ def run_of(folder, data):
 
 def processed(folder, data):
     run = run_of(folder, data)
-    run_stage(run, run.stage("process"))
+    run_stage(run, stage_of(run, "process"))
     return run
 
 

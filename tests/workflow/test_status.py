@@ -15,8 +15,10 @@ from oddjets.core import provenance
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow import pipeline, status
 from oddjets.workflow.executors import chunk_worker
+from oddjets.workflow.keys import code_of, inputs_of, key_of
 from oddjets.workflow.output_folder import recalled
-from oddjets.workflow.pipeline import Run, run_stage, run_stages
+from oddjets.workflow.pipeline import run_stage, run_stages, stage_of, stages_of
+from oddjets.workflow.run import Run
 
 STAGES = ("process", "histogram")
 
@@ -45,14 +47,20 @@ def finished(file):
     (run.out / "histograms").mkdir()
     for name in ("histograms/index.json", "threshold.json"):
         (run.out / name).write_text("{}")
-    stage = run.stage("histogram")
-    inputs = run.inputs_of(stage)
+    stage = stage_of(run, "histogram")
+    inputs = inputs_of(run, stage)
     depends = {
         "config": provenance.digests(inputs["config"]),
         "upstream": provenance.digests(inputs["upstream"], 1),
-        "code": provenance.digests(provenance.texts_of(stage.module), 1),
+        "code": provenance.digests(code_of(stage), 1),
     }
-    content = {"key": run.key(stage), "outputs": [], "depends": depends, "versions": inputs["versions"], "extra": {}}
+    content = {
+        "key": key_of(run, stage),
+        "outputs": [],
+        "depends": depends,
+        "versions": inputs["versions"],
+        "extra": {},
+    }
     provenance.write_manifest(run.out, "histogram", content)
     return file
 
@@ -155,7 +163,7 @@ def test_files_that_were_left_out_make_it_incomplete(finished, inputs):
     inputs["data"][1].write_bytes(b"nothing")
     run = toy.run_of(finished, skip_bad_files=True)
     with pytest.raises(OddjetsError):
-        run_stages(run, [run.stage("process")])
+        run_stages(run, [stage_of(run, "process")])
     state, why = states(finished, skip_bad_files=True)["process"]
     assert state == "incomplete"
     assert "1 file(s) left out" in why
@@ -178,11 +186,11 @@ def test_a_folder_knows_its_analysis(finished):
 
 def test_the_code_is_0_when_all_is_done(finished):
     run = toy.run_of(finished)
-    for stage in run.stages:
+    for stage in stages_of(run):
         if stage.name not in STAGES:
             for name in stage.outputs:
                 (run.out / name).touch()
-            provenance.write_manifest(run.out, stage.name, {"key": run.key(stage), "extra": {}})
+            provenance.write_manifest(run.out, stage.name, {"key": key_of(run, stage), "extra": {}})
     code, output = said(run.out)
     assert code == 0, output
 
@@ -196,7 +204,7 @@ def test_what_the_command_line_said_is_remembered(finished):
     """Options that were laid over the YAML are, in `status`, laid over the YAML as it is now."""
     analysis = load_analysis(finished).model_copy(update={"luminosity": 33.0})
     run = Run(analysis, finished.parent / "other")
-    run_stage(run, run.stage("process"))
+    run_stage(run, stage_of(run, "process"))
     edit(finished, lambda content: content.update(title="Another"))
     known = recalled(run.out)
     assert (known.luminosity, known.title) == (33.0, "Another")
@@ -207,13 +215,13 @@ def test_a_verb_says_that_it_reads_results_of_an_earlier_state(finished, monkeyp
     said = []
     monkeypatch.setattr(pipeline.console, "print", lambda *words, **_: said.append(str(words[0])))
     run = toy.run_of(finished)
-    pipeline.warn_of_stale_inputs(run, run.stage("histogram"))
+    pipeline.warn_of_stale_inputs(run, stage_of(run, "histogram"))
     assert said == []
     data = yaml.safe_load(finished.read_text())
     data.setdefault("selection", {})["jets"] = {"pt_min": 321.0}
     finished.write_text(yaml.safe_dump(data))
     run = toy.run_of(finished)
-    pipeline.warn_of_stale_inputs(run, run.stage("histogram"))
+    pipeline.warn_of_stale_inputs(run, stage_of(run, "histogram"))
     assert len(said) == 1
     assert "histogram reads results of an earlier state: process" in said[0]
 

@@ -23,10 +23,10 @@ def workspace(
     unblind: Unblind = False,
 ) -> None:
     """Turn region histograms into a pyhf workspace."""
-    from oddjets.workflow.pipeline import run_stage, warn_of_losses
+    from oddjets.workflow.pipeline import run_stage, stage_of, warn_of_losses
 
     run = run_of(analysis, out, unblind=unblind)
-    run_stage(run, run.stage("workspace"), force=force)
+    run_stage(run, stage_of(run, "workspace"), force=force)
     if combine:
         from oddjets.stats.combine import write_card
         from oddjets.stats.histfactory.workspace_reader import load_workspace

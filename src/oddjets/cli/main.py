@@ -85,7 +85,7 @@ def run(
     options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
     options |= {"executor": executor, "workers": workers, "scheduler": scheduler, "skip_bad_files": skip_bad_files}
     work = run_of(analysis, out, **options)
-    run_stages(work, work.stages)
+    run_stages(work)
 
 
 @app.command()
@@ -105,7 +105,7 @@ def demo(
 
     file = resources.find("demo_small.yaml" if small else DEMO, "processors")
     work = run_of(file, out, workers=workers, seed=seed, inject=inject, luminosity=luminosity, no_filter=no_filter)
-    run_stages(work, work.stages)
+    run_stages(work)
 
 
 @app.command()
@@ -164,7 +164,7 @@ def plot(
     out: Out = None,
 ) -> None:
     """Draw the figures that the stages so far allow."""
-    from oddjets.report import make
+    from oddjets.report.draw import make
 
     run = run_of(analysis, out)
     with run.lock():

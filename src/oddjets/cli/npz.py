@@ -22,7 +22,8 @@ def import_npz(
     model: Annotated[str | None, typer.Option("--model", help="s or l: whose files.  [default: the YAML's]")] = None,
 ) -> None:
     """Turn the authors' published event files into event tables; then histogram, workspace and fit go on as ever."""
-    from oddjets.workflow.pipeline import Run, run_stage  # heavy imports only where a stage runs
+    from oddjets.workflow.pipeline import run_stage, stage_of  # heavy imports only where a stage runs
+    from oddjets.workflow.run import Run
 
     loaded = load(analysis)
     if loaded.npz is None:
@@ -30,7 +31,7 @@ def import_npz(
     changes: dict[str, Any] = {"folder": str(folder.resolve())} | ({"model": model} if model is not None else {})
     spec = AuthorsFiles.model_validate(loaded.npz.model_dump() | changes)
     run = Run(loaded.model_copy(update={"npz": spec}), out if out is not None else Path("output") / loaded.name)
-    run_stage(run, run.stage("process"))
+    run_stage(run, stage_of(run, "process"))
 
 
 def export_npz(

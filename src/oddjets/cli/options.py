@@ -14,7 +14,7 @@ from oddjets.workflow.overrides import with_execution
 from oddjets.workflow.simulation_overrides import with_options
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
 __all__ = [
     "AnalysisFile",
@@ -80,7 +80,7 @@ def run_of(
     **execution: Any,
 ) -> Run:
     """Return an analysis and its output folder, the options of the command line laid over the YAML."""
-    from oddjets.workflow.pipeline import Run  # heavy imports only where a stage runs
+    from oddjets.workflow.run import Run  # heavy imports only where a stage runs
 
     analysis = _simulated(load(file, **execution), seed, inject, luminosity, no_filter)
     if unblind and analysis.fit is not None:
@@ -114,10 +114,10 @@ def run_one(name: str, file: Path, out: Path | None, force: bool, **changes: Any
         force: run it even if its results still stand.
         changes: options of `run_of`.
     """
-    from oddjets.workflow.pipeline import run_stage, warn_of_losses, warn_of_stale_inputs
+    from oddjets.workflow.pipeline import run_stage, stage_of, warn_of_losses, warn_of_stale_inputs
 
     run = run_of(file, out, **changes)
-    stage = run.stage(name)
+    stage = stage_of(run, name)
     warn_of_stale_inputs(run, stage)
     run_stage(run, stage, force=force)
     warn_of_losses(run)

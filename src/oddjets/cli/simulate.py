@@ -37,10 +37,10 @@ def simulate(
     """Make simulated PFNano files: pseudo-data and templates, as the YAML's 'simulate' says, or a ready-made set."""
     options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
     if analysis is not None and ready_made is None:
-        from oddjets.workflow.pipeline import run_stage
+        from oddjets.workflow.pipeline import run_stage, stage_of
 
         work = run_of(analysis, out, workers=workers, **options)
-        stage = work.stage("simulate")
+        stage = stage_of(work, "simulate")
         if dry_run and work.analysis.simulate is not None:
             _predict(work.analysis.simulate, work.analysis.execution.processes)
         else:

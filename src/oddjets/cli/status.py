@@ -15,7 +15,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.core.locks import holder, locked
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
 __all__ = ["clean", "status"]
 
@@ -33,7 +33,7 @@ def status(
     """Say what is done, missing, failed or stale, and why; exit code 0 if all is done, 1 if not."""
     from rich.table import Table
 
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
     from oddjets.workflow.status import stage_statuses
 
     analysis, folder = _asked(target, out)

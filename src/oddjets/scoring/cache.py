@@ -6,7 +6,8 @@ found by the file's index or by clustering again: equal jets have equal scores, 
 
     FOLDER/<key>/<UUID of the file>/part-<first entry>-<last entry>-<digest>.npz
 
-The key is that of the model, of the code that scores, and of what computes. A part is written under a temporary name
+The key is that of the model, of the arithmetic (a number that is raised when a bit of any score changes, and not when code
+moves: inference is dear), and of what computes. A part is written under a temporary name
 and renamed, and never changed: workers share a folder without locks, and at worst score a jet twice.
 """
 
@@ -29,7 +30,7 @@ from oddjets.core import provenance
 from oddjets.core.console import log
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents, UnusualCounts, count_unusual
 from oddjets.scoring.onnx_session import runtime_version
-from oddjets.scoring.scorer import Scorer
+from oddjets.scoring.scorer import ARITHMETIC_VERSION, Scorer
 
 __all__ = ["Evaluation", "Store", "evaluate", "store_key"]
 
@@ -118,7 +119,7 @@ def evaluate(
 
 
 def store_key(scorer: Scorer, *, probabilities: bool) -> str:
-    """Return the key of kept scores: the model and its card, the code that scores, and what computes.
+    """Return the key of kept scores: the model and its card, the arithmetic, and what computes.
 
     Args:
         scorer: the model; its provider counts as the one that really computes.
@@ -127,7 +128,7 @@ def store_key(scorer: Scorer, *, probabilities: bool) -> str:
     return provenance.content_key(
         {
             "card": scorer.card.content_key,
-            "code": provenance.code_of("oddjets.scoring.scorer"),
+            "arithmetic": ARITHMETIC_VERSION,
             "provider": scorer.provider_used,
             "versions": [runtime_version(), *(importlib.metadata.version(name) for name in ("numpy", "scipy"))],
             "probabilities": probabilities,

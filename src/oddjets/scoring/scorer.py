@@ -18,8 +18,11 @@ from oddjets.scoring.model_card import ModelCard
 from oddjets.scoring.onnx_session import Provider, fallback, get_session
 from oddjets.scoring.score import anomaly_score, class_probabilities
 
-__all__ = ["Scorer"]
+__all__ = ["ARITHMETIC_VERSION", "Scorer"]
 
+#: of all that turns constituents into scores: to be raised whenever a bit of any score changes, which
+#: tests/scoring/test_arithmetic.py finds out; kept scores of other versions are not used again
+ARITHMETIC_VERSION = 1
 
 #: rows of jets, and the model's output for them
 _Piece = tuple[NDArray[np.int64], NDArray[np.float32]]

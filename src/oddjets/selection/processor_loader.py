@@ -18,6 +18,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from oddjets.core import resources
+from oddjets.core.code_digests import syntax_sha256
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.selection.processor import DijetProcessor
 
@@ -40,8 +41,13 @@ class ProcessorSource:
 
     @property
     def sha256(self) -> str:
-        """Of all texts; part of the content key."""
+        """Of all texts; two versions of a file never share a module."""
         return hashlib.sha256(repr(self.modules).encode()).hexdigest()
+
+    @property
+    def code_sha256(self) -> str:
+        """Of what the texts do, comments and docstrings left out; part of the content key."""
+        return hashlib.sha256(repr([(name, syntax_sha256(text)) for name, text in self.modules]).encode()).hexdigest()
 
     def load(self) -> type[DijetProcessor]:
         """Import the file, once per process, and return the class.

@@ -11,12 +11,11 @@ import json
 import math
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from oddjets.config.simulation import SimulationSpec
-from oddjets.core import substructure
+from oddjets.core.code_digests import code_parts
 from oddjets.simulation.processes import load_processes
 
 __all__ = ["DATA", "Block", "Stream", "make_plan"]
@@ -78,15 +77,14 @@ class Block:
             "block": asdict(self),
             "processes": [processes[s.process].model_dump(exclude={"cost"}) for s in self.streams],
         }
-        text = json.dumps({**content, "code": _code_digest()}, sort_keys=True)
+        text = json.dumps({**content, "code": _code()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache
-def _code_digest() -> str:
-    here = Path(__file__).parent
-    sources = [Path(substructure.__file__), *sorted(here.glob("*.py")), here / "taggers.json"]
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+def _code() -> dict[str, str]:
+    """All code that simulates; of the processes, those of a block stand in its key."""
+    return {name: digest for name, digest in code_parts("oddjets.simulation.run").items() if not name.endswith(".yaml")}
 
 
 def make_plan(spec: SimulationSpec) -> list[Block]:

@@ -15,6 +15,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import log
 from oddjets.core.errors import OddjetsError
 from oddjets.simulation.generator import GENERATOR, initialise
@@ -179,4 +180,4 @@ def _counted(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
 def _key(seed: int) -> str:
     """All that decides what the pool contains."""
     text = repr((GENERATOR, MINIMUM_BIAS, POOL_SIZE, seed)).encode()
-    return hashlib.sha256(text + Path(__file__).read_bytes()).hexdigest()
+    return hashlib.sha256(text + code_sha256(__name__).encode()).hexdigest()

@@ -60,7 +60,8 @@ def make(asked: list[Analysis], out: Path) -> Path:
     Raises:
         OddjetsError: the sample could not be made, or set-ups failed; the message says which and why.
     """
-    from oddjets.workflow.pipeline import Run, run_stages, up_to  # heavy imports only where a stage runs
+    from oddjets.workflow.pipeline import run_stages, up_to  # heavy imports only where a stage runs
+    from oddjets.workflow.run import Run
 
     runs = [Run(analysis, out / analysis.name) for analysis in asked]
     sample = runs[0]
@@ -72,7 +73,7 @@ def make(asked: list[Analysis], out: Path) -> Path:
         try:
             if run is not sample:
                 share(sample.out, run.out)
-            run_stages(run, run.stages)
+            run_stages(run)
         except OddjetsError as error:
             failed.append(f"{run.analysis.name}: {error}")
             console.print(f"[bold red]{run.analysis.name} failed[/bold red]: {escape(str(error))}", soft_wrap=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from oddjets.core.provenance import code_of, content_key, versions
+from oddjets.core.code_digests import code_sha256
+from oddjets.core.provenance import content_key, versions
 from oddjets.simulation.generator import GeneratedBatch, initialise, join_batches, particle_columns, require_pythia
 from oddjets.simulation.writer import replacing
 from oddjets.training.dataset.event_filters import contained_hook, massive_hook
@@ -62,7 +63,7 @@ class Shard:
         recipe = RECIPES[self.recipe]
         settings = [recipe.pythia, recipe.tries, sorted((*pair, label) for pair, label in recipe.labels.items())]
         packages = {name: version for name, version in versions().items() if name in _PACKAGES}
-        return content_key([asdict(self), settings, code_of("oddjets.training.dataset.shards"), packages])
+        return content_key([asdict(self), settings, code_sha256(__name__), packages])
 
 
 def make_shard(shard: Shard, folder: Path) -> None:

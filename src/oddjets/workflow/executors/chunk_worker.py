@@ -13,6 +13,8 @@ from typing import Any
 from coffea.nanoevents import NanoEventsFactory
 
 from oddjets.config.analysis import Analysis
+from oddjets.core import provenance
+from oddjets.core.code_digests import code_sha256
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import sha256_of
 from oddjets.core.redaction import redacted
@@ -30,13 +32,39 @@ from oddjets.workflow.executors import memory
 from oddjets.workflow.executors.chunks import Chunk
 from oddjets.workflow.executors.records import CHUNKS, NO_OUTPUT, Cost, Failure, Kind, Part, Record, save
 
-__all__ = ["Work"]
+__all__ = ["COMPUTES", "Work", "code", "versions"]
 
 #: one processor per process and per piece of work; a worker gets many chunks
 _PROCESSORS: dict[str, DijetProcessor] = {}
 
 #: packages that read files, by their names in tracebacks
 _READERS = ("uproot", "fsspec", "fsspec_xrootd", "XRootD", "aiohttp")
+
+
+#: packages that compute rows; the others of `provenance.PACKAGES` compute later
+COMPUTES = (
+    "python",
+    "awkward",
+    "coffea",
+    "correctionlib",
+    "fastjet",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "pyarrow",
+    "scipy",
+    "uproot",
+)
+
+
+def code() -> str:
+    """Return the sha256 of all code that rows depend on."""
+    return code_sha256(__name__)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that compute rows."""
+    return {name: version for name, version in provenance.versions().items() if name in COMPUTES}
 
 
 @dataclass(frozen=True)

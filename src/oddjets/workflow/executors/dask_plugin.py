@@ -12,14 +12,12 @@ from typing import Any
 
 from distributed import WorkerPlugin, get_worker
 
-from oddjets.core import provenance
 from oddjets.core.errors import OddjetsError
-from oddjets.workflow.executors import gpus, sandbox
+from oddjets.workflow.executors import chunk_worker, gpus, sandbox
 from oddjets.workflow.executors.base import Outcomes
 from oddjets.workflow.executors.chunk_worker import Work
 from oddjets.workflow.executors.chunks import Chunk
 from oddjets.workflow.executors.records import Failure
-from oddjets.workflow.stages.process import COMPUTES
 
 __all__ = ["Delivery", "Result", "do"]
 
@@ -48,8 +46,8 @@ class Delivery(WorkerPlugin):  # type: ignore[misc]
         self.token = token
         self.gpus = of_this_machine
         # results are kept under the versions that this machine has
-        self.versions = _versions()
-        self.code = provenance.code_of(Work.__module__)
+        self.versions = chunk_worker.versions()
+        self.code = chunk_worker.code()
         self.name = f"oddjets-{hashlib.sha256(self.content).hexdigest()[:16]}"
         self.folder: Path | None = None
         self._work: Work | None = None
@@ -78,7 +76,7 @@ class Delivery(WorkerPlugin):  # type: ignore[misc]
 
     def _check(self) -> None:
         where = f"the dask worker on {socket.gethostname()}"
-        found = _versions()
+        found = chunk_worker.versions()
         other = [
             f"{name} {found.get(name, 'missing')} (here {self.versions.get(name, 'missing')})"
             for name in sorted({*found, *self.versions})
@@ -86,7 +84,7 @@ class Delivery(WorkerPlugin):  # type: ignore[misc]
         ]
         if other:
             raise OddjetsError(f"{where} has other versions, and so perhaps other numbers: {', '.join(other)}")
-        if provenance.code_of(Work.__module__) != self.code:
+        if chunk_worker.code() != self.code:
             raise OddjetsError(f"{where} has another oddjets of the same version: install the same on both sides")
         if self.token is not None and not self.token.is_file():
             raise OddjetsError(
@@ -121,7 +119,3 @@ def do(name: str, chunk: Chunk) -> Result:
         chunk: the chunk.
     """
     return get_worker().plugins[name](chunk)  # type: ignore[no-any-return]
-
-
-def _versions() -> dict[str, str]:
-    return {name: version for name, version in provenance.versions().items() if name in COMPUTES}

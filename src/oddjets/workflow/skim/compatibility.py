@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from oddjets.core import provenance
 from oddjets.io.remote.access import is_remote
-from oddjets.workflow.skim.run import DECIDES_ROWS, STAGE, selection_of
+from oddjets.workflow.keys import DECIDES_ROWS, selection_of
+from oddjets.workflow.skim.run import STAGE
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
 __all__ = ["made_for_others"]
 

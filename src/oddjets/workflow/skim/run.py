@@ -14,6 +14,7 @@ import uproot
 
 from oddjets.config.analysis import Analysis
 from oddjets.core import provenance
+from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import console, progress
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
@@ -26,18 +27,19 @@ from oddjets.io.remote.access import is_remote, open_file
 from oddjets.io.remote.failures import advice_on, cause_of, with_retries
 from oddjets.selection.processor import DijetProcessor
 from oddjets.selection.processor_loader import ProcessorSource
+from oddjets.workflow.keys import selection_of
 from oddjets.workflow.skim.branches import needs_of, without_model
 from oddjets.workflow.skim.writer import write_skim
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
-__all__ = ["DECIDES_ROWS", "STAGE", "selection_of", "skim"]
+__all__ = ["STAGE", "skim"]
 
 STAGE = "skim"
 _FILESET = "fileset.json"
-#: the parts of the stage `process`'s configuration that decide which events are rows
-DECIDES_ROWS = ("selection", "systematics", "processor", "era", "jet_corrections", "luminosity")
+#: what decides which events and branches a skim has
+_CODE = tuple(f"oddjets.workflow.skim.{name}" for name in ("branches", "run", "writer"))
 
 
 @dataclass(frozen=True)
@@ -163,18 +165,11 @@ def _skim(run: Run, out: Path) -> Path:
     return out / _FILESET
 
 
-def selection_of(run: Run) -> dict[str, Any]:
-    """Return the part of the configuration that decides which events and branches a skim has."""
-    content: dict[str, Any] = run.stage("process").config(run)
-    # a file's own part comes with the file, and which model it is does not matter
-    return {name: content[name] for name in (*DECIDES_ROWS, "scores")}
-
-
 def _tasks(run: Run, out: Path) -> list[Task]:
     seen: dict[str, str] = {}
     shared = {
         "selection": selection_of(run),
-        "code": provenance.code_of("oddjets.workflow.skim.run"),
+        "code": code_sha256(*_CODE),
         "versions": provenance.versions(),
     }
     tasks = []

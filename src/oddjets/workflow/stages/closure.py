@@ -10,20 +10,14 @@ from oddjets.io.histograms import DATA, HistogramSet
 from oddjets.selection.histogramming import make_histograms
 from oddjets.selection.normalisation import factors
 from oddjets.workflow.executors.chunk_worker import Work
-from oddjets.workflow.stages import workspace
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
-__all__ = ["config", "work"]
+__all__ = ["work"]
 
 #: data efficiencies at which the closure is repeated (at 0.2 % few events are left)
 CLOSURE_EFFICIENCIES = (0.05, 0.10)
-
-
-def config(run: Run) -> Any:
-    """Return the part of the configuration that the stage uses."""
-    return [run.analysis.data_driven, workspace.config(run) if run.analysis.fit else None]
 
 
 def work(run: Run) -> dict[str, Any]:

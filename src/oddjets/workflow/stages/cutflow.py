@@ -9,7 +9,7 @@ from oddjets.core.files import write_json
 from oddjets.selection.normalisation import factor_of
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
 __all__ = ["write_cutflow"]
 

@@ -11,12 +11,15 @@ from rich.markup import escape
 from oddjets.core import provenance
 from oddjets.core.console import console
 from oddjets.core.files import write_json
-from oddjets.workflow.stages.workspace import config
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
-__all__ = ["config", "work"]
+__all__ = ["work"]
+
+
+#: stages whose times are shown beside the fit's
+_BEFORE = ("simulate", "process", "histogram", "closure", "workspace")
 
 
 def work(run: Run) -> dict[str, Any]:
@@ -40,10 +43,10 @@ def work(run: Run) -> dict[str, Any]:
         report=run.extra("workspace")["report"],
     )
     timing = {}
-    for stage in run.stages:
-        manifest = provenance.read_manifest(run.out, stage.name)
-        if manifest is not None and stage.name != "fit":
-            timing[stage.name] = manifest["time_s"]
+    for name in _BEFORE:
+        manifest = provenance.read_manifest(run.out, name)
+        if manifest is not None:
+            timing[name] = manifest["time_s"]
     timing |= {"fit": time.perf_counter() - started, **{f"fit.{k}": v for k, v in results.get("timing_s", {}).items()}}
     closure = run.out / "closure.json"
     results = {

@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from oddjets.core.files import write_json
 from oddjets.selection.histogramming import make_histograms
-from oddjets.selection.normalisation import factors, own_factors, own_normalisations
+from oddjets.selection.normalisation import factors, own_factors
 from oddjets.workflow.executors.chunk_worker import Work
 from oddjets.workflow.stages.cutflow import write_cutflow
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
-__all__ = ["config", "work"]
-
-
-def config(run: Run) -> Any:
-    """Return the part of the configuration that the stage uses."""
-    dump = run.analysis.model_dump(mode="json")
-    keys = ("threshold", "observables", "regions", "luminosity")
-    scales = {name: process.template_scale for name, process in run.analysis.processes.items()}
-    return {**{k: dump[k] for k in keys}, "processes": scales, "own_normalisation": own_normalisations(run.analysis)}
+__all__ = ["work"]
 
 
 def work(run: Run) -> dict[str, Any]:

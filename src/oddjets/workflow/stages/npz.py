@@ -15,7 +15,7 @@ from oddjets.selection.normalisation import factors
 from oddjets.workflow.stages.cutflow import write_cutflow
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
 __all__ = ["export_npz", "import_npz"]
 

@@ -7,14 +7,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from oddjets.core import provenance
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError
-from oddjets.core.files import sha256_of
 from oddjets.corrections import lookups, luminosity
 from oddjets.io.event_table import parts
 from oddjets.io.fileset import FileInfo, sums_of_variations
-from oddjets.scoring.model_card import load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
@@ -23,62 +20,18 @@ from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.executors.preflight import check_files, constituent_sources, refuse_overlap
 from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
 from oddjets.workflow.executors.skipped_files import Loss
+from oddjets.workflow.keys import rows_key
 from oddjets.workflow.skim.compatibility import made_for_others
 from oddjets.workflow.stages.cutflow import write_cutflow
 from oddjets.workflow.stages.npz import import_npz
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
-__all__ = ["config", "rows_key", "work"]
+__all__ = ["work"]
 
 #: folders that it takes earlier work from, unless it is forced to run
 KEPT = (CHUNKS,)
-#: packages that compute rows; the others of `provenance.PACKAGES` compute later
-COMPUTES = (
-    "python",
-    "awkward",
-    "coffea",
-    "correctionlib",
-    "fastjet",
-    "numpy",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "pyarrow",
-    "scipy",
-    "uproot",
-)
-
-
-def config(run: Run) -> Any:
-    """Return the part of the configuration that the stage uses."""
-    analysis = run.analysis
-    if analysis.npz is not None:
-        files = sorted(file for found in run.npz_files.values() for file in found)
-        return {
-            "npz": analysis.npz.model_dump(mode="json", exclude={"folder"}),
-            "scores": {name: score.column for name, score in analysis.scores.items()},
-            "files": {file.name: sha256_of(file) for file in files},
-        }
-    return {
-        "selection": analysis.selection.model_dump(mode="json"),
-        "scores": {name: score.model_dump(mode="json", exclude={"label"}) for name, score in analysis.scores.items()},
-        "systematics": [
-            s.model_dump(mode="json", exclude={"decorrelate", "own_normalisation"}) for s in analysis.systematics
-        ],
-        "processor": [run.resolved.source.sha256, run.resolved.source.class_name],
-        "cards": {name: load_card(path).sha256 for name, path in run.resolved.cards.items()},
-        "card_files": {name: sha256_of(path) for name, path in run.resolved.cards.items()},
-        "era": run.resolved.era.model_dump(mode="json"),
-        "jet_corrections": analysis.jet_corrections,
-        "luminosity": luminosity.inputs_of(
-            analysis, run.resolved.era, run.resolved.era_folder, [dataset for dataset, _ in run.fileset.values()]
-        ),
-        "files": {
-            name: [dataset.metadata.model_dump(mode="json"), [[f.uuid, f.entries, f.sum_of_weights] for f in files]]
-            for name, (dataset, files) in run.fileset.items()
-        },
-    }
 
 
 def ready(run: Run) -> None:
@@ -96,19 +49,6 @@ def intact(run: Run, extra: Mapping[str, Any]) -> bool:
     return not skipped_files.lost_files(extra) and all(
         {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
         for name, found in extra.get("datasets", {}).items()
-    )
-
-
-def rows_key(run: Run) -> str:
-    """Return the content key of all that rows depend on, apart from the files: what chunks are done again for."""
-    used = config(run)
-    # these go into numbers of whole datasets
-    decides = {name: part for name, part in used.items() if name not in ("files", "luminosity")}
-    decides["selection"] = {name: value for name, value in used["selection"].items() if name != "luminosity_table"}
-    decides["golden_json"] = used["luminosity"].get("golden_json")
-    versions = {name: version for name, version in provenance.versions().items() if name in COMPUTES}
-    return provenance.content_key(
-        {"config": decides, "code": provenance.code_of("oddjets.workflow.executors.chunk_worker"), "versions": versions}
     )
 
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from oddjets.core.console import console
-from oddjets.workflow.stages.plot import config
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
-__all__ = ["config", "work"]
+__all__ = ["work"]
 
 
-def work(run: Run) -> dict[str, Any]:
-    """Write the report, and say where it is."""
+def work(run: Run, stale: Mapping[str, str]) -> dict[str, Any]:
+    """Write the report, and say where it is.
+
+    Args:
+        run: the analysis and its folder.
+        stale: stages whose results no longer stand, and why; the page warns of them.
+    """
     from oddjets.report import html
-    from oddjets.workflow import status
 
-    # every figure's data are looked at anew, so pictures are never stale here
-    stale = {
-        s.name: s.why for s in status.stage_statuses(run) if s.state == "stale" and s.name not in ("plot", "report")
-    }
-    file = html.write(run.analysis, run.out, stale)
+    file = html.write(run.analysis, run.out, dict(stale))
     console.print(f"report: {file}")
     return {}

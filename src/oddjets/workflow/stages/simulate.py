@@ -6,14 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
-__all__ = ["config", "work"]
-
-
-def config(run: Run) -> Any:
-    """Return the part of the configuration that the stage uses."""
-    return run.analysis.simulate.model_dump(mode="json") if run.analysis.simulate else None
+__all__ = ["work"]
 
 
 def work(run: Run) -> dict[str, Any]:

@@ -9,19 +9,9 @@ from oddjets.core.files import write_json
 from oddjets.io.histograms import HistogramSet
 
 if TYPE_CHECKING:
-    from oddjets.workflow.pipeline import Run
+    from oddjets.workflow.run import Run
 
-__all__ = ["config", "work"]
-
-
-def config(run: Run) -> Any:
-    """Return the part of the configuration that the stage uses."""
-    assert run.analysis.fit is not None
-    return {
-        "fit": run.analysis.fit.model_dump(mode="json"),
-        "processes": {k: v.data_driven for k, v in run.analysis.processes.items()},
-        "systematics": [s.model_dump(mode="json") for s in run.analysis.systematics],
-    }
+__all__ = ["work"]
 
 
 def work(run: Run) -> dict[str, Any]:
