@@ -78,9 +78,10 @@ ORPHANS = [
     "chunks/top/.part-0000-000000000000-0123456789ab.json.12345.0a1b2c3d",
     "histograms/SR.gone.json",
     "figures/gone.pdf",
-    "simulation/top/top-0001.root.tmp",
+    "simulation/.multiparton.dat.12345.0a1b2c3d",
+    "simulation/top/.top-0001.root.12345.0a1b2c3d",
     "scores/0123abcd/11111111-2222-3333-4444-555555555555/part-000000000000-000000000010-0123456789ab.npz",
-    ".threshold.json.tmp",
+    ".threshold.json.12345.0a1b2c3d",
 ]
 STRANGERS = [
     "notes.txt",

@@ -13,8 +13,6 @@ from typing import Any
 
 __all__ = ["replacing", "sha256_of", "write_json"]
 
-_BLOCK = 1 << 20
-
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
@@ -24,7 +22,7 @@ def replacing(file: Path) -> Iterator[Path]:
         file: what appears, or is replaced, at the end. Its folder must exist.
 
     Yields:
-        The temporary name, which keeps the suffix's place: ``.NAME.<process>.<random>``. It is removed if anything fails.
+        The temporary name, ``.NAME.<process>.<random>``. It is removed if anything fails.
     """
     temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
@@ -42,8 +40,5 @@ def write_json(file: Path, content: Any) -> None:
 
 def sha256_of(file: Path) -> str:
     """Return the sha256 of a file, as hexadecimal digits."""
-    digest = hashlib.sha256()
     with file.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -8,8 +8,6 @@ schema is in each file.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.files import replacing
 
 __all__ = [
     "JETS",
@@ -148,7 +147,7 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
 
 
 def write_part(file: Path, columns: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, Any]) -> None:
-    """Write one chunk's rows, under a temporary name first, so that a reader never sees half a file.
+    """Write one chunk's rows; a reader sees all of the file or nothing.
 
     Args:
         file: where to; its folder is made.
@@ -161,12 +160,8 @@ def write_part(file: Path, columns: Mapping[str, npt.NDArray[Any]], metadata: Ma
     table = pa.table({name: pa.array(arrays[name]) for name in sorted(arrays)})
     note = json.dumps({"schema": SCHEMA_VERSION, **metadata}, sort_keys=True)
     table = table.replace_schema_metadata({"oddjets": note})
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
+    with replacing(file) as temporary:
         pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def datasets(folder: Path) -> list[str]:

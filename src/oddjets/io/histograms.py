@@ -19,6 +19,7 @@ import numpy.typing as npt
 import uhi.io.json
 
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.files import write_json
 from oddjets.core.paths import is_file_name
 
 __all__ = ["DATA", "HistogramSet", "ThresholdResult", "empty_histogram"]
@@ -149,7 +150,7 @@ class HistogramSet:
             "threshold": dataclasses.asdict(self.threshold),
         }
         file = folder / "index.json"
-        file.write_text(json.dumps(index, indent=1), encoding="utf-8")
+        write_json(file, index)
         return [*written, file]
 
     @classmethod

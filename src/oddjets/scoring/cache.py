@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
-import secrets
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
@@ -28,6 +26,7 @@ from numpy.typing import NDArray
 
 from oddjets.core import provenance
 from oddjets.core.console import log
+from oddjets.core.files import replacing
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents, UnusualCounts, count_unusual
 from oddjets.scoring.onnx_session import runtime_version
 from oddjets.scoring.scorer import ARITHMETIC_VERSION, Scorer
@@ -200,11 +199,6 @@ def _write(store: Store, key: str, digests: list[bytes], values: NDArray[np.floa
     # the same jets have the same name: a damaged part is replaced by the one that was computed in its stead
     name = hashlib.blake2b(together, digest_size=6).hexdigest()
     file = folder / f"part-{store.start:012d}-{store.stop:012d}-{name}.npz"
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     jets = np.frombuffer(together, np.uint8).reshape(-1, _DIGEST_BYTES)
-    try:
-        with temporary.open("wb") as stream:
-            np.savez(stream, key=np.array(key), jets=jets, values=values)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(file) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, key=np.array(key), jets=jets, values=values)

@@ -22,6 +22,7 @@ from pydantic import (
 
 from oddjets.config.yaml import read_yaml
 from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.files import sha256_of
 from oddjets.core.paths import inside_folder
 
 __all__ = [
@@ -358,8 +359,7 @@ def _verify(card: Path, file: Path, sha256: str) -> None:
         raise OddjetsError(f"{card} names {file.name}, and {file} does not exist: put the model beside its card")
     if not file.resolve().is_relative_to(card.parent.resolve()):
         raise OddjetsError(f"{file} of {card} is a link that leaves the card's folder: put the file itself there")
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = sha256_of(file)
     if found != sha256:
         raise OddjetsError(
             f"{file} has sha256 {found}, and {card} states {sha256}: the file was changed or cut short; "

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.files import replacing
 from oddjets.simulation.processes import Process
 from oddjets.simulation.pythia_hooks import early_veto_hook, mass_acceptance_hook
 from oddjets.simulation.scales import SCALE_FACTORS, scale_weights
@@ -159,10 +160,8 @@ def prepare_multiparton_tables(path: Path) -> Path:
         ``path``.
     """
     if not path.exists():
-        temporary = path.with_suffix(".tmp")
-        temporary.unlink(missing_ok=True)
-        initialise(["HardQCD:all = on", "PhaseSpace:pTHatMin = 400."], 1, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            initialise(["HardQCD:all = on", "PhaseSpace:pTHatMin = 400."], 1, temporary)
     return path
 
 

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import log
 from oddjets.core.errors import OddjetsError
+from oddjets.core.files import replacing
 from oddjets.simulation.generator import GENERATOR, initialise
-from oddjets.simulation.writer import replacing
+from oddjets.simulation.writer import needing_room
 
 __all__ = ["BEAM_SPOT_WIDTH", "MINIMUM_BIAS", "Overlaid", "PileupPool", "load_pool", "overlay", "prepare_pool"]
 
@@ -107,7 +108,7 @@ def prepare_pool(path: Path, seed: int) -> Path:
         ),
         np.diff(_counted(in_tracker)[bounds]),
     )
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with needing_room(path), replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, key=np.array(key), **pool._asdict())
     return path
 

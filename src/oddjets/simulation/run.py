@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from oddjets.config.simulation import SimulationSpec
 from oddjets.core.console import log, progress
+from oddjets.core.files import replacing, write_json
 from oddjets.core.worker_pool import each_done
 from oddjets.simulation.cost_estimate import predict
 from oddjets.simulation.generator import (
@@ -29,7 +30,7 @@ from oddjets.simulation.job_plan import EVENTS_PER_BLOCK, Block, make_plan
 from oddjets.simulation.pileup import load_pool, prepare_pool
 from oddjets.simulation.processes import load_processes
 from oddjets.simulation.reconstruction import reconstruct
-from oddjets.simulation.writer import replacing, write_nano
+from oddjets.simulation.writer import needing_room, write_nano
 
 __all__ = ["simulate", "simulate_block"]
 
@@ -84,7 +85,8 @@ def simulate(spec: SimulationSpec, out: Path, workers: int = 2) -> Path:
             for block in each_done(todo, functools.partial(simulate_block, out=out), workers, "simulate"):
                 bar.advance(block.tries)
     fileset = out / _FILESET
-    _write_json(fileset, _fileset(spec, plan, out))
+    with needing_room(fileset):
+        write_json(fileset, _fileset(spec, plan, out))
     return fileset
 
 
@@ -102,7 +104,9 @@ def simulate_block(block: Block, out: Path) -> None:
         runs["genEventCount"] = np.array([block.tries], np.int64)
         runs["genEventSumw"] = runs["genEventSumw2"] = np.array([block.tries], np.float64)
     write_nano(out / block.path, _pieces(block, out, summary), runs)
-    _write_json((out / block.path).with_suffix(".json"), summary)
+    file = (out / block.path).with_suffix(".json")
+    with needing_room(file):
+        write_json(file, summary)
 
 
 def _pieces(block: Block, out: Path, summary: _Summary) -> Iterator[ak.Array]:
@@ -203,7 +207,7 @@ def _shower_note(summaries: list[_Summary]) -> str:
 
 
 def _write_truth(path: Path, columns: dict[str, Any]) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with needing_room(path), replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
 
 
@@ -217,11 +221,6 @@ def _is_finished(block: Block, out: Path) -> bool:
 def _summary(block: Block, out: Path) -> _Summary:
     summary: _Summary = json.loads((out / block.path).with_suffix(".json").read_text(encoding="utf-8"))
     return summary
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _fileset(spec: SimulationSpec, plan: list[Block], out: Path) -> dict[str, Any]:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import uproot
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.files import replacing
 
-__all__ = ["replacing", "write_nano"]
+__all__ = ["needing_room", "write_nano"]
 
 #: uproot gives branches no titles of their own, so the tree says what people must know
 _TITLE = (
@@ -40,7 +41,11 @@ def write_nano(path: Path, pieces: Iterable[ak.Array], runs: dict[str, npt.NDArr
     Raises:
         OddjetsError: where the disk is full.
     """
-    with replacing(path) as temporary, uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file:
+    with (
+        needing_room(path),
+        replacing(path) as temporary,
+        uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file,
+    ):
         tree = None
         for events in pieces:
             columns = {name: events[name] for name in events.fields}
@@ -58,18 +63,18 @@ def write_nano(path: Path, pieces: Iterable[ak.Array], runs: dict[str, npt.NDArr
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``, which takes its place in the end: a file is complete or absent.
+def needing_room(path: Path) -> Iterator[None]:
+    """Say what to do where a file cannot be written for want of room.
+
+    Args:
+        path: the file.
 
     Raises:
-        OddjetsError: where the disk is full.
+        OddjetsError: the disk is full.
     """
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        yield temporary
-        temporary.replace(path)
+        yield
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         if error.errno in _FULL:
             raise OddjetsError(
                 f"simulate: {path} cannot be written: {error.strerror}; finished files are kept, make room and run it again"

@@ -24,7 +24,7 @@ __all__ = ["Orphan", "orphans", "remove"]
 IN_USE_S = 3600
 
 #: the names of files before they are whole, by the folder that they are in
-_TEMPORARY = re.compile(r"\..+\.(parquet|json|root|npz)\.\d+\.[0-9a-f]{8}|\..+\.json\.tmp|.+\.(root|json|npz)\.tmp")
+_TEMPORARY = re.compile(r"\..+\.(parquet|json|root|npz|dat)\.\d+\.[0-9a-f]{8}")
 _PART = re.compile(r"part-.+\.parquet")
 _CHUNK = re.compile(r"part-.+\.(parquet|json)")
 _FIGURE = re.compile(r".+\.(json|png|pdf|gif)")

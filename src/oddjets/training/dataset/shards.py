@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from oddjets.core.code_digests import code_sha256
+from oddjets.core.files import replacing
 from oddjets.core.provenance import content_key, versions
 from oddjets.simulation.generator import GeneratedBatch, initialise, join_batches, particle_columns, require_pythia
-from oddjets.simulation.writer import replacing
+from oddjets.simulation.writer import needing_room
 from oddjets.training.dataset.event_filters import contained_hook, massive_hook
 from oddjets.training.dataset.processes import RECIPES
 from oddjets.training.dataset.reconstruction import INFO, Jets, reconstruct_jets
@@ -77,7 +78,11 @@ def make_shard(shard: Shard, folder: Path) -> None:
     data, info = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     column = {name: info[:, k] for k, name in enumerate(INFO)}
     summary = [np.log(column["pt"]), column["eta"], np.log(column["msoftdrop"]), column["n_constituents"]]
-    with replacing(folder / shard.name) as temporary, require("h5py").File(temporary, "w") as file:
+    with (
+        needing_room(folder / shard.name),
+        replacing(folder / shard.name) as temporary,
+        require("h5py").File(temporary, "w") as file,
+    ):
         chunks = None if len(data) == 0 else (min(64, len(data)), *data.shape[1:])
         file.create_dataset("data", data=data, compression="lzf", shuffle=True, chunks=chunks)
         file["pid"] = column["label"].astype(np.int64)

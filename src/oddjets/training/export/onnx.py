@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.files import sha256_of
 from oddjets.scoring.model_card import ModelCard, card_of, load_card
 from oddjets.training.export.checkpoint import Pet2Config, read_checkpoint
 from oddjets.training.export.onnx_graph import OPSET
@@ -116,9 +116,9 @@ def export(
     else:
         graph = build_for_gpu(network, stable=stable, half=target == "gpu-half", output=output)
     external = _save(graph, model)
-    content["sha256"] = _sha256(model)
+    content["sha256"] = sha256_of(model)
     if external is not None:
-        content["external_data"] = [{"file": external.name, "sha256": _sha256(external)}]
+        content["external_data"] = [{"file": external.name, "sha256": sha256_of(external)}]
     order = {name: i for i, name in enumerate(ModelCard.model_fields)}
     content = {name: content[name] for name in sorted(content, key=order.__getitem__)}
     card.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
@@ -177,8 +177,3 @@ def _save(graph: Any, path: Path) -> Path | None:
     data.unlink(missing_ok=True)  # onnx appends to a file that is there
     onnx.save(graph, path, save_as_external_data=True, location=data.name)
     return data
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.files import replacing
 from oddjets.core.worker_pool import each_done
 from oddjets.training.optional_imports import require
 
@@ -139,7 +140,7 @@ def _is_fresh(cached: Path, file: Path) -> bool:
 
 
 def _unpack(cache: Path, file: Path) -> None:
-    """Write the jets of one file without their padding; under a temporary name, then renamed."""
+    """Write the jets of one file without their padding."""
     h5py = require("h5py")
     parts: list[dict[str, NDArray[Any]]] = []
     try:
@@ -157,10 +158,8 @@ def _unpack(cache: Path, file: Path) -> None:
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     counts = arrays.pop("counts")
     arrays["offsets"] = np.concatenate([[0], np.cumsum(counts)])
-    temporary = cache / f".{file.stem}.npz"
-    with temporary.open("wb") as stream:
+    with replacing(_cached(cache, file)) as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
-    temporary.replace(_cached(cache, file))
 
 
 def _ragged(data: NDArray[np.float32], pid: NDArray[Any], info: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from torch.nn import functional
 
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
+from oddjets.core.files import replacing
 from oddjets.training.export.pet2 import N_SOFTMAX
 from oddjets.training.train.batches import Bucket, DeviceJets, buckets, epoch_order, turned
 from oddjets.training.train.checkpoint_state import STATE, State, read_state
@@ -302,7 +302,7 @@ class _Training:
         return value
 
     def _save(self) -> None:
-        """Write all that is needed to go on, under another name, and rename it."""
+        """Write all that is needed to go on, whole or not at all."""
         if self.rank:
             return
         state = State(
@@ -313,9 +313,8 @@ class _Training:
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
         }
-        temporary = self.folder / f".{STATE}.{os.getpid()}"
-        torch.save(content, temporary)
-        temporary.replace(self.folder / STATE)
+        with replacing(self.folder / STATE) as temporary:
+            torch.save(content, temporary)
 
     def _load(self) -> None:
         path = self.folder / STATE

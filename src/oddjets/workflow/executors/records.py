@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
-import os
-import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from oddjets.core.files import sha256_of
+from oddjets.core.files import sha256_of, write_json
 from oddjets.workflow.executors.chunks import Chunk
 
 __all__ = ["CHUNKS", "EVENTS", "NO_OUTPUT", "Cost", "Failure", "Kind", "Part", "Record", "kept", "publish", "save"]
@@ -108,13 +106,7 @@ class Failure:
 
 def save(folder: Path, chunk: Chunk, record: Record) -> None:
     """Write a record, after the part that it speaks of; nobody sees half of it."""
-    file = folder / chunk.dataset / f"{chunk.name}.json"
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_text(json.dumps(asdict(record)), encoding="utf-8")
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_json(folder / chunk.dataset / f"{chunk.name}.json", asdict(record))
 
 
 def kept(out: Path, chunk: Chunk, *, thorough: bool = True) -> Record | None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError
+from oddjets.core.files import replacing
 from oddjets.corrections import lookups
 from oddjets.corrections.lookups import load_era
 from oddjets.scoring.model_card import load_card
@@ -122,11 +122,7 @@ def bring_back(folder: Path, chunk: Chunk) -> dict[str, bytes]:
 
 
 def put(file: Path, content: bytes) -> None:
-    """Write a file, under a temporary name first."""
+    """Write a file, whole or not at all; its folder is made."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
+    with replacing(file) as temporary:
         temporary.write_bytes(content)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)

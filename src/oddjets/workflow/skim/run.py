@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +15,7 @@ from oddjets.core import provenance
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import console, progress
 from oddjets.core.errors import InputFileError, OddjetsError
-from oddjets.core.files import write_json
+from oddjets.core.files import replacing, write_json
 from oddjets.core.locks import locked
 from oddjets.core.redaction import redacted
 from oddjets.core.worker_pool import each_done
@@ -84,22 +82,20 @@ class Task:
         """
         era, folder = load_era(self.analysis.era, self.analysis.folder)
         processor = without_model(self.source.load())(self.analysis, era, folder, {})
-        temporary = self.target.with_name(f".{self.target.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        try:
-            with_retries(lambda: self._write(processor, temporary), self.info.path)
-            temporary.replace(self.target)
-        except OddjetsError:
-            raise
-        except Exception as error:
-            cause = cause_of(error)
-            if cause == "unknown" or (isinstance(error, OSError) and error.filename == str(temporary)):
+        with replacing(self.target) as temporary:
+            try:
+                with_retries(lambda: self._write(processor, temporary), self.info.path)
+            except OddjetsError:
                 raise
-            raise InputFileError(
-                f"{self.info.path}: cannot be read ({cause}; {type(error).__name__}: {str(error)[:200]}); {advice_on(cause)}",
-                cause=cause,
-            ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
+            except Exception as error:
+                cause = cause_of(error)
+                if cause == "unknown" or (isinstance(error, OSError) and error.filename == str(temporary)):
+                    raise
+                raise InputFileError(
+                    f"{self.info.path}: cannot be read ({cause}; {type(error).__name__}: {str(error)[:200]});"
+                    f" {advice_on(cause)}",
+                    cause=cause,
+                ) from None
 
     def _write(self, processor: DijetProcessor, target: Path) -> None:
         chunk_size = self.analysis.execution.chunk_size
