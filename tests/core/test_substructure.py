@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from oddjets.core.substructure import cluster_jets, invariant_mass, momenta, n_subjettiness, soft_drop
+from oddjets.core.kinematics import invariant_mass, momenta
+from oddjets.core.substructure import cluster_jets, n_subjettiness, soft_drop
 
 
 def random_jets(seed: int, n_jets: int, size: int = 30) -> tuple[np.ndarray, np.ndarray]:

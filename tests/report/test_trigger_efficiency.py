@@ -9,13 +9,14 @@ import yaml
 from scipy.stats import chi2, norm
 
 from oddjets.config.analysis import load_analysis
+from oddjets.core.kinematics import momenta, pt_eta_phi
 from oddjets.core.resources import find
-from oddjets.core.substructure import cluster_jets, momenta
+from oddjets.core.substructure import cluster_jets
 from oddjets.io import event_table
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.draw import make
 from oddjets.report.figures import efficiency
-from oddjets.simulation.jets import build_fat_jets, eta_phi
+from oddjets.simulation.jets import build_fat_jets
 from oddjets.simulation.leptons import Leptons
 from oddjets.simulation.nanoaod_layout import jagged
 from oddjets.simulation.trigger import emulate
@@ -52,11 +53,11 @@ def sample(tmp_path_factory):
     fired = emulate(narrow, fat, muons, muon_pt, rng)
 
     counts = np.diff(fat.clustered.event_offsets)
-    pt, eta, phi = eta_phi(fat.clustered.momenta)
+    pt, eta, phi = pt_eta_phi(fat.clustered.momenta)
     mass = fat.groomed.mass
     of_jet = norm.cdf((pt - 360) / (0.05 * pt)) * norm.cdf((mass - 30) / (0.1 * np.maximum(mass, 1e-9)))
     any_jet = 1 - np.asarray(ak.prod(ak.unflatten(1 - of_jet, counts), axis=1))
-    narrow_pt, narrow_eta, _ = eta_phi(narrow.momenta)
+    narrow_pt, narrow_eta, _ = pt_eta_phi(narrow.momenta)
     central = ak.unflatten((narrow_pt > 40) & (abs(narrow_eta) < 2.5), np.diff(narrow.event_offsets))
     ht = np.asarray(ak.sum(ak.unflatten(narrow_pt, np.diff(narrow.event_offsets))[central], axis=1))
 

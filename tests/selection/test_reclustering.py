@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from helpers.chunks import chunk_of, copy
 
-from oddjets.core.substructure import invariant_mass, momenta, n_subjettiness, soft_drop
+from oddjets.core.kinematics import invariant_mass, momenta, pt_eta_phi
+from oddjets.core.substructure import n_subjettiness, soft_drop
 from oddjets.selection import constituents, reclustering
-from oddjets.selection.reclustering import Candidates, constituents_of, eta_phi, match, recluster
+from oddjets.selection.reclustering import Candidates, constituents_of, match, recluster
 
 BRANCHES = ("pt", "eta", "phi", "mass", "puppiWeight")
 
@@ -146,7 +147,7 @@ def test_momenta_are_weighted_and_candidates_without_weight_or_momentum_are_left
 
 def test_matching_is_one_to_one_and_the_closest_go_first():
     jets = recluster(two_jets_of_three())
-    eta, phi = eta_phi(jets.momenta)
+    _, eta, phi = pt_eta_phi(jets.momenta)
     # jet 0 is closer to the second stored jet than to the first, which has no other
     stored_eta, stored_phi = np.array([eta[0] + 0.2, eta[0] + 0.1, eta[1]]), np.array([phi[0], phi[0], phi[1]])
     assert match(jets, stored_eta, stored_phi, np.array([0, 3])).tolist() == [-1, 0, 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from oddjets.core.substructure import momenta
+from oddjets.core.kinematics import momenta
 from oddjets.simulation.detector import Candidates, detect
 
 

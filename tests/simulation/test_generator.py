@@ -12,7 +12,7 @@ import pytest
 
 from oddjets.config.simulation import SimulationSpec
 from oddjets.core.errors import OddjetsError
-from oddjets.core.substructure import invariant_mass
+from oddjets.core.kinematics import invariant_mass
 from oddjets.simulation.generator import generate
 from oddjets.simulation.processes import load_processes
 from oddjets.simulation.run import simulate

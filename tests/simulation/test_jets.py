@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oddjets.core.substructure import cluster_jets, momenta
+from oddjets.core.kinematics import momenta
+from oddjets.core.substructure import cluster_jets
 from oddjets.simulation.generator import GeneratedBatch
 from oddjets.simulation.jets import cluster_hard_jets
 from oddjets.simulation.reconstruction import stable_particles

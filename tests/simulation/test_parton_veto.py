@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oddjets.core.substructure import cluster_jets, momenta, soft_drop
+from oddjets.core.kinematics import momenta
+from oddjets.core.substructure import cluster_jets, soft_drop
 from oddjets.simulation.parton_veto import leading_jets
 
 

@@ -12,7 +12,7 @@ import uproot
 
 from oddjets.config.simulation import SimulationSpec
 from oddjets.core.errors import OddjetsError
-from oddjets.core.substructure import momenta
+from oddjets.core.kinematics import momenta
 from oddjets.simulation import pileup
 from oddjets.simulation.detector import detect
 from oddjets.simulation.generator import GeneratedBatch

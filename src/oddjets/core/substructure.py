@@ -15,7 +15,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ClusteredJets", "SoftDropJets", "cluster_jets", "invariant_mass", "momenta", "n_subjettiness", "soft_drop"]
+from oddjets.core.kernels import rapidity
+from oddjets.core.kinematics import invariant_mass, offsets_from
+
+__all__ = ["ClusteredJets", "SoftDropJets", "cluster_jets", "n_subjettiness", "soft_drop"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -54,30 +57,6 @@ class SoftDropJets(NamedTuple):
         return invariant_mass(self.momenta)
 
 
-def momenta(pt: npt.ArrayLike, eta: npt.ArrayLike, phi: npt.ArrayLike, mass: npt.ArrayLike) -> Floats:
-    """Return Cartesian four-momenta in double precision.
-
-    Args:
-        pt: transverse momenta in GeV, (n,).
-        eta: pseudorapidities, (n,).
-        phi: azimuths, (n,).
-        mass: masses in GeV, (n,).
-
-    Returns:
-        (n, 4): px, py, pz, E in GeV.
-    """
-    pt, eta, phi, mass = (np.asarray(x, np.float64) for x in (pt, eta, phi, mass))
-    return np.stack(
-        [pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)], axis=-1
-    )
-
-
-def invariant_mass(p: Floats) -> Floats:
-    """Return the masses of four-momenta (..., 4) = px, py, pz, E; rounding below zero gives zero."""
-    squared = p[..., 3] ** 2 - p[..., 0] ** 2 - p[..., 1] ** 2 - p[..., 2] ** 2
-    return np.asarray(np.sqrt(np.maximum(squared, 0.0)), np.float64)
-
-
 def cluster_jets(p: Floats, offsets: Integers, radius: float = 0.8, min_pt: float = 0.0) -> ClusteredJets:
     """Cluster every event's particles with anti-kT (E scheme) by fastjet.
 
@@ -104,14 +83,10 @@ def cluster_jets(p: Floats, offsets: Integers, radius: float = 0.8, min_pt: floa
     columns = [ak.to_numpy(ak.flatten(jets[c])).astype(np.float64) for c in ("px", "py", "pz", "E")]
     return ClusteredJets(
         np.stack(columns, axis=-1),
-        _offsets(n_jets),
+        offsets_from(n_jets),
         ak.to_numpy(ak.flatten(indices, axis=None)).astype(np.int64) + first,
-        _offsets(sizes),
+        offsets_from(sizes),
     )
-
-
-def _offsets(counts: npt.NDArray[np.integer]) -> Integers:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 def soft_drop(p: Floats, offsets: Integers, z_cut: float = 0.1, beta: float = 0.0, radius: float = 0.8) -> SoftDropJets:
@@ -157,19 +132,15 @@ def n_subjettiness(p: Floats, offsets: Integers, max_axes: int = 4, radius: floa
 @numba.njit(cache=True)
 def _delta_phi(a, b):  # type: ignore[no-untyped-def]
     d = a - b
-    return d - 2 * math.pi * math.floor(d / (2 * math.pi) + 0.5)  # several times faster than a remainder
-
-
-@numba.njit(cache=True)
-def _rapidity(p):  # type: ignore[no-untyped-def]
-    # E >= |pz| up to rounding; the tiny term keeps a massless particle along the beam finite
-    return 0.5 * math.log((p[3] + p[2] + 1e-20) / max(p[3] - p[2], 1e-20))
+    # not that of `oddjets.core.kernels`, which rounds otherwise: several times faster than a remainder
+    return d - 2 * math.pi * math.floor(d / (2 * math.pi) + 0.5)
 
 
 @numba.njit(cache=True)
 def _distance(power, y, phi, pt2, i, j):  # type: ignore[no-untyped-def]
     dphi = abs(phi[i] - phi[j])
-    dphi = min(dphi, 2 * math.pi - dphi)  # azimuths are in (-pi, pi]
+    # not by a remainder, for speed: azimuths are in (-pi, pi]
+    dphi = min(dphi, 2 * math.pi - dphi)
     d = (y[i] - y[j]) ** 2 + dphi * dphi
     return d * min(pt2[i], pt2[j]) if power == _KT else d
 
@@ -187,7 +158,7 @@ def _history(p, power):  # type: ignore[no-untyped-def]
     parents = np.full((2 * n - 1, 2), -1)
     y, phi, pt2 = np.zeros(2 * n - 1), np.zeros(2 * n - 1), np.zeros(2 * n - 1)
     for i in range(n):
-        y[i], phi[i], pt2[i] = _rapidity(q[i]), math.atan2(q[i, 1], q[i, 0]), q[i, 0] ** 2 + q[i, 1] ** 2
+        y[i], phi[i], pt2[i] = rapidity(q[i]), math.atan2(q[i, 1], q[i, 0]), q[i, 0] ** 2 + q[i, 1] ** 2
     node, near, near_d = np.arange(n), np.full(n, -1), np.full(n, np.inf)
     slot_y, slot_phi, slot_pt2 = y[:n].copy(), phi[:n].copy(), pt2[:n].copy()
     for i in range(n):
@@ -207,7 +178,7 @@ def _history(p, power):  # type: ignore[no-untyped-def]
         i, j = node[kept], node[gone]
         for k in range(4):
             q[new, k] = q[i, k] + q[j, k]
-        y[new], phi[new] = _rapidity(q[new]), math.atan2(q[new, 1], q[new, 0])
+        y[new], phi[new] = rapidity(q[new]), math.atan2(q[new, 1], q[new, 0])
         pt2[new] = q[new, 0] ** 2 + q[new, 1] ** 2
         parents[new, 0], parents[new, 1] = i, j
         node[kept], slot_y[kept], slot_phi[kept], slot_pt2[kept] = new, y[new], phi[new], pt2[new]

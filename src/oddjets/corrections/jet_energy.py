@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.kinematics import delta_r, positions
 from oddjets.corrections import jet_resolution, lookups
 from oddjets.corrections.lookups import Era
 from oddjets.io import nanoaod_schema
@@ -108,7 +109,7 @@ def _columns(events: Any, pt: Array) -> dict[str, npt.NDArray[Any]]:
     of_event["rho"] = np.asarray(nanoaod_schema.branch(events, rho), dtype=np.float64)
     columns = {name: np.repeat(values, counts) for name, values in of_event.items()}
     # numbers from 1, in the order of the file, which no correction changes
-    columns["position"] = np.arange(len(pt)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    columns["position"] = positions(1, counts)
     return columns | {"pt": pt, "eta": _flat(events, "eta"), "phi": _flat(events, "phi")}
 
 
@@ -140,5 +141,4 @@ def _generator_match(events: Any) -> tuple[Array, Array]:
         return values
 
     eta, phi = _flat(events, "eta"), _flat(events, "phi")
-    d_phi = (phi - of_match("phi") + np.pi) % (2 * np.pi) - np.pi
-    return of_match("pt"), np.hypot(eta - of_match("eta"), d_phi)
+    return of_match("pt"), delta_r(eta, phi, of_match("eta"), of_match("phi"))

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.kinematics import delta_r, invariant_mass, momenta
+
 __all__ = ["groomed_gen_mass", "hybrid_smearing", "mass_resolution", "mass_scale", "standard_normal"]
 
 Array = npt.NDArray[np.float64]
@@ -128,14 +130,11 @@ def groomed_gen_mass(
     counts = np.diff(offsets)
     owner = np.repeat(np.arange(len(counts)), counts)
     pt, eta, phi, mass = (np.asarray(subjets[k], dtype=np.float64) for k in ("pt", "eta", "phi", "mass"))
-    energy = np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)
-    vectors = (energy, pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta))
+    p = momenta(pt, eta, phi, mass)
     out = np.full(jet_eta.shape, np.nan)
     for j in range(jet_eta.shape[1]):
-        d_phi = (phi - jet_phi[owner, j] + np.pi) % (2 * np.pi) - np.pi
-        near = np.hypot(eta - jet_eta[owner, j], d_phi) < radius
+        near = delta_r(eta, phi, jet_eta[owner, j], jet_phi[owner, j]) < radius
         n_near = np.bincount(owner[near], minlength=len(counts))
-        sums = [np.bincount(owner[near], weights=v[near], minlength=len(counts)) for v in vectors]
-        square = sums[0] ** 2 - sums[1] ** 2 - sums[2] ** 2 - sums[3] ** 2
-        out[:, j] = np.where(n_near >= 2, np.sqrt(np.maximum(square, 0.0)), np.nan)
+        sums = [np.bincount(owner[near], weights=component, minlength=len(counts)) for component in p[near].T]
+        out[:, j] = np.where(n_near >= 2, invariant_mass(np.stack(sums, axis=-1)), np.nan)
     return out

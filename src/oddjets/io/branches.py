@@ -17,6 +17,7 @@ import uproot
 from uproot.interpretation.jagged import AsJagged
 from uproot.interpretation.numerical import AsDtype
 
+from oddjets.core.kinematics import offsets_from
 from oddjets.io import nanoaod_schema
 
 __all__ = ["FlatBranch", "FlatBranches"]
@@ -46,7 +47,7 @@ class FlatBranches(Mapping[str, "FlatBranch"]):
         handle = events.attrs["@events_factory"].file_handle
         self._tree = (handle if isinstance(handle, uproot.ReadOnlyDirectory) else handle.root_directory)["Events"]
         self.counts: Integers = np.asarray(ak.num(nanoaod_schema.collection(events, name), axis=1), np.int64)[rows]
-        self.offsets: Integers = np.concatenate([[0], np.cumsum(self.counts)])
+        self.offsets: Integers = offsets_from(self.counts)
         self._entries = rows + int(events.metadata.get("entrystart", 0))
         self._located: tuple[Any, Integers, Integers] = (None, self._entries, self._entries)
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
 from oddjets.core.files import replacing
+from oddjets.core.kinematics import momenta
 
 __all__ = [
     "JETS",
@@ -68,16 +69,12 @@ def dtype_of(column: str) -> Any:
 
 def dijet_mass(columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
     """Return the invariant mass of the pair, GeV, from pt_j, eta_j, phi_j and the ungroomed mass_ungroomed_j."""
-    energy: Any = 0.0
-    momentum: list[Any] = [0.0, 0.0, 0.0]
-    for j in JETS:
-        pt, eta, phi, mass = (
-            np.asarray(columns[f"{name}_{j}"], dtype=np.float64) for name in ("pt", "eta", "phi", "mass_ungroomed")
-        )
-        vector = (pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta))
-        energy = energy + np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)
-        momentum = [a + b for a, b in zip(momentum, vector, strict=True)]
-    square = energy**2 - sum(p**2 for p in momentum)
+    first, second = (
+        momenta(*(columns[f"{name}_{j}"] for name in ("pt", "eta", "phi", "mass_ungroomed"))) for j in JETS
+    )
+    p = first + second
+    # not `invariant_mass`, which subtracts one component after the other and rounds otherwise
+    square = p[..., 3] ** 2 - (p[..., 0] ** 2 + p[..., 1] ** 2 + p[..., 2] ** 2)
     return np.asarray(np.sqrt(np.maximum(square, 0.0)), dtype=np.float64)
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from coffea.nanoevents import PFNanoAODSchema
 
 from oddjets.core.errors import InputFileError, nearest
+from oddjets.core.kinematics import offsets_from
 
 __all__ = [
     "PFNano",
@@ -135,5 +136,4 @@ def flatten(array: Any) -> npt.NDArray[Any]:
 
 def offsets_of(array: Any) -> npt.NDArray[np.int64]:
     """Return where each event's entries start in the flat content, shape (events + 1,)."""
-    counts = np.asarray(ak.num(array, axis=1))
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return offsets_from(np.asarray(ak.num(array, axis=1)))

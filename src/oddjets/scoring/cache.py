@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from oddjets.core import provenance
 from oddjets.core.console import log
 from oddjets.core.files import replacing
+from oddjets.core.kinematics import offsets_from
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents, UnusualCounts, count_unusual
 from oddjets.scoring.onnx_session import runtime_version
 from oddjets.scoring.scorer import ARITHMETIC_VERSION, Scorer
@@ -147,7 +148,7 @@ def _take(jets: JetConstituents, wanted: NDArray[np.bool_]) -> JetConstituents:
     rows = np.repeat(wanted, counts)
     return replace(
         jets,
-        offsets=np.concatenate([[0], np.cumsum(counts[wanted])]).astype(np.int64),
+        offsets=offsets_from(counts[wanted]),
         jet_eta=jets.jet_eta[wanted],
         jet_phi=jets.jet_phi[wanted],
         **{name: getattr(jets, name)[rows] for name in CANDIDATE_BRANCHES},

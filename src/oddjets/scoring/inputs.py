@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.kinematics import delta_phi, offsets_from, positions, pt_eta_phi
 from oddjets.scoring.model_card import Column, ModelCard, Species
 
 __all__ = [
@@ -121,16 +122,6 @@ class JetConstituents:
         return len(self.offsets) - 1
 
 
-def _offsets(counts: Integers) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-
-
-def _positions(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Concatenate ``arange(start, start + count)`` of every pair."""
-    ends = np.cumsum(counts)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + counts, counts)
-
-
 def gather_constituents(
     *,
     jet_index: Integers,
@@ -158,7 +149,7 @@ def gather_constituents(
     Raises:
         OddjetsError: the counts don't fit the arrays, or a wanted jet links to a candidate that its event lacks.
     """
-    link_offsets, candidate_offsets = _offsets(links_per_event), _offsets(candidates_per_event)
+    link_offsets, candidate_offsets = offsets_from(links_per_event), offsets_from(candidates_per_event)
     n_events = len(links_per_event)
     if not len(jet_index) == len(candidate_index) == link_offsets[-1] or len(candidates_per_event) != n_events:
         raise OddjetsError(
@@ -178,7 +169,7 @@ def gather_constituents(
     wanted = rows * stride + places
     first, last = (np.searchsorted(key[order], wanted, side=side) for side in ("left", "right"))
     counts = last - first
-    within = np.asarray(candidate_index, np.int64)[order[_positions(first, counts)]]
+    within = np.asarray(candidate_index, np.int64)[order[positions(first, counts)]]
     event = np.repeat(rows, counts)
     wrong = np.flatnonzero((within < 0) | (within >= np.asarray(candidates_per_event)[event]))
     if len(wrong):
@@ -188,7 +179,7 @@ def gather_constituents(
             f"event that has {candidates_per_event[event[i]]} candidates and a link to number {within[i]}: the file is "
             "damaged or its PFCands were filtered"
         )
-    return ConstituentIndex(candidate_offsets[event] + within, _offsets(counts))
+    return ConstituentIndex(candidate_offsets[event] + within, offsets_from(counts))
 
 
 def take_constituents(
@@ -240,9 +231,9 @@ class PreparedJets:
             Input name -> shape (B, M, n_columns) or (B, M), zero beyond a jet's last constituent.
         """
         counts = self.counts[jets]
-        source = _positions(self.offsets[jets], counts)
+        source = positions(self.offsets[jets], counts)
         row = np.repeat(np.arange(len(jets)), counts)
-        place = _positions(np.zeros(len(jets), np.int64), counts)
+        place = positions(0, counts)
         result = {}
         for name, values in self.columns.items():
             result[name] = np.zeros((len(jets), length, *values.shape[1:]), values.dtype)
@@ -277,7 +268,7 @@ def prepare(jets: JetConstituents, card: ModelCard) -> PreparedJets:
     kept = kept[np.lexsort((-pt[kept], row[kept]))]
     counts = np.bincount(row[kept], minlength=jets.n_jets)
     axis = (jets.jet_eta, jets.jet_phi) if weighted else _axis(jets, kept, row)
-    place = np.arange(len(kept)) - np.repeat(_offsets(counts)[:-1], counts)
+    place = positions(0, counts)
     kept = kept[place < card.constituents.maximum]
     counts = np.minimum(counts, card.constituents.maximum)
 
@@ -290,7 +281,7 @@ def prepare(jets: JetConstituents, card: ModelCard) -> PreparedJets:
             listed = ", ".join(f"{quantity} ({count})" for quantity, count in bad.items() if count)
             raise OddjetsError(f"constituents of jets have values that are not finite: {listed}")
         columns[tensor.name] = values if len(tensor.shape) == 3 else values[:, 0]
-    return PreparedJets(_offsets(counts), columns, count_unusual(jets, card))
+    return PreparedJets(offsets_from(counts), columns, count_unusual(jets, card))
 
 
 def count_unusual(jets: JetConstituents, card: ModelCard) -> UnusualCounts:
@@ -302,7 +293,7 @@ def count_unusual(jets: JetConstituents, card: ModelCard) -> UnusualCounts:
     """
     pt = np.asarray(jets.pt, np.float64) * _weight(jets, card)
     # how many have a pT, up to each
-    seen = np.concatenate([[0], np.cumsum(pt > 0)])[jets.offsets]
+    seen = offsets_from(pt > 0)[jets.offsets]
     counts = np.diff(seen)
     logarithm = any((c.quantity, c.transform) == ("pt", "log") for tensor in card.inputs for c in tensor.columns)
     return UnusualCounts(
@@ -322,13 +313,12 @@ def _weight(jets: JetConstituents, card: ModelCard) -> NDArray[np.float64]:
 def _axis(jets: JetConstituents, kept: NDArray[np.int64], row: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Pseudorapidity and azimuth of the summed momenta of each jet's candidates, without PUPPI weights."""
     pt, eta, phi = (np.asarray(a, np.float64)[kept] for a in (jets.pt, jets.eta, jets.phi))
-    px, py, pz = (
+    sums = [
         np.bincount(row[kept], component, minlength=jets.n_jets).astype(np.float64)  # integers where there is no jet
         for component in (pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta))
-    )
-    transverse = np.hypot(px, py)
-    eta_axis = np.arcsinh(np.divide(pz, transverse, out=np.zeros_like(pz), where=transverse > 0))
-    return eta_axis, np.arctan2(py, px)
+    ]
+    _, eta_axis, phi_axis = pt_eta_phi(np.stack(sums, axis=-1))
+    return eta_axis, phi_axis
 
 
 class _Quantities:
@@ -360,10 +350,11 @@ class _Quantities:
             case "d_eta":
                 return v["eta"] - self._axis[0]
             case "d_phi":
-                return np.mod(v["phi"] - self._axis[1] + np.pi, 2 * np.pi) - np.pi
+                return np.asarray(delta_phi(v["phi"], self._axis[1]))
             case "pt":
                 return v["pt"] * self._weight
             case "energy":
+                # not that of `momenta`, which rounds otherwise
                 return np.hypot(v["pt"] * np.cosh(v["eta"]), v["mass"]) * self._weight
             case "species":
                 assert self._species is not None  # the card's validation

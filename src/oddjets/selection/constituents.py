@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.kinematics import offsets_from
 from oddjets.io import nanoaod_schema
 from oddjets.io.branches import FlatBranches
 from oddjets.scoring import inputs
@@ -79,7 +80,7 @@ def of_pairs(
         all_eta, all_phi = (
             nanoaod_schema.flatten(nanoaod_schema.field(events, "FatJet", name)[rows]) for name in ("eta", "phi")
         )
-        offsets = np.concatenate([[0], np.cumsum(n_jets)])
+        offsets = offsets_from(n_jets)
         index, unmatched = reclustering.constituents_of(
             reclustering.Candidates(**momenta, offsets=candidates.offsets),
             all_eta,
@@ -103,5 +104,5 @@ def _finite(jets: inputs.JetConstituents, repairs: Counter[str]) -> inputs.JetCo
     if kept.all():
         return replace(jets, **values)
     repairs["constituents_not_finite"] += int(np.count_nonzero(~kept))
-    offsets = np.concatenate([[0], np.cumsum(kept)])[jets.offsets].astype(np.int64)
+    offsets = offsets_from(kept)[jets.offsets]
     return replace(jets, offsets=offsets, **{name: value[kept] for name, value in values.items()})

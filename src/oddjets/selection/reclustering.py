@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.core.substructure import ClusteredJets, cluster_jets, momenta
+from oddjets.core.kinematics import delta_r, momenta, offsets_from, pt_eta_phi
+from oddjets.core.substructure import ClusteredJets, cluster_jets
 from oddjets.scoring.inputs import ConstituentIndex
 
-__all__ = ["MATCH_RADIUS", "MIN_PT", "RADIUS", "Candidates", "constituents_of", "eta_phi", "match", "recluster"]
+__all__ = ["MATCH_RADIUS", "MIN_PT", "RADIUS", "Candidates", "constituents_of", "match", "recluster"]
 
 Floats = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.int64]
@@ -61,11 +62,6 @@ def recluster(candidates: Candidates) -> ClusteredJets:
     return jets._replace(constituents=used[jets.constituents])
 
 
-def eta_phi(p: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return pseudorapidity and azimuth of jets (n, 4) with px, py, pz, E and a positive pT."""
-    return np.arcsinh(p[:, 2] / np.hypot(p[:, 0], p[:, 1])), np.arctan2(p[:, 1], p[:, 0])
-
-
 def match(jets: ClusteredJets, eta: Floats, phi: Floats, offsets: Integers) -> Integers:
     """Match stored jets to clustered ones, one to one: the closest two first.
 
@@ -79,11 +75,11 @@ def match(jets: ClusteredJets, eta: Floats, phi: Floats, offsets: Integers) -> I
         The row of the clustered jet of each stored one, (stored,); -1 where none is within `MATCH_RADIUS`.
     """
     matched = np.full(len(eta), -1, np.int64)
-    jet_eta, jet_phi = eta_phi(jets.momenta)
+    _, jet_eta, jet_phi = pt_eta_phi(jets.momenta)
     for event in range(len(offsets) - 1):
         stored = slice(offsets[event], offsets[event + 1])
         clustered = slice(jets.event_offsets[event], jets.event_offsets[event + 1])
-        distance = _distance(eta[stored, None], phi[stored, None], jet_eta[clustered], jet_phi[clustered])
+        distance = delta_r(eta[stored, None], phi[stored, None], jet_eta[clustered], jet_phi[clustered])
         while distance.size and distance.min() < MATCH_RADIUS:
             i, j = np.unravel_index(distance.argmin(), distance.shape)
             matched[stored.start + i] = clustered.start + j
@@ -120,15 +116,8 @@ def constituents_of(
             parts.append(jets.constituents[jets.constituent_offsets[jet] : jets.constituent_offsets[jet + 1]])
         else:
             near = used[used_offsets[event] : used_offsets[event + 1]]
-            distance = _distance(eta[row], phi[row], candidates.eta[near], candidates.phi[near])
+            distance = delta_r(eta[row], phi[row], candidates.eta[near], candidates.phi[near])
             parts.append(near[distance < RADIUS])
     counts = np.array([len(part) for part in parts], np.int64)
-    index = ConstituentIndex(
-        np.concatenate([np.empty(0, np.int64), *parts]), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    )
+    index = ConstituentIndex(np.concatenate([np.empty(0, np.int64), *parts]), offsets_from(counts))
     return index, int(np.count_nonzero(matched < 0))
-
-
-def _distance(eta: Floats, phi: Floats, other_eta: Floats, other_phi: Floats) -> npt.NDArray[np.float64]:
-    d_phi = np.mod(phi - other_phi + np.pi, 2 * np.pi) - np.pi
-    return np.asarray(np.hypot(eta - other_eta, d_phi), np.float64)

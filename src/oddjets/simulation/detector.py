@@ -23,6 +23,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.kinematics import offsets_from
+
 __all__ = ["Candidates", "detect"]
 
 # pdg codes of candidates, as CMS writes them
@@ -70,7 +72,7 @@ class Candidates(NamedTuple):
         """Return the candidates of PUPPI weight above zero, with their weights."""
         kept = weights > 0
         return Candidates(
-            np.concatenate([[0], np.cumsum(kept)])[self.offsets].astype(np.int64),
+            offsets_from(kept)[self.offsets],
             {name: column[kept] for name, column in self.floats.items()},
             self.pdg_id[kept],
             self.charge[kept],

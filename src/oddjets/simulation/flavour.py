@@ -6,8 +6,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.kernels import delta_r2
+from oddjets.core.kinematics import pt_eta_phi
 from oddjets.simulation.generator import GeneratedBatch
-from oddjets.simulation.jets import FAT_RADIUS, FatJets, eta_phi
+from oddjets.simulation.jets import FAT_RADIUS, FatJets
 
 __all__ = ["heavy_hadrons"]
 
@@ -28,11 +30,11 @@ def heavy_hadrons(batch: GeneratedBatch, jets: FatJets) -> dict[str, npt.NDArray
         Field of ``FatJet`` -> (jets): ``nBHadrons``, ``nCHadrons`` and ``hadronFlavour`` (5, 4 or 0).
     """
     c = batch.integers
-    _, eta, phi = eta_phi(jets.clustered.momenta)
+    _, eta, phi = pt_eta_phi(jets.clustered.momenta)
     counts = {}
     for name, quark in (("nBHadrons", _BOTTOM), ("nCHadrons", _CHARM)):
         last = np.flatnonzero(_last_hadrons(batch.offsets, c["id"], c["daughter1"], c["daughter2"], quark))
-        pt, hadrons_eta, hadrons_phi = eta_phi(batch.momenta[last])
+        pt, hadrons_eta, hadrons_phi = pt_eta_phi(batch.momenta[last])
         counts[name] = _count(
             jets.clustered.event_offsets,
             eta,
@@ -79,7 +81,6 @@ def _count(jet_offsets, jet_eta, jet_phi, offsets, wanted, eta, phi, radius):  #
             if not wanted[i]:
                 continue
             for jet in range(jet_offsets[event], jet_offsets[event + 1]):
-                dphi = (phi[i] - jet_phi[jet] + np.pi) % (2 * np.pi) - np.pi
-                if (eta[i] - jet_eta[jet]) ** 2 + dphi**2 < radius**2:
+                if delta_r2(eta[i], phi[i], jet_eta[jet], jet_phi[jet]) < radius**2:
                     result[jet] += 1
     return result

@@ -8,9 +8,11 @@ import awkward as ak
 import numba
 import numpy as np
 
-from oddjets.core.substructure import invariant_mass, soft_drop
+from oddjets.core.kernels import delta_r2
+from oddjets.core.kinematics import invariant_mass, pt_eta_phi
+from oddjets.core.substructure import soft_drop
 from oddjets.simulation.generator import GeneratedBatch
-from oddjets.simulation.jets import FAT_RADIUS, cluster_hard_jets, eta_phi
+from oddjets.simulation.jets import FAT_RADIUS, cluster_hard_jets
 from oddjets.simulation.nanoaod_layout import jagged
 
 __all__ = ["GeneratorJets", "generator_jets", "generator_particles", "match"]
@@ -34,7 +36,7 @@ def generator_particles(batch: GeneratedBatch) -> ak.Array:
     c = batch.integers
     keep, mother, flags = _reduce(batch.offsets, c["id"], c["status"], c["mother1"], c["daughter1"], c["daughter2"])
     counts = np.add.reduceat(np.append(keep, False), batch.offsets[:-1]) if len(batch.offsets) > 1 else np.zeros(0)
-    pt, eta, phi = eta_phi(batch.momenta[keep])
+    pt, eta, phi = pt_eta_phi(batch.momenta[keep])
     return jagged(
         counts.astype(np.int64),
         pt=pt,
@@ -70,12 +72,12 @@ def generator_jets(batch: GeneratedBatch) -> GeneratorJets:
     offsets = np.searchsorted(visible, batch.offsets)
     particles = batch.momenta[visible]
     jets = cluster_hard_jets(particles, offsets, FAT_RADIUS, _GEN_JET_MIN_PT)
-    pt, eta, phi = eta_phi(jets.momenta)
+    pt, eta, phi = pt_eta_phi(jets.momenta)
     counts = np.diff(jets.event_offsets)
     prongs = soft_drop(particles[jets.constituents], jets.constituent_offsets, radius=FAT_RADIUS).subjets.reshape(-1, 4)
     exists = prongs[:, 3] > 0
     event = np.repeat(np.repeat(np.arange(len(counts)), counts), 2)
-    sub_pt, sub_eta, sub_phi = eta_phi(prongs[exists])
+    sub_pt, sub_eta, sub_phi = pt_eta_phi(prongs[exists])
     return GeneratorJets(
         jagged(counts, pt=pt, eta=eta, phi=phi, mass=invariant_mass(jets.momenta)),
         jagged(
@@ -105,8 +107,7 @@ def match(offsets, eta, phi, target_offsets, target_eta, target_phi):  # type: i
         for i in range(offsets[event], offsets[event + 1]):
             best = _MATCH_RADIUS**2
             for j in range(target_offsets[event], target_offsets[event + 1]):
-                dphi = (phi[i] - target_phi[j] + np.pi) % (2 * np.pi) - np.pi
-                distance = (eta[i] - target_eta[j]) ** 2 + dphi**2
+                distance = delta_r2(eta[i], phi[i], target_eta[j], target_phi[j])
                 if distance < best:
                     best = distance
                     result[i] = j - target_offsets[event]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import replacing
+from oddjets.core.kinematics import offsets_from
 from oddjets.simulation.processes import Process
 from oddjets.simulation.pythia_hooks import early_veto_hook, mass_acceptance_hook
 from oddjets.simulation.scales import SCALE_FACTORS, scale_weights
@@ -222,7 +223,7 @@ def particle_columns(batch: Any, tried: int, weights: Sequence[int] = (0,)) -> G
     table = ak.to_numpy(batch.info.weights)
     return GeneratedBatch(
         tried,
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        offsets_from(counts),
         {name: ak.to_numpy(flat[name]) for name in _INTEGERS},
         np.stack([ak.to_numpy(flat.p[c]) for c in ("px", "py", "pz", "e")], axis=-1),
         np.stack([ak.to_numpy(ak.fill_none(flat.vProd[c], 0.0)) for c in ("px", "py", "pz")], axis=-1),
@@ -236,7 +237,7 @@ def join_batches(parts: Sequence[GeneratedBatch]) -> GeneratedBatch:
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
     return GeneratedBatch(
         sum(part.tried for part in parts),
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        offsets_from(counts),
         {name: np.concatenate([part.integers[name] for part in parts]) for name in _INTEGERS},
         np.concatenate([part.momenta for part in parts]),
         np.concatenate([part.vertices for part in parts]),

@@ -9,6 +9,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.kernels import rapidity
 from oddjets.core.substructure import ClusteredJets, SoftDropJets, cluster_jets, n_subjettiness, soft_drop
 
 __all__ = [
@@ -19,7 +20,6 @@ __all__ = [
     "FatJets",
     "build_fat_jets",
     "cluster_hard_jets",
-    "eta_phi",
 ]
 
 #: of AK4 jets, which are not stored: trigger and prefiring use them; GeV
@@ -92,8 +92,7 @@ def _can_be_in_a_jet(p, offsets, radius, min_pt):  # type: ignore[no-untyped-def
     for event in range(len(offsets) - 1):
         grid = np.zeros((n_y, n_phi))
         for i in range(offsets[event], offsets[event + 1]):
-            y = 0.5 * math.log((p[i, 3] + p[i, 2] + 1e-20) / max(p[i, 3] - p[i, 2], 1e-20))
-            cell_y[i] = min(max(math.floor(y / radius) + n_y // 2, 0), n_y - 1)
+            cell_y[i] = min(max(math.floor(rapidity(p[i]) / radius) + n_y // 2, 0), n_y - 1)
             phi = math.atan2(p[i, 1], p[i, 0]) + math.pi
             cell_phi[i] = min(int(phi / (2 * math.pi) * n_phi), n_phi - 1)
             grid[cell_y[i], cell_phi[i]] += math.hypot(p[i, 0], p[i, 1])
@@ -108,10 +107,3 @@ def _can_be_in_a_jet(p, offsets, radius, min_pt):  # type: ignore[no-untyped-def
         for i in range(offsets[event], offsets[event + 1]):
             result[i] = enough[cell_y[i], cell_phi[i]]
     return result
-
-
-def eta_phi(p: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
-    """Return pT (GeV), eta and phi of momenta (n, 4); eta is 0 where pT is."""
-    pt = np.hypot(p[:, 0], p[:, 1])
-    eta = np.arcsinh(np.divide(p[:, 2], pt, out=np.zeros_like(pt), where=pt > 0))
-    return pt, eta, np.arctan2(p[:, 1], p[:, 0])

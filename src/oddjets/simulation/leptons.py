@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.kernels import delta_r2
 from oddjets.simulation.detector import Candidates
 
 __all__ = ["Leptons", "electron_level", "find_leptons"]
@@ -91,8 +92,7 @@ def _isolation(rows, event, offsets, pt, weighted_pt, eta, phi, cone):  # type: 
     for k in range(len(rows)):
         i = rows[k]
         for j in range(offsets[event[k]], offsets[event[k] + 1]):
-            dphi = (phi[i] - phi[j] + np.pi) % (2 * np.pi) - np.pi
-            if j != i and (eta[i] - eta[j]) ** 2 + dphi**2 < cone**2:
+            if j != i and delta_r2(eta[i], phi[i], eta[j], phi[j]) < cone**2:
                 result[k] += weighted_pt[j]
         result[k] /= pt[i]
     return result

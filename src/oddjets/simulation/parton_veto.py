@@ -20,7 +20,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.core.substructure import _soft_drop, invariant_mass
+from oddjets.core.kernels import delta_r2, rapidity
+from oddjets.core.kinematics import invariant_mass
+from oddjets.core.substructure import _soft_drop
 
 __all__ = ["EARLY_VETO", "EarlyVeto", "leading_jets"]
 
@@ -78,7 +80,7 @@ def _anti_kt(p, radius):  # type: ignore[no-untyped-def]
     y, phi, weight = np.zeros(n), np.zeros(n), np.zeros(n)
     alive, jet = np.ones(n, np.bool_), np.zeros(n, np.bool_)
     for i in range(n):
-        y[i] = 0.5 * math.log((q[i, 3] + q[i, 2] + 1e-20) / max(q[i, 3] - q[i, 2], 1e-20))
+        y[i] = rapidity(q[i])
         phi[i], weight[i] = math.atan2(q[i, 1], q[i, 0]), 1.0 / max(q[i, 0] ** 2 + q[i, 1] ** 2, 1e-20)
     for _ in range(n):
         best, bi, bj = np.inf, -1, -1
@@ -89,8 +91,7 @@ def _anti_kt(p, radius):  # type: ignore[no-untyped-def]
                 best, bi, bj = weight[i], i, -1
             for j in range(i):
                 if alive[j]:
-                    dphi = (phi[i] - phi[j] + math.pi) % (2 * math.pi) - math.pi
-                    d = min(weight[i], weight[j]) * ((y[i] - y[j]) ** 2 + dphi * dphi) / radius**2
+                    d = min(weight[i], weight[j]) * delta_r2(y[i], phi[i], y[j], phi[j]) / radius**2
                     if d < best:
                         best, bi, bj = d, i, j
         alive[bi] = False
@@ -101,7 +102,7 @@ def _anti_kt(p, radius):  # type: ignore[no-untyped-def]
         for k in range(n):
             if owner[k] == bi:
                 owner[k] = bj
-        y[bj] = 0.5 * math.log((q[bj, 3] + q[bj, 2] + 1e-20) / max(q[bj, 3] - q[bj, 2], 1e-20))
+        y[bj] = rapidity(q[bj])
         phi[bj], weight[bj] = math.atan2(q[bj, 1], q[bj, 0]), 1.0 / max(q[bj, 0] ** 2 + q[bj, 1] ** 2, 1e-20)
     for i in range(n):
         if not jet[i]:

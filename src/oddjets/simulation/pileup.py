@@ -19,6 +19,7 @@ from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import log
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import replacing
+from oddjets.core.kinematics import offsets_from, positions, pt_eta_phi
 from oddjets.simulation.generator import GENERATOR, initialise
 from oddjets.simulation.writer import needing_room
 
@@ -90,23 +91,22 @@ def prepare_pool(path: Path, seed: int) -> Path:
     log.info("simulate: making %d minimum-bias interactions for pileup", POOL_SIZE)
     batch = initialise(MINIMUM_BIAS, seed, tables=None).nextBatch(POOL_SIZE, "skip")
     flat = ak.flatten(batch.prt)
-    columns = {c: ak.to_numpy(flat.p[c]) for c in ("px", "py", "pz", "e")}
+    momenta = np.stack([ak.to_numpy(flat.p[c]) for c in ("px", "py", "pz", "e")], axis=-1)
     ids = ak.to_numpy(flat.id)
-    pt = np.hypot(columns["px"], columns["py"])
-    eta = np.arcsinh(columns["pz"] / np.maximum(pt, 1e-9))
+    pt, eta, _ = pt_eta_phi(momenta)
     charged = ~np.isin(np.abs(ids), _NEUTRAL)
     seen = (ak.to_numpy(flat.status) > 0) & ~np.isin(np.abs(ids), _NEUTRINOS) & (np.abs(eta) < _MAX_ETA)
     seen &= pt > np.where(charged, _MIN_PT_CHARGED, _MIN_PT)
-    bounds = np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(batch.prt)))])
+    bounds = offsets_from(ak.to_numpy(ak.num(batch.prt)))
     in_tracker = seen & charged & (np.abs(eta) < _TRACKER_ETA)
     pool = PileupPool(
-        _counted(seen)[bounds],
+        offsets_from(seen)[bounds],
         ids[seen],
-        np.stack([columns[c][seen] for c in ("px", "py", "pz", "e")], axis=-1).astype(np.float32),
+        momenta[seen].astype(np.float32),
         np.stack([ak.to_numpy(ak.fill_none(flat.vProd[c], 0.0))[seen] for c in ("px", "py", "pz")], axis=-1).astype(
             np.float32
         ),
-        np.diff(_counted(in_tracker)[bounds]),
+        np.diff(offsets_from(in_tracker)[bounds]),
     )
     with needing_room(path), replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, key=np.array(key), **pool._asdict())
@@ -153,7 +153,7 @@ def overlay(
 
     sizes = np.diff(pool.offsets)[chosen]
     owner = np.repeat(np.arange(total), sizes)
-    rows = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + pool.offsets[chosen][owner]
+    rows = positions(pool.offsets[chosen], sizes)
     momenta, vertices = pool.momenta[rows].astype(np.float64), pool.vertices[rows].astype(np.float64)
     cos, sin = np.cos(angle)[owner], np.sin(angle)[owner]
     for vectors in (momenta, vertices):
@@ -166,16 +166,12 @@ def overlay(
     events = np.concatenate([np.repeat(np.arange(n_events), np.diff(hard[0])), event[owner]])
     order = np.argsort(events, kind="stable")
     particles = (
-        np.concatenate([[0], np.cumsum(np.bincount(events, minlength=n_events))]).astype(np.int64),
+        offsets_from(np.bincount(events, minlength=n_events)),
         np.concatenate([hard[1], pool.ids[rows]])[order],
         np.concatenate([hard[2], momenta])[order],
         np.concatenate([hard[3], vertices])[order],
     )
-    return Overlaid(particles, np.concatenate([[0], np.cumsum(numbers)]).astype(np.int64), z, pool.tracks[chosen])
-
-
-def _counted(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(mask)]).astype(np.int64)
+    return Overlaid(particles, offsets_from(numbers), z, pool.tracks[chosen])
 
 
 def _key(seed: int) -> str:

@@ -107,6 +107,7 @@ def _alphas(offsets, pt, eta, phi, wanted, source):  # type: ignore[no-untyped-d
                 if not (forth or back):
                     continue
                 dphi = abs(phi[i] - phi[j])
+                # not by a remainder, for speed: azimuths are in (-pi, pi]
                 dphi = min(dphi, 2 * math.pi - dphi)
                 squared = deta * deta + dphi * dphi
                 if _MIN_DISTANCE**2 < squared < _CONE**2:

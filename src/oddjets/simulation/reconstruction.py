@@ -8,7 +8,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.core.substructure import invariant_mass, momenta
+from oddjets.core.kinematics import invariant_mass, momenta, offsets_from, positions, pt_eta_phi
 from oddjets.simulation.detector import Candidates, detect
 from oddjets.simulation.flavour import heavy_hadrons
 from oddjets.simulation.gen_particles import generator_jets, generator_particles, match
@@ -20,7 +20,6 @@ from oddjets.simulation.jets import (
     FatJets,
     build_fat_jets,
     cluster_hard_jets,
-    eta_phi,
 )
 from oddjets.simulation.leptons import Leptons, electron_level, find_leptons
 from oddjets.simulation.nanoaod_layout import jagged, truncate_mantissa
@@ -92,7 +91,7 @@ def reconstruct(
         **{f"HLT_{path}": decision for path, decision in fired.items()},
         **{f"Flag_{name}": np.ones(n, np.bool_) for name in EVENT_FILTERS},
     }
-    prefiring = prefiring_weights(narrow.event_offsets, *eta_phi(narrow.momenta)[:2])
+    prefiring = prefiring_weights(narrow.event_offsets, *pt_eta_phi(narrow.momenta)[:2])
     kept = np.ones(n, np.bool_)
     if is_data:
         kept = rng.random(n) < prefiring.Nom
@@ -137,7 +136,7 @@ def _density(candidates: Candidates) -> npt.NDArray[np.float32]:
 def stable_particles(batch: GeneratedBatch) -> Particles:
     """Return offsets, PDG codes, momenta and vertices of the stable particles, as `detect` takes them."""
     stable = batch.integers["status"] > 0
-    offsets = np.concatenate([[0], np.cumsum(stable)])[batch.offsets]
+    offsets = offsets_from(stable)[batch.offsets]
     return offsets, batch.integers["id"][stable], batch.momenta[stable], batch.vertices[stable]
 
 
@@ -156,7 +155,7 @@ def _nearest(jets: ak.Array, targets: ak.Array) -> npt.NDArray[np.int32]:
     """Index of the generator jet of each jet, flat."""
 
     def columns(collection: ak.Array) -> tuple[npt.NDArray[Any], ...]:
-        offsets = np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(collection)))])
+        offsets = offsets_from(ak.to_numpy(ak.num(collection)))
         return offsets, *(ak.to_numpy(ak.flatten(collection[name])) for name in ("eta", "phi"))
 
     return np.asarray(match(*columns(jets), *columns(targets)), np.int32)
@@ -175,7 +174,7 @@ def stored_jets(
     Returns:
         (events, jets) records.
     """
-    pt, eta, phi = eta_phi(jets.clustered.momenta)
+    pt, eta, phi = pt_eta_phi(jets.clustered.momenta)
     n = len(pt)
     columns = {
         "pt": pt,
@@ -227,11 +226,10 @@ def _references(jets: FatJets) -> ak.Array:
     n_jets = np.diff(jets.clustered.event_offsets)
     jet = np.arange(len(jets.clustered.momenta)) - np.repeat(jets.clustered.event_offsets[:-1], n_jets)
     counts = _constituent_counts(jets)
-    first = np.repeat(np.cumsum(counts) - counts, counts)
     return jagged(
         counts,
         jetIdx=np.repeat(jet, np.diff(jets.clustered.constituent_offsets)),
-        pFCandsIdx=np.arange(len(first)) - first,
+        pFCandsIdx=positions(0, counts),
     )
 
 

@@ -7,6 +7,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.kernels import delta_r2
+from oddjets.core.kinematics import offsets_from
+
 __all__ = ["MASSES", "NEEDED_BRANCHES", "matched_masses"]
 
 #: PDG code: mass that Pythia generates, GeV
@@ -46,7 +49,7 @@ def matched_masses(events: ak.Array, pdg_id: int, min_pt: float = 450.0) -> npt.
 
 
 def _offsets(lists: ak.Array) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(lists)))])
+    return offsets_from(ak.to_numpy(ak.num(lists)))
 
 
 @numba.njit(cache=True)
@@ -75,8 +78,7 @@ def _matched(  # type: ignore[no-untyped-def]
             for j in range(jet_offsets[event], jet_offsets[event + 1]):
                 farthest = 0.0
                 for q in products:
-                    dphi = (phi[q] - jet_phi[j] + np.pi) % (2 * np.pi) - np.pi
-                    farthest = max(farthest, (eta[q] - jet_eta[j]) ** 2 + dphi**2)
+                    farthest = max(farthest, delta_r2(eta[q], phi[q], jet_eta[j], jet_phi[j]))
                 if jet_pt[j] > min_pt and farthest < _RADIUS**2:
                     masses.append(jet_mass[j])
     return masses

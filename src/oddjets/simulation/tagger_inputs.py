@@ -11,6 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.kernels import delta_r2
 from oddjets.simulation.detector import Candidates
 from oddjets.simulation.jets import FatJets
 
@@ -83,8 +84,7 @@ def _inputs(offsets, tracks, charged, prongs, tau):  # type: ignore[no-untyped-d
                 continue
             near, near_d = 0, np.inf
             for k in range(2):
-                dphi = (phi - axis_phi[k] + math.pi) % (2 * math.pi) - math.pi
-                d = (eta - axis_eta[k]) ** 2 + dphi**2
+                d = delta_r2(eta, phi, axis_eta[k], axis_phi[k])
                 if prong_pt[k] > 0 and d < near_d:
                     near, near_d = k, d
             s = abs(d0) / error * (1.0 if -d0 * math.sin(phi - axis_phi[near]) > 0 else -1.0)

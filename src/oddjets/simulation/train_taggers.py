@@ -21,11 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.console import console
+from oddjets.core.kinematics import offsets_from, pt_eta_phi
 from oddjets.simulation.detector import detect
 from oddjets.simulation.flavour import heavy_hadrons
 from oddjets.simulation.gen_particles import generator_particles, match
 from oddjets.simulation.generator import generate, prepare_multiparton_tables
-from oddjets.simulation.jets import FatJets, build_fat_jets, eta_phi
+from oddjets.simulation.jets import FatJets, build_fat_jets
 from oddjets.simulation.processes import Process, load_processes
 from oddjets.simulation.reconstruction import candidate_momenta, stable_particles
 from oddjets.simulation.tagger_inputs import INPUTS, tagging_inputs
@@ -125,7 +126,7 @@ def _jets(process: Process, tries: int, seed: int, label: int, tables: Path) -> 
     for batch in generate(process, tries, seed, early_veto=True, tables=tables):
         candidates = detect(*stable_particles(batch), rng)
         jets = build_fat_jets(candidate_momenta(candidates), candidates.offsets)
-        pt, eta, phi = eta_phi(jets.clustered.momenta)
+        pt, eta, phi = pt_eta_phi(jets.clustered.momenta)
         chosen = (pt > _MIN_PT) & (np.abs(eta) < 2.4) & (jets.groomed.mass > _MIN_MASS)
         if label > 0:
             chosen &= _holds_higgs(jets, eta, phi, generator_particles(batch))
@@ -138,7 +139,7 @@ def _jets(process: Process, tries: int, seed: int, label: int, tables: Path) -> 
 
 def _holds_higgs(jets: FatJets, eta: Floats, phi: Floats, particles: ak.Array) -> npt.NDArray[np.bool_]:
     higgs = particles[(particles.pdgId == 25) & ((particles.statusFlags >> 13) & 1 == 1)]
-    offsets = np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(higgs)))])
+    offsets = offsets_from(ak.to_numpy(ak.num(higgs)))
     columns = (ak.to_numpy(ak.flatten(higgs[name])) for name in ("eta", "phi"))
     return np.asarray(match(jets.clustered.event_offsets, eta, phi, offsets, *columns)) >= 0
 

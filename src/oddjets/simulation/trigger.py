@@ -10,8 +10,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.kernels import delta_r2
+from oddjets.core.kinematics import pt_eta_phi
 from oddjets.core.substructure import ClusteredJets
-from oddjets.simulation.jets import FatJets, eta_phi
+from oddjets.simulation.jets import FatJets
 from oddjets.simulation.leptons import Leptons
 
 __all__ = ["emulate"]
@@ -45,14 +47,14 @@ def emulate(
     """
     n = len(jets.event_offsets) - 1
     event = np.repeat(np.arange(n), np.diff(jets.event_offsets))
-    pt, eta, phi = eta_phi(jets.momenta)
+    pt, eta, phi = pt_eta_phi(jets.momenta)
     central = (pt > _HT_JET_MIN_PT) & (np.abs(eta) < _HT_JET_ETA)
     ht = np.bincount(event[central], pt[central], n) * (1 + _HT_RESOLUTION * rng.normal(size=n))
     mjj, deta = _wide_jets(jets.event_offsets, jets.momenta, pt, eta, phi)
     mjj *= 1 + _HT_RESOLUTION * rng.normal(size=n)
 
     fat_event = np.repeat(np.arange(n), np.diff(fat_jets.clustered.event_offsets))
-    fat_pt, fat_eta, _ = eta_phi(fat_jets.clustered.momenta)
+    fat_pt, fat_eta, _ = pt_eta_phi(fat_jets.clustered.momenta)
     fat_pt = fat_pt * (1 + _JET_RESOLUTION * rng.normal(size=len(fat_pt)))
     fat_mass = fat_jets.groomed.mass * (1 + _MASS_RESOLUTION * rng.normal(size=len(fat_pt)))
     in_fat_ht = (fat_pt > 200.0) & (np.abs(fat_eta) < _HT_JET_ETA)
@@ -96,8 +98,7 @@ def _wide_jets(offsets, p, pt, eta, phi):  # type: ignore[no-untyped-def]
         for j in range(first, offsets[event + 1]):
             r2 = np.zeros(2)
             for k in range(2):
-                dphi = (phi[j] - phi[first + k] + np.pi) % (2 * np.pi) - np.pi
-                r2[k] = (eta[j] - eta[first + k]) ** 2 + dphi**2
+                r2[k] = delta_r2(eta[j], phi[j], eta[first + k], phi[first + k])
             k = 0 if r2[0] < r2[1] else 1
             if r2[k] < _WIDE_JET_RADIUS**2:
                 wide[k] += p[j]

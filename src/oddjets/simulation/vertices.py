@@ -11,6 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.kinematics import offsets_from
 from oddjets.simulation.detector import Candidates
 from oddjets.simulation.pileup import Overlaid
 
@@ -48,7 +49,7 @@ def find_vertices(overlaid: Overlaid) -> Vertices:
     event, z = event[order], z[order]
     kept = _separated(event, z)
     counts = np.bincount(event[kept], minlength=n_events)
-    return Vertices(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), z[kept])
+    return Vertices(offsets_from(counts), z[kept])
 
 
 def from_primary_vertex(candidates: Candidates, vertices: Vertices) -> npt.NDArray[np.bool_]:

@@ -55,6 +55,7 @@ def _is_contained(process: Any, index: int, resonances: Collection[int]) -> bool
     for k in particle.daughterListRecursive():
         product = process[k]
         if product.isFinal():
+            # exact, where `oddjets.core.kinematics.delta_phi` rounds: another one would keep other events
             d_phi = math.remainder(product.phi() - phi, 2 * math.pi)
             if math.hypot(product.eta() - eta, d_phi) > _RADIUS:
                 return False

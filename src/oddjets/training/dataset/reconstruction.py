@@ -9,6 +9,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.kinematics import offsets_from, positions
 from oddjets.scoring.inputs import ConstituentIndex, prepare, take_constituents
 from oddjets.scoring.model_card import ModelCard
 from oddjets.simulation.detector import detect
@@ -105,9 +106,7 @@ def _features(
     flat = ak.flatten(candidates)
     branches = {name: ak.to_numpy(flat[name]) for name in flat.fields}
     counts = np.diff(offsets)[rows]
-    first = np.cumsum(counts) - counts
-    taken = np.arange(counts.sum()) + np.repeat(offsets[:-1][rows] - first, counts)
-    index = ConstituentIndex(taken, np.append(first, counts.sum()))
+    index = ConstituentIndex(positions(offsets[:-1][rows], counts), offsets_from(counts))
     jets = take_constituents(index, branches, column["eta"][rows], column["phi"][rows])
     tensors = prepare(jets, CARD).tensors(np.arange(len(rows)), MAX_CONSTITUENTS)
     species = tensors["pid"][..., np.newaxis].astype(np.float32)

@@ -9,10 +9,11 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.core.substructure import invariant_mass
+from oddjets.core.kernels import delta_r2
+from oddjets.core.kinematics import invariant_mass, pt_eta_phi
 from oddjets.simulation.flavour import heavy_hadrons
 from oddjets.simulation.generator import GeneratedBatch
-from oddjets.simulation.jets import FAT_RADIUS, FatJets, eta_phi
+from oddjets.simulation.jets import FAT_RADIUS, FatJets
 from oddjets.training.class_labels import QCD
 
 __all__ = ["Truth", "match_partons", "match_resonances"]
@@ -43,8 +44,8 @@ def match_partons(batch: GeneratedBatch, jets: FatJets) -> Truth:
     """
     c = batch.integers
     hard = np.flatnonzero(np.abs(c["status"]) == _OUTGOING)
-    _, eta, phi = eta_phi(batch.momenta[hard])
-    _, jet_eta, jet_phi = eta_phi(jets.clustered.momenta)
+    _, eta, phi = pt_eta_phi(batch.momenta[hard])
+    _, jet_eta, jet_phi = pt_eta_phi(jets.clustered.momenta)
     nearest = _nearest(
         jets.clustered.event_offsets, jet_eta, jet_phi, np.searchsorted(hard, batch.offsets), eta, phi, FAT_RADIUS
     )
@@ -65,8 +66,8 @@ def match_resonances(batch: GeneratedBatch, jets: FatJets, labels: Mapping[tuple
         labels: (PDG code of the resonance, flavour of its first decay product; 0: any) -> class.
     """
     c = batch.integers
-    _, eta, phi = eta_phi(batch.momenta)
-    _, jet_eta, jet_phi = eta_phi(jets.clustered.momenta)
+    _, eta, phi = pt_eta_phi(batch.momenta)
+    _, jet_eta, jet_phi = pt_eta_phi(jets.clustered.momenta)
     row, flavour = _matched(
         np.array(sorted({code for code, _ in labels})),
         batch.offsets,
@@ -90,12 +91,6 @@ def match_resonances(batch: GeneratedBatch, jets: FatJets, labels: Mapping[tuple
 
 
 @numba.njit(cache=True)
-def _distance2(eta_a, phi_a, eta_b, phi_b):  # type: ignore[no-untyped-def]
-    d_phi = (phi_a - phi_b + np.pi) % (2 * np.pi) - np.pi
-    return (eta_a - eta_b) ** 2 + d_phi**2
-
-
-@numba.njit(cache=True)
 def _nearest(jet_offsets, jet_eta, jet_phi, offsets, eta, phi, radius):  # type: ignore[no-untyped-def]
     """Index of the nearest target of the same event within the radius; -1 for none."""
     result = np.full(len(jet_eta), -1)
@@ -103,7 +98,7 @@ def _nearest(jet_offsets, jet_eta, jet_phi, offsets, eta, phi, radius):  # type:
         for jet in range(jet_offsets[event], jet_offsets[event + 1]):
             best = radius**2
             for i in range(offsets[event], offsets[event + 1]):
-                d = _distance2(eta[i], phi[i], jet_eta[jet], jet_phi[jet])
+                d = delta_r2(eta[i], phi[i], jet_eta[jet], jet_phi[jet])
                 if d < best:
                     best, result[jet] = d, i
     return result
@@ -153,10 +148,10 @@ def _matched(codes, offsets, ids, d1, d2, eta, phi, jet_offsets, jet_eta, jet_ph
                 continue
             products = _products(k, first, ids, d1, d2)
             for jet in range(jet_offsets[event], jet_offsets[event + 1]):
-                near = _distance2(eta[k], phi[k], jet_eta[jet], jet_phi[jet]) < radius**2
+                near = delta_r2(eta[k], phi[k], jet_eta[jet], jet_phi[jet]) < radius**2
                 for q in products:
                     is_parton = abs(ids[q]) <= 5 or abs(ids[q]) == 21
-                    near &= is_parton and _distance2(eta[q], phi[q], jet_eta[jet], jet_phi[jet]) < radius**2
+                    near &= is_parton and delta_r2(eta[q], phi[q], jet_eta[jet], jet_phi[jet]) < radius**2
                 if near and len(products) > 1:
                     result[jet], flavour[jet] = k, abs(ids[products[0]])
     return result, flavour

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import replacing
+from oddjets.core.kinematics import offsets_from, positions
 from oddjets.core.worker_pool import each_done
 from oddjets.training.optional_imports import require
 
-__all__ = ["INFO", "JetSet", "positions", "read_jets", "shards"]
+__all__ = ["INFO", "JetSet", "read_jets", "shards"]
 
 #: what must be known of each jet beside its constituents (GeV); `event` is that of the file
 INFO = ("pt", "eta", "msoftdrop", "tau1", "tau2", "tau3", "event")
@@ -71,7 +72,7 @@ class JetSet:
         counts = self.counts[rows]
         source = positions(self.offsets[rows], counts)
         return JetSet(
-            np.concatenate([[0], np.cumsum(counts)]),
+            offsets_from(counts),
             self.x[source],
             self.pid[source],
             self.add[source],
@@ -79,13 +80,6 @@ class JetSet:
             self.info[rows],
             self.event[rows],
         )
-
-
-def positions(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return start, start + 1, ... of each jet, ``counts`` of them, one after the other."""
-    before = np.cumsum(counts) - counts
-    result: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(starts - before, counts)
-    return result
 
 
 def shards(folder: Path) -> list[Path]:
@@ -126,7 +120,7 @@ def read_jets(files: Sequence[Path], cache: Path, workers: int) -> JetSet:
         part["event"] = part["event"] + (number << 40)  # events are numbered anew in each file
         parts.append(part)
     counts = np.concatenate([np.diff(part["offsets"]) for part in parts])
-    offsets = np.concatenate([[0], np.cumsum(counts)])
+    offsets = offsets_from(counts)
     rest = {f.name: np.concatenate([part[f.name] for part in parts]) for f in fields(JetSet) if f.name != "offsets"}
     return JetSet(offsets=offsets, **rest)
 
@@ -157,7 +151,7 @@ def _unpack(cache: Path, file: Path) -> None:
         ) from error
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     counts = arrays.pop("counts")
-    arrays["offsets"] = np.concatenate([[0], np.cumsum(counts)])
+    arrays["offsets"] = offsets_from(counts)
     with replacing(_cached(cache, file)) as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
 

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.kinematics import offsets_from, positions
 from oddjets.scoring import score
 from oddjets.scoring.inputs import PreparedJets, UnusualCounts
 from oddjets.scoring.model_card import ModelCard
 from oddjets.scoring.onnx_session import Provider
 from oddjets.scoring.scorer import Scorer
 from oddjets.training.class_labels import KNOWN, QCD, SIGNAL
-from oddjets.training.train.jet_dataset import JetSet, positions
+from oddjets.training.train.jet_dataset import JetSet
 from oddjets.training.train.reweighting import PT_EDGES
 from oddjets.training.validate.metrics import auc, matched_weights, rejection, sculpting
 
@@ -71,8 +72,7 @@ def scores_of(
         "pid": jets.pid[chosen].astype(np.int64),
         "add": jets.add[chosen],
     }
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    prepared = PreparedJets(offsets, columns, UnusualCounts(len(jets), 0, 0, 0))
+    prepared = PreparedJets(offsets_from(counts), columns, UnusualCounts(len(jets), 0, 0, 0))
     scorer = Scorer(card, provider, threads=len(os.sched_getaffinity(0)))
     return score.anomaly_score(scorer.run(prepared, progress), card)
 

@@ -10,6 +10,7 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
+from oddjets.core.kinematics import offsets_from
 from oddjets.scoring.inputs import PreparedJets, UnusualCounts
 from oddjets.training.export.checkpoint import Checkpoint
 from oddjets.training.optional_imports import require
@@ -54,9 +55,10 @@ class Jets(NamedTuple):
         """These jets as `oddjets.scoring.scorer.Scorer` takes them."""
         counts = self.counts
         real = np.arange(self.x.shape[1]) < counts[:, np.newaxis]
-        offsets = np.concatenate([[0], np.cumsum(counts)])
         columns = {name: array[real] for name, array in self._asdict().items()}
-        return PreparedJets(offsets, columns, UnusualCounts(len(counts), int(np.count_nonzero(counts == 0)), 0, 0))
+        return PreparedJets(
+            offsets_from(counts), columns, UnusualCounts(len(counts), int(np.count_nonzero(counts == 0)), 0, 0)
+        )
 
 
 class Reference:

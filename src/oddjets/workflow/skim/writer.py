@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import uproot
 
+from oddjets.core.kinematics import offsets_from
 from oddjets.io.branches import FlatBranches
 from oddjets.io.fileset import TREE, Dataset, FileInfo
 from oddjets.workflow.skim.branches import CANDIDATES, LINKS, Needs, chunk_of
@@ -85,7 +86,7 @@ def _linked_candidates(events: Any, rows: Integers, branches: frozenset[str]) ->
     valid = (jet >= 0) & (place >= 0) & (place < candidates.counts[event])
     linked = np.zeros(candidates.offsets[-1], dtype=bool)
     linked[candidates.offsets[event[valid]] + place[valid]] = True
-    before = np.concatenate([[0], np.cumsum(linked)])
+    before = offsets_from(linked)
     offsets = before[candidates.offsets]
     new_place = np.full(len(place), -1, dtype=place.dtype)
     new_place[valid] = before[candidates.offsets[event[valid]] + place[valid]] - offsets[event[valid]]
