@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from oddjets.cli.main import app
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections import lookups
-from oddjets.corrections.lookups import CorrectionFile, Era
+from oddjets.corrections.lookups import CorrectionFile, Era, cache_folder
 from oddjets.io.download import FetchError, download, fetch
 
 CONTENT = bytes(range(256)) * 5000
@@ -137,3 +137,11 @@ def test_a_file_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
     era, folder = lookups.load_era("2016UL")
     with pytest.raises(OddjetsError, match="`oddjets fetch 2016UL` downloads it"):
         lookups.checked(era, folder, "jerc")
+
+
+def test_downloads_are_kept_where_the_user_or_the_platform_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "platform"))
+    monkeypatch.setenv("ODDJETS_CACHE", str(tmp_path / "chosen"))
+    assert cache_folder() == tmp_path / "chosen"
+    monkeypatch.delenv("ODDJETS_CACHE")
+    assert cache_folder() == tmp_path / "platform" / "oddjets"

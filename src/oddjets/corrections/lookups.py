@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import correctionlib
 import numpy as np
 import numpy.typing as npt
+import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from oddjets.config.analysis import Analysis, CorrectionSpec
@@ -116,13 +116,7 @@ def cache_folder() -> Path:
     """Return where downloads are kept: ``$ODDJETS_CACHE``, else the platform's folder for caches."""
     if chosen := os.environ.get("ODDJETS_CACHE"):
         return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "oddjets"
+    return platformdirs.user_cache_path("oddjets", appauthor=False)
 
 
 def locate(era: Era, folder: Path, name: str) -> Path:
