@@ -8,12 +8,13 @@ import json
 import os
 import socket
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
+
+from filelock import FileLock, Timeout
 
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
@@ -22,8 +23,8 @@ from oddjets.core.redaction import redacted
 __all__ = ["LockedError", "holder", "locked"]
 
 _NAME = ".lock"
-#: more than `holder` takes
-_ASKING_S = 0.2
+#: how long a run is waited for that is just ending, or a `holder` that only asks
+_PATIENCE_S = 0.2
 #: what flock answers on file systems without locks
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 
@@ -46,34 +47,32 @@ def locked(out: Path) -> Iterator[None]:
         LockedError: another run holds it; the message says which.
     """
     out.mkdir(parents=True, exist_ok=True)
-    # not truncated: it may be another's
-    with (out / _NAME).open("a+", encoding="utf-8") as file:
+    with ExitStack() as stack:
         try:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                # perhaps somebody only asked who holds it
-                time.sleep(_ASKING_S)
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            # no soft lock where there are none: it would outlive a run that is killed on another machine
+            stack.enter_context(FileLock(out / _NAME, timeout=_PATIENCE_S, fallback_to_soft=False))
+        except Timeout:
+            with (out / _NAME).open(encoding="utf-8") as file:
+                who = _holder(file)
             raise LockedError(
-                f"{out}: another run works here ({_holder(file)}); wait for it, or give another folder with --out"
+                f"{out}: another run works here ({who}); wait for it, or give another folder with --out"
             ) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
             console.print(f"{out}: this file system has no locks: see to it that no other run works here")
-        _sign(file)
+        _sign(out / _NAME)
         try:
             yield
         finally:
             # the file stays: removing it would let two runs hold a lock each, on the old file and on a new one
             with suppress(OSError):
-                file.truncate(0)
+                os.truncate(out / _NAME, 0)
 
 
 def holder(out: Path) -> str | None:
     """Say who works on a folder now; None: nobody, or the file system does not tell."""
+    # filelock's locks are exclusive, and need the right to write: one that only asks keeps nobody off, nor makes a file
     try:
         with (out / _NAME).open(encoding="utf-8") as file:
             try:
@@ -85,19 +84,16 @@ def holder(out: Path) -> str | None:
     return None
 
 
-def _sign(file: IO[str]) -> None:
+def _sign(file: Path) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     command = redacted(" ".join(sys.argv))[:200]
     content = {"host": socket.gethostname(), "process": os.getpid(), "since": now, "command": command}
-    file.truncate(0)
-    json.dump(content, file)
-    file.flush()
+    file.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _holder(file: IO[str]) -> str:
     """Say who holds the lock, as far as the file tells."""
     try:
-        file.seek(0)
         found: dict[str, Any] = json.load(file)
         return f"process {found['process']} on {found['host']}, since {found['since']}: {found['command']}"
     except (OSError, ValueError, KeyError, TypeError):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import fsspec
+from filelock import FileLock
 
 from oddjets.core.errors import InputFileError
 from oddjets.io.remote.timeouts import forget_handle, limits
@@ -46,7 +44,8 @@ def cached(url: str, folder: Path, timeout_s: int) -> Path:
         return target
     folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
-    with _alone(part):
+    # one worker at a time downloads, and the system takes the lock from one that dies; what that one left is overwritten
+    with FileLock(part.with_suffix(".lock"), fallback_to_soft=False):
         if not target.is_file():
             try:
                 filesystem.get_file(path, str(part), chunk_size=_BLOCK)
@@ -56,14 +55,6 @@ def cached(url: str, folder: Path, timeout_s: int) -> Path:
             _verify(url, part, stated.get("size"), _checksum(filesystem, path) if url.startswith("root://") else None)
             part.replace(target)
     return target
-
-
-@contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """Let one worker at a time download; the system takes the lock from one that dies."""
-    with part.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _checksum(filesystem: Any, path: str) -> str | None:
