@@ -19,7 +19,7 @@ PACKAGE = Path(oddjets.__file__).parent
 #: of that stage be computed again when it changes: add it if it computes them, else mend the import that brings it
 CODE: dict[str, dict[str, str]] = {
     "chunk": {
-        "core": "expressions substructure",
+        "core": "expressions kernels kinematics substructure",
         "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
         "io": "branches event_table fileset nanoaod_schema",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
@@ -29,7 +29,7 @@ CODE: dict[str, dict[str, str]] = {
         "workflow.executors": "chunk_worker",
     },
     "simulate": {
-        "core": "substructure",
+        "core": "kernels kinematics substructure",
         "simulation": (
             "detector flavour gen_particles generator jets job_plan leptons nanoaod_layout parton_veto "
             "pileup pileup_profile prefiring processes puppi pythia_hooks reconstruction rho run scales "
@@ -39,7 +39,7 @@ CODE: dict[str, dict[str, str]] = {
         "simulation/": "processes.yaml taggers.json",
     },
     "process": {
-        "core": "expressions substructure",
+        "core": "expressions kernels kinematics substructure",
         "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
         "io": "branches event_table fileset histograms nanoaod_schema paper_npz",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
@@ -51,7 +51,7 @@ CODE: dict[str, dict[str, str]] = {
         "workflow.stages": "cutflow npz process",
     },
     "histogram": {
-        "core": "expressions substructure",
+        "core": "expressions kernels kinematics substructure",
         "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
         "io": "branches event_table fileset histograms nanoaod_schema",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
@@ -62,7 +62,7 @@ CODE: dict[str, dict[str, str]] = {
         "workflow.stages": "cutflow histogram",
     },
     "closure": {
-        "core": "expressions substructure",
+        "core": "expressions kernels kinematics substructure",
         "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
         "io": "branches event_table fileset histograms nanoaod_schema",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
@@ -88,6 +88,7 @@ CODE: dict[str, dict[str, str]] = {
         "workflow.stages": "fit",
     },
     "plot": {
+        "core": "kernels kinematics",
         "io": "event_table histograms",
         "report": "artifacts draw intervals panels registry style",
         "report.figures": (
@@ -101,7 +102,7 @@ CODE: dict[str, dict[str, str]] = {
         "simulation/": "processes.yaml",
     },
     "report": {
-        "core": "redaction",
+        "core": "kernels kinematics redaction",
         "io": "event_table histograms",
         "report": "artifacts draw headline health html intervals panels registry style tables text",
         "report.figures": (
