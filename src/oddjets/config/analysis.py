@@ -71,13 +71,10 @@ class LeptonSelection(Model):
 class Selection(Model):
     """The base selection: cut names in order, and their parameters."""
 
-    cuts: tuple[Name, ...] = (
-        "trigger",
-        "event_filters",
-        "two_jets",
-        "jet_pt",
-        "jet_mass",
-        "lepton_veto",
+    cuts: tuple[Name, ...] = Field(
+        default=("trigger", "event_filters", "two_jets", "jet_pt", "jet_mass", "lepton_veto"),
+        max_length=63,
+        description="all must pass, in the cutflow's order",
     )
     triggers: tuple[str, ...] = Field(
         description="HLT paths without the prefix HLT_; their OR; an absent path is False"

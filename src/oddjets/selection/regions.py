@@ -61,6 +61,7 @@ def region_mask(analysis: Analysis, processor: DijetProcessor, region: str, tabl
         region: its name.
         table: the events, as one variation sees them.
     """
+    # no PackedSelection: a negated region is no conjunction of cuts, and regions may be more than its 64 slots
     mask = np.ones(table.size, dtype=bool)
     for cut in analysis.regions[region].cuts:
         name, negated = split_cut(cut)
