@@ -1,7 +1,12 @@
-"""Event weights: the generator's times the corrections', nominal and under every weight systematic."""
+"""Event weights: the generator's times the corrections', nominal and under every weight systematic.
+
+coffea's `Weights` multiplies them. What a variation changes is kept as a ratio to its own nominal correction, so that
+``weight__puUp`` is the product of all nominal weights times up over nominal of pileup.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from coffea.analysis_tools import Weights
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError, nearest
@@ -93,36 +99,40 @@ def event_weights(
     Raises:
         OddjetsError: the era has no correction of a name in the dataset's ``weights``.
     """
-    specs = {s.name: s for s in analysis.systematics}
-    nominal = np.asarray(generator, dtype=np.float64)
+    weights = Weights(len(generator))
+    weights.add("generator", np.asarray(generator, dtype=np.float64))
     # weights of this dataset alone, such as K factors
-    for name in chunk.events.metadata.get("weights", ()):
+    for i, name in enumerate(chunk.events.metadata.get("weights", ())):
         if name not in era.corrections:
             raise OddjetsError(f"era '{era.name}' has no weight '{name}'; {nearest(name, era.corrections)}")
         value = lookups.weight(era, era_folder, era.corrections[name], chunk, None)
-        nominal = nominal if value is None else nominal * value
-    factors: dict[str, Array] = {}
-    for variation in variations:
-        name = variation.systematic
-        if variation.kind == "jets":
-            continue
-        if specs[name].correction is None and name in generator_weights.NAMES:
-            relative = generator_weights.weight_of(name, variation.direction, chunk.events, chunk.rows)
-            if relative is None:
-                relative = np.ones(nominal.shape)
-                if variation.direction in ("Up", "0"):
-                    repairs[f"without_{name}"] += len(nominal)
-            factors[variation.name] = relative
-            continue
-        spec = specs[name].correction or era.corrections[name]
-        central = lookups.weight(era, era_folder, spec, chunk, None)
-        varied = lookups.weight(era, era_folder, spec, chunk, variation.direction)
-        assert varied is not None
-        if variation.direction == "Up" and central is not None:
-            nominal = nominal * central
-        # a zero nominal correction makes the weight zero under every variation
-        factors[variation.name] = np.broadcast_to(
-            varied if central is None else np.divide(varied, central, out=np.zeros(nominal.shape), where=central != 0),
-            nominal.shape,
-        )
-    return {"weight": nominal} | {f"weight__{name}": nominal * factor for name, factor in factors.items()}
+        if value is not None:
+            weights.add(f"dataset[{i}]", np.broadcast_to(value, generator.shape))
+    specs = {s.name: s for s in analysis.systematics}
+    modifiers: dict[str, str] = {}
+    of_weights = (v for v in variations if v.kind != "jets")
+    for name, of_systematic in itertools.groupby(of_weights, key=lambda v: v.systematic):
+        directions = [v.direction for v in of_systematic]
+        spec = specs[name].correction
+        if spec is None and name in generator_weights.NAMES:
+            central, varied = np.ones(generator.shape), _of_generator(name, directions, chunk, repairs)
+        else:
+            spec = spec or era.corrections[name]
+            nominal, *found = (lookups.weight(era, era_folder, spec, chunk, d) for d in (None, *directions))
+            central = np.ones(generator.shape) if nominal is None else np.broadcast_to(nominal, generator.shape)
+            varied = [weight for weight in found if weight is not None]
+        # coffea knows Up and Down of a name, and an envelope has neither: each direction is the Up of a name of its own. No
+        # name of coffea's may itself end in Up, as that of a systematic may: hence the brackets. It divides in place what it
+        # is given, which may be columns: hence new arrays. A zero nominal correction makes all of its variations zero
+        copies = [np.where(central != 0, weight, 0.0) for weight in varied]
+        weights.add_multivariation(f"({name})", central, directions, copies, [None] * len(directions))
+        modifiers |= {f"weight__{name}{d}": f"({name})_{d}Up" for d in directions}
+    return {"weight": weights.weight()} | {column: weights.weight(m) for column, m in modifiers.items()}
+
+
+def _of_generator(name: str, directions: Sequence[str], chunk: Chunk, repairs: Counter[str]) -> list[Array]:
+    """Return the generator's relative weights by direction; ones, counted once, where the sample has none."""
+    found = [generator_weights.weight_of(name, direction, chunk.events, chunk.rows) for direction in directions]
+    if any(weight is None for weight in found):
+        repairs[f"without_{name}"] += len(chunk.rows)
+    return [np.ones(len(chunk.rows)) if weight is None else weight for weight in found]
