@@ -258,6 +258,10 @@ class Analysis(Model):
     jet_corrections: tuple[Literal["jec", "jer"], ...] = Field(
         default=(), description="jec: the energy corrections anew; jer: simulated jets smeared to data's resolution"
     )
+    jer: Literal["ours", "official"] = Field(
+        default="ours",
+        description="who smears: ours, seeded by event and jet; official: the JERSmear of the POG's file",
+    )
     systematics: tuple[Systematic, ...] = ()
     fit: Fit | None = None
     execution: Execution = Execution()

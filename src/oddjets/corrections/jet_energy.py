@@ -20,12 +20,14 @@ from oddjets.corrections import jet_resolution, lookups
 from oddjets.corrections.lookups import Era
 from oddjets.io import nanoaod_schema
 
-__all__ = ["NEEDS", "calibrated_jets"]
+__all__ = ["NEEDS", "OFFICIAL_SMEARING", "calibrated_jets"]
 
 Array = npt.NDArray[np.float64]
 
 #: step of `jet_corrections` -> the era's corrections that it uses
 NEEDS: Mapping[str, tuple[str, ...]] = {"jec": ("jec", "jec_data"), "jer": ("jer_resolution", "jer_scale_factor")}
+#: what `jer: official` uses besides
+OFFICIAL_SMEARING = "jer_smear"
 
 #: the branch has another name from NanoAODv10 on
 _RHO = ("fixedGridRhoFastjetAll", "Rho_fixedGridRhoFastjetAll")
@@ -38,6 +40,7 @@ def calibrated_jets(
     steps: Sequence[str],
     *,
     is_data: bool,
+    official_smearing: bool = False,
     smearing_direction: str | None = None,
 ) -> Any:
     """Return the AK8 jets of a chunk after the steps that the analysis asks for.
@@ -47,8 +50,9 @@ def calibrated_jets(
         era: has the corrections named in `NEEDS`.
         folder: where the era's relative paths start.
         steps: ``jec``: raw pT times today's corrections, those of data for data; ``jer``: simulation is smeared, see
-            `smearing.hybrid_smearing`. None: the jets as stored.
+            `jet_resolution.hybrid_smearing`. None: the jets as stored.
         is_data: data is never smeared.
+        official_smearing: by the era's `OFFICIAL_SMEARING`, the POG's JERSmear, with its own random numbers.
         smearing_direction: ``Up`` or ``Down``: with the resolution's scale factor moved by its uncertainty.
 
     Raises:
@@ -72,18 +76,11 @@ def calibrated_jets(
         ratio = ratio * columns["pt_raw"] * factor / columns["pt"]
     if "jer" in steps:
         columns["pt"] = columns["pt"] * ratio
-        gen_pt, distance = (array[sound] for array in _generator_match(events))
+        columns["gen_pt"], columns["gen_distance"] = (array[sound] for array in _generator_match(events))
         direction = {None: "nominal", "Up": "up", "Down": "down"}[smearing_direction]
-        ratio = ratio * jet_resolution.hybrid_smearing(
-            columns["pt"],
-            gen_pt,
-            distance,
-            _correction(era, folder, "jer_resolution", columns),
-            _correction(era, folder, "jer_scale_factor", columns, direction),
-            jet_resolution.standard_normal(
-                columns["run"], columns["luminosityBlock"], columns["event"], columns["position"], "jer"
-            ),
-        )
+        columns["resolution"] = _correction(era, folder, "jer_resolution", columns)
+        columns["scale_factor"] = _correction(era, folder, "jer_scale_factor", columns, direction)
+        ratio = ratio * (_official_smearing(era, folder, columns) if official_smearing else _our_smearing(columns))
     factors = np.ones(len(stored))
     factors[sound] = ratio
     moved = ak.unflatten(factors, np.asarray(ak.num(jets, axis=1)))
@@ -91,6 +88,21 @@ def calibrated_jets(
         nanoaod_schema.field(events, "FatJet", name)
         jets = ak.with_field(jets, jets[name] * moved, name)
     return jets
+
+
+def _our_smearing(jets: Mapping[str, npt.NDArray[Any]]) -> Array:
+    noise = jet_resolution.standard_normal(jets["run"], jets["luminosityBlock"], jets["event"], jets["position"], "jer")
+    return jet_resolution.hybrid_smearing(
+        jets["pt"], jets["gen_pt"], jets["gen_distance"], jets["resolution"], jets["scale_factor"], noise
+    )
+
+
+def _official_smearing(era: Era, folder: Path, jets: Mapping[str, npt.NDArray[Any]]) -> Array:
+    matched = jet_resolution.is_matched(jets["pt"], jets["gen_pt"], jets["gen_distance"], jets["resolution"])
+    # the file does not match jets: it scales where it is given a generator jet's pT, and smears where that is -1
+    given = {**jets, "gen_pt": np.where(matched, jets["gen_pt"], -1.0)}
+    # nor does it keep a far tail from turning a jet around
+    return np.maximum(_correction(era, folder, OFFICIAL_SMEARING, given), 0.0)
 
 
 def _flat(events: Any, name: str) -> Array:

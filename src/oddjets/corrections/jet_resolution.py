@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from oddjets.core.kinematics import delta_r, invariant_mass, momenta
 
-__all__ = ["groomed_gen_mass", "hybrid_smearing", "mass_resolution", "mass_scale", "standard_normal"]
+__all__ = ["groomed_gen_mass", "hybrid_smearing", "is_matched", "mass_resolution", "mass_scale", "standard_normal"]
 
 Array = npt.NDArray[np.float64]
 
@@ -78,14 +78,29 @@ def standard_normal(
     return np.asarray(np.sqrt(-2.0 * np.log(u)) * np.cos(2.0 * np.pi * v))
 
 
+def is_matched(
+    pt: Array, gen_pt: Array, distance: Array, resolution: Array, radius: float = 0.8
+) -> npt.NDArray[np.bool_]:
+    """Return which jets match their generator jet: distance below half the radius, |pT - pT_gen| < 3 sigma pT.
+
+    Args:
+        pt: GeV, any shape; all others broadcast with it.
+        gen_pt: of the nearest generator jet, GeV; NaN where there is none.
+        distance: to it in (eta, phi).
+        resolution: sigma, relative, of simulation.
+        radius: of the jets.
+    """
+    return np.isfinite(gen_pt) & (distance < radius / 2) & (np.abs(pt - gen_pt) < 3 * resolution * pt)
+
+
 def hybrid_smearing(
     pt: Array, gen_pt: Array, distance: Array, resolution: Array, scale_factor: Array, noise: Array, radius: float = 0.8
 ) -> Array:
     """Return what multiplies a simulated jet's four-momentum so that its resolution is that of data.
 
-    CMS's hybrid method (arXiv:1607.03663, section 8): where the jet matches a generator jet (distance below half the
-    radius, |pT - pT_gen| < 3 sigma pT), the difference is scaled: 1 + (s - 1)(pT - pT_gen) / pT. Elsewhere it is
-    smeared: 1 + sigma sqrt(max(s^2 - 1, 0)) x a standard normal number.
+    CMS's hybrid method (arXiv:1607.03663, section 8): where the jet matches a generator jet (`is_matched`), the difference
+    is scaled: 1 + (s - 1)(pT - pT_gen) / pT. Elsewhere it is smeared: 1 + sigma sqrt(max(s^2 - 1, 0)) x a standard normal
+    number.
 
     Args:
         pt: GeV, any shape; all others broadcast with it.
@@ -99,7 +114,7 @@ def hybrid_smearing(
     Returns:
         The factor, not below 0.
     """
-    matched = np.isfinite(gen_pt) & (distance < radius / 2) & (np.abs(pt - gen_pt) < 3 * resolution * pt)
+    matched = is_matched(pt, gen_pt, distance, resolution, radius)
     scaled = 1 + (scale_factor - 1) * (pt - np.where(matched, gen_pt, 0.0)) / pt
     smeared = 1 + resolution * np.sqrt(np.maximum(scale_factor**2 - 1, 0.0)) * noise
     return np.asarray(np.maximum(np.where(matched, scaled, smeared), 0.0))

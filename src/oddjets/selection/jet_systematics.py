@@ -66,13 +66,14 @@ class JetVariations:
         return jets["pt"], jet_resolution.mass_resolution(jets["mass"], jets["gen_mass"], sign, size, noise)
 
     def calibrated_jets(self, events: Any, smearing_direction: str | None = None) -> Any:
-        """Return the AK8 jets after the analysis's ``jet_corrections``; see `calibration.calibrated_jets`."""
+        """Return the AK8 jets after the analysis's ``jet_corrections``; see `jet_energy.calibrated_jets`."""
         return jet_energy.calibrated_jets(
             events,
             self.era,
             self.era_folder,
             self.analysis.jet_corrections,
             is_data=bool(events.metadata["is_data"]),
+            official_smearing=self.analysis.jer == "official",
             smearing_direction=smearing_direction,
         )
 

@@ -38,7 +38,7 @@ __all__ = [
 State = Literal["done", "incomplete", "stale", "failed", "missing"]
 
 #: the parts of the configuration of `process` that decide which events are rows
-DECIDES_ROWS = ("selection", "systematics", "processor", "era", "jet_corrections", "luminosity")
+DECIDES_ROWS = ("selection", "systematics", "processor", "era", "jet_corrections", "jer", "luminosity")
 #: how many changed things are named
 _NAMED = 6
 
@@ -70,6 +70,7 @@ def _process(run: Run) -> Any:
         "card_files": {name: sha256_of(path) for name, path in run.resolved.cards.items()},
         "era": run.resolved.era.model_dump(mode="json"),
         "jet_corrections": analysis.jet_corrections,
+        "jer": analysis.jer,
         "luminosity": luminosity.inputs_of(
             analysis, run.resolved.era, run.resolved.era_folder, [dataset for dataset, _ in run.fileset.values()]
         ),

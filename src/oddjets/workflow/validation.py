@@ -191,12 +191,19 @@ def _correction_problems(analysis: Analysis, era: lookups.Era | None) -> Iterato
             for name in jet_energy.NEEDS[step]:
                 if name not in era.corrections:
                     yield f"jet_corrections: '{step}' needs the correction '{name}', which era '{era.name}' does not have"
+        if analysis.jer == "official" and jet_energy.OFFICIAL_SMEARING not in era.corrections:
+            yield (
+                f"jer: 'official' needs the correction '{jet_energy.OFFICIAL_SMEARING}' (the POG's JERSmear), which era"
+                f" '{era.name}' does not have; 'ours' needs none"
+            )
         if "jet_veto" in analysis.selection.cuts and "jet_veto_map" not in era.corrections:
             yield f"selection.cuts: 'jet_veto' needs the correction 'jet_veto_map', which era '{era.name}' does not have"
         if analysis.selection.golden_json == "era" and era.golden_json is None:
             yield f"selection.golden_json: era '{era.name}' has none of its own; give a file"
     if "jer" in [s.name for s in analysis.systematics] and "jer" not in analysis.jet_corrections:
         yield "systematics: 'jer' varies the smearing, so it needs 'jet_corrections: [jer]'"
+    if analysis.jer == "official" and "jer" not in analysis.jet_corrections:
+        yield "jer: 'official' says how jets are smeared, so it needs 'jet_corrections: [jer]'"
     if (analysis.selection.golden_json is None) == ("certified" in analysis.selection.cuts):
         yield "selection: the cut 'certified' and 'golden_json' go together"
     if analysis.selection.luminosity_table is not None and analysis.selection.golden_json is None:
