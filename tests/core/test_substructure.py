@@ -92,6 +92,24 @@ def test_jets_of_one_or_no_particle() -> None:
     assert not n_subjettiness(p, offsets).any()
 
 
+@pytest.mark.parametrize("size", [10, 30, 60])
+def test_n_subjettiness_agrees_with_fastjets_contrib(size: int) -> None:
+    """The same definition: normalised, beta 1, axes of exclusive kT, minimised once from there."""
+    p, offsets = random_jets(7, 100, size)
+    ours = n_subjettiness(p, offsets)
+    particles = ak.zip(dict(zip(("px", "py", "pz", "E"), p.T, strict=True)), with_name="Momentum4D")
+    jets = ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), ak.to_layout(particles)))
+    sequence = fastjet.ClusterSequence(jets, fastjet.JetDefinition(fastjet.kt_algorithm, 100.0))
+    theirs = ak.to_numpy(
+        sequence.njettiness("NormalizedMeasure", "OnePass_KT_Axes", njets=[1, 2, 3, 4], beta=1.0, R0=0.8)
+    )
+    ratio = ours / theirs
+    np.testing.assert_allclose(np.median(ratio, axis=0), 1, atol=1e-3)
+    # both stop near a local minimum; with many axes a few jets end in another one
+    assert np.all(np.mean(np.abs(ratio - 1) < 0.01, axis=0) > 0.95)
+    np.testing.assert_allclose(ratio[:, 0], 1, atol=2e-3)
+
+
 def tau_of(y: list[float], phi: list[float], pt: list[float] | None = None) -> np.ndarray:
     """tau1 ... tau4 of one massless jet."""
     n = len(y)
