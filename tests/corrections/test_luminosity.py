@@ -163,3 +163,63 @@ def test_the_official_json_and_its_eras(official_cache):
     assert not both.approximate
     # a section is 23.31 s of beam; G and H had peak luminosities of about 1e34 / (cm2 s): 0.1 to 0.35 /pb a section
     assert 0.1 < both.luminosity_pb / both.sections < 0.35
+
+
+@pytest.fixture(scope="module")
+def random_sections(tmp_path_factory):
+    """A golden JSON of random ranges, a table of brilcalc in /pb, and events in random sections in and out of both."""
+    rng = np.random.default_rng(11)
+    folder = tmp_path_factory.mktemp("oracle")
+    runs = np.sort(rng.choice(np.arange(278_000, 285_000), 40, replace=False))
+    edges = {str(run): np.sort(rng.choice(np.arange(1, 400), 8, replace=False)).reshape(-1, 2) for run in runs[:30]}
+    (folder / "golden.json").write_text(json.dumps({run: spans.tolist() for run, spans in edges.items()}))
+    rows = [
+        f"{run}:4000,{section}:{section},01/01/16 00:00:00,STABLE BEAMS,6500,1.0,{rng.uniform(0, 0.3)!r},20.0,HFET"
+        for run in runs
+        for section in range(1, 401)
+    ]
+    header = "#run:fill,ls,time,beamstatus,E(GeV),delivered(/pb),recorded(/pb),avgpu,source"
+    (folder / "lumi.csv").write_text("\n".join([header, *rows]) + "\n")
+    return folder, rng.choice(runs, 5000).astype(np.uint32), rng.integers(1, 401, 5000).astype(np.uint32)
+
+
+def test_certified_events_are_those_of_coffea(random_sections):
+    from coffea.lumi_tools import LumiMask
+
+    folder, run, section = random_sections
+    theirs = LumiMask(folder / "golden.json")(run, section)
+    assert 0.1 < theirs.mean() < 0.9
+    ours = luminosity.is_in(luminosity.read_sections(folder / "golden.json"), run, section)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_column_of_the_cut_is_coffeas_mask(tmp_path):
+    from coffea.lumi_tools import LumiMask
+    from helpers.chunks import chunk_of
+    from helpers.toy_nano import toy_nano
+
+    from oddjets.selection.certification import DataQuality
+
+    (tmp_path / "golden.json").write_text(json.dumps({"7": [[2, 4], [7, 7], [9, 30]]}))
+    # sections 1 to 10 in turn
+    events = chunk_of(toy_nano(tmp_path / "a.root", 40, is_data=True, run=7), stop=40, is_data=True)
+    quality = DataQuality()
+    quality.analysis = analysis(selection={"triggers": ["a"], "golden_json": str(tmp_path / "golden.json")})
+    quality.era, quality.era_folder = Era(name="x"), tmp_path
+    theirs = LumiMask(tmp_path / "golden.json")(np.asarray(events.run), np.asarray(events.luminosityBlock))
+    assert 0 < theirs.sum() < 40
+    np.testing.assert_array_equal(quality.certified_events(events)["passes_certified"], theirs)
+
+
+def test_the_luminosity_of_certified_sections_is_that_of_coffea(random_sections):
+    from coffea.lumi_tools import LumiData, LumiList, LumiMask
+
+    folder, run, section = random_sections
+    kept = LumiMask(folder / "golden.json")(run, section)
+    theirs = LumiData(folder / "lumi.csv").get_lumi(LumiList(run[kept], section[kept], delayed=False))
+    # each section of many events counts once, in two files too
+    parts = [luminosity.sections_of(run[:3000], section[:3000]), luminosity.sections_of(run[2000:], section[2000:])]
+    certified = luminosity.read_sections(folder / "golden.json")
+    ours = luminosity.luminosity_of(parts, certified, {}, luminosity.table_of(folder / "lumi.csv"))
+    assert ours.luminosity_pb == pytest.approx(theirs, rel=1e-12)
+    assert not ours.approximate
