@@ -34,9 +34,11 @@ import uproot
 from coffea import processor as coffea_processor
 
 from oddjets.config.analysis import Analysis
+from oddjets.core.resources import find
 from oddjets.corrections.lookups import load_era
 from oddjets.io import nanoaod_schema
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
+from oddjets.scoring.model_card import load_card
 from oddjets.selection.processor import DijetProcessor
 from oddjets.simulation.nanoaod_layout import jagged, truncate_mantissa
 
@@ -154,8 +156,11 @@ class Sum:
     """Stands where a model would: takes the constituents, keeps them, and gives the sum of their weighted pT."""
 
     provider_used = "none"
+    fallback = ""
 
     def __init__(self) -> None:
+        # what is odd about constituents is counted by a card
+        self.card = load_card(find("omnilearned_small_simulation.yaml", "models"))
         self.seen: list[JetConstituents] = []
 
     def score(self, jets: JetConstituents) -> np.ndarray:
