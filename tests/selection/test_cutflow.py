@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.analyses import analysis
+from pydantic import ValidationError
 
 from oddjets.corrections.lookups import Era
 from oddjets.io.event_table import EventTable
@@ -73,3 +74,13 @@ def test_a_mask_of_another_length_is_named():
     short = Short(analysis(selection={"triggers": ["x"], "cuts": ["a"]}), Era(name="x"), Path(), {})
     with pytest.raises(ValueError, match="'a' has a different shape"):
         short.passing(EventTable(COLUMNS))
+
+
+def test_as_many_cuts_as_a_packed_selection_holds_and_no_more():
+    names = [f"c{i}" for i in range(64)]
+    always = {name: cut(lambda self, table: table["a"]) for name in names[:63]}
+    made = type("Many", (Masks,), always)
+    asked = analysis(selection={"triggers": ["x"], "cuts": names[:63]})
+    assert len(made(asked, Era(name="x"), Path(), {})._count(COLUMNS, GENERATOR, Counter()).raw) == 64
+    with pytest.raises(ValidationError, match="at most 63 items"):
+        analysis(selection={"triggers": ["x"], "cuts": names})
