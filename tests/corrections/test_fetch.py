@@ -14,6 +14,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.corrections import lookups
 from oddjets.corrections.lookups import CorrectionFile, Era, cache_folder
 from oddjets.io.download import FetchError, download, fetch
+from oddjets.corrections.fetch import fetch
 
 CONTENT = bytes(range(256)) * 5000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -18,6 +18,7 @@ from helpers.file_servers import HttpServer, XrootdServer
 from helpers.toy_nano import toy_nano
 
 from oddjets.config import analysis
+from oddjets.config.execution import Access
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.provenance import read_manifest
 from oddjets.corrections import luminosity
@@ -25,7 +26,7 @@ from oddjets.io import event_table
 from oddjets.io.fileset import inspect
 from oddjets.io.remote import access as remote_access
 from oddjets.io.remote import failures
-from oddjets.io.remote.access import Access, open_file
+from oddjets.io.remote.access import open_file
 from oddjets.io.remote.failures import cause_of, is_transient, with_retries
 from oddjets.workflow.run import Run
 from oddjets.workflow.skim.run import skim

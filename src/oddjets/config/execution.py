@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -11,9 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from oddjets.core.errors import nearest
-from oddjets.io.remote.access import Access
 
-__all__ = ["EXECUTORS", "Adaptive", "Cluster", "Execution"]
+__all__ = ["EXECUTORS", "Access", "Adaptive", "Cluster", "Execution"]
 
 #: the executors that have a name; any other is a class by its import path
 EXECUTORS = ("iterative", "futures", "dask", "dask-awkward")
@@ -52,6 +52,20 @@ def _cluster_class(value: str) -> str:
     if "." not in value or not _is_dotted(value):
         raise ValueError(f"'{value}' is no class with its module, as in dask_jobqueue.HTCondorCluster")
     return value
+
+
+@dataclass(frozen=True)
+class Access:
+    """How remote files are reached.
+
+    Attributes:
+        timeout_s: how long a server may stay silent: while connecting, and between bytes (https) or for one request
+            (root).
+        cache: a folder where whole files are kept; None: only what is needed is read, each time.
+    """
+
+    timeout_s: int = 60
+    cache: Path | None = None
 
 
 class _Model(BaseModel):

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from oddjets.core.redaction import redacted
 
-if TYPE_CHECKING:
-    from oddjets.io.remote.failures import Cause
+__all__ = ["Cause", "InputFileError", "OddjetsError", "nearest"]
 
-__all__ = ["InputFileError", "OddjetsError", "nearest"]
+#: why a file could not be read
+Cause = Literal[
+    "timeout",
+    "refused",
+    "unreachable host",
+    "interrupted",
+    "server error",
+    "missing file",
+    "no permission",
+    "no byte ranges",
+    "missing tree",
+    "missing branch",
+    "truncated",
+    "corrupt basket",
+    "damaged",
+    "unknown",
+]
 
 
 class OddjetsError(Exception):
@@ -30,7 +45,7 @@ class InputFileError(OddjetsError):
     """A file that cannot be read as what it should be: missing, truncated, corrupt, or without a needed branch.
 
     Attributes:
-        cause: in words, where whoever raises it knows; see `oddjets.io.remote.failures.cause_of`.
+        cause: in words, where whoever raises it knows.
     """
 
     def __init__(self, message: str = "", *, cause: Cause | None = None) -> None:

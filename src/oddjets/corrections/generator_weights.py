@@ -13,16 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.io import nanoaod_schema
+from oddjets.io.nanoaod_schema import SCALES, SHOWER
 
-__all__ = ["NAMES", "SCALES", "SHOWER", "scale_weight", "shower_weight", "top_pt_weight", "weight_of"]
+__all__ = ["NAMES", "scale_weight", "shower_weight", "top_pt_weight", "weight_of"]
 
 Array = npt.NDArray[np.float64]
 
-#: NanoAOD's order of PSWeight
-SHOWER = {"isrUp": 0, "fsrUp": 1, "isrDown": 2, "fsrDown": 3}
-#: positions of (0.5, 0.5), (0.5, 1), (1, 0.5), (1, 2), (2, 1), (2, 2) in LHEScaleWeight, by its length; the two where the
-#: scales move apart are left out, and with 8 entries the nominal one is not stored
-SCALES: dict[int, tuple[int, ...]] = {9: (0, 1, 3, 5, 7, 8), 8: (0, 1, 3, 4, 6, 7)}
 _NOMINAL_OF_9 = 4
 _IS_LAST_COPY = 1 << 13  # of GenPart_statusFlags
 

@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.execution import Access
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import sha256_of
 from oddjets.corrections import lookups
 from oddjets.corrections.lookups import Era, Period
 from oddjets.io.fileset import Dataset, FileInfo
-from oddjets.io.remote.access import Access, open_file
+from oddjets.io.remote.access import open_file
 from oddjets.io.remote.failures import cause_of, with_retries
 
 __all__ = [

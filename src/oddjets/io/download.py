@@ -1,20 +1,17 @@
-"""Downloads of official files: by https, checked, whole or not at all, and going on where they stopped."""
+"""Downloads: by https, checked, whole or not at all, and going on where they stopped."""
 
 from __future__ import annotations
 
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from oddjets import __version__
-from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.errors import OddjetsError
 from oddjets.core.files import sha256_of
-from oddjets.corrections import lookups
-from oddjets.corrections.lookups import Era
 
-__all__ = ["FetchError", "download", "fetch"]
+__all__ = ["FetchError", "download"]
 
 _BLOCK = 1 << 18
 _TIMEOUT_S = 30.0
@@ -75,33 +72,3 @@ def download(url: str, target: Path, sha256: str) -> None:
 def _kept(part: Path) -> str:
     kept = part.stat().st_size if part.is_file() else 0
     return f"{kept} bytes are kept, and the same command goes on from there" if kept else "nothing has arrived"
-
-
-def fetch(era: Era, folder: Path, names: Sequence[str] = ()) -> Iterator[tuple[str, Path, bool]]:
-    """Download the official files of an era into the cache, those already there and right left alone.
-
-    Args:
-        era: names the files.
-        folder: where its relative paths start.
-        names: which of its files; empty: all official ones.
-
-    Yields:
-        The file's name, where it is, and whether it was downloaded now.
-
-    Raises:
-        FetchError: see `download`.
-        OddjetsError: the era has no such file, or it is not official.
-    """
-    official = [name for name, file in era.files.items() if file.official]
-    for name in names:
-        if name not in official:
-            raise OddjetsError(f"era '{era.name}' has no official file '{name}'; {nearest(name, official)}")
-    for name in names or official:
-        path = lookups.locate(era, folder, name)
-        try:
-            lookups.checked(era, folder, name)
-        except InputFileError:
-            download(era.files[name].source, path, era.files[name].sha256)
-            yield name, path, True
-        else:
-            yield name, path, False

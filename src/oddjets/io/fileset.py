@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from oddjets.config.execution import Access
 from oddjets.config.yaml import ConfigError, problems_of, read_yaml
 from oddjets.core.errors import InputFileError, nearest
 from oddjets.core.paths import is_file_name
-from oddjets.corrections.generator_weights import SCALES, SHOWER
 from oddjets.io import nanoaod_schema
-from oddjets.io.remote.access import Access, is_remote, open_file
+from oddjets.io.nanoaod_schema import SCALES, SHOWER
+from oddjets.io.remote.access import is_remote, open_file
 from oddjets.io.remote.failures import advice_on, cause_of, with_retries
 
 __all__ = ["Dataset", "DatasetMetadata", "FileInfo", "inspect", "load_fileset", "sums_of_variations"]

@@ -15,6 +15,8 @@ from oddjets.core.errors import InputFileError, nearest
 from oddjets.core.kinematics import offsets_from
 
 __all__ = [
+    "SCALES",
+    "SHOWER",
     "PFNano",
     "Source",
     "branch",
@@ -33,6 +35,12 @@ Source = Literal["index", "reclustered"]
 
 #: branches that say which PF candidates an AK8 jet is made of
 CONSTITUENT_INDEX = ("FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx")
+
+#: NanoAOD's order of PSWeight
+SHOWER = {"isrUp": 0, "fsrUp": 1, "isrDown": 2, "fsrDown": 3}
+#: positions of (0.5, 0.5), (0.5, 1), (1, 0.5), (1, 2), (2, 1), (2, 2) in LHEScaleWeight, by its length; the two where the
+#: scales move apart are left out, and with 8 entries the nominal one is not stored
+SCALES: dict[int, tuple[int, ...]] = {9: (0, 1, 3, 5, 7, 8), 8: (0, 1, 3, 4, 6, 7)}
 
 
 class PFNano(PFNanoAODSchema):  # type: ignore[misc]

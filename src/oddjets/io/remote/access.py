@@ -6,8 +6,6 @@ import importlib.util
 import queue
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import uproot
@@ -16,28 +14,15 @@ from uproot.source.coalesce import coalesce_requests
 from uproot.source.fsspec import FSSpecSource
 from uproot.source.futures import TrivialFuture
 
+from oddjets.config.execution import Access
 from oddjets.core.errors import InputFileError
 from oddjets.io.remote.cache import cached
 from oddjets.io.remote.timeouts import forget_handle, is_open_to_others, limits
 
-__all__ = ["Access", "Source", "is_remote", "open_file"]
+__all__ = ["Source", "is_remote", "open_file"]
 
 #: scheme to the package that reads it, and the extra that installs it
 _NEEDS = {"root": ("fsspec_xrootd", "xrootd"), "https": ("aiohttp", "https"), "http": ("aiohttp", "https")}
-
-
-@dataclass(frozen=True)
-class Access:
-    """How remote files are reached.
-
-    Attributes:
-        timeout_s: how long a server may stay silent: while connecting, and between bytes (https) or for one request
-            (root).
-        cache: a folder where whole files are kept; None: only what is needed is read, each time.
-    """
-
-    timeout_s: int = 60
-    cache: Path | None = None
 
 
 def is_remote(path: str) -> bool:

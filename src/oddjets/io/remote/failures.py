@@ -9,34 +9,17 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import uproot
 
 from oddjets.core.console import log
-from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.errors import Cause, InputFileError, OddjetsError
 from oddjets.core.redaction import redacted
 
-__all__ = ["ATTEMPTS", "Cause", "advice_on", "cause_of", "is_transient", "with_retries"]
+__all__ = ["ATTEMPTS", "advice_on", "cause_of", "is_transient", "with_retries"]
 
 T = TypeVar("T")
-
-Cause = Literal[
-    "timeout",
-    "refused",
-    "unreachable host",
-    "interrupted",
-    "server error",
-    "missing file",
-    "no permission",
-    "no byte ranges",
-    "missing tree",
-    "missing branch",
-    "truncated",
-    "corrupt basket",
-    "damaged",
-    "unknown",
-]
 
 #: what may be gone in a moment
 _TRANSIENT: frozenset[str] = frozenset({"timeout", "refused", "unreachable host", "interrupted", "server error"})
