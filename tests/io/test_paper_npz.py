@@ -13,8 +13,9 @@ from oddjets.core.errors import InputFileError
 from oddjets.core.resources import find
 from oddjets.io import paper_npz
 from oddjets.io.histograms import HistogramSet
-from oddjets.workflow.pipeline import run_stage, stage_of
+from oddjets.workflow.pipeline import run_stage, stage_of, Run
 from oddjets.workflow.run import Run
+from oddjets.scoring.score import score_of_predictions
 
 SHIFTS = {"jes": 0.03, "jer": 0.01, "jms": 0.02, "jmr": 0.015}
 
@@ -188,13 +189,13 @@ def test_exported_is_imported_again(imported, folder):
     content = np.load(next(folder.glob("outputs_pretrain_l_top_dijet3.npz")))
     prediction, cond = content["prediction"], content["cond"]
     table = paper_npz.to_table(
-        prediction, cond, scores={"x": "prediction"}, formula="authors-code", is_data=False, number=0
+        score_of_predictions(prediction, "authors-code"), cond, scores={"x": "prediction"}, is_data=False, number=0
     )
     order = np.argsort(-cond[:, 0].reshape(-1, 2), axis=1)
     classes = np.take_along_axis(prediction.reshape(len(order), 2, -1), order[:, :, None], axis=1)
     back_prediction, back = paper_npz.from_table(table, classes, 1.0)
     again = paper_npz.to_table(
-        back_prediction, back, scores={"x": "prediction"}, formula="authors-code", is_data=False, number=0
+        score_of_predictions(back_prediction, "authors-code"), back, scores={"x": "prediction"}, is_data=False, number=0
     )
     for name in table:
         np.testing.assert_allclose(again[name], table[name], rtol=2e-6, err_msg=name)

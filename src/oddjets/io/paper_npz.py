@@ -19,9 +19,8 @@ import numpy.typing as npt
 from oddjets.config.analysis import AuthorsFiles
 from oddjets.core.errors import InputFileError, nearest
 from oddjets.io.event_table import JETS
-from oddjets.scoring.score import AUTHORS_EPSILON
 
-__all__ = ["COND_COLUMNS", "PREDICTION", "authors_score", "find_files", "from_table", "read_file", "to_table"]
+__all__ = ["COND_COLUMNS", "PREDICTION", "find_files", "from_table", "read_file", "to_table"]
 
 Array = npt.NDArray[Any]
 
@@ -137,45 +136,25 @@ def _refuse_bomb(file: Path) -> None:
                 )
 
 
-def authors_score(prediction: Array) -> npt.NDArray[np.float64]:
-    """Return P(10:) / (P(0) + P(10:) + 1e-6) on the stored positions, as the authors' code does.
-
-    Args:
-        prediction: shape (jets, classes), at least 11 classes.
-    """
-    signal = prediction[:, 10:].sum(axis=1, dtype=np.float64)
-    return np.asarray(signal / (prediction[:, 0].astype(np.float64) + signal + AUTHORS_EPSILON))
-
-
-def to_table(
-    prediction: Array, cond: Array, *, scores: Mapping[str, str], formula: str, is_data: bool, number: int
-) -> dict[str, Array]:
+def to_table(score: Array, cond: Array, *, scores: Mapping[str, str], is_data: bool, number: int) -> dict[str, Array]:
     """Turn the rows of one file into columns of the event table.
 
     Args:
-        prediction: from `read_file`.
+        score: made of the file's ``prediction``, one a jet: `oddjets.scoring.score.score_of_predictions`.
         cond: from `read_file`.
         scores: score name to what it is made of: ``prediction``, or a jet's column such as ``xbb``.
-        formula: ``authors-code`` or ``stored`` (one column, taken as it is).
         is_data: data gets weight 1 and no variations.
         number: of the file, as luminosity block: the files have no event numbers, so rows are counted.
 
     Returns:
         Name to array, one entry per event, jets in the order of nominal pT.
-
-    Raises:
-        InputFileError: ``prediction`` has too few columns for the formula.
     """
-    needed = 11 if formula == "authors-code" else 1
-    if prediction.shape[1] < needed:
-        raise InputFileError(f"'prediction' has {prediction.shape[1]} columns; the formula '{formula}' needs {needed}")
-    by_jet = authors_score(prediction) if formula == "authors-code" else prediction[:, 0].astype(np.float64)
     n = len(cond) // 2
     pairs = cond.reshape(n, 2, COND_COLUMNS)
     # the rows of a pair come in any order
     order = np.argsort(-pairs[:, :, 0], axis=1, kind="stable")
     pairs = np.take_along_axis(pairs, order[:, :, None], axis=1)
-    score_pairs = np.take_along_axis(by_jet.reshape(n, 2), order, axis=1)
+    score_pairs = np.take_along_axis(score.reshape(n, 2), order, axis=1)
     table: dict[str, Array] = {
         "run": np.ones(n, np.uint32),
         "luminosityBlock": np.full(n, number, np.uint32),
@@ -194,9 +173,9 @@ def to_table(
         table[f"mass_ungroomed_{j}"] = table[f"mass_{j}"]
         with np.errstate(divide="ignore", invalid="ignore"):
             table[f"tau21_{j}"] = np.where(jet[:, 6] > 0, jet[:, 7] / jet[:, 6], np.nan)
-        for score, column_name in scores.items():
+        for name, column_name in scores.items():
             of_prediction = column_name == PREDICTION
-            table[f"score_{score}_{j}"] = score_pairs[:, j - 1] if of_prediction else table[f"{column_name}_{j}"]
+            table[f"score_{name}_{j}"] = score_pairs[:, j - 1] if of_prediction else table[f"{column_name}_{j}"]
         if not is_data:
             for name, column in JET_VARIATIONS.items():
                 table[f"pt_{j}__{name}"] = jet[:, column]

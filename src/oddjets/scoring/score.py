@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax, logsumexp
 
-from oddjets.core.errors import OddjetsError
+from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.scoring.model_card import AuthorsCodeScore, ModelCard
 
-__all__ = ["anomaly_score", "class_probabilities"]
+__all__ = ["anomaly_score", "class_probabilities", "score_of_predictions"]
 
 #: what the authors' code adds to the denominator
 AUTHORS_EPSILON = 1e-6
@@ -88,3 +88,27 @@ def anomaly_score(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
         )
     result: NDArray[np.float64] = expit(difference)
     return result
+
+
+def score_of_predictions(prediction: NDArray[Any], formula: Literal["authors-code", "stored"]) -> NDArray[np.float64]:
+    """Compute the anomaly score of class probabilities that the authors published.
+
+    Args:
+        prediction: shape (n_jets, n_classes).
+        formula: ``authors-code``: P(10:) / (P(0) + P(10:) + 1e-6) on the stored positions; ``stored``: the first column
+            as it is.
+
+    Returns:
+        Shape (n_jets,).
+
+    Raises:
+        InputFileError: there are too few columns for the formula.
+    """
+    needed = 11 if formula == "authors-code" else 1
+    if prediction.shape[1] < needed:
+        raise InputFileError(f"'prediction' has {prediction.shape[1]} columns; the formula '{formula}' needs {needed}")
+    first = prediction[:, 0].astype(np.float64)
+    if formula == "stored":
+        return first
+    signal = prediction[:, 10:].sum(axis=1, dtype=np.float64)
+    return np.asarray(signal / (first + signal + AUTHORS_EPSILON))

@@ -11,6 +11,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.io import paper_npz
 from oddjets.io.event_table import read, write_part
 from oddjets.io.histograms import DATA
+from oddjets.scoring.score import score_of_predictions
 from oddjets.selection.normalisation import factors
 from oddjets.workflow.stages.cutflow import write_cutflow
 
@@ -32,7 +33,7 @@ def import_npz(run: Run, events: Path) -> dict[str, Any]:
         for number, file in enumerate(files):
             prediction, cond = paper_npz.read_file(file)
             table = paper_npz.to_table(
-                prediction, cond, scores=scores, formula=spec.formula, is_data=is_data, number=number
+                score_of_predictions(prediction, spec.formula), cond, scores=scores, is_data=is_data, number=number
             )
             fired = table["trigger_dijet"]
             passed = fired & (table["n_muons"] == 0) & (table["n_electrons"] == 0)
