@@ -20,9 +20,10 @@ import yaml
 from oddjets.config.analysis import load_analysis
 from oddjets.io import event_table
 from oddjets.simulation.run import simulate
-from oddjets.workflow.pipeline import run_stages, stage_of
+from oddjets.workflow.pipeline import run_stages, stage_of, Run
 from oddjets.workflow.run import Run
 from oddjets.workflow.simulation_overrides import with_options
+from oddjets.workflow.overrides import with_simulation
 
 #: what stands around the table in the documentation
 BEGIN, END = "<!-- checksums: begin -->", "<!-- checksums: end -->"
@@ -70,7 +71,7 @@ def main() -> None:
     lines = ["| executor | workers | events a chunk | rows | sha256 |", "|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        fileset = simulate(with_options({"set": "tiny"}, None, None, None, False), folder / "files", 2)
+        fileset = simulate(with_simulation({"set": "tiny"}, None, None, None, False), folder / "files", 2)
         total = sum(len(entry["files"]) for entry in json.loads(fileset.read_text(encoding="utf-8")).values())
         print(f"{total} files")
         for i, (executor, workers, chunk_size) in enumerate(WAYS):

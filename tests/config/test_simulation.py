@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from oddjets.config.simulation import SimulationSpec
-from oddjets.config.simulation_sets import SETS
+from oddjets.config.simulation import SETS, SimulationSpec
 from oddjets.simulation.cost_estimate import Prediction, predict
 from oddjets.simulation.job_plan import make_plan
 

@@ -105,8 +105,6 @@ def test_adding_a_template_leaves_the_other_files_alone() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"templates": {"tpo": 10}}, "unknown process 'tpo': did you mean 'top'"),
-        ({"luminosity": 1.0, "inject": {"dihiggs": 1.0}}, "unknown process 'dihiggs'"),
         ({"luminosity": -1.0}, "greater than 0"),
         ({"luminosity": float("inf")}, "finite"),
         ({"luminosity": 1.0, "inject": {"hh": -2.0}}, "greater than or equal to 0"),
@@ -120,6 +118,19 @@ def test_adding_a_template_leaves_the_other_files_alone() -> None:
 def test_mistakes_are_named(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         SimulationSpec(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"templates": {"tpo": 10}}, "unknown process 'tpo': did you mean 'top'"),
+        ({"luminosity": 1.0, "inject": {"dihiggs": 1.0}}, "unknown process 'dihiggs'"),
+        ({"templates": {"ww": 10, "ww_4q": 10}}, "ww and ww_4q overlap"),
+    ],
+)
+def test_no_plan_has_processes_that_there_are_not(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(OddjetsError, match=message):
+        make_plan(SimulationSpec(**arguments))  # type: ignore[arg-type]
 
 
 def test_processes_state_their_cross_sections() -> None:

@@ -73,6 +73,10 @@ def test_all_at_once_with_nearest_names(problems):
         ({"processor": "dijet_anomaly.py"}, "not of the form FILE.py:CLASS"),
         ({"processor": "dijet_anomly.py:X"}, "did you mean 'dijet_anomaly.py'"),
         ({"processor": "dijet_anomaly.py:DijetAnomly"}, "did you mean 'DijetAnomaly'"),
+        (
+            {"fileset": None, "simulate": {"luminosity": 1.0, "inject": {"tpo": 2.0}}},
+            "simulate: unknown process 'tpo': did you mean 'top'",
+        ),
         ({"fileset": None}, "give one of 'simulate'"),
         ({"fileset": "filset.json"}, "no file 'filset.json'"),
         ({"regions": {"SR": {"cuts": ["not VR"]}, "VR": {"cuts": ["not SR"]}}}, "refers to itself"),

@@ -10,8 +10,7 @@ import typer
 from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError
-from oddjets.workflow.overrides import with_execution
-from oddjets.workflow.simulation_overrides import with_options
+from oddjets.workflow.overrides import with_execution, with_simulation
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import Run
@@ -100,7 +99,7 @@ def _simulated(
         return analysis
     if analysis.simulate is None:
         raise OddjetsError(f"--seed, --inject, --luminosity, --no-filter: '{analysis.name}' has no 'simulate'")
-    spec = with_options(analysis.simulate.model_dump(), seed, inject, luminosity, no_filter)
+    spec = with_simulation(analysis.simulate.model_dump(), seed, inject, luminosity, no_filter)
     return analysis.model_copy(update={"simulate": spec})
 
 

@@ -8,12 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from oddjets.cli.options import Force, Inject, Luminosity, NoFilter, Out, Seed, run_of
-from oddjets.config.simulation import SimulationSpec
-from oddjets.config.simulation_sets import SETS
+from oddjets.config.simulation import SETS, SimulationSpec
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
-from oddjets.workflow.overrides import Workers
-from oddjets.workflow.simulation_overrides import with_options
+from oddjets.workflow.overrides import Workers, with_simulation
 
 __all__ = ["simulate"]
 
@@ -48,7 +46,7 @@ def simulate(
     elif analysis is None and ready_made is not None:
         if force:
             raise OddjetsError("simulate: --force is for analyses; to make a set again, remove its folder")
-        spec = with_options({"set": ready_made}, **options)
+        spec = with_simulation({"set": ready_made}, **options)
         if dry_run:
             _predict(spec, workers or 2)
         else:

@@ -16,7 +16,8 @@ import numpy as np
 
 from oddjets.config.simulation import SimulationSpec
 from oddjets.core.code_digests import code_parts
-from oddjets.simulation.processes import load_processes
+from oddjets.simulation.processes import load_processes, check_processes
+from oddjets.core import substructure
 
 __all__ = ["DATA", "Block", "Stream", "make_plan"]
 
@@ -95,7 +96,11 @@ def make_plan(spec: SimulationSpec) -> list[Block]:
 
     Returns:
         Pseudo-data first, then the templates in the order given. No two streams have the same Pythia seed.
+
+    Raises:
+        OddjetsError: see `oddjets.simulation.processes.check_processes`.
     """
+    check_processes(spec)
     seeds = _Seeds(spec.seed)
     pileup_seed = seeds.stream("pileup", "", 0, 0).pythia_seed if spec.pileup else None
     blocks = [] if spec.luminosity is None else _data_blocks(spec, spec.luminosity, seeds)

@@ -10,9 +10,10 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from oddjets.config.simulation import SimulationSpec
 from oddjets.core.errors import OddjetsError, nearest
 
-__all__ = ["Cost", "MassAcceptance", "Process", "load_processes", "select_processes"]
+__all__ = ["Cost", "MassAcceptance", "Process", "check_processes", "load_processes", "select_processes"]
 
 
 class MassAcceptance(BaseModel):
@@ -98,3 +99,16 @@ def select_processes(names: Iterable[str]) -> list[Process]:
         if group is not None and groups.setdefault(group, name) != name:
             raise OddjetsError(f"simulate: {groups[group]} and {name} overlap (group {group}): use one of them")
     return [known[name] for name in names]
+
+
+def check_processes(spec: SimulationSpec) -> None:
+    """Refuse processes that there are not, and pseudo-data or templates in which two describe the same events.
+
+    Args:
+        spec: what is asked of the simulation.
+
+    Raises:
+        OddjetsError: with the nearest valid names, or with the two processes.
+    """
+    select_processes([*spec.data_processes, *spec.inject])
+    select_processes(spec.templates)

@@ -23,6 +23,7 @@ from oddjets.io.histograms import DATA
 from oddjets.scoring.model_card import load_card
 from oddjets.selection import processor_loader, regions
 from oddjets.selection.processor import DijetProcessor, cuts_of, jet_variations_of
+from oddjets.simulation.processes import check_processes
 
 __all__ = ["Resolved", "resolve"]
 
@@ -104,6 +105,11 @@ def _input_problems(analysis: Analysis, era: lookups.Era | None) -> Iterator[str
         columns = (paper_npz.PREDICTION, *paper_npz.JET_COLUMNS)
         if score.column is not None and score.column not in columns:
             yield f"scores.{name}.column: no column '{score.column}'; {nearest(score.column, columns)}"
+    if analysis.simulate is not None:
+        try:
+            check_processes(analysis.simulate)
+        except OddjetsError as error:
+            yield str(error)
     if analysis.fileset is not None:
         try:
             file = resources.find(analysis.fileset, "datasets", analysis.folder)
