@@ -17,7 +17,7 @@ from oddjets.core import provenance
 from oddjets.report import registry
 from oddjets.report.paper import page
 from oddjets.report.paper.claims import Results, compare
-from oddjets.workflow import paper_sample
+from oddjets.workflow import paper
 from oddjets.workflow.paper import SETUPS, analyses
 from oddjets.workflow.run import Run
 from oddjets.workflow.stages import process
@@ -68,7 +68,7 @@ def test_shared_files_are_links_that_part_when_one_is_replaced(tmp_path: Path) -
     (source / "cutflow.json").write_text("{}")
     for stage in ("simulate", "process"):
         provenance.write_manifest(source, stage, {"key": stage})
-    paper_sample.share(source, target)
+    paper.share(source, target)
     shared = target / "events" / "qcd" / "part-0.parquet"
     assert shared.samefile(source / "events" / "qcd" / "part-0.parquet")
     assert provenance.read_manifest(target, "process") == {"key": "process"}
@@ -78,7 +78,7 @@ def test_shared_files_are_links_that_part_when_one_is_replaced(tmp_path: Path) -
     other.replace(target / "cutflow.json")
     assert (source / "cutflow.json").read_text() == "{}"
     # a second time there is nothing to do, and what the target has made of it stays
-    paper_sample.share(source, target)
+    paper.share(source, target)
     assert (target / "cutflow.json").read_text() == '{"histogram": 1}'
 
 
@@ -87,7 +87,7 @@ def test_a_sample_made_anew_replaces_the_old_one(tmp_path: Path) -> None:
     for key in ("old", "new"):
         (source / "events" / key).mkdir(parents=True)
         provenance.write_manifest(source, "process", {"key": key})
-        paper_sample.share(source, target)
+        paper.share(source, target)
     assert sorted(p.name for p in (target / "events").iterdir()) == ["new", "old"]
     assert provenance.read_manifest(target, "process") == {"key": "new"}
 

@@ -254,7 +254,7 @@ def test_one_command_makes_a_model_that_scores(torch: Any, tmp_path: Path, monke
 
     from typer.testing import CliRunner
 
-    from oddjets.cli import train
+    from oddjets.cli import model
     from oddjets.cli.main import app
     from oddjets.scoring.model_card import load_card
     from oddjets.scoring.scorer import Scorer
@@ -262,7 +262,7 @@ def test_one_command_makes_a_model_that_scores(torch: Any, tmp_path: Path, monke
     from oddjets.training.export.checkpoint import read_checkpoint
 
     monkeypatch.setattr(generate, "generate", toy_generation)
-    monkeypatch.setattr(train, "TrainingSettings", toy_settings)
+    monkeypatch.setattr(model, "TrainingSettings", toy_settings)
     shipped = Path(__file__).parents[2] / "models" / "omnilearned_small_simulation.yaml"
     arguments = ["model", "train", str(tmp_path), "--jets", "600", "--held-out", "60", "--epochs", "1", "--batch", "64"]
     for more in ([], ["--only", "evaluate", "--compare", str(shipped)]):

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 from rich.markup import escape
 
 from oddjets.config.analysis import Analysis, load_analysis
-from oddjets.core import resources
+from oddjets.core import provenance, resources
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
+from oddjets.core.locks import locked
 from oddjets.report.paper.page import write
-from oddjets.workflow.overrides import with_execution
-from oddjets.workflow.paper_sample import share
-from oddjets.workflow.simulation_overrides import with_options
+from oddjets.workflow.overrides import with_execution, with_simulation
 
-__all__ = ["SETUPS", "analyses", "make"]
+__all__ = ["SETUPS", "analyses", "make", "share"]
 
 #: analyses of ``processors/``, in the order of the paper; the first makes the sample
 SETUPS = ("paper_top", "paper_hh", "paper_hh_split", "paper_hh_btag", "paper_xbb", "paper_dijet_mass")
+#: what `simulate` and `process` leave that later stages read, manifests last: they say that the rest is whole
+SHARED = ("simulation", "events", "cutflow.json", "lost.json", "manifests/simulate.json", "manifests/process.json")
 
 
 def analyses(scale: float, inject: list[str], seed: int | None = None, workers: int | None = None) -> list[Analysis]:
@@ -37,7 +40,7 @@ def analyses(scale: float, inject: list[str], seed: int | None = None, workers: 
     for name in SETUPS:
         analysis = with_execution(load_analysis(resources.find(f"{name}.yaml", "processors")), workers=workers)
         assert analysis.simulate is not None
-        spec = with_options(analysis.simulate.model_dump(), seed, inject, None, False)
+        spec = with_simulation(analysis.simulate.model_dump(), seed, inject, None, False)
         assert spec.luminosity is not None
         templates = {process: max(1, round(scale * tries)) for process, tries in spec.templates.items()}
         spec = spec.model_copy(update={"luminosity": scale * spec.luminosity, "templates": templates})
@@ -82,3 +85,32 @@ def make(asked: list[Analysis], out: Path) -> Path:
     if failed:
         raise OddjetsError("; ".join(failed) + "; the index shows the others, and the same command goes on from there")
     return page
+
+
+def share(source: Path, target: Path) -> None:
+    """Give an analysis the simulated files and event tables of another one, unless it has these already.
+
+    Files are linked, not copied: a link costs no space, and a file that is replaced in one folder stays as it is in the
+    other. Whether they are what the other analysis needs is not decided here: their manifests carry content keys, and a
+    stage whose key differs runs again.
+
+    Args:
+        source: the output folder with the sample.
+        target: the output folder that gets it.
+    """
+    wanted = provenance.read_manifest(source, "process")
+    if wanted is None or provenance.read_manifest(target, "process") == wanted:
+        return
+    with locked(target):
+        for name in ("simulate", "process"):
+            provenance.remove_manifest(target, name)
+        for name in SHARED:
+            old, new = source / name, target / name
+            if new.is_dir():
+                shutil.rmtree(new)
+            new.unlink(missing_ok=True)
+            if old.is_dir():
+                shutil.copytree(old, new, copy_function=os.link)
+            elif old.exists():
+                new.parent.mkdir(parents=True, exist_ok=True)
+                os.link(old, new)
