@@ -22,6 +22,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(MAKE) docs
 	$(BIN)/python -m pytest -m slow --mpl
 	$(MAKE) check-training
