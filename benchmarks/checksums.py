@@ -20,10 +20,9 @@ import yaml
 from oddjets.config.analysis import load_analysis
 from oddjets.io import event_table
 from oddjets.simulation.run import simulate
-from oddjets.workflow.pipeline import run_stages, stage_of, Run
-from oddjets.workflow.run import Run
-from oddjets.workflow.simulation_overrides import with_options
 from oddjets.workflow.overrides import with_simulation
+from oddjets.workflow.pipeline import run_stages, stage_of
+from oddjets.workflow.run import Run
 
 #: what stands around the table in the documentation
 BEGIN, END = "<!-- checksums: begin -->", "<!-- checksums: end -->"

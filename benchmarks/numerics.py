@@ -22,7 +22,7 @@ from oddjets.scoring.model_card import load_card
 from oddjets.training.export.checkpoint import read_checkpoint
 from oddjets.training.export.random_jets import load_jets
 from oddjets.training.validate.numerics import WORKING_POINTS, Outcome, numerics, outcomes
-from oddjets.training.validate.reference import Jets, Reference
+from oddjets.training.validate.reference import PaddedJets, Reference
 
 #: of float32: the largest relative error of one rounding
 ROUNDING = 2.0**-24
@@ -50,7 +50,7 @@ class Pairs(NamedTuple):
     stable: NDArray[np.float64]
 
 
-def pairs_of(jets: Jets) -> Pairs:
+def pairs_of(jets: PaddedJets) -> Pairs:
     """Compute the pair mass of all pairs of each jet in float32, in both forms, and in float64."""
     rows = []
     for x, count in zip(jets.x, jets.counts, strict=True):

@@ -38,7 +38,7 @@ from oddjets.training.export.checkpoint import SIZES, Pet2Config, read_checkpoin
 from oddjets.training.export.onnx import export
 from oddjets.training.export.random_jets import load_jets, multiplicities, random_jets
 from oddjets.training.validate.parity import compare, tied
-from oddjets.training.validate.reference import Jets, Reference
+from oddjets.training.validate.reference import PaddedJets, Reference
 
 Provider = Literal["cpu", "cuda"]
 #: jets whose class probabilities are compared with float64
@@ -122,19 +122,19 @@ def fastest(action: Callable[[], Any], clock: Callable[[], float], repeats: int)
     return min(times)
 
 
-def batches(jets: Jets, variant: Variant) -> list[Jets]:
+def batches(jets: PaddedJets, variant: Variant) -> list[PaddedJets]:
     """The jets as the variant is given them."""
     if variant.length:
         order, jets = np.arange(len(jets.x)), jets.padded(variant.length)
     else:
         order = np.argsort(-jets.counts, kind="stable")
-    jets = Jets(*(a[order] for a in jets))
+    jets = PaddedJets(*(a[order] for a in jets))
     starts = range(0, len(order), variant.batch)
     # OmniLearned needs one constituent more than it has neighbours
     floor = 11 if variant.runtime == "torch" else 1
     lengths = [variant.length or max(floor, int(jets.counts[i : i + variant.batch].max())) for i in starts]
     cut = [jets.take(slice(i, i + variant.batch), n) for i, n in zip(starts, lengths, strict=True)]
-    return [Jets(*(np.ascontiguousarray(a) for a in b)) for b in cut]
+    return [PaddedJets(*(np.ascontiguousarray(a) for a in b)) for b in cut]
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -143,13 +143,13 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-def exact_logits(provider: Provider, checkpoint: Path, jets: Jets) -> NDArray[np.float64]:
+def exact_logits(provider: Provider, checkpoint: Path, jets: PaddedJets) -> NDArray[np.float64]:
     """Logits of PET2 in float64, of the jets that are compared."""
     return Reference(read_checkpoint(checkpoint), provider).logits(compared(jets, provider))
 
 
 def measure(
-    variant: Variant, provider: Provider, checkpoint: Path, card: Path, jets: Jets
+    variant: Variant, provider: Provider, checkpoint: Path, card: Path, jets: PaddedJets
 ) -> tuple[float, float, NDArray[Any]]:
     """Seconds, peak memory (GiB) and logits of the compared jets, of one variant in this process."""
     clock = time.process_time if provider == "cpu" else time.perf_counter
@@ -170,11 +170,11 @@ def measure(
     return seconds, memory, logits
 
 
-def compared(jets: Jets, provider: Provider) -> Jets:
+def compared(jets: PaddedJets, provider: Provider) -> PaddedJets:
     """The jets whose probabilities are compared: those of the first ones in which no distances tie."""
     few = jets.take(slice(0, COMPARED[provider]))
     clear = ~tied(few)
-    return Jets(*(array[clear] for array in few))
+    return PaddedJets(*(array[clear] for array in few))
 
 
 def runner(variant: Variant, provider: Provider, checkpoint: Path, card: ModelCard) -> Callable[[Any], Any]:
@@ -186,7 +186,7 @@ def runner(variant: Variant, provider: Provider, checkpoint: Path, card: ModelCa
         device = torch.device(provider)
         model = Reference(read_checkpoint(checkpoint), provider).model
 
-        def by_torch(batch: Jets) -> Any:
+        def by_torch(batch: PaddedJets) -> Any:
             with torch.no_grad():
                 x, pid, add = (torch.from_numpy(a).to(device) for a in batch)
                 return model(x, None, None, pid, add)["y_pred"].cpu().numpy()

@@ -13,9 +13,9 @@ from oddjets.core.errors import InputFileError
 from oddjets.core.resources import find
 from oddjets.io import paper_npz
 from oddjets.io.histograms import HistogramSet
-from oddjets.workflow.pipeline import run_stage, stage_of, Run
-from oddjets.workflow.run import Run
 from oddjets.scoring.score import score_of_predictions
+from oddjets.workflow.pipeline import run_stage, stage_of
+from oddjets.workflow.run import Run
 
 SHIFTS = {"jes": 0.03, "jer": 0.01, "jms": 0.02, "jmr": 0.015}
 

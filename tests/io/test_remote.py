@@ -156,7 +156,7 @@ def test_an_http_server_killed_and_restarted(server, local, tmp_path):
     "A killed XRootD server that comes back is asked again; the rows are those of the local file.",
 )
 def test_an_xrootd_server_killed_and_restarted(xrootd, local, tmp_path, monkeypatch):
-    read = remote_access.Source._read
+    read = remote_access.RemoteSource._read
     calls = []
 
     def die() -> None:
@@ -170,7 +170,7 @@ def test_an_xrootd_server_killed_and_restarted(xrootd, local, tmp_path, monkeypa
         before(len(calls))
         return await read(self, ranges)
 
-    monkeypatch.setattr(remote_access.Source, "_read", counted)
+    monkeypatch.setattr(remote_access.RemoteSource, "_read", counted)
     run = process(tmp_path, {"top": f"{xrootd.url}/top.root"}, **BRANCHES, execution=QUICK)
     assert_same(rows_of(run), local)
     assert len(calls) > 3

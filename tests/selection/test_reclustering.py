@@ -10,7 +10,7 @@ from helpers.chunks import chunk_of, copy
 from oddjets.core.kinematics import invariant_mass, momenta, pt_eta_phi
 from oddjets.core.substructure import n_subjettiness, soft_drop
 from oddjets.selection import constituents, reclustering
-from oddjets.selection.reclustering import Candidates, constituents_of, match, recluster
+from oddjets.selection.reclustering import FlatCandidates, constituents_of, match, recluster
 
 BRANCHES = ("pt", "eta", "phi", "mass", "puppiWeight")
 
@@ -23,7 +23,7 @@ def simulated_file(sample, tmp_path_factory):
 def candidates_of(chunk):
     flat = {name: np.asarray(ak.flatten(chunk.PFCands[name])) for name in BRANCHES}
     flat["puppi_weight"] = flat.pop("puppiWeight")
-    return Candidates(**flat, offsets=offsets_of(chunk.PFCands))
+    return FlatCandidates(**flat, offsets=offsets_of(chunk.PFCands))
 
 
 def offsets_of(collection):
@@ -132,7 +132,7 @@ def two_jets_of_three(**changes):
         "puppi_weight": [1.0, 1.0, 1.0, 0.5, 1.0],
     }
     columns = {name: np.array(column) for name, column in (values | changes).items()}
-    return Candidates(**columns, offsets=np.array([0, 5]))
+    return FlatCandidates(**columns, offsets=np.array([0, 5]))
 
 
 def test_momenta_are_weighted_and_candidates_without_weight_or_momentum_are_left_out():
@@ -166,9 +166,9 @@ def test_thousands_of_candidates_and_events_without_any():
     rng = np.random.default_rng(1)
     n = 5000
     columns = (rng.exponential(5, n), rng.uniform(-2.5, 2.5, n), rng.uniform(-3, 3, n), np.full(n, 0.1), np.ones(n))
-    jets = recluster(Candidates(*columns, offsets=np.array([0, 0, n, n])))
+    jets = recluster(FlatCandidates(*columns, offsets=np.array([0, 0, n, n])))
     assert np.diff(jets.event_offsets).tolist() == [0, len(jets.momenta), 0]
     assert (np.hypot(*jets.momenta[:, :2].T) > reclustering.MIN_PT).all()
     assert (invariant_mass(jets.momenta) >= 0).all()
-    none = recluster(Candidates(*(column[:0] for column in columns), offsets=np.array([0, 0])))
+    none = recluster(FlatCandidates(*(column[:0] for column in columns), offsets=np.array([0, 0])))
     assert len(none.momenta) == 0

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from oddjets.core.kinematics import momenta
-from oddjets.simulation.detector import Candidates, detect
+from oddjets.simulation.detector import DetectedCandidates, detect
 
 
 def shoot(
     pdg_id: int, pt: float, eta: float, n: int, mass: float = 0.1396, vertex: tuple[float, float, float] = (0, 0, 0)
-) -> Candidates:
+) -> DetectedCandidates:
     """One particle an event, at random azimuth."""
     rng = np.random.default_rng(1)
     p = momenta(np.full(n, pt), np.full(n, eta), rng.uniform(-np.pi, np.pi, n), np.full(n, mass))

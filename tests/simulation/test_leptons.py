@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from oddjets.simulation.detector import Candidates
+from oddjets.simulation.detector import DetectedCandidates
 from oddjets.simulation.leptons import Leptons, electron_level, find_leptons
 
 
-def candidates(n_events: int, pdg_id: int, eta: float = 0.0) -> Candidates:
+def candidates(n_events: int, pdg_id: int, eta: float = 0.0) -> DetectedCandidates:
     """A lepton of 50 GeV, 5 GeV at a distance of 0.2 across phi = pi, and 20 GeV far away, in each event."""
     pt, phi = np.array([50, 5, 20], np.float32), np.array([np.pi - 0.1, -np.pi + 0.1, 0], np.float32)
     floats = {"pt": np.tile(pt, n_events), "phi": np.tile(phi, n_events)}
     floats["eta"] = np.full(3 * n_events, eta, np.float32)
     codes = np.tile(np.array([pdg_id, 211, 22], np.int32), n_events)
     weights = np.ones(len(codes), np.float32)
-    return Candidates(np.arange(0, 3 * n_events + 1, 3), floats, codes, np.sign(codes), weights)
+    return DetectedCandidates(np.arange(0, 3 * n_events + 1, 3), floats, codes, np.sign(codes), weights)
 
 
 @pytest.mark.parametrize(("cone", "isolation"), [(0.4, 0.1), (0.1, 0.0), (4.0, 0.5)])

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from oddjets.simulation.detector import Candidates
+from oddjets.simulation.detector import DetectedCandidates
 from oddjets.simulation.puppi import puppi_weights
 
 
-def events(n_events: int, seed: int, n_pileup: int = 90) -> tuple[Candidates, np.ndarray]:
+def events(n_events: int, seed: int, n_pileup: int = 90) -> tuple[DetectedCandidates, np.ndarray]:
     """A hard jet of charged and neutral candidates in a sea of soft ones; and which are charged and primary."""
     rng = np.random.default_rng(seed)
     counts, columns, charge, primary = [], [], [], []
@@ -29,7 +29,7 @@ def events(n_events: int, seed: int, n_pileup: int = 90) -> tuple[Candidates, np
         counts.append(n_jet + n_sea)
     pt, eta, phi = np.concatenate(columns, axis=1).astype(np.float32)
     charges = np.concatenate(charge)
-    candidates = Candidates(
+    candidates = DetectedCandidates(
         np.concatenate([[0], np.cumsum(counts)]),
         {"pt": pt, "eta": eta, "phi": phi},
         np.where(charges != 0, 211, 22).astype(np.int32),
@@ -39,7 +39,7 @@ def events(n_events: int, seed: int, n_pileup: int = 90) -> tuple[Candidates, np
     return candidates, np.concatenate(primary)
 
 
-def reference(candidates: Candidates, primary: np.ndarray, vertices: int) -> np.ndarray:
+def reference(candidates: DetectedCandidates, primary: np.ndarray, vertices: int) -> np.ndarray:
     """One event, candidate by candidate; cmssw's numbers for abs(eta) below 2.5, below 3 and above."""
     pt, eta, phi = (candidates.floats[name].astype(float) for name in ("pt", "eta", "phi"))
     charged = candidates.charge != 0
@@ -72,11 +72,11 @@ def reference(candidates: Candidates, primary: np.ndarray, vertices: int) -> np.
     return weights
 
 
-def one(candidates: Candidates, event: int) -> Candidates:
+def one(candidates: DetectedCandidates, event: int) -> DetectedCandidates:
     rows = slice(*candidates.offsets[event : event + 2])
     floats = {name: column[rows] for name, column in candidates.floats.items()}
     n = len(floats["pt"])
-    return Candidates(
+    return DetectedCandidates(
         np.array([0, n]), floats, candidates.pdg_id[rows], candidates.charge[rows], np.ones(n, np.float32)
     )
 

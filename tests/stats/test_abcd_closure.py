@@ -9,7 +9,14 @@ import pytest
 from helpers.small_fit import make_analysis, make_histograms
 
 from oddjets.core.errors import OddjetsError
-from oddjets.stats.abcd_closure import Source, closure, closure_uncertainties, constant_fit, predict, region_closure
+from oddjets.stats.abcd_closure import (
+    ClosureSample,
+    closure,
+    closure_uncertainties,
+    constant_fit,
+    predict,
+    region_closure,
+)
 from oddjets.stats.histfactory.model import Model
 from oddjets.stats.inference.estimates import best_fits
 from oddjets.stats.workspace import build
@@ -102,7 +109,10 @@ def test_without_its_simulation_there_is_no_closure():
 
 def test_the_method_is_tested_again_on_other_sources(analysis, histograms):
     simulation = make_histograms(scale=5)
-    scans = [Source("5 %", "qcd", simulation), Source("data", "data", make_histograms(strength=1, seed=None))]
+    scans = [
+        ClosureSample("5 %", "qcd", simulation),
+        ClosureSample("data", "data", make_histograms(strength=1, seed=None)),
+    ]
     found = closure(analysis, histograms, scans)["scans"]
     assert [s["label"] for s in found] == ["5 %", "data"]
     # data equal to their expectation: what is left after subtraction is QCD, which closes exactly

@@ -25,7 +25,7 @@ from oddjets.simulation.reconstruction import reconstruct
 from oddjets.training.class_labels import CLASSES, KNOWN, QCD, SIGNAL
 from oddjets.training.dataset.generate import generate, shard_sequence
 from oddjets.training.dataset.processes import HELD_OUT, RECIPES, TRAINING, recipe_names
-from oddjets.training.dataset.reconstruction import CARD, INFO, MIN_MASS, MIN_PT, Jets, reconstruct_jets
+from oddjets.training.dataset.reconstruction import CARD, INFO, MIN_MASS, MIN_PT, TrainingJets, reconstruct_jets
 from oddjets.training.dataset.shards import TABLES, Shard, count_jets, events_of
 from oddjets.training.dataset.truth_labels import match_resonances
 
@@ -56,7 +56,7 @@ class Made(NamedTuple):
 
     shard: Shard
     batch: GeneratedBatch
-    jets: Jets
+    jets: TrainingJets
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def read(path: Path) -> Arrays:
         return {name: file[name][()] for name in file}
 
 
-def column(jets: Jets, name: str) -> npt.NDArray[np.float64]:
+def column(jets: TrainingJets, name: str) -> npt.NDArray[np.float64]:
     return jets.info[:, INFO.index(name)]
 
 

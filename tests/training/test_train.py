@@ -292,24 +292,24 @@ def few_jets() -> Any:
 def test_a_second_start_is_refused(torch: Any, tmp_path: Path) -> None:
     from oddjets.core.errors import OddjetsError
     from oddjets.core.locks import locked
-    from oddjets.training.train.job import Job, Part, in_background, run
+    from oddjets.training.train.job import Job, JobPart, in_background, run
 
     job = Job(tmp_path, 1, 1, 1, "toy", (), toy_settings())
     # `model train` has no --out
     refused = r"another `model train` works here \(process \d+ on .*\); wait for it, or name another FOLDER$"
     with locked(tmp_path):
         with pytest.raises(OddjetsError, match=refused):
-            run(job, [Part.train])
+            run(job, [JobPart.train])
         with pytest.raises(OddjetsError, match=refused):
-            in_background(job, [Part.train], [])
+            in_background(job, [JobPart.train], [])
 
 
 def test_a_model_that_is_not_trained_cannot_be_measured(torch: Any, tmp_path: Path) -> None:
     from oddjets.core.errors import OddjetsError
-    from oddjets.training.train.job import Job, Part, run
+    from oddjets.training.train.job import Job, JobPart, run
 
     with pytest.raises(OddjetsError, match=r"toy\.yaml does not exist: train the model first \(--only train\)"):
-        run(Job(tmp_path, 1, 1, 1, "toy", (), toy_settings()), [Part.evaluate])
+        run(Job(tmp_path, 1, 1, 1, "toy", (), toy_settings()), [JobPart.evaluate])
 
 
 def test_a_damaged_state_is_said(torch: Any, tmp_path: Path) -> None:
@@ -330,11 +330,11 @@ def test_a_training_in_the_background_writes_its_log(torch: Any, tmp_path: Path)
 
     from oddjets.cli.main import app
     from oddjets.core.locks import locked
-    from oddjets.training.train.job import Job, Part, in_background
+    from oddjets.training.train.job import Job, JobPart, in_background
 
     folder = tmp_path / "model"
     job = Job(folder, 1, 1, 1, "toy", (), toy_settings())
-    process = in_background(job, [Part.train], ["model", "train", str(folder), "--only", "train"])
+    process = in_background(job, [JobPart.train], ["model", "train", str(folder), "--only", "train"])
     assert process.wait(timeout=120) == 2
     assert "generate them first" in " ".join((folder / "train.log").read_text().split())
     with locked(folder):  # it gave the folder back

@@ -17,11 +17,11 @@ from oddjets.core.console import console, progress
 from oddjets.core.errors import OddjetsError
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.training.optional_imports import require_cuda
-from oddjets.training.train.job import LOG, Job, Part, in_background, run
+from oddjets.training.train.job import LOG, Job, JobPart, in_background, run
 from oddjets.training.train.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from oddjets.training.validate.reference import Jets, Reference
+    from oddjets.training.validate.reference import PaddedJets, Reference
 
 __all__ = ["app"]
 
@@ -77,7 +77,7 @@ def train(
     compare: Annotated[
         list[Path] | None, typer.Option(metavar="CARD.yaml", help="A model to measure on the same jets; repeatable.")
     ] = None,
-    only: Annotated[list[Part] | None, typer.Option(help="Do this part alone; repeatable.  [default: all]")] = None,
+    only: Annotated[list[JobPart] | None, typer.Option(help="Do this part alone; repeatable.  [default: all]")] = None,
     background: Annotated[bool, typer.Option(_BACKGROUND, help="Go on without this terminal.")] = False,
 ) -> None:
     """Generate jets, train OmniLearned-small on them, export it, and measure it. Run it again to go on after a stop."""
@@ -97,7 +97,7 @@ def train(
             dropout=dropout,
         ),
     )
-    parts = only or list(Part)
+    parts = only or list(JobPart)
     if not background:
         run(job, parts)
         return
@@ -187,7 +187,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _show_numerics(card: ModelCard, reference: Reference, jets: Jets, provider: ProviderKind) -> None:
+def _show_numerics(card: ModelCard, reference: Reference, jets: PaddedJets, provider: ProviderKind) -> None:
     from oddjets.training.validate.numerics import PASSES, WORKING_POINTS, numerics, outcomes
 
     with progress("comparing", PASSES * len(jets.x)) as tracker:

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from oddjets.config.execution import Execution
 from oddjets.config.fit import Fit
 from oddjets.config.simulation import SimulationSpec
-from oddjets.config.yaml import ConfigError, Model, Name, problems_of, read_extended
+from oddjets.config.yaml import ConfigError, Name, StrictModel, problems_of, read_extended
 
 __all__ = [
     "Analysis",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-class Process(Model):
+class Process(StrictModel):
     """A physical process, as the histograms and the figures name it."""
 
     label: str = Field(description="for figures; LaTeX between $ signs")
@@ -47,7 +47,7 @@ class Process(Model):
     )
 
 
-class JetSelection(Model):
+class JetSelection(StrictModel):
     """Cuts on each of the two leading AK8 jets; the defaults are the paper's (arXiv:2603.23593)."""
 
     pt_min: float = Field(default=450.0, ge=0, description="GeV")
@@ -56,7 +56,7 @@ class JetSelection(Model):
     tight_id: bool = Field(default=True, description="NanoAOD jetId bit 1; a file without jetId is an error")
 
 
-class LeptonSelection(Model):
+class LeptonSelection(StrictModel):
     """Which muons or electrons count for the veto."""
 
     pt_min: float = Field(ge=0, description="GeV")
@@ -68,7 +68,7 @@ class LeptonSelection(Model):
     isolation_max: float = Field(default=0.25, gt=0)
 
 
-class Selection(Model):
+class Selection(StrictModel):
     """The base selection: cut names in order, and their parameters."""
 
     cuts: tuple[Name, ...] = Field(
@@ -102,7 +102,7 @@ class Selection(Model):
         return tuple(v.removeprefix("HLT_") for v in value)
 
 
-class Score(Model):
+class Score(StrictModel):
     """Where a per-jet score comes from: a model with a card, or branches of the jet."""
 
     card: str | None = Field(default=None, description="model card (YAML); found beside the analysis or in models/")
@@ -123,7 +123,7 @@ class Score(Model):
         return self
 
 
-class AuthorsFiles(Model):
+class AuthorsFiles(StrictModel):
     """The authors' published event files as input (Zenodo 10.5281/zenodo.19181048): `oddjets import-npz`."""
 
     folder: str = Field(description="where the files outputs_pretrain_*.npz are")
@@ -137,7 +137,7 @@ class AuthorsFiles(Model):
     )
 
 
-class Threshold(Model):
+class Threshold(StrictModel):
     """The cut on the scores that defines the letters A, B, C, D."""
 
     score: Name
@@ -154,7 +154,7 @@ class Threshold(Model):
         return self
 
 
-class Axis(Model):
+class Axis(StrictModel):
     """A binning: a number of equal bins over a range, or edges."""
 
     bins: int | None = Field(default=None, ge=1)
@@ -187,7 +187,7 @@ class Observable(Axis):
         return self
 
 
-class Region(Model):
+class Region(StrictModel):
     """A conjunction of named cuts on top of the base selection; 'not NAME' negates a cut or another region."""
 
     cuts: tuple[str, ...]
@@ -195,7 +195,7 @@ class Region(Model):
     binning: dict[Name, Axis] = Field(default={}, description="observable: its binning in this region, if another")
 
 
-class CorrectionSpec(Model):
+class CorrectionSpec(StrictModel):
     """One correction: a lookup in a correctionlib file, or (without a file) three expressions over branches."""
 
     file: str | None = Field(default=None, description="a correctionlib JSON, by its name in the era's YAML")
@@ -217,7 +217,7 @@ class CorrectionSpec(Model):
         return self
 
 
-class Systematic(Model):
+class Systematic(StrictModel):
     """One source of uncertainty that is carried through the event table."""
 
     name: Name
@@ -236,7 +236,7 @@ class Systematic(Model):
     )
 
 
-class Analysis(Model):
+class Analysis(StrictModel):
     """Everything that was asked, in one object."""
 
     name: Name

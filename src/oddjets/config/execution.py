@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from oddjets.config.yaml import StrictModel
 from oddjets.core.errors import nearest
 
 __all__ = ["EXECUTORS", "Access", "Adaptive", "Cluster", "Execution"]
@@ -68,11 +69,7 @@ class Access:
     cache: Path | None = None
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Adaptive(_Model):
+class Adaptive(StrictModel):
     """How many workers a cluster may have, as there is work."""
 
     minimum: int = Field(default=0, ge=0)
@@ -85,8 +82,10 @@ class Adaptive(_Model):
         return self
 
 
-class Cluster(_Model):
+class Cluster(StrictModel):
     """A cluster class of dask's world, by import path, and what it is built with."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     class_: Annotated[str, AfterValidator(_cluster_class)] = Field(
         default="distributed.LocalCluster", alias="class", description="as in dask_jobqueue.HTCondorCluster"
@@ -95,7 +94,7 @@ class Cluster(_Model):
     adaptive: Adaptive | None = Field(default=None, description="as many workers as there is work; else 'workers'")
 
 
-class Execution(_Model):
+class Execution(StrictModel):
     """How the processing runs; nothing here changes a number."""
 
     executor: Annotated[str, AfterValidator(_executor)] = Field(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from oddjets.config.yaml import Model, Name
+from oddjets.config.yaml import Name, StrictModel
 
 __all__ = ["LETTERS", "POI", "Fit", "GoodnessOfFit", "LogNormal", "ScaleFactor", "Variations"]
 
@@ -14,7 +14,7 @@ Letter = Literal["A", "B", "C", "D"]
 LETTERS: tuple[Letter, ...] = ("A", "B", "C", "D")
 
 
-class POI(Model):
+class POI(StrictModel):
     """A parameter of interest: the strength of one process, in units of its stated cross section."""
 
     name: Name = "mu"
@@ -23,7 +23,7 @@ class POI(Model):
     init: float = 1.0
 
 
-class ScaleFactor(Model):
+class ScaleFactor(StrictModel):
     """A free factor common to several processes in region A, the authors' 'sf'; never on the POI's process by default."""
 
     processes: tuple[str, ...]
@@ -32,7 +32,7 @@ class ScaleFactor(Model):
     letters: tuple[Letter, ...] = ("A",)
 
 
-class LogNormal(Model):
+class LogNormal(StrictModel):
     """A log-normal uncertainty of a normalisation."""
 
     processes: tuple[str, ...]
@@ -40,14 +40,14 @@ class LogNormal(Model):
     letters: tuple[Letter, ...] = LETTERS
 
 
-class Variations(Model):
+class Variations(StrictModel):
     """What is done to the shape variations of templates before the fit; all of it is reported."""
 
     smooth: bool = Field(default=False, description="smooth variations that are one-sided, or wild in some bin")
     cap: float | None = Field(default=None, gt=0, le=1, description="largest relative change of a bin; 0.5 is 50 %")
 
 
-class GoodnessOfFit(Model):
+class GoodnessOfFit(StrictModel):
     """The saturated goodness of fit with toys."""
 
     toys: int = Field(default=200, ge=0)
@@ -55,7 +55,7 @@ class GoodnessOfFit(Model):
     model: Literal["background", "signal"] = "signal"
 
 
-class Fit(Model):
+class Fit(StrictModel):
     """The statistical model and what is asked of it."""
 
     observable: Name

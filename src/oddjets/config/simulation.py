@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from oddjets.config.yaml import StrictModel
 from oddjets.core.errors import OddjetsError, nearest
 
 __all__ = ["SETS", "SimulationSpec", "named_set"]
@@ -53,7 +54,7 @@ def named_set(name: str) -> dict[str, Any]:
     return dict(SETS[name])
 
 
-class SimulationSpec(BaseModel):
+class SimulationSpec(StrictModel):
     """Pseudo-data and templates to simulate.
 
     A template is asked for in hard events tried, pseudo-data in luminosity. An extra, independent sample of QCD for
@@ -62,17 +63,15 @@ class SimulationSpec(BaseModel):
     `oddjets.simulation.processes.check_processes` to say.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     seed: int = Field(1, ge=0)
     #: 1/pb of the pseudo-data; none: no pseudo-data
     luminosity: float | None = Field(None, gt=0, allow_inf_nan=False)
     #: what the pseudo-data are made of, at strength 1
     data_processes: tuple[str, ...] = ("qcd", "top", "wjets", "zjets")
     #: process -> strength in the pseudo-data, in units of its cross section; replaces the 1 of ``data_processes``
-    inject: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    inject: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default={})
     #: process -> number of hard events tried
-    templates: dict[str, Positive] = {}
+    templates: dict[str, Positive] = Field(default={})
     #: drop hopeless events before multiparton interactions and hadronisation (a generator filter)
     early_veto: bool = True
     #: overlay minimum-bias interactions, and weigh candidates by PUPPI

@@ -13,14 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError, nearest
 
-__all__ = ["ConfigError", "Model", "Name", "problems_of", "read_extended", "read_yaml"]
+__all__ = ["ConfigError", "Name", "StrictModel", "problems_of", "read_extended", "read_yaml"]
 
 #: of anything that a YAML names
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
-class Model(BaseModel):
-    """Frozen, and strict about unknown keys."""
+class StrictModel(BaseModel):
+    """A section of a YAML: frozen, and strict about unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

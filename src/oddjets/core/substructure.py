@@ -18,7 +18,14 @@ import numpy.typing as npt
 from oddjets.core.kernels import rapidity
 from oddjets.core.kinematics import invariant_mass, offsets_from
 
-__all__ = ["ClusteredJets", "SoftDropJets", "cluster_jets", "n_subjettiness", "soft_drop"]
+__all__ = [
+    "ClusteredJets",
+    "SoftDropJets",
+    "cluster_jets",
+    "n_subjettiness",
+    "soft_drop",
+    "soft_drop_compiled",
+]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -105,7 +112,9 @@ def soft_drop(p: Floats, offsets: Integers, z_cut: float = 0.1, beta: float = 0.
     Returns:
         Groomed momenta and the two prongs; zeros for a jet without constituents.
     """
-    jets, subjets = _soft_drop(np.ascontiguousarray(p, np.float64), np.asarray(offsets, np.int64), z_cut, beta, radius)
+    jets, subjets = soft_drop_compiled(
+        np.ascontiguousarray(p, np.float64), np.asarray(offsets, np.int64), z_cut, beta, radius
+    )
     return SoftDropJets(jets, subjets)
 
 
@@ -212,7 +221,8 @@ def _history(p, power):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _soft_drop(p, offsets, z_cut, beta, radius):  # type: ignore[no-untyped-def]
+def soft_drop_compiled(p, offsets, z_cut, beta, radius):  # type: ignore[no-untyped-def]
+    """Return momenta of groomed jets, (jets, 4), and their subjets, (jets, 2, 4): `soft_drop` for compiled callers."""
     n_jets = len(offsets) - 1
     jets, subjets = np.zeros((n_jets, 4)), np.zeros((n_jets, 2, 4))
     for jet in range(n_jets):

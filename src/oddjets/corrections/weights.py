@@ -23,12 +23,12 @@ from oddjets.corrections import generator_weights, lookups
 from oddjets.corrections.systematics import Variation
 from oddjets.io import nanoaod_schema
 
-__all__ = ["Chunk", "event_weights", "generator_weights_of"]
+__all__ = ["ChunkColumns", "event_weights", "generator_weights_of"]
 
 Array = npt.NDArray[Any]
 
 
-class Chunk(Mapping[str, Array]):
+class ChunkColumns(Mapping[str, Array]):
     """Columns first, then branches of the file with one value an event, for the rows that are still in.
 
     Args:
@@ -71,7 +71,7 @@ def generator_weights_of(events: Any) -> Array:
     cut = events.metadata.get("generator_cut")
     if cut is None:
         return weights
-    kept = evaluate(cut, Chunk({}, events, np.arange(len(events))))
+    kept = evaluate(cut, ChunkColumns({}, events, np.arange(len(events))))
     return np.where(kept.astype(bool), weights, 0.0)
 
 
@@ -79,7 +79,7 @@ def event_weights(
     analysis: Analysis,
     era: lookups.Era,
     era_folder: Path,
-    chunk: Chunk,
+    chunk: ChunkColumns,
     generator: Array,
     variations: Sequence[Variation],
     repairs: Counter[str],
@@ -130,7 +130,7 @@ def event_weights(
     return {"weight": weights.weight()} | {column: weights.weight(m) for column, m in modifiers.items()}
 
 
-def _of_generator(name: str, directions: Sequence[str], chunk: Chunk, repairs: Counter[str]) -> list[Array]:
+def _of_generator(name: str, directions: Sequence[str], chunk: ChunkColumns, repairs: Counter[str]) -> list[Array]:
     """Return the generator's relative weights by direction; ones, counted once, where the sample has none."""
     found = [generator_weights.weight_of(name, direction, chunk.events, chunk.rows) for direction in directions]
     if any(weight is None for weight in found):

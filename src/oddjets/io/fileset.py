@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from oddjets.config.execution import Access
-from oddjets.config.yaml import ConfigError, problems_of, read_yaml
+from oddjets.config.yaml import ConfigError, StrictModel, problems_of, read_yaml
 from oddjets.core.errors import InputFileError, nearest
 from oddjets.core.paths import is_file_name
 from oddjets.io import nanoaod_schema
@@ -32,10 +32,8 @@ SHOWER_SUMS = {4: SHOWER}
 SCALE_SUMS = {n: {f"scale{i}": place for i, place in enumerate(places)} for n, places in SCALES.items()}
 
 
-class DatasetMetadata(BaseModel):
+class DatasetMetadata(StrictModel):
     """What is known of a dataset that its files don't say."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     process: str
     is_data: bool
@@ -82,7 +80,7 @@ class FileInfo:
     entries: int
     sum_of_weights: float | None
     sums_of_variations: Mapping[str, float] = field(default_factory=dict, hash=False)
-    constituents: nanoaod_schema.Source | None = None
+    constituents: nanoaod_schema.ConstituentSource | None = None
 
 
 @dataclass(frozen=True)

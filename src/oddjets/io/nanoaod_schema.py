@@ -17,8 +17,8 @@ from oddjets.core.kinematics import offsets_from
 __all__ = [
     "SCALES",
     "SHOWER",
+    "ConstituentSource",
     "PFNano",
-    "Source",
     "branch",
     "branches_of",
     "collection",
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-Source = Literal["index", "reclustered"]
+ConstituentSource = Literal["index", "reclustered"]
 
 #: branches that say which PF candidates an AK8 jet is made of
 CONSTITUENT_INDEX = ("FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx")
@@ -122,7 +122,7 @@ def has(events: Any, names: Iterable[str]) -> bool:
     return True
 
 
-def source_of(has: Callable[[str], bool]) -> Source | None:
+def source_of(has: Callable[[str], bool]) -> ConstituentSource | None:
     """Say how a file tells the constituents of its AK8 jets.
 
     Args:

@@ -11,16 +11,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
     model_validator,
 )
 
-from oddjets.config.yaml import read_yaml
+from oddjets.config.yaml import StrictModel, read_yaml
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.files import sha256_of
 from oddjets.core.paths import inside_folder
@@ -70,11 +68,7 @@ RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_inside_folder
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Column(_Part):
+class Column(StrictModel):
     """One number per constituent: a quantity in a unit, and the function applied to it.
 
     ``d_eta`` and ``d_phi`` are relative to the jet axis; ``species`` is the index of `Species`.
@@ -93,7 +87,7 @@ class Column(_Part):
         return self
 
 
-class InputTensor(_Part):
+class InputTensor(StrictModel):
     """One input of the graph: ``shape`` is [batch, constituents] or [batch, constituents, number of columns]."""
 
     name: str
@@ -112,7 +106,7 @@ class InputTensor(_Part):
         return self
 
 
-class Constituents(_Part):
+class Constituents(StrictModel):
     """Which constituents of a jet the model sees.
 
     Attributes:
@@ -135,7 +129,7 @@ class Constituents(_Part):
     without_track: Literal[0] = 0
 
 
-class Species(_Part):
+class Species(StrictModel):
     """How a PDG code becomes the index that the model embeds.
 
     Attributes:
@@ -147,7 +141,7 @@ class Species(_Part):
     """
 
     codes: tuple[int, ...]
-    substitutes: dict[int, int] = {}
+    substitutes: dict[int, int] = Field(default={})
     other_charged: int
     other_neutral: int
     source: str
@@ -162,7 +156,7 @@ class Species(_Part):
         return self
 
 
-class Output(_Part):
+class Output(StrictModel):
     """The graph's output.
 
     Attributes:
@@ -178,7 +172,7 @@ class Output(_Part):
     softmax: Indices
 
 
-class PaperScore(_Part):
+class PaperScore(StrictModel):
     """S / (S + Q), S and Q the summed probabilities of two lists of classes (arXiv:2603.23593)."""
 
     formula: Literal["paper"]
@@ -186,7 +180,7 @@ class PaperScore(_Part):
     qcd: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class AuthorsCodeScore(_Part):
+class AuthorsCodeScore(StrictModel):
     """P(10:) / (P(0) + P(10:) + 1e-6) of the authors' analysis code, which acts on positions.
 
     ``class_offset`` is the index of this output that counts as position 0.
@@ -196,14 +190,14 @@ class AuthorsCodeScore(_Part):
     class_offset: Annotated[int, Field(ge=0)]
 
 
-class ExternalFile(_Part):
+class ExternalFile(StrictModel):
     """A file with weights that the ONNX file refers to, in the card's folder."""
 
     file: RelativePath
     sha256: Sha256
 
 
-class Numerics(_Part):
+class Numerics(StrictModel):
     """How far class probabilities may be, and were found, from the reference."""
 
     reference: str
@@ -213,7 +207,7 @@ class Numerics(_Part):
     maximum: float | None = None
 
 
-class ModelCard(_Part):
+class ModelCard(StrictModel):
     """All that there is to say about a model; see `load_card`.
 
     Attributes:
@@ -238,7 +232,7 @@ class ModelCard(_Part):
     classes: dict[str, Indices]
     score: Annotated[PaperScore | AuthorsCodeScore, Field(discriminator="formula")]
     numerics: Numerics
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default={})
     notes: tuple[str, ...] = ()
 
     _folder: Path = PrivateAttr(default=Path())

@@ -82,7 +82,7 @@ def of_pairs(
         )
         offsets = offsets_from(n_jets)
         index, unmatched = reclustering.constituents_of(
-            reclustering.Candidates(**momenta, offsets=candidates.offsets),
+            reclustering.FlatCandidates(**momenta, offsets=candidates.offsets),
             all_eta,
             all_phi,
             offsets,

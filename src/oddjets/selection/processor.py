@@ -28,7 +28,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.core.errors import InputFileError
 from oddjets.corrections import lookups
 from oddjets.corrections.systematics import variations_of
-from oddjets.corrections.weights import Chunk, event_weights, generator_weights_of
+from oddjets.corrections.weights import ChunkColumns, event_weights, generator_weights_of
 from oddjets.io import nanoaod_schema
 from oddjets.io.event_table import JETS, EventTable, dijet_mass
 from oddjets.io.fileset import DatasetMetadata
@@ -229,7 +229,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
 
         inference: dict[str, Inference] = {}
         columns_kept.update(self._scores(events, rows, pair[rows], columns_kept, repairs, inference))
-        chunk = Chunk(columns_kept, events, rows)
+        chunk = ChunkColumns(columns_kept, events, rows)
         weights = event_weights(self.analysis, self.era, self.era_folder, chunk, generator[rows], variations, repairs)
         _require_finite(events, columns_kept, weights)
         counts = self._count(columns, generator, repairs)

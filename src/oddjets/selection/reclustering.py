@@ -15,7 +15,7 @@ from oddjets.core.kinematics import delta_r, momenta, offsets_from, pt_eta_phi
 from oddjets.core.substructure import ClusteredJets, cluster_jets
 from oddjets.scoring.inputs import ConstituentIndex
 
-__all__ = ["MATCH_RADIUS", "MIN_PT", "RADIUS", "Candidates", "constituents_of", "match", "recluster"]
+__all__ = ["MATCH_RADIUS", "MIN_PT", "RADIUS", "FlatCandidates", "constituents_of", "match", "recluster"]
 
 Floats = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.int64]
@@ -28,7 +28,7 @@ MIN_PT = 100.0
 MATCH_RADIUS = 0.4
 
 
-class Candidates(NamedTuple):
+class FlatCandidates(NamedTuple):
     """PF candidates of some events, flat; momenta in GeV, before the PUPPI weights.
 
     Attributes:
@@ -48,7 +48,7 @@ class Candidates(NamedTuple):
         return np.flatnonzero((self.puppi_weight > 0) & np.isfinite(momentum).all(axis=0))
 
 
-def recluster(candidates: Candidates) -> ClusteredJets:
+def recluster(candidates: FlatCandidates) -> ClusteredJets:
     """Cluster AK8 jets from PUPPI-weighted candidates.
 
     Returns:
@@ -88,7 +88,7 @@ def match(jets: ClusteredJets, eta: Floats, phi: Floats, offsets: Integers) -> I
 
 
 def constituents_of(
-    candidates: Candidates, eta: Floats, phi: Floats, offsets: Integers, events: Integers, places: Integers
+    candidates: FlatCandidates, eta: Floats, phi: Floats, offsets: Integers, events: Integers, places: Integers
 ) -> tuple[ConstituentIndex, int]:
     """Find the constituents of stored jets without an index: of the matched clustered jet.
 

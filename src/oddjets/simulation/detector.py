@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from oddjets.core.kinematics import offsets_from
 
-__all__ = ["Candidates", "detect"]
+__all__ = ["DetectedCandidates", "detect"]
 
 # pdg codes of candidates, as CMS writes them
 _CHARGED_HADRON, _PHOTON, _NEUTRAL_HADRON, _FORWARD_HADRON = 211, 22, 130, 1
@@ -54,7 +54,7 @@ _SCATTERING_ETA = 1.4  # beyond, ours: scattering grows as sqrt(cosh eta) (d0) a
 _UM = 1e-4  # cm
 
 
-class Candidates(NamedTuple):
+class DetectedCandidates(NamedTuple):
     """Particle-flow candidates of many events."""
 
     #: (events + 1) where each event's candidates begin and end
@@ -68,10 +68,10 @@ class Candidates(NamedTuple):
     #: (candidates) PUPPI weight, 0 to 1; momenta in jets and isolation are multiplied by it
     puppi_weight: npt.NDArray[np.float32]
 
-    def with_weights(self, weights: npt.NDArray[np.float32]) -> Candidates:
+    def with_weights(self, weights: npt.NDArray[np.float32]) -> DetectedCandidates:
         """Return the candidates of PUPPI weight above zero, with their weights."""
         kept = weights > 0
-        return Candidates(
+        return DetectedCandidates(
             offsets_from(kept)[self.offsets],
             {name: column[kept] for name, column in self.floats.items()},
             self.pdg_id[kept],
@@ -86,7 +86,7 @@ def detect(
     momenta: npt.NDArray[np.float64],
     vertices: npt.NDArray[np.float64],
     rng: np.random.Generator,
-) -> Candidates:
+) -> DetectedCandidates:
     """Turn stable particles into particle-flow candidates.
 
     Args:
@@ -101,7 +101,7 @@ def detect(
     """
     bounds, floats, integers = _detect(offsets, ids, momenta, vertices, rng)
     names = ("pt", "eta", "phi", "mass", "d0", "d0Err", "dz", "dzErr")
-    return Candidates(
+    return DetectedCandidates(
         bounds,
         {name: np.ascontiguousarray(floats[:, k]) for k, name in enumerate(names)},
         np.ascontiguousarray(integers[:, 0]),

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import replacing
 from oddjets.core.kinematics import offsets_from
-from oddjets.simulation.processes import Process
+from oddjets.simulation.processes import SimulatedProcess
 from oddjets.simulation.pythia_hooks import early_veto_hook, mass_acceptance_hook
 from oddjets.simulation.scales import SCALE_FACTORS, scale_weights
 
@@ -105,7 +105,7 @@ def require_pythia() -> Any:
 
 
 def generate(
-    process: Process, tries: int, seed: int, *, early_veto: bool, tables: Path, shower_variations: bool = False
+    process: SimulatedProcess, tries: int, seed: int, *, early_veto: bool, tables: Path, shower_variations: bool = False
 ) -> Iterator[GeneratedBatch]:
     """Try hard events of a process and yield those that survive.
 

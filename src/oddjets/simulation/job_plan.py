@@ -16,10 +16,9 @@ import numpy as np
 
 from oddjets.config.simulation import SimulationSpec
 from oddjets.core.code_digests import code_parts
-from oddjets.simulation.processes import load_processes, check_processes
-from oddjets.core import substructure
+from oddjets.simulation.processes import check_processes, load_processes
 
-__all__ = ["DATA", "Block", "Stream", "make_plan"]
+__all__ = ["DATA", "Block", "GeneratorStream", "make_plan"]
 
 #: name of the pseudo-data's dataset
 DATA = "data"
@@ -33,7 +32,7 @@ _MAX_SEED = 900_000_000
 
 
 @dataclass(frozen=True)
-class Stream:
+class GeneratorStream:
     """One process in one file."""
 
     process: str
@@ -49,7 +48,7 @@ class Block:
 
     dataset: str
     index: int
-    streams: tuple[Stream, ...]
+    streams: tuple[GeneratorStream, ...]
     early_veto: bool
     shuffle_seed: int
     #: Pythia's seed of the pool that pileup is drawn from, the same in all files; none: no pileup
@@ -149,9 +148,9 @@ class _Seeds:
         text = json.dumps([self._seed, purpose, process, block, use])
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
-    def stream(self, purpose: str, process: str, block: int, tries: int) -> Stream:
+    def stream(self, purpose: str, process: str, block: int, tries: int) -> GeneratorStream:
         pythia = 1 + self.hash(purpose, process, block, "pythia") % _MAX_SEED
         while pythia in self._used:  # folded into Pythia's range, hashes can meet
             pythia = 1 + pythia % _MAX_SEED
         self._used.add(pythia)
-        return Stream(process, tries, pythia, self.hash(purpose, process, block, "detector"))
+        return GeneratorStream(process, tries, pythia, self.hash(purpose, process, block, "detector"))

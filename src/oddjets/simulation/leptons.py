@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.kernels import delta_r2
-from oddjets.simulation.detector import Candidates
+from oddjets.simulation.detector import DetectedCandidates
 
 __all__ = ["Leptons", "electron_level", "find_leptons"]
 
@@ -33,7 +33,9 @@ class Leptons(NamedTuple):
     identified: npt.NDArray[np.bool_]
 
 
-def find_leptons(candidates: Candidates, flavour: int, min_pt: float, cone: float, rng: np.random.Generator) -> Leptons:
+def find_leptons(
+    candidates: DetectedCandidates, flavour: int, min_pt: float, cone: float, rng: np.random.Generator
+) -> Leptons:
     """Find leptons among the candidates.
 
     Every candidate of the flavour is a true lepton. It is identified with the efficiency of the Delphes CMS card: muons 0.95

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from oddjets.core.kernels import delta_r2, rapidity
 from oddjets.core.kinematics import invariant_mass
-from oddjets.core.substructure import _soft_drop
+from oddjets.core.substructure import soft_drop_compiled
 
 __all__ = ["EARLY_VETO", "EarlyVeto", "leading_jets"]
 
@@ -67,7 +67,7 @@ def _leading_jets(partons, radius):  # type: ignore[no-untyped-def]
         squared[leading] = 0.0
         members = partons[owner == leading]
         if pt[k] > 0:
-            groomed[k] = _soft_drop(members, np.array([0, len(members)]), 0.1, 0.0, radius)[0][0]
+            groomed[k] = soft_drop_compiled(members, np.array([0, len(members)]), 0.1, 0.0, radius)[0][0]
     return pt, groomed
 
 

@@ -8,18 +8,17 @@ from importlib import resources
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from oddjets.config.simulation import SimulationSpec
+from oddjets.config.yaml import StrictModel
 from oddjets.core.errors import OddjetsError, nearest
 
-__all__ = ["Cost", "MassAcceptance", "Process", "check_processes", "load_processes", "select_processes"]
+__all__ = ["CostOfTry", "MassAcceptance", "SimulatedProcess", "check_processes", "load_processes", "select_processes"]
 
 
-class MassAcceptance(BaseModel):
+class MassAcceptance(StrictModel):
     """Accept-reject on the mass of a particle of the hard process: a spectrum that Pythia does not have."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     #: PDG code
     particle: int
@@ -29,10 +28,8 @@ class MassAcceptance(BaseModel):
     acceptance: tuple[Annotated[float, Field(ge=0, le=1)], ...]
 
 
-class Cost(BaseModel):
+class CostOfTry(StrictModel):
     """What a try costs with the early veto, on average; measured on one core of a busy machine, to some 30 %."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     #: CPU time
     ms: float
@@ -42,10 +39,8 @@ class Cost(BaseModel):
     selected: float
 
 
-class Process(BaseModel):
+class SimulatedProcess(StrictModel):
     """One process; cross sections in pb."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     label: str
@@ -64,7 +59,7 @@ class Process(BaseModel):
     mass_acceptance: MassAcceptance | None = None
     #: whether templates have the weights of shower variations, which cost time
     shower_variations: bool = True
-    cost: Cost
+    cost: CostOfTry
 
     @property
     def source(self) -> str:
@@ -73,13 +68,13 @@ class Process(BaseModel):
 
 
 @cache
-def load_processes() -> dict[str, Process]:
+def load_processes() -> dict[str, SimulatedProcess]:
     """Return every known process by name."""
     text = resources.files("oddjets.simulation").joinpath("processes.yaml").read_text(encoding="utf-8")
-    return {name: Process(name=name, **entry) for name, entry in yaml.safe_load(text).items()}
+    return {name: SimulatedProcess(name=name, **entry) for name, entry in yaml.safe_load(text).items()}
 
 
-def select_processes(names: Iterable[str]) -> list[Process]:
+def select_processes(names: Iterable[str]) -> list[SimulatedProcess]:
     """Return the named processes.
 
     Args:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import erf
 
-from oddjets.simulation.detector import Candidates
+from oddjets.simulation.detector import DetectedCandidates
 
 __all__ = ["puppi_weights"]
 
@@ -36,7 +36,7 @@ _TRUST_FROM, _TRUST_ALL = 20.0, 200.0
 
 
 def puppi_weights(
-    candidates: Candidates, from_primary: npt.NDArray[np.bool_], n_vertices: npt.NDArray[np.integer]
+    candidates: DetectedCandidates, from_primary: npt.NDArray[np.bool_], n_vertices: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.float32]:
     """Return the candidates' weights.
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.kinematics import invariant_mass, momenta, offsets_from, positions, pt_eta_phi
-from oddjets.simulation.detector import Candidates, detect
+from oddjets.simulation.detector import DetectedCandidates, detect
 from oddjets.simulation.flavour import heavy_hadrons
 from oddjets.simulation.gen_particles import generator_jets, generator_particles, match
 from oddjets.simulation.generator import GeneratedBatch
@@ -115,7 +115,7 @@ def reconstruct(
 
 def _detect_with_pileup(
     batch: GeneratedBatch, pool: PileupPool, is_data: bool, rng: np.random.Generator
-) -> tuple[Candidates, npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+) -> tuple[DetectedCandidates, npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
     """Candidates of PUPPI weight above zero, the density of all, the true number of interactions, and vertices."""
     # randomness of its own: pileup that leaves nothing in the detector changes nothing
     (pileup_rng,) = rng.spawn(1)
@@ -128,7 +128,7 @@ def _detect_with_pileup(
     return candidates.with_weights(weights), _density(candidates), true_interactions.astype(np.float32), vertices
 
 
-def _density(candidates: Candidates) -> npt.NDArray[np.float32]:
+def _density(candidates: DetectedCandidates) -> npt.NDArray[np.float32]:
     f = candidates.floats
     return np.asarray(energy_density(candidates.offsets, f["pt"], f["eta"], f["phi"]), np.float32)
 
@@ -140,7 +140,7 @@ def stable_particles(batch: GeneratedBatch) -> Particles:
     return offsets, batch.integers["id"][stable], batch.momenta[stable], batch.vertices[stable]
 
 
-def candidate_momenta(candidates: Candidates) -> npt.NDArray[np.float64]:
+def candidate_momenta(candidates: DetectedCandidates) -> npt.NDArray[np.float64]:
     """Return (candidates, 4) px, py, pz, E in GeV, times PUPPI weights."""
     p = momenta(*(candidates.floats[name] for name in ("pt", "eta", "phi", "mass")))
     return p * candidates.puppi_weight[:, None]
@@ -201,7 +201,7 @@ def _constituent_counts(jets: FatJets) -> npt.NDArray[np.int64]:
     return np.diff(jets.clustered.constituent_offsets[jets.clustered.event_offsets])
 
 
-def stored_candidates(candidates: Candidates, jets: FatJets) -> ak.Array:
+def stored_candidates(candidates: DetectedCandidates, jets: FatJets) -> ak.Array:
     """Return ``PFCands``: the candidates of the AK8 jets, jet after jet, with the precision of files.
 
     Args:
@@ -233,12 +233,12 @@ def _references(jets: FatJets) -> ak.Array:
     )
 
 
-def _lepton_columns(candidates: Candidates, leptons: Leptons) -> dict[str, npt.NDArray[Any]]:
+def _lepton_columns(candidates: DetectedCandidates, leptons: Leptons) -> dict[str, npt.NDArray[Any]]:
     kinematics = {name: candidates.floats[name][leptons.rows] for name in ("pt", "eta", "phi", "mass")}
     return {**kinematics, "charge": candidates.charge[leptons.rows]}
 
 
-def _muons(candidates: Candidates, muons: Leptons) -> ak.Array:
+def _muons(candidates: DetectedCandidates, muons: Leptons) -> ak.Array:
     return jagged(
         muons.counts,
         **_lepton_columns(candidates, muons),
@@ -247,7 +247,7 @@ def _muons(candidates: Candidates, muons: Leptons) -> ak.Array:
     )
 
 
-def _electrons(candidates: Candidates, electrons: Leptons) -> ak.Array:
+def _electrons(candidates: DetectedCandidates, electrons: Leptons) -> ak.Array:
     columns = _lepton_columns(candidates, electrons)
     return jagged(
         electrons.counts,

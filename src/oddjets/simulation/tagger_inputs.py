@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.kernels import delta_r2
-from oddjets.simulation.detector import Candidates
+from oddjets.simulation.detector import DetectedCandidates
 from oddjets.simulation.jets import FatJets
 
 __all__ = ["INPUTS", "tagging_inputs"]
@@ -38,7 +38,7 @@ INPUTS = (
 )
 
 
-def tagging_inputs(candidates: Candidates, jets: FatJets) -> npt.NDArray[np.float64]:
+def tagging_inputs(candidates: DetectedCandidates, jets: FatJets) -> npt.NDArray[np.float64]:
     """Return the taggers' inputs.
 
     Tracks belong to the nearer of the two soft-drop prongs. The impact parameter's sign is positive where the track

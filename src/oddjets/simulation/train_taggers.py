@@ -27,7 +27,7 @@ from oddjets.simulation.flavour import heavy_hadrons
 from oddjets.simulation.gen_particles import generator_particles, match
 from oddjets.simulation.generator import generate, prepare_multiparton_tables
 from oddjets.simulation.jets import FatJets, build_fat_jets
-from oddjets.simulation.processes import Process, load_processes
+from oddjets.simulation.processes import SimulatedProcess, load_processes
 from oddjets.simulation.reconstruction import candidate_momenta, stable_particles
 from oddjets.simulation.tagger_inputs import INPUTS, tagging_inputs
 from oddjets.simulation.taggers import X_CLASSES, Network, Taggers
@@ -43,7 +43,7 @@ _HIDDEN, _EPOCHS, _BATCH, _RATE = 32, 60, 256, 3e-3
 _FIRST_SEED = 899_999_999
 
 
-class _Jets(NamedTuple):
+class _TaggedJets(NamedTuple):
     inputs: Floats
     #: index in X_CLASSES; -1: a top or another resonance
     label: npt.NDArray[np.int64]
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
             _jets(process, int(scale * tries), _FIRST_SEED - k, label, tables)
             for k, (process, tries, label) in enumerate(_samples())
         ]
-    jets = _Jets(*(np.concatenate(columns) for columns in zip(*samples, strict=True)))
+    jets = _TaggedJets(*(np.concatenate(columns) for columns in zip(*samples, strict=True)))
     console.print(f"{len(jets.label)} jets")
     train = np.random.default_rng(1).random(len(jets.label)) < 0.5
     mean, width = jets.inputs[train].mean(axis=0), jets.inputs[train].std(axis=0) + 1e-6
@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> None:
         console.print(f"{name}: {value}")
 
 
-def _samples() -> list[tuple[Process, int, int]]:
+def _samples() -> list[tuple[SimulatedProcess, int, int]]:
     """Process, tries and class of each sample."""
     known = load_processes()
     samples = [(known["qcd"], _TRIES["qcd"], 0), (known["top"], _TRIES["top"], -1)]
@@ -118,7 +118,7 @@ def _samples() -> list[tuple[Process, int, int]]:
     return samples
 
 
-def _jets(process: Process, tries: int, seed: int, label: int, tables: Path) -> _Jets:
+def _jets(process: SimulatedProcess, tries: int, seed: int, label: int, tables: Path) -> _TaggedJets:
     """Jets of a sample; of resonances those that hold one."""
     console.print(f"{process.name}: {tries} tries")
     rng = np.random.default_rng(seed)
@@ -132,9 +132,11 @@ def _jets(process: Process, tries: int, seed: int, label: int, tables: Path) -> 
             chosen &= _holds_higgs(jets, eta, phi, generator_particles(batch))
         labels = np.full(int(chosen.sum()), label)
         parts.append(
-            _Jets(tagging_inputs(candidates, jets)[chosen], labels, heavy_hadrons(batch, jets)["hadronFlavour"][chosen])
+            _TaggedJets(
+                tagging_inputs(candidates, jets)[chosen], labels, heavy_hadrons(batch, jets)["hadronFlavour"][chosen]
+            )
         )
-    return _Jets(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return _TaggedJets(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def _holds_higgs(jets: FatJets, eta: Floats, phi: Floats, particles: ak.Array) -> npt.NDArray[np.bool_]:

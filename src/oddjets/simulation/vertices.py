@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.kinematics import offsets_from
-from oddjets.simulation.detector import Candidates
+from oddjets.simulation.detector import DetectedCandidates
 from oddjets.simulation.pileup import Overlaid
 
 __all__ = ["Vertices", "find_vertices", "from_primary_vertex"]
@@ -52,7 +52,7 @@ def find_vertices(overlaid: Overlaid) -> Vertices:
     return Vertices(offsets_from(counts), z[kept])
 
 
-def from_primary_vertex(candidates: Candidates, vertices: Vertices) -> npt.NDArray[np.bool_]:
+def from_primary_vertex(candidates: DetectedCandidates, vertices: Vertices) -> npt.NDArray[np.bool_]:
     """Return which charged candidates belong to the primary vertex: it is the nearest one along the beam.
 
     Charged candidates above 20 GeV, and those beyond abs(eta) 2.4 within 0.3 cm, belong to it in any case, as in CMS's

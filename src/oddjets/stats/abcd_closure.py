@@ -11,7 +11,15 @@ from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.io.histograms import DATA, HistogramSet
 
-__all__ = ["ConstantFit", "Source", "closure", "closure_uncertainties", "constant_fit", "predict", "region_closure"]
+__all__ = [
+    "ClosureSample",
+    "ConstantFit",
+    "closure",
+    "closure_uncertainties",
+    "constant_fit",
+    "predict",
+    "region_closure",
+]
 
 #: a constant with a larger error than this decides nothing
 INCONCLUSIVE_ERROR = 0.10
@@ -110,7 +118,7 @@ def _json(value: Any) -> Any:
     return value if np.isfinite(value) else None
 
 
-class Source(NamedTuple):
+class ClosureSample(NamedTuple):
     """Histograms on which the method is tested again.
 
     Attributes:
@@ -150,7 +158,7 @@ def _regions(analysis: Analysis, histograms: HistogramSet, process: str) -> dict
     }
 
 
-def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Source] = ()) -> dict[str, Any]:
+def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[ClosureSample] = ()) -> dict[str, Any]:
     """Test A = B C / D on the simulation of the data-driven process, and again on other sources.
 
     Args:

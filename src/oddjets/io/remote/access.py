@@ -19,7 +19,7 @@ from oddjets.core.errors import InputFileError
 from oddjets.io.remote.cache import cached
 from oddjets.io.remote.timeouts import forget_handle, is_open_to_others, limits
 
-__all__ = ["Source", "is_remote", "open_file"]
+__all__ = ["RemoteSource", "is_remote", "open_file"]
 
 #: scheme to the package that reads it, and the extra that installs it
 _NEEDS = {"root": ("fsspec_xrootd", "xrootd"), "https": ("aiohttp", "https"), "http": ("aiohttp", "https")}
@@ -51,7 +51,7 @@ def open_file(path: str, access: Access | None = None) -> Any:
     access = access or Access()
     if access.cache is not None:
         return uproot.open({str(cached(path, access.cache, access.timeout_s)): None})
-    return uproot.open({path: None}, handler=Source, timeout_s=access.timeout_s)
+    return uproot.open({path: None}, handler=RemoteSource, timeout_s=access.timeout_s)
 
 
 def _check_scheme(url: str) -> None:
@@ -67,7 +67,7 @@ def _check_scheme(url: str) -> None:
         raise InputFileError(f"{url}: {scheme}:// needs the package {package}: pip install 'oddjets[{extra}]'")
 
 
-class Source(FSSpecSource):  # type: ignore[misc]
+class RemoteSource(FSSpecSource):  # type: ignore[misc]
     """uproot's way to read bytes through fsspec, with limits of time and answers that are what was asked for."""
 
     def __init__(self, file_path: str, *, timeout_s: int, **options: Any) -> None:

@@ -59,24 +59,24 @@ def refit_gammas(model: Model, best: FitResult, index: np.ndarray, start: np.nda
     result = np.full((len(index), len(layout.global_pars)), np.nan)
     free = best.errors > 0
     whole = profile_hessian(model, best.values, model.data, free, best.kinks)
-    alpha, local, _ = model._split(best.values[None])
+    alpha, local, _ = model.split(best.values[None])
     fixed = np.broadcast_to(p.fixed, (1, len(p)))
-    gradient = objective(layout, model._problem(model.data, best.values[None], fixed), alpha, local).gradient[0]
+    gradient = objective(layout, model.problem(model.data, best.values[None], fixed), alpha, local).gradient[0]
     for bins in _parts(model):
         rows = np.flatnonzero(np.isin(index, layout.gamma_pars[bins][layout.gamma_pars[bins] >= 0]))
         if not len(rows):
             continue
         part = copy.copy(model)
         part.layout = cut(layout, bins)
-        alpha, local, _ = part._split(best.values[None])
-        here = objective(part.layout, part._problem(model.data, best.values[None], fixed), alpha, local).gradient[0]
+        alpha, local, _ = part.split(best.values[None])
+        here = objective(part.layout, part.problem(model.data, best.values[None], fixed), alpha, local).gradient[0]
         hessian = whole - profile_hessian(part, best.values, model.data, free, best.kinks)
         rest = Rest(alpha[0], gradient - here, hessian)
         held = np.repeat(fixed, len(rows), axis=0)
         held[np.arange(len(rows)), index[rows]] = True
         data = Data(*(np.repeat(a, len(rows), axis=0) for a in model.data))
-        begin, inside, _ = part._split(start[rows])
-        found = minimise(part.layout, part._problem(data, start[rows], held)._replace(rest=rest), begin, inside)
+        begin, inside, _ = part.split(start[rows])
+        found = minimise(part.layout, part.problem(data, start[rows], held)._replace(rest=rest), begin, inside)
         shift = found.alpha - alpha
         small = np.einsum("tk,kl,tl->t", shift, whole, shift) < SMALL_SHIFT**2
         result[rows] = np.where((found.converged & small)[:, None], found.alpha, np.nan)

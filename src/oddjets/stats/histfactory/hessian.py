@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from oddjets.stats.histfactory.model import Model
     from oddjets.stats.histfactory.results import Data
 
-__all__ = ["Covariance", "Kinks", "SingularModelError", "covariance", "hessian", "jacobian", "kinks", "profile_hessian"]
+__all__ = [
+    "Covariance",
+    "HeldBins",
+    "SingularModelError",
+    "covariance",
+    "hessian",
+    "jacobian",
+    "kinks",
+    "profile_hessian",
+]
 
 #: a direction whose curvature is this small against its parameters' own is not determined: the fit is exact to about as much
 SINGULAR = 1e-7
@@ -35,7 +44,7 @@ class SingularModelError(OddjetsError):
     downhill: np.ndarray | None = None
 
 
-class Kinks(NamedTuple):
+class HeldBins(NamedTuple):
     """Empty bins that the fit holds at an expectation of exactly zero.
 
     Attributes:
@@ -58,7 +67,7 @@ class Covariance(NamedTuple):
 
     matrix: np.ndarray
     no_effect: np.ndarray
-    kinks: Kinks
+    kinks: HeldBins
 
 
 class _Arrow(NamedTuple):
@@ -76,7 +85,7 @@ class _Arrow(NamedTuple):
     inside: np.ndarray
 
 
-def kinks(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> Kinks:
+def kinks(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> HeldBins:
     """Find the empty bins that a fit holds at zero, where the likelihood has a kink: its slope there balances all others.
 
     Args:
@@ -91,7 +100,7 @@ def kinks(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> Kinks
     p, main, rate = model.parameters, data.main[0], model.expected(pars)
     near = (main <= 0) & (np.abs(rate) < AT_KINK)
     if not near.any():
-        return Kinks(np.zeros(0, dtype=int), np.zeros(0))
+        return HeldBins(np.zeros(0, dtype=int), np.zeros(0))
     by_bin = jacobian(model, pars)[:, free]
     bins = np.flatnonzero(near & (np.abs(by_bin).max(axis=1, initial=0.0) > 0))
     r = np.where(near | (rate <= 0), 0.0, 1 - main / np.where(rate > 0, rate, 1.0))
@@ -99,17 +108,17 @@ def kinks(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> Kinks
     pull += np.where(p.kind == "poisson", p.factor - data.aux[0] / np.where(pars > 0, pars, 1.0), 0.0)
     slope = np.linalg.lstsq(by_bin[bins].T, -(r @ by_bin + pull[free]), rcond=None)[0]
     inside = (slope > SINGULAR) & (slope < 1 - SINGULAR)
-    return Kinks(bins[inside], slope[inside])
+    return HeldBins(bins[inside], slope[inside])
 
 
-def _by_bin(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _by_bin(model: Model, pars: np.ndarray, data: Data, held: HeldBins | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Second derivatives of -log L without constraints: by bin, (P, d, d), and the curvature of the global ones, (K, K).
 
     The d parameters of a bin are the K global ones, its L local ones and its gammas.
     """
     layout = model.layout
     K, L = len(layout.global_pars), layout.block_pars.shape[1]
-    alpha, local, gamma = model._split(pars[None])
+    alpha, local, gamma = model.split(pars[None])
     y = evaluate(layout, alpha, local)
     weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
     rate = (y.rows * weight).sum(axis=2)[0]
@@ -141,7 +150,7 @@ def _by_bin(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = Non
 def jacobian(model: Model, pars: np.ndarray) -> np.ndarray:
     """Return the derivatives of the expected yields by all parameters at one point (n,): (n_bins, n), gammas included."""
     layout = model.layout
-    alpha, local, gamma = model._split(pars[None])
+    alpha, local, gamma = model.split(pars[None])
     y = evaluate(layout, alpha, local)
     weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
     first = slopes(y, row_weights(layout, weight))
@@ -153,7 +162,7 @@ def jacobian(model: Model, pars: np.ndarray) -> np.ndarray:
     return result[:-1, :-1]
 
 
-def _arrow(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = None) -> _Arrow:
+def _arrow(model: Model, pars: np.ndarray, data: Data, held: HeldBins | None = None) -> _Arrow:
     layout, p = model.layout, model.parameters
     K, L, R = len(layout.global_pars), layout.block_pars.shape[1], layout.gamma_pars.shape[1]
     N, B = len(layout.block_pars) - 1, layout.block_size
@@ -183,7 +192,7 @@ def _arrow(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = None
     return _Arrow(head, groups, across * there[..., None], inside * there[..., None] * there[:, None])
 
 
-def hessian(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = None) -> np.ndarray:
+def hessian(model: Model, pars: np.ndarray, data: Data, held: HeldBins | None = None) -> np.ndarray:
     """Return the second derivatives of -log L at one point.
 
     Args:
@@ -208,7 +217,7 @@ def hessian(model: Model, pars: np.ndarray, data: Data, held: Kinks | None = Non
 
 
 def profile_hessian(
-    model: Model, pars: np.ndarray, data: Data, free: np.ndarray, held: Kinks | None = None
+    model: Model, pars: np.ndarray, data: Data, free: np.ndarray, held: HeldBins | None = None
 ) -> np.ndarray:
     """Return the second derivatives of -log L by the global parameters, with all others at their minimum.
 

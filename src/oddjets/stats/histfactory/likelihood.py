@@ -11,7 +11,7 @@ from oddjets.stats.histfactory.barlow_beeston import Gammas, Profile, profile
 from oddjets.stats.histfactory.expected import Yields, evaluate, local_slopes, row_weights, slopes, total
 from oddjets.stats.histfactory.tensors import Layout
 
-__all__ = ["Constraints", "Kinks", "Point", "Problem", "Rest", "objective", "profile_bins"]
+__all__ = ["Constraints", "KinkRounding", "Point", "Problem", "Rest", "objective", "profile_bins"]
 
 
 class Constraints(NamedTuple):
@@ -42,7 +42,7 @@ class Rest(NamedTuple):
     hessian: np.ndarray
 
 
-class Kinks(NamedTuple):
+class KinkRounding(NamedTuple):
     """How the kinks of empty bins are rounded off (see `profile_bins`).
 
     Attributes:
@@ -81,7 +81,7 @@ class Problem(NamedTuple):
     local_high: np.ndarray
     local_held: np.ndarray
     rest: Rest | None = None
-    kinks: Kinks | None = None
+    kinks: KinkRounding | None = None
 
     def take(self, index: np.ndarray) -> Problem:
         """Return the problem of some of the data sets."""

@@ -12,7 +12,7 @@ from scipy.special import gammaln, xlogy
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.barlow_beeston import Gammas
 from oddjets.stats.histfactory.expected import evaluate
-from oddjets.stats.histfactory.hessian import Covariance, Kinks, SingularModelError, covariance
+from oddjets.stats.histfactory.hessian import Covariance, HeldBins, SingularModelError, covariance
 from oddjets.stats.histfactory.likelihood import Constraints, Problem, profile_bins
 from oddjets.stats.histfactory.newton import minimise
 from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult
@@ -79,8 +79,8 @@ class Model:
         """Join main and auxiliary data in pyhf's order, (T, n)."""
         return np.concatenate([data.main, data.aux[:, self._aux_order]], axis=1)
 
-    def _split(self, pars: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Global, local and gamma parameters, (T, K), (T, N + 1, L), (T, P, R - 1), of pyhf vectors (T, n)."""
+    def split(self, pars: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return global, local and gamma parameters, (T, K), (T, N + 1, L), (T, P, R - 1), of pyhf vectors (T, n)."""
         layout = self.layout
         local = np.where(layout.block_pars >= 0, pars[:, layout.block_pars], 1.0)
         gamma = np.where(layout.gamma_pars >= 0, pars[:, layout.gamma_pars], 1.0)
@@ -89,7 +89,7 @@ class Model:
     def expected(self, pars: np.ndarray) -> np.ndarray:
         """Return the expected yields, (T, n_bins) or (n_bins,), at parameters (T, n) or (n,)."""
         points = np.atleast_2d(np.asarray(pars, dtype=float))
-        alpha, local, gamma = self._split(points)
+        alpha, local, gamma = self.split(points)
         rows = evaluate(self.layout, alpha, local).rows
         total = (rows[:, :, 0] + (rows[:, :, 1:] * gamma).sum(axis=2))[:, self.layout.place]
         return np.asarray(total[0] if np.ndim(pars) == 1 else total)
@@ -156,7 +156,14 @@ class Model:
         p, rate = self.parameters, self.expected(pars)
         return Data(np.where(rate > NOTHING, rate, 0.0)[None], np.where(p.constrained, p.factor * pars, p.aux)[None])
 
-    def _problem(self, data: Data, start: np.ndarray, held: np.ndarray) -> Problem:
+    def problem(self, data: Data, start: np.ndarray, held: np.ndarray) -> Problem:
+        """Return what is to be minimised.
+
+        Args:
+            data: T data sets.
+            start: where the fits start, (T, n); held parameters stay there.
+            held: mask of the parameters that do not vary, (T, n).
+        """
         p, layout = self.parameters, self.layout
         T = len(data.main)
         main = np.concatenate([data.main, np.zeros((T, 1))], axis=1)[:, layout.order]
@@ -237,9 +244,9 @@ class Model:
 
     def _fit_once(self, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
         p, layout = self.parameters, self.layout
-        problem = self._problem(data, start, held)
+        problem = self.problem(data, start, held)
         begin = np.where(held, start, np.clip(start, p.low, p.high))
-        alpha, local, _ = self._split(begin)
+        alpha, local, _ = self.split(begin)
         minimum = minimise(layout, problem, alpha, local)
         pars = np.where(held | ~p.constrained, begin, np.clip(data.aux / p.factor, p.low, p.high))
         pars[:, layout.global_pars] = minimum.alpha
@@ -289,7 +296,7 @@ class Model:
                 + "; check the model for parameters that the data cannot tell apart"
             )
         none = np.zeros(0, dtype=int)
-        spread = Covariance(np.zeros((0, 0)), none, Kinks(none, np.zeros(0)))
+        spread = Covariance(np.zeros((0, 0)), none, HeldBins(none, np.zeros(0)))
         if with_covariance:
             batch, spread = self._covered(batch, data, held)
         values = batch.parameters[0]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from oddjets.stats.histfactory.expected import evaluate
-from oddjets.stats.histfactory.likelihood import Kinks, Point, Problem, objective, profile_bins
+from oddjets.stats.histfactory.likelihood import KinkRounding, Point, Problem, objective, profile_bins
 from oddjets.stats.histfactory.posdef import nearby_positive, solve_positive
 from oddjets.stats.histfactory.tensors import Layout
 
@@ -93,10 +93,12 @@ def _rounded(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
     T = len(problem.data)
     result = Minimum(alpha.copy(), local.copy(), np.zeros(T, bool), np.zeros(T, int))
     empty = problem.data <= 0
-    slope = profile_bins(evaluate(layout, alpha, local), problem._replace(kinks=Kinks(0.5 * empty, ROUNDING[0]))).slope
+    slope = profile_bins(
+        evaluate(layout, alpha, local), problem._replace(kinks=KinkRounding(0.5 * empty, ROUNDING[0]))
+    ).slope
     active = np.arange(T)
     for width in ROUNDING.tolist():
-        part, kinks = problem.take(active), Kinks(slope[active] * empty[active], width)
+        part, kinks = problem.take(active), KinkRounding(slope[active] * empty[active], width)
         found = _descend(layout, part._replace(kinks=kinks), result.alpha[active], result.local[active])
         result.alpha[active], result.local[active] = found.alpha, found.local
         result.iterations[active] += found.iterations

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from oddjets.core.errors import OddjetsError
-from oddjets.stats.histfactory.hessian import Kinks
+from oddjets.stats.histfactory.hessian import HeldBins
 
 __all__ = ["Batch", "Data", "FitError", "FitResult"]
 
@@ -59,7 +59,7 @@ class FitResult:
     iterations: int
     at_bounds: tuple[str, ...]
     no_effect: tuple[str, ...]
-    kinks: Kinks
+    kinks: HeldBins
 
     def __getitem__(self, name: str) -> float:
         """Return a parameter's best value."""

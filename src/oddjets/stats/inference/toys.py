@@ -14,7 +14,7 @@ from oddjets.stats.histfactory.model import Model
 from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult
 from oddjets.stats.inference.estimates import Fits
 
-__all__ = ["GoodnessOfFit", "ToyFits", "ToySignificance", "goodness_of_fit", "letter_bins", "toy_significance"]
+__all__ = ["GoodnessOfFitTest", "ToyFits", "ToySignificance", "goodness_of_fit", "letter_bins", "toy_significance"]
 
 
 #: toys thrown from one seed, so that their number does not change the first ones
@@ -23,7 +23,7 @@ GROUP = 128
 SMALLEST_START = 0.1
 
 
-class GoodnessOfFit(NamedTuple):
+class GoodnessOfFitTest(NamedTuple):
     """The saturated goodness of fit.
 
     Attributes:
@@ -143,7 +143,7 @@ def goodness_of_fit(
     signal: bool = True,
     seed: int = 1,
     progress: bool = False,
-) -> GoodnessOfFit:
+) -> GoodnessOfFitTest:
     """Compare the fit's saturated likelihood ratio with toys thrown from the fit.
 
     Every toy is fitted in all channels; the statistic is summed over the bins asked for. Constraint terms aren't counted.
@@ -180,7 +180,7 @@ def goodness_of_fit(
     good = values[np.isfinite(values)]
     if not len(good):
         raise FitError(f"none of the {toys} toys for the goodness of fit could be fitted")
-    return GoodnessOfFit(
+    return GoodnessOfFitTest(
         observed, float((1 + (good >= observed).sum()) / (1 + len(good))), toys, int(toys - len(good)), good
     )
 

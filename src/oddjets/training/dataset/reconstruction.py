@@ -20,7 +20,7 @@ from oddjets.training.dataset.truth_labels import match_partons, match_resonance
 from oddjets.training.export.pairs import MAX_CONSTITUENTS
 from oddjets.training.export.published_card import published_description
 
-__all__ = ["CARD", "INFO", "MAX_ABS_ETA", "MIN_MASS", "MIN_PT", "Jets", "reconstruct_jets"]
+__all__ = ["CARD", "INFO", "MAX_ABS_ETA", "MIN_MASS", "MIN_PT", "TrainingJets", "reconstruct_jets"]
 
 #: jets that are kept: pT and soft-drop mass in GeV; the selection of the analysis is inside
 MIN_PT, MAX_ABS_ETA, MIN_MASS = 400.0, 2.4, 20.0
@@ -56,7 +56,7 @@ CARD = ModelCard.model_validate(
 )
 
 
-class Jets(NamedTuple):
+class TrainingJets(NamedTuple):
     """Jets with their constituents as model inputs; rows are jets."""
 
     #: (jets, 150, 9) float32, zero beyond the last constituent
@@ -67,7 +67,7 @@ class Jets(NamedTuple):
 
 def reconstruct_jets(
     batch: GeneratedBatch, labels: Mapping[tuple[int, int], int], rng: np.random.Generator, first_event: int
-) -> Jets:
+) -> TrainingJets:
     """Simulate the detector's answer to events, and keep the jets that pass the selection and are matched.
 
     Args:
@@ -93,7 +93,7 @@ def reconstruct_jets(
     rows = np.flatnonzero(chosen & (truth.label >= 0))
     info = np.stack([column[name] for name in INFO], axis=-1, dtype=np.float64)[rows]
     data = _features(stored_candidates(candidates, jets), jets.clustered.constituent_offsets, rows, column)
-    return Jets(data, info)
+    return TrainingJets(data, info)
 
 
 def _features(

@@ -15,7 +15,7 @@ from oddjets.simulation.generator import GeneratedBatch, initialise, join_batche
 from oddjets.simulation.writer import needing_room
 from oddjets.training.dataset.event_filters import contained_hook, massive_hook
 from oddjets.training.dataset.processes import RECIPES
-from oddjets.training.dataset.reconstruction import INFO, Jets, reconstruct_jets
+from oddjets.training.dataset.reconstruction import INFO, TrainingJets, reconstruct_jets
 from oddjets.training.optional_imports import require
 
 __all__ = ["TABLES", "Shard", "count_jets", "events_of", "make_jets", "make_shard"]
@@ -112,7 +112,7 @@ def count_jets(shard: Shard, folder: Path) -> int | None:
         return None
 
 
-def make_jets(shard: Shard, tables: Path, tries: int) -> Iterator[Jets]:
+def make_jets(shard: Shard, tables: Path, tries: int) -> Iterator[TrainingJets]:
     """Make the jets of a shard.
 
     Args:

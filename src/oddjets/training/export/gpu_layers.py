@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddjets.training.export.checkpoint import Checkpoint
-from oddjets.training.export.layers import Layers, Stream
+from oddjets.training.export.layers import Layers, ResidualStream
 from oddjets.training.export.onnx_graph import GraphBuilder
 
 __all__ = ["FLOAT", "HALF", "INT32", "GpuLayers"]
@@ -56,7 +56,7 @@ class GpuLayers(Layers):
         """A constant in the arithmetic of residual streams."""
         return self.graph.constant(value) if self._wide_stream else self.number(value)
 
-    def _tanh(self, stream: Stream) -> str:
+    def _tanh(self, stream: ResidualStream) -> str:
         """The tanh of a stream, which has the slope already; rounded first, since tanh is faster on 16 bits."""
         return self.graph.add("Tanh", self.off_stream(stream.value))
 
@@ -137,7 +137,7 @@ class GpuLayers(Layers):
         mixed = self.graph.add("MultiHeadAttention", *inputs, num_heads=self.config.heads, scale=1.0)
         return self.graph.add("Reshape", mixed, self.graph.integers(-1, self.config.base_dim))
 
-    def attend(self, block: str, stream: Stream, shape: str, bias: str) -> Stream:
+    def attend(self, block: str, stream: ResidualStream, shape: str, bias: str) -> ResidualStream:
         """As `attention`; ``shape`` is (batch, sequence, width), ``bias`` as of `fused`."""
         rows = self._tanh(stream)
         queries, keys, values = (
@@ -149,20 +149,20 @@ class GpuLayers(Layers):
         out = self.product(mixed, scale * self.linear(f"{block}.attn.out_proj"))
         return self._residual(stream, out, scale)
 
-    def block_hidden(self, block: str, stream: Stream) -> str:
+    def block_hidden(self, block: str, stream: ResidualStream) -> str:
         """The hidden layer of a block's perceptron."""
         rows = self._tanh(stream)
         factor = self.before_gelu(f"{block}.mlp")
         first = self.product(rows, factor * self.linear(f"{block}.mlp.fc1", f"{block}.norm2"))
         return self.normed_gelu(f"{block}.mlp", first, factor * self.weight(f"{block}.mlp.fc1.bias"))
 
-    def perceptron(self, block: str, stream: Stream, scale: float) -> Stream:
+    def perceptron(self, block: str, stream: ResidualStream, scale: float) -> ResidualStream:
         """As of `Layers`."""
         second = scale * self.linear(f"{block}.mlp.fc2", f"{block}.mlp.norm")
         kept = self._residual(stream, self.product(self.block_hidden(block, stream), second), scale)
         bias = self.stream_number(scale * self.weight(f"{block}.mlp.fc2.bias"))
-        return Stream(self.graph.add("Add", kept.value, bias), scale)
+        return ResidualStream(self.graph.add("Add", kept.value, bias), scale)
 
-    def _residual(self, stream: Stream, change: str, scale: float) -> Stream:
+    def _residual(self, stream: ResidualStream, change: str, scale: float) -> ResidualStream:
         kept = self.graph.add("Mul", stream.value, self.stream_number(scale / stream.scale))
-        return Stream(self.graph.add("Add", kept, self.on_stream(change)), scale)
+        return ResidualStream(self.graph.add("Add", kept, self.on_stream(change)), scale)

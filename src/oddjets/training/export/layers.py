@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from oddjets.training.export.checkpoint import Checkpoint
 from oddjets.training.export.onnx_graph import GraphBuilder
 
-__all__ = ["Layers", "Stream"]
+__all__ = ["Layers", "ResidualStream"]
 
 
-class Stream(NamedTuple):
+class ResidualStream(NamedTuple):
     """A residual stream.
 
     Attributes:
@@ -87,7 +87,7 @@ class Layers:
         mixed = graph.add("Transpose", graph.add("FusedMatMul", shares, values, transBatchB=1), perm=[2, 0, 1, 3])
         return graph.add("Reshape", mixed, graph.integers(-1, self.config.base_dim))
 
-    def attention(self, block: str, stream: Stream, shape: str, mask: str) -> Stream:
+    def attention(self, block: str, stream: ResidualStream, shape: str, mask: str) -> ResidualStream:
         """Add the self-attention of a block to a stream; the result has the slope of the block's second norm.
 
         Args:
@@ -105,7 +105,7 @@ class Layers:
         mixed = self.mixed(queries, keys, values, mask)
         scale = self.slope(f"{block}.norm2")
         out = graph.constant(scale * self.linear(f"{block}.attn.out_proj"))
-        return Stream(graph.add("Gemm", mixed, out, stream.value, beta=scale / stream.scale), scale)
+        return ResidualStream(graph.add("Gemm", mixed, out, stream.value, beta=scale / stream.scale), scale)
 
     def activated(self, mlp: str, rows: str) -> str:
         """Gelu and tanh of what a perceptron's first layer gave; the weights of the norm are left to the second."""
@@ -124,11 +124,11 @@ class Layers:
         bias = self.graph.constant(self.weight(f"{mlp}.fc1.bias"))
         return self.activated(mlp, self.graph.add("Gemm", rows, first, bias))
 
-    def block_hidden(self, block: str, stream: Stream) -> str:
+    def block_hidden(self, block: str, stream: ResidualStream) -> str:
         """The hidden layer of a block's perceptron."""
         return self.hidden(f"{block}.mlp", self.graph.add("Tanh", stream.value), f"{block}.norm2")
 
-    def perceptron(self, block: str, stream: Stream, scale: float) -> Stream:
+    def perceptron(self, block: str, stream: ResidualStream, scale: float) -> ResidualStream:
         """Add a block's perceptron to a stream.
 
         Args:
@@ -139,7 +139,7 @@ class Layers:
         graph, mlp = self.graph, f"{block}.mlp"
         second = graph.constant(scale * self.linear(f"{mlp}.fc2", f"{mlp}.norm"))
         value = graph.add("Gemm", self.block_hidden(block, stream), second, stream.value, beta=scale / stream.scale)
-        return Stream(graph.add("Add", value, graph.constant(scale * self.weight(f"{mlp}.fc2.bias"))), scale)
+        return ResidualStream(graph.add("Add", value, graph.constant(scale * self.weight(f"{mlp}.fc2.bias"))), scale)
 
     def token_perceptron(self, block: str, token: str) -> str:
         """Add the perceptron of a block of the classifier to class tokens, shape (tokens x batch, width)."""

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from oddjets.training.export.checkpoint import Checkpoint
-from oddjets.training.export.layers import Layers, Stream
+from oddjets.training.export.layers import Layers, ResidualStream
 from oddjets.training.export.onnx_graph import GraphBuilder
 from oddjets.training.export.pairs import MAX_CONSTITUENTS, Pairs, pair_weights
 
@@ -46,7 +46,7 @@ def build(checkpoint: Checkpoint, *, stable: bool = True, output: Literal["logit
     scale = layers.slope("body.in_blocks.0.norm1")
     local = _local_embedding(layers, pairs, scale)
     rows = graph.add("Add", _embedding(layers, scale), local)
-    stream = _body(layers, pairs, Stream(rows, scale))
+    stream = _body(layers, pairs, ResidualStream(rows, scale))
     return as_model(graph, _classifier(layers, pairs, stream), config.n_classes, output)
 
 
@@ -91,7 +91,7 @@ def _local_embedding(layers: Layers, pairs: Pairs, scale: float) -> str:
     second = graph.constant(slopes[0] * layers.linear(f"{name}.mlp.fc2", f"{name}.mlp.norm"))
     second_bias = graph.constant(slopes[0] * layers.weight(f"{name}.mlp.fc2.bias"))
     rows = graph.add("Gemm", layers.activated(f"{name}.mlp", hidden), second, second_bias)
-    stream = Stream(rows, slopes[0])
+    stream = ResidualStream(rows, slopes[0])
     shape = layers.head_shape(graph.integers(count, -1))
     for i in range(config.local_depth):
         if i:
@@ -138,7 +138,7 @@ def _embedding(layers: Layers, scale: float) -> str:
     return graph.add("Gemm", hidden, graph.constant(scale * np.concatenate(second)), rest)
 
 
-def _body(layers: Layers, pairs: Pairs, stream: Stream) -> Stream:
+def _body(layers: Layers, pairs: Pairs, stream: ResidualStream) -> ResidualStream:
     """The blocks on class tokens and constituents; rows (tokens + constituents) x batch, slope of the last norm."""
     graph, config, name = layers.graph, layers.config, "body.interaction.mlp"
     bias = pairs.bias(
@@ -150,7 +150,7 @@ def _body(layers: Layers, pairs: Pairs, stream: Stream) -> Stream:
     token = graph.constant(stream.scale * layers.weight("body.token")[0][:, np.newaxis])
     token = graph.add("Expand", token, graph.add("Concat", graph.integers(1), pairs.batch, graph.integers(1), axis=0))
     token = graph.add("Reshape", token, graph.integers(-1, config.base_dim))
-    stream = Stream(graph.add("Concat", token, stream.value, axis=0), stream.scale)
+    stream = ResidualStream(graph.add("Concat", token, stream.value, axis=0), stream.scale)
     shape = layers.head_shape(graph.integers(-1), pairs.batch)
     slopes = [layers.slope(f"body.in_blocks.{i}.norm1") for i in range(1, config.depth)]
     for i, scale in enumerate([*slopes, layers.slope("body.norm")]):
@@ -159,7 +159,7 @@ def _body(layers: Layers, pairs: Pairs, stream: Stream) -> Stream:
     return stream
 
 
-def _classifier(layers: Layers, pairs: Pairs, stream: Stream) -> str:
+def _classifier(layers: Layers, pairs: Pairs, stream: ResidualStream) -> str:
     """Class tokens that look at the constituents, and the layers behind them; logits, shape (batch, classes)."""
     graph, config = layers.graph, layers.config
     rows, norm = graph.add("Tanh", stream.value), "body.norm"

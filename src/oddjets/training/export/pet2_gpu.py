@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from oddjets.training.export.checkpoint import Checkpoint
 from oddjets.training.export.gpu_layers import FLOAT, INT32, GpuLayers
-from oddjets.training.export.layers import Stream
+from oddjets.training.export.layers import ResidualStream
 from oddjets.training.export.onnx_graph import GraphBuilder
 from oddjets.training.export.pairs import MAX_CONSTITUENTS, pair_weights
 from oddjets.training.export.pet2 import as_model
@@ -71,12 +71,12 @@ def build_for_gpu(
     scale = layers.slope("body.in_blocks.0.norm1")
     # neighbourhoods have few blocks and many rows: their stream may be narrow
     local = _local_embedding(GpuLayers(graph, checkpoint, half, wide_stream=False), jets, planes, distance2, scale)
-    stream = Stream(graph.add("Add", _embedding(layers, jets, scale), local), scale)
+    stream = ResidualStream(graph.add("Add", _embedding(layers, jets, scale), local), scale)
     result = _classifier(layers, jets, _body(layers, jets, stream, _interaction(layers, jets, planes[4:])))
     return as_model(graph, result, checkpoint.config.n_classes, output)
 
 
-class _Jets(NamedTuple):
+class _JetTensors(NamedTuple):
     """The padded inputs.
 
     Attributes:
@@ -100,7 +100,7 @@ class _Jets(NamedTuple):
     padded: str
 
 
-def _inputs(graph: GraphBuilder, tokens: int, neighbours: int) -> _Jets:
+def _inputs(graph: GraphBuilder, tokens: int, neighbours: int) -> _JetTensors:
     """Pad the inputs to lengths that the attention wants, and split them."""
     shape = graph.add("Shape", "x")
     batch, given = (graph.add("Gather", shape, graph.integers(axis)) for axis in (0, 1))
@@ -115,10 +115,10 @@ def _inputs(graph: GraphBuilder, tokens: int, neighbours: int) -> _Jets:
     species = graph.add("Cast", graph.add("Squeeze", pid, graph.integers(2)), to=INT32)
     columns = graph.many("Split", [x], 4, axis=2, num_outputs=4)
     rows = [graph.add("Transpose", column, perm=[0, 2, 1]) for column in columns]
-    return _Jets(batch, n, x, tracks, species, columns, rows, graph.add("Equal", rows[2], graph.constant(0.0)))
+    return _JetTensors(batch, n, x, tracks, species, columns, rows, graph.add("Equal", rows[2], graph.constant(0.0)))
 
 
-def _planes(graph: GraphBuilder, jets: _Jets, stable: bool) -> tuple[list[str], str]:
+def _planes(graph: GraphBuilder, jets: _JetTensors, stable: bool) -> tuple[list[str], str]:
     """Four differences and ln m2, ln dR2, ln min pT of all pairs, and dR2; float32, each of shape (batch, n, n)."""
     differences = [graph.add("Sub", column, row) for column, row in zip(jets.columns, jets.rows, strict=True)]
     d_eta, d_phi = differences[:2]
@@ -144,13 +144,13 @@ def _planes(graph: GraphBuilder, jets: _Jets, stable: bool) -> tuple[list[str], 
     return [*differences, log_mass2, log_distance2, log_min_pt], distance2
 
 
-def _upper_left(graph: GraphBuilder, jets: _Jets, table: NDArray[Any], dtype: type[np.generic]) -> str:
+def _upper_left(graph: GraphBuilder, jets: _JetTensors, table: NDArray[Any], dtype: type[np.generic]) -> str:
     """The part (n, n) of a table of pairs."""
     both = graph.add("Concat", jets.n, jets.n, axis=0)
     return graph.add("Slice", graph.constant(table, dtype), graph.integers(0, 0), both)
 
 
-def _interaction(layers: GpuLayers, jets: _Jets, planes: list[str]) -> str:
+def _interaction(layers: GpuLayers, jets: _JetTensors, planes: list[str]) -> str:
     """What pairs add to the scores of the body, shape (batch, heads, tokens + n, tokens + n), with the mask of padding."""
     graph, name, tokens = layers.graph, "body.interaction.mlp", layers.config.tokens
     # pairs j > i in rows, behind that of a constituent with itself, as in `pairs.Pairs`
@@ -180,12 +180,12 @@ def _interaction(layers: GpuLayers, jets: _Jets, planes: list[str]) -> str:
     return graph.add("Add", out, graph.add("Pad", mask, graph.integers(0, 0, 0, tokens, 0, 0, 0, 0)))
 
 
-def _mask(layers: GpuLayers, jets: _Jets) -> str:
+def _mask(layers: GpuLayers, jets: _JetTensors) -> str:
     """What padding adds to scores, shape (batch, 1, n)."""
     return layers.graph.add("Where", jets.padded, layers.number(_MASKED), layers.number(0.0))
 
 
-class _Neighbours(NamedTuple):
+class _GpuNeighbours(NamedTuple):
     """The nearest constituents of each.
 
     Attributes:
@@ -203,7 +203,7 @@ class _Neighbours(NamedTuple):
     rows: str
 
 
-def _neighbours(layers: GpuLayers, jets: _Jets, distance2: str) -> _Neighbours:
+def _neighbours(layers: GpuLayers, jets: _JetTensors, distance2: str) -> _GpuNeighbours:
     graph, k = layers.graph, layers.config.neighbours
     itself_far = _upper_left(graph, jets, np.diag(np.full(_TABLE, _FAR)), np.float32)
     distance2 = graph.add("Add", graph.add("Where", jets.padded, graph.constant(_FAR), distance2), itself_far)
@@ -229,10 +229,10 @@ def _neighbours(layers: GpuLayers, jets: _Jets, distance2: str) -> _Neighbours:
     sequence = np.arange(_TOGETHER * k) // k
     others = np.where(np.equal.outer(sequence, sequence), 0.0, _MASKED)
     bias = graph.add("Max", graph.add("Add", absent, layers.number(others)), layers.number(_MASKED))
-    return _Neighbours(places, bias, layers.narrow(graph.add("Unsqueeze", real, graph.integers(1))), found, rows)
+    return _GpuNeighbours(places, bias, layers.narrow(graph.add("Unsqueeze", real, graph.integers(1))), found, rows)
 
 
-def _local_embedding(layers: GpuLayers, jets: _Jets, planes: list[str], distance2: str, scale: float) -> str:
+def _local_embedding(layers: GpuLayers, jets: _JetTensors, planes: list[str], distance2: str, scale: float) -> str:
     """What each constituent's neighbourhood says, float32, shape (batch x constituents, width), times ``scale``."""
     graph, config, name = layers.graph, layers.config, "body.local_physics"
     k, width = config.neighbours, config.base_dim
@@ -249,7 +249,7 @@ def _local_embedding(layers: GpuLayers, jets: _Jets, planes: list[str], distance
     slopes = [layers.slope(f"{name}.in_blocks.{i}.norm1") for i in range(config.local_depth)]
     rows = layers.on_stream(layers.product(hidden, slopes[0] * layers.linear(f"{name}.mlp.fc2", f"{name}.mlp.norm")))
     rows = graph.add("Add", rows, layers.stream_number(slopes[0] * layers.weight(f"{name}.mlp.fc2.bias")))
-    stream, shape = Stream(rows, slopes[0]), graph.integers(-1, _TOGETHER * k, width)
+    stream, shape = ResidualStream(rows, slopes[0]), graph.integers(-1, _TOGETHER * k, width)
     for i in range(config.local_depth):
         if i:
             stream = layers.perceptron(f"{name}.in_blocks.{i - 1}", stream, slopes[i])
@@ -274,7 +274,7 @@ def _local_embedding(layers: GpuLayers, jets: _Jets, planes: list[str], distance
     return graph.add("Add", mean, graph.add("Mul", graph.add("Min", near.found, one), rest))
 
 
-def _embedding(layers: GpuLayers, jets: _Jets, scale: float) -> str:
+def _embedding(layers: GpuLayers, jets: _JetTensors, scale: float) -> str:
     """What each constituent says of itself, float32, shape (batch x constituents, width), times ``scale``."""
     graph, width = layers.graph, layers.config.base_dim
     kinematics, tracks = "body.embed", "body.add_embed.0"
@@ -295,22 +295,22 @@ def _embedding(layers: GpuLayers, jets: _Jets, scale: float) -> str:
     return graph.add("Gemm", hidden, graph.constant(scale * np.concatenate(second)), rest)
 
 
-def _body(layers: GpuLayers, jets: _Jets, stream: Stream, bias: str) -> Stream:
+def _body(layers: GpuLayers, jets: _JetTensors, stream: ResidualStream, bias: str) -> ResidualStream:
     """The blocks on class tokens and constituents; shape (batch, tokens + n, width), slope of the last norm."""
     graph, config = layers.graph, layers.config
     by_jet = graph.add("Concat", jets.batch, graph.integers(-1, config.base_dim), axis=0)
     token = graph.constant(stream.scale * layers.weight("body.token"))
     token = graph.add("Expand", token, graph.add("Concat", jets.batch, graph.integers(1, 1), axis=0))
     rows = graph.add("Concat", token, graph.add("Reshape", stream.value, by_jet), axis=1)
-    stream = Stream(graph.add("Reshape", rows, graph.integers(-1, config.base_dim)), stream.scale)
+    stream = ResidualStream(graph.add("Reshape", rows, graph.integers(-1, config.base_dim)), stream.scale)
     slopes = [layers.slope(f"body.in_blocks.{i}.norm1") for i in range(1, config.depth)]
     for i, scale in enumerate([*slopes, layers.slope("body.norm")]):
         stream = layers.attend(f"body.in_blocks.{i}", stream, by_jet, bias)
         stream = layers.perceptron(f"body.in_blocks.{i}", stream, scale)
-    return Stream(graph.add("Reshape", stream.value, by_jet), stream.scale)
+    return ResidualStream(graph.add("Reshape", stream.value, by_jet), stream.scale)
 
 
-def _classifier(layers: GpuLayers, jets: _Jets, stream: Stream) -> str:
+def _classifier(layers: GpuLayers, jets: _JetTensors, stream: ResidualStream) -> str:
     """Class tokens that look at the constituents, and the layers behind them, in float32; logits, (batch, classes)."""
     graph, config, norm = layers.graph, layers.config, "body.norm"
     by_jet = graph.add("Concat", jets.batch, graph.integers(-1, config.base_dim), axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from oddjets.core.errors import OddjetsError
 from oddjets.training.export.pairs import MAX_CONSTITUENTS
-from oddjets.training.validate.reference import Jets
+from oddjets.training.validate.reference import PaddedJets
 
 __all__ = ["load_jets", "multiplicities", "random_jets"]
 
@@ -19,7 +19,7 @@ def multiplicities(n_jets: int, rng: np.random.Generator) -> list[int]:
     return [int(n) for n in np.clip(np.rint(rng.normal(55, 20, n_jets)), 1, MAX_CONSTITUENTS)]
 
 
-def random_jets(counts: Sequence[int], rng: np.random.Generator, spacing: float = 0.0) -> Jets:
+def random_jets(counts: Sequence[int], rng: np.random.Generator, spacing: float = 0.0) -> PaddedJets:
     """Jets of one to four prongs with constituents at distances from 0.001 to 1 of them.
 
     Args:
@@ -47,14 +47,14 @@ def random_jets(counts: Sequence[int], rng: np.random.Generator, spacing: float 
     impact = np.tanh(rng.normal(0, 0.1, (*shape, 2)))
     add = np.stack([impact[..., 0], errors[..., 0], impact[..., 1], errors[..., 1]], axis=-1)
     charged = real & (rng.random(shape) < 0.6)
-    return Jets(
+    return PaddedJets(
         np.where(real[..., np.newaxis], x, 0).astype(np.float32),
         np.where(real, rng.integers(1, 9, shape), 0),
         np.where(charged[..., np.newaxis], add, 0).astype(np.float32),
     )
 
 
-def load_jets(path: Path, n_jets: int) -> Jets:
+def load_jets(path: Path, n_jets: int) -> PaddedJets:
     """Read prepared jets.
 
     Args:
@@ -78,4 +78,4 @@ def load_jets(path: Path, n_jets: int) -> Jets:
     if x.ndim != 3 or x.shape[2] != 4 or add.shape != x.shape or pid.shape != x.shape[:2]:
         raise OddjetsError(f"{path}: x, pid and add have shapes {x.shape}, {pid.shape} and {add.shape}")
     rows = np.arange(min(n_jets, len(x))) * len(x) // max(1, min(n_jets, len(x)))
-    return Jets(x[rows].astype(np.float32), pid[rows].astype(np.int64), add[rows].astype(np.float32))
+    return PaddedJets(x[rows].astype(np.float32), pid[rows].astype(np.int64), add[rows].astype(np.float32))

@@ -18,13 +18,13 @@ from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.training.optional_imports import require
 from oddjets.training.train.settings import TrainingSettings
 
-__all__ = ["LOG", "Job", "Part", "in_background", "run"]
+__all__ = ["LOG", "Job", "JobPart", "in_background", "run"]
 
 #: the log of a training in the background
 LOG = "train.log"
 
 
-class Part(StrEnum):
+class JobPart(StrEnum):
     """The parts of the work; export comes with the training."""
 
     generate = "generate"
@@ -70,7 +70,7 @@ class Job:
         return self.folder / f"{self.name.replace('-', '_')}.yaml"
 
 
-def run(job: Job, parts: Sequence[Part]) -> None:
+def run(job: Job, parts: Sequence[JobPart]) -> None:
     """Do the parts; what is done already is not done again, but for the evaluation.
 
     Raises:
@@ -79,15 +79,15 @@ def run(job: Job, parts: Sequence[Part]) -> None:
     _check_packages(parts)
     compared = [load_card(path) for path in job.compare]  # before hours of work
     with _alone(job.folder):
-        if Part.generate in parts:
+        if JobPart.generate in parts:
             _generate(job)
-        if Part.train in parts:
+        if JobPart.train in parts:
             _train(job)
-        if Part.evaluate in parts:
+        if JobPart.evaluate in parts:
             _evaluate(job, compared)
 
 
-def in_background(job: Job, parts: Sequence[Part], arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+def in_background(job: Job, parts: Sequence[JobPart], arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the work in a process of its own that outlives this one and its terminal.
 
     Args:
@@ -128,12 +128,12 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _check_packages(parts: Sequence[Part]) -> None:
-    if Part.generate in parts:
+def _check_packages(parts: Sequence[JobPart]) -> None:
+    if JobPart.generate in parts:
         from oddjets.simulation.generator import require_pythia
 
         require_pythia()
-    for module in ("h5py",) if list(parts) == [Part.generate] else ("h5py", "torch", "omnilearned.network", "onnx"):
+    for module in ("h5py",) if list(parts) == [JobPart.generate] else ("h5py", "torch", "omnilearned.network", "onnx"):
         require(module)
 
 

@@ -17,12 +17,12 @@ from oddjets.scoring.model_card import ModelCard
 from oddjets.scoring.score import anomaly_score, class_probabilities
 from oddjets.training.optional_imports import require
 from oddjets.training.validate.parity import reference_card, run_model
-from oddjets.training.validate.reference import Jets, Reference
+from oddjets.training.validate.reference import PaddedJets, Reference
 
 __all__ = [
     "PASSES",
     "WORKING_POINTS",
-    "Numerics",
+    "ArithmeticComparison",
     "Outcome",
     "Precision",
     "numerics",
@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
     scores: NDArray[np.float64]
 
 
-class Numerics(NamedTuple):
+class ArithmeticComparison(NamedTuple):
     """How far one kind of arithmetic is from float64.
 
     Attributes:
@@ -121,7 +121,7 @@ def rounded_products(precision: Precision, islands: bool) -> Any:
 def outcomes(
     cards: Sequence[ModelCard],
     reference: Reference,
-    jets: Jets,
+    jets: PaddedJets,
     progress: Callable[[int], None] | None = None,
     provider: Literal["cpu", "cuda"] = "cpu",
 ) -> Iterator[Outcome]:
@@ -157,7 +157,7 @@ def outcomes(
         yield outcome(f"{name}, islands", network(True, _islands(precision)))
 
 
-def numerics(exact: Outcome, found: Outcome) -> Numerics:
+def numerics(exact: Outcome, found: Outcome) -> ArithmeticComparison:
     """Compare one kind of arithmetic with float64, on the same jets.
 
     Args:
@@ -170,7 +170,7 @@ def numerics(exact: Outcome, found: Outcome) -> Numerics:
         passes = exact.scores > threshold
         crossed.append(int(np.sum(passes != (found.scores > threshold))))
         passing.append(int(np.sum(passes)))
-    return Numerics(
+    return ArithmeticComparison(
         found.name,
         _quantiles(np.abs(found.probabilities - exact.probabilities).max(axis=1)),
         _quantiles(np.abs(found.scores - exact.scores)),

@@ -14,7 +14,7 @@ from oddjets.scoring.onnx_session import get_session
 from oddjets.scoring.score import anomaly_score, class_probabilities
 from oddjets.scoring.scorer import Scorer
 from oddjets.training.export.random_jets import multiplicities, random_jets
-from oddjets.training.validate.reference import Jets, Reference
+from oddjets.training.validate.reference import PaddedJets, Reference
 
 __all__ = ["FEW_AND_MANY", "Parity", "compare", "groups", "parity", "reference_card", "run_model", "tied"]
 
@@ -40,7 +40,7 @@ class Group(NamedTuple):
     """
 
     name: str
-    jets: Jets
+    jets: PaddedJets
     padded: bool = False
     judged: bool = True
 
@@ -112,7 +112,7 @@ def compare(
 
 
 def run_model(
-    card: ModelCard, jets: Jets, padded: bool = False, provider: Literal["cpu", "cuda"] = "cpu"
+    card: ModelCard, jets: PaddedJets, padded: bool = False, provider: Literal["cpu", "cuda"] = "cpu"
 ) -> NDArray[np.float32]:
     """Run a model.
 
@@ -137,7 +137,7 @@ def run_model(
     return output
 
 
-def tied(jets: Jets, neighbours: int = 10) -> NDArray[np.bool_]:
+def tied(jets: PaddedJets, neighbours: int = 10) -> NDArray[np.bool_]:
     """Find jets whose neighbours are a matter of chance.
 
     OmniLearned sorts constituents by their distance and drops the first, which should be the constituent itself: of two
@@ -160,7 +160,7 @@ def tied(jets: Jets, neighbours: int = 10) -> NDArray[np.bool_]:
     return found
 
 
-def groups(n_jets: int, seed: int, sample: Jets | None = None) -> list[Group]:
+def groups(n_jets: int, seed: int, sample: PaddedJets | None = None) -> list[Group]:
     """Jets to compare on.
 
     Args:
@@ -196,8 +196,8 @@ def groups(n_jets: int, seed: int, sample: Jets | None = None) -> list[Group]:
     ]
 
 
-def _chosen(jets: Jets, which: NDArray[np.bool_]) -> Jets:
-    return Jets(jets.x[which], jets.pid[which], jets.add[which])
+def _chosen(jets: PaddedJets, which: NDArray[np.bool_]) -> PaddedJets:
+    return PaddedJets(jets.x[which], jets.pid[which], jets.add[which])
 
 
 def parity(

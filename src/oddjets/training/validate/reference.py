@@ -15,13 +15,13 @@ from oddjets.scoring.inputs import PreparedJets, UnusualCounts
 from oddjets.training.export.checkpoint import Checkpoint
 from oddjets.training.optional_imports import require
 
-__all__ = ["Jets", "Reference"]
+__all__ = ["PaddedJets", "Reference"]
 
 #: jets at a time on a CPU, and on a GPU: float64 attention of neighbours needs some 20 MB a jet
 _BATCH = {"cpu": 8, "cuda": 128}
 
 
-class Jets(NamedTuple):
+class PaddedJets(NamedTuple):
     """Inputs of the network, padded with zeros.
 
     Attributes:
@@ -41,15 +41,15 @@ class Jets(NamedTuple):
         counts: NDArray[np.int64] = np.where(seen.any(axis=1), seen.shape[1] - seen[:, ::-1].argmax(axis=1), 0)
         return counts
 
-    def padded(self, length: int) -> Jets:
+    def padded(self, length: int) -> PaddedJets:
         """These jets with more padding, if they have fewer than ``length`` constituents."""
         missing = max(0, length - self.x.shape[1])
         pad = ((0, 0), (0, missing))
-        return Jets(np.pad(self.x, (*pad, (0, 0))), np.pad(self.pid, pad), np.pad(self.add, (*pad, (0, 0))))
+        return PaddedJets(np.pad(self.x, (*pad, (0, 0))), np.pad(self.pid, pad), np.pad(self.add, (*pad, (0, 0))))
 
-    def take(self, rows: slice, length: int | None = None) -> Jets:
+    def take(self, rows: slice, length: int | None = None) -> PaddedJets:
         """Some of the jets, and no more than the first ``length`` constituents of them."""
-        return Jets(self.x[rows, :length], self.pid[rows, :length], self.add[rows, :length])
+        return PaddedJets(self.x[rows, :length], self.pid[rows, :length], self.add[rows, :length])
 
     def prepared(self) -> PreparedJets:
         """These jets as `oddjets.scoring.scorer.Scorer` takes them."""
@@ -95,7 +95,7 @@ class Reference:
 
     def logits(
         self,
-        jets: Jets,
+        jets: PaddedJets,
         *,
         double: bool = True,
         stable: bool = False,

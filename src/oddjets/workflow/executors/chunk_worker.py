@@ -30,7 +30,7 @@ from oddjets.selection.processor import Counts, DijetProcessor
 from oddjets.selection.processor_loader import ProcessorSource
 from oddjets.workflow.executors import memory
 from oddjets.workflow.executors.chunks import Chunk
-from oddjets.workflow.executors.records import CHUNKS, NO_OUTPUT, Cost, Failure, Kind, Part, Record, save
+from oddjets.workflow.executors.records import CHUNKS, NO_OUTPUT, ChunkCost, Failure, Kind, Record, TablePart, save
 
 __all__ = ["COMPUTES", "Work", "code", "versions"]
 
@@ -112,7 +112,7 @@ class Work:
         except Exception as error:
             kind = _kind_of(error, chunk)
             return Failure(chunk, kind, _message(error, chunk, kind), cause_of(error), traceback.format_exc())
-        cost = Cost(
+        cost = ChunkCost(
             seconds=time.perf_counter() - started,
             cpu_seconds=time.process_time() - cpu,
             peak_MB=memory.peak_MB(),
@@ -146,14 +146,14 @@ class Work:
                 raise OddjetsError(f"{chunk.path}: another file has taken its place since the work began; run it again")
             return processor.table(_events(file, chunk))
 
-    def _write(self, chunk: Chunk, columns: dict[str, Any]) -> Part:
+    def _write(self, chunk: Chunk, columns: dict[str, Any]) -> TablePart:
         metadata = dict(chunk.metadata)
         note = {"dataset": chunk.dataset, "process": metadata["process"], "is_data": metadata["is_data"]}
         note |= {"fileuuid": chunk.uuid, "entrystart": chunk.start, "entrystop": chunk.stop}
         file = self._folder / chunk.dataset / f"{chunk.name}.parquet"
         try:
             write_part(file, columns, note)
-            return Part(file.name, len(columns["event"]), file.stat().st_size, sha256_of(file))
+            return TablePart(file.name, len(columns["event"]), file.stat().st_size, sha256_of(file))
         except OSError as error:
             raise _OutputError(f"{file}: cannot be written ({error.strerror or error})") from error
 

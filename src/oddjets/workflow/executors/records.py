@@ -12,7 +12,19 @@ from typing import Any, Literal
 from oddjets.core.files import sha256_of, write_json
 from oddjets.workflow.executors.chunks import Chunk
 
-__all__ = ["CHUNKS", "EVENTS", "NO_OUTPUT", "Cost", "Failure", "Kind", "Part", "Record", "kept", "publish", "save"]
+__all__ = [
+    "CHUNKS",
+    "EVENTS",
+    "NO_OUTPUT",
+    "ChunkCost",
+    "Failure",
+    "Kind",
+    "Record",
+    "TablePart",
+    "kept",
+    "publish",
+    "save",
+]
 
 #: folders of an analysis's output: event tables of chunks that are done, with their records; and those of a whole run
 CHUNKS, EVENTS = "chunks", "events"
@@ -25,7 +37,7 @@ Kind = Literal["file", "output", "mistake", "processor"]
 
 
 @dataclass(frozen=True)
-class Part:
+class TablePart:
     """The rows of a chunk, in a Parquet file.
 
     Attributes:
@@ -42,7 +54,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Cost:
+class ChunkCost:
     """What a chunk took.
 
     Attributes:
@@ -80,9 +92,9 @@ class Record:
     file: str
     start: int
     stop: int
-    part: Part
+    part: TablePart
     counts: dict[str, Any]
-    cost: Cost
+    cost: ChunkCost
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,7 @@ def kept(out: Path, chunk: Chunk, *, thorough: bool = True) -> Record | None:
     """
     try:
         content = json.loads((out / CHUNKS / chunk.dataset / f"{chunk.name}.json").read_text(encoding="utf-8"))
-        record = Record(**content | {"part": Part(**content["part"]), "cost": Cost(**content["cost"])})
+        record = Record(**content | {"part": TablePart(**content["part"]), "cost": ChunkCost(**content["cost"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
     if record.key != chunk.key or (record.start, record.stop) != (chunk.start, chunk.stop):

@@ -22,7 +22,7 @@ CLOSURE_EFFICIENCIES = (0.05, 0.10)
 
 def work(run: Run) -> dict[str, Any]:
     """ABCD on QCD simulation at the threshold; again at looser ones; and in data with both scores below the threshold."""
-    from oddjets.stats.abcd_closure import Source, closure
+    from oddjets.stats.abcd_closure import ClosureSample, closure
 
     nominal = HistogramSet.load(run.out / "histograms")
     normalisation = factors(run.analysis, run.extra("process"), run.luminosity_pb)
@@ -45,8 +45,8 @@ def work(run: Run) -> dict[str, Any]:
     assert qcd is not None
     scans = []
     if nominal.threshold.n_data:
-        scans += [Source(f"{qcd} simulation at {e:.0%}", qcd, at(e)) for e in CLOSURE_EFFICIENCIES]
+        scans += [ClosureSample(f"{qcd} simulation at {e:.0%}", qcd, at(e)) for e in CLOSURE_EFFICIENCIES]
         just_below = at(CLOSURE_EFFICIENCIES[0], below=nominal.threshold.value)
-        scans.append(Source("data with both scores below the threshold", DATA, just_below))
+        scans.append(ClosureSample("data with both scores below the threshold", DATA, just_below))
     write_json(run.out / "closure.json", closure(run.analysis, nominal, scans))
     return {}
