@@ -17,12 +17,11 @@ from typing import Any
 
 import yaml
 
-from oddjets.config.analysis import load_analysis
+from oddjets.config import load_analysis
 from oddjets.io import event_table
-from oddjets.simulation.run import simulate
-from oddjets.workflow.overrides import with_simulation
-from oddjets.workflow.pipeline import run_stages, stage_of
-from oddjets.workflow.run import Run
+from oddjets.simulation import simulate
+from oddjets.workflow import Run, run_stages, with_simulation
+from oddjets.workflow.pipeline import stage_of
 
 #: what stands around the table in the documentation
 BEGIN, END = "<!-- checksums: begin -->", "<!-- checksums: end -->"

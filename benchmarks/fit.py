@@ -27,10 +27,7 @@ from typing import Any
 import numpy as np
 import pyhf
 
-from oddjets.stats.histfactory.model import Model
-from oddjets.stats.inference.estimates import best_fits, impacts
-from oddjets.stats.inference.limits import upper_limit
-from oddjets.stats.inference.toys import goodness_of_fit
+from oddjets.stats import Model, best_fits, goodness_of_fit, impacts, upper_limit
 
 BINS = 14
 PROCESSES = ("top", "stop", "stopw", "wjets", "zjets", "ww", "wz", "zz")

@@ -24,10 +24,9 @@ import numpy as np
 import uproot
 from scipy import stats
 
-from oddjets.config.simulation import SimulationSpec
+from oddjets.config import SimulationSpec
 from oddjets.report import style
-from oddjets.simulation.job_plan import make_plan
-from oddjets.simulation.run import simulate
+from oddjets.simulation import make_plan, simulate
 
 LUMINOSITY, STRENGTH = 0.5, 10.0
 STRENGTHS = {"qcd": 1.0, "top": STRENGTH, "wjets": STRENGTH}

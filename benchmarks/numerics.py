@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from oddjets.report import style
-from oddjets.scoring.model_card import load_card
-from oddjets.training.export.checkpoint import read_checkpoint
-from oddjets.training.export.random_jets import load_jets
+from oddjets.scoring import load_card
+from oddjets.training import Reference, read_checkpoint
+from oddjets.training.export import load_jets
+from oddjets.training.validate import PaddedJets
 from oddjets.training.validate.numerics import WORKING_POINTS, Outcome, numerics, outcomes
-from oddjets.training.validate.reference import PaddedJets, Reference
 
 #: of float32: the largest relative error of one rounding
 ROUNDING = 2.0**-24

@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 import uproot
 
-from oddjets.config.simulation import SimulationSpec
-from oddjets.report.draw import write_figure
+from oddjets.config import SimulationSpec
+from oddjets.report.figure_files import write_figure
 from oddjets.report.figures import processes as picture
-from oddjets.simulation.processes import load_processes
+from oddjets.simulation import load_processes, simulate
 from oddjets.simulation.resonances import MASSES, NEEDED_BRANCHES, matched_masses
-from oddjets.simulation.run import simulate
 
 #: selected events of each process, about
 EVENTS = 600

@@ -33,13 +33,13 @@ import numpy as np
 import uproot
 from coffea import processor as coffea_processor
 
-from oddjets.config.analysis import Analysis
+from oddjets.config import Analysis
 from oddjets.core.resources import find
-from oddjets.corrections.lookups import load_era
+from oddjets.corrections import load_era
 from oddjets.io import nanoaod_schema
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
 from oddjets.scoring.model_card import load_card
-from oddjets.selection.processor import DijetProcessor
+from oddjets.selection import DijetProcessor
 from oddjets.simulation.nanoaod_layout import jagged, truncate_mantissa
 
 TRIGGERS = ("PFHT800", "PFHT900", "PFJet450", "AK8PFJet360_TrimMass30", "AK8PFHT700_TrimR0p1PT0p03Mass50")
@@ -70,7 +70,7 @@ def make_files(folder: Path, n_events: int, heavy: float, level: int = 5) -> lis
     files = [folder / f"pfnano-{n_events}-{heavy}-{level}-{i}.root" for i in range(-(-n_events // EVENTS_A_FILE))]
     if all(file.is_file() for file in files):
         return files
-    from oddjets.config.simulation import SimulationSpec
+    from oddjets.config import SimulationSpec
     from oddjets.simulation.run import simulate  # Pythia is needed to make the files alone
 
     spec = SimulationSpec(seed=1, luminosity=0.1, templates={"qcd": 3000})

@@ -40,11 +40,11 @@ import uproot
 import yaml
 from processing import FILTERS, TRIGGERS, in_own_process, make_files
 
-from oddjets.config.analysis import load_analysis
+from oddjets.config import load_analysis
 from oddjets.core.provenance import read_manifest
 from oddjets.io import event_table
-from oddjets.workflow.pipeline import run_stages, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow import Run, run_stages
+from oddjets.workflow.pipeline import stage_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from helpers.toy_nano import toy_nano

@@ -30,15 +30,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from oddjets.scoring import score
-from oddjets.scoring.model_card import ModelCard, load_card
+from oddjets.scoring import ModelCard, Scorer, load_card, score
 from oddjets.scoring.onnx_session import get_session
-from oddjets.scoring.scorer import Scorer
-from oddjets.training.export.checkpoint import SIZES, Pet2Config, read_checkpoint
-from oddjets.training.export.onnx import export
-from oddjets.training.export.random_jets import load_jets, multiplicities, random_jets
-from oddjets.training.validate.parity import compare, tied
-from oddjets.training.validate.reference import PaddedJets, Reference
+from oddjets.training import Reference, read_checkpoint
+from oddjets.training.export import export, load_jets
+from oddjets.training.export.checkpoint import SIZES, Pet2Config
+from oddjets.training.export.random_jets import multiplicities, random_jets
+from oddjets.training.validate import PaddedJets, compare
+from oddjets.training.validate.parity import tied
 
 Provider = Literal["cpu", "cuda"]
 #: jets whose class probabilities are compared with float64

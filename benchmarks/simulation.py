@@ -19,9 +19,8 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from oddjets.simulation import reconstruction
+from oddjets.simulation import load_processes, reconstruction
 from oddjets.simulation.generator import GeneratedBatch, generate, prepare_multiparton_tables
-from oddjets.simulation.processes import load_processes
 from oddjets.simulation.writer import write_nano
 
 #: CPU seconds that each measurement takes, about

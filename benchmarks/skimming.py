@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from processing import ANALYSIS, in_own_process, make_files, ours, run_processor
 
-from oddjets.config.analysis import Analysis
-from oddjets.workflow.run import Run
-from oddjets.workflow.skim.run import skim
+from oddjets.config import Analysis
+from oddjets.workflow import Run
+from oddjets.workflow.skim import skim
 
 
 def make_skim(folder: Path, files: list[Path]) -> list[Path]:

@@ -8,8 +8,8 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.io.event_table import EventTable
-from oddjets.selection.processor import DijetProcessor, cut
+from oddjets.io import EventTable
+from oddjets.selection import DijetProcessor, cut
 
 Mask = npt.NDArray[np.bool_]
 

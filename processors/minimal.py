@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from oddjets.selection.processor import DijetProcessor, cut
+from oddjets.selection import DijetProcessor, cut
 
 
 class Minimal(DijetProcessor):

@@ -8,10 +8,8 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.io import nanoaod_schema
-from oddjets.io.event_table import EventTable
-from oddjets.selection import objects
-from oddjets.selection.processor import DijetProcessor, cut
+from oddjets.io import EventTable, nanoaod_schema
+from oddjets.selection import DijetProcessor, cut, objects
 
 Mask = npt.NDArray[np.bool_]
 

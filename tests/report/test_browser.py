@@ -11,7 +11,7 @@ from helpers.browser import CHROMIUM, CONTRAST_AA, Browser
 
 from oddjets.config.analysis import Analysis
 from oddjets.report import html
-from oddjets.report.draw import make
+from oddjets.report.figure_files import make
 from oddjets.report.paper.page import write
 from oddjets.workflow.paper import analyses
 

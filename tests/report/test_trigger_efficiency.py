@@ -14,7 +14,7 @@ from oddjets.core.resources import find
 from oddjets.core.substructure import cluster_jets
 from oddjets.io import event_table
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.draw import make
+from oddjets.report.figure_files import make
 from oddjets.report.figures import efficiency
 from oddjets.simulation.jets import build_fat_jets
 from oddjets.simulation.leptons import Leptons

@@ -29,7 +29,7 @@ NO_SCORE = {
 }
 MINE = """
 import numpy as np
-from oddjets.selection.processor import cut, jet_variation
+from oddjets.selection.decorators import cut, jet_variation
 from dijet_anomaly import DijetAnomaly
 
 class Mine(DijetAnomaly):

@@ -10,7 +10,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.selection.processor_loader import find_processor
 
 BASE = """
-from oddjets.selection.processor import DijetProcessor, cut
+from oddjets.selection import DijetProcessor, cut
 class Base(DijetProcessor):
     @cut
     def always(self, table):
@@ -32,7 +32,7 @@ def source(tmp_path):
 
 
 def test_files_beside_it_travel_too(source):
-    from oddjets.selection.processor import cuts_of
+    from oddjets.selection.decorators import cuts_of
 
     assert "always" in cuts_of(source.load())
     assert "base" not in sys.modules

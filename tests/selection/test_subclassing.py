@@ -23,7 +23,7 @@ MINE = '''
 
 import numpy as np
 
-from oddjets.selection.processor import DijetProcessor, cut, jet_variation
+from oddjets.selection import DijetProcessor, cut, jet_variation
 
 
 class Mine(DijetProcessor):

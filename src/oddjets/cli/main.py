@@ -164,7 +164,7 @@ def plot(
     out: Out = None,
 ) -> None:
     """Draw the figures that the stages so far allow."""
-    from oddjets.report.draw import make
+    from oddjets.report.figure_files import make
 
     run = run_of(analysis, out)
     with run.lock():

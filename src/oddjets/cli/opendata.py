@@ -30,7 +30,7 @@ def fetch(
 ) -> None:
     """Download the official correction files into the cache, each checked ($ODDJETS_CACHE says where it is)."""
     from oddjets.corrections import lookups
-    from oddjets.corrections.fetch import fetch as download
+    from oddjets.corrections.official_files import fetch as download
 
     era_name, *files = names or [OFFICIAL_ERA]
     if listing:

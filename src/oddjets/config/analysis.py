@@ -20,7 +20,6 @@ __all__ = [
     "Analysis",
     "AuthorsFiles",
     "CorrectionSpec",
-    "Execution",
     "JetSelection",
     "LeptonSelection",
     "Observable",

@@ -1,1 +1,5 @@
-"""."""
+"""What needs no knowledge of an analysis: errors, files, jets' substructure, expressions."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

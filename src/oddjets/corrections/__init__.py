@@ -1,1 +1,5 @@
-"""."""
+"""Corrections of an era and their uncertainties: jets' energy and resolution, weights, luminosity."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

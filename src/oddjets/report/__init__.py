@@ -1,8 +1,5 @@
 """Figures and the report: drawn from what the earlier stages left, data first."""
 
-from __future__ import annotations
+import lazy_loader
 
-from oddjets.report.draw import make
-from oddjets.report.registry import KINDS, Kind, draw
-
-__all__ = ["KINDS", "Kind", "draw", "make"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

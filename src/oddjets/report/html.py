@@ -20,7 +20,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.core.redaction import redacted
 from oddjets.report import headline, health, tables
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.draw import write_figures
+from oddjets.report.figure_files import write_figures
 from oddjets.report.registry import KINDS, Kind
 from oddjets.report.text import label_html, prose_html
 

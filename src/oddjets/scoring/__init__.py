@@ -1,8 +1,5 @@
 """Scores of jets from ONNX models with model cards."""
 
-from __future__ import annotations
+import lazy_loader
 
-from oddjets.scoring.onnx_session import Provider, runtime_version
-from oddjets.scoring.scorer import Scorer
-
-__all__ = ["Provider", "Scorer", "runtime_version"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,1 +1,5 @@
-"""."""
+"""From events to rows: objects, cuts, columns, and the regions that are filled from them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -36,10 +36,10 @@ from oddjets.scoring.cache import Store, evaluate
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection import constituents, objects
 from oddjets.selection.certification import DataQuality
-from oddjets.selection.decorators import cut, cuts_of, jet_variation, jet_variations_of
+from oddjets.selection.decorators import cut
 from oddjets.selection.jet_systematics import JetVariations
 
-__all__ = ["DijetProcessor", "cut", "cuts_of", "jet_variation", "jet_variations_of"]
+__all__ = ["DijetProcessor"]
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]

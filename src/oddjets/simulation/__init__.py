@@ -1,1 +1,5 @@
-"""Room: simulation."""
+"""Simulated collisions: Pythia, a fast detector, and PFNano files."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

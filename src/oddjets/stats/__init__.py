@@ -1,1 +1,5 @@
-"""Room: stats."""
+"""From histograms to an answer: workspace, fit, limits, goodness of fit, closure of the background estimate."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

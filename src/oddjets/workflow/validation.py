@@ -22,7 +22,8 @@ from oddjets.io import fileset, paper_npz
 from oddjets.io.histograms import DATA
 from oddjets.scoring.model_card import load_card
 from oddjets.selection import processor_loader, regions
-from oddjets.selection.processor import DijetProcessor, cuts_of, jet_variations_of
+from oddjets.selection.decorators import cuts_of, jet_variations_of
+from oddjets.selection.processor import DijetProcessor
 from oddjets.simulation.processes import check_processes
 
 __all__ = ["Resolved", "resolve"]

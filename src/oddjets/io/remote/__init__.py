@@ -1,6 +1,5 @@
 """Files elsewhere: how they are opened, kept here, and what their failures mean (docs/remote.md)."""
 
-from oddjets.io.remote.access import is_remote, open_file
-from oddjets.io.remote.failures import advice_on, cause_of, is_transient, with_retries
+import lazy_loader
 
-__all__ = ["advice_on", "cause_of", "is_remote", "is_transient", "open_file", "with_retries"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

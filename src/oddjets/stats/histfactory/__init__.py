@@ -1,1 +1,5 @@
-"""."""
+"""A fast fit of HistFactory workspaces, which knows no analysis."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from oddjets.config.execution import EXECUTORS, Execution
 from oddjets.workflow.executors import local
-from oddjets.workflow.executors.base import Carrier, Outcomes, WorkersLostError
+from oddjets.workflow.executors.base import Carrier
 
-__all__ = ["Carrier", "Outcomes", "WorkersLostError", "carrier", "check"]
+__all__ = ["carrier", "check"]
 
 
 def check(execution: Execution) -> None:

@@ -1,6 +1,5 @@
 """Skims: PFNano reduced once to the events and branches that an analysis needs, so that it is read faster again."""
 
-from oddjets.workflow.skim.compatibility import made_for_others
-from oddjets.workflow.skim.run import skim
+import lazy_loader
 
-__all__ = ["made_for_others", "skim"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

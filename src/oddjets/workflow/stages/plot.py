@@ -12,7 +12,7 @@ __all__ = ["work"]
 
 def work(run: Run) -> dict[str, Any]:
     """Draw; the manifest gets the files' names."""
-    from oddjets.report.draw import make
+    from oddjets.report.figure_files import make
 
     files = make(run.analysis, run.out, None)
     return {"figures": [str(f.relative_to(run.out)) for f in files]}

@@ -17,7 +17,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts, MissingArtifactError
-from oddjets.report.draw import collect, make
+from oddjets.report.figure_files import collect, make
 from oddjets.report.registry import draw
 
 Finished = tuple[Analysis, Path]

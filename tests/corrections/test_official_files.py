@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from oddjets.cli.main import app
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections import lookups
-from oddjets.corrections.fetch import fetch
 from oddjets.corrections.lookups import CorrectionFile, Era, cache_folder
+from oddjets.corrections.official_files import fetch
 from oddjets.io.download import FetchError, download
 
 CONTENT = bytes(range(256)) * 5000

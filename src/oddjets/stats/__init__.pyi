@@ -1,0 +1,29 @@
+from .abcd_closure import closure as closure
+from .combine import write_card as write_card
+from .histfactory.model import Model as Model
+from .histfactory.results import FitResult as FitResult
+from .histfactory.workspace_reader import load_workspace as load_workspace
+from .inference.estimates import best_fits as best_fits
+from .inference.estimates import impacts as impacts
+from .inference.estimates import scan as scan
+from .inference.estimates import significance as significance
+from .inference.limits import upper_limit as upper_limit
+from .inference.toys import goodness_of_fit as goodness_of_fit
+from .summary import fit_workspace as fit_workspace
+from .workspace import build as build
+
+__all__ = [
+    "FitResult",
+    "Model",
+    "best_fits",
+    "build",
+    "closure",
+    "fit_workspace",
+    "goodness_of_fit",
+    "impacts",
+    "load_workspace",
+    "scan",
+    "significance",
+    "upper_limit",
+    "write_card",
+]
