@@ -12,7 +12,7 @@ from oddjets.scoring.model_card import load_card
 from oddjets.scoring.score import class_probabilities
 from oddjets.scoring.scorer import Scorer
 from oddjets.training.validate.parity import run_model, tied
-from oddjets.training.validate.reference import Jets
+from oddjets.training.validate.reference import PaddedJets
 
 CARD = load_card(Path(__file__).resolve().parents[2] / "models" / "omnilearned_small_simulation.yaml")
 #: 30 jets of inclusive QCD and 30 of tops from two held-out files: x, pid, add as the model takes them; label; log pT, eta,
@@ -51,7 +51,7 @@ def jets() -> JetConstituents:
 
 
 def test_probabilities_are_those_of_the_authors_network() -> None:
-    jets = Jets(DATA["x"], DATA["pid"].astype(np.int64), DATA["add"])
+    jets = PaddedJets(DATA["x"], DATA["pid"].astype(np.int64), DATA["add"])
     exact = class_probabilities(DATA["logits"], CARD)
     found = class_probabilities(run_model(CARD, jets), CARD)
     apart = tied(jets)
