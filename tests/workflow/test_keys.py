@@ -90,7 +90,7 @@ CODE: dict[str, dict[str, str]] = {
     "plot": {
         "core": "kernels kinematics",
         "io": "event_table histograms",
-        "report": "artifacts draw intervals panels registry style",
+        "report": "artifacts figure_files intervals panels registry style",
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
             "likelihood_scan limit nsubjettiness postfit processes pulls regions residual score "
@@ -104,7 +104,7 @@ CODE: dict[str, dict[str, str]] = {
     "report": {
         "core": "kernels kinematics redaction",
         "io": "event_table histograms",
-        "report": "artifacts draw headline health html intervals panels registry style tables text",
+        "report": "artifacts figure_files headline health html intervals panels registry style tables text",
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
             "likelihood_scan limit nsubjettiness postfit processes pulls regions residual score "

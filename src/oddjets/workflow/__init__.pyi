@@ -1,8 +1,21 @@
 from .overrides import with_execution as with_execution
 from .overrides import with_simulation as with_simulation
 from .pipeline import run_stages as run_stages
+from .pipeline import stage_of as stage_of
+from .pipeline import stages_of as stages_of
+from .pipeline import up_to as up_to
 from .run import Run as Run
 from .validation import Resolved as Resolved
 from .validation import resolve as resolve
 
-__all__ = ["Resolved", "Run", "resolve", "run_stages", "with_execution", "with_simulation"]
+__all__ = [
+    "Resolved",
+    "Run",
+    "resolve",
+    "run_stages",
+    "stage_of",
+    "stages_of",
+    "up_to",
+    "with_execution",
+    "with_simulation",
+]
