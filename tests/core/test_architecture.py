@@ -53,6 +53,19 @@ def imports_of(tree: ast.AST) -> Iterator[tuple[str, str]]:
                 yield node.module or "", alias.name
 
 
+def test_no_imports_go_in_circles_neither_at_run_time_nor_for_types() -> None:
+    below = {
+        name: {f"{module}.{what}" if f"{module}.{what}" in TREES else module for module, what in imports_of(tree)}
+        - {name}
+        for name, tree in TREES.items()
+    }
+    # modules that import nothing that is left are taken away; what remains goes in circles
+    while free := [name for name, needed in below.items() if not needed & below.keys()]:
+        for name in free:
+            del below[name]
+    assert not below
+
+
 def test_no_module_uses_what_is_private_to_another() -> None:
     private = {name: private_names_of(tree) for name, tree in TREES.items()}
     found = [f"{name} imports {module}.{what}" for name, tree in TREES.items() for module, what in imports_of(tree)

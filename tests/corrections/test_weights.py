@@ -13,7 +13,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.corrections import generator_weights
 from oddjets.corrections.lookups import Era
 from oddjets.corrections.systematics import variations_of, with_defaults
-from oddjets.corrections.weights import Chunk, event_weights
+from oddjets.corrections.weights import ChunkColumns, event_weights
 
 N = 4000
 
@@ -50,7 +50,7 @@ def weights_of(columns, generator, systematics, repairs=None, **metadata):
     asked = analysis(systematics=systematics)
     listed = tuple(with_defaults(s, moves_jets=s.name == "jes") for s in asked.systematics)
     asked = asked.model_copy(update={"systematics": listed})
-    chunk = Chunk(columns, SimpleNamespace(metadata=metadata), np.arange(N))
+    chunk = ChunkColumns(columns, SimpleNamespace(metadata=metadata), np.arange(N))
     variations = variations_of(asked, "top", is_data=False)
     return event_weights(asked, ERA, Path(), chunk, generator, variations, Counter() if repairs is None else repairs)
 

@@ -20,6 +20,7 @@ from oddjets.report.artifacts import Artifacts
 from oddjets.selection.normalisation import factors
 from oddjets.workflow.executors import chunk_worker
 from oddjets.workflow.executors.skipped_files import LostEventsError
+from oddjets.workflow.keys import inputs_of
 from oddjets.workflow.pipeline import stage_of
 
 
@@ -168,7 +169,7 @@ def test_a_lost_chunk_loses_its_file_and_a_mended_file_is_taken_back(tmp_path):
     assert read_manifest(again.out, "process")["key"] == key
     # what was made of the incomplete tables is stale
     histogram = stage_of(again, "histogram")
-    assert again.inputs_of(histogram)["upstream"] == {"process": [key]}
+    assert inputs_of(again, histogram)["upstream"] == {"process": [key]}
 
 
 def test_a_dataset_of_which_nothing_can_be_read_is_an_error(tmp_path):

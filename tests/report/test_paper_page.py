@@ -18,9 +18,10 @@ from oddjets.report import registry
 from oddjets.report.paper import page
 from oddjets.report.paper.claims import Results, compare
 from oddjets.workflow import paper
+from oddjets.workflow.keys import inputs_of
 from oddjets.workflow.paper import SETUPS, analyses
+from oddjets.workflow.pipeline import stage_of
 from oddjets.workflow.run import Run
-from oddjets.workflow.stages import process
 
 
 def figure(out: Path, place: str, **content: Any) -> None:
@@ -42,8 +43,12 @@ def test_all_set_ups_ask_for_one_sample_and_the_same_events(tmp_path: Path) -> N
     assert [analysis.name for analysis in asked] == list(SETUPS)
     assert len({analysis.simulate.model_dump_json() for analysis in asked}) == 1
     # scores, selection and systematics decide the event tables; files are those of the sample
-    parts = [process.config(_run_without_files(analysis, tmp_path)) for analysis in asked]
+    parts = [_values(_run_without_files(analysis, tmp_path)) for analysis in asked]
     assert all(part == parts[0] for part in parts)
+
+
+def _values(run: Run) -> Any:
+    return inputs_of(run, stage_of(run, "process"))["config"]
 
 
 def _run_without_files(analysis: Analysis, tmp_path: Path) -> Run:

@@ -18,7 +18,7 @@ from oddjets.core import resources
 from oddjets.core.errors import OddjetsError
 from oddjets.core.provenance import read_manifest
 from oddjets.scoring.model_card import load_card
-from oddjets.workflow.executors import sandbox
+from oddjets.workflow.executors import chunk_worker, sandbox
 from oddjets.workflow.executors.chunk_worker import Work
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.overrides import with_execution
@@ -295,8 +295,8 @@ def test_a_worker_that_does_not_see_the_output_folder_says_what_to_do(inputs, tm
 
 
 def test_a_worker_with_other_versions_is_refused(inputs, tmp_path, scheduler, monkeypatch):
-    plain = dask_plugin._versions()
-    monkeypatch.setattr(dask_plugin, "_versions", lambda: plain | {"numpy": "1.0"})
+    plain = chunk_worker.versions()
+    monkeypatch.setattr(chunk_worker, "versions", lambda: plain | {"numpy": "1.0"})
     with pytest.raises(OddjetsError, match=r"has other versions.*numpy .* \(here 1\.0\)"):
         toy.process(toy.run_of(toy.write(tmp_path, inputs), **on(scheduler)))
 

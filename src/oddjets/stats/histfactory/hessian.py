@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.expected import evaluate, row_weights, slopes, total
-
-if TYPE_CHECKING:
-    from oddjets.stats.histfactory.model import Model
-    from oddjets.stats.histfactory.results import Data
+from oddjets.stats.histfactory.results import Data, HeldBins
+from oddjets.stats.histfactory.tensors import Layout
+from oddjets.stats.histfactory.workspace_reader import Parameters, Spec
 
 __all__ = [
     "Covariance",
-    "HeldBins",
+    "Expectations",
     "SingularModelError",
     "covariance",
     "hessian",
@@ -44,16 +43,18 @@ class SingularModelError(OddjetsError):
     downhill: np.ndarray | None = None
 
 
-class HeldBins(NamedTuple):
-    """Empty bins that the fit holds at an expectation of exactly zero.
+class Expectations(Protocol):
+    """What the derivatives need of a model; `model.Model` is one."""
 
-    Attributes:
-        bins: their positions in the data vector, (k,).
-        slope: the likelihood's slopes there, between 0 and 1, (k,).
-    """
+    spec: Spec
+    layout: Layout
+    parameters: Parameters
 
-    bins: np.ndarray
-    slope: np.ndarray
+    def split(self, pars: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return global, local and gamma parameters of pyhf vectors (T, n)."""
+
+    def expected(self, pars: np.ndarray) -> np.ndarray:
+        """Return the expected yields at parameters (T, n) or (n,)."""
 
 
 class Covariance(NamedTuple):
@@ -85,7 +86,7 @@ class _Arrow(NamedTuple):
     inside: np.ndarray
 
 
-def kinks(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> HeldBins:
+def kinks(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarray) -> HeldBins:
     """Find the empty bins that a fit holds at zero, where the likelihood has a kink: its slope there balances all others.
 
     Args:
@@ -111,7 +112,9 @@ def kinks(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> HeldB
     return HeldBins(bins[inside], slope[inside])
 
 
-def _by_bin(model: Model, pars: np.ndarray, data: Data, held: HeldBins | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _by_bin(
+    model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Second derivatives of -log L without constraints: by bin, (P, d, d), and the curvature of the global ones, (K, K).
 
     The d parameters of a bin are the K global ones, its L local ones and its gammas.
@@ -147,7 +150,7 @@ def _by_bin(model: Model, pars: np.ndarray, data: Data, held: HeldBins | None = 
     return result, bend.global_global[0]
 
 
-def jacobian(model: Model, pars: np.ndarray) -> np.ndarray:
+def jacobian(model: Expectations, pars: np.ndarray) -> np.ndarray:
     """Return the derivatives of the expected yields by all parameters at one point (n,): (n_bins, n), gammas included."""
     layout = model.layout
     alpha, local, gamma = model.split(pars[None])
@@ -162,7 +165,7 @@ def jacobian(model: Model, pars: np.ndarray) -> np.ndarray:
     return result[:-1, :-1]
 
 
-def _arrow(model: Model, pars: np.ndarray, data: Data, held: HeldBins | None = None) -> _Arrow:
+def _arrow(model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | None = None) -> _Arrow:
     layout, p = model.layout, model.parameters
     K, L, R = len(layout.global_pars), layout.block_pars.shape[1], layout.gamma_pars.shape[1]
     N, B = len(layout.block_pars) - 1, layout.block_size
@@ -192,7 +195,7 @@ def _arrow(model: Model, pars: np.ndarray, data: Data, held: HeldBins | None = N
     return _Arrow(head, groups, across * there[..., None], inside * there[..., None] * there[:, None])
 
 
-def hessian(model: Model, pars: np.ndarray, data: Data, held: HeldBins | None = None) -> np.ndarray:
+def hessian(model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | None = None) -> np.ndarray:
     """Return the second derivatives of -log L at one point.
 
     Args:
@@ -217,7 +220,7 @@ def hessian(model: Model, pars: np.ndarray, data: Data, held: HeldBins | None = 
 
 
 def profile_hessian(
-    model: Model, pars: np.ndarray, data: Data, free: np.ndarray, held: HeldBins | None = None
+    model: Expectations, pars: np.ndarray, data: Data, free: np.ndarray, held: HeldBins | None = None
 ) -> np.ndarray:
     """Return the second derivatives of -log L by the global parameters, with all others at their minimum.
 
@@ -240,7 +243,7 @@ def profile_hessian(
     return np.asarray(arrow.head - np.matmul(across.swapaxes(1, 2), np.linalg.solve(inside, across)).sum(axis=0))
 
 
-def covariance(model: Model, pars: np.ndarray, data: Data, free: np.ndarray) -> Covariance:
+def covariance(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarray) -> Covariance:
     """Invert the Hessian of the free parameters; directions that would move a bin away from its kink stay out.
 
     Args:

@@ -12,10 +12,10 @@ from scipy.special import gammaln, xlogy
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.barlow_beeston import Gammas
 from oddjets.stats.histfactory.expected import evaluate
-from oddjets.stats.histfactory.hessian import Covariance, HeldBins, SingularModelError, covariance
+from oddjets.stats.histfactory.hessian import Covariance, SingularModelError, covariance
 from oddjets.stats.histfactory.likelihood import Constraints, Problem, profile_bins
 from oddjets.stats.histfactory.newton import minimise
-from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult
+from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult, HeldBins
 from oddjets.stats.histfactory.tensors import Layout, compile_layout
 from oddjets.stats.histfactory.workspace_reader import Parameters, Spec, read
 

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from oddjets.core.errors import OddjetsError
-from oddjets.stats.histfactory.hessian import HeldBins
 
-__all__ = ["Batch", "Data", "FitError", "FitResult"]
+__all__ = ["Batch", "Data", "FitError", "FitResult", "HeldBins"]
 
 
 class FitError(OddjetsError):
@@ -31,6 +30,18 @@ class Batch(NamedTuple):
     deviance: np.ndarray
     converged: np.ndarray
     iterations: np.ndarray
+
+
+class HeldBins(NamedTuple):
+    """Empty bins that the fit holds at an expectation of exactly zero.
+
+    Attributes:
+        bins: their positions in the data vector, (k,).
+        slope: the likelihood's slopes there, between 0 and 1, (k,).
+    """
+
+    bins: np.ndarray
+    slope: np.ndarray
 
 
 @dataclass(frozen=True)
