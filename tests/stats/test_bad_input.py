@@ -59,6 +59,111 @@ def nothing_expected(w):
         sample["modifiers"] = [m for m in sample["modifiers"] if m["type"] == "normfactor"]
 
 
+def _parameters(w):
+    return w["measurements"][0]["config"]["parameters"]
+
+
+def _lumi(w, **parameter):
+    for channel in w["channels"]:
+        for sample in channel["samples"]:
+            sample["modifiers"] = [m for m in sample["modifiers"] if m["type"] != "lumi"]
+    _sample(w)["modifiers"].append({"name": "lumi", "type": "lumi", "data": None})
+    _parameters(w)[:] = [p for p in _parameters(w) if p["name"] != "lumi"]
+    if parameter:
+        _parameters(w).append({"name": "lumi", **parameter})
+
+
+def _set_poi(w, **parameter):
+    _parameters(w)[:] = [p for p in _parameters(w) if p["name"] != "mu"]
+    _parameters(w).append({"name": "mu", **parameter})
+
+
+def fixed_poi(w):
+    _set_poi(w, fixed=True, inits=[1.0], bounds=[[0, 10]])
+
+
+def poi_of_one_value(w):
+    _set_poi(w, inits=[1.0], bounds=[[1, 1]])
+
+
+def lumi_unset(w):
+    _lumi(w)
+
+
+def lumi_in_part(w):
+    _lumi(w, auxdata=[1.0], sigmas=[0.02])
+
+
+def lumi_without_width(w):
+    _lumi(w, auxdata=[1.0], sigmas=[0.0], inits=[1.0], bounds=[[0.5, 1.5]])
+
+
+def lumi_with_a_negative_width(w):
+    _lumi(w, auxdata=[1.0], sigmas=[-0.02], inits=[1.0], bounds=[[0.5, 1.5]])
+
+
+def lumi_measured_twice(w):
+    _lumi(w, auxdata=[1.0, 1.0], sigmas=[0.02], inits=[1.0], bounds=[[0.5, 1.5]])
+
+
+def endless_bounds(w):
+    _set_poi(w, inits=[1.0], bounds=[[0, float("inf")]])
+
+
+def falling_bounds(w):
+    _set_poi(w, inits=[1.0], bounds=[[10, 0]])
+
+
+def start_of_nan(w):
+    _set_poi(w, inits=[float("nan")])
+
+
+def too_many_starts(w):
+    _set_poi(w, inits=[1.0, 1.0])
+
+
+def parameter_configured_twice(w):
+    _set_poi(w, inits=[1.0])
+    _parameters(w).append({"name": "mu", "inits": [2.0]})
+
+
+def twin_channels(w):
+    w["channels"].append(copy.deepcopy(w["channels"][0]))
+
+
+def twin_observations(w):
+    w["observations"].append(copy.deepcopy(w["observations"][0]))
+
+
+def observation_of_no_channel(w):
+    w["observations"].append({"name": "ch9", "data": [1.0]})
+
+
+def twin_modifiers(w):
+    twin = {"name": "twin", "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}}
+    _sample(w)["modifiers"] += [twin, {**twin, "data": {"hi": 1.5, "lo": 0.5}}]
+
+
+def a_word_for_a_yield(w):
+    _sample(w)["data"][0] = "5"
+
+
+def true_for_a_yield(w):
+    _sample(w)["data"][0] = True
+
+
+def a_word_for_a_factor(w):
+    _sample(w)["modifiers"].append({"name": "x", "type": "normsys", "data": {"hi": "1.1", "lo": 0.9}})
+
+
+def a_word_for_a_width(w):
+    _lumi(w, auxdata=[1.0], sigmas=["0.02"], inits=[1.0], bounds=[[0.5, 1.5]])
+
+
+def a_list_for_a_name(w):
+    w["channels"][0]["name"] = ["ch0"]
+
+
 def fit(monkeypatch, capsys, folder, text, *options):
     """Run the program in this process; return its exit code and what it said."""
     (folder / "w.json").write_text(text)
@@ -80,6 +185,27 @@ def fit(monkeypatch, capsys, folder, text, *options):
         (poi_of_nothing, "nothing depends on the parameter of interest 'strength'"),
         (no_data, "channel 'ch0' has no observation"),
         (nothing_expected, "events where the model starts with 0"),
+        (fixed_poi, "'mu' is fixed at 1 by the measurement"),
+        (poi_of_one_value, "the bounds of 'mu' leave it one value, 1"),
+        (lumi_unset, "lumi needs auxdata, sigmas, inits, bounds; the measurement's parameters do not say its auxdata"),
+        (lumi_in_part, "lumi needs auxdata, sigmas, inits, bounds; the measurement's parameters do not say its inits"),
+        (lumi_without_width, "parameter 'lumi', sigmas: 0; a width must be above zero"),
+        (lumi_with_a_negative_width, "parameter 'lumi', sigmas: -0.02; a width must be above zero"),
+        (lumi_measured_twice, "configured with more or fewer than it has bins"),
+        (endless_bounds, "parameter 'mu', bounds: inf is no finite number"),
+        (falling_bounds, "parameter 'mu', bounds: [10, 0] do not rise"),
+        (start_of_nan, "parameter 'mu', inits: nan is no finite number"),
+        (too_many_starts, "Incorrect number of values (2) for inits"),
+        (parameter_configured_twice, "parameter 'mu' is there twice"),
+        (twin_channels, "channel 'ch0' is there twice"),
+        (twin_observations, "the observation of channel 'ch0' is there twice"),
+        (observation_of_no_channel, "an observation of 'ch9' and no such channel"),
+        (twin_modifiers, "modifier 'normsys twin' is there twice"),
+        (a_word_for_a_yield, "bin 0 is '5'; a yield must be a finite number"),
+        (true_for_a_yield, "bin 0 is True; a yield must be a finite number"),
+        (a_word_for_a_factor, "'hi' is '1.1'; a factor must be a number above zero"),
+        (a_word_for_a_width, "'0.02' is not of type 'number'"),
+        (a_list_for_a_name, "the workspace does not follow pyhf's schema"),
     ],
 )
 def test_a_damaged_workspace_is_a_message(monkeypatch, capsys, tmp_path, damage, message):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 
+import pyhf
 import pytest
 from helpers.random_workspace import random_workspace
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.model import Model
 from oddjets.stats.histfactory.workspace_reader import WorkspaceError, load_workspace, read
+from oddjets.stats.summary import fit_workspace
 
 
 @pytest.fixture
@@ -131,3 +133,46 @@ def test_what_does_not_follow_the_schema(workspace):
     workspace["channels"][0]["surplus"] = 1
     with pytest.raises(WorkspaceError, match="does not follow pyhf's schema"):
         read(workspace)
+
+
+def test_a_fixed_parameter_of_interest_is_refused_where_pyhf_refuses_it(workspace):
+    parameters = workspace["measurements"][0]["config"]["parameters"]
+    parameters[:] = [p for p in parameters if p["name"] != "mu"] + [{"name": "mu", "fixed": True}]
+    reference = pyhf.Workspace(workspace)
+    model = reference.model()
+    with pytest.raises(pyhf.exceptions.InvalidModel, match="fixed"):
+        pyhf.infer.hypotest(1.0, reference.data(model), model)
+    with pytest.raises(OddjetsError, match="'mu' is fixed at 1"):
+        Model(workspace)
+
+
+def test_another_parameter_of_interest_may_be_asked_about_where_the_first_is_fixed(workspace):
+    parameters = workspace["measurements"][0]["config"]["parameters"]
+    parameters[:] = [p for p in parameters if p["name"] != "mu"] + [{"name": "mu", "fixed": True, "inits": [1.0]}]
+    result = fit_workspace(workspace, poi="k", limit=False, impacts=False, scan=False)
+    assert result["poi"]["name"] == "k"
+    assert result["poi"]["error"] > 0
+    held = next(p for p in result["pois"] if p["name"] == "mu")
+    assert (held["value"], held["error"], held["error_kind"]) == (1.0, None, "fixed")
+
+
+def test_what_is_held_has_no_scan(workspace):
+    parameters = workspace["measurements"][0]["config"]["parameters"]
+    parameters.append({"name": "k", "fixed": True})
+    with pytest.raises(OddjetsError, match="'k' is fixed at 1"):
+        fit_workspace(workspace, limit=False, impacts=False, scan_parameter="k")
+
+
+def test_what_the_model_does_not_have_may_be_configured(workspace):
+    workspace["measurements"][0]["config"]["parameters"].append({"name": "absent", "sigmas": [0.0]})
+    assert pyhf.Workspace(workspace).model().config.npars == len(Model(workspace).parameters)
+
+
+def test_one_name_may_be_of_two_types(workspace):
+    sample = workspace["channels"][0]["samples"][0]
+    up = [1.1 * y for y in sample["data"]]
+    sample["modifiers"] += [
+        {"name": "both", "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}},
+        {"name": "both", "type": "histosys", "data": {"hi_data": up, "lo_data": sample["data"]}},
+    ]
+    assert "both" in Model(workspace).parameters.names

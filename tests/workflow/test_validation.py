@@ -120,3 +120,29 @@ def test_every_analysis_that_we_ship_is_right():
     assert len(shipped) >= 8
     for name in shipped:
         resolve(load_analysis(find(name, "processors")))
+
+
+@pytest.mark.parametrize("bounds", [[1, 1], [10, 0], [0, float("inf")], [float("nan"), 1]])
+def test_a_parameter_of_interest_that_cannot_move_is_refused(problems, bounds):
+    data = content()
+    data["fit"]["poi"]["bounds"] = bounds
+    assert "fit.poi" in problems(data)
+    assert "a parameter of one value is not fitted, it has no error" in problems(data)
+
+
+def test_what_would_be_two_parameters_or_channels_of_one_name_is_refused(problems):
+    data = content()
+    region = data["fit"]["regions"][0]
+    data["fit"]["regions"] = [region, region]
+    data["fit"]["poi"]["name"] = "lumi"
+    data["fit"]["normalisations"] = {"sf": {"processes": ["top"], "size": 0.1}}
+    message = problems(data)
+    assert f"fit.regions: '{region}' is listed twice" in message
+    assert "fit.poi.name: 'lumi' is another parameter's name" in message
+    assert "fit.normalisations.sf: this name is kept" in message
+
+
+def test_a_scale_factor_starts_within_its_bounds(problems):
+    data = content()
+    data["fit"]["scale_factor"] = {"processes": [], "init": 2, "bounds": [0, 1]}
+    assert "fit.scale_factor.init: 2.0 is outside the bounds [0.0, 1.0]" in problems(data)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from oddjets.config.yaml import Name, StrictModel
 
@@ -14,12 +15,22 @@ Letter = Literal["A", "B", "C", "D"]
 LETTERS: tuple[Letter, ...] = ("A", "B", "C", "D")
 
 
+def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
+    if not (math.isfinite(bounds[0]) and math.isfinite(bounds[1]) and bounds[0] < bounds[1]):
+        raise ValueError("must be two rising, finite numbers: a parameter of one value is not fitted, it has no error")
+    return bounds
+
+
+#: a range that a parameter can move in
+Bounds = Annotated[tuple[float, float], AfterValidator(_rising)]
+
+
 class POI(StrictModel):
     """A parameter of interest: the strength of one process, in units of its stated cross section."""
 
     name: Name = "mu"
     process: str
-    bounds: tuple[float, float] = (0.0, 20.0)
+    bounds: Bounds = (0.0, 20.0)
     init: float = 1.0
 
 
@@ -28,7 +39,7 @@ class ScaleFactor(StrictModel):
 
     processes: tuple[str, ...]
     init: float = 1.0
-    bounds: tuple[float, float] = (0.0, 5.0)
+    bounds: Bounds = (0.0, 5.0)
     letters: tuple[Letter, ...] = ("A",)
 
 

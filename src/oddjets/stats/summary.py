@@ -88,6 +88,9 @@ def fit_workspace(
     """
     clock = _Clock()
     model = Model(workspace, poi)
+    if scan:
+        # before the fits: a mistake is said at once
+        model.check_free(scan_parameter or str(model.poi))
     clock.lap("read")
     fits = best_fits(model)
     clock.lap("fit")
@@ -215,9 +218,12 @@ def _signal_strengths(model: Model) -> list[str]:
 
 
 def _poi(model: Model, name: str, fit: FitResult, failed: list[dict[str, str]]) -> dict[str, Any]:
-    """A strength with its error and the error's kind (see `inference.width`)."""
+    """A strength with its error and the error's kind (see `inference.width`); one that is held has no error."""
     error: float | None = None
     kind = ""
+    index = model.parameters.index(name)
+    if model.parameters.fixed[index] or model.parameters.low[index] == model.parameters.high[index]:
+        return {"name": name, "value": fit[name], "error": None, "error_kind": "fixed", "at_boundary": False}
     try:
         error, kind = estimates.width(model, name, fit)
     except FitError as problem:

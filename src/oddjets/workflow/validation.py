@@ -158,12 +158,24 @@ def _name_problems(analysis: Analysis) -> Iterator[str]:
     yield from unknown("fit.observable", "observable", fit.observable, analysis.observables)
     for region_name in fit.regions:
         yield from unknown("fit.regions", "region", region_name, analysis.regions)
+    for region_name in sorted({name for name in fit.regions if fit.regions.count(name) > 1}):
+        yield f"fit.regions: '{region_name}' is listed twice; its events would be counted twice"
+    taken = ["lumi", "sf", *fit.normalisations, *(s.name for s in analysis.systematics)]
+    for i, poi in enumerate(fit.pois):
+        if poi.name in [*taken, *(p.name for p in fit.pois[:i])]:
+            yield f"fit.poi.name: '{poi.name}' is another parameter's name"
+    for name in fit.normalisations:
+        if name in ("lumi", "sf"):
+            yield f"fit.normalisations.{name}: this name is kept for the parameter of the model that is called so"
     simulated = [name for name, process in analysis.processes.items() if not process.data_driven]
     for poi in fit.pois:
         yield from unknown("fit.poi.process", "simulated process", poi.process, simulated)
         if not poi.bounds[0] <= poi.init <= poi.bounds[1]:
             yield f"fit.poi.init: {poi.init} is outside the bounds {list(poi.bounds)}"
     if fit.scale_factor is not None:
+        low, high = fit.scale_factor.bounds
+        if not low <= fit.scale_factor.init <= high:
+            yield f"fit.scale_factor.init: {fit.scale_factor.init} is outside the bounds {[low, high]}"
         for process in fit.scale_factor.processes:
             yield from unknown("fit.scale_factor.processes", "simulated process", process, simulated)
             if process in [p.process for p in fit.pois] and fit.mode == "exact":

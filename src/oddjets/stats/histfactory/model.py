@@ -57,6 +57,7 @@ class Model:
         index = self.parameters.index(poi)
         if "[" in poi:
             raise OddjetsError(f"'{poi}' is one bin of a parameter; a parameter of interest is a single number")
+        self.check_free(poi)
         points = np.repeat(self.parameters.init[None], 2, axis=0)
         low, high = self.parameters.low[index], self.parameters.high[index]
         points[:, index] = low + (high - low) * np.array([0.25, 0.75])
@@ -64,6 +65,28 @@ class Model:
         if np.array_equal(first, second):
             raise OddjetsError(
                 f"nothing depends on the parameter of interest '{poi}': its process has no event in any region of the fit"
+            )
+
+    def check_free(self, name: str) -> None:
+        """Refuse a parameter that cannot move: it has no error, and nothing can be asked of it.
+
+        Args:
+            name: the parameter.
+
+        Raises:
+            OddjetsError: no such parameter, it is fixed, or its bounds leave it one value.
+        """
+        p = self.parameters
+        index = p.index(name)
+        if p.fixed[index]:
+            raise OddjetsError(
+                f"'{name}' is fixed at {p.init[index]:g} by the measurement, so that neither an error, a significance, a limit "
+                "nor a scan of it means anything; say 'fixed': false, or ask about another parameter"
+            )
+        if p.low[index] == p.high[index]:
+            raise OddjetsError(
+                f"the bounds of '{name}' leave it one value, {p.low[index]:g}, so that neither an error, a significance, a "
+                "limit nor a scan of it means anything; widen them, or ask about another parameter"
             )
 
     def from_pyhf(self, data: np.ndarray) -> Data:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,8 @@ MODIFIERS = ("histosys", "lumi", "normfactor", "normsys", "shapefactor", "shapes
 
 #: the lists of numbers that a modifier's data carries, by type; each must have one entry per bin
 _PER_BIN = {"histosys": ("hi_data", "lo_data"), "shapesys": (None,), "staterror": (None,)}
+#: what HistFactory's `lumi` has no default for: the measurement must say it
+_OF_LUMI = ("auxdata", "sigmas", "inits", "bounds")
 
 
 class WorkspaceError(OddjetsError):
@@ -169,6 +172,7 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Spec:
         chosen = pyhf_workspace.get_measurement(measurement_name=measurement)
         poi = chosen["config"]["poi"] or None
         pyhf_workspace["measurements"] = [chosen]
+        _check_parameters(chosen, workspace["channels"])
         names = {m["name"] for c in workspace["channels"] for s in c["samples"] for m in s["modifiers"]}
         if poi is not None and poi not in names:
             raise WorkspaceError(f"nothing depends on the parameter of interest '{poi}'; {nearest(poi, names)}")
@@ -180,7 +184,10 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Spec:
         raise WorkspaceError(f"the workspace does not follow pyhf's schema: {str(error).splitlines()[0]}") from None
     except (
         AssertionError,
+        AttributeError,
+        IndexError,
         KeyError,
+        TypeError,
         ValueError,
         pyhf.exceptions.InvalidModel,
         pyhf.exceptions.InvalidModifier,
@@ -202,12 +209,24 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Spec:
     )
 
 
+def _is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number; JSON's true and "1" are none, nor are NaN and Infinity."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _refuse_twins(names: Iterable[str], what: str, why: str) -> None:
+    """Refuse two things of one name, of which pyhf would take one and forget the other."""
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise WorkspaceError(f"{what} '{name}' is there {'twice' if times == 2 else f'{times} times'}: {why}")
+
+
 def _numbers(values: Any, place: str, bins: int, *, negative: bool = True) -> None:
     if not isinstance(values, list) or len(values) != bins:
         got = len(values) if isinstance(values, list) else "none"
         raise WorkspaceError(f"{place}: wrong binning: {got} values where the channel has {bins} bins")
     for i, value in enumerate(values):
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
+        if not _is_number(value):
             raise WorkspaceError(f"{place}: bin {i} is {value!r}; a yield must be a finite number")
         if not negative and value < 0:
             raise WorkspaceError(f"{place}: bin {i} is {value!r}; it must not be negative")
@@ -216,7 +235,16 @@ def _numbers(values: Any, place: str, bins: int, *, negative: bool = True) -> No
 def _check(workspace: Mapping[str, Any]) -> None:
     """Find what pyhf would meet with a traceback, a NaN or silence."""
     try:
+        one = "only one of them would be fitted; rename or remove the other"
+        _refuse_twins((c["name"] for c in workspace["channels"]), "channel", one)
+        _refuse_twins((o["name"] for o in workspace["observations"]), "the observation of channel", one)
         observations = {o["name"]: o["data"] for o in workspace["observations"]}
+        channels = [c["name"] for c in workspace["channels"]]
+        for name in observations:
+            if name not in channels:
+                raise WorkspaceError(
+                    f"there is an observation of '{name}' and no such channel; {nearest(name, channels)}".rstrip("; ")
+                )
         shapes: dict[str, tuple[int, str]] = {}
         for channel in workspace["channels"]:
             name, samples = channel["name"], channel["samples"]
@@ -231,6 +259,8 @@ def _check(workspace: Mapping[str, Any]) -> None:
             for sample in samples:
                 place = f"channel '{name}', sample '{sample['name']}'"
                 _numbers(sample["data"], place, bins)
+                kinds = (f"{m['type']} {m['name']}" for m in sample["modifiers"])
+                _refuse_twins(kinds, f"{place}: modifier", "pyhf takes the last of them; join or remove them")
                 for modifier in sample["modifiers"]:
                     _check_modifier(modifier, place, bins)
                     if modifier["type"] == "shapefactor":
@@ -240,10 +270,12 @@ def _check(workspace: Mapping[str, Any]) -> None:
                                 f"{place}: shapefactor '{modifier['name']}' is shared with channel '{first[1]}', "
                                 f"which has {first[0]} bins and not {bins}"
                             )
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise WorkspaceError(
             f"the workspace does not follow pyhf's schema: {error!s} is missing or misplaced"
         ) from None
+    except (AttributeError, TypeError) as error:
+        raise WorkspaceError(f"the workspace does not follow pyhf's schema: {error}") from None
 
 
 def _check_modifier(modifier: dict[str, Any], place: str, bins: int) -> None:
@@ -257,8 +289,37 @@ def _check_modifier(modifier: dict[str, Any], place: str, bins: int) -> None:
         )
     if kind == "normsys":
         for key in ("hi", "lo"):
-            if not math.isfinite(data[key]) or data[key] <= 0:
+            if not _is_number(data[key]) or data[key] <= 0:
                 raise WorkspaceError(f"{here}: '{key}' is {data[key]!r}; a factor must be a number above zero")
+
+
+def _check_parameters(measurement: Mapping[str, Any], channels: Iterable[Mapping[str, Any]]) -> None:
+    """Find in a measurement's parameters what pyhf would meet with a traceback, a NaN or silence."""
+    place = f"measurement '{measurement['name']}'"
+    parameters = measurement["config"]["parameters"]
+    _refuse_twins((p["name"] for p in parameters), f"{place}: parameter", "join what is said of it")
+    modifiers = [m for c in channels for s in c["samples"] for m in s["modifiers"]]
+    # pyhf passes over parameters that the model does not have
+    used = {m["name"] for m in modifiers}
+    configured = {p["name"]: p for p in parameters if p["name"] in used}
+    for name, parameter in configured.items():
+        for key in ("inits", "auxdata", "factors", "sigmas", "bounds"):
+            for value in np.ravel(np.asarray(parameter.get(key) or [], dtype=object)).tolist():
+                if not _is_number(value):
+                    raise WorkspaceError(f"{place}: parameter '{name}', {key}: {value!r} is no finite number")
+        for sigma in parameter.get("sigmas") or []:
+            if sigma <= 0:
+                raise WorkspaceError(f"{place}: parameter '{name}', sigmas: {sigma:g}; a width must be above zero")
+        for low, high in parameter.get("bounds") or []:
+            if low > high:
+                raise WorkspaceError(f"{place}: parameter '{name}', bounds: [{low:g}, {high:g}] do not rise")
+    for name in {m["name"] for m in modifiers if m["type"] == "lumi"}:
+        missing = [key for key in _OF_LUMI if not configured.get(name, {}).get(key)]
+        if missing:
+            raise WorkspaceError(
+                f"{place}: {name} needs auxdata, sigmas, inits, bounds; the measurement's parameters do not say its "
+                f"{', '.join(missing)}"
+            )
 
 
 def _parameters(config: Any) -> Parameters:
@@ -273,6 +334,12 @@ def _parameters(config: Any) -> Parameters:
     bounds = np.asarray(config.suggested_bounds(), dtype=float).reshape(-1, 2)
     low, high = bounds[:, 0], bounds[:, 1]
     init = np.asarray(config.suggested_init(), dtype=float)
+    for what, found in (("inits", init), ("bounds", low), ("auxdata", aux), ("sigmas", sigma), ("factors", factor)):
+        if len(found) != len(config.par_names):
+            raise WorkspaceError(
+                f"the parameters' {what} are {len(found)} numbers where the model has {len(config.par_names)} parameters: "
+                "one of them is configured with more or fewer than it has bins"
+            )
     for name, start, a, b in zip(config.par_names, init, low, high, strict=True):
         if not a <= start <= b:
             raise WorkspaceError(f"parameter '{name}' starts at {start:g}, outside of its bounds [{a:g}, {b:g}]")

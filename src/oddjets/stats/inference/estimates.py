@@ -163,7 +163,11 @@ def scan(model: Model, name: str, best: FitResult, points: int = 41, sigmas: flo
 
     Returns:
         The scan.
+
+    Raises:
+        OddjetsError: the parameter cannot move.
     """
+    model.check_free(name)
     index = model.parameters.index(name)
     value = best.values[index]
     error, _ = width(model, name, best)
