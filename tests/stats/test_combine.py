@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import re
 
 import numpy as np
@@ -11,8 +13,8 @@ from helpers.random_workspace import random_workspace
 from helpers.small_fit import EDGES, make_analysis, make_histograms
 
 from oddjets.core.errors import OddjetsError
-from oddjets.stats.combine import write_card
-from oddjets.stats.workspace import build
+from oddjets.stats.combine import FLOOR, write_card
+from oddjets.stats.workspace import build, varied_variances
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def workspace():
 def card(workspace, tmp_path_factory):
     folder = tmp_path_factory.mktemp("combine")
     files = write_card(workspace[0], folder, workspace[1]["edges"])
-    assert [f.name for f in files] == ["datacard.txt", "shapes.root"]
+    assert [f.name for f in files] == ["datacard.txt", "shapes.root", "combine_report.json"]
     return _parse((folder / "datacard.txt").read_text()), uproot.open(folder / "shapes.root")
 
 
@@ -128,6 +130,105 @@ def test_the_shapes_are_the_templates(workspace, card):
                         np.testing.assert_allclose(values, m["data"][key])
                 elif m["type"] == "staterror":
                     np.testing.assert_allclose(histogram.errors(), m["data"])
+
+
+def test_varied_templates_have_the_variances_of_their_events(workspace, tmp_path):
+    variances = varied_variances(make_analysis(), make_histograms())
+    write_card(workspace[0], tmp_path, workspace[1]["edges"], variances)
+    with uproot.open(tmp_path / "shapes.root") as file:
+        for region, letter in (("SR", "A"), ("VR1", "D")):
+            for name, variation in (("jes", "jesUp"), ("isr_top", "isrUp")):
+                expected = make_histograms().variances(region, "mass", "top", letter, variation)
+                assert expected.min() > 0
+                found = file[f"{region}_{letter}/top_{name}Up"].variances()
+                np.testing.assert_allclose(found, expected)
+
+
+def test_without_them_varied_templates_have_the_nominals_relative_errors(card):
+    nominal, varied = card[1]["SR_A/top"], card[1]["SR_A/top_jesUp"]
+    np.testing.assert_allclose(varied.errors() / varied.values(), nominal.errors() / nominal.values())
+
+
+def test_a_free_factor_starts_where_it_does_in_the_workspace(tmp_path):
+    factor = {"processes": ["wjets"], "init": 0.5, "bounds": [0, 1]}
+    write_card(build(make_analysis(scale_factor=factor), make_histograms())[0], tmp_path)
+    entries = _parse((tmp_path / "datacard.txt").read_text())["rate_params"]
+    assert entries["sf"] == [["SR_A", "wjets", "0.5", "[0,1]"], ["VR1_A", "wjets", "0.5", "[0,1]"]]
+    assert entries["qcd_bin0_SR_B"][0][2] == "1"
+
+
+def _changed(workspace, folder):
+    """The card of a workspace: what it says, its report, and the integrals of its templates."""
+    write_card(workspace, folder)
+    changes = json.loads((folder / "combine_report.json").read_text())["changes"]
+    with uproot.open(folder / "shapes.root") as file:
+        sums = {
+            name: float(file[name].values().sum()) for name in file.keys(cycle=False, recursive=True) if "/" in name
+        }
+    return _parse((folder / "datacard.txt").read_text()), changes, sums
+
+
+def _sample(workspace, channel, process):
+    samples = next(c["samples"] for c in workspace["channels"] if c["name"] == channel)
+    return next(s for s in samples if s["name"] == process)
+
+
+def _variation(workspace, channel, process, name):
+    return next(m["data"] for m in _sample(workspace, channel, process)["modifiers"] if m["name"] == name)
+
+
+def test_every_template_of_a_shape_has_events_so_that_text2workspace_does_not_stop(workspace, tmp_path):
+    damaged = copy.deepcopy(workspace[0])
+    _variation(damaged, "SR_A", "wjets", "jes")["lo_data"] = [0.0] * 5
+    _variation(damaged, "VR1_B", "top", "jes")["hi_data"] = [-1.0, 0, 0, 0, -2.0]
+    card, changes, sums = _changed(damaged, tmp_path)
+    assert changes == [
+        {"change": "floored", "channel": "SR_A", "process": "wjets", "nuisance": "jes", "side": "Down", "floor": FLOOR},
+        {"change": "negative", "channel": "VR1_B", "process": "top", "nuisance": "jes", "side": "Up", "bins": [0, 4]},
+        {"change": "floored", "channel": "VR1_B", "process": "top", "nuisance": "jes", "side": "Up", "floor": FLOOR},
+    ]  # fmt: skip
+    assert sums["SR_A/wjets_jesDown"] == pytest.approx(1e-5)
+    assert sums["VR1_B/top_jesUp"] == pytest.approx(1e-5)
+    for (channel, process), rate in card["rates"].items():
+        assert rate == pytest.approx(sums[f"{channel}/{process}"])
+    for (name, kind), cells in card["nuisances"].items():
+        for channel, process in cells if kind == "shape" else ():
+            assert min(sums[f"{channel}/{process}_{name}{side}"] for side in ("Up", "Down")) > 0
+    said = (tmp_path / "datacard.txt").read_text()
+    assert "# wjets in SR_A, jesDown has no event and is floored at 1e-05 in all" in said
+
+
+def test_a_process_without_events_in_a_channel_is_left_out_there(workspace, tmp_path):
+    damaged = copy.deepcopy(workspace[0])
+    _sample(damaged, "SR_A", "wjets")["data"] = [0.0] * 5
+    card, changes, sums = _changed(damaged, tmp_path)
+    assert changes == [{"change": "left_out", "channel": "SR_A", "process": "wjets"}]
+    assert ("SR_A", "wjets") not in card["columns"]
+    assert ("VR1_A", "wjets") in card["columns"]
+    assert not [name for name in sums if name.startswith("SR_A/wjets")]
+    assert all(("SR_A", "wjets") not in cells for cells in card["nuisances"].values())
+
+
+def test_negative_bins_are_zero_and_listed(workspace, tmp_path):
+    damaged = copy.deepcopy(workspace[0])
+    sample = _sample(damaged, "SR_A", "top")
+    total = sum(sample["data"])
+    sample["data"][0] = -3.0
+    card, changes, sums = _changed(damaged, tmp_path)
+    assert changes == [{"change": "negative", "channel": "SR_A", "process": "top", "bins": [0]}]
+    assert card["rates"]["SR_A", "top"] == pytest.approx(sums["SR_A/top"])
+    assert sums["SR_A/top"] < total
+
+
+def test_a_template_that_is_no_number_has_no_card(workspace, tmp_path):
+    damaged = copy.deepcopy(workspace[0])
+    _variation(damaged, "SR_A", "wjets", "jes")["lo_data"][2] = float("nan")
+    with pytest.raises(OddjetsError, match=r"SR_A, wjets, jes, Down: bin 2 is nan"):
+        write_card(damaged, tmp_path)
+
+
+def test_a_sound_card_has_nothing_to_report(workspace, tmp_path):
+    assert _changed(workspace[0], tmp_path)[1] == []
 
 
 def test_the_data_are_in_the_file(workspace, card):

@@ -108,5 +108,5 @@ def test_a_signal_comes_back_from_the_papers_set_up(name, tmp_path):
     assert result["limit"]["observed"] > strength
     assert result["gof"]["failed"] == 0
     assert result["gof"]["statistic"] < 1
-    card, _ = write_card(workspace, tmp_path, report["edges"])
+    card, *_ = write_card(workspace, tmp_path, report["edges"])
     assert f"# parameter of interest: {poi.name}" in card.read_text()

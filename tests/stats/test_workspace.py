@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyhf
 import pytest
-from helpers.small_fit import make_analysis, make_histograms
+from helpers.small_fit import make_analysis, make_histograms, put
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.model import Model
@@ -150,7 +150,10 @@ def test_negative_bins_become_zero_and_are_listed(edit):
 
 
 def test_a_process_absent_from_a_channel_is_left_out(edit):
-    workspace, report = build(make_analysis(), edit("SR", "wjets", "A", np.zeros(5)))
+    histograms = edit("SR", "wjets", "A", np.zeros(5))
+    for name in ("jesUp", "jesDown", "isrUp", "isrDown"):
+        put(histograms.histograms["SR", "mass"], "wjets", "A", name, np.zeros(5), np.zeros(5))
+    workspace, report = build(make_analysis(), histograms)
     assert [s["name"] for s in _channel(workspace, "SR_A")["samples"]] == ["top", "qcd"]
     assert report["left_out"] == [{"region": "SR", "letter": "A", "process": "wjets"}]
 
@@ -183,6 +186,81 @@ def test_the_authors_code_mode_without_qcd_in_d_expects_none_in_a(edit):
     workspace, _ = build(make_analysis(mode="authors-code"), edit("SR", "data", "D", [0.0, 900, 800, 700, 600]))
     assert _sample(workspace, "SR_D", "qcd")["data"][0] == 0
     assert _sample(workspace, "SR_A", "qcd")["data"][0] == 0
+
+
+def _authors_qcd(histograms, region, signal, bins=5):
+    """QCD's nominal as the authors' code has it, written out: bins one by one, CR1 = B, CR2 = D, CR3 = C."""
+    rest = {}
+    for letter in "BCD":
+        rest[letter] = []
+        for i in range(bins):
+            left = histograms.values(region, "mass", "data", letter)[i]
+            for process in ("top", "wjets"):
+                if process != signal:
+                    left -= histograms.values(region, "mass", process, letter)[i]
+            rest[letter].append(left)
+    a = []
+    for b, c, d in zip(rest["B"], rest["C"], rest["D"], strict=True):
+        prediction = c / d * b if d != 0 else 0.0
+        a.append(max(prediction, 0.0))
+    return {"A": a, **{letter: [max(x, 0.0) for x in rest[letter]] for letter in "BCD"}}
+
+
+@pytest.mark.parametrize(
+    ("process", "letter", "values"),
+    [
+        ("wjets", "B", [-30.0, 5, 5, 5, 5]),  # subtracted before it is clipped: QCD grows
+        ("data", "B", [0.0, 100, 100, 50, 50]),  # B below zero: A is clipped last, at zero
+        ("data", "D", [0.0, 900, 800, 700, 600]),  # D below zero
+        ("top", "C", [90.0, 90, 90, 90, 90]),  # the signal, which is never subtracted
+    ],
+)
+def test_the_authors_code_mode_has_their_qcd_bin_by_bin(edit, process, letter, values):
+    histograms = edit("SR", process, letter, values)
+    workspace, _ = build(make_analysis(mode="authors-code"), histograms)
+    for region in ("SR", "VR1"):
+        expected = _authors_qcd(histograms, region, "top")
+        for x in "ABCD":
+            np.testing.assert_allclose(_sample(workspace, f"{region}_{x}", "qcd")["data"], expected[x], err_msg=x)
+
+
+def test_two_yields_below_zero_make_a_prediction_above_it_in_the_authors_code_mode(edit):
+    histograms = edit("SR", "data", "B", [0.0, 100, 100, 50, 50])
+    old = histograms.variances("SR", "mass", "data", "C")
+    put(histograms.histograms["SR", "mass"], "data", "C", "nominal", [0.0, 100, 100, 50, 50], old)
+    workspace, report = build(make_analysis(mode="authors-code"), histograms)
+    expected = _authors_qcd(histograms, "SR", "top")
+    assert expected["A"][0] > 0
+    np.testing.assert_allclose(_sample(workspace, "SR_A", "qcd")["data"], expected["A"])
+    assert _sample(workspace, "SR_B", "qcd")["data"][0] == 0
+    assert {(f["letter"], f["bin"]) for f in report["floored"]} == {("B", 0), ("C", 0)}
+
+
+def test_a_clipped_prediction_is_listed_in_the_authors_code_mode(edit):
+    _, report = build(make_analysis(mode="authors-code"), edit("SR", "data", "B", [0.0, 100, 100, 50, 50]))
+    clipped = [f for f in report["floored"] if f["letter"] == "A"]
+    assert [(f["region"], f["bin"], f["floor"]) for f in clipped] == [("SR", 0, 0.0)]
+    assert clipped[0]["b_c_over_d"] < 0
+
+
+@pytest.mark.parametrize("mode", ["exact", "authors-code"])
+def test_a_variation_that_equals_its_nominal_is_written(mode):
+    histograms = make_histograms()
+    for region in ("SR", "VR1"):
+        for letter in "ABCD":
+            for direction in ("Up", "Down"):
+                nominal = histograms.values(region, "mass", "wjets", letter)
+                put(histograms.histograms[region, "mass"], "wjets", letter, f"jes{direction}", nominal, nominal)
+    workspace, _ = build(make_analysis(mode=mode), histograms)
+    sample = _sample(workspace, "SR_A", "wjets")
+    assert _modifiers(sample)["jes"]["data"] == {"hi_data": sample["data"], "lo_data": sample["data"]}
+
+
+def test_a_process_left_out_says_which_of_its_variations_have_events(edit):
+    histograms = edit("SR", "wjets", "A", np.zeros(5))
+    _, report = build(make_analysis(), histograms)
+    varied = ["jesUp", "jesDown", "isrUp", "isrDown"]
+    assert report["left_out"] == [{"region": "SR", "letter": "A", "process": "wjets", "variations": varied}]
 
 
 def test_floors_and_bounds_that_nothing_meets_change_no_answer(histograms):

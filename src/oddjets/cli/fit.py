@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -12,7 +13,13 @@ from oddjets.cli.options import AnalysisFile, Force, Out, Unblind, run_of, run_o
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 
+if TYPE_CHECKING:
+    from oddjets.workflow.run import Run
+
 __all__ = ["fit", "workspace"]
+
+#: changes of a card that are said on the screen; its report has all of them
+SHOWN = 20
 
 
 def workspace(
@@ -28,13 +35,27 @@ def workspace(
     run = run_of(analysis, out, unblind=unblind)
     run_stage(run, stage_of(run, "workspace"), force=force)
     if combine:
-        from oddjets.stats.combine import write_card
-        from oddjets.stats.histfactory.workspace_reader import load_workspace
-
-        edges = run.extra("workspace")["report"]["edges"]
-        for file in write_card(load_workspace(run.out / "workspace.json"), run.out, edges):
-            console.print(str(file))
+        _write_card(run)
     warn_of_losses(run)
+
+
+def _write_card(run: Run) -> None:
+    """Write the card beside the workspace, and say what of the workspace is otherwise in it."""
+    from oddjets.io.histograms import HistogramSet
+    from oddjets.stats.combine import card_changes, write_card
+    from oddjets.stats.histfactory.workspace_reader import load_workspace
+    from oddjets.stats.workspace import varied_variances
+
+    edges = run.extra("workspace")["report"]["edges"]
+    variances = varied_variances(run.analysis, HistogramSet.load(run.out / "histograms"))
+    files = write_card(load_workspace(run.out / "workspace.json"), run.out, edges, variances)
+    for file in files:
+        console.print(str(file), soft_wrap=True)
+    changes = card_changes(json.loads(files[-1].read_text(encoding="utf-8"))["changes"])
+    for line in changes[:SHOWN]:
+        console.print(f"card: {escape(line)}", soft_wrap=True)
+    if len(changes) > SHOWN:
+        console.print(f"card: and {len(changes) - SHOWN} more, see {escape(str(files[-1]))}", soft_wrap=True)
 
 
 def fit(

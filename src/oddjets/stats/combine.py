@@ -1,4 +1,4 @@
-"""A workspace as a CMS Combine card: ``datacard.txt`` and ``shapes.root``.
+"""A workspace as a CMS Combine card: ``datacard.txt`` and ``shapes.root``, and ``combine_report.json`` of what was changed.
 
 QCD in an ABCD region becomes one process per bin, each with its own ``rateParam`` in B, C and D and the formula B C / D in A,
 as the authors' code does it; the histograms carry the nominal yields, so that all parameters are 1 at the start.
@@ -13,13 +13,16 @@ HistFactory and Combine are not the same model to the last digit:
   errors that depend on nothing. Combine's ``autoMCStats`` has one parameter a bin for all processes together; its absolute
   error is the quadratic sum of the processes' errors, each scaled as its process is at the moment (strength, rateParams,
   log-normals).
+- Templates: text2workspace.py stops at a template without events ("bogus norm"). So an empty variation of a template that
+  is not empty is floored at `FLOOR` events, a process without events in a channel is left out there, with its variations, and
+  negative bins are zero. All of it is listed in the report, and at the top of the card.
 - The factors' bounds: here they are on s, b and c with B = s b; in the card on B, C and D themselves.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,10 +31,13 @@ import numpy as np
 import uproot
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.files import write_json
 from oddjets.stats.summary import split_channel
 
-__all__ = ["write_card"]
+__all__ = ["card_changes", "write_card"]
 
+#: events of a variation that has none, in the shape of the nominal template
+FLOOR = 1e-5
 #: the letters whose yields give the one in A
 CONTROL = ("B", "C", "D")
 
@@ -47,7 +53,10 @@ class _Line(NamedTuple):
 
 
 def write_card(
-    workspace: Mapping[str, Any], folder: Path, edges: Mapping[str, Sequence[float]] | None = None
+    workspace: Mapping[str, Any],
+    folder: Path,
+    edges: Mapping[str, Sequence[float]] | None = None,
+    variances: Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> list[Path]:
     """Write a workspace as a Combine card.
 
@@ -55,17 +64,26 @@ def write_card(
         workspace: of `workspace.build`.
         folder: where to write.
         edges: bin edges by region; None: bin numbers.
+        variances: of the varied templates, from `workspace.varied_variances`; where there is none, the relative
+            errors are those of the nominal template.
 
     Returns:
-        The files, ``datacard.txt`` and ``shapes.root``.
+        The files, ``datacard.txt``, ``shapes.root`` and ``combine_report.json`` (see `card_changes`).
 
     Raises:
-        OddjetsError: a free template that isn't one of an ABCD region's four.
+        OddjetsError: a free template that isn't one of an ABCD region's four, or a bin that is no number.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [line for channel in workspace["channels"] for line in _lines(channel)]
+    changes: list[dict[str, Any]] = []
+    lines = [line for channel in workspace["channels"] for line in _lines(channel, changes)]
+    there = {(line.channel, line.process) for line in lines}
+    changes += [
+        {"change": "held", "channel": line.channel, "process": line.process}
+        for line in lines
+        if split_channel(line.channel)[1] == "A" and _free(line) and not _moved(line, there)
+    ]
     data = {o["name"]: np.asarray(o["data"], dtype=float) for o in workspace["observations"]}
-    shapes, card = folder / "shapes.root", folder / "datacard.txt"
+    shapes, card, report = folder / "shapes.root", folder / "datacard.txt", folder / "combine_report.json"
     with uproot.recreate(shapes) as file:
         for channel, values in data.items():
             at = (edges or {}).get(split_channel(channel)[0], range(len(values) + 1))
@@ -74,11 +92,43 @@ def write_card(
                 file[f"{channel}/{line.process}"] = _histogram(line.nominal, line.variance, at)
                 for m in line.modifiers:
                     if m["type"] == "histosys":
-                        for key, side in (("hi_data", "Up"), ("lo_data", "Down")):
-                            values = np.asarray(m["data"][key], dtype=float)
-                            file[f"{channel}/{line.process}_{m['name']}{side}"] = _histogram(values, 0 * values, at)
-    card.write_text("\n".join(_card(workspace, lines, data)) + "\n", encoding="utf-8")
-    return [card, shapes]
+                        known = (variances or {}).get((channel, line.process, m["name"]))
+                        for i, (key, side) in enumerate((("hi_data", "Up"), ("lo_data", "Down"))):
+                            varied = np.asarray(m["data"][key], dtype=float)
+                            spread = _scaled(line, varied) if known is None else known[i]
+                            file[f"{channel}/{line.process}_{m['name']}{side}"] = _histogram(varied, spread, at)
+    said = card_changes(changes)
+    write_json(report, {"changes": changes})
+    card.write_text("\n".join(_card(workspace, lines, data, said)) + "\n", encoding="utf-8")
+    return [card, shapes, report]
+
+
+def card_changes(changes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say in a line each what of a workspace is otherwise in the card.
+
+    Args:
+        changes: from ``combine_report.json``: ``change`` is ``floored`` (a variation without events), ``negative`` (bins that
+            became zero), ``left_out`` (a process without events in a channel) or ``held`` (QCD of a bin in A that
+            B, C and D do not move), with channel, process and, where there is one, nuisance parameter and side.
+    """
+    words = {
+        "floored": f"has no event and is floored at {FLOOR:g} in all",
+        "negative": "has negative bins, which are zero in the card",
+        "left_out": "has no event and is left out there, with its variations",
+        "held": "keeps its nominal yield: one of B, C and D has none to move it with",
+    }
+    return [
+        f"{c['process']} in {c['channel']}"
+        + (f", {c['nuisance']}{c['side']}" if "nuisance" in c else "")
+        + f" {words[c['change']]}"
+        for c in changes
+    ]
+
+
+def _scaled(line: _Line, varied: np.ndarray) -> np.ndarray:
+    """The variance of a variation that has the relative errors of its nominal template."""
+    there = line.nominal > 0
+    return np.where(there, line.variance * (varied / np.where(there, line.nominal, 1.0)) ** 2, 0.0)
 
 
 def _histogram(values: np.ndarray, variances: np.ndarray, edges: Sequence[float]) -> Any:
@@ -88,14 +138,19 @@ def _histogram(values: np.ndarray, variances: np.ndarray, edges: Sequence[float]
     return result
 
 
-def _lines(channel: dict[str, Any]) -> list[_Line]:
+def _lines(channel: dict[str, Any], changes: list[dict[str, Any]]) -> list[_Line]:
     result = []
     for sample in channel["samples"]:
-        nominal = np.asarray(sample["data"], dtype=float)
+        place = {"channel": channel["name"], "process": sample["name"]}
+        nominal = _bins(sample["data"], place, changes)
+        if not nominal.any():
+            changes.append({"change": "left_out", **place})
+            continue
         free = [m for m in sample["modifiers"] if m["type"] == "shapefactor"]
         stat = next((np.asarray(m["data"]) for m in sample["modifiers"] if m["type"] == "staterror"), 0 * nominal)
         if not free:
-            result.append(_Line(channel["name"], sample["name"], nominal, stat**2, sample["modifiers"]))
+            modifiers = [_with_events(m, nominal, place, changes) for m in sample["modifiers"]]
+            result.append(_Line(channel["name"], sample["name"], nominal, stat**2, modifiers))
             continue
         if not split_channel(channel["name"])[1]:
             raise OddjetsError(
@@ -109,9 +164,40 @@ def _lines(channel: dict[str, Any]) -> list[_Line]:
     return result
 
 
-def _card(workspace: Mapping[str, Any], lines: list[_Line], data: Mapping[str, np.ndarray]) -> list[str]:
+def _bins(values: Sequence[float], place: Mapping[str, Any], changes: list[dict[str, Any]]) -> np.ndarray:
+    """The bins of a template, none of them negative."""
+    bins = np.asarray(values, dtype=float)
+    if not np.isfinite(bins).all():
+        i = int(np.flatnonzero(~np.isfinite(bins))[0])
+        where = ", ".join(str(value) for value in place.values())
+        raise OddjetsError(f"{where}: bin {i} is {bins[i]}; a card has no template that is no number")
+    if (bins < 0).any():
+        changes.append({"change": "negative", **place, "bins": np.flatnonzero(bins < 0).tolist()})
+    return np.asarray(np.maximum(bins, 0.0))
+
+
+def _with_events(
+    modifier: dict[str, Any], nominal: np.ndarray, place: Mapping[str, Any], changes: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """A shape variation that Combine can normalise; other modifiers as they are."""
+    if modifier["type"] != "histosys":
+        return modifier
+    data = {}
+    for key, side in (("hi_data", "Up"), ("lo_data", "Down")):
+        here = {**place, "nuisance": modifier["name"], "side": side}
+        varied = _bins(modifier["data"][key], here, changes)
+        if not varied.any():
+            changes.append({"change": "floored", **here, "floor": FLOOR})
+            varied = nominal * (FLOOR / nominal.sum())
+        data[key] = varied.tolist()
+    return {**modifier, "data": data}
+
+
+def _card(
+    workspace: Mapping[str, Any], lines: list[_Line], data: Mapping[str, np.ndarray], changes: Sequence[str]
+) -> list[str]:
     config = workspace["measurements"][0]["config"]
-    bounds = {p["name"]: p["bounds"][0] for p in config["parameters"] if "bounds" in p}
+    parameters = {p["name"]: p for p in config["parameters"]}
     signals = {x.process for x in lines for m in x.modifiers if m["name"] == config["poi"]}
     names = sorted({x.process for x in lines}, key=lambda name: (name not in signals, name))
     number = {name: k - len(signals) + 1 for k, name in enumerate(names)}
@@ -120,6 +206,7 @@ def _card(workspace: Mapping[str, Any], lines: list[_Line], data: Mapping[str, n
     text = [
         "# written by oddjets; what Combine treats differently from HistFactory is in the documentation of the fit",
         f"# parameter of interest: {config['poi']} (Combine's r)",
+        *(f"# {change}" for change in changes),
         f"imax {len(data)}",
         f"jmax {len(names) - 1}",
         f"kmax {len(nuisances)}",
@@ -137,7 +224,7 @@ def _card(workspace: Mapping[str, Any], lines: list[_Line], data: Mapping[str, n
     ]
     for (name, kind), values in nuisances.items():
         text.append(_row(f"{name} {kind}", [values.get((x.channel, x.process), "-") for x in lines], width))
-    return [*text, *_rate_params(lines, bounds, config["poi"]), "* autoMCStats 0 1 1"]
+    return [*text, *_rate_params(lines, parameters, config["poi"]), "* autoMCStats 0 1 1"]
 
 
 def _row(title: str, cells: list[str], width: int) -> str:
@@ -162,20 +249,36 @@ def _nuisances(lines: list[_Line]) -> dict[tuple[str, str], dict[tuple[str, str]
     return result
 
 
-def _rate_params(lines: list[_Line], bounds: Mapping[str, Sequence[float]], poi: str) -> list[str]:
+def _rate_params(lines: list[_Line], parameters: Mapping[str, Mapping[str, Any]], poi: str) -> list[str]:
+    """The free factors, each with the start and the range that it has in the workspace."""
     result, there = [], {(x.channel, x.process) for x in lines}
+
+    def start_and_range(name: str) -> str:
+        known = parameters.get(name, {})
+        low, high = known.get("bounds", [(0, 10)])[0]
+        return f"{known.get('inits', [1.0])[0]:g} [{low:g},{high:g}]"
+
     for x in lines:
         region, letter = split_channel(x.channel)
-        if any(m["type"] == "shapefactor" for m in x.modifiers):
+        if _free(x):
             name = f"{x.process}_{region}"
             if letter in CONTROL:
-                low, high = bounds[f"qcd_{ {'B': 'b', 'C': 'c', 'D': 's'}[letter] }_{region}"]
-                result.append(f"{name}_{letter} rateParam {x.channel} {x.process} 1 [{low:g},{high:g}]")
-            elif all((f"{region}_{other}", x.process) in there for other in CONTROL):
+                factor = f"qcd_{ {'B': 'b', 'C': 'c', 'D': 's'}[letter] }_{region}"
+                result.append(f"{name}_{letter} rateParam {x.channel} {x.process} {start_and_range(factor)}")
+            elif _moved(x, there):
                 arguments = ",".join(f"{name}_{other}" for other in CONTROL)
                 result.append(f"{name}_A rateParam {x.channel} {x.process} (@0*@1/@2) {arguments}")
         for m in x.modifiers:
             if m["type"] == "normfactor" and m["name"] != poi:
-                low, high = bounds.get(m["name"], (0, 10))
-                result.append(f"{m['name']} rateParam {x.channel} {x.process} 1 [{low:g},{high:g}]")
+                result.append(f"{m['name']} rateParam {x.channel} {x.process} {start_and_range(m['name'])}")
     return result
+
+
+def _free(line: _Line) -> bool:
+    return any(m["type"] == "shapefactor" for m in line.modifiers)
+
+
+def _moved(line: _Line, there: Collection[tuple[str, str]]) -> bool:
+    """Whether B, C and D all have the process, so that their factors give the one in A."""
+    region, _ = split_channel(line.channel)
+    return all((f"{region}_{other}", line.process) in there for other in CONTROL)

@@ -28,12 +28,14 @@ class Template(NamedTuple):
         nominal: events.
         variance: sum of squared weights.
         shapes: nuisance parameter -> events with it at +1 and at -1.
+        shape_variances: nuisance parameter -> sums of squared weights of these two.
     """
 
     process: str
     nominal: np.ndarray
     variance: np.ndarray
     shapes: dict[str, tuple[np.ndarray, np.ndarray]]
+    shape_variances: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def nuisance_names(variations: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
@@ -154,9 +156,16 @@ def read_templates(
 
         nominal = values("nominal", 0.0)
         if not nominal.any():
-            report["left_out"].append({"region": region, "letter": letter, "process": process})
+            varied = [
+                name
+                for name in histograms.variations[process]
+                if (histograms.values(region, observable, process, letter, name) > 0).any()
+            ]
+            entry = {"region": region, "letter": letter, "process": process}
+            report["left_out"].append(entry | ({"variations": varied} if varied else {}))
             continue
-        shapes = {}
+        variance = np.maximum(histograms.variances(region, observable, process, letter), 0.0)
+        shapes, spreads = {}, {}
         for name, (up, down) in nuisance_names(histograms.variations[process]).items():
             high = values(up) if up else None
             low = values(down) if down else None
@@ -169,11 +178,14 @@ def read_templates(
             if floor == 0:
                 # a bin empty at nominal stays so: the interpolation would make it negative on one side
                 high, low = np.where(nominal > 0, high, 0.0), np.where(nominal > 0, low, 0.0)
-            if np.array_equal(high, nominal) and np.array_equal(low, nominal):
-                continue
             place = {"region": region, "letter": letter, "process": process, "variation": name}
             high, low = _tame(nominal, high, low, analysis.fit.variations, report, place)
-            shapes[f"{name}_{process}" if name in apart else name] = (high, low)
-        variance = histograms.variances(region, observable, process, letter)
-        result.append(Template(process, nominal, np.maximum(variance, 0.0), shapes))
+            parameter = f"{name}_{process}" if name in apart else name
+            shapes[parameter] = (high, low)
+            # a direction that is mirrored has the events of the other one
+            spreads[parameter] = (
+                np.maximum(histograms.variances(region, observable, process, letter, up or str(down)), 0.0),
+                np.maximum(histograms.variances(region, observable, process, letter, down or str(up)), 0.0),
+            )
+        result.append(Template(process, nominal, variance, shapes, spreads))
     return result

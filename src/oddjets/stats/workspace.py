@@ -5,10 +5,11 @@ Choices, all of them visible in the workspace or in the report that comes with i
 - ABCD. Per bin, three shapefactors shared between a region's channels: s in A, B, C and D; b in A and B; c in A and C. With
   the nominal BC/D in A, the relation A = B C / D holds for every value of the factors.
 - QCD's nominal template in B, C and D is data minus simulation, not below `QCD_FLOOR` events (the floor moves only
-  the starting point: the factors are free).
+  the starting point: the factors are free). With ``mode: authors-code`` it is what their code makes, see `_authors_qcd`.
 - Luminosity is a log-normal named ``lumi`` on every simulated process, log-normals have ``lo = 1/hi``.
 - Negative bins of simulated templates, nominal or varied, are set to zero and reported; nothing is rescaled.
 - A variation of a bin that is empty at nominal is left out: interpolated, it would be negative on one side.
+- A variation that equals its nominal stays: nothing is dropped without a word.
 - Templates without any event in a channel are left out there and reported.
 """
 
@@ -25,7 +26,7 @@ from oddjets.core.errors import OddjetsError, nearest
 from oddjets.io.histograms import DATA, HistogramSet
 from oddjets.stats.templates import Template, read_templates
 
-__all__ = ["build"]
+__all__ = ["build", "varied_variances"]
 
 #: what the report lists
 _LISTS = (
@@ -111,7 +112,12 @@ def build(
         }
         data = {letter: histograms.values(region, fit.observable, DATA, letter) for letter in letters}
         _check_data(region, data, analysis.data_driven)
-        qcd = _qcd(region, data, templates, fit, report) if analysis.data_driven else {}
+        qcd: dict[str, np.ndarray] = {}
+        if analysis.data_driven and fit.mode == "authors-code":
+            backgrounds = [p for p in processes if p not in signals]
+            qcd = _authors_qcd(region, data, _unclipped(histograms, region, fit.observable, backgrounds), report)
+        elif analysis.data_driven:
+            qcd = _qcd(region, data, templates, fit, report)
         if fit.blind:
             data["A"] = _asimov(templates["A"], signals, qcd.get("A"))
             report["blinded"].append(region)
@@ -141,6 +147,30 @@ def build(
         "measurements": [measurement],
         "version": "1.0.0",
     }, report
+
+
+def varied_variances(
+    analysis: Analysis, histograms: HistogramSet
+) -> dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]:
+    """Return the sums of squared weights of the varied templates, which a workspace has no place for and a card has.
+
+    Args:
+        analysis: with a fit.
+        histograms: as for `build`.
+
+    Returns:
+        (channel, process, nuisance parameter) to those of the template at +1 and at -1, (bins,) each.
+    """
+    assert analysis.fit is not None
+    processes = [p for p in analysis.processes if p != analysis.data_driven and p in histograms.variations]
+    unheard: Report = {key: [] for key in _LISTS}
+    return {
+        (f"{region}_{letter}", template.process, name): both
+        for region in analysis.fit.regions
+        for letter in LETTERS
+        for template in read_templates(analysis, histograms, region, letter, processes, unheard)
+        for name, both in template.shape_variances.items()
+    }
 
 
 def _common_parameters(fit: Fit) -> list[dict[str, Any]]:
@@ -185,25 +215,57 @@ def _check_signal_region(region: str, data: np.ndarray, templates: Sequence[Temp
 def _qcd(
     region: str, data: Mapping[str, np.ndarray], templates: Mapping[str, list[Template]], fit: Fit, report: Report
 ) -> dict[str, np.ndarray]:
-    """Nominal QCD: data minus simulation in B, C and D, with a floor; BC/D of those in A."""
+    """Nominal QCD: data minus simulation, the signal's too, in B, C and D, with a floor; BC/D of those in A."""
     scale = {poi.process: float(np.clip(poi.init, *poi.bounds)) for poi in fit.pois}
-    floor = 0.0 if fit.mode == "authors-code" else QCD_FLOOR
     qcd = {}
     for letter in "BCD":
         rest = data[letter] - _total(templates[letter], len(data[letter]), scale)
-        qcd[letter] = np.maximum(rest, floor)
-        for i in np.flatnonzero(rest < floor):
-            report["floored"].append(
-                {
-                    "region": region,
-                    "letter": letter,
-                    "bin": int(i),
-                    "data_minus_simulation": float(rest[i]),
-                    "floor": floor,
-                }
-            )
-    qcd["A"] = np.where(qcd["D"] > 0, qcd["B"] * qcd["C"] / np.where(qcd["D"] > 0, qcd["D"], 1.0), 0.0)
+        qcd[letter] = _floored(rest, QCD_FLOOR, region, letter, "data_minus_simulation", report)
+    qcd["A"] = qcd["B"] * qcd["C"] / qcd["D"]
     return qcd
+
+
+def _authors_qcd(
+    region: str, data: Mapping[str, np.ndarray], simulation: Mapping[str, np.ndarray], report: Report
+) -> dict[str, np.ndarray]:
+    """Nominal QCD as the authors' code makes it (OmniLearnedAD, `save_combine_histograms`).
+
+    Data minus the simulated background, as its weights add up: the signal is not subtracted, and nothing is clipped before.
+    B, C and D are clipped at zero for the templates, and A is (C/D) B of the yields before that clip, 0 where D is 0, and
+    clipped itself.
+
+    Args:
+        region: for the report.
+        data: by letter.
+        simulation: the sum of the simulated backgrounds by letter, not clipped.
+        report: takes what was clipped.
+    """
+    rest = {letter: data[letter] - simulation[letter] for letter in "BCD"}
+    prediction = np.divide(rest["C"], rest["D"], out=np.zeros_like(rest["D"]), where=rest["D"] != 0) * rest["B"]
+    qcd = {x: _floored(rest[x], 0.0, region, x, "data_minus_simulation", report) for x in "BCD"}
+    qcd["A"] = _floored(prediction, 0.0, region, "A", "b_c_over_d", report)
+    return qcd
+
+
+def _floored(values: np.ndarray, floor: float, region: str, letter: str, what: str, report: Report) -> np.ndarray:
+    """Floor the bins of a template, and list them."""
+    report["floored"] += [
+        {"region": region, "letter": letter, "bin": int(i), what: float(values[i]), "floor": floor}
+        for i in np.flatnonzero(values < floor)
+    ]
+    return np.asarray(np.maximum(values, floor))
+
+
+def _unclipped(
+    histograms: HistogramSet, region: str, observable: str, processes: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """The sum of simulated processes by letter, negative bins and all."""
+    size = len(histograms.edges(region, observable)) - 1
+    none = np.zeros(size)
+    return {
+        letter: np.asarray(sum((histograms.values(region, observable, p, letter) for p in processes), none))
+        for letter in "BCD"
+    }
 
 
 def _asimov(templates: Sequence[Template], signals: Mapping[str, Any], qcd: np.ndarray | None) -> np.ndarray:
