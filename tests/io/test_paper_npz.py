@@ -12,6 +12,7 @@ from oddjets.config.analysis import load_analysis
 from oddjets.core.errors import InputFileError
 from oddjets.core.resources import find
 from oddjets.io import paper_npz
+from oddjets.io.event_table import EventTable, read, write_part
 from oddjets.io.histograms import HistogramSet
 from oddjets.scoring.score import score_of_predictions
 from oddjets.workflow.pipeline import run_stage, stage_of
@@ -99,14 +100,15 @@ def reference_events(folder, name):
             found.append(
                 {
                     "jets": jets,
+                    "rows": np.array([c for _, c in pair]),
                     "w": {"nominal": head[34], **{v: head[c] for v, c in paper_npz.WEIGHT_VARIATIONS.items()}},
                 }
             )
     return found
 
 
-def reference_histogram(events, variation, threshold, region, edges, scale=1.0):
-    """Fill the leading-mass histogram of region and letter by loops, as the paper and its code do."""
+def reference_histogram(events, variation, threshold, region, edges, scale=1.0, dijet=False):
+    """Fill the histogram of the leading, or the dijet, mass of region and letter by loops, as the paper and its code do."""
     filled = {letter: np.zeros(len(edges) - 1) for letter in "ABCD"}
     for event in events:
         jets = sorted(event["jets"], key=lambda jet: -jet["nominal"][0])
@@ -126,7 +128,8 @@ def reference_histogram(events, variation, threshold, region, edges, scale=1.0):
             continue
         first, second = (j["s"] > threshold for j in jets)
         letter = "A" if first and second else "B" if second else "C" if first else "D"
-        k = np.searchsorted(edges, jets[0][key][1], side="right") - 1
+        mass = authors_dijet_mass(event["rows"], key) if dijet else jets[0][key][1]
+        k = np.searchsorted(edges, mass, side="right") - 1
         if 0 <= k < len(edges) - 1:
             filled[letter][k] += scale * float(event["w"].get(variation, event["w"]["nominal"]))
     return filled
@@ -163,6 +166,69 @@ def test_histograms_are_the_authors_bin_by_bin(imported, folder, process, region
         for direction, ratio in (("Up", ratios.max(axis=0)), ("Down", ratios.min(axis=0))):
             found = histograms.values(region, "leading_mass", process, letter, f"scale{direction}")
             np.testing.assert_allclose(found, nominal * ratio, rtol=1e-4, atol=1e-4 * scale)
+
+
+def authors_dijet_mass(rows, variation):
+    """The dijet mass of two rows of cond as the authors' code computes it, of pT, eta, phi and soft-drop masses."""
+    px = py = pz = energy = 0.0
+    for c in rows.astype(np.float64):
+        column = paper_npz.JET_VARIATIONS.get(variation)
+        pt, mass = (np.exp(c[0]), np.exp(c[3])) if column is None else (c[column], c[column + 1])
+        px += pt * np.cos(c[2])
+        py += pt * np.sin(c[2])
+        pz += pt * np.sinh(c[1])
+        energy += np.sqrt(mass**2 + (pt * np.cosh(c[1])) ** 2)
+    return np.sqrt(max(energy**2 - (px**2 + py**2 + pz**2), 0.0))
+
+
+@pytest.mark.parametrize("variation", ["nominal", *paper_npz.JET_VARIATIONS])
+def test_the_dijet_mass_is_of_the_varied_soft_drop_masses(folder, tmp_path, variation):
+    cond = np.load(next(folder.glob("outputs_pretrain_l_top_dijet3.npz")))["cond"]
+    table = paper_npz.to_table(np.zeros(len(cond)), cond, scores={"x": "prediction"}, is_data=False, number=0)
+    write_part(tmp_path / "top" / "part-000000.parquet", table, {})
+    stored = EventTable(read(tmp_path, "top"), variation)
+    expected = [authors_dijet_mass(pair, variation) for pair in cond.reshape(-1, 2, 52)]
+    np.testing.assert_allclose(stored["mjj"], expected, rtol=2e-6)
+    if variation.startswith(("jms", "jmr")):
+        # no shift of pT: the masses alone move it
+        assert (np.abs(stored["mjj"] / stored.under("nominal")["mjj"] - 1) > 1e-5).mean() > 0.9
+
+
+def test_data_have_the_dijet_mass_of_the_authors_code_too(folder):
+    cond = np.load(next(folder.glob("outputs_pretrain_l_jetht_dijet0.npz")))["cond"]
+    table = paper_npz.to_table(np.zeros(len(cond)), cond, scores={"x": "prediction"}, is_data=True, number=0)
+    np.testing.assert_allclose(
+        table["mjj"], [authors_dijet_mass(p, "nominal") for p in cond.reshape(-1, 2, 52)], rtol=2e-6
+    )
+
+
+@pytest.mark.parametrize("region", ["SR", "VR1", "SR1", "SR2"])
+def test_histograms_of_the_dijet_mass_are_the_authors_bin_by_bin(imported, folder, region):
+    histograms = HistogramSet.load(imported.out / "histograms")
+    edges = histograms.edges(region, "dijet_mass")
+    events = reference_events(folder, "top")
+    for variation in ["nominal", *paper_npz.JET_VARIATIONS, "puUp"]:
+        expected = reference_histogram(events, variation, histograms.threshold.value, region, edges, dijet=True)
+        for letter in "ABCD":
+            found = histograms.values(region, "dijet_mass", "top", letter, variation)
+            np.testing.assert_allclose(found, expected[letter], rtol=1e-5, atol=1e-5, err_msg=f"{variation} {letter}")
+
+
+@pytest.mark.parametrize("columns", [0, 2, 20])
+def test_the_stored_formula_demands_exactly_one_column(tmp_path, columns):
+    with pytest.raises(InputFileError, match=f"has {columns} columns; the formula 'stored' needs exactly one"):
+        score_of_predictions(np.full((4, columns), 0.5), "stored")
+    np.testing.assert_array_equal(score_of_predictions(np.array([[0.25], [0.75]]), "stored"), [0.25, 0.75])
+
+
+def test_a_file_of_several_columns_is_named_where_one_is_the_score(folder, tmp_path):
+    (tmp_path / "a.yaml").write_text("extends: paper_zenodo.yaml\nname: a\nnpz: {formula: stored}\n")
+    (tmp_path / "paper_zenodo.yaml").write_text(find("paper_zenodo.yaml", "processors").read_text())
+    words = ["import-npz", str(folder), "--analysis", str(tmp_path / "a.yaml"), "--out", str(tmp_path / "out")]
+    error = CliRunner().invoke(app, words).exception
+    assert isinstance(error, InputFileError)
+    assert "_dijet" in str(error)
+    assert ".npz: 'prediction' has 20 columns; the formula 'stored' needs exactly one" in str(error)
 
 
 def test_the_threshold_is_the_quantile_of_data_after_the_base_selection(imported, folder):

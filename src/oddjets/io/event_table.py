@@ -82,8 +82,9 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
     """The columns of some events as one variation sees them.
 
     Under a jet variation, ``pt_j`` and ``mass_j`` are the varied ones, the jets are numbered by varied pT (so every
-    column that ends in ``_1`` or ``_2`` changes sides where the order flips), and ``mjj`` is computed anew; the score and
-    tau_N stay those of the nominal constituents. Under a weight variation only ``weight`` changes.
+    column that ends in ``_1`` or ``_2`` changes sides where the order flips), and ``mjj`` is computed anew, of ungroomed masses
+    that scale with pT, or of the variation's own ones where the table has them (imported event files); the score and tau_N
+    stay those of the nominal constituents. Under a weight variation only ``weight`` changes.
 
     Args:
         columns: name to array, all of one length.
@@ -102,9 +103,12 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
             varied = {f"{name}_{j}": columns[f"{name}_{j}{suffix}"] for name in ("pt", "mass") for j in JETS}
             with np.errstate(invalid="ignore", divide="ignore"):
                 for j in JETS:
-                    # the ungroomed mass moves with the jet's momentum
+                    own = f"mass_ungroomed_{j}{suffix}"
+                    # without one of its own, the ungroomed mass moves with the jet's momentum
                     ratio = np.where(columns[f"pt_{j}"] > 0, varied[f"pt_{j}"] / columns[f"pt_{j}"], 1.0)
-                    varied[f"mass_ungroomed_{j}"] = columns[f"mass_ungroomed_{j}"] * ratio
+                    varied[f"mass_ungroomed_{j}"] = (
+                        columns[own] if own in columns else columns[f"mass_ungroomed_{j}"] * ratio
+                    )
             unordered = {**{f"{n}_{j}": columns[f"{n}_{j}"] for n in ("eta", "phi") for j in JETS}, **varied}
             self._varied = varied
             # as a ratio, so that a stored dijet mass of another definition keeps it

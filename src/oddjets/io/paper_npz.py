@@ -2,6 +2,10 @@
 
 A file ``outputs_pretrain_<model>_<process>_dijet*.npz`` holds ``prediction`` (jets, classes) and ``cond`` (jets, 52). Its
 weights are complete: luminosity and cross section are in them.
+
+The dijet mass of an imported event is the one of the authors' code (OmniLearnedAD, `EventData._compute_dijet_mass`): of pT,
+eta, phi and *soft-drop* mass of both jets, nominal or varied, so that JMS and JMR move it. That code does not read the column
+of the files that holds a dijet mass, and neither does `to_table`.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import numpy.typing as npt
 
 from oddjets.config.analysis import AuthorsFiles
 from oddjets.core.errors import InputFileError, nearest
-from oddjets.io.event_table import JETS
+from oddjets.io.event_table import JETS, dijet_mass
 
 __all__ = ["COND_COLUMNS", "PREDICTION", "find_files", "from_table", "read_file", "to_table"]
 
@@ -48,7 +52,7 @@ JET_COLUMNS: dict[str, tuple[int, bool]] = {
     "xqq": (12, False),
     "xcc": (13, False),
 }
-#: event column -> column of cond, the same in both rows
+#: event column -> column of cond, the same in both rows; of ``mjj``, which is written and not read, see above
 EVENT_COLUMNS = {"mjj": 4, "trigger_dijet": 14, "trigger_muon": 15, "n_muons": 16, "n_electrons": 17}
 #: jet variation -> column of cond with its pT; its soft-drop mass follows (GeV, no logarithms)
 JET_VARIATIONS = {
@@ -147,7 +151,8 @@ def to_table(score: Array, cond: Array, *, scores: Mapping[str, str], is_data: b
         number: of the file, as luminosity block: the files have no event numbers, so rows are counted.
 
     Returns:
-        Name to array, one entry per event, jets in the order of nominal pT.
+        Name to array, one entry per event, jets in the order of nominal pT; ``mass_ungroomed_j`` is the soft-drop mass, also
+        under each jet variation.
     """
     n = len(cond) // 2
     pairs = cond.reshape(n, 2, COND_COLUMNS)
@@ -169,7 +174,7 @@ def to_table(score: Array, cond: Array, *, scores: Mapping[str, str], is_data: b
         for name, (column, logarithm) in JET_COLUMNS.items():
             table[f"{name}_{j}"] = np.exp(jet[:, column]) if logarithm else jet[:, column]
         table[f"btag_{j}"] = np.maximum(table[f"btag_{j}"], 0.0)
-        # the files have no ungroomed mass: it enters only ratios of dijet masses
+        # the files have no ungroomed mass: their dijet mass is of soft-drop masses
         table[f"mass_ungroomed_{j}"] = table[f"mass_{j}"]
         with np.errstate(divide="ignore", invalid="ignore"):
             table[f"tau21_{j}"] = np.where(jet[:, 6] > 0, jet[:, 7] / jet[:, 6], np.nan)
@@ -180,6 +185,8 @@ def to_table(score: Array, cond: Array, *, scores: Mapping[str, str], is_data: b
             for name, column in JET_VARIATIONS.items():
                 table[f"pt_{j}__{name}"] = jet[:, column]
                 table[f"mass_{j}__{name}"] = jet[:, column + 1]
+                table[f"mass_ungroomed_{j}__{name}"] = jet[:, column + 1]
+    table["mjj"] = dijet_mass(table)
     if is_data:
         return table | {"weight": np.ones(n)}
     table["weight"] = pairs[:, 0, NOMINAL_WEIGHT]

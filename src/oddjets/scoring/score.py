@@ -16,6 +16,8 @@ __all__ = ["anomaly_score", "class_probabilities", "score_of_predictions"]
 
 #: what the authors' code adds to the denominator
 AUTHORS_EPSILON = 1e-6
+#: the fewest columns that it needs: P(0) to P(10)
+AUTHORS_COLUMNS = 11
 
 
 def _columns(values: NDArray[Any], columns: Iterable[int]) -> NDArray[Any]:
@@ -95,18 +97,23 @@ def score_of_predictions(prediction: NDArray[Any], formula: Literal["authors-cod
 
     Args:
         prediction: shape (n_jets, n_classes).
-        formula: ``authors-code``: P(10:) / (P(0) + P(10:) + 1e-6) on the stored positions; ``stored``: the first column
+        formula: ``authors-code``: P(10:) / (P(0) + P(10:) + 1e-6) on the stored positions; ``stored``: the only column,
             as it is.
 
     Returns:
         Shape (n_jets,).
 
     Raises:
-        InputFileError: there are too few columns for the formula.
+        InputFileError: there are too few columns for the formula, or several where one is the score.
     """
-    needed = 11 if formula == "authors-code" else 1
-    if prediction.shape[1] < needed:
-        raise InputFileError(f"'prediction' has {prediction.shape[1]} columns; the formula '{formula}' needs {needed}")
+    columns = prediction.shape[1]
+    if formula == "stored" and columns != 1:
+        raise InputFileError(
+            f"'prediction' has {columns} columns; the formula 'stored' needs exactly one, the score: of several, none is "
+            "known to be it. For class probabilities say 'formula: authors-code'"
+        )
+    if formula == "authors-code" and columns < AUTHORS_COLUMNS:
+        raise InputFileError(f"'prediction' has {columns} columns; the formula '{formula}' needs {AUTHORS_COLUMNS}")
     first = prediction[:, 0].astype(np.float64)
     if formula == "stored":
         return first

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oddjets.core.errors import OddjetsError
+from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io import paper_npz
 from oddjets.io.event_table import read, write_part
 from oddjets.io.histograms import DATA
@@ -32,9 +32,13 @@ def import_npz(run: Run, events: Path) -> dict[str, Any]:
         raw, weighted = [0, 0, 0], [0.0, 0.0, 0.0]
         for number, file in enumerate(files):
             prediction, cond = paper_npz.read_file(file)
-            table = paper_npz.to_table(
-                score_of_predictions(prediction, spec.formula), cond, scores=scores, is_data=is_data, number=number
-            )
+            # what no score is made of need not be of any form
+            used = paper_npz.PREDICTION in scores.values()
+            try:
+                score = score_of_predictions(prediction, spec.formula) if used else np.zeros(len(cond))
+            except InputFileError as error:
+                raise InputFileError(f"{file}: {error}") from None
+            table = paper_npz.to_table(score, cond, scores=scores, is_data=is_data, number=number)
             fired = table["trigger_dijet"]
             passed = fired & (table["n_muons"] == 0) & (table["n_electrons"] == 0)
             for i, mask in enumerate((np.ones(len(fired), dtype=bool), fired, passed)):
