@@ -19,6 +19,7 @@ from oddjets.stats.abcd_closure import (
 )
 from oddjets.stats.histfactory.model import Model
 from oddjets.stats.inference.estimates import best_fits
+from oddjets.stats.summary import fit_workspace
 from oddjets.stats.workspace import build
 
 EDGES = np.arange(5.0)
@@ -99,12 +100,21 @@ def test_without_a_data_driven_process_there_is_no_closure(histograms):
         closure(analysis.model_copy(update={"processes": processes}), histograms)
 
 
-def test_without_its_simulation_there_is_no_closure():
-    histograms = make_histograms()
+def without_qcd():
+    """Histograms of an analysis that simulates no QCD."""
+    histograms = make_histograms(seed=None)
     rest = {k: v for k, v in histograms.variations.items() if k != "qcd"}
-    changed = type(histograms)(histograms.histograms, rest, 1.0, histograms.threshold)
-    with pytest.raises(OddjetsError, match="no simulation of 'qcd'"):
-        closure(make_analysis(), changed)
+    return type(histograms)(histograms.histograms, rest, 1.0, histograms.threshold)
+
+
+def test_without_its_simulation_the_closure_says_so_and_tests_data_alone():
+    scans = [ClosureSample("5 %", "qcd", without_qcd()), ClosureSample("data", "data", without_qcd())]
+    found = closure(make_analysis(), without_qcd(), scans)
+    assert found["note"] == "there is no simulation of 'qcd' here, so that A = B C / D is not tested on it"
+    assert found["regions"] == {}
+    assert [scan["label"] for scan in found["scans"]] == ["data"]
+    # data equal to their expectation
+    assert found["scans"][0]["regions"]["SR"]["constant"] == pytest.approx(1.0)
 
 
 def test_the_method_is_tested_again_on_other_sources(analysis, histograms):
@@ -120,12 +130,82 @@ def test_the_method_is_tested_again_on_other_sources(analysis, histograms):
     assert found[1]["regions"]["SR"]["observed_error"][0] > found[0]["regions"]["SR"]["observed_error"][0] / 5
 
 
+def entry(constant, error=0.1):
+    return {"constant": constant, "constant_error": None if constant is None else error}
+
+
+def result(**constants):
+    """A closure: constants at the threshold, at 10 %, at 5 % and in data, in region SR; each None has none."""
+    scans = [
+        ("data below", "data", 0.05, constants.get("data")),
+        ("qcd simulation at 10 %", "qcd", 0.10, constants.get("ten")),
+        ("qcd simulation at 5 %", "qcd", 0.05, constants.get("five")),
+    ]
+    return {
+        "process": "qcd",
+        "regions": {"SR": entry(constants.get("nominal"))},
+        "scans": [
+            {"label": label, "process": process, "efficiency": e, "regions": {"SR": entry(c)}}
+            for label, process, e, c in scans
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("constants", "size", "source", "fallback"),
+    [
+        ({"nominal": 0.7, "five": 1.1, "ten": 1.2, "data": 1.4}, 0.3, "qcd simulation at the threshold", False),
+        ({"nominal": 1.02, "five": 1.5}, 0.1, "qcd simulation at the threshold", False),  # the error is larger
+        ({"five": 1.15, "ten": 1.2, "data": 1.4}, 0.15, "qcd simulation at 5 %", True),
+        ({"ten": 1.2, "data": 1.4}, 0.2, "qcd simulation at 10 %", True),
+        ({"data": 1.4}, 0.4, "data below", True),
+    ],
+)
+def test_a_region_without_a_constant_has_the_next_closures_uncertainty(constants, size, source, fallback):
+    used = closure_uncertainties(result(**constants), ["SR"])["SR"]
+    assert used.size == pytest.approx(size)
+    assert (used.source, used.fallback) == (source, fallback)
+
+
+def test_a_region_without_any_constant_is_an_error():
+    with pytest.raises(
+        OddjetsError, match=r"no closure has a constant in region 'SR' \(tried: qcd simulation at the thr"
+    ):
+        closure_uncertainties(result(), ["SR"])
+    with pytest.raises(OddjetsError, match="region 'VR1'"):
+        closure_uncertainties(result(nominal=1.0), ["SR", "VR1"])
+
+
+def test_which_closure_was_used_is_in_report_and_results(analysis, histograms):
+    used = {
+        "SR": closure_uncertainties(result(ten=1.2), ["SR"])["SR"],
+        "VR1": closure_uncertainties(result(nominal=1.3), ["SR"])["SR"],
+    }
+    workspace, report = build(analysis, histograms, used)
+    assert report["closure_uncertainty"]["SR"]["source"] == "qcd simulation at 10 %"
+    assert [w for w in report["warnings"] if "closure uncertainty of" in w] == [
+        "the closure uncertainty of SR, 20.0%, is from another closure than that of simulation at the threshold, which has no "
+        "constant there: qcd simulation at 10 %"
+    ]
+    factor = {
+        m["name"]: m["data"]["hi"]
+        for c in workspace["channels"]
+        for s in c["samples"]
+        for m in s["modifiers"]
+        if m["name"].startswith("closure_")
+    }
+    assert factor == pytest.approx({"closure_SR": 1.2, "closure_VR1": 1.3})
+    fitted = fit_workspace(workspace, limit=False, impacts=False, scan=False, report=report)
+    assert fitted["closure_uncertainty"] == report["closure_uncertainty"]
+
+
 def test_the_closure_gives_an_uncertainty_of_qcd_in_a(analysis, histograms):
-    result = closure(analysis, histograms)
-    sizes = closure_uncertainties(result)
-    assert sizes["SR"] == pytest.approx(result["regions"]["SR"]["constant_error"])
+    found = closure(analysis, histograms)
+    sizes = closure_uncertainties(found, ["SR", "VR1"])
+    assert sizes["SR"].size == pytest.approx(found["regions"]["SR"]["constant_error"])
     without, _ = build(analysis, histograms)
-    with_closure, _ = build(analysis, histograms, {"SR": 0.5, "VR1": 0.5})
+    half = sizes["SR"]._replace(size=0.5)
+    with_closure, _ = build(analysis, histograms, {"SR": half, "VR1": half})
     names = {
         (c["name"], s["name"])
         for c in with_closure["channels"]

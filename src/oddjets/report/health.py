@@ -160,8 +160,21 @@ def _closure(artifacts: Artifacts) -> Check:
         for region, found in regions.items()
         if found.get("constant") is not None
     )
+    if note := artifacts.closure.get("note"):
+        return Check("ABCD closure", status, "not tested on simulation", note, "closure.json", "note")
     value = ", ".join(f"{region} {verdict}" for region, verdict in verdicts.items()) or "no region"
     return Check("ABCD closure", status, value, constants, "closure.json", "regions.*.verdict")
+
+
+def _closure_uncertainty(results: dict[str, Any]) -> list[Check]:
+    """Which closure each region's uncertainty comes from; no line where none was asked for."""
+    used = results.get("closure_uncertainty") or {}
+    if not used:
+        return []
+    status: Status = "watch" if any(one["fallback"] for one in used.values()) else "good"
+    value = ", ".join(f"{region} {100 * one['size']:.3g} %" for region, one in used.items())
+    note = "; ".join(f"{region}: {one['source']}" for region, one in used.items())
+    return [Check("Closure uncertainty", status, value, note, "results.json", "closure_uncertainty")]
 
 
 def _fit(artifacts: Artifacts) -> list[Check]:
@@ -184,7 +197,7 @@ def _fit(artifacts: Artifacts) -> list[Check]:
         if found.get("failed"):
             note += f"; {count(found['failed'])} toys failed"
         fit = Check("Goodness of fit", status, f"p = {p_value(p)}", note, "results.json", "gof.p_value")
-    return [fit, _convergence(results), _bounds(results), *_kinks(results)]
+    return [fit, _convergence(results), _bounds(results), *_kinks(results), *_closure_uncertainty(results)]
 
 
 def _kinks(results: dict[str, Any]) -> list[Check]:

@@ -13,6 +13,7 @@ from oddjets.io.histograms import DATA, HistogramSet
 
 __all__ = [
     "ClosureSample",
+    "ClosureUncertainty",
     "ConstantFit",
     "closure",
     "closure_uncertainties",
@@ -21,6 +22,8 @@ __all__ = [
     "region_closure",
 ]
 
+#: what is said where the method cannot be tested on simulation
+NOT_SIMULATED = "there is no simulation of '{process}' here, so that A = B C / D is not tested on it"
 #: a constant with a larger error than this decides nothing
 INCONCLUSIVE_ERROR = 0.10
 #: a constant further than this many errors from 1 does not close
@@ -163,25 +166,26 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
 
     Args:
         analysis: names the process, the observable and the regions of the fit.
-        histograms: with that process.
+        histograms: with that process, if it is simulated.
         scans: other efficiencies, or data with both scores just below the threshold.
 
     Returns:
         The content of ``closure.json``: process and, by region, observed and predicted yields with errors, the fitted
         constant, chi2/ndf and a verdict: "closes", "fails" (three errors off), or "inconclusive" (an error above 10 %);
-        ``scans`` is a list of label, process and regions of the same form.
+        ``scans`` is a list of label, process and regions of the same form. Without simulation of the process ``regions``
+        is empty, ``note`` says so, and of the scans those in data are left.
 
     Raises:
-        OddjetsError: no data-driven process, or none of its simulation in the histograms.
+        OddjetsError: no data-driven process.
     """
     process = analysis.data_driven
     if process is None or analysis.fit is None:
         raise OddjetsError("the closure needs a 'fit' section and a process with 'data_driven: true'")
-    if process not in histograms.variations:
-        raise OddjetsError(f"the histograms hold no simulation of '{process}', on which the closure is tested")
+    simulated = process in histograms.variations
     return {
         "process": process,
-        "regions": _regions(analysis, histograms, process),
+        **({} if simulated else {"note": NOT_SIMULATED.format(process=process)}),
+        "regions": _regions(analysis, histograms, process) if simulated else {},
         "scans": [
             {
                 "label": source.label,
@@ -191,17 +195,61 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
                 "regions": _regions(analysis, source.histograms, source.process),
             }
             for source in scans
+            if source.process in source.histograms.variations
         ],
     }
 
 
-def closure_uncertainties(result: Mapping[str, Any]) -> dict[str, float]:
+class ClosureUncertainty(NamedTuple):
+    """How well A = B C / D is known to hold in a region.
+
+    Attributes:
+        size: relative uncertainty of the yield in A: the larger of the constant's distance from one and of its error.
+        constant: of the closure that it comes from.
+        constant_error: its error.
+        source: which closure that is.
+        fallback: whether it is another one than that of simulation at the threshold.
+    """
+
+    size: float
+    constant: float
+    constant_error: float
+    source: str
+    fallback: bool
+
+
+def closure_uncertainties(result: Mapping[str, Any], regions: Sequence[str]) -> dict[str, ClosureUncertainty]:
     """Turn a closure into relative uncertainties of the data-driven yield in A, by region, for `workspace.build`.
 
-    The size is the larger of the constant's distance from one and of its error; a region without a constant has none.
+    A region's comes from the first closure that has a constant there, in this order: simulation at the threshold;
+    simulation at other efficiencies, the nearest (the smallest) first; data with both scores below the threshold.
+
+    Args:
+        result: of `closure`.
+        regions: of the fit.
+
+    Raises:
+        OddjetsError: a region without a constant in any of them.
     """
-    return {
-        region: max(abs(found["constant"] - 1), found["constant_error"])
-        for region, found in result["regions"].items()
-        if found["constant"] is not None
-    }
+    scans = list(result.get("scans", ()))
+    others = [s for s in scans if s["process"] != DATA]
+    others.sort(key=lambda scan: np.inf if scan.get("efficiency") is None else scan["efficiency"])
+    order = [
+        (f"{result['process']} simulation at the threshold", result["regions"]),
+        *((scan["label"], scan["regions"]) for scan in [*others, *(s for s in scans if s["process"] == DATA)]),
+    ]
+    found = {}
+    for region in regions:
+        for i, (label, closed) in enumerate(order):
+            constant, error = (closed.get(region, {}).get(key) for key in ("constant", "constant_error"))
+            if constant is not None and error is not None:
+                size = max(abs(constant - 1), error)
+                found[region] = ClosureUncertainty(size, constant, error, label, fallback=i > 0)
+                break
+        else:
+            raise OddjetsError(
+                f"fit.closure_uncertainty: no closure has a constant in region '{region}' (tried: "
+                f"{'; '.join(label for label, _ in order)}), so nothing says how far A = B C / D holds there; simulate more "
+                "events, take the region out of fit.regions, or say 'closure_uncertainty: false' and answer for it"
+            )
+    return found

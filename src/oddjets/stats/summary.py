@@ -131,6 +131,7 @@ def fit_workspace(
     result["at_bounds"] = list(best.at_bounds)
     result["at_kinks"] = [model.spec.bin_name(i) for i in best.kinks.bins.tolist()]
     result["absorbed"] = dict((report or {}).get("absorbed", {}))
+    result["closure_uncertainty"] = dict((report or {}).get("closure_uncertainty", {}))
     result["failed"] = failed
     result["warnings"] = [
         *_warnings(model, best),

@@ -24,6 +24,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.config.fit import LETTERS, Fit
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.io.histograms import DATA, HistogramSet
+from oddjets.stats.abcd_closure import ClosureUncertainty
 from oddjets.stats.templates import Template, read_templates
 
 __all__ = ["build", "varied_variances"]
@@ -60,21 +61,21 @@ Report = dict[str, Any]
 
 
 def build(
-    analysis: Analysis, histograms: HistogramSet, closure: Mapping[str, float] | None = None
+    analysis: Analysis, histograms: HistogramSet, closure: Mapping[str, ClosureUncertainty] | None = None
 ) -> tuple[dict[str, Any], Report]:
     """Build the workspace of an analysis.
 
     Args:
         analysis: what was asked; its `fit` names regions, observable and parameters of interest.
         histograms: the templates and data, normalised to the luminosity.
-        closure: relative uncertainties of the data-driven yield in A by region (see `closure.closure_uncertainties`), as
-            log-normals ``closure_REGION``; None: none.
+        closure: relative uncertainties of the data-driven yield in A by region (see `abcd_closure.closure_uncertainties`),
+            as log-normals ``closure_REGION``; None: none.
 
     Returns:
         A schema-valid pyhf workspace with one measurement, and a report of what was done: ``edges`` by region,
         ``floored`` and ``negative`` bins, ``left_out`` templates, ``one_sided`` and ``wild`` variations, which were
         ``smoothed`` and ``capped`` (where the YAML says so), variations ``mirrored`` for want of a partner, ``blinded``
-        regions, the share of the signal that BC/D would have ``absorbed``, and ``warnings``.
+        regions, the ``closure_uncertainty`` of each region and where it comes from, the share of the signal that BC/D would have ``absorbed``, and ``warnings``.
 
     Raises:
         OddjetsError: no fit in the YAML, a region without data, no data for ABCD, a signal without events, NaN.
@@ -88,7 +89,14 @@ def build(
         **{key: [] for key in _LISTS},
         "edges": {},
         "absorbed": {},
+        "closure_uncertainty": {region: used._asdict() for region, used in (closure or {}).items()},
     }
+    report["warnings"] += [
+        f"the closure uncertainty of {region}, {used.size:.1%}, is from another closure than that of simulation at the "
+        f"threshold, which has no constant there: {used.source}"
+        for region, used in (closure or {}).items()
+        if used.fallback
+    ]
     if fit.mode == "authors-code" and analysis.data_driven:
         report["warnings"].append(AUTHORS_WARNING)
     processes = [p for p in analysis.processes if p != analysis.data_driven and p in histograms.variations]
@@ -129,8 +137,8 @@ def build(
             samples = [_sample(t, region, letter, analysis, signals) for t in templates[letter]]
             if qcd:
                 samples.append(_qcd_sample(str(analysis.data_driven), region, letter, qcd[letter]))
-                if letter == "A" and closure and closure.get(region):
-                    samples[-1]["modifiers"].append(_lognormal(f"closure_{region}", closure[region]))
+                if letter == "A" and closure is not None:
+                    samples[-1]["modifiers"].append(_lognormal(f"closure_{region}", closure[region].size))
             channels.append({"name": f"{region}_{letter}", "samples": samples})
             observations.append({"name": f"{region}_{letter}", "data": data[letter].tolist()})
             seen |= {t.process for t in templates[letter]}

@@ -22,6 +22,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return the constants of all regions at the fit's threshold and in every scan."""
     closure = artifacts.closure
     threshold = {"label": "at the threshold", "regions": closure.get("regions", {})}
+    sources = (threshold, *closure.get("scans", []))
     rows = [
         {
             "region": region,
@@ -30,8 +31,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "error": found["constant_error"],
             "verdict": found["verdict"],
         }
-        for region in closure.get("regions", {})
-        for scan in (threshold, *closure.get("scans", []))
+        for region in dict.fromkeys(region for source in sources for region in source["regions"])
+        for scan in sources
         if (found := scan["regions"].get(region)) is not None and found["constant"] is not None
     ]
     if not rows or not closure.get("scans"):

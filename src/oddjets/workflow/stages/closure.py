@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from oddjets.config.analysis import Threshold
+from oddjets.core.console import console
 from oddjets.core.files import write_json
 from oddjets.io.histograms import DATA, HistogramSet
 from oddjets.selection.histogramming import make_histograms
@@ -44,9 +47,14 @@ def work(run: Run) -> dict[str, Any]:
     qcd = run.analysis.data_driven
     assert qcd is not None
     scans = []
-    if nominal.threshold.n_data:
+    simulated = qcd in nominal.variations
+    if nominal.threshold.n_data and simulated:
         scans += [ClosureSample(f"{qcd} simulation at {e:.0%}", qcd, at(e)) for e in CLOSURE_EFFICIENCIES]
+    if nominal.threshold.n_data:
         just_below = at(CLOSURE_EFFICIENCIES[0], below=nominal.threshold.value)
         scans.append(ClosureSample("data with both scores below the threshold", DATA, just_below))
-    write_json(run.out / "closure.json", closure(run.analysis, nominal, scans))
+    found = closure(run.analysis, nominal, scans)
+    if note := found.get("note"):
+        console.print(f"closure: {escape(note)}", soft_wrap=True)
+    write_json(run.out / "closure.json", found)
     return {}

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
+from oddjets.core.console import console
+from oddjets.core.errors import InputFileError
 from oddjets.core.files import write_json
 from oddjets.io.histograms import HistogramSet
 
@@ -22,7 +26,15 @@ def work(run: Run) -> dict[str, Any]:
     fit = run.analysis.fit
     closure = None
     if fit is not None and fit.closure_uncertainty:
-        closure = closure_uncertainties(json.loads((run.out / "closure.json").read_text(encoding="utf-8")))
+        file = run.out / "closure.json"
+        if not file.is_file():
+            raise InputFileError(
+                f"{file}: not there, and fit.closure_uncertainty needs it; run `oddjets closure` first"
+            )
+        closure = closure_uncertainties(json.loads(file.read_text(encoding="utf-8")), fit.regions)
+        for region, used in closure.items():
+            if used.fallback:
+                console.print(f"closure of {region}: from {escape(used.source)}, {used.size:.1%}", soft_wrap=True)
     built, report = workspace.build(run.analysis, HistogramSet.load(run.out / "histograms"), closure)
     write_json(run.out / "workspace.json", built)
     write_json(run.out / "workspace_report.json", report)
