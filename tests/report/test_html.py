@@ -164,6 +164,36 @@ def test_error_of_another_kind_and_empty_bins_are_told(finished: tuple[Analysis,
     assert "SR_A" in held[0].note
 
 
+def test_toys_and_the_closures_uncertainty_are_told(finished: tuple[Analysis, Path], tmp_path: Path) -> None:
+    results = json.loads((finished[1] / "results.json").read_text())
+    results["significance"]["toys"] = {"p_value": 0.0123, "toys": 900, "failed": 2}
+    results["limit"]["toys"] = {"observed": 1.61, "expected": [None, 0.3, 0.41, 0.6, 0.8], "toys": 900}
+    used = {"size": 0.2, "constant": 1.2, "constant_error": 0.1, "source": "QCD simulation at 5 %", "fallback": True}
+    results["closure_uncertainty"] = {"SR": used}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    artifacts = Artifacts(finished[0], tmp_path)
+    found = headline.answer(artifacts)
+    assert found is not None
+    notes = {name: note for name, _, note, _, _ in found.numbers}
+    assert notes["Significance"].endswith("from 900 toys, 2 failed")
+    assert "p = 0.012" in notes["Significance"]
+    assert notes["95 % CL upper limit"].endswith("; from 900 toys 1.61, 0.41 expected")
+    (check,) = [check for check in health.checks(artifacts) if check.key == "closure_uncertainty"]
+    assert (check.status, check.value, check.note) == ("watch", "SR 20 %", "SR: QCD simulation at 5 %")
+
+
+def test_another_parameter_than_a_strength_is_called_by_its_name(
+    finished: tuple[Analysis, Path], tmp_path: Path
+) -> None:
+    results = json.loads((finished[1] / "results.json").read_text())
+    results["poi"] |= {"name": "sf"}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    found = headline.answer(Artifacts(finished[0], tmp_path))
+    assert found is not None
+    assert "sf" in found.headline
+    assert "cross section" not in found.numbers[0][2]
+
+
 def test_every_sentence_with_a_number_names_its_file(finished: tuple[Analysis, Path]) -> None:
     found = headline.answer(Artifacts(*finished))
     assert found is not None

@@ -12,6 +12,7 @@ from rich.markup import escape
 from oddjets.cli.options import AnalysisFile, Force, Out, Unblind, run_of, run_one
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
+from oddjets.workflow.overrides import check_questions
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import Run
@@ -72,22 +73,33 @@ def fit(
     limit: Annotated[bool, typer.Option("--limit", help="CLs upper limits.")] = False,
     impacts: Annotated[bool, typer.Option("--impacts", help="Impacts of all nuisance parameters.")] = False,
     scan: Annotated[str | None, typer.Option("--scan", metavar="NAME", help="Profile scan of a parameter.")] = None,
-    toys: Annotated[int, typer.Option("--toys", min=0, help="Toys for significance and limit.")] = 0,
-    gof: Annotated[int, typer.Option("--gof", min=0, metavar="N", help="Toys for the goodness of fit.")] = 0,
-    gof_channels: Annotated[str, typer.Option("--gof-channels", help="Letters, as A,B.  [default: all]")] = "",
-    gof_model: Annotated[str, typer.Option("--gof-model", help="background or signal.")] = "signal",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all toys.")] = 1,
+    toys: Annotated[
+        int | None, typer.Option("--toys", min=0, metavar="N", help="Toys for significance and limit.")
+    ] = None,
+    gof: Annotated[int | None, typer.Option("--gof", min=0, metavar="N", help="Toys for the goodness of fit.")] = None,
+    gof_channels: Annotated[
+        str | None, typer.Option("--gof-channels", help="Letters, as A,B.  [default: the YAML's; of a workspace: all]")
+    ] = None,
+    gof_model: Annotated[
+        str | None, typer.Option("--gof-model", help="background or signal.  [default: the YAML's, or signal]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all toys.  [default: the YAML's, or 1]")] = None,
 ) -> None:
-    """Fit an analysis (its YAML says what is asked), or any pyhf workspace (the options say it)."""
+    """Fit an analysis (its YAML says what is asked, and options lie over it), or any pyhf workspace (the options say it)."""
     if source.suffix != ".json":
-        run_one("fit", source, out, force, unblind=unblind)
+        questions = {"poi": poi, "limit": limit, "impacts": impacts, "scan": scan, "toys": toys, "gof": gof}
+        questions |= {"gof_channels": gof_channels, "gof_model": gof_model, "seed": seed}
+        run_one("fit", source, out, force, unblind=unblind, questions=questions)
         return
     from oddjets.core.files import write_json
     from oddjets.stats.histfactory.workspace_reader import load_workspace
     from oddjets.stats.summary import fit_workspace, summary
 
-    if gof_model not in ("background", "signal"):
+    if unblind:
+        raise OddjetsError("--unblind: only an analysis can be blinded; the data of a workspace are what they are")
+    if gof_model not in ("background", "signal", None):
         raise OddjetsError(f"--gof-model: '{gof_model}' is neither 'background' nor 'signal'")
+    check_questions(toys or 0, gof or 0, gof_channels=gof_channels, gof_model=gof_model, seed=seed)
     folder = out if out is not None else source.parent
     if (folder / "manifests").is_dir():
         raise OddjetsError(
@@ -100,11 +112,11 @@ def fit(
         impacts=impacts,
         scan=scan is not None,
         scan_parameter=scan,
-        toys=toys,
-        gof_toys=gof,
-        gof_letters=tuple(word.strip() for word in gof_channels.split(",")) if gof_channels else None,
+        toys=toys or 0,
+        gof_toys=gof or 0,
+        gof_letters=None if gof_channels is None else tuple(word.strip() for word in gof_channels.split(",")),
         gof_model="background" if gof_model == "background" else "signal",
-        seed=seed,
+        seed=1 if seed is None else seed,
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "results.json", results)

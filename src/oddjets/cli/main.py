@@ -131,6 +131,8 @@ def process(
     skip_bad_files: SkipBadFiles = False,
 ) -> None:
     """Select events in PFNano files and score their jets; write event tables."""
+    if workers is not None and load(analysis).npz is not None:
+        raise OddjetsError("--workers: event files of the authors are read by one process")
     who = {"executor": executor, "workers": workers, "scheduler": scheduler}
     run_one("process", analysis, out, force, skip_bad_files=skip_bad_files, **who)
 

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from oddjets.cli.options import AnalysisFile, Out, load, run_of
 from oddjets.config.analysis import AuthorsFiles
+from oddjets.config.yaml import problems_of
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 
@@ -29,7 +31,10 @@ def import_npz(
     if loaded.npz is None:
         raise OddjetsError(f"{analysis}: no 'npz' section, so it reads no event files of the authors")
     changes: dict[str, Any] = {"folder": str(folder.resolve())} | ({"model": model} if model is not None else {})
-    spec = AuthorsFiles.model_validate(loaded.npz.model_dump() | changes)
+    try:
+        spec = AuthorsFiles.model_validate(loaded.npz.model_dump() | changes)
+    except ValidationError as error:
+        raise OddjetsError(f"--model: {'; '.join(problems_of(error, AuthorsFiles))}") from None
     run = Run(loaded.model_copy(update={"npz": spec}), out if out is not None else Path("output") / loaded.name)
     run_stage(run, stage_of(run, "process"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError
-from oddjets.workflow.overrides import with_execution, with_simulation
+from oddjets.workflow.overrides import with_execution, with_questions, with_simulation
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import Run
@@ -76,6 +77,7 @@ def run_of(
     luminosity: float | None = None,
     no_filter: bool = False,
     unblind: bool = False,
+    questions: Mapping[str, Any] | None = None,
     **execution: Any,
 ) -> Run:
     """Return an analysis and its output folder, the options of the command line laid over the YAML."""
@@ -84,6 +86,7 @@ def run_of(
     analysis = _simulated(load(file, **execution), seed, inject, luminosity, no_filter)
     if unblind and analysis.fit is not None:
         analysis = analysis.model_copy(update={"fit": analysis.fit.model_copy(update={"blind": False})})
+    analysis = with_questions(analysis, **(questions or {}))
     return Run(analysis, out if out is not None else Path("output") / analysis.name)
 
 

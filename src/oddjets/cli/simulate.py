@@ -34,6 +34,8 @@ def simulate(
 ) -> None:
     """Make simulated PFNano files: pseudo-data and templates, as the YAML's 'simulate' says, or a ready-made set."""
     options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
+    if dry_run and force:
+        raise OddjetsError("simulate: --dry-run makes nothing, so that --force has nothing to make again")
     if analysis is not None and ready_made is None:
         from oddjets.workflow.pipeline import run_stage, stage_of
 

@@ -74,6 +74,10 @@ def _asked(target: Path, out: Path | None) -> tuple[Analysis, Path]:
     from oddjets.workflow.output_folder import recalled  # heavy imports only where the verb runs
 
     if target.is_dir():
+        if out is not None:
+            raise OddjetsError(
+                f"--out: {target} is an output folder already; give that folder, or an analysis with --out"
+            )
         return recalled(target), target
     file = target if target.exists() else resources.find(str(target), "processors", suffixes=("", ".yaml"))
     analysis = load_analysis(file)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from oddjets.config.yaml import Name, StrictModel
 
-__all__ = ["LETTERS", "POI", "Fit", "GoodnessOfFit", "LogNormal", "ScaleFactor", "Variations"]
+__all__ = ["LETTERS", "POI", "QUESTIONS", "Fit", "GoodnessOfFit", "LogNormal", "ScaleFactor", "Variations"]
 
 Letter = Literal["A", "B", "C", "D"]
 LETTERS: tuple[Letter, ...] = ("A", "B", "C", "D")
@@ -23,6 +23,10 @@ def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
 
 #: a range that a parameter can move in
 Bounds = Annotated[tuple[float, float], AfterValidator(_rising)]
+
+
+#: fields of `Fit` that say what is asked of a workspace, and change nothing in it
+QUESTIONS = ("tested", "limit", "impacts", "scan", "toys", "goodness_of_fit", "seed")
 
 
 class POI(StrictModel):
@@ -83,11 +87,21 @@ class Fit(StrictModel):
     )
     mode: Literal["exact", "authors-code"] = "exact"
     blind: bool = Field(default=False, description="Asimov data in A until --unblind")
+    tested: str | None = Field(
+        default=None,
+        description="the parameter that significance, limit, scan and impacts are about; None: the first poi",
+    )
     limit: bool = True
     impacts: bool = True
-    scan: bool = True
+    scan: bool | str = Field(default=True, description="the profile likelihood; a name: of that parameter")
+    toys: int = Field(default=0, ge=0, description="toys for significance and limit, beside the asymptotic formulas")
     goodness_of_fit: GoodnessOfFit = GoodnessOfFit()
     seed: int = Field(default=1, ge=0)
+
+    @property
+    def model(self) -> dict[str, object]:
+        """What the workspace is made of: all that is not only asked of it."""
+        return self.model_dump(mode="json", exclude=set(QUESTIONS))
 
     @property
     def pois(self) -> tuple[POI, ...]:

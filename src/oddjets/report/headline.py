@@ -65,24 +65,41 @@ def answer(artifacts: Artifacts) -> Answer | None:
     poi = results["poi"]
     z = (results.get("significance") or {}).get("z")
     fit = artifacts.analysis.fit
-    name = fit.pois[0].process if fit is not None else poi["name"]
-    label = label_html(artifacts.process(name)["label"])
+    process = next((p.process for p in (fit.pois if fit is not None else ()) if p.name == poi["name"]), None)
+    # any parameter can be asked about, and not all are the strength of a process
+    label = label_html(artifacts.process(process)["label"]) if process else Markup("{}").format(poi["name"])
     numbers = [
         (
             "Signal strength",
             f"{'μ' if poi['name'] == 'mu' else poi['name']} = {with_error(poi['value'], poi.get('error'))}",
-            "; ".join(filter(None, ("in units of the stated cross section", ERRORS.get(poi.get("error_kind") or "")))),
+            "; ".join(
+                filter(
+                    None,
+                    (
+                        "in units of the stated cross section" if process else "",
+                        ERRORS.get(poi.get("error_kind") or ""),
+                    ),
+                )
+            ),
             "results.json",
             "poi",
         )
     ]
     if z is not None:
-        note = f"p = {p_value((results.get('significance') or {}).get('p_value'))} without signal"
+        note = f"p = {p_value(results['significance'].get('p_value'))} without signal"
+        if toys := results["significance"].get("toys"):
+            failed = f", {count(toys['failed'])} failed" if toys.get("failed") else ""
+            note += f"; p = {p_value(toys['p_value'])} from {count(toys['toys'])} toys{failed}"
         numbers.append(("Significance", f"{z:.2f} σ", note, "results.json", "significance.z"))
     limit = results.get("limit") or {}
     if limit.get("observed") is not None:
         expected = limit.get("expected")
         note = f"{expected[2]:.3g} expected without signal" if expected and len(expected) == 5 else ""
+        if toys := limit.get("toys"):
+            middle = toys["expected"][len(toys["expected"]) // 2]
+            parts = [note, f"from {count(toys['toys'])} toys {toys['observed']:.3g}"]
+            parts[1] += "" if middle is None else f", {middle:.3g} expected"
+            note = "; ".join(filter(None, parts))
         numbers.append(("95 % CL upper limit", f"{limit['observed']:.3g}", note, "results.json", "limit.observed"))
     return Answer(_headline(label, z), numbers, list(_sentences(artifacts, results, label)))
 

@@ -158,10 +158,18 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         error = "" if poi["error"] is None else f" +- {poi['error']:.2g} ({poi['error_kind']})"
         lines.append(f"{poi['name']} = {poi['value']:.3g}{error}")
     lines.append(f"significance {result['significance']['z']:.2f}")
+    if "toys" in result["significance"]:
+        toys = result["significance"]["toys"]
+        lines.append(f"p value of q0 from toys {toys['p_value']:.3g} ({toys['toys']} toys, {toys['failed']} failed)")
     if "limit" in result:
         low, middle, high = result["limit"]["expected"][1:4]
         limit, level = result["limit"]["observed"], result["limit"]["level"]
         lines.append(f"upper limit {limit:.3g} at {level:.0%}, expected {middle:.3g} ({low:.3g} to {high:.3g})")
+    if "toys" in result.get("limit", {}):
+        toys = result["limit"]["toys"]
+        middle = toys["expected"][len(toys["expected"]) // 2]
+        said = "" if middle is None else f", expected {middle:.3g}"
+        lines.append(f"upper limit from toys {toys['observed']:.3g}{said} ({toys['toys']} toys)")
     if "gof" in result:
         gof = result["gof"]
         lines.append(f"goodness of fit p = {gof['p_value']:.3g} ({gof['toys']} toys, {gof['failed']} failed)")

@@ -75,7 +75,8 @@ def build(
         A schema-valid pyhf workspace with one measurement, and a report of what was done: ``edges`` by region,
         ``floored`` and ``negative`` bins, ``left_out`` templates, ``one_sided`` and ``wild`` variations, which were
         ``smoothed`` and ``capped`` (where the YAML says so), variations ``mirrored`` for want of a partner, ``blinded``
-        regions, the ``closure_uncertainty`` of each region and where it comes from, the share of the signal that BC/D would have ``absorbed``, and ``warnings``.
+        regions, the ``closure_uncertainty`` of each region and where it comes from, the share of the signal that BC/D would
+        have ``absorbed``, and ``warnings``.
 
     Raises:
         OddjetsError: no fit in the YAML, a region without data, no data for ABCD, a signal without events, NaN.

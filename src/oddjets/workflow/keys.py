@@ -101,10 +101,15 @@ def _closure(run: Run) -> Any:
 def _workspace(run: Run) -> Any:
     assert run.analysis.fit is not None
     return {
-        "fit": run.analysis.fit.model_dump(mode="json"),
+        "fit": run.analysis.fit.model,
         "processes": {k: v.data_driven for k, v in run.analysis.processes.items()},
         "systematics": [s.model_dump(mode="json") for s in run.analysis.systematics],
     }
+
+
+def _fit(run: Run) -> Any:
+    assert run.analysis.fit is not None
+    return {**_workspace(run), "fit": run.analysis.fit.model_dump(mode="json")}
 
 
 def _pictures(run: Run) -> Any:
@@ -118,7 +123,7 @@ _VALUES: dict[str, Callable[[Run], Any]] = {
     "histogram": _histogram,
     "closure": _closure,
     "workspace": _workspace,
-    "fit": _workspace,
+    "fit": _fit,
     "plot": _pictures,
     "report": _pictures,
 }

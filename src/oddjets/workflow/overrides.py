@@ -1,4 +1,4 @@
-"""Options of the command line that are laid over the YAML: who does the work (``execution``), and what is simulated."""
+"""Options of the command line that are laid over the YAML: who does the work, what is simulated, what is asked of the fit."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ from pydantic import ValidationError
 
 from oddjets.config.analysis import Analysis
 from oddjets.config.execution import EXECUTORS, Execution
+from oddjets.config.fit import Fit
 from oddjets.config.simulation import SimulationSpec
 from oddjets.config.yaml import problems_of
 from oddjets.core.errors import OddjetsError
 from oddjets.simulation.processes import check_processes
 
-__all__ = ["Executor", "Scheduler", "SkipBadFiles", "Workers", "with_execution", "with_simulation"]
+__all__ = [
+    "Executor",
+    "Scheduler",
+    "SkipBadFiles",
+    "Workers",
+    "check_questions",
+    "with_execution",
+    "with_questions",
+    "with_simulation",
+]
 
 Executor = Annotated[
     str | None,
@@ -57,6 +67,10 @@ def with_execution(
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if not changes:
         return analysis
+    if analysis.npz is not None and changes.keys() - {"workers"}:
+        raise OddjetsError(
+            "--executor, --scheduler, --skip-bad-files: event files of the authors are read by one process, whole or not at all"
+        )
     if scheduler is not None:
         # a running one stands in for the one that the YAML would have started
         changes["cluster"] = None
@@ -75,6 +89,55 @@ def with_execution(
         problems = [line.removeprefix("(top level): ") for line in problems_of(error, Execution)]
         raise OddjetsError(f"{options}: " + "; ".join(problems)) from None
     return analysis.model_copy(update={"execution": execution})
+
+
+def check_questions(toys: int, gof: int, /, **given: Any) -> None:
+    """Refuse options of a fit that nothing would listen to.
+
+    Args:
+        toys: for significance and limit.
+        gof: for the goodness of fit.
+        given: ``gof_channels``, ``gof_model`` and ``seed``; None: not given.
+
+    Raises:
+        OddjetsError: an option without the toys that it is about.
+    """
+    for name in ("gof_channels", "gof_model"):
+        if given.get(name) is not None and not gof:
+            raise OddjetsError(f"--{name.replace('_', '-')}: no goodness of fit is asked for; say --gof N too")
+    if given.get("seed") is not None and not toys and not gof:
+        raise OddjetsError("--seed: no toys are asked for, so that nothing is random; say --toys N or --gof N too")
+
+
+def with_questions(analysis: Analysis, **given: Any) -> Analysis:
+    """Lay what is asked of a fit over the YAML's ``fit``; what was not given stays.
+
+    Args:
+        analysis: what was asked.
+        given: ``poi``, ``limit``, ``impacts``, ``scan``, ``toys``, ``gof``, ``gof_channels``, ``gof_model`` and ``seed`` of the
+            command line; None or False: not given.
+
+    Raises:
+        OddjetsError: options that say nothing, or that are no values of the YAML's.
+    """
+    given = {name: value for name, value in given.items() if value is not None and value is not False}
+    if not given or analysis.fit is None:
+        # without a fit the stage says so
+        return analysis
+    places = {"poi": "tested", "gof": "toys", "gof_channels": "letters", "gof_model": "model"}
+    gof = {places[name]: given[name] for name in ("gof", "gof_channels", "gof_model") if name in given}
+    if "letters" in gof:
+        gof["letters"] = tuple(word.strip() for word in gof["letters"].split(","))
+    plain = {places.get(name, name): value for name, value in given.items() if not name.startswith("gof")}
+    content = analysis.fit.model_dump()
+    content |= {**plain, "goodness_of_fit": {**content["goodness_of_fit"], **gof}}
+    try:
+        fit = Fit.model_validate(content)
+    except ValidationError as error:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise OddjetsError(f"{options}: " + "; ".join(problems_of(error, Fit))) from None
+    check_questions(fit.toys, fit.goodness_of_fit.toys, **given)
+    return analysis.model_copy(update={"fit": fit})
 
 
 def with_simulation(

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from oddjets.core import provenance
 from oddjets.core.console import console
+from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
 
 if TYPE_CHECKING:
@@ -29,18 +30,25 @@ def work(run: Run) -> dict[str, Any]:
 
     fit = run.analysis.fit
     assert fit is not None
+    report = run.extra("workspace")["report"]
+    if not fit.blind and report["blinded"]:
+        raise OddjetsError(
+            f"{run.out / 'workspace.json'} is blinded, and this fit is not to be: run `oddjets workspace` with --unblind first"
+        )
     started = time.perf_counter()
     results = fit_workspace(
         load_workspace(run.out / "workspace.json"),
-        poi=fit.pois[0].name,
+        poi=fit.tested or fit.pois[0].name,
         limit=fit.limit,
         impacts=fit.impacts,
-        scan=fit.scan,
+        scan=fit.scan is not False,
+        scan_parameter=fit.scan if isinstance(fit.scan, str) else None,
+        toys=fit.toys,
         gof_toys=fit.goodness_of_fit.toys,
         gof_letters=fit.goodness_of_fit.letters,
         gof_model=fit.goodness_of_fit.model,
         seed=fit.seed,
-        report=run.extra("workspace")["report"],
+        report=report,
     )
     timing = {}
     for name in _BEFORE:
