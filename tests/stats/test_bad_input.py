@@ -152,6 +152,14 @@ def true_for_a_yield(w):
     _sample(w)["data"][0] = True
 
 
+def a_number_beyond_all(w):
+    _sample(w)["data"][0] = 10**400
+
+
+def three_bounds(w):
+    _set_poi(w, bounds=[[0, 1, 2]])
+
+
 def a_word_for_a_factor(w):
     _sample(w)["modifiers"].append({"name": "x", "type": "normsys", "data": {"hi": "1.1", "lo": 0.9}})
 
@@ -203,6 +211,8 @@ def fit(monkeypatch, capsys, folder, text, *options):
         (twin_modifiers, "modifier 'normsys twin' is there twice"),
         (a_word_for_a_yield, "bin 0 is '5'; a yield must be a finite number"),
         (true_for_a_yield, "bin 0 is True; a yield must be a finite number"),
+        (a_number_beyond_all, "a yield must be a finite number"),
+        (three_bounds, "parameter 'mu', bounds: [0, 1, 2] is no pair of numbers"),
         (a_word_for_a_factor, "'hi' is '1.1'; a factor must be a number above zero"),
         (a_word_for_a_width, "'0.02' is not of type 'number'"),
         (a_list_for_a_name, "the workspace does not follow pyhf's schema"),

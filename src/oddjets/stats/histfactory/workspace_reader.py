@@ -211,7 +211,11 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Spec:
 
 def _is_number(value: Any) -> bool:
     """Tell whether a value is a finite number; JSON's true and "1" are none, nor are NaN and Infinity."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        # an integer beyond what a float can hold
+        return False
 
 
 def _refuse_twins(names: Iterable[str], what: str, why: str) -> None:
@@ -310,7 +314,10 @@ def _check_parameters(measurement: Mapping[str, Any], channels: Iterable[Mapping
         for sigma in parameter.get("sigmas") or []:
             if sigma <= 0:
                 raise WorkspaceError(f"{place}: parameter '{name}', sigmas: {sigma:g}; a width must be above zero")
-        for low, high in parameter.get("bounds") or []:
+        for pair in parameter.get("bounds") or []:
+            if len(pair) != 2:
+                raise WorkspaceError(f"{place}: parameter '{name}', bounds: {pair} is no pair of numbers")
+            low, high = pair
             if low > high:
                 raise WorkspaceError(f"{place}: parameter '{name}', bounds: [{low:g}, {high:g}] do not rise")
     for name in {m["name"] for m in modifiers if m["type"] == "lumi"}:
