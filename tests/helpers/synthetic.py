@@ -185,6 +185,7 @@ def _results(out: Path, asked: Analysis, templates: HistogramSet, with_data: boo
     results = {
         "analysis": asked.name,
         "title": asked.title,
+        **({"blinded": list(asked.regions)} if asked.blind else {}),
         "poi": {"name": "mu", "value": 1.1, "error": 0.2, "at_boundary": False},
         "pois": [{"name": "mu", "value": 1.1, "error": 0.2, "at_boundary": False}],
         "significance": {"z": 5.6, "q0": 31.4, "p_value": 1.1e-8},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from oddjets.cli.options import AnalysisFile, Force, Out, Unblind, run_of, run_one
+from oddjets.cli.options import AnalysisFile, Force, Out, Unblind, open_data, run_of, run_one
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.overrides import check_questions
@@ -34,6 +34,7 @@ def workspace(
     from oddjets.workflow.pipeline import run_stage, stage_of, warn_of_losses
 
     run = run_of(analysis, out, unblind=unblind)
+    open_data(run, "workspace")
     run_stage(run, stage_of(run, "workspace"), force=force)
     if combine:
         _write_card(run)

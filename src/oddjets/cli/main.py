@@ -19,7 +19,20 @@ from rich.traceback import install as install_traceback
 from oddjets import __version__
 from oddjets.cli import fit, npz, opendata, status
 from oddjets.cli.model import app as training_app
-from oddjets.cli.options import AnalysisFile, Force, Inject, Luminosity, NoFilter, Out, Seed, load, run_of, run_one
+from oddjets.cli.options import (
+    AnalysisFile,
+    Force,
+    Inject,
+    Luminosity,
+    NoFilter,
+    Out,
+    Seed,
+    Unblind,
+    load,
+    open_data,
+    run_of,
+    run_one,
+)
 from oddjets.cli.paper import paper
 from oddjets.cli.simulate import simulate
 from oddjets.core import resources
@@ -78,13 +91,14 @@ def run(
     inject: Inject = None,
     luminosity: Luminosity = None,
     no_filter: NoFilter = False,
+    unblind: Unblind = False,
 ) -> None:
     """Run all stages of an analysis, in order; what is up to date is skipped."""
     from oddjets.workflow.pipeline import run_stages
 
     options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
     options |= {"executor": executor, "workers": workers, "scheduler": scheduler, "skip_bad_files": skip_bad_files}
-    work = run_of(analysis, out, **options)
+    work = run_of(analysis, out, unblind=unblind, **options)
     run_stages(work)
 
 
@@ -142,15 +156,15 @@ app.command()(npz.export_npz)
 
 
 @app.command()
-def histogram(analysis: AnalysisFile, out: Out = None, force: Force = False) -> None:
+def histogram(analysis: AnalysisFile, out: Out = None, force: Force = False, unblind: Unblind = False) -> None:
     """Find the threshold and fill the region histograms from the event tables."""
-    run_one("histogram", analysis, out, force)
+    run_one("histogram", analysis, out, force, unblind=unblind)
 
 
 @app.command()
-def closure(analysis: AnalysisFile, out: Out = None, force: Force = False) -> None:
+def closure(analysis: AnalysisFile, out: Out = None, force: Force = False, unblind: Unblind = False) -> None:
     """Compare N_A with N_B N_C / N_D on simulated QCD."""
-    run_one("closure", analysis, out, force)
+    run_one("closure", analysis, out, force, unblind=unblind)
 
 
 app.command()(fit.workspace)
@@ -164,20 +178,22 @@ def plot(
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Which figures.  [default: all]")
     ] = None,
     out: Out = None,
+    unblind: Unblind = False,
 ) -> None:
     """Draw the figures that the stages so far allow."""
     from oddjets.report.figure_files import make
 
-    run = run_of(analysis, out)
+    run = run_of(analysis, out, unblind=unblind)
+    open_data(run, "plot")
     with run.lock():
         for file in make(run.analysis, run.out, names or None):
             console.print(str(file))
 
 
 @app.command()
-def report(analysis: AnalysisFile, out: Out = None, force: Force = False) -> None:
+def report(analysis: AnalysisFile, out: Out = None, force: Force = False, unblind: Unblind = False) -> None:
     """Write report.html: one self-contained page with the question, the answer and where every number comes from."""
-    run_one("report", analysis, out, force)
+    run_one("report", analysis, out, force, unblind=unblind)
 
 
 @app.command()

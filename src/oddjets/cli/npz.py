@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from oddjets.cli.options import AnalysisFile, Out, load, run_of
+from oddjets.cli.options import AnalysisFile, Out, Unblind, load, run_of
 from oddjets.config.analysis import AuthorsFiles
 from oddjets.config.yaml import problems_of
 from oddjets.core.console import console
@@ -43,9 +43,10 @@ def export_npz(
     analysis: AnalysisFile,
     to: Annotated[Path, typer.Option("--to", help="Folder for the files.")],
     out: Out = None,
+    unblind: Unblind = False,
 ) -> None:
     """Write event tables in the layout of the authors' event files (the score needs 'keep_probabilities: true')."""
     from oddjets.workflow.stages.npz import export_npz as export
 
-    for file in export(run_of(analysis, out), to):
+    for file in export(run_of(analysis, out, unblind=unblind), to):
         console.print(str(file))

@@ -10,6 +10,7 @@ import typer
 
 from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core import resources
+from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.overrides import with_execution, with_questions, with_simulation
 
@@ -26,9 +27,13 @@ __all__ = [
     "Seed",
     "Unblind",
     "load",
+    "open_data",
     "run_of",
     "run_one",
 ]
+
+#: stages whose results hold no data in A while these are blinded
+_OPENED = ("histogram", "closure", "workspace", "fit")
 
 AnalysisFile = Annotated[Path, typer.Argument(metavar="ANALYSIS.yaml", help="The analysis.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results.  [default: output/NAME]")]
@@ -84,10 +89,13 @@ def run_of(
     from oddjets.workflow.run import Run  # heavy imports only where a stage runs
 
     analysis = _simulated(load(file, **execution), seed, inject, luminosity, no_filter)
-    if unblind and analysis.fit is not None:
-        analysis = analysis.model_copy(update={"fit": analysis.fit.model_copy(update={"blind": False})})
     analysis = with_questions(analysis, **(questions or {}))
-    return Run(analysis, out if out is not None else Path("output") / analysis.name)
+    run = Run(analysis, out if out is not None else Path("output") / analysis.name, unblind=unblind)
+    if run.unblinds:
+        console.print(
+            "[bold yellow]--unblind[/bold yellow]: the data in A are shown, although the YAML says 'blind: true'"
+        )
+    return run
 
 
 def _simulated(
@@ -106,8 +114,22 @@ def _simulated(
     return analysis.model_copy(update={"simulate": spec})
 
 
+def open_data(run: Run, name: str) -> None:
+    """Do again, before a stage, what hid the data in A that are to be seen now.
+
+    Args:
+        run: an analysis and its folder; nothing is done unless it was asked to unblind.
+        name: of the stage; those before it that ever ran are done again where they do not stand.
+    """
+    from oddjets.core.provenance import read_manifest
+    from oddjets.workflow.pipeline import run_stages, up_to
+
+    if run.unblinds:
+        run_stages(run, [s for s in up_to(run, name)[:-1] if s.name in _OPENED and read_manifest(run.out, s.name)])
+
+
 def run_one(name: str, file: Path, out: Path | None, force: bool, **changes: Any) -> None:
-    """Run one stage of an analysis, on whatever the earlier ones left.
+    """Run one stage of an analysis, on whatever the earlier ones left; to unblind, those that hid the data in A again.
 
     Args:
         name: of the stage.
@@ -120,6 +142,7 @@ def run_one(name: str, file: Path, out: Path | None, force: bool, **changes: Any
 
     run = run_of(file, out, **changes)
     stage = stage_of(run, name)
+    open_data(run, name)
     warn_of_stale_inputs(run, stage)
     run_stage(run, stage, force=force)
     warn_of_losses(run)

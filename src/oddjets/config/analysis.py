@@ -280,6 +280,17 @@ class Analysis(StrictModel):
         return next((name for name, process in self.processes.items() if process.data_driven), None)
 
     @property
+    def blind(self) -> bool:
+        """Whether the data in A are not to be seen."""
+        return self.fit is not None and self.fit.blind
+
+    def unblinded(self) -> Analysis:
+        """Return the same analysis with the data in A to be seen."""
+        return (
+            self if self.fit is None else self.model_copy(update={"fit": self.fit.model_copy(update={"blind": False})})
+        )
+
+    @property
     def folder(self) -> Path:
         """Where relative paths in the YAML start."""
         return self.path.parent if self.path is not None else Path.cwd()

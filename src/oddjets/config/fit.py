@@ -86,7 +86,7 @@ class Fit(StrictModel):
         default=False, description="how far ABCD closes on QCD simulation, as a log-normal on QCD in A of each region"
     )
     mode: Literal["exact", "authors-code"] = "exact"
-    blind: bool = Field(default=False, description="Asimov data in A until --unblind")
+    blind: bool = Field(default=False, description="data in A are seen nowhere until --unblind")
     tested: str | None = Field(
         default=None,
         description="the parameter that significance, limit, scan and impacts are about; None: the first poi",

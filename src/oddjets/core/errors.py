@@ -8,7 +8,7 @@ from typing import Literal
 
 from oddjets.core.redaction import redacted
 
-__all__ = ["Cause", "InputFileError", "OddjetsError", "nearest"]
+__all__ = ["BlindedError", "Cause", "InputFileError", "OddjetsError", "nearest"]
 
 #: why a file could not be read
 Cause = Literal[
@@ -51,6 +51,10 @@ class InputFileError(OddjetsError):
     def __init__(self, message: str = "", *, cause: Cause | None = None) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class BlindedError(OddjetsError):
+    """Data in A were asked for while they are blinded."""
 
 
 def nearest(name: str, valid: Iterable[str], count: int = 3) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import uhi.io.json
 
-from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, nearest
 from oddjets.core.files import write_json
 from oddjets.core.paths import is_file_name
 
@@ -40,9 +40,9 @@ class ThresholdResult:
         score: the name of the score.
         value: events with both scores at or above it are in A.
         efficiency_asked: the fraction of data asked for; None where the value was given.
-        efficiency_found: the fraction of data with both scores at or above the value; None without data.
+        efficiency_found: the fraction of data with both scores at or above the value; None without data, or blinded.
         n_data: data events after the base selection.
-        n_above: data events with both scores at or above the value.
+        n_above: data events with both scores at or above the value; None where the data in A are blinded.
     """
 
     score: str
@@ -50,7 +50,11 @@ class ThresholdResult:
     efficiency_asked: float | None
     efficiency_found: float | None
     n_data: int
-    n_above: int
+    n_above: int | None
+
+    def blinded(self) -> ThresholdResult:
+        """Return the cut without what it says of the data in A."""
+        return dataclasses.replace(self, efficiency_found=None, n_above=None)
 
 
 def empty_histogram(observable: str, edges: Sequence[float], label: str = "") -> Hist:
@@ -70,6 +74,15 @@ def empty_histogram(observable: str, edges: Sequence[float], label: str = "") ->
     )
 
 
+def _without_data_in_a(histogram: Hist) -> Hist:
+    copied = histogram.copy()
+    if DATA in copied.axes["process"]:
+        view: Any = copied.view(flow=True)
+        cells = view[list(copied.axes["process"]).index(DATA), list(copied.axes["letter"]).index("A")]
+        cells["value"], cells["variance"] = 0.0, 0.0
+    return copied
+
+
 @dataclass(frozen=True)
 class HistogramSet:
     """All histograms of an analysis, normalised to the luminosity.
@@ -80,6 +93,7 @@ class HistogramSet:
         luminosity_pb: integrated luminosity of the data, /pb.
         threshold: the cut on the scores.
         energy_TeV: centre-of-mass energy.
+        blinded: data in A were left out; asking for them is an error.
     """
 
     histograms: Mapping[tuple[str, str], Hist]
@@ -87,6 +101,14 @@ class HistogramSet:
     luminosity_pb: float
     threshold: ThresholdResult
     energy_TeV: float = 13.0
+    blinded: bool = False
+
+    def blind(self) -> HistogramSet:
+        """Return the same histograms without the data in A."""
+        if self.blinded:
+            return self
+        without = {key: _without_data_in_a(histogram) for key, histogram in self.histograms.items()}
+        return dataclasses.replace(self, histograms=without, threshold=self.threshold.blinded(), blinded=True)
 
     def _at(self, region: str, observable: str) -> Hist:
         try:
@@ -99,6 +121,11 @@ class HistogramSet:
 
     def _view(self, region: str, observable: str, process: str, letter: str, variation: str) -> Any:
         histogram = self._at(region, observable)
+        if self.blinded and process == DATA and letter == "A":
+            raise BlindedError(
+                f"the data in A of region '{region}' are blinded; `oddjets histogram ANALYSIS.yaml --unblind`, or 'fit.blind:"
+                " false' and `oddjets histogram`, fills them in"
+            )
         if process not in self.variations:
             raise OddjetsError(f"no process '{process}' in the histograms; {nearest(process, self.variations)}")
         if variation not in self.variations[process]:
@@ -148,6 +175,8 @@ class HistogramSet:
             "luminosity_pb": self.luminosity_pb,
             "energy_TeV": self.energy_TeV,
             "threshold": dataclasses.asdict(self.threshold),
+            # a set that hides nothing says nothing of it
+            **({"blinded": True} if self.blinded else {}),
         }
         file = folder / "index.json"
         write_json(file, index)
@@ -182,6 +211,7 @@ class HistogramSet:
                 luminosity_pb=index["luminosity_pb"],
                 threshold=ThresholdResult(**index["threshold"]),
                 energy_TeV=index["energy_TeV"],
+                blinded=bool(index.get("blinded", False)),
             )
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise InputFileError(

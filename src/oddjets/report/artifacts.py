@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from oddjets.config.analysis import Analysis
-from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
 from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet
 from oddjets.report.style import HATCH, PALETTE, hatches, luminosity_text
@@ -28,6 +28,13 @@ ARTIFACTS = {
     "workspace": ("workspace.json", "workspace"),
     "results": ("results.json", "fit"),
 }
+
+
+#: why results are not shown
+EXPOSED = (
+    "of data in A, and the analysis is blind, so that nothing of it is shown; `oddjets run` fits the expected background in"
+    " their place, and --unblind shows the data"
+)
 
 
 class MissingArtifactError(OddjetsError):
@@ -51,8 +58,8 @@ class Artifacts:
         return self.out / ARTIFACTS[artifact][0]
 
     def has(self, artifact: str) -> bool:
-        """Say whether an artifact exists."""
-        return self.path(artifact).exists()
+        """Say whether an artifact exists; results with data in A that are not to be seen do not."""
+        return self.path(artifact).exists() and not (artifact == "results" and self.exposed)
 
     def asked(self, artifact: str) -> bool:
         """Say whether the analysis has a stage that makes an artifact; one that reads files simulates nothing."""
@@ -67,6 +74,8 @@ class Artifacts:
 
     def need(self, artifact: str, figure: str) -> None:
         """Raise a `MissingArtifactError` that names the verb to run, if an artifact is absent."""
+        if artifact == "results" and self.exposed:
+            raise BlindedError(f"the figure '{figure}': {self.path(artifact)} is {EXPOSED}")
         if not self.has(artifact):
             place, verb = ARTIFACTS[artifact]
             raise MissingArtifactError(
@@ -91,8 +100,19 @@ class Artifacts:
 
     @cached_property
     def results(self) -> dict[str, Any]:
-        """The fit's results."""
+        """The fit's results.
+
+        Raises:
+            BlindedError: they are of data in A that are not to be seen.
+        """
+        if self.exposed:
+            raise BlindedError(f"{self.path('results')} is {EXPOSED}")
         return self.json("results.json")
+
+    @cached_property
+    def exposed(self) -> bool:
+        """Whether the analysis is blind and results.json is of data in A, so that none of it is shown."""
+        return self.analysis.blind and self.path("results").is_file() and not self.json("results.json").get("blinded")
 
     @cached_property
     def cutflow(self) -> dict[str, Any]:
@@ -106,8 +126,9 @@ class Artifacts:
 
     @cached_property
     def histograms(self) -> HistogramSet:
-        """The region histograms."""
-        return HistogramSet.load(self.out / "histograms")
+        """The region histograms; of a blind analysis without the data in A, whatever the files hold."""
+        found = HistogramSet.load(self.out / "histograms")
+        return found.blind() if self.analysis.blind else found
 
     @cached_property
     def manifests(self) -> dict[str, dict[str, Any]]:
@@ -124,7 +145,10 @@ class Artifacts:
         Returns:
             Process (``data`` for data): column: values, shape (events,). Of blinded data, the events in A are left out.
         """
-        threshold = self.histograms.threshold if self.blinded else None
+        blinded = self.blinded
+        # without a threshold nobody can tell which data are in A
+        hide_all = blinded and not self.has("histograms")
+        threshold = self.histograms.threshold if blinded and not hide_all else None
         scores = [f"score_{threshold.score}_{j}" for j in (1, 2)] if threshold else []
         parts: dict[str, list[dict[str, np.ndarray]]] = {}
         counts = self.cutflow["datasets"]
@@ -132,11 +156,14 @@ class Artifacts:
             if dataset not in counts:
                 continue
             is_data = counts[dataset]["is_data"]
+            if is_data and hide_all:
+                continue
             wanted = list(dict.fromkeys([*columns, *(scores if is_data else []), "weight", "passes_nominal"]))
             read = event_table.read(self.out / "events", dataset, wanted)
             passing = read["passes_nominal"].astype(bool)
             if threshold is not None and is_data:
-                passing &= np.minimum(*(read[s] for s in scores)) < threshold.value
+                # a score that is no number passes no threshold
+                passing &= ~(np.minimum(*(read[s] for s in scores)) >= threshold.value)
             chosen = {name: read[name][passing] for name in [*columns, "weight"]}
             total = float(chosen["weight"].sum())
             if is_data:
@@ -161,13 +188,29 @@ class Artifacts:
         # no detector writes the name of a generator into its metadata
         return any(d["is_data"] and d.get("generator") for d in self.datasets.values())
 
-    @property
+    @cached_property
     def blinded(self) -> bool:
-        """Whether the data in A are not to be seen: as the workspace was built, else as the analysis asks."""
+        """Whether the data in A are not seen: the analysis is blind, or its histograms or workspace were made so."""
         report = ((self.manifests.get("workspace") or {}).get("extra") or {}).get("report") or {}
-        if "blinded" in report:
-            return bool(report["blinded"])
-        return self.analysis.fit is not None and self.analysis.fit.blind
+        if self.analysis.blind or report.get("blinded"):
+            return True
+        return self.has("histograms") and self.histograms.blinded
+
+    @property
+    def blinded_points(self) -> str:
+        """What a caption says of the points in A where these are no data; else ""."""
+        return " A is blinded: its points are the expected background." if self.blinded else ""
+
+    @property
+    def blinded_events(self) -> str:
+        """What a caption says of the data in A where these are left out; else ""."""
+        return " A is blinded: data with both jets above the threshold are left out." if self.blinded else ""
+
+    @cached_property
+    def unblinded(self) -> dict[str, Any] | None:
+        """When and by what the data in A were opened (``on``, ``by``); None where they are hidden, or always were open."""
+        acts = self.json("blinding.json")["history"] if (self.out / "blinding.json").is_file() else []
+        return acts[-1] if acts and acts[-1]["state"] == "unblinded" and not self.blinded else None
 
     @property
     def datasets(self) -> dict[str, dict[str, Any]]:

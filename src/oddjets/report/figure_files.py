@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from oddjets.report import style
 from oddjets.report.artifacts import ARTIFACTS, Artifacts, MissingArtifactError
 from oddjets.report.registry import KINDS, Kind, find
 
-__all__ = ["collect", "make", "write_figure", "write_figures"]
+__all__ = ["collect", "make", "remove_hidden", "write_figure", "write_figures"]
 
 #: figures from which on a second process gains more than its start costs
 WORTH_SHARING = 8
@@ -83,9 +83,27 @@ def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> l
         MissingArtifactError: a figure was named whose stage has not run; the message has the verb.
         OddjetsError: no such figure; the message has the nearest.
     """
-    chosen = collect(Artifacts(analysis, out), names)
+    artifacts = Artifacts(analysis, out)
+    chosen = collect(artifacts, names)
+    if names is None or "all" in names:
+        remove_hidden(artifacts, [data["name"] for _, data in chosen])
     workers = analysis.execution.processes
     return [file for files in write_figures(out / "figures", chosen, workers=workers) for file in files]
+
+
+def remove_hidden(artifacts: Artifacts, drawn: Collection[str]) -> None:
+    """Remove figures of data in A that were drawn before these were blinded.
+
+    Args:
+        artifacts: of the output directory.
+        drawn: names of the figures that stay.
+    """
+    folder = artifacts.out / "figures"
+    for file in folder.glob("*.json") if artifacts.blinded else ():
+        # ours have a kind that is known
+        if file.stem not in drawn and any(file.stem == kind or file.stem.startswith(f"{kind}_") for kind in KINDS):
+            for suffix in ("json", "png", "pdf", "gif"):
+                file.with_suffix(f".{suffix}").unlink(missing_ok=True)
 
 
 def write_figures(

@@ -135,7 +135,8 @@ def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> 
         for region, letters in results.get("yields", {}).items()
         if "A" in letters and letters["A"].get("data") is not None
     }
-    if in_a:
+    # where A is blinded, what is called data there is the expected background
+    if in_a and not artifacts.blinded:
         *others, last = in_a
         where = f"{', '.join(others)} and {last}" if others else last
         after = Markup(" data events have both scores above the threshold in {}.").format(where)

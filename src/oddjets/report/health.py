@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from oddjets.core.provenance import read_failure
 from oddjets.core.redaction import redacted
-from oddjets.report.artifacts import ARTIFACTS, Artifacts
+from oddjets.report.artifacts import ARTIFACTS, EXPOSED, Artifacts
 from oddjets.report.text import count, p_value
 
 __all__ = ["Check", "checks", "missing"]
@@ -48,7 +48,7 @@ class Check:
 
 def checks(artifacts: Artifacts) -> list[Check]:
     """Return the health of an output directory, as far as it has got, and of what the analysis has."""
-    made = [*_events(artifacts), _threshold(artifacts)]
+    made = [*_events(artifacts), _threshold(artifacts), *_blinding(artifacts)]
     if artifacts.asked("closure") or artifacts.has("closure"):
         made.append(_closure(artifacts))
     if artifacts.asked("results") or artifacts.has("results"):
@@ -65,7 +65,9 @@ def missing(artifacts: Artifacts, stale: Mapping[str, str]) -> list[str]:
     """
     said = []
     for name, (place, verb) in ARTIFACTS.items():
-        if not artifacts.has(name) and artifacts.asked(name):
+        if name == "results" and artifacts.exposed:
+            said.append(f"{place} is {EXPOSED}.")
+        elif not artifacts.has(name) and artifacts.asked(name):
             said.append(f"{place} is absent: run `oddjets {verb}`.")
     for stage in STAGES:
         failure = read_failure(artifacts.out, stage)
@@ -130,7 +132,13 @@ def _threshold(artifacts: Artifacts) -> Check:
     if not artifacts.has("histograms"):
         return _absent("Threshold", "histogram")
     found = artifacts.histograms.threshold
-    if found.efficiency_found is None:
+    if found.n_above is None or found.efficiency_found is None:
+        if found.n_data and artifacts.blinded:
+            asked_for = (
+                "given" if found.efficiency_asked is None else f"{100 * found.efficiency_asked:.3g} % of data asked"
+            )
+            note = f"{asked_for}; how many of {count(found.n_data)} data events pass is blinded"
+            return Check("Threshold", "good", f"{found.value:.5g}", note, "histograms/index.json", "threshold")
         return Check(
             "Threshold", "good", f"{found.value:.5g}", "given, not from data", "histograms/index.json", "threshold"
         )
@@ -143,6 +151,18 @@ def _threshold(artifacts: Artifacts) -> Check:
     return Check(
         "Threshold", "good" if close else "watch", f"{found.value:.5g}", note, "histograms/index.json", "threshold"
     )
+
+
+def _blinding(artifacts: Artifacts) -> list[Check]:
+    """Whether data in A are hidden, or were opened; no line for an analysis that never hid them."""
+    if artifacts.blinded:
+        return [Check("Data in A", "good", "blinded", "the expected background stands in for them")]
+    if (act := artifacts.unblinded) is None:
+        return []
+    place = ("blinding.json", "history")
+    return [
+        Check("Data in A", "watch", "unblinded", f"on {act['on'].replace('T', ' ')[:16]} UTC by `{act['by']}`", *place)
+    ]
 
 
 def _closure(artifacts: Artifacts) -> Check:

@@ -20,7 +20,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.core.redaction import redacted
 from oddjets.report import headline, health, tables
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.figure_files import write_figures
+from oddjets.report.figure_files import remove_hidden, write_figures
 from oddjets.report.registry import KINDS, Kind
 from oddjets.report.text import label_html, prose_html
 
@@ -123,6 +123,7 @@ def _figures(artifacts: Artifacts) -> tuple[dict[str, dict[str, Embedded]], list
             chosen += [(kind, data) for data in kind.data(artifacts).values()]
         except OddjetsError as error:
             problems.append(f"The figures '{kind.name}' could not be drawn: {error}")
+    remove_hidden(artifacts, [data["name"] for _, data in chosen])
     workers = artifacts.analysis.execution.processes
     written = write_figures(artifacts.out / "figures", chosen, workers=workers, reuse=True)
     made: dict[str, dict[str, Embedded]] = {}

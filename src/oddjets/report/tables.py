@@ -59,7 +59,9 @@ def yields_table(artifacts: Artifacts, region: str) -> Table | None:
     foot = [[Cell("Fitted total"), *(cell(letter, "total") for letter in letters)]]
     if any(e.get("data") is not None for e in letters.values()):
         counts = [None if e.get("data") is None else float(np.sum(e["data"])) for e in letters.values()]
-        foot.append([Cell("Data"), *(Cell(count(c), c) for c in counts)])
+        hidden = "A" if artifacts.blinded else None
+        seen = (Cell("blinded") if x == hidden else Cell(count(c), c) for x, c in zip(letters, counts, strict=True))
+        foot.append([Cell("Data"), *seen])
     return Table(
         f"Yields in {region}, signal + background fit",
         ["Process", *letters],

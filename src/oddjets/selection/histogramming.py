@@ -30,7 +30,7 @@ def fill_table(
     threshold: ThresholdResult,
     factor: float,
 ) -> None:
-    """Add events, as one variation sees them, to all region histograms.
+    """Add events, as one variation sees them, to all region histograms; data in A only if the analysis is not blind.
 
     Args:
         target: (region, observable) to histogram; filled in place.
@@ -46,6 +46,8 @@ def fill_table(
     weights = np.asarray(table["weight"], dtype=np.float64) * factor
     leading, subleading = (table[f"score_{threshold.score}_{j}"] for j in event_table.JETS)
     letter = regions.letters(leading, subleading, threshold.value, strict=analysis.threshold.strict)
+    if analysis.blind and process == DATA:
+        base = base & (letter != "A")
     values = {name: evaluate(o.expression, table) for name, o in analysis.observables.items()}
     masks = {region: base & regions.region_mask(analysis, processor, region, table) for region in analysis.regions}
     for (region, observable), histogram in target.items():
@@ -109,7 +111,7 @@ def make_histograms(
     below: float | None = None,
     own_factors: Mapping[str, Mapping[str, float]] | None = None,
 ) -> HistogramSet:
-    """Make all region histograms from the event tables.
+    """Make all region histograms from the event tables; those of a blind analysis are without the data in A.
 
     Args:
         analysis: what was asked.
@@ -175,4 +177,11 @@ def make_histograms(
             found[process] += [f"{systematic.name}Up", f"{systematic.name}Down"]
     order = [DATA, *analysis.processes]
     by_process = {p: found[p] for p in sorted(found, key=lambda p: order.index(p) if p in order else len(order))}
-    return HistogramSet(target, by_process, luminosity_pb, threshold, energy_TeV)
+    return HistogramSet(
+        target,
+        by_process,
+        luminosity_pb,
+        threshold.blinded() if analysis.blind else threshold,
+        energy_TeV,
+        blinded=analysis.blind,
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
-from oddjets.io.histograms import DATA, HistogramSet
+from oddjets.io.histograms import DATA, HistogramSet, ThresholdResult
 
 __all__ = [
     "ClosureSample",
@@ -191,13 +191,18 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
                 "label": source.label,
                 "process": source.process,
                 "threshold": source.histograms.threshold.value,
-                "efficiency": source.histograms.threshold.efficiency_found,
+                "efficiency": _efficiency(source.histograms.threshold),
                 "regions": _regions(analysis, source.histograms, source.process),
             }
             for source in scans
             if source.process in source.histograms.variations
         ],
     }
+
+
+def _efficiency(threshold: ThresholdResult) -> float | None:
+    """The fraction of data above a threshold; the one asked for, where the data in A are blinded."""
+    return threshold.efficiency_asked if threshold.n_above is None else threshold.efficiency_found
 
 
 class ClosureUncertainty(NamedTuple):

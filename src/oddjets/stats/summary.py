@@ -154,6 +154,8 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         result: of `fit_workspace`.
     """
     lines = []
+    if result.get("blinded"):
+        lines.append(f"blinded in {', '.join(result['blinded'])}: the data in A are the expected background (Asimov)")
     for poi in result["pois"]:
         error = "" if poi["error"] is None else f" +- {poi['error']:.2g} ({poi['error_kind']})"
         lines.append(f"{poi['name']} = {poi['value']:.3g}{error}")

@@ -119,7 +119,8 @@ def build(
         templates = {
             letter: read_templates(analysis, histograms, region, letter, processes, report) for letter in letters
         }
-        data = {letter: histograms.values(region, fit.observable, DATA, letter) for letter in letters}
+        with_data = letters[1:] if fit.blind else letters
+        data = {letter: histograms.values(region, fit.observable, DATA, letter) for letter in with_data}
         _check_data(region, data, analysis.data_driven)
         qcd: dict[str, np.ndarray] = {}
         if analysis.data_driven and fit.mode == "authors-code":
@@ -128,7 +129,7 @@ def build(
         elif analysis.data_driven:
             qcd = _qcd(region, data, templates, fit, report)
         if fit.blind:
-            data["A"] = _asimov(templates["A"], signals, qcd.get("A"))
+            data = {"A": _asimov(templates["A"], signals, qcd.get("A"), len(edges) - 1), **data}
             report["blinded"].append(region)
         _check_signal_region(region, data["A"], templates["A"], qcd.get("A"))
         if qcd:
@@ -199,7 +200,7 @@ def _total(templates: Sequence[Template], size: int, scale: Mapping[str, float] 
 
 def _check_data(region: str, data: Mapping[str, np.ndarray], data_driven: str | None) -> None:
     counts = {letter: float(values.sum()) for letter, values in data.items()}
-    if not any(counts.values()):
+    if "A" in counts and not any(counts.values()):
         raise OddjetsError(
             f"region '{region}' is empty: no data event in any of its letters A, B, C, D; "
             "take it out of fit.regions, or loosen its cuts"
@@ -277,9 +278,8 @@ def _unclipped(
     }
 
 
-def _asimov(templates: Sequence[Template], signals: Mapping[str, Any], qcd: np.ndarray | None) -> np.ndarray:
+def _asimov(templates: Sequence[Template], signals: Mapping[str, Any], qcd: np.ndarray | None, size: int) -> np.ndarray:
     """The background-only expectation in A that replaces data in a blinded fit."""
-    size = len(qcd) if qcd is not None else len(templates[0].nominal)
     background = _total([t for t in templates if t.process not in signals], size)
     return background if qcd is None else background + qcd
 

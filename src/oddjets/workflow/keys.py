@@ -89,6 +89,7 @@ def _histogram(run: Run) -> Any:
         **{k: dump[k] for k in keys},
         "processes": scales,
         "own_normalisation": own_normalisations(run.analysis),
+        "blind": run.analysis.blind,
         # regions are made of its cuts, also where it did not make the tables
         "processor": [run.resolved.source.code_sha256, run.resolved.source.class_name],
     }

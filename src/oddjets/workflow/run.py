@@ -29,10 +29,13 @@ class Run:
     Args:
         analysis: what was asked.
         out: the folder that everything is written into.
+        unblind: show the data in A although the analysis is blind.
     """
 
-    def __init__(self, analysis: Analysis, out: Path) -> None:
-        self.resolved: Resolved = resolve(analysis)
+    def __init__(self, analysis: Analysis, out: Path, *, unblind: bool = False) -> None:
+        #: whether the data in A are shown against what the YAML says
+        self.unblinds = unblind and analysis.blind
+        self.resolved: Resolved = resolve(analysis.unblinded() if unblind else analysis)
         self.analysis = self.resolved.analysis
         self.out = out
         self._lock_depth = 0

@@ -37,7 +37,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 "rows": rows,
                 "alt": f"Grid of {sum(map(len, rows))} histograms, {what}: rows are the regions {regions}, columns the letters "
                 f"{', '.join(LETTERS)}. {' '.join(p['alt'] for p in rows[0][:1])}",
-                "caption": f"Rows: regions {regions}; columns: letters. {what.capitalize()}.",
+                "caption": f"Rows: regions {regions}; columns: letters. {what.capitalize()}."
+                + artifacts.blinded_points,
                 "sources": [{"file": "results.json", "key": f"yields.*.*.{hypothesis}"}],
             }
     return made

@@ -38,7 +38,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "alt": f"Distribution of the larger tau21 of the two jets after the base selection, with the cut at {cut:g}.",
             "caption": (
                 f"The larger $\\tau_{{21}}$ of the two jets after the base selection; below the cut {cut:g} both are low. "
-                "Simulation is normalised to the luminosity, not fitted."
+                "Simulation is normalised to the luminosity, not fitted." + artifacts.blinded_events
             ),
             "sources": [{"file": "events/", "key": "tau2_j / tau1_j"}],
         }

@@ -68,7 +68,8 @@ def panel(artifacts: Artifacts, region: str, letter: str, hypothesis: str) -> di
         "y": {"label": style.count_label(edges, unit), "log": letter != "A"},
         **stack,
         "alt": _alt(artifacts, region, letter, what, stack, edges, label),
-        "caption": f"{LETTER_TEXT.get(letter, letter)}. Hatched: the fit's uncertainty; bars: Garwood 68 % intervals.",
+        "caption": f"{LETTER_TEXT.get(letter, letter)}. Hatched: the fit's uncertainty; bars: Garwood 68 % intervals."
+        + (artifacts.blinded_points if letter == "A" else ""),
         "sources": [{"file": "results.json", "key": f"yields.{region}.{letter}.{hypothesis}"}],
     }
 

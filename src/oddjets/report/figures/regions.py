@@ -30,13 +30,13 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             continue
         if fit is not None and (region, fit.observable) in histograms.histograms:
             observable = fit.observable
+        hidden = "A" if artifacts.blinded and with_data else None
         sums: dict[str, float | None] = {
-            a: float(sum(histograms.values(region, observable, p, a).sum() for p in processes)) for a in PLACES
+            a: None if a == hidden else float(sum(histograms.values(region, observable, p, a).sum() for p in processes))
+            for a in PLACES
         }
         b, c, d = (sums[a] or 0.0 for a in "BCD")
         predicted = b * c / d if d > 0 else None
-        if artifacts.blinded and with_data:
-            sums["A"] = None
         maps.append(
             {
                 "region": region,

@@ -49,7 +49,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f"{signal.sum():.1f} of fitted signal."
             ),
             "caption": "Points: data minus the fitted background; histogram: the fitted signal; hatched: the "
-            "fit's uncertainty.",
+            "fit's uncertainty." + artifacts.blinded_points,
             "sources": [{"file": "results.json", "key": f"yields.{region}.A.signal_plus_background"}],
         }
     return made

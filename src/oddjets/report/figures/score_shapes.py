@@ -56,7 +56,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f"Fraction in the highest of {BINS} bins: {above}."
             ),
             "caption": "Both jets of every event after the base selection; each distribution is normalised to one."
-            + (f" The {left_out} smallest processes are left out." if left_out else ""),
+            + (f" The {left_out} smallest processes are left out." if left_out else "")
+            + artifacts.blinded_events,
             "sources": [{"file": "events/", "key": f"score_{name}_1, score_{name}_2"}],
         }
     return made

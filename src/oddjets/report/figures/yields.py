@@ -46,7 +46,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "alt": f"Fitted yields of {len(labels)} regions and letters against data: {totals}.",
             "caption": (
                 "All regions and letters, summed over the observable, signal + background fit. "
-                "The band is the error of the sum, with the bins' covariance."
+                "The band is the error of the sum, with the bins' covariance." + artifacts.blinded_points
             ),
             "sources": [{"file": "results.json", "key": "yields"}],
         }

@@ -33,7 +33,9 @@ def work(run: Run) -> dict[str, Any]:
 
     def at(efficiency: float, below: float | None = None) -> HistogramSet:
         threshold = Threshold(score=run.analysis.threshold.score, efficiency=efficiency)
-        analysis = run.analysis.model_copy(update={"threshold": threshold, "systematics": ()})
+        # of what is below the threshold nothing is in A, whatever the letters of a looser threshold are
+        shown = run.analysis if below is None else run.analysis.unblinded()
+        analysis = shown.model_copy(update={"threshold": threshold, "systematics": ()})
         return make_histograms(
             analysis,
             processor,

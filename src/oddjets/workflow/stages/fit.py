@@ -10,8 +10,9 @@ from rich.markup import escape
 
 from oddjets.core import provenance
 from oddjets.core.console import console
-from oddjets.core.errors import OddjetsError
+from oddjets.core.errors import BlindedError, OddjetsError
 from oddjets.core.files import write_json
+from oddjets.workflow.blinding import history
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import Run
@@ -31,7 +32,12 @@ def work(run: Run) -> dict[str, Any]:
     fit = run.analysis.fit
     assert fit is not None
     report = run.extra("workspace")["report"]
-    if not fit.blind and report["blinded"]:
+    if fit.blind and not report.get("blinded"):
+        raise BlindedError(
+            f"{run.out / 'workspace.json'} holds the data in A, and the analysis is blind: run `oddjets workspace` again, or"
+            " fit with --unblind"
+        )
+    if not fit.blind and report.get("blinded"):
         raise OddjetsError(
             f"{run.out / 'workspace.json'} is blinded, and this fit is not to be: run `oddjets workspace` with --unblind first"
         )
@@ -57,9 +63,13 @@ def work(run: Run) -> dict[str, Any]:
             timing[name] = manifest["time_s"]
     timing |= {"fit": time.perf_counter() - started, **{f"fit.{k}": v for k, v in results.get("timing_s", {}).items()}}
     closure = run.out / "closure.json"
+    acts = history(run)
     results = {
         "analysis": run.analysis.name,
         "title": run.analysis.title,
+        # whose data in A are the expected background, and what was done to them; an analysis that hid nothing has neither
+        **({"blinded": report["blinded"]} if report.get("blinded") else {}),
+        **({"unblinded": acts[-1]} if acts and acts[-1]["state"] == "unblinded" else {}),
         **results,
         "closure": json.loads(closure.read_text(encoding="utf-8")) if closure.is_file() else None,
         "timing_s": timing,

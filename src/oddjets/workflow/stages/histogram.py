@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from oddjets.core.files import write_json
 from oddjets.selection.histogramming import make_histograms
 from oddjets.selection.normalisation import factors, own_factors
+from oddjets.workflow.blinding import record
 from oddjets.workflow.executors.chunk_worker import Work
 from oddjets.workflow.stages.cutflow import write_cutflow
 
@@ -20,6 +21,7 @@ __all__ = ["work"]
 def work(run: Run) -> dict[str, Any]:
     """Find the threshold and fill the histograms."""
     processed = run.extra("process")
+    act = record(run)
     luminosity = run.luminosity_pb
     write_cutflow(run, processed)
     work = Work(run.resolved.source, run.analysis, (), None, 1)
@@ -37,4 +39,4 @@ def work(run: Run) -> dict[str, Any]:
     histograms.save(folder)
     threshold = vars(histograms.threshold)
     write_json(run.out / "threshold.json", threshold)
-    return {"luminosity_pb": luminosity, "threshold": threshold}
+    return {"luminosity_pb": luminosity, "threshold": threshold, **({"blinding": act} if act else {})}

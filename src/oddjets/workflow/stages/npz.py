@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.console import console
+from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
+from oddjets.core.provenance import read_manifest
 from oddjets.io import paper_npz
 from oddjets.io.event_table import read, write_part
 from oddjets.io.histograms import DATA
 from oddjets.scoring.score import score_of_predictions
 from oddjets.selection.normalisation import factors
+from oddjets.workflow.blinding import record
 from oddjets.workflow.stages.cutflow import write_cutflow
 
 if TYPE_CHECKING:
@@ -65,6 +68,18 @@ def import_npz(run: Run, events: Path) -> dict[str, Any]:
     return extra
 
 
+def _threshold(run: Run) -> float | None:
+    """The cut on the scores above which data are blinded; None where they are not."""
+    if not run.analysis.blind:
+        return None
+    if read_manifest(run.out, "histogram") is None:
+        raise BlindedError(
+            f"{run.out}: the data in A are blinded, and which events these are is known after `oddjets histogram`; run it"
+            " first, or export with --unblind"
+        )
+    return float(run.extra("histogram")["threshold"]["value"])
+
+
 def export_npz(run: Run, folder: Path) -> list[Path]:
     """Write the event tables of a run as the authors' event files.
 
@@ -77,7 +92,10 @@ def export_npz(run: Run, folder: Path) -> list[Path]:
 
     Raises:
         OddjetsError: a table without class probabilities.
+        BlindedError: the data in A are blinded, and no threshold says yet which they are.
     """
+    hidden = _threshold(run)
+    record(run)
     score = run.analysis.threshold.score
     processed = run.extra("process")
     normalisation = factors(run.analysis, processed, run.luminosity_pb)
@@ -94,7 +112,12 @@ def export_npz(run: Run, folder: Path) -> list[Path]:
                 f" 'scores.{score}.keep_probabilities: true' and run `oddjets process` again"
             )
         stems.sort(key=lambda stem: int(stem.removeprefix("prob")))
-        selected = {name: array[table["passes_nominal"]] for name, array in table.items()}
+        kept = np.array(table["passes_nominal"], dtype=bool)
+        if is_data and hidden is not None:
+            # what lies at a strict threshold goes too
+            kept &= ~(np.minimum(*(table[f"score_{score}_{j}"] for j in (1, 2))) >= hidden)
+            console.print(f"dataset '{dataset}': blinded, the events in A are left out")
+        selected = {name: array[kept] for name, array in table.items()}
         classes = np.stack(
             [np.stack([selected[f"{stem}_{score}_{j}"] for stem in stems], axis=1) for j in (1, 2)], axis=1
         )
