@@ -56,7 +56,7 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset histograms nanoaod_schema",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification constituents decorators histogramming jet_systematics normalisation objects "
+            "certification constituents decorators event_weights histogramming jet_systematics normalisation objects "
             "processor reclustering regions"
         ),
         "workflow.stages": "cutflow histogram",
@@ -67,7 +67,7 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset histograms nanoaod_schema",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification constituents decorators histogramming jet_systematics normalisation objects "
+            "certification constituents decorators event_weights histogramming jet_systematics normalisation objects "
             "processor reclustering regions"
         ),
         "stats": "abcd_closure",
@@ -110,8 +110,9 @@ CODE: dict[str, dict[str, str]] = {
             "likelihood_scan limit nsubjettiness postfit processes pulls regions residual score "
             "score_overlap score_shapes systematics threshold_scan yields"
         ),
+        "selection": "event_weights",
         "simulation": "processes resonances",
-        "stats": "dijet_function",
+        "stats": "dijet_function templates",
         "workflow.stages": "report",
         "report/templates/": "report.css report.html.j2 report.js theme.js",
         "simulation/": "processes.yaml",

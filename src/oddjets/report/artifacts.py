@@ -120,6 +120,17 @@ class Artifacts:
         return self.json("cutflow.json")
 
     @cached_property
+    def event_weights(self) -> dict[str, Any] | None:
+        """How much of the templates single events carry; None where nothing was filled yet."""
+        return self.json("event_weights.json") if (self.out / "event_weights.json").is_file() else None
+
+    @cached_property
+    def workspace_report(self) -> dict[str, Any]:
+        """What `workspace` found in the templates and did to them; empty before it."""
+        manifest = self.manifests.get("workspace") or {}
+        return (manifest.get("extra") or {}).get("report") or {}
+
+    @cached_property
     def closure(self) -> dict[str, Any]:
         """The ABCD closure on simulation."""
         return self.json("closure.json")
@@ -191,8 +202,7 @@ class Artifacts:
     @cached_property
     def blinded(self) -> bool:
         """Whether the data in A are not seen: the analysis is blind, or its histograms or workspace were made so."""
-        report = ((self.manifests.get("workspace") or {}).get("extra") or {}).get("report") or {}
-        if self.analysis.blind or report.get("blinded"):
+        if self.analysis.blind or self.workspace_report.get("blinded"):
             return True
         return self.has("histograms") and self.histograms.blinded
 

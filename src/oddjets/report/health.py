@@ -11,8 +11,13 @@ from oddjets.core.provenance import read_failure
 from oddjets.core.redaction import redacted
 from oddjets.report.artifacts import ARTIFACTS, EXPOSED, Artifacts
 from oddjets.report.text import count, p_value
+from oddjets.selection.event_weights import ALL_LETTERS
+from oddjets.stats.templates import WILD
 
-__all__ = ["Check", "checks", "missing"]
+__all__ = ["VARIATIONS", "WEIGHTS", "Check", "checks", "missing"]
+
+#: anchors of the tables behind some lines
+VARIATIONS, WEIGHTS = "table-variations", "table-weights"
 
 Status = Literal["good", "watch", "bad", "absent"]
 
@@ -36,6 +41,7 @@ class Check:
         note: what it means.
         file: where the number is, relative to the output directory.
         key: and under which key.
+        table: anchor of the report's table that has all of it.
     """
 
     name: str
@@ -44,15 +50,16 @@ class Check:
     note: str = ""
     file: str = ""
     key: str = ""
+    table: str = ""
 
 
 def checks(artifacts: Artifacts) -> list[Check]:
     """Return the health of an output directory, as far as it has got, and of what the analysis has."""
-    made = [*_events(artifacts), _threshold(artifacts), *_blinding(artifacts)]
+    made = [*_events(artifacts), _threshold(artifacts), *_blinding(artifacts), *_weights(artifacts)]
     if artifacts.asked("closure") or artifacts.has("closure"):
         made.append(_closure(artifacts))
     if artifacts.asked("results") or artifacts.has("results"):
-        made += _fit(artifacts)
+        made += [*_variations(artifacts), *_fit(artifacts)]
     return made
 
 
@@ -163,6 +170,75 @@ def _blinding(artifacts: Artifacts) -> list[Check]:
     return [
         Check("Data in A", "watch", "unblinded", f"on {act['on'].replace('T', ' ')[:16]} UTC by `{act['by']}`", *place)
     ]
+
+
+def _weights(artifacts: Artifacts) -> list[Check]:
+    """Templates that one event has most of, and events whose varied weights are beyond what a variation means."""
+    found = artifacts.event_weights
+    if found is None:
+        return []
+    file, made = "event_weights.json", []
+    heavy = [t for t in found["templates"] if t["heavy"]]
+    if heavy:
+        worst = max(heavy, key=lambda t: t["largest_share"])
+        note = (
+            f"one event has {100 * worst['largest_share']:.3g} % of {_place(worst)}, so that {count(worst['events'])} events "
+            f"are worth {worst['effective']:.2g}"
+        )
+        many = f"one event leads {count(len(heavy))} template{'s' if len(heavy) > 1 else ''}"
+        made.append(Check("Event weights", "watch", many, note, file, "templates", WEIGHTS))
+    out = [v for v in found["variations"] if v["outliers"]]
+    if out:
+        worst = max(out, key=lambda v: v["largest_ratio"])
+        most = max(out, key=lambda v: v["outliers"])
+        note = (
+            f"beyond {found['limits']['ratio']:.3g} times nominal; {worst['variation']} of {worst['process']} reaches"
+            f" {_times(worst['largest_ratio'])} times in {worst['region']} {worst['letter']}"
+        )
+        many = f"{count(most['outliers'])} event{'s' if most['outliers'] > 1 else ''}"
+        if len(out) > 1:
+            many = f"up to {many} in {count(len(out))} variations"
+        made.append(Check("Varied weights", "watch", many, note, file, "variations", WEIGHTS))
+    if found["templates"] and not made:
+        note = "no event has most of the weight of a template"
+        made.append(Check("Event weights", "good", "even", note, file, "templates"))
+    return made
+
+
+def _times(ratio: float) -> str:
+    return count(round(ratio)) if ratio >= 100 else f"{ratio:.3g}"
+
+
+def _place(entry: Mapping[str, Any]) -> str:
+    """Return a process, region and letter in words."""
+    letter = "" if entry["letter"] == ALL_LETTERS else f" {entry['letter']}"
+    return f"{entry['process']} in {entry['region']}{letter}"
+
+
+def _percent(change: float) -> str:
+    return f"{100 * change:+.3g} %".replace("-", "−")
+
+
+def _variations(artifacts: Artifacts) -> list[Check]:
+    """Variations of templates that say more of few events than of an uncertainty; no line where there are none."""
+    report, file, made = artifacts.workspace_report, "workspace_report.json", []
+    tamed = " and ".join(done for done in ("smoothed", "capped") if report.get(done))
+    after = f"; {tamed} where asked" if tamed else ""
+    if wild := report.get("wild"):
+        worst = max(wild, key=lambda v: v["largest_change"])
+        note = (
+            f"some bin changes by more than {100 * WILD:.0f} %; {worst['variation']} changes one of {_place(worst)} by "
+            f"{100 * worst['largest_change']:.3g} %{after}"
+        )
+        made.append(Check("Wild variations", "watch", count(len(wild)), note, file, "wild", VARIATIONS))
+    if one_sided := report.get("one_sided"):
+        worst = max(one_sided, key=lambda v: min(abs(v["up"]), abs(v["down"])))
+        note = (
+            f"up and down go the same way; {worst['variation']} moves {_place(worst)} by {_percent(worst['up'])} and "
+            f"{_percent(worst['down'])}{after}"
+        )
+        made.append(Check("One-sided variations", "watch", count(len(one_sided)), note, file, "one_sided", VARIATIONS))
+    return made
 
 
 def _closure(artifacts: Artifacts) -> Check:

@@ -178,6 +178,11 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, Embedded]]) -> 
                 tables.cutflow_table(artifacts, "raw"),
                 tables.last_cut_table(artifacts),
             ]
+        if name == "systematics":
+            shown = [
+                tables.variations_table(artifacts, health.VARIATIONS),
+                tables.weights_table(artifacts, health.WEIGHTS),
+            ]
         if name == "fit" and artifacts.has("results"):
             shown = [tables.parameter_table(artifacts)]
         present = [table for table in shown if table is not None]
@@ -197,6 +202,9 @@ def _versions(artifacts: Artifacts) -> dict[str, str]:
 
 def _files(out: Path) -> list[str]:
     """The JSON files that the numbers come from, for the links."""
-    names = ("results.json", "cutflow.json", "closure.json", "workspace.json", "histograms/index.json")
+    names = (
+        *("results.json", "cutflow.json", "closure.json", "workspace.json", "workspace_report.json"),
+        *("histograms/index.json", "event_weights.json", "blinding.json"),
+    )
     found = [name for name in names if (out / name).is_file()]
     return found + [f"manifests/{p.name}" for p in sorted(out.glob("manifests/*.json"))]

@@ -12,7 +12,17 @@ from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import cutflow
 from oddjets.report.text import count, duration, label_html, with_error
 
-__all__ = ["Cell", "Table", "cutflow_table", "last_cut_table", "parameter_table", "provenance_table", "yields_table"]
+__all__ = [
+    "Cell",
+    "Table",
+    "cutflow_table",
+    "last_cut_table",
+    "parameter_table",
+    "provenance_table",
+    "variations_table",
+    "weights_table",
+    "yields_table",
+]
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class Table:
     key: str
     foot: list[list[Cell]] = field(default_factory=list)
     note: str = ""
+    anchor: str = ""
 
 
 def yields_table(artifacts: Artifacts, region: str) -> Table | None:
@@ -163,6 +174,90 @@ def parameter_table(artifacts: Artifacts) -> Table | None:
             ]
         )
     return Table("Fitted parameters", ["Parameter", "Value", "Prefit error", "Impact"], rows, "results.json", "pulls")
+
+
+def variations_table(artifacts: Artifacts, anchor: str) -> Table | None:
+    """Return the variations that are wild in some bin, or go the same way up and down.
+
+    Args:
+        artifacts: with what `workspace` found.
+        anchor: of the table.
+    """
+    report = artifacts.workspace_report
+    found: dict[tuple[str, ...], dict[str, float]] = {}
+    for kind in ("wild", "one_sided"):
+        for one in report.get(kind) or []:
+            place = tuple(one[k] for k in ("variation", "process", "region", "letter"))
+            found.setdefault(place, {}).update({k: v for k, v in one.items() if isinstance(v, float)})
+    if not found:
+        return None
+
+    def cell(value: float | None) -> Cell:
+        if value is None:
+            return Cell("–")
+        # a total that only rounding moves
+        text = "0 %" if abs(value) < 1e-9 else f"{100 * value:+.3g} %"
+        return Cell(text.replace("-", "−"), value)
+
+    rows = [
+        [*map(Cell, place), *(cell(numbers.get(k)) for k in ("largest_change", "up", "down"))]
+        for place, numbers in sorted(found.items(), key=lambda item: -item[1].get("largest_change", 0.0))
+    ]
+    return Table(
+        "Wild and one-sided variations",
+        ["Variation", "Process", "Region", "Letter", "Largest change of a bin", "Total up", "Total down"],
+        rows,
+        "workspace_report.json",
+        "wild, one_sided",
+        note="Largest changes are of wild variations, totals of one-sided ones. With few events either comes of chance.",
+        anchor=anchor,
+    )
+
+
+def weights_table(artifacts: Artifacts, anchor: str) -> Table | None:
+    """Return the templates that one event leads, and the variations with weights far from nominal.
+
+    Args:
+        artifacts: with event_weights.json.
+        anchor: of the table.
+    """
+    found = artifacts.event_weights or {"templates": [], "variations": []}
+    heavy = sorted((t for t in found["templates"] if t["heavy"]), key=lambda t: -t["largest_share"])
+    out = sorted((v for v in found["variations"] if v["outliers"]), key=lambda v: -v["largest_ratio"])
+    rows = [
+        [
+            *(Cell(t["process"]), Cell("nominal"), Cell(f"{t['region']} {t['letter']}")),
+            Cell(count(t["events"]), t["events"]),
+            Cell(f"{t['effective']:.3g}", t["effective"]),
+            Cell(f"{100 * t['largest_share']:.3g} %", t["largest_share"]),
+            *(Cell("–"), Cell("–")),
+        ]
+        for t in heavy
+    ]
+    rows += [
+        [
+            *(Cell(v["process"]), Cell(v["variation"]), Cell(f"{v['region']} {v['letter']}")),
+            Cell(count(v["events"]), v["events"]),
+            *(Cell("–"), Cell("–")),
+            Cell(f"{v['largest_ratio']:.4g}", v["largest_ratio"]),
+            Cell(count(v["outliers"]), v["outliers"]),
+        ]
+        for v in out
+    ]
+    if not rows:
+        return None
+    return Table(
+        "Event weights",
+        ["Process", "Weight", "Where", "Events", "Effective events", "Largest share", "Largest ratio", "Outliers"],
+        rows,
+        "event_weights.json",
+        "templates, variations",
+        note=(
+            "Effective events: (sum w)² / sum w². Share: of one event in the template. Ratio: of a varied to the nominal weight"
+            f" of one event; outliers are beyond {found.get('limits', {}).get('ratio', 0):.3g}."
+        ),
+        anchor=anchor,
+    )
 
 
 def provenance_table(artifacts: Artifacts) -> Table | None:

@@ -14,6 +14,7 @@ from oddjets.corrections.systematics import NOMINAL, kind_of, variations_of
 from oddjets.io import event_table, histograms
 from oddjets.io.histograms import DATA, Hist, HistogramSet, ThresholdResult
 from oddjets.selection import regions
+from oddjets.selection.event_weights import WeightAudit
 from oddjets.selection.processor import DijetProcessor
 
 __all__ = ["add_envelope", "fill_table", "make_histograms"]
@@ -29,6 +30,7 @@ def fill_table(
     variation: str,
     threshold: ThresholdResult,
     factor: float,
+    audit: WeightAudit | None = None,
 ) -> None:
     """Add events, as one variation sees them, to all region histograms; data in A only if the analysis is not blind.
 
@@ -41,6 +43,7 @@ def fill_table(
         variation: the name on the variation axis.
         threshold: splits into letters.
         factor: multiplies every weight: cross section x luminosity / sum of weights.
+        audit: takes the weights of simulated events too.
     """
     base = processor.passing(table)
     weights = np.asarray(table["weight"], dtype=np.float64) * factor
@@ -50,6 +53,11 @@ def fill_table(
         base = base & (letter != "A")
     values = {name: evaluate(o.expression, table) for name, o in analysis.observables.items()}
     masks = {region: base & regions.region_mask(analysis, processor, region, table) for region in analysis.regions}
+    if audit is not None and process != DATA:
+        if variation == NOMINAL:
+            audit.add(process, weights, letter, masks)
+        elif (nominal := table.under(NOMINAL)["weight"]) is not table["weight"]:
+            audit.add_varied(process, variation, table["weight"], nominal, letter, masks)
     for (region, observable), histogram in target.items():
         mask = masks[region]
         axes: dict[str, Any] = {
@@ -110,6 +118,7 @@ def make_histograms(
     *,
     below: float | None = None,
     own_factors: Mapping[str, Mapping[str, float]] | None = None,
+    audit: WeightAudit | None = None,
 ) -> HistogramSet:
     """Make all region histograms from the event tables; those of a blind analysis are without the data in A.
 
@@ -122,6 +131,7 @@ def make_histograms(
         energy_TeV: centre-of-mass energy.
         below: keep only events with both scores of the threshold below this.
         own_factors: dataset and variation to a further factor, for those with a normalisation of their own.
+        audit: takes the weights of simulated events too.
 
     Raises:
         OddjetsError: a threshold from data without data.
@@ -167,6 +177,7 @@ def make_histograms(
                     variation=name,
                     threshold=threshold,
                     factor=factor * (own_factors or {}).get(dataset, {}).get(name, 1.0),
+                    audit=audit,
                 )
     for systematic in analysis.systematics:
         for process in found if kind_of(systematic) == "envelope" else ():

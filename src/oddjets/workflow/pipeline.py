@@ -63,7 +63,7 @@ STAGES: dict[str, Stage] = {
     for stage in (
         _stage(simulate, (), ("simulation/fileset.json",)),
         _stage(process, ("simulate",), ("events", "cutflow.json"), code=(chunk_worker.__name__,)),
-        _stage(histogram, ("process",), ("histograms/index.json", "threshold.json")),
+        _stage(histogram, ("process",), ("histograms/index.json", "threshold.json", "event_weights.json")),
         _stage(closure, ("histogram",), ("closure.json",)),
         _stage(workspace, ("histogram", "closure"), ("workspace.json",)),
         _stage(fit, ("workspace", "closure"), ("results.json",)),

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from oddjets.core.files import write_json
+from oddjets.selection.event_weights import WeightAudit
 from oddjets.selection.histogramming import make_histograms
 from oddjets.selection.normalisation import factors, own_factors
 from oddjets.workflow.blinding import record
@@ -27,6 +28,7 @@ def work(run: Run) -> dict[str, Any]:
     work = Work(run.resolved.source, run.analysis, (), None, 1)
     folder = run.out / "histograms"
     shutil.rmtree(folder, ignore_errors=True)
+    audit = WeightAudit()
     histograms = make_histograms(
         run.analysis,
         work.build(),
@@ -35,7 +37,9 @@ def work(run: Run) -> dict[str, Any]:
         luminosity,
         run.resolved.era.energy_TeV,
         own_factors=own_factors(run.analysis, processed),
+        audit=audit,
     )
+    write_json(run.out / "event_weights.json", audit.summary())
     histograms.save(folder)
     threshold = vars(histograms.threshold)
     write_json(run.out / "threshold.json", threshold)
