@@ -11,6 +11,7 @@ from helpers.analyses import analysis
 from oddjets.config.analysis import CorrectionSpec
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections import generator_weights
+from oddjets.corrections.generator_weights import RelativeWeights
 from oddjets.corrections.lookups import Era
 from oddjets.corrections.systematics import variations_of, with_defaults
 from oddjets.corrections.weights import ChunkColumns, event_weights
@@ -89,13 +90,21 @@ def test_where_the_nominal_correction_is_zero_every_weight_is(columns, generator
 
 def test_members_of_an_envelope_and_a_generator_without_weights(columns, generator, monkeypatch):
     members = np.random.default_rng(5).lognormal(0, 0.2, (6, N))
-    monkeypatch.setitem(generator_weights.NAMES, "scale", lambda events, rows, direction: members[int(direction)])
-    monkeypatch.setitem(generator_weights.NAMES, "isr", lambda events, rows, direction: None)
+    every, some = np.ones(N, dtype=bool), np.arange(N) < 10
+    known = {
+        "scale": lambda direction: RelativeWeights(members[int(direction)], every, Counter()),
+        "isr": lambda direction: RelativeWeights(np.ones(N), ~every, Counter(of_44_weights=N)),
+        "fsr": lambda direction: RelativeWeights(np.where(some, 2.0, 1.0), some, Counter()),
+    }
+    for name, weight in known.items():
+        monkeypatch.setitem(generator_weights.NAMES, name, lambda events, rows, d, weight=weight: weight(d))
     repairs = Counter()
-    found = weights_of(columns, generator, ["scale", "isr"], repairs)
+    found = weights_of(columns, generator, ["scale", "isr", "fsr"], repairs)
     expected = {"weight": generator} | {f"weight__scale{i}": generator * members[i] for i in range(6)}
-    assert_same_bits(found, expected | {"weight__isrUp": generator, "weight__isrDown": generator})
-    assert repairs == {"without_isr": N}
+    doubled = np.where(some, 2 * generator, generator)
+    expected |= {"weight__isrUp": generator, "weight__isrDown": generator}
+    assert_same_bits(found, expected | {"weight__fsrUp": doubled, "weight__fsrDown": doubled})
+    assert repairs == {"without_isr": N, "isr_of_44_weights": N, "without_fsr": N - 10}
 
 
 def test_a_weight_that_the_era_lacks_is_named(columns, generator):

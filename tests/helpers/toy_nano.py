@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,16 @@ LAST_COPY = 1 << 13
 
 
 def toy_nano(
-    path: Path, number: int, *, is_data: bool = False, run: int = 1, weights: bool = True, seed: int = 1
+    path: Path,
+    number: int,
+    *,
+    is_data: bool = False,
+    run: int = 1,
+    weights: bool = True,
+    seed: int = 1,
+    change: Callable[[dict[str, Any], dict[str, Any]], None] | None = None,
+    titles: Mapping[str, str] | None = None,
+    rntuple: bool = False,
 ) -> Path:
     """Write ``number`` events with two AK8 jets above 450 GeV, one muon branch without muons, and a pair of top quarks.
 
@@ -26,6 +36,9 @@ def toy_nano(
         run: the run's number; sections are 1 to 10 in turn.
         weights: whether there are weights of shower and scales; a single 1 where not.
         seed: of the numbers.
+        change: is given what goes into Events and into Runs, by branch or collection, and changes it.
+        titles: of branches of Events.
+        rntuple: write RNTuples, one field a branch, instead of TTrees.
     """
     rng = np.random.default_rng(seed)
     two, n_jets = np.full(number, 2), 2 * number
@@ -84,9 +97,36 @@ def toy_nano(
                 "LHEScaleSumw": ak.Array([(generator[:, None] * scales).sum(axis=0) / total]),
             }
     record["FatJet"] = jagged(two, **jets, jetId=np.full(n_jets, 6))
+    if change is not None:
+        change(record, runs)
     with uproot.recreate(path) as file:
         for name, columns in (("Events", record), ("Runs", runs)):
             arrays = {k: v if isinstance(v, ak.Array) else ak.Array(v) for k, v in columns.items()}
+            if rntuple:
+                file[name] = _fields(arrays)
+                continue
             types = {k: ak.to_numpy(v).dtype if v.ndim == 1 else ak.type(v).content for k, v in arrays.items()}
-            file.mktree(name, types, counter_name=lambda collection: f"n{collection}").extend(arrays)
+            stated = titles or {} if name == "Events" else {}
+            capacity = 1 if stated else 10
+            tree = file.mktree(
+                name, types, counter_name=lambda collection: f"n{collection}", initial_basket_capacity=capacity
+            )
+            # uproot has no argument for titles; they are written with the second basket, for which there is no room
+            for branch in tree._cascading._branch_data if stated else ():
+                branch["fTitle"] = stated.get(branch.get("fName", ""), branch.get("fTitle", ""))
+            for part in (slice(None, 1), slice(1, None)) if stated else (slice(None),):
+                tree.extend({k: array[part] for k, array in arrays.items()})
     return path
+
+
+def _fields(arrays: Mapping[str, ak.Array]) -> dict[str, ak.Array]:
+    """Collections taken apart, with their counters."""
+    out = {}
+    for name, array in arrays.items():
+        if array.fields:
+            out |= {f"{name}_{field}": array[field] for field in array.fields}
+        else:
+            out[name] = array
+        if array.ndim > 1:
+            out[f"n{name}"] = ak.values_astype(ak.num(array), "int32")
+    return out

@@ -21,7 +21,7 @@ CODE: dict[str, dict[str, str]] = {
     "chunk": {
         "core": "expressions kernels kinematics substructure",
         "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
-        "io": "branches event_table fileset nanoaod_schema",
+        "io": "branches event_table fileset nanoaod_schema weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification constituents decorators jet_systematics objects processor processor_loader reclustering"
@@ -41,7 +41,7 @@ CODE: dict[str, dict[str, str]] = {
     "process": {
         "core": "expressions kernels kinematics substructure",
         "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
-        "io": "branches event_table fileset histograms nanoaod_schema paper_npz",
+        "io": "branches event_table fileset histograms nanoaod_schema paper_npz weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification constituents decorators input_anomalies jet_systematics normalisation objects "
@@ -53,7 +53,7 @@ CODE: dict[str, dict[str, str]] = {
     "histogram": {
         "core": "expressions kernels kinematics substructure",
         "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
-        "io": "branches event_table fileset histograms nanoaod_schema",
+        "io": "branches event_table fileset histograms nanoaod_schema weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification constituents decorators event_weights histogramming jet_systematics normalisation objects "
@@ -64,7 +64,7 @@ CODE: dict[str, dict[str, str]] = {
     "closure": {
         "core": "expressions kernels kinematics substructure",
         "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
-        "io": "branches event_table fileset histograms nanoaod_schema",
+        "io": "branches event_table fileset histograms nanoaod_schema weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification constituents decorators event_weights histogramming jet_systematics normalisation objects "

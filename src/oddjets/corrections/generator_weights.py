@@ -1,72 +1,95 @@
 """Weights that the generator knows: parton showers, scales of the matrix element, top quarks' pT.
 
-A sample without these weights stores a single 1.0 or nothing; it then has no such variation, which `weight_of` says by None.
+Whether an event has them is decided event by event: one without them is as nominal under the variation, and is counted.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.kinematics import offsets_from
 from oddjets.io import nanoaod_schema
-from oddjets.io.nanoaod_schema import SCALES, SHOWER
+from oddjets.io.weight_order import WITHOUT, order_of
 
-__all__ = ["NAMES", "scale_weight", "shower_weight", "top_pt_weight", "weight_of"]
+__all__ = ["NAMES", "RelativeWeights", "scale_weight", "shower_weight", "top_pt_weight", "weight_of"]
 
 Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
-_NOMINAL_OF_9 = 4
 _IS_LAST_COPY = 1 << 13  # of GenPart_statusFlags
 
 
-def _table(weights: Any, lengths: tuple[int, ...]) -> Array | None:
-    """Return jagged weights as (events, n), n the same for all events; None unless n is one of ``lengths``."""
-    counts = np.unique(np.asarray(ak.num(weights, axis=1)))
-    if len(counts) != 1 or int(counts[0]) not in lengths:
-        return None
-    return np.asarray(ak.flatten(weights, axis=1), dtype=np.float64).reshape(-1, int(counts[0]))
+class RelativeWeights(NamedTuple):
+    """What multiplies the nominal weight of events under a variation.
+
+    Attributes:
+        values: shape (events,); 1 where an event has no such weight.
+        present: which events have one, shape (events,).
+        oddities: events whose lists are odd, counted (`oddjets.selection.input_anomalies`, after the systematic's name).
+    """
+
+    values: Array
+    present: Mask
+    oddities: Counter[str]
 
 
-def shower_weight(weights: Any, variation: str) -> Array | None:
+def _none(events: int) -> RelativeWeights:
+    return RelativeWeights(np.ones(events), np.zeros(events, dtype=bool), Counter())
+
+
+def _entry(weights: Any, branch: str, title: str, variation: str) -> RelativeWeights:
+    """Take each event's entry for a variation, where the length of its list and the title tell which one it is."""
+    counts = np.asarray(ak.num(weights, axis=1), dtype=np.int64)
+    offsets, flat = offsets_from(counts)[:-1], np.asarray(ak.flatten(weights, axis=1), dtype=np.float64)
+    found = _none(len(counts))
+    for length in np.unique(counts):
+        rows = np.flatnonzero(counts == length)
+        order = order_of(branch, int(length), title)
+        if order is None:
+            if length not in WITHOUT:
+                found.oddities[f"of_{length}_weights"] += len(rows)
+            continue
+        if not order.usual:
+            found.oddities["in_another_order"] += len(rows)
+        varied = flat[offsets[rows] + order.positions[variation]]
+        if order.nominal is None:
+            found.values[rows], found.present[rows] = varied, True
+            continue
+        nominal = flat[offsets[rows] + order.nominal]
+        found.values[rows] = np.divide(varied, nominal, out=np.ones_like(varied), where=nominal != 0)
+        found.present[rows] = nominal != 0
+    return found
+
+
+def shower_weight(weights: Any, variation: str, title: str = "") -> RelativeWeights:
     """Return the relative weight of a parton shower's variation.
 
     Args:
-        weights: the branch PSWeight, jagged: ISR up, FSR up, ISR down, FSR down, each relative to nominal.
+        weights: the branch PSWeight, jagged, each entry relative to nominal.
         variation: ``isrUp``, ``isrDown``, ``fsrUp`` or ``fsrDown``.
-
-    Returns:
-        Shape (events,); None where the sample has no such weights.
+        title: of the branch; states the entries, see `oddjets.io.weight_order`.
     """
-    table = _table(weights, (4,))
-    return None if table is None else table[:, SHOWER[variation]]
+    return _entry(weights, "PSWeight", title, variation)
 
 
-def scale_weight(weights: Any, member: int) -> Array | None:
+def scale_weight(weights: Any, member: int, title: str = "") -> RelativeWeights:
     """Return the relative weight of one of six choices of the renormalisation and factorisation scales.
 
     Args:
-        weights: the branch LHEScaleWeight, jagged, 9 or 8 entries an event.
+        weights: the branch LHEScaleWeight, jagged.
         member: 0 to 5.
-
-    Returns:
-        Shape (events,); None where the sample has no such weights.
+        title: of the branch; states the entries, see `oddjets.io.weight_order`.
     """
-    table = _table(weights, tuple(SCALES))
-    if table is None:
-        return None
-    entries = table.shape[1]
-    varied = table[:, SCALES[entries][member]]
-    if entries == 8:
-        return varied
-    nominal = table[:, _NOMINAL_OF_9]
-    return np.divide(varied, nominal, out=np.ones_like(varied), where=nominal != 0)
+    return _entry(weights, "LHEScaleWeight", title, f"scale{member}")
 
 
-def top_pt_weight(pdg_id: Any, status_flags: Any, pt: Any) -> Array | None:
+def top_pt_weight(pdg_id: Any, status_flags: Any, pt: Any) -> RelativeWeights:
     """Return the weight that brings the pT of top quarks from POWHEG + Pythia 8 to data.
 
     sqrt(w(t) w(tbar)) with w = 0.103 exp(-0.0118 pT) - 0.000134 pT + 0.973, pT in GeV of the last copies: CMS TOP PAG,
@@ -78,7 +101,7 @@ def top_pt_weight(pdg_id: Any, status_flags: Any, pt: Any) -> Array | None:
         pt: GenPart_pt, GeV.
 
     Returns:
-        Shape (events,), 1 where an event has no pair of top quarks; None where no event has one.
+        Present where an event has a pair of top quarks.
     """
     last = (status_flags & _IS_LAST_COPY) != 0
     weight, pair = np.ones(len(pt)), np.ones(len(pt), dtype=bool)
@@ -88,37 +111,37 @@ def top_pt_weight(pdg_id: Any, status_flags: Any, pt: Any) -> Array | None:
         p = np.asarray(ak.fill_none(ak.firsts(momenta), 0.0), dtype=np.float64)
         weight *= 0.103 * np.exp(-0.0118 * p) - 0.000134 * p + 0.973
         pair &= one
-    return np.where(pair, np.sqrt(np.maximum(weight, 0.0)), 1.0) if pair.any() else None
+    return RelativeWeights(np.where(pair, np.sqrt(np.maximum(weight, 0.0)), 1.0), pair, Counter())
 
 
-def _shower(name: str) -> Callable[[Any, npt.NDArray[np.int64], str], Array | None]:
-    def weight(events: Any, rows: npt.NDArray[np.int64], direction: str) -> Array | None:
+def _shower(name: str) -> Callable[[Any, npt.NDArray[np.int64], str], RelativeWeights]:
+    def weight(events: Any, rows: npt.NDArray[np.int64], direction: str) -> RelativeWeights:
         if not nanoaod_schema.has(events, ["PSWeight"]):
-            return None
-        return shower_weight(events["PSWeight"][rows], name + direction)
+            return _none(len(rows))
+        title = nanoaod_schema.title_of(events, "PSWeight")
+        return shower_weight(events["PSWeight"][rows], name + direction, title)
 
     return weight
 
 
-def _scale(events: Any, rows: npt.NDArray[np.int64], direction: str) -> Array | None:
+def _scale(events: Any, rows: npt.NDArray[np.int64], direction: str) -> RelativeWeights:
     if not nanoaod_schema.has(events, ["LHEScaleWeight"]):
-        return None
-    return scale_weight(events["LHEScaleWeight"][rows], int(direction))
+        return _none(len(rows))
+    title = nanoaod_schema.title_of(events, "LHEScaleWeight")
+    return scale_weight(events["LHEScaleWeight"][rows], int(direction), title)
 
 
-def _top_pt(events: Any, rows: npt.NDArray[np.int64], direction: str) -> Array | None:
+def _top_pt(events: Any, rows: npt.NDArray[np.int64], direction: str) -> RelativeWeights:
     if not nanoaod_schema.has(events, ["GenPart_pdgId", "GenPart_statusFlags", "GenPart_pt"]):
-        return None
+        return _none(len(rows))
     particles = events["GenPart"]
     up = top_pt_weight(*(particles[name][rows] for name in ("pdgId", "statusFlags", "pt")))
-    if up is None:
-        return None
     # nominal is not weighted; down mirrors up (our choice)
-    return up if direction == "Up" else 2 - up
+    return up if direction == "Up" else up._replace(values=2 - up.values)
 
 
 #: systematic to what computes its weights
-NAMES: dict[str, Callable[[Any, npt.NDArray[np.int64], str], Array | None]] = {
+NAMES: dict[str, Callable[[Any, npt.NDArray[np.int64], str], RelativeWeights]] = {
     "isr": _shower("isr"),
     "fsr": _shower("fsr"),
     "scale": _scale,
@@ -126,7 +149,7 @@ NAMES: dict[str, Callable[[Any, npt.NDArray[np.int64], str], Array | None]] = {
 }
 
 
-def weight_of(systematic: str, direction: str, events: Any, rows: npt.NDArray[np.int64]) -> Array | None:
+def weight_of(systematic: str, direction: str, events: Any, rows: npt.NDArray[np.int64]) -> RelativeWeights:
     """Return what multiplies the nominal weight under a variation of the generator.
 
     Args:
@@ -134,8 +157,5 @@ def weight_of(systematic: str, direction: str, events: Any, rows: npt.NDArray[np
         direction: ``Up``, ``Down``, or the number of an envelope's member.
         events: a chunk.
         rows: which of its events.
-
-    Returns:
-        Shape (rows,); None where the sample has no such weights.
     """
     return NAMES[systematic](events, rows, direction)

@@ -93,8 +93,8 @@ def event_weights(
         chunk: columns and branches of the rows, each of shape (rows,).
         generator: the generator's weights, shape (rows,).
         variations: what applies to the process; jet variations are left alone.
-        repairs: counts events of a sample without the weights of a variation, as ``without_<systematic>``; those are as
-            nominal, and a variation that changes nothing is none in the fit.
+        repairs: counts events without the weights of a variation, as ``without_<systematic>``: those are as nominal, and a
+            variation that changes nothing is none in the fit. Also why they are without, where that is odd.
 
     Raises:
         OddjetsError: the era has no correction of a name in the dataset's ``weights``.
@@ -131,8 +131,11 @@ def event_weights(
 
 
 def _of_generator(name: str, directions: Sequence[str], chunk: ChunkColumns, repairs: Counter[str]) -> list[Array]:
-    """Return the generator's relative weights by direction; ones, counted once, where the sample has none."""
+    """Return the generator's relative weights by direction; events without them are counted, once a systematic."""
     found = [generator_weights.weight_of(name, direction, chunk.events, chunk.rows) for direction in directions]
-    if any(weight is None for weight in found):
-        repairs[f"without_{name}"] += len(chunk.rows)
-    return [np.ones(len(chunk.rows)) if weight is None else weight for weight in found]
+    lacking = ~np.all([weights.present for weights in found], axis=0)
+    if lacking.any():
+        repairs[f"without_{name}"] += int(np.count_nonzero(lacking))
+    for oddity, count in found[0].oddities.items():
+        repairs[f"{name}_{oddity}"] += count
+    return [weights.values for weights in found]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, ValidationError
 
 from oddjets.config.execution import Access
@@ -20,16 +21,15 @@ from oddjets.config.yaml import ConfigError, StrictModel, problems_of, read_yaml
 from oddjets.core.errors import InputFileError, nearest
 from oddjets.core.paths import is_file_name
 from oddjets.io import nanoaod_schema
-from oddjets.io.nanoaod_schema import SCALES, SHOWER
 from oddjets.io.remote.access import is_remote, open_file
 from oddjets.io.remote.failures import advice_on, cause_of, with_retries
+from oddjets.io.weight_order import WITHOUT, Order, order_of
 
 __all__ = ["Dataset", "DatasetMetadata", "FileInfo", "inspect", "load_fileset", "sums_of_variations"]
 
 TREE = "Events"
-#: positions in the lists of sums, by their length
-SHOWER_SUMS = {4: SHOWER}
-SCALE_SUMS = {n: {f"scale{i}": place for i, place in enumerate(places)} for n, places in SCALES.items()}
+#: branch of the events -> branch of the tree Runs with the sums
+_SUMS = {"PSWeight": "PSSumw", "LHEScaleWeight": "LHEScaleSumw"}
 
 
 class DatasetMetadata(StrictModel):
@@ -72,6 +72,7 @@ class FileInfo:
         entries: events in its tree.
         sum_of_weights: of all generated events, from the tree Runs; None in data.
         sums_of_variations: variation to its sum, for those that the tree Runs has.
+        without: branches of weights that none of its events has, so that their variations add up as nominal does.
         constituents: how it tells the constituents of AK8 jets; None: it has no PF candidates.
     """
 
@@ -80,6 +81,7 @@ class FileInfo:
     entries: int
     sum_of_weights: float | None
     sums_of_variations: Mapping[str, float] = field(default_factory=dict, hash=False)
+    without: frozenset[str] = frozenset()
     constituents: nanoaod_schema.ConstituentSource | None = None
 
 
@@ -234,7 +236,9 @@ def _inspected(path: str, is_data: bool, access: Access | None) -> FileInfo:
             raise InputFileError(f"{path}: listed as data, but it has generator branches (genWeight or GenPart)")
         if entries and not is_data and "genWeight" not in branches:
             raise InputFileError(f"{path}: listed as simulation, but it has no branch 'genWeight'")
-        sum_of_weights, variations = None, {}
+        sum_of_weights: float | None = None
+        variations: dict[str, float] = {}
+        without: frozenset[str] = frozenset()
         if not is_data:
             if "Runs" not in file or "genEventSumw" not in file["Runs"]:
                 raise InputFileError(
@@ -243,29 +247,63 @@ def _inspected(path: str, is_data: bool, access: Access | None) -> FileInfo:
             sum_of_weights = float(np.sum(file["Runs"]["genEventSumw"].array(library="np")))
             if not math.isfinite(sum_of_weights):
                 raise InputFileError(f"{path}: the sum of weights 'genEventSumw' is {sum_of_weights}")
-            variations = _sums_of_variations(file["Runs"])
+            titles = {name: nanoaod_schema.title_in(file, name) for name in _SUMS if name in branches}
+            variations, without = _sums_of_variations(file["Runs"], titles)
         constituents = nanoaod_schema.source_of(branches.__contains__)
-        return FileInfo(path, str(file.file.uuid), entries, sum_of_weights, variations, constituents)
+        return FileInfo(path, str(file.file.uuid), entries, sum_of_weights, variations, without, constituents)
 
 
 def sums_of_variations(files: Iterable[FileInfo]) -> dict[str, float]:
-    """Return variation to its sum of weights over files; only those that every file knows."""
-    known = [file.sums_of_variations for file in files]
-    names = [name for name in known[0] if all(name in sums for sums in known)] if known else []
-    return {name: math.fsum(sums[name] for sums in known) for name in names}
-
-
-def _sums_of_variations(runs: Any) -> dict[str, float]:
-    """Return the sums of weights of parton-shower and scale variations, in the unit of genEventSumw."""
+    """Return variation to its sum of weights over files; only those that every file knows, or has no weights of."""
+    known = list(files)
     sums: dict[str, float] = {}
-    for branch, names in (("PSSumw", SHOWER_SUMS), ("LHEScaleSumw", SCALE_SUMS)):
-        if branch not in runs:
+    for branch in _SUMS:
+        having = [file for file in known if branch not in file.without]
+        names = [n for n in having[0].sums_of_variations if _branch_of(n) == branch] if having else []
+        for name in names:
+            if all(name in file.sums_of_variations for file in having):
+                sums[name] = math.fsum(
+                    (file.sum_of_weights or 0.0) if branch in file.without else file.sums_of_variations[name]
+                    for file in known
+                )
+    return sums
+
+
+def _branch_of(variation: str) -> str:
+    return "LHEScaleWeight" if variation.startswith("scale") else "PSWeight"
+
+
+def _sums_of_variations(runs: Any, titles: Mapping[str, str]) -> tuple[dict[str, float], frozenset[str]]:
+    """Return the sums of weights of variations, in the unit of genEventSumw, and the branches that no event has.
+
+    Rows without such weights, or with entries that nobody knows, count as their events do: as nominal.
+
+    Args:
+        runs: the tree Runs.
+        titles: of the branches of weights that the events have; a skim may have left one out, and kept its sums.
+    """
+    sums: dict[str, float] = {}
+    without = {branch for branch, name in _SUMS.items() if branch not in titles and name not in runs}
+    total = np.asarray(runs["genEventSumw"].array(library="np"), dtype=np.float64)
+    for branch in _SUMS:
+        if _SUMS[branch] not in runs:
             continue
         # NanoAOD stores sum(genWeight x weight) / genEventSumw, one list a run
-        stored, total = runs[branch].array(), runs["genEventSumw"].array()
-        entries = {len(row) for row in stored}
-        if len(entries) == 1 and (positions := names.get(entries.pop())):
-            summed = np.sum(np.asarray(stored, dtype=np.float64) * np.asarray(total)[:, None], axis=0)
-            middle = float(np.sum(total)) / summed[4] if branch == "LHEScaleSumw" and len(summed) == 9 else 1.0
-            sums |= {name: float(summed[i] * middle) for name, i in positions.items()}
-    return sums
+        stored = runs[_SUMS[branch]].array()
+        lengths = np.asarray([len(row) for row in stored], dtype=np.int64)
+        orders = {n: order_of(branch, int(n), titles.get(branch, "")) for n in np.unique(lengths)}
+        known = {n: order for n, order in orders.items() if order is not None}
+        if len(lengths) and np.isin(lengths, WITHOUT).all():
+            without.add(branch)
+        elif known:
+            as_nominal = float(np.sum(total[~np.isin(lengths, list(known))]))
+            parts = [_sums_at(order, stored[lengths == n], total[lengths == n]) for n, order in known.items()]
+            sums |= {name: math.fsum([as_nominal, *(part[name] for part in parts)]) for name in parts[0]}
+    return sums, frozenset(without)
+
+
+def _sums_at(order: Order, stored: Any, total: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Return variation to its sum over rows of one length."""
+    summed = np.sum(np.asarray(stored, dtype=np.float64) * total[:, None], axis=0)
+    middle = 1.0 if order.nominal is None else float(np.sum(total)) / summed[order.nominal]
+    return {name: float(summed[place] * middle) for name, place in order.positions.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Literal
@@ -9,14 +10,14 @@ from typing import Any, ClassVar, Literal
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
+import uproot
 from coffea.nanoevents import PFNanoAODSchema
 
 from oddjets.core.errors import InputFileError, nearest
 from oddjets.core.kinematics import offsets_from
 
 __all__ = [
-    "SCALES",
-    "SHOWER",
+    "TITLES",
     "ConstituentSource",
     "PFNano",
     "branch",
@@ -27,20 +28,19 @@ __all__ = [
     "has",
     "offsets_of",
     "source_of",
+    "title_in",
+    "title_of",
     "where",
 ]
 
 
 ConstituentSource = Literal["index", "reclustered"]
 
+#: under which a skim keeps the titles of branches, which uproot cannot write
+TITLES = "branch_titles"
+
 #: branches that say which PF candidates an AK8 jet is made of
 CONSTITUENT_INDEX = ("FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx")
-
-#: NanoAOD's order of PSWeight
-SHOWER = {"isrUp": 0, "fsrUp": 1, "isrDown": 2, "fsrDown": 3}
-#: positions of (0.5, 0.5), (0.5, 1), (1, 0.5), (1, 2), (2, 1), (2, 2) in LHEScaleWeight, by its length; the two where the
-#: scales move apart are left out, and with 8 entries the nominal one is not stored
-SCALES: dict[int, tuple[int, ...]] = {9: (0, 1, 3, 5, 7, 8), 8: (0, 1, 3, 4, 6, 7)}
 
 
 class PFNano(PFNanoAODSchema):  # type: ignore[misc]
@@ -120,6 +120,28 @@ def has(events: Any, names: Iterable[str]) -> bool:
         if name not in events.fields and not (head in events.fields and tail in events[head].fields):
             return False
     return True
+
+
+def title_of(events: Any, name: str) -> str:
+    """Return what the file says of a branch: its title, or its description in an RNTuple; "" where it says nothing.
+
+    A skim has the titles of the file that it was made from, under the name `TITLES`.
+    """
+    factory = getattr(events, "attrs", {}).get("@events_factory")
+    if factory is not None:
+        handle = factory.file_handle
+        root = handle if isinstance(handle, uproot.ReadOnlyDirectory) else handle.root_directory
+        if TITLES in root:
+            return title_in(root, name)
+    return str(branch(events, name).layout.purelist_parameter("__doc__") or "")
+
+
+def title_in(file: Any, name: str) -> str:
+    """Return what an open file says of a branch of its events, as `title_of` does of a chunk."""
+    if TITLES in file:
+        return str(json.loads(str(file[TITLES])).get(name, ""))
+    found = file["Events"][name]
+    return str(getattr(found, "title", None) or getattr(found, "description", None) or "")
 
 
 def source_of(has: Callable[[str], bool]) -> ConstituentSource | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from oddjets.core.console import console
 
-__all__ = ["MEANING", "report"]
+__all__ = ["MEANING", "meaning_of", "report"]
 
 #: name in the counts, the manifest and the tests -> what is counted and what was done
 MEANING = {
@@ -20,15 +21,26 @@ MEANING = {
     "jets_without_constituents": "jets without constituents, which a model cannot score: score set to 0",
     "jets_cut_short": "jets with more constituents than the model takes: scored by the hardest",
     "constituents_of_1_GeV": "constituents of exactly 1 GeV, which the model takes for padding: scored without them",
-    "without_isr": "events of a sample without parton-shower weights: no variation of initial-state radiation",
-    "without_fsr": "events of a sample without parton-shower weights: no variation of final-state radiation",
-    "without_scale": "events of a sample without weights of the matrix element's scales: no such variation",
-    "without_toppt": "events of a sample without pairs of top quarks: no variation of their pT",
+    "without_isr": "events without usable parton-shower weights: as nominal under variations of initial-state radiation",
+    "without_fsr": "events without usable parton-shower weights: as nominal under variations of final-state radiation",
+    "without_scale": "events without usable weights of the matrix element's scales: as nominal under their variations",
+    "without_toppt": "events without a pair of top quarks: as nominal under variations of their pT",
+    "…_of_N_weights": "events with N weights, whose entries neither the branch's title nor a usual order tells: not used",
+    "…_in_another_order": "events whose weights are in another order than CMS's usual one: taken as the branch's title says",
 }
+
+
+def meaning_of(name: str) -> str:
+    """Return what was counted under a name; some names have a systematic and a number in them."""
+    if name in MEANING:
+        return MEANING[name]
+    if match := re.fullmatch(r"\w+_of_(\d+)_weights", name):
+        return MEANING["…_of_N_weights"].replace("N", match[1])
+    return MEANING["…_in_another_order"]
 
 
 def report(dataset: str, repairs: Mapping[str, int]) -> None:
     """Say what was repaired in a dataset; nothing where nothing was."""
     for name, count in sorted(repairs.items()):
         if count:
-            console.print(f"dataset '{dataset}': {count} {MEANING[name]} ({name})")
+            console.print(f"dataset '{dataset}': {count} {meaning_of(name)} ({name})")

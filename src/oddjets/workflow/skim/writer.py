@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import uproot
 
 from oddjets.core.kinematics import offsets_from
+from oddjets.io import nanoaod_schema, weight_order
 from oddjets.io.branches import FlatBranches
 from oddjets.io.fileset import TREE, Dataset, FileInfo
 from oddjets.workflow.skim.branches import CANDIDATES, LINKS, Needs, chunk_of
@@ -51,6 +53,8 @@ def write_skim(
         columns = sections(["run", "luminosityBlock"], library="np")
         pairs = np.unique(np.stack([columns["run"], columns["luminosityBlock"]], axis=1), axis=0)
         _write_tree(out, _SECTIONS, {"run": pairs[:, 0], "luminosityBlock": pairs[:, 1]})
+        titles = {name: nanoaod_schema.title_in(file, name) for name in weight_order.BRANCHES if name in needs.branches}
+        out[nanoaod_schema.TITLES] = json.dumps(titles)
         out["skim"] = note
 
 
