@@ -104,3 +104,25 @@ def test_pileup_weights_average_to_one():
         weight = lookups.weight(era, folder, era.corrections["pu"], {"Pileup_nTrueInt": simulated}, direction)
         assert weight.mean() == pytest.approx(1, abs=0.01)
         assert np.average(simulated, weights=weight) == pytest.approx(scale * data.mean(), rel=0.005)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_input_that_is_not_finite_is_refused_and_its_event_named(era, value):
+    columns = {"a": np.array([1.0, value, value, 2.0]), "run": np.full(4, 3), "luminosityBlock": np.array([1, 1, 1, 2])}
+    columns["event"] = np.array([10, 11, 11, 12], np.uint64)
+    with pytest.raises(
+        lookups.NotFiniteError, match=r"a \+ 1 .* is not finite in 1 event\(s\), the first being 3:1:11"
+    ):
+        lookups.weight(*era, SPEC, columns, "Up")
+    with pytest.raises(lookups.NotFiniteError, match=r"is not finite$"):
+        lookups.weight(*era, SPEC, {"a": columns["a"]}, "Up")
+    # of a jet and its event
+    two = {name: np.stack([values] * 2, axis=1) for name, values in columns.items()}
+    with pytest.raises(lookups.NotFiniteError, match=r"in 1 event\(s\), the first being 3:1:11"):
+        lookups.weight(*era, SPEC, two, "Up")
+
+
+def test_a_number_in_the_yaml_that_is_not_finite_is_refused(era):
+    spec = SPEC.model_copy(update={"inputs": dict(SPEC.inputs) | {next(iter(SPEC.inputs)): float("nan")}})
+    with pytest.raises(lookups.NotFiniteError, match="is not finite"):
+        lookups.weight(*era, spec, {"a": np.ones(2)}, "Up")

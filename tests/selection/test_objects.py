@@ -38,6 +38,22 @@ def test_equal_pt_keeps_the_order_of_the_file():
     assert objects.leading_pair(pt, pt > 0).tolist() == [[0, 1]]
 
 
+def test_a_good_jet_of_any_pt_ranks_above_rejected_ones():
+    pt = ak.Array([[700.0, 500.0, -5.0], [-5.0, 800.0, -3.0], [-1.0, 900.0]])
+    good = ak.Array([[True, False, True], [True, False, True], [False, False]])
+    assert objects.leading_pair(pt, good).tolist() == [[0, 2], [2, 0], [-1, -1]]
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int16])
+def test_take_pair_never_reaches_into_another_event(dtype):
+    values = ak.Array([[1.0, 2.0], [], [3.0], [4.0]])
+    index = np.array([[2, 0], [0, 1], [1, -1], [1, 10_000]], dtype=dtype)
+    taken = objects.take_pair(values, index, missing=-9)
+    np.testing.assert_array_equal(taken, [[-9, 1], [-9, -9], [-9, -9], [-9, -9]])
+    assert objects.outside(index, values).tolist() == [[True, False], [True, True], [True, False], [True, True]]
+    np.testing.assert_array_equal(objects.take_pair(ak.Array([[], []])[:], np.array([[0, 1]] * 2)), [[np.nan] * 2] * 2)
+
+
 def test_take_pair_fills_what_is_missing():
     values = ak.Array([[1.0, 2.0, 3.0], [4.0]])
     taken = objects.take_pair(values, np.array([[2, 0], [0, -1]]))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError, nearest
 
-__all__ = ["ExpressionError", "evaluate", "names_in"]
+__all__ = ["ExpressionError", "MissingColumnError", "evaluate", "names_in"]
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
@@ -59,6 +59,10 @@ UNARY: dict[type[ast.AST], Callable[[Any], Any]] = {
 
 class ExpressionError(OddjetsError):
     """An expression that can't be parsed, or names something that isn't there."""
+
+
+class MissingColumnError(ExpressionError):
+    """An expression that names a column, or a branch, which is not there."""
 
 
 def _parse(expression: str) -> ast.expr:
@@ -121,11 +125,12 @@ def evaluate(expression: str, columns: Mapping[str, npt.NDArray[Any]]) -> npt.ND
         The result, of the columns' shape (zero-dimensional if no column is used).
 
     Raises:
-        ExpressionError: a name isn't among the columns, or the expression is no arithmetic.
+        MissingColumnError: a name isn't among the columns.
+        ExpressionError: the expression is no arithmetic.
     """
     missing = sorted(name for name in names_in(expression) if name not in columns)
     if missing:
-        raise ExpressionError(f"'{expression}': no column '{missing[0]}'; {nearest(missing[0], columns)}")
+        raise MissingColumnError(f"'{expression}': no column '{missing[0]}'; {nearest(missing[0], columns)}")
 
     try:
         with np.errstate(all="ignore"):

@@ -45,6 +45,9 @@ def calibrated_jets(
 ) -> Any:
     """Return the AK8 jets of a chunk after the steps that the analysis asks for.
 
+    A correction that is not positive leaves a jet whose pT is not either, and one that is not finite a pT that is not: no
+    pair has such jets.
+
     Args:
         events: a chunk.
         era: has the corrections named in `NEEDS`.
@@ -57,6 +60,7 @@ def calibrated_jets(
 
     Raises:
         InputFileError: a branch that a step needs is missing.
+        NotFiniteError: an input of a correction is not finite in an event with two jets.
         OddjetsError: the era lacks a correction.
     """
     jets = nanoaod_schema.collection(events, "FatJet")
@@ -65,29 +69,48 @@ def calibrated_jets(
         return jets
     stored = _flat(events, "pt")
     columns = _columns(events, stored)
-    # correctionlib refuses what is no number; such jets never enter a pair
-    sound = np.isfinite(stored) & np.isfinite(columns["eta"]) & (stored > 0)
-    columns = {name: array[sound] for name, array in columns.items()}
-    ratio = np.ones(len(columns["pt"]))
     if "jec" in steps:
-        columns["pt_raw"] = columns["pt"] * (1 - _flat(events, "rawFactor")[sound])
-        columns["area"] = _flat(events, "area")[sound]
-        factor = _correction(era, folder, "jec_data" if is_data else "jec", columns)
-        ratio = ratio * columns["pt_raw"] * factor / columns["pt"]
-    if "jer" in steps:
-        columns["pt"] = columns["pt"] * ratio
-        columns["gen_pt"], columns["gen_distance"] = (array[sound] for array in _generator_match(events))
-        direction = {None: "nominal", "Up": "up", "Down": "down"}[smearing_direction]
-        columns["resolution"] = _correction(era, folder, "jer_resolution", columns)
-        columns["scale_factor"] = _correction(era, folder, "jer_scale_factor", columns, direction)
-        ratio = ratio * (_official_smearing(era, folder, columns) if official_smearing else _our_smearing(columns))
+        columns |= {"raw_factor": _flat(events, "rawFactor"), "area": _flat(events, "area")}
     factors = np.ones(len(stored))
-    factors[sound] = ratio
+    at = _looked_up(events, columns)
+    if "jec" in steps:
+        columns["pt_raw"] = columns["pt"] * (1 - columns["raw_factor"])
+        # nothing of such a jet is left to correct
+        empty = np.isfinite(columns["pt_raw"][at]) & (columns["pt_raw"][at] <= 0)
+        factors[at[empty]] = 0.0
+        at = at[~empty]
+        here = {name: array[at] for name, array in columns.items()}
+        factor = _correction(era, folder, "jec_data" if is_data else "jec", here)
+        factors[at] = here["pt_raw"] * factor / here["pt"]
+    if "jer" in steps:
+        at = at[np.isfinite(factors[at]) & (factors[at] > 0)]
+        here = {name: array[at] for name, array in columns.items()}
+        here["pt"] = here["pt"] * factors[at]
+        here["gen_pt"], here["gen_distance"] = (array[at] for array in _generator_match(events))
+        direction = {None: "nominal", "Up": "up", "Down": "down"}[smearing_direction]
+        here["resolution"] = _correction(era, folder, "jer_resolution", here)
+        here["scale_factor"] = _correction(era, folder, "jer_scale_factor", here, direction)
+        smearing = _official_smearing(era, folder, here) if official_smearing else _our_smearing(here)
+        factors[at] = factors[at] * smearing
     moved = ak.unflatten(factors, np.asarray(ak.num(jets, axis=1)))
     for name in ("pt", "mass", "msoftdrop"):
         nanoaod_schema.field(events, "FatJet", name)
         jets = ak.with_field(jets, jets[name] * moved, name)
     return jets
+
+
+def _looked_up(events: Any, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+    """Return which jets are corrected, of all: those without a finite momentum never enter a pair.
+
+    Corrections refuse other inputs that are not finite, such as rho. Where an event has fewer than two jets they decide
+    nothing: such jets are left as they are.
+    """
+    counts = np.asarray(ak.num(nanoaod_schema.collection(events, "FatJet"), axis=1))
+    sound = np.all([np.isfinite(columns[name]) for name in ("pt", "eta", "phi")], axis=0) & (columns["pt"] > 0)
+    event = np.repeat(np.arange(len(counts)), counts)
+    matters = np.bincount(event[sound], minlength=len(counts))[event] >= 2
+    finite = np.all([np.isfinite(array) for array in columns.values()], axis=0)
+    return np.flatnonzero(sound & (matters | finite))
 
 
 def _our_smearing(jets: Mapping[str, npt.NDArray[Any]]) -> Array:

@@ -30,6 +30,7 @@ from oddjets.core.paths import inside_folder
 __all__ = [
     "CorrectionFile",
     "Era",
+    "NotFiniteError",
     "Period",
     "cache_folder",
     "check_working_point",
@@ -42,6 +43,10 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float64]
+
+
+class NotFiniteError(OddjetsError):
+    """An input of a correction that is NaN or infinite: correctionlib would take the last bin for it, or a bound."""
 
 
 class CorrectionFile(BaseModel):
@@ -178,13 +183,15 @@ def lookup(
         era: the era, whose files ``spec.file`` may name.
         folder: where the era's relative paths start.
         spec: key and inputs.
-        columns: what the input expressions may use, all of one shape.
+        columns: what the input expressions may use, all of one shape; with run, luminosityBlock and event among them, an
+            error can name an event.
         variation: what an input given as ``variation`` gets.
 
     Returns:
         The correction, of the columns' shape.
 
     Raises:
+        NotFiniteError: an input is NaN or infinite; the message has no file, which the caller knows.
         OddjetsError: an unknown file, key or input; the message has the nearest names.
     """
     if spec.file is None or spec.key is None:
@@ -209,9 +216,11 @@ def lookup(
             arguments.append(variation)
         elif isinstance(value, str):
             array = evaluate(value, columns)
+            _require_finite(array, f"{value} (input '{name}' of the correction '{spec.key}')", columns)
             shape = np.broadcast_shapes(shape, array.shape)
             arguments.append(array)
         else:
+            _require_finite(np.asarray(value), f"input '{name}' of the correction '{spec.key}'", {})
             arguments.append(value)
     flat = [
         np.broadcast_to(a, shape).ravel().astype(a.dtype if a.dtype.kind in "iu" else np.float64)
@@ -220,6 +229,21 @@ def lookup(
         for a in arguments
     ]
     return np.asarray(correction.evaluate(*flat), dtype=np.float64).reshape(shape)
+
+
+def _require_finite(values: npt.NDArray[Any], what: str, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuse what is not finite, naming the first event that it is in."""
+    if values.dtype.kind != "f" or (bad := ~np.isfinite(values)).sum() == 0:
+        return
+    keys = ("run", "luminosityBlock", "event")
+    if values.ndim == 0 or not all(key in columns for key in keys):
+        raise NotFiniteError(f"{what} is not finite")
+    identities = np.stack([np.broadcast_to(columns[key], values.shape)[bad].astype(np.uint64) for key in keys], axis=1)
+    first, number = ":".join(str(part) for part in identities[0]), len(np.unique(identities, axis=0))
+    raise NotFiniteError(
+        f"{what} is not finite in {number} event(s), the first being {first} (run:luminosityBlock:event); leave the file"
+        " out or mend it"
+    )
 
 
 def weight(

@@ -12,6 +12,8 @@ __all__ = ["MEANING", "meaning_of", "report"]
 #: name in the counts, the manifest and the tests -> what is counted and what was done
 MEANING = {
     "jets_not_finite": "AK8 jets with a pT, eta, phi or mass that is not finite: kept out of the pair",
+    "jets_not_positive": "AK8 jets with a pT of 0 or below, as an energy correction may leave them: kept out of the pair",
+    "links_to_no_generator_jet": "links of the pair's jets to a generator jet that their event lacks: taken as no match",
     "negative_masses": "masses below -0.1 GeV of the pair's jets: set to 0, as rounding below 0 is",
     "scores_not_finite": "jets of the pair with score branches that are not finite: score set to 0",
     "links_to_no_jet": "links of candidates to an AK8 jet that their event does not have: ignored",

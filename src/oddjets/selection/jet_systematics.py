@@ -110,6 +110,13 @@ class JetVariations:
                 varied[f"mass_{j}__{variation.name}"] = mass[:, j - 1]
         return varied
 
+    def _links_to_no_generator_jet(self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64]) -> int:
+        """Count the jets of the pair whose index of a generator jet is none of their event's."""
+        if not len(rows) or not nanoaod_schema.has(events, ["FatJet_genJetAK8Idx", "GenJetAK8_eta"]):
+            return 0
+        index = objects.take_pair(events.FatJet.genJetAK8Idx[rows], pair, missing=-1).astype(np.int64)
+        return int(np.count_nonzero(objects.outside(index, events.GenJetAK8.eta[rows])))
+
     def _gen_mass(self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64]) -> Array:
         """Return the groomed mass of the matched generator jets, GeV; NaN where there is no match."""
         needed = ["FatJet_genJetAK8Idx", "GenJetAK8_eta", "GenJetAK8_phi", "SubGenJetAK8_pt"]

@@ -19,6 +19,7 @@ __all__ = [
     "finite_jets",
     "good_jets",
     "leading_pair",
+    "outside",
     "passes_filters",
     "score_of_branches",
     "take_pair",
@@ -43,6 +44,19 @@ def good_jets(jets: Any, selection: JetSelection) -> Any:
         # NanoAOD: bit 1 is the tight ID
         mask = mask & ((jets.jetId & 2) != 0)
     return mask
+
+
+def outside(index: npt.NDArray[np.int64], values: Any) -> Mask:
+    """Return which positions in a jagged branch are none of their event's, nor the -1 of no match.
+
+    Args:
+        index: shape (events, n).
+        values: the branch, jagged.
+
+    Returns:
+        Of the index's shape.
+    """
+    return np.asarray((index < -1) | (index >= np.asarray(ak.num(values, axis=1))[:, None]))
 
 
 def finite_jets(jets: Any) -> Any:
@@ -71,7 +85,8 @@ def leading_pair(pt: Any, good: Any) -> npt.NDArray[np.int64]:
         Shape (events, 2): positions in the event's list, leading first; -1 where there is no such jet. Equal pT keep
         the order of the file.
     """
-    order = ak.argsort(ak.where(good, pt, -1.0), axis=1, ascending=False, stable=True)
+    # below any pT that a correction may leave, and no jet is taken beyond the good ones
+    order = ak.argsort(ak.where(good, pt, -np.inf), axis=1, ascending=False, stable=True)
     enough = ak.sum(good, axis=1)
     first_two: npt.NDArray[np.int64] = ak.to_numpy(ak.fill_none(ak.pad_none(order, 2, axis=1, clip=True), -1)).astype(
         np.int64
@@ -81,21 +96,21 @@ def leading_pair(pt: Any, good: Any) -> npt.NDArray[np.int64]:
 
 
 def take_pair(values: Any, pair: npt.NDArray[np.int64], missing: float = np.nan) -> npt.NDArray[Any]:
-    """Take a jagged branch at the pair's positions.
+    """Take a jagged branch at the pair's positions, or at any others, which never reach into another event.
 
     Args:
         values: jagged, one value a jet.
-        pair: shape (events, 2), from `leading_pair`.
-        missing: where there is no jet.
+        pair: shape (events, 2), from `leading_pair`, or an index that the file stores.
+        missing: where there is no jet: a negative position, or one beyond the event's list.
 
     Returns:
         Shape (events, 2).
     """
-    starts = nanoaod_schema.offsets_of(values)[:-1]
+    offsets = nanoaod_schema.offsets_of(values)
     flat = nanoaod_schema.flatten(values)
     out = np.full(pair.shape, missing, dtype=np.result_type(flat.dtype, np.float32))
-    present = pair >= 0
-    out[present] = flat[(starts[:, None] + pair)[present]]
+    present = (pair >= 0) & (pair < np.diff(offsets)[:, None])
+    out[present] = flat[(offsets[:-1, None] + pair)[present]]
     return out
 
 

@@ -25,7 +25,8 @@ from coffea.analysis_tools import PackedSelection
 from coffea.processor import ProcessorABC
 
 from oddjets.config.analysis import Analysis
-from oddjets.core.errors import InputFileError
+from oddjets.core.errors import Cause, InputFileError
+from oddjets.core.expressions import MissingColumnError
 from oddjets.corrections import lookups
 from oddjets.corrections.systematics import variations_of
 from oddjets.corrections.weights import ChunkColumns, event_weights, generator_weights_of
@@ -204,8 +205,16 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
             Columns of the events that pass under the nominal or any varied jets, and the counts.
 
         Raises:
-            InputFileError: a needed branch is missing, or a weight is not finite.
+            InputFileError: a needed branch is missing, or a weight, or what a correction needs, is not finite.
         """
+        try:
+            return self._table(events)
+        except (MissingColumnError, lookups.NotFiniteError) as error:
+            # an expression and a correction know columns, and not the file that they are of
+            cause: Cause | None = "missing branch" if isinstance(error, MissingColumnError) else None
+            raise InputFileError(f"{nanoaod_schema.where(events)}: {error}", cause=cause) from error
+
+    def _table(self, events: Any) -> tuple[dict[str, Array], Counts]:
         metadata = DatasetMetadata.model_validate(
             {k: v for k, v in events.metadata.items() if k in DatasetMetadata.model_fields}
         )
@@ -219,7 +228,11 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         rows = np.flatnonzero(np.isfinite(columns["pt_2"]))
         candidates = {name: array[rows] for name, array in columns.items()}
         jet_kinds = [v for v in variations if v.kind == "jets"]
-        candidates.update(self._varied_jets(candidates, events, rows, pair[rows], jet_kinds))
+        if jet_kinds or ("jer" in self.analysis.jet_corrections and not metadata.is_data):
+            repairs["links_to_no_generator_jet"] += self._links_to_no_generator_jet(events, rows, pair[rows])
+        varied = self._varied_jets(candidates, events, rows, pair[rows], jet_kinds)
+        _require_finite(events, candidates, varied)
+        candidates.update(varied)
         kept = self.passing(EventTable(candidates))
         candidates["passes_nominal"] = kept
         for variation in jet_kinds:
@@ -256,7 +269,9 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
             nanoaod_schema.field(events, "FatJet", "jetId")
         finite = objects.finite_jets(jets)
         repairs["jets_not_finite"] += int(ak.sum(~finite))
-        pair = objects.leading_pair(jets.pt, self.select_jets(jets) & finite)
+        positive = jets.pt > 0
+        repairs["jets_not_positive"] += int(ak.sum(finite & ~positive))
+        pair = objects.leading_pair(jets.pt, self.select_jets(jets) & finite & positive)
         further = self.jet_columns(jets)
         for stem, (branch, _) in JET_BRANCHES.items():
             if branch in jets.fields:
@@ -380,7 +395,7 @@ def _pass(failed: PackedSelection, *cuts: str) -> Mask:
 
 
 def _require_finite(events: Any, columns: Mapping[str, Array], weights: Mapping[str, Array]) -> None:
-    """Refuse weights that are not finite: no sum of weights, and so no normalisation, survives one."""
+    """Refuse what is not finite: no sum of weights survives such a weight, and no cut such a varied jet."""
     for name, values in weights.items():
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
