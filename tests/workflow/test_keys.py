@@ -24,7 +24,8 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset nanoaod_schema weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification constituents decorators jet_systematics objects processor processor_loader reclustering"
+            "certification constituents decorators jet_systematics needed_columns objects processor "
+            "processor_loader reclustering"
         ),
         "workflow.executors": "chunk_worker",
     },
@@ -44,8 +45,8 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset histograms nanoaod_schema paper_npz weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification constituents decorators input_anomalies jet_systematics normalisation objects "
-            "processor processor_loader reclustering"
+            "certification constituents decorators input_anomalies jet_systematics needed_columns "
+            "normalisation objects processor processor_loader reclustering"
         ),
         "workflow.executors": "chunk_worker",
         "workflow.stages": "cutflow npz process",
@@ -56,8 +57,8 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset histograms nanoaod_schema weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification constituents decorators event_weights histogramming jet_systematics normalisation objects "
-            "processor reclustering regions"
+            "certification constituents decorators event_weights histogramming jet_systematics "
+            "needed_columns normalisation objects processor reclustering regions"
         ),
         "workflow.stages": "cutflow histogram",
     },
@@ -67,8 +68,8 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset histograms nanoaod_schema weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification constituents decorators event_weights histogramming jet_systematics normalisation objects "
-            "processor reclustering regions"
+            "certification constituents decorators event_weights histogramming jet_systematics "
+            "needed_columns normalisation objects processor reclustering regions"
         ),
         "stats": "abcd_closure",
         "workflow.stages": "closure",

@@ -1,6 +1,7 @@
 """All that is wrong with an analysis in one message, each with its place and the nearest valid name."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -8,6 +9,7 @@ from helpers.analyses import content
 
 from oddjets.config.analysis import load_analysis
 from oddjets.config.yaml import ConfigError
+from oddjets.core import resources
 from oddjets.workflow.validation import resolve
 
 FILESET = {
@@ -146,3 +148,36 @@ def test_a_scale_factor_starts_within_its_bounds(problems):
     data = content()
     data["fit"]["scale_factor"] = {"processes": [], "init": 2, "bounds": [0, 1]}
     assert "fit.scale_factor.init: 2.0 is outside the bounds [0.0, 1.0]" in problems(data)
+
+
+CUTS = ["trigger", "event_filters", "two_jets"]
+OWN = """
+from dijet_anomaly import DijetAnomaly
+from oddjets.selection import cut
+
+
+class Mine(DijetAnomaly):
+    @cut
+    def trigger(self, table):
+        return table["event"] > 0
+"""
+
+
+@pytest.mark.parametrize("selection", [{"triggers": []}, {}, {"cuts": CUTS}, {"cuts": ["trigger"], "triggers": []}])
+def test_the_cut_on_triggers_needs_a_path(problems, selection):
+    assert "selection.triggers: empty, and the cut 'trigger' asks for a path" in problems(content(selection=selection))
+
+
+@pytest.mark.parametrize("triggers", [{}, {"triggers": []}])
+def test_no_path_is_needed_without_the_cut(problems, triggers):
+    without = {"cuts": ["event_filters", "two_jets"], **triggers}
+    assert problems(content(selection=without)) == ""
+    in_region = content(selection=without)
+    in_region["regions"]["X"] = {"cuts": ["not trigger"]}
+    assert "selection.triggers: empty" in problems(in_region)
+
+
+def test_a_cut_of_ones_own_of_that_name_needs_no_path(problems, tmp_path):
+    shutil.copy(resources.find("dijet_anomaly.py", "processors"), tmp_path)
+    (tmp_path / "mine.py").write_text(OWN)
+    assert problems(content(selection={"cuts": CUTS}, processor="mine.py:Mine")) == ""

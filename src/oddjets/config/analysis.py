@@ -76,9 +76,12 @@ class Selection(StrictModel):
         description="all must pass, in the cutflow's order",
     )
     triggers: tuple[str, ...] = Field(
-        description="HLT paths without the prefix HLT_; their OR; an absent path is False"
+        default=(),
+        description="HLT paths without the prefix HLT_; their OR; an absent path is False. The cut 'trigger' needs one",
     )
-    filters: tuple[str, ...] = Field(default=(), description="event filters without the prefix Flag_")
+    filters: tuple[str, ...] = Field(
+        default=(), description="event filters without the prefix Flag_, for the cut 'event_filters'"
+    )
     jets: JetSelection = JetSelection()
     muons: LeptonSelection = LeptonSelection(
         pt_min=30.0, identification="tightId", isolation="pfRelIso04_all", isolation_max=0.15
@@ -289,6 +292,12 @@ class Analysis(StrictModel):
         return (
             self if self.fit is None else self.model_copy(update={"fit": self.fit.model_copy(update={"blind": False})})
         )
+
+    @property
+    def asked_cuts(self) -> frozenset[str]:
+        """The cuts that the base selection or a region names."""
+        of_regions = {cut.split()[-1] for region in self.regions.values() for cut in region.cuts if cut.strip()}
+        return frozenset({*self.selection.cuts, *of_regions} - self.regions.keys())
 
     @property
     def folder(self) -> Path:

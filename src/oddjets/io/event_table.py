@@ -7,6 +7,7 @@ schema is in each file.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -178,6 +179,8 @@ def parts(folder: Path, dataset: str) -> list[Path]:
 def read(folder: Path, dataset: str, columns: Sequence[str] | None = None) -> Columns:
     """Read the event table of a dataset.
 
+    Where a file had no branch that other files had, of this dataset or another, its rows have NaN.
+
     Args:
         folder: ``out/events``.
         dataset: its name.
@@ -191,13 +194,20 @@ def read(folder: Path, dataset: str, columns: Sequence[str] | None = None) -> Co
     """
     keys = ["run", "luminosityBlock", "event"]
     wanted = None if columns is None else list(dict.fromkeys([*keys, *columns]))
-    table = pa.concat_tables(list(_tables(folder, dataset, wanted)))
+    table = pa.concat_tables(list(_tables(folder, dataset, wanted, {})))
     arrays = {name: table[name].to_numpy() for name in table.column_names}
     order = np.lexsort([arrays[key] for key in reversed(keys)])
     return {name: array[order] for name, array in arrays.items() if columns is None or name in columns}
 
 
-def stream(folder: Path, dataset: str, columns: Sequence[str] | None = None, rows: int = 100_000) -> Iterator[Columns]:
+def stream(
+    folder: Path,
+    dataset: str,
+    columns: Sequence[str] | None = None,
+    rows: int = 100_000,
+    *,
+    needed: Mapping[str, str] | None = None,
+) -> Iterator[Columns]:
     """Read the event table of a dataset piece by piece, so that it need not fit into memory.
 
     Args:
@@ -205,16 +215,17 @@ def stream(folder: Path, dataset: str, columns: Sequence[str] | None = None, row
         dataset: its name.
         columns: which to read; None: all.
         rows: of a piece; the last one has fewer.
+        needed: column to what needs it: NaN is no answer there.
 
     Yields:
         Name to array. Rows come file by file in the order of their entries, which does not depend on the chunks; sums over
         them in this order are the same bits.
 
     Raises:
-        InputFileError: as `read`.
+        InputFileError: as `read`, and where some rows lack a needed column that others have.
     """
     waiting: list[pa.Table] = []
-    for table in _tables(folder, dataset, None if columns is None else list(columns)):
+    for table in _tables(folder, dataset, None if columns is None else list(columns), needed or {}):
         # what has no rows would still hold the memory of what it was cut from
         waiting += [table] if table.num_rows else []
         while sum(piece.num_rows for piece in waiting) >= rows:
@@ -230,31 +241,77 @@ def _arrays(table: pa.Table) -> Columns:
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
-def _tables(folder: Path, dataset: str, wanted: list[str] | None) -> Iterator[pa.Table]:
-    """Read the parts of a dataset, one at a time; see `read` for what is raised."""
+def _tables(folder: Path, dataset: str, wanted: list[str] | None, needed: Mapping[str, str]) -> Iterator[pa.Table]:
+    """Read the parts of a dataset, one at a time; see `read` and `stream` for what is raised."""
     files = parts(folder, dataset)
     if not files:
         raise InputFileError(f"{folder / dataset}: no event table here; {nearest(dataset, datasets(folder))}".rstrip())
-    for file in files:
+    own = [_names(file) for file in files]
+    others = [_names(file) for other in datasets(folder) if other != dataset for file in parts(folder, other)]
+    # variations are of a process, and no other has them
+    fillable = {name for name in {*_union(own), *(n for n in _union(others) if "__" not in n)} if _may_be_nan(name)}
+    names = sorted(fillable | set(own[0]).intersection(*own)) if wanted is None else wanted
+    for file, present in zip(files, own, strict=True):
+        for name in names:
+            if name in present or (name in fillable and name not in needed):
+                continue
+            if name in fillable:
+                raise InputFileError(
+                    f"{file}: no column '{name}', which the {needed[name]} needs: the file that these rows are of has no such"
+                    " branch, as others have; `oddjets process --force` names it, and can leave it out"
+                )
+            raise InputFileError(f"{file}: no column '{name}'; {nearest(name, present)}")
         try:
             # not mapped into memory, where pages that were read would count as used
             with pq.ParquetFile(file, memory_map=False) as stored:
-                note = json.loads((stored.schema_arrow.metadata or {}).get(b"oddjets", b"{}"))
-                if note.get("schema") != SCHEMA_VERSION:
-                    raise InputFileError(
-                        f"{file}: event table of version {note.get('schema')}, this is {SCHEMA_VERSION}; run `oddjets"
-                        " process`"
-                    )
-                missing = [c for c in wanted or [] if c not in stored.schema_arrow.names]
-                if missing:
-                    raise InputFileError(
-                        f"{file}: no column '{missing[0]}'; {nearest(missing[0], stored.schema_arrow.names)}"
-                    )
+                here = [name for name in names if name in present]
                 for group in range(max(stored.num_row_groups, 1)):
                     whole = stored.num_row_groups == 0
-                    yield stored.read(columns=wanted) if whole else stored.read_row_group(group, columns=wanted)
+                    table = stored.read(columns=here) if whole else stored.read_row_group(group, columns=here)
+                    for name in names:
+                        if name not in present:
+                            table = table.append_column(name, pa.array(np.full(len(table), np.nan, dtype_of(name))))
+                    yield table.select(names).replace_schema_metadata(None)
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise InputFileError(f"{file}: broken event table ({error}); run `oddjets process` again") from None
+            raise _broken(file, error) from None
+
+
+def _broken(file: Path, error: Exception) -> InputFileError:
+    return InputFileError(f"{file}: broken event table ({error}); run `oddjets process` again")
+
+
+def _may_be_nan(column: str) -> bool:
+    return bool(np.issubdtype(dtype_of(column), np.floating))
+
+
+def _union(names: Sequence[frozenset[str]]) -> frozenset[str]:
+    return frozenset().union(*set(names))
+
+
+def _names(file: Path) -> frozenset[str]:
+    """Return the columns of a part, after checking the version of its schema."""
+    try:
+        found = file.stat()
+        return _names_of(file, found.st_mtime_ns, found.st_size)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _broken(file, error) from None
+
+
+@functools.lru_cache(maxsize=100_000)
+def _names_of(file: Path, _modified: int, _size: int) -> frozenset[str]:
+    schema = pq.read_schema(file, memory_map=False)
+    note = json.loads((schema.metadata or {}).get(b"oddjets", b"{}"))
+    if note.get("schema") != SCHEMA_VERSION:
+        raise InputFileError(
+            f"{file}: event table of version {note.get('schema')}, this is {SCHEMA_VERSION}; run `oddjets process`"
+        )
+    return _shared(frozenset(schema.names))
+
+
+@functools.lru_cache(maxsize=256)
+def _shared(names: frozenset[str]) -> frozenset[str]:
+    """Return one object for equal sets: parts are many, and have the same columns."""
+    return names
 
 
 def overlap(folder: Path, names: Sequence[str]) -> tuple[tuple[int, int, int], str, str] | None:

@@ -6,6 +6,7 @@ at the fileset's folder.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -73,6 +74,7 @@ class FileInfo:
         sum_of_weights: of all generated events, from the tree Runs; None in data.
         sums_of_variations: variation to its sum, for those that the tree Runs has.
         without: branches of weights that none of its events has, so that their variations add up as nominal does.
+        branches: of its events.
         constituents: how it tells the constituents of AK8 jets; None: it has no PF candidates.
     """
 
@@ -82,6 +84,7 @@ class FileInfo:
     sum_of_weights: float | None
     sums_of_variations: Mapping[str, float] = field(default_factory=dict, hash=False)
     without: frozenset[str] = frozenset()
+    branches: frozenset[str] = field(default=frozenset(), hash=False, repr=False)
     constituents: nanoaod_schema.ConstituentSource | None = None
 
 
@@ -250,7 +253,22 @@ def _inspected(path: str, is_data: bool, access: Access | None) -> FileInfo:
             titles = {name: nanoaod_schema.title_in(file, name) for name in _SUMS if name in branches}
             variations, without = _sums_of_variations(file["Runs"], titles)
         constituents = nanoaod_schema.source_of(branches.__contains__)
-        return FileInfo(path, str(file.file.uuid), entries, sum_of_weights, variations, without, constituents)
+        return FileInfo(
+            path,
+            str(file.file.uuid),
+            entries,
+            sum_of_weights,
+            variations,
+            without,
+            _shared(frozenset(branches)),
+            constituents,
+        )
+
+
+@functools.lru_cache(maxsize=256)
+def _shared(names: frozenset[str]) -> frozenset[str]:
+    """Return one object for equal sets: thousands of files have the same two thousand names."""
+    return names
 
 
 def sums_of_variations(files: Iterable[FileInfo]) -> dict[str, float]:

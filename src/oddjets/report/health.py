@@ -55,7 +55,13 @@ class Check:
 
 def checks(artifacts: Artifacts) -> list[Check]:
     """Return the health of an output directory, as far as it has got, and of what the analysis has."""
-    made = [*_events(artifacts), _threshold(artifacts), *_blinding(artifacts), *_weights(artifacts)]
+    made = [
+        *_events(artifacts),
+        *_absent_triggers(artifacts),
+        _threshold(artifacts),
+        *_blinding(artifacts),
+        *_weights(artifacts),
+    ]
     if artifacts.asked("closure") or artifacts.has("closure"):
         made.append(_closure(artifacts))
     if artifacts.asked("results") or artifacts.has("results"):
@@ -133,6 +139,24 @@ def _lost(artifacts: Artifacts, read: int) -> Check:
     others = " and others" if len(files) > 1 else ""
     note = f"{name}{others} could not be read ({cause}); luminosity and sums of weights are of the rest"
     return Check("Events lost", "bad", value, note, "lost.json", "datasets.*.files")
+
+
+def _absent_triggers(artifacts: Artifacts) -> list[Check]:
+    """Trigger paths that no file of a dataset has; no line where there are none."""
+    lacking: dict[str, list[str]] = {}
+    for name, dataset in artifacts.datasets.items():
+        for path in dataset.get("absent_triggers", ()):
+            lacking.setdefault(f"HLT_{path}", []).append(name)
+    if not lacking:
+        return []
+    everywhere = [path for path, names in lacking.items() if len(names) == len(artifacts.datasets)]
+    note = "; ".join(
+        f"{path} in no file of {'any dataset' if path in everywhere else _some(names)}"
+        for path, names in lacking.items()
+    )
+    status: Status = "bad" if everywhere else "watch"
+    place = ("manifests/process.json", "extra.datasets.*.absent_triggers")
+    return [Check("Trigger paths", status, f"{count(len(lacking))} absent", f"counted as not fired: {note}", *place)]
 
 
 def _threshold(artifacts: Artifacts) -> Check:

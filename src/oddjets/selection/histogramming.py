@@ -15,6 +15,7 @@ from oddjets.io import event_table, histograms
 from oddjets.io.histograms import DATA, Hist, HistogramSet, ThresholdResult
 from oddjets.selection import regions
 from oddjets.selection.event_weights import WeightAudit
+from oddjets.selection.needed_columns import columns_needed
 from oddjets.selection.processor import DijetProcessor
 
 __all__ = ["add_envelope", "fill_table", "make_histograms"]
@@ -135,14 +136,16 @@ def make_histograms(
 
     Raises:
         OddjetsError: a threshold from data without data.
-        InputFileError: a broken event table.
+        InputFileError: a broken event table, or rows without a column that is needed and that others have.
     """
 
     def tables(name: str) -> Iterator[event_table.Columns]:
         """The events of a dataset, piece by piece; a dataset without events has no table."""
-        for columns in event_table.stream(folder, name) if event_table.parts(folder, name) else ():
+        found = event_table.stream(folder, name, needed=needed) if event_table.parts(folder, name) else ()
+        for columns in found:
             yield columns if below is None else _both_below(columns, analysis.threshold.score, below)
 
+    needed = columns_needed(analysis, processor)
     scores = [f"score_{analysis.threshold.score}_{j}" for j in event_table.JETS]
     of_data = [name for name, (_, is_data, _) in normalisation.items() if is_data and event_table.parts(folder, name)]
     lower = [np.empty(0)]

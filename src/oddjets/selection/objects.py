@@ -131,26 +131,26 @@ def score_of_branches(values: Mapping[str, npt.NDArray[np.float64]], signal: Seq
     return np.where(np.isfinite(total), ratio, np.nan)
 
 
-def trigger_decisions(events: Any, paths: Sequence[str]) -> dict[str, Mask]:
+def trigger_decisions(events: Any, paths: Sequence[str], *, required: bool = True) -> dict[str, Mask]:
     """Return the decisions of those HLT paths that the file has.
 
     Args:
         events: a chunk.
         paths: names without ``HLT_``.
+        required: whether a file may have none of them.
 
     Returns:
         Path to decisions; an absent path is not in it (its decision is False).
 
     Raises:
-        InputFileError: the file has none of the paths, so that their OR means nothing.
+        InputFileError: the file has none of the required paths, so that their OR means nothing.
     """
     menu = events["HLT"].fields if "HLT" in events.fields else []
     present = [path for path in paths if path in menu]
-    if not present:
-        near = nearest(paths[0], menu) if paths else "none asked"
+    if required and paths and not present:
         raise InputFileError(
             f"{nanoaod_schema.where(events)}: none of the {len(paths)} trigger paths is in this file's menu"
-            f" ({len(menu)} paths); for 'HLT_{paths[0] if paths else ''}': {near}"
+            f" ({len(menu)} paths); for 'HLT_{paths[0]}': {nearest(paths[0], menu)}"
         )
     return {path: np.asarray(events["HLT"][path]).astype(bool) for path in present}
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -39,13 +40,15 @@ from oddjets.selection import constituents, objects
 from oddjets.selection.certification import DataQuality
 from oddjets.selection.decorators import cut
 from oddjets.selection.jet_systematics import JetVariations
+from oddjets.selection.needed_columns import columns_needed
 
 __all__ = ["DijetProcessor"]
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
-#: FatJet branches that become columns: column stem -> (branch, what stands where the file has none; None: an error)
+#: FatJet branches that become columns: column stem -> (branch, what a reader sees where another file has one and this has
+#: none; None: an error, as it is for one that a cut or an observable reads)
 JET_BRANCHES: dict[str, tuple[str, float | None]] = {
     "pt": ("pt", None),
     "eta": ("eta", None),
@@ -254,17 +257,19 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         columns: dict[str, Array] = {
             name: np.asarray(nanoaod_schema.branch(events, name)) for name in ("run", "luminosityBlock", "event")
         }
-        decisions = objects.trigger_decisions(events, self.selection.triggers)
+        asked = self.analysis.asked_cuts
+        decisions = objects.trigger_decisions(events, self.selection.triggers, required="trigger" in asked)
         absent = np.zeros(len(events), dtype=bool)
-        columns |= {f"trigger_{path}": decisions.get(path, absent) for path in self.selection.triggers}
-        columns["passes_filters"] = objects.passes_filters(events, self.selection.filters)
+        if decisions:
+            columns |= {f"trigger_{path}": decisions.get(path, absent) for path in self.selection.triggers}
+        if "event_filters" in asked or nanoaod_schema.has(events, [f"Flag_{name}" for name in self.selection.filters]):
+            columns["passes_filters"] = objects.passes_filters(events, self.selection.filters)
         columns |= self.certified_events(events)
         jets = self.calibrated_jets(events)
         for branch, default in JET_BRANCHES.values():
+            # a missing one is named here, before anything is computed
             if default is None:
-                nanoaod_schema.field(
-                    events, "FatJet", branch
-                )  # a missing one is named here, before anything is computed
+                nanoaod_schema.field(events, "FatJet", branch)
         if self.selection.jets.tight_id:
             nanoaod_schema.field(events, "FatJet", "jetId")
         finite = objects.finite_jets(jets)
@@ -276,6 +281,12 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         for stem, (branch, _) in JET_BRANCHES.items():
             if branch in jets.fields:
                 further[stem] = jets[branch]
+            elif stem not in further and (reader := self._needed.get(f"{stem}_1", self._needed.get(f"{stem}_2"))):
+                raise InputFileError(
+                    f"{nanoaod_schema.where(events)}: no branch 'FatJet_{branch}', which the {reader} needs; leave the"
+                    " file out, or do without it",
+                    cause="missing branch",
+                )
         for stem, values in further.items():
             taken = objects.take_pair(values, pair)
             if stem in ("mass", "mass_ungroomed"):
@@ -294,6 +305,10 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
                 repairs["scores_not_finite"] += int(np.count_nonzero(np.isnan(ratio) & (pair >= 0)))
                 columns |= {f"score_{name}_{j}": np.nan_to_num(ratio[:, j - 1]) for j in JETS}
         return columns, pair
+
+    @cached_property
+    def _needed(self) -> dict[str, str]:
+        return columns_needed(self.analysis, self)
 
     def passing(self, table: EventTable) -> Mask:
         """Return which events pass the base selection, as the table's variation sees them."""

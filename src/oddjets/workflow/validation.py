@@ -80,6 +80,7 @@ def resolve(analysis: Analysis) -> Resolved:
     problems += _name_problems(analysis)
     if processor is not None:
         problems += _cut_problems(analysis, cuts_of(processor))
+        problems += _trigger_problems(analysis, processor)
         if analysis.npz is None:
             problems += _systematic_problems(analysis, jet_variations_of(processor), era)
             problems += _correction_problems(analysis, era)
@@ -201,6 +202,13 @@ def _cut_problems(analysis: Analysis, cuts: dict[str, str]) -> Iterator[str]:
     if all(regions.split_cut(c)[0] in {*cuts, *analysis.regions} for r in analysis.regions.values() for c in r.cuts):
         for name, problem in regions.circular_regions(analysis).items():
             yield f"regions.{name}: {problem}"
+
+
+def _trigger_problems(analysis: Analysis, processor: type[DijetProcessor]) -> Iterator[str]:
+    """The built-in cut on triggers needs some; a subclass's own may not."""
+    builtin = getattr(processor, "trigger", None) is DijetProcessor.trigger
+    if builtin and analysis.npz is None and "trigger" in analysis.asked_cuts and not analysis.selection.triggers:
+        yield "selection.triggers: empty, and the cut 'trigger' asks for a path; list paths, or leave the cut out of 'cuts'"
 
 
 def _correction_problems(analysis: Analysis, era: lookups.Era | None) -> Iterator[str]:

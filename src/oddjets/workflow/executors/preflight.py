@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oddjets.core.console import console
-from oddjets.core.errors import InputFileError
+from oddjets.core.errors import InputFileError, nearest
 from oddjets.io.event_table import overlap
 from oddjets.io.fileset import FileInfo
 from oddjets.workflow.executors.chunks import Fileset
 
-__all__ = ["check_files", "constituent_sources", "refuse_overlap"]
+__all__ = ["absent_triggers", "check_files", "constituent_sources", "refuse_overlap"]
 
 
 def constituent_sources(files: Sequence[FileInfo]) -> dict[str, list[str]]:
@@ -53,6 +53,35 @@ def check_files(fileset: Fileset, score: str | None) -> None:
             )
     if errors:
         raise InputFileError("\n".join(errors))
+
+
+def absent_triggers(fileset: Fileset, paths: Sequence[str]) -> dict[str, list[str]]:
+    """Find trigger paths that no file of a dataset has, so that they count as not fired there, and say so.
+
+    One file without a path is nothing odd: menus change from run to run.
+
+    Args:
+        fileset: the datasets and their files; those without events say nothing.
+        paths: names without ``HLT_``.
+
+    Returns:
+        Dataset to such paths, for every dataset.
+    """
+    menus = {
+        name: frozenset().union(*{info.branches for info in files if info.entries})
+        for name, (_, files) in fileset.items()
+    }
+    absent = {name: [p for p in paths if menu and f"HLT_{p}" not in menu] for name, menu in menus.items()}
+    known = sorted({name.removeprefix("HLT_") for menu in menus.values() for name in menu if name.startswith("HLT_")})
+    for name, lacking in absent.items():
+        for path in lacking:
+            having = [other for other, menu in menus.items() if f"HLT_{path}" in menu]
+            elsewhere = f"'{having[0]}' has it" if having else f"no dataset has it; {nearest(path, known)}".rstrip("; ")
+            console.print(
+                f"[bold yellow]dataset '{name}'[/bold yellow]: no file has the trigger path 'HLT_{path}', which counts as not"
+                f" fired: {elsewhere}"
+            )
+    return absent
 
 
 def refuse_overlap(folder: Path, fileset: Fileset) -> None:

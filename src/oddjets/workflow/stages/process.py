@@ -17,7 +17,7 @@ from oddjets.selection import input_anomalies
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
 from oddjets.workflow.executors.chunk_worker import Work
 from oddjets.workflow.executors.chunks import plan
-from oddjets.workflow.executors.preflight import check_files, constituent_sources, refuse_overlap
+from oddjets.workflow.executors.preflight import absent_triggers, check_files, constituent_sources, refuse_overlap
 from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
 from oddjets.workflow.executors.skipped_files import Loss
 from oddjets.workflow.keys import rows_key
@@ -101,6 +101,8 @@ def work(run: Run) -> dict[str, Any]:
         name: _summary(run, name, files, counted[name], luminosities.get(name), accounts[name]["fraction"])
         for name, (_, files) in fileset.items()
     }
+    for name, paths in absent_triggers(fileset, run.analysis.selection.triggers).items():
+        summary[name]["absent_triggers"] = paths
     _report_inference([how for dataset in summary.values() for how in dataset["inference"].values()])
     refuse_overlap(run.out / EVENTS, fileset)
     extra = {

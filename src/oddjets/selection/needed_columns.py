@@ -1,0 +1,58 @@
+"""Which columns of the event table the cuts and observables of an analysis read: found by asking them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.expressions import names_in
+from oddjets.io.event_table import EventTable, dtype_of
+
+__all__ = ["columns_needed"]
+
+
+class _Asked(Mapping[str, npt.NDArray[Any]]):
+    """A table of no events with every column, which notes what is read of it."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        self.names.add(name)
+        return np.empty(0, dtype_of(name))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["event"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+def columns_needed(analysis: Analysis, processor: object) -> dict[str, str]:
+    """Return column to what reads it, ``cut 'low_tau21'`` or ``observable 'mass'``.
+
+    Args:
+        analysis: its base selection, regions and observables.
+        processor: has the cuts as methods. What one reads after it fails on a table of no events is not known.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(analysis.asked_cuts):
+        asked = _Asked()
+        try:
+            with np.errstate(all="ignore"):
+                getattr(processor, name)(EventTable(asked))
+        except Exception:
+            # a user's cut may do anything with a table of no events; here nothing is decided
+            pass
+        found |= dict.fromkeys(sorted(asked.names - found.keys()), f"cut '{name}'")
+    for name, observable in analysis.observables.items():
+        new = names_in(observable.expression) - found.keys()
+        found |= dict.fromkeys(sorted(new), f"observable '{name}'")
+    return found
