@@ -42,6 +42,15 @@ def test_a_misspelt_yaml_ends_with_a_message_and_no_traceback(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_a_wrong_command_line_is_said_in_one_line(tmp_path, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    path = "/a/long/path" * 30
+    done = program("run", "a.yaml", path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert any(line.startswith("Error: ") and f"({path})" in line for line in done.stderr.splitlines())
+
+
 def test_debug_shows_the_traceback(tmp_path):
     done = program("--debug", "validate", "missing.yaml", cwd=tmp_path)
     assert done.returncode != 0

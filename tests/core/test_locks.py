@@ -65,4 +65,4 @@ def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, cap
     monkeypatch.setattr(fcntl, "flock", refuse)
     with locked(tmp_path):
         assert holder(tmp_path) is None
-    assert "has no locks" in " ".join(capfd.readouterr().err.split())
+    assert "has no locks" in capfd.readouterr().err

@@ -179,7 +179,7 @@ def fit(monkeypatch, capsys, folder, text, *options):
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as end:
         main()
-    return end.value.code, " ".join(capsys.readouterr().err.split())
+    return end.value.code, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_a_sound_workspace_has_its_answer_printed(monkeypatch, capsys, tmp_path)
         main()
     assert end.value.code == 0
     results = json.loads((tmp_path / "results.json").read_text())
-    said = " ".join(capsys.readouterr().err.split())
+    said = capsys.readouterr().err
     assert f"mu = {results['poi']['value']:.3g} +- {results['poi']['error']:.2g}" in said
     assert f"upper limit {results['limit']['observed']:.3g}" in said
     assert set(results["gof"]) >= {"statistic", "p_value", "toys", "failed"}

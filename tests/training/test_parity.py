@@ -86,7 +86,7 @@ def test_without_torch_the_user_is_told_what_to_install(monkeypatch: pytest.Monk
 def run(*arguments: Any) -> Any:
     from oddjets.cli.model import app
 
-    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200"})
+    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def test_the_exit_code_follows_the_tolerance_of_the_card(

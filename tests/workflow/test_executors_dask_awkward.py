@@ -57,4 +57,4 @@ def test_without_it_the_extra_is_named(tmp_path):
     command = [sys.executable, "-c", code, "process", str(file), "--out", str(tmp_path / "out")]
     result = subprocess.run([*command, "--executor", "dask-awkward"], capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert "pip install 'oddjets[dask-awkward]'" in " ".join(result.stderr.split())
+    assert "pip install 'oddjets[dask-awkward]'" in result.stderr

@@ -248,7 +248,7 @@ def test_a_looser_selection_on_a_skim_is_said(toys, tmp_path, capsys):
     toys["selection"]["jets"]["pt_min"] = 500.0
     capsys.readouterr()
     processed(tmp_path / "other", toys | {"fileset": fileset})
-    said = " ".join(capsys.readouterr().err.split())
+    said = capsys.readouterr().err
     for dataset in ("data", "top"):
         assert f"dataset '{dataset}' is a skim made for 'small', with other selection:" in said
 

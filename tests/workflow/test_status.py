@@ -172,7 +172,7 @@ def test_files_that_were_left_out_make_it_incomplete(finished, inputs):
 
 
 def said(*arguments):
-    result = CliRunner().invoke(main.app, ["status", *map(str, arguments)], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(main.app, ["status", *map(str, arguments)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output
 

@@ -122,5 +122,5 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "results.json", results)
     for line in summary(results):
-        console.print(escape(line), soft_wrap=True)
+        console.print(escape(line))
     console.print(f"results: {folder / 'results.json'}")

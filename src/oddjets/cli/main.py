@@ -54,6 +54,8 @@ app = typer.Typer(
 
 app.add_typer(training_app, name="model")
 
+#: what click calls UsageError, wherever this version of typer keeps it
+_USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
 #: the embedded analysis of `demo`
 DEMO = "demo.yaml"
 
@@ -206,7 +208,7 @@ def skim(
     from oddjets.workflow.skim.run import skim as reduce
 
     fileset = reduce(run_of(analysis, None, workers=workers), to)
-    console.print(f"fileset of the skim: {escape(str(fileset))}", soft_wrap=True)
+    console.print(f"fileset of the skim: {escape(str(fileset))}")
 
 
 app.command()(status.clean)
@@ -221,16 +223,20 @@ def main() -> None:
     debug = "--debug" in sys.argv
     try:
         with stoppable():
-            app(prog_name="oddjets")
+            ended = app(prog_name="oddjets", standalone_mode=False)
     except Stopped as stopped:
-        console.print(
-            f"stopped ({stopped}); what is finished stays, and the same command goes on from there", soft_wrap=True
-        )
+        console.print(f"stopped ({stopped}); what is finished stays, and the same command goes on from there")
         sys.exit(stopped.exit_code)
+    except _USAGE_ERROR as error:
+        error.show()  # typer's own puts it into a box, and so breaks the paths in it
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        console.print("aborted")
+        sys.exit(1)
     except OddjetsError as error:
         if debug:
             raise
-        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
+        console.print(f"[bold red]error:[/bold red] {escape(str(error))}")
         sys.exit(error.exit_code)
     except OSError as error:
         if debug:
@@ -238,3 +244,5 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         console.print(f"[bold red]error:[/bold red] {escape(where)}{escape(error.strerror or str(error))}")
         sys.exit(2)
+    # what was asked to exit with, by `typer.Exit`
+    sys.exit(ended if isinstance(ended, int) else 0)

@@ -103,9 +103,7 @@ def train(
         return
     arguments = [argument for argument in sys.argv[1:] if argument != _BACKGROUND]
     number = in_background(job, parts, arguments).pid
-    console.print(
-        f"process {number} works on; follow it with: tail -f {shlex.quote(str(folder / LOG))}", soft_wrap=True
-    )
+    console.print(f"process {number} works on; follow it with: tail -f {shlex.quote(str(folder / LOG))}")
 
 
 @app.command()

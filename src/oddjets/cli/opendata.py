@@ -43,7 +43,7 @@ def fetch(
         files = list(names or [])
         era, folder = lookups.load_era(OFFICIAL_ERA)
     for name, path, new in download(era, folder, files):
-        console.print(f"{name}: {'downloaded to' if new else 'is in'} {escape(str(path))}", soft_wrap=True)
+        console.print(f"{name}: {'downloaded to' if new else 'is in'} {escape(str(path))}")
 
 
 def _list_what_there_is(names: list[str]) -> None:
@@ -57,7 +57,7 @@ def _list_what_there_is(names: list[str]) -> None:
     if names not in ([], [OFFICIAL_ERA]):
         for name in names:
             for line in what_is_needed(samples, find_sample(samples, name)):
-                console.print(escape(line), soft_wrap=True, highlight=False)
+                console.print(escape(line), highlight=False)
         return
     era, folder = lookups.load_era(OFFICIAL_ERA)
     files = Table("file", "in the cache", Column("source", overflow="fold"), title=f"official files of {era.name}")

@@ -42,7 +42,7 @@ def status(
     execution = analysis.execution.model_copy(update={"skip_bad_files": True})
     run = Run(analysis.model_copy(update={"execution": execution}), folder)
     if (who := holder(folder)) is not None:
-        console.print(f"a run works here now: {escape(who)}", soft_wrap=True)
+        console.print(f"a run works here now: {escape(who)}")
     table = Table("stage", "state", "finished", "seconds", "why")
     stages = stage_statuses(run)
     for stage in stages:
@@ -57,7 +57,7 @@ def status(
         try:
             _print_chunks(run)
         except OddjetsError as error:
-            console.print(f"chunks: {escape(str(error))}", soft_wrap=True)
+            console.print(f"chunks: {escape(str(error))}")
     if any(stage.state != "done" for stage in stages):
         raise typer.Exit(1)
 
@@ -108,6 +108,6 @@ def clean(
             found = orphans(folder)
             remove(found)
     for path, size, why in found:
-        console.print(f"{escape(str(path))}: {size / 1e6:.3f} MB, {why}", soft_wrap=True)
+        console.print(f"{escape(str(path))}: {size / 1e6:.3f} MB, {why}")
     total = f"{len(found)} files, {sum(orphan.size for orphan in found) / 1e6:.3f} MB"
     console.print(f"{total} {'to remove' if dry_run else 'removed'}")

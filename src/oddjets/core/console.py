@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from oddjets.core.redaction import redacted
@@ -16,11 +16,32 @@ from oddjets.core.redaction import redacted
 __all__ = ["DiscreetFormatter", "Tracker", "console", "log", "progress"]
 
 
+#: characters in a line where nobody sees a width: in a file, in a pipe
+_UNBROKEN = 1_000_000
+
+
 class _DiscreetConsole(Console):
-    """Hides secrets in the URLs of what it prints."""
+    """Hides secrets in the URLs of what it prints, and breaks no line that may be copied.
+
+    A message is one line: a terminal breaks it itself, so that a path in it can still be copied. Tables and bars fit a
+    terminal; where there is none, nothing has a width.
+    """
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """What a terminal shows; without one, whatever COLUMNS says, a line without end."""
+        if getattr(self.file, "isatty", lambda: False)():
+            return super().size
+        return ConsoleDimensions(_UNBROKEN, 25)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print as rich does."""
+        """Print as rich does, but break no text."""
+        if all(isinstance(item, str) for item in objects):
+            options.setdefault("soft_wrap", True)
         super().print(*(redacted(item) if isinstance(item, str) else item for item in objects), **options)
 
 

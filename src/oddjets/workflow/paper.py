@@ -68,20 +68,20 @@ def make(asked: list[Analysis], out: Path) -> Path:
 
     runs = [Run(analysis, out / analysis.name) for analysis in asked]
     sample = runs[0]
-    console.print(f"[bold]sample[/bold], in {escape(str(sample.out))}", soft_wrap=True)
+    console.print(f"[bold]sample[/bold], in {escape(str(sample.out))}")
     run_stages(sample, up_to(sample, "process"))
     failed = []
     for run in runs:
-        console.print(f"[bold]{run.analysis.name}[/bold]: {escape(run.analysis.title)}", soft_wrap=True)
+        console.print(f"[bold]{run.analysis.name}[/bold]: {escape(run.analysis.title)}")
         try:
             if run is not sample:
                 share(sample.out, run.out)
             run_stages(run)
         except OddjetsError as error:
             failed.append(f"{run.analysis.name}: {error}")
-            console.print(f"[bold red]{run.analysis.name} failed[/bold red]: {escape(str(error))}", soft_wrap=True)
+            console.print(f"[bold red]{run.analysis.name} failed[/bold red]: {escape(str(error))}")
     page = write(asked, out)
-    console.print(f"index: {escape(str(page))}", soft_wrap=True)
+    console.print(f"index: {escape(str(page))}")
     if failed:
         raise OddjetsError("; ".join(failed) + "; the index shows the others, and the same command goes on from there")
     return page

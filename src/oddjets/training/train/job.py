@@ -159,7 +159,7 @@ def _train(job: Job) -> None:
     assert state is not None
     checkpoint = write_checkpoint(job.folder, job.name, state)
     card = write_model(job.folder, job.name, checkpoint, state)
-    console.print(f"{checkpoint}: best loss {state.loss:.4f}; {card}", soft_wrap=True)
+    console.print(f"{checkpoint}: best loss {state.loss:.4f}; {card}")
 
 
 def _evaluate(job: Job, compared: Sequence[ModelCard]) -> None:
@@ -185,7 +185,7 @@ def _evaluate(job: Job, compared: Sequence[ModelCard]) -> None:
     add_metrics(job.card, models[own.name])
     for name, metrics in models.items():
         _show(name, metrics)
-    console.print(f"{path}; {job.card}", soft_wrap=True)
+    console.print(f"{path}; {job.card}")
 
 
 def _show(name: str, metrics: dict[str, Any]) -> None:
@@ -195,11 +195,10 @@ def _show(name: str, metrics: dict[str, Any]) -> None:
             f"{value['rejection']:.0f} +- {value['error']:.0f} at {efficiency}"
             for efficiency, value in found["rejection"].items()
         )
-        console.print(f"  {signal}: AUC {found['auc']:.3f}, rejection {rejections}", soft_wrap=True)
+        console.print(f"  {signal}: AUC {found['auc']:.3f}, rejection {rejections}")
     for share, found in metrics["qcd_mass"].items():
         console.print(
             f"  mass of QCD, {share}: mean {found['mean']:.1f} +- {found['mean_error']:.1f}, standard deviation "
             f"{found['std']:.1f} +- {found['std_error']:.1f} GeV, divergence {found['js_bits']:.4f} bits "
             f"({found['js_bits_expected']:.4f} +- {found['js_bits_spread']:.4f} by chance)",
-            soft_wrap=True,
         )

@@ -354,7 +354,7 @@ class _Training:
 
     def _say(self, text: str) -> None:
         if not self.rank:
-            console.print(f"{time.strftime('%H:%M:%S')} {text}", soft_wrap=True)
+            console.print(f"{time.strftime('%H:%M:%S')} {text}")
 
 
 def _held_back(event: Rows, settings: TrainingSettings) -> NDArray[np.bool_]:

@@ -123,7 +123,7 @@ def _settle(ledger: Ledger, failure: Failure, *, skip_bad_files: bool) -> None:
     """Note a loss where that is allowed, end the run where not."""
     chunk = failure.chunk
     if failure.kind == "file" and skip_bad_files:
-        console.print(f"[bold yellow]left out:[/bold yellow] {failure.message}", soft_wrap=True)
+        console.print(f"[bold yellow]left out:[/bold yellow] {failure.message}")
         ledger.losses.append(Loss(chunk.dataset, chunk.path, failure.cause, failure.message, chunk.start, chunk.stop))
         return
     raise ChunkError(f"{failure.message}\n{_so_far(ledger)}") from _WorkerError(failure.trace)
@@ -137,7 +137,7 @@ def _say_fallbacks(record: Record, said: set[str]) -> None:
         if how["fallbacks"] and score not in said:
             said.add(score)
             why = how["fallbacks"][0]
-            console.print(f"process: the score '{score}' is computed on the CPU: {why}", soft_wrap=True)
+            console.print(f"process: the score '{score}' is computed on the CPU: {why}")
 
 
 class _WorkerError(Exception):

@@ -140,8 +140,8 @@ def _of_this_machine(execution: Execution) -> dict[str, Any]:
 def _introduce(client: Any) -> None:
     """Say where the work goes, and where to watch it."""
     workers = len(client.scheduler_info(n_workers=-1)["workers"])
-    console.print(f"dask: scheduler {client.scheduler.address}, {workers} workers", soft_wrap=True)
+    console.print(f"dask: scheduler {client.scheduler.address}, {workers} workers")
     if client.dashboard_link and importlib.util.find_spec("bokeh"):
-        console.print(f"dask: dashboard {client.dashboard_link}", soft_wrap=True)
+        console.print(f"dask: dashboard {client.dashboard_link}")
     if not workers:
         console.print("dask: no worker yet; chunks wait until the first one comes")

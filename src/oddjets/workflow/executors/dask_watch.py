@@ -56,7 +56,6 @@ class Vigil:
             console.print(
                 f"dask: no worker seen for {alone:.0f} s; {waiting} chunks wait until one comes to {self._where}, for"
                 f" {self.patience_s} s at most",
-                soft_wrap=True,
             )
 
     def _workers(self) -> int:

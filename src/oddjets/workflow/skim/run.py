@@ -145,7 +145,6 @@ def _skim(run: Run, out: Path) -> Path:
         console.print(
             f"dataset '{name}': {found['events']} of {found['source_events']} events,"
             f" {found['bytes'] / 1e6:.1f} MB; sums of weights are those of all events",
-            soft_wrap=True,
         )
     manifest = {
         "stage": STAGE,

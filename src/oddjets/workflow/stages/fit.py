@@ -76,5 +76,5 @@ def work(run: Run) -> dict[str, Any]:
     }
     write_json(run.out / "results.json", results)
     for line in summary(results):
-        console.print(escape(line), soft_wrap=True)
+        console.print(escape(line))
     return {}
