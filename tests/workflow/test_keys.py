@@ -21,7 +21,7 @@ CODE: dict[str, dict[str, str]] = {
     "chunk": {
         "core": "expressions kernels kinematics substructure",
         "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
-        "io": "branches event_table fileset nanoaod_schema weight_order",
+        "io": "branches event_table fileset nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification constituents decorators jet_systematics needed_columns objects processor "
@@ -42,7 +42,7 @@ CODE: dict[str, dict[str, str]] = {
     "process": {
         "core": "expressions kernels kinematics substructure",
         "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
-        "io": "branches event_table fileset histograms nanoaod_schema paper_npz weight_order",
+        "io": ("branches event_table fileset histograms nanoaod_schema paper_npz sums_of_weights weight_order"),
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification constituents decorators input_anomalies jet_systematics needed_columns "
@@ -54,7 +54,7 @@ CODE: dict[str, dict[str, str]] = {
     "histogram": {
         "core": "expressions kernels kinematics substructure",
         "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
-        "io": "branches event_table fileset histograms nanoaod_schema weight_order",
+        "io": "branches event_table fileset histograms nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification constituents decorators event_weights histogramming jet_systematics "
@@ -65,7 +65,7 @@ CODE: dict[str, dict[str, str]] = {
     "closure": {
         "core": "expressions kernels kinematics substructure",
         "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
-        "io": "branches event_table fileset histograms nanoaod_schema weight_order",
+        "io": "branches event_table fileset histograms nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification constituents decorators event_weights histogramming jet_systematics "

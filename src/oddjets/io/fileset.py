@@ -9,12 +9,10 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field, ValidationError
 
 from oddjets.config.execution import Access
@@ -24,13 +22,11 @@ from oddjets.core.paths import is_file_name
 from oddjets.io import nanoaod_schema
 from oddjets.io.remote.access import is_remote, open_file
 from oddjets.io.remote.failures import advice_on, cause_of, with_retries
-from oddjets.io.weight_order import WITHOUT, Order, order_of
+from oddjets.io.sums_of_weights import LISTS, RunsRow, read_sums
 
 __all__ = ["Dataset", "DatasetMetadata", "FileInfo", "inspect", "load_fileset", "sums_of_variations"]
 
 TREE = "Events"
-#: branch of the events -> branch of the tree Runs with the sums
-_SUMS = {"PSWeight": "PSSumw", "LHEScaleWeight": "LHEScaleSumw"}
 
 
 class DatasetMetadata(StrictModel):
@@ -76,6 +72,8 @@ class FileInfo:
         without: branches of weights that none of its events has, so that their variations add up as nominal does.
         branches: of its events.
         constituents: how it tells the constituents of AK8 jets; None: it has no PF candidates.
+        unusable_sums: lists of sums in the tree Runs of which nothing can be made, and why.
+        runs: rows of the tree Runs; none in data.
     """
 
     path: str
@@ -86,6 +84,8 @@ class FileInfo:
     without: frozenset[str] = frozenset()
     branches: frozenset[str] = field(default=frozenset(), hash=False, repr=False)
     constituents: nanoaod_schema.ConstituentSource | None = None
+    unusable_sums: Mapping[str, str] = field(default_factory=dict, hash=False)
+    runs: tuple[RunsRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,9 @@ def inspect(path: str, *, is_data: bool, access: Access | None = None) -> FileIn
         access: how remote files are reached.
 
     Raises:
-        InputFileError: missing, unreadable, cut short, without the tree Events, or (simulation) without sums of weights;
-            data labelled simulation, or the reverse. `oddjets.io.remote.failures.cause_of` says why in a word.
+        InputFileError: missing, unreadable, cut short, without the tree Events, or (simulation) without sums of weights or
+            with some that cannot be right (`oddjets.io.sums_of_weights.read_sums`); data labelled simulation, or the
+            reverse. `oddjets.io.remote.failures.cause_of` says why in a word.
     """
     if not is_remote(path) and not Path(path).is_file():
         folder = Path(path).parent
@@ -239,29 +240,24 @@ def _inspected(path: str, is_data: bool, access: Access | None) -> FileInfo:
             raise InputFileError(f"{path}: listed as data, but it has generator branches (genWeight or GenPart)")
         if entries and not is_data and "genWeight" not in branches:
             raise InputFileError(f"{path}: listed as simulation, but it has no branch 'genWeight'")
-        sum_of_weights: float | None = None
-        variations: dict[str, float] = {}
-        without: frozenset[str] = frozenset()
-        if not is_data:
-            if "Runs" not in file or "genEventSumw" not in file["Runs"]:
-                raise InputFileError(
-                    f"{path}: simulation without 'genEventSumw' in the tree 'Runs'", cause="missing branch"
-                )
-            sum_of_weights = float(np.sum(file["Runs"]["genEventSumw"].array(library="np")))
-            if not math.isfinite(sum_of_weights):
-                raise InputFileError(f"{path}: the sum of weights 'genEventSumw' is {sum_of_weights}")
-            titles = {name: nanoaod_schema.title_in(file, name) for name in _SUMS if name in branches}
-            variations, without = _sums_of_variations(file["Runs"], titles)
         constituents = nanoaod_schema.source_of(branches.__contains__)
-        return FileInfo(
-            path,
-            str(file.file.uuid),
-            entries,
-            sum_of_weights,
-            variations,
-            without,
-            _shared(frozenset(branches)),
-            constituents,
+        names = _shared(frozenset(branches))
+        known = FileInfo(path, str(file.file.uuid), entries, None, branches=names, constituents=constituents)
+        if is_data:
+            return known
+        if "Runs" not in file or "genEventSumw" not in file["Runs"]:
+            raise InputFileError(
+                f"{path}: simulation without 'genEventSumw' in the tree 'Runs'", cause="missing branch"
+            )
+        titles = {name: nanoaod_schema.title_in(file, name) for name in LISTS if name in branches}
+        sums = read_sums(file["Runs"], path, entries, titles)
+        return replace(
+            known,
+            sum_of_weights=sums.total,
+            sums_of_variations=sums.variations,
+            without=sums.without,
+            unusable_sums=sums.unusable,
+            runs=sums.rows,
         )
 
 
@@ -272,10 +268,10 @@ def _shared(names: frozenset[str]) -> frozenset[str]:
 
 
 def sums_of_variations(files: Iterable[FileInfo]) -> dict[str, float]:
-    """Return variation to its sum of weights over files; only those that every file knows, or has no weights of."""
-    known = list(files)
+    """Return variation to its sum of weights over files with weights; only those that all know, or have no weights of."""
+    known = [file for file in files if file.sum_of_weights]
     sums: dict[str, float] = {}
-    for branch in _SUMS:
+    for branch in LISTS:
         having = [file for file in known if branch not in file.without]
         names = [n for n in having[0].sums_of_variations if _branch_of(n) == branch] if having else []
         for name in names:
@@ -289,39 +285,3 @@ def sums_of_variations(files: Iterable[FileInfo]) -> dict[str, float]:
 
 def _branch_of(variation: str) -> str:
     return "LHEScaleWeight" if variation.startswith("scale") else "PSWeight"
-
-
-def _sums_of_variations(runs: Any, titles: Mapping[str, str]) -> tuple[dict[str, float], frozenset[str]]:
-    """Return the sums of weights of variations, in the unit of genEventSumw, and the branches that no event has.
-
-    Rows without such weights, or with entries that nobody knows, count as their events do: as nominal.
-
-    Args:
-        runs: the tree Runs.
-        titles: of the branches of weights that the events have; a skim may have left one out, and kept its sums.
-    """
-    sums: dict[str, float] = {}
-    without = {branch for branch, name in _SUMS.items() if branch not in titles and name not in runs}
-    total = np.asarray(runs["genEventSumw"].array(library="np"), dtype=np.float64)
-    for branch in _SUMS:
-        if _SUMS[branch] not in runs:
-            continue
-        # NanoAOD stores sum(genWeight x weight) / genEventSumw, one list a run
-        stored = runs[_SUMS[branch]].array()
-        lengths = np.asarray([len(row) for row in stored], dtype=np.int64)
-        orders = {n: order_of(branch, int(n), titles.get(branch, "")) for n in np.unique(lengths)}
-        known = {n: order for n, order in orders.items() if order is not None}
-        if len(lengths) and np.isin(lengths, WITHOUT).all():
-            without.add(branch)
-        elif known:
-            as_nominal = float(np.sum(total[~np.isin(lengths, list(known))]))
-            parts = [_sums_at(order, stored[lengths == n], total[lengths == n]) for n, order in known.items()]
-            sums |= {name: math.fsum([as_nominal, *(part[name] for part in parts)]) for name in parts[0]}
-    return sums, frozenset(without)
-
-
-def _sums_at(order: Order, stored: Any, total: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Return variation to its sum over rows of one length."""
-    summed = np.sum(np.asarray(stored, dtype=np.float64) * total[:, None], axis=0)
-    middle = 1.0 if order.nominal is None else float(np.sum(total)) / summed[order.nominal]
-    return {name: float(summed[place] * middle) for name, place in order.positions.items()}

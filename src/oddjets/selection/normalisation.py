@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,12 +31,14 @@ def factors(
         luminosity_pb: of the data, /pb.
 
     Raises:
-        OddjetsError: simulation whose weights sum to zero.
+        OddjetsError: simulation whose weights sum to zero, or to less.
     """
     out = {}
     for name, d in processed["datasets"].items():
-        if not d["is_data"] and d["entries"] and not d.get("complete_weights") and not d["sum_of_weights"]:
-            raise OddjetsError(f"dataset '{name}': the sum of generator weights is 0, so it has no normalisation")
+        if not d["is_data"] and d["entries"] and not d.get("complete_weights") and not d["sum_of_weights"] > 0:
+            raise OddjetsError(
+                f"dataset '{name}': the sum of generator weights is {d['sum_of_weights']:g}, so it has no normalisation"
+            )
         factor = factor_of(d, luminosity_pb)
         if not d["is_data"] and d["process"] in analysis.processes:
             factor *= analysis.processes[d["process"]].template_scale
@@ -51,7 +54,8 @@ def own_factors(analysis: Analysis, processed: Mapping[str, Any]) -> dict[str, d
         processed: what the stage `process` left in its manifest.
 
     Raises:
-        OddjetsError: a sample has the weights of a variation, and its tree Runs does not have their sum.
+        OddjetsError: a sample has the weights of a variation, and its tree Runs does not have their sum, or one of which
+            nothing can be made (zero, NaN).
     """
     found: dict[str, dict[str, float]] = {}
     for name, d in processed["datasets"].items():
@@ -65,9 +69,9 @@ def own_factors(analysis: Analysis, processed: Mapping[str, Any]) -> dict[str, d
             if d["repairs"].get(f"without_{variation.systematic}") == d["rows"]:
                 continue
             total = d["sums_of_variations"].get(variation.name)
-            if not total:
+            if total is None or not math.isfinite(total) or not total * d["sum_of_weights"] > 0:
                 raise OddjetsError(
-                    f"dataset '{name}': its tree Runs has no sum of weights of '{variation.name}', which"
+                    f"dataset '{name}': its tree Runs has no sum of weights of '{variation.name}' that could be used, which"
                     f" 'own_normalisation' of '{variation.systematic}' needs"
                 )
             found.setdefault(name, {})[variation.name] = d["sum_of_weights"] / total

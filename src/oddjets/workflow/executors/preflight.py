@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+
+from rich.markup import escape
 
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, nearest
 from oddjets.io.event_table import overlap
 from oddjets.io.fileset import FileInfo
+from oddjets.io.sums_of_weights import StoredFile, copied_rows
 from oddjets.workflow.executors.chunks import Fileset
 
 __all__ = ["absent_triggers", "check_files", "constituent_sources", "refuse_overlap"]
@@ -23,7 +27,9 @@ def constituent_sources(files: Sequence[FileInfo]) -> dict[str, list[str]]:
 
 
 def check_files(fileset: Fileset, score: str | None) -> None:
-    """Refuse copies of a file, and files without PF candidates where a model needs them; say what is clustered again.
+    """Refuse copies of a file, impossible sums of weights, and files without PF candidates where a model needs them.
+
+    What is clustered again is said, and which sums of weights are suspicious.
 
     Args:
         fileset: the datasets and their files.
@@ -51,6 +57,7 @@ def check_files(fileset: Fileset, score: str | None) -> None:
                 f"dataset '{name}': {len(sources['reclustered'])} of {len(files)} file(s) have no index of the jets'"
                 " constituents (FatJetPFCands_jetIdx, _pFCandsIdx): AK8 jets are clustered again and matched"
             )
+    errors += _sums_of_weights(fileset)
     if errors:
         raise InputFileError("\n".join(errors))
 
@@ -82,6 +89,34 @@ def absent_triggers(fileset: Fileset, paths: Sequence[str]) -> dict[str, list[st
                 f" fired: {elsewhere}"
             )
     return absent
+
+
+def _sums_of_weights(fileset: Fileset) -> list[str]:
+    """Return what makes a normalisation wrong; print what might."""
+    simulated = {name: found for name, found in fileset.items() if not found[0].metadata.is_data}
+    errors, warnings = copied_rows(
+        (StoredFile(f.path, name, f.entries, f.runs) for name, (_, files) in simulated.items() for f in files),
+        {name: dataset.metadata.events_tried for name, (dataset, _) in simulated.items()},
+    )
+    for name, (_, files) in simulated.items():
+        total = math.fsum(info.sum_of_weights or 0.0 for info in files)
+        if sum(info.entries for info in files) and not total > 0:
+            errors.append(
+                f"dataset '{name}': the sum of generator weights is {total:g}, so it has no normalisation"
+                f" ('genEventSumw' in {', '.join(info.path for info in files if not (info.sum_of_weights or 0) > 0)})"
+            )
+            continue
+        for info in files:
+            if info.entries and not (info.sum_of_weights or 0) > 0:
+                warnings.append(f"{info.path}: the sum of generator weights is {info.sum_of_weights:g}")
+            warnings += [
+                f"{info.path}: '{branch}' of the tree 'Runs' is unusable ({reason}): the dataset '{name}' has no own"
+                " normalisation of these variations"
+                for branch, reason in info.unusable_sums.items()
+            ]
+    for warning in warnings:
+        console.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}")
+    return errors
 
 
 def refuse_overlap(folder: Path, fileset: Fileset) -> None:
