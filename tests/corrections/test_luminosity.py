@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.corrections import luminosity
 from oddjets.corrections.lookups import Era, Period
+from oddjets.corrections.sections import intervals_of, is_in, read_sections, sections_of
 from oddjets.io.fileset import Dataset, DatasetMetadata, FileInfo
 
 GOLDEN = {"100": [[1, 10], [21, 30]], "200": [[5, 14]]}
@@ -22,22 +23,28 @@ PERIODS = {"X": Period(runs=(100, 150), luminosity_pb=40.0), "Y": Period(runs=(1
 def golden(tmp_path):
     file = tmp_path / "golden.json"
     file.write_text(json.dumps(GOLDEN))
-    return luminosity.read_sections(file)
+    return read_sections(file)
+
+
+def every_section(intervals, first_run):
+    """All sections from a run on, one by one."""
+    later = intervals.first >= first_run << 32
+    return np.concatenate(
+        [np.arange(a, b + 1) for a, b in zip(intervals.first[later], intervals.last[later], strict=True)]
+    )
 
 
 def sections(run, first, last):
     numbers = np.arange(first, last + 1)
-    return luminosity.sections_of(np.full(len(numbers), run), numbers)
+    return sections_of(np.full(len(numbers), run), numbers)
 
 
 @given(st.lists(st.tuples(st.sampled_from([99, 100, 200]), st.integers(0, 40)), max_size=30))
 def test_a_section_is_certified_if_it_lies_in_a_range(pairs):
-    certified = luminosity.sections_of(
-        *zip(*[(int(r), s) for r, spans in GOLDEN.items() for a, b in spans for s in range(a, b + 1)], strict=True)
-    )
+    certified = intervals_of((int(r), a, b) for r, spans in GOLDEN.items() for a, b in spans)
     run, section = (np.array([p[i] for p in pairs], dtype=np.uint32) for i in (0, 1))
     expected = [any(a <= s <= b for a, b in GOLDEN.get(str(r), [])) for r, s in pairs]
-    assert luminosity.is_in(certified, run, section).tolist() == expected
+    assert is_in(certified, run, section).tolist() == expected
 
 
 def test_a_whole_period_has_its_luminosity(golden):
@@ -82,7 +89,7 @@ def test_a_table_gives_the_sum_over_certified_sections(tmp_path, golden):
     (tmp_path / "lumi.csv").write_text(TABLE)
     table = luminosity.table_of(tmp_path / "lumi.csv")
     # 11 is in the table and not certified; 15e5 + 5e5 /ub = 2 /pb
-    read = [luminosity.sections_of([100, 100, 100], [1, 2, 11])]
+    read = [sections_of([100, 100, 100], [1, 2, 11])]
     found = luminosity.luminosity_of(read, golden, PERIODS, table)
     assert (found.luminosity_pb, found.approximate, found.sections) == (pytest.approx(2.0), False, 2)
     with pytest.raises(OddjetsError, match="no section 3 of run 100"):
@@ -96,11 +103,65 @@ def test_other_tables_are_refused(tmp_path, text):
         luminosity.table_of(tmp_path / "lumi.csv")
 
 
+def table(folder, *rows, text=TABLE):
+    (folder / "lumi.csv").write_text(text + "".join(f"{row}\n" for row in rows))
+    return luminosity.table_of(folder / "lumi.csv")
+
+
+HEADER = "#run:fill,ls,time,beamstatus,E(GeV),delivered(/pb),recorded(/pb),avgpu,source"
+ROW = "100:4000,{0}:{0},01/01/16 00:00:00,STABLE BEAMS,6500,2.0,{1},20.0,PXL"
+
+
+def test_a_section_that_is_listed_twice_counts_once(tmp_path, golden, capfd):
+    """Two calls of brilcalc that overlap, one after the other, each with its header and its unit."""
+    keys, recorded = table(tmp_path, HEADER, ROW.format(2, 0.5), ROW.format(3, 0.25), ROW.format(3, 0.25))
+    assert (keys % 2**32).tolist() == [1, 2, 3, 11]
+    assert recorded.tolist() == pytest.approx([1.5, 0.5, 0.25, 9.0])
+    assert "lumi.csv: 2 row(s) repeat a section with the same luminosity; each counts once" in capfd.readouterr().err
+    found = luminosity.luminosity_of([sections(100, 1, 3)], golden, PERIODS, (keys, recorded))
+    assert found.luminosity_pb == pytest.approx(2.25)
+
+
+def test_a_section_of_two_luminosities_is_refused(tmp_path):
+    with pytest.raises(
+        InputFileError, match=r"section 2 of run 100 has 0.5 /pb in one row and 0.51 /pb in another \(line"
+    ):
+        table(tmp_path, HEADER, ROW.format(2, 0.51))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (ROW.format(3, "nan"), "line 10: section 3 of run 100 has the luminosity nan"),
+        (ROW.format(3, "inf"), "has the luminosity inf"),
+        (ROW.format(3, "-0.5"), "has the luminosity -0.5"),
+        (ROW.format(3, ""), "could not convert string to float"),
+        (ROW.format(-3, 0.5), "there is no section -3 of a run 100"),
+        (ROW.format(2**32, 0.5), "there is no section 4294967296 of a run 100"),
+        (ROW.replace("100:", "2147483648:").format(3, 0.5), "of a run 2147483648"),
+        ("100:4000,3:3,0.5", "line 10: 3 columns in place of 9"),
+    ],
+)
+def test_rows_that_cannot_be_are_named(tmp_path, row, message):
+    with pytest.raises(InputFileError, match=rf"lumi\.csv: .*{message}"):
+        table(tmp_path, HEADER, row)
+
+
+def test_a_run_certified_to_no_end_needs_a_table(tmp_path):
+    """Of four billion certified sections, those read are no part that says anything."""
+    endless = intervals_of([(100, 1, 2**32 - 1), (200, 1, 10)])
+    with pytest.raises(OddjetsError, match=r"run 100 is certified to no end.*give a 'luminosity_table'"):
+        luminosity.luminosity_of([sections(100, 1, 2)], endless, PERIODS)
+    assert luminosity.luminosity_of([sections(200, 1, 5)], endless, PERIODS).luminosity_pb == pytest.approx(2.5)
+    found = luminosity.luminosity_of([sections(100, 1, 2)], endless, PERIODS, table(tmp_path))
+    assert found.luminosity_pb == pytest.approx(2.0)
+
+
 @pytest.mark.parametrize("text", ["{}", "[]", '{"1": [[3, 2]]}', '{"1": [2]}', "no"])
 def test_other_lists_of_sections_are_refused(tmp_path, text):
     (tmp_path / "golden.json").write_text(text)
     with pytest.raises(InputFileError, match=r"golden\.json"):
-        luminosity.read_sections(tmp_path / "golden.json")
+        read_sections(tmp_path / "golden.json")
 
 
 def data_file(path, run, numbers, blocks=True):
@@ -157,8 +218,8 @@ def test_the_official_json_and_its_eras(official_cache):
     from oddjets.corrections import lookups
 
     era, folder = lookups.load_era("2016UL")
-    certified = luminosity.read_sections(lookups.checked(era, folder, "golden"))
-    both = luminosity.luminosity_of([certified[certified >= 278820 << 32]], certified, era.periods)
+    certified = read_sections(lookups.checked(era, folder, "golden"))
+    both = luminosity.luminosity_of([every_section(certified, 278820)], certified, era.periods)
     assert both.luminosity_pb == pytest.approx(16393.38)
     assert not both.approximate
     # a section is 23.31 s of beam; G and H had peak luminosities of about 1e34 / (cm2 s): 0.1 to 0.35 /pb a section
@@ -189,7 +250,7 @@ def test_certified_events_are_those_of_coffea(random_sections):
     folder, run, section = random_sections
     theirs = LumiMask(folder / "golden.json")(run, section)
     assert 0.1 < theirs.mean() < 0.9
-    ours = luminosity.is_in(luminosity.read_sections(folder / "golden.json"), run, section)
+    ours = is_in(read_sections(folder / "golden.json"), run, section)
     np.testing.assert_array_equal(ours, theirs)
 
 
@@ -218,8 +279,8 @@ def test_the_luminosity_of_certified_sections_is_that_of_coffea(random_sections)
     kept = LumiMask(folder / "golden.json")(run, section)
     theirs = LumiData(folder / "lumi.csv").get_lumi(LumiList(run[kept], section[kept], delayed=False))
     # each section of many events counts once, in two files too
-    parts = [luminosity.sections_of(run[:3000], section[:3000]), luminosity.sections_of(run[2000:], section[2000:])]
-    certified = luminosity.read_sections(folder / "golden.json")
+    parts = [sections_of(run[:3000], section[:3000]), sections_of(run[2000:], section[2000:])]
+    certified = read_sections(folder / "golden.json")
     ours = luminosity.luminosity_of(parts, certified, {}, luminosity.table_of(folder / "lumi.csv"))
     assert ours.luminosity_pb == pytest.approx(theirs, rel=1e-12)
     assert not ours.approximate

@@ -20,7 +20,7 @@ PACKAGE = Path(oddjets.__file__).parent
 CODE: dict[str, dict[str, str]] = {
     "chunk": {
         "core": "expressions kernels kinematics substructure",
-        "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
+        "corrections": ("generator_weights jet_energy jet_resolution lookups luminosity sections systematics weights"),
         "io": "branches event_table fileset nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
@@ -41,7 +41,7 @@ CODE: dict[str, dict[str, str]] = {
     },
     "process": {
         "core": "expressions kernels kinematics substructure",
-        "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
+        "corrections": ("generator_weights jet_energy jet_resolution lookups luminosity sections systematics weights"),
         "io": ("branches event_table fileset histograms nanoaod_schema paper_npz sums_of_weights weight_order"),
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
@@ -53,7 +53,7 @@ CODE: dict[str, dict[str, str]] = {
     },
     "histogram": {
         "core": "expressions kernels kinematics substructure",
-        "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
+        "corrections": ("generator_weights jet_energy jet_resolution lookups luminosity sections systematics weights"),
         "io": "branches event_table fileset histograms nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
@@ -64,7 +64,7 @@ CODE: dict[str, dict[str, str]] = {
     },
     "closure": {
         "core": "expressions kernels kinematics substructure",
-        "corrections": "generator_weights jet_energy jet_resolution lookups luminosity systematics weights",
+        "corrections": ("generator_weights jet_energy jet_resolution lookups luminosity sections systematics weights"),
         "io": "branches event_table fileset histograms nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (

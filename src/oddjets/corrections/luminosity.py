@@ -1,47 +1,45 @@
-"""Which luminosity sections of data are certified, and the luminosity of those that were read.
-
-Sections are sorted int64 arrays, ``run * 2**32 + section``, so that masks, unions and intersections are NumPy's.
-"""
+"""Which luminosity sections of data are certified, and the luminosity of those that were read."""
 
 from __future__ import annotations
 
 import csv
-import json
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.markup import escape
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.execution import Access
+from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import sha256_of
 from oddjets.corrections import lookups
 from oddjets.corrections.lookups import Era, Period
+from oddjets.corrections.sections import (
+    LAST_RUN,
+    LAST_SECTION,
+    RUN,
+    SectionIntervals,
+    Sections,
+    read_sections,
+    sections_of_file,
+)
 from oddjets.io.fileset import Dataset, FileInfo
-from oddjets.io.remote.access import open_file
-from oddjets.io.remote.failures import cause_of, with_retries
 
 __all__ = [
     "Luminosity",
     "certified_sections",
     "inputs_of",
-    "is_in",
     "luminosities",
     "luminosity_of",
-    "read_sections",
-    "sections_of",
-    "sections_of_file",
     "table_of",
 ]
 
-Sections = npt.NDArray[np.int64]
-
-_RUN = 1 << 32
 #: units of brilcalc's tables, in /pb
 _UNITS_PB = {"/ub": 1e-6, "/nb": 1e-3, "/pb": 1.0, "/fb": 1e3}
 
@@ -67,74 +65,7 @@ class Luminosity:
         return asdict(self)
 
 
-def sections_of(run: npt.ArrayLike, section: npt.ArrayLike) -> Sections:
-    """Return the sections of pairs of numbers, each once, sorted."""
-    return np.unique(np.asarray(run).astype(np.int64) * _RUN + np.asarray(section).astype(np.int64))
-
-
-def is_in(sections: Sections, run: npt.ArrayLike, section: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Return which events lie in the sections.
-
-    Args:
-        sections: sorted.
-        run: shape (events,).
-        section: likewise.
-    """
-    keys = np.asarray(run).astype(np.int64) * _RUN + np.asarray(section).astype(np.int64)
-    if not len(sections):
-        return np.zeros(len(keys), dtype=bool)
-    place = np.minimum(np.searchsorted(sections, keys), len(sections) - 1)
-    return np.asarray(sections[place] == keys)
-
-
-def read_sections(path: Path) -> Sections:
-    """Read a list of sections in CMS's format, ``{"run": [[first, last], ...]}``: a golden JSON, processedLumis.json.
-
-    Raises:
-        InputFileError: missing, or of another format.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        ranges = [(int(run), int(first), int(last)) for run, spans in content.items() for first, last in spans]
-    except FileNotFoundError:
-        raise InputFileError(f"{path}: no such list of luminosity sections") from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputFileError(f'{path}: no list of luminosity sections {{"run": [[first, last]]}} ({error})') from None
-    if not ranges or any(last < first for _, first, last in ranges):
-        raise InputFileError(f"{path}: an empty list of luminosity sections, or a range that ends before it begins")
-    return np.unique(
-        np.concatenate([run * _RUN + np.arange(first, last + 1, dtype=np.int64) for run, first, last in ranges])
-    )
-
-
-def sections_of_file(path: str, access: Access | None = None) -> Sections:
-    """Return the sections that a file of data was made from.
-
-    The tree LuminosityBlocks has them, also those without an event left; where it is absent, those of the events count.
-
-    Args:
-        path: a local path or a URL.
-        access: how remote files are reached.
-
-    Raises:
-        InputFileError: the file can't be read.
-    """
-
-    def read() -> Sections:
-        with open_file(path, access) as file:
-            tree = file["LuminosityBlocks" if "LuminosityBlocks" in file else "Events"]
-            arrays = tree.arrays(["run", "luminosityBlock"], library="np")
-        return sections_of(arrays["run"], arrays["luminosityBlock"])
-
-    try:
-        return with_retries(read, path)
-    except Exception as error:  # uproot raises many kinds for truncated and corrupt files
-        raise InputFileError(
-            f"{path}: its luminosity sections can't be read ({type(error).__name__}: {error})", cause=cause_of(error)
-        ) from None
-
-
-def certified_sections(analysis: Analysis, era: Era, era_folder: Path) -> tuple[Sections, Path]:
+def certified_sections(analysis: Analysis, era: Era, era_folder: Path) -> tuple[SectionIntervals, Path]:
     """Return the certified sections that the analysis asks for, and the file that says so.
 
     Raises:
@@ -153,45 +84,75 @@ def certified_sections(analysis: Analysis, era: Era, era_folder: Path) -> tuple[
 def table_of(path: Path) -> tuple[Sections, npt.NDArray[np.float64]]:
     """Read brilcalc's table of the recorded luminosity of every section (``--byls --output-style csv``).
 
+    Outputs of several calls may follow each other, each with its header and its unit. A section that is there twice with the
+    same luminosity, as where two calls overlap, counts once, and that is said.
+
     Returns:
         The sections, sorted, and the luminosity of each, /pb.
 
     Raises:
-        InputFileError: missing, or without columns run, ls and recorded with a unit.
+        InputFileError: missing; without columns run, ls and recorded with a unit; numbers that can't be; a section twice with
+            different luminosities.
     """
-    header: list[str] = []
-    rows: list[tuple[int, int, float]] = []
+    found: dict[int, float] = {}
+    rows = 0
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            for row in csv.reader(stream):
-                if row and row[0].startswith("#"):
-                    names = [cell.lstrip("#").strip() for cell in row]
-                    if any(name.startswith("recorded") for name in names):
-                        header = names
-                elif header and len(row) == len(header):
-                    cells = dict(zip(header, row, strict=True))
-                    recorded = next(name for name in header if name.startswith("recorded"))
-                    run, section = cells["run:fill"].split(":")[0], cells["ls"].split(":")[0]
-                    rows.append((int(run), int(section), float(cells[recorded])))
+        for where, run, section, recorded in _rows(path):
+            known = found.setdefault(run * RUN + section, recorded)
+            if known != recorded:
+                raise InputFileError(
+                    f"{path}: section {section} of run {run} has {known:g} /pb in one row and {recorded:g} /pb in"
+                    f" another ({where}): keep one"
+                )
+            rows += 1
     except FileNotFoundError:
         raise InputFileError(f"{path}: no such table of luminosities") from None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, csv.Error) as error:
         raise InputFileError(f"{path}: no table of brilcalc by luminosity section ({error})") from None
-    unit = re.search(r"\((/\w+)\)", next((name for name in header if name.startswith("recorded")), ""))
-    if not rows or unit is None or unit[1] not in _UNITS_PB:
+    if not found:
         raise InputFileError(
             f"{path}: no table of brilcalc by luminosity section: needs a header with run:fill, ls and recorded(UNIT)"
         )
-    keys = sections_of([r[0] for r in rows], [r[1] for r in rows])
-    sums = np.zeros(len(keys))
-    places = np.searchsorted(keys, [r[0] * _RUN + r[1] for r in rows])
-    np.add.at(sums, places, [r[2] * _UNITS_PB[unit[1]] for r in rows])
-    return keys, sums
+    if rows > len(found):
+        console.print(
+            f"{escape(str(path))}: {rows - len(found)} row(s) repeat a section with the same luminosity; each counts once"
+        )
+    keys = np.array(sorted(found), dtype=np.int64)
+    return keys, np.array([found[key] for key in keys.tolist()])
+
+
+def _rows(path: Path) -> Iterator[tuple[str, int, int, float]]:
+    """Read where each row of a table is, its run, its section and its recorded luminosity, /pb."""
+    header: list[str] = []
+    column, unit = "", 1.0
+    with path.open(encoding="utf-8", newline="") as stream:
+        reader = csv.reader(stream)
+        for row in reader:
+            where = f"line {reader.line_num}"
+            if not row or row[0].startswith("#"):
+                names = [cell.lstrip("#").strip() for cell in row]
+                asked = next((name for name in names if name.startswith("recorded")), None)
+                if asked is not None:
+                    stated = re.search(r"\((/\w+)\)", asked)
+                    if stated is None or stated[1] not in _UNITS_PB:
+                        raise ValueError(f"{where}: '{asked}' has none of the units {', '.join(_UNITS_PB)}")
+                    header, column, unit = names, asked, _UNITS_PB[stated[1]]
+            elif header:
+                if len(row) != len(header):
+                    raise ValueError(f"{where}: {len(row)} columns in place of {len(header)}")
+                cells = dict(zip(header, row, strict=True))
+                run, section = (int(cells[name].split(":")[0]) for name in ("run:fill", "ls"))
+                recorded = float(cells[column])
+                if not (0 <= run <= LAST_RUN and 0 <= section <= LAST_SECTION):
+                    raise ValueError(f"{where}: there is no section {section} of a run {run}")
+                if not (math.isfinite(recorded) and recorded >= 0):
+                    raise ValueError(f"{where}: section {section} of run {run} has the luminosity {cells[column]}")
+                yield where, run, section, recorded * unit
 
 
 def luminosity_of(
     read: Iterable[Sections],
-    certified: Sections,
+    certified: SectionIntervals,
     periods: Mapping[str, Period],
     table: tuple[Sections, npt.NDArray[np.float64]] | None = None,
     name: str = "the data",
@@ -210,12 +171,12 @@ def luminosity_of(
 
     Raises:
         OddjetsError: none of the runs or of the sections read is in the golden JSON; a section is missing in the table;
-            certified sections lie in no period.
+            certified sections lie in no period; without a table, a run that is certified to no end.
     """
     parts = list(read)
     everything = np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
-    good = np.intersect1d(everything, certified, assume_unique=True)
-    runs_read, runs_certified = everything // _RUN, certified // _RUN
+    good = everything[certified.holds(everything)]
+    runs_read, runs_certified = everything // RUN, certified.runs
     if len(everything) and not np.isin(runs_read, runs_certified).any():
         raise OddjetsError(
             f"dataset '{name}': none of its runs ({runs_read.min()} to {runs_read.max()}) is in the golden JSON, which has"
@@ -223,23 +184,29 @@ def luminosity_of(
         )
     if not len(good):
         raise OddjetsError(f"dataset '{name}': no certified luminosity section was read; leave the dataset out")
-    runs = good // _RUN
+    runs = good // RUN
     if table is not None:
         absent = np.setdiff1d(good, table[0], assume_unique=True)
         if len(absent):
             raise OddjetsError(
-                f"dataset '{name}': the table of luminosities has no section {absent[0] % _RUN} of run {absent[0] // _RUN}"
+                f"dataset '{name}': the table of luminosities has no section {absent[0] % RUN} of run {absent[0] // RUN}"
                 f" ({len(absent)} certified sections are missing)"
             )
         total = float(table[1][np.searchsorted(table[0], good)].sum())
-        of_runs = int(np.isin(runs_certified, np.unique(runs)).sum())
+        of_runs = certified.count(np.isin(runs_certified, np.unique(runs)))
         return Luminosity(total, False, len(good), of_runs)
     total, of_periods, counted = 0.0, 0, 0
     for period in periods.values():
         first, last = period.runs
         here = int(((runs >= first) & (runs <= last)).sum())
-        whole = int(((runs_certified >= first) & (runs_certified <= last)).sum())
+        of_period = (runs_certified >= first) & (runs_certified <= last)
         if here:
+            if (endless := certified.endless(of_period)) is not None:
+                raise OddjetsError(
+                    f"dataset '{name}': run {endless} is certified to no end, so nobody knows which part of the certified"
+                    " sections was read; give a 'luminosity_table', or a golden JSON with the runs' last sections"
+                )
+            whole = certified.count(of_period)
             total += period.luminosity_pb * here / whole
             of_periods += whole
             counted += here
@@ -301,15 +268,16 @@ def luminosities(
         sections = [sections_of_file(info.path, access) for info in files]
         if dataset.metadata.processed_lumis is not None:
             made_from = read_sections(Path(dataset.metadata.processed_lumis))
-            sections = [np.intersect1d(s, made_from, assume_unique=True) for s in sections]
+            sections = [s[made_from.holds(s)] for s in sections]
         found[name] = luminosity_of(sections, certified, era.periods, luminosity_table, name)
-        mine = np.intersect1d(np.unique(np.concatenate(sections)), certified, assume_unique=True)
+        mine = np.unique(np.concatenate(sections))
+        mine = mine[certified.holds(mine)]
         for other, theirs in counted.items():
             shared = np.intersect1d(mine, theirs, assume_unique=True)
             if len(shared):
                 raise OddjetsError(
                     f"datasets '{other}' and '{name}' share {len(shared)} certified luminosity sections, the first being"
-                    f" {shared[0] % _RUN} of run {shared[0] // _RUN}: their luminosity would count twice"
+                    f" {shared[0] % RUN} of run {shared[0] // RUN}: their luminosity would count twice"
                 )
         counted[name] = mine
     return found

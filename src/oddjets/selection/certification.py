@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError, nearest
-from oddjets.corrections import lookups, luminosity
+from oddjets.corrections import lookups, luminosity, sections
 from oddjets.io import nanoaod_schema
 from oddjets.io.event_table import JETS, EventTable
 from oddjets.selection.decorators import cut
@@ -63,8 +63,8 @@ class DataQuality:
         if not events.metadata["is_data"]:
             return {"passes_certified": np.ones(len(events), dtype=bool)}
         run, section = (np.asarray(nanoaod_schema.branch(events, name)) for name in ("run", "luminosityBlock"))
-        return {"passes_certified": luminosity.is_in(self._certified, run, section)}
+        return {"passes_certified": sections.is_in(self._certified, run, section)}
 
     @cached_property
-    def _certified(self) -> npt.NDArray[np.int64]:
+    def _certified(self) -> sections.SectionIntervals:
         return luminosity.certified_sections(self.analysis, self.era, self.era_folder)[0]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError
 from oddjets.corrections import lookups, luminosity
+from oddjets.corrections.sections import sections_of_file
 from oddjets.io.event_table import parts
 from oddjets.io.fileset import FileInfo, sums_of_variations
 from oddjets.scoring.onnx_session import check_provider
@@ -124,7 +125,7 @@ def _unreadable_sections(run: Run) -> list[Loss]:
     for name, (dataset, files) in run.fileset.items():
         for info in files if dataset.metadata.is_data else ():
             try:
-                luminosity.sections_of_file(info.path)
+                sections_of_file(info.path)
             except InputFileError as error:
                 found.append(Loss(name, info.path, error.cause or "damaged", str(error)))
     return found
