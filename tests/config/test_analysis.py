@@ -4,7 +4,8 @@ import pytest
 import yaml
 from helpers.analyses import analysis, content
 
-from oddjets.config.analysis import load_analysis
+from oddjets.config.analysis import Analysis, load_analysis
+from oddjets.config.simulation import seed_of
 from oddjets.config.yaml import ConfigError
 
 
@@ -66,6 +67,38 @@ def test_extends_finds_a_shipped_analysis_from_any_folder(tmp_path):
     assert (loaded.name, loaded.threshold.score) == ("mine", "omnilearned")
     with pytest.raises(ConfigError, match=r"did you mean 'demo.yaml'"):
         load_analysis(write(tmp_path, {"extends": "dmeo.yaml", "name": "mine"}))
+
+
+def simulated(name=None, **asked):
+    data = {k: v for k, v in content().items() if k not in ("fileset", "name")}
+    return data | ({} if name is None else {"name": name}) | {"simulate": {"templates": {"top": 10}, **asked}}
+
+
+def test_an_analysis_that_says_no_seed_has_one_of_its_name(tmp_path):
+    one, other = (load_analysis(write(tmp_path, simulated(name))).simulate.seed for name in ("one", "other"))
+    assert (one, other) == (seed_of("one"), seed_of("other"))
+    assert one != other
+    assert load_analysis(write(tmp_path, simulated("other"))).simulate.seed == other
+    assert load_analysis(write(tmp_path, simulated("one", seed=0))).simulate.seed == 0
+    assert Analysis.model_validate(simulated("one")).simulate.seed == one
+    # a set is only what is asked, not whose it is
+    assert load_analysis(write(tmp_path, simulated("one") | {"simulate": {"set": "tiny"}})).simulate.seed == one
+
+
+@pytest.mark.parametrize("asked", [{}, {"seed": 3}], ids=["of the name", "said"])
+def test_one_that_extends_another_shares_its_sample_or_asks_for_another(tmp_path, asked):
+    write(tmp_path, simulated("base", **asked), "base.yaml")
+    seed = load_analysis(tmp_path / "base.yaml").simulate.seed
+
+    def extended(**keys):
+        return load_analysis(write(tmp_path, {"extends": "base.yaml", **keys})).simulate.seed
+
+    assert seed == asked.get("seed", seed_of("base"))
+    assert extended(name="fit", threshold={"efficiency": 0.2}) == seed
+    assert extended(simulate={"templates": {"top": 20}}) == seed
+    assert extended(name="more", simulate={"templates": {"top": 20}}) == seed_of("more")
+    assert extended(name="more", simulate={"seed": None}) == seed_of("more")
+    assert extended(name="more", simulate={"templates": {"top": 20}, "seed": seed}) == seed
 
 
 @pytest.mark.parametrize("name", ["analysis.yaml", "../elsewhere.yaml", "/etc/passwd"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from oddjets.config.simulation import SimulationSpec
+from oddjets.config.analysis import load_analysis
+from oddjets.config.simulation import SimulationSpec, seed_of
 from oddjets.core.errors import OddjetsError
 from oddjets.simulation.job_plan import TRIES_PER_BLOCK, make_plan
 from oddjets.simulation.processes import load_processes, select_processes
+from oddjets.workflow.paper import SETUPS, analyses
 
 
 def test_no_two_streams_share_a_seed() -> None:
@@ -155,3 +160,44 @@ def test_overlapping_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("oddjets.simulation.processes.load_processes", lambda: known)
     with pytest.raises(OddjetsError, match="qcd and top overlap"):
         select_processes(["qcd", "top"])
+
+
+def shipped() -> dict[str, Any]:
+    """What every analysis that the package carries asks of the simulation."""
+    found = {}
+    for file in sorted((Path(__file__).resolve().parents[2] / "processors").glob("*.yaml")):
+        if (spec := load_analysis(file).simulate) is not None:
+            found[file.stem] = spec
+    return found
+
+
+#: analyses that say in their YAML whose sample they share
+ON_PURPOSE = {"demo_small": "demo", **dict.fromkeys(SETUPS, SETUPS[0])}
+
+
+def test_analyses_share_no_stream_unless_they_share_a_sample() -> None:
+    """The demo's events were nearly all in the sample of the paper's set-ups, so that one could not confirm the other."""
+    streams = {
+        name: {(stream.process, stream.pythia_seed) for block in make_plan(spec) for stream in block.streams}
+        for name, spec in shipped().items()
+    }
+    assert {"demo", "trigger_efficiency", *SETUPS} <= set(streams)
+    for (one, of_one), (other, of_other) in itertools.combinations(streams.items(), 2):
+        together = ON_PURPOSE.get(one, one) == ON_PURPOSE.get(other, other)
+        assert bool(of_one & of_other) == together, (one, other)
+
+
+def test_the_demo_and_the_efficiency_keep_the_seeds_that_their_numbers_are_from() -> None:
+    specs = shipped()
+    assert {name: specs[name].seed for name in ("demo", "demo_small", "trigger_efficiency")} == {
+        "demo": 1,
+        "demo_small": 1,
+        "trigger_efficiency": 7,
+    }
+
+
+def test_the_papers_set_ups_share_one_sample() -> None:
+    asked = analyses(1.0, [])
+    assert len({analysis.simulate.model_dump_json() for analysis in asked if analysis.simulate}) == 1
+    assert {analysis.simulate.seed for analysis in asked if analysis.simulate} == {seed_of("paper_top")}
+    assert {a.simulate.seed for a in analyses(0.1, [], seed=5) if a.simulate} == {5}

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from oddjets.config.execution import Execution
 from oddjets.config.fit import Fit
-from oddjets.config.simulation import SimulationSpec
+from oddjets.config.simulation import SimulationSpec, seed_of
 from oddjets.config.yaml import ConfigError, Name, StrictModel, problems_of, read_extended
 
 __all__ = [
@@ -277,6 +277,11 @@ class Analysis(StrictModel):
             data["systematics"] = [{"name": s} if isinstance(s, str) else s for s in data["systematics"]]
         return data
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_seed(cls, data: Any) -> Any:
+        return _with_seed(data, {}) if isinstance(data, dict) else data
+
     @property
     def data_driven(self) -> str | None:
         """The process that ABCD estimates, if there is one."""
@@ -321,6 +326,18 @@ class Analysis(StrictModel):
         return [low + (high - low) * i / bins for i in range(bins)] + [high]
 
 
+def _with_seed(own: dict[Any, Any], base: dict[Any, Any]) -> dict[Any, Any]:
+    """Give what an analysis asks of the simulation a seed of its name, unless it says one.
+
+    One that extends another and asks nothing of the simulation shares the other's sample; one without a name of its own is
+    the same analysis.
+    """
+    asked, name = own.get("simulate"), own.get("name")
+    if not isinstance(asked, dict) or asked.get("seed") is not None or name in (None, base.get("name")):
+        return own
+    return {**own, "simulate": {**asked, "seed": seed_of(str(name))}}
+
+
 def load_analysis(path: str | Path) -> Analysis:
     """Read an analysis YAML; ``extends: FILE`` in it starts from another one, beside it or shipped.
 
@@ -334,7 +351,7 @@ def load_analysis(path: str | Path) -> Analysis:
         ConfigError: with every error of form at once, each with its place and the nearest valid name.
     """
     path = Path(path)
-    data = read_extended(path)
+    data = read_extended(path, complete=_with_seed)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: an analysis is a mapping with keys such as name, processor, regions")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -9,12 +10,14 @@ from pydantic import Field, model_validator
 from oddjets.config.yaml import StrictModel
 from oddjets.core.errors import OddjetsError, nearest
 
-__all__ = ["SETS", "SimulationSpec", "named_set"]
+__all__ = ["SETS", "SimulationSpec", "named_set", "seed_of"]
 
 Positive = Annotated[int, Field(gt=0)]
 
 #: eras G and H of 2016, 1/pb
 _LUMINOSITY_2016_GH = 16393.38
+#: seeds made of names begin here
+_SEEDS_OF_NAMES = 1_000_000_000
 _OTHERS = ("top", "wjets", "zjets", "stop_t", "stop_s", "ww", "wz", "zz", "wh", "zh", "hj", "tth")
 
 #: name: fields of `SimulationSpec`
@@ -35,6 +38,11 @@ SETS: dict[str, dict[str, Any]] = {
         "templates": {"qcd": 3_300_000, **dict.fromkeys(_OTHERS, 100_000), "top": 400_000, "hh": 57_000},
     },
 }
+
+
+def seed_of(name: str) -> int:
+    """Return the seed of an analysis that says none: one of its name, above those that people write."""
+    return _SEEDS_OF_NAMES + int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % _SEEDS_OF_NAMES
 
 
 def named_set(name: str) -> dict[str, Any]:
@@ -63,6 +71,7 @@ class SimulationSpec(StrictModel):
     `oddjets.simulation.processes.check_processes` to say.
     """
 
+    #: in an analysis that says none: one made of its name
     seed: int = Field(1, ge=0)
     #: 1/pb of the pseudo-data; none: no pseudo-data
     luminosity: float | None = Field(None, gt=0, allow_inf_nan=False)

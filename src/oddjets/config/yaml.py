@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -161,12 +162,18 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path}: no valid YAML: {error}") from None
 
 
-def read_extended(path: Path, above: tuple[Path, ...] = ()) -> Any:
+def read_extended(
+    path: Path,
+    above: tuple[Path, ...] = (),
+    *,
+    complete: Callable[[dict[Any, Any], dict[Any, Any]], dict[Any, Any]] = lambda own, base: own,
+) -> Any:
     """Read a YAML; what it ``extends`` is read first, and its own keys are laid over that.
 
     Args:
         path: the file; ``extends`` names one beside it, or a shipped analysis.
         above: the files that extend this one.
+        complete: adds to the keys of each file what follows from them; gets the file's own, and those it extends.
 
     Raises:
         ConfigError: see `read_yaml`; or the file extends itself, or one that is not there.
@@ -174,8 +181,10 @@ def read_extended(path: Path, above: tuple[Path, ...] = ()) -> Any:
     if path.resolve() in above:
         raise ConfigError(f"{path}: extends: it extends itself")
     data = read_yaml(path)
-    if not isinstance(data, dict) or "extends" not in data:
+    if not isinstance(data, dict):
         return data
+    if "extends" not in data:
+        return complete(data, {})
     base_name = data.pop("extends")
     if not isinstance(base_name, str) or Path(base_name).name != base_name:
         raise ConfigError(
@@ -187,10 +196,10 @@ def read_extended(path: Path, above: tuple[Path, ...] = ()) -> Any:
             base_file = resources.find(base_name, "processors")
         except OddjetsError as error:
             raise ConfigError(f"{path}: extends: {error}") from None
-    base = read_extended(base_file, (*above, path.resolve()))
+    base = read_extended(base_file, (*above, path.resolve()), complete=complete)
     if not isinstance(base, dict):
         raise ConfigError(f"{base_file}: an analysis is a mapping with keys such as name, regions")
-    return _laid_over(base, data)
+    return _laid_over(base, complete(data, base))
 
 
 def _laid_over(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
