@@ -21,6 +21,7 @@ from oddjets.scoring.model_card import load_card
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection.normalisation import factors
 from oddjets.workflow.pipeline import run_stage, stage_of
+from oddjets.workflow.stages.npz import export_npz
 
 NO_SCORE = {
     "scores": {"xbb": {"signal": ["particleNetMD_Xbb"], "background": ["particleNetMD_QCD"]}},
@@ -297,3 +298,36 @@ def test_no_event_passes_is_said_and_the_fit_names_the_region(tmp_path, simulate
     run_stage(run, stage_of(run, "histogram"))
     with pytest.raises(OddjetsError, match="SR"):
         run_stage(run, stage_of(run, "workspace"))
+
+
+def test_kept_probabilities_are_named_by_the_number_of_their_class(tmp_path, one_chunk, few_events):
+    """The card lists the outputs in another order than the network has them."""
+    scores = {"omnilearned": few_events["scores"]["omnilearned"] | {"keep_probabilities": True}}
+    run = processed(tmp_path, few_events | {"scores": scores})
+    card = load_card(run.resolved.cards["omnilearned"])
+    assert list(card.output.softmax) != sorted(card.output.softmax)
+    table = event_table.read(run.out / "events", "top")
+    of_jet = {n: table[f"prob{n}_omnilearned_1"].astype(float) for n in card.output.softmax}
+    np.testing.assert_allclose(sum(of_jet.values()), 1.0, rtol=1e-5)
+    # S / (S + Q) by the numbers that the classes have in the network: 2 and 173 to 199 are QCD
+    signal = sum(p for n, p in of_jet.items() if 12 <= n <= 172)
+    background = sum(p for n, p in of_jet.items() if n == 2 or n >= 173)
+    np.testing.assert_allclose(signal / (signal + background), table["score_omnilearned_1"], rtol=1e-4)
+    np.testing.assert_array_equal(
+        table["score_omnilearned_1"], event_table.read(one_chunk.out / "events", "top")["score_omnilearned_1"]
+    )
+    said = run.extra("process")["probabilities"]["omnilearned"]
+    assert said["prob12_omnilearned"] == "X_bb"
+    assert said["prob199_omnilearned"] == "QCD_q"
+    assert list(said) == [f"prob{n}_omnilearned" for n in card.output.softmax]
+
+    file = next(path for path in export_npz(run, tmp_path / "npz") if "_top_" in path.name)
+    exported = np.load(file)["prediction"].reshape(-1, 2, len(said))
+    kept = table["passes_nominal"]
+    for k, n in enumerate(card.output.softmax):
+        np.testing.assert_array_equal(exported[:, 0, k], of_jet[n][kept].astype(np.float32))
+
+
+def test_no_probabilities_are_exported_where_none_were_kept(tmp_path, one_chunk, few_events):
+    with pytest.raises(OddjetsError, match=r"say 'scores\.omnilearned\.keep_probabilities: true'"):
+        export_npz(one_chunk, tmp_path)

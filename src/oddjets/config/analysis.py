@@ -113,7 +113,9 @@ class Score(StrictModel):
     background: tuple[str, ...] = Field(default=(), description="FatJet branches added to it in the denominator")
     label: str = "anomaly score"
     keep_probabilities: bool = Field(
-        default=False, description="write the class probabilities to the event table too; `export-npz` needs them"
+        default=False,
+        description="write the class probabilities to the event table too, prob<number of the class>_<score>_1 and _2;"
+        " `export-npz` needs them",
     )
 
     @model_validator(mode="after")

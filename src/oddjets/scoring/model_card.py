@@ -269,6 +269,12 @@ class ModelCard(StrictModel):
         """The ONNX file."""
         return self._folder / self.file
 
+    @property
+    def class_names(self) -> dict[int, str]:
+        """Each output of the softmax, in its order, and the class that it belongs to; "" where the card names none."""
+        names = {index: name for name, indices in self.classes.items() for index in indices}
+        return {index: names.get(index, "") for index in self.output.softmax}
+
     @cached_property
     def content_key(self) -> str:
         """Sha256 of all that a score depends on: the model, its inputs and the formula; descriptions left out."""

@@ -369,10 +369,12 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
             out |= {f"score_{name}_{j}": np.nan_to_num(scores[:, j - 1]) for j in JETS}
             if found.probabilities is not None:
                 classes = found.probabilities.reshape(-1, 2, found.probabilities.shape[1])
-                out |= {f"prob{k}_{name}_{j}": classes[:, j - 1, k] for j in JETS for k in range(classes.shape[2])}
+                # named by the model's own number of the class, whatever the order in which the card lists them
+                numbers = scorer.card.output.softmax
+                out |= {f"prob{n}_{name}_{j}": classes[:, j - 1, k] for j in JETS for k, n in enumerate(numbers)}
         if jets is not None:
-            numbers = np.diff(jets.offsets).reshape(-1, 2)
-            out |= {f"n_constituents_{j}": numbers[:, j - 1] for j in JETS}
+            n_constituents = np.diff(jets.offsets).reshape(-1, 2)
+            out |= {f"n_constituents_{j}": n_constituents[:, j - 1] for j in JETS}
         elif self.scorers:
             out |= {f"n_constituents_{j}": np.empty(0, dtype=np.int64) for j in JETS}
         return out

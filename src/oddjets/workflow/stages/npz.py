@@ -13,6 +13,7 @@ from oddjets.core.provenance import read_manifest
 from oddjets.io import paper_npz
 from oddjets.io.event_table import read, write_part
 from oddjets.io.histograms import DATA
+from oddjets.scoring.model_card import load_card
 from oddjets.scoring.score import score_of_predictions
 from oddjets.selection.normalisation import factors
 from oddjets.workflow.blinding import record
@@ -91,27 +92,27 @@ def export_npz(run: Run, folder: Path) -> list[Path]:
         The files, one a dataset: ``outputs_pretrain_s_<process>_dijet.npz``.
 
     Raises:
-        OddjetsError: a table without class probabilities.
+        OddjetsError: a table without class probabilities, or a score that has none.
         BlindedError: the data in A are blinded, and no threshold says yet which they are.
     """
     hidden = _threshold(run)
     record(run)
     score = run.analysis.threshold.score
+    if score not in run.resolved.cards:
+        raise OddjetsError(f"the score '{score}' has no model, and so no class probabilities")
+    # columns are in the order of the card's softmax, as the model's probabilities are
+    stems = [f"prob{index}" for index in load_card(run.resolved.cards[score]).output.softmax]
     processed = run.extra("process")
     normalisation = factors(run.analysis, processed, run.luminosity_pb)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for dataset, (process, is_data, factor) in normalisation.items():
         table = read(run.out / "events", dataset)
-        stems = [
-            name[: -len(f"_{score}_1")] for name in table if name.startswith("prob") and name.endswith(f"_{score}_1")
-        ]
-        if not stems:
+        if any(f"{stem}_{score}_1" not in table for stem in stems):
             raise OddjetsError(
                 f"{run.out / 'events' / dataset}: no class probabilities of '{score}'; say"
                 f" 'scores.{score}.keep_probabilities: true' and run `oddjets process` again"
             )
-        stems.sort(key=lambda stem: int(stem.removeprefix("prob")))
         kept = np.array(table["passes_nominal"], dtype=bool)
         if is_data and hidden is not None:
             # what lies at a strict threshold goes too

@@ -13,6 +13,7 @@ from oddjets.corrections import lookups, luminosity
 from oddjets.corrections.sections import sections_of_file
 from oddjets.io.event_table import parts
 from oddjets.io.fileset import FileInfo, sums_of_variations
+from oddjets.scoring.model_card import load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
@@ -111,6 +112,7 @@ def work(run: Run) -> dict[str, Any]:
         "datasets": summary,
         "ledger": accounts,
         "fraction_of_data": _fraction_of_data(run, accounts),
+        "probabilities": _classes(run),
         "chunks": {"executor": execution.executor, **found.costs()},
     }
     write_cutflow(run, extra)
@@ -170,6 +172,15 @@ def _fraction_of_data(run: Run, accounts: Mapping[str, Any]) -> float:
     data = [accounts[name] for name, (dataset, _) in run.fileset.items() if dataset.metadata.is_data]
     planned = math.fsum(found["done"] / found["fraction"] for found in data if found["done"])
     return sum(found["done"] for found in data) / planned if planned else 1.0
+
+
+def _classes(run: Run) -> dict[str, dict[str, str]]:
+    """Return score to column of a class's probability (without _1 and _2) to the class's name on the card."""
+    return {
+        name: {f"prob{index}_{name}": of_class for index, of_class in load_card(path).class_names.items()}
+        for name, path in run.resolved.cards.items()
+        if run.analysis.scores[name].keep_probabilities
+    }
 
 
 def _report_inference(found: list[dict[str, Any]]) -> None:
