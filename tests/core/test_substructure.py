@@ -162,7 +162,7 @@ def test_tau_is_near_the_global_minimum_found_by_brute_force() -> None:
             assert tau[jet, n - 1] <= best * (1.005 if n == 1 else 1.25)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), shift=st.floats(-3, 3), boost=st.floats(-1, 1), scale=st.floats(0.1, 10))
 def test_substructure_knows_no_direction_around_the_beam_and_no_boost_along_it(
     seed: int, shift: float, boost: float, scale: float
@@ -183,7 +183,7 @@ def test_substructure_knows_no_direction_around_the_beam_and_no_boost_along_it(
     np.testing.assert_allclose(soft_drop(scale * moved, offsets).mass, scale * soft_drop(p, offsets).mass, rtol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 100_000), size=st.integers(1, 12))
 def test_tau_lies_between_zero_and_one_and_vanishes_with_as_many_axes_as_particles(seed: int, size: int) -> None:
     p, offsets = random_jets(seed, 3, size=size)

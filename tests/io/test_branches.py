@@ -44,7 +44,7 @@ def file(request, tmp_path_factory):
     return made_up(tmp_path_factory.mktemp("reading"), request.param)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(start=st.integers(0, 20), stop=st.integers(21, EVENTS), seed=st.integers(0, 1000))
 def test_values_are_those_of_the_whole_array(file, start, stop, seed):
     """Also where a chunk begins or ends within a basket."""

@@ -127,7 +127,7 @@ axes_strategy = st.tuples(float32(-2.5, 2.5), float32(-3.1415, 3.1415))
 jets_strategy = st.lists(st.tuples(st.lists(constituents(), max_size=9), axes_strategy), max_size=5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pairs=jets_strategy, maximum=st.integers(1, 9))
 def test_weighted_features_agree_with_a_jet_by_jet_implementation(pairs: list[Any], maximum: int) -> None:
     jets, axes = [p[0] for p in pairs], [p[1] for p in pairs]
@@ -138,7 +138,7 @@ def test_weighted_features_agree_with_a_jet_by_jet_implementation(pairs: list[An
     np.testing.assert_allclose(tensors["add"], add, rtol=2e-7, atol=1e-30)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(jets=st.lists(st.lists(constituents().filter(lambda c: c["pt"] > 0), max_size=9), max_size=5))
 def test_raw_features_ignore_weights_and_use_the_axis_of_all_candidates(jets: list[Any]) -> None:
     axes = [(1.0, 1.0)] * len(jets)
@@ -195,7 +195,7 @@ def test_what_is_unusual_is_counted() -> None:
     assert prepared.tensors(np.array([3]), maximum)["x"][0, -1, 2] == pytest.approx(math.log(3.0))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(pairs=jets_strategy.filter(len), data=st.data())
 def test_a_jet_has_the_same_bits_alone_and_among_others(pairs: list[Any], data: st.DataObject) -> None:
     jets, axes = [p[0] for p in pairs], [p[1] for p in pairs]
@@ -219,7 +219,7 @@ def test_arrays_that_do_not_fit_the_offsets_are_refused() -> None:
         JetConstituents(**arrays)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     events=st.lists(
         st.integers(1, 5).flatmap(

@@ -447,7 +447,7 @@ def exact_score(output: NDArray[Any], formula: dict[str, Any], kind: str) -> tup
 
 @pytest.mark.parametrize("formula", FORMULAS, ids=["paper", "authors-code, 0", "authors-code, 2"])
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), width=st.floats(0, 40), gap=st.floats(-80, 80))
 def test_s_and_one_minus_s_are_as_precise_as_float64_holds_them(
     kind: str, formula: dict[str, Any], seed: int, width: float, gap: float
@@ -466,7 +466,7 @@ def test_s_and_one_minus_s_are_as_precise_as_float64_holds_them(
     assert error <= 1e-11 * float(s)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(values=st.lists(st.floats(-20, 20, width=32), min_size=10, max_size=10), shift=st.floats(-50, 50))
 def test_the_score_is_the_share_of_the_signal_classes(values: list[float], shift: float) -> None:
     output = np.full((1, N_CLASSES), 77.0)  # what is outside the softmax must not matter

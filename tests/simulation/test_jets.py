@@ -31,7 +31,7 @@ def test_simulated_events_have_the_same_jets_and_constituents(
     assert assert_same(p, offsets, radius, min_pt) > 30
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), hardness=st.floats(0.2, 3.0), setup=st.sampled_from(SETUPS))
 def test_clumps_and_a_sea_have_the_same_jets(seed: int, hardness: float, setup: tuple[float, float]) -> None:
     rng = np.random.default_rng(seed)

@@ -83,7 +83,7 @@ def test_injected_strength_replaces_one_and_zero_removes() -> None:
     assert spec.strengths == {"qcd": 1.0, "wjets": 1.0, "zjets": 1.0, "hh": 5.0}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**63), luminosity=st.floats(0.1, 100))
 def test_a_plan_depends_on_nothing_but_its_specification(seed: int, luminosity: float) -> None:
     spec = SimulationSpec(seed=seed, luminosity=luminosity, templates={"top": 3000})

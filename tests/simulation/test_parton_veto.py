@@ -12,7 +12,7 @@ from oddjets.core.substructure import cluster_jets, soft_drop
 from oddjets.simulation.parton_veto import leading_jets
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 100_000), size=st.integers(2, 60))
 def test_leading_jets_are_those_of_fastjet(seed: int, size: int) -> None:
     rng = np.random.default_rng(seed)

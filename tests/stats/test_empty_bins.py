@@ -105,7 +105,7 @@ def kinked(width: float) -> dict:
     }
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.floats(0.05, 0.5))
 def test_at_a_kink_the_direction_that_leaves_it_is_dropped(width):
     # bin 0 pulls the tilt up, bin 1 holds it where it expects nothing

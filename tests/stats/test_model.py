@@ -18,7 +18,7 @@ from oddjets.stats.workspace import build
 seeds = st.integers(0, 2**31)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=seeds, low=st.booleans())
 def test_the_likelihood_equals_pyhfs_at_any_point(seed, low):
     model = Model(random_workspace(seed, low_counts=low))
@@ -27,7 +27,7 @@ def test_the_likelihood_equals_pyhfs_at_any_point(seed, low):
     assert model.twice_nll(point) == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=seeds)
 def test_expected_yields_equal_pyhfs(seed):
     model = Model(random_workspace(seed))
@@ -53,7 +53,7 @@ def _pyhf_minimum(model, start, optimizer):
 @pytest.mark.filterwarnings(
     "ignore:divide by zero:RuntimeWarning", "ignore:invalid value:RuntimeWarning"
 )  # pyhf's steps
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=seeds, low=st.booleans())
 @example(seed=1221330, low=True)  # two minima
 def test_the_minimum_is_pyhfs_or_lower_and_pyhf_started_there_finds_nothing_else(seed, low):
@@ -81,7 +81,7 @@ def test_the_lower_of_two_minima_is_found():
     assert fit["shape"] < 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=seeds)
 def test_the_covariance_is_the_inverse_of_the_hessian(seed):
     model = Model(random_workspace(seed))
@@ -100,7 +100,7 @@ def test_the_covariance_is_the_inverse_of_the_hessian(seed):
     assert not found[:, ~free].any()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=seeds)
 def test_the_hessian_is_the_second_derivative(seed):
     model = Model(random_workspace(seed))
@@ -122,7 +122,7 @@ def test_the_hessian_is_the_second_derivative(seed):
         assert matrix[i, k] == pytest.approx(numeric, rel=2e-3, abs=2e-3 * np.sqrt(abs(matrix[i, i] * matrix[k, k])))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=seeds, low=st.booleans())
 def test_a_fit_in_a_batch_is_the_fit_alone(seed, low):
     model = Model(random_workspace(seed, low_counts=low))
@@ -135,7 +135,7 @@ def test_a_fit_in_a_batch_is_the_fit_alone(seed, low):
         assert alone.deviance[0] == pytest.approx(together.deviance[k], abs=1e-7)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=seeds)
 def test_the_asimov_fit_returns_the_truth(seed):
     model = Model(random_workspace(seed))

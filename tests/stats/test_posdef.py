@@ -14,13 +14,13 @@ def _symmetric(seed, n, size):
     return raw + raw.transpose(0, 2, 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), size=st.integers(1, 6))
 def test_every_matrix_becomes_positive_definite(seed, size):
     assert np.linalg.eigvalsh(nearby_positive(_symmetric(seed, 5, size))).min() > 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), size=st.integers(1, 6))
 def test_positive_definite_matrices_stay(seed, size):
     raw = _symmetric(seed, 4, size)

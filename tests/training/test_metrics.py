@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oddjets.training.class_labels import CLASSES, QCD, SIGNAL
@@ -86,7 +86,6 @@ def test_a_perfect_score_rejects_everything() -> None:
     assert found.qcd_passing == 0
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=50), st.floats(0.01, 1))
 def test_a_threshold_passes_at_least_its_share(scores: list[float], efficiency: float) -> None:
     values, ones = np.array(scores), np.ones(len(scores))

@@ -171,7 +171,7 @@ class Mine(DijetAnomaly):
             os.kill(os.getpid(), signal.SIGKILL)
         if (FOLDER / "meet").exists():
             (FOLDER / f"gpu-{{os.getpid()}}").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
-            until = time.monotonic() + 60
+            until = time.monotonic() + 300
             while len(list(FOLDER.glob("gpu-*"))) < 2 and time.monotonic() < until:
                 time.sleep(0.05)
         return {{}}
