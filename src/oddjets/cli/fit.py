@@ -52,12 +52,12 @@ def _write_card(run: Run) -> None:
     variances = varied_variances(run.analysis, HistogramSet.load(run.out / "histograms"))
     files = write_card(load_workspace(run.out / "workspace.json"), run.out, edges, variances)
     for file in files:
-        console.print(str(file), soft_wrap=True)
+        console.print(escape(str(file)))
     changes = card_changes(json.loads(files[-1].read_text(encoding="utf-8"))["changes"])
     for line in changes[:SHOWN]:
-        console.print(f"card: {escape(line)}", soft_wrap=True)
+        console.print(f"card: {escape(line)}")
     if len(changes) > SHOWN:
-        console.print(f"card: and {len(changes) - SHOWN} more, see {escape(str(files[-1]))}", soft_wrap=True)
+        console.print(f"card: and {len(changes) - SHOWN} more, see {escape(str(files[-1]))}")
 
 
 def fit(
@@ -123,4 +123,4 @@ def fit(
     write_json(folder / "results.json", results)
     for line in summary(results):
         console.print(escape(line))
-    console.print(f"results: {folder / 'results.json'}")
+    console.print(f"results: {escape(str(folder / 'results.json'))}")

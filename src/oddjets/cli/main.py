@@ -189,7 +189,7 @@ def plot(
     open_data(run, "plot")
     with run.lock():
         for file in make(run.analysis, run.out, names or None):
-            console.print(str(file))
+            console.print(escape(str(file)))
 
 
 @app.command()

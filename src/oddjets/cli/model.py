@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from oddjets.core.console import console, progress
@@ -103,7 +104,7 @@ def train(
         return
     arguments = [argument for argument in sys.argv[1:] if argument != _BACKGROUND]
     number = in_background(job, parts, arguments).pid
-    console.print(f"process {number} works on; follow it with: tail -f {shlex.quote(str(folder / LOG))}")
+    console.print(f"process {number} works on; follow it with: tail -f {escape(shlex.quote(str(folder / LOG)))}")
 
 
 @app.command()
@@ -133,7 +134,8 @@ def export(
         checkpoint, model, size=size, stable=not as_published, output=kind, target=target.value, like=like
     )
     console.print(f"{done.model}: PET2 {done.size or 'of no published size'}, {done.config.n_classes} classes")
-    console.print(f"{done.card}: check the description, then run: oddjets model check {done.card} {checkpoint}")
+    check = f"{done.card}: check the description, then run: oddjets model check {done.card} {checkpoint}"
+    console.print(escape(check))
 
 
 @app.command()
@@ -181,7 +183,7 @@ def check(
         ],
     )
     if failed:
-        console.print(f"beyond the tolerance {tolerance:g} of {card}: {', '.join(failed)}")
+        console.print(f"beyond the tolerance {tolerance:g} of {escape(str(card))}: {', '.join(failed)}")
         raise typer.Exit(1)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
+from rich.markup import escape
 
 from oddjets.cli.options import AnalysisFile, Out, Unblind, load, run_of
 from oddjets.config.analysis import AuthorsFiles
@@ -49,4 +50,4 @@ def export_npz(
     from oddjets.workflow.stages.npz import export_npz as export
 
     for file in export(run_of(analysis, out, unblind=unblind), to):
-        console.print(str(file))
+        console.print(escape(str(file)))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from oddjets.cli.options import Force, Inject, Luminosity, NoFilter, Out, Seed, run_of
 from oddjets.config.simulation import SETS, SimulationSpec
@@ -54,7 +55,7 @@ def simulate(
         else:
             from oddjets.simulation.run import simulate as make
 
-            console.print(str(make(spec, out or Path("output") / ready_made, workers or 2)))
+            console.print(escape(str(make(spec, out or Path("output") / ready_made, workers or 2))))
     else:
         raise OddjetsError(f"simulate: give an ANALYSIS.yaml, or --set NAME with one of {', '.join(SETS)}")
 

@@ -62,7 +62,7 @@ class DiscreetFormatter(logging.Formatter):
 
 
 #: everything a person reads goes to standard error, so that standard output stays free for data
-console: Console = _DiscreetConsole(stderr=True, highlight=False)
+console: Console = _DiscreetConsole(stderr=True, highlight=False, emoji=False)
 
 log = logging.getLogger("oddjets")
 log.addFilter(_Discreet())

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
+from rich.markup import escape
 
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
@@ -60,7 +61,7 @@ def locked(out: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            console.print(f"{out}: this file system has no locks: see to it that no other run works here")
+            console.print(f"{escape(str(out))}: this file system has no locks: see to it that no other run works here")
         _sign(out / _NAME)
         try:
             yield

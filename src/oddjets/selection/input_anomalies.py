@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from rich.markup import escape
+
 from oddjets.core.console import console
 
 __all__ = ["MEANING", "meaning_of", "report"]
@@ -45,4 +47,4 @@ def report(dataset: str, repairs: Mapping[str, int]) -> None:
     """Say what was repaired in a dataset; nothing where nothing was."""
     for name, count in sorted(repairs.items()):
         if count:
-            console.print(f"dataset '{dataset}': {count} {meaning_of(name)} ({name})")
+            console.print(f"dataset '{escape(dataset)}': {count} {meaning_of(name)} ({name})")

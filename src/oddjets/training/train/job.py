@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from oddjets.core.console import console, progress
 from oddjets.core.errors import OddjetsError
 from oddjets.core.locks import LockedError, holder, locked
@@ -159,7 +161,7 @@ def _train(job: Job) -> None:
     assert state is not None
     checkpoint = write_checkpoint(job.folder, job.name, state)
     card = write_model(job.folder, job.name, checkpoint, state)
-    console.print(f"{checkpoint}: best loss {state.loss:.4f}; {card}")
+    console.print(f"{escape(str(checkpoint))}: best loss {state.loss:.4f}; {escape(str(card))}")
 
 
 def _evaluate(job: Job, compared: Sequence[ModelCard]) -> None:
@@ -185,7 +187,7 @@ def _evaluate(job: Job, compared: Sequence[ModelCard]) -> None:
     add_metrics(job.card, models[own.name])
     for name, metrics in models.items():
         _show(name, metrics)
-    console.print(f"{path}; {job.card}")
+    console.print(f"{escape(str(path))}; {escape(str(job.card))}")
 
 
 def _show(name: str, metrics: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
+from rich.markup import escape
 from torch.nn import functional
 
 from oddjets.core.console import console
@@ -354,7 +355,7 @@ class _Training:
 
     def _say(self, text: str) -> None:
         if not self.rank:
-            console.print(f"{time.strftime('%H:%M:%S')} {text}")
+            console.print(f"{time.strftime('%H:%M:%S')} {escape(text)}")
 
 
 def _held_back(event: Rows, settings: TrainingSettings) -> NDArray[np.bool_]:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from oddjets.config.execution import Execution
 from oddjets.core.console import console, progress
 from oddjets.core.errors import OddjetsError
@@ -123,10 +125,10 @@ def _settle(ledger: Ledger, failure: Failure, *, skip_bad_files: bool) -> None:
     """Note a loss where that is allowed, end the run where not."""
     chunk = failure.chunk
     if failure.kind == "file" and skip_bad_files:
-        console.print(f"[bold yellow]left out:[/bold yellow] {failure.message}")
+        console.print(f"[bold yellow]left out:[/bold yellow] {escape(failure.message)}")
         ledger.losses.append(Loss(chunk.dataset, chunk.path, failure.cause, failure.message, chunk.start, chunk.stop))
         return
-    raise ChunkError(f"{failure.message}\n{_so_far(ledger)}") from _WorkerError(failure.trace)
+    raise ChunkError(f"{escape(failure.message)}\n{_so_far(ledger)}") from _WorkerError(failure.trace)
 
 
 def _say_fallbacks(record: Record, said: set[str]) -> None:
@@ -137,7 +139,7 @@ def _say_fallbacks(record: Record, said: set[str]) -> None:
         if how["fallbacks"] and score not in said:
             said.add(score)
             why = how["fallbacks"][0]
-            console.print(f"process: the score '{score}' is computed on the CPU: {why}")
+            console.print(f"process: the score '{score}' is computed on the CPU: {escape(why)}")
 
 
 class _WorkerError(Exception):

@@ -54,7 +54,7 @@ def check_files(fileset: Fileset, score: str | None) -> None:
             )
         if score is not None and "reclustered" in sources:
             console.print(
-                f"dataset '{name}': {len(sources['reclustered'])} of {len(files)} file(s) have no index of the jets'"
+                f"dataset '{escape(name)}': {len(sources['reclustered'])} of {len(files)} file(s) have no index of the jets'"
                 " constituents (FatJetPFCands_jetIdx, _pFCandsIdx): AK8 jets are clustered again and matched"
             )
     errors += _sums_of_weights(fileset)

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError
 from oddjets.corrections import lookups, luminosity
@@ -65,8 +67,8 @@ def work(run: Run) -> dict[str, Any]:
     lookups.check_working_point(run.analysis, run.resolved.era, run.resolved.era_folder)
     for name, (analysis, differing) in made_for_others(run).items():
         console.print(
-            f"[bold yellow]dataset '{name}' is a skim made for '{analysis}', with other {', '.join(differing)}[/bold yellow]:"
-            " events that pass here and not there are missing; if that can be, skim again"
+            f"[bold yellow]dataset '{escape(name)}' is a skim made for '{analysis}', with other"
+            f" {', '.join(differing)}[/bold yellow]: events that pass here and not there are missing; if that can be, skim again"
         )
     execution = run.analysis.execution
     check_files(run.fileset, next(iter(run.resolved.cards), None))
@@ -144,9 +146,9 @@ def _summary(
     """What the manifest says of a dataset: all of it is about the files that were read to the end."""
     metadata = run.fileset[name][0].metadata
     if not counted["entries"]:
-        console.print(f"dataset '{name}': its files hold no events")
+        console.print(f"dataset '{escape(name)}': its files hold no events")
     elif counted["rows"] == 0:
-        console.print(f"dataset '{name}': no event of {counted['entries']} passes the base selection")
+        console.print(f"dataset '{escape(name)}': no event of {counted['entries']} passes the base selection")
     input_anomalies.report(name, counted["repairs"])
     content = {
         **metadata.model_dump(mode="json"),
@@ -161,8 +163,8 @@ def _summary(
     elif metadata.luminosity_pb is not None and fraction < 1:
         content["luminosity_pb"] = metadata.luminosity_pb * fraction
         console.print(
-            f"dataset '{name}': its luminosity is taken as {100 * fraction:.4g} % of what its metadata say, since so many of"
-            " its events were read"
+            f"dataset '{escape(name)}': its luminosity is taken as {100 * fraction:.4g} % of what its metadata say, since so many"
+            " of its events were read"
         )
     return content
 

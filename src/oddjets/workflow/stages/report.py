@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from oddjets.core.console import console
 
 if TYPE_CHECKING:
@@ -23,5 +25,5 @@ def work(run: Run, stale: Mapping[str, str]) -> dict[str, Any]:
     from oddjets.report import html
 
     file = html.write(run.analysis, run.out, dict(stale))
-    console.print(f"report: {file}")
+    console.print(f"report: {escape(str(file))}")
     return {}
