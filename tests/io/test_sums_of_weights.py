@@ -8,7 +8,7 @@ import uproot
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io.fileset import Dataset, DatasetMetadata, inspect, sums_of_variations
 from oddjets.io.sums_of_weights import StoredFile, copied_rows
-from oddjets.workflow.executors.preflight import check_files
+from oddjets.workflow.executors.preflight import check_files, say_unlike_sums
 
 SIGNS = np.where(np.arange(40) % 8 == 0, -1.0, 1.0)
 
@@ -204,6 +204,16 @@ def test_what_may_be_a_split_is_said(tmp_path, capfd):
     assert all(file in said for file in files)
     with pytest.raises(InputFileError, match="together 120 events generated, but the fileset says 40 were tried"):
         check_files(fileset(*files, tried=40), None)
+
+
+@pytest.mark.parametrize(
+    ("entries", "weighted", "said"), [(40, 30.0, False), (40, 30.02, False), (40, 20.0, True), (12, 20.0, False)]
+)
+def test_all_events_add_up_to_the_sum_that_normalises_them(tmp_path, capfd, entries, weighted, said):
+    """Only of files that hold all that was generated is it known."""
+    info = read(write(tmp_path / "a.root", entries, row_of(SIGNS)))
+    say_unlike_sums("top", [info], weighted)
+    assert ("genWeight add up to 20, and 'genEventSumw' says 30" in capfd.readouterr().err) == said
 
 
 def test_not_all_files_of_many_are_named():

@@ -52,7 +52,7 @@ def status(
     console.print(table)
     for act in history(run)[-1:]:
         said = f"data in A: {act['state']} on {act['on'].replace('T', ' ')[:16]} UTC by {act['by']}"
-        console.print(escape(said), soft_wrap=True)
+        console.print(escape(said))
     if analysis.npz is None:
         try:
             _print_chunks(run)

@@ -63,10 +63,7 @@ def record(run: Run) -> Act | None:
     elif not run.analysis.blind and (last == "blinded" or (last is None and run.unblinds)):
         by = "--unblind" if run.unblinds else f"fit.blind: false in {where}"
         acts.append({"state": "unblinded", "on": now, "by": by})
-        console.print(
-            f"[bold yellow]the data in A are unblinded[/bold yellow] by {escape(by)}; {escape(FILE)} has it",
-            soft_wrap=True,
-        )
+        console.print(f"[bold yellow]the data in A are unblinded[/bold yellow] by {escape(by)}; {escape(FILE)} has it")
     if not acts:
         return None
     write_json(run.out / FILE, {"history": acts})

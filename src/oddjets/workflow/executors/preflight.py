@@ -15,7 +15,10 @@ from oddjets.io.fileset import FileInfo
 from oddjets.io.sums_of_weights import StoredFile, copied_rows
 from oddjets.workflow.executors.chunks import Fileset
 
-__all__ = ["absent_triggers", "check_files", "constituent_sources", "refuse_overlap"]
+__all__ = ["absent_triggers", "check_files", "constituent_sources", "refuse_overlap", "say_unlike_sums"]
+
+#: of sums of weights in float32, some of them negative
+_ROUNDING = 1e-3
 
 
 def constituent_sources(files: Sequence[FileInfo]) -> dict[str, list[str]]:
@@ -117,6 +120,26 @@ def _sums_of_weights(fileset: Fileset) -> list[str]:
     for warning in warnings:
         console.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}")
     return errors
+
+
+def say_unlike_sums(name: str, files: Sequence[FileInfo], weighted: float) -> None:
+    """Say where files hold all events that were generated, and these do not add up to the sum that normalises them.
+
+    Args:
+        name: of the dataset.
+        files: of simulation; data are passed over.
+        weighted: the sum of the generator weights of all events read.
+    """
+    counts = [row.count for info in files for row in info.runs]
+    stored = sum(info.entries for info in files)
+    total = math.fsum(info.sum_of_weights or 0.0 for info in files)
+    whole = bool(counts) and None not in counts and sum(count or 0 for count in counts) == stored
+    if whole and abs(weighted - total) > _ROUNDING * abs(total):
+        console.print(
+            f"[bold yellow]warning:[/bold yellow] dataset '{escape(name)}': its files hold all {stored} events that"
+            f" 'genEventCount' of the tree 'Runs' counts, whose genWeight add up to {weighted:g}, and 'genEventSumw' says"
+            f" {total:g}: Runs may be that of other files"
+        )
 
 
 def refuse_overlap(folder: Path, fileset: Fileset) -> None:

@@ -57,6 +57,6 @@ def work(run: Run) -> dict[str, Any]:
         scans.append(ClosureSample("data with both scores below the threshold", DATA, just_below))
     found = closure(run.analysis, nominal, scans)
     if note := found.get("note"):
-        console.print(f"closure: {escape(note)}", soft_wrap=True)
+        console.print(f"closure: {escape(note)}")
     write_json(run.out / "closure.json", found)
     return {}

@@ -21,7 +21,13 @@ from oddjets.selection import input_anomalies
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
 from oddjets.workflow.executors.chunk_worker import Work
 from oddjets.workflow.executors.chunks import plan
-from oddjets.workflow.executors.preflight import absent_triggers, check_files, constituent_sources, refuse_overlap
+from oddjets.workflow.executors.preflight import (
+    absent_triggers,
+    check_files,
+    constituent_sources,
+    refuse_overlap,
+    say_unlike_sums,
+)
 from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
 from oddjets.workflow.executors.skipped_files import Loss
 from oddjets.workflow.keys import rows_key
@@ -68,7 +74,8 @@ def work(run: Run) -> dict[str, Any]:
     for name, (analysis, differing) in made_for_others(run).items():
         console.print(
             f"[bold yellow]dataset '{escape(name)}' is a skim made for '{analysis}', with other"
-            f" {', '.join(differing)}[/bold yellow]: events that pass here and not there are missing; if that can be, skim again"
+            f" {', '.join(differing)}[/bold yellow]: events that pass here and not there are missing; if that"
+            " can be, skim again"
         )
     execution = run.analysis.execution
     check_files(run.fileset, next(iter(run.resolved.cards), None))
@@ -150,6 +157,8 @@ def _summary(
     elif counted["rows"] == 0:
         console.print(f"dataset '{escape(name)}': no event of {counted['entries']} passes the base selection")
     input_anomalies.report(name, counted["repairs"])
+    if metadata.generator_cut is None:
+        say_unlike_sums(name, files, counted["weighted"][0])
     content = {
         **metadata.model_dump(mode="json"),
         "files": [f.path for f in files],
@@ -163,8 +172,8 @@ def _summary(
     elif metadata.luminosity_pb is not None and fraction < 1:
         content["luminosity_pb"] = metadata.luminosity_pb * fraction
         console.print(
-            f"dataset '{escape(name)}': its luminosity is taken as {100 * fraction:.4g} % of what its metadata say, since so many"
-            " of its events were read"
+            f"dataset '{escape(name)}': its luminosity is taken as {100 * fraction:.4g} % of what its metadata say, since so"
+            " many of its events were read"
         )
     return content
 

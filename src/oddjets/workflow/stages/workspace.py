@@ -35,7 +35,7 @@ def work(run: Run) -> dict[str, Any]:
         closure = closure_uncertainties(json.loads(file.read_text(encoding="utf-8")), fit.regions)
         for region, used in closure.items():
             if used.fallback:
-                console.print(f"closure of {region}: from {escape(used.source)}, {used.size:.1%}", soft_wrap=True)
+                console.print(f"closure of {region}: from {escape(used.source)}, {used.size:.1%}")
     built, report = workspace.build(run.analysis, HistogramSet.load(run.out / "histograms"), closure)
     write_json(run.out / "workspace.json", built)
     write_json(run.out / "workspace_report.json", report)
