@@ -54,8 +54,9 @@ def test_a_wrong_command_line_is_said_in_one_line(tmp_path, monkeypatch, columns
 def test_debug_shows_the_traceback(tmp_path):
     done = program("--debug", "validate", "missing.yaml", cwd=tmp_path)
     assert done.returncode != 0
-    assert "ConfigError" in done.stderr
     assert "Traceback" in done.stderr
+    # Python's own, in which no path is broken
+    assert done.stderr.splitlines()[-1] == "oddjets.config.yaml.ConfigError: missing.yaml: no such file"
 
 
 def test_a_folder_that_cannot_be_written_is_a_message(tmp_path):

@@ -77,7 +77,7 @@ def _options(
     handler.setFormatter(DiscreetFormatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])
     logging.getLogger("oddjets").setLevel(logging.DEBUG if debug else logging.INFO)
-    if debug:
+    if debug and console.is_terminal:  # its box breaks paths; a file gets Python's own
         install_traceback(console=console, show_locals=False)
 
 
