@@ -160,8 +160,7 @@ def copied_rows(
         known = tried.get(dataset)
         if row.telling or (alone and row.count == stored):
             errors[
-                f"{what}: a split that copied Runs counts all generated events in each part; give the file that was split,"
-                " or one part's Runs to one part only"
+                f"{what}: a split that copied Runs counts all generated events in each part; give the file that was split"
             ] = None
         elif known is not None and counted[dataset] > known:
             errors[f"{what}: together {counted[dataset]} events generated, but the fileset says {known} were tried"] = (
