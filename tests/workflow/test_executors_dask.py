@@ -330,7 +330,7 @@ def test_unpacked_work_needs_nothing_of_the_machine_that_packed_it(packed, tmp_p
     assert all(
         (processor.era_folder / spec.path).is_file() for spec in processor.era.files.values() if not spec.official
     )
-    assert len(processor._certified)
+    assert len(processor._certified.first)
 
 
 def test_luggage_that_was_changed_on_its_way_is_refused(packed, tmp_path):

@@ -81,6 +81,13 @@ def _threshold(run: Run) -> float | None:
     return float(run.extra("histogram")["threshold"]["value"])
 
 
+def _kept_probabilities(run: Run, score: str) -> list[str]:
+    """Return the stems of the columns, in the order of the card's softmax, as the model's probabilities are."""
+    if score not in run.resolved.cards:
+        raise OddjetsError(f"the score '{score}' has no model, and so no class probabilities")
+    return [f"prob{index}" for index in load_card(run.resolved.cards[score]).output.softmax]
+
+
 def export_npz(run: Run, folder: Path) -> list[Path]:
     """Write the event tables of a run as the authors' event files.
 
@@ -98,10 +105,7 @@ def export_npz(run: Run, folder: Path) -> list[Path]:
     hidden = _threshold(run)
     record(run)
     score = run.analysis.threshold.score
-    if score not in run.resolved.cards:
-        raise OddjetsError(f"the score '{score}' has no model, and so no class probabilities")
-    # columns are in the order of the card's softmax, as the model's probabilities are
-    stems = [f"prob{index}" for index in load_card(run.resolved.cards[score]).output.softmax]
+    stems = _kept_probabilities(run, score)
     processed = run.extra("process")
     normalisation = factors(run.analysis, processed, run.luminosity_pb)
     folder.mkdir(parents=True, exist_ok=True)
