@@ -82,7 +82,7 @@ CODE: dict[str, dict[str, str]] = {
     "fit": {
         "stats.histfactory": (
             "barlow_beeston expected gamma_refits hessian likelihood model newton posdef results tensors "
-            "workspace_reader"
+            "workspace_reader workspace_sources"
         ),
         "stats.inference": "estimates limits postfit toy_limits toys",
         "stats": "summary",

@@ -45,7 +45,7 @@ def _write_card(run: Run) -> None:
     """Write the card beside the workspace, and say what of the workspace is otherwise in it."""
     from oddjets.io.histograms import HistogramSet
     from oddjets.stats.combine import card_changes, write_card
-    from oddjets.stats.histfactory.workspace_reader import load_workspace
+    from oddjets.stats.histfactory.workspace_sources import load_workspace
     from oddjets.stats.workspace import varied_variances
 
     edges = run.extra("workspace")["report"]["edges"]
@@ -70,6 +70,14 @@ def fit(
     ] = None,
     force: Force = False,
     unblind: Unblind = False,
+    patch: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--patch",
+            metavar="FILE[:NAME]",
+            help="A JSON patch of the workspace, or one of a patch set by name or values; may be given again.",
+        ),
+    ] = None,
     poi: Annotated[str | None, typer.Option("--poi", help="Parameter of interest.")] = None,
     limit: Annotated[bool, typer.Option("--limit", help="CLs upper limits.")] = False,
     impacts: Annotated[bool, typer.Option("--impacts", help="Impacts of all nuisance parameters.")] = False,
@@ -87,13 +95,15 @@ def fit(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all toys.  [default: the YAML's, or 1]")] = None,
 ) -> None:
     """Fit an analysis (its YAML says what is asked, and options lie over it), or any pyhf workspace (the options say it)."""
-    if source.suffix != ".json":
+    if ".json" not in source.suffixes:
+        if patch:
+            raise OddjetsError(f"--patch: changes a workspace (JSON), and {source} is none")
         questions = {"poi": poi, "limit": limit, "impacts": impacts, "scan": scan, "toys": toys, "gof": gof}
         questions |= {"gof_channels": gof_channels, "gof_model": gof_model, "seed": seed}
         run_one("fit", source, out, force, unblind=unblind, questions=questions)
         return
     from oddjets.core.files import write_json
-    from oddjets.stats.histfactory.workspace_reader import load_workspace
+    from oddjets.stats.histfactory.workspace_sources import load_workspace, patch_of
     from oddjets.stats.summary import fit_workspace, summary
 
     if unblind:
@@ -107,7 +117,7 @@ def fit(
             f"{folder} holds an analysis, whose results.json this fit would replace: give another folder with --out"
         )
     results = fit_workspace(
-        load_workspace(source),
+        load_workspace(source, [patch_of(text) for text in patch or ()]),
         poi=poi,
         limit=limit,
         impacts=impacts,

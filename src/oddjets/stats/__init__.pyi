@@ -2,7 +2,7 @@ from .abcd_closure import closure as closure
 from .combine import write_card as write_card
 from .histfactory.model import Model as Model
 from .histfactory.results import FitResult as FitResult
-from .histfactory.workspace_reader import load_workspace as load_workspace
+from .histfactory.workspace_sources import load_workspace as load_workspace
 from .inference.estimates import best_fits as best_fits
 from .inference.estimates import impacts as impacts
 from .inference.estimates import scan as scan

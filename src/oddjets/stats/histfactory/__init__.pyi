@@ -4,6 +4,6 @@ from .results import Data as Data
 from .results import FitError as FitError
 from .results import FitResult as FitResult
 from .workspace_reader import WorkspaceError as WorkspaceError
-from .workspace_reader import load_workspace as load_workspace
+from .workspace_sources import load_workspace as load_workspace
 
 __all__ = ["Data", "FitError", "FitResult", "Model", "SingularModelError", "WorkspaceError", "load_workspace"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy.special import gammaln, xlogy
@@ -18,6 +19,7 @@ from oddjets.stats.histfactory.newton import minimise
 from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult, HeldBins
 from oddjets.stats.histfactory.tensors import Layout, compile_layout
 from oddjets.stats.histfactory.workspace_reader import Parameters, Spec, read
+from oddjets.stats.histfactory.workspace_sources import Patch, WorkspaceSource, load_workspace
 
 __all__ = ["Model"]
 
@@ -33,23 +35,34 @@ class Model:
     """A workspace's likelihood.
 
     Args:
-        workspace: a pyhf workspace.
+        workspace: a workspace (a dictionary, a `pyhf.Workspace`), its file, or a `pyhf.Model` and its data, as a pair.
         poi: the parameter of interest; None: the measurement's.
         measurement: which measurement; None: the first.
+        patches: what to change in the workspace first, such as a signal to put in: JSON patches, their files, or a patch set
+            and the patch's name or values, as a pair (see `workspace_sources.load_workspace`).
 
     Raises:
-        WorkspaceError: the workspace describes no model (see `spec.read`).
+        WorkspaceError: the workspace describes no model (see `workspace_reader.read`), or a patch does not apply.
+        InputFileError: a file cannot be read.
         OddjetsError: the parameter of interest doesn't exist, is no scalar, or nothing depends on it.
     """
 
-    def __init__(self, workspace: Mapping[str, Any], poi: str | None = None, measurement: str | None = None) -> None:
-        self.spec: Spec = read(workspace, measurement)
+    def __init__(
+        self,
+        workspace: WorkspaceSource,
+        poi: str | None = None,
+        measurement: str | None = None,
+        *,
+        patches: Iterable[Patch] = (),
+    ) -> None:
+        self.spec: Spec = read(load_workspace(workspace, patches), measurement)
         self.layout: Layout = compile_layout(self.spec)
         self.parameters: Parameters = self.spec.parameters
         self.poi: str | None = poi if poi is not None else self.spec.poi
         order = [self.parameters.sets[name] for name in self.spec.pyhf_model.config.auxdata_order]
         self._aux_order = np.concatenate([np.arange(s.start, s.stop) for s in order] or [np.zeros(0, int)]).astype(int)
-        self.data = self.from_pyhf(self.spec.pyhf_data)
+        # a pair's data have auxiliary measurements of their own
+        self.data = self.from_pyhf(workspace[1] if isinstance(workspace, tuple) else self.spec.pyhf_data)
         if self.poi is not None:
             self._check_poi(self.poi)
 
@@ -89,14 +102,22 @@ class Model:
                 "limit nor a scan of it means anything; widen them, or ask about another parameter"
             )
 
-    def from_pyhf(self, data: np.ndarray) -> Data:
+    def adjusted(self, init: np.ndarray, low: np.ndarray, high: np.ndarray, fixed: np.ndarray) -> Model:
+        """Return the same model with another start, other bounds, other fixed parameters, all (n,)."""
+        result = copy.copy(self)
+        result.parameters = replace(self.parameters, init=init, low=low, high=high, fixed=fixed)
+        # depends on the starting point
+        result.__dict__.pop("one_sided", None)
+        return result
+
+    def from_pyhf(self, data: Sequence[float] | np.ndarray) -> Data:
         """Split pyhf data, shape (T, n) or (n,), into main and auxiliary data."""
-        data = np.atleast_2d(np.asarray(data, dtype=float))
+        rows = np.atleast_2d(np.asarray(data, dtype=float))
         P = self.spec.n_bins
-        aux = np.repeat(self.parameters.aux[None], len(data), axis=0)
+        aux = np.repeat(self.parameters.aux[None], len(rows), axis=0)
         # pyhf's auxiliary data of a Poisson constraint are counts already
-        aux[:, self._aux_order] = data[:, P:]
-        return Data(data[:, :P], aux)
+        aux[:, self._aux_order] = rows[:, P:]
+        return Data(rows[:, :P], aux)
 
     def to_pyhf(self, data: Data) -> np.ndarray:
         """Join main and auxiliary data in pyhf's order, (T, n)."""

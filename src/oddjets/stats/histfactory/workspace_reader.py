@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyhf
 
-from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.errors import OddjetsError, nearest
 
-__all__ = ["MODIFIERS", "Parameters", "Spec", "WorkspaceError", "load_workspace", "read"]
+__all__ = ["MODIFIERS", "Parameters", "Spec", "WorkspaceError", "read"]
 
 #: the HistFactory modifiers that the fast fit knows
 MODIFIERS = ("histosys", "lumi", "normfactor", "normsys", "shapefactor", "shapesys", "staterror")
@@ -116,34 +114,6 @@ class Spec:
             if part.start <= index < part.stop:
                 return f"bin {index - part.start} of channel '{name}'"
         raise IndexError(index)
-
-
-def load_workspace(path: str | Path) -> dict[str, Any]:
-    """Read a workspace file.
-
-    Args:
-        path: a JSON file.
-
-    Returns:
-        The workspace.
-
-    Raises:
-        InputFileError: missing, truncated, or no JSON object.
-    """
-    path = Path(path)
-    try:
-        workspace = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputFileError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputFileError(f"{path}: is no text; a workspace is a JSON file") from None
-    except json.JSONDecodeError as error:
-        raise InputFileError(
-            f"{path}: is no valid JSON ({error.msg}, line {error.lineno}); was its writing cut off? Make it again"
-        ) from None
-    if not isinstance(workspace, dict):
-        raise InputFileError(f"{path}: a workspace is a JSON object with channels, observations and measurements")
-    return workspace
 
 
 def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Spec:

@@ -26,7 +26,7 @@ _BEFORE = ("simulate", "process", "histogram", "closure", "workspace")
 
 def work(run: Run) -> dict[str, Any]:
     """Fit, and write ``results.json``."""
-    from oddjets.stats.histfactory.workspace_reader import load_workspace
+    from oddjets.stats.histfactory.workspace_sources import load_workspace
     from oddjets.stats.summary import fit_workspace, summary
 
     fit = run.analysis.fit

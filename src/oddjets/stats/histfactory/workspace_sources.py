@@ -1,0 +1,178 @@
+"""Where a workspace comes from: a dictionary, a file, pyhf's objects; and the patches that make it a model's."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+import jsonpointer
+import numpy as np
+import pyhf
+
+from oddjets.core.errors import InputFileError, nearest
+from oddjets.stats.histfactory.workspace_reader import WorkspaceError
+
+__all__ = ["Patch", "WorkspaceSource", "load_workspace", "patch_of"]
+
+#: a workspace, its file, or pyhf's model and data (main, then auxiliary)
+WorkspaceSource = Mapping[str, Any] | str | Path | tuple[Any, Sequence[float] | np.ndarray]
+#: operations of RFC 6902 or their file; or a patch set (its content, its file, pyhf's object) and the patch's name or values
+Patch = Sequence[Mapping[str, Any]] | str | Path | tuple[Any, str | Sequence[float | str]]
+
+_OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
+#: what stands where a patch points to nothing; null is something
+_NOTHING = object()
+
+
+def load_workspace(source: WorkspaceSource, patches: Iterable[Patch] = ()) -> dict[str, Any]:
+    """Read a workspace and patch it.
+
+    Args:
+        source: a workspace (a `pyhf.Workspace` is one); its file, which may be compressed (.json.xz, .json.gz); or a
+            `pyhf.Model` and its data, of which the main ones become the observations.
+        patches: applied one after the other. A patch set's digests are checked against the workspace as it was published,
+            before any patch.
+
+    Returns:
+        The workspace; what was given is not changed.
+
+    Raises:
+        InputFileError: a file is missing, truncated, or no JSON; a patch set is none or has no such patch.
+        WorkspaceError: a patch does not apply, or is one of another workspace.
+    """
+    workspace = _workspace(source)
+    published = workspace
+    for patch in patches:
+        workspace = _patched(workspace, patch, published)
+    return workspace
+
+
+def patch_of(text: str) -> Patch:
+    """Return the patch that the command line names: FILE, or FILE:NAME of a patch set."""
+    found = re.fullmatch(r"(.+?\.json(?:\.[xg]z)?):(.+)", text)
+    return (found[1], found[2]) if found else text
+
+
+def _workspace(source: WorkspaceSource) -> dict[str, Any]:
+    if isinstance(source, tuple):
+        return _of_model(*source)
+    if isinstance(source, Mapping):
+        return dict(source)
+    path = Path(source)
+    workspace = _read_json(path, "a workspace")
+    if not isinstance(workspace, dict):
+        raise InputFileError(f"{path}: a workspace is a JSON object with channels, observations and measurements")
+    return workspace
+
+
+def _of_model(model: Any, data: Sequence[float] | np.ndarray) -> dict[str, Any]:
+    """A workspace of a `pyhf.Model` and its data."""
+    main = np.asarray(data, dtype=float).ravel()[: model.config.nmaindata].tolist()
+    return {
+        "channels": copy.deepcopy(model.spec["channels"]),
+        "observations": [
+            {"name": name, "data": main[part]} for name, part in sorted(model.config.channel_slices.items())
+        ],
+        "measurements": [
+            {
+                "name": "model",
+                "config": {
+                    "poi": model.config.poi_name or "",
+                    "parameters": copy.deepcopy(model.spec.get("parameters", [])),
+                },
+            }
+        ],
+        "version": "1.0.0",
+    }
+
+
+def _read_json(path: Path, what: str) -> Any:
+    try:
+        with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
+            return json.load(file)
+    except (lzma.LZMAError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputFileError(f"{path}: cannot be unpacked ({error}); was its writing cut off? Make it again") from None
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputFileError(f"{path}: is no text; {what} is a JSON file") from None
+    except json.JSONDecodeError as error:
+        raise InputFileError(
+            f"{path}: is no valid JSON ({error.msg}, line {error.lineno}); was its writing cut off? Make it again"
+        ) from None
+
+
+def _patched(workspace: dict[str, Any], patch: Patch, published: dict[str, Any]) -> dict[str, Any]:
+    place = "the patch"
+    if isinstance(patch, tuple):
+        chosen, place = _of_set(patch[0], patch[1], published)
+        operations = chosen.patch
+    elif isinstance(patch, (str, Path)):
+        operations, place = _read_json(Path(patch), "a patch"), str(patch)
+        if isinstance(operations, dict) and "patches" in operations:
+            names = [str(p.get("metadata", {}).get("name")) for p in operations["patches"]]
+            raise InputFileError(f"{patch}: is a patch set; say which patch as FILE:NAME; {nearest('', names)}")
+    else:
+        operations = list(patch)
+    if not isinstance(operations, list):
+        raise InputFileError(f"{place}: a JSON patch is a list of operations (RFC 6902)")
+    result = copy.deepcopy(workspace)
+    for number, operation in enumerate(operations):
+        try:
+            result = jsonpatch.JsonPatch([operation]).apply(result, in_place=True)
+        except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, ValueError) as error:
+            raise WorkspaceError(f"{place}, operation {number}{_why(result, operation, error)}") from None
+    if not isinstance(result, dict):
+        raise WorkspaceError(f"{place} leaves no workspace")
+    return result
+
+
+def _why(workspace: dict[str, Any], operation: Any, error: Exception) -> str:
+    """Say what was to be done and what stood in the way; jsonpatch's own words can hold half of the workspace."""
+    if not isinstance(operation, Mapping) or isinstance(error, jsonpatch.InvalidJsonPatch):
+        return f" is no operation of RFC 6902: {str(error)[:120]}"
+    path = str(operation.get("from") or operation.get("path"))
+    what = f" ({operation.get('op')} {operation.get('path')})"
+    if isinstance(error, jsonpatch.JsonPatchTestFailed):
+        return f"{what}: the workspace has something else there than the patch was made for"
+    parts = path.split("/")
+    for end in range(2, len(parts) + 1):
+        if jsonpointer.resolve_pointer(workspace, "/".join(parts[:end]), _NOTHING) is _NOTHING:
+            return f"{what} does not apply: the workspace has no {'/'.join(parts[:end])}; is it the one the patch was made for?"
+    return f"{what} does not apply: {str(error)[:120]}"
+
+
+def _of_set(source: Any, key: str | Sequence[float | str], published: dict[str, Any]) -> tuple[Any, str]:
+    """Find a patch by its name or its values; and say where it is from."""
+    place = str(source) if isinstance(source, (str, Path)) else "the patch set"
+    content = _read_json(Path(source), "a patch set") if isinstance(source, (str, Path)) else source
+    try:
+        patch_set = content if isinstance(content, pyhf.PatchSet) else pyhf.PatchSet(content)
+    except pyhf.exceptions.InvalidSpecification as error:
+        raise InputFileError(f"{place}: is no patch set of pyhf's: {str(error).splitlines()[0]}") from None
+    except (AttributeError, KeyError, TypeError, pyhf.exceptions.InvalidPatchSet) as error:
+        raise InputFileError(f"{place}: is no patch set of pyhf's: {error}") from None
+    # values are numbers or text, and text on the command line
+    wanted = [v.strip() for v in key.split(",")] if isinstance(key, str) else [str(v) for v in key]
+    found = [p for p in patch_set if p.name == key or [str(v) for v in p.values] == wanted]
+    if not found:
+        names = [p.name for p in patch_set]
+        asked = key if isinstance(key, str) else ",".join(wanted)
+        raise InputFileError(f"{place}: has no patch '{asked}'; {nearest(asked, names)}")
+    try:
+        patch_set.verify(published)
+    except pyhf.exceptions.PatchSetVerificationError as error:
+        raise WorkspaceError(
+            f"{place}: was made for another workspace than this: {str(error).splitlines()[0]}"
+        ) from None
+    except ValueError as error:
+        raise InputFileError(f"{place}: its digests cannot be checked: {error}") from None
+    return found[0], f"{place}:{found[0].name}"
