@@ -9,12 +9,14 @@ from .inference.estimates import scan as scan
 from .inference.estimates import significance as significance
 from .inference.limits import upper_limit as upper_limit
 from .inference.toys import goodness_of_fit as goodness_of_fit
+from .pyhf_optimizer import PyhfOptimizer as PyhfOptimizer
 from .summary import fit_workspace as fit_workspace
 from .workspace import build as build
 
 __all__ = [
     "FitResult",
     "Model",
+    "PyhfOptimizer",
     "best_fits",
     "build",
     "closure",

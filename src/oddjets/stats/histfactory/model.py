@@ -102,9 +102,10 @@ class Model:
                 "limit nor a scan of it means anything; widen them, or ask about another parameter"
             )
 
-    def adjusted(self, init: np.ndarray, low: np.ndarray, high: np.ndarray, fixed: np.ndarray) -> Model:
-        """Return the same model with another start, other bounds, other fixed parameters, all (n,)."""
+    def adjusted(self, data: Data, init: np.ndarray, low: np.ndarray, high: np.ndarray, fixed: np.ndarray) -> Model:
+        """Return the same model with other data, and another start, other bounds, other fixed parameters, all (n,)."""
         result = copy.copy(self)
+        result.data = data
         result.parameters = replace(self.parameters, init=init, low=low, high=high, fixed=fixed)
         # depends on the starting point
         result.__dict__.pop("one_sided", None)

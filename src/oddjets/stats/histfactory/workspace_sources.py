@@ -28,6 +28,8 @@ WorkspaceSource = Mapping[str, Any] | str | Path | tuple[Any, Sequence[float] | 
 Patch = Sequence[Mapping[str, Any]] | str | Path | tuple[Any, str | Sequence[float | str]]
 
 _OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
+#: how a model of a workspace interpolates
+_INTERPOLATION = {"normsys": "code4", "histosys": "code4p"}
 #: what stands where a patch points to nothing; null is something
 _NOTHING = object()
 
@@ -46,7 +48,8 @@ def load_workspace(source: WorkspaceSource, patches: Iterable[Patch] = ()) -> di
 
     Raises:
         InputFileError: a file is missing, truncated, or no JSON; a patch set is none or has no such patch.
-        WorkspaceError: a patch does not apply, or is one of another workspace.
+        WorkspaceError: a patch does not apply, or is one of another workspace; no workspace has the model's likelihood
+            (custom modifiers, another interpolation, clipped yields).
     """
     workspace = _workspace(source)
     published = workspace
@@ -75,6 +78,7 @@ def _workspace(source: WorkspaceSource) -> dict[str, Any]:
 
 def _of_model(model: Any, data: Sequence[float] | np.ndarray) -> dict[str, Any]:
     """A workspace of a `pyhf.Model` and its data."""
+    _check_model(model)
     main = np.asarray(data, dtype=float).ravel()[: model.config.nmaindata].tolist()
     return {
         "channels": copy.deepcopy(model.spec["channels"]),
@@ -92,6 +96,21 @@ def _of_model(model: Any, data: Sequence[float] | np.ndarray) -> dict[str, Any]:
         ],
         "version": "1.0.0",
     }
+
+
+def _check_model(model: Any) -> None:
+    """Refuse models whose likelihood is not that of their specification's workspace."""
+    known = pyhf.modifiers.histfactory_set
+    for kind, applier in model.main_model.modifiers_appliers.items():
+        if kind not in known or type(applier) is not known[kind][1]:
+            raise WorkspaceError(f"the model has custom modifiers ('{kind}'), of which the fast fit knows nothing")
+    for kind, code in _INTERPOLATION.items():
+        found = model.config.modifier_settings.get(kind, {}).get("interpcode")
+        if found != code:
+            raise WorkspaceError(f"the model interpolates {kind} by {found}; the fast fit knows pyhf's default, {code}")
+    main = model.main_model
+    if model.batch_size is not None or main.clip_sample_data is not None or main.clip_bin_data is not None:
+        raise WorkspaceError("the model is batched, or clips its yields; the fast fit does neither")
 
 
 def _read_json(path: Path, what: str) -> Any:

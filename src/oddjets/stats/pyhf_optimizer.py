@@ -1,0 +1,231 @@
+"""pyhf's own functions on the fast fit: `pyhf.set_backend("numpy", PyhfOptimizer())`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pyhf
+from scipy.optimize import OptimizeResult
+
+from oddjets.core.errors import OddjetsError
+from oddjets.stats.histfactory.hessian import SingularModelError
+from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.results import FitError, FitResult
+from oddjets.stats.histfactory.workspace_sources import load_workspace
+from oddjets.stats.inference.estimates import width
+
+__all__ = ["PyhfOptimizer", "correlations", "errors", "fitted_model", "model_of"]
+
+log = logging.getLogger(__name__)
+
+#: options of pyhf's minimisers; the fast fit always goes to the minimum and needs none
+_OPTIONS = frozenset({"maxiter", "method", "solver_options", "strategy", "tolerance", "verbose"})
+
+
+def model_of(pdf: Any) -> Model:
+    """Return the fast fit's model of a `pyhf.Model`, without data and parameter of interest.
+
+    Raises:
+        OddjetsError: the fast fit does not know its likelihood, or refuses it.
+    """
+    workspace = load_workspace((pdf, np.zeros(pdf.config.nmaindata)))
+    # a fit has none; what is wrong with it is no reason not to fit
+    workspace["measurements"][0]["config"]["poi"] = ""
+    model = Model(workspace)
+    if list(model.parameters.names) != list(pdf.config.par_names):
+        raise OddjetsError("the parameters of the model are not those of its specification")
+    return model
+
+
+def fitted_model(
+    model: Model,
+    data: Sequence[float] | np.ndarray,
+    init: Sequence[float],
+    bounds: Sequence[Sequence[float | None]],
+    fixed: Sequence[bool],
+) -> Model:
+    """Return the model with pyhf's arguments of a fit.
+
+    Args:
+        model: of `model_of`.
+        data: main and auxiliary.
+        init: starting values, those of fixed parameters their values.
+        bounds: of each parameter; None: none.
+        fixed: which parameters do not vary.
+    """
+    low, high = (
+        np.array([fallback if b[side] is None else b[side] for b in bounds], dtype=float)
+        for side, fallback in ((0, -np.inf), (1, np.inf))
+    )
+    p = model.parameters
+    # without a width there is no likelihood to vary them in
+    pinned = np.asarray(fixed, dtype=bool) | (p.constrained & (p.sigma <= 0))
+    return model.adjusted(model.from_pyhf(data), np.asarray(init, dtype=float), low, high, pinned)
+
+
+def errors(model: Model, best: FitResult) -> np.ndarray:
+    """Return the parameters' errors, (n,): at a bound how far inwards the likelihood's rise is one; zero where held."""
+    result = best.errors.copy()
+    for name in best.at_bounds:
+        # free factors of single bins may be hundreds
+        if "[" not in name:
+            try:
+                result[model.parameters.index(name)] = width(model, name, best)[0]
+            except FitError:
+                log.warning("%s ends at a bound, and its error there was not found", name)
+    return result
+
+
+def correlations(best: FitResult, error: np.ndarray) -> np.ndarray:
+    """Return the correlation matrix, (n, n): rows of zeros where held, as pyhf's, and of one entry at a bound."""
+    scale = np.where(best.errors > 0, best.errors, np.inf)
+    result = best.covariance / scale[:, None] / scale
+    np.fill_diagonal(result, (error > 0).astype(float))
+    return result
+
+
+class PyhfOptimizer:
+    """An optimizer for `pyhf.set_backend` that minimises pyhf's likelihood with the fast fit.
+
+    `pyhf.infer.mle.fit`, `fixed_poi_fit`, `hypotest`, `upper_limits` and toys run on it unchanged. Uncertainties and
+    correlations are those of the exact Hessian. Another objective than pyhf's `twice_nll`, a model that the fast fit does not
+    know (custom modifiers, another interpolation) or a backend other than NumPy in double precision is left to pyhf's MINUIT,
+    or SLSQP where there is no iminuit; the log says so once.
+
+    Attributes:
+        name: by which pyhf knows it.
+    """
+
+    name = "oddjets"
+
+    def __init__(self) -> None:
+        self._models: WeakKeyDictionary[Any, Model | str] = WeakKeyDictionary()
+        self._said: set[str] = set()
+
+    def minimize(
+        self,
+        objective: Callable[..., Any],
+        data: Any,
+        pdf: Any,
+        init_pars: Sequence[float],
+        par_bounds: Sequence[Sequence[float]],
+        fixed_vals: Sequence[tuple[int, float]] | None = None,
+        return_fitted_val: bool = False,
+        return_result_obj: bool = False,
+        return_uncertainties: bool = False,
+        return_correlations: bool = False,
+        do_grad: bool | None = None,
+        do_stitch: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Find the parameters that minimise the objective; the arguments and what is returned are those of pyhf's optimizers.
+
+        Args:
+            objective: `pyhf.infer.mle.twice_nll`.
+            data: main and auxiliary.
+            pdf: the `pyhf.Model`.
+            init_pars: where to start.
+            par_bounds: of each parameter.
+            fixed_vals: pairs of a parameter's index and the value to hold it at.
+            return_fitted_val: return the minimum too.
+            return_result_obj: return a `scipy.optimize.OptimizeResult` too.
+            return_uncertainties: the parameters become columns of values and uncertainties, (n, 2).
+            return_correlations: return the correlation matrix too.
+            do_grad: for pyhf's own optimizer.
+            do_stitch: for pyhf's own optimizer.
+            **kwargs: options of pyhf's minimisers; the fast fit needs none of them.
+
+        Returns:
+            The parameters, or a tuple: parameters, correlations, minimum, result, as far as asked for.
+
+        Raises:
+            pyhf.exceptions.FailedMinimization: the fit did not converge, or errors are asked for where the data leave a
+                direction open.
+            pyhf.exceptions.Unsupported: an unknown option.
+        """
+        model = self._model(objective, pdf)
+        if isinstance(model, str):
+            return self._pyhfs(model).minimize(
+                objective,
+                data,
+                pdf,
+                init_pars,
+                par_bounds,
+                fixed_vals,
+                return_fitted_val=return_fitted_val,
+                return_result_obj=return_result_obj,
+                return_uncertainties=return_uncertainties,
+                return_correlations=return_correlations,
+                do_grad=do_grad,
+                do_stitch=do_stitch,
+                **kwargs,
+            )
+        if unknown := sorted(set(kwargs) - _OPTIONS):
+            raise pyhf.exceptions.Unsupported(f"Unsupported options were passed in: {unknown}.")
+        init, fixed = np.array(init_pars, dtype=float), np.zeros(len(init_pars), dtype=bool)
+        for index, value in fixed_vals or ():
+            init[index], fixed[index] = value, True
+        result = _minimum(
+            fitted_model(model, data, init.tolist(), par_bounds, fixed.tolist()),
+            with_covariance=return_uncertainties or return_correlations,
+        )
+        if return_uncertainties:
+            result.x = np.stack([result.x, result.unc], axis=1)
+        returns = [result.x]
+        if return_correlations:
+            returns.append(result.corr)
+        if return_fitted_val:
+            returns.append(result.fun)
+        if return_result_obj:
+            returns.append(result)
+        return tuple(returns) if len(returns) > 1 else returns[0]
+
+    def _model(self, objective: Callable[..., Any], pdf: Any) -> Model | str:
+        """The model, or why there is none."""
+        if objective is not pyhf.infer.mle.twice_nll:
+            return "the objective is not pyhf's twice_nll"
+        tensorlib, _ = pyhf.get_backend()
+        if tensorlib.name != "numpy" or tensorlib.precision != "64b":
+            return f"the backend is {tensorlib.name} with {tensorlib.precision} numbers and not NumPy with 64b"
+        if not isinstance(pdf, pyhf.Model):
+            return "the likelihood is no pyhf.Model"
+        if pdf not in self._models:
+            try:
+                self._models[pdf] = model_of(pdf)
+            except OddjetsError as error:
+                self._models[pdf] = str(error)
+        return self._models[pdf]
+
+    def _pyhfs(self, reason: str) -> Any:
+        """The optimizer that pyhf brings, and the reason for it, said once."""
+        try:
+            own = pyhf.optimize.minuit_optimizer()
+        except pyhf.exceptions.ImportBackendError:
+            own = pyhf.optimize.scipy_optimizer()
+        if reason not in self._said:
+            self._said.add(reason)
+            log.warning("pyhf's %s fits in place of the fast fit: %s", own.name, reason)
+        return own
+
+
+def _minimum(model: Model, *, with_covariance: bool) -> OptimizeResult:
+    try:
+        best = model.fit(with_covariance=with_covariance)
+    except (FitError, SingularModelError) as error:
+        failure = OptimizeResult(x=model.parameters.init, fun=np.nan, success=False, message=str(error))
+        raise pyhf.exceptions.FailedMinimization(failure) from error
+    spread = errors(model, best) if with_covariance else None
+    return OptimizeResult(
+        x=best.values,
+        fun=np.asarray(best.twice_nll),
+        unc=spread,
+        corr=None if spread is None else correlations(best, spread),
+        hess_inv=best.covariance if with_covariance else None,
+        success=True,
+        message="Optimization terminated successfully.",
+        nit=best.iterations,
+    )
