@@ -1,4 +1,5 @@
 from .abcd_closure import closure as closure
+from .cabinetry_adapter import CabinetryAdapter as CabinetryAdapter
 from .combine import write_card as write_card
 from .histfactory.model import Model as Model
 from .histfactory.results import FitResult as FitResult
@@ -14,6 +15,7 @@ from .summary import fit_workspace as fit_workspace
 from .workspace import build as build
 
 __all__ = [
+    "CabinetryAdapter",
     "FitResult",
     "Model",
     "PyhfOptimizer",
