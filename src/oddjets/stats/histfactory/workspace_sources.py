@@ -77,7 +77,7 @@ def _workspace(source: WorkspaceSource) -> dict[str, Any]:
 
 
 def _of_model(model: Any, data: Sequence[float] | np.ndarray) -> dict[str, Any]:
-    """A workspace of a `pyhf.Model` and its data."""
+    """A workspace of a `pyhf.Model` and its data; `pyhf.Workspace.build` loses the luminosity's constraint."""
     _check_model(model)
     main = np.asarray(data, dtype=float).ravel()[: model.config.nmaindata].tolist()
     return {
