@@ -10,7 +10,7 @@ import pyhf
 import pytest
 from helpers.random_workspace import random_workspace
 
-from oddjets.stats import Model, PyhfOptimizer, build
+from oddjets.stats import Model, PyhfOptimizer, build, load_workspace
 
 SEEDS = (1, 4, 6, 11)
 
@@ -224,3 +224,19 @@ def test_options():
         pyhf.infer.mle.fit(data, model, maxiter=10, tolerance=1e-3, strategy=1)
         with pytest.raises(pyhf.exceptions.Unsupported, match="stratagy"):
             pyhf.infer.mle.fit(data, model, stratagy=1)
+
+
+def test_a_published_workspace(shared_dir):
+    file = shared_dir / "data" / "workspaces" / "atlas_ttz_4l.json.xz"
+    if not file.is_file():
+        pytest.skip(f"needs the published workspace {file.name}")
+    model, data = pair(load_workspace(file))
+    found = []
+    for chosen in (pyhf.optimize.scipy_optimizer(), PyhfOptimizer()):
+        with optimizer(chosen):
+            found.append(pyhf.infer.mle.fit(data, model, return_fitted_val=True))
+    (theirs, their_value), (ours, value) = found
+    assert value == pytest.approx(-2 * model.logpdf(ours, data)[0], abs=1e-6)
+    assert value < their_value + 1e-6
+    # the strength's error is 0.18
+    assert abs(ours - theirs)[model.config.poi_index] < 1e-3
