@@ -14,7 +14,7 @@ from helpers.random_workspace import random_point, random_workspace
 from typer.testing import CliRunner
 
 from oddjets.cli.main import app
-from oddjets.core.errors import InputFileError
+from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.stats import Model
 from oddjets.stats.histfactory.workspace_reader import WorkspaceError
 from oddjets.stats.histfactory.workspace_sources import load_workspace, patch_of
@@ -81,6 +81,19 @@ def test_a_pair_without_a_parameter_of_interest():
     theirs = pyhf.simplemodels.uncorrelated_background([5.0], [50.0], [7.0])
     model = pyhf.Model(theirs.spec, poi_name="")
     assert Model((model, [52.0, *model.config.auxdata])).poi is None
+
+
+def test_a_pair_takes_no_patches(workspace):
+    theirs = pyhf.Workspace(workspace)
+    with pytest.raises(OddjetsError, match="are patched before they are made"):
+        Model((theirs.model(), theirs.data(theirs.model())), patches=[SIGNAL])
+
+
+def test_a_model_of_another_interpolation_is_refused(workspace):
+    settings = {"normsys": {"interpcode": "code1"}, "histosys": {"interpcode": "code0"}}
+    model = pyhf.Workspace(workspace).model(modifier_settings=settings)
+    with pytest.raises(WorkspaceError, match="interpolates normsys by code1; the fast fit knows pyhf's default, code4"):
+        Model((model, pyhf.Workspace(workspace).data(model)))
 
 
 @pytest.mark.parametrize("form", ["operations", "file", "name", "values", "object"])

@@ -60,9 +60,9 @@ class CabinetryAdapter:
         self._model = fitted_model(
             model_of(model),
             data,
-            init_pars or config.suggested_init(),
-            par_bounds or config.suggested_bounds(),
-            fix_pars or config.suggested_fixed(),
+            config.suggested_init() if init_pars is None else init_pars,
+            config.suggested_bounds() if par_bounds is None else par_bounds,
+            config.suggested_fixed() if fix_pars is None else fix_pars,
         )
         self._model.poi = poi_name or config.poi_name
         if self._model.poi is not None:

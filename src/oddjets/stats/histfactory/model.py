@@ -44,7 +44,7 @@ class Model:
     Raises:
         WorkspaceError: the workspace describes no model (see `workspace_reader.read`), or a patch does not apply.
         InputFileError: a file cannot be read.
-        OddjetsError: the parameter of interest doesn't exist, is no scalar, or nothing depends on it.
+        OddjetsError: the parameter of interest doesn't exist, is no scalar, or nothing depends on it; or patches of a pair.
     """
 
     def __init__(
@@ -55,6 +55,9 @@ class Model:
         *,
         patches: Iterable[Patch] = (),
     ) -> None:
+        patches = list(patches)
+        if patches and isinstance(workspace, tuple):
+            raise OddjetsError("patches change a workspace; pyhf's model and its data are patched before they are made")
         self.spec: Spec = read(load_workspace(workspace, patches), measurement)
         self.layout: Layout = compile_layout(self.spec)
         self.parameters: Parameters = self.spec.parameters
