@@ -107,7 +107,8 @@ def row(name: str, minimiser: str, found: dict[str, Any], lowest: float, limit: 
         cell("strength", ".5g"),
         cell("error", ".4g"),
     ]
-    return "| " + " | ".join([*cells, cell("cls_s", ".2f"), cell("cls", ".5f")]) + " |"
+    cls_seconds = "failed" if "first_s" in found and "failed" in found else cell("cls_s", ".2f")
+    return "| " + " | ".join([*cells, cls_seconds, cell("cls", ".5f")]) + " |"
 
 
 def main() -> None:
