@@ -11,8 +11,9 @@ from scipy.stats import norm
 
 from oddjets.stats.histfactory.gamma_refits import refit_gammas
 from oddjets.stats.histfactory.model import Model
-from oddjets.stats.inference.estimates import best_fits, impacts, profile_values, scan, significance
+from oddjets.stats.inference.estimates import best_fits, impacts, scan, significance
 from oddjets.stats.inference.limits import cls_from_q, upper_limit
+from oddjets.stats.inference.profile import Profile
 from oddjets.stats.workspace import build
 
 
@@ -96,8 +97,8 @@ def test_the_scan_is_zero_at_the_best_value_and_one_at_one_error(abcd):
     found = scan(model, "mu", fits.best)
     assert found.twice_delta_nll.min() == pytest.approx(0.0, abs=1e-6)
     best, error = fits.best["mu"], fits.best.error("mu")
-    sides = profile_values(model, "mu", np.array([best - error, best + error]), fits.best.values, model.data)
-    assert sides.mean() - fits.best.deviance == pytest.approx(1.0, rel=0.05)
+    profile = Profile(model, "mu", fits.best.values, fits.best.deviance)
+    assert profile.rises([best - error, best + error]).mean() == pytest.approx(1.0, rel=0.05)
 
 
 def test_a_scan_at_a_boundary_goes_inwards():

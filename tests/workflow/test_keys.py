@@ -84,7 +84,7 @@ CODE: dict[str, dict[str, str]] = {
             "barlow_beeston expected gamma_refits hessian likelihood model newton posdef results tensors "
             "workspace_reader workspace_sources"
         ),
-        "stats.inference": "estimates limits postfit toy_limits toys",
+        "stats.inference": "estimates limits postfit profile toy_limits toys",
         "stats": "summary",
         "workflow.stages": "fit",
     },

@@ -12,9 +12,10 @@ from scipy.stats import chi2, norm
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.model import Model
-from oddjets.stats.histfactory.results import Data, FitResult
-from oddjets.stats.inference.estimates import Fits, best_fits, profile_values, profile_width
+from oddjets.stats.histfactory.results import Data, FitError, FitResult
+from oddjets.stats.inference.estimates import Fits, best_fits, two_sided_error
 from oddjets.stats.inference.limits import BANDS, cls_from_q, upper_limit
+from oddjets.stats.inference.profile import Profile
 from oddjets.stats.pyhf_optimizer import correlations, errors, fitted_model, model_of
 
 if TYPE_CHECKING:
@@ -97,14 +98,9 @@ class CabinetryAdapter:
             SingularModelError: the data cannot tell parameters apart.
         """
         names = [minos] if isinstance(minos, str) else list(minos)
-        both = {
-            name: (
-                -profile_width(self._model, name, self._best, -1.0),
-                profile_width(self._model, name, self._best, 1.0),
-            )
-            for name in names
-        }
-        found: FitResults = self._containers.FitResults(
+        sides = {name: two_sided_error(self._model, name, self._best) for name in names}
+        both = {name: (-found.down, found.up) for name, found in sides.items()}
+        result: FitResults = self._containers.FitResults(
             bestfit=self._best.values.copy(),
             uncertainty=self._errors.copy(),
             labels=list(self._best.names),
@@ -113,7 +109,7 @@ class CabinetryAdapter:
             goodness_of_fit=self._p_value() if goodness_of_fit else -1,
             minos_uncertainty=both,
         )
-        return found
+        return result
 
     def _p_value(self) -> float:
         p = self._model.parameters
@@ -188,8 +184,8 @@ class CabinetryAdapter:
         value, error = float(self._best.values[index]), float(self._errors[index])
         low, high = (value - 2 * error, value + 2 * error) if par_range is None else par_range
         grid = np.linspace(max(low, p.low[index]), min(high, p.high[index]), n_steps)
-        deviance = profile_values(self._model, par_name, grid, self._best.values, self._model.data)
-        found: ScanResults = self._containers.ScanResults(par_name, value, error, grid, deviance - self._best.deviance)
+        rises = Profile(self._model, par_name, self._best.values, self._best.deviance).rises(grid.tolist())
+        found: ScanResults = self._containers.ScanResults(par_name, value, error, grid, rises)
         return found
 
     def limit(self, *, confidence_level: float = 0.95) -> LimitResults:
@@ -216,13 +212,17 @@ class CabinetryAdapter:
 
 def _cls(model: Model, poi: str, fits: Fits, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Observed, (m,), and expected CLs, (m, 5), of q-tilde at strengths above zero."""
-    background, best = fits
+    background, best = fits.background, fits.best
+    if background is None:
+        raise FitError(f"no CLs: {fits.no_background}")
     hat = best[poi]
     asimov = model.asimov(background.values)
     nothing = float(model.deviance(background.values, asimov)[0])
-    q_asimov = np.maximum(profile_values(model, poi, values, background.values, asimov) - nothing, 0.0)
+    points = values.tolist()
+    q_asimov = np.maximum(Profile(model, poi, background.values, nothing, asimov, beyond=True).rises(points), 0.0)
     reference = background.deviance if hat < 0 else best.deviance
-    q = np.maximum(profile_values(model, poi, values, best.values, model.data) - reference, 0.0)
+    rises = Profile(model, poi, best.values, best.deviance, beyond=True).rises(points)
+    q = np.maximum(rises + best.deviance - reference, 0.0)
     expected = norm.sf(np.sqrt(q_asimov)[:, None] - BANDS) / norm.cdf(BANDS)
     return cls_from_q(np.where(values < hat, 0.0, q), q_asimov), expected
 

@@ -16,7 +16,7 @@ from oddjets.stats.histfactory.hessian import SingularModelError
 from oddjets.stats.histfactory.model import Model
 from oddjets.stats.histfactory.results import FitError, FitResult
 from oddjets.stats.histfactory.workspace_sources import load_workspace
-from oddjets.stats.inference.estimates import width
+from oddjets.stats.inference.estimates import error_of, two_sided_error
 
 __all__ = ["PyhfOptimizer", "correlations", "errors", "fitted_model", "model_of"]
 
@@ -74,7 +74,7 @@ def errors(model: Model, best: FitResult) -> np.ndarray:
         # free factors of single bins may be hundreds
         if "[" not in name:
             try:
-                result[model.parameters.index(name)] = width(model, name, best)[0]
+                result[model.parameters.index(name)] = error_of(best, name, two_sided_error(model, name, best))[0]
             except FitError:
                 log.warning("%s ends at a bound, and its error there was not found", name)
     return result

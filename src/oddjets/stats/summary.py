@@ -11,7 +11,14 @@ import numpy as np
 from oddjets.stats.histfactory.model import Model
 from oddjets.stats.histfactory.results import FitError, FitResult
 from oddjets.stats.inference import estimates
-from oddjets.stats.inference.estimates import Fits, best_fits, significance
+from oddjets.stats.inference.estimates import (
+    Fits,
+    LowerMinimumError,
+    best_fits,
+    error_of,
+    significance,
+    two_sided_error,
+)
 from oddjets.stats.inference.limits import upper_limit
 from oddjets.stats.inference.postfit import ChannelYields, SampleModel
 from oddjets.stats.inference.toy_limits import toy_limit
@@ -21,6 +28,8 @@ __all__ = ["fit_workspace", "split_channel", "summary"]
 
 GofModel = Literal["background", "signal"]
 
+#: how often a profile may find a lower minimum than the best fit
+MOST_LOWER_MINIMA = 4
 #: a free factor within this fraction of its range from a bound gets a warning
 NEAR_BOUND = 0.01
 
@@ -93,19 +102,15 @@ def fit_workspace(
         model.check_free(scan_parameter or str(model.poi))
     clock.lap("read")
     fits = best_fits(model)
+    failed: list[dict[str, str]] = []
+    fits, pois = _strengths(model, fits, failed)
     clock.lap("fit")
     name = str(model.poi)
     best = fits.best
-    failed: list[dict[str, str]] = []
-    pois = [_poi(model, p, best, failed) for p in _signal_strengths(model)]
-    result: dict[str, Any] = {
-        "poi": pois[0],
-        "pois": pois,
-        "significance": significance(model, fits)._asdict(),
-        "twice_nll": {
-            "background": fits.background.twice_nll,
-            "signal_plus_background": best.twice_nll,
-        },
+    result: dict[str, Any] = {"poi": pois[0], "pois": pois, "significance": {}}
+    _answer(result, "significance", lambda: significance(model, fits)._asdict(), failed)
+    result |= {
+        "twice_nll": {label: fit.twice_nll for label, fit in _fitted(fits).items()},
         "yields": _yields(model, fits, (report or {}).get("edges", {})),
     }
     clock.lap("yields")
@@ -136,11 +141,12 @@ def fit_workspace(
     result["warnings"] = [
         *_warnings(model, best),
         *(f"{f['question']}: {f['reason']}" for f in failed),
+        *(f"limit: {note}" for note in result.get("limit", {}).get("notes", ())),
         *(report or {}).get("warnings", []),
     ]
     result["convergence"] = {
         label: {"converged": True, "iterations": fit.iterations, "deviance": fit.deviance}
-        for label, fit in (("background", fits.background), ("signal_plus_background", best))
+        for label, fit in _fitted(fits).items()
     }
     result["seed"] = seed
     result["timing_s"] = clock.times
@@ -158,15 +164,19 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"blinded in {', '.join(result['blinded'])}: the data in A are the expected background (Asimov)")
     for poi in result["pois"]:
         error = "" if poi["error"] is None else f" +- {poi['error']:.2g} ({poi['error_kind']})"
+        if poi.get("error_up") is not None:
+            ends = [" (bound)" if poi[f"{side}_at_bound"] else "" for side in ("up", "down")]
+            error += f", 68 %: +{poi['error_up']:.2g}{ends[0]} -{poi['error_down']:.2g}{ends[1]}"
         lines.append(f"{poi['name']} = {poi['value']:.3g}{error}")
-    lines.append(f"significance {result['significance']['z']:.2f}")
+    if "z" in result["significance"]:
+        lines.append(f"significance {result['significance']['z']:.2f}")
     if "toys" in result["significance"]:
         toys = result["significance"]["toys"]
         lines.append(f"p value of q0 from toys {toys['p_value']:.3g} ({toys['toys']} toys, {toys['failed']} failed)")
     if "limit" in result:
-        low, middle, high = result["limit"]["expected"][1:4]
-        limit, level = result["limit"]["observed"], result["limit"]["level"]
-        lines.append(f"upper limit {limit:.3g} at {level:.0%}, expected {middle:.3g} ({low:.3g} to {high:.3g})")
+        low, middle, high = (_number(value) for value in result["limit"]["expected"][1:4])
+        limit, level = _number(result["limit"]["observed"]), result["limit"]["level"]
+        lines.append(f"upper limit {limit} at {level:.0%}, expected {middle} ({low} to {high})")
     if "toys" in result.get("limit", {}):
         toys = result["limit"]["toys"]
         middle = toys["expected"][len(toys["expected"]) // 2]
@@ -199,7 +209,28 @@ def _toy_significance(model: Model, fits: Fits, toys: int, seed: int, progress: 
 
 def _limit(model: Model, fits: Fits) -> dict[str, Any]:
     found = upper_limit(model, fits)
-    return {"observed": found.observed, "expected": list(found.expected), "level": found.level}
+    expected = [_finite(value) for value in found.expected]
+    return {
+        "observed": _finite(found.observed),
+        "expected": expected,
+        "level": found.level,
+        "notes": list(found.notes),
+    }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN: null."""
+    return float(value) if np.isfinite(value) else None
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3g}"
+
+
+def _fitted(fits: Fits) -> dict[str, FitResult]:
+    """The fits that there are, the background's first."""
+    found = {"background": fits.background, "signal_plus_background": fits.best}
+    return {label: fit for label, fit in found.items() if fit is not None}
 
 
 def _toy_limit(model: Model, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
@@ -213,6 +244,8 @@ def _gof(
 ) -> dict[str, Any]:
     signal = kind == "signal"
     fitted = fits.best if signal else fits.background
+    if fitted is None:
+        raise FitError(f"no goodness of fit of the background alone: {fits.no_background}")
     found = goodness_of_fit(model, fitted, toys, letters=letters, signal=signal, seed=seed, progress=progress)
     return {
         **found._asdict(),
@@ -228,25 +261,49 @@ def _signal_strengths(model: Model) -> list[str]:
     return [str(model.poi), *others]
 
 
-def _poi(model: Model, name: str, fit: FitResult, failed: list[dict[str, str]]) -> dict[str, Any]:
-    """A strength with its error and the error's kind (see `inference.width`); one that is held has no error."""
-    error: float | None = None
-    kind = ""
+def _strengths(model: Model, fits: Fits, failed: list[dict[str, str]]) -> tuple[Fits, list[dict[str, Any]]]:
+    """The strengths with their errors; where a profile finds a lower minimum, the best fit is that one."""
+    for _ in range(MOST_LOWER_MINIMA):
+        found: list[dict[str, str]] = []
+        try:
+            pois = [_strength(model, name, fits.best, found) for name in _signal_strengths(model)]
+        except LowerMinimumError as error:
+            fits = fits._replace(best=model.fit(start=error.parameters))
+            continue
+        failed += found
+        return fits, pois
+    raise FitError("the profiles of the strengths find lower minima again and again; give the model constraints")
+
+
+def _strength(model: Model, name: str, fit: FitResult, failed: list[dict[str, str]]) -> dict[str, Any]:
+    """A strength with its error, the error's kind (see `error_of`), and its two-sided errors; one that is held has none."""
+    result: dict[str, Any] = {"name": name, "value": fit[name], "error": None, "error_kind": ""}
+    result["at_boundary"] = name in fit.at_bounds
     index = model.parameters.index(name)
     if model.parameters.fixed[index] or model.parameters.low[index] == model.parameters.high[index]:
-        return {"name": name, "value": fit[name], "error": None, "error_kind": "fixed", "at_boundary": False}
+        return result | {"error_kind": "fixed", "at_boundary": False}
+    sides: dict[str, Any] = {"error_up": None, "error_down": None, "up_at_bound": False, "down_at_bound": False}
     try:
-        error, kind = estimates.width(model, name, fit)
+        found = two_sided_error(model, name, fit)
+        result["error"], result["error_kind"] = error_of(fit, name, found)
+        sides = {
+            "error_up": found.up,
+            "error_down": found.down,
+            "up_at_bound": found.up_at_bound,
+            "down_at_bound": found.down_at_bound,
+        }
+    except LowerMinimumError:
+        raise
     except FitError as problem:
         failed.append({"question": f"error of {name}", "reason": str(problem)})
-    at_boundary = name in fit.at_bounds
-    return {"name": name, "value": fit[name], "error": error, "error_kind": kind, "at_boundary": at_boundary}
+    return result | sides
 
 
 def _yields(model: Model, fits: Fits, edges: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     samples = SampleModel(model)
     prefit = samples.channels(model.parameters.init)
-    background, best = samples.with_errors(fits.background), samples.with_errors(fits.best)
+    labels = {"background": "background_only", "signal_plus_background": "signal_plus_background"}
+    fitted = {labels[label]: samples.with_errors(fit) for label, fit in _fitted(fits).items()}
     result: dict[str, Any] = {}
     for channel, part in model.spec.slices.items():
         region, letter = split_channel(channel)
@@ -255,8 +312,7 @@ def _yields(model: Model, fits: Fits, edges: Mapping[str, Sequence[float]]) -> d
             "edges": list(edges.get(region, range(bins + 1))),
             "data": model.spec.data[part].tolist(),
             "prefit": {name: values.tolist() for name, values in prefit[channel].items()},
-            "background_only": _channel(background[channel]),
-            "signal_plus_background": _channel(best[channel]),
+            **{label: _channel(yields[channel]) for label, yields in fitted.items()},
         }
     return result
 

@@ -27,8 +27,11 @@ __all__ = [
 SINGULAR = 1e-7
 #: an eigenvalue below minus this, where each parameter's own curvature is one, is no rounding error
 CURVES_DOWN = 1e-6
-#: an empty bin that expects less than so many events may sit at the kink of its likelihood, max(lambda, 0)
-AT_KINK = 1e-5
+#: a parameter whose curvature, over its whole range (at most so much), is less than this does nothing
+IDLE, WIDEST = 1e-10, 1e10
+#: an empty bin that expects less than so many events may sit at the kink of its likelihood, max(lambda, 0); where the model
+#: itself starts with less than `FEW`, in proportion
+AT_KINK, FEW = 1e-5, 1e-3
 #: curvature that holds such a bin there, 1/events^2: its expectation may move by a hundredth of an event
 KINK_CURVATURE = 1e4
 
@@ -99,7 +102,8 @@ def kinks(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarray) -
         The bins at a kink.
     """
     p, main, rate = model.parameters, data.main[0], model.expected(pars)
-    near = (main <= 0) & (np.abs(rate) < AT_KINK)
+    usual = model.expected(p.init)
+    near = (main <= 0) & (np.abs(rate) < AT_KINK * np.where(usual > 0, np.minimum(usual / FEW, 1.0), 1.0))
     if not near.any():
         return HeldBins(np.zeros(0, dtype=int), np.zeros(0))
     by_bin = jacobian(model, pars)[:, free]
@@ -265,7 +269,9 @@ def covariance(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarr
     diagonal = np.zeros(len(free))
     diagonal[g] = np.diag(arrow.head)
     diagonal[groups[groups >= 0]] = arrow.inside[:, m, m][groups >= 0]
-    idle = free & (np.abs(diagonal) < 1e-12)
+    # from one bound to the other it would change -log L by nothing that can be seen
+    reach = np.minimum(model.parameters.high - model.parameters.low, WIDEST)
+    idle = free & (np.abs(diagonal) * reach**2 < IDLE)
     used = free & ~idle
     scale = np.where(used, 1 / np.sqrt(np.where(used, np.abs(diagonal), 1.0)), 0.0)
     result = _inverse(arrow, g, scale)

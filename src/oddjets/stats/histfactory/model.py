@@ -16,7 +16,7 @@ from oddjets.stats.histfactory.expected import evaluate
 from oddjets.stats.histfactory.hessian import Covariance, SingularModelError, covariance
 from oddjets.stats.histfactory.likelihood import Constraints, Problem, profile_bins
 from oddjets.stats.histfactory.newton import minimise
-from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult, HeldBins
+from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult, HeldBins, ImpossiblePointError
 from oddjets.stats.histfactory.tensors import Layout, compile_layout
 from oddjets.stats.histfactory.workspace_reader import Parameters, Spec, read
 from oddjets.stats.histfactory.workspace_sources import Patch, WorkspaceSource, load_workspace
@@ -25,7 +25,8 @@ __all__ = ["Model"]
 
 #: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for
 ONE_SIDED = 0.02
-#: expected events that are none: what a shape variation leaves below zero, or a fit at a kink
+#: expected events that are none: what a shape variation leaves below zero, or a fit at a kink; where the model starts with
+#: less than one, in proportion
 NOTHING = 1e-7
 #: how often a better minimum is looked for from the one found last
 MAX_RESTARTS = 3
@@ -201,8 +202,9 @@ class Model:
 
     def asimov(self, pars: np.ndarray) -> Data:
         """Return the data set that equals its expectation at the given parameters; a bin that expects nothing is empty."""
-        p, rate = self.parameters, self.expected(pars)
-        return Data(np.where(rate > NOTHING, rate, 0.0)[None], np.where(p.constrained, p.factor * pars, p.aux)[None])
+        p, rate, usual = self.parameters, self.expected(pars), self.expected(self.parameters.init)
+        nothing = NOTHING * np.where(usual > 0, np.minimum(usual, 1.0), 1.0)
+        return Data(np.where(rate > nothing, rate, 0.0)[None], np.where(p.constrained, p.factor * pars, p.aux)[None])
 
     def problem(self, data: Data, start: np.ndarray, held: np.ndarray) -> Problem:
         """Return what is to be minimised.
@@ -402,7 +404,7 @@ class Model:
         bad = np.flatnonzero(~np.isfinite(self.bin_deviance(start, data.main)[0]))
         if len(bad):
             i = int(bad[0])
-            raise FitError(
+            raise ImpossiblePointError(
                 f"{self.spec.bin_name(i)} has {data.main[0, i]:g} events where the model starts with "
                 f"{self.expected(start)[i]:g}; give it a background, or merge the bin with its neighbour"
             )

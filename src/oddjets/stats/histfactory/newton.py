@@ -28,8 +28,8 @@ STUCK_DAMPING, STUCK_ITERATIONS = 1e4, 40
 REJECTED = 0.01
 #: above this, a factor that multiplies other free ones steps in its logarithm
 SMALL_FACTOR = 0.05
-#: a parameter with less curvature and gradient does nothing
-IDLE = 1e-12
+#: a local parameter with less curvature and gradient, over its whole range (at most so much), does nothing
+IDLE, WIDEST = 1e-12, 1e10
 #: no constrained parameter moves by more than this many prior widths in a step, no local one by more than a factor e^2
 MAX_STEP, MAX_LOG_STEP = 3.0, 2.0
 #: events over which kinks of empty bins are rounded off, as often as their slopes are estimated anew
@@ -198,7 +198,9 @@ def _local_side(problem: Problem, now: Point, damping: np.ndarray) -> _Side:
     x, low, high = now.local[:, :N], problem.local_low[:N], problem.local_high[:N]
     free = _free(x, now.local_gradient, low, high, problem.local_held[:, :N])
     m = np.arange(L)
-    free &= (np.abs(now.local_hessian[:, :, m, m]) > IDLE) | (np.abs(now.local_gradient) > IDLE)
+    # over its whole range
+    reach = np.clip(high - low, 1.0, WIDEST)
+    free &= (np.abs(now.local_hessian[:, :, m, m]) * reach**2 > IDLE) | (np.abs(now.local_gradient) * reach > IDLE)
     logarithmic = (low >= 0) & (x > 0) & (now.events > FEW_EVENTS) & free
     scale = np.where(logarithmic, x, 1.0) * free
     gradient = scale * now.local_gradient

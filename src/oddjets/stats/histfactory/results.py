@@ -9,11 +9,15 @@ import numpy as np
 
 from oddjets.core.errors import OddjetsError
 
-__all__ = ["Batch", "Data", "FitError", "FitResult", "HeldBins"]
+__all__ = ["Batch", "Data", "FitError", "FitResult", "HeldBins", "ImpossiblePointError"]
 
 
 class FitError(OddjetsError):
     """A fit that did not converge, or has no unique answer; it is never returned as a result."""
+
+
+class ImpossiblePointError(FitError):
+    """Data that the model cannot give where a fit would start: events in a bin where nothing is expected."""
 
 
 class Data(NamedTuple):

@@ -11,33 +11,67 @@ from scipy.stats import norm
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.gamma_refits import refit_gammas
 from oddjets.stats.histfactory.model import Model
-from oddjets.stats.histfactory.results import Data, FitError, FitResult
+from oddjets.stats.histfactory.results import Data, FitError, FitResult, ImpossiblePointError
 from oddjets.stats.histfactory.workspace_reader import Parameters
+from oddjets.stats.inference.profile import Profile
 
 __all__ = [
     "Fits",
     "Impact",
     "Impacts",
+    "LowerMinimumError",
     "Scan",
     "Significance",
+    "TwoSidedError",
     "best_fits",
+    "error_of",
     "impacts",
-    "profile_values",
-    "profile_width",
     "scan",
     "significance",
-    "width",
+    "two_sided_error",
 ]
 
-#: how often the place where the likelihood has risen by one is looked for more closely, ten times each
-REFINEMENTS = 5
+
+class LowerMinimumError(FitError):
+    """A profile found a lower minimum than the fit that it started from.
+
+    Attributes:
+        parameters: of the lower point, (n,).
+    """
+
+    def __init__(self, name: str, parameters: np.ndarray, by: float) -> None:
+        super().__init__(f"the profile of {name} found a minimum that is lower by {by:.3g} than the best fit")
+        self.parameters = parameters
 
 
 class Fits(NamedTuple):
-    """The background-only fit (POI = 0) and the fit with a free POI."""
+    """The background-only fit (POI = 0) and the fit with a free POI.
 
-    background: FitResult
+    Attributes:
+        background: None where the measurement allows no such fit.
+        best: the best fit.
+        no_background: why there is no background-only fit, in a sentence; "" where there is one.
+    """
+
+    background: FitResult | None
     best: FitResult
+    no_background: str = ""
+
+
+class TwoSidedError(NamedTuple):
+    """How far a parameter moves until -2 log L rises by one, all others following (MINOS).
+
+    Attributes:
+        up: upwards, at least 0.
+        down: downwards, at least 0.
+        up_at_bound: whether it is the upper bound that ends the way, the rise being less than one up to there.
+        down_at_bound: likewise the lower bound.
+    """
+
+    up: float
+    down: float
+    up_at_bound: bool
+    down_at_bound: bool
 
 
 class Significance(NamedTuple):
@@ -96,59 +130,39 @@ def best_fits(model: Model, data: Data | None = None) -> Fits:
         FitError: one did not converge.
     """
     poi = _poi(model)
-    background = model.fit({poi: 0.0}, data=data)
+    p, index = model.parameters, model.parameters.index(poi)
+    background, reason = None, ""
+    if not p.low[index] <= 0 <= p.high[index]:
+        reason = f"the bounds [{p.low[index]:g}, {p.high[index]:g}] of {poi} exclude 0"
+    else:
+        try:
+            background = model.fit({poi: 0.0}, data=data)
+        except ImpossiblePointError as error:
+            reason = f"{poi} = 0 is impossible: {error}"
+    if background is None:
+        return Fits(None, model.fit(data=data), reason)
     start = background.values.copy()
-    index = model.parameters.index(poi)
-    start[index] = model.parameters.init[index]
+    start[index] = p.init[index]
     try:
         best = model.fit(data=data, start=start)
     except FitError:
         best = model.fit(data=data)
-    allowed = model.parameters.low[index] <= 0 <= model.parameters.high[index]
-    if allowed and best.deviance > background.deviance + 1e-6:
+    if best.deviance > background.deviance + 1e-6:
         best = model.fit(data=data, start=background.values)
     return Fits(background, best)
 
 
 def significance(model: Model, fits: Fits) -> Significance:
-    """Return the significance of a signal; a best value below zero has none (z = 0)."""
+    """Return the significance of a signal; a best value below zero has none (z = 0).
+
+    Raises:
+        FitError: there is no background-only fit to compare with.
+    """
+    if fits.background is None:
+        raise FitError(f"the significance has no answer: {fits.no_background}")
     q0 = max(fits.background.deviance - fits.best.deviance, 0.0) if fits.best[_poi(model)] > 0 else 0.0
     z = float(np.sqrt(q0))
     return Significance(z, q0, float(norm.sf(z)))
-
-
-def profile_values(model: Model, name: str, values: np.ndarray, start: np.ndarray, data: Data) -> np.ndarray:
-    """Return the deviance minimised with a parameter held at each of the values, (points,).
-
-    Args:
-        model: the model.
-        name: the parameter.
-        values: (points,).
-        start: (n,) or (points, n).
-        data: one data set, or one a point.
-
-    Raises:
-        FitError: a point did not converge, from two starts.
-    """
-    index, points = model.parameters.index(name), len(values)
-    held = np.zeros(len(model.parameters), dtype=bool)
-    held[index] = True
-    begin = np.broadcast_to(start, (points, len(model.parameters))).copy()
-    begin[:, index] = values
-    if len(data.main) == 1:
-        data = Data(np.repeat(data.main, points, axis=0), np.repeat(data.aux, points, axis=0))
-    batch = model.fit_batch(data, begin, held, restarts=True)
-    bad = np.flatnonzero(~batch.converged)
-    deviance = batch.deviance.copy()
-    if len(bad):
-        again = np.repeat(model.parameters.init[None], len(bad), axis=0)
-        again[:, index] = values[bad]
-        retry = model.fit_batch(Data(data.main[bad], data.aux[bad]), again, held)
-        if not retry.converged.all():
-            where = ", ".join(f"{v:g}" for v in values[bad[~retry.converged]])
-            raise FitError(f"the fit did not converge with {name} held at {where}")
-        deviance[bad] = retry.deviance
-    return deviance
 
 
 def scan(model: Model, name: str, best: FitResult, points: int = 41, sigmas: float = 3.0) -> Scan:
@@ -158,75 +172,70 @@ def scan(model: Model, name: str, best: FitResult, points: int = 41, sigmas: flo
         model: the model.
         name: which parameter.
         best: the best fit.
-        points: how many.
-        sigmas: how far to both sides, in errors, within the bounds.
+        points: how many; those whose fits fail are left out.
+        sigmas: how far to both sides, in the error of that side, within the bounds.
 
     Returns:
         The scan.
 
     Raises:
         OddjetsError: the parameter cannot move.
+        FitError: no error was found on either side.
     """
     model.check_free(name)
-    index = model.parameters.index(name)
-    value = best.values[index]
-    error, _ = width(model, name, best)
-    low = max(value - sigmas * error, model.parameters.low[index])
-    high = min(value + sigmas * error, model.parameters.high[index])
-    grid = np.unique(np.append(np.linspace(low, high, points - 1), value))
-    deviance = profile_values(model, name, grid, best.values, model.data)
-    return Scan(grid, np.maximum(deviance - best.deviance, 0.0))
+    profile = Profile(model, name, best.values, best.deviance)
+    ends = []
+    for side, bound in ((-1.0, profile.low), (1.0, profile.high)):
+        try:
+            error = abs(profile.crossing(1.0, side).value - profile.minimum.value)
+            ends.append(float(np.clip(profile.minimum.value + side * sigmas * error, profile.low, profile.high)))
+        except FitError:
+            # the points themselves tell how far fits go
+            ends.append(float(bound))
+    grid = np.unique(np.append(np.linspace(ends[0], ends[1], points - 1), profile.minimum.value))
+    rises = profile.rises(grid.tolist())
+    kept = np.isfinite(rises)
+    return Scan(grid[kept], np.maximum(rises[kept], 0.0))
 
 
-def profile_width(model: Model, name: str, best: FitResult, direction: float) -> float:
-    """Return how far a parameter moves until -2 log L rises by one: its 68 % error on one side.
+def two_sided_error(model: Model, name: str, best: FitResult) -> TwoSidedError:
+    """Return how far a parameter moves to each side until -2 log L rises by one: its 68 % errors.
 
-    The profile likelihood is minimised again along the way, so that all others follow. It is the error of a parameter at a
-    bound, or where the likelihood has a kink.
+    All other parameters follow, other strengths among them, each within its bounds.
 
     Args:
         model: the model.
         name: the parameter.
         best: the best fit.
-        direction: +1 or -1.
-
-    Returns:
-        The distance; up to the bound where the rise is less than one everywhere.
 
     Raises:
-        FitError: a point did not converge.
+        FitError: the fits of one side do not converge; or the profile found a lower minimum than the best fit.
     """
-    index = model.parameters.index(name)
-    value, low, high = best.values[index], model.parameters.low[index], model.parameters.high[index]
-
-    def rise(steps: np.ndarray) -> np.ndarray:
-        return profile_values(model, name, value + direction * steps, best.values, model.data) - best.deviance
-
-    steps = np.append(0.0, (high - value if direction > 0 else value - low) * np.geomspace(1e-6, 1.0, 25))
-    for _ in range(REFINEMENTS):
-        above = np.flatnonzero(np.append(0.0, rise(steps[1:])) >= 1)
-        if not len(above):
-            break
-        steps = np.linspace(steps[above[0] - 1], steps[above[0]], 12)
-    return float(steps[-1])
+    profile = Profile(model, name, best.values, best.deviance)
+    found = {side: profile.crossing(1.0, side) for side in (1.0, -1.0)}
+    if profile.minimum.deviance < best.deviance - 1e-4:
+        raise LowerMinimumError(name, profile.minimum.parameters, best.deviance - profile.minimum.deviance)
+    up, down = (abs(found[side].value - profile.minimum.value) for side in (1.0, -1.0))
+    return TwoSidedError(up, down, found[1.0].at_bound, found[-1.0].at_bound)
 
 
-def width(model: Model, name: str, best: FitResult) -> tuple[float, str]:
-    """Return a parameter's error, and its kind.
+def error_of(best: FitResult, name: str, sides: TwoSidedError) -> tuple[float, str]:
+    """Return one number for a parameter's error, and its kind.
 
     "symmetric" is the covariance's; at a bound the likelihood has none: "one-sided" is how far inwards -2 log L has risen by
-    one; where an empty bin sits at its kink, "profile" is the mean of the two sides' distances.
+    one; where an empty bin sits at its kink, or the covariance knows nothing of the parameter, "profile" is the mean of the two
+    sides' distances.
 
-    Raises:
-        FitError: a point of the profile did not converge.
+    Args:
+        best: the best fit.
+        name: the parameter.
+        sides: from `two_sided_error`.
     """
-    index = model.parameters.index(name)
     if name in best.at_bounds:
-        inwards = 1.0 if best.values[index] <= model.parameters.low[index] else -1.0
-        return profile_width(model, name, best, inwards), "one-sided"
-    if len(best.kinks.bins):
-        return 0.5 * sum(profile_width(model, name, best, side) for side in (1.0, -1.0)), "profile"
-    return float(best.errors[index]), "symmetric"
+        return max(sides.up, sides.down), "one-sided"
+    if len(best.kinks.bins) or not best.error(name) > 0:
+        return 0.5 * (sides.up + sides.down), "profile"
+    return best.error(name), "symmetric"
 
 
 def impacts(model: Model, best: FitResult, names: Sequence[str] | None = None) -> Impacts:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.stats import norm
 
 from oddjets.stats.histfactory.model import Model
-from oddjets.stats.histfactory.results import Data, FitError
-from oddjets.stats.inference.estimates import Fits, profile_values
+from oddjets.stats.histfactory.results import FitError
+from oddjets.stats.inference.estimates import Fits
+from oddjets.stats.inference.profile import Profile
 
 __all__ = ["BANDS", "Limit", "cls_from_q", "upper_limit"]
 
 #: the expected limit and its bands, in standard deviations
 BANDS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+#: by how much the search for the observed limit goes on where the last strength is not excluded, and how often
+FURTHER, MOST_STEPS = 1.6, 60
 
 
 class Limit(NamedTuple):
-    """Upper limits: observed, expected at -2, -1, 0, 1, 2 sigma under the background, and the confidence level."""
+    """Upper limits.
+
+    Attributes:
+        observed: NaN where there is none.
+        expected: at -2, -1, 0, 1, 2 sigma under the background; NaN where there is none.
+        level: the confidence level.
+        notes: why a limit does not exist, and which lie beyond the parameter's bounds, in sentences.
+    """
 
     observed: float
     expected: tuple[float, ...]
     level: float
+    notes: tuple[str, ...] = ()
 
 
 def cls_from_q(q: np.ndarray, q_asimov: np.ndarray) -> np.ndarray:
@@ -38,6 +49,10 @@ def cls_from_q(q: np.ndarray, q_asimov: np.ndarray) -> np.ndarray:
 def upper_limit(model: Model, fits: Fits, level: float = 0.95) -> Limit:
     """Find the signal strengths that CLs excludes.
 
+    The profiles are walked upwards, of the data from the best fit, of the background's Asimov data from zero. Each of the six
+    limits stands alone: one that does not exist leaves the others. An expected limit is where q of the Asimov data has risen to
+    a number that the band and the level say: CLs_b depends on nothing else.
+
     Args:
         model: with a parameter of interest.
         fits: the background-only and the best fit of the observed data.
@@ -47,81 +62,64 @@ def upper_limit(model: Model, fits: Fits, level: float = 0.95) -> Limit:
         Observed and expected limits.
 
     Raises:
-        FitError: a fit did not converge, or no strength is excluded.
+        FitError: there is no background-only fit, or none of the limits exists.
     """
     poi = str(model.poi)
-    background, best = fits
+    if fits.background is None:
+        raise FitError(f"no upper limit, for it compares with {poi} = 0: {fits.no_background}")
+    best, background = fits.best, fits.background
     asimov = model.asimov(background.values)
-    start = background.values
-    hat = best[poi]
+    # the Asimov data are their own best fit
+    truth = float(model.deviance(background.values[None], asimov)[0])
+    expected_profile = Profile(model, poi, background.values, truth, asimov, beyond=True)
+    observed_profile = Profile(model, poi, best.values, best.deviance, beyond=True)
+    notes: list[str] = []
+    expected = np.full(len(BANDS), np.nan)
+    for k, band in enumerate(BANDS):
+        root = float(norm.isf((1 - level) * norm.cdf(band)) + band)
+        try:
+            expected[k] = expected_profile.crossing(root**2, 1.0).value
+        except FitError as error:
+            notes.append(f"no expected limit at {band:+g} sigma: {error}")
+    observed = np.nan
     # q-tilde compares with mu = 0 where the best value is negative
-    reference = background.deviance if hat < 0 else best.deviance
-
-    def q_asimov(mu: np.ndarray) -> np.ndarray:
-        return np.maximum(profile_values(model, poi, mu, start, asimov) - _base(model, asimov, start), 0.0)
-
-    def q_observed(mu: np.ndarray) -> np.ndarray:
-        q = np.maximum(profile_values(model, poi, mu, best.values, model.data) - reference, 0.0)
-        return np.where(mu < hat, 0.0, q)
-
-    def excess(mu: np.ndarray) -> np.ndarray:
-        """Log CLs - log alpha for the observed (first) and the expected limits."""
-        qa = q_asimov(mu)
-        observed = cls_from_q(q_observed(mu[:1]), qa[:1])
-        root = np.sqrt(qa[1:])
-        expected = norm.sf(root - BANDS) / norm.cdf(BANDS)
-        return np.asarray(np.log(np.maximum(np.append(observed, expected), 1e-300)) - np.log(1 - level))
-
-    scale = _scale(model, poi, q_asimov)
-    guess = scale * (norm.ppf(1 - (1 - level) * norm.cdf(BANDS)) + BANDS)
-    first = np.append(max(hat, 0.0) + guess[2], guess)
-    values = _roots(excess, np.maximum(first, 0.05 * scale))
-    return Limit(float(values[0]), tuple(float(v) for v in values[1:]), level)
+    reference = background.deviance if best[poi] < 0 else best.deviance
+    try:
+        observed = _observed(observed_profile, expected_profile, max(best[poi], 0.0), reference, expected[2], level)
+    except FitError as error:
+        notes.append(f"no observed limit: {error}")
+    if not np.isfinite([observed, *expected]).any():
+        raise FitError("; ".join(notes))
+    high = float(model.parameters.high[model.parameters.index(poi)])
+    named = [("observed", observed), *((f"{b:+g} sigma", v) for b, v in zip(BANDS, expected, strict=True))]
+    if outside := [f"{name} {value:.4g}" for name, value in named if value > high]:
+        notes.append(f"limits beyond the bound {high:g} of {poi}, where the fit itself cannot go: {', '.join(outside)}")
+    return Limit(float(observed), tuple(expected.tolist()), level, tuple(notes))
 
 
-def _base(model: Model, asimov: Data, start: np.ndarray) -> float:
-    """The deviance of Asimov data at the truth, where it is smallest by construction."""
-    return float(model.deviance(start, asimov)[0])
+def _observed(data: Profile, asimov: Profile, least: float, reference: float, guess: float, level: float) -> float:
+    """Walk up from the best value to where CLs crosses 1 - level.
 
-
-def _scale(model: Model, poi: str, q: Callable[[np.ndarray], np.ndarray]) -> float:
-    """The strength at which q of the Asimov data is about one: the error of a measured zero."""
-    mu = max(abs(model.parameters.init[model.parameters.index(poi)]), 1e-3)
-    for _ in range(60):
-        value = float(q(np.array([mu]))[0])
-        if 0.01 < value < 100:
-            return float(mu / np.sqrt(value))
-        mu *= float(np.clip(1 / np.sqrt(max(value, 1e-4)), 0.02, 50))
-    raise FitError(f"no value of {poi} changes the likelihood enough to be excluded; is its process in the fit?")
-
-
-def _roots(function: Callable[[np.ndarray], np.ndarray], start: np.ndarray, tolerance: float = 1e-5) -> np.ndarray:
-    """Find where each of several falling functions crosses zero; all are evaluated together.
-
-    Bracketing, then regula falsi in the Illinois form.
+    Args:
+        data: the profile of the observed data.
+        asimov: of the background's Asimov data.
+        least: the best value, or zero if that is negative.
+        reference: the deviance that q-tilde compares with.
+        guess: the expected limit.
+        level: the confidence level.
     """
-    low, high = np.zeros_like(start), start.copy()
-    f_low, f_high = np.full_like(start, -np.log(0.05)), function(high)
-    for _ in range(40):
-        short = f_high > 0
-        if not short.any():
+
+    def excess(mu: float) -> float:
+        q = max(data.point(mu).deviance - reference, 0.0) if mu > least else 0.0
+        cls = cls_from_q(np.array([q]), np.array([max(asimov.rise(mu), 0.0)]))[0]
+        return float(np.log(max(cls, 1e-300)) - np.log(1 - level))
+
+    step = guess if np.isfinite(guess) and guess > 0 else data.crossing(1.0, 1.0).value - least
+    low, high = least, least + step
+    for _ in range(MOST_STEPS):
+        if excess(high) <= 0:
             break
-        low, f_low = np.where(short, high, low), np.where(short, f_high, f_low)
-        high = np.where(short, 1.6 * high, high)
-        f_high = np.where(short, function(high), f_high)
+        low, high = high, least + FURTHER * (high - least)
     else:
-        raise FitError("no upper limit: the likelihood excludes no signal strength, however large")
-    side = np.zeros_like(start)
-    for _ in range(60):
-        middle = (low * f_high - high * f_low) / (f_high - f_low)
-        middle = np.where(np.isfinite(middle), middle, 0.5 * (low + high))
-        value = function(middle)
-        if np.all((np.abs(value) < tolerance) | (high - low < 1e-7 * high)):
-            return np.asarray(middle)
-        above = value > 0
-        f_high = np.where(above & (side > 0), 0.5 * f_high, f_high)
-        f_low = np.where(~above & (side < 0), 0.5 * f_low, f_low)
-        low, f_low = np.where(above, middle, low), np.where(above, value, f_low)
-        high, f_high = np.where(above, high, middle), np.where(above, f_high, value)
-        side = np.where(above, 1.0, -1.0)
-    raise FitError("the search for the upper limit did not converge")
+        raise FitError("the likelihood excludes no signal strength, however large")
+    return float(brentq(excess, low, high, xtol=1e-6 * (high - least), rtol=1e-9)) if excess(low) > 0 else low

@@ -74,6 +74,8 @@ def toy_cls(model: Model, fits: Fits, mu: float, toys: int, *, seed: int = 1) ->
     Raises:
         FitError: no toy could be fitted.
     """
+    if fits.background is None:
+        raise FitError(f"no upper limit, for it compares with {model.poi} = 0: {fits.no_background}")
     signal_seed, background_seed = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
     signal = model.fit({str(model.poi): mu}, start=fits.best.values, with_covariance=False)
     observed = float(q_tilde(model, model.data, mu, fits.best.values)[0])
@@ -116,6 +118,7 @@ def toy_limit(
     """
     asymptotic = upper_limit(model, fits, level)
     limits = np.array([asymptotic.observed, *asymptotic.expected])
+    limits = limits[np.isfinite(limits)]
     grid = np.geomspace(BELOW * limits.min(), BEYOND * limits.max(), POINTS)
     table = []
     with progress_bar("toys for the limit", len(grid)) if progress else nullcontext() as bar:

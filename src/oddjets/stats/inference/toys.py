@@ -202,6 +202,8 @@ def toy_significance(model: Model, fits: Fits, toys: int, *, seed: int = 1, prog
     free = np.zeros(len(model.parameters), dtype=bool)
     held = free.copy()
     held[index] = True
+    if fits.background is None:
+        raise FitError(f"the significance has no answer: {fits.no_background}")
     start = fits.background.values
 
     fit_without, fit_with = ToyFits(model, start, held), ToyFits(model, start, free)
