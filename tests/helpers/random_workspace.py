@@ -84,3 +84,85 @@ def random_point(model: Any, seed: int) -> np.ndarray:
     width = np.where(p.constrained, np.maximum(p.sigma, 0.02), 0.4)
     point = np.clip(p.init + rng.normal(0, 1, len(p)) * width, p.low + 1e-3, p.high)
     return np.where(p.fixed, p.init, point)
+
+
+def hard_workspace(seed: int) -> dict[str, Any]:
+    """One to six channels with all that makes several minima, bounds and kinks likely.
+
+    Zero counts, negative bins, variations that go the same way up and down, nuisances shared by samples and channels, several
+    strengths that may be negative, fixed parameters, free bins with statistical errors.
+    """
+    rng = np.random.default_rng([seed, 7])
+    n_channels, strengths = int(rng.integers(1, 7)), [f"mu{i}" if i else "mu" for i in range(int(rng.integers(1, 4)))]
+    scale = float(rng.choice([1.5, 8.0, 60.0, 2000.0]))
+    nuisances = {f"n{i}": rng.random() for i in range(int(rng.integers(1, 6)))}
+    shapes = {f"h{i}": rng.random() for i in range(int(rng.integers(0, 4)))}
+    one_sided, with_lumi, free = rng.random() < 0.6, rng.random() < 0.4, rng.random() < 0.4
+    free_bins = int(rng.integers(1, 4))
+    channels, observations = [], []
+    for c in range(n_channels):
+        bins = free_bins if free else int(rng.integers(1, 5))
+        total, samples = np.zeros(bins), []
+        names = [*strengths, *(f"bkg{i}" for i in range(int(rng.integers(1, 4))))]
+        for sample in names:
+            is_signal = sample in strengths
+            y = scale * rng.uniform(0.05, 1.5, bins) * (0.4 if is_signal else 1.0)
+            if rng.random() < 0.15:
+                y[rng.integers(bins)] = 0.0
+            if rng.random() < 0.08:
+                y[rng.integers(bins)] *= -0.1
+            modifiers: list[dict[str, Any]] = []
+            if is_signal:
+                modifiers.append({"name": sample, "type": "normfactor", "data": None})
+            elif rng.random() < 0.2:
+                modifiers.append({"name": "k", "type": "normfactor", "data": None})
+            if with_lumi:
+                modifiers.append({"name": "lumi", "type": "lumi", "data": None})
+            for name, chance in nuisances.items():
+                if rng.random() < chance:
+                    up, down = rng.normal(0, 0.25, 2)
+                    down = abs(down) * np.sign(up) if one_sided and rng.random() < 0.5 else -abs(down) * np.sign(up)
+                    data = {"hi": float(np.exp(up)), "lo": float(np.exp(down))}
+                    modifiers.append({"name": name, "type": "normsys", "data": data})
+            for name, chance in shapes.items():
+                if rng.random() < chance:
+                    up = 1 + rng.normal(0, 0.2, bins)
+                    down = up + rng.normal(0, 0.05, bins) if one_sided and rng.random() < 0.5 else 2 - up
+                    data = {"hi_data": (y * up).tolist(), "lo_data": (y * down).tolist()}
+                    modifiers.append({"name": name, "type": "histosys", "data": data})
+            error = (rng.uniform(0.03, 0.5, bins) * np.abs(y)).tolist()
+            if rng.random() < 0.5:
+                modifiers.append({"name": f"stat_{c}", "type": "staterror", "data": error})
+            elif rng.random() < 0.2:
+                modifiers.append({"name": f"shape_{c}_{sample}", "type": "shapesys", "data": error})
+            samples.append({"name": sample, "data": y.tolist(), "modifiers": modifiers})
+            total += y * (rng.uniform(0, 2) if is_signal else 1.0)
+        if free and c < 2:
+            y = scale * rng.uniform(0.3, 1.5, bins)
+            modifiers = [{"name": "free", "type": "shapefactor", "data": None}]
+            if rng.random() < 0.4:
+                modifiers.append({"name": f"stat_{c}", "type": "staterror", "data": (0.2 * y).tolist()})
+            samples.append({"name": "qcd", "data": y.tolist(), "modifiers": modifiers})
+            total += y
+        channels.append({"name": f"ch{c}", "samples": samples})
+        observations.append({"name": f"ch{c}", "data": rng.poisson(np.maximum(total, 0.05)).astype(float).tolist()})
+    parameters: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "bounds": [[float(rng.choice([-5.0, 0.0, 0.0])), float(rng.choice([3.0, 10.0, 50.0]))]],
+            "inits": [1.0],
+        }
+        for name in strengths
+    ]
+    if with_lumi:
+        parameters.append({"name": "lumi", "auxdata": [1.0], "sigmas": [0.03], "bounds": [[0.5, 1.5]], "inits": [1.0]})
+    used = {m["name"] for channel in channels for s in channel["samples"] for m in s["modifiers"]}
+    fixed = sorted({*nuisances, *shapes} & used)
+    if fixed and rng.random() < 0.3:
+        parameters.append({"name": str(rng.choice(fixed)), "fixed": True})
+    return {
+        "channels": channels,
+        "observations": observations,
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": parameters}}],
+        "version": "1.0.0",
+    }
