@@ -96,7 +96,9 @@ def main() -> None:
             o = done.result()
             found.append(o)
             if o.ours > o.pyhf + TOLERANCE:
-                print(f"seed {o.seed}: ours {o.ours:.6f}, pyhf {o.pyhf:.6f}: higher by {o.ours - o.pyhf:.2e}", flush=True)
+                print(
+                    f"seed {o.seed}: ours {o.ours:.6f}, pyhf {o.pyhf:.6f}: higher by {o.ours - o.pyhf:.2e}", flush=True
+                )
             if np.isnan(o.ours):
                 print(f"seed {o.seed}: not fitted by us ({o.why}); pyhf {o.pyhf:.6f}", flush=True)
             if len(found) % 20 == 0:

@@ -164,7 +164,7 @@ def test_probabilities_as_output(torch: Any, checkpoint: Path, exported: ModelCa
     found, logits = run_model(other, jets), run_model(exported, jets)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(found, probabilities(logits), rtol=0, atol=1e-6)
-    np.testing.assert_allclose(score.score(found, other), score.score(logits, exported), rtol=1e-4)
+    np.testing.assert_allclose(score.anomaly_score(found, other), score.anomaly_score(logits, exported), rtol=1e-4)
 
 
 def test_weights_of_large_models_lie_in_a_file_of_their_own(

@@ -239,7 +239,7 @@ def test_jets_of_files_get_the_scores_of_the_bare_model(shards: list[Path], card
         logits.append(session.run(["logits"], {name: array[np.newaxis] for name, array in jet.items()})[0])
     done: list[int] = []
     found = scores_of(few, jets, "cpu", progress=done.append)
-    np.testing.assert_array_equal(found, score.score(np.concatenate(logits), few))
+    np.testing.assert_array_equal(found, score.anomaly_score(np.concatenate(logits), few))
     assert sum(done) == 30
 
 

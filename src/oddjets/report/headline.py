@@ -94,7 +94,11 @@ def answer(artifacts: Artifacts) -> Answer | None:
     limit = results.get("limit") or {}
     if limit.get("observed") is not None:
         expected = limit.get("expected")
-        note = f"{expected[2]:.3g} expected without signal" if expected and len(expected) == 5 else ""
+        note = (
+            f"{expected[2]:.3g} expected without signal"
+            if expected and len(expected) == 5 and expected[2] is not None
+            else ""
+        )
         if toys := limit.get("toys"):
             middle = toys["expected"][len(toys["expected"]) // 2]
             parts = [note, f"from {count(toys['toys'])} toys {toys['observed']:.3g}"]

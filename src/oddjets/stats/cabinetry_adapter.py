@@ -15,7 +15,7 @@ from oddjets.stats.histfactory.model import Model
 from oddjets.stats.histfactory.results import Data, FitError, FitResult
 from oddjets.stats.inference.estimates import Fits, best_fits, two_sided_error
 from oddjets.stats.inference.limits import BANDS, cls_from_q, upper_limit
-from oddjets.stats.inference.profile import Profile
+from oddjets.stats.inference.profile import ProfileLikelihood
 from oddjets.stats.pyhf_optimizer import correlations, errors, fitted_model, model_of
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class CabinetryAdapter:
         value, error = float(self._best.values[index]), float(self._errors[index])
         low, high = (value - 2 * error, value + 2 * error) if par_range is None else par_range
         grid = np.linspace(max(low, p.low[index]), min(high, p.high[index]), n_steps)
-        rises = Profile(self._model, par_name, self._best.values, self._best.deviance).rises(grid.tolist())
+        rises = ProfileLikelihood(self._model, par_name, self._best.values, self._best.deviance).rises(grid.tolist())
         found: ScanResults = self._containers.ScanResults(par_name, value, error, grid, rises)
         return found
 
@@ -219,9 +219,11 @@ def _cls(model: Model, poi: str, fits: Fits, values: np.ndarray) -> tuple[np.nda
     asimov = model.asimov(background.values)
     nothing = float(model.deviance(background.values, asimov)[0])
     points = values.tolist()
-    q_asimov = np.maximum(Profile(model, poi, background.values, nothing, asimov, beyond=True).rises(points), 0.0)
+    q_asimov = np.maximum(
+        ProfileLikelihood(model, poi, background.values, nothing, asimov, beyond=True).rises(points), 0.0
+    )
     reference = background.deviance if hat < 0 else best.deviance
-    rises = Profile(model, poi, best.values, best.deviance, beyond=True).rises(points)
+    rises = ProfileLikelihood(model, poi, best.values, best.deviance, beyond=True).rises(points)
     q = np.maximum(rises + best.deviance - reference, 0.0)
     expected = norm.sf(np.sqrt(q_asimov)[:, None] - BANDS) / norm.cdf(BANDS)
     return cls_from_q(np.where(values < hat, 0.0, q), q_asimov), expected

@@ -20,7 +20,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return the observed and the expected limit."""
     found = artifacts.results.get("limit") or {}
     expected = found.get("expected")
-    if not expected or len(expected) != 5:
+    if not expected or len(expected) != 5 or None in expected:
         return {}
     name = (artifacts.results.get("poi") or {}).get("name", "mu")
     observed = found.get("observed")

@@ -13,7 +13,7 @@ from oddjets.stats.histfactory.gamma_refits import refit_gammas
 from oddjets.stats.histfactory.model import Model
 from oddjets.stats.histfactory.results import Data, FitError, FitResult, ImpossiblePointError
 from oddjets.stats.histfactory.workspace_reader import Parameters
-from oddjets.stats.inference.profile import Profile
+from oddjets.stats.inference.profile import ProfileLikelihood
 
 __all__ = [
     "Fits",
@@ -183,7 +183,7 @@ def scan(model: Model, name: str, best: FitResult, points: int = 41, sigmas: flo
         FitError: no error was found on either side.
     """
     model.check_free(name)
-    profile = Profile(model, name, best.values, best.deviance)
+    profile = ProfileLikelihood(model, name, best.values, best.deviance)
     ends = []
     for side, bound in ((-1.0, profile.low), (1.0, profile.high)):
         try:
@@ -211,7 +211,7 @@ def two_sided_error(model: Model, name: str, best: FitResult) -> TwoSidedError:
     Raises:
         FitError: the fits of one side do not converge; or the profile found a lower minimum than the best fit.
     """
-    profile = Profile(model, name, best.values, best.deviance)
+    profile = ProfileLikelihood(model, name, best.values, best.deviance)
     found = {side: profile.crossing(1.0, side) for side in (1.0, -1.0)}
     if profile.minimum.deviance < best.deviance - 1e-4:
         raise LowerMinimumError(name, profile.minimum.parameters, best.deviance - profile.minimum.deviance)

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from oddjets.stats.histfactory.model import Model
 from oddjets.stats.histfactory.results import FitError
 from oddjets.stats.inference.estimates import Fits
-from oddjets.stats.inference.profile import Profile
+from oddjets.stats.inference.profile import ProfileLikelihood
 
 __all__ = ["BANDS", "Limit", "cls_from_q", "upper_limit"]
 
@@ -71,8 +71,8 @@ def upper_limit(model: Model, fits: Fits, level: float = 0.95) -> Limit:
     asimov = model.asimov(background.values)
     # the Asimov data are their own best fit
     truth = float(model.deviance(background.values[None], asimov)[0])
-    expected_profile = Profile(model, poi, background.values, truth, asimov, beyond=True)
-    observed_profile = Profile(model, poi, best.values, best.deviance, beyond=True)
+    expected_profile = ProfileLikelihood(model, poi, background.values, truth, asimov, beyond=True)
+    observed_profile = ProfileLikelihood(model, poi, best.values, best.deviance, beyond=True)
     notes: list[str] = []
     expected = np.full(len(BANDS), np.nan)
     for k, band in enumerate(BANDS):
@@ -97,7 +97,9 @@ def upper_limit(model: Model, fits: Fits, level: float = 0.95) -> Limit:
     return Limit(float(observed), tuple(expected.tolist()), level, tuple(notes))
 
 
-def _observed(data: Profile, asimov: Profile, least: float, reference: float, guess: float, level: float) -> float:
+def _observed(
+    data: ProfileLikelihood, asimov: ProfileLikelihood, least: float, reference: float, guess: float, level: float
+) -> float:
     """Walk up from the best value to where CLs crosses 1 - level.
 
     Args:

@@ -1,4 +1,4 @@
-"""Profile likelihoods, walked outwards from a minimum: each point starts from its neighbour."""
+"""ProfileLikelihood likelihoods, walked outwards from a minimum: each point starts from its neighbour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from oddjets.stats.histfactory.model import Model
 from oddjets.stats.histfactory.results import Data, FitError
 
-__all__ = ["Crossing", "Profile"]
+__all__ = ["Crossing", "ProfileLikelihood"]
 
 #: steps of a walk: sqrt(-2 Delta log L) rises by about this in each
 STRIDE = 0.5
@@ -46,7 +46,7 @@ class _Point(NamedTuple):
     parameters: np.ndarray
 
 
-class Profile:
+class ProfileLikelihood:
     """The likelihood of a data set as a function of one parameter, minimised over all others.
 
     Points are fitted when they are asked for. A point near a known one starts from it; to one that is far away, the profile is
