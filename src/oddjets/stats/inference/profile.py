@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -94,8 +95,15 @@ class ProfileLikelihood:
         return self.point(value).deviance - self.minimum.deviance
 
     def rises(self, values: Sequence[float]) -> np.ndarray:
-        """Return -2 Delta log L at several values, nearest to the minimum first; NaN where no fit converges (see `failed`)."""
+        """Return -2 Delta log L at several values; NaN where no fit converges (see `failed`).
+
+        The outermost are walked to; all between them are fitted together, each from its neighbours.
+        """
         found = np.full(len(values), np.nan)
+        for value in {min(values, default=self.low), max(values, default=self.high)}:
+            with suppress(FitError):
+                self.point(float(value))
+        self._fit_between(values)
         for i in np.argsort(np.abs(np.asarray(values) - self.minimum.value), kind="stable"):
             try:
                 found[i] = self.point(float(values[i])).deviance
@@ -226,6 +234,23 @@ class ProfileLikelihood:
         rise = self.model.deviance(points, data) - float(self.model.deviance(start[None], self.data)[0])
         above = np.flatnonzero(~(rise < STRIDE**2))
         return float(steps[above[0]]) if len(above) else float(room)
+
+    def _fit_between(self, values: Sequence[float]) -> None:
+        """Fit at values that lie between known points, all at once, from the straight line between their neighbours."""
+        known = np.array([point.value for point in self._points])
+        wanted = np.array([v for v in values if known[0] < v < known[-1] and v not in known], dtype=float)
+        if not len(wanted):
+            return
+        after = np.searchsorted(known, wanted)
+        before = after - 1
+        share = ((wanted - known[before]) / (known[after] - known[before]))[:, None]
+        parameters = np.stack([point.parameters for point in self._points])
+        starts = parameters[before] * (1 - share) + parameters[after] * share
+        starts[:, self.index] = wanted
+        data = Data(*(np.repeat(a, len(wanted), axis=0) for a in self.data))
+        batch = self.model.fit_batch(data, starts, self._held, restarts=bool(len(self.model.one_sided)))
+        for i in np.flatnonzero(batch.converged):
+            self._keep(_Point(float(wanted[i]), float(batch.deviance[i]), batch.parameters[i]))
 
     def _nearest(self, value: float) -> _Point:
         place = bisect.bisect_left([point.value for point in self._points], value)
