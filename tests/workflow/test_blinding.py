@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from oddjets.cli.main import app
 from oddjets.config.analysis import load_analysis
+from oddjets.core.blinding_history import moment
 from oddjets.core.errors import BlindedError
 from oddjets.io import event_table, paper_npz
 from oddjets.io.histograms import DATA, HistogramSet
@@ -87,9 +88,16 @@ def reblind(file: Path, blind: bool) -> None:
     file.write_text(re.sub(r"blind: \w+", f"blind: {str(blind).lower()}", text), encoding="utf-8")
 
 
-def test_the_search_finds_what_is_not_blinded(blind: Path, out: Path) -> None:
-    reblind(blind, False)
-    said = "".join(run(verb, blind, "--out", out) for verb in VERBS)
+@pytest.fixture
+def never_blind(tmp_path: Path) -> Path:
+    """The YAML of an analysis that hides nothing, its event files imported."""
+    file = planted.write(tmp_path / "in", blind=False)
+    run("process", file, "--out", tmp_path / "out")
+    return file
+
+
+def test_the_search_finds_what_is_not_blinded(never_blind: Path, out: Path) -> None:
+    said = "".join(run(verb, never_blind, "--out", out) for verb in VERBS)
     found = leaks(out)
     assert {"histograms/SR.leading_mass.json", "results.json", "workspace.json", "threshold.json"} <= found.keys()
     assert {"figures/regions.json", "figures/kde_masses.json", "report.html"} <= found.keys()
@@ -107,7 +115,7 @@ def test_no_verb_shows_the_data_in_a(blind: Path, out: Path) -> None:
     assert leaks(out) == {}
     assert planted.found_in(said) == []
     assert "blinded in SR, VR1: the data in A are the expected background" in said
-    assert "data in A: blinded on" in said
+    assert "data in A: blinded since" in said
     results = json.loads((out / "results.json").read_text())
     assert results["blinded"] == ["SR", "VR1"]
     page = (out / "report.html").read_text()
@@ -236,6 +244,62 @@ def test_every_figure_of_a_blind_analysis_has_no_number_of_a(blind: Path, out: P
     assert np.minimum(table["score_odd_1"], table["score_odd_2"]).max() < planted.THRESHOLD
     (out / "histograms" / "index.json").unlink()
     assert "data" not in Artifacts(analysis, out).table(["mass_1"])
+
+
+def test_whatever_verb_is_blind_first_removes_what_showed_the_data(never_blind: Path, out: Path) -> None:
+    run("histogram", never_blind, "--out", out)
+    reblind(never_blind, True)
+    shown = [f"figures/postfit_SR_A.{suffix}" for suffix in ("json", "png", "pdf")]
+    shown += ["datacard.txt", "shapes.root", "report.html", "npz/outputs_pretrain_s_jetht_dijet.npz"]
+    words = (["process"], ["histogram"], ["closure"], ["workspace"], ["fit"], ["run"], ["report"])
+    for verb, *names in (*words, ["plot"], ["plot", "scan"], ["plot", "postfit_SR_A", "bump"], ["export-npz"]):
+        (out / "blinding.json").unlink(missing_ok=True)
+        for name in (*shown, "figures/mine.png"):
+            (out / name).parent.mkdir(exist_ok=True)
+            (out / name).write_text("1013")
+        to = ["--to", str(out / "npz")] if verb == "export-npz" else []
+        said = CliRunner().invoke(app, [verb, str(never_blind), *names, "--out", str(out), *to]).output
+        left = [name for name in shown if (out / name).is_file() and "1013" in (out / name).read_text(errors="replace")]
+        assert left == [], (verb, names)
+        assert (out / "figures/mine.png").is_file()
+        assert "the data in A are blinded now: removed" in said.replace("\n", " "), verb
+        # once
+        (out / "datacard.txt").write_text("1013")
+        run("process", never_blind, "--out", out)
+        assert (out / "datacard.txt").is_file()
+
+
+def test_what_was_open_before_it_was_blind_stays_on_the_record(never_blind: Path, out: Path) -> None:
+    run("histogram", never_blind, "--out", out)
+    finished = json.loads((out / "manifests/histogram.json").read_text())["finished"]
+    reblind(never_blind, True)
+    run("run", never_blind, "--out", out)
+    before, blinded = json.loads((out / "blinding.json").read_text())["history"]
+    assert before == {"state": "open before", "on": finished, "by": "what histogram left"}
+    assert blinded["state"] == "blinded"
+    period = {"from": finished, "to": blinded["on"], "by": before["by"]}
+    assert json.loads((out / "results.json").read_text())["was_open"] == [period]
+    (line,) = (c for c in health.checks(Artifacts(load_analysis(never_blind), out)) if c.name == "Data in A")
+    assert (line.status, line.value) == ("watch", "blinded, was open")
+    assert line.note.startswith(f"blinded since {moment(blinded['on'])}; was open from {moment(finished)} to ")
+    said = " ".join(run("status", never_blind, "--out", out).split())
+    assert f"look closer: blinded since {moment(blinded['on'])}" in said
+    assert f"was open from {moment(finished)} to {moment(blinded['on'])}" in said
+
+
+def test_blinding_again_does_not_wash_the_record(blind: Path, out: Path) -> None:
+    run("histogram", blind, "--out", out)
+    assert "look closer" not in CliRunner().invoke(app, ["status", str(blind), "--out", str(out)]).output
+    run("histogram", blind, "--out", out, "--unblind")
+    # the next command is judged by what the YAML says
+    said = CliRunner().invoke(app, ["status", str(blind), "--out", str(out)]).output
+    assert "holds the data in A" in " ".join(said.split())
+    run("histogram", blind, "--out", out)
+    acts = json.loads((out / "blinding.json").read_text())["history"]
+    assert [act["state"] for act in acts] == ["blinded", "unblinded", "blinded"]
+    (line,) = (c for c in health.checks(Artifacts(load_analysis(blind), out)) if c.name == "Data in A")
+    assert line.status == "watch"
+    assert f"was open from {moment(acts[1]['on'])} to {moment(acts[2]['on'])} (`--unblind`)" in line.note
 
 
 def _with_probabilities(out: Path) -> None:

@@ -49,5 +49,7 @@ def export_npz(
     """Write event tables in the layout of the authors' event files (the score needs 'keep_probabilities: true')."""
     from oddjets.workflow.stages.npz import export_npz as export
 
-    for file in export(run_of(analysis, out, unblind=unblind), to):
-        console.print(escape(str(file)))
+    run = run_of(analysis, out, unblind=unblind)
+    with run.lock():
+        for file in export(run, to):
+            console.print(escape(str(file)))

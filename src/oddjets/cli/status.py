@@ -33,7 +33,7 @@ def status(
     """Say what is done, missing, failed or stale, and why; exit code 0 if all is done, 1 if not."""
     from rich.table import Table
 
-    from oddjets.workflow.blinding import history
+    from oddjets.core.blinding_history import BLINDED, history, open_periods, told
     from oddjets.workflow.run import Run
     from oddjets.workflow.status import stage_statuses
 
@@ -50,9 +50,9 @@ def status(
         state = f"[{_COLORS[stage.state]}]{stage.state}[/{_COLORS[stage.state]}]"
         table.add_row(stage.name, state, stage.finished, seconds, escape(stage.why))
     console.print(table)
-    for act in history(run)[-1:]:
-        said = f"data in A: {act['state']} on {act['on'].replace('T', ' ')[:16]} UTC by {act['by']}"
-        console.print(escape(said))
+    if acts := history(folder):
+        look = "[yellow]look closer[/yellow]: " if open_periods(acts) or acts[-1]["state"] != BLINDED else ""
+        console.print(f"data in A: {look}{escape(told(acts))}")
     if analysis.npz is None:
         try:
             _print_chunks(run)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from oddjets.config.analysis import Analysis
+from oddjets.core.blinding_history import UNBLINDED, Act, history
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
 from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet
@@ -217,10 +218,15 @@ class Artifacts:
         return " A is blinded: data with both jets above the threshold are left out." if self.blinded else ""
 
     @cached_property
-    def unblinded(self) -> dict[str, Any] | None:
+    def unblinded(self) -> Act | None:
         """When and by what the data in A were opened (``on``, ``by``); None where they are hidden, or always were open."""
-        acts = self.json("blinding.json")["history"] if (self.out / "blinding.json").is_file() else []
-        return acts[-1] if acts and acts[-1]["state"] == "unblinded" and not self.blinded else None
+        acts = self.blinding
+        return acts[-1] if acts and acts[-1]["state"] == UNBLINDED and not self.blinded else None
+
+    @cached_property
+    def blinding(self) -> list[Act]:
+        """What was done to the data in A, the last act last."""
+        return history(self.out)
 
     @property
     def datasets(self) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from oddjets.report import style
 from oddjets.report.artifacts import ARTIFACTS, Artifacts, MissingArtifactError
 from oddjets.report.registry import KINDS, Kind, find
 
-__all__ = ["collect", "make", "remove_hidden", "write_figure", "write_figures"]
+__all__ = ["collect", "figures_of", "make", "remove_hidden", "write_figure", "write_figures"]
 
 #: figures from which on a second process gains more than its start costs
 WORTH_SHARING = 8
@@ -98,12 +98,19 @@ def remove_hidden(artifacts: Artifacts, drawn: Collection[str]) -> None:
         artifacts: of the output directory.
         drawn: names of the figures that stay.
     """
-    folder = artifacts.out / "figures"
-    for file in folder.glob("*.json") if artifacts.blinded else ():
-        # ours have a kind that is known
-        if file.stem not in drawn and any(file.stem == kind or file.stem.startswith(f"{kind}_") for kind in KINDS):
-            for suffix in ("json", "png", "pdf", "gif"):
-                file.with_suffix(f".{suffix}").unlink(missing_ok=True)
+    for file in figures_of(artifacts.out / "figures") if artifacts.blinded else ():
+        if file.stem not in drawn:
+            file.unlink(missing_ok=True)
+
+
+def figures_of(folder: Path) -> list[Path]:
+    """Return the files in a folder that are figures of a kind that is known, whole or not."""
+    return [
+        file
+        for file in sorted(folder.iterdir() if folder.is_dir() else ())
+        if file.suffix in (".json", ".png", ".pdf", ".gif")
+        and any(file.stem == kind or file.stem.startswith(f"{kind}_") for kind in KINDS)
+    ]
 
 
 def write_figures(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from oddjets.core.blinding_history import moment, open_periods
 from oddjets.core.provenance import read_failure
 from oddjets.core.redaction import redacted
 from oddjets.report.artifacts import ARTIFACTS, EXPOSED, Artifacts
@@ -186,14 +187,18 @@ def _threshold(artifacts: Artifacts) -> Check:
 
 def _blinding(artifacts: Artifacts) -> list[Check]:
     """Whether data in A are hidden, or were opened; no line for an analysis that never hid them."""
+    place = ("blinding.json", "history")
+    periods = open_periods(artifacts.blinding)
+    were = "".join(f"; was open from {moment(p['from'])} to {moment(p['to'])} (`{p['by']}`)" for p in periods)
     if artifacts.blinded:
-        return [Check("Data in A", "good", "blinded", "the expected background stands in for them")]
+        stand_in = "the expected background stands in for them"
+        if not periods:
+            return [Check("Data in A", "good", "blinded", stand_in)]
+        since = f"blinded since {moment(periods[-1]['to'])}{were}"
+        return [Check("Data in A", "watch", "blinded, was open", f"{since}; {stand_in}", *place)]
     if (act := artifacts.unblinded) is None:
         return []
-    place = ("blinding.json", "history")
-    return [
-        Check("Data in A", "watch", "unblinded", f"on {act['on'].replace('T', ' ')[:16]} UTC by `{act['by']}`", *place)
-    ]
+    return [Check("Data in A", "watch", "unblinded", f"on {moment(act['on'])} by `{act['by']}`{were}", *place)]
 
 
 def _weights(artifacts: Artifacts) -> list[Check]:

@@ -1,70 +1,141 @@
-"""When the data in A of an output folder were hidden, when they were opened, and by what."""
+"""Keep the record of when the data in A of an output folder were hidden, and remove what shows them when they are."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypedDict
+from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
+from oddjets.config.analysis import Analysis
+from oddjets.core import provenance
+from oddjets.core.blinding_history import BLINDED, FILE, OPEN_BEFORE, UNBLINDED, Act, history
 from oddjets.core.console import console
-from oddjets.core.errors import InputFileError
 from oddjets.core.files import write_json
+from oddjets.io import paper_npz
 
-if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+__all__ = ["hold", "record", "stages_that_show"]
 
-__all__ = ["FILE", "Act", "history", "record"]
-
-#: in the output folder; not there where nothing was ever blind
-FILE = "blinding.json"
-
-
-class Act(TypedDict):
-    """One act: ``blinded`` or ``unblinded``, when (UTC, to the second), and by what."""
-
-    state: str
-    on: str
-    by: str
+#: what verbs make beside the stages' results, of the workspace or of everything
+_MADE = ("report.html", "datacard.txt", "shapes.root", "combine_report.json")
+_EXPORTED = f"outputs_pretrain_s_{paper_npz.DATA_NAME}_dijet.npz"
 
 
-def history(run: Run) -> list[Act]:
-    """Return what was done to the data in A, the last act last.
+def stages_that_show(out: Path) -> list[str]:
+    """Return the stages whose results in an output folder hold the data in A, in order."""
+    shown = []
+    index = _json(out / "histograms" / "index.json")
+    if index and not index.get("blinded"):
+        shown.append("histogram")
+    workspace = _json(out / "manifests" / "workspace.json").get("extra") or {}
+    if (out / "workspace.json").is_file() and "report" in workspace and not workspace["report"].get("blinded"):
+        shown.append("workspace")
+    results = _json(out / "results.json")
+    if results and not results.get("blinded"):
+        shown.append("fit")
+    return shown
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """Read a JSON object; an empty one where it is absent or broken, which whoever needs it will say."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def hold(analysis: Analysis, out: Path, *, unblinds: bool) -> None:
+    """Bring an output folder into the state that is asked for, before a verb works there.
+
+    Where the data in A are hidden that were not, whatever figures, cards, reports and exports may show them are removed;
+    what the stages left stays until they run again, and nothing shows it. Where they are seen that were hidden, that is
+    recorded.
+
+    Args:
+        analysis: as it runs.
+        out: its output folder.
+        unblinds: it shows the data in A against what its YAML says.
 
     Raises:
         InputFileError: the record cannot be read.
     """
-    file = run.out / FILE
-    if not file.is_file():
-        return []
-    try:
-        acts: list[Act] = json.loads(file.read_text(encoding="utf-8"))["history"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputFileError(f"{file}: broken record of the blinding ({error}); mend it, or remove it") from None
-    return acts
+    if analysis.blind:
+        acts = history(out)
+        if not acts or acts[-1]["state"] != BLINDED:
+            # before it is recorded: what was interrupted is done again
+            _remove_leftovers(analysis, out)
+        record(analysis, out, unblinds=unblinds)
+    elif stages_that_show(out):
+        record(analysis, out, unblinds=unblinds)
 
 
-def record(run: Run) -> Act | None:
+def _remove_leftovers(analysis: Analysis, out: Path) -> None:
+    from oddjets.report.figure_files import figures_of  # heavy imports only where there is something to do
+
+    found = [*figures_of(out / "figures")] if (out / "figures").is_dir() else []
+    found += [out / name for name in _MADE if (out / name).is_file()]
+    found += _exports(analysis, out)
+    if not found:
+        return
+    for stage in ("plot", "report"):
+        # theirs are not all there any more
+        provenance.remove_manifest(out, stage)
+    for file in found:
+        file.unlink(missing_ok=True)
+    # a figure has a JSON, a PNG and a PDF
+    named = [file.relative_to(out) for file in found]
+    names = sorted({str(name.with_suffix("") if name.parts[0] == "figures" else name) for name in named})
+    console.print(
+        "[bold yellow]the data in A are blinded now[/bold yellow]: removed what may have shown them:"
+        f" {escape(', '.join(names))}"
+    )
+
+
+def _exports(analysis: Analysis, out: Path) -> Iterator[Path]:
+    """Exported event files of data below an output folder, but not those that the analysis reads."""
+    if not out.is_dir():
+        return
+    read = None if analysis.npz is None else (analysis.folder / analysis.npz.folder).resolve()
+    for file in out.rglob(_EXPORTED):
+        if file.is_file() and file.resolve().parent != read:
+            yield file
+
+
+def record(analysis: Analysis, out: Path, *, unblinds: bool) -> Act | None:
     """Note the state of the data in A before they are filled or written, if it is not what was noted last.
 
     Args:
-        run: whose data are about to be seen, or hidden.
+        analysis: whose data are about to be seen, or hidden.
+        out: its output folder.
+        unblinds: it shows the data in A against what its YAML says.
 
     Returns:
         The last act; None where the data were never blind.
+
+    Raises:
+        InputFileError: the record cannot be read.
     """
-    acts = history(run)
+    acts = history(out)
+    known = len(acts)
     last = acts[-1]["state"] if acts else None
-    where = run.analysis.path.name if run.analysis.path is not None else run.analysis.name
+    where = analysis.path.name if analysis.path is not None else analysis.name
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    if run.analysis.blind and last != "blinded":
-        acts.append({"state": "blinded", "on": now, "by": f"fit.blind: true in {where}"})
-    elif not run.analysis.blind and (last == "blinded" or (last is None and run.unblinds)):
-        by = "--unblind" if run.unblinds else f"fit.blind: false in {where}"
-        acts.append({"state": "unblinded", "on": now, "by": by})
+    if last is None and (analysis.blind or unblinds) and (shown := stages_that_show(out)):
+        finished = [(provenance.read_manifest(out, stage) or {}).get("finished") for stage in shown]
+        first = min((on for on in finished if on), default=now)
+        acts.append({"state": OPEN_BEFORE, "on": first, "by": f"what {', '.join(shown)} left"})
+    if analysis.blind and last != BLINDED:
+        acts.append({"state": BLINDED, "on": now, "by": f"fit.blind: true in {where}"})
+    elif not analysis.blind and (last == BLINDED or (last is None and unblinds)):
+        by = "--unblind" if unblinds else f"fit.blind: false in {where}"
+        acts.append({"state": UNBLINDED, "on": now, "by": by})
         console.print(f"[bold yellow]the data in A are unblinded[/bold yellow] by {escape(by)}; {escape(FILE)} has it")
     if not acts:
         return None
-    write_json(run.out / FILE, {"history": acts})
+    if len(acts) > known:
+        write_json(out / FILE, {"history": acts})
     return acts[-1]

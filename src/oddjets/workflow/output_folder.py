@@ -71,6 +71,9 @@ def recalled(out: Path) -> Analysis:
     plain = load_analysis(path)
     content = plain.model_dump(mode="json")
     content["execution"] |= laid_over.pop("execution", {})
+    if plain.fit is not None and laid_over.get("fit"):
+        # --unblind holds for one command
+        laid_over["fit"] = laid_over["fit"] | {"blind": plain.fit.blind}
     return Analysis.model_validate(content | laid_over).model_copy(update={"path": path})
 
 

@@ -16,6 +16,7 @@ from oddjets.core.locks import locked
 from oddjets.io import paper_npz
 from oddjets.io.fileset import Dataset, FileInfo, inspect, load_fileset
 from oddjets.io.histograms import DATA
+from oddjets.workflow import blinding
 from oddjets.workflow.executors.skipped_files import Loss
 from oddjets.workflow.output_folder import remember
 from oddjets.workflow.validation import Resolved, resolve
@@ -42,7 +43,7 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other runs off the output folder, which learns which analysis it is for; may be nested.
+        """Keep other runs off the output folder, which learns which analysis it is for and whether it is blind; may be nested.
 
         Raises:
             OddjetsError: another run works there.
@@ -50,6 +51,7 @@ class Run:
         with nullcontext() if self._lock_depth else locked(self.out):
             if not self._lock_depth:
                 remember(self.analysis, self.out)
+                blinding.hold(self.analysis, self.out, unblinds=self.unblinds)
             self._lock_depth += 1
             try:
                 yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oddjets.core import provenance
+from oddjets.workflow.blinding import stages_that_show
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.executors.records import kept
 from oddjets.workflow.executors.skipped_files import lost_files
@@ -56,8 +57,14 @@ class ChunkCount:
 def stage_statuses(run: Run) -> list[StageStatus]:
     """Return the state of all stages, in order; a stage that needs one that is not done is not done either."""
     found = []
+    shown = stages_that_show(run.out) if run.analysis.blind else []
     for name, (state, why) in standings(run, stages_of(run)).items():
         manifest = provenance.read_manifest(run.out, name) or {}
+        if name in shown:
+            state, why = (
+                ("stale" if state == "done" else state),
+                "; ".join(["holds the data in A", *([why] if why else [])]),
+            )
         found.append(StageStatus(name, state, why, str(manifest.get("finished", "")), manifest.get("time_s")))
     return found
 

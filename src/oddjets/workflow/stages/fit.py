@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from oddjets.core import provenance
+from oddjets.core.blinding_history import UNBLINDED, history, open_periods
 from oddjets.core.console import console
 from oddjets.core.errors import BlindedError, OddjetsError
 from oddjets.core.files import write_json
-from oddjets.workflow.blinding import history
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import Run
@@ -63,13 +63,14 @@ def work(run: Run) -> dict[str, Any]:
             timing[name] = manifest["time_s"]
     timing |= {"fit": time.perf_counter() - started, **{f"fit.{k}": v for k, v in results.get("timing_s", {}).items()}}
     closure = run.out / "closure.json"
-    acts = history(run)
+    acts = history(run.out)
     results = {
         "analysis": run.analysis.name,
         "title": run.analysis.title,
         # whose data in A are the expected background, and what was done to them; an analysis that hid nothing has neither
         **({"blinded": report["blinded"]} if report.get("blinded") else {}),
-        **({"unblinded": acts[-1]} if acts and acts[-1]["state"] == "unblinded" else {}),
+        **({"unblinded": acts[-1]} if acts and acts[-1]["state"] == UNBLINDED else {}),
+        **({"was_open": periods} if (periods := open_periods(acts)) else {}),
         **results,
         "closure": json.loads(closure.read_text(encoding="utf-8")) if closure.is_file() else None,
         "timing_s": timing,

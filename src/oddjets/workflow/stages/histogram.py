@@ -22,7 +22,7 @@ __all__ = ["work"]
 def work(run: Run) -> dict[str, Any]:
     """Find the threshold and fill the histograms."""
     processed = run.extra("process")
-    act = record(run)
+    act = record(run.analysis, run.out, unblinds=run.unblinds)
     luminosity = run.luminosity_pb
     write_cutflow(run, processed)
     work = Work(run.resolved.source, run.analysis, (), None, 1)

@@ -103,7 +103,7 @@ def export_npz(run: Run, folder: Path) -> list[Path]:
         BlindedError: the data in A are blinded, and no threshold says yet which they are.
     """
     hidden = _threshold(run)
-    record(run)
+    record(run.analysis, run.out, unblinds=run.unblinds)
     score = run.analysis.threshold.score
     stems = _kept_probabilities(run, score)
     processed = run.extra("process")

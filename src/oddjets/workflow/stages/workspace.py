@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from oddjets.core.blinding_history import history
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError
 from oddjets.core.files import write_json
 from oddjets.io.histograms import HistogramSet
-from oddjets.workflow.blinding import history
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import Run
@@ -39,5 +39,5 @@ def work(run: Run) -> dict[str, Any]:
     built, report = workspace.build(run.analysis, HistogramSet.load(run.out / "histograms"), closure)
     write_json(run.out / "workspace.json", built)
     write_json(run.out / "workspace_report.json", report)
-    acts = history(run)
+    acts = history(run.out)
     return {"report": report, **({"blinding": acts[-1]} if acts else {})}

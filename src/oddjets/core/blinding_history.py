@@ -1,0 +1,92 @@
+"""The record of when the data in A of an output folder were hidden and when they were open, and how it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from oddjets.core.errors import InputFileError
+
+__all__ = [
+    "BLINDED",
+    "FILE",
+    "OPEN_BEFORE",
+    "UNBLINDED",
+    "Act",
+    "OpenPeriod",
+    "history",
+    "moment",
+    "open_periods",
+    "told",
+]
+
+#: in the output folder; not there where nothing was ever blind
+FILE = "blinding.json"
+
+#: `Act.state`: hidden; opened after that; open before they were ever hidden
+BLINDED, UNBLINDED, OPEN_BEFORE = "blinded", "unblinded", "open before"
+
+
+class Act(TypedDict):
+    """One act: ``blinded``, ``unblinded`` or ``open before``, when (UTC, to the second), and by what."""
+
+    state: str
+    on: str
+    by: str
+
+
+#: when the data in A could be seen: ``from``, ``to`` (when they were hidden again) and ``by``
+OpenPeriod = TypedDict("OpenPeriod", {"from": str, "to": str, "by": str})
+
+
+def history(out: Path) -> list[Act]:
+    """Return what was done to the data in A of an output folder, the last act last.
+
+    Raises:
+        InputFileError: the record cannot be read.
+    """
+    file = out / FILE
+    if not file.is_file():
+        return []
+    try:
+        acts: list[Act] = json.loads(file.read_text(encoding="utf-8"))["history"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputFileError(f"{file}: broken record of the blinding ({error}); mend it, or remove it") from None
+    return acts
+
+
+def open_periods(acts: Sequence[Act]) -> list[OpenPeriod]:
+    """Return from when to when the data in A were open; what is open still is not among them."""
+    periods: list[OpenPeriod] = []
+    opened: Act | None = None
+    for act in acts:
+        if act["state"] != BLINDED:
+            opened = opened or act
+        elif opened is not None:
+            periods.append({"from": opened["on"], "to": act["on"], "by": opened["by"]})
+            opened = None
+    return periods
+
+
+def moment(on: str) -> str:
+    """Return a time as it is read, to the minute."""
+    return f"{on.replace('T', ' ')[:16]} UTC"
+
+
+def told(acts: Sequence[Act]) -> str:
+    """Return what a record says, in a line; "" of an empty one.
+
+    >>> told([{"state": "unblinded", "on": "2026-01-02T03:04:05+00:00", "by": "--unblind"},
+    ...       {"state": "blinded", "on": "2026-01-02T04:05:06+00:00", "by": "fit.blind: true in a.yaml"}])
+    'blinded since 2026-01-02 04:05 UTC by fit.blind: true in a.yaml; was open from 2026-01-02 03:04 UTC to 2026-01-02 04:05 UTC (--unblind)'
+    """  # noqa: E501
+    if not acts:
+        return ""
+    last = acts[-1]
+    since = "since" if last["state"] == BLINDED else "on"
+    said = f"{last['state']} {since} {moment(last['on'])} by {last['by']}"
+    for period in open_periods(acts):
+        said += f"; was open from {moment(period['from'])} to {moment(period['to'])} ({period['by']})"
+    return said
