@@ -302,6 +302,28 @@ def test_blinding_again_does_not_wash_the_record(blind: Path, out: Path) -> None
     assert f"was open from {moment(acts[1]['on'])} to {moment(acts[2]['on'])} (`--unblind`)" in line.note
 
 
+def test_a_hidden_figure_is_said_to_be_and_keeps_no_other_from_being_drawn(blind: Path, out: Path) -> None:
+    run("histogram", blind, "--out", out)
+    words = ["plot", str(blind), "kde", "tighten", "regions", "--out", str(out)]
+    error = CliRunner().invoke(app, words).exception
+    assert isinstance(error, BlindedError)
+    assert "the figure 'kde' is of the data in A, and these are blinded" in str(error)
+    assert "the figure 'tighten' is" in str(error)
+    assert str(error).endswith("; drawn: regions")
+    assert (out / "figures/regions.json").is_file()
+
+
+def test_the_report_shows_what_the_yaml_says_and_that_it_was_opened(blind: Path, out: Path) -> None:
+    run("histogram", blind, "--out", out)
+    run("report", blind, "--out", out, "--unblind")
+    page = (out / "report.html").read_text()
+    assert "# --unblind on the command line opened the data in A" in page
+    assert "blind: true" in page
+    assert "blind: false" not in page
+    run("report", blind, "--out", out)
+    assert "# --unblind" not in (out / "report.html").read_text()
+
+
 def _with_probabilities(out: Path) -> None:
     """Give the tables the columns that the export asks for."""
     for name in event_table.datasets(out / "events"):

@@ -11,7 +11,7 @@ from typing import Any
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.console import log, progress
-from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.errors import BlindedError, OddjetsError, nearest
 from oddjets.core.worker_pool import as_worker
 from oddjets.report import style
 from oddjets.report.artifacts import ARTIFACTS, Artifacts, MissingArtifactError
@@ -32,6 +32,7 @@ def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tu
 
     Raises:
         MissingArtifactError: a figure was named whose stage has not run; the message has the verb.
+        BlindedError: a figure was named that shows the data in A, and these are hidden.
         OddjetsError: no such figure; the message has the nearest.
     """
     if names is None or "all" in names:
@@ -44,6 +45,8 @@ def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tu
         for need in kind.needs:
             artifacts.need(need, name)
         figures = kind.data(artifacts)
+        if not figures and kind.in_a and artifacts.blinded:
+            raise BlindedError(f"the figure '{name}' is of the data in A, and these are blinded; --unblind shows them")
         if not figures:
             raise MissingArtifactError(
                 f"the figure '{name}' has nothing to show: {', '.join(kind.needs)} in {artifacts.out} hold no numbers for it; "
@@ -81,14 +84,34 @@ def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> l
 
     Raises:
         MissingArtifactError: a figure was named whose stage has not run; the message has the verb.
+        BlindedError: a figure was named that shows the data in A, and these are hidden; the others are drawn.
         OddjetsError: no such figure; the message has the nearest.
     """
     artifacts = Artifacts(analysis, out)
-    chosen = collect(artifacts, names)
+    hidden: list[str] = []
     if names is None or "all" in names:
+        chosen = collect(artifacts, names)
         remove_hidden(artifacts, [data["name"] for _, data in chosen])
+    else:
+        chosen, hidden = _seen(artifacts, names)
     workers = analysis.execution.processes
-    return [file for files in write_figures(out / "figures", chosen, workers=workers) for file in files]
+    files = [file for made in write_figures(out / "figures", chosen, workers=workers) for file in made]
+    if hidden:
+        drawn = f"; drawn: {', '.join(data['name'] for _, data in chosen)}" if chosen else ""
+        raise BlindedError("\n".join(hidden) + drawn)
+    return files
+
+
+def _seen(artifacts: Artifacts, names: Sequence[str]) -> tuple[list[tuple[Kind, dict[str, Any]]], list[str]]:
+    """Return the data of the figures that are not hidden, and why the others are."""
+    seen: dict[str, tuple[Kind, dict[str, Any]]] = {}
+    hidden = []
+    for name in names:
+        try:
+            seen |= {data["name"]: (kind, data) for kind, data in collect(artifacts, [name])}
+        except BlindedError as error:
+            hidden.append(str(error))
+    return list(seen.values()), hidden
 
 
 def remove_hidden(artifacts: Artifacts, drawn: Collection[str]) -> None:

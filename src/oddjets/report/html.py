@@ -64,7 +64,7 @@ class Embedded:
         return self.width > WIDE
 
 
-def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None) -> Path:
+def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None, *, unblinds: bool = False) -> Path:
     """Write ``out/report.html``, from whatever exists of the analysis.
 
     Figures that were drawn from the same data are taken from ``out/figures``; the others are drawn there.
@@ -73,6 +73,7 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None)
         analysis: what was asked.
         out: the output directory.
         stale: stage to why its results no longer stand; the first screen says it.
+        unblinds: the data in A are shown against what the YAML says.
 
     Returns:
         The file.
@@ -91,6 +92,9 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None)
     environment.filters["prose"] = prose_html
     # what a cluster is built with may hold a password, and reports are shown around
     asked = analysis.model_dump(mode="json", exclude={"execution": {"cluster", "executor_options"}})
+    if unblinds:
+        asked["fit"]["blind"] = True
+    opened = "# --unblind on the command line opened the data in A\n" if unblinds else ""
     html = environment.get_template("report.html.j2").render(
         analysis=analysis,
         simulated=artifacts.simulated,
@@ -103,7 +107,7 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None)
         sections=_sections(artifacts, figures),
         provenance=tables.provenance_table(artifacts),
         versions=_versions(artifacts),
-        asked=redacted(yaml.safe_dump(asked, sort_keys=False, allow_unicode=True, width=100)),
+        asked=opened + redacted(yaml.safe_dump(asked, sort_keys=False, allow_unicode=True, width=100)),
         files=_files(out),
         version=__version__,
     )

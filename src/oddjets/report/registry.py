@@ -54,6 +54,7 @@ class Kind:
             stage was not asked for these numbers.
         draw: the data of one figure to the figure.
         animate: writes the data of one figure as an animation, where there is one.
+        in_a: of the single events in A, so that nothing is left of it where the data there are blinded.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Kind:
     data: Callable[[Artifacts], dict[str, dict[str, Any]]]
     draw: Callable[[dict[str, Any]], Figure]
     animate: Callable[[dict[str, Any], Path], None] | None = None
+    in_a: bool = False
 
 
 #: from the event tables, with what normalises them and where the threshold is
@@ -89,10 +91,11 @@ KINDS: dict[str, Kind] = {
             threshold_scan.data,
             threshold_scan.draw,
             threshold_scan.animate,
+            in_a=True,
         ),
-        Kind("bump", "Mass of the oddest jets, sideband fit", _TABLES, bump.data, bump.draw),
-        Kind("overlap", "Overlap of two scores", _TABLES, score_overlap.data, score_overlap.draw),
-        Kind("kde", "Density of the odd events", _TABLES, kde.data, kde.draw),
+        Kind("bump", "Mass of the oddest jets, sideband fit", _TABLES, bump.data, bump.draw, in_a=True),
+        Kind("overlap", "Overlap of two scores", _TABLES, score_overlap.data, score_overlap.draw, in_a=True),
+        Kind("kde", "Density of the odd events", _TABLES, kde.data, kde.draw, in_a=True),
         Kind("closure", "ABCD closure on simulation", ("closure",), closure.data, closure.draw),
         Kind("closures", "ABCD closure at other thresholds", ("closure",), closure_scan.data, closure_scan.draw),
         Kind("systematics", "Systematic variations", ("histograms",), systematics.data, systematics.draw),

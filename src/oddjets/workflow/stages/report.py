@@ -24,6 +24,6 @@ def work(run: Run, stale: Mapping[str, str]) -> dict[str, Any]:
     """
     from oddjets.report import html
 
-    file = html.write(run.analysis, run.out, dict(stale))
+    file = html.write(run.analysis, run.out, dict(stale), unblinds=run.unblinds)
     console.print(f"report: {escape(str(file))}")
     return {}
