@@ -75,11 +75,13 @@ CODE: dict[str, dict[str, str]] = {
         "workflow.stages": "closure",
     },
     "workspace": {
+        "core": "blinding_history",
         "io": "histograms",
         "stats": "abcd_closure templates workspace",
         "workflow.stages": "workspace",
     },
     "fit": {
+        "core": "blinding_history",
         "stats.histfactory": (
             "barlow_beeston expected gamma_refits hessian likelihood model newton posdef results tensors "
             "workspace_reader workspace_sources"
@@ -89,7 +91,7 @@ CODE: dict[str, dict[str, str]] = {
         "workflow.stages": "fit",
     },
     "plot": {
-        "core": "kernels kinematics",
+        "core": "blinding_history kernels kinematics",
         "io": "event_table histograms",
         "report": "artifacts figure_files intervals panels registry style",
         "report.figures": (
@@ -103,7 +105,7 @@ CODE: dict[str, dict[str, str]] = {
         "simulation/": "processes.yaml",
     },
     "report": {
-        "core": "kernels kinematics redaction",
+        "core": "blinding_history kernels kinematics redaction",
         "io": "event_table histograms",
         "report": "artifacts figure_files headline health html intervals panels registry style tables text",
         "report.figures": (
