@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import subprocess
 import sys
 
 import pytest
@@ -250,3 +251,21 @@ def test_a_cluster_of_many_workers_does_not_mean_as_many_processes_here():
     assert Execution(**many).processes == 5000
     for elsewhere in ({"executor": "dask", "scheduler": "tcp://a:1"}, {"executor": "dask", "cluster": {}}):
         assert Execution(**many, **elsewhere).processes <= os.cpu_count()
+
+
+#: a script that starts workers wherever it is imported
+UNGUARDED = """
+from types import SimpleNamespace
+from oddjets.config.execution import Execution
+from oddjets.workflow.executors.local import Processes
+
+Processes(Execution(workers=2))([SimpleNamespace(id="a"), SimpleNamespace(id="b")], repr, print)
+"""
+
+
+def test_a_script_that_starts_itself_again_is_not_taken_for_want_of_memory(tmp_path):
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    command = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert "worker processes could not start: each imports" in done.stderr.splitlines()[-1]
+    assert "want of memory" not in done.stderr + done.stdout

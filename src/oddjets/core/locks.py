@@ -20,6 +20,7 @@ from rich.markup import escape
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.core.redaction import redacted
+from oddjets.core.worker_pool import imports_main
 
 __all__ = ["LockedError", "holder", "locked"]
 
@@ -46,7 +47,14 @@ def locked(out: Path) -> Iterator[None]:
 
     Raises:
         LockedError: another run holds it; the message says which.
+        SystemExit: a worker process is importing the script that started it, and got here: the script has no guard.
     """
+    if imports_main():
+        # no traceback, which each worker would show
+        raise SystemExit(
+            "this worker process imports the script that started it: what the script runs must stand under `if __name__ =="
+            ' "__main__":`'
+        )
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         try:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import TypeVar
 
 from oddjets.core.errors import OddjetsError
 
-__all__ = ["as_worker", "each_done"]
+__all__ = ["as_worker", "each_done", "imports_main", "unguarded_script"]
 
 Task = TypeVar("Task")
 
@@ -44,6 +46,8 @@ def each_done(tasks: Sequence[Task], work: Callable[[Task], object], workers: in
                 future.result()
                 yield futures[future]
         except BrokenProcessPool as error:
+            if script := unguarded_script():
+                raise OddjetsError(f"{verb}: {script}") from error
             raise OddjetsError(
                 f"{verb}: a worker process was killed, perhaps for want of memory; finished files are kept, run it again"
                 " (with fewer workers)"
@@ -51,6 +55,29 @@ def each_done(tasks: Sequence[Task], work: Callable[[Task], object], workers: in
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def imports_main() -> bool:
+    """Whether this is a worker process that is only importing the script which started it, as every spawned one does."""
+    # the mark by which Python itself refuses to start processes then
+    return bool(getattr(multiprocessing.current_process(), "_inheriting", False))
+
+
+def unguarded_script() -> str | None:
+    """Say that workers cannot start, where the script that runs does its work also when it is imported; else None."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    if file is None or not file.endswith(".py"):
+        return None
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    if "__name__" in text:
+        return None
+    return (
+        f'worker processes could not start: each imports {file} again, whose work must stand under `if __name__ == "__main__":`'
+        " (or take the executor 'iterative', which needs no processes)"
+    )
 
 
 def as_worker() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from oddjets.config.execution import Execution
 from oddjets.core.console import console
-from oddjets.core.worker_pool import as_worker
+from oddjets.core.worker_pool import as_worker, unguarded_script
 from oddjets.workflow.executors import gpus
 from oddjets.workflow.executors.base import ALLOWED_DEATHS, Outcomes, WorkersLostError
 from oddjets.workflow.executors.chunk_worker import Work
@@ -39,7 +39,9 @@ class Processes:
             try:
                 self._round(waiting, work, on_done)
                 return
-            except BrokenProcessPool:
+            except BrokenProcessPool as error:
+                if script := unguarded_script():
+                    raise WorkersLostError(script) from error
                 console.print(
                     f"a worker process was killed, perhaps for want of memory: new ones take the other {len(waiting)} chunks"
                 )

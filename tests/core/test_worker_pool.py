@@ -1,0 +1,38 @@
+"""Worker processes of a script that starts itself again."""
+
+import subprocess
+import sys
+
+#: work under a lock, file by file on two processes, as a run does it
+SCRIPT = """
+import sys
+from pathlib import Path
+from oddjets.core.locks import locked
+from oddjets.core.worker_pool import each_done
+
+def work():
+    with locked(Path(sys.argv[1])):
+        print(sorted(each_done([3, 4], abs, 2, "test")))
+"""
+
+
+def run(folder, text):
+    file = folder / "script.py"
+    file.write_text(SCRIPT + text)
+    command = [sys.executable, str(file), str(folder / "out")]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    done = run(tmp_path, "work()\n")
+    assert done.returncode == 1
+    assert (
+        "this worker process imports the script that started it: what the script runs must stand under" in done.stderr
+    )
+    assert f"test: worker processes could not start: each imports {tmp_path / 'script.py'} again" in done.stderr
+    assert "another run works here" not in done.stderr
+
+
+def test_a_script_with_a_guard_works(tmp_path):
+    done = run(tmp_path, 'if __name__ == "__main__":\n    work()\n')
+    assert (done.returncode, done.stdout) == (0, "[3, 4]\n"), done.stderr
