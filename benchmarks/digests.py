@@ -94,6 +94,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="output folder of a finished analysis")
     parser.add_argument("file", type=Path, help="where the digests are kept")
     arguments = parser.parse_args()
+    if arguments.what == "compare" and not arguments.file.is_file():
+        raise SystemExit(f"{arguments.file}: no such file; `digests.py freeze DIR FILE` writes it")
     now = digests(arguments.folder)
     if arguments.what == "freeze":
         arguments.file.write_text(json.dumps(now, indent=1), encoding="utf-8")

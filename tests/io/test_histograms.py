@@ -32,6 +32,8 @@ def test_a_process_of_which_nothing_passed_is_zero_and_an_unknown_one_an_error(h
         histograms.values("SR", "mass", "wjets", "A", "jesUp")
     with pytest.raises(OddjetsError, match="no histogram of 'mas'"):
         histograms.values("SR", "mas", "top", "A")
+    with pytest.raises(OddjetsError, match="no letter 'E'; there are A, B, C, D"):
+        histograms.values("SR", "mass", "top", "E")
 
 
 def test_saved_is_loaded(histograms, tmp_path):

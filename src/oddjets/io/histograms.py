@@ -126,6 +126,8 @@ class HistogramSet:
                 f"the data in A of region '{region}' are blinded; `oddjets histogram ANALYSIS.yaml --unblind`, or 'fit.blind:"
                 " false' and `oddjets histogram`, fills them in"
             )
+        if letter not in histogram.axes["letter"]:
+            raise OddjetsError(f"no letter '{letter}'; there are {', '.join(histogram.axes['letter'])}")
         if process not in self.variations:
             raise OddjetsError(f"no process '{process}' in the histograms; {nearest(process, self.variations)}")
         if variation not in self.variations[process]:
