@@ -140,6 +140,16 @@ def test_a_blinded_workspace_is_not_fitted_as_an_unblinded_one(analysis: Path) -
     assert "run `oddjets workspace` with --unblind first" in str(fit(analysis, "--unblind").exception)
 
 
+def test_a_folder_is_not_fitted_but_what_is_in_it(analysis: Path) -> None:
+    done = CliRunner().invoke(app, ["fit", str(analysis.parent / "out")])
+    assert "out: a folder; give ANALYSIS.yaml, or the WORKSPACE.json that is in it" in str(done.exception)
+
+
+def test_a_workspace_is_fitted_anew_without_force(analysis: Path) -> None:
+    done = CliRunner().invoke(app, ["fit", str(analysis.parent / "out" / "workspace.json"), "--force"])
+    assert "--force: " in str(done.exception)
+
+
 def test_status_of_a_folder_has_no_other_folder(analysis: Path) -> None:
     out = str(analysis.parent / "out")
     assert "--out: " in str(CliRunner().invoke(app, ["status", out, "--out", "elsewhere"]).exception)

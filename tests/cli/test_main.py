@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 from helpers.analyses import content
+from rich.text import Text
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from oddjets.cli.main import app
@@ -31,6 +33,25 @@ def test_every_verb_exists(verb):
     result = CliRunner().invoke(app, [verb, "--help"])
     assert result.exit_code == 0
     assert "Usage" in result.output
+
+
+def helps(command):
+    """The help texts of all options and arguments of a command and of those below it."""
+    yield from (parameter.help for parameter in command.params if getattr(parameter, "help", None))
+    for inner in getattr(command, "commands", {}).values():
+        yield from helps(inner)
+
+
+def test_no_word_of_the_help_is_taken_for_markup():
+    texts = list(helps(get_command(app)))
+    assert len(texts) > 50
+    assert [Text.from_markup(text).plain for text in texts] == texts
+
+
+def test_a_folder_in_place_of_a_yaml_is_said(tmp_path):
+    done = program("validate", ".", cwd=tmp_path)
+    assert done.returncode == 2
+    assert ".: a folder; give a YAML file" in done.stderr
 
 
 def test_a_misspelt_yaml_ends_with_a_message_and_no_traceback(tmp_path):

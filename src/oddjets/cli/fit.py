@@ -65,7 +65,7 @@ def fit(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Folder for the results.  [default: output/NAME; of a workspace: the folder that it is in]"
+            "--out", help="Folder for the results (default: output/NAME; of a workspace: the folder that it is in)."
         ),
     ] = None,
     force: Force = False,
@@ -87,14 +87,16 @@ def fit(
     ] = None,
     gof: Annotated[int | None, typer.Option("--gof", min=0, metavar="N", help="Toys for the goodness of fit.")] = None,
     gof_channels: Annotated[
-        str | None, typer.Option("--gof-channels", help="Letters, as A,B.  [default: the YAML's; of a workspace: all]")
+        str | None, typer.Option("--gof-channels", help="Letters, as A,B (default: the YAML's; of a workspace: all).")
     ] = None,
     gof_model: Annotated[
-        str | None, typer.Option("--gof-model", help="background or signal.  [default: the YAML's, or signal]")
+        str | None, typer.Option("--gof-model", help="background or signal (default: the YAML's, or signal).")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all toys.  [default: the YAML's, or 1]")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all toys (default: the YAML's, or 1).")] = None,
 ) -> None:
     """Fit an analysis (its YAML says what is asked, and options lie over it), or any pyhf workspace (the options say it)."""
+    if source.is_dir():
+        raise OddjetsError(f"{source}: a folder; give ANALYSIS.yaml, or the WORKSPACE.json that is in it")
     if ".json" not in source.suffixes:
         if patch:
             raise OddjetsError(f"--patch: changes a workspace (JSON), and {source} is none")
@@ -108,6 +110,8 @@ def fit(
 
     if unblind:
         raise OddjetsError("--unblind: only an analysis can be blinded; the data of a workspace are what they are")
+    if force:
+        raise OddjetsError("--force: only stages of an analysis are passed over; a workspace is fitted anew every time")
     if gof_model not in ("background", "signal", None):
         raise OddjetsError(f"--gof-model: '{gof_model}' is neither 'background' nor 'signal'")
     check_questions(toys or 0, gof or 0, gof_channels=gof_channels, gof_model=gof_model, seed=seed)

@@ -177,7 +177,7 @@ app.command()(fit.fit)
 def plot(
     analysis: AnalysisFile,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which figures.  [default: all]")
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which figures (default: all).")
     ] = None,
     out: Out = None,
     unblind: Unblind = False,

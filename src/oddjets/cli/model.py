@@ -62,7 +62,7 @@ def train(
     jets: Annotated[int, typer.Option(min=1, help="Jets to learn from.")] = 500_000,
     held_out: Annotated[int, typer.Option(min=1, help="Jets to measure on, of other seeds.")] = 200_000,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that generate and read jets.  [default: one a core]")
+        int | None, typer.Option(min=1, help="Processes that generate and read jets (default: one a core).")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of jets, first weights and order.")] = _DEFAULTS.seed,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the jets.")] = _DEFAULTS.epochs,
@@ -73,12 +73,12 @@ def train(
         bool, typer.Option("--supervised", help="Learn W, Z, H and top too: finding them is no find then.")
     ] = False,
     name: Annotated[
-        str | None, typer.Option(help="Of the model.  [default: omnilearned-small-simulation, or ...-supervised]")
+        str | None, typer.Option(help="Of the model (default: omnilearned-small-simulation, or ...-supervised).")
     ] = None,
     compare: Annotated[
         list[Path] | None, typer.Option(metavar="CARD.yaml", help="A model to measure on the same jets; repeatable.")
     ] = None,
-    only: Annotated[list[JobPart] | None, typer.Option(help="Do this part alone; repeatable.  [default: all]")] = None,
+    only: Annotated[list[JobPart] | None, typer.Option(help="Do this part alone; repeatable (default: all).")] = None,
     background: Annotated[bool, typer.Option(_BACKGROUND, help="Go on without this terminal.")] = False,
 ) -> None:
     """Generate jets, train OmniLearned-small on them, export it, and measure it. Run it again to go on after a stop."""

@@ -22,7 +22,7 @@ def import_npz(
     folder: Annotated[Path, typer.Argument(help="With the files outputs_pretrain_*.npz.")],
     out: Out = None,
     analysis: Annotated[Path, typer.Option("--analysis", help="An analysis with 'npz'.")] = Path("paper_zenodo.yaml"),
-    model: Annotated[str | None, typer.Option("--model", help="s or l: whose files.  [default: the YAML's]")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="s or l: whose files (default: the YAML's).")] = None,
 ) -> None:
     """Turn the authors' published event files into event tables; then histogram, workspace and fit go on as ever."""
     from oddjets.workflow.pipeline import run_stage, stage_of  # heavy imports only where a stage runs

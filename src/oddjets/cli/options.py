@@ -36,7 +36,7 @@ __all__ = [
 _OPENED = ("histogram", "closure", "workspace", "fit")
 
 AnalysisFile = Annotated[Path, typer.Argument(metavar="ANALYSIS.yaml", help="The analysis.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results.  [default: output/NAME]")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results (default: output/NAME).")]
 Force = Annotated[bool, typer.Option("--force", help="Run the stage even if its results still stand.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Other pseudo-data and templates.")]
 Inject = Annotated[

@@ -27,7 +27,7 @@ def status(
         Path, typer.Argument(metavar="DIR|ANALYSIS.yaml", help="An output folder, or the analysis.", show_default=False)
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="The analysis's output folder.  [default: output/NAME]")
+        Path | None, typer.Option("--out", help="The analysis's output folder (default: output/NAME).")
     ] = None,
 ) -> None:
     """Say what is done, missing, failed or stale, and why; exit code 0 if all is done, 1 if not."""

@@ -154,6 +154,8 @@ def read_yaml(path: Path) -> Any:
     except FileNotFoundError:
         beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such file; {nearest(path.name, beside)}".rstrip("; ")) from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: a folder; give a YAML file, as ANALYSIS.yaml") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     try:
