@@ -35,7 +35,7 @@ class BuiltIn:
     processes: tuple[str, ...] | None = None
 
 
-#: names known without further words in the YAML; jets: `jet_variations`, weights: `corrections` and `generator_weights`
+#: names known without further words in the YAML; jets: `jet_energy`, weights: `lookups` and `generator_weights`
 BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
     {
         "jes": BuiltIn("jets"),
