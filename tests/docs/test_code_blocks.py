@@ -46,6 +46,14 @@ def test_what_follows_the_tour_runs(page, after_the_tour):
     run_page(page, after_the_tour)
 
 
+@pytest.mark.slow
+def test_the_numbers_of_the_first_selection_are_those_that_it_prints(after_the_tour, capsys):
+    run_page("first_selection.md", after_the_tour)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "expected before the fit" in line]
+    assert len(lines) == 2
+    assert "\n".join(["```text", *lines, "```"]) in text_of("first_selection.md")
+
+
 @pytest.mark.parametrize("page", pages())
 def test_every_block_says_what_it_is(page):
     """A fence with a language that is run, or `text`; indented blocks would escape."""
