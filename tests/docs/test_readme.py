@@ -2,7 +2,7 @@
 
 import re
 
-from helpers.pages import REPOSITORY, pages
+from helpers.pages import DOCS, REPOSITORY, pages, text_of
 
 
 def test_the_readme_is_one_screen():
@@ -22,3 +22,11 @@ def test_every_page_is_in_the_navigation():
     text = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
     listed = re.findall(r"^ +- .*: ([\w/]+\.md)$", text, re.MULTILINE)
     assert sorted(listed) == sorted({*pages(), "reference/commands.md", "reference/yaml.md"} - {"../README.md"})
+
+
+def test_links_between_pages_lead_to_files_that_are_there():
+    """In a clone, too: pages that `make docs` makes are named without a link."""
+    for page in pages():
+        folder = (DOCS / page).parent
+        links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text_of(page))
+        assert not [link for link in links if not (folder / link).exists()], page
