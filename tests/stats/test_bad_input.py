@@ -86,6 +86,10 @@ def poi_of_one_value(w):
     _set_poi(w, inits=[1.0], bounds=[[1, 1]])
 
 
+def poi_of_nearly_one_value(w):
+    _set_poi(w, inits=[1.0], bounds=[[1, 1 + 1e-12]])
+
+
 def lumi_unset(w):
     _lumi(w)
 
@@ -156,6 +160,24 @@ def a_number_beyond_all(w):
     _sample(w)["data"][0] = 10**400
 
 
+def a_background_of_1e300(w):
+    _sample(w, sample=1)["data"][0] = 1e300
+
+
+def data_of_1e300(w):
+    w["observations"][0]["data"][0] = 1e300
+
+
+def an_endless_factor(w):
+    _sample(w)["modifiers"].append({"name": "n", "type": "normsys", "data": {"hi": 1e300, "lo": 1e-300}})
+
+
+def an_uncertainty_of_nearly_nothing(w):
+    # its square is 0, by which pyhf divides
+    tiny = [1e-300] * len(_sample(w)["data"])
+    _sample(w)["modifiers"].append({"name": "tiny", "type": "shapesys", "data": tiny})
+
+
 def three_bounds(w):
     _set_poi(w, bounds=[[0, 1, 2]])
 
@@ -195,6 +217,7 @@ def fit(monkeypatch, capsys, folder, text, *options):
         (nothing_expected, "events where the model starts with 0"),
         (fixed_poi, "'mu' is fixed at 1 by the measurement"),
         (poi_of_one_value, "the bounds of 'mu' leave it one value, 1"),
+        (poi_of_nearly_one_value, "the bounds of 'mu' leave it one value, 1"),
         (lumi_unset, "lumi needs auxdata, sigmas, inits, bounds; the measurement's parameters do not say its auxdata"),
         (lumi_in_part, "lumi needs auxdata, sigmas, inits, bounds; the measurement's parameters do not say its inits"),
         (lumi_without_width, "parameter 'lumi', sigmas: 0; a width must be above zero"),
@@ -212,6 +235,10 @@ def fit(monkeypatch, capsys, folder, text, *options):
         (a_word_for_a_yield, "bin 0 is '5'; a yield must be a finite number"),
         (true_for_a_yield, "bin 0 is True; a yield must be a finite number"),
         (a_number_beyond_all, "a yield must be a finite number"),
+        (a_background_of_1e300, "bin 0 is 1e+300; above 9e+15 a computer cannot count single events"),
+        (data_of_1e300, "observation of channel 'ch0': bin 0 is 1e+300; above 9e+15"),
+        (an_endless_factor, "normsys 'n': 'hi' is 1e+300; a factor must be within 1e-20 and 1e+20"),
+        (an_uncertainty_of_nearly_nothing, "shapesys 'tiny': bin 0 is 1e-300 of"),
         (three_bounds, "parameter 'mu', bounds: [0, 1, 2] is no pair of numbers"),
         (a_word_for_a_factor, "'hi' is '1.1'; a factor must be a number above zero"),
         (a_word_for_a_width, "'0.02' is not of type 'number'"),
@@ -225,6 +252,7 @@ def test_a_damaged_workspace_is_a_message(monkeypatch, capsys, tmp_path, damage,
     assert code == 2
     assert message in said
     assert "Traceback" not in said
+    assert "RuntimeWarning" not in said
     assert not (tmp_path / "out" / "results.json").exists()
 
 
@@ -233,6 +261,25 @@ def test_a_truncated_workspace_is_a_message(monkeypatch, capsys, tmp_path):
     assert code == 2
     assert "is no valid JSON" in said
     assert "was its writing cut off?" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            json.dumps({**GOOD, "observations": []}).replace("[]", '[{"name": "ch0", "data": [1], "data": [2]}]', 1),
+            "'data' is there twice in /observations/0, and only the last would be read",
+        ),
+        (json.dumps(GOOD)[:-1] + ', "channels": []}', "'channels' is there twice in its outermost object"),
+        ("[" * 100_000, "is nested too deeply to be read"),
+        ("[1" + "0" * 5000 + "]", "Exceeds the limit"),
+    ],
+)
+def test_json_that_is_no_workspace_is_a_message(monkeypatch, capsys, tmp_path, text, message):
+    code, said = fit(monkeypatch, capsys, tmp_path, text)
+    assert code == 2
+    assert message in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(

@@ -208,3 +208,10 @@ def test_a_published_workspace_from_its_compressed_file(shared_dir):
     patch = [{"op": "replace", "path": "/measurements/0/config/poi", "value": "lumi"}]
     assert Model(file).poi == "mu_SIG"
     assert Model(file, patches=[patch]).poi == "lumi"
+
+
+def test_a_patch_set_with_a_key_twice_is_refused(files, workspace):
+    text = (files / "patchset.json").read_text(encoding="utf-8")
+    (files / "patchset.json").write_text(text.replace('"value": 7.5', '"value": 7.5, "value": 8.5'), encoding="utf-8")
+    with pytest.raises(InputFileError, match=r"patchset.json: 'value' is there twice in /patches/1/patch/0, and only"):
+        load_workspace(workspace, [(files / "patchset.json", "C1N2_300_100")])

@@ -31,6 +31,9 @@ NOTHING = 1e-7
 #: how often a better minimum is looked for from the one found last
 MAX_RESTARTS = 3
 
+#: bounds that are as close as this fraction of themselves leave a parameter one value
+ONE_VALUE = 1e-9
+
 
 class Model:
     """A workspace's likelihood.
@@ -91,7 +94,7 @@ class Model:
             name: the parameter.
 
         Raises:
-            OddjetsError: no such parameter, it is fixed, or its bounds leave it one value.
+            OddjetsError: no such parameter, it is fixed, or its bounds leave it one value (all but `ONE_VALUE` of it).
         """
         p = self.parameters
         index = p.index(name)
@@ -100,7 +103,7 @@ class Model:
                 f"'{name}' is fixed at {p.init[index]:g} by the measurement, so that neither an error, a significance, a limit "
                 "nor a scan of it means anything; say 'fixed': false, or ask about another parameter"
             )
-        if p.low[index] == p.high[index]:
+        if p.high[index] - p.low[index] <= ONE_VALUE * max(abs(p.low[index]), abs(p.high[index])):
             raise OddjetsError(
                 f"the bounds of '{name}' leave it one value, {p.low[index]:g}, so that neither an error, a significance, a "
                 "limit nor a scan of it means anything; widen them, or ask about another parameter"

@@ -21,6 +21,12 @@ MODIFIERS = ("histosys", "lumi", "normfactor", "normsys", "shapefactor", "shapes
 
 #: the lists of numbers that a modifier's data carries, by type; each must have one entry per bin
 _PER_BIN = {"histosys": ("hi_data", "lo_data"), "shapesys": (None,), "staterror": (None,)}
+#: events of a bin beyond which a double-precision number no longer counts them singly
+_MOST_EVENTS = 2.0**53
+#: the largest factor of a normsys, and one over the smallest: at five sigma its square is still a number
+_MOST_FACTOR = 1e20
+#: the largest factor of a shapesys's Poisson constraint, (yield / uncertainty)^2
+_MOST_COUNTS = 1e30
 #: what HistFactory's `lumi` has no default for: the measurement must say it
 _OF_LUMI = ("auxdata", "sigmas", "inits", "bounds")
 
@@ -204,6 +210,11 @@ def _numbers(values: Any, place: str, bins: int, *, negative: bool = True) -> No
             raise WorkspaceError(f"{place}: bin {i} is {value!r}; a yield must be a finite number")
         if not negative and value < 0:
             raise WorkspaceError(f"{place}: bin {i} is {value!r}; it must not be negative")
+        if abs(value) > _MOST_EVENTS:
+            raise WorkspaceError(
+                f"{place}: bin {i} is {value:g}; above {_MOST_EVENTS:.2g} a computer cannot count single events, and no fit"
+                " means anything"
+            )
 
 
 def _check(workspace: Mapping[str, Any]) -> None:
@@ -236,7 +247,7 @@ def _check(workspace: Mapping[str, Any]) -> None:
                 kinds = (f"{m['type']} {m['name']}" for m in sample["modifiers"])
                 _refuse_twins(kinds, f"{place}: modifier", "pyhf takes the last of them; join or remove them")
                 for modifier in sample["modifiers"]:
-                    _check_modifier(modifier, place, bins)
+                    _check_modifier(modifier, place, sample["data"])
                     if modifier["type"] == "shapefactor":
                         first = shapes.setdefault(modifier["name"], (bins, name))
                         if first[0] != bins:
@@ -252,19 +263,30 @@ def _check(workspace: Mapping[str, Any]) -> None:
         raise WorkspaceError(f"the workspace does not follow pyhf's schema: {error}") from None
 
 
-def _check_modifier(modifier: dict[str, Any], place: str, bins: int) -> None:
+def _check_modifier(modifier: dict[str, Any], place: str, nominal: list[float]) -> None:
     kind, name, data = modifier["type"], modifier["name"], modifier["data"]
-    here = f"{place}, {kind} '{name}'"
+    here, bins = f"{place}, {kind} '{name}'", len(nominal)
     if kind not in MODIFIERS:
         raise WorkspaceError(f"{place}: modifier '{name}' has the unknown type '{kind}'; {nearest(kind, MODIFIERS)}")
     for key in _PER_BIN.get(kind, ()):
         _numbers(
             data if key is None else data[key], here + (f", {key}" if key else ""), bins, negative=kind == "histosys"
         )
+    if kind == "shapesys":
+        for i, (events, uncertainty) in enumerate(zip(nominal, data, strict=True)):
+            if events > 0 and 0 < uncertainty < events / math.sqrt(_MOST_COUNTS):
+                raise WorkspaceError(
+                    f"{here}: bin {i} is {uncertainty:g} of {events:g} events, too small for its constraint, a Poisson count"
+                    " of (yield / uncertainty)^2; write 0 where there is no uncertainty"
+                )
     if kind == "normsys":
         for key in ("hi", "lo"):
             if not _is_number(data[key]) or data[key] <= 0:
                 raise WorkspaceError(f"{here}: '{key}' is {data[key]!r}; a factor must be a number above zero")
+            if not 1 / _MOST_FACTOR <= data[key] <= _MOST_FACTOR:
+                raise WorkspaceError(
+                    f"{here}: '{key}' is {data[key]:g}; a factor must be within {1 / _MOST_FACTOR:g} and {_MOST_FACTOR:g}"
+                )
 
 
 def _check_parameters(measurement: Mapping[str, Any], channels: Iterable[Mapping[str, Any]]) -> None:

@@ -8,7 +8,7 @@ import json
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def load_workspace(source: WorkspaceSource, patches: Iterable[Patch] = ()) -> di
         The workspace; what was given is not changed.
 
     Raises:
-        InputFileError: a file is missing, truncated, or no JSON; a patch set is none or has no such patch.
+        InputFileError: a file is missing, truncated, or no JSON, or has a key twice in one object; a patch set is none or has no such patch.
         WorkspaceError: a patch does not apply, or is one of another workspace; no workspace has the model's likelihood
             (custom modifiers, another interpolation, clipped yields).
     """
@@ -116,7 +116,8 @@ def _check_model(model: Any) -> None:
 def _read_json(path: Path, what: str) -> Any:
     try:
         with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
-            return json.load(file)
+            twice: list[tuple[dict[str, Any], str]] = []
+            content = json.load(file, object_pairs_hook=lambda pairs: _object(pairs, twice))
     except (lzma.LZMAError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputFileError(f"{path}: cannot be unpacked ({error}); was its writing cut off? Make it again") from None
     except OSError as error:
@@ -127,6 +128,35 @@ def _read_json(path: Path, what: str) -> Any:
         raise InputFileError(
             f"{path}: is no valid JSON ({error.msg}, line {error.lineno}); was its writing cut off? Make it again"
         ) from None
+    except RecursionError:
+        raise InputFileError(f"{path}: is nested too deeply to be read; {what} has a few levels only") from None
+    except ValueError as error:
+        # a number with thousands of digits
+        raise InputFileError(f"{path}: cannot be read: {error}") from None
+    if twice:
+        place, key = next((place, key) for place, found in _objects(content, "") for one, key in twice if found is one)
+        raise InputFileError(
+            f"{path}: '{key}' is there twice in {place or 'its outermost object'}, and only the last would be read; remove one"
+        )
+    return content
+
+
+def _object(pairs: list[tuple[str, Any]], twice: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
+    """Make a JSON object, and note it with a key that it has twice: JSON would keep the last one without a word."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice.append((content, next(key for key in keys if keys.count(key) > 1)))
+    return content
+
+
+def _objects(content: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All objects of a JSON document, each with where it is (a JSON pointer)."""
+    if isinstance(content, dict):
+        yield place, content
+    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in items:
+        yield from _objects(value, f"{place}/{key}")
 
 
 def _patched(workspace: dict[str, Any], patch: Patch, published: dict[str, Any]) -> dict[str, Any]:
