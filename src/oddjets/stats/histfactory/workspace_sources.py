@@ -47,7 +47,8 @@ def load_workspace(source: WorkspaceSource, patches: Iterable[Patch] = ()) -> di
         The workspace; what was given is not changed.
 
     Raises:
-        InputFileError: a file is missing, truncated, or no JSON, or has a key twice in one object; a patch set is none or has no such patch.
+        InputFileError: a file is missing, truncated, no JSON, or has a key twice in one object; a patch set is none or has
+            no such patch.
         WorkspaceError: a patch does not apply, or is one of another workspace; no workspace has the model's likelihood
             (custom modifiers, another interpolation, clipped yields).
     """
