@@ -209,6 +209,26 @@ def test_a_process_without_events_in_a_channel_is_left_out_there(workspace, tmp_
     assert all(("SR_A", "wjets") not in cells for cells in card["nuisances"].values())
 
 
+def test_a_variation_of_nearly_no_event_is_floored_and_listed(workspace, tmp_path):
+    damaged = copy.deepcopy(workspace[0])
+    _variation(damaged, "SR_A", "wjets", "jes")["lo_data"] = [1e-300] * 5
+    _, changes, sums = _changed(damaged, tmp_path)
+    assert changes == [
+        {"change": "floored", "channel": "SR_A", "process": "wjets", "nuisance": "jes", "side": "Down", "floor": FLOOR}
+    ]
+    assert sums["SR_A/wjets_jesDown"] == pytest.approx(1e-5)
+
+
+def test_a_workspace_without_any_event_has_no_card(workspace, tmp_path):
+    damaged = copy.deepcopy(workspace[0])
+    for channel in damaged["channels"]:
+        for sample in channel["samples"]:
+            sample["data"] = [0.0] * len(sample["data"])
+    with pytest.raises(OddjetsError, match="no process of the workspace has an event in any channel"):
+        write_card(damaged, tmp_path / "card")
+    assert not (tmp_path / "card").exists()
+
+
 def test_negative_bins_are_zero_and_listed(workspace, tmp_path):
     damaged = copy.deepcopy(workspace[0])
     sample = _sample(damaged, "SR_A", "top")

@@ -38,6 +38,8 @@ __all__ = ["card_changes", "write_card"]
 
 #: events of a variation that has none, in the shape of the nominal template
 FLOOR = 1e-5
+#: fraction of the nominal template's events below which a variation has none
+NOTHING = 1e-12
 #: the letters whose yields give the one in A
 CONTROL = ("B", "C", "D")
 
@@ -71,11 +73,14 @@ def write_card(
         The files, ``datacard.txt``, ``shapes.root`` and ``combine_report.json`` (see `card_changes`).
 
     Raises:
-        OddjetsError: a free template that isn't one of an ABCD region's four, or a bin that is no number.
+        OddjetsError: a free template that isn't one of an ABCD region's four, a bin that is no number, or no event at all.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     changes: list[dict[str, Any]] = []
     lines = [line for channel in workspace["channels"] for line in _lines(channel, changes)]
+    if not lines:
+        raise OddjetsError(
+            "no process of the workspace has an event in any channel: there is nothing to write a card of"
+        )
     there = {(line.channel, line.process) for line in lines}
     changes += [
         {"change": "held", "channel": line.channel, "process": line.process}
@@ -83,6 +88,7 @@ def write_card(
         if split_channel(line.channel)[1] == "A" and _free(line) and not _moved(line, there)
     ]
     data = {o["name"]: np.asarray(o["data"], dtype=float) for o in workspace["observations"]}
+    folder.mkdir(parents=True, exist_ok=True)
     shapes, card, report = folder / "shapes.root", folder / "datacard.txt", folder / "combine_report.json"
     with uproot.recreate(shapes) as file:
         for channel, values in data.items():
@@ -186,7 +192,8 @@ def _with_events(
     for key, side in (("hi_data", "Up"), ("lo_data", "Down")):
         here = {**place, "nuisance": modifier["name"], "side": side}
         varied = _bins(modifier["data"][key], here, changes)
-        if not varied.any():
+        # a remainder of subtractions is no event, and of its shape nothing can be made
+        if varied.sum() <= NOTHING * nominal.sum():
             changes.append({"change": "floored", **here, "floor": FLOOR})
             varied = nominal * (FLOOR / nominal.sum())
         data[key] = varied.tolist()
