@@ -267,6 +267,26 @@ def test_exported_is_imported_again(imported, folder):
         np.testing.assert_allclose(again[name], table[name], rtol=2e-6, err_msg=name)
 
 
+def test_what_a_file_cannot_hold_is_counted_by_events():
+    prediction, cond = np.zeros((6, 12)), np.ones((6, 52))
+    assert paper_npz.not_storable(prediction, cond) == []
+    cond[[0, 1, 4], 3] = -np.inf
+    cond[5, 20] = -1
+    prediction[2] = np.nan
+    assert paper_npz.not_storable(prediction, cond) == [
+        "1 event with class probabilities that are no numbers",
+        "2 events with a jet's mass that is 0, negative or no number",
+        "1 event with a varied pT of 0 or below",
+    ]
+
+
+def rows(column, value):
+    """Two jets, the second with an odd value."""
+    cond = np.ones((2, 52))
+    cond[1, column] = value
+    return cond
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -275,6 +295,12 @@ def test_exported_is_imported_again(imported, folder):
         ({"prediction": np.zeros((3, 12)), "cond": np.zeros((3, 52))}, "adjacent rows"),
         ({"prediction": np.zeros((2, 12)), "cond": np.full((2, 52), np.nan)}, "NaN"),
         ({"prediction": np.zeros((2, 12)), "cond": np.arange(104.0).reshape(2, 52)}, "not in pairs"),
+        ({"prediction": np.zeros((2, 12), complex), "cond": np.zeros((2, 52))}, "'prediction' is of type complex128"),
+        ({"prediction": np.zeros((2, 12), "U3"), "cond": np.zeros((2, 52))}, "'prediction' is of type <U3"),
+        ({"prediction": np.zeros((2, 12)), "cond": np.zeros((2, 52), complex)}, "'cond' is of type complex128"),
+        ({"prediction": np.zeros((2, 12)), "cond": rows(0, 1000)}, "row 1 of 'cond' has 1000 as logarithm of the pt"),
+        ({"prediction": np.zeros((2, 12)), "cond": rows(3, 90)}, "row 1 of 'cond' has 90 as logarithm of the mass"),
+        ({"prediction": np.zeros((2, 12)), "cond": rows(18, -5)}, "row 1 of 'cond' has a pT of -5 GeV under jesUp"),
         ({"prediction": np.array([{}, {}]), "cond": np.zeros((2, 52))}, "without pickles"),
     ],
 )

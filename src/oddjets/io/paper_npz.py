@@ -24,7 +24,7 @@ from oddjets.config.analysis import AuthorsFiles
 from oddjets.core.errors import InputFileError, nearest
 from oddjets.io.event_table import JETS, dijet_mass
 
-__all__ = ["COND_COLUMNS", "PREDICTION", "find_files", "from_table", "read_file", "to_table"]
+__all__ = ["COND_COLUMNS", "PREDICTION", "find_files", "from_table", "not_storable", "read_file", "to_table"]
 
 Array = npt.NDArray[Any]
 
@@ -36,6 +36,8 @@ _SMALL, _MOST_COMPRESSED = 100_000_000, 100
 DATA_NAME = "jetht"
 #: a score's column that means the model's stored output
 PREDICTION = "prediction"
+#: exp of it is the largest number of single precision, in which event tables are
+_LARGEST_LOG = float(np.log(np.finfo(np.float32).max))
 #: jet column -> (column of cond, whether it is stored as a logarithm)
 JET_COLUMNS: dict[str, tuple[int, bool]] = {
     "pt": (0, True),
@@ -103,7 +105,8 @@ def read_file(file: Path) -> tuple[Array, Array]:
         ``prediction`` (jets, classes) and ``cond`` (jets, 52), jets in pairs.
 
     Raises:
-        InputFileError: no npz, an array missing, pickled, of the wrong shape, not finite or an odd number of rows.
+        InputFileError: no npz, an array missing, pickled, of the wrong shape or type, not finite, with a pT or a mass beyond
+            all numbers or a varied pT that is not positive, or an odd number of rows.
     """
     try:
         _refuse_bomb(file)
@@ -121,12 +124,38 @@ def read_file(file: Path) -> tuple[Array, Array]:
         raise InputFileError(f"{file}: 'prediction' has shape {prediction.shape} beside {len(cond)} rows of 'cond'")
     if len(cond) % 2:
         raise InputFileError(f"{file}: {len(cond)} rows; the two jets of an event must be adjacent rows")
-    if not (np.isfinite(prediction).all() and np.isfinite(cond).all()):
-        raise InputFileError(f"{file}: NaN or infinite numbers")
+    for name, array in (("prediction", prediction), ("cond", cond)):
+        if array.dtype.kind not in "fiub":
+            raise InputFileError(f"{file}: '{name}' is of type {array.dtype}, and not of real numbers")
+        if not np.isfinite(array).all():
+            raise InputFileError(f"{file}: NaN or infinite numbers in '{name}'")
+    _check_jets(file, cond)
     shared = cond[:, [*EVENT_COLUMNS.values(), NOMINAL_WEIGHT]]
     if not np.array_equal(shared[::2], shared[1::2]):
         raise InputFileError(f"{file}: adjacent rows differ in their event's columns: the rows are not in pairs")
     return prediction, cond
+
+
+def _check_jets(file: Path, cond: Array) -> None:
+    """Refuse a pT or mass that is no number once its logarithm is undone, and a varied pT that is not positive.
+
+    Data have no variations: their columns are zero.
+    """
+    for name, (column, logarithm) in JET_COLUMNS.items():
+        if logarithm and (large := cond[:, column] > _LARGEST_LOG).any():
+            row = int(np.flatnonzero(large)[0])
+            raise InputFileError(
+                f"{file}: row {row} of 'cond' has {cond[row, column]:g} as logarithm of the {name} ({int(large.sum())} rows do)"
+            )
+    for name, column in JET_VARIATIONS.items():
+        wrong = cond[:, column] <= 0
+        # a file of data has zeros in all rows
+        if wrong.any() and cond[:, column].any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise InputFileError(
+                f"{file}: row {row} of 'cond' has a pT of {cond[row, column]:g} GeV under {name} ({int(wrong.sum())} rows do"
+                " with 0 or less)"
+            )
 
 
 def _refuse_bomb(file: Path) -> None:
@@ -204,7 +233,7 @@ def from_table(table: Mapping[str, Array], probabilities: Array, factor: float) 
         factor: makes the weights complete: cross section x luminosity / sum of weights.
 
     Returns:
-        ``prediction`` and ``cond``, float32.
+        ``prediction`` and ``cond``, float32; see `not_storable`.
     """
     n = len(table["event"])
     cond = np.zeros((n, 2, COND_COLUMNS))
@@ -216,7 +245,8 @@ def from_table(table: Mapping[str, Array], probabilities: Array, factor: float) 
     for j in JETS:
         for name, (column, logarithm) in JET_COLUMNS.items():
             values = np.asarray(table.get(f"{name}_{j}", np.full(n, -1.0)), float)
-            cond[:, j - 1, column] = np.log(values) if logarithm else values
+            with np.errstate(divide="ignore", invalid="ignore"):  # see `not_storable`
+                cond[:, j - 1, column] = np.log(values) if logarithm else values
         for name, column in JET_VARIATIONS.items():
             for i, quantity in enumerate(("pt", "mass")):
                 nominal = table[f"{quantity}_{j}"]
@@ -225,4 +255,30 @@ def from_table(table: Mapping[str, Array], probabilities: Array, factor: float) 
     for name, column in WEIGHT_VARIATIONS.items():
         cond[:, :, column] = factor * np.asarray(table.get(f"weight__{name}", table["weight"]), float)[:, None]
     prediction = np.asarray(probabilities, np.float32).reshape(2 * n, -1)
-    return prediction, cond.reshape(2 * n, COND_COLUMNS).astype(np.float32)
+    with np.errstate(over="ignore"):
+        return prediction, cond.reshape(2 * n, COND_COLUMNS).astype(np.float32)
+
+
+def not_storable(prediction: Array, cond: Array) -> list[str]:
+    """Say what of the arrays of a file `read_file` would refuse, with the number of events; nothing where all is well.
+
+    Args:
+        prediction: of `from_table`.
+        cond: likewise.
+    """
+
+    def events(rows: Array) -> int:
+        return int(rows.reshape(-1, 2).any(axis=1).sum())
+
+    counts = {"class probabilities that are no numbers": events(~np.isfinite(prediction).all(axis=1))}
+    for name, (column, logarithm) in JET_COLUMNS.items():
+        wrong = ~np.isfinite(cond[:, column])
+        counts[f"a jet's {name} that is 0, negative or no number" if logarithm else f"a {name} that is no number"] = (
+            events(wrong)
+        )
+    nominal = [column for column, _ in JET_COLUMNS.values()]
+    others = np.delete(cond, nominal, axis=1)
+    counts["weights, variations or event numbers that are none"] = events(~np.isfinite(others).all(axis=1))
+    varied = cond[:, list(JET_VARIATIONS.values())]
+    counts["a varied pT of 0 or below"] = events((varied <= 0).any(axis=1))
+    return [f"{number} event{'s' if number > 1 else ''} with {what}" for what, number in counts.items() if number]
