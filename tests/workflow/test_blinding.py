@@ -360,3 +360,32 @@ def test_exported_data_have_none_of_a(blind: Path, out: Path, exported: Any, tmp
     assert len(cond) == 2 * (2 * 3 * sum(planted.ELSEWHERE.values()) + sum(map(sum, planted.COUNTS.values())))
     acts = json.loads((out / "blinding.json").read_text())["history"]
     assert acts[-1]["by"] == "--unblind"
+
+
+def test_data_are_not_hidden_by_a_threshold_that_is_no_longer_asked_for(
+    blind: Path, out: Path, exported: Any, tmp_path: Path
+) -> None:
+    run("histogram", blind, "--out", out)
+    text = blind.read_text(encoding="utf-8")
+    blind.write_text(re.sub(r"value: [\d.]+", "value: 0.05", text), encoding="utf-8")
+    assert load_analysis(blind).threshold.value == 0.05
+    words = ["export-npz", str(blind), "--out", str(out), "--to", str(tmp_path / "npz")]
+    found = CliRunner().invoke(app, words).exception
+    assert isinstance(found, BlindedError)
+    assert "run `oddjets histogram` first" in str(found)
+    assert not (tmp_path / "npz").exists()
+    with pytest.raises(BlindedError, match="run `oddjets histogram` first"):
+        Artifacts(load_analysis(blind), out).table(["mass_1"])
+    run("histogram", blind, "--out", out)
+    table = Artifacts(load_analysis(blind), out).table(["score_odd_1", "score_odd_2"])["data"]
+    assert np.minimum(table["score_odd_1"], table["score_odd_2"]).max(initial=0) < 0.05
+    assert len(exported()[1]) == 2 * len(table["score_odd_1"])
+
+
+def test_data_are_not_hidden_by_a_threshold_of_other_events(blind: Path, out: Path) -> None:
+    run("histogram", blind, "--out", out)
+    file = out / "manifests" / "process.json"
+    manifest = json.loads(file.read_text())
+    file.write_text(json.dumps({**manifest, "key": "another"}))
+    with pytest.raises(BlindedError, match="the threshold or the events are others"):
+        Artifacts(load_analysis(blind), out).table(["mass_1"])

@@ -22,11 +22,14 @@ from oddjets.core.redaction import redacted
 
 __all__ = [
     "Manifest",
+    "agrees",
     "content_key",
     "digests",
+    "lost_files",
     "read_failure",
     "read_manifest",
     "remove_manifest",
+    "upstream_of",
     "versions",
     "write_failure",
     "write_manifest",
@@ -91,6 +94,42 @@ def read_manifest(out: Path, stage: str) -> Manifest | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def lost_files(processed: Mapping[str, Any] | None) -> list[str]:
+    """Return the files that were left out.
+
+    Args:
+        processed: what the stage `process` left in its manifest.
+    """
+    ledger = (processed or {}).get("ledger") or {}
+    return sorted(file["file"] for found in ledger.values() for file in found["files"])
+
+
+def upstream_of(manifest: Manifest | None) -> list[Any]:
+    """Return what a stage depends on of one that it reads: a key says what was asked for, not what could not be read of it."""
+    lost = lost_files(manifest["extra"]) if manifest else None
+    return [manifest["key"] if manifest else None, *([lost] if lost else [])]
+
+
+def agrees(out: Path, stage: str, upstream: str, config: Mapping[str, Any]) -> bool:
+    """Tell whether a stage was done with some values, and with the results of an earlier stage that are there now.
+
+    Args:
+        out: the output folder.
+        stage: which.
+        upstream: a stage that it reads.
+        config: values of the configuration that it uses, as they are now.
+
+    Returns:
+        Also False where nothing says it.
+    """
+    depends = (read_manifest(out, stage) or {}).get("depends") or {}
+    read = digests({upstream: upstream_of(read_manifest(out, upstream))}, 1)
+    return all(
+        now.items() <= dict(depends.get(kind) or {}).items()
+        for kind, now in (("upstream", read), ("config", digests(config)))
+    )
 
 
 def remove_manifest(out: Path, stage: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from oddjets.config.analysis import Analysis
 from oddjets.core.blinding_history import UNBLINDED, Act, history
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
+from oddjets.core.provenance import agrees
 from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet
 from oddjets.report.style import HATCH, PALETTE, hatches, luminosity_text
@@ -35,6 +36,12 @@ ARTIFACTS = {
 EXPOSED = (
     "of data in A, and the analysis is blind, so that nothing of it is shown; `oddjets run` fits the expected background in"
     " their place, and --unblind shows the data"
+)
+
+#: why events are not shown
+OTHER_THRESHOLD = (
+    "the data in A are blinded, and the threshold or the events are others than when the histograms were made, so that"
+    " nobody can tell which data these are; run `oddjets histogram` first"
 )
 
 
@@ -156,10 +163,16 @@ class Artifacts:
 
         Returns:
             Process (``data`` for data): column: values, shape (events,). Of blinded data, the events in A are left out.
+
+        Raises:
+            BlindedError: the data are blinded, and the threshold or the events have changed since the histograms were made.
         """
         blinded = self.blinded
         # without a threshold nobody can tell which data are in A
         hide_all = blinded and not self.has("histograms")
+        asked = {"threshold": self.analysis.threshold.model_dump(mode="json")}
+        if blinded and not hide_all and not agrees(self.out, "histogram", "process", asked):
+            raise BlindedError(f"{self.out}: {OTHER_THRESHOLD}")
         threshold = self.histograms.threshold if blinded and not hide_all else None
         scores = [f"score_{threshold.score}_{j}" for j in (1, 2)] if threshold else []
         parts: dict[str, list[dict[str, np.ndarray]]] = {}

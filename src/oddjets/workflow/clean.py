@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from oddjets.core import provenance
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.executors.records import CHUNKS, EVENTS
-from oddjets.workflow.executors.skipped_files import lost_files
 
 __all__ = ["Orphan", "orphans", "remove"]
 
@@ -113,7 +112,7 @@ def _of_process(out: Path, extra: dict[str, Any]) -> Iterator[Path]:
         dataset = extra["datasets"].get(folder.name, {"parts": []})
         if "parts" in dataset:
             yield from (path for path in _files(folder, _PART) if path.name not in dataset["parts"])
-    if lost_files(extra):
+    if provenance.lost_files(extra):
         return  # what could be read of them is kept for the next time
     for folder in _folders(out / CHUNKS):
         known = {Path(part).stem for part in extra["datasets"].get(folder.name, {"parts": []}).get("parts", ())}

@@ -17,7 +17,6 @@ from oddjets.corrections import luminosity
 from oddjets.scoring.model_card import load_card
 from oddjets.selection.normalisation import own_normalisations
 from oddjets.workflow.executors import chunk_worker
-from oddjets.workflow.executors.skipped_files import lost_files
 from oddjets.workflow.run import Run, Stage
 
 __all__ = [
@@ -159,10 +158,7 @@ def inputs_of(run: Run, stage: Stage) -> dict[str, Any]:
     """Return all that a stage's result depends on, as it is now."""
     upstream = {}
     for name in filter(run.has, stage.needs):
-        manifest = provenance.read_manifest(run.out, name)
-        # a key says what was asked for, and not what could not be read of it
-        lost = lost_files(manifest["extra"]) if manifest else None
-        upstream[name] = [manifest["key"] if manifest else None, *([lost] if lost else [])]
+        upstream[name] = provenance.upstream_of(provenance.read_manifest(run.out, name))
     return {
         "stage": stage.name,
         "config": _VALUES[stage.name](run),
@@ -207,7 +203,7 @@ def standing(run: Run, stage: Stage) -> tuple[State, str]:
         return "stale", str(error).partition("\n")[0]
     if provenance.content_key(inputs) != manifest.get("key"):
         return "stale", "; ".join(changes(stage, inputs, manifest)) or "made by another version of oddjets"
-    if lost := lost_files(manifest.get("extra")):
+    if lost := provenance.lost_files(manifest.get("extra")):
         return "incomplete", f"{len(lost)} file(s) left out, {lost[0]} the first; see lost.json"
     if not stage.intact(run, manifest.get("extra", {})):
         return "stale", "some of its files are not there, or others are"

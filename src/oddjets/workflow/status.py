@@ -8,7 +8,6 @@ from oddjets.core import provenance
 from oddjets.workflow.blinding import stages_that_show
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.executors.records import kept
-from oddjets.workflow.executors.skipped_files import lost_files
 from oddjets.workflow.keys import State, rows_key, standings
 from oddjets.workflow.pipeline import stages_of
 from oddjets.workflow.run import Run
@@ -80,7 +79,7 @@ def chunk_counts(run: Run) -> list[ChunkCount]:
     """
     chunks = plan(run.fileset, run.analysis.execution.chunk_size, rows_key(run))
     manifest = provenance.read_manifest(run.out, "process")
-    lost = set(lost_files(manifest.get("extra") if manifest else None))
+    lost = set(provenance.lost_files(manifest.get("extra") if manifest else None))
     return [
         ChunkCount(
             dataset=name,

@@ -21,8 +21,8 @@ MODIFIERS = ("histosys", "lumi", "normfactor", "normsys", "shapefactor", "shapes
 
 #: the lists of numbers that a modifier's data carries, by type; each must have one entry per bin
 _PER_BIN = {"histosys": ("hi_data", "lo_data"), "shapesys": (None,), "staterror": (None,)}
-#: events of a bin beyond which a double-precision number no longer counts them singly
-_MOST_EVENTS = 2.0**53
+#: events of a bin beyond which the likelihood's rounding (1e-16 of them) is no longer small beside its changes
+_MOST_EVENTS = 1e12
 #: the largest factor of a normsys, and one over the smallest: at five sigma its square is still a number
 _MOST_FACTOR = 1e20
 #: the largest factor of a shapesys's Poisson constraint, (yield / uncertainty)^2
@@ -212,8 +212,7 @@ def _numbers(values: Any, place: str, bins: int, *, negative: bool = True) -> No
             raise WorkspaceError(f"{place}: bin {i} is {value!r}; it must not be negative")
         if abs(value) > _MOST_EVENTS:
             raise WorkspaceError(
-                f"{place}: bin {i} is {value:g}; above {_MOST_EVENTS:.2g} a computer cannot count single events, and no fit"
-                " means anything"
+                f"{place}: bin {i} is {value:g}; a fit of more than {_MOST_EVENTS:g} events in a bin is not precise enough"
             )
 
 

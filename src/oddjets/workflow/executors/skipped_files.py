@@ -13,11 +13,12 @@ from typing import Any
 
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
+from oddjets.core.provenance import lost_files
 from oddjets.core.redaction import redacted
 from oddjets.io.fileset import FileInfo
 from oddjets.workflow.executors.chunks import Fileset
 
-__all__ = ["FILE", "Loss", "LostEventsError", "account", "lost_files", "raise_if_lost", "without", "write"]
+__all__ = ["FILE", "Loss", "LostEventsError", "account", "raise_if_lost", "without", "write"]
 
 FILE = "lost.json"
 
@@ -112,16 +113,6 @@ def write(out: Path, datasets: Mapping[str, Any]) -> None:
         write_json(out / FILE, {"datasets": datasets})
     else:
         (out / FILE).unlink(missing_ok=True)
-
-
-def lost_files(processed: Mapping[str, Any] | None) -> list[str]:
-    """Return the files that were left out.
-
-    Args:
-        processed: what the stage `process` left in its manifest.
-    """
-    ledger = (processed or {}).get("ledger") or {}
-    return sorted(file["file"] for found in ledger.values() for file in found["files"])
 
 
 def raise_if_lost(processed: Mapping[str, Any] | None, out: Path) -> None:

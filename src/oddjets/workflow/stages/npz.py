@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from oddjets.core.console import console
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
-from oddjets.core.provenance import read_manifest
+from oddjets.core.provenance import agrees, read_manifest
 from oddjets.io import paper_npz
 from oddjets.io.event_table import read, write_part
 from oddjets.io.histograms import DATA
@@ -78,6 +79,11 @@ def _threshold(run: Run) -> float | None:
             f"{run.out}: the data in A are blinded, and which events these are is known after `oddjets histogram`; run it"
             " first, or export with --unblind"
         )
+    if not agrees(run.out, "histogram", "process", {"threshold": run.analysis.threshold.model_dump(mode="json")}):
+        raise BlindedError(
+            f"{run.out}: the data in A are blinded, and the threshold or the events are others than when the histograms were"
+            " made, so that nobody can tell which data these are; run `oddjets histogram` first, or export with --unblind"
+        )
     return float(run.extra("histogram")["threshold"]["value"])
 
 
@@ -96,10 +102,12 @@ def export_npz(run: Run, folder: Path) -> list[Path]:
         folder: where to.
 
     Returns:
-        The files, one a dataset: ``outputs_pretrain_s_<process>_dijet.npz``.
+        The files, one a dataset: ``outputs_pretrain_s_<process>_dijet.npz``, or ``..._dijet_<dataset>.npz`` where several
+        datasets are of one process.
 
     Raises:
-        OddjetsError: a table without class probabilities, or a score that has none.
+        OddjetsError: a table without class probabilities, or a score that has none; or events with a number that the files
+            cannot hold, such as a mass of 0, whose logarithm they have. No file is written then.
         BlindedError: the data in A are blinded, and no threshold says yet which they are.
     """
     hidden = _threshold(run)
@@ -108,8 +116,8 @@ def export_npz(run: Run, folder: Path) -> list[Path]:
     stems = _kept_probabilities(run, score)
     processed = run.extra("process")
     normalisation = factors(run.analysis, processed, run.luminosity_pb)
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    of_process = Counter((process, is_data) for process, is_data, _ in normalisation.values())
+    contents: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
     for dataset, (process, is_data, factor) in normalisation.items():
         table = read(run.out / "events", dataset)
         if any(f"{stem}_{score}_1" not in table for stem in stems):
@@ -127,8 +135,15 @@ def export_npz(run: Run, folder: Path) -> list[Path]:
             [np.stack([selected[f"{stem}_{score}_{j}"] for stem in stems], axis=1) for j in (1, 2)], axis=1
         )
         name = paper_npz.DATA_NAME if is_data else process
-        file = folder / f"outputs_pretrain_s_{name}_dijet.npz"
+        suffix = f"_{dataset}" if of_process[process, is_data] > 1 else ""
         prediction, cond = paper_npz.from_table(selected, classes, factor)
+        if wrong := paper_npz.not_storable(prediction, cond):
+            raise OddjetsError(
+                f"{run.out / 'events' / dataset}: {'; '.join(wrong)}: the authors' files cannot hold them. Add cuts to the"
+                " selection, and run `oddjets process` again"
+            )
+        contents[folder / f"outputs_pretrain_s_{name}_dijet{suffix}.npz"] = prediction, cond
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, (prediction, cond) in contents.items():
         np.savez_compressed(file, prediction=prediction, cond=cond)
-        written.append(file)
-    return written
+    return list(contents)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from oddjets.core import provenance
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError
 from oddjets.corrections import lookups, luminosity
@@ -56,7 +57,7 @@ def ready(run: Run) -> None:
 
 def intact(run: Run, extra: Mapping[str, Any]) -> bool:
     """Tell whether all parts of the event tables are there, and no others; what could not be read is tried again."""
-    return not skipped_files.lost_files(extra) and all(
+    return not provenance.lost_files(extra) and all(
         {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
         for name, found in extra.get("datasets", {}).items()
     )
