@@ -267,7 +267,7 @@ def not_storable(prediction: Array, cond: Array) -> list[str]:
         cond: likewise.
     """
 
-    def events(rows: Array) -> int:
+    def events(rows: Any) -> int:
         return int(rows.reshape(-1, 2).any(axis=1).sum())
 
     counts = {"class probabilities that are no numbers": events(~np.isfinite(prediction).all(axis=1))}
