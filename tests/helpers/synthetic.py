@@ -10,6 +10,7 @@ import awkward as ak
 import numpy as np
 
 from oddjets.config.analysis import Analysis
+from oddjets.core.provenance import digests, read_manifest, upstream_of
 from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet, ThresholdResult, empty_histogram
 from oddjets.simulation.writer import write_nano
@@ -80,7 +81,7 @@ def fabricate(
     _results(out, asked, templates, with_data, rng)
     _tables(out, asked, empty, with_data, rng)
     _closure(out, asked, rng)
-    _manifests(out)
+    _manifests(out, asked)
 
 
 def _simulation(out: Path) -> None:
@@ -293,7 +294,7 @@ def _closure(out: Path, asked: Analysis, rng: np.random.Generator) -> None:
     (out / "closure.json").write_text(json.dumps({"process": "qcd", "regions": regions, "scans": scans}))
 
 
-def _manifests(out: Path) -> None:
+def _manifests(out: Path, asked: Analysis) -> None:
     cutflow = json.loads((out / "cutflow.json").read_text())
     read = {n: {**d, "entries": d["raw"][0], "generator": ""} for n, d in cutflow["datasets"].items()}
     (out / "manifests").mkdir(parents=True, exist_ok=True)
@@ -314,4 +315,9 @@ def _manifests(out: Path) -> None:
             "finished": "2026-01-02T03:04:05+00:00",
             "extra": {"datasets": read} if stage == "process" else {},
         }
+        if stage == "histogram":
+            manifest["depends"] = {
+                "config": digests({"threshold": asked.threshold.model_dump(mode="json")}),
+                "upstream": digests({"process": upstream_of(read_manifest(out, "process"))}, 1),
+            }
         (out / "manifests" / f"{stage}.json").write_text(json.dumps(manifest))
