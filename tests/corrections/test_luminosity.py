@@ -1,6 +1,7 @@
 """Certified sections and their luminosity: whole periods, parts, tables, another year."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -127,6 +128,40 @@ def test_a_section_of_two_luminosities_is_refused(tmp_path):
         InputFileError, match=r"section 2 of run 100 has 0.5 /pb in one row and 0.51 /pb in another \(line"
     ):
         table(tmp_path, HEADER, ROW.format(2, 0.51))
+
+
+def test_one_luminosity_in_two_units_is_the_same(tmp_path):
+    """123457.7 /ub times 1e-6 and 0.1234577 /pb differ in the last bit."""
+    text = "\ufeff" + HEADER.replace("/pb", "/ub") + "\n" + ROW.format(3, 123457.7) + "\n"
+    assert 123457.7 * 1e-6 != 0.1234577
+    _, recorded = table(tmp_path, HEADER, ROW.format(3, 0.1234577), text=text)
+    assert recorded.tolist() == pytest.approx([0.1234577])
+    with pytest.raises(InputFileError, match=r"has 0\.1234577 /pb in one row and 0\.12345771 /pb in another"):
+        table(tmp_path, HEADER, ROW.format(3, 0.12345771), text=text)
+
+
+def test_data_of_no_luminosity_are_refused(tmp_path, golden):
+    rows = [ROW.format(i, 0.0) for i in (1, 2)]
+    nothing = table(tmp_path, HEADER, *rows, text="")
+    with pytest.raises(
+        OddjetsError, match="dataset 'the data': the table of luminosities has 0 for all of the 2 certified"
+    ):
+        luminosity.luminosity_of([sections(100, 1, 2)], golden, PERIODS, nothing)
+    # a section of a pause is nothing odd
+    some = table(tmp_path, HEADER, *rows, ROW.format(3, 0.5), text="")
+    assert luminosity.luminosity_of([sections(100, 1, 3)], golden, PERIODS, some).luminosity_pb == pytest.approx(0.5)
+
+
+def test_a_list_with_a_byte_order_mark_is_read(tmp_path):
+    (tmp_path / "golden.json").write_text('\ufeff{"7": [[1, 3]]}', encoding="utf-8")
+    assert read_sections(tmp_path / "golden.json").count(np.array([True])) == 3
+
+
+@pytest.mark.parametrize("key", ["0_1", " 1", "+1", "1.0", ""])
+def test_a_run_is_digits_alone(tmp_path, key):
+    (tmp_path / "golden.json").write_text(json.dumps({key: [[1, 3]]}))
+    with pytest.raises(InputFileError, match=rf"'{re.escape(key)}' is no number of a run"):
+        read_sections(tmp_path / "golden.json")
 
 
 @pytest.mark.parametrize(

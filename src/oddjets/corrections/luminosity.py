@@ -42,6 +42,8 @@ __all__ = [
 
 #: units of brilcalc's tables, in /pb
 _UNITS_PB = {"/ub": 1e-6, "/nb": 1e-3, "/pb": 1.0, "/fb": 1e3}
+#: relative: one luminosity in two units differs by the rounding of the product
+_SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -92,16 +94,16 @@ def table_of(path: Path) -> tuple[Sections, npt.NDArray[np.float64]]:
 
     Raises:
         InputFileError: missing; without columns run, ls and recorded with a unit; numbers that can't be; a section twice with
-            different luminosities.
+            different luminosities (beyond the rounding of its units).
     """
     found: dict[int, float] = {}
     rows = 0
     try:
         for where, run, section, recorded in _rows(path):
             known = found.setdefault(run * RUN + section, recorded)
-            if known != recorded:
+            if not math.isclose(known, recorded, rel_tol=_SAME):
                 raise InputFileError(
-                    f"{path}: section {section} of run {run} has {known:g} /pb in one row and {recorded:g} /pb in"
+                    f"{path}: section {section} of run {run} has {known:.12g} /pb in one row and {recorded:.12g} /pb in"
                     f" another ({where}): keep one"
                 )
             rows += 1
@@ -125,7 +127,7 @@ def _rows(path: Path) -> Iterator[tuple[str, int, int, float]]:
     """Read where each row of a table is, its run, its section and its recorded luminosity, /pb."""
     header: list[str] = []
     column, unit = "", 1.0
-    with path.open(encoding="utf-8", newline="") as stream:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream)
         for row in reader:
             where = f"line {reader.line_num}"
@@ -170,8 +172,9 @@ def luminosity_of(
         name: of the dataset, for messages.
 
     Raises:
-        OddjetsError: none of the runs or of the sections read is in the golden JSON; a section is missing in the table;
-            certified sections lie in no period; without a table, a run that is certified to no end.
+        OddjetsError: none of the runs or of the sections read is in the golden JSON; a section is missing in the table, or
+            all have no luminosity there; certified sections lie in no period; without a table, a run that is certified to no
+            end.
     """
     parts = list(read)
     everything = np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
@@ -193,6 +196,11 @@ def luminosity_of(
                 f" ({len(absent)} certified sections are missing)"
             )
         total = float(table[1][np.searchsorted(table[0], good)].sum())
+        if not total > 0:
+            raise OddjetsError(
+                f"dataset '{name}': the table of luminosities has 0 for all of the {len(good)} certified sections that were"
+                " read, and the luminosity of data cannot be 0: is the column 'recorded' filled?"
+            )
         of_runs = certified.count(np.isin(runs_certified, np.unique(runs)))
         return Luminosity(total, False, len(good), of_runs)
     total, of_periods, counted = 0.0, 0, 0

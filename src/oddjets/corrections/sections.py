@@ -7,6 +7,7 @@ say that a run is good to its end, whatever that is; its intervals are never exp
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,8 +115,8 @@ def read_sections(path: Path) -> SectionIntervals:
         InputFileError: missing, or of another format: a run twice, numbers that are none of runs and sections.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_pairs)
-        ranges = [_range(int(run), span) for run, spans in content.items() for span in spans]
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_pairs)
+        ranges = [_range(_run(run), span) for run, spans in content.items() for span in spans]
     except FileNotFoundError:
         raise InputFileError(f"{path}: no such list of luminosity sections") from None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -133,12 +134,19 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     seen: set[int] = set()
     for key, value in pairs:
-        run = int(key)
+        run = _run(key)
         if run in seen:
             raise ValueError(f"run {run} is there twice")
         seen.add(run)
         content[key] = value
     return content
+
+
+def _run(key: str) -> int:
+    """Read a run's number: digits alone, where Python's own reading would take ``0_1`` for 1."""
+    if re.fullmatch(r"[0-9]+", key) is None:
+        raise ValueError(f"'{key}' is no number of a run")
+    return int(key)
 
 
 def _range(run: int, span: Any) -> tuple[int, int, int]:
