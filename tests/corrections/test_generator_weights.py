@@ -86,6 +86,32 @@ def test_scales_whose_nominal_weight_is_zero_are_none():
     assert (found.values.tolist(), found.present.tolist()) == ([1.0], [False])
 
 
+@pytest.mark.parametrize(
+    ("nominal", "generator", "relative"),
+    [
+        (1e-38, 1.0, None),
+        (1e-7, 1.0, None),
+        (-1.0, 1.0, None),
+        (-1e-38, -1.0, None),
+        # weights that are not relative have the sign of the event's
+        (-1.0, -1.0, -2.0),
+        (1.0, -1.0, 2.0),
+        (0.01, 1.0, 200.0),
+    ],
+)
+def test_scales_are_relative_to_a_nominal_weight_that_can_be_one(nominal, generator, relative):
+    stored = ak.Array([[2.0] * 4 + [nominal] + [2.0] * 4])
+    found = weights.scale_weight(stored, 0, generator=np.array([generator]))
+    assert found.present.tolist() == [relative is not None]
+    assert found.values.tolist() == [pytest.approx(1.0 if relative is None else relative)]
+
+
+@pytest.mark.parametrize("nominal", [np.nan, np.inf])
+def test_a_nominal_scale_that_is_no_number_is_no_relative_weight(nominal):
+    found = weights.scale_weight(ak.Array([[2.0] * 4 + [nominal] + [2.0] * 4]), 0)
+    assert np.isnan(found.values).all()
+
+
 FORMS = (
     "[{i}] is renscfact={r}d0 facscfact={f}d0",
     '[{i}] is MUF="{f}" MUR="{r}"',

@@ -22,6 +22,8 @@ __all__ = ["NAMES", "RelativeWeights", "scale_weight", "shower_weight", "top_pt_
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
+#: part of the largest varied weight below which a nominal one is none; varied scales move a weight by factors of a few
+NEGLIGIBLE = 1e-6
 _IS_LAST_COPY = 1 << 13  # of GenPart_statusFlags
 
 
@@ -43,8 +45,12 @@ def _none(events: int) -> RelativeWeights:
     return RelativeWeights(np.ones(events), np.zeros(events, dtype=bool), Counter())
 
 
-def _entry(weights: Any, branch: str, title: str, variation: str) -> RelativeWeights:
-    """Take each event's entry for a variation, where the length of its list and the title tell which one it is."""
+def _entry(weights: Any, branch: str, title: str, variation: str, generator: Any = None) -> RelativeWeights:
+    """Take each event's entry for a variation, where the length of its list and the title tell which one it is.
+
+    Relative to a nominal entry that is next to nothing beside the others, or of a sign that the event's weight does not
+    have, an entry says nothing: such an event is one without.
+    """
     counts = np.asarray(ak.num(weights, axis=1), dtype=np.int64)
     offsets, flat = offsets_from(counts)[:-1], np.asarray(ak.flatten(weights, axis=1), dtype=np.float64)
     found = _none(len(counts))
@@ -62,8 +68,15 @@ def _entry(weights: Any, branch: str, title: str, variation: str) -> RelativeWei
             found.values[rows], found.present[rows] = varied, True
             continue
         nominal = flat[offsets[rows] + order.nominal]
-        found.values[rows] = np.divide(varied, nominal, out=np.ones_like(varied), where=nominal != 0)
-        found.present[rows] = nominal != 0
+        members = np.abs(flat[offsets[rows][:, None] + np.array(list(order.positions.values()))])
+        largest = np.where(np.isfinite(members), members, 0.0).max(axis=1)
+        negative = np.zeros(len(rows), dtype=bool) if generator is None else np.asarray(generator)[rows] < 0
+        # a nominal entry that is no number is the error of one, and no event without
+        usable = ~(np.abs(nominal) < NEGLIGIBLE * largest) & (nominal != 0) & ~((nominal < 0) & ~negative)
+        finite = np.isfinite(nominal)
+        ratio = np.divide(varied, nominal, out=np.full_like(varied, np.nan), where=finite & usable)
+        found.values[rows] = np.where(usable | ~finite, ratio, 1.0)
+        found.present[rows] = usable
     return found
 
 
@@ -78,15 +91,16 @@ def shower_weight(weights: Any, variation: str, title: str = "") -> RelativeWeig
     return _entry(weights, "PSWeight", title, variation)
 
 
-def scale_weight(weights: Any, member: int, title: str = "") -> RelativeWeights:
+def scale_weight(weights: Any, member: int, title: str = "", generator: Any = None) -> RelativeWeights:
     """Return the relative weight of one of six choices of the renormalisation and factorisation scales.
 
     Args:
         weights: the branch LHEScaleWeight, jagged.
         member: 0 to 5.
         title: of the branch; states the entries, see `oddjets.io.weight_order`.
+        generator: the events' genWeight, shape (events,): where it is negative, so may the nominal entry be.
     """
-    return _entry(weights, "LHEScaleWeight", title, f"scale{member}")
+    return _entry(weights, "LHEScaleWeight", title, f"scale{member}", generator)
 
 
 def top_pt_weight(pdg_id: Any, status_flags: Any, pt: Any) -> RelativeWeights:
@@ -128,7 +142,7 @@ def _scale(events: Any, rows: npt.NDArray[np.int64], direction: str) -> Relative
     if not nanoaod_schema.has(events, ["LHEScaleWeight"]):
         return _none(len(rows))
     title = nanoaod_schema.title_of(events, "LHEScaleWeight")
-    return scale_weight(events["LHEScaleWeight"][rows], int(direction), title)
+    return scale_weight(events["LHEScaleWeight"][rows], int(direction), title, events["genWeight"][rows])
 
 
 def _top_pt(events: Any, rows: npt.NDArray[np.int64], direction: str) -> RelativeWeights:
