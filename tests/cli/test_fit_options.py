@@ -16,7 +16,7 @@ from oddjets.cli.main import app
 from oddjets.cli.options import run_of
 from oddjets.core import provenance
 from oddjets.stats.workspace import build
-from oddjets.workflow.keys import key_of
+from oddjets.workflow.keys import is_done, key_of
 from oddjets.workflow.pipeline import stage_of
 
 FILESET = {
@@ -113,6 +113,18 @@ def test_another_question_makes_the_fit_run_again_and_nothing_before_it(analysis
 def test_what_makes_no_sense_is_refused(analysis: Path, options: list[str], message: str) -> None:
     assert message in str(fit(analysis, *options).exception)
     assert not (analysis.parent / "out" / "results.json").exists()
+
+
+@pytest.mark.parametrize("options", [["--poi", "muu"], ["--scan", "jess"]])
+def test_a_mistyped_parameter_leaves_a_finished_fit_as_it_is(analysis: Path, options: list[str]) -> None:
+    assert fit(analysis).exit_code == 0
+    before, manifest = results(analysis), provenance.read_manifest(analysis.parent / "out", "fit")
+    assert manifest is not None
+    assert "no parameter" in str(fit(analysis, *options).exception)
+    assert provenance.read_manifest(analysis.parent / "out", "fit") == manifest
+    assert results(analysis) == before
+    run = run_of(analysis, analysis.parent / "out")
+    assert is_done(run, stage_of(run, "fit"))
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,9 @@ def _stage(
     name = module.__name__.rpartition(".")[2]
     ready = getattr(module, "ready", lambda run: None)
     intact = getattr(module, "intact", lambda run, extra: True)
+    check_names = getattr(module, "check_names", lambda run: None)
     kept = getattr(module, "KEPT", ())
-    return Stage(name, needs, (module.__name__, *code), outputs, work or module.work, ready, intact, kept)
+    return Stage(name, needs, (module.__name__, *code), outputs, work or module.work, ready, intact, check_names, kept)
 
 
 def _write_report(run: Run) -> dict[str, Any]:
@@ -131,6 +132,7 @@ def run_stage(run: Run, stage: Stage, *, force: bool = False, later: Sequence[St
             return False
         for each in (stage, *later):
             each.ready(run)
+        stage.check_names(run)
         console.print(f"[bold]{stage.name}[/bold]")
         # without its manifest, a half-written stage is never taken for a whole one
         provenance.remove_manifest(run.out, stage.name)

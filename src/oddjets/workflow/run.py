@@ -152,6 +152,7 @@ class Stage:
         run: does the work; returns what goes into the manifest under ``extra``.
         ready: refuses what would stop it, as far as that can be told before any work is done.
         intact: whether what it left is all there, given its part of the manifest; what must exist is in ``outputs``.
+        check_names: refuses names that the results it reads do not have, when all of them are there.
         kept: folders that it takes earlier work from, unless it is forced to run.
     """
 
@@ -162,4 +163,5 @@ class Stage:
     run: Callable[[Run], dict[str, Any]]
     ready: Callable[[Run], None]
     intact: Callable[[Run, dict[str, Any]], bool]
+    check_names: Callable[[Run], None]
     kept: tuple[str, ...]

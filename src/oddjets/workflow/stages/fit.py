@@ -24,6 +24,19 @@ __all__ = ["work"]
 _BEFORE = ("simulate", "process", "histogram", "closure", "workspace")
 
 
+def check_names(run: Run) -> None:
+    """Refuse parameters that the workspace does not have, before anything of a finished fit is taken away."""
+    fit, path = run.analysis.fit, run.out / "workspace.json"
+    if fit is None or (fit.tested is None and not isinstance(fit.scan, str)) or not path.is_file():
+        return
+    from oddjets.stats.histfactory.model import Model
+    from oddjets.stats.histfactory.workspace_sources import load_workspace
+
+    model = Model(load_workspace(path), fit.tested or fit.pois[0].name)
+    if isinstance(fit.scan, str):
+        model.check_free(fit.scan)
+
+
 def work(run: Run) -> dict[str, Any]:
     """Fit, and write ``results.json``."""
     from oddjets.stats.histfactory.workspace_sources import load_workspace
