@@ -1,5 +1,7 @@
 """Sums of generated events in the tree Runs: what cannot be, what is suspicious, and what is right."""
 
+import contextlib
+
 import awkward as ak
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import uproot
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io.fileset import Dataset, DatasetMetadata, inspect, sums_of_variations
 from oddjets.io.sums_of_weights import StoredFile, copied_rows
-from oddjets.workflow.executors.preflight import check_files, say_unlike_sums
+from oddjets.workflow.executors.preflight import check_files, refuse_unlike_sums
 
 SIGNS = np.where(np.arange(40) % 8 == 0, -1.0, 1.0)
 
@@ -115,6 +117,7 @@ def test_an_empty_tree_of_sums_is_an_error(tmp_path):
     [
         ("LHEScaleSumw", [0.0] * 9, "the sum of 'nominal' is 0"),
         ("LHEScaleSumw", [1.0] * 4 + [0.0] + [1.0] * 4, "the sum of 'nominal' is 0"),
+        ("LHEScaleSumw", [1.0] * 4 + [1e-38] + [1.0] * 4, "the sum of 'nominal' is 6e-37"),
         ("LHEScaleSumw", [0.0] + [1.0] * 7, "the sum of 'scale0' is 0"),
         ("PSSumw", [np.nan] * 4, "the sum of 'isrUp' is nan"),
         ("PSSumw", [1.0, 1.0, -1.0, 1.0], "the sum of 'isrDown' is -60"),
@@ -207,13 +210,39 @@ def test_what_may_be_a_split_is_said(tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-    ("entries", "weighted", "said"), [(40, 30.0, False), (40, 30.02, False), (40, 20.0, True), (12, 20.0, False)]
+    ("entries", "weighted", "refused"), [(40, 30.0, False), (40, 30.02, False), (40, 20.0, True), (12, 20.0, False)]
 )
-def test_all_events_add_up_to_the_sum_that_normalises_them(tmp_path, capfd, entries, weighted, said):
+def test_all_events_add_up_to_the_sum_that_normalises_them(tmp_path, entries, weighted, refused):
     """Only of files that hold all that was generated is it known."""
     info = read(write(tmp_path / "a.root", entries, row_of(SIGNS)))
-    say_unlike_sums("top", [info], weighted)
-    assert ("genWeight add up to 20, and 'genEventSumw' says 30" in capfd.readouterr().err) == said
+    with (
+        pytest.raises(InputFileError, match=r"a\.root: .* genWeight add up to 20, and 'genEventSumw' says 30")
+        if refused
+        else contextlib.nullcontext()
+    ):
+        refuse_unlike_sums("top", [info], {info.path: weighted})
+
+
+def test_a_file_of_no_sum_beside_a_whole_one_is_refused(tmp_path):
+    good = read(write(tmp_path / "a.root", 40, row_of(SIGNS)))
+    bad = read(write(tmp_path / "b.root", 40, row_of(SIGNS, genEventSumw=0.0)))
+    with pytest.raises(InputFileError, match=r"b\.root: .* add up to 30, and 'genEventSumw' says 0") as error:
+        refuse_unlike_sums("top", [good, bad], {good.path: 30.0, bad.path: 30.0})
+    assert "a.root" not in str(error.value)
+
+
+def test_weights_that_cancel_may_be_rounded(tmp_path):
+    """20 of 1e6 and 20 of -1e6, stored in float32, beside their sum in double precision."""
+    info = read(write(tmp_path / "a.root", 40, row_of(np.repeat([1e6, -1e6 + 1e-2], 20))))
+    assert info.sum_of_weights == pytest.approx(0.2)
+    refuse_unlike_sums("top", [info], {info.path: 0.0})
+
+
+def test_a_sum_of_next_to_nothing_normalises_no_part(tmp_path):
+    """Without a count it is not known that the events are all."""
+    info = read(write(tmp_path / "a.root", 40, {"genEventSumw": 1e-300}))
+    with pytest.raises(InputFileError, match=r"dataset 'top': the sum .* is 1e-300, and the genWeight .* add up to 30"):
+        refuse_unlike_sums("top", [info], {info.path: 30.0})
 
 
 def test_not_all_files_of_many_are_named():

@@ -28,6 +28,8 @@ LISTS = {"PSWeight": "PSSumw", "LHEScaleWeight": "LHEScaleSumw"}
 _MORE_LISTS = ("LHEPdfSumw", "LHEReweightingSumw")
 #: of sums of millions of float32 weights
 _ROUNDING = 1e-7
+#: a sum of weights so small beside that of the nominal ones is none
+_NEGLIGIBLE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,13 @@ class RunsRow:
         count: events generated; None: not stored.
         telling: whether another production could not have the very same sums. The sums of weights that are all alike, or
             differ by a sign only, say little more than how many events there were.
+        squares: sum of the squared weights; None: not stored.
     """
 
     values: bytes
     count: int | None
     telling: bool
+    squares: float | None = None
 
 
 @dataclass(frozen=True)
@@ -222,7 +226,7 @@ def _variations(stored: list[Floats], totals: Floats, branch: str, title: str) -
         middle = total if order.nominal is None else float(summed[order.nominal])
         sums = {name: float(summed[place]) for name, place in order.positions.items()}
         for name, value in (("nominal", middle), *sums.items()):
-            if not total or not math.isfinite(value) or not value / total > 0:
+            if not total or not math.isfinite(value) or not value / total > _NEGLIGIBLE:
                 return {}, f"the sum of '{name}' is {value:g}"
         for name, value in sums.items():
             parts.setdefault(name, []).append(value * (total / middle))
@@ -240,7 +244,7 @@ def _rows(
         content = repr((float(total), numbers, {name: values.tolist() for name, values in inner.items()}))
         count = None if counts is None else int(counts[i])
         of_lists = any(_is_telling(values) for values in inner.values())
-        rows.append(RunsRow(content.encode(), count, of_lists or _differ(float(total), *numbers)))
+        rows.append(RunsRow(content.encode(), count, of_lists or _differ(float(total), *numbers), numbers[1]))
     return tuple(rows)
 
 

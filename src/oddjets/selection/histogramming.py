@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from oddjets.config.analysis import Analysis
+from oddjets.core.errors import OddjetsError
 from oddjets.core.expressions import evaluate
 from oddjets.corrections.systematics import NOMINAL, kind_of, variations_of
 from oddjets.io import event_table, histograms
@@ -109,6 +110,23 @@ def _both_below(table: event_table.Columns, score: str, value: float) -> event_t
     return {name: array[kept] for name, array in table.items()}
 
 
+def _refuse_not_finite(target: Mapping[tuple[str, str], Hist], process: str, dataset: str) -> None:
+    """Refuse contents that are no numbers, as where a sum of weights is next to nothing.
+
+    Raises:
+        OddjetsError: names the dataset that was filled last.
+    """
+    for (region, observable), histogram in target.items():
+        if process not in histogram.axes["process"]:
+            continue
+        view: Any = histogram.view(flow=True)[list(histogram.axes["process"]).index(process)]
+        if not (np.isfinite(view["value"]).all() and np.isfinite(view["variance"]).all()):
+            raise OddjetsError(
+                f"dataset '{dataset}': its weights make '{observable}' of {region} infinite or no number: look at its"
+                " cross section, 'k_factor' and sum of generator weights"
+            )
+
+
 def make_histograms(
     analysis: Analysis,
     processor: DijetProcessor,
@@ -136,6 +154,7 @@ def make_histograms(
 
     Raises:
         OddjetsError: a threshold from data without data.
+        OddjetsError: weights of a dataset whose sums are not finite.
         InputFileError: a broken event table, or rows without a column that is needed and that others have.
     """
 
@@ -182,6 +201,7 @@ def make_histograms(
                     factor=factor * (own_factors or {}).get(dataset, {}).get(name, 1.0),
                     audit=audit,
                 )
+        _refuse_not_finite(target, process, dataset)
     for systematic in analysis.systematics:
         for process in found if kind_of(systematic) == "envelope" else ():
             if process == DATA or (systematic.processes is not None and process not in systematic.processes):

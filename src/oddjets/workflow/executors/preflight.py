@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -15,10 +15,14 @@ from oddjets.io.fileset import FileInfo
 from oddjets.io.sums_of_weights import StoredFile, copied_rows
 from oddjets.workflow.executors.chunks import Fileset
 
-__all__ = ["absent_triggers", "check_files", "constituent_sources", "refuse_overlap", "say_unlike_sums"]
+__all__ = ["absent_triggers", "check_files", "constituent_sources", "refuse_overlap", "refuse_unlike_sums"]
 
 #: of sums of weights in float32, some of them negative
 _ROUNDING = 1e-3
+#: relative, of one weight in float32
+_ROUNDING_OF_ONE = 1e-6
+#: part of the sum over events read that the sum over all generated ones is at least; negative weights take some of it
+_NOTHING = 1e-6
 
 
 def constituent_sources(files: Sequence[FileInfo]) -> dict[str, list[str]]:
@@ -122,24 +126,41 @@ def _sums_of_weights(fileset: Fileset) -> list[str]:
     return errors
 
 
-def say_unlike_sums(name: str, files: Sequence[FileInfo], weighted: float) -> None:
-    """Say where files hold all events that were generated, and these do not add up to the sum that normalises them.
+def refuse_unlike_sums(name: str, files: Sequence[FileInfo], weighted: Mapping[str, float]) -> None:
+    """Refuse sums of weights that are not those of the events read.
+
+    Where a file holds all events that were generated, they must add up to its sum. Else nothing is known but that a sum of
+    next to nothing beside that of a part of its events normalises nothing.
 
     Args:
         name: of the dataset.
         files: of simulation; data are passed over.
-        weighted: the sum of the generator weights of all events read.
+        weighted: path of a file to the sum of the generator weights of its events.
+
+    Raises:
+        InputFileError: names all such files, or the dataset.
     """
-    counts = [row.count for info in files for row in info.runs]
-    stored = sum(info.entries for info in files)
-    total = math.fsum(info.sum_of_weights or 0.0 for info in files)
-    whole = bool(counts) and None not in counts and sum(count or 0 for count in counts) == stored
-    if whole and abs(weighted - total) > _ROUNDING * abs(total):
-        console.print(
-            f"[bold yellow]warning:[/bold yellow] dataset '{escape(name)}': its files hold all {stored} events that"
-            f" 'genEventCount' of the tree 'Runs' counts, whose genWeight add up to {weighted:g}, and 'genEventSumw' says"
-            f" {total:g}: Runs may be that of other files"
+    errors = []
+    for info in files:
+        counts, total = [row.count or 0 for row in info.runs], info.sum_of_weights
+        if total is None or not info.entries or sum(counts) != info.entries or info.path not in weighted:
+            continue
+        # weights that cancel are rounded as large as they are
+        sizes = math.fsum(math.sqrt((row.count or 0) * (row.squares or 0.0)) for row in info.runs)
+        if abs(weighted[info.path] - total) > _ROUNDING * abs(total) + _ROUNDING_OF_ONE * sizes:
+            errors.append(
+                f"{info.path}: it holds all {info.entries} events that 'genEventCount' of its tree 'Runs' counts, whose"
+                f" genWeight add up to {weighted[info.path]:g}, and 'genEventSumw' says {total:g}: Runs is that of another"
+                " file, or damaged; get the file again, or leave it out"
+            )
+    found, total = math.fsum(weighted.values()), math.fsum(info.sum_of_weights or 0.0 for info in files)
+    if not errors and any(info.sum_of_weights is not None for info in files) and total < _NOTHING * found:
+        errors.append(
+            f"dataset '{name}': the sum of generator weights 'genEventSumw' is {total:g}, and the genWeight of the events read"
+            f" add up to {found:g}: it has no normalisation ({', '.join(info.path for info in files)})"
         )
+    if errors:
+        raise InputFileError("\n".join(errors))
 
 
 def refuse_overlap(folder: Path, fileset: Fileset) -> None:

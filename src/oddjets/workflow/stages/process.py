@@ -27,7 +27,7 @@ from oddjets.workflow.executors.preflight import (
     check_files,
     constituent_sources,
     refuse_overlap,
-    say_unlike_sums,
+    refuse_unlike_sums,
 )
 from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
 from oddjets.workflow.executors.skipped_files import Loss
@@ -102,6 +102,14 @@ def work(run: Run) -> dict[str, Any]:
         fileset = skipped_files.without(fileset, found.lost_files)
         luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, fileset)
     counting = found.counting()
+    for name, (dataset, files) in fileset.items():
+        # a cut of the generator takes weights of events away
+        if not dataset.metadata.is_data and dataset.metadata.generator_cut is None:
+            records = [record for record in counting.values() if record.dataset == name]
+            weighted = {
+                info.path: math.fsum(r.counts["weighted"][0] for r in records if r.file == info.path) for info in files
+            }
+            refuse_unlike_sums(name, files, weighted)
     counted = {
         name: bookkeeping.totals([record for record in counting.values() if record.dataset == name], cuts)
         for name, cuts in dict.fromkeys(fileset, len(run.analysis.selection.cuts)).items()
@@ -158,8 +166,6 @@ def _summary(
     elif counted["rows"] == 0:
         console.print(f"dataset '{escape(name)}': no event of {counted['entries']} passes the base selection")
     input_anomalies.report(name, counted["repairs"])
-    if metadata.generator_cut is None:
-        say_unlike_sums(name, files, counted["weighted"][0])
     content = {
         **metadata.model_dump(mode="json"),
         "files": [f.path for f in files],
