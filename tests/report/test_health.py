@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from helpers import planted, synthetic
 
@@ -15,6 +16,7 @@ from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.io import paper_npz
 from oddjets.report import health, html
 from oddjets.report.artifacts import Artifacts
+from oddjets.selection.event_weights import WeightAudit
 from oddjets.workflow.pipeline import run_stages, stage_of
 from oddjets.workflow.run import Run
 
@@ -117,8 +119,27 @@ def test_data_are_in_no_count_of_weights(imported: Artifacts) -> None:
 
 def test_even_weights_are_good(finished: tuple[Analysis, Path], tmp_path: Path) -> None:
     synthetic.fabricate(tmp_path, finished[0])
-    template = {"process": "top", "region": "SR", "letter": "A", "events": 10, "sum": 10.0, "effective": 10.0}
-    content = {"limits": {}, "templates": [template | {"largest_share": 0.1, "heavy": False}], "variations": []}
-    (tmp_path / "event_weights.json").write_text(json.dumps(content))
-    line = lines(Artifacts(finished[0], tmp_path))["Event weights"]
+    line = line_of(finished[0], tmp_path, np.ones(10))
     assert (line.status, line.value) == ("good", "even")
+
+
+def line_of(analysis: Analysis, folder: Path, weights: npt.NDArray[np.float64]) -> health.Check:
+    """What is said of one template of these weights."""
+    audit, size = WeightAudit(), len(weights)
+    audit.add("top", weights, np.full(size, "A"), {"SR": np.ones(size, bool)})
+    (folder / "event_weights.json").write_text(json.dumps(audit.summary()))
+    return lines(Artifacts(analysis, folder))["Event weights"]
+
+
+@pytest.mark.parametrize("events", [2, 3])
+def test_few_events_with_most_of_the_weight_are_not_even(
+    finished: tuple[Analysis, Path], tmp_path: Path, events: int
+) -> None:
+    synthetic.fabricate(tmp_path, finished[0])
+    line = line_of(finished[0], tmp_path, np.append(np.ones(300), np.full(events, 1e6)))
+    assert (line.status, line.value) == ("watch", "few events lead 2 templates")
+    assert line.note == f"few events have most of top in SR A: {300 + events} events are worth {events}"
+    # of ten events nobody can say more than that
+    line = line_of(finished[0], tmp_path, np.append(np.ones(10 - events), np.full(events, 1e6)))
+    assert (line.status, line.value) == ("good", "uneven")
+    assert line.note == f"the 10 events of top in SR A are worth {events} of one size"

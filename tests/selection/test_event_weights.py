@@ -25,6 +25,7 @@ def test_one_event_of_a_thousand_with_most_of_the_weight_is_heavy() -> None:
     assert found["sum"] == 2499.0
     assert found["largest_share"] == pytest.approx(1500 / 2499)
     assert found["effective"] == pytest.approx(2499**2 / (999 + 1500**2))
+    assert template([1.0, -1.0, 1.0])["worth"] == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize(
@@ -35,9 +36,14 @@ def test_one_event_of_a_thousand_with_most_of_the_weight_is_heavy() -> None:
         ([1.0, 3.0], False),  # two events of a generator whose weights differ
         ([1.0, 100.0], True),
         ([1.0, 1.0, 100.0], True),
-        ([*np.ones(99), 90.0], False),  # less than half
+        ([*np.ones(99), 30.0], False),  # less than half
+        ([*np.ones(99), 90.0], True),  # likewise, and 100 events are worth 4
         ([*np.ones(99), 110.0], True),
         ([*np.ones(99), -110.0], True),  # a negative weight of that size is as bad
+        ([*np.ones(298), 1e5, 1e5], True),  # two of many, neither with more than half
+        ([*np.ones(297), 1e5, -1e5, 1e5], True),
+        ([*np.ones(8), 1e5, 1e5], False),  # two of ten: nobody knows
+        ([*np.ones(270), *np.full(31, 1e5)], False),  # as many as a tenth
         (np.geomspace(0.1, 10, 1000), False),  # a spectrum of weights
         ([0.0, 0.0, 0.0], False),
     ],

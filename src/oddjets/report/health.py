@@ -208,13 +208,17 @@ def _weights(artifacts: Artifacts) -> list[Check]:
         return []
     file, made = "event_weights.json", []
     heavy = [t for t in found["templates"] if t["heavy"]]
+    led = [t for t in heavy if t["largest_share"] > found["limits"]["share"]]
     if heavy:
-        worst = max(heavy, key=lambda t: t["largest_share"])
+        worst = max(led, key=lambda t: t["largest_share"]) if led else min(heavy, key=_evenness)
+        worth = f"{count(worst['events'])} events are worth {worst['effective'] if led else worst['worth']:.2g}"
         note = (
-            f"one event has {100 * worst['largest_share']:.3g} % of {_place(worst)}, so that {count(worst['events'])} events "
-            f"are worth {worst['effective']:.2g}"
+            f"one event has {100 * worst['largest_share']:.3g} % of {_place(worst)}, so that {worth}"
+            if led
+            else f"few events have most of {_place(worst)}: {worth}"
         )
-        many = f"one event leads {count(len(heavy))} template{'s' if len(heavy) > 1 else ''}"
+        leaders = "one event leads" if len(led) == len(heavy) else "few events lead"
+        many = f"{leaders} {count(len(heavy))} template{'s' if len(heavy) > 1 else ''}"
         made.append(Check("Event weights", "watch", many, note, file, "templates", WEIGHTS))
     out = [v for v in found["variations"] if v["outliers"]]
     if out:
@@ -229,9 +233,19 @@ def _weights(artifacts: Artifacts) -> list[Check]:
             many = f"up to {many} in {count(len(out))} variations"
         made.append(Check("Varied weights", "watch", many, note, file, "variations", WEIGHTS))
     if found["templates"] and not made:
+        least = min(found["templates"], key=_evenness)
         note = "no event has most of the weight of a template"
-        made.append(Check("Event weights", "good", "even", note, file, "templates"))
+        even = _evenness(least) >= found["limits"]["even"]
+        if not even:
+            worth = _evenness(least) * least["events"]
+            note = f"the {count(least['events'])} events of {_place(least)} are worth {worth:.2g} of one size"
+        made.append(Check("Event weights", "good", "even" if even else "uneven", note, file, "templates"))
     return made
+
+
+def _evenness(template: Mapping[str, Any]) -> float:
+    """Return which part of a template's events as many of one size would be that say as much."""
+    return float(template.get("worth", template["effective"]) / template["events"])
 
 
 def _times(ratio: float) -> str:

@@ -215,7 +215,7 @@ def variations_table(artifacts: Artifacts, anchor: str) -> Table | None:
 
 
 def weights_table(artifacts: Artifacts, anchor: str) -> Table | None:
-    """Return the templates that one event leads, and the variations with weights far from nominal.
+    """Return the templates that one event leads, or a few, and the variations with weights far from nominal.
 
     Args:
         artifacts: with event_weights.json.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ALL_LETTERS", "EVEN", "MOST", "OUTLIER", "WeightAudit"]
+__all__ = ["ALL_LETTERS", "ENOUGH", "EVEN", "FEW", "MOST", "OUTLIER", "WeightAudit"]
 
 Array = npt.NDArray[Any]
 
@@ -17,6 +17,8 @@ MOST = 0.5
 #: effective events over events: above it a template has few events, not an odd one; two whose weights are within a
 #: factor of ten of each other have more
 EVEN = 0.6
+#: likewise: below it a few events carry a template that many were made for, where at least so many are stored
+FEW, ENOUGH = 0.1, 20
 #: times the nominal weight: no uncertainty of one standard deviation makes ten events of one; weights of a shower do, where
 #: a splitting of small probability is reweighted, and then they speak of that event alone
 OUTLIER = 10.0
@@ -89,15 +91,18 @@ class WeightAudit:
 
         Returns:
             ``templates``: of each process, region and letter (and ``all`` of them) the ``events``, their ``sum``, the
-            ``effective`` number (sum w)^2 / sum w^2, the ``largest_share`` of one event, and whether that is ``heavy``: it
-            has most of the weight, and not because events are few. ``variations``: of each process and variation of
-            weights the ``events``, the ``largest_ratio`` of a varied to a nominal weight with its region and letter, and the
-            ``outliers`` beyond `OUTLIER`, among them those whose nominal weight is zero. ``limits``: the numbers used.
+            ``effective`` number (sum w)^2 / sum w^2, how many events of one size it is ``worth``, (sum |w|)^2 / sum w^2, the
+            ``largest_share`` of one event, and whether it is ``heavy``: one event has most of the weight, and not because
+            events are few, or it is worth fewer than a tenth of its many events. ``variations``: of each process and
+            variation of weights the ``events``, the ``largest_ratio`` of a varied to a nominal weight with its region and
+            letter, and the ``outliers`` beyond `OUTLIER`, among them those whose nominal weight is zero. ``limits``: the
+            numbers used.
         """
         templates = []
         for (process, region, letter), (events, total, sizes, squares, largest) in self._cells.items():
             share = largest / sizes if sizes > 0 else 0.0
-            even = sizes**2 / (events * squares) if squares > 0 else 1.0
+            worth = sizes**2 / squares if squares > 0 else events
+            one = events > 1 and share > MOST and worth < EVEN * events
             templates.append(
                 {
                     "process": process,
@@ -107,7 +112,8 @@ class WeightAudit:
                     "sum": float(total),
                     "effective": float(total**2 / squares) if squares > 0 else 0.0,
                     "largest_share": float(share),
-                    "heavy": bool(events > 1 and share > MOST and even < EVEN),
+                    "worth": float(worth),
+                    "heavy": bool(one or (events >= ENOUGH and worth < FEW * events)),
                 }
             )
         variations = []
@@ -124,5 +130,5 @@ class WeightAudit:
                     "letter": letter,
                 }
             )
-        limits = {"share": MOST, "even": EVEN, "ratio": OUTLIER}
+        limits = {"share": MOST, "even": EVEN, "few": FEW, "enough": ENOUGH, "ratio": OUTLIER}
         return {"limits": limits, "templates": templates, "variations": variations}
