@@ -12,7 +12,7 @@ from helpers.toy_nano import toy_nano
 from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.provenance import read_manifest
-from oddjets.io import event_table
+from oddjets.io import event_table, nanoaod_schema
 from oddjets.io.histograms import HistogramSet
 from oddjets.report import health
 from oddjets.report.artifacts import Artifacts
@@ -138,6 +138,62 @@ def test_a_file_without_what_an_asked_cut_needs_is_named(tmp_path, cut, message,
         changes["regions"] = REGIONS | {"X": {"cuts": [f"not {cut}"]}}
     with pytest.raises(OddjetsError, match=rf"d\.root: {message}"):
         toy_analysis.process(run_of(tmp_path, {"data": [file]}, **changes))
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [("trigger_PFHT800", "none of the 2 trigger paths"), ("passes_filters", "no (branch|collection) 'Flag")],
+)
+def test_a_file_without_what_an_observable_reads_is_named(tmp_path, column, message):
+    files = [
+        toy_nano(tmp_path / "a.root", 20, is_data=True),
+        toy_nano(tmp_path / "b.root", 20, is_data=True, run=2, change=changed(*NOTHING)),
+    ]
+    observables = MASS | {"odd": {"expression": column, "label": "x", "bins": 2, "range": [0, 2]}}
+    selection = without_cuts("trigger", "event_filters")
+    with pytest.raises(OddjetsError, match=rf"b\.root: {message}"):
+        toy_analysis.process(run_of(tmp_path, {"data": files}, selection=selection, observables=observables))
+
+
+def of_type(name, values):
+    """A change of a toy file: a branch with other values, 20 of them."""
+
+    def change(record, runs):
+        record[name] = values
+
+    return change
+
+
+@pytest.mark.parametrize("branch", ["HLT_PFHT800", "Flag_goodVertices"])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.full(20, np.nan, np.float32), "no whole numbers"),
+        (np.full(20, 0.5, np.float32), "no whole numbers"),
+        (ak.Array([[True, False]] * 20), "has lists"),
+    ],
+)
+def test_a_branch_of_decisions_that_are_none_is_named(tmp_path, branch, values, message):
+    file = toy_nano(tmp_path / "d.root", 20, is_data=True, change=of_type(branch, values))
+    with pytest.raises(OddjetsError, match=rf"d\.root: branch '{branch}' .*{message}"):
+        toy_analysis.process(run_of(tmp_path, {"data": [file]}))
+
+
+def test_decisions_may_be_whole_numbers_of_a_floating_type(tmp_path):
+    fired = np.arange(20) % 2
+    file = toy_nano(tmp_path / "d.root", 20, is_data=True, change=of_type("HLT_PFJet450", fired.astype(np.float32)))
+    run = toy_analysis.process(run_of(tmp_path, {"data": [file]}, selection=without_cuts("trigger")))
+    table = toy_analysis.rows(run)["data"]
+    np.testing.assert_array_equal(table["trigger_PFJet450"], table["event"] % 2 == 1)
+
+
+def test_an_index_is_whole_numbers():
+    stored = ak.zip({"FatJet": ak.zip({"genJetAK8Idx": ak.Array([[0.0, -1.0], [], [1.0]])})}, depth_limit=1)
+    assert nanoaod_schema.indices(stored, "FatJet", "genJetAK8Idx").to_list() == [[0, -1], [], [1]]
+    for odd in (0.7, np.nan):
+        broken = ak.zip({"FatJet": ak.zip({"genJetAK8Idx": ak.Array([[0.0, odd], [], [1.0]])})}, depth_limit=1)
+        with pytest.raises(InputFileError, match="branch 'FatJet_genJetAK8Idx' is float64 with values"):
+            nanoaod_schema.indices(broken, "FatJet", "genJetAK8Idx")
 
 
 def test_a_region_that_asks_later_for_a_cut_without_columns_is_told(tmp_path):

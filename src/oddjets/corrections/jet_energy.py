@@ -164,7 +164,7 @@ def _generator_match(events: Any) -> tuple[Array, Array]:
         nanoaod_schema.branch(
             events, branch
         )  # smearing without a match everywhere would be another resolution: an error
-    index = nanoaod_schema.flatten(events["FatJet"]["genJetAK8Idx"]).astype(np.int64)
+    index = nanoaod_schema.flatten(nanoaod_schema.indices(events, "FatJet", "genJetAK8Idx"))
     event = np.repeat(np.arange(len(events)), np.asarray(ak.num(events["FatJet"], axis=1)))
     offsets = nanoaod_schema.offsets_of(events["GenJetAK8"]["pt"])
     matched = (index >= 0) & (index < np.diff(offsets)[event])

@@ -24,13 +24,16 @@ __all__ = [
     "branches_of",
     "collection",
     "field",
+    "flags",
     "flatten",
     "has",
+    "indices",
     "offsets_of",
     "source_of",
     "title_in",
     "title_of",
     "where",
+    "whole_numbers",
 ]
 
 
@@ -111,6 +114,48 @@ def branch(events: Any, name: str) -> Any:
         return events[head][tail]
     near = nearest(name, branches_of(events))
     raise InputFileError(f"{where(events)}: no branch '{name}'; {near}", cause="missing branch")
+
+
+def flags(events: Any, name: str, inner: str) -> npt.NDArray[np.bool_]:
+    """Return a branch of one decision an event, such as ``HLT_PFHT800``.
+
+    Raises:
+        InputFileError: it is missing, or neither boolean nor integer; floats that are all whole numbers will do.
+    """
+    values = field(events, name, inner)
+    if ak.to_layout(values).purelist_depth != 1:
+        raise InputFileError(
+            f"{where(events)}: branch '{name}_{inner}' has lists, and should have one decision an event"
+        )
+    return whole_numbers(events, f"{name}_{inner}", values).astype(bool)
+
+
+def indices(events: Any, name: str, inner: str) -> Any:
+    """Return a branch that points at entries of a collection, jagged as it is, in int64.
+
+    Raises:
+        InputFileError: it is missing, or no integer; floats that are all whole numbers will do.
+    """
+    values = field(events, name, inner)
+    if ak.to_layout(values).purelist_depth != 2:
+        raise InputFileError(f"{where(events)}: branch '{name}_{inner}' should have a list of numbers an event")
+    counts = ak.num(values, axis=1)
+    return ak.unflatten(whole_numbers(events, f"{name}_{inner}", ak.flatten(values, axis=1)).astype(np.int64), counts)
+
+
+def whole_numbers(events: Any, name: str, values: Any) -> npt.NDArray[Any]:
+    """Return the values of a branch, which must be whole by their type, or each of them.
+
+    Raises:
+        InputFileError: they are not.
+    """
+    found = np.asarray(values)
+    if found.dtype.kind not in "biu" and (found.dtype.kind != "f" or not (found == np.trunc(found)).all()):
+        raise InputFileError(
+            f"{where(events)}: branch '{name}' is {found.dtype} with values that are no whole numbers, and should be of an"
+            " integer type; the file was not made by NanoAOD's tools as they are"
+        )
+    return found
 
 
 def has(events: Any, names: Iterable[str]) -> bool:

@@ -47,7 +47,7 @@ def of_pairs(
         Jets 1 and 2 of the first event, then of the next.
 
     Raises:
-        InputFileError: the file has no PF candidates, or its index points outside of them.
+        InputFileError: the file has no PF candidates, or its index is no integer or points outside of them.
     """
     source = nanoaod_schema.source_of(lambda name: nanoaod_schema.has(events, [name]))
     if source is None:
@@ -61,13 +61,16 @@ def of_pairs(
     n_jets = np.asarray(ak.num(events.FatJet, axis=1), np.int64)[rows]
     if source == "index":
         links = FlatBranches(events, "FatJetPFCands", rows)
-        jet_index = links["jetIdx"][:].astype(np.int64)
+        jet_index, candidate_index = (
+            nanoaod_schema.whole_numbers(events, f"FatJetPFCands_{inner}", links[inner][:]).astype(np.int64)
+            for inner in ("jetIdx", "pFCandsIdx")
+        )
         outside = (jet_index >= np.repeat(n_jets, links.counts)) | (jet_index < -1)
         repairs["links_to_no_jet"] += int(np.count_nonzero(outside))
         try:
             index = inputs.gather_constituents(
                 jet_index=np.where(outside, -1, jet_index),
-                candidate_index=links["pFCandsIdx"][:],
+                candidate_index=candidate_index,
                 links_per_event=links.counts,
                 candidates_per_event=candidates.counts,
                 event_rows=numbers,

@@ -114,7 +114,7 @@ class JetVariations:
         """Count the jets of the pair whose index of a generator jet is none of their event's."""
         if not len(rows) or not nanoaod_schema.has(events, ["FatJet_genJetAK8Idx", "GenJetAK8_eta"]):
             return 0
-        index = objects.take_pair(events.FatJet.genJetAK8Idx[rows], pair, missing=-1).astype(np.int64)
+        index = _generator_jets(events, rows, pair)
         return int(np.count_nonzero(objects.outside(index, events.GenJetAK8.eta[rows])))
 
     def _gen_mass(self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64]) -> Array:
@@ -122,8 +122,14 @@ class JetVariations:
         needed = ["FatJet_genJetAK8Idx", "GenJetAK8_eta", "GenJetAK8_phi", "SubGenJetAK8_pt"]
         if not len(rows) or not nanoaod_schema.has(events, needed):
             return np.full(pair.shape, np.nan)
-        matched = objects.take_pair(events.FatJet.genJetAK8Idx[rows], pair, missing=-1).astype(np.int64)
+        matched = _generator_jets(events, rows, pair)
         gen, subjets = events.GenJetAK8[rows], events.SubGenJetAK8[rows]
         axes = [objects.take_pair(gen[k], matched) for k in ("eta", "phi")]
         flat = {k: nanoaod_schema.flatten(subjets[k]) for k in ("pt", "eta", "phi", "mass")}
         return jet_resolution.groomed_gen_mass(axes[0], axes[1], flat, nanoaod_schema.offsets_of(subjets.pt))
+
+
+def _generator_jets(events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the stored place of each jet's generator jet; -1 where there is none."""
+    index = nanoaod_schema.indices(events, "FatJet", "genJetAK8Idx")
+    return objects.take_pair(index[rows], pair, missing=-1).astype(np.int64)

@@ -143,7 +143,7 @@ def trigger_decisions(events: Any, paths: Sequence[str], *, required: bool = Tru
         Path to decisions; an absent path is not in it (its decision is False).
 
     Raises:
-        InputFileError: the file has none of the required paths, so that their OR means nothing.
+        InputFileError: the file has none of the required paths, so that their OR means nothing; or one is no decision.
     """
     menu = events["HLT"].fields if "HLT" in events.fields else []
     present = [path for path in paths if path in menu]
@@ -152,18 +152,18 @@ def trigger_decisions(events: Any, paths: Sequence[str], *, required: bool = Tru
             f"{nanoaod_schema.where(events)}: none of the {len(paths)} trigger paths is in this file's menu"
             f" ({len(menu)} paths); for 'HLT_{paths[0]}': {nearest(paths[0], menu)}"
         )
-    return {path: np.asarray(events["HLT"][path]).astype(bool) for path in present}
+    return {path: nanoaod_schema.flags(events, "HLT", path) for path in present}
 
 
 def passes_filters(events: Any, filters: Iterable[str]) -> Mask:
     """Return the AND of event filters.
 
     Raises:
-        InputFileError: a filter is absent from the file.
+        InputFileError: a filter is absent from the file, or no decision.
     """
     passed = np.ones(len(events), dtype=bool)
     for name in filters:
-        passed &= np.asarray(nanoaod_schema.field(events, "Flag", name)).astype(bool)
+        passed &= nanoaod_schema.flags(events, "Flag", name)
     return passed
 
 

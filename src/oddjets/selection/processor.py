@@ -258,11 +258,16 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
             name: np.asarray(nanoaod_schema.branch(events, name)) for name in ("run", "luminosityBlock", "event")
         }
         asked = self.analysis.asked_cuts
-        decisions = objects.trigger_decisions(events, self.selection.triggers, required="trigger" in asked)
+        decisions = objects.trigger_decisions(
+            events, self.selection.triggers, required="trigger" in asked or self._needs_trigger
+        )
         absent = np.zeros(len(events), dtype=bool)
         if decisions:
             columns |= {f"trigger_{path}": decisions.get(path, absent) for path in self.selection.triggers}
-        if "event_filters" in asked or nanoaod_schema.has(events, [f"Flag_{name}" for name in self.selection.filters]):
+        # also where an observable or another cut reads the column
+        if {"event_filters", "passes_filters"} & {*asked, *self._needed} or nanoaod_schema.has(
+            events, [f"Flag_{name}" for name in self.selection.filters]
+        ):
             columns["passes_filters"] = objects.passes_filters(events, self.selection.filters)
         columns |= self.certified_events(events)
         jets = self.calibrated_jets(events)
@@ -305,6 +310,10 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
                 repairs["scores_not_finite"] += int(np.count_nonzero(np.isnan(ratio) & (pair >= 0)))
                 columns |= {f"score_{name}_{j}": np.nan_to_num(ratio[:, j - 1]) for j in JETS}
         return columns, pair
+
+    @cached_property
+    def _needs_trigger(self) -> bool:
+        return any(f"trigger_{path}" in self._needed for path in self.selection.triggers)
 
     @cached_property
     def _needed(self) -> dict[str, str]:
