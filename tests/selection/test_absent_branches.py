@@ -97,15 +97,22 @@ def test_the_report_says_which_paths_no_file_has(tmp_path):
         assert ("HLT_PFJet45O in no file of any dataset" in line.note) is (status == "bad")
 
 
-def test_a_path_that_one_of_two_files_has_is_nothing_odd(tmp_path, capfd):
+@pytest.mark.parametrize("is_data", [True, False])
+def test_a_path_that_one_of_two_files_has_is_said_once(tmp_path, capfd, is_data):
     files = [
-        toy_nano(tmp_path / "a.root", 20, is_data=True),
-        toy_nano(tmp_path / "b.root", 20, is_data=True, run=2, change=changed("HLT_PFJet450")),
+        toy_nano(tmp_path / "a.root", 20, is_data=is_data),
+        toy_nano(tmp_path / "e.root", 20, is_data=is_data, run=4, seed=4),
+        toy_nano(tmp_path / "b.root", 20, is_data=is_data, run=2, seed=2, change=changed("HLT_PFJet450")),
     ]
-    empty = toy_nano(tmp_path / "c.root", 1, is_data=True, run=3)
-    run = toy_analysis.process(run_of(tmp_path, {"data": [*files, empty]}))
-    assert "trigger path" not in said(capfd)
-    assert run.extra("process")["datasets"]["data"]["absent_triggers"] == []
+    name = "data" if is_data else "top"
+    run = toy_analysis.process(run_of(tmp_path, {name: files}))
+    line = f"dataset '{name}': not all files have all trigger paths, as menus change from run to run: 'HLT_PFJet450' in 2 of 3"
+    assert said(capfd).count(line) == 1
+    found = run.extra("process")["datasets"][name]
+    assert (found["absent_triggers"], found["partly_absent_triggers"]) == ([], {"PFJet450": "2 of 3"})
+    (check,) = [c for c in health.checks(Artifacts(run.analysis, run.out)) if c.name.startswith("Trigger")]
+    assert (check.status, check.value) == ("watch" if is_data else "good", "1 in some files only")
+    assert f"HLT_PFJet450 in 2 of 3 files of {name}" in check.note
 
 
 def without_cuts(*names):

@@ -59,6 +59,7 @@ def checks(artifacts: Artifacts) -> list[Check]:
     made = [
         *_events(artifacts),
         *_absent_triggers(artifacts),
+        *_partly_absent_triggers(artifacts),
         _threshold(artifacts),
         *_blinding(artifacts),
         *_weights(artifacts),
@@ -158,6 +159,20 @@ def _absent_triggers(artifacts: Artifacts) -> list[Check]:
     status: Status = "bad" if everywhere else "watch"
     place = ("manifests/process.json", "extra.datasets.*.absent_triggers")
     return [Check("Trigger paths", status, f"{count(len(lacking))} absent", f"counted as not fired: {note}", *place)]
+
+
+def _partly_absent_triggers(artifacts: Artifacts) -> list[Check]:
+    """Trigger paths that some files of a dataset lack, as menus change; no line where there are none."""
+    found = {name: dataset.get("partly_absent_triggers") or {} for name, dataset in artifacts.datasets.items()}
+    paths = {path for partly in found.values() for path in partly}
+    if not paths:
+        return []
+    of_data = any(partly and artifacts.datasets[name]["is_data"] for name, partly in found.items())
+    parts = (f"HLT_{path} in {part} files of {name}" for name, partly in found.items() for path, part in partly.items())
+    place = ("manifests/process.json", "extra.datasets.*.partly_absent_triggers")
+    note = f"menus change from run to run; elsewhere counted as not fired: {'; '.join(parts)}"
+    status: Status = "watch" if of_data else "good"
+    return [Check("Trigger menus", status, f"{count(len(paths))} in some files only", note, *place)]
 
 
 def _threshold(artifacts: Artifacts) -> Check:

@@ -15,7 +15,14 @@ from oddjets.io.fileset import FileInfo
 from oddjets.io.sums_of_weights import StoredFile, copied_rows
 from oddjets.workflow.executors.chunks import Fileset
 
-__all__ = ["absent_triggers", "check_files", "constituent_sources", "refuse_overlap", "refuse_unlike_sums"]
+__all__ = [
+    "absent_triggers",
+    "check_files",
+    "constituent_sources",
+    "partly_absent_triggers",
+    "refuse_overlap",
+    "refuse_unlike_sums",
+]
 
 #: of sums of weights in float32, some of them negative
 _ROUNDING = 1e-3
@@ -96,6 +103,30 @@ def absent_triggers(fileset: Fileset, paths: Sequence[str]) -> dict[str, list[st
                 f" fired: {elsewhere}"
             )
     return absent
+
+
+def partly_absent_triggers(fileset: Fileset, paths: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Find trigger paths that some files of a dataset have and others have not, and say so, once a dataset.
+
+    Args:
+        fileset: the datasets and their files; those without events say nothing.
+        paths: names without ``HLT_``.
+
+    Returns:
+        Dataset to such a path to ``k of n``: in how many of its files it is. For every dataset.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name, (_, files) in fileset.items():
+        menus = [info.branches for info in files if info.entries]
+        having = {path: sum(f"HLT_{path}" in menu for menu in menus) for path in paths}
+        found[name] = {path: f"{k} of {len(menus)}" for path, k in having.items() if 0 < k < len(menus)}
+        if found[name]:
+            parts = ", ".join(f"'HLT_{path}' in {part}" for path, part in found[name].items())
+            console.print(
+                f"dataset '{escape(name)}': not all files have all trigger paths, as menus change from run to run:"
+                f" {parts} files; elsewhere it counts as not fired"
+            )
+    return found
 
 
 def _sums_of_weights(fileset: Fileset) -> list[str]:

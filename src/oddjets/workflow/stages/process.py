@@ -26,6 +26,7 @@ from oddjets.workflow.executors.preflight import (
     absent_triggers,
     check_files,
     constituent_sources,
+    partly_absent_triggers,
     refuse_overlap,
     refuse_unlike_sums,
 )
@@ -123,6 +124,8 @@ def work(run: Run) -> dict[str, Any]:
     }
     for name, paths in absent_triggers(fileset, run.analysis.selection.triggers).items():
         summary[name]["absent_triggers"] = paths
+    for name, partly in partly_absent_triggers(fileset, run.analysis.selection.triggers).items():
+        summary[name]["partly_absent_triggers"] = partly
     _report_inference([how for dataset in summary.values() for how in dataset["inference"].values()])
     refuse_overlap(run.out / EVENTS, fileset)
     extra = {
