@@ -79,7 +79,7 @@ def test_other_ways_to_say_the_same(tmp_path, text):
         ('{"7": [[1, 4294967296]]}', "these are 0 to 4294967295"),
         ('{"7": [[1, 1e300]]}', "1e[+]300 is no number of a section"),
         ('{"2147483648": [[1, 2]]}', "2147483648 is no number of a run: these are 0 to 2147483647"),
-        ('{"-7": [[1, 2]]}', "-7 is no number of a run"),
+        ('{"-7": [[1, 2]]}', "'-7' is no number of a run"),
         ('{"7": [[1.5, 2]]}', "1.5 is no number of a section"),
         ('{"7": [[NaN, 2]]}', "nan is no number of a section"),
         ('{"7": [[1, Infinity]]}', "inf is no number of a section"),
