@@ -22,7 +22,7 @@ from oddjets.scoring import load_card
 from oddjets.training import Reference, read_checkpoint
 from oddjets.training.export import load_jets
 from oddjets.training.validate import PaddedJets
-from oddjets.training.validate.numerics import WORKING_POINTS, Outcome, numerics, outcomes
+from oddjets.training.validate.numerics import WORKING_POINTS, ArithmeticResult, numerics, outcomes
 
 #: of float32: the largest relative error of one rounding
 ROUNDING = 2.0**-24
@@ -78,7 +78,7 @@ def _off(mass2: NDArray[np.float32], exact: NDArray[np.float64]) -> NDArray[np.f
     return np.abs(np.log(found) - np.log(np.where(exact > 0, exact, 1)))
 
 
-def table(found: Sequence[Outcome]) -> str:
+def table(found: Sequence[ArithmeticResult]) -> str:
     """The Markdown table; the first outcome is float64."""
     exact, *others = found
     points = " | ".join(f"{point:.1%}" for point in WORKING_POINTS)
@@ -94,7 +94,7 @@ def table(found: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def crossings(found: Sequence[Outcome]) -> str:
+def crossings(found: Sequence[ArithmeticResult]) -> str:
     """Estimate the share of jets that cross the threshold of `POINT`, as a Markdown table.
 
     Few jets cross in a sample of hundreds. Where N jets lie beyond the log-odds t, and noise moves t by d, |N'| |d| cross;
@@ -113,7 +113,7 @@ def crossings(found: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def draw(pairs: Pairs, found: Sequence[Outcome], file: Path) -> None:
+def draw(pairs: Pairs, found: Sequence[ArithmeticResult], file: Path) -> None:
     """Draw the error of the pair mass against distance, and the jets whose probabilities are off by more than x."""
     exact, *others = found
     with style.context(0.8):

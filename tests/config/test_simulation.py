@@ -6,11 +6,11 @@ import pytest
 from pydantic import ValidationError
 
 from oddjets.config.simulation import SETS, SimulationSpec
-from oddjets.simulation.cost_estimate import Prediction, predict
+from oddjets.simulation.cost_estimate import CostPrediction, predict
 from oddjets.simulation.job_plan import make_plan
 
 
-def cost(**fields: object) -> Prediction:
+def cost(**fields: object) -> CostPrediction:
     return predict(make_plan(SimulationSpec.model_validate(fields)))
 
 

@@ -26,7 +26,7 @@ from oddjets.core import console
 def test_plain_lines_are_neither_a_flood_nor_a_silence(monkeypatch, capfd, seconds_a_step, said):
     clock = [0.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
-    tracker = console.Tracker("work", 2.0, None)
+    tracker = console.ProgressReporter("work", 2.0, None)
     for _ in range(20):
         clock[0] += seconds_a_step
         tracker.advance(0.1)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oddjets.core import locks
-from oddjets.core.console import DiscreetFormatter, console, log
+from oddjets.core.console import RedactingFormatter, console, log
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.redaction import redacted
 
@@ -59,7 +59,7 @@ def test_errors_logs_and_messages_hide_secrets(capfd, caplog):
 def test_what_other_packages_log_hides_secrets_too(capfd):
     """As the program sets logging up, tracebacks included."""
     handler = logging.StreamHandler()
-    handler.setFormatter(DiscreetFormatter("%(name)s: %(message)s"))
+    handler.setFormatter(RedactingFormatter("%(name)s: %(message)s"))
     try:
         raise OSError("https://host/f.root?authz=S3CRET")
     except OSError:

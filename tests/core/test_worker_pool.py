@@ -8,11 +8,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from oddjets.core.locks import locked
-from oddjets.core.worker_pool import each_done
+from oddjets.core.worker_pool import run_tasks
 
 def work():
     with locked(Path(sys.argv[1])):
-        print(sorted(each_done([3, 4], abs, 2, "test")))
+        print(sorted(run_tasks([3, 4], abs, 2, "test")))
 """
 
 

@@ -84,7 +84,7 @@ def test_a_bad_file_ends_the_run_or_is_left_out_as_a_whole(bad, monkeypatch):
     file, cause, extent = bad
     if extent == "whole":
         # found before any chunk is worked on
-        monkeypatch.setattr(chunk_worker.Work, "_rows", lambda self, chunk: toy.quick_rows(chunk))
+        monkeypatch.setattr(chunk_worker.ChunkWorker, "_rows", lambda self, chunk: toy.quick_rows(chunk))
     with pytest.raises(InputFileError if extent == "whole" else OddjetsError, match=r"data2\.root") as stopped:
         toy.process(toy.run_of(file))
     assert stopped.value.exit_code == 2

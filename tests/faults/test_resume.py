@@ -60,7 +60,7 @@ def worked_on(monkeypatch):
             raise ZeroDivisionError("a bug of mine")
         return toy.quick_rows(chunk)
 
-    monkeypatch.setattr(chunk_worker.Work, "_rows", rows)
+    monkeypatch.setattr(chunk_worker.ChunkWorker, "_rows", rows)
     return done
 
 
@@ -471,7 +471,7 @@ def test_the_manifest_names_the_slowest_chunks_and_the_memory(inputs, tmp_path, 
 def test_what_a_chunk_leaves_in_circles_is_freed_before_the_next(inputs, tmp_path, monkeypatch, worked_on):
     """Else the arrays of many chunks pile up, since Python's own collector, off here, counts objects and not bytes."""
     left = []
-    plain = chunk_worker.Work._rows
+    plain = chunk_worker.ChunkWorker._rows
 
     class Circle:
         def __init__(self):
@@ -481,7 +481,7 @@ def test_what_a_chunk_leaves_in_circles_is_freed_before_the_next(inputs, tmp_pat
         left.append(weakref.ref(Circle()))
         return plain(self, chunk)
 
-    monkeypatch.setattr(chunk_worker.Work, "_rows", circular)
+    monkeypatch.setattr(chunk_worker.ChunkWorker, "_rows", circular)
     gc.disable()
     try:
         toy.process(toy.run_of(toy.write(tmp_path, inputs)))
@@ -494,13 +494,13 @@ def test_what_a_chunk_leaves_in_circles_is_freed_before_the_next(inputs, tmp_pat
 
 def test_the_ledger_must_close(inputs, tmp_path, monkeypatch, worked_on):
     """A chunk of which one event was not read is found."""
-    plain = chunk_worker.Work._rows
+    plain = chunk_worker.ChunkWorker._rows
 
     def forgetful(self, chunk):
         columns, counts = plain(self, chunk)
         counts.entries -= chunk.start == 20
         return columns, counts
 
-    monkeypatch.setattr(chunk_worker.Work, "_rows", forgetful)
+    monkeypatch.setattr(chunk_worker.ChunkWorker, "_rows", forgetful)
     with pytest.raises(OddjetsError, match="20 events planned, 19 read: the ledger does not close"):
         run_stages(run := toy.run_of(toy.write(tmp_path, inputs)), [stage_of(run, "process")])

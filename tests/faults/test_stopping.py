@@ -91,9 +91,9 @@ def test_a_run_that_is_stopped_leaves_nobody_behind_and_goes_on_from_there(input
 SLEEPING = """
 import time
 from oddjets.core.interrupts import stoppable
-from oddjets.core.worker_pool import each_done
+from oddjets.core.worker_pool import run_tasks
 with stoppable():
-    list(each_done([600, 600], time.sleep, 2, "sleep"))
+    list(run_tasks([600, 600], time.sleep, 2, "sleep"))
 """
 
 

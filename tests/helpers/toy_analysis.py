@@ -16,7 +16,7 @@ from helpers.toy_nano import toy_nano
 
 from oddjets.config.analysis import load_analysis
 from oddjets.io import event_table
-from oddjets.selection.processor import Counts
+from oddjets.selection.processor import ChunkCounts
 from oddjets.workflow.executors.chunks import Chunk
 from oddjets.workflow.pipeline import run_stages, stage_of
 from oddjets.workflow.run import Run
@@ -98,7 +98,7 @@ def pieces(run: Run) -> list[str]:
     return sorted(str(file.relative_to(run.out / "events")) for file in (run.out / "events").glob("*/*"))
 
 
-def quick_rows(chunk: Chunk) -> tuple[dict[str, Any], Counts]:
+def quick_rows(chunk: Chunk) -> tuple[dict[str, Any], ChunkCounts]:
     """What a processor might make of a chunk, without reading it: rows and counts that depend on the entries alone."""
     entries = np.arange(chunk.start, chunk.stop)
     number = zlib.crc32(chunk.uuid.encode())
@@ -108,7 +108,7 @@ def quick_rows(chunk: Chunk) -> tuple[dict[str, Any], Counts]:
     columns |= {"pt_1": 500 + 100 * values, "weight": np.ones(len(entries)), "passes_nominal": kept}
     n, passed = len(entries), int(kept.sum())
     raw, weighted = [n, *[passed] * 6], [float(n), *[float(values[kept].sum())] * 6]
-    counts = Counts(n, raw, weighted, [(passed, weighted[-1])] * 6, Counter(), {})
+    counts = ChunkCounts(n, raw, weighted, [(passed, weighted[-1])] * 6, Counter(), {})
     return {name: array[kept] for name, array in columns.items()}, counts
 
 

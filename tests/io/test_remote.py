@@ -18,7 +18,7 @@ from helpers.file_servers import HttpServer, XrootdServer
 from helpers.toy_nano import toy_nano
 
 from oddjets.config import analysis
-from oddjets.config.execution import Access
+from oddjets.config.execution import RemoteAccess
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.provenance import read_manifest
 from oddjets.corrections import luminosity
@@ -211,13 +211,13 @@ def test_a_silent_http_server_is_a_timeout(server, monkeypatch):
     monkeypatch.setattr(failures, "ATTEMPTS", 2)
     server.mode = "hang"
     with pytest.raises(Exception) as caught:
-        open_file(f"{server.url}/top.root", Access(timeout_s=1))
+        open_file(f"{server.url}/top.root", RemoteAccess(timeout_s=1))
     assert cause_of(caught.value) == "timeout"
 
 
 @pytest.mark.fault("Server hanging", "A silent XRootD server is a timeout, and is read again when it answers.")
 def test_a_silent_xrootd_server_is_a_timeout_and_is_read_again_when_it_answers(xrootd):
-    url, access = f"{xrootd.url}/top.root", Access(timeout_s=2)
+    url, access = f"{xrootd.url}/top.root", RemoteAccess(timeout_s=2)
     with open_file(url, access) as file:
         tree = file["Events"]
         xrootd.process.send_signal(signal.SIGSTOP)
@@ -258,7 +258,7 @@ def test_a_server_without_byte_ranges(server, toy, tmp_path):
     url = f"{server.url}/top.root"
     with pytest.raises(InputFileError, match=r"knows no byte ranges; set execution\.cache"):
         inspect(url, is_data=False)
-    found = inspect(url, is_data=False, access=Access(cache=tmp_path))
+    found = inspect(url, is_data=False, access=RemoteAccess(cache=tmp_path))
     assert found.uuid == inspect(str(toy), is_data=False).uuid
 
 
@@ -280,7 +280,7 @@ def test_a_cached_file_is_downloaded_once_and_anew_when_it_changed(server, toy, 
     folder.mkdir()
     server.folder = folder
     (folder / "top.root").write_bytes(toy.read_bytes())
-    access = Access(cache=tmp_path / "cache")
+    access = RemoteAccess(cache=tmp_path / "cache")
     for token in ("", TOKEN):
         with open_file(f"{server.url}/top.root{token}", access) as file:
             assert file["Events"].num_entries == EVENTS
@@ -293,7 +293,7 @@ def test_a_cached_file_is_downloaded_once_and_anew_when_it_changed(server, toy, 
 
 
 def test_workers_that_want_one_file_at_once_download_it_once(server, tmp_path):
-    access = Access(cache=tmp_path)
+    access = RemoteAccess(cache=tmp_path)
     found: list[int] = []
 
     def read() -> None:
@@ -311,7 +311,7 @@ def test_workers_that_want_one_file_at_once_download_it_once(server, tmp_path):
 
 @pytest.mark.fault("Wrong checksum on a download", "A copy whose adler32 is not the XRootD server's is not kept.")
 def test_a_cached_file_with_another_checksum_is_not_kept(xrootd, tmp_path, monkeypatch):
-    access = Access(timeout_s=5, cache=tmp_path)
+    access = RemoteAccess(timeout_s=5, cache=tmp_path)
     filesystem = pytest.importorskip("fsspec_xrootd").XRootDFileSystem
     with monkeypatch.context() as patched:
         patched.setattr(filesystem, "checksum", lambda *_: ("adler32", "00000001"))
@@ -328,7 +328,7 @@ def test_a_cached_file_with_another_checksum_is_not_kept(xrootd, tmp_path, monke
 def test_half_a_download_is_not_kept(server, tmp_path):
     server.mode = "dies"
     with pytest.raises(Exception) as caught:
-        open_file(f"{server.url}/top.root", Access(cache=tmp_path))
+        open_file(f"{server.url}/top.root", RemoteAccess(cache=tmp_path))
     assert cause_of(caught.value) == "interrupted"
     assert not list(tmp_path.glob("*.root"))
 
@@ -412,7 +412,7 @@ def test_secrets_reach_no_file_that_is_written(server, tmp_path):
 
 def test_a_relative_cache_is_beside_the_analysis(tmp_path):
     execution = analysis.Execution(cache="kept", timeout_s=7)
-    assert execution.access(tmp_path) == Access(7, tmp_path / "kept")
+    assert execution.access(tmp_path) == RemoteAccess(7, tmp_path / "kept")
 
 
 @pytest.mark.slow

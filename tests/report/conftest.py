@@ -11,13 +11,13 @@ import pytest
 from helpers import synthetic
 
 from oddjets.config.analysis import Analysis
-from oddjets.report.registry import Kind
+from oddjets.report.registry import FigureKind
 
 #: the smallest PNG, one white pixel: drawing is tested elsewhere and takes long
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsGr4dAAAAABJRU5ErkJggg==")
 
 
-def _pixels(folder: Path, figures: list[tuple[Kind, dict[str, Any]]], **_: Any) -> list[list[Path]]:
+def _pixels(folder: Path, figures: list[tuple[FigureKind, dict[str, Any]]], **_: Any) -> list[list[Path]]:
     folder.mkdir(exist_ok=True)
     made = []
     for kind, data in figures:

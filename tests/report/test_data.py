@@ -164,7 +164,7 @@ def test_tightening_keeps_the_fraction_that_it_says(finished: Finished) -> None:
     artifacts = Artifacts(*finished)
     table = artifacts.table(["mass_1", "score_odd_1", "score_odd_2"])["data"]
     smaller = np.minimum(table["score_odd_1"], table["score_odd_2"])
-    for frame in threshold_scan.data(artifacts)["tighten"]["frames"]:
+    for frame in threshold_scan.data(artifacts)["threshold_scan"]["frames"]:
         assert (smaller >= frame["threshold"]).mean() == pytest.approx(frame["efficiency"], abs=1.5 / len(smaller))
         kept = smaller >= frame["threshold"]
         inside = (table["mass_1"][kept] >= 60) & (table["mass_1"][kept] <= 240)
@@ -184,7 +184,7 @@ def test_blinded_data_in_a_are_in_no_figure(tmp_path: Path) -> None:
     assert all(v is None for v, high in zip(shown["data"]["values"], edges[1:], strict=True) if high > 0.9 + 1e-9)
     assert regions.data(artifacts)["regions"]["maps"][0]["letters"]["A"] is None
     assert postfit.panel(artifacts, "SR", "A", "signal_plus_background")["text"][-1] == "blinded: Asimov data"
-    for kind in ("bump", "kde", "overlap", "tighten"):
+    for kind in ("bump", "kde", "overlap", "threshold_scan"):
         assert registry.KINDS[kind].data(artifacts) == {}
 
 

@@ -140,6 +140,6 @@ def test_animation_has_a_frame_for_every_threshold(
     monkeypatch.setattr("oddjets.report.figures.threshold_scan.FRAMES", 6)
     monkeypatch.setattr("oddjets.report.style.save", lambda figure, path: path.touch())
     out = _copy(finished, tmp_path, "events", "cutflow.json", "histograms")
-    animation = make(finished[0], out, ["tighten"])[-1]
+    animation = make(finished[0], out, ["threshold_scan"])[-1]
     with Image.open(animation) as image:
         assert image.n_frames == 6

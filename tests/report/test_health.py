@@ -21,7 +21,7 @@ from oddjets.workflow.pipeline import run_stages, stage_of
 from oddjets.workflow.run import Run
 
 
-def lines(artifacts: Artifacts) -> dict[str, health.Check]:
+def lines(artifacts: Artifacts) -> dict[str, health.HealthCheck]:
     return {check.name: check for check in health.checks(artifacts)}
 
 
@@ -123,7 +123,7 @@ def test_even_weights_are_good(finished: tuple[Analysis, Path], tmp_path: Path) 
     assert (line.status, line.value) == ("good", "even")
 
 
-def line_of(analysis: Analysis, folder: Path, weights: npt.NDArray[np.float64]) -> health.Check:
+def line_of(analysis: Analysis, folder: Path, weights: npt.NDArray[np.float64]) -> health.HealthCheck:
     """What is said of one template of these weights."""
     audit, size = WeightAudit(), len(weights)
     audit.add("top", weights, np.full(size, "A"), {"SR": np.ones(size, bool)})

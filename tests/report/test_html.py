@@ -221,7 +221,7 @@ def test_every_kind_of_figure_has_its_place() -> None:
 
 
 def test_the_animation_is_linked(written: tuple[str, Document], finished: tuple[Analysis, Path]) -> None:
-    assert "figures/tighten.gif" in [link["href"] for link in written[1].all("a")]
+    assert "figures/threshold_scan.gif" in [link["href"] for link in written[1].all("a")]
 
 
 def test_last_cut_table_divides_by_what_passes_the_others(finished: tuple[Analysis, Path]) -> None:

@@ -17,7 +17,7 @@ from oddjets.config.analysis import load_analysis
 from oddjets.core import resources
 from oddjets.io import event_table
 from oddjets.scoring import cache, scorer
-from oddjets.scoring.cache import Store, evaluate, store_key
+from oddjets.scoring.cache import ScoreCache, evaluate, store_key
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.scoring.scorer import Scorer
@@ -50,8 +50,8 @@ def scores(jets: JetConstituents) -> Any:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "scores", "4f1c", 0, 100)
+def store(tmp_path: Path) -> ScoreCache:
+    return ScoreCache(tmp_path / "scores", "4f1c", 0, 100)
 
 
 @pytest.fixture
@@ -67,12 +67,12 @@ def no_inference(monkeypatch: pytest.MonkeyPatch) -> Any:
     return switch
 
 
-def parts(store: Store) -> list[Path]:
+def parts(store: ScoreCache) -> list[Path]:
     return sorted(path for path in store.folder.rglob("*") if path.is_file())
 
 
 def test_kept_scores_have_the_bits_of_computed_ones(
-    jets: JetConstituents, scores: Any, store: Store, no_inference: Any
+    jets: JetConstituents, scores: Any, store: ScoreCache, no_inference: Any
 ) -> None:
     first = evaluate(Scorer(CARD, "cpu"), jets, store=store)
     assert (first.computed, first.from_cache) == (4, 0)
@@ -83,7 +83,7 @@ def test_kept_scores_have_the_bits_of_computed_ones(
 
 
 def test_class_probabilities_are_kept_beside_their_scores(
-    jets: JetConstituents, scores: Any, store: Store, no_inference: Any
+    jets: JetConstituents, scores: Any, store: ScoreCache, no_inference: Any
 ) -> None:
     evaluate(Scorer(CARD, "cpu"), jets, store=store)  # scores alone are no answer to who wants probabilities
     first = evaluate(Scorer(CARD, "cpu"), jets, probabilities=True, store=store)
@@ -99,7 +99,7 @@ def test_class_probabilities_are_kept_beside_their_scores(
 
 @pytest.mark.parametrize("name", [*CANDIDATE_BRANCHES, "jet_eta", "jet_phi"])
 def test_a_jet_that_changed_in_anything_is_scored_again_and_no_other(
-    name: str, jets: JetConstituents, store: Store
+    name: str, jets: JetConstituents, store: ScoreCache
 ) -> None:
     evaluate(Scorer(CARD, "cpu"), jets, store=store)
     values = getattr(jets, name).copy()
@@ -110,7 +110,7 @@ def test_a_jet_that_changed_in_anything_is_scored_again_and_no_other(
     assert found.scores.tobytes() == Scorer(CARD, "cpu").score(changed).tobytes()
 
 
-def test_a_jet_that_lost_a_constituent_is_scored_again(jets: JetConstituents, store: Store) -> None:
+def test_a_jet_that_lost_a_constituent_is_scored_again(jets: JetConstituents, store: ScoreCache) -> None:
     evaluate(Scorer(CARD, "cpu"), jets, store=store)
     fewer = {name: getattr(jets, name)[:-1] for name in CANDIDATE_BRANCHES}
     offsets = jets.offsets.copy()
@@ -188,7 +188,7 @@ def fewer_scores(file: Path) -> None:
     ids=["byte", "model", "pickle", "nan", "fewer", "truncated", "empty", "text"],
 )
 def test_a_damaged_or_foreign_part_is_ignored_with_a_word_and_replaced(
-    damage: Any, jets: JetConstituents, scores: Any, store: Store, caplog: pytest.LogCaptureFixture
+    damage: Any, jets: JetConstituents, scores: Any, store: ScoreCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     evaluate(Scorer(CARD, "cpu"), jets, store=store)
     (file,) = parts(store)
@@ -202,7 +202,7 @@ def test_a_damaged_or_foreign_part_is_ignored_with_a_word_and_replaced(
 
 
 def test_no_changed_byte_of_a_part_gives_another_score_or_stops_the_run(
-    jets: JetConstituents, store: Store, monkeypatch: pytest.MonkeyPatch
+    jets: JetConstituents, store: ScoreCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Headers and padding included: a byte that does not matter may change."""
     first = evaluate(Scorer(CARD, "cpu"), jets, store=store)
@@ -225,7 +225,7 @@ def test_no_changed_byte_of_a_part_gives_another_score_or_stops_the_run(
     assert ignored > len(whole)
 
 
-def test_a_file_with_another_name_is_ignored(jets: JetConstituents, store: Store) -> None:
+def test_a_file_with_another_name_is_ignored(jets: JetConstituents, store: ScoreCache) -> None:
     evaluate(Scorer(CARD, "cpu"), jets, store=store)
     (file,) = parts(store)
     file.with_name("part-mine.npz").write_bytes(file.read_bytes())
@@ -233,7 +233,7 @@ def test_a_file_with_another_name_is_ignored(jets: JetConstituents, store: Store
 
 
 def test_other_chunks_find_the_scores_and_read_only_what_overlaps(
-    jets: JetConstituents, store: Store, caplog: pytest.LogCaptureFixture
+    jets: JetConstituents, store: ScoreCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     evaluate(Scorer(CARD, "cpu"), jets, store=replace(store, start=10, stop=20))
     wider = evaluate(Scorer(CARD, "cpu"), jets, store=replace(store, start=0, stop=1000))
@@ -244,7 +244,7 @@ def test_other_chunks_find_the_scores_and_read_only_what_overlaps(
     assert not caplog.records  # the damaged part was not opened
 
 
-def test_a_jet_without_constituents_has_no_score_and_none_is_kept(store: Store) -> None:
+def test_a_jet_without_constituents_has_no_score_and_none_is_kept(store: ScoreCache) -> None:
     jets = some_jets([0, 7, 0])
     for expected in ((1, 0), (0, 1)):
         found = evaluate(Scorer(CARD, "cpu"), jets, store=store)
@@ -252,7 +252,7 @@ def test_a_jet_without_constituents_has_no_score_and_none_is_kept(store: Store) 
         assert np.isnan(found.scores).tolist() == [True, False, True]
 
 
-def test_what_is_unusual_is_counted_whether_scores_were_kept_or_not(store: Store) -> None:
+def test_what_is_unusual_is_counted_whether_scores_were_kept_or_not(store: ScoreCache) -> None:
     jets = some_jets([0, 7, CARD.constituents.maximum + 2])
     jets.pt[3] = 1
     for _ in range(2):
@@ -260,7 +260,7 @@ def test_what_is_unusual_is_counted_whether_scores_were_kept_or_not(store: Store
         assert (found.without_constituents, found.truncated, found.ignored_constituents) == (1, 1, 1)
 
 
-def test_workers_write_at_once(jets: JetConstituents, scores: Any, store: Store) -> None:
+def test_workers_write_at_once(jets: JetConstituents, scores: Any, store: ScoreCache) -> None:
     """All at the same entries: at worst a jet is scored twice."""
     barrier, found = threading.Barrier(4), []
 

@@ -158,13 +158,13 @@ def test_kinds_of_arithmetic_are_ordered_by_their_bits(checkpoint: Path, card: P
 
 
 def test_jets_that_cross_a_threshold_are_counted() -> None:
-    from oddjets.training.validate.numerics import Outcome, numerics
+    from oddjets.training.validate.numerics import ArithmeticResult, numerics
 
     scores = np.arange(1000) / 1000
     moved = scores.copy()
     moved[[990, 989, 500]] = 0.9, 0.999, 0.5001  # out of and into the 1 %; within the bulk
     none = np.zeros((1000, 1))
-    row = numerics(Outcome("float64", none, scores), Outcome("other", none, moved))
+    row = numerics(ArithmeticResult("float64", none, scores), ArithmeticResult("other", none, moved))
     assert row.passing == (2, 10, 50)
     assert row.crossed == (1, 2, 1)
     assert row.score == (0.0, 0.0, pytest.approx(0.09))

@@ -292,9 +292,9 @@ def few_jets() -> Any:
 def test_a_second_start_is_refused(torch: Any, tmp_path: Path) -> None:
     from oddjets.core.errors import OddjetsError
     from oddjets.core.locks import locked
-    from oddjets.training.train.job import Job, JobPart, in_background, run
+    from oddjets.training.train.job import JobPart, TrainingJob, in_background, run
 
-    job = Job(tmp_path, 1, 1, 1, "toy", (), toy_settings())
+    job = TrainingJob(tmp_path, 1, 1, 1, "toy", (), toy_settings())
     # `model train` has no --out
     refused = r"another `model train` works here \(process \d+ on .*\); wait for it, or name another FOLDER$"
     with locked(tmp_path):
@@ -306,10 +306,10 @@ def test_a_second_start_is_refused(torch: Any, tmp_path: Path) -> None:
 
 def test_a_model_that_is_not_trained_cannot_be_measured(torch: Any, tmp_path: Path) -> None:
     from oddjets.core.errors import OddjetsError
-    from oddjets.training.train.job import Job, JobPart, run
+    from oddjets.training.train.job import JobPart, TrainingJob, run
 
     with pytest.raises(OddjetsError, match=r"toy\.yaml does not exist: train the model first \(--only train\)"):
-        run(Job(tmp_path, 1, 1, 1, "toy", (), toy_settings()), [JobPart.evaluate])
+        run(TrainingJob(tmp_path, 1, 1, 1, "toy", (), toy_settings()), [JobPart.evaluate])
 
 
 def test_a_damaged_state_is_said(torch: Any, tmp_path: Path) -> None:
@@ -330,10 +330,10 @@ def test_a_training_in_the_background_writes_its_log(torch: Any, tmp_path: Path)
 
     from oddjets.cli.main import app
     from oddjets.core.locks import locked
-    from oddjets.training.train.job import Job, JobPart, in_background
+    from oddjets.training.train.job import JobPart, TrainingJob, in_background
 
     folder = tmp_path / "model"
-    job = Job(folder, 1, 1, 1, "toy", (), toy_settings())
+    job = TrainingJob(folder, 1, 1, 1, "toy", (), toy_settings())
     process = in_background(job, [JobPart.train], ["model", "train", str(folder), "--only", "train"])
     assert process.wait(timeout=120) == 2
     assert "generate them first" in (folder / "train.log").read_text()

@@ -46,7 +46,7 @@ def _figure(folder: Path, name: str, data: dict[str, Any], reuse: bool = False) 
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure_files, "write_figure", _figure)
     monkeypatch.setattr(
-        html, "_embed", lambda kind, data, png: html.Embedded(
+        html, "_embed", lambda kind, data, png: html.EmbeddedFigure(
             data["name"], data["title"], data["alt"], data["caption"], data["sources"], {}, "", 1, 1
         )
     )  # fmt: skip
@@ -304,11 +304,11 @@ def test_blinding_again_does_not_wash_the_record(blind: Path, out: Path) -> None
 
 def test_a_hidden_figure_is_said_to_be_and_keeps_no_other_from_being_drawn(blind: Path, out: Path) -> None:
     run("histogram", blind, "--out", out)
-    words = ["plot", str(blind), "kde", "tighten", "regions", "--out", str(out)]
+    words = ["plot", str(blind), "kde", "threshold_scan", "regions", "--out", str(out)]
     error = CliRunner().invoke(app, words).exception
     assert isinstance(error, BlindedError)
     assert "the figure 'kde' is of the data in A, and these are blinded" in str(error)
-    assert "the figure 'tighten' is" in str(error)
+    assert "the figure 'threshold_scan' is" in str(error)
     assert str(error).endswith("; drawn: regions")
     assert (out / "figures/regions.json").is_file()
 

@@ -257,9 +257,9 @@ def test_a_cluster_of_many_workers_does_not_mean_as_many_processes_here():
 UNGUARDED = """
 from types import SimpleNamespace
 from oddjets.config.execution import Execution
-from oddjets.workflow.executors.local import Processes
+from oddjets.workflow.executors.local import LocalBackend
 
-Processes(Execution(workers=2))([SimpleNamespace(id="a"), SimpleNamespace(id="b")], repr, print)
+LocalBackend(Execution(workers=2))([SimpleNamespace(id="a"), SimpleNamespace(id="b")], repr, print)
 """
 
 

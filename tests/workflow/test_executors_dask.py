@@ -18,8 +18,8 @@ from oddjets.core import resources
 from oddjets.core.errors import OddjetsError
 from oddjets.core.provenance import read_manifest
 from oddjets.scoring.model_card import load_card
-from oddjets.workflow.executors import chunk_worker, sandbox
-from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors import chunk_worker, shipped_files
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.overrides import with_execution
 from oddjets.workflow.pipeline import run_stages
@@ -27,7 +27,7 @@ from oddjets.workflow.run import Run
 
 distributed = pytest.importorskip("distributed", reason="needs dask: pip install 'oddjets[dask]'")
 
-from oddjets.workflow.executors import dask_cluster, dask_plugin, dask_watch  # noqa: E402
+from oddjets.workflow.executors import dask_cluster, dask_plugin, worker_monitor  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_worker_that_is_killed_is_replaced(inputs, whole, tmp_path, scheduler,
 )
 def test_a_worker_may_leave_at_any_moment(inputs, whole, tmp_path, scheduler, moment):
     def leave(moment):
-        setattr(dask_plugin.Delivery, moment, lambda self, worker: os._exit(1))
+        setattr(dask_plugin.ChunkWorkerPlugin, moment, lambda self, worker: os._exit(1))
 
     with distributed.Client(scheduler, set_as_default=False) as client:
         workers = client.scheduler_info(n_workers=-1)["workers"]
@@ -251,8 +251,8 @@ def alone():
     "All workers gone", "Says what it waits for, and for how long; then stops, and the same command goes on from there."
 )
 def test_a_run_does_not_wait_for_workers_for_ever(inputs, tmp_path, monkeypatch, capfd, alone):
-    monkeypatch.setattr(dask_watch, "_LOOK_S", 0.1)
-    monkeypatch.setattr(dask_watch, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(worker_monitor, "_LOOK_S", 0.1)
+    monkeypatch.setattr(worker_monitor, "_SILENCE_S", 0.2)
     file = toy.write(tmp_path, inputs)
     with pytest.raises(
         OddjetsError, match=r"no dask worker seen for \d+ s at tcp://.*7 chunks wait.*0 of 7 chunks are kept"
@@ -265,7 +265,7 @@ def test_a_run_does_not_wait_for_workers_for_ever(inputs, tmp_path, monkeypatch,
 
 @pytest.mark.slow
 def test_a_worker_that_comes_late_does_the_work(inputs, whole, tmp_path, monkeypatch, alone):
-    monkeypatch.setattr(dask_watch, "_LOOK_S", 0.1)
+    monkeypatch.setattr(worker_monitor, "_LOOK_S", 0.1)
     late = threading.Timer(1.0, alone.scale, [1])
     late.start()
     run = toy.process(toy.run_of(toy.write(tmp_path, inputs), **on(alone.scheduler_address, workers_timeout_s=60)))
@@ -287,7 +287,7 @@ def test_options_that_a_cluster_class_does_not_take_are_said(inputs, tmp_path):
 
 
 def test_a_worker_that_does_not_see_the_output_folder_says_what_to_do(inputs, tmp_path, scheduler, monkeypatch):
-    monkeypatch.setattr(sandbox, "put", lambda file, content: None)
+    monkeypatch.setattr(shipped_files, "put", lambda file, content: None)
     with pytest.raises(
         OddjetsError, match=r"the dask worker on .* does not see .*chunks: say .*shared_filesystem: false"
     ):
@@ -314,7 +314,9 @@ def packed(inputs, tmp_path):
     file.write_text(text, encoding="utf-8")
     run = toy.run_of(file)
     cards = tuple((name, str(path)) for name, path in run.resolved.cards.items())
-    return sandbox.pack(Work(run.resolved.source, run.analysis, cards, str(run.out), 1, str(run.out / "scores")))
+    return shipped_files.pack(
+        ChunkWorker(run.resolved.source, run.analysis, cards, str(run.out), 1, str(run.out / "scores"))
+    )
 
 
 def test_unpacked_work_needs_nothing_of_the_machine_that_packed_it(packed, tmp_path, monkeypatch):
@@ -335,7 +337,7 @@ def test_unpacked_work_needs_nothing_of_the_machine_that_packed_it(packed, tmp_p
 
 def test_luggage_that_was_changed_on_its_way_is_refused(packed, tmp_path):
     (path, sha256, content), *others = packed.files
-    changed = sandbox.Luggage(((path, sha256, content + b" "), *others), packed.work)
+    changed = shipped_files.ShippedFiles(((path, sha256, content + b" "), *others), packed.work)
     with pytest.raises(OddjetsError, match="was changed on its way to the worker"):
         changed.unpack(tmp_path / "there")
 
@@ -343,11 +345,13 @@ def test_luggage_that_was_changed_on_its_way_is_refused(packed, tmp_path):
 def test_what_was_written_comes_back_and_goes_from_the_worker(inputs, tmp_path, whole):
     run = toy.run_of(toy.write(tmp_path, inputs))
     chunk = plan(run.fileset, 20, "key")[0]
-    work = sandbox.pack(Work(run.resolved.source, run.analysis, (), str(run.out), 1)).unpack(tmp_path / "there")
+    work = shipped_files.pack(ChunkWorker(run.resolved.source, run.analysis, (), str(run.out), 1)).unpack(
+        tmp_path / "there"
+    )
     assert not hasattr(work(chunk)[chunk.id], "message")
-    home = sandbox.bring_back(tmp_path / "there", chunk)
+    home = shipped_files.collect_outputs(tmp_path / "there", chunk)
     assert [Path(name).suffix for name in home] == [".parquet", ".json"]
-    assert sandbox.bring_back(tmp_path / "there", chunk) == {}
+    assert shipped_files.collect_outputs(tmp_path / "there", chunk) == {}
 
 
 #: a worker where oddjets is not installed

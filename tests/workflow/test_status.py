@@ -16,7 +16,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.workflow import pipeline, status
 from oddjets.workflow.executors import chunk_worker
 from oddjets.workflow.keys import code_of, inputs_of, key_of
-from oddjets.workflow.output_folder import recalled
+from oddjets.workflow.output_folder import saved_analysis
 from oddjets.workflow.pipeline import run_stage, run_stages, stage_of, stages_of
 from oddjets.workflow.run import Run
 
@@ -36,7 +36,7 @@ def inputs(made, tmp_path):
 
 @pytest.fixture
 def file(inputs, tmp_path, monkeypatch):
-    monkeypatch.setattr(chunk_worker.Work, "_rows", lambda self, chunk: toy.quick_rows(chunk))
+    monkeypatch.setattr(chunk_worker.ChunkWorker, "_rows", lambda self, chunk: toy.quick_rows(chunk))
     return toy.write(tmp_path, inputs)
 
 
@@ -132,7 +132,7 @@ def test_a_failed_stage_says_why(file, monkeypatch):
     def failing(self, chunk):
         raise ZeroDivisionError("a bug of mine")
 
-    monkeypatch.setattr(chunk_worker.Work, "_rows", failing)
+    monkeypatch.setattr(chunk_worker.ChunkWorker, "_rows", failing)
     with pytest.raises(OddjetsError):
         toy.process(toy.run_of(file))
     state, why = states(file)["process"]
@@ -197,7 +197,7 @@ def test_the_code_is_0_when_all_is_done(finished):
 
 def test_a_folder_of_nobody_says_so(tmp_path):
     with pytest.raises(OddjetsError, match=r"no analysis\.json here .*oddjets status ANALYSIS"):
-        recalled(tmp_path)
+        saved_analysis(tmp_path)
 
 
 def test_what_the_command_line_said_is_remembered(finished):
@@ -206,7 +206,7 @@ def test_what_the_command_line_said_is_remembered(finished):
     run = Run(analysis, finished.parent / "other")
     run_stage(run, stage_of(run, "process"))
     edit(finished, lambda content: content.update(title="Another"))
-    known = recalled(run.out)
+    known = saved_analysis(run.out)
     assert (known.luminosity, known.title) == (33.0, "Another")
     assert known.path == finished.resolve()
 
@@ -234,4 +234,4 @@ def test_the_folder_of_another_analysis_is_refused(file):
     with pytest.raises(OddjetsError, match=r"holds the analysis 'small' \(.*a\.yaml\).*'another' would replace.*--out"):
         toy.process(toy.run_of(other))
     assert toy.records(run) == before
-    assert recalled(run.out).name == "small"
+    assert saved_analysis(run.out).name == "small"

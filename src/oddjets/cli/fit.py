@@ -31,14 +31,14 @@ def workspace(
     unblind: Unblind = False,
 ) -> None:
     """Turn region histograms into a pyhf workspace."""
-    from oddjets.workflow.pipeline import run_stage, stage_of, warn_of_losses
+    from oddjets.workflow.pipeline import run_stage, stage_of, warn_of_skipped_files
 
     run = run_of(analysis, out, unblind=unblind)
     open_data(run, "workspace")
     run_stage(run, stage_of(run, "workspace"), force=force)
     if combine:
         _write_card(run)
-    warn_of_losses(run)
+    warn_of_skipped_files(run)
 
 
 def _write_card(run: Run) -> None:

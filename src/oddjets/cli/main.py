@@ -36,9 +36,9 @@ from oddjets.cli.options import (
 from oddjets.cli.paper import paper
 from oddjets.cli.simulate import simulate
 from oddjets.core import resources
-from oddjets.core.console import DiscreetFormatter, console
+from oddjets.core.console import RedactingFormatter, console
 from oddjets.core.errors import OddjetsError
-from oddjets.core.interrupts import Stopped, stoppable
+from oddjets.core.interrupts import Interrupted, stoppable
 from oddjets.workflow.overrides import Executor, Scheduler, SkipBadFiles, Workers
 
 __all__ = ["app", "main"]
@@ -74,7 +74,7 @@ def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Full tracebacks and debug messages.")] = False,
 ) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(DiscreetFormatter("%(name)s: %(message)s"))
+    handler.setFormatter(RedactingFormatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])
     logging.getLogger("oddjets").setLevel(logging.DEBUG if debug else logging.INFO)
     if debug and console.is_terminal:  # its box breaks paths; a file gets Python's own
@@ -224,7 +224,7 @@ def main() -> None:
     try:
         with stoppable():
             ended = app(prog_name="oddjets", standalone_mode=False)
-    except Stopped as stopped:
+    except Interrupted as stopped:
         console.print(f"stopped ({stopped}); what is finished stays, and the same command goes on from there")
         sys.exit(stopped.exit_code)
     except _USAGE_ERROR as error:

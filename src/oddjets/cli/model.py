@@ -18,7 +18,7 @@ from oddjets.core.console import console, progress
 from oddjets.core.errors import OddjetsError
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.training.optional_imports import require_cuda
-from oddjets.training.train.job import LOG, Job, JobPart, in_background, run
+from oddjets.training.train.job import LOG, JobPart, TrainingJob, in_background, run
 from oddjets.training.train.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def train(
     background: Annotated[bool, typer.Option(_BACKGROUND, help="Go on without this terminal.")] = False,
 ) -> None:
     """Generate jets, train OmniLearned-small on them, export it, and measure it. Run it again to go on after a stop."""
-    job = Job(
+    job = TrainingJob(
         folder=folder,
         jets=jets,
         held_out=held_out,

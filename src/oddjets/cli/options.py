@@ -138,11 +138,11 @@ def run_one(name: str, file: Path, out: Path | None, force: bool, **changes: Any
         force: run it even if its results still stand.
         changes: options of `run_of`.
     """
-    from oddjets.workflow.pipeline import run_stage, stage_of, warn_of_losses, warn_of_stale_inputs
+    from oddjets.workflow.pipeline import run_stage, stage_of, warn_of_skipped_files, warn_of_stale_inputs
 
     run = run_of(file, out, **changes)
     stage = stage_of(run, name)
     open_data(run, name)
     warn_of_stale_inputs(run, stage)
     run_stage(run, stage, force=force)
-    warn_of_losses(run)
+    warn_of_skipped_files(run)

@@ -33,7 +33,7 @@ def status(
     """Say what is done, missing, failed or stale, and why; exit code 0 if all is done, 1 if not."""
     from rich.table import Table
 
-    from oddjets.core.blinding_history import BLINDED, history, open_periods, told
+    from oddjets.core.blinding_history import BLINDED, describe_history, history, open_periods
     from oddjets.workflow.run import Run
     from oddjets.workflow.status import stage_statuses
 
@@ -52,7 +52,7 @@ def status(
     console.print(table)
     if acts := history(folder):
         look = "[yellow]look closer[/yellow]: " if open_periods(acts) or acts[-1]["state"] != BLINDED else ""
-        console.print(f"data in A: {look}{escape(told(acts))}")
+        console.print(f"data in A: {look}{escape(describe_history(acts))}")
     if analysis.npz is None:
         try:
             _print_chunks(run)
@@ -75,19 +75,19 @@ def _print_chunks(run: Run) -> None:
 
 def _asked(target: Path, out: Path | None) -> tuple[Analysis, Path]:
     """Return the analysis, with what the command line laid over it when it last ran, and its folder."""
-    from oddjets.workflow.output_folder import recalled  # heavy imports only where the verb runs
+    from oddjets.workflow.output_folder import saved_analysis  # heavy imports only where the verb runs
 
     if target.is_dir():
         if out is not None:
             raise OddjetsError(
                 f"--out: {target} is an output folder already; give that folder, or an analysis with --out"
             )
-        return recalled(target), target
+        return saved_analysis(target), target
     file = target if target.exists() else resources.find(str(target), "processors", suffixes=("", ".yaml"))
     analysis = load_analysis(file)
     folder = out if out is not None else Path("output") / analysis.name
     try:
-        last = recalled(folder)
+        last = saved_analysis(folder)
     except OddjetsError:
         return analysis, folder
     assert last.path is not None

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from oddjets.config.yaml import StrictModel
 from oddjets.core.errors import nearest
 
-__all__ = ["EXECUTORS", "Access", "Adaptive", "Cluster", "Execution"]
+__all__ = ["EXECUTORS", "AdaptiveScaling", "Cluster", "Execution", "RemoteAccess"]
 
 #: the executors that have a name; any other is a class by its import path
 EXECUTORS = ("iterative", "futures", "dask", "dask-awkward")
@@ -56,7 +56,7 @@ def _cluster_class(value: str) -> str:
 
 
 @dataclass(frozen=True)
-class Access:
+class RemoteAccess:
     """How remote files are reached.
 
     Attributes:
@@ -69,7 +69,7 @@ class Access:
     cache: Path | None = None
 
 
-class Adaptive(StrictModel):
+class AdaptiveScaling(StrictModel):
     """How many workers a cluster may have, as there is work."""
 
     minimum: int = Field(default=0, ge=0)
@@ -91,7 +91,9 @@ class Cluster(StrictModel):
         default="distributed.LocalCluster", alias="class", description="as in dask_jobqueue.HTCondorCluster"
     )
     options: dict[str, Any] = Field(default={}, description="its keyword arguments")
-    adaptive: Adaptive | None = Field(default=None, description="as many workers as there is work; else 'workers'")
+    adaptive: AdaptiveScaling | None = Field(
+        default=None, description="as many workers as there is work; else 'workers'"
+    )
 
 
 class Execution(StrictModel):
@@ -132,13 +134,13 @@ class Execution(StrictModel):
         """Whether chunks go to a dask scheduler."""
         return self.executor in ("dask", "dask-awkward")
 
-    def access(self, folder: Path) -> Access:
+    def access(self, folder: Path) -> RemoteAccess:
         """Say how remote files are reached.
 
         Args:
             folder: where a relative path of the cache starts.
         """
-        return Access(self.timeout_s, folder / Path(self.cache).expanduser() if self.cache is not None else None)
+        return RemoteAccess(self.timeout_s, folder / Path(self.cache).expanduser() if self.cache is not None else None)
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:

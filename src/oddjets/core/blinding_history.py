@@ -14,12 +14,12 @@ __all__ = [
     "FILE",
     "OPEN_BEFORE",
     "UNBLINDED",
-    "Act",
+    "BlindingEvent",
     "OpenPeriod",
+    "describe_history",
     "history",
     "moment",
     "open_periods",
-    "told",
 ]
 
 #: in the output folder; not there where nothing was ever blind
@@ -29,7 +29,7 @@ FILE = "blinding.json"
 BLINDED, UNBLINDED, OPEN_BEFORE = "blinded", "unblinded", "open before"
 
 
-class Act(TypedDict):
+class BlindingEvent(TypedDict):
     """One act: ``blinded``, ``unblinded`` or ``open before``, when (UTC, to the second), and by what."""
 
     state: str
@@ -41,7 +41,7 @@ class Act(TypedDict):
 OpenPeriod = TypedDict("OpenPeriod", {"from": str, "to": str, "by": str})
 
 
-def history(out: Path) -> list[Act]:
+def history(out: Path) -> list[BlindingEvent]:
     """Return what was done to the data in A of an output folder, the last act last.
 
     Raises:
@@ -51,16 +51,16 @@ def history(out: Path) -> list[Act]:
     if not file.is_file():
         return []
     try:
-        acts: list[Act] = json.loads(file.read_text(encoding="utf-8"))["history"]
+        acts: list[BlindingEvent] = json.loads(file.read_text(encoding="utf-8"))["history"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputFileError(f"{file}: broken record of the blinding ({error}); mend it, or remove it") from None
     return acts
 
 
-def open_periods(acts: Sequence[Act]) -> list[OpenPeriod]:
+def open_periods(acts: Sequence[BlindingEvent]) -> list[OpenPeriod]:
     """Return from when to when the data in A were open; what is open still is not among them."""
     periods: list[OpenPeriod] = []
-    opened: Act | None = None
+    opened: BlindingEvent | None = None
     for act in acts:
         if act["state"] != BLINDED:
             opened = opened or act
@@ -75,10 +75,10 @@ def moment(on: str) -> str:
     return f"{on.replace('T', ' ')[:16]} UTC"
 
 
-def told(acts: Sequence[Act]) -> str:
+def describe_history(acts: Sequence[BlindingEvent]) -> str:
     """Return what a record says, in a line; "" of an empty one.
 
-    >>> told([{"state": "unblinded", "on": "2026-01-02T03:04:05+00:00", "by": "--unblind"},
+    >>> describe_history([{"state": "unblinded", "on": "2026-01-02T03:04:05+00:00", "by": "--unblind"},
     ...       {"state": "blinded", "on": "2026-01-02T04:05:06+00:00", "by": "fit.blind: true in a.yaml"}])
     'blinded since 2026-01-02 04:05 UTC by fit.blind: true in a.yaml; was open from 2026-01-02 03:04 UTC to 2026-01-02 04:05 UTC (--unblind)'
     """  # noqa: E501

@@ -13,14 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from oddjets.core.redaction import redacted
 
-__all__ = ["DiscreetFormatter", "Tracker", "console", "log", "progress"]
+__all__ = ["ProgressReporter", "RedactingFormatter", "console", "log", "progress"]
 
 
 #: characters in a line where nobody sees a width: in a file, in a pipe
 _UNBROKEN = 1_000_000
 
 
-class _DiscreetConsole(Console):
+class _RedactingConsole(Console):
     """Hides secrets in the URLs of what it prints, and breaks no line that may be copied.
 
     A message is one line: a terminal breaks it itself, so that a path in it can still be copied. Tables and bars fit a
@@ -45,7 +45,7 @@ class _DiscreetConsole(Console):
         super().print(*(redacted(item) if isinstance(item, str) else item for item in objects), **options)
 
 
-class _Discreet(logging.Filter):
+class _RedactingFilter(logging.Filter):
     """Hides secrets in the URLs of what is logged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -53,7 +53,7 @@ class _Discreet(logging.Filter):
         return True
 
 
-class DiscreetFormatter(logging.Formatter):
+class RedactingFormatter(logging.Formatter):
     """Hides secrets in the URLs of what other packages log, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -62,17 +62,17 @@ class DiscreetFormatter(logging.Formatter):
 
 
 #: everything a person reads goes to standard error, so that standard output stays free for data
-console: Console = _DiscreetConsole(stderr=True, highlight=False, emoji=False)
+console: Console = _RedactingConsole(stderr=True, highlight=False, emoji=False)
 
 log = logging.getLogger("oddjets")
-log.addFilter(_Discreet())
+log.addFilter(_RedactingFilter())
 
 
 #: seconds between two lines of progress: at least, and about at most
 _FLOOD_S, _SILENCE_S = 5.0, 30.0
 
 
-class Tracker:
+class ProgressReporter:
     """What a long piece of work tells of its progress; see `progress`."""
 
     def __init__(self, description: str, total: float | None, bar: Progress | None) -> None:
@@ -108,7 +108,7 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress(description: str, total: float | None) -> Iterator[Tracker]:
+def progress(description: str, total: float | None) -> Iterator[ProgressReporter]:
     """Show a progress bar with the time left (plain lines where standard error is no terminal).
 
     Args:
@@ -116,7 +116,7 @@ def progress(description: str, total: float | None) -> Iterator[Tracker]:
         total: how much there is to do, in any unit; None if unknown.
 
     Yields:
-        A `Tracker` whose ``advance`` is to be called.
+        A `ProgressReporter` whose ``advance`` is to be called.
     """
     if console.is_terminal:
         columns = (
@@ -127,6 +127,6 @@ def progress(description: str, total: float | None) -> Iterator[Tracker]:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=console) as bar:
-            yield Tracker(description, total, bar)
+            yield ProgressReporter(description, total, bar)
     else:
-        yield Tracker(description, total, None)
+        yield ProgressReporter(description, total, None)

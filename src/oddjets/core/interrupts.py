@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["Stopped", "stoppable"]
+__all__ = ["Interrupted", "stoppable"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: how dask calls workers that it starts: its cluster ends them, and would replace one that is killed
 _OF_DASK = "Dask Worker"
 
 
-class Stopped(BaseException):
+class Interrupted(BaseException):
     """Somebody wants the program to end; it is no error, and nothing that handles errors sees it.
 
     Args:
@@ -31,7 +31,7 @@ class Stopped(BaseException):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGINT and SIGTERM end what is done here by `Stopped`, and its worker processes at once.
+    """Let SIGINT and SIGTERM end what is done here by `Interrupted`, and its worker processes at once.
 
     What is on its way out is not stopped again: a second signal has the system's own effect, which is the end.
     """
@@ -53,4 +53,4 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     for child in multiprocessing.active_children():
         if not child.name.startswith(_OF_DASK):
             child.kill()
-    raise Stopped(number)
+    raise Interrupted(number)

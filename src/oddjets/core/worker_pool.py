@@ -15,12 +15,14 @@ from typing import TypeVar
 
 from oddjets.core.errors import OddjetsError
 
-__all__ = ["as_worker", "each_done", "imports_main", "unguarded_script"]
+__all__ = ["as_worker", "imports_main", "run_tasks", "unguarded_script"]
 
-Task = TypeVar("Task")
+SkimTask = TypeVar("SkimTask")
 
 
-def each_done(tasks: Sequence[Task], work: Callable[[Task], object], workers: int, verb: str) -> Iterator[Task]:
+def run_tasks(
+    tasks: Sequence[SkimTask], work: Callable[[SkimTask], object], workers: int, verb: str
+) -> Iterator[SkimTask]:
     """Do all tasks and yield each when it is done, in no particular order.
 
     Args:

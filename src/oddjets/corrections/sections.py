@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.config.execution import Access
+from oddjets.config.execution import RemoteAccess
 from oddjets.core.errors import InputFileError
 from oddjets.io.remote.access import open_file
 from oddjets.io.remote.failures import cause_of, with_retries
@@ -165,7 +165,7 @@ def _number(value: Any, largest: int, what: str) -> int:
     return int(value)
 
 
-def sections_of_file(path: str, access: Access | None = None) -> Sections:
+def sections_of_file(path: str, access: RemoteAccess | None = None) -> Sections:
     """Return the sections that a file of data was made from.
 
     The tree LuminosityBlocks has them, also those without an event left; where it is absent, those of the events count.

@@ -14,14 +14,23 @@ from typing import Literal
 
 from oddjets.config.analysis import Analysis, Systematic
 
-__all__ = ["BUILT_IN", "NOMINAL", "BuiltIn", "Variation", "directions_of", "kind_of", "variations_of", "with_defaults"]
+__all__ = [
+    "BUILT_IN",
+    "NOMINAL",
+    "BuiltInSystematic",
+    "Variation",
+    "directions_of",
+    "kind_of",
+    "variations_of",
+    "with_defaults",
+]
 
 NOMINAL = "nominal"
-Kind = Literal["jets", "weight", "envelope"]
+FigureKind = Literal["jets", "weight", "envelope"]
 
 
 @dataclass(frozen=True)
-class BuiltIn:
+class BuiltInSystematic:
     """What is known of a systematic by its name alone.
 
     Attributes:
@@ -30,24 +39,24 @@ class BuiltIn:
         processes: what it acts on; None: all simulated processes.
     """
 
-    kind: Kind
+    kind: FigureKind
     decorrelate: bool = False
     processes: tuple[str, ...] | None = None
 
 
 #: names known without further words in the YAML; jets: `jet_energy`, weights: `lookups` and `generator_weights`
-BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
+BUILT_IN: Mapping[str, BuiltInSystematic] = MappingProxyType(
     {
-        "jes": BuiltIn("jets"),
-        "jer": BuiltIn("jets"),
-        "jms": BuiltIn("jets"),
-        "jmr": BuiltIn("jets"),
-        "pu": BuiltIn("weight"),
-        "pref": BuiltIn("weight"),
-        "isr": BuiltIn("weight", decorrelate=True),
-        "fsr": BuiltIn("weight", decorrelate=True),
-        "scale": BuiltIn("envelope", decorrelate=True),
-        "toppt": BuiltIn("weight", processes=("top",)),
+        "jes": BuiltInSystematic("jets"),
+        "jer": BuiltInSystematic("jets"),
+        "jms": BuiltInSystematic("jets"),
+        "jmr": BuiltInSystematic("jets"),
+        "pu": BuiltInSystematic("weight"),
+        "pref": BuiltInSystematic("weight"),
+        "isr": BuiltInSystematic("weight", decorrelate=True),
+        "fsr": BuiltInSystematic("weight", decorrelate=True),
+        "scale": BuiltInSystematic("envelope", decorrelate=True),
+        "toppt": BuiltInSystematic("weight", processes=("top",)),
     }
 )
 
@@ -64,7 +73,7 @@ class Variation:
 
     systematic: str
     direction: str
-    kind: Kind
+    kind: FigureKind
 
     @property
     def name(self) -> str:
@@ -105,7 +114,7 @@ def directions_of(systematic: Systematic) -> tuple[str, ...]:
     return ("Up", "Down")
 
 
-def kind_of(systematic: Systematic) -> Kind:
+def kind_of(systematic: Systematic) -> FigureKind:
     """Return whether a systematic moves jets or weights; one with a correction of its own is a weight."""
     known = BUILT_IN.get(systematic.name)
     return systematic.kind or (known.kind if known else "weight")
@@ -118,7 +127,7 @@ def with_defaults(systematic: Systematic, *, moves_jets: bool) -> Systematic:
         systematic: as in the YAML.
         moves_jets: whether the processor has a jet systematic of this name.
     """
-    known = BUILT_IN.get(systematic.name, BuiltIn("weight"))
+    known = BUILT_IN.get(systematic.name, BuiltInSystematic("weight"))
     return systematic.model_copy(
         update={
             "kind": "jets" if moves_jets else kind_of(systematic),

@@ -99,7 +99,7 @@ def _picked_from_baskets(branch: Any, whole: AsJagged, entries: Integers, places
     parts = [np.empty(0, whole.content.to_dtype)]
     for first, last in _runs(needed, np.array([branch.basket_uncompressed_bytes(i) for i in needed])):
         here = slice(bounds[first], bounds[last + 1])
-        picked = _Picked(whole, entries[here], places[here])
+        picked = _SelectedEntries(whole, entries[here], places[here])
         # uproot's cache knows an interpretation by its type and would take this one for the whole array
         parts.append(branch.array(picked, limits[first], limits[last + 1], library="np", array_cache=None))
     return np.concatenate(parts)
@@ -117,7 +117,7 @@ def _runs(baskets: Integers, sizes: Integers) -> Iterator[tuple[int, int]]:
         yield int(baskets[begin]), int(baskets[-1])
 
 
-class _Picked(AsJagged):  # type: ignore[misc]
+class _SelectedEntries(AsJagged):  # type: ignore[misc]
     """uproot's interpretation of a jagged branch, ending in some of its values instead of an array of all."""
 
     def __init__(self, whole: AsJagged, entries: Integers, places: Integers) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from oddjets.config.execution import Access
+from oddjets.config.execution import RemoteAccess
 from oddjets.config.yaml import ConfigError, StrictModel, problems_of, read_yaml
 from oddjets.core.errors import InputFileError, nearest
 from oddjets.core.paths import is_file_name
@@ -188,7 +188,7 @@ def _overlaps(datasets: Iterable[Dataset]) -> Iterator[str]:
                 break
 
 
-def inspect(path: str, *, is_data: bool, access: Access | None = None) -> FileInfo:
+def inspect(path: str, *, is_data: bool, access: RemoteAccess | None = None) -> FileInfo:
     """Open a file and read what it holds, without reading events.
 
     Args:
@@ -220,7 +220,7 @@ def inspect(path: str, *, is_data: bool, access: Access | None = None) -> FileIn
         ) from None
 
 
-def _inspected(path: str, is_data: bool, access: Access | None) -> FileInfo:
+def _inspected(path: str, is_data: bool, access: RemoteAccess | None) -> FileInfo:
     with open_file(path, access) as file:
         end, size = file.file.fEND, file.file.source.num_bytes
         if size is not None and size < end:

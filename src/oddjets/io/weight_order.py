@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["BRANCHES", "WITHOUT", "Order", "order_of"]
+__all__ = ["BRANCHES", "WITHOUT", "WeightOrder", "order_of"]
 
 #: those whose title matters
 BRANCHES = ("PSWeight", "LHEScaleWeight")
@@ -40,7 +40,7 @@ _MU_R = re.compile(rf"\b(?:mu_?r|renscfact){_NUMBER}", re.IGNORECASE)
 _MU_F = re.compile(rf"\b(?:mu_?f|facscfact){_NUMBER}", re.IGNORECASE)
 
 
-class Order(NamedTuple):
+class WeightOrder(NamedTuple):
     """Where the variations are in a list of weights.
 
     Attributes:
@@ -54,7 +54,7 @@ class Order(NamedTuple):
     usual: bool = True
 
 
-def order_of(branch: str, length: int, title: str = "") -> Order | None:
+def order_of(branch: str, length: int, title: str = "") -> WeightOrder | None:
     """Return where the variations are in an event's list of weights.
 
     Args:
@@ -70,7 +70,7 @@ def order_of(branch: str, length: int, title: str = "") -> Order | None:
     return _shower(length, title) if branch == "PSWeight" else _scales(length, title)
 
 
-def _shower(length: int, title: str) -> Order | None:
+def _shower(length: int, title: str) -> WeightOrder | None:
     stated = {
         place: variation
         for place, factors in _factors(title, _ISR, _FSR, otherwise=1.0).items()
@@ -79,15 +79,15 @@ def _shower(length: int, title: str) -> Order | None:
     if stated and max(stated) < length:
         found = {variation: place for place, variation in reversed(stated.items())}
         if len(found) == len(_SHOWER):
-            return Order(found, usual=length != len(_SHOWER) or found == _SHOWER)
+            return WeightOrder(found, usual=length != len(_SHOWER) or found == _SHOWER)
         if any(_SHOWER[variation] != place for place, variation in stated.items()):
             return None
     if length == _ALL_SHOWER_LENGTH and _ALL_SHOWER_TITLE in title:
-        return Order(_ALL_SHOWER)
-    return Order(_SHOWER) if length == len(_SHOWER) else None
+        return WeightOrder(_ALL_SHOWER)
+    return WeightOrder(_SHOWER) if length == len(_SHOWER) else None
 
 
-def _scales(length: int, title: str) -> Order | None:
+def _scales(length: int, title: str) -> WeightOrder | None:
     stated = _factors(title, _MU_R, _MU_F)
     usual = _SCALES.get(length)
     if stated and max(stated) < length:
@@ -99,13 +99,13 @@ def _scales(length: int, title: str) -> Order | None:
     return None if usual is None else _usual_scales(usual)
 
 
-def _usual_scales(pairs: tuple[tuple[float, float], ...]) -> Order:
+def _usual_scales(pairs: tuple[tuple[float, float], ...]) -> WeightOrder:
     order = _scales_at(dict(enumerate(pairs)))
     assert order is not None
     return order
 
 
-def _scales_at(pairs: Mapping[int, tuple[float, float]]) -> Order | None:
+def _scales_at(pairs: Mapping[int, tuple[float, float]]) -> WeightOrder | None:
     """Return the order that these entries have; None if a member is not among them.
 
     A pair that is there several times stands for other choices of what the scale is, or other PDFs, and the first one is the
@@ -117,7 +117,7 @@ def _scales_at(pairs: Mapping[int, tuple[float, float]]) -> Order | None:
         return None
     times = Counter(pairs.values())
     nominal = first.get(_NOMINAL) if times[_NOMINAL] >= times[_MEMBERS[0]] else None
-    return Order({f"scale{i}": first[pair] for i, pair in enumerate(_MEMBERS)}, nominal)
+    return WeightOrder({f"scale{i}": first[pair] for i, pair in enumerate(_MEMBERS)}, nominal)
 
 
 def _factors(

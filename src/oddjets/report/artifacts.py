@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from oddjets.config.analysis import Analysis
-from oddjets.core.blinding_history import UNBLINDED, Act, history
+from oddjets.core.blinding_history import UNBLINDED, BlindingEvent, history
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
 from oddjets.core.provenance import agrees
 from oddjets.io import event_table
@@ -231,13 +231,13 @@ class Artifacts:
         return " A is blinded: data with both jets above the threshold are left out." if self.blinded else ""
 
     @cached_property
-    def unblinded(self) -> Act | None:
+    def unblinded(self) -> BlindingEvent | None:
         """When and by what the data in A were opened (``on``, ``by``); None where they are hidden, or always were open."""
         acts = self.blinding
         return acts[-1] if acts and acts[-1]["state"] == UNBLINDED and not self.blinded else None
 
     @cached_property
-    def blinding(self) -> list[Act]:
+    def blinding(self) -> list[BlindingEvent]:
         """What was done to the data in A, the last act last."""
         return history(self.out)
 

@@ -15,7 +15,7 @@ from oddjets.core.errors import BlindedError, OddjetsError, nearest
 from oddjets.core.worker_pool import as_worker
 from oddjets.report import style
 from oddjets.report.artifacts import ARTIFACTS, Artifacts, MissingArtifactError
-from oddjets.report.registry import KINDS, Kind, find
+from oddjets.report.registry import KINDS, FigureKind, find
 
 __all__ = ["collect", "figures_of", "make", "remove_hidden", "write_figure", "write_figures"]
 
@@ -23,7 +23,7 @@ __all__ = ["collect", "figures_of", "make", "remove_hidden", "write_figure", "wr
 WORTH_SHARING = 8
 
 
-def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tuple[Kind, dict[str, Any]]]:
+def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tuple[FigureKind, dict[str, Any]]]:
     """Return the data of figures.
 
     Args:
@@ -39,7 +39,7 @@ def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tu
         chosen = [kind for kind in KINDS.values() if all(artifacts.has(need) for need in kind.needs)]
         _say_what_is_absent(artifacts)
         return [(kind, data) for kind in chosen for data in kind.data(artifacts).values()]
-    made: dict[str, tuple[Kind, dict[str, Any]]] = {}
+    made: dict[str, tuple[FigureKind, dict[str, Any]]] = {}
     for name in names:
         kind = find(name)
         for need in kind.needs:
@@ -102,9 +102,9 @@ def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> l
     return files
 
 
-def _seen(artifacts: Artifacts, names: Sequence[str]) -> tuple[list[tuple[Kind, dict[str, Any]]], list[str]]:
+def _seen(artifacts: Artifacts, names: Sequence[str]) -> tuple[list[tuple[FigureKind, dict[str, Any]]], list[str]]:
     """Return the data of the figures that are not hidden, and why the others are."""
-    seen: dict[str, tuple[Kind, dict[str, Any]]] = {}
+    seen: dict[str, tuple[FigureKind, dict[str, Any]]] = {}
     hidden = []
     for name in names:
         try:
@@ -137,7 +137,7 @@ def figures_of(folder: Path) -> list[Path]:
 
 
 def write_figures(
-    folder: Path, figures: Sequence[tuple[Kind, dict[str, Any]]], *, workers: int = 1, reuse: bool = False
+    folder: Path, figures: Sequence[tuple[FigureKind, dict[str, Any]]], *, workers: int = 1, reuse: bool = False
 ) -> list[list[Path]]:
     """Write figures, several at once where there are many.
 

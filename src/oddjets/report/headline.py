@@ -11,7 +11,7 @@ from markupsafe import Markup
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.text import count, label_html, p_value, with_error
 
-__all__ = ["Answer", "Sentence", "answer"]
+__all__ = ["ResultSummary", "Statement", "answer"]
 
 #: the field's words for a significance, from above
 WORDS = ((5.0, "Observation of"), (3.0, "Evidence for"), (2.0, "A hint of"), (0.0, "No significant sign of"))
@@ -24,7 +24,7 @@ ERRORS = {
 
 
 @dataclass(frozen=True)
-class Sentence:
+class Statement:
     """One sentence with at most one number.
 
     Attributes:
@@ -43,7 +43,7 @@ class Sentence:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ResultSummary:
     """What the first screen says.
 
     Attributes:
@@ -54,10 +54,10 @@ class Answer:
 
     headline: Markup
     numbers: list[tuple[str, str, str, str, str]]
-    sentences: list[Sentence]
+    sentences: list[Statement]
 
 
-def answer(artifacts: Artifacts) -> Answer | None:
+def answer(artifacts: Artifacts) -> ResultSummary | None:
     """Return the answer, or None where there is no fit yet."""
     if not artifacts.has("results") or not artifacts.results.get("poi"):
         return None
@@ -105,7 +105,7 @@ def answer(artifacts: Artifacts) -> Answer | None:
             parts[1] += "" if middle is None else f", {middle:.3g} expected"
             note = "; ".join(filter(None, parts))
         numbers.append(("95 % CL upper limit", f"{limit['observed']:.3g}", note, "results.json", "limit.observed"))
-    return Answer(_headline(label, z), numbers, list(_sentences(artifacts, results, label)))
+    return ResultSummary(_headline(label, z), numbers, list(_sentences(artifacts, results, label)))
 
 
 def _headline(label: Markup, z: float | None) -> Markup:
@@ -115,13 +115,13 @@ def _headline(label: Markup, z: float | None) -> Markup:
     return Markup("{} {}: {} standard deviations.").format(words, label, f"{max(z, 0.0):.1f}")
 
 
-def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> Iterator[Sentence]:
+def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> Iterator[Statement]:
     if results["poi"].get("at_boundary"):
-        yield Sentence(
+        yield Statement(
             Markup("The fitted strength of {} is at the boundary of its range: its error is one-sided.").format(label)
         )
     if artifacts.blinded:
-        yield Sentence(
+        yield Statement(
             Markup(
                 "Letter A is blinded: the expected background stands in for its data, and the answer is an expectation."
             )
@@ -130,10 +130,10 @@ def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> 
     if {"background", "signal_plus_background"} <= set(likelihood):
         gain = likelihood["background"] - likelihood["signal_plus_background"]
         if gain < 0.05:
-            yield Sentence(Markup("Adding {} does not improve the fit.").format(label))
+            yield Statement(Markup("Adding {} does not improve the fit.").format(label))
         else:
             before = Markup("Adding {} improves −2 ln L by ").format(label)
-            yield Sentence(before, f"{gain:.1f}", Markup("."), "results.json", "twice_nll")
+            yield Statement(before, f"{gain:.1f}", Markup("."), "results.json", "twice_nll")
     in_a = {
         region: sum(letters["A"]["data"])
         for region, letters in results.get("yields", {}).items()
@@ -144,4 +144,4 @@ def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> 
         *others, last = in_a
         where = f"{', '.join(others)} and {last}" if others else last
         after = Markup(" data events have both scores above the threshold in {}.").format(where)
-        yield Sentence(Markup(), count(sum(in_a.values())), after, "results.json", "yields.*.A.data")
+        yield Statement(Markup(), count(sum(in_a.values())), after, "results.json", "yields.*.A.data")

@@ -15,7 +15,7 @@ from oddjets.report.text import count, p_value
 from oddjets.selection.event_weights import ALL_LETTERS
 from oddjets.stats.templates import WILD
 
-__all__ = ["VARIATIONS", "WEIGHTS", "Check", "checks", "missing"]
+__all__ = ["VARIATIONS", "WEIGHTS", "HealthCheck", "checks", "missing"]
 
 #: anchors of the tables behind some lines
 VARIATIONS, WEIGHTS = "table-variations", "table-weights"
@@ -32,7 +32,7 @@ STAGES = ("simulate", "process", "histogram", "closure", "workspace", "fit", "pl
 
 
 @dataclass(frozen=True)
-class Check:
+class HealthCheck:
     """One line of the health table.
 
     Attributes:
@@ -54,7 +54,7 @@ class Check:
     table: str = ""
 
 
-def checks(artifacts: Artifacts) -> list[Check]:
+def checks(artifacts: Artifacts) -> list[HealthCheck]:
     """Return the health of an output directory, as far as it has got, and of what the analysis has."""
     made = [
         *_events(artifacts),
@@ -93,17 +93,17 @@ def missing(artifacts: Artifacts, stale: Mapping[str, str]) -> list[str]:
     return said
 
 
-def _absent(name: str, verb: str) -> Check:
-    return Check(name, "absent", "not yet", f"run `oddjets {verb}`")
+def _absent(name: str, verb: str) -> HealthCheck:
+    return HealthCheck(name, "absent", "not yet", f"run `oddjets {verb}`")
 
 
-def _events(artifacts: Artifacts) -> list[Check]:
+def _events(artifacts: Artifacts) -> list[HealthCheck]:
     if not artifacts.has("cutflow"):
         return [_absent("Events counted", "process")]
     datasets = artifacts.cutflow["datasets"].values()
     read = {kind: sum(d["raw"][0] for d in datasets if d["is_data"] is kind) for kind in (True, False)}
     kept = {kind: sum(d["raw"][-1] for d in datasets if d["is_data"] is kind) for kind in (True, False)}
-    counted = Check(
+    counted = HealthCheck(
         "Events counted",
         "good" if kept[True] and kept[False] else "watch",
         f"{count(read[True])} data, {count(read[False])} simulated",
@@ -112,11 +112,11 @@ def _events(artifacts: Artifacts) -> list[Check]:
         "datasets.*.raw",
     )
     if not artifacts.datasets:
-        return [counted, Check("Events lost", "absent", "not recorded", "", "cutflow.json", "datasets")]
+        return [counted, HealthCheck("Events lost", "absent", "not recorded", "", "cutflow.json", "datasets")]
     return [counted, _lost(artifacts, read[True] + read[False])]
 
 
-def _lost(artifacts: Artifacts, read: int) -> Check:
+def _lost(artifacts: Artifacts, read: int) -> HealthCheck:
     """Say which events were planned and are not counted: the ledger of the stage `process`."""
     extra = artifacts.manifests["process"]["extra"]
     ledger = extra.get("ledger") or {}
@@ -124,13 +124,15 @@ def _lost(artifacts: Artifacts, read: int) -> Check:
     if not ledger:  # the authors' files have none
         lost = sum(d["entries"] for d in artifacts.datasets.values()) - read
         note = f"all {count(read)} events of the files were processed" if lost == 0 else "run `oddjets process` again"
-        return Check("Events lost", "bad" if lost else "good", count(lost) if lost else "none", note, *place)
+        return HealthCheck("Events lost", "bad" if lost else "good", count(lost) if lost else "none", note, *place)
     planned = sum(d["planned"] for d in ledger.values())
     if planned != read + sum(d["lost"] for d in ledger.values()):
-        return Check("Events lost", "bad", count(planned - read), "run `oddjets process` again", *place)
+        return HealthCheck("Events lost", "bad", count(planned - read), "run `oddjets process` again", *place)
     files = [file for d in ledger.values() for file in d["files"]]
     if not files:
-        return Check("Events lost", "good", "none", f"all {count(planned)} events of the files were processed", *place)
+        return HealthCheck(
+            "Events lost", "good", "none", f"all {count(planned)} events of the files were processed", *place
+        )
     unknown = sum(file["events"] is None for file in files)
     value = (
         f"{count(planned - read)} of {count(planned)} events, {count(len(files))} file{'s' if len(files) > 1 else ''}"
@@ -140,10 +142,10 @@ def _lost(artifacts: Artifacts, read: int) -> Check:
     name, cause = Path(files[0]["file"]).name, files[0]["lost"][0]["cause"]
     others = " and others" if len(files) > 1 else ""
     note = f"{name}{others} could not be read ({cause}); luminosity and sums of weights are of the rest"
-    return Check("Events lost", "bad", value, note, "lost.json", "datasets.*.files")
+    return HealthCheck("Events lost", "bad", value, note, "lost.json", "datasets.*.files")
 
 
-def _absent_triggers(artifacts: Artifacts) -> list[Check]:
+def _absent_triggers(artifacts: Artifacts) -> list[HealthCheck]:
     """Trigger paths that no file of a dataset has; no line where there are none."""
     lacking: dict[str, list[str]] = {}
     for name, dataset in artifacts.datasets.items():
@@ -158,10 +160,12 @@ def _absent_triggers(artifacts: Artifacts) -> list[Check]:
     )
     status: Status = "bad" if everywhere else "watch"
     place = ("manifests/process.json", "extra.datasets.*.absent_triggers")
-    return [Check("Trigger paths", status, f"{count(len(lacking))} absent", f"counted as not fired: {note}", *place)]
+    return [
+        HealthCheck("Trigger paths", status, f"{count(len(lacking))} absent", f"counted as not fired: {note}", *place)
+    ]
 
 
-def _partly_absent_triggers(artifacts: Artifacts) -> list[Check]:
+def _partly_absent_triggers(artifacts: Artifacts) -> list[HealthCheck]:
     """Trigger paths that some files of a dataset lack, as menus change; no line where there are none."""
     found = {name: dataset.get("partly_absent_triggers") or {} for name, dataset in artifacts.datasets.items()}
     paths = {path for partly in found.values() for path in partly}
@@ -172,10 +176,10 @@ def _partly_absent_triggers(artifacts: Artifacts) -> list[Check]:
     place = ("manifests/process.json", "extra.datasets.*.partly_absent_triggers")
     note = f"menus change from run to run; elsewhere counted as not fired: {'; '.join(parts)}"
     status: Status = "watch" if of_data else "good"
-    return [Check("Trigger menus", status, f"{count(len(paths))} in some files only", note, *place)]
+    return [HealthCheck("Trigger menus", status, f"{count(len(paths))} in some files only", note, *place)]
 
 
-def _threshold(artifacts: Artifacts) -> Check:
+def _threshold(artifacts: Artifacts) -> HealthCheck:
     if not artifacts.has("histograms"):
         return _absent("Threshold", "histogram")
     found = artifacts.histograms.threshold
@@ -185,8 +189,8 @@ def _threshold(artifacts: Artifacts) -> Check:
                 "given" if found.efficiency_asked is None else f"{100 * found.efficiency_asked:.3g} % of data asked"
             )
             note = f"{asked_for}; how many of {count(found.n_data)} data events pass is blinded"
-            return Check("Threshold", "good", f"{found.value:.5g}", note, "histograms/index.json", "threshold")
-        return Check(
+            return HealthCheck("Threshold", "good", f"{found.value:.5g}", note, "histograms/index.json", "threshold")
+        return HealthCheck(
             "Threshold", "good", f"{found.value:.5g}", "given, not from data", "histograms/index.json", "threshold"
         )
     asked = found.efficiency_asked
@@ -195,12 +199,12 @@ def _threshold(artifacts: Artifacts) -> Check:
     note = f"{count(found.n_above)} of {count(found.n_data)} data events pass: {100 * found.efficiency_found:.3g} %"
     if asked is not None:
         note += f" ({100 * asked:.3g} % asked)"
-    return Check(
+    return HealthCheck(
         "Threshold", "good" if close else "watch", f"{found.value:.5g}", note, "histograms/index.json", "threshold"
     )
 
 
-def _blinding(artifacts: Artifacts) -> list[Check]:
+def _blinding(artifacts: Artifacts) -> list[HealthCheck]:
     """Whether data in A are hidden, or were opened; no line for an analysis that never hid them."""
     place = ("blinding.json", "history")
     periods = open_periods(artifacts.blinding)
@@ -208,15 +212,15 @@ def _blinding(artifacts: Artifacts) -> list[Check]:
     if artifacts.blinded:
         stand_in = "the expected background stands in for them"
         if not periods:
-            return [Check("Data in A", "good", "blinded", stand_in)]
+            return [HealthCheck("Data in A", "good", "blinded", stand_in)]
         since = f"blinded since {moment(periods[-1]['to'])}{were}"
-        return [Check("Data in A", "watch", "blinded, was open", f"{since}; {stand_in}", *place)]
+        return [HealthCheck("Data in A", "watch", "blinded, was open", f"{since}; {stand_in}", *place)]
     if (act := artifacts.unblinded) is None:
         return []
-    return [Check("Data in A", "watch", "unblinded", f"on {moment(act['on'])} by `{act['by']}`{were}", *place)]
+    return [HealthCheck("Data in A", "watch", "unblinded", f"on {moment(act['on'])} by `{act['by']}`{were}", *place)]
 
 
-def _weights(artifacts: Artifacts) -> list[Check]:
+def _weights(artifacts: Artifacts) -> list[HealthCheck]:
     """Templates that one event has most of, and events whose varied weights are beyond what a variation means."""
     found = artifacts.event_weights
     if found is None:
@@ -234,7 +238,7 @@ def _weights(artifacts: Artifacts) -> list[Check]:
         )
         leaders = "one event leads" if len(led) == len(heavy) else "few events lead"
         many = f"{leaders} {count(len(heavy))} template{'s' if len(heavy) > 1 else ''}"
-        made.append(Check("Event weights", "watch", many, note, file, "templates", WEIGHTS))
+        made.append(HealthCheck("Event weights", "watch", many, note, file, "templates", WEIGHTS))
     out = [v for v in found["variations"] if v["outliers"]]
     if out:
         worst = max(out, key=lambda v: v["largest_ratio"])
@@ -246,7 +250,7 @@ def _weights(artifacts: Artifacts) -> list[Check]:
         many = f"{count(most['outliers'])} event{'s' if most['outliers'] > 1 else ''}"
         if len(out) > 1:
             many = f"up to {many} in {count(len(out))} variations"
-        made.append(Check("Varied weights", "watch", many, note, file, "variations", WEIGHTS))
+        made.append(HealthCheck("Varied weights", "watch", many, note, file, "variations", WEIGHTS))
     if found["templates"] and not made:
         least = min(found["templates"], key=_evenness)
         note = "no event has most of the weight of a template"
@@ -254,7 +258,7 @@ def _weights(artifacts: Artifacts) -> list[Check]:
         if not even:
             worth = _evenness(least) * least["events"]
             note = f"the {count(least['events'])} events of {_place(least)} are worth {worth:.2g} of one size"
-        made.append(Check("Event weights", "good", "even" if even else "uneven", note, file, "templates"))
+        made.append(HealthCheck("Event weights", "good", "even" if even else "uneven", note, file, "templates"))
     return made
 
 
@@ -277,7 +281,7 @@ def _percent(change: float) -> str:
     return f"{100 * change:+.3g} %".replace("-", "−")
 
 
-def _variations(artifacts: Artifacts) -> list[Check]:
+def _variations(artifacts: Artifacts) -> list[HealthCheck]:
     """Variations of templates that say more of few events than of an uncertainty; no line where there are none."""
     report, file, made = artifacts.workspace_report, "workspace_report.json", []
     tamed = " and ".join(done for done in ("smoothed", "capped") if report.get(done))
@@ -288,18 +292,20 @@ def _variations(artifacts: Artifacts) -> list[Check]:
             f"some bin changes by more than {100 * WILD:.0f} %; {worst['variation']} changes one of {_place(worst)} by "
             f"{100 * worst['largest_change']:.3g} %{after}"
         )
-        made.append(Check("Wild variations", "watch", count(len(wild)), note, file, "wild", VARIATIONS))
+        made.append(HealthCheck("Wild variations", "watch", count(len(wild)), note, file, "wild", VARIATIONS))
     if one_sided := report.get("one_sided"):
         worst = max(one_sided, key=lambda v: min(abs(v["up"]), abs(v["down"])))
         note = (
             f"up and down go the same way; {worst['variation']} moves {_place(worst)} by {_percent(worst['up'])} and "
             f"{_percent(worst['down'])}{after}"
         )
-        made.append(Check("One-sided variations", "watch", count(len(one_sided)), note, file, "one_sided", VARIATIONS))
+        made.append(
+            HealthCheck("One-sided variations", "watch", count(len(one_sided)), note, file, "one_sided", VARIATIONS)
+        )
     return made
 
 
-def _closure(artifacts: Artifacts) -> Check:
+def _closure(artifacts: Artifacts) -> HealthCheck:
     if not artifacts.has("closure"):
         return _absent("ABCD closure", "closure")
     regions: dict[str, Any] = artifacts.closure.get("regions", {})
@@ -315,12 +321,12 @@ def _closure(artifacts: Artifacts) -> Check:
         if found.get("constant") is not None
     )
     if note := artifacts.closure.get("note"):
-        return Check("ABCD closure", status, "not tested on simulation", note, "closure.json", "note")
+        return HealthCheck("ABCD closure", status, "not tested on simulation", note, "closure.json", "note")
     value = ", ".join(f"{region} {verdict}" for region, verdict in verdicts.items()) or "no region"
-    return Check("ABCD closure", status, value, constants, "closure.json", "regions.*.verdict")
+    return HealthCheck("ABCD closure", status, value, constants, "closure.json", "regions.*.verdict")
 
 
-def _closure_uncertainty(results: dict[str, Any]) -> list[Check]:
+def _closure_uncertainty(results: dict[str, Any]) -> list[HealthCheck]:
     """Which closure each region's uncertainty comes from; no line where none was asked for."""
     used = results.get("closure_uncertainty") or {}
     if not used:
@@ -328,10 +334,10 @@ def _closure_uncertainty(results: dict[str, Any]) -> list[Check]:
     status: Status = "watch" if any(one["fallback"] for one in used.values()) else "good"
     value = ", ".join(f"{region} {100 * one['size']:.3g} %" for region, one in used.items())
     note = "; ".join(f"{region}: {one['source']}" for region, one in used.items())
-    return [Check("Closure uncertainty", status, value, note, "results.json", "closure_uncertainty")]
+    return [HealthCheck("Closure uncertainty", status, value, note, "results.json", "closure_uncertainty")]
 
 
-def _fit(artifacts: Artifacts) -> list[Check]:
+def _fit(artifacts: Artifacts) -> list[HealthCheck]:
     if not artifacts.has("results"):
         return [
             _absent("Goodness of fit", "fit"),
@@ -342,7 +348,7 @@ def _fit(artifacts: Artifacts) -> list[Check]:
     found = results.get("gof") or {}
     p = found.get("p_value")
     if p is None:
-        fit = Check("Goodness of fit", "absent", "not asked for", "", "results.json", "gof")
+        fit = HealthCheck("Goodness of fit", "absent", "not asked for", "", "results.json", "gof")
     else:
         status: Status = "good" if p >= WATCH_P else ("watch" if p >= BAD_P else "bad")
         if status == "good" and (found.get("failed") or 0) > FAILED_TOYS * (found.get("toys") or 1):
@@ -350,27 +356,27 @@ def _fit(artifacts: Artifacts) -> list[Check]:
         note = f"{count(found.get('toys'))} toys, saturated, in {', '.join(found.get('letters') or ['all letters'])}"
         if found.get("failed"):
             note += f"; {count(found['failed'])} toys failed"
-        fit = Check("Goodness of fit", status, f"p = {p_value(p)}", note, "results.json", "gof.p_value")
+        fit = HealthCheck("Goodness of fit", status, f"p = {p_value(p)}", note, "results.json", "gof.p_value")
     return [fit, _convergence(results), _bounds(results), *_kinks(results), *_closure_uncertainty(results)]
 
 
-def _kinks(results: dict[str, Any]) -> list[Check]:
+def _kinks(results: dict[str, Any]) -> list[HealthCheck]:
     """Empty bins that a fit holds at zero; no line where there are none, since few readers know them."""
     names = results.get("at_kinks") or []
     if not names:
         return []
     note = f"the errors have no part that moves them: {_some(names)}"
-    return [Check("Empty bins held at zero", "watch", count(len(names)), note, "results.json", "at_kinks")]
+    return [HealthCheck("Empty bins held at zero", "watch", count(len(names)), note, "results.json", "at_kinks")]
 
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
-def _convergence(results: dict[str, Any]) -> Check:
+def _convergence(results: dict[str, Any]) -> HealthCheck:
     fits = results.get("convergence") or {}
     if not fits:
-        return Check("Fit quality", "absent", "not recorded", "", "results.json", "convergence")
+        return HealthCheck("Fit quality", "absent", "not recorded", "", "results.json", "convergence")
     converged = all(fit.get("converged") for fit in fits.values())
     steps = ", ".join(
         f"{name.replace('_', ' ')} in {fit['iterations']} steps" for name, fit in fits.items() if "iterations" in fit
@@ -379,12 +385,12 @@ def _convergence(results: dict[str, Any]) -> Check:
     status: Status = "bad" if not converged else ("watch" if warnings else "good")
     note = steps + (f"; {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else "")
     value = "both fits converged" if converged else "did not converge"
-    return Check("Fit quality", status, value, note, "results.json", "convergence")
+    return HealthCheck("Fit quality", status, value, note, "results.json", "convergence")
 
 
-def _bounds(results: dict[str, Any]) -> Check:
+def _bounds(results: dict[str, Any]) -> HealthCheck:
     names = [b if isinstance(b, str) else str(b.get("name", b)) for b in results.get("at_bounds") or []]
-    return Check(
+    return HealthCheck(
         "Parameters at bounds",
         "watch" if names else "good",
         count(len(names)) if names else "none",

@@ -21,7 +21,7 @@ from oddjets.core.redaction import redacted
 from oddjets.report import headline, health, tables
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import remove_hidden, write_figures
-from oddjets.report.registry import KINDS, Kind
+from oddjets.report.registry import KINDS, FigureKind
 from oddjets.report.text import label_html, prose_html
 
 __all__ = ["write"]
@@ -36,7 +36,10 @@ COLORS = 128
 
 #: section: (title, kinds of figure)
 SECTIONS = {
-    "score": ("Score and selection", ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "tighten")),
+    "score": (
+        "Score and selection",
+        ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
+    ),
     "events": ("The odd events", ("bump", "kde", "overlap")),
     "fit": ("The fit", ("yields", "grid", "closures", "pulls", "impacts", "scan", "limit", "gof", "correlation")),
     "systematics": ("Systematic variations", ("systematics",)),
@@ -45,7 +48,7 @@ SECTIONS = {
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedFigure:
     """One figure inside the report."""
 
     name: str
@@ -116,10 +119,10 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None,
     return file
 
 
-def _figures(artifacts: Artifacts) -> tuple[dict[str, dict[str, Embedded]], list[str]]:
+def _figures(artifacts: Artifacts) -> tuple[dict[str, dict[str, EmbeddedFigure]], list[str]]:
     """Draw or reuse every figure that can be; return them by kind, and what went wrong with the others."""
     problems: list[str] = []
-    chosen: list[tuple[Kind, dict[str, Any]]] = []
+    chosen: list[tuple[FigureKind, dict[str, Any]]] = []
     for kind in KINDS.values():
         if not all(artifacts.has(need) for need in kind.needs):
             continue
@@ -130,20 +133,20 @@ def _figures(artifacts: Artifacts) -> tuple[dict[str, dict[str, Embedded]], list
     remove_hidden(artifacts, [data["name"] for _, data in chosen])
     workers = artifacts.analysis.execution.processes
     written = write_figures(artifacts.out / "figures", chosen, workers=workers, reuse=True)
-    made: dict[str, dict[str, Embedded]] = {}
+    made: dict[str, dict[str, EmbeddedFigure]] = {}
     for (kind, data), files in zip(chosen, written, strict=True):
         made.setdefault(kind.name, {})[data["name"]] = _embed(kind, data, files[1])
     return made, problems
 
 
-def _embed(kind: Kind, data: dict[str, Any], png: Path) -> Embedded:
+def _embed(kind: FigureKind, data: dict[str, Any], png: Path) -> EmbeddedFigure:
     formats = {"PDF": "pdf", "JSON": "json"} | ({"animation": "gif"} if kind.animate is not None else {})
     with Image.open(png) as image:
         width, height = image.size
         small = io.BytesIO()
         # a figure has few colours: a palette makes the report a third of the size
         image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(small, "png", optimize=True)
-    return Embedded(
+    return EmbeddedFigure(
         name=data["name"],
         title=label_html(data["title"]),
         alt=data["alt"],
@@ -156,7 +159,7 @@ def _embed(kind: Kind, data: dict[str, Any], png: Path) -> Embedded:
     )
 
 
-def _regions(artifacts: Artifacts, figures: dict[str, dict[str, Embedded]]) -> list[dict[str, Any]]:
+def _regions(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]]) -> list[dict[str, Any]]:
     fitted = list(artifacts.results.get("yields", {})) if artifacts.has("results") else []
     known = [*fitted, *(artifacts.closure.get("regions", {}) if artifacts.has("closure") else [])]
     made = []
@@ -169,7 +172,7 @@ def _regions(artifacts: Artifacts, figures: dict[str, dict[str, Embedded]]) -> l
     return made
 
 
-def _sections(artifacts: Artifacts, figures: dict[str, dict[str, Embedded]]) -> list[dict[str, Any]]:
+def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]]) -> list[dict[str, Any]]:
     made = []
     for name, (title, kinds) in SECTIONS.items():
         drawn = [figure for kind in kinds for figure in figures.get(kind, {}).values()]

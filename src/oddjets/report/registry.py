@@ -39,11 +39,11 @@ from oddjets.report.figures import (
     yields,
 )
 
-__all__ = ["KINDS", "Kind", "draw", "find"]
+__all__ = ["KINDS", "FigureKind", "draw", "find"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class FigureKind:
     """One kind of figure.
 
     Attributes:
@@ -70,22 +70,24 @@ class Kind:
 _TABLES = ("events", "cutflow", "histograms")
 
 #: name: kind, in the order of the report
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, FigureKind] = {
     kind.name: kind
     for kind in (
-        Kind("postfit", "Fitted regions", ("results",), postfit.data, postfit.draw),
-        Kind("residual", "Data minus background, with the fitted signal", ("results",), residual.data, residual.draw),
-        Kind("grid", "All letters of every region", ("results",), grid.data, grid.draw),
-        Kind("yields", "Yields of all regions and letters", ("results",), yields.data, yields.draw),
-        Kind("regions", "Region map", ("histograms",), regions.data, regions.draw),
-        Kind("score", "Score and threshold", _TABLES, score.data, distribution.draw),
-        Kind("shapes", "Shapes of the scores", _TABLES, score_shapes.data, score_shapes.draw),
-        Kind("tau21", "Subjettiness", _TABLES, nsubjettiness.data, distribution.draw),
-        Kind("processes", "Simulated processes", ("simulation",), processes.data, processes.draw),
-        Kind("efficiency", "Trigger efficiency", ("events", "cutflow"), efficiency.data, efficiency.draw),
-        Kind("cutflow", "Cutflow", ("cutflow",), cutflow.data, cutflow.draw),
-        Kind(
-            "tighten",
+        FigureKind("postfit", "Fitted regions", ("results",), postfit.data, postfit.draw),
+        FigureKind(
+            "residual", "Data minus background, with the fitted signal", ("results",), residual.data, residual.draw
+        ),
+        FigureKind("grid", "All letters of every region", ("results",), grid.data, grid.draw),
+        FigureKind("yields", "Yields of all regions and letters", ("results",), yields.data, yields.draw),
+        FigureKind("regions", "Region map", ("histograms",), regions.data, regions.draw),
+        FigureKind("score", "Score and threshold", _TABLES, score.data, distribution.draw),
+        FigureKind("shapes", "Shapes of the scores", _TABLES, score_shapes.data, score_shapes.draw),
+        FigureKind("tau21", "Subjettiness", _TABLES, nsubjettiness.data, distribution.draw),
+        FigureKind("processes", "Simulated processes", ("simulation",), processes.data, processes.draw),
+        FigureKind("efficiency", "Trigger efficiency", ("events", "cutflow"), efficiency.data, efficiency.draw),
+        FigureKind("cutflow", "Cutflow", ("cutflow",), cutflow.data, cutflow.draw),
+        FigureKind(
+            "threshold_scan",
             "Mass as the threshold tightens",
             _TABLES,
             threshold_scan.data,
@@ -93,23 +95,23 @@ KINDS: dict[str, Kind] = {
             threshold_scan.animate,
             in_a=True,
         ),
-        Kind("bump", "Mass of the oddest jets, sideband fit", _TABLES, bump.data, bump.draw, in_a=True),
-        Kind("overlap", "Overlap of two scores", _TABLES, score_overlap.data, score_overlap.draw, in_a=True),
-        Kind("kde", "Density of the odd events", _TABLES, kde.data, kde.draw, in_a=True),
-        Kind("closure", "ABCD closure on simulation", ("closure",), closure.data, closure.draw),
-        Kind("closures", "ABCD closure at other thresholds", ("closure",), closure_scan.data, closure_scan.draw),
-        Kind("systematics", "Systematic variations", ("histograms",), systematics.data, systematics.draw),
-        Kind("pulls", "Pulls", ("results",), pulls.data, pulls.draw),
-        Kind("impacts", "Impacts", ("results",), pulls.impacts_data, pulls.draw),
-        Kind("scan", "Likelihood scan", ("results",), likelihood_scan.data, likelihood_scan.draw),
-        Kind("limit", "Upper limit", ("results",), limit.data, limit.draw),
-        Kind("gof", "Goodness of fit", ("results",), gof.data, gof.draw),
-        Kind("correlation", "Correlations", ("results",), correlation.data, correlation.draw),
+        FigureKind("bump", "Mass of the oddest jets, sideband fit", _TABLES, bump.data, bump.draw, in_a=True),
+        FigureKind("overlap", "Overlap of two scores", _TABLES, score_overlap.data, score_overlap.draw, in_a=True),
+        FigureKind("kde", "Density of the odd events", _TABLES, kde.data, kde.draw, in_a=True),
+        FigureKind("closure", "ABCD closure on simulation", ("closure",), closure.data, closure.draw),
+        FigureKind("closures", "ABCD closure at other thresholds", ("closure",), closure_scan.data, closure_scan.draw),
+        FigureKind("systematics", "Systematic variations", ("histograms",), systematics.data, systematics.draw),
+        FigureKind("pulls", "Pulls", ("results",), pulls.data, pulls.draw),
+        FigureKind("impacts", "Impacts", ("results",), pulls.impacts_data, pulls.draw),
+        FigureKind("scan", "Likelihood scan", ("results",), likelihood_scan.data, likelihood_scan.draw),
+        FigureKind("limit", "Upper limit", ("results",), limit.data, limit.draw),
+        FigureKind("gof", "Goodness of fit", ("results",), gof.data, gof.draw),
+        FigureKind("correlation", "Correlations", ("results",), correlation.data, correlation.draw),
     )
 }
 
 
-def find(name: str) -> Kind:
+def find(name: str) -> FigureKind:
     """Return the kind that a name belongs to: a kind's own name, or a figure's (``postfit_SR_A``).
 
     Raises:

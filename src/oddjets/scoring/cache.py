@@ -32,7 +32,7 @@ from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents, UnusualC
 from oddjets.scoring.onnx_session import runtime_version
 from oddjets.scoring.scorer import ARITHMETIC_VERSION, Scorer
 
-__all__ = ["Evaluation", "Store", "evaluate", "store_key"]
+__all__ = ["Evaluation", "ScoreCache", "evaluate", "store_key"]
 
 #: of a jet's digest: that any two of 10^12 jets share one has a chance of 10^-15
 _DIGEST_BYTES = 16
@@ -42,7 +42,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.Ba
 
 
 @dataclass(frozen=True)
-class Store:
+class ScoreCache:
     """Entries of a file, and where their scores are kept.
 
     Attributes:
@@ -79,7 +79,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    scorer: Scorer, jets: JetConstituents, *, probabilities: bool = False, store: Store | None = None
+    scorer: Scorer, jets: JetConstituents, *, probabilities: bool = False, store: ScoreCache | None = None
 ) -> Evaluation:
     """Score jets, those with kept scores without the model; keep the new scores.
 
@@ -168,7 +168,7 @@ def _digests(jets: JetConstituents) -> list[bytes]:
     return digests
 
 
-def _read(store: Store, key: str, width: int) -> dict[bytes, NDArray[np.float64]]:
+def _read(store: ScoreCache, key: str, width: int) -> dict[bytes, NDArray[np.float64]]:
     """Read the kept scores of a chunk's entries: digest to score and probabilities."""
     kept: dict[bytes, NDArray[np.float64]] = {}
     for file in sorted((store.folder / key / store.uuid).glob("part-*.npz")):
@@ -192,7 +192,7 @@ def _read(store: Store, key: str, width: int) -> dict[bytes, NDArray[np.float64]
     return kept
 
 
-def _write(store: Store, key: str, digests: list[bytes], values: NDArray[np.float64]) -> None:
+def _write(store: ScoreCache, key: str, digests: list[bytes], values: NDArray[np.float64]) -> None:
     """Write scores; a reader sees all of the part or nothing."""
     folder = store.folder / key / store.uuid
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from oddjets.io.event_table import EventTable, dtype_of
 __all__ = ["columns_needed"]
 
 
-class _Asked(Mapping[str, npt.NDArray[Any]]):
+class _ReadRecorder(Mapping[str, npt.NDArray[Any]]):
     """A table of no events with every column, which notes what is read of it."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ def columns_needed(analysis: Analysis, processor: object) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name in sorted(analysis.asked_cuts):
-        asked = _Asked()
+        asked = _ReadRecorder()
         try:
             with np.errstate(all="ignore"):
                 getattr(processor, name)(EventTable(asked))

@@ -34,7 +34,7 @@ from oddjets.corrections.weights import ChunkColumns, event_weights, generator_w
 from oddjets.io import nanoaod_schema
 from oddjets.io.event_table import JETS, EventTable, dijet_mass
 from oddjets.io.fileset import DatasetMetadata
-from oddjets.scoring.cache import Store, evaluate
+from oddjets.scoring.cache import ScoreCache, evaluate
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection import constituents, objects
 from oddjets.selection.certification import DataQuality
@@ -88,7 +88,7 @@ class Inference(TypedDict):
 
 
 @dataclass
-class Counts:
+class ChunkCounts:
     """What a chunk contributes to the totals; plain numbers, so that they add.
 
     Attributes:
@@ -198,7 +198,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
 
     # ---- the stages of a chunk -----------------------------------------------------------------------------------
 
-    def table(self, events: Any) -> tuple[dict[str, Array], Counts]:
+    def table(self, events: Any) -> tuple[dict[str, Array], ChunkCounts]:
         """Turn a chunk into rows of the event table.
 
         Args:
@@ -217,7 +217,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
             cause: Cause | None = "missing branch" if isinstance(error, MissingColumnError) else None
             raise InputFileError(f"{nanoaod_schema.where(events)}: {error}", cause=cause) from error
 
-    def _table(self, events: Any) -> tuple[dict[str, Array], Counts]:
+    def _table(self, events: Any) -> tuple[dict[str, Array], ChunkCounts]:
         metadata = DatasetMetadata.model_validate(
             {k: v for k, v in events.metadata.items() if k in DatasetMetadata.model_fields}
         )
@@ -351,7 +351,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         store = None
         if self.score_cache is not None:
             start, stop = (int(events.metadata[name]) for name in ("entrystart", "entrystop"))
-            store = Store(self.score_cache, events.metadata["fileuuid"], start, stop)
+            store = ScoreCache(self.score_cache, events.metadata["fileuuid"], start, stop)
         out: dict[str, Array] = {}
         jets = None
         for name, scorer in self.scorers.items():
@@ -388,7 +388,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
             out |= {f"n_constituents_{j}": np.empty(0, dtype=np.int64) for j in JETS}
         return out
 
-    def _count(self, columns: Mapping[str, Array], generator: Array, repairs: Counter[str]) -> Counts:
+    def _count(self, columns: Mapping[str, Array], generator: Array, repairs: Counter[str]) -> ChunkCounts:
         table = EventTable(columns)
         failed = self._failures(table)
         cuts = self.selection.cuts
@@ -399,7 +399,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
 
         flow = [count(*cuts[:i]) for i in range(len(cuts) + 1)]
         n_minus_1 = [count(*cuts[:i], *cuts[i + 1 :]) for i in range(len(cuts))]
-        return Counts(table.size, [raw for raw, _ in flow], [weighted for _, weighted in flow], n_minus_1, repairs)
+        return ChunkCounts(table.size, [raw for raw, _ in flow], [weighted for _, weighted in flow], n_minus_1, repairs)
 
     # ---- coffea's interface --------------------------------------------------------------------------------------
 

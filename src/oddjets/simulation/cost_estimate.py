@@ -8,13 +8,13 @@ from typing import NamedTuple
 from oddjets.simulation.job_plan import Block
 from oddjets.simulation.processes import load_processes
 
-__all__ = ["Prediction", "predict"]
+__all__ = ["CostPrediction", "predict"]
 
 #: of a try without the early veto; QCD, measured by benchmarks/simulation.py
 _MS_WITHOUT_VETO, _KB_WITHOUT_VETO = 15.0, 20.0
 
 
-class Prediction(NamedTuple):
+class CostPrediction(NamedTuple):
     """What a simulation will cost, to some 30 %: processors differ, and share."""
 
     files: int
@@ -39,7 +39,7 @@ class Prediction(NamedTuple):
         )
 
 
-def predict(blocks: Sequence[Block]) -> Prediction:
+def predict(blocks: Sequence[Block]) -> CostPrediction:
     """Say what files will cost before they are made.
 
     Args:
@@ -53,4 +53,4 @@ def predict(blocks: Sequence[Block]) -> Prediction:
             selected += stream.tries * cost.selected
             seconds += stream.tries * (cost.ms if block.early_veto else _MS_WITHOUT_VETO) / 1e3
             megabytes += stream.tries * (cost.kB if block.early_veto else _KB_WITHOUT_VETO) / 1e3
-    return Prediction(len(blocks), selected, seconds, megabytes)
+    return CostPrediction(len(blocks), selected, seconds, megabytes)

@@ -23,7 +23,7 @@ from oddjets.core.kinematics import offsets_from, positions, pt_eta_phi
 from oddjets.simulation.generator import GENERATOR, initialise
 from oddjets.simulation.writer import needing_room
 
-__all__ = ["BEAM_SPOT_WIDTH", "MINIMUM_BIAS", "Overlaid", "PileupPool", "load_pool", "overlay", "prepare_pool"]
+__all__ = ["BEAM_SPOT_WIDTH", "MINIMUM_BIAS", "EventsWithPileup", "PileupPool", "load_pool", "overlay", "prepare_pool"]
 
 #: what CMS's minimum bias of 2016 consists of (cmssw, MinBias_TuneCUETP8M1_13TeV_pythia8): all inelastic but
 #: central-diffractive interactions
@@ -57,7 +57,7 @@ class PileupPool(NamedTuple):
     tracks: npt.NDArray[np.int64]
 
 
-class Overlaid(NamedTuple):
+class EventsWithPileup(NamedTuple):
     """Hard events with their pileup."""
 
     #: offsets, PDG codes, momenta and vertices, as `detect` takes them; in each event the hard interaction's come first
@@ -134,7 +134,7 @@ def load_pool(path: Path, seed: int) -> PileupPool:
 
 def overlay(
     hard: Particles, true_interactions: npt.NDArray[np.floating], pool: PileupPool, rng: np.random.Generator
-) -> Overlaid:
+) -> EventsWithPileup:
     """Add pileup to hard events.
 
     Args:
@@ -171,7 +171,7 @@ def overlay(
         np.concatenate([hard[2], momenta])[order],
         np.concatenate([hard[3], vertices])[order],
     )
-    return Overlaid(particles, offsets_from(numbers), z, pool.tracks[chosen])
+    return EventsWithPileup(particles, offsets_from(numbers), z, pool.tracks[chosen])
 
 
 def _key(seed: int) -> str:

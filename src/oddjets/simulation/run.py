@@ -16,7 +16,7 @@ import numpy.typing as npt
 from oddjets.config.simulation import SimulationSpec
 from oddjets.core.console import log, progress
 from oddjets.core.files import replacing, write_json
-from oddjets.core.worker_pool import each_done
+from oddjets.core.worker_pool import run_tasks
 from oddjets.simulation.cost_estimate import predict
 from oddjets.simulation.generator import (
     GENERATOR,
@@ -82,7 +82,7 @@ def simulate(spec: SimulationSpec, out: Path, workers: int = 2) -> Path:
         if (seed := plan[0].pileup_seed) is not None:
             prepare_pool(out / _POOL, seed)
         with progress("simulate (hard events)", sum(block.tries for block in todo)) as bar:
-            for block in each_done(todo, functools.partial(simulate_block, out=out), workers, "simulate"):
+            for block in run_tasks(todo, functools.partial(simulate_block, out=out), workers, "simulate"):
                 bar.advance(block.tries)
     fileset = out / _FILESET
     with needing_room(fileset):

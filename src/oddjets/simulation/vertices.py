@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from oddjets.core.kinematics import offsets_from
 from oddjets.simulation.detector import DetectedCandidates
-from oddjets.simulation.pileup import Overlaid
+from oddjets.simulation.pileup import EventsWithPileup
 
 __all__ = ["Vertices", "find_vertices", "from_primary_vertex"]
 
@@ -32,7 +32,7 @@ class Vertices(NamedTuple):
     z: npt.NDArray[np.float64]
 
 
-def find_vertices(overlaid: Overlaid) -> Vertices:
+def find_vertices(overlaid: EventsWithPileup) -> Vertices:
     """Return the vertices that pileup leaves.
 
     An interaction is one if it has at least five charged particles in the tracker, and if neither the primary vertex nor

@@ -2,9 +2,9 @@ from .class_labels import CLASSES as CLASSES
 from .class_labels import QCD as QCD
 from .class_labels import SIGNAL as SIGNAL
 from .export.checkpoint import read_checkpoint as read_checkpoint
-from .train.job import Job as Job
 from .train.job import JobPart as JobPart
+from .train.job import TrainingJob as TrainingJob
 from .train.settings import TrainingSettings as TrainingSettings
 from .validate.reference import Reference as Reference
 
-__all__ = ["CLASSES", "QCD", "SIGNAL", "Job", "JobPart", "Reference", "TrainingSettings", "read_checkpoint"]
+__all__ = ["CLASSES", "QCD", "SIGNAL", "JobPart", "Reference", "TrainingJob", "TrainingSettings", "read_checkpoint"]

@@ -5,11 +5,11 @@ from .pipeline import stage_of as stage_of
 from .pipeline import stages_of as stages_of
 from .pipeline import up_to as up_to
 from .run import Run as Run
-from .validation import Resolved as Resolved
+from .validation import ResolvedAnalysis as ResolvedAnalysis
 from .validation import resolve as resolve
 
 __all__ = [
-    "Resolved",
+    "ResolvedAnalysis",
     "Run",
     "resolve",
     "run_stages",

@@ -12,12 +12,12 @@ from rich.markup import escape
 
 from oddjets.config.analysis import Analysis
 from oddjets.core import provenance
-from oddjets.core.blinding_history import BLINDED, FILE, OPEN_BEFORE, UNBLINDED, Act, history
+from oddjets.core.blinding_history import BLINDED, FILE, OPEN_BEFORE, UNBLINDED, BlindingEvent, history
 from oddjets.core.console import console
 from oddjets.core.files import write_json
 from oddjets.io import paper_npz
 
-__all__ = ["hold", "record", "stages_that_show"]
+__all__ = ["apply_blinding", "record", "stages_that_show"]
 
 #: what verbs make beside the stages' results, of the workspace or of everything
 _MADE = ("report.html", "datacard.txt", "shapes.root", "combine_report.json")
@@ -48,7 +48,7 @@ def _json(file: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def hold(analysis: Analysis, out: Path, *, unblinds: bool) -> None:
+def apply_blinding(analysis: Analysis, out: Path, *, unblinds: bool) -> None:
     """Bring an output folder into the state that is asked for, before a verb works there.
 
     Where the data in A are hidden that were not, whatever figures, cards, reports and exports may show them are removed;
@@ -105,7 +105,7 @@ def _exports(analysis: Analysis, out: Path) -> Iterator[Path]:
             yield file
 
 
-def record(analysis: Analysis, out: Path, *, unblinds: bool) -> Act | None:
+def record(analysis: Analysis, out: Path, *, unblinds: bool) -> BlindingEvent | None:
     """Note the state of the data in A before they are filled or written, if it is not what was noted last.
 
     Args:

@@ -17,7 +17,7 @@ from oddjets.core import provenance
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.executors.records import CHUNKS, EVENTS
 
-__all__ = ["Orphan", "orphans", "remove"]
+__all__ = ["OrphanedFile", "orphans", "remove"]
 
 #: seconds; what was written to more recently may be somebody's work in progress
 IN_USE_S = 3600
@@ -33,7 +33,7 @@ _SCORES = re.compile(r"part-.+\.npz")
 _SKIM = re.compile(r".+-[0-9a-f]{8}\.root")
 
 
-class Orphan(NamedTuple):
+class OrphanedFile(NamedTuple):
     """A file that nothing refers to.
 
     Attributes:
@@ -47,7 +47,7 @@ class Orphan(NamedTuple):
     why: str
 
 
-def orphans(out: Path) -> list[Orphan]:
+def orphans(out: Path) -> list[OrphanedFile]:
     """Find what nothing in an output folder refers to.
 
     Args:
@@ -67,10 +67,10 @@ def orphans(out: Path) -> list[Orphan]:
     for stage, find in _FINDERS.items():
         if stage in finished:
             found += [(path, f"no result of `{stage}`") for path in find(out, finished[stage])]
-    return sorted(Orphan(path, path.lstat().st_size, why) for path, why in found)
+    return sorted(OrphanedFile(path, path.lstat().st_size, why) for path, why in found)
 
 
-def remove(found: list[Orphan]) -> None:
+def remove(found: list[OrphanedFile]) -> None:
     """Remove files, and the folders of datasets that are empty then."""
     for orphan in found:
         orphan.path.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from oddjets.workflow.run import Run, Stage
 
 __all__ = [
     "DECIDES_ROWS",
-    "State",
+    "TrainingState",
     "changes",
     "code_of",
     "inputs_of",
@@ -29,12 +29,12 @@ __all__ = [
     "key_of",
     "rows_key",
     "selection_of",
-    "standing",
-    "standings",
+    "stage_state",
+    "stage_states",
 ]
 
 #: incomplete: done, but for files that could not be read; the next run tries them again
-State = Literal["done", "incomplete", "stale", "failed", "missing"]
+TrainingState = Literal["done", "incomplete", "stale", "failed", "missing"]
 
 #: the parts of the configuration of `process` that decide which events are rows
 DECIDES_ROWS = ("selection", "systematics", "processor", "era", "jet_corrections", "jer", "luminosity")
@@ -181,7 +181,7 @@ def is_done(run: Run, stage: Stage) -> bool:
     return stage.intact(run, manifest.get("extra", {})) and bool(manifest.get("key") == key_of(run, stage))
 
 
-def standing(run: Run, stage: Stage) -> tuple[State, str]:
+def stage_state(run: Run, stage: Stage) -> tuple[TrainingState, str]:
     """Say whether a stage's results stand, and if not, why.
 
     Args:
@@ -210,16 +210,16 @@ def standing(run: Run, stage: Stage) -> tuple[State, str]:
     return "done", ""
 
 
-def standings(run: Run, stages: Sequence[Stage]) -> dict[str, tuple[State, str]]:
-    """Return what `standing` says of stages; one that needs another that is not done is not done either.
+def stage_states(run: Run, stages: Sequence[Stage]) -> dict[str, tuple[TrainingState, str]]:
+    """Return what `stage_state` says of stages; one that needs another that is not done is not done either.
 
     Args:
         run: the analysis and its folder.
         stages: in order.
     """
-    found: dict[str, tuple[State, str]] = {}
+    found: dict[str, tuple[TrainingState, str]] = {}
     for stage in stages:
-        state, why = standing(run, stage)
+        state, why = stage_state(run, stage)
         waiting = [name for name in stage.needs if name in found and found[name][0] not in ("done", "incomplete")]
         if state == "done" and waiting:
             state, why = "stale", f"needs {waiting[0]}"

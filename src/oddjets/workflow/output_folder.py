@@ -11,14 +11,14 @@ from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
 
-__all__ = ["FILE", "recalled", "remember"]
+__all__ = ["FILE", "save_analysis", "saved_analysis"]
 
 FILE = "analysis.json"
 #: how the work is done changes no result, but which chunks are planned
 _OF_EXECUTION = ("chunk_size", "skip_bad_files")
 
 
-def remember(analysis: Analysis, out: Path) -> None:
+def save_analysis(analysis: Analysis, out: Path) -> None:
     """Write down which analysis a folder is for; one that was not read from a file is not.
 
     Args:
@@ -46,7 +46,7 @@ def remember(analysis: Analysis, out: Path) -> None:
     write_json(out / FILE, content)
 
 
-def recalled(out: Path) -> Analysis:
+def saved_analysis(out: Path) -> Analysis:
     """Return the analysis that a folder is for: its YAML as it is now, with what the command line laid over it.
 
     Args:

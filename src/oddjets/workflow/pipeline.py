@@ -17,8 +17,8 @@ from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.workflow.executors import chunk_worker
 from oddjets.workflow.executors.records import NO_OUTPUT
-from oddjets.workflow.executors.skipped_files import raise_if_lost
-from oddjets.workflow.keys import code_of, inputs_of, is_done, standings
+from oddjets.workflow.executors.skipped_files import raise_if_skipped
+from oddjets.workflow.keys import code_of, inputs_of, is_done, stage_states
 from oddjets.workflow.run import Run, Stage
 from oddjets.workflow.stages import closure, fit, histogram, plot, process, report, simulate, workspace
 
@@ -29,7 +29,7 @@ __all__ = [
     "stage_of",
     "stages_of",
     "up_to",
-    "warn_of_losses",
+    "warn_of_skipped_files",
     "warn_of_stale_inputs",
 ]
 
@@ -55,7 +55,7 @@ def _stage(
 
 def _write_report(run: Run) -> dict[str, Any]:
     # every figure's data are looked at anew, so pictures are never stale here
-    found = standings(run, [stage for stage in stages_of(run) if stage.name in _BEFORE_PICTURES])
+    found = stage_states(run, [stage for stage in stages_of(run) if stage.name in _BEFORE_PICTURES])
     return report.work(run, {name: why for name, (state, why) in found.items() if state == "stale"})
 
 
@@ -200,14 +200,14 @@ def run_stages(run: Run, stages: Sequence[Stage] | None = None) -> None:
     with run.lock():
         for i, stage in enumerate(stages):
             run_stage(run, stage, later=stages[i + 1 :])
-        warn_of_losses(run)
+        warn_of_skipped_files(run)
 
 
-def warn_of_losses(run: Run) -> None:
+def warn_of_skipped_files(run: Run) -> None:
     """End with another exit code where files were left out of the event tables.
 
     Raises:
         LostEventsError: says how much is lost.
     """
     manifest = provenance.read_manifest(run.out, "process")
-    raise_if_lost(manifest and manifest.get("extra"), run.out)
+    raise_if_skipped(manifest and manifest.get("extra"), run.out)

@@ -17,9 +17,9 @@ from oddjets.io import paper_npz
 from oddjets.io.fileset import Dataset, FileInfo, inspect, load_fileset
 from oddjets.io.histograms import DATA
 from oddjets.workflow import blinding
-from oddjets.workflow.executors.skipped_files import Loss
-from oddjets.workflow.output_folder import remember
-from oddjets.workflow.validation import Resolved, resolve
+from oddjets.workflow.executors.skipped_files import SkippedFile
+from oddjets.workflow.output_folder import save_analysis
+from oddjets.workflow.validation import ResolvedAnalysis, resolve
 
 __all__ = ["Run", "Stage"]
 
@@ -36,7 +36,7 @@ class Run:
     def __init__(self, analysis: Analysis, out: Path, *, unblind: bool = False) -> None:
         #: whether the data in A are shown against what the YAML says
         self.unblinds = unblind and analysis.blind
-        self.resolved: Resolved = resolve(analysis.unblinded() if unblind else analysis)
+        self.resolved: ResolvedAnalysis = resolve(analysis.unblinded() if unblind else analysis)
         self.analysis = self.resolved.analysis
         self.out = out
         self._lock_depth = 0
@@ -50,8 +50,8 @@ class Run:
         """
         with nullcontext() if self._lock_depth else locked(self.out):
             if not self._lock_depth:
-                remember(self.analysis, self.out)
-                blinding.hold(self.analysis, self.out, unblinds=self.unblinds)
+                save_analysis(self.analysis, self.out)
+                blinding.apply_blinding(self.analysis, self.out, unblinds=self.unblinds)
             self._lock_depth += 1
             try:
                 yield
@@ -74,12 +74,12 @@ class Run:
         return self._inspected[0]
 
     @property
-    def unreadable(self) -> list[Loss]:
+    def unreadable(self) -> list[SkippedFile]:
         """Files that cannot even be opened, where such files are left out; else the first one is an error."""
         return self._inspected[1]
 
     @cached_property
-    def _inspected(self) -> tuple[dict[str, tuple[Dataset, list[FileInfo]]], list[Loss]]:
+    def _inspected(self) -> tuple[dict[str, tuple[Dataset, list[FileInfo]]], list[SkippedFile]]:
         if self.analysis.fileset is not None:
             path = resources.find(self.analysis.fileset, "datasets", self.analysis.folder)
         else:
@@ -99,7 +99,7 @@ class Run:
                     # without a cause, it is the fileset that is wrong
                     if error.cause is None or not execution.skip_bad_files:
                         raise
-                    losses.append(Loss(name, file, error.cause, str(error)))
+                    losses.append(SkippedFile(name, file, error.cause, str(error)))
             found[name] = (dataset, infos)
         return found, losses
 

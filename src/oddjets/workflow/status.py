@@ -8,7 +8,7 @@ from oddjets.core import provenance
 from oddjets.workflow.blinding import stages_that_show
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.executors.records import kept
-from oddjets.workflow.keys import State, rows_key, standings
+from oddjets.workflow.keys import TrainingState, rows_key, stage_states
 from oddjets.workflow.pipeline import stages_of
 from oddjets.workflow.run import Run
 
@@ -28,7 +28,7 @@ class StageStatus:
     """
 
     name: str
-    state: State
+    state: TrainingState
     why: str = ""
     finished: str = ""
     seconds: float | None = None
@@ -57,7 +57,7 @@ def stage_statuses(run: Run) -> list[StageStatus]:
     """Return the state of all stages, in order; a stage that needs one that is not done is not done either."""
     found = []
     shown = stages_that_show(run.out) if run.analysis.blind else []
-    for name, (state, why) in standings(run, stages_of(run)).items():
+    for name, (state, why) in stage_states(run, stages_of(run)).items():
         manifest = provenance.read_manifest(run.out, name) or {}
         if name in shown:
             state, why = (

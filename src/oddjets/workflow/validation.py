@@ -26,11 +26,11 @@ from oddjets.selection.decorators import cuts_of, jet_variations_of
 from oddjets.selection.processor import DijetProcessor
 from oddjets.simulation.processes import check_processes
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["ResolvedAnalysis", "resolve"]
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedAnalysis:
     """An analysis with everything that its names mean.
 
     Attributes:
@@ -50,7 +50,7 @@ class Resolved:
     cards: dict[str, Path]
 
 
-def resolve(analysis: Analysis) -> Resolved:
+def resolve(analysis: Analysis) -> ResolvedAnalysis:
     """Check every name and return what they mean.
 
     Raises:
@@ -95,7 +95,7 @@ def resolve(analysis: Analysis) -> Resolved:
     moving = jet_variations_of(processor)
     systematics = tuple(with_defaults(s, moves_jets=s.name in moving) for s in analysis.systematics)
     analysis = analysis.model_copy(update={"systematics": systematics})
-    return Resolved(analysis, source, processor, era, era_folder, card_files)
+    return ResolvedAnalysis(analysis, source, processor, era, era_folder, card_files)
 
 
 def _input_problems(analysis: Analysis, era: lookups.Era | None) -> Iterator[str]:

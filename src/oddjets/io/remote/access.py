@@ -14,7 +14,7 @@ from uproot.source.coalesce import coalesce_requests
 from uproot.source.fsspec import FSSpecSource
 from uproot.source.futures import TrivialFuture
 
-from oddjets.config.execution import Access
+from oddjets.config.execution import RemoteAccess
 from oddjets.core.errors import InputFileError
 from oddjets.io.remote.cache import cached
 from oddjets.io.remote.timeouts import forget_handle, is_open_to_others, limits
@@ -30,7 +30,7 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def open_file(path: str, access: Access | None = None) -> Any:
+def open_file(path: str, access: RemoteAccess | None = None) -> Any:
     """Open a ROOT file.
 
     Args:
@@ -48,7 +48,7 @@ def open_file(path: str, access: Access | None = None) -> Any:
         # a dictionary: no part of the name is taken for a name inside the file
         return uproot.open({path: None})
     _check_scheme(path)
-    access = access or Access()
+    access = access or RemoteAccess()
     if access.cache is not None:
         return uproot.open({str(cached(path, access.cache, access.timeout_s)): None})
     return uproot.open({path: None}, handler=RemoteSource, timeout_s=access.timeout_s)

@@ -46,9 +46,9 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         )
         frames.append({"efficiency": float(efficiency), "threshold": cut, **stack})
     return {
-        "tighten": {
-            "kind": "tighten",
-            "name": "tighten",
+        "threshold_scan": {
+            "kind": "threshold_scan",
+            "name": "threshold_scan",
             "title": "The threshold tightens",
             "header": artifacts.header,
             "x": {"label": "Leading-jet soft-drop mass [GeV]", "edges": [float(e) for e in edges]},

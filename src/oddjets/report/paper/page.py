@@ -51,7 +51,7 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
-class Entry:
+class FigureEntry:
     """One of the paper's figures.
 
     Attributes:
@@ -134,7 +134,7 @@ def _figures() -> list[dict[str, Any]]:
     return content
 
 
-def _entry(content: dict[str, Any], results: Results, out: Path) -> Entry:
+def _entry(content: dict[str, Any], results: Results, out: Path) -> FigureEntry:
     drawn, missing = [], []
     for place in content["ours"]:
         setup, name = place.split("/")
@@ -146,7 +146,7 @@ def _entry(content: dict[str, Any], results: Results, out: Path) -> Entry:
         else:
             missing.append(f"{setup}: {name} is not drawn yet; run `oddjets paper` again.")
     texts = {key: " ".join(str(content[key]).split()) for key in ("title", "paper", "differs")}
-    return Entry(
+    return FigureEntry(
         content["number"], **texts, drawn=drawn, missing=missing, statements=compare(content["number"], results)
     )
 

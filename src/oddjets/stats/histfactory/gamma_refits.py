@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oddjets.stats.histfactory.hessian import profile_hessian
-from oddjets.stats.histfactory.likelihood import Rest, objective
+from oddjets.stats.histfactory.likelihood import LeftOutBins, objective
 from oddjets.stats.histfactory.newton import minimise
 from oddjets.stats.histfactory.results import Data, FitResult
 from oddjets.stats.histfactory.tensors import cut
@@ -71,7 +71,7 @@ def refit_gammas(model: Model, best: FitResult, index: np.ndarray, start: np.nda
         alpha, local, _ = part.split(best.values[None])
         here = objective(part.layout, part.problem(model.data, best.values[None], fixed), alpha, local).gradient[0]
         hessian = whole - profile_hessian(part, best.values, model.data, free, best.kinks)
-        rest = Rest(alpha[0], gradient - here, hessian)
+        rest = LeftOutBins(alpha[0], gradient - here, hessian)
         held = np.repeat(fixed, len(rows), axis=0)
         held[np.arange(len(rows)), index[rows]] = True
         data = Data(*(np.repeat(a, len(rows), axis=0) for a in model.data))

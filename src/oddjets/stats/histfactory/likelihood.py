@@ -11,7 +11,7 @@ from oddjets.stats.histfactory.barlow_beeston import Gammas, Profile, profile
 from oddjets.stats.histfactory.expected import Yields, evaluate, local_slopes, row_weights, slopes, total
 from oddjets.stats.histfactory.tensors import Layout
 
-__all__ = ["Constraints", "KinkRounding", "Point", "Problem", "Rest", "objective", "profile_bins"]
+__all__ = ["Constraints", "KinkRounding", "LeftOutBins", "Point", "Problem", "objective", "profile_bins"]
 
 
 class Constraints(NamedTuple):
@@ -28,7 +28,7 @@ class Constraints(NamedTuple):
     factor: np.ndarray
 
 
-class Rest(NamedTuple):
+class LeftOutBins(NamedTuple):
     """Bins that the layout leaves out: the expansion of their profile -log L in the global parameters.
 
     Attributes:
@@ -80,7 +80,7 @@ class Problem(NamedTuple):
     local_low: np.ndarray
     local_high: np.ndarray
     local_held: np.ndarray
-    rest: Rest | None = None
+    rest: LeftOutBins | None = None
     kinks: KinkRounding | None = None
 
     def take(self, index: np.ndarray) -> Problem:

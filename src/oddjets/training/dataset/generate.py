@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oddjets.core.console import progress
-from oddjets.core.worker_pool import each_done
+from oddjets.core.worker_pool import run_tasks
 from oddjets.simulation.generator import prepare_multiparton_tables, require_pythia
 from oddjets.training.dataset.processes import HELD_OUT, RECIPES, TRAINING, recipe_names
 from oddjets.training.dataset.shards import TABLES, Shard, count_jets, make_jets, make_shard
@@ -50,7 +50,7 @@ def generate(folder: Path, n_jets: int, workers: int, seed: int = 1, heldout: bo
                 return [shards / shard.name for shard in wanted]
             if workers > 1:
                 _compile(tables)
-            for shard in each_done(missing, functools.partial(make_shard, folder=shards), workers, "generate"):
+            for shard in run_tasks(missing, functools.partial(make_shard, folder=shards), workers, "generate"):
                 jets[shard] = count_jets(shard, shards) or 0
                 bar.advance(jets[shard])
 

@@ -16,14 +16,14 @@ from oddjets.simulation.generator import GeneratedBatch
 from oddjets.simulation.jets import FAT_RADIUS, FatJets
 from oddjets.training.class_labels import QCD
 
-__all__ = ["Truth", "match_partons", "match_resonances"]
+__all__ = ["JetTruth", "match_partons", "match_resonances"]
 
 #: PDG codes that are followed to their decay products
 _RESONANCES = (6, 8, 23, 24, 25, 32, 34, 35, 36)
 _OUTGOING, _GLUON, _CHARM, _BOTTOM = 23, 21, 4, 5  # Pythia's status of outgoing hard partons; PDG codes
 
 
-class Truth(NamedTuple):
+class JetTruth(NamedTuple):
     """What jets are; (jets) each."""
 
     #: OmniLearned's class; -1: not matched
@@ -35,7 +35,7 @@ class Truth(NamedTuple):
     c_hadrons: npt.NDArray[np.int32]
 
 
-def match_partons(batch: GeneratedBatch, jets: FatJets) -> Truth:
+def match_partons(batch: GeneratedBatch, jets: FatJets) -> JetTruth:
     """Label QCD jets: b or c where they hold such a hadron, else by the nearest outgoing parton of the hard process.
 
     Args:
@@ -54,10 +54,10 @@ def match_partons(batch: GeneratedBatch, jets: FatJets) -> Truth:
     flavour = hadrons["hadronFlavour"]
     label = np.where(flavour == _BOTTOM, QCD["QCD_b"], np.where(flavour == _CHARM, QCD["QCD_c"], light))
     label = np.where(nearest >= 0, label, -1)
-    return Truth(label, np.zeros(len(label)), hadrons["nBHadrons"], hadrons["nCHadrons"])
+    return JetTruth(label, np.zeros(len(label)), hadrons["nBHadrons"], hadrons["nCHadrons"])
 
 
-def match_resonances(batch: GeneratedBatch, jets: FatJets, labels: Mapping[tuple[int, int], int]) -> Truth:
+def match_resonances(batch: GeneratedBatch, jets: FatJets, labels: Mapping[tuple[int, int], int]) -> JetTruth:
     """Label jets that hold one whole resonance: it and all its decay products are within 0.8 of the jet's axis.
 
     Args:
@@ -87,7 +87,7 @@ def match_resonances(batch: GeneratedBatch, jets: FatJets, labels: Mapping[tuple
         label[(row >= 0) & (code == resonance) & ((flavour == product) | (product == 0))] = index
     hadrons = heavy_hadrons(batch, jets)
     mass = np.where(row >= 0, invariant_mass(batch.momenta[row]), 0.0)
-    return Truth(label, mass, hadrons["nBHadrons"], hadrons["nCHadrons"])
+    return JetTruth(label, mass, hadrons["nBHadrons"], hadrons["nCHadrons"])
 
 
 @numba.njit(cache=True)

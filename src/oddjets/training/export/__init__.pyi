@@ -1,7 +1,7 @@
 from .checkpoint import Checkpoint as Checkpoint
 from .checkpoint import read_checkpoint as read_checkpoint
-from .onnx import Exported as Exported
+from .onnx import ExportResult as ExportResult
 from .onnx import export as export
 from .random_jets import load_jets as load_jets
 
-__all__ = ["Checkpoint", "Exported", "export", "load_jets", "read_checkpoint"]
+__all__ = ["Checkpoint", "ExportResult", "export", "load_jets", "read_checkpoint"]

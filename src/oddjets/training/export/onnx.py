@@ -19,7 +19,7 @@ from oddjets.training.export.pet2_gpu import build_for_gpu
 from oddjets.training.export.published_card import published_description
 from oddjets.training.optional_imports import require
 
-__all__ = ["Exported", "Target", "export"]
+__all__ = ["ExportResult", "Target", "export"]
 
 #: what a graph is arranged for: each runs everywhere, and is fast where it is said; ``gpu-half`` has 16-bit numbers
 Target = Literal["cpu", "gpu", "gpu-half"]
@@ -39,7 +39,7 @@ _TOLERANCE_HALF = 2e-3
 _TOLERANCE_PUBLISHED = 0.1
 
 
-class Exported(NamedTuple):
+class ExportResult(NamedTuple):
     """What an export wrote.
 
     Attributes:
@@ -64,7 +64,7 @@ def export(
     output: Literal["logits", "probabilities"] = "logits",
     target: Target = "cpu",
     like: Path | None = None,
-) -> Exported:
+) -> ExportResult:
     """Export a checkpoint.
 
     Args:
@@ -123,7 +123,7 @@ def export(
     content = {name: content[name] for name in sorted(content, key=order.__getitem__)}
     card.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
     load_card(card)
-    return Exported(model, card, network.config, network.size)
+    return ExportResult(model, card, network.config, network.size)
 
 
 def _tolerance(stable: bool, target: Target) -> float:

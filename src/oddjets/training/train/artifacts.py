@@ -17,7 +17,7 @@ from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.training.class_labels import KNOWN, QCD, SIGNAL
 from oddjets.training.export.onnx import export
 from oddjets.training.export.published_card import SPECIES
-from oddjets.training.train.checkpoint_state import STATE, State
+from oddjets.training.train.checkpoint_state import STATE, TrainingState
 from oddjets.training.train.settings import MAX_CONSTITUENTS
 
 __all__ = ["add_metrics", "write_checkpoint", "write_metrics", "write_model"]
@@ -27,7 +27,7 @@ _LICENCE = "BSD-3-Clause"
 _KNOWN_NAMES = {"W": "W", "Z": "Z", "H_bb": "H", "top": "top"}
 
 
-def write_checkpoint(folder: Path, name: str, state: State) -> Path:
+def write_checkpoint(folder: Path, name: str, state: TrainingState) -> Path:
     """Write the best weights in OmniLearned's layout.
 
     Args:
@@ -53,7 +53,7 @@ def write_checkpoint(folder: Path, name: str, state: State) -> Path:
     return path
 
 
-def write_model(folder: Path, name: str, checkpoint: Path, state: State) -> Path:
+def write_model(folder: Path, name: str, checkpoint: Path, state: TrainingState) -> Path:
     """Export the best weights, with a card that has no metrics yet.
 
     Args:
@@ -90,7 +90,7 @@ def add_metrics(card: Path, metrics: Mapping[str, Any]) -> None:
     _write(card, content | {"metrics": summary})
 
 
-def _description(name: str, state: State) -> dict[str, Any]:
+def _description(name: str, state: TrainingState) -> dict[str, Any]:
     """What the card says beyond the published networks' inputs."""
     supervised = state.settings["supervised"]
     signal = SIGNAL | (KNOWN if supervised else {})

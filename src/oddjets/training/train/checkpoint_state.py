@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from oddjets.core.errors import OddjetsError
 from oddjets.training.export.checkpoint import read_tensors
 
-__all__ = ["STATE", "State", "read_state"]
+__all__ = ["STATE", "TrainingState", "read_state"]
 
 #: its name in the training's folder
 STATE = "training.pt"
 
 
-class State(NamedTuple):
+class TrainingState(NamedTuple):
     """How far a training is.
 
     Attributes:
@@ -36,7 +36,7 @@ class State(NamedTuple):
     jets: int
 
 
-def read_state(folder: Path) -> State | None:
+def read_state(folder: Path) -> TrainingState | None:
     """Return how far the training of a folder is; None for one that did not begin.
 
     Raises:
@@ -47,6 +47,6 @@ def read_state(folder: Path) -> State | None:
         return None
     try:
         content = read_tensors(path)
-        return State(**{name: content[name] for name in State._fields})
+        return TrainingState(**{name: content[name] for name in TrainingState._fields})
     except (OddjetsError, KeyError, TypeError) as error:
         raise OddjetsError(f"{path} is no state of a training: remove it to begin anew ({error})") from error

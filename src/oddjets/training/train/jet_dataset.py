@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import replacing
 from oddjets.core.kinematics import offsets_from, positions
-from oddjets.core.worker_pool import each_done
+from oddjets.core.worker_pool import run_tasks
 from oddjets.training.optional_imports import require
 
 __all__ = ["INFO", "JetSet", "read_jets", "shards"]
@@ -111,7 +111,7 @@ def read_jets(files: Sequence[Path], cache: Path, workers: int) -> JetSet:
     require("h5py")
     cache.mkdir(parents=True, exist_ok=True)
     stale = [file for file in files if not _is_fresh(_cached(cache, file), file)]
-    for _ in each_done(stale, partial(_unpack, cache), workers, "reading jets"):
+    for _ in run_tasks(stale, partial(_unpack, cache), workers, "reading jets"):
         pass
     parts = []
     for number, file in enumerate(files):

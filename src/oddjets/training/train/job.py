@@ -20,7 +20,7 @@ from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.training.optional_imports import require
 from oddjets.training.train.settings import TrainingSettings
 
-__all__ = ["LOG", "Job", "JobPart", "in_background", "run"]
+__all__ = ["LOG", "JobPart", "TrainingJob", "in_background", "run"]
 
 #: the log of a training in the background
 LOG = "train.log"
@@ -35,7 +35,7 @@ class JobPart(StrEnum):
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What is asked for.
 
     Attributes:
@@ -72,7 +72,7 @@ class Job:
         return self.folder / f"{self.name.replace('-', '_')}.yaml"
 
 
-def run(job: Job, parts: Sequence[JobPart]) -> None:
+def run(job: TrainingJob, parts: Sequence[JobPart]) -> None:
     """Do the parts; what is done already is not done again, but for the evaluation.
 
     Raises:
@@ -89,7 +89,7 @@ def run(job: Job, parts: Sequence[JobPart]) -> None:
             _evaluate(job, compared)
 
 
-def in_background(job: Job, parts: Sequence[JobPart], arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+def in_background(job: TrainingJob, parts: Sequence[JobPart], arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the work in a process of its own that outlives this one and its terminal.
 
     Args:
@@ -139,7 +139,7 @@ def _check_packages(parts: Sequence[JobPart]) -> None:
         require(module)
 
 
-def _generate(job: Job) -> None:
+def _generate(job: TrainingJob) -> None:
     from oddjets.training.dataset.generate import generate
 
     # a supervised model learns the kinds of jets that others are measured on, from another seed
@@ -148,7 +148,7 @@ def _generate(job: Job) -> None:
     generate(job.held_out_jets, job.held_out, job.workers, seed=seed, heldout=True)
 
 
-def _train(job: Job) -> None:
+def _train(job: TrainingJob) -> None:
     from oddjets.training.train.artifacts import write_checkpoint, write_model
     from oddjets.training.train.checkpoint_state import read_state
     from oddjets.training.train.jet_dataset import shards
@@ -164,7 +164,7 @@ def _train(job: Job) -> None:
     console.print(f"{escape(str(checkpoint))}: best loss {state.loss:.4f}; {escape(str(card))}")
 
 
-def _evaluate(job: Job, compared: Sequence[ModelCard]) -> None:
+def _evaluate(job: TrainingJob, compared: Sequence[ModelCard]) -> None:
     from oddjets.training.train.artifacts import add_metrics, write_metrics
     from oddjets.training.train.checkpoint_state import read_state
     from oddjets.training.train.jet_dataset import read_jets, shards

@@ -23,7 +23,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.core.files import replacing
 from oddjets.training.export.pet2 import N_SOFTMAX
 from oddjets.training.train.batches import Bucket, DeviceJets, buckets, epoch_order, turned
-from oddjets.training.train.checkpoint_state import STATE, State, read_state
+from oddjets.training.train.checkpoint_state import STATE, TrainingState, read_state
 from oddjets.training.train.jet_dataset import JetSet, read_jets
 from oddjets.training.train.network import FastPet2, build_pet2
 from oddjets.training.train.reweighting import balanced_weights, effective_number
@@ -306,7 +306,7 @@ class _Training:
         """Write all that is needed to go on, whole or not at all."""
         if self.rank:
             return
-        state = State(
+        state = TrainingState(
             self.step, self.steps, self.best, self.loss, self.history, asdict(self.settings), len(self.learned)
         )
         content = state._asdict() | {

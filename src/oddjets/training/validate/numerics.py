@@ -23,7 +23,7 @@ __all__ = [
     "PASSES",
     "WORKING_POINTS",
     "ArithmeticComparison",
-    "Outcome",
+    "ArithmeticResult",
     "Precision",
     "numerics",
     "outcomes",
@@ -42,7 +42,7 @@ _INPUT_COLUMNS = 8
 _TF32_DROPPED = 13
 
 
-class Outcome(NamedTuple):
+class ArithmeticResult(NamedTuple):
     """What one kind of arithmetic gives.
 
     Attributes:
@@ -124,7 +124,7 @@ def outcomes(
     jets: PaddedJets,
     progress: Callable[[int], None] | None = None,
     provider: Literal["cpu", "cuda"] = "cpu",
-) -> Iterator[Outcome]:
+) -> Iterator[ArithmeticResult]:
     """Run the network in several kinds of arithmetic.
 
     Args:
@@ -140,8 +140,8 @@ def outcomes(
     """
     for_logits = reference_card(cards[0])
 
-    def outcome(name: str, output: NDArray[Any], of: ModelCard = for_logits) -> Outcome:
-        return Outcome(name, class_probabilities(output, of), anomaly_score(output, of))
+    def outcome(name: str, output: NDArray[Any], of: ModelCard = for_logits) -> ArithmeticResult:
+        return ArithmeticResult(name, class_probabilities(output, of), anomaly_score(output, of))
 
     def network(stable: bool, arithmetic: Callable[[], Any] | None = None) -> NDArray[np.float64]:
         return reference.logits(jets, double=False, stable=stable, arithmetic=arithmetic, progress=progress)
@@ -157,7 +157,7 @@ def outcomes(
         yield outcome(f"{name}, islands", network(True, _islands(precision)))
 
 
-def numerics(exact: Outcome, found: Outcome) -> ArithmeticComparison:
+def numerics(exact: ArithmeticResult, found: ArithmeticResult) -> ArithmeticComparison:
     """Compare one kind of arithmetic with float64, on the same jets.
 
     Args:

@@ -28,7 +28,7 @@ _SPACING = 0.02
 _TIE = 1e-6
 
 
-class Group(NamedTuple):
+class JetGroup(NamedTuple):
     """Jets of one kind.
 
     Attributes:
@@ -160,7 +160,7 @@ def tied(jets: PaddedJets, neighbours: int = 10) -> NDArray[np.bool_]:
     return found
 
 
-def groups(n_jets: int, seed: int, sample: PaddedJets | None = None) -> list[Group]:
+def groups(n_jets: int, seed: int, sample: PaddedJets | None = None) -> list[JetGroup]:
     """Jets to compare on.
 
     Args:
@@ -177,18 +177,18 @@ def groups(n_jets: int, seed: int, sample: PaddedJets | None = None) -> list[Gro
     apart = tied(generic)
     if apart.all():
         raise OddjetsError("in each of these jets distances tie, so that nothing can be compared: more jets")
-    ambiguous = [Group("generic, tied distances", _chosen(generic, apart), judged=False)] if apart.any() else []
+    ambiguous = [JetGroup("generic, tied distances", _chosen(generic, apart), judged=False)] if apart.any() else []
     generic = _chosen(generic, ~apart)
     few = generic.take(slice(0, 32))
     return [
-        Group("generic", generic),
+        JetGroup("generic", generic),
         *ambiguous,
-        Group("padded, in one batch", few.padded(int(few.counts.max()) + 7), padded=True),
+        JetGroup("padded, in one batch", few.padded(int(few.counts.max()) + 7), padded=True),
         *(
-            Group(f"{count} constituent{'s' if count > 1 else ''}", random_jets([count] * _EACH, rng))
+            JetGroup(f"{count} constituent{'s' if count > 1 else ''}", random_jets([count] * _EACH, rng))
             for count in FEW_AND_MANY
         ),
-        Group(
+        JetGroup(
             "tied distances",
             random_jets(multiplicities(32, rng), rng, spacing=_SPACING),
             judged=False,
@@ -203,7 +203,7 @@ def _chosen(jets: PaddedJets, which: NDArray[np.bool_]) -> PaddedJets:
 def parity(
     card: ModelCard,
     reference: Reference,
-    cases: list[Group],
+    cases: list[JetGroup],
     progress: Callable[[int], None] | None = None,
     provider: Literal["cpu", "cuda"] = "cpu",
 ) -> list[Parity]:

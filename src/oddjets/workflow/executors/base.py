@@ -1,4 +1,4 @@
-"""What every executor offers the run: `Carrier`."""
+"""What every executor offers the run: `ExecutionBackend`."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from oddjets.core.errors import OddjetsError
-from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
-from oddjets.workflow.executors.records import Failure, Record
+from oddjets.workflow.executors.records import ChunkFailure, ChunkRecord
 
-__all__ = ["ALLOWED_DEATHS", "Carrier", "Outcomes", "WorkersLostError"]
+__all__ = ["ALLOWED_DEATHS", "ExecutionBackend", "Outcomes", "WorkersLostError"]
 
 #: chunk's id to what came of it; a mapping, since that is what coffea's executors merge
-Outcomes = dict[str, Record | Failure]
+Outcomes = dict[str, ChunkRecord | ChunkFailure]
 
 #: how many workers may die on the same work before it is given up: one can be chance, four are not
 ALLOWED_DEATHS = 3
 
 
-class Carrier(Protocol):
+class ExecutionBackend(Protocol):
     """Lets work be done on chunks, somewhere, in any order."""
 
-    def __call__(self, chunks: Sequence[Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
+    def __call__(self, chunks: Sequence[Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
         """Work on all chunks.
 
         Args:

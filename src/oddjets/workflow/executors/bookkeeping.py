@@ -17,11 +17,11 @@ from oddjets.config.execution import Execution
 from oddjets.core.console import console, progress
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.executors.base import Outcomes, WorkersLostError
-from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
-from oddjets.workflow.executors.records import Failure, Record, kept
-from oddjets.workflow.executors.select import carrier
-from oddjets.workflow.executors.skipped_files import Loss
+from oddjets.workflow.executors.records import ChunkFailure, ChunkRecord, kept
+from oddjets.workflow.executors.select import execution_backend
+from oddjets.workflow.executors.skipped_files import SkippedFile
 
 __all__ = ["ChunkError", "Ledger", "run", "totals"]
 
@@ -45,8 +45,8 @@ class Ledger:
     """
 
     chunks: Sequence[Chunk]
-    records: dict[str, Record] = field(default_factory=dict)
-    losses: list[Loss] = field(default_factory=list)
+    records: dict[str, ChunkRecord] = field(default_factory=dict)
+    losses: list[SkippedFile] = field(default_factory=list)
     kept: int = 0
 
     @property
@@ -54,7 +54,7 @@ class Ledger:
         """Paths of files of which anything is lost: none of their events count."""
         return {loss.file for loss in self.losses}
 
-    def counting(self) -> dict[str, Record]:
+    def counting(self) -> dict[str, ChunkRecord]:
         """Return the records of files of which nothing is lost, in the plan's order."""
         lost = self.lost_files
         chunks = [chunk for chunk in self.chunks if chunk.id in self.records and chunk.path not in lost]
@@ -76,7 +76,7 @@ class Ledger:
         }
 
 
-def run(work: Work, chunks: Sequence[Chunk], execution: Execution, out: Path) -> Ledger:
+def run(work: ChunkWorker, chunks: Sequence[Chunk], execution: Execution, out: Path) -> Ledger:
     """Do all chunks of a plan that are not yet done.
 
     Args:
@@ -104,7 +104,7 @@ def run(work: Work, chunks: Sequence[Chunk], execution: Execution, out: Path) ->
 
         def on_done(outcomes: Outcomes) -> None:
             for name, outcome in outcomes.items():
-                if isinstance(outcome, Failure):
+                if isinstance(outcome, ChunkFailure):
                     _settle(ledger, outcome, skip_bad_files=execution.skip_bad_files)
                 else:
                     ledger.records[name] = outcome
@@ -113,7 +113,7 @@ def run(work: Work, chunks: Sequence[Chunk], execution: Execution, out: Path) ->
 
         if todo:
             try:
-                with carrier(execution) as carry:
+                with execution_backend(execution) as carry:
                     carry(todo, work, on_done)
             except WorkersLostError as error:
                 raise WorkersLostError(f"process: {error}; {_so_far(ledger)}") from error
@@ -121,17 +121,19 @@ def run(work: Work, chunks: Sequence[Chunk], execution: Execution, out: Path) ->
     return ledger
 
 
-def _settle(ledger: Ledger, failure: Failure, *, skip_bad_files: bool) -> None:
+def _settle(ledger: Ledger, failure: ChunkFailure, *, skip_bad_files: bool) -> None:
     """Note a loss where that is allowed, end the run where not."""
     chunk = failure.chunk
     if failure.kind == "file" and skip_bad_files:
         console.print(f"[bold yellow]left out:[/bold yellow] {escape(failure.message)}")
-        ledger.losses.append(Loss(chunk.dataset, chunk.path, failure.cause, failure.message, chunk.start, chunk.stop))
+        ledger.losses.append(
+            SkippedFile(chunk.dataset, chunk.path, failure.cause, failure.message, chunk.start, chunk.stop)
+        )
         return
     raise ChunkError(f"{escape(failure.message)}\n{_so_far(ledger)}") from _WorkerError(failure.trace)
 
 
-def _say_fallbacks(record: Record, said: set[str]) -> None:
+def _say_fallbacks(record: ChunkRecord, said: set[str]) -> None:
     """Say once what many workers found: that `provider: auto` means the CPU. This process says it itself where it scores."""
     if (record.cost.host, record.cost.worker) == (socket.gethostname(), os.getpid()):
         return
@@ -161,7 +163,7 @@ def _check(ledger: Ledger) -> None:
             raise OddjetsError(f"{chunk}: {planned} events planned, {read} read: the ledger does not close")
 
 
-def totals(records: Sequence[Record], cuts: int) -> dict[str, Any]:
+def totals(records: Sequence[ChunkRecord], cuts: int) -> dict[str, Any]:
     """Add up what chunks counted; floating-point sums are exact before they are rounded, so no order matters.
 
     Args:

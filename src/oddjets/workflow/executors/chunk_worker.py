@@ -26,13 +26,22 @@ from oddjets.io.remote.access import open_file
 from oddjets.io.remote.failures import cause_of, with_retries
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.scorer import Scorer
-from oddjets.selection.processor import Counts, DijetProcessor
+from oddjets.selection.processor import ChunkCounts, DijetProcessor
 from oddjets.selection.processor_loader import ProcessorSource
 from oddjets.workflow.executors import memory
 from oddjets.workflow.executors.chunks import Chunk
-from oddjets.workflow.executors.records import CHUNKS, NO_OUTPUT, ChunkCost, Failure, Kind, Record, TablePart, save
+from oddjets.workflow.executors.records import (
+    CHUNKS,
+    NO_OUTPUT,
+    ChunkCost,
+    ChunkFailure,
+    ChunkRecord,
+    FigureKind,
+    TablePart,
+    save,
+)
 
-__all__ = ["COMPUTES", "Work", "code", "versions"]
+__all__ = ["COMPUTES", "ChunkWorker", "code", "versions"]
 
 #: one processor per process and per piece of work; a worker gets many chunks
 _PROCESSORS: dict[str, DijetProcessor] = {}
@@ -68,7 +77,7 @@ def versions() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Work:
+class ChunkWorker:
     """What travels to a worker: everything needed to build the processor there, and nothing that can't be pickled.
 
     Attributes:
@@ -97,21 +106,21 @@ class Work:
         score_cache = Path(self.score_cache) if self.score_cache is not None else None
         return self.source.load()(self.analysis, era, folder, scorers, score_cache)
 
-    def __call__(self, chunk: Chunk) -> dict[str, Record | Failure]:
+    def __call__(self, chunk: Chunk) -> dict[str, ChunkRecord | ChunkFailure]:
         """Process a chunk; return its id and what came of it, which is not added to anything in any executor."""
-        with memory.let_go():
+        with memory.release_memory():
             outcome = self._outcome(chunk)
         return {chunk.id: outcome}
 
-    def _outcome(self, chunk: Chunk) -> Record | Failure:
+    def _outcome(self, chunk: Chunk) -> ChunkRecord | ChunkFailure:
         started, cpu = time.perf_counter(), time.process_time()
-        memory.forget_peak()
+        memory.reset_peak()
         try:
             columns, counts = with_retries(lambda: self._rows(chunk), str(chunk))
             part = self._write(chunk, columns)
         except Exception as error:
             kind = _kind_of(error, chunk)
-            return Failure(chunk, kind, _message(error, chunk, kind), cause_of(error), traceback.format_exc())
+            return ChunkFailure(chunk, kind, _message(error, chunk, kind), cause_of(error), traceback.format_exc())
         cost = ChunkCost(
             seconds=time.perf_counter() - started,
             cpu_seconds=time.process_time() - cpu,
@@ -119,13 +128,13 @@ class Work:
             host=socket.gethostname(),
             worker=os.getpid(),
         )
-        record = Record(
+        record = ChunkRecord(
             chunk.key, chunk.dataset, redacted(chunk.path), chunk.start, chunk.stop, part, counts.as_dict(), cost
         )
         try:
             save(self._folder, chunk, record)
         except OSError as error:
-            return Failure(chunk, "output", _message(error, chunk, "output"), trace=traceback.format_exc())
+            return ChunkFailure(chunk, "output", _message(error, chunk, "output"), trace=traceback.format_exc())
         return record
 
     @property
@@ -139,7 +148,7 @@ class Work:
             _PROCESSORS[key] = self.build()
         return _PROCESSORS[key]
 
-    def _rows(self, chunk: Chunk) -> tuple[dict[str, Any], Counts]:
+    def _rows(self, chunk: Chunk) -> tuple[dict[str, Any], ChunkCounts]:
         processor = self._processor()
         with open_file(chunk.path, self.analysis.execution.access(self.analysis.folder)) as file:
             if str(file.file.uuid) != chunk.uuid:
@@ -181,7 +190,7 @@ def _events(file: Any, chunk: Chunk) -> Any:
     return factory.events()
 
 
-def _kind_of(error: Exception, chunk: Chunk) -> Kind:
+def _kind_of(error: Exception, chunk: Chunk) -> FigureKind:
     if isinstance(error, _OutputError):
         return "output"
     if isinstance(error, OddjetsError):
@@ -200,7 +209,7 @@ def _kind_of(error: Exception, chunk: Chunk) -> Kind:
     return "processor"
 
 
-def _message(error: Exception, chunk: Chunk, kind: Kind) -> str:
+def _message(error: Exception, chunk: Chunk, kind: FigureKind) -> str:
     if isinstance(error, OddjetsError):
         return str(error)
     said = f"{type(error).__name__}: {str(error)[:200]}"

@@ -16,11 +16,11 @@ from oddjets.config.execution import Execution
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.executors.base import Outcomes, WorkersLostError
-from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
 from oddjets.workflow.executors.import_path import built, import_class
 
-__all__ = ["Imported", "class_of"]
+__all__ = ["CustomBackend", "class_of"]
 
 
 def class_of(execution: Execution) -> Any:
@@ -33,7 +33,7 @@ def class_of(execution: Execution) -> Any:
     return import_class(module, name, "execution.executor")
 
 
-class Imported:
+class CustomBackend:
     """An executor that is not ours."""
 
     def __init__(self, execution: Execution) -> None:
@@ -48,8 +48,8 @@ class Imported:
             options = {key: value for key, value in usual.items() if key in fields} | options
         self.executor = built(make, options, "execution.executor_options")
 
-    def __call__(self, chunks: Sequence[Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
-        """Work on all chunks; see `Carrier`."""
+    def __call__(self, chunks: Sequence[Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
+        """Work on all chunks; see `ExecutionBackend`."""
         try:
             answer = self.executor(list(chunks), work, {})
         except OddjetsError:

@@ -16,15 +16,15 @@ from distributed.scheduler import KilledWorker
 
 from oddjets.config.execution import Execution
 from oddjets.core.console import log
-from oddjets.workflow.executors import dask_cluster, gpus, sandbox
+from oddjets.workflow.executors import dask_cluster, gpus, shipped_files
 from oddjets.workflow.executors.base import Outcomes, WorkersLostError
-from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
-from oddjets.workflow.executors.dask_plugin import Delivery, Result, do
-from oddjets.workflow.executors.dask_watch import Vigil
+from oddjets.workflow.executors.dask_plugin import ChunkWorkerPlugin, Result, do
 from oddjets.workflow.executors.records import CHUNKS
+from oddjets.workflow.executors.worker_monitor import WorkerMonitor
 
-__all__ = ["Dask"]
+__all__ = ["DaskBackend"]
 
 #: seconds between two looks for results
 _PAUSE_S = 0.1
@@ -32,28 +32,28 @@ _PAUSE_S = 0.1
 _ROUNDS, _ROUND_S = 3, 1.0
 
 
-class Dask:
+class DaskBackend:
     """Workers of a dask cluster; where one dies, dask gives its chunks to others."""
 
     def __init__(self, client: Any, execution: Execution) -> None:
         self.client = client
         self.execution = execution
 
-    def __call__(self, chunks: Sequence[Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
-        """Work on all chunks; see `Carrier`."""
+    def __call__(self, chunks: Sequence[Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
+        """Work on all chunks; see `ExecutionBackend`."""
         work = _from_anywhere(work)
         out = Path(str(work.output))
         shared = self.execution.shared_filesystem
         token = out / CHUNKS / f".shared-{socket.gethostname()}" if shared else None
         if token is not None:
-            sandbox.put(token, b"")
+            shipped_files.put(token, b"")
         on_this_machine = self.execution.scheduler is None and (
             self.execution.cluster is None or self.execution.cluster.class_ == dask_cluster.LOCAL
         )
-        delivery = Delivery(
+        delivery = ChunkWorkerPlugin(
             work,
             token,
-            None if shared else sandbox.pack(work),
+            None if shared else shipped_files.pack(work),
             gpus.gpus_of_this_machine(self.execution) if on_this_machine else (),
         )
         submit, result_of = self._kind_of_graph()
@@ -63,14 +63,14 @@ class Dask:
                 with closing(self._results(futures, chunks, result_of)) as results:
                     for outcomes, files in results:
                         for path, content in files.items():
-                            sandbox.put(out / path, content)
+                            shipped_files.put(out / path, content)
                         on_done(outcomes)
         finally:
             if token is not None:
                 token.unlink(missing_ok=True)
 
     @contextmanager
-    def _delivered(self, delivery: Delivery) -> Iterator[None]:
+    def _delivered(self, delivery: ChunkWorkerPlugin) -> Iterator[None]:
         """Bring the work to the workers, and take it away again, whatever came of it."""
         try:
             self._bring(delivery)
@@ -83,7 +83,7 @@ class Dask:
                     # a worker that leaves just now breaks the scheduler's round; what was done, or went wrong, counts alone
                     log.debug("the work could not be taken away from all dask workers: %s", error)
 
-    def _bring(self, delivery: Delivery) -> None:
+    def _bring(self, delivery: ChunkWorkerPlugin) -> None:
         for tries_left in reversed(range(_ROUNDS)):
             try:
                 self.client.register_plugin(delivery)
@@ -110,7 +110,7 @@ class Dask:
         """Yield results as they come, each once; what is left is cancelled."""
         by_key = {future.key: chunk for future, chunk in zip(futures, chunks, strict=True)}
         coming = as_completed(futures, loop=self.client.loop, with_results=True, raise_errors=False)
-        vigil = Vigil(self.client, self.execution.workers_timeout_s)
+        vigil = WorkerMonitor(self.client, self.execution.workers_timeout_s)
         try:
             while not coming.is_empty():
                 if not coming.has_ready():
@@ -135,7 +135,7 @@ class Dask:
         raise WorkersLostError(f"the dask scheduler at {address} is gone, or stopped this work")
 
 
-def _from_anywhere(work: Work) -> Work:
+def _from_anywhere(work: ChunkWorker) -> ChunkWorker:
     """Return the work with absolute paths: workers run in folders of their own."""
     assert work.output is not None
     analysis = work.analysis.model_copy(update={"path": work.analysis.folder.resolve() / "analysis.yaml"})

@@ -24,7 +24,7 @@ def graph(name: str, chunks: Sequence[Chunk]) -> Any:
     """Return the array whose partitions are what came of the chunks.
 
     Args:
-        name: of the `Delivery` that the workers got.
+        name: of the `ChunkWorkerPlugin` that the workers got.
         chunks: one a partition.
     """
     meta = ak.Array(ak.Array([b""]).layout.to_typetracer(forget_length=True))

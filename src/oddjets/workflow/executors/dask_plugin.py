@@ -13,19 +13,19 @@ from typing import Any
 from distributed import WorkerPlugin, get_worker
 
 from oddjets.core.errors import OddjetsError
-from oddjets.workflow.executors import chunk_worker, gpus, sandbox
+from oddjets.workflow.executors import chunk_worker, gpus, shipped_files
 from oddjets.workflow.executors.base import Outcomes
-from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
-from oddjets.workflow.executors.records import Failure
+from oddjets.workflow.executors.records import ChunkFailure
 
-__all__ = ["Delivery", "Result", "do"]
+__all__ = ["ChunkWorkerPlugin", "Result", "do"]
 
 #: what came of a chunk, and the files that must be written where the analysis's output folder is
 Result = tuple[Outcomes, dict[str, bytes]]
 
 
-class Delivery(WorkerPlugin):  # type: ignore[misc]
+class ChunkWorkerPlugin(WorkerPlugin):  # type: ignore[misc]
     """Brings the work to every worker, those that come later included.
 
     Args:
@@ -37,9 +37,9 @@ class Delivery(WorkerPlugin):  # type: ignore[misc]
 
     def __init__(
         self,
-        work: Work,
+        work: ChunkWorker,
         token: Path | None,
-        packed: sandbox.Luggage | None,
+        packed: shipped_files.ShippedFiles | None,
         of_this_machine: tuple[str, ...],
     ) -> None:
         self.content = pickle.dumps((work if packed is None else None, packed))
@@ -50,7 +50,7 @@ class Delivery(WorkerPlugin):  # type: ignore[misc]
         self.code = chunk_worker.code()
         self.name = f"oddjets-{hashlib.sha256(self.content).hexdigest()[:16]}"
         self.folder: Path | None = None
-        self._work: Work | None = None
+        self._work: ChunkWorker | None = None
         self._lock: threading.Lock | None = None
 
     def setup(self, worker: Any) -> None:
@@ -60,7 +60,7 @@ class Delivery(WorkerPlugin):  # type: ignore[misc]
         if self.gpus and isinstance(worker.name, int):
             gpus.take(self.gpus, worker.name)
 
-    def work(self) -> Work:
+    def work(self) -> ChunkWorker:
         """Return the work as it is done here.
 
         Raises:
@@ -97,13 +97,13 @@ class Delivery(WorkerPlugin):  # type: ignore[misc]
         try:
             work = self.work()
         except OddjetsError as error:
-            return {chunk.id: Failure(chunk, "mistake", str(error))}, {}
+            return {chunk.id: ChunkFailure(chunk, "mistake", str(error))}, {}
         except OSError as error:
             message = f"{self.folder}: the analysis's files cannot be unpacked there ({error.strerror or error})"
-            return {chunk.id: Failure(chunk, "output", message)}, {}
+            return {chunk.id: ChunkFailure(chunk, "output", message)}, {}
         outcomes = work(chunk)
         assert self.folder is not None
-        return outcomes, {} if self.token is not None else sandbox.bring_back(self.folder, chunk)
+        return outcomes, {} if self.token is not None else shipped_files.collect_outputs(self.folder, chunk)
 
     def teardown(self, worker: Any) -> None:
         """Leave nothing behind."""
@@ -115,7 +115,7 @@ def do(name: str, chunk: Chunk) -> Result:
     """Work on a chunk; this is the task that dask sees.
 
     Args:
-        name: of the `Delivery` that this worker got.
+        name: of the `ChunkWorkerPlugin` that this worker got.
         chunk: the chunk.
     """
     return get_worker().plugins[name](chunk)  # type: ignore[no-any-return]

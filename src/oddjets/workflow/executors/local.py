@@ -13,27 +13,27 @@ from oddjets.core.console import console
 from oddjets.core.worker_pool import as_worker, unguarded_script
 from oddjets.workflow.executors import gpus
 from oddjets.workflow.executors.base import ALLOWED_DEATHS, Outcomes, WorkersLostError
-from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
 
-__all__ = ["Processes", "here"]
+__all__ = ["LocalBackend", "here"]
 
 
-def here(chunks: Sequence[Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
+def here(chunks: Sequence[Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
     """Work in this process, chunk by chunk."""
     for chunk in chunks:
         on_done(work(chunk))
 
 
-class Processes:
+class LocalBackend:
     """Processes of this machine; where one is killed, others go on with what is missing."""
 
     def __init__(self, execution: Execution) -> None:
         self.workers = execution.workers
         self.gpus = gpus.gpus_of_this_machine(execution)
 
-    def __call__(self, chunks: Sequence[Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
-        """Work on all chunks; see `Carrier`."""
+    def __call__(self, chunks: Sequence[Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
+        """Work on all chunks; see `ExecutionBackend`."""
         waiting = {chunk.id: chunk for chunk in chunks}
         for _ in range(ALLOWED_DEATHS):
             try:
@@ -55,7 +55,7 @@ class Processes:
                 + "\n"
             ) from error
 
-    def _round(self, waiting: dict[str, Chunk], work: Work, on_done: Callable[[Outcomes], None]) -> None:
+    def _round(self, waiting: dict[str, Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
         """Do what is waiting, until all is done or a worker dies."""
         # spawn: a fork would copy the threads' locks of libraries that are loaded here
         context = multiprocessing.get_context("spawn")

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["forget_peak", "let_go", "peak_MB"]
+__all__ = ["peak_MB", "release_memory", "reset_peak"]
 
 _PROC = Path("/proc/self")
 
 
-def forget_peak() -> None:
+def reset_peak() -> None:
     """Begin to measure the peak anew, where the system can (Linux: proc(5), clear_refs)."""
     try:
         (_PROC / "clear_refs").write_text("5", encoding="ascii")
@@ -23,7 +23,7 @@ def forget_peak() -> None:
 
 
 def peak_MB() -> float:
-    """Return the largest resident memory since `forget_peak`, MB; since the process began, where nothing forgets."""
+    """Return the largest resident memory since `reset_peak`, MB; since the process began, where nothing forgets."""
     try:
         lines = (_PROC / "status").read_text(encoding="ascii", errors="replace").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
@@ -33,7 +33,7 @@ def peak_MB() -> float:
 
 
 @contextmanager
-def let_go() -> Iterator[None]:
+def release_memory() -> Iterator[None]:
     """Free what work leaves behind in circles of references, when it is done.
 
     Files and events refer to themselves in circles, which Python's collector alone frees, and that counts objects, not bytes:

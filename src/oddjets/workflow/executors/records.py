@@ -17,9 +17,9 @@ __all__ = [
     "EVENTS",
     "NO_OUTPUT",
     "ChunkCost",
-    "Failure",
-    "Kind",
-    "Record",
+    "ChunkFailure",
+    "ChunkRecord",
+    "FigureKind",
     "TablePart",
     "kept",
     "publish",
@@ -33,7 +33,7 @@ NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 #: why there is no record. file: it cannot be read, or lacks something; output: nothing can be written; mistake: of the
 #: user's, and not in this file; processor: an exception in its code
-Kind = Literal["file", "output", "mistake", "processor"]
+FigureKind = Literal["file", "output", "mistake", "processor"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class ChunkCost:
 
 
 @dataclass(frozen=True)
-class Record:
+class ChunkRecord:
     """What came of a chunk.
 
     Attributes:
@@ -83,7 +83,7 @@ class Record:
         start: the first entry.
         stop: one past the last entry.
         part: its rows.
-        counts: what it adds to the totals (`processor.Counts`).
+        counts: what it adds to the totals (`processor.ChunkCounts`).
         cost: what it took.
     """
 
@@ -98,7 +98,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Failure:
+class ChunkFailure:
     """Why there is no record of a chunk; it comes back as a value, since executors bury exceptions.
 
     Attributes:
@@ -110,18 +110,18 @@ class Failure:
     """
 
     chunk: Chunk
-    kind: Kind
+    kind: FigureKind
     message: str
     cause: str = ""
     trace: str = ""
 
 
-def save(folder: Path, chunk: Chunk, record: Record) -> None:
+def save(folder: Path, chunk: Chunk, record: ChunkRecord) -> None:
     """Write a record, after the part that it speaks of; nobody sees half of it."""
     write_json(folder / chunk.dataset / f"{chunk.name}.json", asdict(record))
 
 
-def kept(out: Path, chunk: Chunk, *, thorough: bool = True) -> Record | None:
+def kept(out: Path, chunk: Chunk, *, thorough: bool = True) -> ChunkRecord | None:
     """Return the record of a chunk that was done earlier.
 
     Args:
@@ -134,7 +134,7 @@ def kept(out: Path, chunk: Chunk, *, thorough: bool = True) -> Record | None:
     """
     try:
         content = json.loads((out / CHUNKS / chunk.dataset / f"{chunk.name}.json").read_text(encoding="utf-8"))
-        record = Record(**content | {"part": TablePart(**content["part"]), "cost": ChunkCost(**content["cost"])})
+        record = ChunkRecord(**content | {"part": TablePart(**content["part"]), "cost": ChunkCost(**content["cost"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
     if record.key != chunk.key or (record.start, record.stop) != (chunk.start, chunk.stop):

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from oddjets.config.execution import EXECUTORS, Execution
 from oddjets.workflow.executors import local
-from oddjets.workflow.executors.base import Carrier
+from oddjets.workflow.executors.base import ExecutionBackend
 
-__all__ = ["carrier", "check"]
+__all__ = ["check", "execution_backend"]
 
 
 def check(execution: Execution) -> None:
@@ -29,7 +29,7 @@ def check(execution: Execution) -> None:
 
 
 @contextmanager
-def carrier(execution: Execution) -> Iterator[Carrier]:
+def execution_backend(execution: Execution) -> Iterator[ExecutionBackend]:
     """Start what an analysis's ``execution`` asks for, and stop it at the end.
 
     Raises:
@@ -39,16 +39,16 @@ def carrier(execution: Execution) -> Iterator[Carrier]:
     if execution.executor == "iterative" or (execution.executor == "futures" and execution.workers == 1):
         yield local.here
     elif execution.executor == "futures":
-        yield local.Processes(execution)
+        yield local.LocalBackend(execution)
     elif execution.uses_dask:
         from oddjets.workflow.executors.dask_cluster import connected, require
 
         require(execution)
-        from oddjets.workflow.executors.dask import Dask
+        from oddjets.workflow.executors.dask import DaskBackend
 
         with connected(execution) as client:
-            yield Dask(client, execution)
+            yield DaskBackend(client, execution)
     else:
-        from oddjets.workflow.executors.custom import Imported
+        from oddjets.workflow.executors.custom import CustomBackend
 
-        yield Imported(execution)
+        yield CustomBackend(execution)

@@ -18,13 +18,13 @@ from oddjets.core.redaction import redacted
 from oddjets.io.fileset import FileInfo
 from oddjets.workflow.executors.chunks import Fileset
 
-__all__ = ["FILE", "Loss", "LostEventsError", "account", "raise_if_lost", "without", "write"]
+__all__ = ["FILE", "LostEventsError", "SkippedFile", "account", "raise_if_skipped", "without", "write"]
 
 FILE = "lost.json"
 
 
 @dataclass(frozen=True)
-class Loss:
+class SkippedFile:
     """A file or a chunk that could not be read.
 
     Attributes:
@@ -56,7 +56,7 @@ def without(fileset: Fileset, lost: Iterable[str]) -> dict[str, tuple[Any, list[
     return {name: (d, [info for info in files if info.path not in left_out]) for name, (d, files) in fileset.items()}
 
 
-def account(fileset: Fileset, losses: Sequence[Loss], done: Mapping[str, int]) -> dict[str, Any]:
+def account(fileset: Fileset, losses: Sequence[SkippedFile], done: Mapping[str, int]) -> dict[str, Any]:
     """Close the ledger: events planned = done + lost, dataset by dataset.
 
     Args:
@@ -115,7 +115,7 @@ def write(out: Path, datasets: Mapping[str, Any]) -> None:
         (out / FILE).unlink(missing_ok=True)
 
 
-def raise_if_lost(processed: Mapping[str, Any] | None, out: Path) -> None:
+def raise_if_skipped(processed: Mapping[str, Any] | None, out: Path) -> None:
     """End with another exit code where files were left out.
 
     Raises:

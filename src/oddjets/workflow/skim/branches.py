@@ -16,7 +16,7 @@ from oddjets.io.fileset import TREE, Dataset, FileInfo
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES
 from oddjets.selection.processor import DijetProcessor
 
-__all__ = ["CANDIDATES", "LINKS", "Needs", "chunk_of", "needs_of", "without_model"]
+__all__ = ["CANDIDATES", "LINKS", "RequiredBranches", "chunk_of", "needs_of", "without_model"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -29,7 +29,7 @@ _VECTOR = ("pt", "eta", "phi", "mass", "charge", "x", "y", "z", "t")
 
 
 @dataclass(frozen=True)
-class Needs:
+class RequiredBranches:
     """What an analysis needs of one file.
 
     Attributes:
@@ -78,7 +78,9 @@ def chunk_of(file: Any, dataset: Dataset, info: FileInfo, start: int, stop: int,
     return factory.events()
 
 
-def needs_of(processor: DijetProcessor, file: Any, dataset: Dataset, info: FileInfo, chunk_size: int) -> Needs:
+def needs_of(
+    processor: DijetProcessor, file: Any, dataset: Dataset, info: FileInfo, chunk_size: int
+) -> RequiredBranches:
     """Run a processor over a file, and note what it reads and keeps.
 
     Args:
@@ -107,7 +109,7 @@ def needs_of(processor: DijetProcessor, file: Any, dataset: Dataset, info: FileI
     present = set(file[TREE].keys())
     read |= {f"{collection}_{name}" for collection in _collections(read) for name in _VECTOR}
     has_index = set(nanoaod_schema.CONSTITUENT_INDEX) <= present
-    return Needs(np.concatenate(entries), frozenset(read & present), linked_only and has_index)
+    return RequiredBranches(np.concatenate(entries), frozenset(read & present), linked_only and has_index)
 
 
 def _collections(branches: Iterable[str]) -> set[str]:

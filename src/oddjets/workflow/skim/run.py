@@ -18,7 +18,7 @@ from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import replacing, write_json
 from oddjets.core.locks import locked
 from oddjets.core.redaction import redacted
-from oddjets.core.worker_pool import each_done
+from oddjets.core.worker_pool import run_tasks
 from oddjets.corrections.lookups import load_era
 from oddjets.io.fileset import TREE, Dataset, FileInfo
 from oddjets.io.remote.access import is_remote, open_file
@@ -41,7 +41,7 @@ _CODE = tuple(f"oddjets.workflow.skim.{name}" for name in ("branches", "run", "w
 
 
 @dataclass(frozen=True)
-class Task:
+class SkimTask:
     """One file to skim, in a form that travels to another process.
 
     Attributes:
@@ -137,7 +137,7 @@ def _skim(run: Run, out: Path) -> Path:
         console.print(f"skim: {len(tasks) - len(todo)} of {len(tasks)} files are already there")
     started = datetime.now(UTC)
     with progress("skim (events)", sum(task.info.entries for task in todo)) as bar:
-        for task in each_done(todo, Task.run, run.analysis.execution.processes, "skim"):
+        for task in run_tasks(todo, SkimTask.run, run.analysis.execution.processes, "skim"):
             bar.advance(task.info.entries)
     write_json(out / _FILESET, {name: _entry(dataset, tasks, out) for name, (dataset, _) in run.fileset.items()})
     summary = {name: _summary(name, tasks, out) for name in run.fileset}
@@ -160,7 +160,7 @@ def _skim(run: Run, out: Path) -> Path:
     return out / _FILESET
 
 
-def _tasks(run: Run, out: Path) -> list[Task]:
+def _tasks(run: Run, out: Path) -> list[SkimTask]:
     seen: dict[str, str] = {}
     shared = {
         "selection": selection_of(run),
@@ -181,11 +181,11 @@ def _tasks(run: Run, out: Path) -> list[Task]:
             metadata = dataset.metadata.model_dump(mode="json")
             key = provenance.content_key({**shared, "metadata": metadata, "file": [info.uuid, info.entries]})
             target = out / dataset.name / f"{Path(info.path.partition('?')[0]).stem}-{info.uuid[:8]}.root"
-            tasks.append(Task(run.resolved.source, run.analysis, dataset, info, target, key))
+            tasks.append(SkimTask(run.resolved.source, run.analysis, dataset, info, target, key))
     return tasks
 
 
-def _entry(dataset: Dataset, tasks: list[Task], out: Path) -> dict[str, Any]:
+def _entry(dataset: Dataset, tasks: list[SkimTask], out: Path) -> dict[str, Any]:
     """A dataset's entry of the fileset, with paths relative to it; the list of its sections goes with it."""
     metadata = dataset.metadata.model_dump(mode="json")
     if dataset.metadata.processed_lumis is not None:
@@ -196,7 +196,7 @@ def _entry(dataset: Dataset, tasks: list[Task], out: Path) -> dict[str, Any]:
     return {"files": files, "metadata": metadata}
 
 
-def _summary(name: str, tasks: list[Task], out: Path) -> dict[str, Any]:
+def _summary(name: str, tasks: list[SkimTask], out: Path) -> dict[str, Any]:
     """What the manifest says of a dataset: for each skim, the file it was made from, and events and bytes."""
     files: dict[str, dict[str, Any]] = {}
     for task in (task for task in tasks if task.dataset.name == name):

@@ -16,7 +16,7 @@ from oddjets.core.kinematics import offsets_from
 from oddjets.io import nanoaod_schema, weight_order
 from oddjets.io.branches import FlatBranches
 from oddjets.io.fileset import TREE, Dataset, FileInfo
-from oddjets.workflow.skim.branches import CANDIDATES, LINKS, Needs, chunk_of
+from oddjets.workflow.skim.branches import CANDIDATES, LINKS, RequiredBranches, chunk_of
 
 __all__ = ["write_skim"]
 
@@ -29,7 +29,7 @@ _RUNS, _SECTIONS = "Runs", "LuminosityBlocks"
 
 
 def write_skim(
-    target: Path, file: Any, dataset: Dataset, info: FileInfo, needs: Needs, chunk_size: int, note: str
+    target: Path, file: Any, dataset: Dataset, info: FileInfo, needs: RequiredBranches, chunk_size: int, note: str
 ) -> None:
     """Write a skim of one file, ZSTD-compressed.
 
@@ -61,7 +61,7 @@ def write_skim(
 # ---- reading -----------------------------------------------------------------------------------------------------
 
 
-def _blocks(file: Any, dataset: Dataset, info: FileInfo, needs: Needs, chunk_size: int) -> Iterator[Columns]:
+def _blocks(file: Any, dataset: Dataset, info: FileInfo, needs: RequiredBranches, chunk_size: int) -> Iterator[Columns]:
     """Read the wanted events, a few at a time."""
     tree = file[TREE]
     of_candidates = (f"{CANDIDATES}_", f"{LINKS}_")

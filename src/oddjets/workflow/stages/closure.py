@@ -12,7 +12,7 @@ from oddjets.core.files import write_json
 from oddjets.io.histograms import DATA, HistogramSet
 from oddjets.selection.histogramming import make_histograms
 from oddjets.selection.normalisation import factors
-from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import Run
@@ -29,7 +29,7 @@ def work(run: Run) -> dict[str, Any]:
 
     nominal = HistogramSet.load(run.out / "histograms")
     normalisation = factors(run.analysis, run.extra("process"), run.luminosity_pb)
-    processor = Work(run.resolved.source, run.analysis, (), None, 1).build()
+    processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
 
     def at(efficiency: float, below: float | None = None) -> HistogramSet:
         threshold = Threshold(score=run.analysis.threshold.score, efficiency=efficiency)

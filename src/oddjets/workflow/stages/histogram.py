@@ -10,7 +10,7 @@ from oddjets.selection.event_weights import WeightAudit
 from oddjets.selection.histogramming import make_histograms
 from oddjets.selection.normalisation import factors, own_factors
 from oddjets.workflow.blinding import record
-from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.stages.cutflow import write_cutflow
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def work(run: Run) -> dict[str, Any]:
     act = record(run.analysis, run.out, unblinds=run.unblinds)
     luminosity = run.luminosity_pb
     write_cutflow(run, processed)
-    work = Work(run.resolved.source, run.analysis, (), None, 1)
+    work = ChunkWorker(run.resolved.source, run.analysis, (), None, 1)
     folder = run.out / "histograms"
     shutil.rmtree(folder, ignore_errors=True)
     audit = WeightAudit()

@@ -20,7 +20,7 @@ from oddjets.scoring.model_card import load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
-from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.executors.preflight import (
     absent_triggers,
@@ -31,7 +31,7 @@ from oddjets.workflow.executors.preflight import (
     refuse_unlike_sums,
 )
 from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
-from oddjets.workflow.executors.skipped_files import Loss
+from oddjets.workflow.executors.skipped_files import SkippedFile
 from oddjets.workflow.keys import rows_key
 from oddjets.workflow.skim.compatibility import made_for_others
 from oddjets.workflow.stages.cutflow import write_cutflow
@@ -86,7 +86,7 @@ def work(run: Run) -> dict[str, Any]:
     # before the work, so that a wrong golden JSON is found at once
     luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, fileset)
     found = bookkeeping.run(
-        Work(
+        ChunkWorker(
             source=run.resolved.source,
             analysis=run.analysis,
             cards=tuple((name, str(path)) for name, path in run.resolved.cards.items()),
@@ -140,7 +140,7 @@ def work(run: Run) -> dict[str, Any]:
     return extra
 
 
-def _unreadable_sections(run: Run) -> list[Loss]:
+def _unreadable_sections(run: Run) -> list[SkippedFile]:
     """Files of data whose luminosity sections cannot be read, so that nobody knows the luminosity of their events."""
     if run.analysis.selection.golden_json is None:
         return []
@@ -150,7 +150,7 @@ def _unreadable_sections(run: Run) -> list[Loss]:
             try:
                 sections_of_file(info.path)
             except InputFileError as error:
-                found.append(Loss(name, info.path, error.cause or "damaged", str(error)))
+                found.append(SkippedFile(name, info.path, error.cause or "damaged", str(error)))
     return found
 
 

@@ -17,17 +17,17 @@ from oddjets.core.files import replacing
 from oddjets.corrections import lookups
 from oddjets.corrections.lookups import load_era
 from oddjets.scoring.model_card import load_card
-from oddjets.workflow.executors.chunk_worker import Work
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
 from oddjets.workflow.executors.records import CHUNKS
 
-__all__ = ["Luggage", "bring_back", "pack", "put"]
+__all__ = ["ShippedFiles", "collect_outputs", "pack", "put"]
 
 _ANALYSIS, _CACHE, _MODELS, _OUTPUT = "analysis", "cache", "models", "output"
 
 
 @dataclass(frozen=True)
-class Luggage:
+class ShippedFiles:
     """Files by their paths relative to one folder.
 
     Attributes:
@@ -36,14 +36,14 @@ class Luggage:
     """
 
     files: tuple[tuple[str, str, bytes], ...]
-    work: Work
+    work: ChunkWorker
 
     @property
     def sha256(self) -> str:
         """Of all files."""
         return hashlib.sha256(repr([(path, sha256) for path, sha256, _ in self.files]).encode()).hexdigest()
 
-    def unpack(self, folder: Path) -> Work:
+    def unpack(self, folder: Path) -> ChunkWorker:
         """Write the files below a folder, unless they are there, and return the work on them.
 
         Raises:
@@ -61,7 +61,7 @@ class Luggage:
         return replace(self.work, analysis=analysis, cards=cards, output=str(folder / _OUTPUT))
 
 
-def pack(work: Work) -> Luggage:
+def pack(work: ChunkWorker) -> ShippedFiles:
     """Pack what work needs: the analysis's cards, models and corrections; the processor's file is in the work already.
 
     Raises:
@@ -90,7 +90,7 @@ def pack(work: Work) -> Luggage:
         selection = analysis.selection.model_copy(update={"golden_json": "golden.json"})
         analysis = analysis.model_copy(update={"selection": selection})
     there = replace(work, analysis=analysis, cards=tuple(cards), score_cache=None)
-    return Luggage(tuple(_packed(found)), there)
+    return ShippedFiles(tuple(_packed(found)), there)
 
 
 def _packed(found: Mapping[str, Path]) -> list[tuple[str, str, bytes]]:
@@ -105,7 +105,7 @@ def _packed(found: Mapping[str, Path]) -> list[tuple[str, str, bytes]]:
     return files
 
 
-def bring_back(folder: Path, chunk: Chunk) -> dict[str, bytes]:
+def collect_outputs(folder: Path, chunk: Chunk) -> dict[str, bytes]:
     """Take what was written about a chunk out of a worker's folder.
 
     Returns:

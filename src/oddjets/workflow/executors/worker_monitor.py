@@ -8,13 +8,13 @@ from typing import Any
 from oddjets.core.console import console
 from oddjets.workflow.executors.base import WorkersLostError
 
-__all__ = ["Vigil"]
+__all__ = ["WorkerMonitor"]
 
 #: seconds between two looks, and until it is said that nobody is there; then after twice as long, and so on
 _LOOK_S, _SILENCE_S = 5.0, 60.0
 
 
-class Vigil:
+class WorkerMonitor:
     """Looks after a cluster whose workers may all be gone, or have not come yet.
 
     Args:
