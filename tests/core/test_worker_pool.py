@@ -1,7 +1,10 @@
 """Worker processes of a script that starts itself again."""
 
+import os
 import subprocess
 import sys
+
+from oddjets.core import worker_pool
 
 #: work under a lock, file by file on two processes, as a run does it
 SCRIPT = """
@@ -36,3 +39,12 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
 def test_a_script_with_a_guard_works(tmp_path):
     done = run(tmp_path, 'if __name__ == "__main__":\n    work()\n')
     assert (done.returncode, done.stdout) == (0, "[3, 4]\n"), done.stderr
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+    assert 1 <= worker_pool.cores() <= os.cpu_count()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7}, raising=False)
+    assert worker_pool.cores() == 3
+    # as on macOS
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert worker_pool.cores() == os.cpu_count()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from oddjets.core.console import console, progress
 from oddjets.core.errors import OddjetsError
+from oddjets.core.worker_pool import cores
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.training.optional_imports import require_cuda
 from oddjets.training.train.job import LOG, JobPart, TrainingJob, in_background, run
@@ -86,7 +86,7 @@ def train(
         folder=folder,
         jets=jets,
         held_out=held_out,
-        workers=workers or len(os.sched_getaffinity(0)),
+        workers=workers or cores(),
         name=name or f"omnilearned-small-{'supervised' if supervised else 'simulation'}",
         compare=tuple(compare or ()),
         settings=TrainingSettings(

@@ -15,14 +15,12 @@ from typing import TypeVar
 
 from oddjets.core.errors import OddjetsError
 
-__all__ = ["as_worker", "imports_main", "run_tasks", "unguarded_script"]
+__all__ = ["as_worker", "cores", "imports_main", "run_tasks", "unguarded_script"]
 
-SkimTask = TypeVar("SkimTask")
+Task = TypeVar("Task")
 
 
-def run_tasks(
-    tasks: Sequence[SkimTask], work: Callable[[SkimTask], object], workers: int, verb: str
-) -> Iterator[SkimTask]:
+def run_tasks(tasks: Sequence[Task], work: Callable[[Task], object], workers: int, verb: str) -> Iterator[Task]:
     """Do all tasks and yield each when it is done, in no particular order.
 
     Args:
@@ -57,6 +55,11 @@ def run_tasks(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def cores() -> int:
+    """Return how many cores this process may use; all of the machine's where the system cannot say (macOS)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def imports_main() -> bool:
