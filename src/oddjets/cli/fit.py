@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from oddjets.cli import completion
 from oddjets.cli.options import AnalysisFile, Force, Out, Unblind, open_data, run_of, run_one
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
@@ -61,7 +62,10 @@ def _write_card(run: Run) -> None:
 
 
 def fit(
-    source: Annotated[Path, typer.Argument(metavar="ANALYSIS.yaml|WORKSPACE.json")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="ANALYSIS.yaml|WORKSPACE.json", autocompletion=completion.analyses_and_workspaces),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(

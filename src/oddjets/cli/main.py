@@ -47,7 +47,6 @@ app = typer.Typer(
     name="oddjets",
     help="Search LHC data for jets that a foundation model finds odd: from PFNano files to a fitted, plotted answer.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )

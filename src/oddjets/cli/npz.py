@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
+from oddjets.cli import completion
 from oddjets.cli.options import AnalysisFile, Out, Unblind, load, run_of
 from oddjets.config.analysis import AuthorsFiles
 from oddjets.config.yaml import problems_of
@@ -21,7 +22,9 @@ __all__ = ["export_npz", "import_npz"]
 def import_npz(
     folder: Annotated[Path, typer.Argument(help="With the files outputs_pretrain_*.npz.")],
     out: Out = None,
-    analysis: Annotated[Path, typer.Option("--analysis", help="An analysis with 'npz'.")] = Path("paper_zenodo.yaml"),
+    analysis: Annotated[
+        Path, typer.Option("--analysis", help="An analysis with 'npz'.", autocompletion=completion.analyses)
+    ] = Path("paper_zenodo.yaml"),
     model: Annotated[str | None, typer.Option("--model", help="s or l: whose files (default: the YAML's).")] = None,
 ) -> None:
     """Turn the authors' published event files into event tables; then histogram, workspace and fit go on as ever."""

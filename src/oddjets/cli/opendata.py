@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from oddjets.cli import completion
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 
@@ -21,7 +22,9 @@ def fetch(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...", help="An era, or an era and files of it; with --list also samples and portal records."
+            metavar="[NAME]...",
+            help="An era, or an era and files of it; with --list also samples and portal records.",
+            autocompletion=completion.official,
         ),
     ] = None,
     listing: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oddjets.cli import completion
 from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core import resources
 from oddjets.core.console import console
@@ -35,7 +36,9 @@ __all__ = [
 #: stages whose results hold no data in A while these are blinded
 _OPENED = ("histogram", "closure", "workspace", "fit")
 
-AnalysisFile = Annotated[Path, typer.Argument(metavar="ANALYSIS.yaml", help="The analysis.")]
+AnalysisFile = Annotated[
+    Path, typer.Argument(metavar="ANALYSIS.yaml", help="The analysis.", autocompletion=completion.analyses)
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results (default: output/NAME).")]
 Force = Annotated[bool, typer.Option("--force", help="Run the stage even if its results still stand.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Other pseudo-data and templates.")]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from oddjets.cli import completion
 from oddjets.cli.options import Force, Inject, Luminosity, NoFilter, Out, Seed, run_of
 from oddjets.config.simulation import SETS, SimulationSpec
 from oddjets.core.console import console
@@ -19,10 +20,22 @@ __all__ = ["simulate"]
 
 def simulate(
     analysis: Annotated[
-        Path | None, typer.Argument(metavar="[ANALYSIS.yaml]", help="The analysis; or give --set.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="[ANALYSIS.yaml]",
+            help="The analysis; or give --set.",
+            show_default=False,
+            autocompletion=completion.analyses,
+        ),
     ] = None,
     ready_made: Annotated[
-        str | None, typer.Option("--set", metavar="NAME", help=f"A ready-made simulation: {', '.join(SETS)}.")
+        str | None,
+        typer.Option(
+            "--set",
+            metavar="NAME",
+            help=f"A ready-made simulation: {', '.join(SETS)}.",
+            autocompletion=lambda: list(SETS),
+        ),
     ] = None,
     out: Out = None,
     force: Force = False,

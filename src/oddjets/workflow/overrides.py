@@ -29,7 +29,10 @@ __all__ = [
 Executor = Annotated[
     str | None,
     typer.Option(
-        "--executor", metavar="NAME", help=f"{', '.join(EXECUTORS)}, or package.module:Class; overrides the YAML."
+        "--executor",
+        metavar="NAME",
+        help=f"{', '.join(EXECUTORS)}, or package.module:Class; overrides the YAML.",
+        autocompletion=lambda: list(EXECUTORS),
     ),
 ]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; overrides the YAML.")]
