@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -124,12 +126,52 @@ CODE: dict[str, dict[str, str]] = {
 ENTRIES = {"chunk": (chunk_worker.__name__,), **{stage.name: stage.code for stage in STAGES.values()}}
 
 
+def parts_of(entry: dict[str, str]) -> set[str]:
+    """The modules and data files that an entry of the table stands for."""
+    return {
+        f"oddjets/{place}{name}" if place.endswith("/") else f"oddjets.{place}.{name}"
+        for place, names in entry.items()
+        for name in names.split()
+    }
+
+
+def entry_of(parts: set[str]) -> dict[str, str]:
+    """The entry of the table that stands for modules and data files."""
+    places: dict[str, list[str]] = {}
+    # modules before data files
+    for part in sorted(parts, key=lambda part: ("/" in part, part)):
+        place, mark, name = part.removeprefix("oddjets").rpartition("/" if "/" in part else ".")
+        places.setdefault(place[1:] + mark.strip("."), []).append(name)
+    return {place: " ".join(names) for place, names in places.items()}
+
+
+def lines_of(name: str, entry: dict[str, str]) -> str:
+    """An entry as it is written in the table."""
+    lines = [f'    "{name}": {{']
+    for place, names in entry.items():
+        texts = textwrap.wrap(names, 110 - len(place))
+        if len(texts) == 1:
+            lines.append(f'        "{place}": "{texts[0]}",')
+        else:
+            pieces = [f'            "{text} "' for text in texts[:-1]] + [f'            "{texts[-1]}"']
+            lines += [f'        "{place}": (', *pieces, "        ),"]
+    return "\n".join([*lines, "    },"])
+
+
 @pytest.mark.parametrize("name", ENTRIES)
 def test_a_key_has_the_code_that_computes_and_no_other(name: str) -> None:
-    expected = set()
-    for place, names in CODE[name].items():
-        expected |= {f"oddjets/{place}{n}" if place.endswith("/") else f"oddjets.{place}.{n}" for n in names.split()}
-    assert set(code_parts(*ENTRIES[name])) == expected
+    found, said = set(code_parts(*ENTRIES[name])), parts_of(CODE[name])
+    assert found == said, (
+        f"the key of {name}: new {sorted(found - said)}, gone {sorted(said - found)}.\n"
+        f"If that is meant, its entry in CODE becomes:\n{lines_of(name, entry_of(found))}"
+    )
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_the_entry_that_a_failure_prints_is_the_one_to_be_pasted(name: str) -> None:
+    parts = set(code_parts(*ENTRIES[name]))
+    assert ast.literal_eval("{" + lines_of(name, entry_of(parts)) + "}") == {name: entry_of(parts)}
+    assert parts_of(entry_of(parts)) == parts
 
 
 def test_neither_fits_nor_figures_nor_simulated_taggers_decide_rows_of_real_data() -> None:
