@@ -74,8 +74,10 @@ def table(measured: dict[str, Any]) -> str:
     """Return the budget of all sets in Markdown."""
     cost = budget(measured)
     lines = [
-        f"An event: {1e3 * cost['read_s']:.2f} ms of reading, {cost['bytes'] / 1e3:.0f} kB. A jet: {1e3 * cost['jet_s']:.1f} ms"
-        " (small model).\n",
+        (
+            f"An event: {1e3 * cost['read_s']:.2f} ms of reading, {cost['bytes'] / 1e3:.0f} kB. "
+            f"A jet: {1e3 * cost['jet_s']:.1f} ms (small model).\n"
+        ),
         "| | " + " | ".join(SETS) + " |",
         "|" + "---|" * (len(SETS) + 1),
     ]

@@ -208,7 +208,7 @@ def second_runs(file: Path) -> dict[str, float]:
     (out / "manifests" / "process.json").unlink()
     found["process, all chunks kept"] = command("process", file)
     (out / "manifests" / "process.json").unlink()
-    sorted((out / "chunks").glob("*/*.json"))[0].unlink()
+    min((out / "chunks").glob("*/*.json")).unlink()
     found["process, one chunk missing"] = command("process", file)
     return found
 
@@ -225,8 +225,10 @@ def tables(result: dict[str, Any]) -> str:
     """Return everything in Markdown."""
     runs = result["executors"]
     lines = [
-        "| executor | workers | s | events/s | ratio to one process | efficiency | a chunk: s, CPU s | outside chunks, s"
-        " | peak of a worker, MB |",
+        (
+            "| executor | workers | s | events/s | ratio to one process | efficiency | a chunk: s, CPU s | outside chunks, s"
+            " | peak of a worker, MB |"
+        ),
         "|" + "---|" * 9,
     ]
     one = speed(runs["futures 1"])

@@ -184,8 +184,10 @@ def test_which_closure_was_used_is_in_report_and_results(analysis, histograms):
     workspace, report = build(analysis, histograms, used)
     assert report["closure_uncertainty"]["SR"]["source"] == "qcd simulation at 10 %"
     assert [w for w in report["warnings"] if "closure uncertainty of" in w] == [
-        "the closure uncertainty of SR, 20.0%, is from another closure than that of simulation at the threshold, which has no "
-        "constant there: qcd simulation at 10 %"
+        (
+            "the closure uncertainty of SR, 20.0%, is from another closure than that of simulation at the threshold, which "
+            "has no constant there: qcd simulation at 10 %"
+        )
     ]
     factor = {
         m["name"]: m["data"]["hi"]

@@ -127,8 +127,10 @@ def _description(name: str, state: TrainingState) -> dict[str, Any]:
         "classes": classes,
         "score": {"formula": "paper", "signal": list(signal), "qcd": list(QCD)},
         "notes": [
-            "Exported with the pair mass in its stable form. The graph uses operators of ONNX Runtime beside the standard "
-            "ones, and takes at most 150 constituents.",
+            (
+                "Exported with the pair mass in its stable form. The graph uses operators of ONNX Runtime beside the standard "
+                "ones, and takes at most 150 constituents."
+            ),
             "The authors' formula for their stored predictions means nothing for these classes.",
         ],
     }
