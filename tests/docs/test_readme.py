@@ -2,7 +2,7 @@
 
 import re
 
-from helpers.pages import DOCS, REPOSITORY, pages, text_of
+from helpers.pages import AT_THE_TOP, DOCS, REPOSITORY, pages, text_of
 
 
 def test_the_readme_is_one_screen():
@@ -21,7 +21,9 @@ def test_every_page_is_in_the_navigation():
     """mkdocs.yml; the pages of the reference that are generated have no file."""
     text = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
     listed = re.findall(r"^ +- .*: ([\w/]+\.md)$", text, re.MULTILINE)
-    assert sorted(listed) == sorted({*pages(), "reference/commands.md", "reference/yaml.md"} - {"../README.md"})
+    assert sorted(listed) == sorted(
+        {*pages(), "reference/commands.md", "reference/yaml.md"} - {f"../{name}" for name in AT_THE_TOP}
+    )
 
 
 def test_links_between_pages_lead_to_files_that_are_there():

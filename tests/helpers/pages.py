@@ -39,9 +39,13 @@ DOCS = REPOSITORY / "docs"
 _FILE = re.compile(r"^(?:#|//) ([\w./]+\.(?:py|yaml|json|txt))\n")
 
 
+#: pages that lie where people and GitHub look for them, not in docs/
+AT_THE_TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+
+
 def pages() -> list[str]:
-    """All pages, and the README."""
-    return [*sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")), "../README.md"]
+    """All pages, and those at the repository's top."""
+    return [*sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")), *(f"../{name}" for name in AT_THE_TOP)]
 
 
 def text_of(page: str) -> str:
