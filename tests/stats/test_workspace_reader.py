@@ -21,6 +21,28 @@ def workspace():
     return copy.deepcopy(random_workspace(1))
 
 
+def test_a_measurement_is_taken_by_its_name(workspace, caplog):
+    first = workspace["measurements"][0]
+    workspace["measurements"].append({"name": "other", "config": first["config"] | {"poi": ""}})
+    assert read(workspace, "other").poi is None
+    assert read(workspace, first["name"]).poi == first["config"]["poi"]
+    assert not caplog.records
+    assert read(workspace).poi == first["config"]["poi"]
+    assert f"2 measurements; the first, '{first['name']}', is taken" in caplog.text
+    with pytest.raises(WorkspaceError, match="no measurement 'othre'; did you mean 'other'"):
+        read(workspace, "othre")
+
+
+def test_the_schema_is_looked_at_once(workspace, monkeypatch):
+    """It is most of the time of reading a workspace."""
+    asked = []
+    validate = pyhf.schema.validate
+    for module in (pyhf.schema, pyhf.workspace.schema, pyhf.pdf.schema):
+        monkeypatch.setattr(module, "validate", lambda *a, **k: asked.append(a[1]) or validate(*a, **k))
+    read(workspace)
+    assert asked == ["workspace.json"]
+
+
 def test_an_unknown_modifier_is_named_with_the_nearest(workspace):
     workspace["channels"][0]["samples"][0]["modifiers"].append({"name": "x", "type": "normsis", "data": None})
     with pytest.raises(WorkspaceError, match=r"channel 'ch0', sample 'signal': modifier 'x' .* did you mean 'normsys'"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,8 @@ import pyhf
 from oddjets.core.errors import OddjetsError, nearest
 
 __all__ = ["MODIFIERS", "Parameters", "Spec", "WorkspaceError", "read"]
+
+log = logging.getLogger(__name__)
 
 #: the HistFactory modifiers that the fast fit knows
 MODIFIERS = ("histosys", "lumi", "normfactor", "normsys", "shapefactor", "shapesys", "staterror")
@@ -133,7 +136,7 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Spec:
         The model and its data.
 
     Raises:
-        WorkspaceError: a key is missing, a modifier unknown, a number no number, a binning wrong.
+        WorkspaceError: a key is missing, no such measurement, a modifier unknown, a number no number, a binning wrong.
     """
     for key in ("channels", "observations", "measurements", "version"):
         if key not in workspace:
@@ -144,15 +147,16 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Spec:
         raise WorkspaceError("the workspace has no measurement")
     _check(workspace)
     try:
+        # here all of it is compared with the schema; `Workspace.get_measurement` and `.model` would do parts of it again
         pyhf_workspace = pyhf.Workspace(workspace)
-        chosen = pyhf_workspace.get_measurement(measurement_name=measurement)
+        chosen = _chosen(pyhf_workspace["measurements"], measurement)
         poi = chosen["config"]["poi"] or None
-        pyhf_workspace["measurements"] = [chosen]
         _check_parameters(chosen, workspace["channels"])
         names = {m["name"] for c in workspace["channels"] for s in c["samples"] for m in s["modifiers"]}
         if poi is not None and poi not in names:
             raise WorkspaceError(f"nothing depends on the parameter of interest '{poi}'; {nearest(poi, names)}")
-        model = pyhf_workspace.model(measurement_name=chosen["name"], poi_name=poi, validate=False)
+        content = {"channels": pyhf_workspace["channels"], "parameters": chosen["config"]["parameters"]}
+        model = pyhf.Model(content, poi_name=poi, validate=False)
         data = np.asarray(pyhf_workspace.data(model), dtype=float)
     except WorkspaceError:
         raise
@@ -183,6 +187,17 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Spec:
         poi=poi,
         types=dict(config.modifiers),
     )
+
+
+def _chosen(measurements: Sequence[dict[str, Any]], name: str | None) -> dict[str, Any]:
+    """Return the measurement of a name, or the first."""
+    found = [m for m in measurements if name is None or m["name"] == name]
+    if not found:
+        known = [m["name"] for m in measurements]
+        raise WorkspaceError(f"the workspace has no measurement '{name}'; {nearest(str(name), known)}")
+    if name is None and len(found) > 1:
+        log.warning("the workspace has %d measurements; the first, '%s', is taken", len(found), found[0]["name"])
+    return found[0]
 
 
 def _is_number(value: Any) -> bool:
