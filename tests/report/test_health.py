@@ -126,7 +126,7 @@ def test_even_weights_are_good(finished: tuple[Analysis, Path], tmp_path: Path) 
 def line_of(analysis: Analysis, folder: Path, weights: npt.NDArray[np.float64]) -> health.HealthCheck:
     """What is said of one template of these weights."""
     audit, size = WeightAudit(), len(weights)
-    audit.add("top", weights, np.full(size, "A"), {"SR": np.ones(size, bool)})
+    audit.add("top", weights, np.zeros(size, np.int8), {"SR": np.ones(size, bool)})
     (folder / "event_weights.json").write_text(json.dumps(audit.summary()))
     return lines(Artifacts(analysis, folder))["Event weights"]
 

@@ -59,7 +59,7 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset histograms nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification constituents decorators event_weights histogramming jet_systematics "
+            "binned_events certification constituents decorators event_weights histogramming jet_systematics "
             "needed_columns normalisation objects processor reclustering regions"
         ),
         "workflow.stages": "cutflow histogram",
@@ -70,7 +70,7 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset histograms nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification constituents decorators event_weights histogramming jet_systematics "
+            "binned_events certification constituents decorators event_weights histogramming jet_systematics "
             "needed_columns normalisation objects processor reclustering regions"
         ),
         "stats": "abcd_closure",

@@ -70,12 +70,26 @@ def dtype_of(column: str) -> Any:
 
 def dijet_mass(columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
     """Return the invariant mass of the pair, GeV, from pt_j, eta_j, phi_j and the ungroomed mass_ungroomed_j."""
-    first, second = (
-        momenta(*(columns[f"{name}_{j}"] for name in ("pt", "eta", "phi", "mass_ungroomed"))) for j in JETS
-    )
-    p = first + second
+    return _pair_mass(columns, _directions(columns))
+
+
+def _directions(columns: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[np.float64]]:
+    """Return what no variation moves of a momentum: cos phi, sin phi, sinh eta and cosh eta of each jet, (4, n)."""
+    # a momentum of pT 1 and no mass: in binary arithmetic the root of a number's square is that number, so no bit is lost
+    return [np.ascontiguousarray(momenta(1.0, columns[f"eta_{j}"], columns[f"phi_{j}"], 0.0).T) for j in JETS]
+
+
+def _pair_mass(
+    columns: Mapping[str, npt.NDArray[Any]], directions: Sequence[npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
+    """Return the mass of the pair whose jets have these directions, in the steps of `oddjets.core.kinematics.momenta`."""
+    jets = []
+    for j, (cos, sin, sinh, cosh) in zip(JETS, directions, strict=True):
+        pt, mass = (np.asarray(columns[f"{name}_{j}"], np.float64) for name in ("pt", "mass_ungroomed"))
+        jets.append((pt * cos, pt * sin, pt * sinh, np.sqrt((pt * cosh) ** 2 + mass**2)))
+    x, y, z, energy = (first + second for first, second in zip(*jets, strict=True))
     # not `invariant_mass`, which subtracts one component after the other and rounds otherwise
-    square = p[..., 3] ** 2 - (p[..., 0] ** 2 + p[..., 1] ** 2 + p[..., 2] ** 2)
+    square = energy**2 - (x**2 + y**2 + z**2)
     return np.asarray(np.sqrt(np.maximum(square, 0.0)), dtype=np.float64)
 
 
@@ -90,6 +104,10 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
     Args:
         columns: name to array, all of one length.
         variation: ``nominal`` or a variation's name, as in the columns' suffixes.
+
+    Attributes:
+        variation: its name.
+        varies_jets: whether it moves jets, and not the weight alone.
     """
 
     def __init__(self, columns: Mapping[str, npt.NDArray[Any]], variation: str = "nominal") -> None:
@@ -97,33 +115,49 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
         self.variation = variation
         self._varied: Columns = {}
         self._swap: npt.NDArray[np.bool_] | None = None
+        self.varies_jets = False
+        # the nominal pair, computed when it is first asked for: all variations of the same events share it
+        self._pair: dict[str, Any] = {}
         if variation == "nominal":
             return
         suffix = f"__{variation}"
         if f"pt_1{suffix}" in columns:
-            varied = {f"{name}_{j}": columns[f"{name}_{j}{suffix}"] for name in ("pt", "mass") for j in JETS}
-            with np.errstate(invalid="ignore", divide="ignore"):
-                for j in JETS:
-                    own = f"mass_ungroomed_{j}{suffix}"
-                    # without one of its own, the ungroomed mass moves with the jet's momentum
-                    ratio = np.where(columns[f"pt_{j}"] > 0, varied[f"pt_{j}"] / columns[f"pt_{j}"], 1.0)
-                    varied[f"mass_ungroomed_{j}"] = (
-                        columns[own] if own in columns else columns[f"mass_ungroomed_{j}"] * ratio
-                    )
-            unordered = {**{f"{n}_{j}": columns[f"{n}_{j}"] for n in ("eta", "phi") for j in JETS}, **varied}
-            self._varied = varied
-            # as a ratio, so that a stored dijet mass of another definition keeps it
-            nominal = dijet_mass(columns)
-            ratio = np.divide(dijet_mass(unordered), nominal, out=np.ones_like(nominal), where=nominal > 0)
-            self._varied["mjj"] = columns["mjj"] * ratio
-            self._swap = np.asarray(varied["pt_2"] > varied["pt_1"])
+            self._vary_jets(suffix)
         elif f"weight{suffix}" in columns:
             self._varied = {"weight": columns[f"weight{suffix}"]}
         else:
             known = sorted({c.split("__", 1)[1] for c in columns if "__" in c})
             raise OddjetsError(f"these events have no variation '{variation}'; {nearest(variation, known)}".rstrip())
 
+    def _vary_jets(self, suffix: str) -> None:
+        columns = self._columns
+        varied = {f"{name}_{j}": columns[f"{name}_{j}{suffix}"] for name in ("pt", "mass") for j in JETS}
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for j in JETS:
+                own = f"mass_ungroomed_{j}{suffix}"
+                # without one of its own, the ungroomed mass moves with the jet's momentum
+                ratio = np.where(columns[f"pt_{j}"] > 0, varied[f"pt_{j}"] / columns[f"pt_{j}"], 1.0)
+                varied[f"mass_ungroomed_{j}"] = (
+                    columns[own] if own in columns else columns[f"mass_ungroomed_{j}"] * ratio
+                )
+        self._varied = varied
+        self.varies_jets = True
+        swap = np.asarray(varied["pt_2"] > varied["pt_1"])
+        self._swap = swap if swap.any() else None
+
+    def _varied_mass(self) -> npt.NDArray[Any]:
+        """The varied dijet mass; a ratio to nominal, so that a stored one of another definition keeps it."""
+        if not self._pair:
+            directions = _directions(self._columns)
+            self._pair |= {"directions": directions, "mass": _pair_mass(self._columns, directions)}
+        nominal = self._pair["mass"]
+        varied = _pair_mass(self._varied, self._pair["directions"])
+        ratio = np.divide(varied, nominal, out=np.ones_like(nominal), where=nominal > 0)
+        return np.asarray(self._columns["mjj"] * ratio)
+
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
+        if column == "mjj" and self.varies_jets and column not in self._varied:
+            self._varied[column] = self._varied_mass()
         value = self._varied[column] if column in self._varied else self._columns[column]
         if self._swap is not None and column[-2:] in ("_1", "_2"):
             other = column[:-1] + ("2" if column[-1] == "1" else "1")
@@ -131,6 +165,9 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
                 partner = self._varied[other] if other in self._varied else self._columns[other]
                 return np.where(self._swap, partner, value)
         return value
+
+    def __contains__(self, column: object) -> bool:
+        return column in self._columns
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
@@ -145,7 +182,9 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
 
     def under(self, variation: str) -> EventTable:
         """Return the same events as another variation sees them."""
-        return EventTable(self._columns, variation)
+        table = EventTable(self._columns, variation)
+        table._pair = self._pair
+        return table
 
 
 def write_part(file: Path, columns: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, near
 from oddjets.core.files import write_json
 from oddjets.core.paths import is_file_name
 
-__all__ = ["DATA", "HistogramSet", "ThresholdResult", "empty_histogram"]
+__all__ = ["DATA", "LETTERS", "HistogramSet", "ThresholdResult", "empty_histogram", "histogram_of"]
 
 DATA = "data"
 LETTERS = ("A", "B", "C", "D")
@@ -57,21 +57,51 @@ class ThresholdResult:
         return dataclasses.replace(self, efficiency_found=None, n_above=None)
 
 
-def empty_histogram(observable: str, edges: Sequence[float], label: str = "") -> Hist:
+def empty_histogram(
+    observable: str,
+    edges: Sequence[float],
+    label: str = "",
+    *,
+    processes: Sequence[str] = (),
+    variations: Sequence[str] = (),
+) -> Hist:
     """Return an empty histogram with the axes process, letter, variation and the observable.
 
     Args:
         observable: the name of the observable's axis.
         edges: bin edges, in the observable's unit; under- and overflow are kept.
         label: the axis label.
+        processes: categories that are there from the beginning; others are added when they are filled.
+        variations: likewise.
     """
     return hist.Hist(
-        hist.axis.StrCategory([], growth=True, name="process"),
+        hist.axis.StrCategory(list(processes), growth=True, name="process"),
         hist.axis.StrCategory(list(LETTERS), name="letter"),
-        hist.axis.StrCategory([], growth=True, name="variation"),
+        hist.axis.StrCategory(list(variations), growth=True, name="variation"),
         hist.axis.Variable(list(edges), name=observable, label=label),
         storage=hist.storage.Weight(),
     )
+
+
+def histogram_of(
+    observable: str, edges: Sequence[float], label: str, contents: Mapping[tuple[str, str], Array]
+) -> Hist:
+    """Return a histogram with contents.
+
+    Args:
+        observable: as for `empty_histogram`.
+        edges: likewise.
+        label: likewise.
+        contents: (process, variation) to sums of weights and of squared weights, shape (2, letters, bins + 2), with under- and
+            overflow; the axes have their categories in this order. What is not listed is zero.
+    """
+    processes, variations = (list(dict.fromkeys(key[i] for key in contents)) for i in (0, 1))
+    histogram = empty_histogram(observable, edges, label, processes=processes, variations=variations)
+    view: Any = histogram.view(flow=True)
+    for (process, variation), sums in contents.items():
+        cells = view[processes.index(process), : len(LETTERS), variations.index(variation)]
+        cells["value"], cells["variance"] = sums
+    return histogram
 
 
 def _without_data_in_a(histogram: Hist) -> Hist:
@@ -126,19 +156,23 @@ class HistogramSet:
                 f"the data in A of region '{region}' are blinded; `oddjets histogram ANALYSIS.yaml --unblind`, or 'fit.blind:"
                 " false' and `oddjets histogram`, fills them in"
             )
-        if letter not in histogram.axes["letter"]:
-            raise OddjetsError(f"no letter '{letter}'; there are {', '.join(histogram.axes['letter'])}")
+        axes = histogram.axes
+        if letter not in LETTERS:
+            raise OddjetsError(f"no letter '{letter}'; there are {', '.join(LETTERS)}")
         if process not in self.variations:
             raise OddjetsError(f"no process '{process}' in the histograms; {nearest(process, self.variations)}")
         if variation not in self.variations[process]:
             raise OddjetsError(
                 f"process '{process}' has no variation '{variation}'; {nearest(variation, self.variations[process])}"
             )
-        if process not in histogram.axes["process"] or variation not in histogram.axes["variation"]:
+        try:
+            place = [axis.index(name) for axis, name in zip(axes, (process, letter, variation), strict=False)]
+        except KeyError:
             # nothing of this process passed in this region
-            return np.zeros(len(histogram.axes[-1]), dtype=[("value", float), ("variance", float)])
-        selected: Any = histogram[process, letter, variation, :]
-        return selected.view(flow=False)
+            return np.zeros(len(axes[-1]), dtype=[("value", float), ("variance", float)])
+        # not hist's indexing, which makes a histogram of the selection: most of the time of building a workspace
+        view: Any = histogram.view(flow=True)
+        return view[*place, 1:-1]
 
     def values(self, region: str, observable: str, process: str, letter: str, variation: str = "nominal") -> Array:
         """Return the contents of the bins (no flow), in events at the luminosity, shape (bins,)."""

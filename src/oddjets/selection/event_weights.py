@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.io.histograms import LETTERS
+
 __all__ = ["ALL_LETTERS", "ENOUGH", "EVEN", "FEW", "MOST", "OUTLIER", "WeightAudit"]
 
 Array = npt.NDArray[Any]
@@ -40,7 +42,7 @@ class WeightAudit:
         self,
         process: str,
         weights: npt.NDArray[np.float64],
-        letter: npt.NDArray[np.str_],
+        letter: npt.NDArray[np.int8],
         masks: Mapping[str, npt.NDArray[np.bool_]],
     ) -> None:
         """Add events with their nominal weights.
@@ -48,12 +50,13 @@ class WeightAudit:
         Args:
             process: of them.
             weights: normalised, shape (events,).
-            letter: of each, shape (events,).
+            letter: of each its number, 0 for A to 3 for D, shape (events,).
             masks: region to whether an event is in it, shape (events,).
         """
         for region, mask in masks.items():
-            for name in "ABCD":
-                chosen = weights[mask & (letter == name)]
+            of_region, letter_of = weights[mask], letter[mask]
+            for number, name in enumerate(LETTERS):
+                chosen = of_region[letter_of == number]
                 chosen = chosen[np.isfinite(chosen)]
                 if len(chosen):
                     sizes = np.abs(chosen)
@@ -69,7 +72,7 @@ class WeightAudit:
         variation: str,
         weights: npt.NDArray[np.float64],
         nominal: npt.NDArray[np.float64],
-        letter: npt.NDArray[np.str_],
+        letter: npt.NDArray[np.int8],
         masks: Mapping[str, npt.NDArray[np.bool_]],
     ) -> None:
         """Add events with the weights of a variation, and the nominal ones beside them; see `add`."""
@@ -84,7 +87,7 @@ class WeightAudit:
         if used.any() and finite.max() > entry[2]:
             at = int(np.argmax(finite))
             entry[2] = float(finite[at])
-            self._worst[process, variation] = next(r for r, mask in masks.items() if mask[at]), str(letter[at])
+            self._worst[process, variation] = next(r for r, mask in masks.items() if mask[at]), LETTERS[letter[at]]
 
     def summary(self) -> dict[str, Any]:
         """Return the content of ``event_weights.json``.

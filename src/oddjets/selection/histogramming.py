@@ -7,68 +7,169 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
-from oddjets.core.expressions import evaluate
 from oddjets.corrections.systematics import NOMINAL, kind_of, variations_of
 from oddjets.io import event_table, histograms
-from oddjets.io.histograms import DATA, Hist, HistogramSet, ThresholdResult
+from oddjets.io.event_table import EventTable
+from oddjets.io.histograms import DATA, LETTERS, Hist, HistogramSet, ThresholdResult
 from oddjets.selection import regions
+from oddjets.selection.binned_events import BinnedEvents, Cells, add_weights, bin_events
 from oddjets.selection.event_weights import WeightAudit
 from oddjets.selection.needed_columns import columns_needed
 from oddjets.selection.processor import DijetProcessor
 
-__all__ = ["add_envelope", "fill_table", "make_histograms"]
+__all__ = ["Filling", "add_envelope", "make_histograms"]
+
+Floats = npt.NDArray[np.float64]
 
 
-def fill_table(
-    target: Mapping[tuple[str, str], Hist],
-    analysis: Analysis,
-    processor: DijetProcessor,
-    table: event_table.EventTable,
-    *,
-    process: str,
-    variation: str,
-    threshold: ThresholdResult,
-    factor: float,
-    audit: WeightAudit | None = None,
-) -> None:
-    """Add events, as one variation sees them, to all region histograms; data in A only if the analysis is not blind.
+class _Watched(EventTable):
+    """The nominal events, which note whether somebody looked at what a variation of the weights changes."""
+
+    def __init__(self, columns: event_table.Columns) -> None:
+        self._variation = NOMINAL
+        super().__init__(columns)
+        self.saw_variation = False
+
+    def __getitem__(self, column: str) -> npt.NDArray[Any]:
+        self.saw_variation |= column == "weight"
+        return super().__getitem__(column)
+
+    @property
+    def variation(self) -> str:
+        self.saw_variation = True
+        return self._variation
+
+    @variation.setter
+    def variation(self, name: str) -> None:
+        self._variation = name
+
+    def under(self, variation: str) -> EventTable:
+        self.saw_variation = True
+        return super().under(variation)
+
+
+class Filling:
+    """The sums of weights of all histograms, while event tables are added piece by piece.
+
+    Of a piece, selection, regions, letters and bins are found once for the nominal jets and once for each variation of
+    jets. Variations of weights share those of the nominal jets, unless a cut or an observable reads the weight.
 
     Args:
-        target: (region, observable) to histogram; filled in place.
-        analysis: regions and observables.
+        analysis: regions and observables; data in A are left out if it is blind.
         processor: has the cuts.
-        table: the events under this variation.
-        process: the name on the process axis.
-        variation: the name on the variation axis.
         threshold: splits into letters.
-        factor: multiplies every weight: cross section x luminosity / sum of weights.
         audit: takes the weights of simulated events too.
+
+    Attributes:
+        cells: where the bins of each histogram are in the sums.
+        sums: (process, variation) to sums of weights and of squared weights, shape (2, letters x cells).
+        filled: region to the (process, variation) that have an event in it, in the order of their first.
     """
-    base = processor.passing(table)
-    weights = np.asarray(table["weight"], dtype=np.float64) * factor
-    leading, subleading = (table[f"score_{threshold.score}_{j}"] for j in event_table.JETS)
-    letter = regions.letters(leading, subleading, threshold.value, strict=analysis.threshold.strict)
-    if analysis.blind and process == DATA:
-        base = base & (letter != "A")
-    values = {name: evaluate(o.expression, table) for name, o in analysis.observables.items()}
-    masks = {region: base & regions.region_mask(analysis, processor, region, table) for region in analysis.regions}
-    if audit is not None and process != DATA:
-        if variation == NOMINAL:
-            audit.add(process, weights, letter, masks)
-        elif (nominal := table.under(NOMINAL)["weight"]) is not table["weight"]:
-            audit.add_varied(process, variation, table["weight"], nominal, letter, masks)
-    for (region, observable), histogram in target.items():
-        mask = masks[region]
-        axes: dict[str, Any] = {
-            "process": process,
-            "letter": letter[mask],
-            "variation": variation,
-            observable: np.broadcast_to(values[observable], mask.shape)[mask],
-        }
-        histogram.fill(**axes, weight=weights[mask])
+
+    def __init__(
+        self,
+        analysis: Analysis,
+        processor: DijetProcessor,
+        threshold: ThresholdResult,
+        audit: WeightAudit | None = None,
+    ) -> None:
+        self._analysis, self._processor, self._threshold, self._audit = analysis, processor, threshold, audit
+        self.cells = Cells.of(analysis)
+        self.sums: dict[tuple[str, str], Floats] = {}
+        self.filled: dict[str, dict[tuple[str, str], None]] = {region: {} for region in analysis.regions}
+
+    def add(self, columns: event_table.Columns, process: str, factors: Mapping[str, float]) -> None:
+        """Add events.
+
+        Args:
+            columns: of the events.
+            process: the name on the process axis.
+            factors: variation, ``nominal`` first, to what multiplies its weights: cross section x luminosity / sum of weights.
+        """
+        watched = _Watched(columns)
+        events = self._events(watched, process)
+        own = watched.saw_variation
+        tables = {name: EventTable.under(watched, name) if name != NOMINAL else watched for name in factors}
+        # of one entry: variations that see the same events in the same places
+        groups = [[name for name, table in tables.items() if name == NOMINAL or not (own or table.varies_jets)]]
+        groups += [[name] for name in factors if name not in groups[0]]
+        passed: dict[str, tuple[str, ...]] = {}
+        for names in groups:
+            if names[0] != NOMINAL:
+                events = self._events(tables[names[0]], process)
+            passed |= dict.fromkeys(names, tuple(region for region, mask in events.inside.items() if mask.any()))
+            self._sum(events, process, {name: (tables[name]["weight"], factors[name]) for name in names}, columns)
+        for name in factors:
+            for region in passed[name]:
+                self.filled[region].setdefault((process, name))
+
+    def _events(self, table: EventTable, process: str) -> BinnedEvents:
+        events = bin_events(self._analysis, self._processor, table, self.cells)
+        if self._analysis.blind and process == DATA:
+            return events.select(self._letters(events) != LETTERS.index("A"))
+        return events
+
+    def _letters(self, events: BinnedEvents) -> npt.NDArray[np.int8]:
+        return events.letters(self._threshold.value, strict=self._analysis.threshold.strict)
+
+    def _sum(
+        self,
+        events: BinnedEvents,
+        process: str,
+        weights: Mapping[str, tuple[npt.NDArray[Any], float]],
+        columns: event_table.Columns,
+    ) -> None:
+        """Add the weights of variations which see these events in these places."""
+        letter = self._letters(events)
+        raw = {name: np.asarray(column, np.float64)[events.rows] for name, (column, _) in weights.items()}
+        scaled = np.empty((len(events.rows), len(raw)))
+        for i, name in enumerate(raw):
+            scaled[:, i] = raw[name] * weights[name][1]
+        none = np.zeros((2, len(LETTERS) * self.cells.size))
+        before = np.stack([self.sums.get((process, name), none) for name in weights], axis=-1)
+        after = add_weights(before, events.by_letter(letter), scaled)
+        self.sums |= {(process, name): after[..., i] for i, name in enumerate(weights)}
+        if self._audit is None or process == DATA:
+            return
+        nominal = columns["weight"]
+        for i, (name, (column, _)) in enumerate(weights.items()):
+            if name == NOMINAL:
+                self._audit.add(process, scaled[:, i], letter, events.inside)
+            elif column is not nominal:
+                beside = raw[NOMINAL] if NOMINAL in raw else np.asarray(nominal, np.float64)[events.rows]
+                self._audit.add_varied(process, name, raw[name], beside, letter, events.inside)
+
+    def of_histogram(self, region: str, observable: str, key: tuple[str, str]) -> Floats:
+        """Return the contents of a histogram for a process and a variation, shape (2, letters, bins + 2)."""
+        return self.sums[key].reshape(2, len(LETTERS), -1)[..., self.cells.slices[region, observable]]
+
+    def require_finite(self, process: str, dataset: str) -> None:
+        """Refuse contents that are no numbers, as where a sum of weights is next to nothing.
+
+        Raises:
+            OddjetsError: names the dataset that was filled last.
+        """
+        for region, observable in self.cells.slices:
+            for key in self.filled[region]:
+                if key[0] == process and not np.isfinite(self.of_histogram(region, observable, key)).all():
+                    raise OddjetsError(
+                        f"dataset '{dataset}': its weights make '{observable}' of {region} infinite or no number: look at"
+                        " its cross section, 'k_factor' and sum of generator weights"
+                    )
+
+    def histograms(self) -> dict[tuple[str, str], Hist]:
+        """Return (region, observable) to the histogram of what was added."""
+        made = {}
+        for region, name in self.cells.slices:
+            observable = self._analysis.observables[name]
+            label = f"{observable.label} [{observable.unit}]" if observable.unit else observable.label
+            contents = {key: self.of_histogram(region, name, key) for key in self.filled[region]}
+            made[region, name] = histograms.histogram_of(name, self._analysis.binning(name, region), label, contents)
+        return made
 
 
 def add_envelope(histogram: Hist, process: str, systematic: str, members: int) -> None:
@@ -78,11 +179,12 @@ def add_envelope(histogram: Hist, process: str, systematic: str, members: int) -
 
     Args:
         histogram: filled with the members ``<systematic>0``, ``<systematic>1``, ...; changed in place.
-        process: on the process axis; nothing is added where it has no entries.
+        process: on the process axis; nothing is added where it has no entries, or those of a variation of jets alone.
         systematic: the name.
         members: how many.
     """
-    if process not in histogram.axes["process"]:
+    members_of = [f"{systematic}{i}" for i in range(members)]
+    if process not in histogram.axes["process"] or not {NOMINAL, *members_of} <= {*histogram.axes["variation"]}:
         return
     centre = float(histogram.axes[-1].centers[0])
     for direction, choose in (("Up", np.max), ("Down", np.min)):
@@ -96,7 +198,7 @@ def add_envelope(histogram: Hist, process: str, systematic: str, members: int) -
         index = {v: i for i, v in enumerate(histogram.axes["variation"])}
         p = list(histogram.axes["process"]).index(process)
         nominal = view[p, :, index[NOMINAL], :]
-        varied = np.stack([view[p, :, index[f"{systematic}{i}"], :]["value"] for i in range(members)])
+        varied = np.stack([view[p, :, index[member], :]["value"] for member in members_of])
         positive = nominal["value"] > 0
         ratios = np.divide(varied, nominal["value"], out=np.ones_like(varied), where=positive)
         ratio = choose(ratios, axis=0)
@@ -108,23 +210,6 @@ def add_envelope(histogram: Hist, process: str, systematic: str, members: int) -
 def _both_below(table: event_table.Columns, score: str, value: float) -> event_table.Columns:
     kept = np.maximum(*(table[f"score_{score}_{j}"] for j in event_table.JETS)) < value
     return {name: array[kept] for name, array in table.items()}
-
-
-def _refuse_not_finite(target: Mapping[tuple[str, str], Hist], process: str, dataset: str) -> None:
-    """Refuse contents that are no numbers, as where a sum of weights is next to nothing.
-
-    Raises:
-        OddjetsError: names the dataset that was filled last.
-    """
-    for (region, observable), histogram in target.items():
-        if process not in histogram.axes["process"]:
-            continue
-        view: Any = histogram.view(flow=True)[list(histogram.axes["process"]).index(process)]
-        if not (np.isfinite(view["value"]).all() and np.isfinite(view["variance"]).all()):
-            raise OddjetsError(
-                f"dataset '{dataset}': its weights make '{observable}' of {region} infinite or no number: look at its"
-                " cross section, 'k_factor' and sum of generator weights"
-            )
 
 
 def make_histograms(
@@ -175,33 +260,19 @@ def make_histograms(
     # the smaller of the two scores is all that the threshold needs of an event
     joined = dict.fromkeys(scores, np.concatenate(lower)) if of_data else None
     threshold = regions.find_threshold(analysis.threshold, joined)
-    target = {
-        (region, name): histograms.empty_histogram(
-            name, analysis.binning(name, region), f"{o.label} [{o.unit}]" if o.unit else o.label
-        )
-        for region in analysis.regions
-        for name, o in analysis.observables.items()
-    }
+    filling = Filling(analysis, processor, threshold, audit)
     found: dict[str, list[str]] = {}
     for dataset, (process, is_data, factor) in normalisation.items():
         process = DATA if is_data else process
         variations = variations_of(analysis, process, is_data=is_data)
-        names = [NOMINAL, *(v.name for v in variations)]
         found.setdefault(process, [NOMINAL, *(v.name for v in variations if v.kind != "envelope")])
+        own = (own_factors or {}).get(dataset, {})
+        factors = {name: factor * own.get(name, 1.0) for name in (NOMINAL, *(v.name for v in variations))}
         for columns in tables(dataset):
-            for name in names if len(columns["event"]) else ():
-                fill_table(
-                    target,
-                    analysis,
-                    processor,
-                    event_table.EventTable(columns, name),
-                    process=process,
-                    variation=name,
-                    threshold=threshold,
-                    factor=factor * (own_factors or {}).get(dataset, {}).get(name, 1.0),
-                    audit=audit,
-                )
-        _refuse_not_finite(target, process, dataset)
+            if len(columns["event"]):
+                filling.add(columns, process, factors)
+        filling.require_finite(process, dataset)
+    target = filling.histograms()
     for systematic in analysis.systematics:
         for process in found if kind_of(systematic) == "envelope" else ():
             if process == DATA or (systematic.processes is not None and process not in systematic.processes):

@@ -321,7 +321,13 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
 
     def passing(self, table: EventTable) -> Mask:
         """Return which events pass the base selection, as the table's variation sees them."""
-        return _pass(self._failures(table), *self.selection.cuts)
+        mask = np.ones(table.size, dtype=bool)
+        for name in dict.fromkeys(self.selection.cuts):
+            passed = np.asarray(getattr(self, name)(table), dtype=bool)
+            if passed.shape != mask.shape:
+                raise ValueError(f"the mask of cut '{name}' has a different shape than the events: {passed.shape}")
+            mask &= passed
+        return mask
 
     def _failures(self, table: EventTable) -> PackedSelection:
         """Return which cuts of the base selection each event fails.

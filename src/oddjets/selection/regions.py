@@ -14,10 +14,18 @@ import numpy.typing as npt
 from oddjets.config.analysis import Analysis, Threshold
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import EventTable
-from oddjets.io.histograms import ThresholdResult
+from oddjets.io.histograms import LETTERS, ThresholdResult
 from oddjets.selection.processor import DijetProcessor
 
-__all__ = ["circular_regions", "find_threshold", "letters", "region_mask", "split_cut"]
+__all__ = [
+    "circular_regions",
+    "find_threshold",
+    "letter_numbers",
+    "letters",
+    "region_mask",
+    "region_masks",
+    "split_cut",
+]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -61,41 +69,74 @@ def region_mask(analysis: Analysis, processor: DijetProcessor, region: str, tabl
         region: its name.
         table: the events, as one variation sees them.
     """
+    return _mask(analysis, processor, region, table, {})
+
+
+def region_masks(analysis: Analysis, processor: DijetProcessor, table: EventTable) -> dict[str, Mask]:
+    """Return `region_mask` of all regions; each cut is evaluated once."""
+    known: dict[str, Mask] = {}
+    return {region: _mask(analysis, processor, region, table, known) for region in analysis.regions}
+
+
+def _mask(
+    analysis: Analysis, processor: DijetProcessor, region: str, table: EventTable, known: dict[str, Mask]
+) -> Mask:
+    """Return a region's mask; ``known`` has cuts and regions that were evaluated before, and takes the new ones."""
+    if region in known:
+        return known[region]
     # no PackedSelection: a negated region is no conjunction of cuts, and regions may be more than its 64 slots
     mask = np.ones(table.size, dtype=bool)
     for cut in analysis.regions[region].cuts:
         name, negated = split_cut(cut)
         if name in analysis.regions:
-            passed = region_mask(analysis, processor, name, table)
+            passed = _mask(analysis, processor, name, table, known)
         else:
-            try:
-                passed = np.asarray(getattr(processor, name)(table), dtype=bool)
-            except KeyError as error:
-                raise OddjetsError(
-                    f"region '{region}': cut '{name}' needs the column {error}, which the event table does not have"
-                    " (the files have no such branch)"
-                ) from None
+            if name not in known:
+                known[name] = _evaluated(processor, region, name, table)
+            passed = known[name]
         mask &= ~passed if negated else passed
+    known[region] = mask
     return mask
+
+
+def _evaluated(processor: DijetProcessor, region: str, cut: str, table: EventTable) -> Mask:
+    try:
+        return np.asarray(getattr(processor, cut)(table), dtype=bool)
+    except KeyError as error:
+        raise OddjetsError(
+            f"region '{region}': cut '{cut}' needs the column {error}, which the event table does not have"
+            " (the files have no such branch)"
+        ) from None
+
+
+def letter_numbers(
+    score_1: npt.NDArray[np.float64],
+    score_2: npt.NDArray[np.float64],
+    threshold: float | npt.NDArray[np.float64],
+    *,
+    strict: bool = False,
+) -> npt.NDArray[np.int8]:
+    """Return the letter of each event as its place in `LETTERS`: 0 for A to 3 for D.
+
+    Args:
+        score_1: score of the leading jet, shape (n,).
+        score_2: score of the subleading jet, shape (n,).
+        threshold: a score at or above it passes; several thresholds have shape (thresholds, 1).
+        strict: a score at the threshold fails.
+
+    Returns:
+        Shape (n,), or (thresholds, n).
+    """
+    passes = np.greater if strict else np.greater_equal
+    leading, subleading = passes(score_1, threshold), passes(score_2, threshold)
+    return np.asarray((~leading).view(np.int8) + 2 * (~subleading).view(np.int8), np.int8)
 
 
 def letters(
     score_1: npt.NDArray[np.float64], score_2: npt.NDArray[np.float64], threshold: float, *, strict: bool = False
 ) -> npt.NDArray[np.str_]:
-    """Return the letter of each event.
-
-    Args:
-        score_1: score of the leading jet, shape (n,).
-        score_2: score of the subleading jet.
-        threshold: a score at or above it passes.
-        strict: a score at the threshold fails.
-
-    Returns:
-        Shape (n,), of A, B, C, D: every event has exactly one.
-    """
-    passes = np.greater if strict else np.greater_equal
-    leading, subleading = passes(score_1, threshold), passes(score_2, threshold)
-    return np.where(leading & subleading, "A", np.where(subleading, "B", np.where(leading, "C", "D")))
+    """Return the letter of each event, of A, B, C, D: every event has exactly one; see `letter_numbers`."""
+    return np.array(LETTERS)[letter_numbers(score_1, score_2, threshold, strict=strict)]
 
 
 def find_threshold(spec: Threshold, data: Mapping[str, npt.NDArray[np.float64]] | None) -> ThresholdResult:

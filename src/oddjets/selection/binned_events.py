@@ -1,0 +1,170 @@
+"""Where the events of a table are: in which regions, and in which bins of all histograms.
+
+Neither weights nor a threshold matter for that. `bin_events` finds it once, and the rest is arithmetic of arrays:
+`BinnedEvents.by_letter` splits the cells with a threshold, and the resulting matrix times a matrix of weights is the
+histograms of all its columns, be they variations, or how often each event is in a pseudo-experiment. `add_weights` does that
+piece by piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array, csc_array
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.expressions import evaluate
+from oddjets.io.event_table import JETS, EventTable
+from oddjets.io.histograms import LETTERS
+from oddjets.selection import regions
+from oddjets.selection.processor import DijetProcessor
+
+__all__ = ["BinnedEvents", "Cells", "add_weights", "bin_events", "bin_numbers"]
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+#: up to so many edges a comparison with each is faster than a search for every value
+_FEW_EDGES = 64
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The bins of all histograms of a letter, one after the other.
+
+    Attributes:
+        edges: (region, observable) to its bin edges, (bins + 1,), in the observable's unit.
+        slices: (region, observable) to where its bins are: underflow, the bins, overflow.
+        size: how many cells there are.
+    """
+
+    edges: Mapping[tuple[str, str], Floats]
+    slices: Mapping[tuple[str, str], slice]
+    size: int
+
+    @classmethod
+    def of(cls, analysis: Analysis) -> Cells:
+        """Return the cells of all regions and observables of an analysis, in its order."""
+        edges, slices, size = {}, {}, 0
+        for region in analysis.regions:
+            for name in analysis.observables:
+                found = np.array(analysis.binning(name, region), np.float64)
+                edges[region, name] = found
+                slices[region, name] = slice(size, size + len(found) + 1)
+                size += len(found) + 1
+        return cls(edges, slices, size)
+
+
+@dataclass(frozen=True)
+class BinnedEvents:
+    """The events of a table that are in a region, as one variation of its jets sees them.
+
+    Attributes:
+        rows: which rows of the table they are, rising, shape (n,).
+        scores: of the leading and the subleading jet, shape (2, n).
+        inside: region to whether an event is in it, shape (n,) each.
+        matrix: 1 where an event is in a cell, shape (cells, n).
+    """
+
+    rows: npt.NDArray[np.intp]
+    scores: Floats
+    inside: Mapping[str, Mask]
+    matrix: csc_array
+
+    def letters(self, threshold: float | Floats, *, strict: bool = False) -> npt.NDArray[np.int8]:
+        """Return the numbers of the letters, shape (n,), or (thresholds, n) for thresholds of shape (thresholds, 1)."""
+        leading, subleading = self.scores
+        return regions.letter_numbers(leading, subleading, threshold, strict=strict)
+
+    def by_letter(self, letter: npt.NDArray[np.int8]) -> csc_array:
+        """Return the matrix with cells split by letter, shape (letters x cells, n): all cells of A, all of B, and so on.
+
+        Args:
+            letter: the number of each event's letter, shape (n,).
+        """
+        size, n = self.matrix.shape
+        per_event = np.diff(self.matrix.indptr)
+        indices = self.matrix.indices + np.repeat(letter.astype(self.matrix.indices.dtype) * size, per_event)
+        return csc_array((self.matrix.data, indices, self.matrix.indptr), shape=(len(LETTERS) * size, n))
+
+    def select(self, kept: Mask) -> BinnedEvents:
+        """Return some of the events; ``kept`` has shape (n,)."""
+        inside = {region: mask[kept] for region, mask in self.inside.items()}
+        return BinnedEvents(self.rows[kept], self.scores[:, kept], inside, self.matrix[:, np.flatnonzero(kept)])
+
+
+def bin_numbers(values: npt.ArrayLike, edges: Floats) -> npt.NDArray[np.int32]:
+    """Return the bin of each value: 0 is the underflow, 1 the first bin; NaN is in the overflow, as in boost-histogram.
+
+    Args:
+        values: shape (n,).
+        edges: rising, shape (bins + 1,); a value at an edge is above it.
+    """
+    values = np.asarray(values, np.float64)
+    if len(edges) > _FEW_EDGES:
+        # NaN is sorted behind everything
+        return np.searchsorted(edges, values, side="right").astype(np.int32)
+    below = np.zeros(values.shape, np.uint8)
+    for edge in edges:
+        below += values < edge
+    return len(edges) - below.astype(np.int32)
+
+
+def bin_events(analysis: Analysis, processor: DijetProcessor, table: EventTable, cells: Cells) -> BinnedEvents:
+    """Apply the base selection and all regions to a table, and find the bins of all observables.
+
+    Args:
+        analysis: regions, observables and the threshold's score.
+        processor: has the cuts.
+        table: the events, as one variation sees them.
+        cells: of the analysis.
+    """
+    base = processor.passing(table)
+    masks = {region: base & mask for region, mask in regions.region_masks(analysis, processor, table).items()}
+    rows = np.flatnonzero(np.any(list(masks.values()), axis=0)) if masks else np.empty(0, np.intp)
+    inside = {region: mask[rows] for region, mask in masks.items()}
+    scores = np.stack([table[f"score_{analysis.threshold.score}_{j}"][rows] for j in JETS])
+    values = {
+        name: np.broadcast_to(evaluate(o.expression, table), base.shape)[rows]
+        for name, o in analysis.observables.items()
+    }
+    found, events = [], []
+    for region, mask in inside.items():
+        places = np.flatnonzero(mask).astype(np.int32)
+        for name, of_observable in values.items():
+            key = region, name
+            found.append(bin_numbers(of_observable[places], cells.edges[key]) + np.int32(cells.slices[key].start))
+            events.append(places)
+    where = (np.concatenate(found), np.concatenate(events)) if found else (np.empty(0, int), np.empty(0, int))
+    ones = np.ones(len(where[0]))
+    return BinnedEvents(rows, scores, inside, coo_array((ones, where), shape=(cells.size, len(rows))).tocsc())
+
+
+def add_weights(sums: Floats, matrix: csc_array, weights: Floats) -> Floats:
+    """Return sums of weights and of squared weights with those of more events added, in the events' order.
+
+    Args:
+        sums: of all events before, shape (2, cells, variations).
+        matrix: 1 where an event is in a cell, shape (cells, n).
+        weights: shape (n, variations).
+
+    Returns:
+        Shape (2, cells, variations): to the bit what adding one event after the other gives, wherever a table is cut.
+    """
+    cells, n = matrix.shape
+    first = np.arange(cells, dtype=matrix.indices.dtype)
+    # what was summed before comes first, as an event of each cell: nothing is added up apart and joined later
+    together = csc_array(
+        (
+            np.ones(cells + matrix.nnz),
+            np.concatenate([first, matrix.indices]),
+            np.concatenate([first, matrix.indptr + first.dtype.type(cells)]),
+        ),
+        shape=(cells, cells + n),
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = zip(sums, (weights, np.square(weights)), strict=True)
+    return np.stack([together @ np.concatenate([before, of_events]) for before, of_events in parts])

@@ -1,0 +1,328 @@
+"""Histograms filled once a variation of jets are those filled anew for every variation, to the bit."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import hist
+import numpy as np
+import pytest
+from helpers.analyses import analysis as small_analysis
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.errors import OddjetsError
+from oddjets.core.resources import find
+from oddjets.corrections.lookups import Era
+from oddjets.io import event_table
+from oddjets.io.event_table import JETS, EventTable
+from oddjets.io.histograms import DATA, HistogramSet
+from oddjets.selection.binned_events import Cells, add_weights, bin_events, bin_numbers
+from oddjets.selection.event_weights import WeightAudit
+from oddjets.selection.histogramming import make_histograms
+from oddjets.selection.processor_loader import find_processor
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROCESSOR = '''
+import numpy as np
+from dijet_anomaly import DijetAnomaly
+
+from oddjets.selection import cut
+
+
+class Mine(DijetAnomaly):
+    @cut
+    def of_large_weight(self, table):
+        """Reads what a variation of weights changes."""
+        return table["weight"] >= 1
+
+    @cut
+    def by_name(self, table):
+        """Knows the variation's name."""
+        return np.full(table.size, table.variation in ("puUp", "jesDown")) ^ (table["mass_1"] > 120)
+
+    @cut
+    def beside_nominal(self, table):
+        """Looks at the events under another variation."""
+        return table.under("puUp")["weight"] > table["mass_1"] / 100
+
+    @cut
+    def up_alone(self, table):
+        """Jets that pass under a variation of jets alone."""
+        return table["mass_1"] > 10_000
+
+    @cut
+    def never(self, table):
+        """No event."""
+        return np.zeros(table.size, bool)
+'''
+NORMALISATION = {
+    "data_g": ("data", True, 1.0),
+    "data_h": ("data", True, 1.0),
+    "top_a": ("top", False, 0.013),
+    "wjets": ("wjets", False, 0.4),
+    # a second dataset of a process, after another one
+    "top_b": ("top", False, 0.029),
+    "empty": ("wjets", False, 0.1),
+    "odd": ("odd", False, 2.0),
+}
+ROWS = {"data_g": 90, "data_h": 40, "top_a": 140, "wjets": 80, "top_b": 75, "odd": 30}
+
+
+def benchmark() -> ModuleType:
+    """The script with the plain way, which is the reference here."""
+    spec = importlib.util.spec_from_file_location("benchmark_histogram", REPOSITORY / "benchmarks" / "histogram.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+plain = benchmark()
+
+
+def observable(expression: str, low: float, high: float, **more: Any) -> dict[str, Any]:
+    return {"expression": expression, "label": expression, "bins": 5, "range": [low, high], **more}
+
+
+OBSERVABLES = {
+    "leading_mass": observable("mass_1", 60, 240, unit="GeV"),
+    "dijet_mass": observable("mjj", 900, 2500),
+    "asymmetry": observable("(pt_1 - pt_2) / (pt_1 + pt_2)", 0, 0.5),
+    "odd_ratio": observable("log(tau2_1 - 0.05) / xbb_2", -8, 0),  # NaN and infinities
+    "flag": {"expression": "mass_1 > mass_2", "label": "flag", "edges": [0, 0.5, 1]},  # booleans; 1 is at the last edge
+    "count": {"expression": "n_muons", "label": "n", "edges": [0, 1, 2, 5]},
+    "constant": {"expression": "1 + 1", "label": "two", "edges": [0, 2, 3]},
+    "fine": {"expression": "mass_2", "label": "mass", "bins": 100, "range": [60, 240]},
+}
+REGIONS = {
+    "SR": {"cuts": ["low_tau21"]},
+    "VR1": {"cuts": ["not SR"], "binning": {"leading_mass": {"bins": 7}}},
+    "SR1": {"cuts": ["SR", "heavy_subleading"], "binning": {"dijet_mass": {"edges": [900, 1000, 1500, 2500]}}},
+    "SR2": {"cuts": ["SR", "not heavy_subleading"]},
+    "SR4": {"cuts": ["SR", "btagged"]},
+    "late": {"cuts": ["up_alone"]},
+    "nothing": {"cuts": ["never"]},
+}
+SYSTEMATICS = [
+    "jes",
+    {"name": "jms", "processes": ["top"]},
+    "pu",
+    {"name": "isr", "own_normalisation": True},
+    "toppt",
+    "scale",
+    {"name": "pdf", "kind": "envelope", "members": 3, "processes": ["top", "wjets"]},
+]
+OWN_FACTORS = {"top_a": {"isrUp": 1.07, "isrDown": 0.91}, "top_b": {"isrUp": 1.01}}
+
+
+def asked(**changes: Any) -> Analysis:
+    plain_cuts = {"observables": OBSERVABLES, "regions": REGIONS, "systematics": SYSTEMATICS, "fit": None}
+    return small_analysis(**plain_cuts | changes)
+
+
+@pytest.fixture(scope="module")
+def processor_class(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("mine")
+    (folder / "mine.py").write_text(PROCESSOR)
+    (folder / "dijet_anomaly.py").write_text(find("dijet_anomaly.py", "processors").read_text())
+    return find_processor("mine.py:Mine", folder).load()
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Event tables with NaN, equal scores, swapped jets and large jets under one variation; `top_a` in three files."""
+    folder = tmp_path_factory.mktemp("events")
+    analysis = asked()
+    rng = np.random.default_rng(7)
+    for dataset, n in ROWS.items():
+        process = NORMALISATION[dataset][0]
+        columns = plain.made_up(rng, n, analysis, process)
+        columns |= {f"mass_1__{v}": columns[f"mass_1__{v}"] * 200 for v in ("jesDown",) if process == "top"}
+        columns |= {
+            name: np.where(rng.random(n) < 0.1, np.nan, columns[name]) for name in ("xbb_2", "btag_1", "mass_2")
+        }
+        columns["xbb_2"][:3] = 0.0
+        # as many scores at the threshold as below it
+        columns |= {f"score_omnilearned_{j}": np.round(columns[f"score_omnilearned_{j}"], 1) for j in JETS}
+        if process == "wjets":
+            # masses of their own under a variation, as in imported files
+            columns |= {f"mass_ungroomed_{j}__jesUp": columns[f"mass_ungroomed_{j}"] * 1.3 for j in JETS}
+        for part in range(3 if dataset == "top_a" else 1):
+            rows = slice(part, None, 3) if dataset == "top_a" else slice(None)
+            event_table.write_part(
+                folder / dataset / f"part-{part}.parquet", {name: v[rows] for name, v in columns.items()}, {}
+            )
+    return folder
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_table, "stream", functools.partial(event_table.stream, rows=61))
+
+
+def both(
+    analysis: Analysis, processor_class: Any, tables: Path, normalisation: Any = NORMALISATION, **options: Any
+) -> tuple[HistogramSet, HistogramSet]:
+    """The histograms the plain way and as the stage makes them, with what they count of the weights compared."""
+    processor = processor_class(analysis, Era(name="simulation"), Path(), {})
+    audits = plain.PlainAudit(), WeightAudit()
+    expected = plain.plain_histograms(analysis, processor, tables, normalisation, audit=audits[0], **options)
+    luminosity = plain.LUMINOSITY
+    made = make_histograms(analysis, processor, tables, normalisation, luminosity, 13.0, audit=audits[1], **options)
+    assert json.dumps(audits[0].summary()) == json.dumps(audits[1].summary())
+    return expected, made
+
+
+FEW = {"observables": {name: OBSERVABLES[name] for name in ("leading_mass", "dijet_mass")}}
+CHANGES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "strict threshold": FEW | {"threshold": {"score": "omnilearned", "value": 0.3, "strict": True}},
+    "blind": FEW | {"fit": {"observable": "leading_mass", "regions": ["SR"], "poi": {"process": "top"}, "blind": True}},
+    "no systematics": {"systematics": []},
+    "a region of large weights": FEW | {"regions": REGIONS | {"SR4": {"cuts": ["of_large_weight"]}}},
+    "a base selection of large weights": FEW
+    | {"selection": {"triggers": ["PFHT800"], "cuts": ["trigger", "jet_mass", "of_large_weight"]}},
+    "a region by the variation's name": FEW | {"regions": REGIONS | {"SR4": {"cuts": ["SR", "not by_name"]}}},
+    "a region that looks at another variation": FEW
+    | {
+        "regions": REGIONS | {"SR4": {"cuts": ["beside_nominal"]}},
+        "threshold": {"score": "omnilearned", "value": 0.3},
+    },
+    "an observable of the weight": {
+        "observables": FEW["observables"] | {"weighed": observable("weight * mass_1", 0, 200)}
+    },
+}
+#: data have no other variation to look at
+SIMULATION = {name: value for name, value in NORMALISATION.items() if value[0] != DATA}
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_bit_is_that_of_the_plain_way(processor_class: Any, tables: Path, change: str) -> None:
+    analysis = asked(**CHANGES[change])
+    normalisation = SIMULATION if "another variation" in change else NORMALISATION
+    expected, made = both(analysis, processor_class, tables, normalisation, own_factors=OWN_FACTORS)
+    assert plain.differences(expected, made) == []
+    # and the comparison is one of contents
+    assert made.values("SR", "leading_mass", "top", "D", "puUp" if analysis.systematics else "nominal").sum() > 0
+    if analysis.systematics:
+        nominal, varied = (made.values("VR1", "dijet_mass", "top", "D", name) for name in ("nominal", "jesUp"))
+        assert (nominal != varied).any()
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_the_reference_sees_a_change_of_one_bit(processor_class: Any, tables: Path) -> None:
+    expected, made = both(asked(**FEW), processor_class, tables)
+    view: Any = made.histograms["SR", "leading_mass"].view(flow=True)
+    first = tuple(np.argwhere(view["variance"] > 0)[0])
+    view["variance"][first] = np.nextafter(view["variance"][first], np.inf)
+    assert plain.differences(expected, made) == ["SR.leading_mass"]
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_category_is_there_where_an_event_is(processor_class: Any, tables: Path) -> None:
+    """As hist adds categories: in the order of the first event in the region, and none without one."""
+    _, made = both(asked(**FEW), processor_class, tables)
+    assert list(made.histograms["nothing", "leading_mass"].axes["process"]) == []
+    late = made.histograms["late", "leading_mass"]
+    assert list(late.axes["process"]) == ["top"]
+    assert next(iter(late.axes["variation"])) == "jesDown"
+    assert list(made.histograms["SR", "leading_mass"].axes["process"]) == ["data", "top", "wjets", "odd"]
+
+
+def test_of_blind_data_nothing_in_a_is_filled(processor_class: Any, tables: Path) -> None:
+    shown, blinded = (
+        both(asked(**CHANGES[change]), processor_class, tables)[1] for change in ("no systematics", "blind")
+    )
+    for key, histogram in blinded.histograms.items():
+        if "data" in histogram.axes["process"]:
+            # with under- and overflow
+            cells, all_cells = (
+                h[{"process": "data", "variation": "nominal"}].view(flow=True)
+                for h in (histogram, shown.histograms[key])
+            )
+            for field in ("value", "variance"):
+                assert not cells[field][0].any()
+                np.testing.assert_array_equal(cells[field][1:4], all_cells[field][1:4])
+    assert shown.values("SR", "leading_mass", "data", "A").sum() > 0
+
+
+def test_a_table_without_the_column_of_a_variation_is_an_error(processor_class: Any, tables: Path) -> None:
+    analysis = asked(systematics=["pref"], threshold={"score": "omnilearned", "value": 0.3})
+    processor = processor_class(analysis, Era(name="simulation"), Path(), {})
+    with pytest.raises(OddjetsError, match="no variation 'prefUp'"):
+        make_histograms(analysis, processor, tables, NORMALISATION, 1.0, 13.0)
+
+
+# ---- the arrays ------------------------------------------------------------------------------------------------------------
+
+numbers = st.floats(allow_nan=True, allow_infinity=True, width=32) | st.sampled_from([60.0, 240.0, 61.8])
+
+
+@given(
+    hnp.arrays(np.float32, 20, elements=st.floats(width=32)) | hnp.arrays(np.float64, 20, elements=numbers),
+    st.sampled_from([1, 5, 62, 63, 64, 200]),
+)
+def test_bins_are_those_of_hist(values: np.ndarray, bins: int) -> None:
+    edges = np.array([60 + 180 * i / bins for i in range(bins)] + [240.0])
+    axis = hist.axis.Variable(list(edges))
+    for asked_values in (values, edges, np.nextafter(edges, 0)):
+        np.testing.assert_array_equal(bin_numbers(asked_values, edges), axis.index(asked_values) + 1)
+
+
+@pytest.fixture
+def events(processor_class: Any, tables: Path) -> Any:
+    analysis = asked()
+    cells = Cells.of(analysis)
+    table = EventTable(event_table.read(tables, "top_a"))
+    processor = processor_class(analysis, Era(name="simulation"), Path(), {})
+    return analysis, cells, bin_events(analysis, processor, table, cells), table
+
+
+def test_sums_are_those_of_a_loop_over_events_wherever_they_are_cut(events: Any) -> None:
+    _, cells, found, _ = events
+    rng = np.random.default_rng(3)
+    weights = rng.normal(1, 1, (len(found.rows), 3))
+    expected = np.zeros((2, cells.size, 3))
+    places = found.matrix.tocsc()
+    for event, of_event in enumerate(weights):
+        for cell in places.indices[places.indptr[event] : places.indptr[event + 1]]:
+            expected[0, cell] += of_event
+            expected[1, cell] += of_event**2
+    for size in (len(weights), 11, 1):
+        sums = np.zeros((2, cells.size, 3))
+        for i in range(0, len(weights), size):
+            sums = add_weights(sums, found.matrix[:, i : i + size], weights[i : i + size])
+        np.testing.assert_array_equal(sums, expected)
+
+
+def test_many_thresholds_and_resampled_events_use_the_same_arrays(events: Any) -> None:
+    """What a study of pseudo-experiments does: other letters and other multiplicities, the same bins."""
+    analysis, cells, found, table = events
+    thresholds = np.array([[0.1], [0.3], [0.7]])
+    letters = found.letters(thresholds)
+    assert letters.shape == (3, len(found.rows))
+    multiplicities = np.random.default_rng(5).poisson(1.0, (len(found.rows), 2)).astype(float)
+    masses = table["mass_1"][found.rows]
+    edges = np.array(analysis.binning("leading_mass", "SR"))
+    for letter, threshold in zip(letters, thresholds[:, 0], strict=True):
+        filled = (found.by_letter(letter) @ multiplicities).reshape(4, cells.size, 2)[
+            :, cells.slices["SR", "leading_mass"]
+        ]
+        first, second = found.scores >= threshold
+        for number, chosen in enumerate((first & second, ~first & second, first & ~second, ~first & ~second)):
+            kept = chosen & found.inside["SR"]
+            for toy in range(2):
+                expected, _ = np.histogram(masses[kept], edges, weights=multiplicities[kept, toy])
+                # NumPy's last bin has its upper edge too
+                assert not (masses == edges[-1]).any()
+                np.testing.assert_array_equal(filled[number, 1:-1, toy], expected)
