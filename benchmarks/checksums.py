@@ -20,7 +20,7 @@ import yaml
 from oddjets.config import load_analysis
 from oddjets.io import event_table
 from oddjets.simulation import simulate
-from oddjets.workflow import Run, run_stages, with_simulation
+from oddjets.workflow import RunContext, run_stages, with_simulation
 from oddjets.workflow.pipeline import stage_of
 
 #: what stands around the table in the documentation
@@ -57,7 +57,7 @@ def rows_of(fileset: Path, out: Path, execution: dict[str, Any]) -> tuple[int, s
     out.mkdir()
     file = out / "analysis.yaml"
     file.write_text(yaml.safe_dump(content | {"fileset": str(fileset), "execution": execution}), encoding="utf-8")
-    run = Run(load_analysis(file), out / "out")
+    run = RunContext(load_analysis(file), out / "out")
     run_stages(run, [stage_of(run, "process")])
     return checksum(run.out / "events")
 

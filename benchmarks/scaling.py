@@ -43,7 +43,7 @@ from processing import FILTERS, TRIGGERS, in_own_process, make_files
 from oddjets.config import load_analysis
 from oddjets.core.provenance import read_manifest
 from oddjets.io import event_table
-from oddjets.workflow import Run, run_stages
+from oddjets.workflow import RunContext, run_stages
 from oddjets.workflow.pipeline import stage_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -90,7 +90,7 @@ def write(folder: Path, fileset: dict[str, list[Path]], **changes: Any) -> Path:
 
 def process(file: Path) -> dict[str, Any]:
     """Do the stage `process` into ``out`` beside the analysis; what it took and counted."""
-    run = Run(load_analysis(file), file.parent / "out")
+    run = RunContext(load_analysis(file), file.parent / "out")
     started = time.perf_counter()
     run_stages(run, [stage_of(run, "process")])
     seconds = time.perf_counter() - started

@@ -17,7 +17,7 @@ import numpy as np
 from processing import ANALYSIS, in_own_process, make_files, ours, run_processor
 
 from oddjets.config import Analysis
-from oddjets.workflow import Run
+from oddjets.workflow import RunContext
 from oddjets.workflow.skim import skim
 
 
@@ -28,7 +28,7 @@ def make_skim(folder: Path, files: list[Path]) -> list[Path]:
     fileset.write_text(json.dumps({"qcd": {"files": [str(file.resolve()) for file in files], "metadata": metadata}}))
     scores = {"sum": {"card": "omnilearned_small_simulation.yaml"}}
     changes = {"fileset": str(fileset.resolve()), "scores": scores, "luminosity": 1.0, "execution": {"workers": 1}}
-    run = Run(Analysis.model_validate(ANALYSIS | changes), folder / "none")
+    run = RunContext(Analysis.model_validate(ANALYSIS | changes), folder / "none")
     out = folder / f"skim-{files[0].stem}"
     shutil.rmtree(out, ignore_errors=True)  # a finished one would not be made again
     made = skim(run, out)

@@ -18,7 +18,7 @@ from oddjets.core.resources import find
 from oddjets.corrections import jet_energy, jet_resolution, lookups
 from oddjets.io import event_table, nanoaod_schema
 from oddjets.workflow.pipeline import run_stage, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def run_of(folder, cms_file, mass_min=0.0, **selection):
     for name in ("cms_2016.yaml", "paper_zenodo.yaml"):
         (folder / name).write_text(find(name, "processors").read_text())
     (folder / "cms.yaml").write_text(yaml.safe_dump(changes))
-    run = Run(load_analysis(folder / "cms.yaml"), folder / "out")
+    run = RunContext(load_analysis(folder / "cms.yaml"), folder / "out")
     run_stage(run, stage_of(run, "process"))
     return run
 
@@ -166,7 +166,7 @@ def test_what_the_era_lacks_is_said_before_any_work(tmp_path, change, message):
         (tmp_path / name).write_text(find(name, "processors").read_text())
     (tmp_path / "a.yaml").write_text(yaml.safe_dump({"extends": "cms_2016.yaml", **change}))
     with pytest.raises(ConfigError, match=message):
-        Run(load_analysis(tmp_path / "a.yaml"), tmp_path / "out")
+        RunContext(load_analysis(tmp_path / "a.yaml"), tmp_path / "out")
 
 
 def test_hybrid_smearing_is_the_official_one(official_cache, shared_dir):

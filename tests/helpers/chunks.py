@@ -17,7 +17,7 @@ from helpers import analyses
 from oddjets.config.analysis import load_analysis
 from oddjets.io import nanoaod_schema
 from oddjets.workflow.pipeline import run_stage, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 Columns = dict[str, ak.Array]
 
@@ -91,7 +91,7 @@ def _jagged(events: Columns) -> set[str]:
     return {k.split("_")[0] for k, v in events.items() if v.ndim > 1}
 
 
-def process(folder: Path, datasets: dict[str, Any], **changes: Any) -> Run:
+def process(folder: Path, datasets: dict[str, Any], **changes: Any) -> RunContext:
     """Run the stage `process` of the small analysis on files.
 
     Args:
@@ -117,6 +117,6 @@ def process(folder: Path, datasets: dict[str, Any], **changes: Any) -> Run:
     )
     data["selection"]["jets"] = {"pt_min": 300.0, "mass_min": 0.0}
     (folder / "analysis.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
-    run = Run(load_analysis(folder / "analysis.yaml"), folder / "out")
+    run = RunContext(load_analysis(folder / "analysis.yaml"), folder / "out")
     run_stage(run, stage_of(run, "process"))
     return run

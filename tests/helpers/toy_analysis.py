@@ -19,7 +19,7 @@ from oddjets.io import event_table
 from oddjets.selection.processor import ChunkCounts
 from oddjets.workflow.executors.chunks import Chunk
 from oddjets.workflow.pipeline import run_stages, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 #: of a chunk; the files have 60, 40 and 50 events, so that there are 3, 2 and 2 chunks
 CHUNK_SIZE = 20
@@ -60,20 +60,20 @@ def write(folder: Path, found: Mapping[str, Sequence[Path]], **changes: Any) -> 
     return file
 
 
-def run_of(file: Path, out: Path | None = None, **execution: Any) -> Run:
+def run_of(file: Path, out: Path | None = None, **execution: Any) -> RunContext:
     """Return the run of a written analysis, into ``out`` beside it."""
     analysis = load_analysis(file)
     changed = analysis.execution.model_copy(update=execution)
-    return Run(analysis.model_copy(update={"execution": changed}), out or file.parent / "out")
+    return RunContext(analysis.model_copy(update={"execution": changed}), out or file.parent / "out")
 
 
-def process(run: Run) -> Run:
+def process(run: RunContext) -> RunContext:
     """Do the stage `process`."""
     run_stages(run, [stage_of(run, "process")])
     return run
 
 
-def rows(run: Run) -> dict[str, dict[str, Any]]:
+def rows(run: RunContext) -> dict[str, dict[str, Any]]:
     """Return the event tables, dataset by dataset, rows sorted."""
     folder = run.out / "events"
     return {name: event_table.read(folder, name) for name in event_table.datasets(folder)}
@@ -88,12 +88,12 @@ def assert_same_rows(one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
             np.testing.assert_array_equal(one[name][column], other[name][column], err_msg=f"{name}.{column}")
 
 
-def records(run: Run) -> dict[str, dict[str, Any]]:
+def records(run: RunContext) -> dict[str, dict[str, Any]]:
     """Return the records of chunks, by name of file."""
     return {file.name: json.loads(file.read_text()) for file in sorted((run.out / "chunks").glob("*/*.json"))}
 
 
-def pieces(run: Run) -> list[str]:
+def pieces(run: RunContext) -> list[str]:
     """Return the parts of event tables that are in ``events``."""
     return sorted(str(file.relative_to(run.out / "events")) for file in (run.out / "events").glob("*/*"))
 

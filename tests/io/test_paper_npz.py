@@ -16,7 +16,7 @@ from oddjets.io.event_table import EventTable, read, write_part
 from oddjets.io.histograms import HistogramSet
 from oddjets.scoring.score import score_of_predictions
 from oddjets.workflow.pipeline import run_stage, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 SHIFTS = {"jes": 0.03, "jer": 0.01, "jms": 0.02, "jmr": 0.015}
 
@@ -71,7 +71,7 @@ def imported(folder, tmp_path_factory):
     assert result.exit_code == 0
     paper = load_analysis(find("paper_zenodo.yaml", "processors"))
     spec = paper.npz.model_copy(update={"folder": str(folder)})
-    run = Run(paper.model_copy(update={"npz": spec}), out)
+    run = RunContext(paper.model_copy(update={"npz": spec}), out)
     # the stage alone: the import is not repeated
     run_stage(run, stage_of(run, "histogram"))
     return run
@@ -323,7 +323,7 @@ def test_the_paper_can_be_fitted_from_one_yaml(imported, tmp_path):
     (tmp_path / "paper_zenodo.yaml").write_text(find("paper_zenodo.yaml", "processors").read_text())
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(data))
     analysis = load_analysis(tmp_path / "a.yaml")
-    run = Run(analysis.model_copy(update={"npz": imported.analysis.npz}), tmp_path / "out")
+    run = RunContext(analysis.model_copy(update={"npz": imported.analysis.npz}), tmp_path / "out")
     for stage in ("process", "histogram", "workspace"):
         run_stage(run, stage_of(run, stage))
     workspace = json.loads((tmp_path / "out" / "workspace.json").read_text())

@@ -28,7 +28,7 @@ from oddjets.io.remote import access as remote_access
 from oddjets.io.remote import failures
 from oddjets.io.remote.access import open_file
 from oddjets.io.remote.failures import cause_of, is_transient, with_retries
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 from oddjets.workflow.skim.run import skim
 
 EVENTS = 900
@@ -79,7 +79,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failures, "_FIRST_WAIT_S", 0.3)
 
 
-def rows_of(run: Run) -> dict[str, Any]:
+def rows_of(run: RunContext) -> dict[str, Any]:
     return event_table.read(run.out / "events", "top")
 
 

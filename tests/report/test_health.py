@@ -18,7 +18,7 @@ from oddjets.report import health, html
 from oddjets.report.artifacts import Artifacts
 from oddjets.selection.event_weights import WeightAudit
 from oddjets.workflow.pipeline import run_stages, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 
 def lines(artifacts: Artifacts) -> dict[str, health.HealthCheck]:
@@ -90,7 +90,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     cond[0:2, 34:] *= 5000
     cond[2:4, paper_npz.WEIGHT_VARIATIONS["puUp"]] *= 4000
     np.savez(name, prediction=prediction, cond=cond)
-    run = Run(load_analysis(file), folder / "out")
+    run = RunContext(load_analysis(file), folder / "out")
     run_stages(run, [stage_of(run, stage) for stage in ("process", "histogram")])
     return Artifacts(run.analysis, run.out)
 

@@ -17,7 +17,7 @@ from oddjets.report import headline, health, html, registry, tables
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.text import count, label_html, p_value, with_error
 from oddjets.workflow.pipeline import stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 
@@ -117,7 +117,7 @@ def test_a_stale_stage_is_named_with_its_reason(
         (tmp_path / name).write_text("{}")
     # the manifests are of another analysis, and what the fit wrote is gone
     asked = load_analysis(resources.find("demo_small.yaml", "processors"))
-    run = Run(asked, tmp_path)
+    run = RunContext(asked, tmp_path)
     stage_of(run, "report").run(run)
     said = Document((tmp_path / "report.html").read_text(encoding="utf-8")).text
     assert "The stage closure no longer stands" in said

@@ -21,7 +21,7 @@ from oddjets.workflow import paper
 from oddjets.workflow.keys import inputs_of
 from oddjets.workflow.paper import SETUPS, analyses
 from oddjets.workflow.pipeline import stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 
 def figure(out: Path, place: str, **content: Any) -> None:
@@ -47,12 +47,12 @@ def test_all_set_ups_ask_for_one_sample_and_the_same_events(tmp_path: Path) -> N
     assert all(part == parts[0] for part in parts)
 
 
-def _values(run: Run) -> Any:
+def _values(run: RunContext) -> Any:
     return inputs_of(run, stage_of(run, "process"))["config"]
 
 
-def _run_without_files(analysis: Analysis, tmp_path: Path) -> Run:
-    run = Run(analysis, tmp_path)
+def _run_without_files(analysis: Analysis, tmp_path: Path) -> RunContext:
+    run = RunContext(analysis, tmp_path)
     # no files and no losses
     run.__dict__["_inspected"] = ({}, [])
     return run

@@ -22,7 +22,7 @@ from oddjets.simulation.nanoaod_layout import jagged
 from oddjets.simulation.trigger import emulate
 from oddjets.simulation.writer import write_nano
 from oddjets.workflow.pipeline import run_stage, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 NUMBER = 24000
 
@@ -95,7 +95,7 @@ def measured(folder, path, **jets):
         "execution": {"executor": "iterative"},
     }
     (folder / "a.yaml").write_text(yaml.safe_dump(changes))
-    run = Run(load_analysis(folder / "a.yaml"), folder / f"out_{path}")
+    run = RunContext(load_analysis(folder / "a.yaml"), folder / f"out_{path}")
     run_stage(run, stage_of(run, "process"))
     return run, efficiency.data(Artifacts(run.analysis, run.out))
 

@@ -22,7 +22,7 @@ from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.scoring.scorer import Scorer
 from oddjets.workflow.pipeline import run_stage, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 CARD = load_card(resources.find("omnilearned_small_simulation.yaml", "models"))
 
@@ -290,7 +290,7 @@ def test_nothing_is_kept_unless_asked(jets: JetConstituents, scores: Any, tmp_pa
 SCORES = analyses.CONTENT["scores"]
 
 
-def processed(folder: Path, file: Path, pt_min: float = 300.0, scores: Any = SCORES, **execution: Any) -> Run:
+def processed(folder: Path, file: Path, pt_min: float = 300.0, scores: Any = SCORES, **execution: Any) -> RunContext:
     """Run `process` on top pairs, even where nothing changed."""
     folder.mkdir(exist_ok=True)
     metadata = {"process": "top", "is_data": False, "era": "simulation", "cross_section_pb": 1.0}
@@ -305,16 +305,16 @@ def processed(folder: Path, file: Path, pt_min: float = 300.0, scores: Any = SCO
     )
     data["selection"]["jets"] = {"pt_min": pt_min, "mass_min": 0.0}
     (folder / "analysis.yaml").write_text(yaml.safe_dump(data))
-    run = Run(load_analysis(folder / "analysis.yaml"), folder / "out")
+    run = RunContext(load_analysis(folder / "analysis.yaml"), folder / "out")
     run_stage(run, stage_of(run, "process"), force=True)
     return run
 
 
-def rows_of(run: Run) -> dict[str, Any]:
+def rows_of(run: RunContext) -> dict[str, Any]:
     return event_table.read(run.out / "events", "top")
 
 
-def inference_of(run: Run, score: str = "omnilearned") -> Any:
+def inference_of(run: RunContext, score: str = "omnilearned") -> Any:
     how = dict(run.extra("process")["datasets"]["top"]["inference"][score])
     assert all("has no CUDA" in reason or "could not start CUDA" in reason for reason in how.pop("fallbacks"))
     # what `clean` leaves alone

@@ -192,14 +192,14 @@ def test_a_jet_without_constituents_has_no_score_and_disturbs_no_other(
     assert np.delete(found, 3).tobytes() == scores.tobytes()
 
 
-Run = Callable[[dict[str, NDArray[Any]]], NDArray[Any]]
+RunContext = Callable[[dict[str, NDArray[Any]]], NDArray[Any]]
 
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A GPU whose model is a function, and whose free memory is told one value at a time."""
 
-    def install(run: Run, memory: Sequence[int] = ()) -> None:
+    def install(run: RunContext, memory: Sequence[int] = ()) -> None:
         told = iter(memory)
         session = functools.partial(run)  # a new one
         monkeypatch.setattr(scorer, "get_session", lambda *_: (session, "cuda"))

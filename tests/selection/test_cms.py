@@ -17,7 +17,7 @@ from oddjets.io import event_table
 from oddjets.scoring import inputs, model_card
 from oddjets.selection import constituents
 from oddjets.workflow.pipeline import run_stage, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 CUTS = ("all", "trigger", "event_filters", "two_jets", "jet_pt", "jet_mass", "lepton_veto")
 
@@ -38,7 +38,7 @@ def process(folder, cms_file, mass_min, **changes):
         "jets": {"mass_min": mass_min},
     }
     (folder / "cms.yaml").write_text(yaml.safe_dump(data))
-    run = Run(load_analysis(folder / "cms.yaml"), folder / "out")
+    run = RunContext(load_analysis(folder / "cms.yaml"), folder / "out")
     run_stage(run, stage_of(run, "process"))
     return run
 

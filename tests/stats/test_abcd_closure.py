@@ -9,6 +9,7 @@ import pytest
 from helpers.small_fit import make_analysis, make_histograms
 
 from oddjets.core.errors import OddjetsError
+from oddjets.stats import Model
 from oddjets.stats.abcd_closure import (
     ClosureSample,
     closure,
@@ -17,7 +18,6 @@ from oddjets.stats.abcd_closure import (
     predict,
     region_closure,
 )
-from oddjets.stats.histfactory.model import Model
 from oddjets.stats.inference.estimates import best_fits
 from oddjets.stats.summary import fit_workspace
 from oddjets.stats.workspace import build

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
+from oddjets.stats import Model
 from oddjets.stats.histfactory.hessian import hessian
-from oddjets.stats.histfactory.model import Model
 from oddjets.stats.histfactory.results import Data
 from oddjets.stats.summary import fit_workspace
 

@@ -9,8 +9,8 @@ from helpers.random_workspace import random_workspace
 from helpers.small_fit import make_analysis, make_histograms
 from scipy.stats import norm
 
+from oddjets.stats import Model
 from oddjets.stats.histfactory.gamma_refits import refit_gammas
-from oddjets.stats.histfactory.model import Model
 from oddjets.stats.inference.estimates import best_fits, impacts, scan, significance
 from oddjets.stats.inference.limits import cls_from_q, upper_limit
 from oddjets.stats.inference.profile import ProfileLikelihood

@@ -10,8 +10,8 @@ from helpers.small_fit import make_analysis, make_histograms
 from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 
+from oddjets.stats import Model
 from oddjets.stats.histfactory.hessian import SingularModelError, covariance, hessian
-from oddjets.stats.histfactory.model import Model
 from oddjets.stats.histfactory.results import Data, FitError
 from oddjets.stats.workspace import build
 

@@ -10,7 +10,7 @@ import pytest
 from helpers.random_workspace import random_workspace
 from scipy.optimize import brentq
 
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats import Model
 from oddjets.stats.histfactory.results import FitError
 from oddjets.stats.inference.estimates import best_fits, scan, significance, two_sided_error
 from oddjets.stats.inference.limits import upper_limit

@@ -134,7 +134,7 @@ def test_auxiliary_data_count():
 def test_a_model_is_read_once(monkeypatch):
     model, data = pair(random_workspace(1))
     read = []
-    monkeypatch.setattr("oddjets.stats.pyhf_optimizer.Model", lambda w: read.append(1) or Model(w))
+    monkeypatch.setattr("oddjets.stats.pyhf_optimizer.HistFactoryModel", lambda w: read.append(1) or Model(w))
     with optimizer(PyhfOptimizer()):
         pyhf.infer.hypotest(1.0, data, model)
         pyhf.infer.mle.fit(data, model)

@@ -11,7 +11,8 @@ from helpers.random_workspace import random_workspace
 from helpers.small_fit import make_analysis, make_histograms
 from scipy.optimize import brentq
 
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats import Model
+from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError
 from oddjets.stats.inference.estimates import best_fits
 from oddjets.stats.inference.postfit import SampleModel
@@ -165,7 +166,7 @@ def _without(parameter):
 
 
 def test_a_refit_that_fails_costs_only_its_own_impact(built, monkeypatch):
-    monkeypatch.setattr(Model, "fit_batch", _without("jes"))
+    monkeypatch.setattr(HistFactoryModel, "fit_batch", _without("jes"))
     result = fit_workspace(built[0], limit=False, scan=False)
     names = {impact["name"] for impact in result["impacts"]}
     assert "jes" not in names
@@ -189,7 +190,7 @@ def test_a_question_that_fails_is_left_out_and_listed(built, monkeypatch, questi
 
 
 def test_best_fits_that_fail_are_no_result(built, monkeypatch):
-    monkeypatch.setattr(Model, "fit_batch", _without("mu"))
+    monkeypatch.setattr(HistFactoryModel, "fit_batch", _without("mu"))
     with pytest.raises(FitError, match="did not converge"):
         fit_workspace(built[0])
 

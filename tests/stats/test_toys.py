@@ -8,7 +8,7 @@ from helpers.small_fit import make_analysis, make_histograms
 from scipy.stats import chi2, kstest
 
 from oddjets.core.errors import OddjetsError
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats import Model
 from oddjets.stats.histfactory.results import Data
 from oddjets.stats.inference.estimates import best_fits
 from oddjets.stats.inference.limits import upper_limit

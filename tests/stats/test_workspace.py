@@ -8,7 +8,7 @@ import pytest
 from helpers.small_fit import make_analysis, make_histograms, put
 
 from oddjets.core.errors import OddjetsError
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats import Model
 from oddjets.stats.summary import fit_workspace
 from oddjets.stats.templates import AUTHORS_VARIED_FLOOR
 from oddjets.stats.workspace import ABCD_FACTORS, QCD_FLOOR, build

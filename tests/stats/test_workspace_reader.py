@@ -10,7 +10,7 @@ import pytest
 from helpers.random_workspace import random_workspace
 
 from oddjets.core.errors import OddjetsError
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats import Model
 from oddjets.stats.histfactory.workspace_reader import WorkspaceError, read
 from oddjets.stats.histfactory.workspace_sources import load_workspace
 from oddjets.stats.summary import fit_workspace

@@ -22,7 +22,7 @@ from oddjets.report import figure_files, health, html, registry
 from oddjets.report.artifacts import Artifacts
 from oddjets.stats import workspace as workspaces
 from oddjets.workflow.pipeline import run_stages, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages import npz
 
 #: the events themselves: what is hidden is what is made of them
@@ -232,7 +232,7 @@ def test_a_yaml_that_is_blind_no_more_unblinds(blind: Path, out: Path) -> None:
 
 def test_every_figure_of_a_blind_analysis_has_no_number_of_a(blind: Path, out: Path) -> None:
     analysis = load_analysis(blind)
-    whole = Run(analysis.unblinded(), out)
+    whole = RunContext(analysis.unblinded(), out)
     run_stages(whole, [stage_of(whole, name) for name in ("histogram", "closure", "workspace", "fit")])
     # histograms and results with the data in A, and an analysis that says blind: nothing is passed on
     artifacts = Artifacts(analysis, out)

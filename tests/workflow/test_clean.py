@@ -15,7 +15,7 @@ from oddjets.config.analysis import load_analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow import clean
 from oddjets.workflow.pipeline import run_stage, run_stages, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 from oddjets.workflow.skim.run import skim
 
 DAY = 86400.0
@@ -50,7 +50,7 @@ def analysis_of(folder):
 @pytest.fixture
 def finished(tmp_path):
     """The stages process, histogram and, as far as `clean` is concerned, plot."""
-    run = Run(analysis_of(tmp_path), tmp_path / "out")
+    run = RunContext(analysis_of(tmp_path), tmp_path / "out")
     run_stages(run, [stage_of(run, "process"), stage_of(run, "histogram")])
     (run.out / "figures").mkdir()
     (run.out / "figures" / "score.png").write_bytes(b"drawn")
@@ -112,7 +112,7 @@ def test_all_that_was_done_is_done_afterwards(finished):
     for name in ORPHANS:
         old(finished.out / name)
     clean.remove(clean.orphans(finished.out))
-    run = Run(finished.analysis, finished.out)
+    run = RunContext(finished.analysis, finished.out)
     assert [run_stage(run, stage_of(run, name)) for name in ("process", "histogram")] == [False, False]
 
 
@@ -149,7 +149,7 @@ def test_a_folder_without_manifests_is_refused(tmp_path):
 
 
 def test_skims_of_files_that_are_gone_are_removed(tmp_path):
-    run = Run(analysis_of(tmp_path), tmp_path / "out")
+    run = RunContext(analysis_of(tmp_path), tmp_path / "out")
     skim(run, tmp_path / "skim")
     before = files_of(tmp_path / "skim")
     orphan = old(tmp_path / "skim" / "top" / "gone-0123abcd.root")

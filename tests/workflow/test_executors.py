@@ -19,7 +19,7 @@ from oddjets.core.provenance import read_manifest
 from oddjets.workflow.executors import gpus, import_path, local
 from oddjets.workflow.overrides import with_execution
 from oddjets.workflow.pipeline import run_stages
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_an_executor_class_that_cannot_work_is_said(inputs, tmp_path, execution,
 def test_what_is_not_installed_is_said_before_anything_is_simulated(tmp_path, monkeypatch, execution, message):
     monkeypatch.setitem(sys.modules, "distributed", None)
     analysis = load_analysis(resources.find("demo_small.yaml", "processors"))
-    run = Run(with_execution(analysis, **execution), tmp_path / "out")
+    run = RunContext(with_execution(analysis, **execution), tmp_path / "out")
     with pytest.raises(OddjetsError, match=message):
         run_stages(run)
     assert not (run.out / "simulation").exists()
@@ -98,7 +98,7 @@ def test_that_no_onnx_runtime_is_installed_is_said_before_anything_is_simulated(
     def absent(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
-    run = Run(load_analysis(resources.find("demo_small.yaml", "processors")), tmp_path / "out")
+    run = RunContext(load_analysis(resources.find("demo_small.yaml", "processors")), tmp_path / "out")
     monkeypatch.setattr(importlib.metadata, "version", absent)
     with pytest.raises(OddjetsError, match=r"need ONNX Runtime, and none is installed: pip install 'oddjets\[cpu\]'"):
         run_stages(run)

@@ -23,7 +23,7 @@ from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.overrides import with_execution
 from oddjets.workflow.pipeline import run_stages
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 distributed = pytest.importorskip("distributed", reason="needs dask: pip install 'oddjets[dask]'")
 
@@ -233,7 +233,7 @@ def test_no_scheduler_is_said(inputs, tmp_path, monkeypatch):
 def test_no_scheduler_is_said_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr(dask_cluster, "_PATIENCE", 1)
     analysis = load_analysis(resources.find("demo_small.yaml", "processors"))
-    run = Run(with_execution(analysis, scheduler="tcp://127.0.0.1:9"), tmp_path / "out")
+    run = RunContext(with_execution(analysis, scheduler="tcp://127.0.0.1:9"), tmp_path / "out")
     with pytest.raises(OddjetsError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
         run_stages(run)
     assert not (tmp_path / "out" / "simulation").exists()

@@ -14,14 +14,14 @@ from oddjets.config.analysis import load_analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.io import event_table, paper_npz
 from oddjets.workflow.pipeline import run_stage, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages import npz
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunContext:
     """An analysis of which two datasets are of the process top, its tables with the columns that the export asks for."""
-    run = Run(load_analysis(planted.write(tmp_path / "in", blind=False)), tmp_path / "out")
+    run = RunContext(load_analysis(planted.write(tmp_path / "in", blind=False)), tmp_path / "out")
     run_stage(run, stage_of(run, "process"))
     shutil.copytree(run.out / "events" / "top", run.out / "events" / "top_more")
     file = run.out / "manifests" / "process.json"
@@ -39,7 +39,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-def test_datasets_of_one_process_have_a_file_each(run: Run, tmp_path: Path) -> None:
+def test_datasets_of_one_process_have_a_file_each(run: RunContext, tmp_path: Path) -> None:
     files = npz.export_npz(run, tmp_path / "npz")
     assert len(set(files)) == len(files) == len(event_table.datasets(run.out / "events"))
     assert run.analysis.npz is not None
@@ -51,7 +51,7 @@ def test_datasets_of_one_process_have_a_file_each(run: Run, tmp_path: Path) -> N
     assert written == sum(int(np.sum(table["passes_nominal"])) for table in tables)
 
 
-def test_a_mass_without_a_logarithm_is_refused_before_anything_is_written(run: Run, tmp_path: Path) -> None:
+def test_a_mass_without_a_logarithm_is_refused_before_anything_is_written(run: RunContext, tmp_path: Path) -> None:
     part = event_table.parts(run.out / "events", "top")[0]
     table = dict(event_table.read(run.out / "events", "top"))
     table["mass_2"] = table["mass_2"].copy()

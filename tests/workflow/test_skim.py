@@ -21,7 +21,7 @@ from oddjets.corrections import luminosity
 from oddjets.io import event_table
 from oddjets.io.fileset import load_fileset
 from oddjets.workflow.pipeline import run_stage, stage_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 from oddjets.workflow.skim.compatibility import made_for_others
 from oddjets.workflow.skim.run import skim
 
@@ -42,7 +42,7 @@ def with_soft_candidates(columns):
 def run_of(folder, data):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "a.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
-    return Run(load_analysis(folder / "a.yaml"), folder / "out")
+    return RunContext(load_analysis(folder / "a.yaml"), folder / "out")
 
 
 def processed(folder, data):

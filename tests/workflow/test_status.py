@@ -18,7 +18,7 @@ from oddjets.workflow.executors import chunk_worker
 from oddjets.workflow.keys import code_of, inputs_of, key_of
 from oddjets.workflow.output_folder import saved_analysis
 from oddjets.workflow.pipeline import run_stage, run_stages, stage_of, stages_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 STAGES = ("process", "histogram")
 
@@ -203,7 +203,7 @@ def test_a_folder_of_nobody_says_so(tmp_path):
 def test_what_the_command_line_said_is_remembered(finished):
     """Options that were laid over the YAML are, in `status`, laid over the YAML as it is now."""
     analysis = load_analysis(finished).model_copy(update={"luminosity": 33.0})
-    run = Run(analysis, finished.parent / "other")
+    run = RunContext(analysis, finished.parent / "other")
     run_stage(run, stage_of(run, "process"))
     edit(finished, lambda content: content.update(title="Another"))
     known = saved_analysis(run.out)

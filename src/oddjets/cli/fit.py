@@ -16,7 +16,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.workflow.overrides import check_questions
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["fit", "workspace"]
 
@@ -42,7 +42,7 @@ def workspace(
     warn_of_skipped_files(run)
 
 
-def _write_card(run: Run) -> None:
+def _write_card(run: RunContext) -> None:
     """Write the card beside the workspace, and say what of the workspace is otherwise in it."""
     from oddjets.io.histograms import HistogramSet
     from oddjets.stats.combine import card_changes, write_card

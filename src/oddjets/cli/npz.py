@@ -29,7 +29,7 @@ def import_npz(
 ) -> None:
     """Turn the authors' published event files into event tables; then histogram, workspace and fit go on as ever."""
     from oddjets.workflow.pipeline import run_stage, stage_of  # heavy imports only where a stage runs
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
     loaded = load(analysis)
     if loaded.npz is None:
@@ -39,7 +39,7 @@ def import_npz(
         spec = AuthorsFiles.model_validate(loaded.npz.model_dump() | changes)
     except ValidationError as error:
         raise OddjetsError(f"--model: {'; '.join(problems_of(error, AuthorsFiles))}") from None
-    run = Run(loaded.model_copy(update={"npz": spec}), out if out is not None else Path("output") / loaded.name)
+    run = RunContext(loaded.model_copy(update={"npz": spec}), out if out is not None else Path("output") / loaded.name)
     run_stage(run, stage_of(run, "process"))
 
 

@@ -16,7 +16,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.workflow.overrides import with_execution, with_questions, with_simulation
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = [
     "AnalysisFile",
@@ -87,13 +87,13 @@ def run_of(
     unblind: bool = False,
     questions: Mapping[str, Any] | None = None,
     **execution: Any,
-) -> Run:
+) -> RunContext:
     """Return an analysis and its output folder, the options of the command line laid over the YAML."""
-    from oddjets.workflow.run import Run  # heavy imports only where a stage runs
+    from oddjets.workflow.run import RunContext  # heavy imports only where a stage runs
 
     analysis = _simulated(load(file, **execution), seed, inject, luminosity, no_filter)
     analysis = with_questions(analysis, **(questions or {}))
-    run = Run(analysis, out if out is not None else Path("output") / analysis.name, unblind=unblind)
+    run = RunContext(analysis, out if out is not None else Path("output") / analysis.name, unblind=unblind)
     if run.unblinds:
         console.print(
             "[bold yellow]--unblind[/bold yellow]: the data in A are shown, although the YAML says 'blind: true'"
@@ -117,7 +117,7 @@ def _simulated(
     return analysis.model_copy(update={"simulate": spec})
 
 
-def open_data(run: Run, name: str) -> None:
+def open_data(run: RunContext, name: str) -> None:
     """Do again, before a stage, what hid the data in A that are to be seen now.
 
     Args:

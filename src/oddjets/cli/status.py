@@ -15,7 +15,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.core.locks import holder, locked
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["clean", "status"]
 
@@ -34,13 +34,13 @@ def status(
     from rich.table import Table
 
     from oddjets.core.blinding_history import BLINDED, describe_history, history, open_periods
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
     from oddjets.workflow.status import stage_statuses
 
     analysis, folder = _asked(target, out)
     # one file that cannot be read says nothing of the others
     execution = analysis.execution.model_copy(update={"skip_bad_files": True})
-    run = Run(analysis.model_copy(update={"execution": execution}), folder)
+    run = RunContext(analysis.model_copy(update={"execution": execution}), folder)
     if (who := holder(folder)) is not None:
         console.print(f"a run works here now: {escape(who)}")
     table = Table("stage", "state", "finished", "seconds", "why")
@@ -62,7 +62,7 @@ def status(
         raise typer.Exit(1)
 
 
-def _print_chunks(run: Run) -> None:
+def _print_chunks(run: RunContext) -> None:
     from rich.table import Table
 
     from oddjets.workflow.status import chunk_counts

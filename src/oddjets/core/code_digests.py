@@ -33,6 +33,7 @@ _NEUTRAL = (
     "oddjets.core.provenance",
     "oddjets.core.redaction",
     "oddjets.core.resources",
+    "oddjets.core.tables",
     "oddjets.core.worker_pool",
     "oddjets.io.download",
     "oddjets.io.opendata",

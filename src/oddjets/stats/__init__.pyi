@@ -1,7 +1,6 @@
 from .abcd_closure import closure as closure
 from .cabinetry_adapter import CabinetryAdapter as CabinetryAdapter
 from .combine import write_card as write_card
-from .histfactory.model import Model as Model
 from .histfactory.results import FitResult as FitResult
 from .histfactory.workspace_sources import load_workspace as load_workspace
 from .inference.estimates import best_fits as best_fits
@@ -10,6 +9,7 @@ from .inference.estimates import scan as scan
 from .inference.estimates import significance as significance
 from .inference.limits import upper_limit as upper_limit
 from .inference.toys import goodness_of_fit as goodness_of_fit
+from .model import Model as Model
 from .pyhf_optimizer import PyhfOptimizer as PyhfOptimizer
 from .summary import fit_workspace as fit_workspace
 from .workspace import build as build

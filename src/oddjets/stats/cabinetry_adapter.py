@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import chi2, norm
 
 from oddjets.core.errors import OddjetsError
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Data, FitError, FitResult
 from oddjets.stats.inference.estimates import Fits, best_fits, two_sided_error
 from oddjets.stats.inference.limits import BANDS, cls_from_q, upper_limit
@@ -210,7 +210,7 @@ class CabinetryAdapter:
         return found
 
 
-def _cls(model: Model, poi: str, fits: Fits, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _cls(model: HistFactoryModel, poi: str, fits: Fits, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Observed, (m,), and expected CLs, (m, 5), of q-tilde at strengths above zero."""
     background, best = fits.background, fits.best
     if background is None:

@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeResult
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.hessian import SingularModelError
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError, FitResult
 from oddjets.stats.histfactory.workspace_sources import load_workspace
 from oddjets.stats.inference.estimates import error_of, two_sided_error
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _OPTIONS = frozenset({"maxiter", "method", "solver_options", "strategy", "tolerance", "verbose"})
 
 
-def model_of(pdf: Any) -> Model:
+def model_of(pdf: Any) -> HistFactoryModel:
     """Return the fast fit's model of a `pyhf.Model`, without data and parameter of interest.
 
     Raises:
@@ -35,19 +35,19 @@ def model_of(pdf: Any) -> Model:
     workspace = load_workspace((pdf, np.zeros(pdf.config.nmaindata)))
     # a fit has none; what is wrong with it is no reason not to fit
     workspace["measurements"][0]["config"]["poi"] = ""
-    model = Model(workspace)
+    model = HistFactoryModel(workspace)
     if list(model.parameters.names) != list(pdf.config.par_names):
         raise OddjetsError("the parameters of the model are not those of its specification")
     return model
 
 
 def fitted_model(
-    model: Model,
+    model: HistFactoryModel,
     data: Sequence[float] | np.ndarray,
     init: Sequence[float],
     bounds: Sequence[Sequence[float | None]],
     fixed: Sequence[bool],
-) -> Model:
+) -> HistFactoryModel:
     """Return the model with pyhf's arguments of a fit.
 
     Args:
@@ -67,7 +67,7 @@ def fitted_model(
     return model.adjusted(model.from_pyhf(data), np.asarray(init, dtype=float), low, high, pinned)
 
 
-def errors(model: Model, best: FitResult) -> np.ndarray:
+def errors(model: HistFactoryModel, best: FitResult) -> np.ndarray:
     """Return the parameters' errors, (n,): at a bound how far inwards the likelihood's rise is one; zero where held."""
     result = best.errors.copy()
     for name in best.at_bounds:
@@ -103,7 +103,7 @@ class PyhfOptimizer:
     name = "oddjets"
 
     def __init__(self) -> None:
-        self._models: WeakKeyDictionary[Any, Model | str] = WeakKeyDictionary()
+        self._models: WeakKeyDictionary[Any, HistFactoryModel | str] = WeakKeyDictionary()
         self._said: set[str] = set()
 
     def minimize(
@@ -184,7 +184,7 @@ class PyhfOptimizer:
             returns.append(result)
         return tuple(returns) if len(returns) > 1 else returns[0]
 
-    def _model(self, objective: Callable[..., Any], pdf: Any) -> Model | str:
+    def _model(self, objective: Callable[..., Any], pdf: Any) -> HistFactoryModel | str:
         """The model, or why there is none."""
         if objective is not pyhf.infer.mle.twice_nll:
             return "the objective is not pyhf's twice_nll"
@@ -212,7 +212,7 @@ class PyhfOptimizer:
         return own
 
 
-def _minimum(model: Model, *, with_covariance: bool) -> OptimizeResult:
+def _minimum(model: HistFactoryModel, *, with_covariance: bool) -> OptimizeResult:
     try:
         best = model.fit(with_covariance=with_covariance)
     except (FitError, SingularModelError) as error:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError, FitResult
 from oddjets.stats.inference import estimates
 from oddjets.stats.inference.estimates import (
@@ -96,7 +96,7 @@ def fit_workspace(
         SingularModelError: the data cannot tell some parameters apart.
     """
     clock = _Clock()
-    model = Model(workspace, poi)
+    model = HistFactoryModel(workspace, poi)
     if scan:
         # before the fits: a mistake is said at once
         model.check_free(scan_parameter or str(model.poi))
@@ -202,12 +202,12 @@ def _answer(result: dict[str, Any], question: str, ask: Callable[[], Any], faile
     place[key] = answer
 
 
-def _toy_significance(model: Model, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
+def _toy_significance(model: HistFactoryModel, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
     found = toy_significance(model, fits, toys, seed=seed, progress=progress)
     return {"p_value": found.p_value, "toys": found.toys, "failed": found.failed}
 
 
-def _limit(model: Model, fits: Fits) -> dict[str, Any]:
+def _limit(model: HistFactoryModel, fits: Fits) -> dict[str, Any]:
     found = upper_limit(model, fits)
     expected = [_finite(value) for value in found.expected]
     return {
@@ -233,14 +233,20 @@ def _fitted(fits: Fits) -> dict[str, FitResult]:
     return {label: fit for label, fit in found.items() if fit is not None}
 
 
-def _toy_limit(model: Model, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
+def _toy_limit(model: HistFactoryModel, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
     found = toy_limit(model, fits, toys, seed=seed, progress=progress)
     expected = [None if np.isnan(v) else v for v in found.expected]
     return {"observed": found.observed, "expected": expected, "toys": toys}
 
 
 def _gof(
-    model: Model, fits: Fits, toys: int, letters: Sequence[str] | None, kind: GofModel, seed: int, progress: bool
+    model: HistFactoryModel,
+    fits: Fits,
+    toys: int,
+    letters: Sequence[str] | None,
+    kind: GofModel,
+    seed: int,
+    progress: bool,
 ) -> dict[str, Any]:
     signal = kind == "signal"
     fitted = fits.best if signal else fits.background
@@ -255,13 +261,13 @@ def _gof(
     }
 
 
-def _signal_strengths(model: Model) -> list[str]:
+def _signal_strengths(model: HistFactoryModel) -> list[str]:
     """The POI, then what else the measurement bounds as a normfactor but the common factor of the simulation."""
     others = [n for n, kind in model.spec.types.items() if kind == "normfactor" and n not in ("sf", model.poi)]
     return [str(model.poi), *others]
 
 
-def _strengths(model: Model, fits: Fits, failed: list[dict[str, str]]) -> tuple[Fits, list[dict[str, Any]]]:
+def _strengths(model: HistFactoryModel, fits: Fits, failed: list[dict[str, str]]) -> tuple[Fits, list[dict[str, Any]]]:
     """The strengths with their errors; where a profile finds a lower minimum, the best fit is that one."""
     for _ in range(MOST_LOWER_MINIMA):
         found: list[dict[str, str]] = []
@@ -275,7 +281,7 @@ def _strengths(model: Model, fits: Fits, failed: list[dict[str, str]]) -> tuple[
     raise FitError("the profiles of the strengths find lower minima again and again; give the model constraints")
 
 
-def _strength(model: Model, name: str, fit: FitResult, failed: list[dict[str, str]]) -> dict[str, Any]:
+def _strength(model: HistFactoryModel, name: str, fit: FitResult, failed: list[dict[str, str]]) -> dict[str, Any]:
     """A strength with its error, the error's kind (see `error_of`), and its two-sided errors; one that is held has none."""
     result: dict[str, Any] = {"name": name, "value": fit[name], "error": None, "error_kind": ""}
     result["at_boundary"] = name in fit.at_bounds
@@ -299,7 +305,7 @@ def _strength(model: Model, name: str, fit: FitResult, failed: list[dict[str, st
     return result | sides
 
 
-def _yields(model: Model, fits: Fits, edges: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+def _yields(model: HistFactoryModel, fits: Fits, edges: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     samples = SampleModel(model)
     prefit = samples.channels(model.parameters.init)
     labels = {"background": "background_only", "signal_plus_background": "signal_plus_background"}
@@ -331,7 +337,7 @@ def _channel(yields: ChannelYields) -> dict[str, Any]:
     }
 
 
-def _pulls(model: Model, best: FitResult) -> list[dict[str, Any]]:
+def _pulls(model: HistFactoryModel, best: FitResult) -> list[dict[str, Any]]:
     p = model.parameters
     return [
         {
@@ -345,19 +351,19 @@ def _pulls(model: Model, best: FitResult) -> list[dict[str, Any]]:
     ]
 
 
-def _correlation(model: Model, best: FitResult) -> dict[str, Any]:
+def _correlation(model: HistFactoryModel, best: FitResult) -> dict[str, Any]:
     index = [i for i in model.layout.global_pars if best.errors[i] > 0]
     errors = best.errors[index]
     matrix = best.covariance[np.ix_(index, index)] / errors[:, None] / errors
     return {"names": [model.parameters.names[i] for i in index], "matrix": matrix.tolist()}
 
 
-def _scan(model: Model, name: str, best: FitResult) -> dict[str, Any]:
+def _scan(model: HistFactoryModel, name: str, best: FitResult) -> dict[str, Any]:
     found = estimates.scan(model, name, best)
     return {"name": name, "poi": found.values.tolist(), "twice_delta_nll": found.twice_delta_nll.tolist()}
 
 
-def _impacts(model: Model, best: FitResult, failed: list[dict[str, str]]) -> list[dict[str, Any]]:
+def _impacts(model: HistFactoryModel, best: FitResult, failed: list[dict[str, str]]) -> list[dict[str, Any]]:
     found = estimates.impacts(model, best)
     if found.failed:
         names = ", ".join(found.failed)
@@ -365,7 +371,7 @@ def _impacts(model: Model, best: FitResult, failed: list[dict[str, str]]) -> lis
     return [impact._asdict() for impact in found.ranking]
 
 
-def _warnings(model: Model, best: FitResult) -> list[str]:
+def _warnings(model: HistFactoryModel, best: FitResult) -> list[str]:
     result = []
     p = model.parameters
     for i in model.layout.global_pars:

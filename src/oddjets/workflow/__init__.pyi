@@ -4,13 +4,13 @@ from .pipeline import run_stages as run_stages
 from .pipeline import stage_of as stage_of
 from .pipeline import stages_of as stages_of
 from .pipeline import up_to as up_to
-from .run import Run as Run
+from .run import RunContext as RunContext
 from .validation import ResolvedAnalysis as ResolvedAnalysis
 from .validation import resolve as resolve
 
 __all__ = [
     "ResolvedAnalysis",
-    "Run",
+    "RunContext",
     "resolve",
     "run_stages",
     "stage_of",

@@ -17,7 +17,7 @@ from oddjets.corrections import luminosity
 from oddjets.scoring.model_card import load_card
 from oddjets.selection.normalisation import own_normalisations
 from oddjets.workflow.executors import chunk_worker
-from oddjets.workflow.run import Run, Stage
+from oddjets.workflow.run import RunContext, Stage
 
 __all__ = [
     "DECIDES_ROWS",
@@ -45,11 +45,11 @@ _NAMED = 6
 # ---- the values of the configuration that each stage uses ----------------------------------------------------------------
 
 
-def _simulate(run: Run) -> Any:
+def _simulate(run: RunContext) -> Any:
     return run.analysis.simulate.model_dump(mode="json") if run.analysis.simulate else None
 
 
-def _process(run: Run) -> Any:
+def _process(run: RunContext) -> Any:
     analysis = run.analysis
     if analysis.npz is not None:
         files = sorted(file for found in run.npz_files.values() for file in found)
@@ -80,7 +80,7 @@ def _process(run: Run) -> Any:
     }
 
 
-def _histogram(run: Run) -> Any:
+def _histogram(run: RunContext) -> Any:
     dump = run.analysis.model_dump(mode="json")
     keys = ("threshold", "observables", "regions", "luminosity")
     scales = {name: process.template_scale for name, process in run.analysis.processes.items()}
@@ -94,11 +94,11 @@ def _histogram(run: Run) -> Any:
     }
 
 
-def _closure(run: Run) -> Any:
+def _closure(run: RunContext) -> Any:
     return [run.analysis.data_driven, _workspace(run) if run.analysis.fit else None]
 
 
-def _workspace(run: Run) -> Any:
+def _workspace(run: RunContext) -> Any:
     assert run.analysis.fit is not None
     return {
         "fit": run.analysis.fit.model,
@@ -107,17 +107,17 @@ def _workspace(run: Run) -> Any:
     }
 
 
-def _fit(run: Run) -> Any:
+def _fit(run: RunContext) -> Any:
     assert run.analysis.fit is not None
     return {**_workspace(run), "fit": run.analysis.fit.model_dump(mode="json")}
 
 
-def _pictures(run: Run) -> Any:
+def _pictures(run: RunContext) -> Any:
     # labels and colours count; who did the work does not
     return run.analysis.model_dump(mode="json", exclude={"execution"})
 
 
-_VALUES: dict[str, Callable[[Run], Any]] = {
+_VALUES: dict[str, Callable[[RunContext], Any]] = {
     "simulate": _simulate,
     "process": _process,
     "histogram": _histogram,
@@ -129,7 +129,7 @@ _VALUES: dict[str, Callable[[Run], Any]] = {
 }
 
 
-def rows_key(run: Run) -> str:
+def rows_key(run: RunContext) -> str:
     """Return the content key of all that rows depend on, apart from the files: what chunks are done again for."""
     used = _process(run)
     # these go into numbers of whole datasets
@@ -139,7 +139,7 @@ def rows_key(run: Run) -> str:
     return provenance.content_key({"config": decides, "code": chunk_worker.code(), "versions": chunk_worker.versions()})
 
 
-def selection_of(run: Run) -> dict[str, Any]:
+def selection_of(run: RunContext) -> dict[str, Any]:
     """Return the part of the configuration that decides which events and branches a skim has."""
     content: dict[str, Any] = _process(run)
     # a file's own part comes with the file, and which model it is does not matter
@@ -154,7 +154,7 @@ def code_of(stage: Stage) -> dict[str, str]:
     return code_parts(*stage.code)
 
 
-def inputs_of(run: Run, stage: Stage) -> dict[str, Any]:
+def inputs_of(run: RunContext, stage: Stage) -> dict[str, Any]:
     """Return all that a stage's result depends on, as it is now."""
     upstream = {}
     for name in filter(run.has, stage.needs):
@@ -168,12 +168,12 @@ def inputs_of(run: Run, stage: Stage) -> dict[str, Any]:
     }
 
 
-def key_of(run: Run, stage: Stage) -> str:
+def key_of(run: RunContext, stage: Stage) -> str:
     """Return the content key that a stage has now."""
     return provenance.content_key(inputs_of(run, stage))
 
 
-def is_done(run: Run, stage: Stage) -> bool:
+def is_done(run: RunContext, stage: Stage) -> bool:
     """Tell whether a stage's results are there and still stand."""
     manifest = provenance.read_manifest(run.out, stage.name)
     if manifest is None or _gone(run, stage, manifest):
@@ -181,7 +181,7 @@ def is_done(run: Run, stage: Stage) -> bool:
     return stage.intact(run, manifest.get("extra", {})) and bool(manifest.get("key") == key_of(run, stage))
 
 
-def stage_state(run: Run, stage: Stage) -> tuple[TrainingState, str]:
+def stage_state(run: RunContext, stage: Stage) -> tuple[TrainingState, str]:
     """Say whether a stage's results stand, and if not, why.
 
     Args:
@@ -210,7 +210,7 @@ def stage_state(run: Run, stage: Stage) -> tuple[TrainingState, str]:
     return "done", ""
 
 
-def stage_states(run: Run, stages: Sequence[Stage]) -> dict[str, tuple[TrainingState, str]]:
+def stage_states(run: RunContext, stages: Sequence[Stage]) -> dict[str, tuple[TrainingState, str]]:
     """Return what `stage_state` says of stages; one that needs another that is not done is not done either.
 
     Args:
@@ -227,7 +227,7 @@ def stage_states(run: Run, stages: Sequence[Stage]) -> dict[str, tuple[TrainingS
     return found
 
 
-def _gone(run: Run, stage: Stage, manifest: Mapping[str, Any]) -> list[str]:
+def _gone(run: RunContext, stage: Stage, manifest: Mapping[str, Any]) -> list[str]:
     return [name for name in (*stage.outputs, *manifest.get("outputs", ())) if not (run.out / name).exists()]
 
 

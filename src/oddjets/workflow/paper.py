@@ -64,9 +64,9 @@ def make(asked: list[Analysis], out: Path) -> Path:
         OddjetsError: the sample could not be made, or set-ups failed; the message says which and why.
     """
     from oddjets.workflow.pipeline import run_stages, up_to  # heavy imports only where a stage runs
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
-    runs = [Run(analysis, out / analysis.name) for analysis in asked]
+    runs = [RunContext(analysis, out / analysis.name) for analysis in asked]
     sample = runs[0]
     console.print(f"[bold]sample[/bold], in {escape(str(sample.out))}")
     run_stages(sample, up_to(sample, "process"))

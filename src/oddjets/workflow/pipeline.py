@@ -19,7 +19,7 @@ from oddjets.workflow.executors import chunk_worker
 from oddjets.workflow.executors.records import NO_OUTPUT
 from oddjets.workflow.executors.skipped_files import raise_if_skipped
 from oddjets.workflow.keys import code_of, inputs_of, is_done, stage_states
-from oddjets.workflow.run import Run, Stage
+from oddjets.workflow.run import RunContext, Stage
 from oddjets.workflow.stages import closure, fit, histogram, plot, process, report, simulate, workspace
 
 __all__ = [
@@ -42,7 +42,7 @@ def _stage(
     needs: tuple[str, ...],
     outputs: tuple[str, ...],
     *,
-    work: Callable[[Run], dict[str, Any]] | None = None,
+    work: Callable[[RunContext], dict[str, Any]] | None = None,
     code: tuple[str, ...] = (),
 ) -> Stage:
     name = module.__name__.rpartition(".")[2]
@@ -53,7 +53,7 @@ def _stage(
     return Stage(name, needs, (module.__name__, *code), outputs, work or module.work, ready, intact, check_names, kept)
 
 
-def _write_report(run: Run) -> dict[str, Any]:
+def _write_report(run: RunContext) -> dict[str, Any]:
     # every figure's data are looked at anew, so pictures are never stale here
     found = stage_states(run, [stage for stage in stages_of(run) if stage.name in _BEFORE_PICTURES])
     return report.work(run, {name: why for name, (state, why) in found.items() if state == "stale"})
@@ -81,12 +81,12 @@ STAGES: dict[str, Stage] = {
 }
 
 
-def stages_of(run: Run) -> list[Stage]:
+def stages_of(run: RunContext) -> list[Stage]:
     """Return the stages that an analysis has, in order."""
     return [stage for stage in STAGES.values() if run.has(stage.name)]
 
 
-def stage_of(run: Run, name: str) -> Stage:
+def stage_of(run: RunContext, name: str) -> Stage:
     """Return a stage of an analysis by name.
 
     Raises:
@@ -100,7 +100,7 @@ def stage_of(run: Run, name: str) -> Stage:
     return STAGES[name]
 
 
-def warn_of_stale_inputs(run: Run, stage: Stage) -> None:
+def warn_of_stale_inputs(run: RunContext, stage: Stage) -> None:
     """Say which results that a stage reads no longer stand; the stage runs on what is there all the same."""
     stale = [
         known.name
@@ -114,7 +114,7 @@ def warn_of_stale_inputs(run: Run, stage: Stage) -> None:
         )
 
 
-def run_stage(run: Run, stage: Stage, *, force: bool = False, later: Sequence[Stage] = ()) -> bool:
+def run_stage(run: RunContext, stage: Stage, *, force: bool = False, later: Sequence[Stage] = ()) -> bool:
     """Run one stage unless its results still stand.
 
     Args:
@@ -151,7 +151,7 @@ def run_stage(run: Run, stage: Stage, *, force: bool = False, later: Sequence[St
         return True
 
 
-def _work(run: Run, stage: Stage) -> None:
+def _work(run: RunContext, stage: Stage) -> None:
     """Do a stage's work, and write its manifest."""
     started = time.perf_counter()
     # before the work: what changes while it goes on makes its result stale
@@ -180,7 +180,7 @@ def _work(run: Run, stage: Stage) -> None:
     console.print(f"[dim]{stage.name}: {seconds:.1f} s[/dim]")
 
 
-def up_to(run: Run, name: str) -> list[Stage]:
+def up_to(run: RunContext, name: str) -> list[Stage]:
     """Return a stage and all that it needs, in order."""
     wanted = {stage_of(run, name).name}
     for stage in reversed(stages_of(run)):
@@ -189,7 +189,7 @@ def up_to(run: Run, name: str) -> list[Stage]:
     return [stage for stage in stages_of(run) if stage.name in wanted]
 
 
-def run_stages(run: Run, stages: Sequence[Stage] | None = None) -> None:
+def run_stages(run: RunContext, stages: Sequence[Stage] | None = None) -> None:
     """Run stages in order, each skipped where its results still stand.
 
     Args:
@@ -203,7 +203,7 @@ def run_stages(run: Run, stages: Sequence[Stage] | None = None) -> None:
         warn_of_skipped_files(run)
 
 
-def warn_of_skipped_files(run: Run) -> None:
+def warn_of_skipped_files(run: RunContext) -> None:
     """End with another exit code where files were left out of the event tables.
 
     Raises:

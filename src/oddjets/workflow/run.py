@@ -21,10 +21,10 @@ from oddjets.workflow.executors.skipped_files import SkippedFile
 from oddjets.workflow.output_folder import save_analysis
 from oddjets.workflow.validation import ResolvedAnalysis, resolve
 
-__all__ = ["Run", "Stage"]
+__all__ = ["RunContext", "Stage"]
 
 
-class Run:
+class RunContext:
     """An analysis and its output folder.
 
     Args:
@@ -160,8 +160,8 @@ class Stage:
     needs: tuple[str, ...]
     code: tuple[str, ...]
     outputs: tuple[str, ...]
-    run: Callable[[Run], dict[str, Any]]
-    ready: Callable[[Run], None]
-    intact: Callable[[Run, dict[str, Any]], bool]
-    check_names: Callable[[Run], None]
+    run: Callable[[RunContext], dict[str, Any]]
+    ready: Callable[[RunContext], None]
+    intact: Callable[[RunContext, dict[str, Any]], bool]
+    check_names: Callable[[RunContext], None]
     kept: tuple[str, ...]

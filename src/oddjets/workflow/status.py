@@ -10,7 +10,7 @@ from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.executors.records import kept
 from oddjets.workflow.keys import TrainingState, rows_key, stage_states
 from oddjets.workflow.pipeline import stages_of
-from oddjets.workflow.run import Run
+from oddjets.workflow.run import RunContext
 
 __all__ = ["ChunkCount", "StageStatus", "chunk_counts", "stage_statuses"]
 
@@ -53,7 +53,7 @@ class ChunkCount:
     unreadable: int
 
 
-def stage_statuses(run: Run) -> list[StageStatus]:
+def stage_statuses(run: RunContext) -> list[StageStatus]:
     """Return the state of all stages, in order; a stage that needs one that is not done is not done either."""
     found = []
     shown = stages_that_show(run.out) if run.analysis.blind else []
@@ -68,7 +68,7 @@ def stage_statuses(run: Run) -> list[StageStatus]:
     return found
 
 
-def chunk_counts(run: Run) -> list[ChunkCount]:
+def chunk_counts(run: RunContext) -> list[ChunkCount]:
     """Count the chunks of the stage `process`, done and to be done, as the files and the configuration are now.
 
     Args:

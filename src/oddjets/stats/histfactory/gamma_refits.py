@@ -20,7 +20,7 @@ from oddjets.stats.histfactory.results import Data, FitResult
 from oddjets.stats.histfactory.tensors import cut
 
 if TYPE_CHECKING:
-    from oddjets.stats.histfactory.model import Model
+    from oddjets.stats.histfactory.model import HistFactoryModel
 
 __all__ = ["refit_gammas"]
 
@@ -31,7 +31,7 @@ PART_BINS = 16
 SMALL_SHIFT = 0.07
 
 
-def _parts(model: Model) -> Iterator[np.ndarray]:
+def _parts(model: HistFactoryModel) -> Iterator[np.ndarray]:
     """The places of the bins of each part, whole blocks first, single bins after them."""
     layout = model.layout
     in_blocks = (len(layout.block_pars) - 1) * layout.block_size
@@ -42,7 +42,7 @@ def _parts(model: Model) -> Iterator[np.ndarray]:
         yield np.arange(start, min(start + PART_BINS, len(layout.order) - 1))
 
 
-def refit_gammas(model: Model, best: FitResult, index: np.ndarray, start: np.ndarray) -> np.ndarray:
+def refit_gammas(model: HistFactoryModel, best: FitResult, index: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Refit the workspace's data with one gamma held in each refit.
 
     Args:

@@ -21,7 +21,7 @@ from oddjets.stats.histfactory.tensors import Layout, compile_layout
 from oddjets.stats.histfactory.workspace_reader import Parameters, Spec, read
 from oddjets.stats.histfactory.workspace_sources import Patch, WorkspaceSource, load_workspace
 
-__all__ = ["Model"]
+__all__ = ["HistFactoryModel"]
 
 #: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for
 ONE_SIDED = 0.02
@@ -35,7 +35,7 @@ MAX_RESTARTS = 3
 ONE_VALUE = 1e-9
 
 
-class Model:
+class HistFactoryModel:
     """A workspace's likelihood.
 
     Args:
@@ -109,7 +109,9 @@ class Model:
                 "limit nor a scan of it means anything; widen them, or ask about another parameter"
             )
 
-    def adjusted(self, data: Data, init: np.ndarray, low: np.ndarray, high: np.ndarray, fixed: np.ndarray) -> Model:
+    def adjusted(
+        self, data: Data, init: np.ndarray, low: np.ndarray, high: np.ndarray, fixed: np.ndarray
+    ) -> HistFactoryModel:
         """Return the same model with other data, and another start, other bounds, other fixed parameters, all (n,)."""
         result = copy.copy(self)
         result.data = data

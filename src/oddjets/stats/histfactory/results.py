@@ -8,8 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.tables import html_table, text_table
 
 __all__ = ["Batch", "Data", "FitError", "FitResult", "HeldBins", "ImpossiblePointError"]
+
+
+#: of a fit's parameters, how many are shown
+SHOWN = 40
 
 
 class FitError(OddjetsError):
@@ -83,3 +88,30 @@ class FitResult:
     def error(self, name: str) -> float:
         """Return a parameter's uncertainty."""
         return float(self.errors[self.names.index(name)])
+
+    def __repr__(self) -> str:
+        return f"{self._headline}\n{text_table(*self._table())}"
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table(), caption=self._headline)
+
+    @property
+    def _headline(self) -> str:
+        bounds = f"; at a bound: {len(self.at_bounds)}" if self.at_bounds else ""
+        return f"fit of {len(self.names)} parameters: -2 log L = {self.twice_nll:.6g} after {self.iterations} steps{bounds}"
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """The parameters, those of single bins last and the first `SHOWN` at most."""
+        order = sorted(range(len(self.names)), key=lambda i: "[" in self.names[i])
+        rows: list[tuple[str, ...]] = [
+            (
+                self.names[i],
+                f"{self.values[i]:.5g}",
+                f"{self.errors[i]:.3g}" if self.errors[i] > 0 else "-",
+                "at a bound" if self.names[i] in self.at_bounds else "",
+            )
+            for i in order[:SHOWN]
+        ]
+        if len(order) > SHOWN:
+            rows.append((f"... and {len(order) - SHOWN} more", "", "", ""))
+        return ("parameter", "value", "error", ""), rows

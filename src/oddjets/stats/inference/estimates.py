@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.gamma_refits import refit_gammas
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Data, FitError, FitResult, ImpossiblePointError
 from oddjets.stats.histfactory.workspace_reader import Parameters
 from oddjets.stats.inference.profile import ProfileLikelihood
@@ -110,13 +110,13 @@ class Impacts(NamedTuple):
     failed: tuple[str, ...]
 
 
-def _poi(model: Model) -> str:
+def _poi(model: HistFactoryModel) -> str:
     if model.poi is None:
         raise OddjetsError("the workspace names no parameter of interest; give one with --poi")
     return model.poi
 
 
-def best_fits(model: Model, data: Data | None = None) -> Fits:
+def best_fits(model: HistFactoryModel, data: Data | None = None) -> Fits:
     """Fit without and with the signal.
 
     Args:
@@ -152,7 +152,7 @@ def best_fits(model: Model, data: Data | None = None) -> Fits:
     return Fits(background, best)
 
 
-def significance(model: Model, fits: Fits) -> Significance:
+def significance(model: HistFactoryModel, fits: Fits) -> Significance:
     """Return the significance of a signal; a best value below zero has none (z = 0).
 
     Raises:
@@ -165,7 +165,7 @@ def significance(model: Model, fits: Fits) -> Significance:
     return Significance(z, q0, float(norm.sf(z)))
 
 
-def scan(model: Model, name: str, best: FitResult, points: int = 41, sigmas: float = 3.0) -> Scan:
+def scan(model: HistFactoryModel, name: str, best: FitResult, points: int = 41, sigmas: float = 3.0) -> Scan:
     """Scan the profile likelihood of a parameter about its best value.
 
     Args:
@@ -198,7 +198,7 @@ def scan(model: Model, name: str, best: FitResult, points: int = 41, sigmas: flo
     return Scan(grid[kept], np.maximum(rises[kept], 0.0))
 
 
-def two_sided_error(model: Model, name: str, best: FitResult) -> TwoSidedError:
+def two_sided_error(model: HistFactoryModel, name: str, best: FitResult) -> TwoSidedError:
     """Return how far a parameter moves to each side until -2 log L rises by one: its 68 % errors.
 
     All other parameters follow, other strengths among them, each within its bounds.
@@ -238,7 +238,7 @@ def error_of(best: FitResult, name: str, sides: TwoSidedError) -> tuple[float, s
     return best.error(name), "symmetric"
 
 
-def impacts(model: Model, best: FitResult, names: Sequence[str] | None = None) -> Impacts:
+def impacts(model: HistFactoryModel, best: FitResult, names: Sequence[str] | None = None) -> Impacts:
     """Refit with each nuisance parameter at its post-fit value plus and minus its error.
 
     Args:
@@ -283,7 +283,7 @@ def impacts(model: Model, best: FitResult, names: Sequence[str] | None = None) -
     return Impacts(sorted(found, key=lambda x: -max(abs(x.up), abs(x.down))), failed)
 
 
-def _with_impact(model: Model, best: FitResult) -> list[int]:
+def _with_impact(model: HistFactoryModel, best: FitResult) -> list[int]:
     """The parameters that have an error, but the POI and the free factors of single bins."""
     p = model.parameters
     left_out = {p.index(_poi(model))}

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError
 from oddjets.stats.inference.estimates import Fits
 from oddjets.stats.inference.profile import ProfileLikelihood
@@ -46,7 +46,7 @@ def cls_from_q(q: np.ndarray, q_asimov: np.ndarray) -> np.ndarray:
     return np.asarray(norm.sf(both) / norm.sf(background))
 
 
-def upper_limit(model: Model, fits: Fits, level: float = 0.95) -> Limit:
+def upper_limit(model: HistFactoryModel, fits: Fits, level: float = 0.95) -> Limit:
     """Find the signal strengths that CLs excludes.
 
     The profiles are walked upwards, of the data from the best fit, of the background's Asimov data from zero. Each of the six

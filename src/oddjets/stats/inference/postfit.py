@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from oddjets.stats.histfactory.expected import evaluate, row_weights
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitResult
 from oddjets.stats.histfactory.tensors import compile_layout
 
@@ -44,7 +44,7 @@ class SampleModel:
         model: the model.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: HistFactoryModel) -> None:
         self.model = model
         self._layout = compile_layout(model.spec, merge=False)
 

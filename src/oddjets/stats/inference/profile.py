@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Data, FitError
 
 __all__ = ["Crossing", "ProfileLikelihood"]
@@ -64,7 +64,7 @@ class ProfileLikelihood:
 
     def __init__(
         self,
-        model: Model,
+        model: HistFactoryModel,
         name: str,
         start: np.ndarray,
         deviance: float,

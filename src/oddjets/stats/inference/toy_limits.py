@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from oddjets.core.console import progress as progress_bar
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Data, FitError
 from oddjets.stats.inference.estimates import Fits
 from oddjets.stats.inference.limits import BANDS, Limit, upper_limit
@@ -35,7 +35,7 @@ class ToyCLs(NamedTuple):
     failed: int
 
 
-def q_tilde(model: Model, data: Data, mu: float, start: np.ndarray) -> np.ndarray:
+def q_tilde(model: HistFactoryModel, data: Data, mu: float, start: np.ndarray) -> np.ndarray:
     """Return q-tilde of each data set at a strength, (T,); NaN where a fit did not converge."""
     index = model.parameters.index(str(model.poi))
     free = np.zeros(len(model.parameters), dtype=bool)
@@ -56,7 +56,7 @@ def q_tilde(model: Model, data: Data, mu: float, start: np.ndarray) -> np.ndarra
     return np.where(hat > mu, 0.0 * reference, np.maximum(at(mu) - reference, 0.0))
 
 
-def toy_cls(model: Model, fits: Fits, mu: float, toys: int, *, seed: int = 1) -> ToyCLs:
+def toy_cls(model: HistFactoryModel, fits: Fits, mu: float, toys: int, *, seed: int = 1) -> ToyCLs:
     """Find CLs at one signal strength from toys of both hypotheses.
 
     The nuisance parameters of the toys are those fitted to the data under each hypothesis; auxiliary data vary with them.
@@ -98,7 +98,7 @@ def toy_cls(model: Model, fits: Fits, mu: float, toys: int, *, seed: int = 1) ->
 
 
 def toy_limit(
-    model: Model, fits: Fits, toys: int, *, level: float = 0.95, seed: int = 1, progress: bool = False
+    model: HistFactoryModel, fits: Fits, toys: int, *, level: float = 0.95, seed: int = 1, progress: bool = False
 ) -> Limit:
     """Find upper limits with toys at a few strengths about the asymptotic limits, log-linear in between.
 

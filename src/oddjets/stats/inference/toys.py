@@ -10,7 +10,7 @@ import numpy as np
 from oddjets.core.console import progress as progress_bar
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.hessian import SingularModelError, covariance, jacobian
-from oddjets.stats.histfactory.model import Model
+from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult
 from oddjets.stats.inference.estimates import Fits
 
@@ -50,7 +50,7 @@ class ToySignificance(NamedTuple):
     distribution: np.ndarray
 
 
-def letter_bins(model: Model, letters: Sequence[str] | None) -> np.ndarray:
+def letter_bins(model: HistFactoryModel, letters: Sequence[str] | None) -> np.ndarray:
     """Return the mask of the bins, (n_bins,), of channels that end in one of the letters (or are named so); None: all.
 
     Raises:
@@ -69,7 +69,13 @@ def letter_bins(model: Model, letters: Sequence[str] | None) -> np.ndarray:
 
 
 def _in_groups(
-    model: Model, truth: np.ndarray, toys: int, seed: int, what: str, show: bool, work: Callable[[Data], np.ndarray]
+    model: HistFactoryModel,
+    truth: np.ndarray,
+    toys: int,
+    seed: int,
+    what: str,
+    show: bool,
+    work: Callable[[Data], np.ndarray],
 ) -> np.ndarray:
     """Throw toys in groups, each with its own seed, and collect what the work returns: (toys, ...)."""
     results = []
@@ -99,7 +105,7 @@ class ToyFits:
         held: mask of the held parameters, (n,).
     """
 
-    def __init__(self, model: Model, truth: np.ndarray, held: np.ndarray) -> None:
+    def __init__(self, model: HistFactoryModel, truth: np.ndarray, held: np.ndarray) -> None:
         p = model.parameters
         self.model, self.truth, self.held = model, truth, held | p.fixed
         moving = ~self.held & (truth > p.low) & (truth < p.high)
@@ -135,7 +141,7 @@ class ToyFits:
 
 
 def goodness_of_fit(
-    model: Model,
+    model: HistFactoryModel,
     fit: FitResult,
     toys: int,
     *,
@@ -185,7 +191,9 @@ def goodness_of_fit(
     )
 
 
-def toy_significance(model: Model, fits: Fits, toys: int, *, seed: int = 1, progress: bool = False) -> ToySignificance:
+def toy_significance(
+    model: HistFactoryModel, fits: Fits, toys: int, *, seed: int = 1, progress: bool = False
+) -> ToySignificance:
     """Find the p value of the observed q0 from toys of the background-only fit.
 
     Args:

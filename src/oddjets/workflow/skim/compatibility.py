@@ -12,12 +12,12 @@ from oddjets.workflow.keys import DECIDES_ROWS, selection_of
 from oddjets.workflow.skim.run import STAGE
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["made_for_others"]
 
 
-def made_for_others(run: Run) -> dict[str, tuple[str, list[str]]]:
+def made_for_others(run: RunContext) -> dict[str, tuple[str, list[str]]]:
     """Return the datasets whose files are skims that were made for another selection.
 
     Args:

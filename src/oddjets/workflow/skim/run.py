@@ -30,7 +30,7 @@ from oddjets.workflow.skim.branches import needs_of, without_model
 from oddjets.workflow.skim.writer import write_skim
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["STAGE", "skim"]
 
@@ -104,7 +104,7 @@ class SkimTask:
             write_skim(target, file, self.dataset, self.info, needs, chunk_size, self.note)
 
 
-def skim(run: Run, out: Path) -> Path:
+def skim(run: RunContext, out: Path) -> Path:
     """Reduce every file of an analysis's fileset to the events and branches that the analysis needs.
 
     Skims of an earlier, interrupted call are kept. Sums of weights and luminosity sections stay those of the files.
@@ -126,7 +126,7 @@ def skim(run: Run, out: Path) -> Path:
         return _skim(run, out)
 
 
-def _skim(run: Run, out: Path) -> Path:
+def _skim(run: RunContext, out: Path) -> Path:
     tasks = _tasks(run, out)
     # without it, a half-made skim is never taken for a whole one
     (out / "manifests" / f"{STAGE}.json").unlink(missing_ok=True)
@@ -160,7 +160,7 @@ def _skim(run: Run, out: Path) -> Path:
     return out / _FILESET
 
 
-def _tasks(run: Run, out: Path) -> list[SkimTask]:
+def _tasks(run: RunContext, out: Path) -> list[SkimTask]:
     seen: dict[str, str] = {}
     shared = {
         "selection": selection_of(run),

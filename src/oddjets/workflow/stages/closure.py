@@ -15,7 +15,7 @@ from oddjets.selection.normalisation import factors
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["work"]
 
@@ -23,7 +23,7 @@ __all__ = ["work"]
 CLOSURE_EFFICIENCIES = (0.05, 0.10)
 
 
-def work(run: Run) -> dict[str, Any]:
+def work(run: RunContext) -> dict[str, Any]:
     """ABCD on QCD simulation at the threshold; again at looser ones; and in data with both scores below the threshold."""
     from oddjets.stats.abcd_closure import ClosureSample, closure
 

@@ -9,12 +9,12 @@ from oddjets.core.files import write_json
 from oddjets.selection.normalisation import factor_of
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["write_cutflow"]
 
 
-def write_cutflow(run: Run, processed: Mapping[str, Any]) -> None:
+def write_cutflow(run: RunContext, processed: Mapping[str, Any]) -> None:
     """Write ``cutflow.json`` from what `process` counted; without a luminosity it is the expectation for 1 /pb."""
     if run.analysis.luminosity is not None:
         luminosity: float | None = run.analysis.luminosity * processed.get("fraction_of_data", 1.0)

@@ -15,7 +15,7 @@ from oddjets.core.errors import BlindedError, OddjetsError
 from oddjets.core.files import write_json
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["work"]
 
@@ -24,20 +24,20 @@ __all__ = ["work"]
 _BEFORE = ("simulate", "process", "histogram", "closure", "workspace")
 
 
-def check_names(run: Run) -> None:
+def check_names(run: RunContext) -> None:
     """Refuse parameters that the workspace does not have, before anything of a finished fit is taken away."""
     fit, path = run.analysis.fit, run.out / "workspace.json"
     if fit is None or (fit.tested is None and not isinstance(fit.scan, str)) or not path.is_file():
         return
-    from oddjets.stats.histfactory.model import Model
+    from oddjets.stats.histfactory.model import HistFactoryModel
     from oddjets.stats.histfactory.workspace_sources import load_workspace
 
-    model = Model(load_workspace(path), fit.tested or fit.pois[0].name)
+    model = HistFactoryModel(load_workspace(path), fit.tested or fit.pois[0].name)
     if isinstance(fit.scan, str):
         model.check_free(fit.scan)
 
 
-def work(run: Run) -> dict[str, Any]:
+def work(run: RunContext) -> dict[str, Any]:
     """Fit, and write ``results.json``."""
     from oddjets.stats.histfactory.workspace_sources import load_workspace
     from oddjets.stats.summary import fit_workspace, summary

@@ -14,12 +14,12 @@ from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.stages.cutflow import write_cutflow
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["work"]
 
 
-def work(run: Run) -> dict[str, Any]:
+def work(run: RunContext) -> dict[str, Any]:
     """Find the threshold and fill the histograms."""
     processed = run.extra("process")
     act = record(run.analysis, run.out, unblinds=run.unblinds)

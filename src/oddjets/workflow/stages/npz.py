@@ -21,12 +21,12 @@ from oddjets.workflow.blinding import record
 from oddjets.workflow.stages.cutflow import write_cutflow
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["export_npz", "import_npz"]
 
 
-def import_npz(run: Run, events: Path) -> dict[str, Any]:
+def import_npz(run: RunContext, events: Path) -> dict[str, Any]:
     """Turn the authors' event files into event tables; an event passes if its trigger fired and it has no lepton."""
     spec = run.analysis.npz
     assert spec is not None
@@ -70,7 +70,7 @@ def import_npz(run: Run, events: Path) -> dict[str, Any]:
     return extra
 
 
-def _threshold(run: Run) -> float | None:
+def _threshold(run: RunContext) -> float | None:
     """The cut on the scores above which data are blinded; None where they are not."""
     if not run.analysis.blind:
         return None
@@ -87,14 +87,14 @@ def _threshold(run: Run) -> float | None:
     return float(run.extra("histogram")["threshold"]["value"])
 
 
-def _kept_probabilities(run: Run, score: str) -> list[str]:
+def _kept_probabilities(run: RunContext, score: str) -> list[str]:
     """Return the stems of the columns, in the order of the card's softmax, as the model's probabilities are."""
     if score not in run.resolved.cards:
         raise OddjetsError(f"the score '{score}' has no model, and so no class probabilities")
     return [f"prob{index}" for index in load_card(run.resolved.cards[score]).output.softmax]
 
 
-def export_npz(run: Run, folder: Path) -> list[Path]:
+def export_npz(run: RunContext, folder: Path) -> list[Path]:
     """Write the event tables of a run as the authors' event files.
 
     Args:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["work"]
 
 
-def work(run: Run) -> dict[str, Any]:
+def work(run: RunContext) -> dict[str, Any]:
     """Draw; the manifest gets the files' names."""
     from oddjets.report.figure_files import make
 

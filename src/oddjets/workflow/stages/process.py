@@ -38,7 +38,7 @@ from oddjets.workflow.stages.cutflow import write_cutflow
 from oddjets.workflow.stages.npz import import_npz
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["work"]
 
@@ -46,7 +46,7 @@ __all__ = ["work"]
 KEPT = (CHUNKS,)
 
 
-def ready(run: Run) -> None:
+def ready(run: RunContext) -> None:
     """Refuse executors, schedulers and an ONNX Runtime that are not there."""
     if run.analysis.npz is None:
         execution = run.analysis.execution
@@ -56,7 +56,7 @@ def ready(run: Run) -> None:
             check_provider(execution.provider if execution.executor in ("iterative", "futures") else "auto")
 
 
-def intact(run: Run, extra: Mapping[str, Any]) -> bool:
+def intact(run: RunContext, extra: Mapping[str, Any]) -> bool:
     """Tell whether all parts of the event tables are there, and no others; what could not be read is tried again."""
     return not provenance.lost_files(extra) and all(
         {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
@@ -64,7 +64,7 @@ def intact(run: Run, extra: Mapping[str, Any]) -> bool:
     )
 
 
-def work(run: Run) -> dict[str, Any]:
+def work(run: RunContext) -> dict[str, Any]:
     """Process all files; the manifest gets what every dataset adds up to."""
     if run.analysis.npz is not None:
         events = run.out / EVENTS
@@ -140,7 +140,7 @@ def work(run: Run) -> dict[str, Any]:
     return extra
 
 
-def _unreadable_sections(run: Run) -> list[SkippedFile]:
+def _unreadable_sections(run: RunContext) -> list[SkippedFile]:
     """Files of data whose luminosity sections cannot be read, so that nobody knows the luminosity of their events."""
     if run.analysis.selection.golden_json is None:
         return []
@@ -155,7 +155,7 @@ def _unreadable_sections(run: Run) -> list[SkippedFile]:
 
 
 def _summary(
-    run: Run,
+    run: RunContext,
     name: str,
     files: Sequence[FileInfo],
     counted: Mapping[str, Any],
@@ -188,14 +188,14 @@ def _summary(
     return content
 
 
-def _fraction_of_data(run: Run, accounts: Mapping[str, Any]) -> float:
+def _fraction_of_data(run: RunContext, accounts: Mapping[str, Any]) -> float:
     """Return which part of all events of data was read."""
     data = [accounts[name] for name, (dataset, _) in run.fileset.items() if dataset.metadata.is_data]
     planned = math.fsum(found["done"] / found["fraction"] for found in data if found["done"])
     return sum(found["done"] for found in data) / planned if planned else 1.0
 
 
-def _classes(run: Run) -> dict[str, dict[str, str]]:
+def _classes(run: RunContext) -> dict[str, dict[str, str]]:
     """Return score to column of a class's probability (without _1 and _2) to the class's name on the card."""
     return {
         name: {f"prob{index}_{name}": of_class for index, of_class in load_card(path).class_names.items()}

@@ -10,12 +10,12 @@ from rich.markup import escape
 from oddjets.core.console import console
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["work"]
 
 
-def work(run: Run, stale: Mapping[str, str]) -> dict[str, Any]:
+def work(run: RunContext, stale: Mapping[str, str]) -> dict[str, Any]:
     """Write the report, and say where it is.
 
     Args:

@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["work"]
 
 
-def work(run: Run) -> dict[str, Any]:
+def work(run: RunContext) -> dict[str, Any]:
     """Simulate; the manifest gets the datasets' metadata."""
     from oddjets.simulation.run import simulate  # Pythia is an extra: imported where it is needed
 

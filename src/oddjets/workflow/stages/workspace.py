@@ -14,12 +14,12 @@ from oddjets.core.files import write_json
 from oddjets.io.histograms import HistogramSet
 
 if TYPE_CHECKING:
-    from oddjets.workflow.run import Run
+    from oddjets.workflow.run import RunContext
 
 __all__ = ["work"]
 
 
-def work(run: Run) -> dict[str, Any]:
+def work(run: RunContext) -> dict[str, Any]:
     """Build the workspace; the manifest gets what was capped, smoothed or left out."""
     from oddjets.stats import workspace
     from oddjets.stats.abcd_closure import closure_uncertainties

@@ -1,0 +1,40 @@
+"""Small tables of results, for notebooks and for a prompt."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+__all__ = ["html_table", "text_table"]
+
+_CELL = "text-align:left;vertical-align:top"
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
+    """Return a table as HTML; every text in it is escaped.
+
+    Args:
+        head: the columns' names.
+        rows: their cells; ``str`` of each is shown.
+        caption: a line above it.
+    """
+    above = f'<caption style="caption-side:top;{_CELL}">{html.escape(caption)}</caption>' if caption else ""
+    names = "".join(f'<th style="{_CELL}">{html.escape(name)}</th>' for name in head)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_CELL}">{html.escape(str(cell))}</td>' for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table>{above}<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def text_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as text, its columns as wide as they need.
+
+    Args:
+        head: the columns' names.
+        rows: their cells; ``str`` of each is shown.
+    """
+    lines = [[str(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

@@ -1,0 +1,197 @@
+"""`Model`: the fast fit of a workspace, and every question that is asked of it as a method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from oddjets.core.errors import OddjetsError, nearest
+from oddjets.stats.histfactory.model import HistFactoryModel
+from oddjets.stats.histfactory.results import Data, FitError, FitResult
+from oddjets.stats.histfactory.workspace_reader import Parameters
+from oddjets.stats.inference import estimates, limits, toy_limits
+from oddjets.stats.inference import toys as _toys
+from oddjets.stats.inference.estimates import Fits, Impacts, Scan, Significance, TwoSidedError
+from oddjets.stats.inference.limits import Limit
+from oddjets.stats.inference.toys import GoodnessOfFitTest, ToySignificance
+
+__all__ = ["Model"]
+
+
+class Model(HistFactoryModel):
+    """Any pyhf workspace: its fits, and what they answer.
+
+    The two fits that most questions start from, without and with the signal, are made when they are first needed and kept.
+
+    Args:
+        workspace: a workspace (a dictionary, a `pyhf.Workspace`), its file, or a `pyhf.Model` and its data, as a pair.
+        poi: the parameter of interest; None: the measurement's.
+        measurement: which measurement; None: the first.
+        patches: what to change in the workspace first: JSON patches, their files, or a patch set and the patch's name or
+            values, as a pair.
+
+    Raises:
+        WorkspaceError: the workspace describes no model, or a patch does not apply.
+        InputFileError: a file cannot be read.
+        OddjetsError: the parameter of interest doesn't exist, is no scalar, or nothing depends on it.
+
+    Examples:
+        >>> import pyhf
+        >>> from oddjets.stats import Model
+        >>> theirs = pyhf.simplemodels.uncorrelated_background([12.0, 11.0], [50.0, 52.0], [3.0, 7.0])
+        >>> model = Model((theirs, [51.0, 48.0, *theirs.config.auxdata]))
+        >>> model
+        Model: 1 channel, 2 bins, 3 parameters, parameter of interest mu
+        >>> round(model.limit().observed, 2)
+        1.02
+        >>> model.significance().z
+        0.0
+    """
+
+    _fits: tuple[Data, Parameters, Fits] | None = None
+
+    def __repr__(self) -> str:
+        sizes = {"channel": len(self.spec.slices), "bin": self.spec.n_bins, "parameter": len(self.parameters)}
+        counted = ", ".join(f"{number} {what}{'s' * (number != 1)}" for what, number in sizes.items())
+        return (
+            f"Model: {counted}, {'no ' * (self.poi is None)}parameter of interest{f' {self.poi}' if self.poi else ''}"
+        )
+
+    @property
+    def fits(self) -> Fits:
+        """The fit without signal and the one with a free signal, as `oddjets.stats.best_fits` makes them.
+
+        Raises:
+            FitError: one did not converge.
+            OddjetsError: there is no parameter of interest.
+        """
+        self._need_poi()
+        known = self._fits
+        if known is None or known[0] is not self.data or known[1] is not self.parameters:
+            self._fits = known = (self.data, self.parameters, estimates.best_fits(self))
+        return known[2]
+
+    def limit(self, level: float = 0.95) -> Limit:
+        """Return the CLs upper limits on the parameter of interest, observed and expected, by asymptotic formulas.
+
+        Args:
+            level: the confidence level.
+
+        Raises:
+            FitError: none of the limits exists; ``notes`` of the answer says why single ones do not.
+        """
+        return limits.upper_limit(self, self.fits, level)
+
+    def toy_limit(self, toys: int, *, level: float = 0.95, seed: int = 1, progress: bool = True) -> Limit:
+        """Return the same limits from toys, without asymptotic formulas.
+
+        Args:
+            toys: of each hypothesis, at each of nine strengths.
+            level: the confidence level.
+            seed: of the random numbers.
+            progress: show a progress bar.
+
+        Raises:
+            FitError: the observed limit is out of their reach, or a fit of the data did not converge.
+        """
+        return toy_limits.toy_limit(self, self.fits, toys, level=level, seed=seed, progress=progress)
+
+    def significance(self) -> Significance:
+        """Return the discovery significance, asymptotic: its z, q0 and one-sided p value.
+
+        Raises:
+            FitError: there is no background-only fit to compare with.
+        """
+        return estimates.significance(self, self.fits)
+
+    def toy_significance(self, toys: int, *, seed: int = 1, progress: bool = True) -> ToySignificance:
+        """Return the p value of the observed q0 among toys of the background.
+
+        Args:
+            toys: how many.
+            seed: of the random numbers.
+            progress: show a progress bar.
+
+        Raises:
+            FitError: there is no background-only fit, or no toy could be fitted.
+        """
+        return _toys.toy_significance(self, self.fits, toys, seed=seed, progress=progress)
+
+    def goodness_of_fit(
+        self,
+        toys: int = 500,
+        *,
+        channels: Sequence[str] | None = None,
+        signal: bool = True,
+        seed: int = 1,
+        progress: bool = True,
+    ) -> GoodnessOfFitTest:
+        """Compare the saturated likelihood ratio of the fit with that of toys.
+
+        Args:
+            toys: how many.
+            channels: where it is evaluated: names of channels, or what they end in after an underscore; None: everywhere.
+            signal: the parameter of interest is free; False: it is held at 0.
+            seed: of the random numbers.
+            progress: show a progress bar.
+
+        Raises:
+            FitError: no toy could be fitted, or there is no background-only fit where one is asked for.
+        """
+        fit = self._best() if signal else self._background()
+        return _toys.goodness_of_fit(self, fit, toys, letters=channels, signal=signal, seed=seed, progress=progress)
+
+    def scan(self, name: str | None = None, points: int = 41, sigmas: float = 3.0) -> Scan:
+        """Return the profile likelihood of a parameter about its best value: values and -2 Delta log L.
+
+        Args:
+            name: of the parameter; None: the one of interest.
+            points: how many; those whose fits fail are left out.
+            sigmas: how far to both sides, in the error of that side, within the bounds.
+
+        Raises:
+            OddjetsError: no such parameter, or it cannot move.
+            FitError: no error was found on either side.
+        """
+        return estimates.scan(self, name or self._need_poi(), self._best(), points, sigmas)
+
+    def two_sided_error(self, name: str | None = None) -> TwoSidedError:
+        """Return how far a parameter moves up and down until -2 log L rises by one, all others following (MINOS).
+
+        Args:
+            name: of the parameter; None: the one of interest.
+
+        Raises:
+            FitError: the fits of one side do not converge, or the profile found a lower minimum than the best fit.
+        """
+        return estimates.two_sided_error(self, name or self._need_poi(), self._best())
+
+    def impacts(self, names: Sequence[str] | None = None) -> Impacts:
+        """Refit with each nuisance parameter up and down by its error: what that does to the parameter of interest.
+
+        Args:
+            names: of the parameters; None: all but the one of interest and the free factors of single bins (shapefactors).
+
+        Returns:
+            The ranking, the largest first, and the parameters of which a refit did not converge.
+        """
+        return estimates.impacts(self, self.fits.best, names)
+
+    def _need_poi(self) -> str:
+        if self.poi is None:
+            known = nearest("mu", [n for n, kind in self.spec.types.items() if kind == "normfactor"])
+            raise OddjetsError(
+                f"the workspace names no parameter of interest: give one, as Model(workspace, poi='mu'); {known}".rstrip(
+                    "; "
+                )
+            )
+        return self.poi
+
+    def _best(self) -> FitResult:
+        """The best fit, of a model without a parameter of interest as well."""
+        return self.fits.best if self.poi is not None else self.fit()
+
+    def _background(self) -> FitResult:
+        fits = self.fits
+        if fits.background is None:
+            raise FitError(f"no goodness of fit of the background alone: {fits.no_background}")
+        return fits.background
