@@ -1,7 +1,7 @@
 """oddjets: search LHC data for jets that a foundation model finds odd."""
 
-from __future__ import annotations
-
-__all__ = ["__version__"]
+import lazy_loader
 
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

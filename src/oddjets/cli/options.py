@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from oddjets.cli import completion
-from oddjets.config.analysis import Analysis, load_analysis
-from oddjets.core import resources
+from oddjets.config.analysis import Analysis, find_analysis, load_analysis
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.overrides import with_execution, with_questions, with_simulation
@@ -64,16 +63,7 @@ def load(file: Path, **execution: Any) -> Analysis:
     Raises:
         OddjetsError: no such analysis, or mistakes in it.
     """
-    return with_execution(load_analysis(file if file.exists() else _named(file)), **execution)
-
-
-def _named(file: Path) -> Path:
-    try:
-        return resources.find(str(file), "processors", suffixes=("", ".yaml"))
-    except OddjetsError:
-        if file.suffix in (".yaml", ".yml"):
-            return file  # load_analysis says what is beside it
-        raise
+    return with_execution(load_analysis(find_analysis(file)), **execution)
 
 
 def run_of(

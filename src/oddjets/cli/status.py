@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from oddjets.config.analysis import Analysis, load_analysis
-from oddjets.core import resources
+from oddjets.config.analysis import Analysis, find_analysis, load_analysis
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
-from oddjets.core.locks import holder, locked
-
-if TYPE_CHECKING:
-    from oddjets.workflow.run import RunContext
+from oddjets.core.locks import locked
 
 __all__ = ["clean", "status"]
 
@@ -33,44 +29,33 @@ def status(
     """Say what is done, missing, failed or stale, and why; exit code 0 if all is done, 1 if not."""
     from rich.table import Table
 
-    from oddjets.core.blinding_history import BLINDED, describe_history, history, open_periods
     from oddjets.workflow.run import RunContext
-    from oddjets.workflow.status import stage_statuses
+    from oddjets.workflow.status import status_of
 
     analysis, folder = _asked(target, out)
     # one file that cannot be read says nothing of the others
     execution = analysis.execution.model_copy(update={"skip_bad_files": True})
-    run = RunContext(analysis.model_copy(update={"execution": execution}), folder)
-    if (who := holder(folder)) is not None:
-        console.print(f"a run works here now: {escape(who)}")
+    found = status_of(RunContext(analysis.model_copy(update={"execution": execution}), folder))
+    if found.at_work:
+        console.print(f"a run works here now: {escape(found.at_work)}")
     table = Table("stage", "state", "finished", "seconds", "why")
-    stages = stage_statuses(run)
-    for stage in stages:
+    for stage in found:
         seconds = f"{stage.seconds:.1f}" if stage.seconds is not None else ""
         state = f"[{_COLORS[stage.state]}]{stage.state}[/{_COLORS[stage.state]}]"
         table.add_row(stage.name, state, stage.finished, seconds, escape(stage.why))
     console.print(table)
-    if acts := history(folder):
-        look = "[yellow]look closer[/yellow]: " if open_periods(acts) or acts[-1]["state"] != BLINDED else ""
-        console.print(f"data in A: {look}{escape(describe_history(acts))}")
-    if analysis.npz is None:
-        try:
-            _print_chunks(run)
-        except OddjetsError as error:
-            console.print(f"chunks: {escape(str(error))}")
-    if any(stage.state != "done" for stage in stages):
+    if found.data_in_a:
+        look = "[yellow]look closer[/yellow]: " if found.look_closer else ""
+        console.print(f"data in A: {look}{escape(found.data_in_a)}")
+    if found.no_chunks:
+        console.print(f"chunks: {escape(found.no_chunks)}")
+    if found.chunks:
+        table = Table("dataset", "chunks", "done", "lost", "unreadable files")
+        for count in found.chunks:
+            table.add_row(*(escape(str(value)) for value in vars(count).values()))
+        console.print(table)
+    if not found.done:
         raise typer.Exit(1)
-
-
-def _print_chunks(run: RunContext) -> None:
-    from rich.table import Table
-
-    from oddjets.workflow.status import chunk_counts
-
-    table = Table("dataset", "chunks", "done", "lost", "unreadable files")
-    for count in chunk_counts(run):
-        table.add_row(*(escape(str(value)) for value in vars(count).values()))
-    console.print(table)
 
 
 def _asked(target: Path, out: Path | None) -> tuple[Analysis, Path]:
@@ -83,7 +68,7 @@ def _asked(target: Path, out: Path | None) -> tuple[Analysis, Path]:
                 f"--out: {target} is an output folder already; give that folder, or an analysis with --out"
             )
         return saved_analysis(target), target
-    file = target if target.exists() else resources.find(str(target), "processors", suffixes=("", ".yaml"))
+    file = find_analysis(target)
     analysis = load_analysis(file)
     folder = out if out is not None else Path("output") / analysis.name
     try:

@@ -6,6 +6,7 @@ names that point elsewhere (a region's cuts need the processor) are checked by `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from oddjets.config.execution import Execution
 from oddjets.config.fit import Fit
 from oddjets.config.simulation import SimulationSpec, seed_of
-from oddjets.config.yaml import ConfigError, Name, StrictModel, problems_of, read_extended
+from oddjets.config.yaml import ConfigError, Name, StrictModel, laid_over, problems_of, read_extended
+from oddjets.core import resources
+from oddjets.core.errors import OddjetsError
 
 __all__ = [
     "Analysis",
@@ -29,6 +32,7 @@ __all__ = [
     "Selection",
     "Systematic",
     "Threshold",
+    "find_analysis",
     "load_analysis",
 ]
 
@@ -340,11 +344,32 @@ def _with_seed(own: dict[Any, Any], base: dict[Any, Any]) -> dict[Any, Any]:
     return {**own, "simulate": {**asked, "seed": seed_of(str(name))}}
 
 
-def load_analysis(path: str | Path) -> Analysis:
+def find_analysis(source: str | Path) -> Path:
+    """Return the file of an analysis.
+
+    Args:
+        source: its YAML; one that the package carries may be named without its folder, and without its ending.
+
+    Raises:
+        OddjetsError: there is none of this name, neither here nor in the package.
+    """
+    file = Path(source)
+    if file.exists():
+        return file
+    try:
+        return resources.find(str(file), "processors", suffixes=("", ".yaml"))
+    except OddjetsError:
+        if file.suffix in (".yaml", ".yml"):
+            return file  # whoever reads it says what is beside it
+        raise
+
+
+def load_analysis(path: str | Path, changes: Mapping[str, Any] | None = None) -> Analysis:
     """Read an analysis YAML; ``extends: FILE`` in it starts from another one, beside it or shipped.
 
     Args:
         path: the file.
+        changes: keys that are laid over the file's, as those of a file that extends it would be.
 
     Returns:
         The analysis, frozen; its `path` is set.
@@ -356,10 +381,13 @@ def load_analysis(path: str | Path) -> Analysis:
     data = read_extended(path, complete=_with_seed)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: an analysis is a mapping with keys such as name, processor, regions")
+    if changes:
+        data = laid_over(data, _with_seed(dict(changes), data))
     try:
         analysis = Analysis.model_validate(data)
     except ValidationError as error:
         lines = problems_of(error, Analysis)
         count = f"{len(lines)} error{'s' if len(lines) > 1 else ''}"
-        raise ConfigError(f"{path}: {count}\n" + "\n".join(f"  {line}" for line in lines)) from None
+        where = f"{path}, with the changes" if changes else path
+        raise ConfigError(f"{where}: {count}\n" + "\n".join(f"  {line}" for line in lines)) from None
     return analysis.model_copy(update={"path": path})

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError, nearest
 
-__all__ = ["ConfigError", "Name", "StrictModel", "problems_of", "read_extended", "read_yaml"]
+__all__ = ["ConfigError", "Name", "StrictModel", "laid_over", "problems_of", "read_extended", "read_yaml"]
 
 #: of anything that a YAML names
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
@@ -201,17 +201,17 @@ def read_extended(
     base = read_extended(base_file, (*above, path.resolve()), complete=complete)
     if not isinstance(base, dict):
         raise ConfigError(f"{base_file}: an analysis is a mapping with keys such as name, regions")
-    return _laid_over(base, complete(data, base))
+    return laid_over(base, complete(data, base))
 
 
-def _laid_over(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
+def laid_over(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
     """Lay one mapping over another: mappings are merged, null removes a key, everything else replaces."""
     merged = dict(base)
     for key, value in over.items():
         if value is None:
             merged.pop(key, None)
         elif isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _laid_over(merged[key], value)
+            merged[key] = laid_over(merged[key], value)
         else:
             merged[key] = value
     return merged

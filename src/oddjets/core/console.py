@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from oddjets.core.redaction import redacted
 
-__all__ = ["ProgressReporter", "RedactingFormatter", "console", "log", "progress"]
+__all__ = ["NotebookBar", "ProgressReporter", "RedactingFormatter", "console", "log", "progress", "quiet"]
 
 
 #: characters in a line where nobody sees a width: in a file, in a pipe
@@ -70,25 +71,62 @@ log.addFilter(_RedactingFilter())
 
 #: seconds between two lines of progress: at least, and about at most
 _FLOOD_S, _SILENCE_S = 5.0, 30.0
+#: and between two pictures of a bar in a notebook
+_NOTEBOOK_S = 0.2
+
+
+class NotebookBar:
+    """A bar in a notebook's output, which is drawn anew as the work goes on; as text, a line.
+
+    Args:
+        description: what is being done.
+        total: how much there is to do; None if unknown.
+    """
+
+    def __init__(self, description: str, total: float | None) -> None:
+        from IPython.display import display  # where there is a notebook, there is IPython
+
+        self.description, self.total, self.done = description, total, 0.0
+        self._started = self._drawn = time.monotonic()
+        self._handle: Any = display(self, display_id=True)  # type: ignore[no-untyped-call]
+
+    def advance(self, amount: float) -> None:
+        """Say that more is done; drawn a few times a second at most, and at the end."""
+        self.done += amount
+        now = time.monotonic()
+        if now - self._drawn > _NOTEBOOK_S or (self.total and self.done >= self.total):
+            self._drawn = now
+            self._handle.update(self)
+
+    def __repr__(self) -> str:
+        gone = time.monotonic() - self._started
+        if not self.total:
+            return f"{self.description}: {self.done:g}, {_duration(gone)} gone"
+        share = self.done / self.total
+        left = f", about {_duration(gone * (1 / share - 1))} left" if 0 < share < 1 - 1e-9 else ""
+        return f"{self.description}: {int(100 * share + 1e-9)} %, {_duration(gone)} gone{left}"
+
+    def _repr_html_(self) -> str:
+        value = f' value="{self.done:g}" max="{self.total:g}"' if self.total else ""
+        return f'<progress{value} style="width:12em"></progress> {html.escape(repr(self))}'
 
 
 class ProgressReporter:
     """What a long piece of work tells of its progress; see `progress`."""
 
-    def __init__(self, description: str, total: float | None, bar: Progress | None) -> None:
+    def __init__(self, description: str, total: float | None, advance: Callable[[float], None] | None) -> None:
         self.description = description
         self.total = total
         self.done = 0.0
-        self._bar = bar
-        self._task = bar.add_task(description, total=total) if bar is not None else None
+        self._advance = advance
         self._started = self._said = time.monotonic()
         self._tenth = 0
 
     def advance(self, amount: float = 1.0) -> None:
         """Say that ``amount`` more of the total is done."""
         self.done += amount
-        if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task, amount)
+        if self._advance is not None:
+            self._advance(amount)
         elif self.total and self.done:
             # not a terminal: a plain line a tenth, but neither a flood nor a long silence
             now, tenth = time.monotonic(), int(10 * self.done / self.total + 1e-9)
@@ -109,7 +147,7 @@ def _duration(seconds: float) -> str:
 
 @contextmanager
 def progress(description: str, total: float | None) -> Iterator[ProgressReporter]:
-    """Show a progress bar with the time left (plain lines where standard error is no terminal).
+    """Show a progress bar with the time left (plain lines where standard error is neither a terminal nor a notebook).
 
     Args:
         description: what is being done.
@@ -127,6 +165,23 @@ def progress(description: str, total: float | None) -> Iterator[ProgressReporter
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=console) as bar:
-            yield ProgressReporter(description, total, bar)
+            task = bar.add_task(description, total=total)
+            yield ProgressReporter(description, total, lambda amount: bar.advance(task, amount))
+    elif console.is_jupyter and not console.quiet:
+        yield ProgressReporter(description, total, NotebookBar(description, total).advance)
     else:
         yield ProgressReporter(description, total, None)
+
+
+@contextmanager
+def quiet(on: bool = True) -> Iterator[None]:
+    """Keep messages for people and bars away for a while; errors are raised all the same.
+
+    Args:
+        on: False: let them be.
+    """
+    before, console.quiet = console.quiet, on or console.quiet
+    try:
+        yield
+    finally:
+        console.quiet = before

@@ -8,7 +8,7 @@ from typing import Literal
 
 from oddjets.core.redaction import redacted
 
-__all__ = ["BlindedError", "Cause", "InputFileError", "OddjetsError", "nearest"]
+__all__ = ["BlindedError", "Cause", "InputFileError", "OddjetsError", "StaleResultsWarning", "nearest"]
 
 #: why a file could not be read
 Cause = Literal[
@@ -55,6 +55,10 @@ class InputFileError(OddjetsError):
 
 class BlindedError(OddjetsError):
     """Data in A were asked for while they are blinded."""
+
+
+class StaleResultsWarning(UserWarning):
+    """Results are read that no longer are what the analysis as it is now would give; the message says why."""
 
 
 def nearest(name: str, valid: Iterable[str], count: int = 3) -> str:

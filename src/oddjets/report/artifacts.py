@@ -15,7 +15,7 @@ from oddjets.core.blinding_history import UNBLINDED, BlindingEvent, history
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
 from oddjets.core.provenance import agrees
 from oddjets.io import event_table
-from oddjets.io.histograms import HistogramSet
+from oddjets.io.histograms import HistogramSet, ThresholdResult
 from oddjets.report.style import HATCH, PALETTE, hatches, luminosity_text
 
 __all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError"]
@@ -42,6 +42,11 @@ EXPOSED = (
 OTHER_THRESHOLD = (
     "the data in A are blinded, and the threshold or the events are others than when the histograms were made, so that"
     " nobody can tell which data these are; run `oddjets histogram` first"
+)
+
+NO_THRESHOLD = (
+    "the data in A are blinded, and without the threshold of the histograms nobody can tell which data these are; run "
+    "`oddjets histogram` first"
 )
 
 
@@ -167,13 +172,9 @@ class Artifacts:
         Raises:
             BlindedError: the data are blinded, and the threshold or the events have changed since the histograms were made.
         """
-        blinded = self.blinded
         # without a threshold nobody can tell which data are in A
-        hide_all = blinded and not self.has("histograms")
-        asked = {"threshold": self.analysis.threshold.model_dump(mode="json")}
-        if blinded and not hide_all and not agrees(self.out, "histogram", "process", asked):
-            raise BlindedError(f"{self.out}: {OTHER_THRESHOLD}")
-        threshold = self.histograms.threshold if blinded and not hide_all else None
+        hide_all = self.blinded and not self.has("histograms")
+        threshold = None if hide_all else self.cut_on_data()
         scores = [f"score_{threshold.score}_{j}" for j in (1, 2)] if threshold else []
         parts: dict[str, list[dict[str, np.ndarray]]] = {}
         counts = self.cutflow["datasets"]
@@ -200,6 +201,22 @@ class Artifacts:
             process: {name: np.concatenate([p[name] for p in pieces]) for name in pieces[0]}
             for process, pieces in parts.items()
         }
+
+    def cut_on_data(self) -> ThresholdResult | None:
+        """Return the cut on the scores at and above which events of data are not to be seen; None where all may be.
+
+        Raises:
+            BlindedError: the data are blinded, and nobody can tell which are in A: there are no histograms yet, or the
+                threshold or the events have changed since they were made.
+        """
+        if not self.blinded:
+            return None
+        if not self.has("histograms"):
+            raise BlindedError(f"{self.out}: {NO_THRESHOLD}")
+        asked = {"threshold": self.analysis.threshold.model_dump(mode="json")}
+        if not agrees(self.out, "histogram", "process", asked):
+            raise BlindedError(f"{self.out}: {OTHER_THRESHOLD}")
+        return self.histograms.threshold
 
     # what labels a figure
 

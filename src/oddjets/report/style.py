@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ from matplotlib.figure import Figure
 
 __all__ = [
     "DASHES",
+    "DPI",
     "HATCH",
     "PALETTE",
+    "StyledFigure",
     "context",
     "count_label",
     "figure",
@@ -44,6 +47,9 @@ PALETTE = (
     "#717581",
     "#92dadd",
 )
+
+#: of pictures, pixels an inch
+DPI = 110
 
 #: what marks the signal where colour cannot
 HATCH = "////"
@@ -104,14 +110,33 @@ def context(scale: float = 1.0) -> Iterator[None]:
         yield
 
 
-def figure(width: float = 8.0, height: float = 7.4) -> Figure:
+class StyledFigure(Figure):
+    """A figure that keeps this style wherever it is drawn or saved, and shows itself in a notebook."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw as ever, in this style: Matplotlib asks for some of it only now."""
+        with context():
+            super().draw(renderer)
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """Save as ever, in this style: fonts of a PDF, say."""
+        with context():
+            super().savefig(fname, **options)
+
+    def _repr_png_(self) -> bytes:
+        written = io.BytesIO()
+        self.savefig(written, format="png", dpi=DPI)
+        return written.getvalue()
+
+
+def figure(width: float = 8.0, height: float = 7.4) -> StyledFigure:
     """Make a figure with an Agg canvas that pyplot knows nothing of.
 
     Args:
         width: inches.
         height: inches.
     """
-    made = Figure(figsize=(width, height), layout="constrained")
+    made = StyledFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(made)
     return made
 
@@ -259,6 +284,6 @@ def save(made: Figure, path: Path) -> None:
     made.align_ylabels()
     metadata: dict[str, Any] = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
     with context():
-        made.savefig(path, dpi=110, metadata=metadata)
+        made.savefig(path, dpi=DPI, metadata=metadata)
         # the layout is found once: it is most of the work, and the same for every format
         made.set_layout_engine(None)

@@ -72,8 +72,8 @@ def saved_analysis(out: Path) -> Analysis:
     content = plain.model_dump(mode="json")
     content["execution"] |= laid_over.pop("execution", {})
     if plain.fit is not None and laid_over.get("fit"):
-        # --unblind holds for one command
-        laid_over["fit"] = laid_over["fit"] | {"blind": plain.fit.blind}
+        # --unblind holds for one command; what was hidden on top of the YAML stays so
+        laid_over["fit"] = laid_over["fit"] | {"blind": plain.fit.blind or bool(laid_over["fit"].get("blind"))}
     return Analysis.model_validate(content | laid_over).model_copy(update={"path": path})
 
 

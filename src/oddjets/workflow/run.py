@@ -34,12 +34,21 @@ class RunContext:
     """
 
     def __init__(self, analysis: Analysis, out: Path, *, unblind: bool = False) -> None:
+        #: as it was given
+        self.asked = analysis
         #: whether the data in A are shown against what the YAML says
         self.unblinds = unblind and analysis.blind
         self.resolved: ResolvedAnalysis = resolve(analysis.unblinded() if unblind else analysis)
         self.analysis = self.resolved.analysis
         self.out = out
         self._lock_depth = 0
+
+    def again(self) -> RunContext:
+        """Return the same with the user's code and the model cards read anew; files of events are not opened again."""
+        fresh = RunContext(self.asked, self.out, unblind=self.unblinds)
+        if "_inspected" in self.__dict__:
+            fresh.__dict__["_inspected"] = self._inspected
+        return fresh
 
     @contextmanager
     def lock(self) -> Iterator[None]:

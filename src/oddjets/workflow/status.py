@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from oddjets.core import provenance
+from oddjets.core.blinding_history import BLINDED, describe_history, history, open_periods
+from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.locks import holder
+from oddjets.core.tables import html_table, text_table
 from oddjets.workflow.blinding import stages_that_show
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.executors.records import kept
@@ -12,7 +19,7 @@ from oddjets.workflow.keys import TrainingState, rows_key, stage_states
 from oddjets.workflow.pipeline import stages_of
 from oddjets.workflow.run import RunContext
 
-__all__ = ["ChunkCount", "StageStatus", "chunk_counts", "stage_statuses"]
+__all__ = ["ChunkCount", "RunStatus", "StageStatus", "chunk_counts", "stage_statuses", "status_of"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,108 @@ class ChunkCount:
     done: int
     lost: int
     unreadable: int
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """What there is of an analysis; shows itself as a table.
+
+    Attributes:
+        name: of the analysis.
+        output: its folder.
+        stages: in order.
+        chunks: of the stage `process`, a dataset each; empty where the files are not known, or are the authors' event files.
+        no_chunks: why they are not known; "" where they are.
+        data_in_a: since when the data in A have been hidden, or open; "" where they always were open.
+        look_closer: the data in A were or are open although they once were to be hidden.
+        at_work: who works in the folder now; "" for nobody.
+    """
+
+    name: str
+    output: Path
+    stages: tuple[StageStatus, ...]
+    chunks: tuple[ChunkCount, ...]
+    no_chunks: str = ""
+    data_in_a: str = ""
+    look_closer: bool = False
+    at_work: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether every stage is done and stands."""
+        return all(stage.state == "done" for stage in self.stages)
+
+    def __getitem__(self, stage: str) -> StageStatus:
+        """Return a stage by name.
+
+        Raises:
+            OddjetsError: the analysis has no such stage.
+        """
+        found = {known.name: known for known in self.stages}
+        if stage not in found:
+            raise OddjetsError(f"{self.name}: no stage '{stage}'; {nearest(stage, found)}")
+        return found[stage]
+
+    def __iter__(self) -> Iterator[StageStatus]:
+        return iter(self.stages)
+
+    def __repr__(self) -> str:
+        tables = [text_table(*self._table())]
+        tables += [text_table(*self._chunks())] if self.chunks else []
+        return "\n".join([self._headline, *tables, *self._notes()])
+
+    def _repr_html_(self) -> str:
+        tables = [html_table(*self._table(), caption=self._headline)]
+        tables += [html_table(*self._chunks())] if self.chunks else []
+        return "".join([*tables, *(f"<p>{html.escape(note)}</p>" for note in self._notes())])
+
+    @property
+    def _headline(self) -> str:
+        done = sum(stage.state == "done" for stage in self.stages)
+        return f"{self.name} in {self.output}: {done} of {len(self.stages)} stages done"
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        rows: list[tuple[str, ...]] = [
+            (s.name, s.state, s.finished, "" if s.seconds is None else f"{s.seconds:.1f}", s.why) for s in self.stages
+        ]
+        return ("stage", "state", "finished", "seconds", "why"), rows
+
+    def _chunks(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        return ("dataset", "chunks", "done", "lost", "unreadable files"), [tuple(vars(c).values()) for c in self.chunks]
+
+    def _notes(self) -> list[str]:
+        return [
+            *([f"a run works here now: {self.at_work}"] if self.at_work else []),
+            *([f"data in A: {'look closer: ' * self.look_closer}{self.data_in_a}"] if self.data_in_a else []),
+            *([f"chunks: {self.no_chunks}"] if self.no_chunks else []),
+        ]
+
+
+def status_of(run: RunContext) -> RunStatus:
+    """Return all that is known of an analysis and its folder, without changing anything there.
+
+    Args:
+        run: best one that leaves out files that cannot be read.
+    """
+    chunks: list[ChunkCount] = []
+    no_chunks = ""
+    stages = stage_statuses(run)
+    if run.analysis.npz is None:
+        try:
+            chunks = chunk_counts(run)
+        except OddjetsError as error:
+            no_chunks = str(error)
+    acts = history(run.out)
+    return RunStatus(
+        run.analysis.name,
+        run.out,
+        tuple(stages),
+        tuple(chunks),
+        no_chunks,
+        describe_history(acts),
+        bool(acts) and (bool(open_periods(acts)) or acts[-1]["state"] != BLINDED),
+        holder(run.out) or "",
+    )
 
 
 def stage_statuses(run: RunContext) -> list[StageStatus]:

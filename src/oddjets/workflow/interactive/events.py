@@ -1,0 +1,97 @@
+"""The selected events of a dataset as an awkward array, as one variation sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.core.errors import OddjetsError, nearest
+from oddjets.corrections.systematics import NOMINAL, variations_of
+from oddjets.io import event_table
+from oddjets.io.event_table import JETS, EventTable
+from oddjets.io.histograms import ThresholdResult
+from oddjets.report.artifacts import Artifacts
+from oddjets.selection.normalisation import factors, own_factors
+from oddjets.selection.processor import DijetProcessor
+from oddjets.workflow import blinding
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
+from oddjets.workflow.run import RunContext
+
+__all__ = ["events_of"]
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+def events_of(run: RunContext, dataset: str, variation: str, columns: Sequence[str] | None) -> ak.Array:
+    """Return the events of a dataset that pass the base selection under a variation; see `Run.events`.
+
+    Args:
+        run: the analysis and its folder, whose stage `process` is done.
+        dataset: its name.
+        variation: ``nominal``, or one of the dataset's.
+        columns: which; None: all.
+
+    Raises:
+        OddjetsError: no such dataset, variation or column.
+        BlindedError: the data in A are not to be seen, and nobody can tell which they are.
+    """
+    processed = run.extra("process")
+    if dataset not in processed["datasets"]:
+        raise OddjetsError(f"{run.out}: no dataset '{dataset}'; {nearest(dataset, processed['datasets'])}")
+    about = processed["datasets"][dataset]
+    known = [NOMINAL, *(v.name for v in variations_of(run.analysis, about["process"], is_data=about["is_data"]))]
+    if variation not in known:
+        raise OddjetsError(f"dataset '{dataset}' has no variation '{variation}'; {nearest(variation, known)}")
+    factor, hidden = 1.0, None
+    if about["is_data"]:
+        hidden = Artifacts(run.analysis, run.out).cut_on_data()
+        if hidden is None:
+            # they are seen from now on
+            blinding.record(run.analysis, run.out, unblinds=run.unblinds)
+    else:
+        factor = factors(run.analysis, processed, run.luminosity_pb)[dataset][2]
+        factor *= own_factors(run.analysis, processed).get(dataset, {}).get(variation, 1.0)
+    folder = run.out / "events"
+    if not event_table.parts(folder, dataset):
+        raise OddjetsError(f"dataset '{dataset}': no event passes the base selection, nominal or varied")
+    processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
+    pieces = [
+        _passing(EventTable(piece, variation), processor, hidden, factor, columns)
+        for piece in event_table.stream(folder, dataset)
+    ]
+    if not pieces:
+        raise OddjetsError(f"dataset '{dataset}': no event passes the base selection, nominal or varied")
+    return _array({name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]})
+
+
+def _passing(
+    table: EventTable,
+    processor: DijetProcessor,
+    hidden: ThresholdResult | None,
+    factor: float,
+    columns: Sequence[str] | None,
+) -> Columns:
+    """The rows that pass, and are to be seen; columns of variations are within what the table shows."""
+    known = [name for name in table if "__" not in name and not name.startswith("passes_")]
+    for name in columns or ():
+        if name not in known:
+            raise OddjetsError(f"the event table has no column '{name}'; {nearest(name, known)}")
+    mask = processor.passing(table)
+    if hidden is not None:
+        # a score that is no number passes no threshold
+        mask = mask & ~(np.minimum(*(table[f"score_{hidden.score}_{j}"] for j in JETS)) >= hidden.value)
+    found = {name: table[name][mask] for name in (known if columns is None else [*columns, "weight"])}
+    return found | {"weight": np.asarray(found["weight"], dtype=np.float64) * factor}
+
+
+def _array(columns: Columns) -> ak.Array:
+    """Columns by name, and those of both jets a second time as ``jets``, two an event."""
+    first, second = (f"_{j}" for j in JETS)
+    both = [name.removesuffix(first) for name in columns if name.endswith(first)]
+    pairs = {n: np.stack([columns[n + first], columns[n + second]], axis=1) for n in both if n + second in columns}
+    jets = {"jets": ak.zip(pairs)} if pairs else {}
+    return ak.zip({**{name: ak.Array(values) for name, values in columns.items()}, **jets}, depth_limit=1)

@@ -1,0 +1,344 @@
+"""`Run`: an analysis and its folder, for those who work in Python."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.console import console, quiet
+from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, StaleResultsWarning
+from oddjets.core.interrupts import Interrupted, stoppable
+from oddjets.workflow.blinding import stages_that_show
+from oddjets.workflow.interactive.events import events_of
+from oddjets.workflow.interactive.views import RunHistograms, RunResults
+from oddjets.workflow.keys import stage_states
+from oddjets.workflow.loading import load
+from oddjets.workflow.output_folder import saved_analysis
+from oddjets.workflow.pipeline import STAGES, run_stage, run_stages, stage_of, stages_of, up_to, warn_of_skipped_files
+from oddjets.workflow.run import RunContext
+from oddjets.workflow.status import RunStatus, status_of
+
+if TYPE_CHECKING:
+    from oddjets.report.artifacts import Artifacts
+    from oddjets.report.registry import FigureKind
+    from oddjets.report.style import StyledFigure
+
+__all__ = ["Run"]
+
+#: of each worker process: they share the cores, and the threads of libraries would only be in each other's way
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class Run:
+    """An analysis and its output folder: its stages run, and what they left.
+
+    The analysis is that of the moment at which this object is made; the user's code that it names is read anew every time.
+    What is read is checked as `status` does: results that no longer are what the analysis would give come with a
+    `StaleResultsWarning`, and those that are not there raise an error that says which method makes them. The data in A of a
+    blind analysis are shown by nothing.
+
+    Args:
+        analysis: an analysis YAML, its name if the package carries it, or what `load` returned; or an output folder, which
+            knows the analysis that it is for.
+        output: the folder of the results, by default ``output/NAME``.
+        unblind: show the data in A although the analysis is blind; the folder's record says so.
+
+    Raises:
+        OddjetsError: no such analysis, or mistakes in it.
+
+    Examples:
+        >>> import oddjets
+        >>> run = oddjets.Run("analysis.yaml")
+        >>> run
+        Run('small', output='output/small')
+        >>> run.up_to("histogram", progress=False)
+        >>> run.status()["histogram"].state
+        'done'
+    """
+
+    def __init__(
+        self, analysis: str | Path | Analysis, output: str | Path | None = None, *, unblind: bool = False
+    ) -> None:
+        if isinstance(analysis, Analysis):
+            asked = analysis
+        elif Path(analysis).is_dir():
+            if output is not None:
+                raise OddjetsError(
+                    f"{analysis} is an output folder already; give that folder, or an analysis with 'output'"
+                )
+            asked, output = saved_analysis(Path(analysis)), analysis
+        else:
+            asked = load(analysis)
+        self._context = RunContext(
+            asked, Path("output") / asked.name if output is None else Path(output), unblind=unblind
+        )
+
+    @property
+    def analysis(self) -> Analysis:
+        """What is asked."""
+        return self._context.analysis
+
+    @property
+    def output(self) -> Path:
+        """The folder of the results."""
+        return self._context.out
+
+    def __repr__(self) -> str:
+        return f"Run({self.analysis.name!r}, output={str(self.output)!r})"
+
+    # ---- to work -----------------------------------------------------------------------------------------------------
+
+    def run(self, *, progress: bool = True) -> None:
+        """Run all stages in order; what is up to date is skipped, and what was interrupted goes on.
+
+        Args:
+            progress: say what is done, with bars.
+
+        Raises:
+            OddjetsError: a mistake that can be mended; or files were left out, where the analysis allows it: what is done
+                stands, and the message says what is lost.
+        """
+        self._work(None, force=False, progress=progress)
+
+    def up_to(self, stage: str, *, force: bool = False, progress: bool = True) -> None:
+        """Run a stage and all that it needs; what is up to date is skipped.
+
+        Args:
+            stage: simulate, process, histogram, closure, workspace, fit, plot or report.
+            force: run this stage although its results stand.
+            progress: say what is done, with bars.
+
+        Raises:
+            OddjetsError: no such stage, or as `run`.
+        """
+        self._work(stage, force=force, progress=progress)
+
+    def _work(self, name: str | None, *, force: bool, progress: bool) -> None:
+        # files may have changed since they were looked at
+        context = self._context = RunContext(self._context.asked, self.output, unblind=self._context.unblinds)
+        stages = stages_of(context) if name is None else up_to(context, name)
+        with quiet(not progress), _interruptible(), _one_thread_a_worker(), context.lock():
+            if force:
+                for i, stage in enumerate(stages[:-1]):
+                    run_stage(context, stage, later=stages[i + 1 :])
+                run_stage(context, stages[-1], force=True)
+                warn_of_skipped_files(context)
+            else:
+                run_stages(context, stages)
+
+    def status(self) -> RunStatus:
+        """Return what is done, missing, failed or stale, and why; in a notebook it shows itself as a table.
+
+        Examples:
+            >>> status = run.status()
+            >>> [stage.name for stage in status if stage.state == "done"]
+            ['process', 'histogram', 'closure', 'workspace', 'fit']
+            >>> status.done  # figures and report are missing
+            False
+        """
+        # one file that cannot be read says nothing of the others
+        asked = self._context.asked
+        execution = asked.execution.model_copy(update={"skip_bad_files": True})
+        changed = asked.model_copy(update={"execution": execution})
+        return status_of(RunContext(changed, self.output, unblind=self._context.unblinds))
+
+    # ---- what is there -----------------------------------------------------------------------------------------------
+
+    @property
+    def datasets(self) -> list[str]:
+        """The datasets that have been processed."""
+        return list(self._checked("process").extra("process")["datasets"])
+
+    def events(self, dataset: str, variation: str = "nominal", columns: Sequence[str] | None = None) -> ak.Array:
+        """Return the events of a dataset that pass the base selection, as a variation sees them.
+
+        Args:
+            dataset: its name in the fileset.
+            variation: ``nominal``, or for example ``jesUp``: with the varied jets, numbered by varied pT, or the varied weight.
+            columns: which columns to read; None: all.
+
+        Returns:
+            A record an event. The columns of the event table by name, as ``mjj``, ``pt_1``, ``score_NAME_2``, pT and masses in
+            GeV; and ``jets``, two an event, with the columns of both: ``jets.pt`` is ``pt_1`` and ``pt_2``. ``weight`` is
+            normalised to the luminosity: filled into a histogram, these are the events of `histograms`. Of a blind analysis,
+            the data in A are left out.
+
+        Raises:
+            OddjetsError: not processed yet; or no such dataset, variation or column: the message has the nearest.
+            BlindedError: the data in A are hidden, and without the threshold nobody can tell which data these are.
+
+        Examples:
+            >>> events = run.events("top", "jmsUp")
+            >>> events.jets.pt[0].tolist() == [events.pt_1[0], events.pt_2[0]]
+            True
+            >>> run.events("top", "jmsUpp")
+            Traceback (most recent call last):
+            oddjets.core.errors.OddjetsError: dataset 'top' has no variation 'jmsUpp'; did you mean 'jmsUp' or 'jmsDown'?
+        """
+        return events_of(self._checked("process"), dataset, variation, columns)
+
+    @property
+    def histograms(self) -> RunHistograms:
+        """The histograms by region and observable, each a `hist.Hist` of process, letter, variation and the observable.
+
+        Raises:
+            OddjetsError: they are not made yet.
+
+        Examples:
+            >>> masses = run.histograms["SR", "leading_mass"]
+            >>> masses.axes.name
+            ('process', 'letter', 'variation', 'leading_mass')
+            >>> top_in_a = masses["top", "A", "nominal", :]
+        """
+        return RunHistograms(self._artifacts("histogram").histograms)
+
+    @property
+    def workspace(self) -> dict[str, Any]:
+        """The statistical model as a pyhf workspace; ``oddjets.stats.Model(run.workspace)`` fits it.
+
+        Raises:
+            OddjetsError: it is not made yet, or the analysis has no fit.
+            BlindedError: it holds data in A that are not to be seen.
+
+        Examples:
+            >>> import oddjets
+            >>> oddjets.stats.Model(run.workspace)
+            Model: 8 channels, 48 bins, 54 parameters, parameter of interest mu
+        """
+        context = self._checked("workspace")
+        if context.analysis.blind and "workspace" in stages_that_show(context.out):
+            raise BlindedError(
+                f"{context.out / 'workspace.json'} holds the data in A, and the analysis is blind: call"
+                " run.up_to('workspace'), which puts the expected background in their place, or make the Run with unblind=True"
+            )
+        return dict(self._artifacts("workspace").json("workspace.json"))
+
+    @property
+    def results(self) -> RunResults:
+        """What the fit found: the content of ``results.json``, which shows itself as the answers in a few lines.
+
+        Raises:
+            OddjetsError: it is not made yet, or the analysis has no fit.
+            BlindedError: it is of data in A that are not to be seen.
+
+        Examples:
+            >>> run.results["poi"]["name"]
+            'mu'
+        """
+        return RunResults(self._artifacts("fit").results)
+
+    @property
+    def figures(self) -> list[str]:
+        """The figures that can be drawn from what is there, in the order of the report."""
+        return [data["name"] for _, data in self._drawable()]
+
+    def figure(self, name: str) -> StyledFigure:
+        """Draw a figure of the report, and write no file.
+
+        Args:
+            name: as in `figures`, or a kind of figure (``limit``, ``cutflow``) of which there is one only.
+
+        Returns:
+            The Matplotlib figure, in the style of the report wherever it is drawn or saved; a notebook shows it.
+
+        Raises:
+            OddjetsError: no such figure, or a kind of which there are several: the message has their names; or the stage that
+                it is drawn from has not run.
+            BlindedError: it is of data in A that are not to be seen.
+
+        Examples:
+            >>> run.figure("cutflow").savefig("cutflow.pdf")
+            >>> run.figure("cutflows")
+            Traceback (most recent call last):
+            oddjets.core.errors.OddjetsError: no figure is called 'cutflows'; did you mean 'cutflow'?
+        """
+        from oddjets.report.artifacts import ARTIFACTS
+        from oddjets.report.figure_files import collect
+        from oddjets.report.registry import draw, find
+
+        kind = find(name)
+        for need in kind.needs:
+            self._checked(ARTIFACTS[need][1])
+        found = collect(self._artifacts(), [name])
+        if len(found) != 1:
+            names = ", ".join(data["name"] for _, data in found)
+            raise OddjetsError(f"'{name}' is a kind of figure, of which there are {len(found)}: {names}")
+        made: StyledFigure = draw(found[0][1])  # type: ignore[assignment]  # all are made by `style.figure`
+        made.align_ylabels()
+        return made
+
+    # ---- looking before reading --------------------------------------------------------------------------------------
+
+    def _drawable(self) -> list[tuple[FigureKind, dict[str, Any]]]:
+        from oddjets.report.figure_files import collect
+
+        return collect(self._artifacts(), None)
+
+    def _artifacts(self, stage: str | None = None) -> Artifacts:
+        from oddjets.report.artifacts import Artifacts
+
+        context = self._context if stage is None else self._checked(stage)
+        return Artifacts(context.analysis, context.out)
+
+    def _checked(self, name: str) -> RunContext:
+        """Return what reads a stage's results, after a look whether they are there and stand."""
+        context = self._context = self._context.again()
+        stage_of(context, name)
+        state, why = stage_states(context, up_to(context, name))[name]
+        gone = [place for place in STAGES[name].outputs if not (context.out / place).exists()]
+        if state in ("missing", "failed") or gone:
+            reason = f"the stage '{name}' failed: {why}" if state == "failed" else f"nothing here of the stage '{name}'"
+            raise InputFileError(f"{context.out}: {reason}: call run.up_to('{name}')")
+        if state != "done":
+            what = "are incomplete" if state == "incomplete" else "are those of an earlier state"
+            warnings.warn(
+                f"{context.out}: the results of '{name}' {what} ({why}): run.up_to('{name}') brings them up to date",
+                StaleResultsWarning,
+                stacklevel=_frames_within() + 1,
+            )
+        return context
+
+
+def _frames_within() -> int:
+    """How many calls of this module lie between here and a user's line, which a warning is about."""
+    frame, number = inspect.currentframe(), 0
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame, number = frame.f_back, number + 1
+    return number - 1
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C, and a notebook's stop button, end the work and its processes at once; what is finished is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    try:
+        with stoppable():
+            yield
+    except Interrupted as stopped:
+        console.print(f"stopped ({stopped}); what is finished stays, and the same call goes on from there")
+        if str(stopped) == "SIGINT":
+            raise KeyboardInterrupt from None
+        raise SystemExit(stopped.exit_code) from None
+
+
+@contextmanager
+def _one_thread_a_worker() -> Iterator[None]:
+    """Start worker processes with libraries that take one thread each, unless somebody has said otherwise."""
+    added = [name for name in _THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, "1"))
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)

@@ -1,0 +1,117 @@
+"""What the stages left, in the forms that people work with: histograms by name, results that show themselves."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.tables import html_table, text_table
+from oddjets.io.histograms import DATA, Hist, HistogramSet
+from oddjets.stats.summary import summary
+
+__all__ = ["RunHistograms", "RunResults"]
+
+
+class RunHistograms(Mapping[tuple[str, str], Hist]):
+    """All histograms of an analysis by (region, observable), normalised to the luminosity.
+
+    Each is a `hist.Hist` with the axes ``process``, ``letter``, ``variation`` and the observable, and Weight storage. Where the
+    data in A are hidden, they are NaN there, so that no sum is taken for one of all data.
+
+    Attributes:
+        found: the same with what belongs to them: luminosity, threshold, which variations each process has.
+    """
+
+    def __init__(self, found: HistogramSet) -> None:
+        self.found = found
+
+    def __getitem__(self, key: tuple[str, str]) -> Hist:
+        """Return a copy of one histogram.
+
+        Args:
+            key: region and observable.
+
+        Raises:
+            OddjetsError: there is none; the message has the nearest.
+        """
+        asked: Any = key
+        if not isinstance(asked, tuple) or len(asked) != 2:
+            raise OddjetsError(f"histograms are asked for by region and observable, as {next(iter(self))}; got {key!r}")
+        region, observable = key
+        if (region, observable) not in self.found.histograms:
+            known = [f"{r}, {o}" for r, o in self]
+            raise OddjetsError(
+                f"no histogram of '{observable}' in region '{region}'; {nearest(f'{region}, {observable}', known)}"
+            )
+        copied = self.found.histograms[region, observable].copy()
+        if self.found.blinded and DATA in copied.axes["process"]:
+            view: Any = copied.view(flow=True)
+            cells = view[list(copied.axes["process"]).index(DATA), list(copied.axes["letter"]).index("A")]
+            cells["value"] = cells["variance"] = np.nan
+        return copied
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.found.histograms)
+
+    def __len__(self) -> int:
+        return len(self.found.histograms)
+
+    def __repr__(self) -> str:
+        return f"{self._headline}\n{text_table(*self._table())}"
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table(), caption=self._headline)
+
+    @property
+    def _headline(self) -> str:
+        blinded = "; the data in A are hidden" if self.found.blinded else ""
+        return f"{len(self)} histograms at {self.found.luminosity_pb:g}/pb{blinded}"
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        rows: list[tuple[object, ...]] = [
+            (region, observable, len(h.axes[-1]), f"{h.axes[-1].edges[0]:g} to {h.axes[-1].edges[-1]:g}")
+            for (region, observable), h in self.found.histograms.items()
+        ]
+        return ("region", "observable", "bins", "range"), rows
+
+
+class RunResults(Mapping[str, Any]):
+    """The content of ``results.json``; shows itself as the answers in a few lines.
+
+    Args:
+        content: what the stage `fit` left.
+    """
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self._content = content
+
+    def __getitem__(self, key: str) -> Any:
+        """Return a part of the results.
+
+        Raises:
+            KeyError: there is none; the message has the nearest.
+        """
+        if key not in self._content:
+            raise KeyError(f"no '{key}' in the results; {nearest(key, self._content)}")
+        return self._content[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._content)
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def __repr__(self) -> str:
+        return "\n".join([self._headline, *summary(self._content)])
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{html.escape(line)}</li>" for line in summary(self._content))
+        return f"<p>{html.escape(self._headline)}</p><ul>{lines}</ul>"
+
+    @property
+    def _headline(self) -> str:
+        return f"{self._content.get('analysis', '')}: {self._content.get('title', '')}"
