@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +20,7 @@ from pydantic import (
 )
 
 from oddjets.config.yaml import StrictModel, read_yaml
+from oddjets.core import resources
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.files import sha256_of
 from oddjets.core.paths import inside_folder
@@ -296,7 +298,8 @@ def load_card(path: str | Path) -> ModelCard:
     """Read a model card and verify the files that it names.
 
     Args:
-        path: the card's YAML file; the model's files are looked for in its folder.
+        path: the card's YAML file, or the name of one that the package carries; the model's files are looked for in its
+            folder.
 
     Returns:
         The card; ``card.path`` is the ONNX file, whose sha256 is the one that the card states.
@@ -304,8 +307,17 @@ def load_card(path: str | Path) -> ModelCard:
     Raises:
         OddjetsError: the card or the model is missing, the card is invalid (all its errors are listed), or a file's
             sha256 is not the stated one.
+
+    Examples:
+        >>> import oddjets
+        >>> card = oddjets.load_card("omnilearned_small_simulation.yaml")
+        >>> card.path.suffix
+        '.onnx'
     """
     path = Path(path)
+    if not path.is_file() and path.name == str(path):
+        with suppress(OddjetsError):
+            path = resources.find(path.name, "models", suffixes=("", ".yaml"))
     if not path.is_file():
         cards = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         raise OddjetsError(f"no model card {path}; {nearest(path.name, cards) or 'its folder holds no card'}")

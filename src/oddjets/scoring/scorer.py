@@ -66,6 +66,22 @@ class Scorer:
         provider: what was asked for.
         threads: how many batches are computed at a time on a CPU.
         device: number of the GPU.
+
+    Examples:
+        >>> import numpy as np
+        >>> import oddjets
+        >>> from oddjets.scoring.inputs import JetConstituents
+        >>> nothing = np.zeros(3)
+        >>> jet = JetConstituents(
+        ...     offsets=np.array([0, 3]), pt=np.array([300.0, 200.0, 80.0]), mass=np.full(3, 0.14),
+        ...     eta=np.array([0.0, 0.1, -0.2]), phi=np.array([0.0, 0.3, 0.1]),
+        ...     pdg_id=np.array([211, -211, 22]), charge=np.array([1, -1, 0]),
+        ...     d0=nothing, d0_error=nothing, dz=nothing, dz_error=nothing, puppi_weight=np.ones(3),
+        ...     jet_eta=np.array([0.0]), jet_phi=np.array([0.1]),
+        ... )
+        >>> scorer = oddjets.Scorer(oddjets.load_card("omnilearned_small_simulation.yaml"), provider="cpu")
+        >>> bool(0 < scorer.score(jet)[0] < 1)
+        True
     """
 
     def __init__(self, card: ModelCard, provider: Provider = "auto", threads: int = 1, device: int = 0) -> None:

@@ -11,7 +11,18 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def cut(method: Method) -> Method:
-    """Mark a method as a cut: it takes an `EventTable` and returns a mask; its name may stand in the YAML."""
+    """Mark a method as a cut: it takes an `EventTable` and returns a mask; its name may stand in the YAML.
+
+    Examples:
+        >>> import oddjets
+        >>> class Prongs(oddjets.DijetProcessor):
+        ...     @oddjets.cut
+        ...     def three_prongs(self, table):
+        ...         "The leading jet looks like three prongs."
+        ...         return table["tau3_1"] / table["tau2_1"] < 0.6
+        >>> cuts_of(Prongs)["three_prongs"]
+        'The leading jet looks like three prongs.'
+    """
     method._oddjets_cut = True  # type: ignore[attr-defined]
     return method
 
@@ -20,6 +31,16 @@ def jet_variation(method: Method) -> Method:
     """Mark a method as a jet systematic of its name.
 
     It takes the pair's columns (each of shape (events, 2)) and a sign, and returns the varied pT and soft-drop mass, GeV.
+
+    Examples:
+        >>> import oddjets
+        >>> class Stretched(oddjets.DijetProcessor):
+        ...     @oddjets.jet_variation
+        ...     def stretch(self, pair, sign):
+        ...         "Masses move by 3 %."
+        ...         return pair["pt"], pair["mass"] * (1 + 0.03 * sign)
+        >>> "stretch" in jet_variations_of(Stretched)
+        True
     """
     method._oddjets_jet_variation = True  # type: ignore[attr-defined]
     return method

@@ -42,7 +42,7 @@ class Model(HistFactoryModel):
         >>> model
         Model: 1 channel, 2 bins, 3 parameters, parameter of interest mu
         >>> round(model.limit().observed, 2)
-        1.02
+        1.01
         >>> model.significance().z
         0.0
     """

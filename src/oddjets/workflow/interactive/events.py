@@ -48,9 +48,10 @@ def events_of(run: RunContext, dataset: str, variation: str, columns: Sequence[s
         raise OddjetsError(f"dataset '{dataset}' has no variation '{variation}'; {nearest(variation, known)}")
     factor, hidden = 1.0, None
     if about["is_data"]:
-        hidden = Artifacts(run.analysis, run.out).cut_on_data()
-        if hidden is None:
-            # they are seen from now on
+        if run.analysis.blind:
+            hidden = Artifacts(run.analysis, run.out).cut_on_data()
+        else:
+            # where they once were hidden, this opens them
             blinding.record(run.analysis, run.out, unblinds=run.unblinds)
     else:
         factor = factors(run.analysis, processed, run.luminosity_pb)[dataset][2]

@@ -182,7 +182,7 @@ class Run:
             True
             >>> run.events("top", "jmsUpp")
             Traceback (most recent call last):
-            oddjets.core.errors.OddjetsError: dataset 'top' has no variation 'jmsUpp'; did you mean 'jmsUp' or 'jmsDown'?
+            oddjets.core.errors.OddjetsError: dataset 'top' has no variation 'jmsUpp'; did you mean 'jmsUp'?
         """
         return events_of(self._checked("process"), dataset, variation, columns)
 
@@ -212,7 +212,7 @@ class Run:
         Examples:
             >>> import oddjets
             >>> oddjets.stats.Model(run.workspace)
-            Model: 8 channels, 48 bins, 54 parameters, parameter of interest mu
+            Model: 8 channels, 48 bins, 64 parameters, parameter of interest mu
         """
         context = self._checked("workspace")
         if context.analysis.blind and "workspace" in stages_that_show(context.out):

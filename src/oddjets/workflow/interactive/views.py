@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import hist
 import numpy as np
 
 from oddjets.core.errors import OddjetsError, nearest
@@ -19,8 +20,9 @@ __all__ = ["RunHistograms", "RunResults"]
 class RunHistograms(Mapping[tuple[str, str], Hist]):
     """All histograms of an analysis by (region, observable), normalised to the luminosity.
 
-    Each is a `hist.Hist` with the axes ``process``, ``letter``, ``variation`` and the observable, and Weight storage. Where the
-    data in A are hidden, they are NaN there, so that no sum is taken for one of all data.
+    Each is a `hist.Hist` with the axes ``process``, ``letter``, ``variation`` and the observable, and Weight storage. What a
+    process does not have (a variation that it lacks, see ``found.variations``; events in this region) is empty. Where the data
+    in A are hidden, they are NaN, so that no sum is taken for one of all data.
 
     Attributes:
         found: the same with what belongs to them: luminosity, threshold, which variations each process has.
@@ -47,12 +49,36 @@ class RunHistograms(Mapping[tuple[str, str], Hist]):
             raise OddjetsError(
                 f"no histogram of '{observable}' in region '{region}'; {nearest(f'{region}, {observable}', known)}"
             )
-        copied = self.found.histograms[region, observable].copy()
+        copied = self._complete(self.found.histograms[region, observable])
         if self.found.blinded and DATA in copied.axes["process"]:
             view: Any = copied.view(flow=True)
             cells = view[list(copied.axes["process"]).index(DATA), list(copied.axes["letter"]).index("A")]
             cells["value"] = cells["variance"] = np.nan
         return copied
+
+    def _complete(self, stored: Hist) -> Hist:
+        """A copy that has all processes and variations, empty ones where no event of a process is in the region."""
+        variations = [name for names in self.found.variations.values() for name in names]
+        wanted = {"process": list(self.found.variations), "variation": variations}
+        axes = [
+            hist.axis.StrCategory(
+                list(dict.fromkeys([*wanted[axis.name], *axis])), name=axis.name, label=axis.label, growth=True
+            )
+            if axis.name in wanted
+            else axis
+            for axis in stored.axes
+        ]
+        full: Hist = hist.Hist(*axes, storage=stored.storage_type())
+        place = [
+            [list(new).index(name) for name in old]
+            for old, new in zip(stored.axes, axes, strict=True)
+            if old.name in wanted
+        ]
+        if all(place):
+            view: Any = full.view(flow=True)
+            # growing axes have no overflow; letters keep theirs
+            view[np.ix_(place[0], range(view.shape[1]), place[1], range(view.shape[3]))] = stored.view(flow=True)
+        return full
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self.found.histograms)
