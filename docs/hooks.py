@@ -1,10 +1,13 @@
-"""What mkdocs needs beside the pages: formulas as MathML, and the reference of commands and of the analysis YAML."""
+"""What mkdocs needs beside the pages: formulas as MathML, executed notebooks, the reference of commands and of the YAML."""
 
 from __future__ import annotations
 
 import html
+import importlib.util
 import re
 import typing
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import latex2mathml.converter
@@ -16,7 +19,7 @@ from typer.main import get_command
 from oddjets.cli.main import app
 from oddjets.config import analysis as config
 
-__all__ = ["commands_page", "on_files", "on_page_content", "yaml_page"]
+__all__ = ["commands_page", "on_files", "on_page_content", "on_page_markdown", "yaml_page"]
 
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -35,7 +38,26 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are generated."""
     files.append(File.generated(config, "reference/commands.md", content=commands_page()))
     files.append(File.generated(config, "reference/yaml.md", content=yaml_page()))
+    notebooks = _notebook_pages()
+    for name in notebooks.NOTEBOOKS:
+        page = notebooks.page_of(name, notebooks.executed(name))
+        files.append(File.generated(config, f"notebooks/{name}.md", content=page))
     return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Let links to notebooks lead to their pages, but for a page's own, which is there to be taken along."""
+    return re.sub(r"\[(?!\w+\.ipynb\])([^\]]*)\]\(([\w/.]+)\.ipynb\)", r"[\1](\2.md)", markdown)
+
+
+def _notebook_pages() -> ModuleType:
+    """The module beside this one; mkdocs loads hooks by their files."""
+    spec = importlib.util.spec_from_file_location("notebook_pages", Path(__file__).with_name("notebook_pages.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 # ---- commands --------------------------------------------------------------------------------------------------------
