@@ -75,7 +75,6 @@ def executed(name: str) -> Any:
 
 def _execute(name: str) -> Any:
     from nbclient import NotebookClient
-    from traitlets.config import Config
 
     notebook = nbformat.read(source_of(name), as_version=4)
     with tempfile.TemporaryDirectory() as folder:
@@ -89,8 +88,6 @@ def _execute(name: str) -> Any:
             timeout=SLOWEST_CELL,
             kernel_name="python3",
             resources={"metadata": {"path": str(here)}},
-            # sockets in files: nobody else on the machine can listen
-            config=Config({"KernelManager": {"transport": "ipc"}}),
         )
         client.execute(env=environment)
         text = nbformat.writes(notebook).replace(str(here), "/home/me")

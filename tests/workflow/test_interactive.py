@@ -85,6 +85,9 @@ def test_jets_are_the_columns_of_both(run: oddjets.Run) -> None:
     for name in events.jets.fields:
         assert events.jets[name][:, 0].tolist() == events[f"{name}_1"].tolist()
         assert events.jets[name][:, 1].tolist() == events[f"{name}_2"].tolist()
+    # what an event has belongs to each of its jets
+    for two in (events, events[:2]):
+        assert (two.weight * two.jets.pt)[:, 1].tolist() == (two.weight * two.pt_2).tolist()
     # numbered by pT, and other masses than the nominal ones
     assert ak.all(events.jets.pt[:, 0] >= events.jets.pt[:, 1])
     assert ak.mean(events.jets.mass) > ak.mean(run.events("top").jets.mass)

@@ -94,5 +94,6 @@ def _array(columns: Columns) -> ak.Array:
     first, second = (f"_{j}" for j in JETS)
     both = [name.removesuffix(first) for name in columns if name.endswith(first)]
     pairs = {n: np.stack([columns[n + first], columns[n + second]], axis=1) for n in both if n + second in columns}
-    jets = {"jets": ak.zip(pairs)} if pairs else {}
+    # of any length to awkward, whose broadcasting of a number an event takes two for two events otherwise
+    jets = {"jets": ak.from_regular(ak.zip(pairs), axis=1)} if pairs else {}
     return ak.zip({**{name: ak.Array(values) for name, values in columns.items()}, **jets}, depth_limit=1)
