@@ -280,7 +280,7 @@ def test_a_blind_analysis_shows_no_data_in_a(blind: oddjets.Run, run: oddjets.Ru
     assert np.isfinite(found["top", "A", "nominal", :].values()).all()
     assert blind.results["blinded"]
     assert blind.figure("postfit_SR_A")
-    for kind in ("tighten", "kde"):
+    for kind in ("threshold_scan", "kde"):
         with pytest.raises(BlindedError):
             blind.figure(kind)
 
