@@ -104,47 +104,41 @@ def page_of(name: str, notebook: Any) -> str:
         name: of the notebook, which the page links to.
         notebook: with its outputs.
     """
-    parts = [
-        cell.source
-        if cell.cell_type == "markdown"
-        else "\n\n".join([f"```python\n{cell.source}\n```", *_outputs(cell)])
-        for cell in notebook.cells
-    ]
+    parts = []
+    for cell in notebook.cells:
+        shown = "" if cell.cell_type == "markdown" else "\n".join(_outputs(cell))
+        parts.append(cell.source if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```")
+        parts += [f'<div class="notebook-output">\n{shown}\n</div>'] if shown else []
     title, rest = parts[0].partition("\n")[::2]
     note = f"This page is a notebook, executed as it stands: [{name}.ipynb]({name}.ipynb)."
     return "\n\n".join([title, note, rest.strip(), *parts[1:]]) + "\n"
 
 
 def _outputs(cell: Any) -> Iterator[str]:
+    """What a cell printed and drew, as HTML; lines that were printed one after the other stand together."""
     printed = ""
-    for output in cell.outputs:
-        if output.output_type == "stream":
+    for output in [*cell.outputs, None]:
+        if output is not None and output.output_type == "stream":
             printed += output.text
             continue
         if printed:
-            yield _block(f"<pre>{html.escape(printed.rstrip())}</pre>")
+            yield f"<pre>{html.escape(_plain(printed))}</pre>"
             printed = ""
-        data = output.get("data", {})
+        data = {} if output is None else output.get("data", {})
         best = next((kind for kind in _SHOWN if kind in data), None)
         if best == "text/html":
-            yield _block(_plain(data[best]))
+            yield f"<div>{_plain(data[best])}</div>"
         elif best == "image/png":
             # as bytes again, so that nothing but a picture gets into the page
             picture = base64.b64encode(base64.b64decode(data[best])).decode()
-            yield _block(f'<img alt="drawn by the cell above" src="data:image/png;base64,{picture}">')
+            yield f'<img alt="drawn by the cell above" src="data:image/png;base64,{picture}">'
         elif best:
-            yield _block(f"<pre>{html.escape(data[best])}</pre>")
-    if printed:
-        yield _block(f"<pre>{html.escape(printed.rstrip())}</pre>")
+            yield f"<pre>{html.escape(_plain(data[best]))}</pre>"
 
 
 def _plain(text: str) -> str:
-    """HTML without blank lines, which would end the block in Markdown."""
+    """Text without blank lines, which would end a block of HTML in Markdown."""
     return re.sub(r"\n\s*\n", "\n", text.strip())
-
-
-def _block(content: str) -> str:
-    return f'<div class="notebook-output">\n{content}\n</div>'
 
 
 if __name__ == "__main__":
