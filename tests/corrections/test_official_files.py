@@ -64,7 +64,8 @@ def test_a_download_is_the_file_and_nothing_else(tmp_path, server):
 
 
 @pytest.mark.fault(
-    "Download interrupted", "Keeps what came and goes on from there; nothing gets its name before its sha256 is right."
+    "Download interrupted",
+    "Keeps the part that was downloaded and continues; a file gets its name only after its sha256 is verified.",
 )
 def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path, server):
     url, state = server
@@ -83,7 +84,7 @@ def test_all_was_there_but_not_yet_checked(tmp_path, server):
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.fault("Wrong checksum on a download", "An official file with another sha256 is not kept.")
+@pytest.mark.fault("Wrong checksum on a download", "Does not keep an official file with another sha256.")
 def test_a_wrong_checksum_keeps_nothing(tmp_path, server):
     with pytest.raises(FetchError, match="nothing is kept"):
         download(server[0], tmp_path / "file", "0" * 64)
@@ -132,7 +133,7 @@ def test_the_verb_fetches_an_era_of_ones_own(tmp_path, server, monkeypatch):
     assert len(server[1]["requests"]) == 1
 
 
-@pytest.mark.fault("Correction file missing", "Says which command downloads it.")
+@pytest.mark.fault("Correction file missing", "Names the command that downloads it.")
 def test_a_file_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("ODDJETS_CACHE", str(tmp_path))
     era, folder = lookups.load_era("2016UL")

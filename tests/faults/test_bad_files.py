@@ -74,11 +74,14 @@ def bad(request, tmp_path):
     return toy.write(tmp_path, found), cause, extent
 
 
-@pytest.mark.fault("File truncated at 10, 50, 99 %", "Stops with the file's name; --skip-bad-files leaves it out.")
-@pytest.mark.fault("Corrupt basket", "Stops with file and range of events; --skip-bad-files leaves the file out.")
-@pytest.mark.fault("Tree missing", "Stops with the file and the trees that it has; --skip-bad-files leaves it out.")
+@pytest.mark.fault("File truncated at 10, 50, 99 %", "Stops and names the file; --skip-bad-files leaves it out.")
 @pytest.mark.fault(
-    "Branch missing in one of many files", "Stops with the file and the nearest names; --skip-bad-files leaves it out."
+    "Corrupt basket", "Stops and names the file and the range of events; --skip-bad-files leaves the file out."
+)
+@pytest.mark.fault("Tree missing", "Stops and names the file and its trees; --skip-bad-files leaves it out.")
+@pytest.mark.fault(
+    "Branch missing in one of many files",
+    "Stops and names the file and similar branches; --skip-bad-files leaves it out.",
 )
 def test_a_bad_file_ends_the_run_or_is_left_out_as_a_whole(bad, monkeypatch):
     file, cause, extent = bad

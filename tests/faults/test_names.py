@@ -34,9 +34,7 @@ def rows(folder: Path, file: Path | list[Path]) -> np.ndarray:
     return event_table.read(process(folder, {"top": file}, **BRANCHES).out / "events", "top")["event"]
 
 
-@pytest.mark.fault(
-    "Non-UTF-8 and space in paths", "Reads such files as any other; messages show the odd bytes escaped."
-)
+@pytest.mark.fault("Non-UTF-8 and space in paths", "Reads such files like any other; messages show the bytes escaped.")
 @pytest.mark.parametrize("name", [b"a b\tc.root", b"caf\xe9 \xe2\x98\x83.root", b"a:b*?[c].root"])
 def test_odd_names_are_read_and_named(toy, plain, tmp_path, name):
     folder = tmp_path / "with space"
@@ -52,7 +50,8 @@ def test_odd_names_are_read_and_named(toy, plain, tmp_path, name):
 
 
 @pytest.mark.fault(
-    "Symlinked inputs", "Reads what the link points to; a link beside its file is the same file, and refused."
+    "Symlinked inputs",
+    "Reads the target of the link; a link and its target in one fileset are refused as the same file.",
 )
 def test_links_are_followed_and_count_once(toy, plain, tmp_path):
     link = tmp_path / "link.root"

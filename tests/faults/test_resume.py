@@ -85,7 +85,7 @@ def begun(inputs, folder, worked_on, fail):
 
 @pytest.mark.fault(
     "Processor raising on one event",
-    "Stops with file, range of events and exception, without a traceback; what is done is kept.",
+    "Stops and names the file, range of events and exception, without a traceback; finished chunks are kept.",
 )
 def test_a_failing_processor_is_named_and_what_is_done_is_kept(inputs, whole, tmp_path):
     file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
@@ -106,7 +106,8 @@ def test_a_failing_processor_is_named_and_what_is_done_is_kept(inputs, whole, tm
 
 
 @pytest.mark.fault(
-    "Client killed and restarted", "Records that are whole are kept; the same command redoes the others alone."
+    "Client killed and restarted",
+    "Keeps the chunks whose records are complete; the same command repeats only the others.",
 )
 def test_a_client_that_is_killed_goes_on_from_there(inputs, whole, tmp_path):
     file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
@@ -128,7 +129,7 @@ def test_a_client_that_is_killed_goes_on_from_there(inputs, whole, tmp_path):
 
 
 @pytest.mark.fault(
-    "Worker killed in the middle of a chunk", "Another worker takes the chunk; no event is lost or counted twice."
+    "Worker killed in the middle of a chunk", "Gives the chunk to another worker; no event is lost or counted twice."
 )
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(inputs, whole, tmp_path):
@@ -141,7 +142,8 @@ def test_a_worker_that_is_killed_is_replaced(inputs, whole, tmp_path):
 
 
 @pytest.mark.fault(
-    "Disk full while writing Parquet", "Stops and says so; what is done is kept, and the same command goes on."
+    "Disk full while writing Parquet",
+    "Stops and reports the full disk; finished chunks are kept, and the same command continues.",
 )
 @pytest.mark.parametrize("file", ["parquet", "json"])
 def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(inputs, quick, tmp_path, monkeypatch, file):
@@ -182,7 +184,7 @@ def test_a_full_disk_is_said_whichever_stage_meets_it(inputs, tmp_path, worked_o
     assert read_manifest(run.out, "histogram") is None
 
 
-@pytest.mark.fault("Output directory read-only", "Stops with the path, before anything is read.")
+@pytest.mark.fault("Output directory read-only", "Stops and names the path before any file is read.")
 def test_an_output_folder_that_cannot_be_written_to_is_said(inputs, tmp_path, monkeypatch, capfd):
     """Root may write anywhere: a file stands where a folder should be."""
     (tmp_path / "out").write_text("not a folder", encoding="utf-8")
@@ -207,7 +209,7 @@ def without_rights():
             os.seteuid(0)
 
 
-@pytest.mark.fault("Output directory read-only", "Without the right to write there, it stops before anything is begun.")
+@pytest.mark.fault("Output directory read-only", "Without write permission, stops before any work.")
 def test_a_folder_without_the_right_to_write_is_refused():
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o555)
@@ -236,7 +238,7 @@ def flipped(content):
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-@pytest.mark.fault("Output half written", "Records and parts are checked by sha256; what is not whole is done again.")
+@pytest.mark.fault("Output half written", "Checks records and parts by sha256; incomplete ones are made again.")
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_not_whole_is_done_again(inputs, quick, tmp_path, worked_on, damage):
     file = begun(inputs, tmp_path, worked_on, fail=40)
@@ -249,7 +251,7 @@ def test_what_is_not_whole_is_done_again(inputs, quick, tmp_path, worked_on, dam
     toy.assert_same_rows(toy.rows(run), quick)
 
 
-@pytest.mark.fault("Manifest truncated", "The stage runs again, and takes every chunk from its record.")
+@pytest.mark.fault("Manifest truncated", "Runs the stage again, with the results of all chunks from their records.")
 def test_a_truncated_manifest_costs_no_chunk(inputs, quick, tmp_path, worked_on):
     run = toy.process(toy.run_of(toy.write(tmp_path, inputs)))
     manifest = run.out / "manifests" / "process.json"
@@ -271,7 +273,7 @@ def test_a_part_that_is_gone_is_made_again(inputs, quick, tmp_path, worked_on):
     toy.assert_same_rows(toy.rows(again), quick)
 
 
-@pytest.mark.fault("Two runs on one directory", "The second stops and says which process on which host holds it.")
+@pytest.mark.fault("Two runs on one directory", "Stops the second and names the process and host of the first.")
 def test_a_second_run_on_the_same_folder_is_refused(inputs, tmp_path, worked_on):
     run = toy.run_of(toy.write(tmp_path, inputs))
     with run.lock():
@@ -341,7 +343,7 @@ def test_a_change_back_costs_nothing_while_the_new_run_is_not_whole(inputs, quic
 
 @pytest.mark.fault(
     "Processor changed between runs",
-    "All chunks are done again: the processor's code is in their keys; comments and docstrings are not.",
+    "Repeats all chunks, since their keys contain the processor's code; changed comments and docstrings have no effect.",
 )
 @pytest.mark.parametrize(("added", "redone"), [("CHANGED = 1", 7), ("# a comment", 0)])
 def test_a_changed_processor_redoes_all(inputs, tmp_path, worked_on, added, redone):
@@ -355,10 +357,9 @@ def test_a_changed_processor_redoes_all(inputs, tmp_path, worked_on, added, redo
 
 
 @pytest.mark.fault(
-    "File replaced between two runs (same name)",
-    "Its UUID tells: its chunks are done again, and those of no other file.",
+    "File replaced between two runs (same name)", "Recognises it by its UUID and repeats its chunks, but no others."
 )
-@pytest.mark.fault("Clock skew", "No time of any file decides anything: contents, UUIDs and keys do.")
+@pytest.mark.fault("Clock skew", "Does not use file times; contents, UUIDs and keys decide.")
 def test_a_replaced_file_is_processed_anew_whatever_the_clocks_say(tmp_path, worked_on):
     found = toy.files(tmp_path / "inputs")
     file = toy.write(tmp_path, found)

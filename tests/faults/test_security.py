@@ -51,7 +51,7 @@ MERGES = "a0: &a0 {k: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 
 
 
 @pytest.mark.fault(
-    "A YAML bomb", "Refuses it before anything is built: aliases may not multiply, nor a node hold itself."
+    "A YAML bomb", "Refuses it while parsing: aliases must not multiply, and a node must not contain itself."
 )
 @pytest.mark.parametrize(
     ("text", "message"),
@@ -105,7 +105,7 @@ def test_a_range_of_class_indices_does_not_fill_the_memory(tmp_path):
 # ---- npz ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("An npz with a pickle", "Refuses it; nothing in it runs.")
+@pytest.mark.fault("An npz with a pickle", "Refuses it; no code in it runs.")
 def test_a_pickle_in_an_npz_does_not_run(tmp_path):
     np.savez(tmp_path / "a.npz", prediction=np.array([Harmful(tmp_path / "ran")]), cond=np.zeros((2, 52)))
     with pytest.raises(InputFileError, match="cannot be read as npz without pickles"):
@@ -113,7 +113,7 @@ def test_a_pickle_in_an_npz_does_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.fault("An archive that unpacks to more than memory holds", "Refuses it before anything is unpacked.")
+@pytest.mark.fault("An archive that does not fit into memory when unpacked", "Refuses it before unpacking.")
 def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(paper_npz, "_SMALL", 100_000)
     np.savez_compressed(tmp_path / "a.npz", prediction=np.zeros((100_000, 12)), cond=np.zeros((2, 52)))
@@ -153,7 +153,7 @@ def test_a_dataset_whose_name_is_a_path_is_refused(tmp_path, name):
         fileset.load_fileset(tmp_path / "f.json")
 
 
-@pytest.mark.fault("An era that downloads to elsewhere", "Refuses paths that leave the cache.")
+@pytest.mark.fault("An era with download paths outside the cache", "Refuses paths that leave the cache.")
 @pytest.mark.parametrize(
     "change", [{"path": "../../.profile"}, {"path": "/etc/passwd"}, {"path": "a/../../b"}, {"name": "../../era"}]
 )
@@ -165,7 +165,7 @@ def test_official_files_stay_in_the_cache(tmp_path, change):
 
 
 @pytest.mark.fault(
-    "A manifest with a path outside its folder", "Never reads or removes what lies outside the output folder."
+    "A manifest with a path outside its folder", "Never reads or removes files outside the output folder."
 )
 def test_a_manifest_cannot_name_files_outside(tmp_path):
     out, outside = tmp_path / "out", tmp_path / "outside"
@@ -211,7 +211,7 @@ def model_with_weights_in(location: str) -> bytes:
 
 
 @pytest.mark.fault(
-    "A model with weights outside its folder", "Refuses it: neither `../`, nor an absolute path, nor a link."
+    "A model with weights outside its folder", "Refuses it, whether by `../`, an absolute path or a link."
 )
 @pytest.mark.parametrize("how", ["up", "absolute", "link"])
 def test_weights_of_a_model_stay_in_its_folder(tmp_path, how):

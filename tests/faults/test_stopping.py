@@ -47,8 +47,8 @@ def gone(processes):
 
 
 @pytest.mark.fault(
-    "Run stopped by the batch system (SIGTERM) or Ctrl-C",
-    "Ends at once with exit code 143 or 130: no worker stays, the folder is free, what is done is kept.",
+    "Run stopped by the batch system (SIGTERM) or by Ctrl-C",
+    "Ends at once with exit code 143 or 130; all workers end, the folder is unlocked, finished chunks are kept.",
 )
 @pytest.mark.parametrize(
     ("executor", "number"),

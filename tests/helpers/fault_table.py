@@ -1,6 +1,6 @@
-"""The table of faults in docs/faults.md, as the tests tell it: `python tests/helpers/fault_table.py` writes it.
+"""The table of faults in docs/faults.md, from the tests: `python tests/helpers/fault_table.py` writes it.
 
-A test that injects a fault says so: ``@pytest.mark.fault("name of the fault", "what oddjets does, in a sentence")``. The
+A test that injects a fault has a mark: ``@pytest.mark.fault("name of the fault", "what oddjets does, in a sentence")``. The
 marks are read from the text of the tests, so that the table is the same however few of them run.
 """
 
@@ -17,7 +17,7 @@ __all__ = ["NAMES", "PAGE", "Fault", "faults", "table"]
 TESTS = Path(__file__).resolve().parents[1]
 PAGE = TESTS.parent / "docs" / "faults.md"
 
-#: what must have a test, in the order of the table; tests may add faults of other names
+#: faults that must have a test, in the order of the table; tests may add others
 NAMES = (
     "Worker killed in the middle of a chunk",
     "Scheduler gone",
@@ -56,8 +56,10 @@ NAMES = (
 
 _HEAD = """# Faults
 
-Each line is a test that injects the fault and checks what is said here: nothing lost, nothing counted twice, a clear message.
-`python tests/helpers/fault_table.py` writes this page from the tests' marks `fault`; a test holds that the two agree.
+This page lists, for users who must rely on a result, what can go wrong and what oddjets does then. In every row a test
+causes the fault and checks the behaviour: no event is lost or counted twice, and the message is clear.
+
+`python tests/helpers/fault_table.py` writes this page from the marks `fault` of the tests. A test checks that they agree.
 """
 
 
@@ -94,7 +96,7 @@ def _faults_of(path: Path) -> Iterator[Fault]:
 
 
 def table() -> str:
-    """Return the page as the tests tell it."""
+    """Return the page."""
     found = faults()
     names = {fault.name for fault in found}
     rows = [f"| {fault.name} | {fault.promise} | `{fault.test}` |" for fault in found]

@@ -81,7 +81,7 @@ def test_files_that_are_not_what_they_are_said_to_be(tmp_path, made, is_data, me
 
 @pytest.mark.fault(
     "File truncated at 10, 50, 99 %",
-    "Stops before anything is processed and names the file; a file whose header says more bytes than there are is truncated.",
+    "Compares the size in the file's header with the size on disk; stops before processing and names the file.",
 )
 @pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.99])
 def test_a_truncated_file_is_named(tmp_path, keep):
@@ -98,7 +98,7 @@ def test_a_missing_file_names_its_neighbours(tmp_path):
         inspect(str(tmp_path / "singal.root"), is_data=False)
 
 
-@pytest.mark.fault("Tree missing", "Names the file and the trees that it has.")
+@pytest.mark.fault("Tree missing", "Names the file and its trees.")
 def test_a_file_without_events_tree(tmp_path):
     with uproot.recreate(tmp_path / "a.root") as out:
         out.mktree("Other", {"x": "f4"})

@@ -136,9 +136,7 @@ def test_a_skim_of_a_remote_file_has_the_same_rows(server, toy, local, tmp_path)
 # ---- servers that fail -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault(
-    "Server dying mid-read", "Tries again; when the server is back, the rows are those of the local file."
-)
+@pytest.mark.fault("Server dying mid-read", "Retries; when the server is back, the rows are those of the local file.")
 def test_an_http_server_killed_and_restarted(server, local, tmp_path):
     def die() -> None:
         threading.Thread(target=lambda: (server.stop(), server.start())).start()
@@ -152,8 +150,7 @@ def test_an_http_server_killed_and_restarted(server, local, tmp_path):
 
 
 @pytest.mark.fault(
-    "Server dying mid-read",
-    "A killed XRootD server that comes back is asked again; the rows are those of the local file.",
+    "Server dying mid-read", "Retries until a killed XRootD server is back; the rows are those of the local file."
 )
 def test_an_xrootd_server_killed_and_restarted(xrootd, local, tmp_path, monkeypatch):
     read = remote_access.RemoteSource._read
@@ -177,7 +174,7 @@ def test_an_xrootd_server_killed_and_restarted(xrootd, local, tmp_path, monkeypa
 
 
 @pytest.mark.fault(
-    "Server dying mid-read", "If it stays away, stops and names the file and what happened; nothing is lost."
+    "Server dying mid-read", "If the server does not return, stops and names the file and the error; nothing is lost."
 )
 def test_an_answer_that_always_breaks_off_is_an_error_that_names_the_file(server, tmp_path):
     server.before_answer = once(8, lambda: setattr(server, "mode", "dies"))
@@ -185,7 +182,9 @@ def test_an_answer_that_always_breaks_off_is_an_error_that_names_the_file(server
         process(tmp_path, {"top": f"{server.url}/top.root{TOKEN}"}, **BRANCHES, execution=QUICK)
 
 
-@pytest.mark.fault("Server refusing", "Tries four times in all with growing waits, then names the file and 'refused'.")
+@pytest.mark.fault(
+    "Server refusing", "Tries four times in all with increasing waits, then names the file and 'refused'."
+)
 def test_nobody_listens(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -194,9 +193,7 @@ def test_nobody_listens(tmp_path):
         inspect(url, is_data=False)
 
 
-@pytest.mark.fault(
-    "Server refusing", "An overloaded server (503) is asked again; the result is that of the local file."
-)
+@pytest.mark.fault("Server refusing", "Retries at an overloaded server (503); the result is that of the local file.")
 def test_an_overloaded_server_is_asked_again(server, toy):
     server.mode = "overloaded"
     server.before_answer = once(2, lambda: setattr(server, "mode", "well"))
@@ -205,7 +202,7 @@ def test_an_overloaded_server_is_asked_again(server, toy):
 
 
 @pytest.mark.fault(
-    "Server hanging", "Gives up after `execution.timeout_s`, tries again, then names the file and 'timeout'."
+    "Server hanging", "Gives up after `execution.timeout_s`, retries, then names the file and 'timeout'."
 )
 def test_a_silent_http_server_is_a_timeout(server, monkeypatch):
     monkeypatch.setattr(failures, "ATTEMPTS", 2)
@@ -215,7 +212,7 @@ def test_a_silent_http_server_is_a_timeout(server, monkeypatch):
     assert cause_of(caught.value) == "timeout"
 
 
-@pytest.mark.fault("Server hanging", "A silent XRootD server is a timeout, and is read again when it answers.")
+@pytest.mark.fault("Server hanging", "Treats a silent XRootD server as a timeout; reads again when it answers.")
 def test_a_silent_xrootd_server_is_a_timeout_and_is_read_again_when_it_answers(xrootd):
     url, access = f"{xrootd.url}/top.root", RemoteAccess(timeout_s=2)
     with open_file(url, access) as file:
@@ -243,7 +240,7 @@ def test_a_file_that_is_not_there_is_not_asked_for_again(server, request, stays)
     assert len(server.requests) <= 1
 
 
-@pytest.mark.fault("Host unreachable", "Tries again, then names the file and 'unreachable host'.")
+@pytest.mark.fault("Host unreachable", "Retries, then names the file and 'unreachable host'.")
 @pytest.mark.parametrize("scheme", ["https", "root"])
 def test_a_host_without_address_is_unreachable(request, scheme):
     package = {"https": "aiohttp", "root": "fsspec_xrootd"}[scheme]
@@ -252,7 +249,7 @@ def test_a_host_without_address_is_unreachable(request, scheme):
         inspect(f"{scheme}://no-such-host.invalid//top.root", is_data=False)
 
 
-@pytest.mark.fault("Server without byte ranges", "Refuses what it sends; a cache folder makes the file readable.")
+@pytest.mark.fault("Server without byte ranges", "Refuses the response; with a cache folder the file can be read.")
 def test_a_server_without_byte_ranges(server, toy, tmp_path):
     server.mode = "no ranges"
     url = f"{server.url}/top.root"
@@ -262,7 +259,7 @@ def test_a_server_without_byte_ranges(server, toy, tmp_path):
     assert found.uuid == inspect(str(toy), is_data=False).uuid
 
 
-@pytest.mark.fault("Wrong content length", "Takes less than was asked for as a truncated file, never as data.")
+@pytest.mark.fault("Wrong content length", "Treats a response that is too short as a truncated file, never as data.")
 def test_less_than_was_asked_for_is_no_data(server):
     with open_file(f"{server.url}/top.root") as file:
         tree = file["Events"]
@@ -309,7 +306,9 @@ def test_workers_that_want_one_file_at_once_download_it_once(server, tmp_path):
     assert server.requests == [None]
 
 
-@pytest.mark.fault("Wrong checksum on a download", "A copy whose adler32 is not the XRootD server's is not kept.")
+@pytest.mark.fault(
+    "Wrong checksum on a download", "Does not keep a copy whose adler32 differs from the XRootD server's."
+)
 def test_a_cached_file_with_another_checksum_is_not_kept(xrootd, tmp_path, monkeypatch):
     access = RemoteAccess(timeout_s=5, cache=tmp_path)
     filesystem = pytest.importorskip("fsspec_xrootd").XRootDFileSystem
@@ -324,7 +323,7 @@ def test_a_cached_file_with_another_checksum_is_not_kept(xrootd, tmp_path, monke
     assert len(list(tmp_path.glob("*-top.root"))) == 1
 
 
-@pytest.mark.fault("Server dying mid-read", "Half a download is never kept in the cache folder.")
+@pytest.mark.fault("Server dying mid-read", "Never keeps a partial download in the cache folder.")
 def test_half_a_download_is_not_kept(server, tmp_path):
     server.mode = "dies"
     with pytest.raises(Exception) as caught:
@@ -348,7 +347,7 @@ def test_other_ways_are_refused(url, message):
         inspect(url, is_data=False)
 
 
-@pytest.mark.fault("Server redirecting to http", "Refuses: anybody on the way could change the file.")
+@pytest.mark.fault("Server redirecting to http", "Refuses, because a third party could change the file in transit.")
 def test_a_redirection_to_http_is_not_followed(server):
     server.mode = "redirects"
     with pytest.raises(InputFileError, match="the server redirects to http"):

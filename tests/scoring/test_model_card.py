@@ -84,7 +84,7 @@ def test_a_card_cannot_be_changed() -> None:
         load_card(SHIPPED).opset = 17
 
 
-@pytest.mark.fault("Model file replaced", "Refuses a model whose sha256 is not its card's, and shows both.")
+@pytest.mark.fault("Model file replaced", "Refuses a model whose sha256 differs from its card's, and shows both.")
 def test_tampered_model_is_refused_with_both_digests(tmp_path: Path) -> None:
     card = load_card(SHIPPED)
     shutil.copy(SHIPPED, tmp_path)
@@ -115,7 +115,9 @@ def test_missing_model_and_missing_card_say_what_to_do(tmp_path: Path) -> None:
         load_card(tmp_path / "nowhere" / "card.yaml")
 
 
-@pytest.mark.fault("A model card with `../`", "Refuses every path that could leave the card's folder, on any system.")
+@pytest.mark.fault(
+    "A model card with `../`", "Refuses every path that leads outside the card's folder, on any operating system."
+)
 @pytest.mark.parametrize("name", ["../model.onnx", "/tmp/model.onnx", "a/../../model.onnx", "C:\\model.onnx", "..\\m"])
 @pytest.mark.parametrize("key", ["file", "external_data"])
 def test_paths_that_leave_the_folder_are_refused(content: dict[str, Any], write: Any, name: str, key: str) -> None:
@@ -124,7 +126,7 @@ def test_paths_that_leave_the_folder_are_refused(content: dict[str, Any], write:
         load_card(write({**described(content), key: value}))
 
 
-@pytest.mark.fault("A model behind a link to elsewhere", "Refuses it: a model lies in its card's folder.")
+@pytest.mark.fault("A model file that is a link to another folder", "Refuses it: a model must be in its card's folder.")
 def test_a_link_that_leaves_the_folder_is_refused(content: dict[str, Any], write: Any, tmp_path: Path) -> None:
     path = write(described(content))
     outside = tmp_path.parent / f"{tmp_path.name}-outside.onnx"

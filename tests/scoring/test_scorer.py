@@ -567,7 +567,8 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 @pytest.mark.fault(
-    "GPU asked for and absent", "Stops with the reason; only `provider: auto` falls back to the CPU, and says so."
+    "GPU asked for and absent",
+    "Stops and gives the reason; only `provider: auto` uses the CPU instead, and reports it.",
 )
 @pytest.mark.parametrize(("available", "reason"), [([CPU], "has no CUDA"), ([CUDA, CPU], "could not start CUDA")])
 def test_cuda_means_cuda_or_an_error(fake_runtime: Any, available: list[str], reason: str) -> None:
@@ -632,7 +633,7 @@ def test_the_runtime_is_named_for_the_manifest() -> None:
     assert importlib.metadata.version(name) == version
 
 
-@pytest.mark.fault("NaN from the model", "Stops and says for how many jets; no such score enters a table.")
+@pytest.mark.fault("NaN from the model", "Stops and gives the number of jets; no such score enters a table.")
 def test_values_that_are_not_finite_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(names: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         output = np.zeros((len(inputs["x"]), N_CLASSES), np.float32)

@@ -292,7 +292,7 @@ class Mine(DijetAnomaly):
 
 @pytest.mark.fault(
     "Branch missing in one of many files",
-    "One that a cut or an observable reads is named before the dear part of the work.",
+    "Names a branch that a cut or an observable needs before the time-consuming steps.",
 )
 @pytest.mark.parametrize("asks", ASKS)
 def test_a_branch_that_is_asked_for_is_an_error_that_names_the_file(tmp_path, asks):
@@ -356,7 +356,7 @@ WEIGHTS = {
 
 @pytest.mark.fault(
     "Branch missing in one of many files",
-    "So for those that weights are made of; --skip-bad-files leaves the file out.",
+    "Names a missing branch that a weight needs; --skip-bad-files leaves the file out.",
 )
 @pytest.mark.parametrize("branch", WEIGHTS)
 def test_a_file_without_the_branch_of_a_weight_is_named_and_left_out(tmp_path, branch):

@@ -117,7 +117,7 @@ def test_a_score_of_branches_that_is_not_finite_is_zero(top, tmp_path):
     assert np.isfinite(table["score_xbb_1"]).all()
 
 
-@pytest.mark.fault("Empty file", "A file without events is passed over; the rows are those of the other files.")
+@pytest.mark.fault("Empty file", "Skips a file without events; the rows are those of the other files.")
 def test_an_empty_file_is_passed_over(top, reference, tmp_path):
     empty = copy(top, tmp_path / "empty.root", stop=0)
     table, counted = of(process(tmp_path, {"top": [top, empty]}, **BRANCHES))
@@ -125,14 +125,14 @@ def test_an_empty_file_is_passed_over(top, reference, tmp_path):
     np.testing.assert_array_equal(table["event"], reference["event"])
 
 
-@pytest.mark.fault("Empty file", "A file of no bytes is an error that names it.")
+@pytest.mark.fault("Empty file", "Stops and names a file of zero bytes.")
 def test_a_file_of_no_bytes_is_an_error(tmp_path):
     (tmp_path / "nothing.root").touch()
     with pytest.raises(InputFileError, match=r"nothing\.root: cannot be read as ROOT"):
         process(tmp_path, {"top": tmp_path / "nothing.root"}, **BRANCHES)
 
 
-@pytest.mark.fault("Corrupt basket", "Names the file and the range of events, whoever decompresses.")
+@pytest.mark.fault("Corrupt basket", "Names the file and the range of events, for all compression libraries.")
 @pytest.mark.parametrize("executor", ["iterative", "futures"])
 def test_a_damaged_basket_is_an_error_that_names_the_events(top, tmp_path, executor):
     content = bytearray(top.read_bytes())
@@ -151,14 +151,14 @@ def test_data_listed_as_simulation_and_the_reverse_are_errors(sample, top, tmp_p
         process(tmp_path / "b", {"top": sample.files("data")[0]}, **BRANCHES)
 
 
-@pytest.mark.fault("The same file listed twice", "A copy under another name is found by its UUID; both are named.")
+@pytest.mark.fault("The same file listed twice", "Finds a copy under another name by its UUID; names both.")
 def test_a_copied_file_is_an_error(top, tmp_path):
     shutil.copy(top, tmp_path / "again.root")
     with pytest.raises(InputFileError, match=r"again\.root: the same file as .*top\.root"):
         process(tmp_path, {"top": [top, tmp_path / "again.root"]}, **BRANCHES)
 
 
-@pytest.mark.fault("Duplicate events across files", "Names both files and the first event that both hold.")
+@pytest.mark.fault("Duplicate events across files", "Names both files and the first event that is in both.")
 def test_overlapping_files_are_an_error_that_names_both(top, tmp_path):
     part = copy(top, tmp_path / "part.root", stop=9)
     with pytest.raises(

@@ -289,7 +289,7 @@ def test_a_new_cut_observable_and_jet_systematic_end_to_end(tmp_path, simulated_
     assert (table["n_jets"] >= 2).all()
 
 
-@pytest.mark.fault("Zero passing events", "Says so while processing; a fit that needs events names the region.")
+@pytest.mark.fault("Zero passing events", "Reports it during processing; a fit that needs events names the region.")
 def test_no_event_passes_is_said_and_the_fit_names_the_region(tmp_path, simulated_content, capfd):
     simulated_content["selection"]["jets"]["pt_min"] = 5000.0
     simulated_content["threshold"] = {"score": "omnilearned", "value": 0.5}

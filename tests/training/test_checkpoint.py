@@ -128,7 +128,7 @@ class Harmful:
         return (Path.touch, (self.path,))
 
 
-@pytest.mark.fault("A checkpoint with code inside", "Refuses it without running the code.")
+@pytest.mark.fault("A checkpoint that contains code", "Refuses it without running the code.")
 def test_code_inside_a_checkpoint_does_not_run(torch: Any, content: dict[str, Any], tmp_path: Path) -> None:
     torch.save(content | {"extra": Harmful(tmp_path / "ran")}, tmp_path / "harmful.pt")
     with pytest.raises(OddjetsError, match=r"without running code that it may contain: .*GLOBAL") as error:

@@ -188,8 +188,7 @@ def with_processor(folder, inputs, flag):
 
 
 @pytest.mark.fault(
-    "Every worker that gets a certain chunk is killed",
-    "Given up after three more tries; names it and keeps the others.",
+    "A chunk that kills every worker", "Gives up after three retries, names the chunk and keeps the others."
 )
 @pytest.mark.slow
 def test_work_that_kills_all_workers_is_given_up(inputs, whole, tmp_path, monkeypatch):
@@ -236,7 +235,7 @@ def test_each_worker_sees_a_gpu_of_its_own(inputs, tmp_path, two_gpus, executor)
 
 @pytest.mark.fault(
     "GPU asked for and absent",
-    "Refused before any work where ONNX Runtime has no CUDA, else at the first chunk: why, and what else.",
+    "Stops before any work if ONNX Runtime has no CUDA, else at the first chunk; gives the reason and the alternatives.",
 )
 @pytest.mark.parametrize("executor", ["iterative", "futures"])
 def test_a_gpu_that_is_absent_is_said(sample, tmp_path, monkeypatch, executor):

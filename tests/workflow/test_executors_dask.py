@@ -85,7 +85,7 @@ def test_a_cluster_by_its_class_that_grows_as_there_is_work(inputs, whole, tmp_p
 
 @pytest.mark.fault(
     "Worker killed in the middle of a chunk",
-    "dask gives the chunk to another worker; no event is lost or counted twice.",
+    "With dask: gives the chunk to another worker; no event is lost or counted twice.",
 )
 @pytest.mark.parametrize("shared", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_worker_that_is_killed_is_replaced(inputs, whole, tmp_path, scheduler, shared):
@@ -99,8 +99,8 @@ def test_a_worker_that_is_killed_is_replaced(inputs, whole, tmp_path, scheduler,
 
 @pytest.mark.parametrize("moment", ["setup", "teardown"])
 @pytest.mark.fault(
-    "Worker leaves as the work comes or goes",
-    "The others are told again; a run whose work is done is not lost for it, and the scheduler keeps nothing of it.",
+    "Worker leaves when a run starts or ends",
+    "Sends the set-up to the other workers again; a finished run is not lost, and the scheduler keeps nothing of it.",
 )
 def test_a_worker_may_leave_at_any_moment(inputs, whole, tmp_path, scheduler, moment):
     def leave(moment):
@@ -135,7 +135,8 @@ def test_an_exception_of_the_processor_is_not_tried_again(inputs, whole, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.fault(
-    "Every worker that gets a certain chunk is killed", "dask gives it up after four; it is named, the others are kept."
+    "A chunk that kills every worker",
+    "With dask: gives up after four attempts, names the chunk and keeps the others.",
 )
 def test_work_that_kills_all_workers_is_given_up(inputs, tmp_path, scheduler):
     changes = toy.misbehaving(tmp_path)
@@ -177,7 +178,7 @@ with LocalCluster(n_workers=1, processes=False, **options) as cluster:
 
 @pytest.mark.slow
 @pytest.mark.fault(
-    "Scheduler gone", "Stops and says which; what is done is kept, and the same command goes on from there."
+    "Scheduler gone", "Stops and names the scheduler; finished chunks are kept, and the same command continues."
 )
 def test_a_scheduler_that_dies_costs_only_what_was_being_done(inputs, whole, tmp_path, scheduler):
     file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
@@ -206,7 +207,8 @@ def test_a_scheduler_that_dies_costs_only_what_was_being_done(inputs, whole, tmp
 
 @pytest.mark.slow
 @pytest.mark.fault(
-    "Client killed and restarted", "Under dask, what workers finish meanwhile is kept or done again, and counted once."
+    "Client killed and restarted",
+    "With dask: chunks that workers finish meanwhile are kept or repeated, and counted once.",
 )
 def test_a_client_that_is_killed_goes_on_from_there(inputs, whole, tmp_path, scheduler):
     file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
@@ -229,7 +231,7 @@ def test_no_scheduler_is_said(inputs, tmp_path, monkeypatch):
     assert error.value.exit_code == 2
 
 
-@pytest.mark.fault("Scheduler out of reach", "Stops with its address before anything is simulated or read.")
+@pytest.mark.fault("Scheduler unreachable", "Stops and gives its address before any simulation or reading.")
 def test_no_scheduler_is_said_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr(dask_cluster, "_PATIENCE", 1)
     analysis = load_analysis(resources.find("demo_small.yaml", "processors"))
@@ -248,7 +250,8 @@ def alone():
 
 
 @pytest.mark.fault(
-    "All workers gone", "Says what it waits for, and for how long; then stops, and the same command goes on from there."
+    "All workers gone",
+    "Reports that it waits for workers, and for how long; then stops, and the same command continues.",
 )
 def test_a_run_does_not_wait_for_workers_for_ever(inputs, tmp_path, monkeypatch, capfd, alone):
     monkeypatch.setattr(worker_monitor, "_LOOK_S", 0.1)
