@@ -1,4 +1,4 @@
-"""How sure is a score? The table and the picture of docs/numerics.md.
+"""Numerical precision of scores: the tables and the figure of docs/numerics.md.
 
     python benchmarks/numerics.py CARD[,CARD...] CHECKPOINT JETS [--n-jets N] [--provider cpu|cuda] [--picture FILE]
 

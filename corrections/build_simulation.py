@@ -1,13 +1,13 @@
 """Build simulation.json, the correctionlib file of the simulated era, and print its sha256.
 
-The simulated detector has no scale that anybody could have measured wrong; these uncertainties are OURS, of the size that
-CMS quotes for AK8 PUPPI jets in 2016, so that every systematic goes through the same code as with official files:
+The simulated detector has no calibration errors. These uncertainties are OURS, of the size that CMS quotes for AK8 PUPPI
+jets in 2016, so that all systematics use the same code as with official files:
 
 * jes_uncertainty(JetEta, JetPt): 0.8 % at pT below 400 GeV to 0.7 % above, 1 % beyond |eta| 1.3, 1.5 % beyond 2.0 (the
   official Total at eta 0.5 is 0.69 to 0.83 % between 200 and 2000 GeV);
-* jer_resolution(JetEta, JetPt): 6 %, which only decides how far a generator jet may be, since
-* jer_scale_factor(JetEta, variation) is 1: templates are made like pseudo-data; up and down are 1.2 % away (the official
-  1.099 is known to 1.2 %);
+* jer_resolution(JetEta, JetPt): 6 %; it only limits the pT difference to a generator jet, because the scale factor is 1;
+* jer_scale_factor(JetEta, variation) is 1, since templates and pseudo-data have the same resolution; up and down
+  differ by 1.2 %, the uncertainty of the official 1.099;
 * pileup_weight(nTrueInt, variation): the profile of pseudo-data over that of simulation in bins of one interaction; up
   and down shift the mean of pseudo-data by 4.6 %, the uncertainty of CMS's minimum-bias cross section.
 
@@ -86,7 +86,7 @@ def pileup_weight() -> cs.Correction:
     """Ratio of the profiles of pseudo-data and of simulation."""
 
     def profile(mean: float, sigma: float) -> list[float]:
-        # probabilities of the bins n - 0.5 to n + 0.5, n = 0 to 75, of a normal law; what lies below 1 is put at 1
+        # probabilities of the bins n - 0.5 to n + 0.5, n = 0 to 75, of a Gaussian; values below 1 count as 1
         def below(x: float) -> float:
             return 0.5 * math.erfc((mean - x) / (math.sqrt(2) * sigma))
 

@@ -1,4 +1,4 @@
-"""The paper's analysis: the base selection of `DijetProcessor` and the cuts that make its regions (arXiv:2603.23593)."""
+"""The paper's analysis: the base selection of `DijetProcessor` and the cuts that define its regions (arXiv:2603.23593)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DijetAnomaly(DijetProcessor):
 
     def jet_columns(self, jets: Any) -> dict[str, Any]:
         """Return tau21 of each jet."""
-        # in brackets: `jets.tau2` is a four-vector's proper time squared, not the branch
+        # not `jets.tau2`: this is the squared proper time of a four-vector, not the branch
         tau1 = jets["tau1"]
         # a jet of one constituent has tau1 = 0 and no tau21
         return {"tau21": jets["tau2"] / ak.where(tau1 > 0, tau1, np.nan)}

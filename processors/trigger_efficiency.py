@@ -1,4 +1,4 @@
-"""How often the dijet triggers fire, in events that a single-muon trigger took: unbiased by the jets."""
+"""The efficiency of the dijet triggers, in events of a single-muon trigger, which does not bias the jets."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Mask = npt.NDArray[np.bool_]
 
 
 class TriggerEfficiency(DijetProcessor):
-    """Events with an isolated muon and a muon trigger; the figure `efficiency` counts how many a dijet trigger also took.
+    """Events with an isolated muon and a muon trigger; the figure `efficiency` shows the fraction with a dijet trigger.
 
-    ``selection.parameters``: ``reference``, the muon's paths; ``ht_jets``, ``ht_pt_min`` (GeV), ``ht_eta_max``: what is
-    summed in HT.
+    ``selection.parameters``: ``reference``, the paths of the muon trigger; ``ht_jets``, ``ht_pt_min`` (GeV) and
+    ``ht_eta_max``, the jets that are summed in HT.
     """
 
     def event_columns(self, events: Any) -> dict[str, npt.NDArray[Any]]:
-        """Return the reference's decision and HT (GeV)."""
+        """Return the decision of the muon trigger, and HT (GeV)."""
         decisions = objects.trigger_decisions(events, self.parameters["reference"])
         collection = self.parameters["ht_jets"]
         pt, eta = (nanoaod_schema.field(events, collection, name) for name in ("pt", "eta"))
