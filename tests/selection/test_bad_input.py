@@ -12,6 +12,7 @@ from helpers.chunks import chunk_of, copy, process
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.provenance import read_manifest
 from oddjets.io import event_table
+from oddjets.io.duplicate_events import overlap
 from oddjets.selection import input_anomalies, objects
 
 #: a score from branches: nothing here is about the model, but for the last tests
@@ -172,9 +173,9 @@ def test_two_simulated_datasets_may_number_events_alike_and_two_of_data_may_not(
     table = {name: np.arange(3) for name in ("run", "luminosityBlock", "event")}
     for dataset in ("one", "two"):
         event_table.write_part(tmp_path / dataset / "part-0.parquet", table, {"fileuuid": dataset})
-    assert event_table.overlap(tmp_path, ["one"]) is None
-    assert event_table.overlap(tmp_path, ["one", "two"]) == ((0, 0, 0), "one", "two")
-    assert event_table.overlap(tmp_path, []) is None
+    assert overlap(tmp_path, ["one"]) is None
+    assert overlap(tmp_path, ["one", "two"]) == ((0, 0, 0), "one", "two")
+    assert overlap(tmp_path, []) is None
 
 
 def test_links_to_no_jet_are_ignored_and_counted(top, tmp_path):

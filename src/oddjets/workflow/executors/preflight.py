@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, nearest
-from oddjets.io.event_table import overlap
+from oddjets.io.duplicate_events import overlap
 from oddjets.io.fileset import FileInfo
 from oddjets.io.sums_of_weights import StoredFile, copied_rows
 from oddjets.workflow.executors.chunks import Fileset
