@@ -18,12 +18,12 @@ def test_the_readmes_links_lead_somewhere():
 
 
 def test_every_page_is_in_the_navigation():
-    """mkdocs.yml; the pages of the reference that are generated have no file."""
+    """mkdocs.yml; the pages of the reference that are generated have no file, and those of notebooks are no Markdown."""
     text = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
     listed = re.findall(r"^ +- .*: ([\w/]+\.md)$", text, re.MULTILINE)
-    assert sorted(listed) == sorted(
-        {*pages(), "reference/commands.md", "reference/yaml.md"} - {f"../{name}" for name in AT_THE_TOP}
-    )
+    generated = {"reference/commands.md", "reference/yaml.md"}
+    notebooks = {f"notebooks/{file.stem}.md" for file in (DOCS / "notebooks").glob("*.ipynb")}
+    assert sorted(listed) == sorted({*pages(), *generated, *notebooks} - {f"../{name}" for name in AT_THE_TOP})
 
 
 def test_links_between_pages_lead_to_files_that_are_there():
