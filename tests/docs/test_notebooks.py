@@ -69,7 +69,7 @@ def test_a_notebook_runs(name: str, pages: ModuleType) -> None:
     page = html.unescape(pages.page_of(name, notebook))
     assert "Traceback" not in page
     said = {
-        "tour": ["5 of 7 stages done", "upper limit", "B x C / D: ", "<progress"],
+        "tour": ["6 of 8 stages done", "upper limit", "B x C / D: ", "<progress"],
         "own_selection": ["did you mean 'three_prongs'", "blinded in", "unblinded", "expected limit:"],
         "fast_fit": ["pyhf's CLs: 0.0500, expected 0.0500", "is about half of"],
     }
