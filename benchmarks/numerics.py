@@ -22,7 +22,7 @@ from oddjets.scoring import load_card
 from oddjets.training import Reference, read_checkpoint
 from oddjets.training.export import load_jets
 from oddjets.training.validate import PaddedJets
-from oddjets.training.validate.numerics import WORKING_POINTS, ArithmeticResult, numerics, outcomes
+from oddjets.training.validate.numerics import WORKING_POINTS, ArithmeticResult, compare_arithmetic, run_arithmetics
 
 #: of float32: the largest relative error of one rounding
 ROUNDING = 2.0**-24
@@ -87,7 +87,7 @@ def table(found: Sequence[ArithmeticResult]) -> str:
         "|---|" + "---|" * (6 + len(WORKING_POINTS)),
     ]
     for other in others:
-        row = numerics(exact, other)
+        row = compare_arithmetic(exact, other)
         differences = [f"{value:.1e}" for value in (*row.probability, *row.score)]
         crossed = [f"{moved} of {passing}" for moved, passing in zip(row.crossed, row.passing, strict=True)]
         lines.append(f"| {' | '.join([row.name, *differences, *crossed])} |")
@@ -153,7 +153,7 @@ def main() -> None:
     jets = load_jets(options.jets, options.n_jets)
     reference = Reference(read_checkpoint(options.checkpoint), options.provider)
     cards = [load_card(card) for card in options.cards]
-    found = list(outcomes(cards, reference, jets, provider=options.provider))
+    found = list(run_arithmetics(cards, reference, jets, provider=options.provider))
     print(table(found), crossings(found), sep="\n\n")
     if options.picture is not None:
         draw(pairs_of(jets), found, options.picture)

@@ -37,7 +37,7 @@ from oddjets.training.export import export, load_jets
 from oddjets.training.export.checkpoint import SIZES, Pet2Config
 from oddjets.training.export.random_jets import multiplicities, random_jets
 from oddjets.training.validate import PaddedJets, compare
-from oddjets.training.validate.parity import tied
+from oddjets.training.validate.parity import has_tied_neighbours
 
 Provider = Literal["cpu", "cuda"]
 #: jets whose class probabilities are compared with float64
@@ -172,7 +172,7 @@ def measure(
 def compared(jets: PaddedJets, provider: Provider) -> PaddedJets:
     """The jets whose probabilities are compared: those of the first ones in which no distances tie."""
     few = jets.take(slice(0, COMPARED[provider]))
-    clear = ~tied(few)
+    clear = ~has_tied_neighbours(few)
     return PaddedJets(*(array[clear] for array in few))
 
 

@@ -13,7 +13,7 @@ from helpers.small_fit import make_analysis, make_histograms
 from typer.testing import CliRunner, Result
 
 from oddjets.cli.main import app
-from oddjets.cli.options import run_of
+from oddjets.cli.options import make_run
 from oddjets.core import provenance
 from oddjets.stats.workspace import build
 from oddjets.workflow.keys import is_done, key_of
@@ -37,7 +37,7 @@ def analysis(tmp_path: Path) -> Path:
     out.mkdir()
     workspace, report = build(make_analysis(scale_factor={"processes": ["wjets"]}), make_histograms())
     (out / "workspace.json").write_text(json.dumps(workspace))
-    run = run_of(tmp_path / "a.yaml", out)
+    run = make_run(tmp_path / "a.yaml", out)
     key = key_of(run, stage_of(run, "workspace"))
     provenance.write_manifest(
         out, "workspace", {"stage": "workspace", "key": key, "extra": {"report": report}, "time_s": 1.0}
@@ -90,7 +90,7 @@ def test_the_yaml_can_ask_for_toys_and_for_the_same_as_the_options(analysis: Pat
 
 def test_another_question_makes_the_fit_run_again_and_nothing_before_it(analysis: Path) -> None:
     out = analysis.parent / "out"
-    plain, asked = run_of(analysis, out), run_of(analysis, out, questions={"toys": 5, "seed": 3, "poi": "sf"})
+    plain, asked = make_run(analysis, out), make_run(analysis, out, fit_options={"toys": 5, "seed": 3, "poi": "sf"})
     assert key_of(plain, stage_of(plain, "fit")) != key_of(asked, stage_of(asked, "fit"))
     for stage in ("workspace", "closure"):
         assert key_of(plain, stage_of(plain, stage)) == key_of(asked, stage_of(asked, stage))
@@ -123,7 +123,7 @@ def test_a_mistyped_parameter_leaves_a_finished_fit_as_it_is(analysis: Path, opt
     assert "no parameter" in str(fit(analysis, *options).exception)
     assert provenance.read_manifest(analysis.parent / "out", "fit") == manifest
     assert results(analysis) == before
-    run = run_of(analysis, analysis.parent / "out")
+    run = make_run(analysis, analysis.parent / "out")
     assert is_done(run, stage_of(run, "fit"))
 
 

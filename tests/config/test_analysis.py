@@ -5,7 +5,7 @@ import yaml
 from helpers.analyses import analysis, content
 
 from oddjets.config.analysis import Analysis, load_analysis
-from oddjets.config.simulation import seed_of
+from oddjets.config.simulation import default_seed
 from oddjets.config.yaml import ConfigError
 
 
@@ -76,7 +76,7 @@ def simulated(name=None, **asked):
 
 def test_an_analysis_that_says_no_seed_has_one_of_its_name(tmp_path):
     one, other = (load_analysis(write(tmp_path, simulated(name))).simulate.seed for name in ("one", "other"))
-    assert (one, other) == (seed_of("one"), seed_of("other"))
+    assert (one, other) == (default_seed("one"), default_seed("other"))
     assert one != other
     assert load_analysis(write(tmp_path, simulated("other"))).simulate.seed == other
     assert load_analysis(write(tmp_path, simulated("one", seed=0))).simulate.seed == 0
@@ -93,11 +93,11 @@ def test_one_that_extends_another_shares_its_sample_or_asks_for_another(tmp_path
     def extended(**keys):
         return load_analysis(write(tmp_path, {"extends": "base.yaml", **keys})).simulate.seed
 
-    assert seed == asked.get("seed", seed_of("base"))
+    assert seed == asked.get("seed", default_seed("base"))
     assert extended(name="fit", threshold={"efficiency": 0.2}) == seed
     assert extended(simulate={"templates": {"top": 20}}) == seed
-    assert extended(name="more", simulate={"templates": {"top": 20}}) == seed_of("more")
-    assert extended(name="more", simulate={"seed": None}) == seed_of("more")
+    assert extended(name="more", simulate={"templates": {"top": 20}}) == default_seed("more")
+    assert extended(name="more", simulate={"seed": None}) == default_seed("more")
     assert extended(name="more", simulate={"templates": {"top": 20}, "seed": seed}) == seed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from oddjets.config.simulation import SETS, SimulationSpec
+from oddjets.config.simulation import PREDEFINED, SimulationSpec
 from oddjets.simulation.cost_estimate import CostPrediction, predict
 from oddjets.simulation.job_plan import make_plan
 
@@ -20,7 +20,9 @@ def test_sets_grow_from_seconds_to_days() -> None:
 
 
 def test_validation_has_100_000_selected_qcd_events() -> None:
-    assert cost(templates={"qcd": SETS["validation"]["templates"]["qcd"]}).selected == pytest.approx(100_000, rel=0.1)
+    assert cost(templates={"qcd": PREDEFINED["validation"]["templates"]["qcd"]}).selected == pytest.approx(
+        100_000, rel=0.1
+    )
 
 
 def test_full_has_the_luminosity_of_2016_gh_and_every_process_but_the_signal() -> None:

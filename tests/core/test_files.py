@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from oddjets.core.files import replacing, sha256_of, write_json
+from oddjets.core.files import atomic_write, sha256_of, write_json
 
 
 def names(folder):
@@ -15,7 +15,7 @@ def names(folder):
 
 
 def test_nobody_sees_a_file_that_is_being_written(tmp_path):
-    with replacing(tmp_path / "a.json") as temporary:
+    with atomic_write(tmp_path / "a.json") as temporary:
         temporary.write_text("{}")
         assert re.fullmatch(r"\.a\.json\.\d+\.[0-9a-f]{8}", *names(tmp_path))
     assert names(tmp_path) == ["a.json"]
@@ -26,7 +26,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, before):
     file = tmp_path / "a.txt"
     if before is not None:
         file.write_text(before)
-    with pytest.raises(IsADirectoryError), replacing(file) as temporary:  # noqa: PT012
+    with pytest.raises(IsADirectoryError), atomic_write(file) as temporary:  # noqa: PT012
         temporary.write_text("half")
         tmp_path.read_text()
     assert [path.read_text() for path in tmp_path.iterdir()] == [before] * (before is not None)

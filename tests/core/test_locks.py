@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from oddjets.core.locks import LockedError, holder, locked
+from oddjets.core.locks import LockedError, lock_holder, locked
 
 #: holds a lock until it is killed
 HOLD = """
@@ -30,8 +30,8 @@ def test_a_second_run_is_refused_and_does_not_disturb_the_first(tmp_path):
                 locked(tmp_path),
             ):
                 raise AssertionError("two runs in one folder")
-        assert f"process {os.getpid()} on " in (holder(tmp_path) or "")
-    assert holder(tmp_path) is None
+        assert f"process {os.getpid()} on " in (lock_holder(tmp_path) or "")
+    assert lock_holder(tmp_path) is None
     with locked(tmp_path):
         pass
 
@@ -40,21 +40,21 @@ def test_the_lock_ends_with_a_process_that_is_killed(tmp_path):
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
-        assert f"process {process.pid} on " in (holder(tmp_path) or "")
+        assert f"process {process.pid} on " in (lock_holder(tmp_path) or "")
         process.kill()
         process.wait()
-    assert holder(tmp_path) is None
+    assert lock_holder(tmp_path) is None
     with locked(tmp_path):
         assert json.loads((tmp_path / ".lock").read_text())["process"] == os.getpid()
 
 
 def test_asking_makes_no_file_and_keeps_nobody_off(tmp_path):
-    assert holder(tmp_path) is None
+    assert lock_holder(tmp_path) is None
     assert not any(tmp_path.iterdir())
     (tmp_path / ".lock").touch()
     with (tmp_path / ".lock").open() as asking:
         fcntl.flock(asking, fcntl.LOCK_SH)
-        assert holder(tmp_path) is None
+        assert lock_holder(tmp_path) is None
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
@@ -64,5 +64,5 @@ def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, cap
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with locked(tmp_path):
-        assert holder(tmp_path) is None
+        assert lock_holder(tmp_path) is None
     assert "has no locks" in capfd.readouterr().err

@@ -74,4 +74,4 @@ def test_what_other_packages_log_hides_secrets_too(capfd):
 def test_a_lock_hides_secrets_of_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["oddjets", "run", "a.yaml", "--scheduler", "tls://me:S3CRET@host:8786"])
     with locks.locked(tmp_path):
-        assert "--scheduler tls://***@host:8786" in (locks.holder(tmp_path) or "")
+        assert "--scheduler tls://***@host:8786" in (locks.lock_holder(tmp_path) or "")

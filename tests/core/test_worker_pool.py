@@ -42,9 +42,9 @@ def test_a_script_with_a_guard_works(tmp_path):
 
 
 def test_cores_are_those_that_the_process_may_use(monkeypatch):
-    assert 1 <= worker_pool.cores() <= os.cpu_count()
+    assert 1 <= worker_pool.available_cores() <= os.cpu_count()
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7}, raising=False)
-    assert worker_pool.cores() == 3
+    assert worker_pool.available_cores() == 3
     # as on macOS
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert worker_pool.cores() == os.cpu_count()
+    assert worker_pool.available_cores() == os.cpu_count()

@@ -90,7 +90,9 @@ def test_the_shipped_analysis_with_official_corrections(tmp_path, cms_file, offi
         np.testing.assert_array_equal(table[f"weight__{variation}"], table["weight"])
     assert (table["weight__puUp"] != table["weight"]).any()
     summary = run.extra("process")["datasets"]["cms"]
-    assert summary["repairs"]["without_isr"] == summary["repairs"]["without_scale"] == len(table["event"])
+    assert (
+        summary["input_anomalies"]["without_isr"] == summary["input_anomalies"]["without_scale"] == len(table["event"])
+    )
 
 
 def test_chunks_do_not_change_the_smearing(chunk, official_cache):

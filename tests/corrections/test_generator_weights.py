@@ -57,9 +57,9 @@ def test_the_title_says_which_shower_weight_is_which_else_the_usual_order_does(t
 
 def test_another_order_and_an_unknown_length_are_counted():
     four, many = [1.1, 1.2, 0.9, 0.8], [1.0] * 44
-    assert weights.shower_weight(ak.Array([four]), "isrUp", USUAL).oddities == Counter()
-    assert weights.shower_weight(ak.Array([four] * 2), "isrUp", BEFORE).oddities == {"in_another_order": 2}
-    assert weights.shower_weight(ak.Array([four, many, []]), "isrUp").oddities == {"of_44_weights": 1}
+    assert weights.shower_weight(ak.Array([four]), "isrUp", USUAL).anomalies == Counter()
+    assert weights.shower_weight(ak.Array([four] * 2), "isrUp", BEFORE).anomalies == {"in_another_order": 2}
+    assert weights.shower_weight(ak.Array([four, many, []]), "isrUp").anomalies == {"of_44_weights": 1}
 
 
 def test_an_event_without_weights_is_as_nominal_and_changes_no_other():
@@ -126,7 +126,7 @@ def test_scales_are_taken_from_where_the_title_says(form):
     stored = ak.Array([[10 * r + f for r, f in order]])
     found = [weights.scale_weight(stored, i, scale_title(order, form)) for i in range(6)]
     np.testing.assert_allclose([one.values[0] for one in found], [(10 * r + f) / 11.0 for r, f in MEMBERS])
-    assert all(one.oddities == {"in_another_order": 1} for one in found)
+    assert all(one.anomalies == {"in_another_order": 1} for one in found)
 
 
 @pytest.mark.parametrize(("copies", "of_nominal"), [(2, 2), (5, 5), (5, 4)])
@@ -145,7 +145,7 @@ def test_of_several_choices_of_the_scale_the_first_is_the_default(copies, of_nom
 @pytest.mark.parametrize("title", ["", scale_title([(1.0, 1.0)] * 18), scale_title(PAIRS[:5])])
 def test_18_scales_that_nothing_documents_are_none(title):
     found = weights.scale_weight(ak.Array([[1.1] * 18]), 0, title)
-    assert (found.values.tolist(), found.oddities) == ([1.0], {"of_18_weights": 1})
+    assert (found.values.tolist(), found.anomalies) == ([1.0], {"of_18_weights": 1})
 
 
 def test_scales_that_move_apart_are_left_out():

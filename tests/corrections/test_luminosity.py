@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.corrections import luminosity
 from oddjets.corrections.lookups import Era, Period
-from oddjets.corrections.sections import intervals_of, is_in, read_sections, sections_of
+from oddjets.corrections.sections import in_intervals, intervals_of, read_sections, sections_of
 from oddjets.io.fileset import Dataset, DatasetMetadata, FileInfo
 
 GOLDEN = {"100": [[1, 10], [21, 30]], "200": [[5, 14]]}
@@ -45,7 +45,7 @@ def test_a_section_is_certified_if_it_lies_in_a_range(pairs):
     certified = intervals_of((int(r), a, b) for r, spans in GOLDEN.items() for a, b in spans)
     run, section = (np.array([p[i] for p in pairs], dtype=np.uint32) for i in (0, 1))
     expected = [any(a <= s <= b for a, b in GOLDEN.get(str(r), [])) for r, s in pairs]
-    assert is_in(certified, run, section).tolist() == expected
+    assert in_intervals(certified, run, section).tolist() == expected
 
 
 def test_a_whole_period_has_its_luminosity(golden):
@@ -88,7 +88,7 @@ TABLE = """#Data tag : v1 , Norm tag: onlineresult
 
 def test_a_table_gives_the_sum_over_certified_sections(tmp_path, golden):
     (tmp_path / "lumi.csv").write_text(TABLE)
-    table = luminosity.table_of(tmp_path / "lumi.csv")
+    table = luminosity.read_luminosity_table(tmp_path / "lumi.csv")
     # 11 is in the table and not certified; 15e5 + 5e5 /ub = 2 /pb
     read = [sections_of([100, 100, 100], [1, 2, 11])]
     found = luminosity.luminosity_of(read, golden, PERIODS, table)
@@ -101,12 +101,12 @@ def test_a_table_gives_the_sum_over_certified_sections(tmp_path, golden):
 def test_other_tables_are_refused(tmp_path, text):
     (tmp_path / "lumi.csv").write_text(text)
     with pytest.raises(InputFileError, match="brilcalc"):
-        luminosity.table_of(tmp_path / "lumi.csv")
+        luminosity.read_luminosity_table(tmp_path / "lumi.csv")
 
 
 def table(folder, *rows, text=TABLE):
     (folder / "lumi.csv").write_text(text + "".join(f"{row}\n" for row in rows))
-    return luminosity.table_of(folder / "lumi.csv")
+    return luminosity.read_luminosity_table(folder / "lumi.csv")
 
 
 HEADER = "#run:fill,ls,time,beamstatus,E(GeV),delivered(/pb),recorded(/pb),avgpu,source"
@@ -184,11 +184,11 @@ def test_rows_that_cannot_be_are_named(tmp_path, row, message):
 
 def test_a_run_certified_to_no_end_needs_a_table(tmp_path):
     """Of four billion certified sections, those read are no part that says anything."""
-    endless = intervals_of([(100, 1, 2**32 - 1), (200, 1, 10)])
+    open_ended_run = intervals_of([(100, 1, 2**32 - 1), (200, 1, 10)])
     with pytest.raises(OddjetsError, match=r"run 100 is certified to no end.*give a 'luminosity_table'"):
-        luminosity.luminosity_of([sections(100, 1, 2)], endless, PERIODS)
-    assert luminosity.luminosity_of([sections(200, 1, 5)], endless, PERIODS).luminosity_pb == pytest.approx(2.5)
-    found = luminosity.luminosity_of([sections(100, 1, 2)], endless, PERIODS, table(tmp_path))
+        luminosity.luminosity_of([sections(100, 1, 2)], open_ended_run, PERIODS)
+    assert luminosity.luminosity_of([sections(200, 1, 5)], open_ended_run, PERIODS).luminosity_pb == pytest.approx(2.5)
+    found = luminosity.luminosity_of([sections(100, 1, 2)], open_ended_run, PERIODS, table(tmp_path))
     assert found.luminosity_pb == pytest.approx(2.0)
 
 
@@ -253,7 +253,7 @@ def test_the_official_json_and_its_eras(official_cache):
     from oddjets.corrections import lookups
 
     era, folder = lookups.load_era("2016UL")
-    certified = read_sections(lookups.checked(era, folder, "golden"))
+    certified = read_sections(lookups.verified_path(era, folder, "golden"))
     both = luminosity.luminosity_of([every_section(certified, 278820)], certified, era.periods)
     assert both.luminosity_pb == pytest.approx(16393.38)
     assert not both.approximate
@@ -285,7 +285,7 @@ def test_certified_events_are_those_of_coffea(random_sections):
     folder, run, section = random_sections
     theirs = LumiMask(folder / "golden.json")(run, section)
     assert 0.1 < theirs.mean() < 0.9
-    ours = is_in(read_sections(folder / "golden.json"), run, section)
+    ours = in_intervals(read_sections(folder / "golden.json"), run, section)
     np.testing.assert_array_equal(ours, theirs)
 
 
@@ -316,6 +316,6 @@ def test_the_luminosity_of_certified_sections_is_that_of_coffea(random_sections)
     # each section of many events counts once, in two files too
     parts = [sections_of(run[:3000], section[:3000]), sections_of(run[2000:], section[2000:])]
     certified = read_sections(folder / "golden.json")
-    ours = luminosity.luminosity_of(parts, certified, {}, luminosity.table_of(folder / "lumi.csv"))
+    ours = luminosity.luminosity_of(parts, certified, {}, luminosity.read_luminosity_table(folder / "lumi.csv"))
     assert ours.luminosity_pb == pytest.approx(theirs, rel=1e-12)
     assert not ours.approximate

@@ -61,4 +61,4 @@ def test_veto_map_has_holes_and_is_mostly_empty(era):
 def test_every_official_file_is_the_one_that_the_era_names(era, shared_dir):
     description, folder = era
     for name in description.files:
-        assert lookups.checked(description, folder, name).is_file()
+        assert lookups.verified_path(description, folder, name).is_file()

@@ -116,7 +116,7 @@ def test_an_era_is_fetched_once(tmp_path, server, monkeypatch):
     assert [(name, new) for name, _, new in fetch(era, tmp_path)] == [("a", True)]
     assert [(name, new) for name, _, new in fetch(era, tmp_path)] == [("a", False)]
     assert len(state["requests"]) == 1
-    assert lookups.checked(era, tmp_path, "a").read_bytes() == CONTENT
+    assert lookups.verified_path(era, tmp_path, "a").read_bytes() == CONTENT
     with pytest.raises(OddjetsError, match="no official file 'ours'"):
         list(fetch(era, tmp_path, ["ours"]))
 
@@ -138,7 +138,7 @@ def test_a_file_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("ODDJETS_CACHE", str(tmp_path))
     era, folder = lookups.load_era("2016UL")
     with pytest.raises(OddjetsError, match="`oddjets fetch 2016UL` downloads it"):
-        lookups.checked(era, folder, "jerc")
+        lookups.verified_path(era, folder, "jerc")
 
 
 def test_downloads_are_kept_where_the_user_or_the_platform_says(monkeypatch, tmp_path):

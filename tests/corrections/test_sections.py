@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oddjets.core.errors import InputFileError
-from oddjets.corrections.sections import intervals_of, is_in, read_sections, sections_of
+from oddjets.corrections.sections import in_intervals, intervals_of, read_sections, sections_of
 
 
 def written(folder, text):
@@ -29,7 +29,7 @@ def test_ranges_hold_what_each_of_them_holds(found):
         np.array(list(numbers)) for numbers in zip(*[(r, s) for r in range(7) for s in range(32)], strict=True)
     )
     expected = [any(r == k and a <= s <= b for k, a, b in ranges) for r, s in zip(run, section, strict=True)]
-    assert is_in(intervals, run, section).tolist() == expected
+    assert in_intervals(intervals, run, section).tolist() == expected
     assert intervals.count(np.ones(len(intervals.first), dtype=bool)) == sum(expected)
     assert (intervals.first[1:] > intervals.last[:-1] + 1).all()
 
@@ -38,7 +38,7 @@ def test_intervals_of_two_runs_stay_apart():
     last = 2**32 - 1
     intervals = intervals_of([(1, 5, last), (2, 0, 3)])
     assert intervals.runs.tolist() == [1, 2]
-    assert is_in(intervals, [1, 1, 2, 2], [4, last, 3, 4]).tolist() == [False, True, True, False]
+    assert in_intervals(intervals, [1, 1, 2, 2], [4, last, 3, 4]).tolist() == [False, True, True, False]
 
 
 @pytest.mark.parametrize("last", [9_999_999, 2**32 - 1])
@@ -49,16 +49,16 @@ def test_an_open_end_takes_no_memory(tmp_path, last):
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 1_000_000
-    assert is_in(intervals, [100, 199, 200], [last, 1, 1]).tolist() == [True, True, False]
+    assert in_intervals(intervals, [100, 199, 200], [last, 1, 1]).tolist() == [True, True, False]
     assert intervals.count(intervals.runs == 150) == last
-    assert intervals.endless(intervals.runs == 150) == 150
+    assert intervals.open_ended_run(intervals.runs == 150) == 150
 
 
 def test_runs_of_32_bits_in_events():
     """NanoAOD's run is an unsigned number."""
     intervals = intervals_of([(2**31 - 1, 1, 4)])
     run = np.array([2**31 - 1, 2**32 - 1, 2**31], dtype=np.uint32)
-    assert is_in(intervals, run, np.array([4, 4, 4], dtype=np.uint32)).tolist() == [True, False, False]
+    assert in_intervals(intervals, run, np.array([4, 4, 4], dtype=np.uint32)).tolist() == [True, False, False]
     assert len(sections_of(run, np.ones(3, np.uint32))) == 3
 
 

@@ -47,13 +47,15 @@ def generator():
     return np.random.default_rng(4).normal(size=N) * 50
 
 
-def weights_of(columns, generator, systematics, repairs=None, **metadata):
+def weights_of(columns, generator, systematics, anomalies=None, **metadata):
     asked = analysis(systematics=systematics)
     listed = tuple(with_defaults(s, moves_jets=s.name == "jes") for s in asked.systematics)
     asked = asked.model_copy(update={"systematics": listed})
     chunk = ChunkColumns(columns, SimpleNamespace(metadata=metadata), np.arange(N))
     variations = variations_of(asked, "top", is_data=False)
-    return event_weights(asked, ERA, Path(), chunk, generator, variations, Counter() if repairs is None else repairs)
+    return event_weights(
+        asked, ERA, Path(), chunk, generator, variations, Counter() if anomalies is None else anomalies
+    )
 
 
 def assert_same_bits(found, expected):
@@ -97,14 +99,16 @@ def test_members_of_an_envelope_and_a_generator_without_weights(columns, generat
         "fsr": lambda direction: RelativeWeights(np.where(some, 2.0, 1.0), some, Counter()),
     }
     for name, weight in known.items():
-        monkeypatch.setitem(generator_weights.NAMES, name, lambda events, rows, d, weight=weight: weight(d))
-    repairs = Counter()
-    found = weights_of(columns, generator, ["scale", "isr", "fsr"], repairs)
+        monkeypatch.setitem(
+            generator_weights.GENERATOR_SYSTEMATICS, name, lambda events, rows, d, weight=weight: weight(d)
+        )
+    anomalies = Counter()
+    found = weights_of(columns, generator, ["scale", "isr", "fsr"], anomalies)
     expected = {"weight": generator} | {f"weight__scale{i}": generator * members[i] for i in range(6)}
     doubled = np.where(some, 2 * generator, generator)
     expected |= {"weight__isrUp": generator, "weight__isrDown": generator}
     assert_same_bits(found, expected | {"weight__fsrUp": doubled, "weight__fsrDown": doubled})
-    assert repairs == {"without_isr": N, "isr_of_44_weights": N, "without_fsr": N - 10}
+    assert anomalies == {"without_isr": N, "isr_of_44_weights": N, "without_fsr": N - 10}
 
 
 def test_a_weight_that_the_era_lacks_is_named(columns, generator):

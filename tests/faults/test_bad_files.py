@@ -230,7 +230,7 @@ def test_the_command_line_ends_with_3_and_does_all_the_same(tmp_path, monkeypatc
         assert "lost.json" in capfd.readouterr().err.replace("\n", "")
     assert (tmp_path / "out" / "histograms" / "index.json").is_file()
     # and the report's first screen says so
-    checks = {check.name: check for check in health.checks(Artifacts(load_analysis(file), tmp_path / "out"))}
+    checks = {check.name: check for check in health.health_checks(Artifacts(load_analysis(file), tmp_path / "out"))}
     lost = checks["Events lost"]
     assert (lost.status, lost.value, lost.file) == ("bad", "0 of 110 events, 1 file, 1 of unknown size", "lost.json")
     assert "data2.root could not be read (" in lost.note

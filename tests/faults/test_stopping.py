@@ -79,7 +79,7 @@ def test_a_run_that_is_stopped_leaves_nobody_behind_and_goes_on_from_there(input
     assert "Traceback" not in said
     assert "distributed" not in said
     until(lambda: gone(family))
-    assert locks.holder(out) is None
+    assert locks.lock_holder(out) is None
     before = len(toy.records(toy.run_of(file)))
     (tmp_path / "hang-40").unlink()
     again = toy.process(toy.run_of(file))

@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 
 from oddjets.config.analysis import Analysis
-from oddjets.core.provenance import digests, read_manifest, upstream_of
+from oddjets.core.provenance import digests, read_manifest, upstream_state
 from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet, ThresholdResult, empty_histogram
 from oddjets.simulation.writer import write_nano
@@ -318,6 +318,6 @@ def _manifests(out: Path, asked: Analysis) -> None:
         if stage == "histogram":
             manifest["depends"] = {
                 "config": digests({"threshold": asked.threshold.model_dump(mode="json")}),
-                "upstream": digests({"process": upstream_of(read_manifest(out, "process"))}, 1),
+                "upstream": digests({"process": upstream_state(read_manifest(out, "process"))}, 1),
             }
         (out / "manifests" / f"{stage}.json").write_text(json.dumps(manifest))

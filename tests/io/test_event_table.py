@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io import event_table
-from oddjets.io.duplicate_events import overlap
+from oddjets.io.duplicate_events import find_duplicate
 from oddjets.io.event_table import EventTable
 
 
@@ -133,11 +133,11 @@ def test_an_event_that_is_there_twice_is_found_among_many_and_the_first_one_is_n
     for i in range(3):
         piece = {name: values[1000 * i : 1000 * (i + 1)] for name, values in identities.items()}
         event_table.write_part(tmp_path / "d" / f"part-{i}.parquet", piece, {"fileuuid": f"file{i}"})
-    assert overlap(tmp_path, ["d"]) is None
+    assert find_duplicate(tmp_path, ["d"]) is None
     again = {name: values[[1500, 20]] for name, values in identities.items()}
     event_table.write_part(tmp_path / "d" / "part-4.parquet", again, {"fileuuid": "again"})
     expected = min(tuple(int(values[i]) for values in identities.values()) for i in (1500, 20))
-    event, one, other = overlap(tmp_path, ["d"])
+    event, one, other = find_duplicate(tmp_path, ["d"])
     assert event == expected
     assert (one, other) == ("file1" if expected[2] == 1500 else "file0", "again")
 

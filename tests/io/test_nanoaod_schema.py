@@ -63,7 +63,7 @@ def test_tau2_is_the_branch_and_not_a_proper_time(chunk):
     ],
 )
 def test_how_constituents_are_found(branches, source):
-    assert nanoaod_schema.source_of(branches.__contains__) == source
+    assert nanoaod_schema.constituent_source(branches.__contains__) == source
 
 
 def test_offsets_and_content_of_jagged_branches(chunk):

@@ -55,7 +55,7 @@ def test_named_weights_are_known_to_the_era(samples):
 
 
 def test_a_record_says_what_it_needs(samples):
-    text = "\n".join(opendata.what_is_needed(samples, opendata.find_sample(samples, "67840")))
+    text = "\n".join(opendata.describe_sample(samples, opendata.find_sample(samples, "67840")))
     assert "top_hadronic" in text
     assert "docs/pfnano.md" in text
     assert "same events as in: top_mtt700to1000" in text
@@ -86,7 +86,7 @@ def test_other_indices_are_refused(tmp_path, text):
 
 def test_samples_with_the_same_events_are_refused_unless_stitched(tmp_path, samples):
     names = ("top_hadronic", "top_semileptonic", "top_mtt700to1000", "ww_4q", "ww_1l1nu2q")
-    fileset = opendata.fileset_of(samples, {name: [index(tmp_path, name)] for name in names})
+    fileset = opendata.make_fileset(samples, {name: [index(tmp_path, name)] for name in names})
     file = tmp_path / "fileset.json"
     file.write_text(json.dumps(fileset))
     # decays are disjoint among themselves, and so are the exclusive WW samples

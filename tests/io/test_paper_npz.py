@@ -269,11 +269,11 @@ def test_exported_is_imported_again(imported, folder):
 
 def test_what_a_file_cannot_hold_is_counted_by_events():
     prediction, cond = np.zeros((6, 12)), np.ones((6, 52))
-    assert paper_npz.not_storable(prediction, cond) == []
+    assert paper_npz.find_unstorable(prediction, cond) == []
     cond[[0, 1, 4], 3] = -np.inf
     cond[5, 20] = -1
     prediction[2] = np.nan
-    assert paper_npz.not_storable(prediction, cond) == [
+    assert paper_npz.find_unstorable(prediction, cond) == [
         "1 event with class probabilities that are no numbers",
         "2 events with a jet's mass that is 0, negative or no number",
         "1 event with a varied pT of 0 or below",

@@ -9,7 +9,7 @@ import uproot
 
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io.fileset import Dataset, DatasetMetadata, inspect, sums_of_variations
-from oddjets.io.sums_of_weights import StoredFile, copied_rows
+from oddjets.io.sums_of_weights import StoredFile, duplicate_rows
 from oddjets.workflow.executors.preflight import check_files, refuse_unlike_sums
 
 SIGNS = np.where(np.arange(40) % 8 == 0, -1.0, 1.0)
@@ -247,7 +247,7 @@ def test_a_sum_of_next_to_nothing_normalises_no_part(tmp_path):
 
 def test_not_all_files_of_many_are_named():
     row = read_row()
-    errors, warnings = copied_rows([StoredFile(f"{i}.root", "top", 1, (row,)) for i in range(30)], {})
+    errors, warnings = duplicate_rows([StoredFile(f"{i}.root", "top", 1, (row,)) for i in range(30)], {})
     assert warnings == []
     assert "stands 30 times in 0.root, 1.root, 2.root, 3.root, 4.root and 25 more" in errors[0]
 
@@ -255,4 +255,4 @@ def test_not_all_files_of_many_are_named():
 def read_row():
     from oddjets.io.sums_of_weights import RunsRow
 
-    return RunsRow(b"x", 40, telling=True)
+    return RunsRow(b"x", 40, distinctive=True)

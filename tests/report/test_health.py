@@ -22,7 +22,7 @@ from oddjets.workflow.run import RunContext
 
 
 def lines(artifacts: Artifacts) -> dict[str, health.HealthCheck]:
-    return {check.name: check for check in health.checks(artifacts)}
+    return {check.name: check for check in health.health_checks(artifacts)}
 
 
 def _with_report(finished: tuple[Analysis, Path], out: Path, **report: Any) -> Artifacts:

@@ -156,10 +156,10 @@ def test_error_of_another_kind_and_empty_bins_are_told(finished: tuple[Analysis,
     results["at_kinks"] = ["bin 3 of channel 'SR_A'"]
     (tmp_path / "results.json").write_text(json.dumps(results))
     artifacts = Artifacts(finished[0], tmp_path)
-    found = headline.answer(artifacts)
+    found = headline.summarise_results(artifacts)
     assert found is not None
     assert "mean of both sides" in found.numbers[0][2]
-    held = [check for check in health.checks(artifacts) if check.key == "at_kinks"]
+    held = [check for check in health.health_checks(artifacts) if check.key == "at_kinks"]
     assert [(check.status, check.value) for check in held] == [("watch", "1")]
     assert "SR_A" in held[0].note
 
@@ -172,13 +172,13 @@ def test_toys_and_the_closures_uncertainty_are_told(finished: tuple[Analysis, Pa
     results["closure_uncertainty"] = {"SR": used}
     (tmp_path / "results.json").write_text(json.dumps(results))
     artifacts = Artifacts(finished[0], tmp_path)
-    found = headline.answer(artifacts)
+    found = headline.summarise_results(artifacts)
     assert found is not None
     notes = {name: note for name, _, note, _, _ in found.numbers}
     assert notes["Significance"].endswith("from 900 toys, 2 failed")
     assert "p = 0.012" in notes["Significance"]
     assert notes["95 % CL upper limit"].endswith("; from 900 toys 1.61, 0.41 expected")
-    (check,) = [check for check in health.checks(artifacts) if check.key == "closure_uncertainty"]
+    (check,) = [check for check in health.health_checks(artifacts) if check.key == "closure_uncertainty"]
     assert (check.status, check.value, check.note) == ("watch", "SR 20 %", "SR: QCD simulation at 5 %")
 
 
@@ -188,14 +188,14 @@ def test_another_parameter_than_a_strength_is_called_by_its_name(
     results = json.loads((finished[1] / "results.json").read_text())
     results["poi"] |= {"name": "sf"}
     (tmp_path / "results.json").write_text(json.dumps(results))
-    found = headline.answer(Artifacts(finished[0], tmp_path))
+    found = headline.summarise_results(Artifacts(finished[0], tmp_path))
     assert found is not None
     assert "sf" in found.headline
     assert "cross section" not in found.numbers[0][2]
 
 
 def test_every_sentence_with_a_number_names_its_file(finished: tuple[Analysis, Path]) -> None:
-    found = headline.answer(Artifacts(*finished))
+    found = headline.summarise_results(Artifacts(*finished))
     assert found is not None
     assert found.sentences
     for sentence in found.sentences:
@@ -209,7 +209,7 @@ def test_a_signal_that_fits_no_better_is_said_so(finished: tuple[Analysis, Path]
     results = json.loads((finished[1] / "results.json").read_text())
     results["twice_nll"] = {"background": 900.0, "signal_plus_background": 900.0 + 1e-9}
     (tmp_path / "results.json").write_text(json.dumps(results))
-    found = headline.answer(Artifacts(finished[0], tmp_path))
+    found = headline.summarise_results(Artifacts(finished[0], tmp_path))
     assert found is not None
     assert "does not improve the fit" in " ".join(sentence.before for sentence in found.sentences)
     assert not [sentence for sentence in found.sentences if sentence.number.startswith("-")]

@@ -112,7 +112,7 @@ def test_fills_differ_in_grey() -> None:
 
 
 def test_lines_differ_without_colour() -> None:
-    assert len({str(dash) for dash in style.DASHES}) == len(style.DASHES) >= panels.MOST
+    assert len({str(dash) for dash in style.DASHES}) == len(style.DASHES) >= panels.MAX_PROCESSES
 
 
 def test_text_needs_no_font_of_the_machine() -> None:

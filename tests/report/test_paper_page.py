@@ -73,7 +73,7 @@ def test_shared_files_are_links_that_part_when_one_is_replaced(tmp_path: Path) -
     (source / "cutflow.json").write_text("{}")
     for stage in ("simulate", "process"):
         provenance.write_manifest(source, stage, {"key": stage})
-    paper.share(source, target)
+    paper.share_events(source, target)
     shared = target / "events" / "qcd" / "part-0.parquet"
     assert shared.samefile(source / "events" / "qcd" / "part-0.parquet")
     assert provenance.read_manifest(target, "process") == {"key": "process"}
@@ -83,7 +83,7 @@ def test_shared_files_are_links_that_part_when_one_is_replaced(tmp_path: Path) -
     other.replace(target / "cutflow.json")
     assert (source / "cutflow.json").read_text() == "{}"
     # a second time there is nothing to do, and what the target has made of it stays
-    paper.share(source, target)
+    paper.share_events(source, target)
     assert (target / "cutflow.json").read_text() == '{"histogram": 1}'
 
 
@@ -92,7 +92,7 @@ def test_a_sample_made_anew_replaces_the_old_one(tmp_path: Path) -> None:
     for key in ("old", "new"):
         (source / "events" / key).mkdir(parents=True)
         provenance.write_manifest(source, "process", {"key": key})
-        paper.share(source, target)
+        paper.share_events(source, target)
     assert sorted(p.name for p in (target / "events").iterdir()) == ["new", "old"]
     assert provenance.read_manifest(target, "process") == {"key": "new"}
 

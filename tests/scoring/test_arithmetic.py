@@ -73,7 +73,7 @@ def test_one_changed_bit_of_a_jet_changes_scores(stored: dict[str, Any]) -> None
     assert results(jets_of(changed))["scores"].tobytes() != results(jets)["scores"].tobytes()
 
 
-def store() -> None:
+def cache() -> None:
     """Write the file that the test compares with."""
     import sys
 
@@ -86,4 +86,4 @@ def store() -> None:
 
 
 if __name__ == "__main__":
-    store()
+    cache()

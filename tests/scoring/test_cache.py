@@ -16,8 +16,9 @@ from helpers import analyses, chunks, tiny_model
 from oddjets.config.analysis import load_analysis
 from oddjets.core import resources
 from oddjets.io import event_table
-from oddjets.scoring import cache, scorer
-from oddjets.scoring.cache import ScoreCache, evaluate, store_key
+from oddjets.scoring import cache as cache_module
+from oddjets.scoring import scorer
+from oddjets.scoring.cache import ScoreCache, cache_key, evaluate
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.scoring.scorer import Scorer
@@ -50,7 +51,7 @@ def scores(jets: JetConstituents) -> Any:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ScoreCache:
+def cache(tmp_path: Path) -> ScoreCache:
     return ScoreCache(tmp_path / "scores", "4f1c", 0, 100)
 
 
@@ -67,29 +68,29 @@ def no_inference(monkeypatch: pytest.MonkeyPatch) -> Any:
     return switch
 
 
-def parts(store: ScoreCache) -> list[Path]:
-    return sorted(path for path in store.folder.rglob("*") if path.is_file())
+def parts(cache: ScoreCache) -> list[Path]:
+    return sorted(path for path in cache.folder.rglob("*") if path.is_file())
 
 
 def test_kept_scores_have_the_bits_of_computed_ones(
-    jets: JetConstituents, scores: Any, store: ScoreCache, no_inference: Any
+    jets: JetConstituents, scores: Any, cache: ScoreCache, no_inference: Any
 ) -> None:
-    first = evaluate(Scorer(CARD, "cpu"), jets, store=store)
+    first = evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
     assert (first.computed, first.from_cache) == (4, 0)
     no_inference()
-    again = evaluate(Scorer(CARD, "cpu"), jets, store=store)
+    again = evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
     assert (again.computed, again.from_cache) == (0, 4)
     assert first.scores.tobytes() == again.scores.tobytes() == scores.tobytes()
 
 
 def test_class_probabilities_are_kept_beside_their_scores(
-    jets: JetConstituents, scores: Any, store: ScoreCache, no_inference: Any
+    jets: JetConstituents, scores: Any, cache: ScoreCache, no_inference: Any
 ) -> None:
-    evaluate(Scorer(CARD, "cpu"), jets, store=store)  # scores alone are no answer to who wants probabilities
-    first = evaluate(Scorer(CARD, "cpu"), jets, probabilities=True, store=store)
+    evaluate(Scorer(CARD, "cpu"), jets, cache=cache)  # scores alone are no answer to who wants probabilities
+    first = evaluate(Scorer(CARD, "cpu"), jets, probabilities=True, cache=cache)
     assert first.computed == 4
     no_inference()
-    again = evaluate(Scorer(CARD, "cpu"), jets, probabilities=True, store=store)
+    again = evaluate(Scorer(CARD, "cpu"), jets, probabilities=True, cache=cache)
     assert first.probabilities is not None
     assert again.probabilities is not None
     assert first.probabilities.tobytes() == again.probabilities.tobytes()
@@ -99,23 +100,23 @@ def test_class_probabilities_are_kept_beside_their_scores(
 
 @pytest.mark.parametrize("name", [*CANDIDATE_BRANCHES, "jet_eta", "jet_phi"])
 def test_a_jet_that_changed_in_anything_is_scored_again_and_no_other(
-    name: str, jets: JetConstituents, store: ScoreCache
+    name: str, jets: JetConstituents, cache: ScoreCache
 ) -> None:
-    evaluate(Scorer(CARD, "cpu"), jets, store=store)
+    evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
     values = getattr(jets, name).copy()
     values[1 if name.startswith("jet") else jets.offsets[1]] += 1
     changed = replace(jets, **{name: values})
-    found = evaluate(Scorer(CARD, "cpu"), changed, store=store)
+    found = evaluate(Scorer(CARD, "cpu"), changed, cache=cache)
     assert (found.computed, found.from_cache) == (1, 3)
     assert found.scores.tobytes() == Scorer(CARD, "cpu").score(changed).tobytes()
 
 
-def test_a_jet_that_lost_a_constituent_is_scored_again(jets: JetConstituents, store: ScoreCache) -> None:
-    evaluate(Scorer(CARD, "cpu"), jets, store=store)
+def test_a_jet_that_lost_a_constituent_is_scored_again(jets: JetConstituents, cache: ScoreCache) -> None:
+    evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
     fewer = {name: getattr(jets, name)[:-1] for name in CANDIDATE_BRANCHES}
     offsets = jets.offsets.copy()
     offsets[-1] -= 1
-    found = evaluate(Scorer(CARD, "cpu"), replace(jets, offsets=offsets, **fewer), store=store)
+    found = evaluate(Scorer(CARD, "cpu"), replace(jets, offsets=offsets, **fewer), cache=cache)
     assert (found.computed, found.from_cache) == (1, 3)
 
 
@@ -135,14 +136,14 @@ def with_card(**changes: Any) -> ModelCard:
     ids=["notes", "sha256", "puppi", "maximum", "formula"],
 )
 def test_scores_of_another_model_or_card_are_not_taken(card: ModelCard, same: bool) -> None:
-    keys = [store_key(Scorer(c, "cpu"), probabilities=False) for c in (CARD, card)]
+    keys = [cache_key(Scorer(c, "cpu"), probabilities=False) for c in (CARD, card)]
     assert (keys[0] == keys[1]) is same
 
 
 def test_scores_of_another_provider_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    on_cpu = store_key(Scorer(CARD, "auto"), probabilities=False)
+    on_cpu = cache_key(Scorer(CARD, "auto"), probabilities=False)
     monkeypatch.setattr(scorer.Scorer, "provider_used", "cuda")
-    assert store_key(Scorer(CARD, "auto"), probabilities=False) != on_cpu
+    assert cache_key(Scorer(CARD, "auto"), probabilities=False) != on_cpu
 
 
 def flip_a_byte(file: Path) -> None:
@@ -188,30 +189,30 @@ def fewer_scores(file: Path) -> None:
     ids=["byte", "model", "pickle", "nan", "fewer", "truncated", "empty", "text"],
 )
 def test_a_damaged_or_foreign_part_is_ignored_with_a_word_and_replaced(
-    damage: Any, jets: JetConstituents, scores: Any, store: ScoreCache, caplog: pytest.LogCaptureFixture
+    damage: Any, jets: JetConstituents, scores: Any, cache: ScoreCache, caplog: pytest.LogCaptureFixture
 ) -> None:
-    evaluate(Scorer(CARD, "cpu"), jets, store=store)
-    (file,) = parts(store)
+    evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
+    (file,) = parts(cache)
     damage(file)
-    found = evaluate(Scorer(CARD, "cpu"), jets, store=store)
+    found = evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
     assert (found.computed, found.from_cache) == (4, 0)
     assert found.scores.tobytes() == scores.tobytes()
     assert [file.name in record.getMessage() for record in caplog.records] == [True]
-    assert parts(store) == [file]
-    assert evaluate(Scorer(CARD, "cpu"), jets, store=store).from_cache == 4
+    assert parts(cache) == [file]
+    assert evaluate(Scorer(CARD, "cpu"), jets, cache=cache).from_cache == 4
 
 
 def test_no_changed_byte_of_a_part_gives_another_score_or_stops_the_run(
-    jets: JetConstituents, store: ScoreCache, monkeypatch: pytest.MonkeyPatch
+    jets: JetConstituents, cache: ScoreCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Headers and padding included: a byte that does not matter may change."""
-    first = evaluate(Scorer(CARD, "cpu"), jets, store=store)
-    (file,) = parts(store)
+    first = evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
+    (file,) = parts(cache)
     whole = file.read_bytes()
-    monkeypatch.setattr(cache.log, "disabled", True)
+    monkeypatch.setattr(cache_module.log, "disabled", True)
 
     def kept() -> set[tuple[bytes, bytes]]:
-        return {(jet, score.tobytes()) for jet, score in cache._read(store, first.key, 1).items()}
+        return {(jet, score.tobytes()) for jet, score in cache_module._read(cache, first.key, 1).items()}
 
     right = kept()
     assert len(right) == 4
@@ -225,49 +226,49 @@ def test_no_changed_byte_of_a_part_gives_another_score_or_stops_the_run(
     assert ignored > len(whole)
 
 
-def test_a_file_with_another_name_is_ignored(jets: JetConstituents, store: ScoreCache) -> None:
-    evaluate(Scorer(CARD, "cpu"), jets, store=store)
-    (file,) = parts(store)
+def test_a_file_with_another_name_is_ignored(jets: JetConstituents, cache: ScoreCache) -> None:
+    evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
+    (file,) = parts(cache)
     file.with_name("part-mine.npz").write_bytes(file.read_bytes())
-    assert evaluate(Scorer(CARD, "cpu"), jets, store=store).from_cache == 4
+    assert evaluate(Scorer(CARD, "cpu"), jets, cache=cache).from_cache == 4
 
 
 def test_other_chunks_find_the_scores_and_read_only_what_overlaps(
-    jets: JetConstituents, store: ScoreCache, caplog: pytest.LogCaptureFixture
+    jets: JetConstituents, cache: ScoreCache, caplog: pytest.LogCaptureFixture
 ) -> None:
-    evaluate(Scorer(CARD, "cpu"), jets, store=replace(store, start=10, stop=20))
-    wider = evaluate(Scorer(CARD, "cpu"), jets, store=replace(store, start=0, stop=1000))
+    evaluate(Scorer(CARD, "cpu"), jets, cache=replace(cache, start=10, stop=20))
+    wider = evaluate(Scorer(CARD, "cpu"), jets, cache=replace(cache, start=0, stop=1000))
     assert wider.from_cache == 4
-    parts(store)[0].write_bytes(b"damaged")
-    elsewhere = evaluate(Scorer(CARD, "cpu"), jets, store=replace(store, start=20, stop=30))
+    parts(cache)[0].write_bytes(b"damaged")
+    elsewhere = evaluate(Scorer(CARD, "cpu"), jets, cache=replace(cache, start=20, stop=30))
     assert elsewhere.from_cache == 0
     assert not caplog.records  # the damaged part was not opened
 
 
-def test_a_jet_without_constituents_has_no_score_and_none_is_kept(store: ScoreCache) -> None:
+def test_a_jet_without_constituents_has_no_score_and_none_is_kept(cache: ScoreCache) -> None:
     jets = some_jets([0, 7, 0])
     for expected in ((1, 0), (0, 1)):
-        found = evaluate(Scorer(CARD, "cpu"), jets, store=store)
+        found = evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
         assert (found.computed, found.from_cache) == expected
         assert np.isnan(found.scores).tolist() == [True, False, True]
 
 
-def test_what_is_unusual_is_counted_whether_scores_were_kept_or_not(store: ScoreCache) -> None:
+def test_what_is_unusual_is_counted_whether_scores_were_kept_or_not(cache: ScoreCache) -> None:
     jets = some_jets([0, 7, CARD.constituents.maximum + 2])
     jets.pt[3] = 1
     for _ in range(2):
-        found = evaluate(Scorer(CARD, "cpu"), jets, store=store).unusual
+        found = evaluate(Scorer(CARD, "cpu"), jets, cache=cache).unusual
         assert (found.without_constituents, found.truncated, found.ignored_constituents) == (1, 1, 1)
 
 
-def test_workers_write_at_once(jets: JetConstituents, scores: Any, store: ScoreCache) -> None:
+def test_workers_write_at_once(jets: JetConstituents, scores: Any, cache: ScoreCache) -> None:
     """All at the same entries: at worst a jet is scored twice."""
     barrier, found = threading.Barrier(4), []
 
     def work() -> None:
         barrier.wait()
         for _ in range(5):
-            found.append(evaluate(Scorer(CARD, "cpu"), jets, store=store).scores.tobytes())
+            found.append(evaluate(Scorer(CARD, "cpu"), jets, cache=cache).scores.tobytes())
 
     workers = [threading.Thread(target=work) for _ in range(4)]
     for worker in workers:
@@ -275,7 +276,7 @@ def test_workers_write_at_once(jets: JetConstituents, scores: Any, store: ScoreC
     for worker in workers:
         worker.join()
     assert found == [scores.tobytes()] * 20
-    assert [file.suffix for file in parts(store)] == [".npz"]  # one part, no temporary file
+    assert [file.suffix for file in parts(cache)] == [".npz"]  # one part, no temporary file
 
 
 def test_nothing_is_kept_unless_asked(jets: JetConstituents, scores: Any, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from oddjets.scoring.inputs import JetConstituents
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.score import class_probabilities
 from oddjets.scoring.scorer import Scorer
-from oddjets.training.validate.parity import run_model, tied
+from oddjets.training.validate.parity import has_tied_neighbours, run_model
 from oddjets.training.validate.reference import PaddedJets
 
 CARD = load_card(Path(__file__).resolve().parents[2] / "models" / "omnilearned_small_simulation.yaml")
@@ -54,7 +54,7 @@ def test_probabilities_are_those_of_the_authors_network() -> None:
     jets = PaddedJets(DATA["x"], DATA["pid"].astype(np.int64), DATA["add"])
     exact = class_probabilities(DATA["logits"], CARD)
     found = class_probabilities(run_model(CARD, jets), CARD)
-    apart = tied(jets)
+    apart = has_tied_neighbours(jets)
     assert np.mean(apart) < 0.1
     np.testing.assert_allclose(found[~apart], exact[~apart], rtol=0, atol=CARD.numerics.tolerance)
     assert np.ptp(exact, axis=0).min() > 0.1  # each class is likely somewhere, or the comparison would mean little

@@ -91,7 +91,7 @@ def test_the_report_says_which_paths_no_file_has(tmp_path):
     for paths, status in ((["PFHT800", "PFJet450"], "watch"), (["PFHT800", "PFJet450", "PFJet45O"], "bad")):
         run = run_of(tmp_path, datasets, selection=SELECTION | {"triggers": paths})
         toy_analysis.process(run)
-        (line,) = [c for c in health.checks(Artifacts(run.analysis, run.out)) if c.name == "Trigger paths"]
+        (line,) = [c for c in health.health_checks(Artifacts(run.analysis, run.out)) if c.name == "Trigger paths"]
         assert line.status == status
         assert "HLT_PFJet450 in no file of data" in line.note
         assert ("HLT_PFJet45O in no file of any dataset" in line.note) is (status == "bad")
@@ -110,7 +110,7 @@ def test_a_path_that_one_of_two_files_has_is_said_once(tmp_path, capfd, is_data)
     assert said(capfd).count(line) == 1
     found = run.extra("process")["datasets"][name]
     assert (found["absent_triggers"], found["partly_absent_triggers"]) == ([], {"PFJet450": "2 of 3"})
-    (check,) = [c for c in health.checks(Artifacts(run.analysis, run.out)) if c.name.startswith("Trigger")]
+    (check,) = [c for c in health.health_checks(Artifacts(run.analysis, run.out)) if c.name.startswith("Trigger")]
     assert (check.status, check.value) == ("watch" if is_data else "good", "1 in some files only")
     assert f"HLT_PFJet450 in 2 of 3 files of {name}" in check.note
 

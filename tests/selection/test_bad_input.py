@@ -12,7 +12,7 @@ from helpers.chunks import chunk_of, copy, process
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.provenance import read_manifest
 from oddjets.io import event_table
-from oddjets.io.duplicate_events import overlap
+from oddjets.io.duplicate_events import find_duplicate
 from oddjets.selection import input_anomalies, objects
 
 #: a score from branches: nothing here is about the model, but for the last tests
@@ -57,7 +57,7 @@ def flat(name, row, value):
 
 def of(run, dataset="top"):
     """The table and the repairs of a run."""
-    counted = read_manifest(run.out, "process")["extra"]["datasets"][dataset]["repairs"]
+    counted = read_manifest(run.out, "process")["extra"]["datasets"][dataset]["input_anomalies"]
     return event_table.read(run.out / "events", dataset), {name: count for name, count in counted.items() if count}
 
 
@@ -173,9 +173,9 @@ def test_two_simulated_datasets_may_number_events_alike_and_two_of_data_may_not(
     table = {name: np.arange(3) for name in ("run", "luminosityBlock", "event")}
     for dataset in ("one", "two"):
         event_table.write_part(tmp_path / dataset / "part-0.parquet", table, {"fileuuid": dataset})
-    assert overlap(tmp_path, ["one"]) is None
-    assert overlap(tmp_path, ["one", "two"]) == ((0, 0, 0), "one", "two")
-    assert overlap(tmp_path, []) is None
+    assert find_duplicate(tmp_path, ["one"]) is None
+    assert find_duplicate(tmp_path, ["one", "two"]) == ((0, 0, 0), "one", "two")
+    assert find_duplicate(tmp_path, []) is None
 
 
 def test_links_to_no_jet_are_ignored_and_counted(top, tmp_path):
@@ -289,4 +289,4 @@ def test_a_file_without_the_index_is_clustered_again_said_and_kept(top, tmp_path
 def test_every_repair_is_documented():
     page = Path(__file__).parents[2] / "docs" / "processing.md"
     text = page.read_text(encoding="utf-8")
-    assert not [name for name in input_anomalies.MEANING if f"`{name}`" not in text]
+    assert not [name for name in input_anomalies.DESCRIPTIONS if f"`{name}`" not in text]

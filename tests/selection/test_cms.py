@@ -99,7 +99,7 @@ def leading_two(chunk):
     two = chunk.FatJet[:, :2]
     eta, phi = (np.asarray(two[k]) for k in ("eta", "phi"))
     pair = np.tile([0, 1], (10, 1))
-    return ak.flatten(two), constituents.of_pairs(chunk, np.arange(10), pair, eta, phi, Counter())
+    return ak.flatten(two), constituents.read_pair_constituents(chunk, np.arange(10), pair, eta, phi, Counter())
 
 
 def test_constituents_add_up_to_the_jet(cms_file):

@@ -46,7 +46,7 @@ def run_of(folder, files, chunk_size=1000, **changes):
 
 def of(run):
     found = run.extra("process")["datasets"]["top"]
-    return toy_analysis.rows(run)["top"], {name: count for name, count in found["repairs"].items() if count}
+    return toy_analysis.rows(run)["top"], {name: count for name, count in found["input_anomalies"].items() if count}
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def test_take_pair_never_reaches_into_another_event(dtype):
     index = np.array([[2, 0], [0, 1], [1, -1], [1, 10_000]], dtype=dtype)
     taken = objects.take_pair(values, index, missing=-9)
     np.testing.assert_array_equal(taken, [[-9, 1], [-9, -9], [-9, -9], [-9, -9]])
-    assert objects.outside(index, values).tolist() == [[True, False], [True, True], [True, False], [True, True]]
+    assert objects.out_of_range(index, values).tolist() == [[True, False], [True, True], [True, False], [True, True]]
     np.testing.assert_array_equal(objects.take_pair(ak.Array([[], []])[:], np.array([[0, 1]] * 2)), [[np.nan] * 2] * 2)
 
 

@@ -27,7 +27,7 @@ def run_of(folder, datasets, chunk_size=1000, name="out", **changes):
 
 
 def of(run, dataset="top"):
-    found = toy_analysis.process(run).extra("process")["datasets"][dataset]["repairs"]
+    found = toy_analysis.process(run).extra("process")["datasets"][dataset]["input_anomalies"]
     table = toy_analysis.rows(run).get(dataset, {})
     return table, {name: count for name, count in found.items() if count and not name.startswith("without")}
 

@@ -112,8 +112,8 @@ def same_constituents(file, folder, keep):
         chunk = chunk_of(path)
         rows = np.flatnonzero(np.asarray(ak.num(chunk.FatJet)) >= 2)
         eta, phi = (np.asarray(chunk.FatJet[name][rows, :2]) for name in ("eta", "phi"))
-        repairs = Counter()
-        jets = constituents.of_pairs(chunk, rows, np.tile([0, 1], (len(rows), 1)), eta, phi, repairs)
+        anomalies = Counter()
+        jets = constituents.read_pair_constituents(chunk, rows, np.tile([0, 1], (len(rows), 1)), eta, phi, anomalies)
         found.append([sorted(jets.pt[a:b]) for a, b in zip(jets.offsets, jets.offsets[1:], strict=False)])
     return np.mean([a == b for a, b in zip(*found, strict=True)])
 

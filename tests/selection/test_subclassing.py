@@ -181,8 +181,8 @@ def test_data_have_no_variations_whatever_is_asked(folder):
 def test_a_sample_without_weights_is_counted_and_varies_in_nothing(folder):
     manifest = json.loads((folder / "out" / "manifests" / "process.json").read_text())["extra"]["datasets"]
     plain = table(folder, "wjets")
-    assert manifest["wjets"]["repairs"]["without_isr"] == len(plain["event"])
-    assert "without_isr" not in manifest["top"]["repairs"]
+    assert manifest["wjets"]["input_anomalies"]["without_isr"] == len(plain["event"])
+    assert "without_isr" not in manifest["top"]["input_anomalies"]
     for variation in ("isrUp", "isrDown", "scale3"):
         np.testing.assert_array_equal(plain[f"weight__{variation}"], plain["weight"])
 

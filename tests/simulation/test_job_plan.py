@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from oddjets.config.analysis import load_analysis
-from oddjets.config.simulation import SimulationSpec, seed_of
+from oddjets.config.simulation import SimulationSpec, default_seed
 from oddjets.core.errors import OddjetsError
 from oddjets.simulation.job_plan import TRIES_PER_BLOCK, make_plan
 from oddjets.simulation.processes import load_processes, select_processes
@@ -199,5 +199,5 @@ def test_the_demo_and_the_efficiency_keep_the_seeds_that_their_numbers_are_from(
 def test_the_papers_set_ups_share_one_sample() -> None:
     asked = analyses(1.0, [])
     assert len({analysis.simulate.model_dump_json() for analysis in asked if analysis.simulate}) == 1
-    assert {analysis.simulate.seed for analysis in asked if analysis.simulate} == {seed_of("paper_top")}
+    assert {analysis.simulate.seed for analysis in asked if analysis.simulate} == {default_seed("paper_top")}
     assert {a.simulate.seed for a in analyses(0.1, [], seed=5) if a.simulate} == {5}

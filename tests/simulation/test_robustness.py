@@ -22,7 +22,7 @@ from rich.console import Console
 from oddjets.config.simulation import SimulationSpec
 from oddjets.core.errors import OddjetsError
 from oddjets.simulation.job_plan import TRIES_PER_BLOCK_WITHOUT_VETO, make_plan
-from oddjets.simulation.run import _gathered, simulate
+from oddjets.simulation.run import _joined_batches, simulate
 from oddjets.simulation.writer import write_nano
 
 SPEC = {
@@ -142,7 +142,7 @@ def test_no_more_than_a_piece_of_a_template_is_held_at_once(monkeypatch: pytest.
         for _ in range(40):
             yield ak.Array({"x": np.zeros(20)}), np.zeros(20, np.int64)
 
-    for events, _ in _gathered(batches()):  # type: ignore[arg-type]
+    for events, _ in _joined_batches(batches()):  # type: ignore[arg-type]
         alive.append(len(events))
     # as many as it takes to fill a piece, and less than a batch more
     assert sum(alive) == 800

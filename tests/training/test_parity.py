@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from oddjets.core.errors import OddjetsError
 from oddjets.scoring.model_card import load_card
 from oddjets.training.export.random_jets import load_jets, random_jets
-from oddjets.training.validate.parity import compare, groups, reference_card, tied
+from oddjets.training.validate.parity import compare, groups, has_tied_neighbours, reference_card
 
 SHIPPED = load_card(Path(__file__).parents[2] / "models" / "omnilearned_small_simulation.yaml")
 
@@ -143,28 +143,28 @@ def test_products_keep_the_bits_of_their_precision(torch: Any, precision: Any, k
 
 def test_kinds_of_arithmetic_are_ordered_by_their_bits(checkpoint: Path, card: Path) -> None:
     from oddjets.training.export.checkpoint import read_checkpoint
-    from oddjets.training.validate.numerics import PASSES, numerics, outcomes
+    from oddjets.training.validate.numerics import PASSES, compare_arithmetic, run_arithmetics
     from oddjets.training.validate.reference import Reference
 
     jets = random_jets([20, 30, 40, 50] * 2, np.random.default_rng(4))
     done: list[int] = []
     reference = Reference(read_checkpoint(checkpoint))
-    exact, *others = outcomes([load_card(card)], reference, jets, done.append)
+    exact, *others = run_arithmetics([load_card(card)], reference, jets, done.append)
     assert sum(done) == PASSES * len(jets.x)
-    median = {other.name: numerics(exact, other).probability[0] for other in others}
+    median = {other.name: compare_arithmetic(exact, other).probability[0] for other in others}
     assert max(median["float32"], median[f"ONNX, {load_card(card).name}"]) < 1e-5
     assert 10 * median["float32"] < median["float16, islands"] < median["bfloat16, islands"]
     assert median["TF32, islands"] == pytest.approx(median["float16, islands"], rel=1)  # as many bits
 
 
 def test_jets_that_cross_a_threshold_are_counted() -> None:
-    from oddjets.training.validate.numerics import ArithmeticResult, numerics
+    from oddjets.training.validate.numerics import ArithmeticResult, compare_arithmetic
 
     scores = np.arange(1000) / 1000
     moved = scores.copy()
     moved[[990, 989, 500]] = 0.9, 0.999, 0.5001  # out of and into the 1 %; within the bulk
     none = np.zeros((1000, 1))
-    row = numerics(ArithmeticResult("float64", none, scores), ArithmeticResult("other", none, moved))
+    row = compare_arithmetic(ArithmeticResult("float64", none, scores), ArithmeticResult("other", none, moved))
     assert row.passing == (2, 10, 50)
     assert row.crossed == (1, 2, 1)
     assert row.score == (0.0, 0.0, pytest.approx(0.09))
@@ -182,7 +182,7 @@ def test_jets_whose_neighbours_are_a_matter_of_chance_are_kept_apart() -> None:
     jets.x[1, 5, :2] = jets.x[1, 6, :2]  # two at one place
     nearest = np.argsort(np.square(jets.x[2, :40, :2] - jets.x[2, 0, :2]).sum(axis=1))
     jets.x[2, nearest[11], :2] = 2 * jets.x[2, 0, :2] - jets.x[2, nearest[10], :2]  # as far, on the other side
-    assert tied(jets).tolist() == [False, True, True, False]
+    assert has_tied_neighbours(jets).tolist() == [False, True, True, False]
     found = {group.name: group for group in groups(4, seed=1, sample=jets)}
     assert len(found["generic"].jets.x) == len(found["generic, tied distances"].jets.x) == 2
     assert not found["generic, tied distances"].judged

@@ -84,14 +84,14 @@ def test_the_small_model_is_that_of_the_command_line(torch: Any) -> None:
 
 def test_turned_jets_keep_distances_energies_and_lifetimes(torch: Any) -> None:
     from oddjets.training.export.random_jets import random_jets
-    from oddjets.training.train.batches import turned
+    from oddjets.training.train.batches import rotate
 
     rng = np.random.default_rng(2)
     jets = random_jets([30, 20], rng)
     eta = torch.tensor([0.0, 1.5], dtype=torch.float64)
     x, add = (torch.from_numpy(a).double() for a in (jets.x, jets.add))
     angle, mirrored = torch.tensor([1.0, 2.5]).double(), torch.tensor([1.0, -1.0]).double()
-    new_x, new_add = turned(x, add, eta, angle, mirrored)
+    new_x, new_add = rotate(x, add, eta, angle, mirrored)
     torch.testing.assert_close(torch.cdist(new_x[..., :2], new_x[..., :2]), torch.cdist(x[..., :2], x[..., :2]))
     torch.testing.assert_close(new_x[..., 2], x[..., 2])
     # without mass: E = pT cosh eta, before and after
@@ -115,12 +115,12 @@ def test_turned_jets_keep_distances_energies_and_lifetimes(torch: Any) -> None:
 
 
 def test_a_quarter_turn_exchanges_eta_and_phi(torch: Any) -> None:
-    from oddjets.training.train.batches import turned
+    from oddjets.training.train.batches import rotate
 
     x = torch.tensor([[[0.1, 0.2, 1.0, 1.1]]], dtype=torch.float64)
     add = torch.tensor([[[0.3, 0.01, 0.0, 0.02]]], dtype=torch.float64)
     one = torch.ones(1, dtype=torch.float64)
-    new_x, new_add = turned(x, add, 0 * one, math.pi / 2 * one, one)
+    new_x, new_add = rotate(x, add, 0 * one, math.pi / 2 * one, one)
     np.testing.assert_allclose(new_x[0, 0, :2], [-0.2, 0.1])
     # d0 becomes -dz cosh(eta), its error that of dz
     cosh = math.cosh(-0.2)
@@ -201,10 +201,10 @@ def test_other_settings_do_not_go_on(torch: Any, shards: list[Path], tmp_path: P
 
 
 def test_events_are_not_split(torch: Any) -> None:
-    from oddjets.training.train.loop import _held_back
+    from oddjets.training.train.loop import _validation_mask
 
     event = np.repeat(np.arange(4000), 2)
-    held_back = _held_back(event, toy_settings(held_back=0.05))
+    held_back = _validation_mask(event, toy_settings(held_back=0.05))
     np.testing.assert_array_equal(held_back[::2], held_back[1::2])
     assert held_back.mean() == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / 4000))
 
@@ -243,9 +243,9 @@ def test_jets_of_files_get_the_scores_of_the_bare_model(shards: list[Path], card
     assert sum(done) == 30
 
 
-def toy_generation(folder: Path, n_jets: int, workers: int, seed: int = 1, heldout: bool = False) -> list[Path]:
+def toy_generation(folder: Path, n_jets: int, workers: int, seed: int = 1, held_out: bool = False) -> list[Path]:
     path = folder / "toy.h5"
-    return [path if path.exists() else write_toy_jets(path, n_jets, seed + 100 * heldout, known=heldout)]
+    return [path if path.exists() else write_toy_jets(path, n_jets, seed + 100 * held_out, known=held_out)]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from oddjets.cli.main import app
 from oddjets.config.analysis import load_analysis
-from oddjets.core.blinding_history import moment
+from oddjets.core.blinding_history import format_time
 from oddjets.core.errors import BlindedError
 from oddjets.io import event_table, paper_npz
 from oddjets.io.histograms import DATA, HistogramSet
@@ -224,7 +224,7 @@ def test_a_yaml_that_is_blind_no_more_unblinds(blind: Path, out: Path) -> None:
         ("blinded", "fit.blind: true in a.yaml"),
         ("unblinded", "fit.blind: false in a.yaml"),
     ]
-    line = next(c for c in health.checks(Artifacts(load_analysis(blind), out)) if c.name == "Data in A")
+    line = next(c for c in health.health_checks(Artifacts(load_analysis(blind), out)) if c.name == "Data in A")
     assert (line.status, line.value) == ("watch", "unblinded")
     assert "fit.blind: false in a.yaml" in line.note
     assert "report.html" in leaks(out)
@@ -279,12 +279,14 @@ def test_what_was_open_before_it_was_blind_stays_on_the_record(never_blind: Path
     assert blinded["state"] == "blinded"
     period = {"from": finished, "to": blinded["on"], "by": before["by"]}
     assert json.loads((out / "results.json").read_text())["was_open"] == [period]
-    (line,) = (c for c in health.checks(Artifacts(load_analysis(never_blind), out)) if c.name == "Data in A")
+    (line,) = (c for c in health.health_checks(Artifacts(load_analysis(never_blind), out)) if c.name == "Data in A")
     assert (line.status, line.value) == ("watch", "blinded, was open")
-    assert line.note.startswith(f"blinded since {moment(blinded['on'])}; was open from {moment(finished)} to ")
+    assert line.note.startswith(
+        f"blinded since {format_time(blinded['on'])}; was open from {format_time(finished)} to "
+    )
     said = " ".join(run("status", never_blind, "--out", out).split())
-    assert f"look closer: blinded since {moment(blinded['on'])}" in said
-    assert f"was open from {moment(finished)} to {moment(blinded['on'])}" in said
+    assert f"look closer: blinded since {format_time(blinded['on'])}" in said
+    assert f"was open from {format_time(finished)} to {format_time(blinded['on'])}" in said
 
 
 def test_blinding_again_does_not_wash_the_record(blind: Path, out: Path) -> None:
@@ -297,9 +299,9 @@ def test_blinding_again_does_not_wash_the_record(blind: Path, out: Path) -> None
     run("histogram", blind, "--out", out)
     acts = json.loads((out / "blinding.json").read_text())["history"]
     assert [act["state"] for act in acts] == ["blinded", "unblinded", "blinded"]
-    (line,) = (c for c in health.checks(Artifacts(load_analysis(blind), out)) if c.name == "Data in A")
+    (line,) = (c for c in health.health_checks(Artifacts(load_analysis(blind), out)) if c.name == "Data in A")
     assert line.status == "watch"
-    assert f"was open from {moment(acts[1]['on'])} to {moment(acts[2]['on'])} (`--unblind`)" in line.note
+    assert f"was open from {format_time(acts[1]['on'])} to {format_time(acts[2]['on'])} (`--unblind`)" in line.note
 
 
 def test_a_hidden_figure_is_said_to_be_and_keeps_no_other_from_being_drawn(blind: Path, out: Path) -> None:

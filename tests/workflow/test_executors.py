@@ -111,7 +111,7 @@ def test_secrets_of_a_cluster_are_not_in_the_message_that_it_failed():
 
     options = {"queue": "q", "password": "S3CRET", "auth": "S3CRET", "options": {"api_token": "S3CRET"}}
     with pytest.raises(OddjetsError, match=r"make\(queue='q', password=\*\*\*, auth=\*\*\*, options=\.\.\.\) failed"):
-        import_path.built(make, options, "execution.cluster.options")
+        import_path.instantiate(make, options, "execution.cluster.options")
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def with_processor(folder, inputs, flag):
 @pytest.mark.slow
 def test_work_that_kills_all_workers_is_given_up(inputs, whole, tmp_path, monkeypatch):
     file = with_processor(tmp_path, inputs, "die")
-    monkeypatch.setattr(local, "ALLOWED_DEATHS", 1)
+    monkeypatch.setattr(local, "ALLOWED_WORKER_DEATHS", 1)
     with pytest.raises(OddjetsError, match=r"(?s)were killed 2 times.*top\.root: events.*of 7 chunks are kept"):
         toy.process(toy.run_of(file, executor="futures", workers=2))
     (tmp_path / "die").unlink()
@@ -214,13 +214,13 @@ def two_gpus(tmp_path, monkeypatch):
 
 
 def test_gpus_are_those_that_the_user_or_the_driver_names(two_gpus, monkeypatch):
-    assert gpus.gpus_of_this_machine(Execution()) == ("0", "1")
-    assert gpus.gpus_of_this_machine(Execution(provider="cpu")) == ()
+    assert gpus.local_gpus(Execution()) == ("0", "1")
+    assert gpus.local_gpus(Execution(provider="cpu")) == ()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aa,GPU-bb,")
-    assert gpus.gpus_of_this_machine(Execution()) == ("GPU-aa", "GPU-bb")
+    assert gpus.local_gpus(Execution()) == ("GPU-aa", "GPU-bb")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setenv("PATH", "")
-    assert gpus.gpus_of_this_machine(Execution()) == ()
+    assert gpus.local_gpus(Execution()) == ()
 
 
 @pytest.mark.slow

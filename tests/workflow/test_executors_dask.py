@@ -225,7 +225,7 @@ def test_a_client_that_is_killed_goes_on_from_there(inputs, whole, tmp_path, sch
 
 
 def test_no_scheduler_is_said(inputs, tmp_path, monkeypatch):
-    monkeypatch.setattr(dask_cluster, "_PATIENCE", 1)
+    monkeypatch.setattr(dask_cluster, "_TIMEOUT_S", 1)
     with pytest.raises(OddjetsError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9 within 1 s") as error:
         toy.process(toy.run_of(toy.write(tmp_path, inputs), **on("tcp://127.0.0.1:9")))
     assert error.value.exit_code == 2
@@ -233,7 +233,7 @@ def test_no_scheduler_is_said(inputs, tmp_path, monkeypatch):
 
 @pytest.mark.fault("Scheduler unreachable", "Stops and gives its address before any simulation or reading.")
 def test_no_scheduler_is_said_before_any_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(dask_cluster, "_PATIENCE", 1)
+    monkeypatch.setattr(dask_cluster, "_TIMEOUT_S", 1)
     analysis = load_analysis(resources.find("demo_small.yaml", "processors"))
     run = RunContext(with_execution(analysis, scheduler="tcp://127.0.0.1:9"), tmp_path / "out")
     with pytest.raises(OddjetsError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
@@ -290,7 +290,7 @@ def test_options_that_a_cluster_class_does_not_take_are_said(inputs, tmp_path):
 
 
 def test_a_worker_that_does_not_see_the_output_folder_says_what_to_do(inputs, tmp_path, scheduler, monkeypatch):
-    monkeypatch.setattr(shipped_files, "put", lambda file, content: None)
+    monkeypatch.setattr(shipped_files, "write_file", lambda file, content: None)
     with pytest.raises(
         OddjetsError, match=r"the dask worker on .* does not see .*chunks: say .*shared_filesystem: false"
     ):

@@ -305,9 +305,9 @@ def test_without_a_threshold_no_data_are_shown(folder: Path, tmp_path: Path) -> 
 
 
 def test_looking_at_hidden_data_is_recorded(blind: oddjets.Run) -> None:
-    look = oddjets.Run(blind.analysis, blind.output, unblind=True)
+    check_workers = oddjets.Run(blind.analysis, blind.output, unblind=True)
     hidden = len(blind.events("data"))
-    assert len(look.events("data")) > hidden
+    assert len(check_workers.events("data")) > hidden
     acts = json.loads((blind.output / "blinding.json").read_text())["history"]
     assert [act["state"] for act in acts] == ["blinded", "unblinded"]
     assert "data in A: look closer" in repr(blind.status())

@@ -22,7 +22,7 @@ from oddjets.io import event_table
 from oddjets.io.fileset import load_fileset
 from oddjets.workflow.pipeline import run_stage, stage_of
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.skim.compatibility import made_for_others
+from oddjets.workflow.skim.compatibility import incompatible_skims
 from oddjets.workflow.skim.run import skim
 
 #: everything that the simulated era has: varied jets, corrections, weights of the generator and of its top quarks
@@ -244,7 +244,7 @@ def test_only_what_is_missing_or_stale_is_made_again(toys, tmp_path):
 def test_a_looser_selection_on_a_skim_is_said(toys, tmp_path, capsys):
     """Its events are not there."""
     fileset = str(skim(run_of(tmp_path / "one", toys), tmp_path / "skim"))
-    assert made_for_others(run_of(tmp_path / "same", toys | {"fileset": fileset})) == {}
+    assert incompatible_skims(run_of(tmp_path / "same", toys | {"fileset": fileset})) == {}
     toys["selection"]["jets"]["pt_min"] = 500.0
     capsys.readouterr()
     processed(tmp_path / "other", toys | {"fileset": fileset})

@@ -10,7 +10,7 @@ import typer
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError
 
-__all__ = ["analyses", "analyses_and_workspaces", "official"]
+__all__ = ["analyses", "analyses_and_workspaces", "official_names"]
 
 _YAML = (".yaml", ".yml")
 
@@ -33,19 +33,19 @@ def analyses_and_workspaces(incomplete: str) -> list[str]:
     return _analyses_and(incomplete, (*_YAML, ".json"))
 
 
-def official(context: typer.Context) -> list[str]:
+def official_names(context: typer.Context) -> list[str]:
     """Return the eras and official files that `fetch` knows; behind ``--list`` the samples of the portal, too."""
     from oddjets.corrections.lookups import load_era  # heavy imports only where they are needed
 
     names: list[str] = []
     try:
-        for era in _carried("corrections"):
+        for era in _shipped("corrections"):
             if files := load_era(era)[0].files:
                 names += [era, *files]
         if context.params.get("listing"):
             from oddjets.io.opendata import load_catalogue
 
-            for catalogue in _carried("datasets"):
+            for catalogue in _shipped("datasets"):
                 names += load_catalogue(catalogue).samples
     except OddjetsError:
         pass  # a file that cannot be read offers no names; the verb itself says what is wrong with it
@@ -54,10 +54,12 @@ def official(context: typer.Context) -> list[str]:
 
 def _analyses_and(incomplete: str, suffixes: tuple[str, ...]) -> list[str]:
     shipped = [name for name in resources.available("processors") if name.endswith(_YAML)]
-    return _left_to_the_shell(_files(incomplete, suffixes) + [name for name in shipped if name.startswith(incomplete)])
+    return _unless_the_shell_lists(
+        _files(incomplete, suffixes) + [name for name in shipped if name.startswith(incomplete)]
+    )
 
 
-def _carried(kind: str) -> list[str]:
+def _shipped(kind: str) -> list[str]:
     """Return the YAML files of a kind that the package carries, without their endings."""
     return [Path(name).stem for name in resources.available(kind) if name.endswith(_YAML)]
 
@@ -74,7 +76,7 @@ def _files(incomplete: str, suffixes: tuple[str, ...]) -> list[str]:
     return folders + [f"{typed}{slash}{path.name}" for path in seen if path.suffix in suffixes and path.is_file()]
 
 
-def _left_to_the_shell(names: list[str]) -> list[str]:
+def _unless_the_shell_lists(names: list[str]) -> list[str]:
     """Return the names in order, or none if the shell's own list of files is the better one."""
     # a folder that is the only choice would be followed by a blank; and names with blanks would not be quoted
     only_folders = all(name.endswith("/") for name in names)

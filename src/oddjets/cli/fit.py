@@ -10,10 +10,10 @@ import typer
 from rich.markup import escape
 
 from oddjets.cli import completion
-from oddjets.cli.options import AnalysisFile, Force, Out, Unblind, open_data, run_of, run_one
+from oddjets.cli.options import AnalysisFile, Force, Out, Unblind, make_run, rerun_blinded_stages, run_single_stage
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
-from oddjets.workflow.overrides import check_questions
+from oddjets.workflow.overrides import check_fit_options
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["fit", "workspace"]
 
 #: changes of a card that are said on the screen; its report has all of them
-SHOWN = 20
+MAX_LINES = 20
 
 
 def workspace(
@@ -34,15 +34,15 @@ def workspace(
     """Turn region histograms into a pyhf workspace."""
     from oddjets.workflow.pipeline import run_stage, stage_of, warn_of_skipped_files
 
-    run = run_of(analysis, out, unblind=unblind)
-    open_data(run, "workspace")
+    run = make_run(analysis, out, unblind=unblind)
+    rerun_blinded_stages(run, "workspace")
     run_stage(run, stage_of(run, "workspace"), force=force)
     if combine:
-        _write_card(run)
+        _write_combine_card(run)
     warn_of_skipped_files(run)
 
 
-def _write_card(run: RunContext) -> None:
+def _write_combine_card(run: RunContext) -> None:
     """Write the card beside the workspace, and say what of the workspace is otherwise in it."""
     from oddjets.io.histograms import HistogramSet
     from oddjets.stats.combine import card_changes, write_card
@@ -55,10 +55,10 @@ def _write_card(run: RunContext) -> None:
     for file in files:
         console.print(escape(str(file)))
     changes = card_changes(json.loads(files[-1].read_text(encoding="utf-8"))["changes"])
-    for line in changes[:SHOWN]:
+    for line in changes[:MAX_LINES]:
         console.print(f"card: {escape(line)}")
-    if len(changes) > SHOWN:
-        console.print(f"card: and {len(changes) - SHOWN} more, see {escape(str(files[-1]))}")
+    if len(changes) > MAX_LINES:
+        console.print(f"card: and {len(changes) - MAX_LINES} more, see {escape(str(files[-1]))}")
 
 
 def fit(
@@ -104,9 +104,9 @@ def fit(
     if ".json" not in source.suffixes:
         if patch:
             raise OddjetsError(f"--patch: changes a workspace (JSON), and {source} is none")
-        questions = {"poi": poi, "limit": limit, "impacts": impacts, "scan": scan, "toys": toys, "gof": gof}
-        questions |= {"gof_channels": gof_channels, "gof_model": gof_model, "seed": seed}
-        run_one("fit", source, out, force, unblind=unblind, questions=questions)
+        fit_options = {"poi": poi, "limit": limit, "impacts": impacts, "scan": scan, "toys": toys, "gof": gof}
+        fit_options |= {"gof_channels": gof_channels, "gof_model": gof_model, "seed": seed}
+        run_single_stage("fit", source, out, force, unblind=unblind, fit_options=fit_options)
         return
     from oddjets.core.files import write_json
     from oddjets.stats.histfactory.workspace_sources import load_workspace, patch_of
@@ -118,7 +118,7 @@ def fit(
         raise OddjetsError("--force: only stages of an analysis are passed over; a workspace is fitted anew every time")
     if gof_model not in ("background", "signal", None):
         raise OddjetsError(f"--gof-model: '{gof_model}' is neither 'background' nor 'signal'")
-    check_questions(toys or 0, gof or 0, gof_channels=gof_channels, gof_model=gof_model, seed=seed)
+    check_fit_options(toys or 0, gof or 0, gof_channels=gof_channels, gof_model=gof_model, seed=seed)
     folder = out if out is not None else source.parent
     if (folder / "manifests").is_dir():
         raise OddjetsError(

@@ -29,16 +29,16 @@ from oddjets.cli.options import (
     Seed,
     Unblind,
     load,
-    open_data,
-    run_of,
-    run_one,
+    make_run,
+    rerun_blinded_stages,
+    run_single_stage,
 )
 from oddjets.cli.paper import paper
 from oddjets.cli.simulate import simulate
 from oddjets.core import resources
 from oddjets.core.console import RedactingFormatter, console
 from oddjets.core.errors import OddjetsError
-from oddjets.core.interrupts import Interrupted, stoppable
+from oddjets.core.interrupts import Interrupted, interruptible
 from oddjets.workflow.overrides import Executor, Scheduler, SkipBadFiles, Workers
 
 __all__ = ["app", "main"]
@@ -99,7 +99,7 @@ def run(
 
     options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
     options |= {"executor": executor, "workers": workers, "scheduler": scheduler, "skip_bad_files": skip_bad_files}
-    work = run_of(analysis, out, unblind=unblind, **options)
+    work = make_run(analysis, out, unblind=unblind, **options)
     run_stages(work)
 
 
@@ -119,7 +119,7 @@ def demo(
     from oddjets.workflow.pipeline import run_stages
 
     file = resources.find("demo_small.yaml" if small else DEMO, "processors")
-    work = run_of(file, out, workers=workers, seed=seed, inject=inject, luminosity=luminosity, no_filter=no_filter)
+    work = make_run(file, out, workers=workers, seed=seed, inject=inject, luminosity=luminosity, no_filter=no_filter)
     run_stages(work)
 
 
@@ -149,7 +149,7 @@ def process(
     if workers is not None and load(analysis).npz is not None:
         raise OddjetsError("--workers: event files of the authors are read by one process")
     who = {"executor": executor, "workers": workers, "scheduler": scheduler}
-    run_one("process", analysis, out, force, skip_bad_files=skip_bad_files, **who)
+    run_single_stage("process", analysis, out, force, skip_bad_files=skip_bad_files, **who)
 
 
 app.command()(npz.import_npz)
@@ -159,13 +159,13 @@ app.command()(npz.export_npz)
 @app.command()
 def histogram(analysis: AnalysisFile, out: Out = None, force: Force = False, unblind: Unblind = False) -> None:
     """Find the threshold and fill the region histograms from the event tables."""
-    run_one("histogram", analysis, out, force, unblind=unblind)
+    run_single_stage("histogram", analysis, out, force, unblind=unblind)
 
 
 @app.command()
 def closure(analysis: AnalysisFile, out: Out = None, force: Force = False, unblind: Unblind = False) -> None:
     """Compare N_A with N_B N_C / N_D on simulated QCD."""
-    run_one("closure", analysis, out, force, unblind=unblind)
+    run_single_stage("closure", analysis, out, force, unblind=unblind)
 
 
 app.command()(fit.workspace)
@@ -184,8 +184,8 @@ def plot(
     """Draw the figures that the stages so far allow."""
     from oddjets.report.figure_files import make
 
-    run = run_of(analysis, out, unblind=unblind)
-    open_data(run, "plot")
+    run = make_run(analysis, out, unblind=unblind)
+    rerun_blinded_stages(run, "plot")
     with run.lock():
         for file in make(run.analysis, run.out, names or None):
             console.print(escape(str(file)))
@@ -194,7 +194,7 @@ def plot(
 @app.command()
 def report(analysis: AnalysisFile, out: Out = None, force: Force = False, unblind: Unblind = False) -> None:
     """Write report.html: one self-contained page with the question, the answer and where every number comes from."""
-    run_one("report", analysis, out, force, unblind=unblind)
+    run_single_stage("report", analysis, out, force, unblind=unblind)
 
 
 @app.command()
@@ -206,7 +206,7 @@ def skim(
     """Reduce PFNano files to the events and branches that an analysis needs; finished files are kept."""
     from oddjets.workflow.skim.run import skim as reduce
 
-    fileset = reduce(run_of(analysis, None, workers=workers), to)
+    fileset = reduce(make_run(analysis, None, workers=workers), to)
     console.print(f"fileset of the skim: {escape(str(fileset))}")
 
 
@@ -221,7 +221,7 @@ def main() -> None:
     """Run the command line; a user's mistake ends it with its message and exit code 2, without a traceback."""
     debug = "--debug" in sys.argv
     try:
-        with stoppable():
+        with interruptible():
             ended = app(prog_name="oddjets", standalone_mode=False)
     except Interrupted as stopped:
         console.print(f"stopped ({stopped}); what is finished stays, and the same command goes on from there")

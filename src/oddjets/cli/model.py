@@ -15,7 +15,7 @@ from rich.table import Table
 
 from oddjets.core.console import console, progress
 from oddjets.core.errors import OddjetsError
-from oddjets.core.worker_pool import cores
+from oddjets.core.worker_pool import available_cores
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.training.optional_imports import require_cuda
 from oddjets.training.train.job import LOG, JobPart, TrainingJob, in_background, run
@@ -86,7 +86,7 @@ def train(
         folder=folder,
         jets=jets,
         held_out=held_out,
-        workers=workers or cores(),
+        workers=workers or available_cores(),
         name=name or f"omnilearned-small-{'supervised' if supervised else 'simulation'}",
         compare=tuple(compare or ()),
         settings=TrainingSettings(
@@ -188,11 +188,11 @@ def check(
 
 
 def _show_numerics(card: ModelCard, reference: Reference, jets: PaddedJets, provider: ProviderKind) -> None:
-    from oddjets.training.validate.numerics import PASSES, WORKING_POINTS, numerics, outcomes
+    from oddjets.training.validate.numerics import PASSES, WORKING_POINTS, compare_arithmetic, run_arithmetics
 
     with progress("comparing", PASSES * len(jets.x)) as tracker:
-        exact, *others = outcomes([card], reference, jets, tracker.advance, provider.value)
-    rows = [numerics(exact, other) for other in others]
+        exact, *others = run_arithmetics([card], reference, jets, tracker.advance, provider.value)
+    rows = [compare_arithmetic(exact, other) for other in others]
     console.print(f"{card.name}, {len(jets.x)} jets, against the authors' PET2 in float64")
     # three tables, since one would be wider than a terminal
     quantiles = ("arithmetic", "median", "99 %", "maximum")

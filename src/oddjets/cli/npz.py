@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from rich.markup import escape
 
 from oddjets.cli import completion
-from oddjets.cli.options import AnalysisFile, Out, Unblind, load, run_of
+from oddjets.cli.options import AnalysisFile, Out, Unblind, load, make_run
 from oddjets.config.analysis import AuthorsFiles
-from oddjets.config.yaml import problems_of
+from oddjets.config.yaml import describe_errors
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 
@@ -38,7 +38,7 @@ def import_npz(
     try:
         spec = AuthorsFiles.model_validate(loaded.npz.model_dump() | changes)
     except ValidationError as error:
-        raise OddjetsError(f"--model: {'; '.join(problems_of(error, AuthorsFiles))}") from None
+        raise OddjetsError(f"--model: {'; '.join(describe_errors(error, AuthorsFiles))}") from None
     run = RunContext(loaded.model_copy(update={"npz": spec}), out if out is not None else Path("output") / loaded.name)
     run_stage(run, stage_of(run, "process"))
 
@@ -52,7 +52,7 @@ def export_npz(
     """Write event tables in the layout of the authors' event files (the score needs 'keep_probabilities: true')."""
     from oddjets.workflow.stages.npz import export_npz as export
 
-    run = run_of(analysis, out, unblind=unblind)
+    run = make_run(analysis, out, unblind=unblind)
     with run.lock():
         for file in export(run, to):
             console.print(escape(str(file)))

@@ -24,7 +24,7 @@ def fetch(
         typer.Argument(
             metavar="[NAME]...",
             help="An era, or an era and files of it; with --list also samples and portal records.",
-            autocompletion=completion.official,
+            autocompletion=completion.official_names,
         ),
     ] = None,
     listing: Annotated[
@@ -37,7 +37,7 @@ def fetch(
 
     era_name, *files = names or [OFFICIAL_ERA]
     if listing:
-        _list_what_there_is(names or [])
+        _list_available(names or [])
         return
     try:
         era, folder = lookups.load_era(era_name, Path.cwd())
@@ -49,17 +49,17 @@ def fetch(
         console.print(f"{name}: {'downloaded to' if new else 'is in'} {escape(str(path))}")
 
 
-def _list_what_there_is(names: list[str]) -> None:
+def _list_available(names: list[str]) -> None:
     """The files of the official era and the samples of its catalogue, or what single samples need."""
     from rich.table import Column, Table
 
     from oddjets.corrections import lookups
-    from oddjets.io.opendata import find_sample, load_catalogue, what_is_needed
+    from oddjets.io.opendata import describe_sample, find_sample, load_catalogue
 
     samples = load_catalogue(OFFICIAL_ERA)
     if names not in ([], [OFFICIAL_ERA]):
         for name in names:
-            for line in what_is_needed(samples, find_sample(samples, name)):
+            for line in describe_sample(samples, find_sample(samples, name)):
                 console.print(escape(line), highlight=False)
         return
     era, folder = lookups.load_era(OFFICIAL_ERA)
@@ -87,7 +87,7 @@ def fileset(
     """Make a fileset from the portal's file indices, with the catalogue's cross sections."""
     from oddjets.core.files import write_json
     from oddjets.io.fileset import load_fileset
-    from oddjets.io.opendata import fileset_of, load_catalogue
+    from oddjets.io.opendata import load_catalogue, make_fileset
 
     given: dict[str, list[Path]] = {}
     for word in indices:
@@ -95,7 +95,7 @@ def fileset(
         if not equals:
             raise OddjetsError(f"'{word}' is not of the form SAMPLE=INDEX.json")
         given.setdefault(name, []).append(Path(path))
-    content = fileset_of(load_catalogue(catalogue, Path.cwd()), given)
+    content = make_fileset(load_catalogue(catalogue, Path.cwd()), given)
     write_json(out, content)
     datasets = load_fileset(out)
     console.print(

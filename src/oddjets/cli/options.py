@@ -12,7 +12,7 @@ from oddjets.cli import completion
 from oddjets.config.analysis import Analysis, find_analysis, load_analysis
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
-from oddjets.workflow.overrides import with_execution, with_questions, with_simulation
+from oddjets.workflow.overrides import with_execution, with_fit_options, with_simulation
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
@@ -27,13 +27,13 @@ __all__ = [
     "Seed",
     "Unblind",
     "load",
-    "open_data",
-    "run_of",
-    "run_one",
+    "make_run",
+    "rerun_blinded_stages",
+    "run_single_stage",
 ]
 
 #: stages whose results hold no data in A while these are blinded
-_OPENED = ("histogram", "closure", "workspace", "fit")
+_BLINDED_STAGES = ("histogram", "closure", "workspace", "fit")
 
 AnalysisFile = Annotated[
     Path, typer.Argument(metavar="ANALYSIS.yaml", help="The analysis.", autocompletion=completion.analyses)
@@ -66,7 +66,7 @@ def load(file: Path, **execution: Any) -> Analysis:
     return with_execution(load_analysis(find_analysis(file)), **execution)
 
 
-def run_of(
+def make_run(
     file: Path,
     out: Path | None,
     *,
@@ -75,14 +75,14 @@ def run_of(
     luminosity: float | None = None,
     no_filter: bool = False,
     unblind: bool = False,
-    questions: Mapping[str, Any] | None = None,
+    fit_options: Mapping[str, Any] | None = None,
     **execution: Any,
 ) -> RunContext:
     """Return an analysis and its output folder, the options of the command line laid over the YAML."""
     from oddjets.workflow.run import RunContext  # heavy imports only where a stage runs
 
-    analysis = _simulated(load(file, **execution), seed, inject, luminosity, no_filter)
-    analysis = with_questions(analysis, **(questions or {}))
+    analysis = _override_simulation(load(file, **execution), seed, inject, luminosity, no_filter)
+    analysis = with_fit_options(analysis, **(fit_options or {}))
     run = RunContext(analysis, out if out is not None else Path("output") / analysis.name, unblind=unblind)
     if run.unblinds:
         console.print(
@@ -91,7 +91,7 @@ def run_of(
     return run
 
 
-def _simulated(
+def _override_simulation(
     analysis: Analysis,
     seed: int | None,
     inject: list[str] | None,
@@ -107,7 +107,7 @@ def _simulated(
     return analysis.model_copy(update={"simulate": spec})
 
 
-def open_data(run: RunContext, name: str) -> None:
+def rerun_blinded_stages(run: RunContext, name: str) -> None:
     """Do again, before a stage, what hid the data in A that are to be seen now.
 
     Args:
@@ -115,13 +115,16 @@ def open_data(run: RunContext, name: str) -> None:
         name: of the stage; those before it that ever ran are done again where they do not stand.
     """
     from oddjets.core.provenance import read_manifest
-    from oddjets.workflow.pipeline import run_stages, up_to
+    from oddjets.workflow.pipeline import run_stages, stages_up_to
 
     if run.unblinds:
-        run_stages(run, [s for s in up_to(run, name)[:-1] if s.name in _OPENED and read_manifest(run.out, s.name)])
+        run_stages(
+            run,
+            [s for s in stages_up_to(run, name)[:-1] if s.name in _BLINDED_STAGES and read_manifest(run.out, s.name)],
+        )
 
 
-def run_one(name: str, file: Path, out: Path | None, force: bool, **changes: Any) -> None:
+def run_single_stage(name: str, file: Path, out: Path | None, force: bool, **changes: Any) -> None:
     """Run one stage of an analysis, on whatever the earlier ones left; to unblind, those that hid the data in A again.
 
     Args:
@@ -129,13 +132,13 @@ def run_one(name: str, file: Path, out: Path | None, force: bool, **changes: Any
         file: the analysis.
         out: its output folder.
         force: run it even if its results still stand.
-        changes: options of `run_of`.
+        changes: options of `make_run`.
     """
     from oddjets.workflow.pipeline import run_stage, stage_of, warn_of_skipped_files, warn_of_stale_inputs
 
-    run = run_of(file, out, **changes)
+    run = make_run(file, out, **changes)
     stage = stage_of(run, name)
-    open_data(run, name)
+    rerun_blinded_stages(run, name)
     warn_of_stale_inputs(run, stage)
     run_stage(run, stage, force=force)
     warn_of_skipped_files(run)

@@ -36,6 +36,6 @@ def paper(
 
     Takes 21 minutes on two cores. What is done stays: an interrupted call goes on.
     """
-    from oddjets.workflow.paper import analyses, make  # heavy imports only where they are needed
+    from oddjets.workflow.paper import analyses, make_all  # heavy imports only where they are needed
 
-    make(analyses(scale, inject or [INJECTED], seed, workers), out)
+    make_all(analyses(scale, inject or [INJECTED], seed, workers), out)

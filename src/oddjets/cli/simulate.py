@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 
 from oddjets.cli import completion
-from oddjets.cli.options import Force, Inject, Luminosity, NoFilter, Out, Seed, run_of
-from oddjets.config.simulation import SETS, SimulationSpec
+from oddjets.cli.options import Force, Inject, Luminosity, NoFilter, Out, Seed, make_run
+from oddjets.config.simulation import PREDEFINED, SimulationSpec
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.overrides import Workers, with_simulation
@@ -33,8 +33,8 @@ def simulate(
         typer.Option(
             "--set",
             metavar="NAME",
-            help=f"A ready-made simulation: {', '.join(SETS)}.",
-            autocompletion=lambda: list(SETS),
+            help=f"A ready-made simulation: {', '.join(PREDEFINED)}.",
+            autocompletion=lambda: list(PREDEFINED),
         ),
     ] = None,
     out: Out = None,
@@ -53,10 +53,10 @@ def simulate(
     if analysis is not None and ready_made is None:
         from oddjets.workflow.pipeline import run_stage, stage_of
 
-        work = run_of(analysis, out, workers=workers, **options)
+        work = make_run(analysis, out, workers=workers, **options)
         stage = stage_of(work, "simulate")
         if dry_run and work.analysis.simulate is not None:
-            _predict(work.analysis.simulate, work.analysis.execution.processes)
+            _print_cost(work.analysis.simulate, work.analysis.execution.processes)
         else:
             run_stage(work, stage, force=force)
     elif analysis is None and ready_made is not None:
@@ -64,16 +64,16 @@ def simulate(
             raise OddjetsError("simulate: --force is for analyses; to make a set again, remove its folder")
         spec = with_simulation({"set": ready_made}, **options)
         if dry_run:
-            _predict(spec, workers or 2)
+            _print_cost(spec, workers or 2)
         else:
             from oddjets.simulation.run import simulate as make
 
             console.print(escape(str(make(spec, out or Path("output") / ready_made, workers or 2))))
     else:
-        raise OddjetsError(f"simulate: give an ANALYSIS.yaml, or --set NAME with one of {', '.join(SETS)}")
+        raise OddjetsError(f"simulate: give an ANALYSIS.yaml, or --set NAME with one of {', '.join(PREDEFINED)}")
 
 
-def _predict(spec: SimulationSpec, workers: int) -> None:
+def _print_cost(spec: SimulationSpec, workers: int) -> None:
     """Say what a simulation would cost."""
     from oddjets.simulation.cost_estimate import predict
     from oddjets.simulation.job_plan import make_plan

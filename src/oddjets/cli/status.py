@@ -32,7 +32,7 @@ def status(
     from oddjets.workflow.run import RunContext
     from oddjets.workflow.status import status_of
 
-    analysis, folder = _asked(target, out)
+    analysis, folder = _analysis_and_folder(target, out)
     # one file that cannot be read says nothing of the others
     execution = analysis.execution.model_copy(update={"skip_bad_files": True})
     found = status_of(RunContext(analysis.model_copy(update={"execution": execution}), folder))
@@ -58,7 +58,7 @@ def status(
         raise typer.Exit(1)
 
 
-def _asked(target: Path, out: Path | None) -> tuple[Analysis, Path]:
+def _analysis_and_folder(target: Path, out: Path | None) -> tuple[Analysis, Path]:
     """Return the analysis, with what the command line laid over it when it last ran, and its folder."""
     from oddjets.workflow.output_folder import saved_analysis  # heavy imports only where the verb runs
 

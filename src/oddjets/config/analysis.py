@@ -14,8 +14,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from oddjets.config.execution import Execution
 from oddjets.config.fit import Fit
-from oddjets.config.simulation import SimulationSpec, seed_of
-from oddjets.config.yaml import ConfigError, Name, StrictModel, laid_over, problems_of, read_extended
+from oddjets.config.simulation import SimulationSpec, default_seed
+from oddjets.config.yaml import ConfigError, Name, StrictModel, describe_errors, merge_mappings, read_extended
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError
 
@@ -277,7 +277,7 @@ class Analysis(StrictModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _short_systematics(cls, data: Any) -> Any:
+    def _expand_systematics(cls, data: Any) -> Any:
         if isinstance(data, dict) and isinstance(data.get("systematics"), (list, tuple)):
             data = dict(data)
             data["systematics"] = [{"name": s} if isinstance(s, str) else s for s in data["systematics"]]
@@ -305,7 +305,7 @@ class Analysis(StrictModel):
         )
 
     @property
-    def asked_cuts(self) -> frozenset[str]:
+    def named_cuts(self) -> frozenset[str]:
         """The cuts that the base selection or a region names."""
         of_regions = {cut.split()[-1] for region in self.regions.values() for cut in region.cuts if cut.strip()}
         return frozenset({*self.selection.cuts, *of_regions} - self.regions.keys())
@@ -341,7 +341,7 @@ def _with_seed(own: dict[Any, Any], base: dict[Any, Any]) -> dict[Any, Any]:
     asked, name = own.get("simulate"), own.get("name")
     if not isinstance(asked, dict) or asked.get("seed") is not None or name in (None, base.get("name")):
         return own
-    return {**own, "simulate": {**asked, "seed": seed_of(str(name))}}
+    return {**own, "simulate": {**asked, "seed": default_seed(str(name))}}
 
 
 def find_analysis(source: str | Path) -> Path:
@@ -382,11 +382,11 @@ def load_analysis(path: str | Path, changes: Mapping[str, Any] | None = None) ->
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: an analysis is a mapping with keys such as name, processor, regions")
     if changes:
-        data = laid_over(data, _with_seed(dict(changes), data))
+        data = merge_mappings(data, _with_seed(dict(changes), data))
     try:
         analysis = Analysis.model_validate(data)
     except ValidationError as error:
-        lines = problems_of(error, Analysis)
+        lines = describe_errors(error, Analysis)
         count = f"{len(lines)} error{'s' if len(lines) > 1 else ''}"
         where = f"{path}, with the changes" if changes else path
         raise ConfigError(f"{where}: {count}\n" + "\n".join(f"  {line}" for line in lines)) from None

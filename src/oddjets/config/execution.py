@@ -20,14 +20,14 @@ __all__ = ["EXECUTORS", "AdaptiveScaling", "Cluster", "Execution", "RemoteAccess
 EXECUTORS = ("iterative", "futures", "dask", "dask-awkward")
 
 
-def _is_dotted(name: str) -> bool:
+def _is_import_path(name: str) -> bool:
     return all(part.isidentifier() for part in name.split("."))
 
 
 def _executor(value: str) -> str:
     """Accept a name, or ``package.module:Class``."""
     module, colon, name = value.partition(":")
-    if value not in EXECUTORS and not (colon and _is_dotted(module) and name.isidentifier()):
+    if value not in EXECUTORS and not (colon and _is_import_path(module) and name.isidentifier()):
         raise ValueError(
             f"no executor '{value}', and no class as in coffea.processor:FuturesExecutor; {nearest(value, EXECUTORS)}"
         )
@@ -50,7 +50,7 @@ def _scheduler(value: str) -> str:
 
 def _cluster_class(value: str) -> str:
     """Accept ``package.module.Class``."""
-    if "." not in value or not _is_dotted(value):
+    if "." not in value or not _is_import_path(value):
         raise ValueError(f"'{value}' is no class with its module, as in dask_jobqueue.HTCondorCluster")
     return value
 
@@ -143,7 +143,7 @@ class Execution(StrictModel):
         return RemoteAccess(self.timeout_s, folder / Path(self.cache).expanduser() if self.cache is not None else None)
 
     @model_validator(mode="after")
-    def _belong_together(self) -> Self:
+    def _check_combination(self) -> Self:
         of_dask: Sequence[str] = [name for name in ("scheduler", "cluster") if getattr(self, name) is not None]
         if of_dask and not self.uses_dask:
             raise ValueError(f"'{of_dask[0]}' needs the executor dask or dask-awkward, not {self.executor}")

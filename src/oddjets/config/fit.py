@@ -9,24 +9,24 @@ from pydantic import AfterValidator, Field
 
 from oddjets.config.yaml import Name, StrictModel
 
-__all__ = ["LETTERS", "POI", "QUESTIONS", "Fit", "GoodnessOfFit", "LogNormal", "ScaleFactor", "Variations"]
+__all__ = ["LETTERS", "POI", "RESULT_FIELDS", "Fit", "GoodnessOfFit", "LogNormal", "ScaleFactor", "Variations"]
 
 Letter = Literal["A", "B", "C", "D"]
 LETTERS: tuple[Letter, ...] = ("A", "B", "C", "D")
 
 
-def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
+def _check_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
     if not (math.isfinite(bounds[0]) and math.isfinite(bounds[1]) and bounds[0] < bounds[1]):
         raise ValueError("must be two rising, finite numbers: a parameter of one value is not fitted, it has no error")
     return bounds
 
 
 #: a range that a parameter can move in
-Bounds = Annotated[tuple[float, float], AfterValidator(_rising)]
+Bounds = Annotated[tuple[float, float], AfterValidator(_check_bounds)]
 
 
 #: fields of `Fit` that say what is asked of a workspace, and change nothing in it
-QUESTIONS = ("tested", "limit", "impacts", "scan", "toys", "goodness_of_fit", "seed")
+RESULT_FIELDS = ("tested", "limit", "impacts", "scan", "toys", "goodness_of_fit", "seed")
 
 
 class POI(StrictModel):
@@ -101,7 +101,7 @@ class Fit(StrictModel):
     @property
     def model(self) -> dict[str, object]:
         """What the workspace is made of: all that is not only asked of it."""
-        return self.model_dump(mode="json", exclude=set(QUESTIONS))
+        return self.model_dump(mode="json", exclude=set(RESULT_FIELDS))
 
     @property
     def pois(self) -> tuple[POI, ...]:

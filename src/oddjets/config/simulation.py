@@ -10,18 +10,18 @@ from pydantic import Field, model_validator
 from oddjets.config.yaml import StrictModel
 from oddjets.core.errors import OddjetsError, nearest
 
-__all__ = ["SETS", "SimulationSpec", "named_set", "seed_of"]
+__all__ = ["PREDEFINED", "SimulationSpec", "default_seed", "predefined_simulation"]
 
 Positive = Annotated[int, Field(gt=0)]
 
 #: eras G and H of 2016, 1/pb
 _LUMINOSITY_2016_GH = 16393.38
 #: seeds made of names begin here
-_SEEDS_OF_NAMES = 1_000_000_000
-_OTHERS = ("top", "wjets", "zjets", "stop_t", "stop_s", "ww", "wz", "zz", "wh", "zh", "hj", "tth")
+_FIRST_DEFAULT_SEED = 1_000_000_000
+_OTHER_BACKGROUNDS = ("top", "wjets", "zjets", "stop_t", "stop_s", "ww", "wz", "zz", "wh", "zh", "hj", "tth")
 
 #: name: fields of `SimulationSpec`
-SETS: dict[str, dict[str, Any]] = {
+PREDEFINED: dict[str, dict[str, Any]] = {
     # seconds, for tests
     "tiny": {"luminosity": 1.0, "templates": {"qcd": 600, "top": 200, "wjets": 200, "zjets": 200}},
     # minutes
@@ -34,18 +34,18 @@ SETS: dict[str, dict[str, Any]] = {
     # the data of 2016 that the open-data analysis uses, and every process
     "full": {
         "luminosity": _LUMINOSITY_2016_GH,
-        "data_processes": ("qcd", *_OTHERS),
-        "templates": {"qcd": 3_300_000, **dict.fromkeys(_OTHERS, 100_000), "top": 400_000, "hh": 57_000},
+        "data_processes": ("qcd", *_OTHER_BACKGROUNDS),
+        "templates": {"qcd": 3_300_000, **dict.fromkeys(_OTHER_BACKGROUNDS, 100_000), "top": 400_000, "hh": 57_000},
     },
 }
 
 
-def seed_of(name: str) -> int:
+def default_seed(name: str) -> int:
     """Return the seed of an analysis that says none: one of its name, above those that people write."""
-    return _SEEDS_OF_NAMES + int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % _SEEDS_OF_NAMES
+    return _FIRST_DEFAULT_SEED + int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % _FIRST_DEFAULT_SEED
 
 
-def named_set(name: str) -> dict[str, Any]:
+def predefined_simulation(name: str) -> dict[str, Any]:
     """Return what a ready-made simulation asks for.
 
     Args:
@@ -57,9 +57,9 @@ def named_set(name: str) -> dict[str, Any]:
     Raises:
         OddjetsError: for an unknown name.
     """
-    if name not in SETS:
-        raise OddjetsError(f"simulate: no set '{name}'; {nearest(name, SETS)}")
-    return dict(SETS[name])
+    if name not in PREDEFINED:
+        raise OddjetsError(f"simulate: no set '{name}'; {nearest(name, PREDEFINED)}")
+    return dict(PREDEFINED[name])
 
 
 class SimulationSpec(StrictModel):
@@ -92,11 +92,13 @@ class SimulationSpec(StrictModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _begin_with_a_set(cls, content: Any) -> Any:
+    def _expand_predefined(cls, content: Any) -> Any:
         if not isinstance(content, dict) or "set" not in content:
             return content
         try:
-            return named_set(content["set"]) | {name: value for name, value in content.items() if name != "set"}
+            return predefined_simulation(content["set"]) | {
+                name: value for name, value in content.items() if name != "set"
+            }
         except OddjetsError as error:
             raise ValueError(str(error).removeprefix("simulate: ")) from error
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError, nearest
 
-__all__ = ["ConfigError", "Name", "StrictModel", "laid_over", "problems_of", "read_extended", "read_yaml"]
+__all__ = ["ConfigError", "Name", "StrictModel", "describe_errors", "merge_mappings", "read_extended", "read_yaml"]
 
 #: of anything that a YAML names
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
@@ -53,7 +53,7 @@ def _keys_at(location: tuple[int | str, ...], top: type[BaseModel]) -> list[str]
     return sorted({field.alias or key for key, field in fields if key != "path"})
 
 
-def problems_of(error: ValidationError, top: type[BaseModel]) -> list[str]:
+def describe_errors(error: ValidationError, top: type[BaseModel]) -> list[str]:
     """Say each of pydantic's errors as: the place, what is wrong, the nearest valid name.
 
     Args:
@@ -201,17 +201,17 @@ def read_extended(
     base = read_extended(base_file, (*above, path.resolve()), complete=complete)
     if not isinstance(base, dict):
         raise ConfigError(f"{base_file}: an analysis is a mapping with keys such as name, regions")
-    return laid_over(base, complete(data, base))
+    return merge_mappings(base, complete(data, base))
 
 
-def laid_over(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
+def merge_mappings(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
     """Lay one mapping over another: mappings are merged, null removes a key, everything else replaces."""
     merged = dict(base)
     for key, value in over.items():
         if value is None:
             merged.pop(key, None)
         elif isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = laid_over(merged[key], value)
+            merged[key] = merge_mappings(merged[key], value)
         else:
             merged[key] = value
     return merged

@@ -17,9 +17,9 @@ __all__ = [
     "BlindingEvent",
     "OpenPeriod",
     "describe_history",
-    "history",
-    "moment",
+    "format_time",
     "open_periods",
+    "read_history",
 ]
 
 #: in the output folder; not there where nothing was ever blind
@@ -41,7 +41,7 @@ class BlindingEvent(TypedDict):
 OpenPeriod = TypedDict("OpenPeriod", {"from": str, "to": str, "by": str})
 
 
-def history(out: Path) -> list[BlindingEvent]:
+def read_history(out: Path) -> list[BlindingEvent]:
     """Return what was done to the data in A of an output folder, the last act last.
 
     Raises:
@@ -51,17 +51,17 @@ def history(out: Path) -> list[BlindingEvent]:
     if not file.is_file():
         return []
     try:
-        acts: list[BlindingEvent] = json.loads(file.read_text(encoding="utf-8"))["history"]
+        events: list[BlindingEvent] = json.loads(file.read_text(encoding="utf-8"))["history"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputFileError(f"{file}: broken record of the blinding ({error}); mend it, or remove it") from None
-    return acts
+    return events
 
 
-def open_periods(acts: Sequence[BlindingEvent]) -> list[OpenPeriod]:
+def open_periods(events: Sequence[BlindingEvent]) -> list[OpenPeriod]:
     """Return from when to when the data in A were open; what is open still is not among them."""
     periods: list[OpenPeriod] = []
     opened: BlindingEvent | None = None
-    for act in acts:
+    for act in events:
         if act["state"] != BLINDED:
             opened = opened or act
         elif opened is not None:
@@ -70,23 +70,23 @@ def open_periods(acts: Sequence[BlindingEvent]) -> list[OpenPeriod]:
     return periods
 
 
-def moment(on: str) -> str:
+def format_time(on: str) -> str:
     """Return a time as it is read, to the minute."""
     return f"{on.replace('T', ' ')[:16]} UTC"
 
 
-def describe_history(acts: Sequence[BlindingEvent]) -> str:
+def describe_history(events: Sequence[BlindingEvent]) -> str:
     """Return what a record says, in a line; "" of an empty one.
 
     >>> describe_history([{"state": "unblinded", "on": "2026-01-02T03:04:05+00:00", "by": "--unblind"},
     ...       {"state": "blinded", "on": "2026-01-02T04:05:06+00:00", "by": "fit.blind: true in a.yaml"}])
     'blinded since 2026-01-02 04:05 UTC by fit.blind: true in a.yaml; was open from 2026-01-02 03:04 UTC to 2026-01-02 04:05 UTC (--unblind)'
     """  # noqa: E501
-    if not acts:
+    if not events:
         return ""
-    last = acts[-1]
+    last = events[-1]
     since = "since" if last["state"] == BLINDED else "on"
-    said = f"{last['state']} {since} {moment(last['on'])} by {last['by']}"
-    for period in open_periods(acts):
-        said += f"; was open from {moment(period['from'])} to {moment(period['to'])} ({period['by']})"
+    said = f"{last['state']} {since} {format_time(last['on'])} by {last['by']}"
+    for period in open_periods(events):
+        said += f"; was open from {format_time(period['from'])} to {format_time(period['to'])} ({period['by']})"
     return said

@@ -19,8 +19,8 @@ __all__ = ["code_parts", "code_sha256", "syntax_sha256"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
-#: modules that decide no number, with all below them; of `_COMPUTING`, some do
-_NEUTRAL = (
+#: modules that decide no number, with all below them; of `_WITH_EFFECT`, some do
+_WITHOUT_EFFECT = (
     "oddjets.cli",
     "oddjets.config",
     "oddjets.core.code_digests",
@@ -41,9 +41,9 @@ _NEUTRAL = (
     "oddjets.simulation.cost_estimate",
     "oddjets.workflow",
 )
-_COMPUTING = ("oddjets.workflow.stages",)
+_WITH_EFFECT = ("oddjets.workflow.stages",)
 #: they read no data files of the package
-_NO_DATA = (".py", ".pyi", ".pyc", ".typed")
+_CODE_SUFFIXES = (".py", ".pyi", ".pyc", ".typed")
 
 
 def code_sha256(*modules: str, root: Path = _PACKAGE) -> str:
@@ -80,7 +80,7 @@ def code_parts(*modules: str, root: Path = _PACKAGE) -> dict[str, str]:
             continue
         digest, imported, strings = _read(file, file.stat().st_mtime_ns)
         found[name] = digest
-        waiting += [_defining(module, imports, name, root) for module, imports in imported]
+        waiting += [_defining_module(module, imports, name, root) for module, imports in imported]
         for data in _data_named(file, strings, root):
             found[str(data.relative_to(root.parent))] = hashlib.sha256(data.read_bytes()).hexdigest()
     return found
@@ -95,7 +95,7 @@ def syntax_sha256(text: str) -> str:
     Raises:
         SyntaxError: it is no Python.
     """
-    return _of_tree(_executed(ast.parse(text)))
+    return _of_tree(_strip_unexecuted(ast.parse(text)))
 
 
 def _of_tree(tree: ast.Module) -> str:
@@ -106,7 +106,7 @@ def _is_neutral(name: str) -> bool:
     def below(packages: Iterable[str]) -> bool:
         return any(name == package or name.startswith(f"{package}.") for package in packages)
 
-    return below(_NEUTRAL) and not below(_COMPUTING)
+    return below(_WITHOUT_EFFECT) and not below(_WITH_EFFECT)
 
 
 def _file_of(name: str, root: Path) -> Path | None:
@@ -115,7 +115,7 @@ def _file_of(name: str, root: Path) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-def _defining(module: str, name: str, importer: str, root: Path) -> str:
+def _defining_module(module: str, name: str, importer: str, root: Path) -> str:
     """Return the module that ``from MODULE import NAME`` reads: a package's ``__init__`` only exports, and counts in no key."""
     inner = f"{module}.{name}"
     if _file_of(inner, root) is not None:
@@ -129,7 +129,7 @@ def _defining(module: str, name: str, importer: str, root: Path) -> str:
 @functools.cache
 def _read(file: Path, changed_ns: int) -> tuple[str, tuple[tuple[str, str], ...], frozenset[str]]:
     """Return a module's digest, what it imports of oddjets, and the strings in it; many stages ask for the same."""
-    tree = _executed(ast.parse(file.read_text(encoding="utf-8")))
+    tree = _strip_unexecuted(ast.parse(file.read_text(encoding="utf-8")))
     imported: list[tuple[str, str]] = []
     strings = set()
     for node in ast.walk(tree):
@@ -146,7 +146,7 @@ def _read(file: Path, changed_ns: int) -> tuple[str, tuple[tuple[str, str], ...]
     return _of_tree(tree), tuple(imported), frozenset(strings)
 
 
-def _executed(tree: ast.Module) -> ast.Module:
+def _strip_unexecuted(tree: ast.Module) -> ast.Module:
     """Take out of a tree what decides no result: docstrings, and blocks under ``if TYPE_CHECKING``; changes the tree."""
     for node in ast.walk(tree):
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -186,7 +186,7 @@ def _data_named(file: Path, strings: frozenset[str], root: Path) -> Iterator[Pat
 def _data_of(package: Path) -> Iterator[Path]:
     """Yield the data files of a package: in its folder, and in folders below that are no packages."""
     for path in sorted(package.iterdir()):
-        if path.is_file() and path.suffix not in _NO_DATA:
+        if path.is_file() and path.suffix not in _CODE_SUFFIXES:
             yield path
         elif path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").is_file():
             yield from _data_of(path)

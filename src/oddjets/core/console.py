@@ -18,7 +18,7 @@ __all__ = ["NotebookBar", "ProgressReporter", "RedactingFormatter", "console", "
 
 
 #: characters in a line where nobody sees a width: in a file, in a pipe
-_UNBROKEN = 1_000_000
+_MAX_WIDTH = 1_000_000
 
 
 class _RedactingConsole(Console):
@@ -33,7 +33,7 @@ class _RedactingConsole(Console):
         """What a terminal shows; without one, whatever COLUMNS says, a line without end."""
         if getattr(self.file, "isatty", lambda: False)():
             return super().size
-        return ConsoleDimensions(_UNBROKEN, 25)
+        return ConsoleDimensions(_MAX_WIDTH, 25)
 
     @size.setter
     def size(self, new_size: tuple[int, int]) -> None:

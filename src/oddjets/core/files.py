@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["replacing", "sha256_of", "write_json"]
+__all__ = ["atomic_write", "sha256_of", "write_json"]
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[Path]:
+def atomic_write(file: Path) -> Iterator[Path]:
     """Write a file under a temporary name beside it; nobody ever sees half of it, whoever else writes it.
 
     Args:
@@ -34,7 +34,7 @@ def replacing(file: Path) -> Iterator[Path]:
 
 def write_json(file: Path, content: Any) -> None:
     """Write JSON, whole or not at all."""
-    with replacing(file) as temporary:
+    with atomic_write(file) as temporary:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["Interrupted", "stoppable"]
+__all__ = ["Interrupted", "interruptible"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: how dask calls workers that it starts: its cluster ends them, and would replace one that is killed
-_OF_DASK = "Dask Worker"
+_DASK_WORKER = "Dask Worker"
 
 
 class Interrupted(BaseException):
@@ -30,7 +30,7 @@ class Interrupted(BaseException):
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Let SIGINT and SIGTERM end what is done here by `Interrupted`, and its worker processes at once.
 
     What is on its way out is not stopped again: a second signal has the system's own effect, which is the end.
@@ -51,6 +51,6 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
         signal.signal(each, signal.SIG_DFL)
     # nobody waits for what they have in hand: it is done again
     for child in multiprocessing.active_children():
-        if not child.name.startswith(_OF_DASK):
+        if not child.name.startswith(_DASK_WORKER):
             child.kill()
     raise Interrupted(number)

@@ -20,15 +20,15 @@ from rich.markup import escape
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.core.redaction import redacted
-from oddjets.core.worker_pool import imports_main
+from oddjets.core.worker_pool import is_importing_main
 
-__all__ = ["LockedError", "holder", "locked"]
+__all__ = ["LockedError", "lock_holder", "locked"]
 
 _NAME = ".lock"
-#: how long a run is waited for that is just ending, or a `holder` that only asks
-_PATIENCE_S = 0.2
+#: how long a run is waited for that is just ending, or a `lock_holder` that only asks
+_TIMEOUT_S = 0.2
 #: what flock answers on file systems without locks
-_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
+_LOCKS_UNSUPPORTED = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 
 
 class LockedError(OddjetsError):
@@ -49,7 +49,7 @@ def locked(out: Path) -> Iterator[None]:
         LockedError: another run holds it; the message says which.
         SystemExit: a worker process is importing the script that started it, and got here: the script has no guard.
     """
-    if imports_main():
+    if is_importing_main():
         # no traceback, which each worker would show
         raise SystemExit(
             "this worker process imports the script that started it: what the script runs must stand under `if __name__ =="
@@ -59,7 +59,7 @@ def locked(out: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             # no soft lock where there are none: it would outlive a run that is killed on another machine
-            stack.enter_context(FileLock(out / _NAME, timeout=_PATIENCE_S, fallback_to_soft=False))
+            stack.enter_context(FileLock(out / _NAME, timeout=_TIMEOUT_S, fallback_to_soft=False))
         except Timeout:
             with (out / _NAME).open(encoding="utf-8") as file:
                 who = _holder(file)
@@ -67,10 +67,10 @@ def locked(out: Path) -> Iterator[None]:
                 f"{out}: another run works here ({who}); wait for it, or give another folder with --out"
             ) from None
         except OSError as error:
-            if error.errno not in _NO_LOCKS:
+            if error.errno not in _LOCKS_UNSUPPORTED:
                 raise
             console.print(f"{escape(str(out))}: this file system has no locks: see to it that no other run works here")
-        _sign(out / _NAME)
+        _write_holder(out / _NAME)
         try:
             yield
         finally:
@@ -79,7 +79,7 @@ def locked(out: Path) -> Iterator[None]:
                 os.truncate(out / _NAME, 0)
 
 
-def holder(out: Path) -> str | None:
+def lock_holder(out: Path) -> str | None:
     """Say who works on a folder now; None: nobody, or the file system does not tell."""
     # filelock's locks are exclusive, and need the right to write: one that only asks keeps nobody off, nor makes a file
     try:
@@ -93,7 +93,7 @@ def holder(out: Path) -> str | None:
     return None
 
 
-def _sign(file: Path) -> None:
+def _write_holder(file: Path) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     command = redacted(" ".join(sys.argv))[:200]
     content = {"host": socket.gethostname(), "process": os.getpid(), "since": now, "command": command}

@@ -22,14 +22,14 @@ from oddjets.core.redaction import redacted
 
 __all__ = [
     "Manifest",
-    "agrees",
     "content_key",
     "digests",
+    "is_consistent",
     "lost_files",
     "read_failure",
     "read_manifest",
     "remove_manifest",
-    "upstream_of",
+    "upstream_state",
     "versions",
     "write_failure",
     "write_manifest",
@@ -106,13 +106,13 @@ def lost_files(processed: Mapping[str, Any] | None) -> list[str]:
     return sorted(file["file"] for found in ledger.values() for file in found["files"])
 
 
-def upstream_of(manifest: Manifest | None) -> list[Any]:
+def upstream_state(manifest: Manifest | None) -> list[Any]:
     """Return what a stage depends on of one that it reads: a key says what was asked for, not what could not be read of it."""
     lost = lost_files(manifest["extra"]) if manifest else None
     return [manifest["key"] if manifest else None, *([lost] if lost else [])]
 
 
-def agrees(out: Path, stage: str, upstream: str, config: Mapping[str, Any]) -> bool:
+def is_consistent(out: Path, stage: str, upstream: str, config: Mapping[str, Any]) -> bool:
     """Tell whether a stage was done with some values, and with the results of an earlier stage that are there now.
 
     Args:
@@ -125,7 +125,7 @@ def agrees(out: Path, stage: str, upstream: str, config: Mapping[str, Any]) -> b
         Also False where nothing says it.
     """
     depends = (read_manifest(out, stage) or {}).get("depends") or {}
-    read = digests({upstream: upstream_of(read_manifest(out, upstream))}, 1)
+    read = digests({upstream: upstream_state(read_manifest(out, upstream))}, 1)
     return all(
         now.items() <= dict(depends.get(kind) or {}).items()
         for kind, now in (("upstream", read), ("config", digests(config)))

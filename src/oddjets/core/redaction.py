@@ -22,11 +22,11 @@ def redacted(text: str) -> str:
             they are escaped, since nothing could print them.
     """
     if "://" in text:
-        text = _QUERY.sub(_without_values, _USER.sub(rf"\1{_HIDDEN}@", text))
+        text = _QUERY.sub(_hide_values, _USER.sub(rf"\1{_HIDDEN}@", text))
     return _BEARER.sub(rf"\1{_HIDDEN}", text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _without_values(found: re.Match[str]) -> str:
+def _hide_values(found: re.Match[str]) -> str:
     address, query = found.groups()
     parts = [part.partition("=") for part in query.split("&") if part]
     # without a value it may be the token itself, padded

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from oddjets.core.errors import OddjetsError
 
-__all__ = ["as_worker", "cores", "imports_main", "run_tasks", "unguarded_script"]
+__all__ = ["available_cores", "is_importing_main", "missing_main_guard", "prepare_worker", "run_tasks"]
 
 Task = TypeVar("Task")
 
@@ -39,14 +39,14 @@ def run_tasks(tasks: Sequence[Task], work: Callable[[Task], object], workers: in
         return
     # spawn: a fork would copy the threads' locks of libraries that are loaded here
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), context, as_worker) as pool:
+    with ProcessPoolExecutor(min(workers, len(tasks)), context, prepare_worker) as pool:
         try:
             futures = {pool.submit(work, task): task for task in tasks}
             for future in as_completed(futures):
                 future.result()
                 yield futures[future]
         except BrokenProcessPool as error:
-            if script := unguarded_script():
+            if script := missing_main_guard():
                 raise OddjetsError(f"{verb}: {script}") from error
             raise OddjetsError(
                 f"{verb}: a worker process was killed, perhaps for want of memory; finished files are kept, run it again"
@@ -57,18 +57,18 @@ def run_tasks(tasks: Sequence[Task], work: Callable[[Task], object], workers: in
             raise
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Return how many cores this process may use; all of the machine's where the system cannot say (macOS)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def imports_main() -> bool:
+def is_importing_main() -> bool:
     """Whether this is a worker process that is only importing the script which started it, as every spawned one does."""
     # the mark by which Python itself refuses to start processes then
     return bool(getattr(multiprocessing.current_process(), "_inheriting", False))
 
 
-def unguarded_script() -> str | None:
+def missing_main_guard() -> str | None:
     """Say that workers cannot start, where the script that runs does its work also when it is imported; else None."""
     file = getattr(sys.modules["__main__"], "__file__", None)
     if file is None or not file.endswith(".py"):
@@ -85,13 +85,13 @@ def unguarded_script() -> str | None:
     )
 
 
-def as_worker() -> None:
+def prepare_worker() -> None:
     """Prepare a worker process: it ends with its parent, and leaves Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     """End a worker whose parent was killed: nobody else would, and it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from oddjets.core.kinematics import offsets_from
 from oddjets.io import nanoaod_schema
-from oddjets.io.weight_order import WITHOUT, order_of
+from oddjets.io.weight_order import LENGTHS_WITHOUT_WEIGHTS, order_of
 
-__all__ = ["NAMES", "RelativeWeights", "scale_weight", "shower_weight", "top_pt_weight", "weight_of"]
+__all__ = ["GENERATOR_SYSTEMATICS", "RelativeWeights", "scale_weight", "shower_weight", "top_pt_weight", "weight_of"]
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -33,15 +33,15 @@ class RelativeWeights(NamedTuple):
     Attributes:
         values: shape (events,); 1 where an event has no such weight.
         present: which events have one, shape (events,).
-        oddities: events whose lists are odd, counted (`oddjets.selection.input_anomalies`, after the systematic's name).
+        anomalies: events whose lists are odd, counted (`oddjets.selection.input_anomalies`, after the systematic's name).
     """
 
     values: Array
     present: Mask
-    oddities: Counter[str]
+    anomalies: Counter[str]
 
 
-def _none(events: int) -> RelativeWeights:
+def _unit_weights(events: int) -> RelativeWeights:
     return RelativeWeights(np.ones(events), np.zeros(events, dtype=bool), Counter())
 
 
@@ -53,16 +53,16 @@ def _entry(weights: Any, branch: str, title: str, variation: str, generator: Any
     """
     counts = np.asarray(ak.num(weights, axis=1), dtype=np.int64)
     offsets, flat = offsets_from(counts)[:-1], np.asarray(ak.flatten(weights, axis=1), dtype=np.float64)
-    found = _none(len(counts))
+    found = _unit_weights(len(counts))
     for length in np.unique(counts):
         rows = np.flatnonzero(counts == length)
         order = order_of(branch, int(length), title)
         if order is None:
-            if length not in WITHOUT:
-                found.oddities[f"of_{length}_weights"] += len(rows)
+            if length not in LENGTHS_WITHOUT_WEIGHTS:
+                found.anomalies[f"of_{length}_weights"] += len(rows)
             continue
         if not order.usual:
-            found.oddities["in_another_order"] += len(rows)
+            found.anomalies["in_another_order"] += len(rows)
         varied = flat[offsets[rows] + order.positions[variation]]
         if order.nominal is None:
             found.values[rows], found.present[rows] = varied, True
@@ -131,7 +131,7 @@ def top_pt_weight(pdg_id: Any, status_flags: Any, pt: Any) -> RelativeWeights:
 def _shower(name: str) -> Callable[[Any, npt.NDArray[np.int64], str], RelativeWeights]:
     def weight(events: Any, rows: npt.NDArray[np.int64], direction: str) -> RelativeWeights:
         if not nanoaod_schema.has(events, ["PSWeight"]):
-            return _none(len(rows))
+            return _unit_weights(len(rows))
         title = nanoaod_schema.title_of(events, "PSWeight")
         return shower_weight(events["PSWeight"][rows], name + direction, title)
 
@@ -140,14 +140,14 @@ def _shower(name: str) -> Callable[[Any, npt.NDArray[np.int64], str], RelativeWe
 
 def _scale(events: Any, rows: npt.NDArray[np.int64], direction: str) -> RelativeWeights:
     if not nanoaod_schema.has(events, ["LHEScaleWeight"]):
-        return _none(len(rows))
+        return _unit_weights(len(rows))
     title = nanoaod_schema.title_of(events, "LHEScaleWeight")
     return scale_weight(events["LHEScaleWeight"][rows], int(direction), title, events["genWeight"][rows])
 
 
 def _top_pt(events: Any, rows: npt.NDArray[np.int64], direction: str) -> RelativeWeights:
     if not nanoaod_schema.has(events, ["GenPart_pdgId", "GenPart_statusFlags", "GenPart_pt"]):
-        return _none(len(rows))
+        return _unit_weights(len(rows))
     particles = events["GenPart"]
     up = top_pt_weight(*(particles[name][rows] for name in ("pdgId", "statusFlags", "pt")))
     # nominal is not weighted; down mirrors up (our choice)
@@ -155,7 +155,7 @@ def _top_pt(events: Any, rows: npt.NDArray[np.int64], direction: str) -> Relativ
 
 
 #: systematic to what computes its weights
-NAMES: dict[str, Callable[[Any, npt.NDArray[np.int64], str], RelativeWeights]] = {
+GENERATOR_SYSTEMATICS: dict[str, Callable[[Any, npt.NDArray[np.int64], str], RelativeWeights]] = {
     "isr": _shower("isr"),
     "fsr": _shower("fsr"),
     "scale": _scale,
@@ -167,9 +167,9 @@ def weight_of(systematic: str, direction: str, events: Any, rows: npt.NDArray[np
     """Return what multiplies the nominal weight under a variation of the generator.
 
     Args:
-        systematic: one of `NAMES`.
+        systematic: one of `GENERATOR_SYSTEMATICS`.
         direction: ``Up``, ``Down``, or the number of an envelope's member.
         events: a chunk.
         rows: which of its events.
     """
-    return NAMES[systematic](events, rows, direction)
+    return GENERATOR_SYSTEMATICS[systematic](events, rows, direction)

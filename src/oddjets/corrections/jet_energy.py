@@ -20,12 +20,15 @@ from oddjets.corrections import jet_resolution, lookups
 from oddjets.corrections.lookups import Era
 from oddjets.io import nanoaod_schema
 
-__all__ = ["NEEDS", "OFFICIAL_SMEARING", "calibrated_jets"]
+__all__ = ["OFFICIAL_SMEARING", "REQUIRED_CORRECTIONS", "calibrated_jets"]
 
 Array = npt.NDArray[np.float64]
 
 #: step of `jet_corrections` -> the era's corrections that it uses
-NEEDS: Mapping[str, tuple[str, ...]] = {"jec": ("jec", "jec_data"), "jer": ("jer_resolution", "jer_scale_factor")}
+REQUIRED_CORRECTIONS: Mapping[str, tuple[str, ...]] = {
+    "jec": ("jec", "jec_data"),
+    "jer": ("jer_resolution", "jer_scale_factor"),
+}
 #: what `jer: official` uses besides
 OFFICIAL_SMEARING = "jer_smear"
 
@@ -50,7 +53,7 @@ def calibrated_jets(
 
     Args:
         events: a chunk.
-        era: has the corrections named in `NEEDS`.
+        era: has the corrections named in `REQUIRED_CORRECTIONS`.
         folder: where the era's relative paths start.
         steps: ``jec``: raw pT times today's corrections, those of data for data; ``jer``: simulation is smeared, see
             `jet_resolution.hybrid_smearing`. None: the jets as stored.
@@ -72,7 +75,7 @@ def calibrated_jets(
     if "jec" in steps:
         columns |= {"raw_factor": _flat(events, "rawFactor"), "area": _flat(events, "area")}
     factors = np.ones(len(stored))
-    at = _looked_up(events, columns)
+    at = _correctable(events, columns)
     if "jec" in steps:
         columns["pt_raw"] = columns["pt"] * (1 - columns["raw_factor"])
         # nothing of such a jet is left to correct
@@ -90,7 +93,7 @@ def calibrated_jets(
         direction = {None: "nominal", "Up": "up", "Down": "down"}[smearing_direction]
         here["resolution"] = _correction(era, folder, "jer_resolution", here)
         here["scale_factor"] = _correction(era, folder, "jer_scale_factor", here, direction)
-        smearing = _official_smearing(era, folder, here) if official_smearing else _our_smearing(here)
+        smearing = _official_smearing(era, folder, here) if official_smearing else _built_in_smearing(here)
         factors[at] = factors[at] * smearing
     moved = ak.unflatten(factors, np.asarray(ak.num(jets, axis=1)))
     for name in ("pt", "mass", "msoftdrop"):
@@ -99,7 +102,7 @@ def calibrated_jets(
     return jets
 
 
-def _looked_up(events: Any, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+def _correctable(events: Any, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
     """Return which jets are corrected, of all: those without a finite momentum never enter a pair.
 
     Corrections refuse other inputs that are not finite, such as rho. Where an event has fewer than two jets they decide
@@ -113,7 +116,7 @@ def _looked_up(events: Any, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDAr
     return np.flatnonzero(sound & (matters | finite))
 
 
-def _our_smearing(jets: Mapping[str, npt.NDArray[Any]]) -> Array:
+def _built_in_smearing(jets: Mapping[str, npt.NDArray[Any]]) -> Array:
     noise = jet_resolution.standard_normal(jets["run"], jets["luminosityBlock"], jets["event"], jets["position"], "jer")
     return jet_resolution.hybrid_smearing(
         jets["pt"], jets["gen_pt"], jets["gen_distance"], jets["resolution"], jets["scale_factor"], noise
@@ -138,7 +141,7 @@ def _columns(events: Any, pt: Array) -> dict[str, npt.NDArray[Any]]:
     rho = next((name for name in _RHO if nanoaod_schema.has(events, [name])), None)
     if rho is None:
         raise InputFileError(
-            f"{nanoaod_schema.where(events)}: no branch '{_RHO[0]}' or '{_RHO[1]}', which jet corrections need"
+            f"{nanoaod_schema.location_of(events)}: no branch '{_RHO[0]}' or '{_RHO[1]}', which jet corrections need"
         )
     of_event = {name: np.asarray(nanoaod_schema.branch(events, name)) for name in ("run", "luminosityBlock", "event")}
     of_event["rho"] = np.asarray(nanoaod_schema.branch(events, rho), dtype=np.float64)

@@ -20,7 +20,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from oddjets.config.analysis import Analysis, CorrectionSpec
-from oddjets.config.yaml import ConfigError, problems_of, read_yaml
+from oddjets.config.yaml import ConfigError, describe_errors, read_yaml
 from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
 from oddjets.core.expressions import evaluate
@@ -34,10 +34,10 @@ __all__ = [
     "Period",
     "cache_folder",
     "check_working_point",
-    "checked",
     "load_era",
     "locate",
     "lookup",
+    "verified_path",
     "weight",
     "working_point",
 ]
@@ -65,7 +65,7 @@ class CorrectionFile(BaseModel):
     source: str
 
     @model_validator(mode="after")
-    def _stays_in_cache(self) -> CorrectionFile:
+    def _check_path(self) -> CorrectionFile:
         if self.official:
             inside_folder(self.path, "the cache")
         return self
@@ -114,7 +114,7 @@ def load_era(name: str, beside: Path | None = None) -> tuple[Era, Path]:
     try:
         return Era.model_validate(read_yaml(file)), file.parent
     except ValidationError as error:
-        raise ConfigError(f"{file}:\n" + "\n".join(f"  {line}" for line in problems_of(error, Era))) from None
+        raise ConfigError(f"{file}:\n" + "\n".join(f"  {line}" for line in describe_errors(error, Era))) from None
 
 
 def cache_folder() -> Path:
@@ -141,7 +141,7 @@ def locate(era: Era, folder: Path, name: str) -> Path:
     return cache_folder() / era.name / file.path if file.official else folder / file.path
 
 
-def checked(era: Era, folder: Path, name: str) -> Path:
+def verified_path(era: Era, folder: Path, name: str) -> Path:
     """Return where a file of an era is, after checking that it is there and has the sha256 that the era says.
 
     Raises:
@@ -196,7 +196,7 @@ def lookup(
     """
     if spec.file is None or spec.key is None:
         raise OddjetsError(f"era '{era.name}': this correction needs a correctionlib 'file' and 'key'")
-    path = checked(era, folder, spec.file)
+    path = verified_path(era, folder, spec.file)
     corrections = _open(str(path), era.files[spec.file].sha256)
     known: Mapping[str, Any] = {**corrections, **corrections.compound}
     if spec.key not in known:

@@ -34,16 +34,16 @@ from oddjets.io.fileset import Dataset, FileInfo
 __all__ = [
     "Luminosity",
     "certified_sections",
-    "inputs_of",
+    "input_digests",
     "luminosities",
     "luminosity_of",
-    "table_of",
+    "read_luminosity_table",
 ]
 
 #: units of brilcalc's tables, in /pb
 _UNITS_PB = {"/ub": 1e-6, "/nb": 1e-3, "/pb": 1.0, "/fb": 1e3}
 #: relative: one luminosity in two units differs by the rounding of the product
-_SAME = 1e-9
+_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ def certified_sections(analysis: Analysis, era: Era, era_folder: Path) -> tuple[
     assert name is not None
     if name == "era":
         assert era.golden_json is not None  # checked by `validation`
-        path = lookups.checked(era, era_folder, era.golden_json)
+        path = lookups.verified_path(era, era_folder, era.golden_json)
     else:
-        path = _beside(analysis, name)
+        path = _resolve(analysis, name)
     return read_sections(path), path
 
 
-def table_of(path: Path) -> tuple[Sections, npt.NDArray[np.float64]]:
+def read_luminosity_table(path: Path) -> tuple[Sections, npt.NDArray[np.float64]]:
     """Read brilcalc's table of the recorded luminosity of every section (``--byls --output-style csv``).
 
     Outputs of several calls may follow each other, each with its header and its unit. A section that is there twice with the
@@ -101,7 +101,7 @@ def table_of(path: Path) -> tuple[Sections, npt.NDArray[np.float64]]:
     try:
         for where, run, section, recorded in _rows(path):
             known = found.setdefault(run * RUN + section, recorded)
-            if not math.isclose(known, recorded, rel_tol=_SAME):
+            if not math.isclose(known, recorded, rel_tol=_TOLERANCE):
                 raise InputFileError(
                     f"{path}: section {section} of run {run} has {known:.12g} /pb in one row and {recorded:.12g} /pb in"
                     f" another ({where}): keep one"
@@ -168,7 +168,7 @@ def luminosity_of(
         read: the sections of each file; one that is in several files counts once.
         certified: by the golden JSON.
         periods: the era's, with their luminosities.
-        table: from `table_of`.
+        table: from `read_luminosity_table`.
         name: of the dataset, for messages.
 
     Raises:
@@ -178,7 +178,7 @@ def luminosity_of(
     """
     parts = list(read)
     everything = np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
-    good = everything[certified.holds(everything)]
+    good = everything[certified.contains(everything)]
     runs_read, runs_certified = everything // RUN, certified.runs
     if len(everything) and not np.isin(runs_read, runs_certified).any():
         raise OddjetsError(
@@ -209,9 +209,9 @@ def luminosity_of(
         here = int(((runs >= first) & (runs <= last)).sum())
         of_period = (runs_certified >= first) & (runs_certified <= last)
         if here:
-            if (endless := certified.endless(of_period)) is not None:
+            if (run := certified.open_ended_run(of_period)) is not None:
                 raise OddjetsError(
-                    f"dataset '{name}': run {endless} is certified to no end, so nobody knows which part of the certified"
+                    f"dataset '{name}': run {run} is certified to no end, so nobody knows which part of the certified"
                     " sections was read; give a 'luminosity_table', or a golden JSON with the runs' last sections"
                 )
             whole = certified.count(of_period)
@@ -227,7 +227,7 @@ def luminosity_of(
     return Luminosity(total, of_periods != counted, len(good), of_periods)
 
 
-def inputs_of(analysis: Analysis, era: Era, era_folder: Path, datasets: Iterable[Dataset]) -> dict[str, str]:
+def input_digests(analysis: Analysis, era: Era, era_folder: Path, datasets: Iterable[Dataset]) -> dict[str, str]:
     """Return the sha256 of every file that the luminosity depends on, for content keys.
 
     Raises:
@@ -237,7 +237,7 @@ def inputs_of(analysis: Analysis, era: Era, era_folder: Path, datasets: Iterable
         return {}
     files = {"golden_json": certified_sections(analysis, era, era_folder)[1]}
     if analysis.selection.luminosity_table is not None:
-        files["luminosity_table"] = _beside(analysis, analysis.selection.luminosity_table)
+        files["luminosity_table"] = _resolve(analysis, analysis.selection.luminosity_table)
     for dataset in datasets:
         if dataset.metadata.processed_lumis is not None:
             files[f"processed_lumis.{dataset.name}"] = Path(dataset.metadata.processed_lumis)
@@ -266,7 +266,7 @@ def luminosities(
         return {}
     certified, _ = certified_sections(analysis, era, era_folder)
     table = analysis.selection.luminosity_table
-    luminosity_table = table_of(_beside(analysis, table)) if table is not None else None
+    luminosity_table = read_luminosity_table(_resolve(analysis, table)) if table is not None else None
     access = analysis.execution.access(analysis.folder)
     found: dict[str, Luminosity] = {}
     counted: dict[str, Sections] = {}
@@ -276,10 +276,10 @@ def luminosities(
         sections = [sections_of_file(info.path, access) for info in files]
         if dataset.metadata.processed_lumis is not None:
             made_from = read_sections(Path(dataset.metadata.processed_lumis))
-            sections = [s[made_from.holds(s)] for s in sections]
+            sections = [s[made_from.contains(s)] for s in sections]
         found[name] = luminosity_of(sections, certified, era.periods, luminosity_table, name)
         mine = np.unique(np.concatenate(sections))
-        mine = mine[certified.holds(mine)]
+        mine = mine[certified.contains(mine)]
         for other, theirs in counted.items():
             shared = np.intersect1d(mine, theirs, assume_unique=True)
             if len(shared):
@@ -291,6 +291,6 @@ def luminosities(
     return found
 
 
-def _beside(analysis: Analysis, name: str) -> Path:
+def _resolve(analysis: Analysis, name: str) -> Path:
     path = Path(name)
     return path if path.is_absolute() else analysis.folder / path

@@ -35,7 +35,7 @@ def fetch(era: Era, folder: Path, names: Sequence[str] = ()) -> Iterator[tuple[s
     for name in names or official:
         path = lookups.locate(era, folder, name)
         try:
-            lookups.checked(era, folder, name)
+            lookups.verified_path(era, folder, name)
         except InputFileError:
             download(era.files[name].source, path, era.files[name].sha256)
             yield name, path, True

@@ -27,8 +27,8 @@ __all__ = [
     "RUN",
     "SectionIntervals",
     "Sections",
+    "in_intervals",
     "intervals_of",
-    "is_in",
     "read_sections",
     "sections_of",
     "sections_of_file",
@@ -41,7 +41,7 @@ RUN = 1 << 32
 #: largest numbers of a section (32 bits in NanoAOD) and of a run (what fits in front of it)
 LAST_SECTION, LAST_RUN = RUN - 1, (1 << 31) - 1
 #: sections take 23 s: a run of so many would take 65 hours, and no fill of the LHC lasts half of that
-_ENDLESS = 9999
+_OPEN_END = 9999
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class SectionIntervals:
     first: Sections
     last: Sections
 
-    def holds(self, sections: Sections) -> npt.NDArray[np.bool_]:
+    def contains(self, sections: Sections) -> npt.NDArray[np.bool_]:
         """Return which of the sections lie in an interval."""
         if not len(self.first):
             return np.zeros(len(sections), dtype=bool)
@@ -72,9 +72,9 @@ class SectionIntervals:
         """Return how many sections the chosen intervals have."""
         return int((self.last - self.first + 1)[of_runs].sum())
 
-    def endless(self, of_runs: npt.NDArray[np.bool_]) -> int | None:
+    def open_ended_run(self, of_runs: npt.NDArray[np.bool_]) -> int | None:
         """Return a run among those of the chosen intervals that is good to an end that no run reaches, if there is one."""
-        found = self.runs[of_runs & (self.last % RUN >= _ENDLESS)]
+        found = self.runs[of_runs & (self.last % RUN >= _OPEN_END)]
         return int(found[0]) if len(found) else None
 
 
@@ -97,7 +97,7 @@ def sections_of(run: npt.ArrayLike, section: npt.ArrayLike) -> Sections:
     return np.unique(np.asarray(run).astype(np.int64) * RUN + np.asarray(section).astype(np.int64))
 
 
-def is_in(intervals: SectionIntervals, run: npt.ArrayLike, section: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def in_intervals(intervals: SectionIntervals, run: npt.ArrayLike, section: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     """Return which events lie in the intervals.
 
     Args:
@@ -105,7 +105,7 @@ def is_in(intervals: SectionIntervals, run: npt.ArrayLike, section: npt.ArrayLik
         run: shape (events,).
         section: likewise.
     """
-    return intervals.holds(np.asarray(run).astype(np.int64) * RUN + np.asarray(section).astype(np.int64))
+    return intervals.contains(np.asarray(run).astype(np.int64) * RUN + np.asarray(section).astype(np.int64))
 
 
 def read_sections(path: Path) -> SectionIntervals:

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 NOMINAL = "nominal"
-FigureKind = Literal["jets", "weight", "envelope"]
+SystematicKind = Literal["jets", "weight", "envelope"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class BuiltInSystematic:
         processes: what it acts on; None: all simulated processes.
     """
 
-    kind: FigureKind
+    kind: SystematicKind
     decorrelate: bool = False
     processes: tuple[str, ...] | None = None
 
@@ -73,7 +73,7 @@ class Variation:
 
     systematic: str
     direction: str
-    kind: FigureKind
+    kind: SystematicKind
 
     @property
     def name(self) -> str:
@@ -114,7 +114,7 @@ def directions_of(systematic: Systematic) -> tuple[str, ...]:
     return ("Up", "Down")
 
 
-def kind_of(systematic: Systematic) -> FigureKind:
+def kind_of(systematic: Systematic) -> SystematicKind:
     """Return whether a systematic moves jets or weights; one with a correction of its own is a weight."""
     known = BUILT_IN.get(systematic.name)
     return systematic.kind or (known.kind if known else "weight")

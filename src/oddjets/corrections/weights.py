@@ -82,7 +82,7 @@ def event_weights(
     chunk: ChunkColumns,
     generator: Array,
     variations: Sequence[Variation],
-    repairs: Counter[str],
+    anomalies: Counter[str],
 ) -> dict[str, Array]:
     """Return ``weight`` and ``weight__<variation>``: generator weight times corrections, not normalised.
 
@@ -93,7 +93,7 @@ def event_weights(
         chunk: columns and branches of the rows, each of shape (rows,).
         generator: the generator's weights, shape (rows,).
         variations: what applies to the process; jet variations are left alone.
-        repairs: counts events without the weights of a variation, as ``without_<systematic>``: those are as nominal, and a
+        anomalies: counts events without the weights of a variation, as ``without_<systematic>``: those are as nominal, and a
             variation that changes nothing is none in the fit. Also why they are without, where that is odd.
 
     Raises:
@@ -114,8 +114,8 @@ def event_weights(
     for name, of_systematic in itertools.groupby(of_weights, key=lambda v: v.systematic):
         directions = [v.direction for v in of_systematic]
         spec = specs[name].correction
-        if spec is None and name in generator_weights.NAMES:
-            central, varied = np.ones(generator.shape), _of_generator(name, directions, chunk, repairs)
+        if spec is None and name in generator_weights.GENERATOR_SYSTEMATICS:
+            central, varied = np.ones(generator.shape), _generator_variations(name, directions, chunk, anomalies)
         else:
             spec = spec or era.corrections[name]
             nominal, *found = (lookups.weight(era, era_folder, spec, chunk, d) for d in (None, *directions))
@@ -130,12 +130,14 @@ def event_weights(
     return {"weight": weights.weight()} | {column: weights.weight(m) for column, m in modifiers.items()}
 
 
-def _of_generator(name: str, directions: Sequence[str], chunk: ChunkColumns, repairs: Counter[str]) -> list[Array]:
+def _generator_variations(
+    name: str, directions: Sequence[str], chunk: ChunkColumns, anomalies: Counter[str]
+) -> list[Array]:
     """Return the generator's relative weights by direction; events without them are counted, once a systematic."""
     found = [generator_weights.weight_of(name, direction, chunk.events, chunk.rows) for direction in directions]
     lacking = ~np.all([weights.present for weights in found], axis=0)
     if lacking.any():
-        repairs[f"without_{name}"] += int(np.count_nonzero(lacking))
-    for oddity, count in found[0].oddities.items():
-        repairs[f"{name}_{oddity}"] += count
+        anomalies[f"without_{name}"] += int(np.count_nonzero(lacking))
+    for anomaly, count in found[0].anomalies.items():
+        anomalies[f"{name}_{anomaly}"] += count
     return [weights.values for weights in found]

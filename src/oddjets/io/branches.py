@@ -87,17 +87,17 @@ class FlatBranch:
         entries, places = self._locate(positions)
         whole = getattr(self._branch, "interpretation", None)
         if isinstance(whole, AsJagged) and type(whole.content) is AsDtype:
-            return _picked_from_baskets(self._branch, whole, entries, places)
-        return _picked_from_arrays(self._branch, entries, places)
+            return _read_from_baskets(self._branch, whole, entries, places)
+        return _read_from_arrays(self._branch, entries, places)
 
 
-def _picked_from_baskets(branch: Any, whole: AsJagged, entries: Integers, places: Integers) -> npt.NDArray[Any]:
+def _read_from_baskets(branch: Any, whole: AsJagged, entries: Integers, places: Integers) -> npt.NDArray[Any]:
     """Pick values out of the baskets of a TTree's branch that hold a wanted entry."""
     limits = np.asarray(branch.entry_offsets)
     bounds = np.searchsorted(entries, limits)
     needed = np.flatnonzero(np.diff(bounds))
     parts = [np.empty(0, whole.content.to_dtype)]
-    for first, last in _runs(needed, np.array([branch.basket_uncompressed_bytes(i) for i in needed])):
+    for first, last in _contiguous_runs(needed, np.array([branch.basket_uncompressed_bytes(i) for i in needed])):
         here = slice(bounds[first], bounds[last + 1])
         picked = _SelectedEntries(whole, entries[here], places[here])
         # uproot's cache knows an interpretation by its type and would take this one for the whole array
@@ -105,7 +105,7 @@ def _picked_from_baskets(branch: Any, whole: AsJagged, entries: Integers, places
     return np.concatenate(parts)
 
 
-def _runs(baskets: Integers, sizes: Integers) -> Iterator[tuple[int, int]]:
+def _contiguous_runs(baskets: Integers, sizes: Integers) -> Iterator[tuple[int, int]]:
     """Split rising basket numbers into runs of neighbours that fit into memory together: first and last of each."""
     begin, held = 0, 0
     for i, size in enumerate(sizes):
@@ -143,7 +143,7 @@ class _SelectedEntries(AsJagged):  # type: ignore[misc]
         return picked
 
 
-def _picked_from_arrays(branch: Any, entries: Integers, places: Integers) -> npt.NDArray[Any]:
+def _read_from_arrays(branch: Any, entries: Integers, places: Integers) -> npt.NDArray[Any]:
     """Pick values out of the whole array between the first and the last wanted entry; for RNTuple."""
     if len(entries) == 0:
         return np.empty(0, np.float32)

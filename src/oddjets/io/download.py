@@ -56,9 +56,9 @@ def download(url: str, target: Path, sha256: str) -> None:
         missing = 0
     except OSError as error:
         reason = getattr(error, "reason", None) or error
-        raise FetchError(f"{url}: {reason}; {_kept(part)}") from None
+        raise FetchError(f"{url}: {reason}; {_resume_advice(part)}") from None
     if missing:
-        raise FetchError(f"{url}: the connection broke off; {_kept(part)}")
+        raise FetchError(f"{url}: the connection broke off; {_resume_advice(part)}")
     found = sha256_of(part)
     if found != sha256:
         part.unlink()
@@ -69,6 +69,6 @@ def download(url: str, target: Path, sha256: str) -> None:
     part.replace(target)
 
 
-def _kept(part: Path) -> str:
+def _resume_advice(part: Path) -> str:
     kept = part.stat().st_size if part.is_file() else 0
     return f"{kept} bytes are kept, and the same command goes on from there" if kept else "nothing has arrived"

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from oddjets.io.event_table import parts
 
-__all__ = ["overlap"]
+__all__ = ["find_duplicate"]
 
 
-def overlap(folder: Path, names: Sequence[str]) -> tuple[tuple[int, int, int], str, str] | None:
+def find_duplicate(folder: Path, names: Sequence[str]) -> tuple[tuple[int, int, int], str, str] | None:
     """Look for an event that is in the tables twice.
 
     Args:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
-from oddjets.core.files import replacing
+from oddjets.core.files import atomic_write
 from oddjets.core.kinematics import momenta
 
 __all__ = [
@@ -207,7 +207,7 @@ def write_part(file: Path, columns: Mapping[str, npt.NDArray[Any]], metadata: Ma
         "use_dictionary": [name for name in table.column_names if name not in floats],
         "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
     }
-    with replacing(file) as temporary:
+    with atomic_write(file) as temporary:
         pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP, **encodings)
 
 

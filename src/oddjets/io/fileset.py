@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from oddjets.config.execution import RemoteAccess
-from oddjets.config.yaml import ConfigError, StrictModel, problems_of, read_yaml
+from oddjets.config.yaml import ConfigError, StrictModel, describe_errors, read_yaml
 from oddjets.core.errors import InputFileError, nearest
 from oddjets.core.paths import is_file_name
 from oddjets.io import nanoaod_schema
@@ -137,7 +137,7 @@ def load_fileset(path: Path) -> dict[str, Dataset]:
         try:
             metadata = DatasetMetadata.model_validate(entry["metadata"])
         except ValidationError as error:
-            problems += [f"{name}.metadata.{line}" for line in problems_of(error, DatasetMetadata)]
+            problems += [f"{name}.metadata.{line}" for line in describe_errors(error, DatasetMetadata)]
             continue
         if not metadata.is_data and metadata.cross_section_pb is None:
             problems.append(f"{name}.metadata: simulation needs 'cross_section_pb'")
@@ -240,7 +240,7 @@ def _inspected(path: str, is_data: bool, access: RemoteAccess | None) -> FileInf
             raise InputFileError(f"{path}: listed as data, but it has generator branches (genWeight or GenPart)")
         if entries and not is_data and "genWeight" not in branches:
             raise InputFileError(f"{path}: listed as simulation, but it has no branch 'genWeight'")
-        constituents = nanoaod_schema.source_of(branches.__contains__)
+        constituents = nanoaod_schema.constituent_source(branches.__contains__)
         names = _shared(frozenset(branches))
         known = FileInfo(path, str(file.file.uuid), entries, None, branches=names, constituents=constituents)
         if is_data:

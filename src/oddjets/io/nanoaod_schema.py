@@ -23,16 +23,16 @@ __all__ = [
     "branch",
     "branches_of",
     "collection",
+    "constituent_source",
     "field",
     "flags",
     "flatten",
     "has",
     "indices",
+    "location_of",
     "offsets_of",
-    "source_of",
     "title_in",
     "title_of",
-    "where",
     "whole_numbers",
 ]
 
@@ -61,7 +61,7 @@ class PFNano(PFNanoAODSchema):  # type: ignore[misc]
             super().__init__(base_form, *args, **kwargs)
 
 
-def where(events: Any) -> str:
+def location_of(events: Any) -> str:
     """Name the file that a chunk comes from."""
     return str(events.metadata.get("filename", "the file")) if hasattr(events, "metadata") else "the file"
 
@@ -83,7 +83,7 @@ def collection(events: Any, name: str) -> Any:
     """
     if name not in events.fields:
         raise InputFileError(
-            f"{where(events)}: no collection '{name}'; {nearest(name, events.fields)}", cause="missing branch"
+            f"{location_of(events)}: no collection '{name}'; {nearest(name, events.fields)}", cause="missing branch"
         )
     return events[name]
 
@@ -97,7 +97,7 @@ def field(events: Any, name: str, inner: str) -> Any:
     records = collection(events, name)
     if inner not in records.fields:
         near = nearest(f"{name}_{inner}", [f"{name}_{f}" for f in records.fields])
-        raise InputFileError(f"{where(events)}: no branch '{name}_{inner}'; {near}", cause="missing branch")
+        raise InputFileError(f"{location_of(events)}: no branch '{name}_{inner}'; {near}", cause="missing branch")
     return records[inner]
 
 
@@ -113,7 +113,7 @@ def branch(events: Any, name: str) -> Any:
     if head in events.fields and tail in events[head].fields:
         return events[head][tail]
     near = nearest(name, branches_of(events))
-    raise InputFileError(f"{where(events)}: no branch '{name}'; {near}", cause="missing branch")
+    raise InputFileError(f"{location_of(events)}: no branch '{name}'; {near}", cause="missing branch")
 
 
 def flags(events: Any, name: str, inner: str) -> npt.NDArray[np.bool_]:
@@ -125,7 +125,7 @@ def flags(events: Any, name: str, inner: str) -> npt.NDArray[np.bool_]:
     values = field(events, name, inner)
     if ak.to_layout(values).purelist_depth != 1:
         raise InputFileError(
-            f"{where(events)}: branch '{name}_{inner}' has lists, and should have one decision an event"
+            f"{location_of(events)}: branch '{name}_{inner}' has lists, and should have one decision an event"
         )
     return whole_numbers(events, f"{name}_{inner}", values).astype(bool)
 
@@ -138,7 +138,7 @@ def indices(events: Any, name: str, inner: str) -> Any:
     """
     values = field(events, name, inner)
     if ak.to_layout(values).purelist_depth != 2:
-        raise InputFileError(f"{where(events)}: branch '{name}_{inner}' should have a list of numbers an event")
+        raise InputFileError(f"{location_of(events)}: branch '{name}_{inner}' should have a list of numbers an event")
     counts = ak.num(values, axis=1)
     return ak.unflatten(whole_numbers(events, f"{name}_{inner}", ak.flatten(values, axis=1)).astype(np.int64), counts)
 
@@ -152,8 +152,8 @@ def whole_numbers(events: Any, name: str, values: Any) -> npt.NDArray[Any]:
     found = np.asarray(values)
     if found.dtype.kind not in "biu" and (found.dtype.kind != "f" or not (found == np.trunc(found)).all()):
         raise InputFileError(
-            f"{where(events)}: branch '{name}' is {found.dtype} with values that are no whole numbers, and should be of an"
-            " integer type; the file was not made by NanoAOD's tools as they are"
+            f"{location_of(events)}: branch '{name}' is {found.dtype} with values that are no whole numbers, and should be of"
+            " an integer type; the file was not made by NanoAOD's tools as they are"
         )
     return found
 
@@ -189,7 +189,7 @@ def title_in(file: Any, name: str) -> str:
     return str(getattr(found, "title", None) or getattr(found, "description", None) or "")
 
 
-def source_of(has: Callable[[str], bool]) -> ConstituentSource | None:
+def constituent_source(has: Callable[[str], bool]) -> ConstituentSource | None:
     """Say how a file tells the constituents of its AK8 jets.
 
     Args:

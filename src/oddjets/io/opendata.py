@@ -9,19 +9,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from oddjets.config.yaml import ConfigError, problems_of, read_yaml
+from oddjets.config.yaml import ConfigError, describe_errors, read_yaml
 from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
 from oddjets.io.fileset import DatasetMetadata
 
-__all__ = ["Catalogue", "Sample", "fileset_of", "find_sample", "load_catalogue", "what_is_needed"]
+__all__ = ["Catalogue", "Sample", "describe_sample", "find_sample", "load_catalogue", "make_fileset"]
 
 Tier = Literal["pfnano", "miniaod", "nanoaod"]
 
 RECORD_URL = "https://opendata.cern.ch/record/{}"
 
 #: what can be done with a record of each kind
-_USE: Mapping[str, str] = {
+_TIER_TEXT: Mapping[str, str] = {
     "pfnano": "ready to be processed",
     "miniaod": "PFNano has to be made from it (docs/pfnano.md)",
     "nanoaod": "no PF candidates: scores from branches only, trigger efficiency",
@@ -65,7 +65,7 @@ def load_catalogue(name: str, beside: Path | None = None) -> Catalogue:
     try:
         return Catalogue.model_validate(read_yaml(file))
     except ValidationError as error:
-        raise ConfigError(f"{file}:\n" + "\n".join(f"  {line}" for line in problems_of(error, Catalogue))) from None
+        raise ConfigError(f"{file}:\n" + "\n".join(f"  {line}" for line in describe_errors(error, Catalogue))) from None
 
 
 def find_sample(catalogue: Catalogue, name: str) -> str:
@@ -83,7 +83,7 @@ def find_sample(catalogue: Catalogue, name: str) -> str:
     )
 
 
-def what_is_needed(catalogue: Catalogue, name: str) -> list[str]:
+def describe_sample(catalogue: Catalogue, name: str) -> list[str]:
     """Say in lines what a sample is, where its records are, and what has to be done with each.
 
     Args:
@@ -109,10 +109,10 @@ def what_is_needed(catalogue: Catalogue, name: str) -> list[str]:
     if sample.events is not None:
         lines.append(f"  events: {sample.events:,}".replace(",", " "))
     for tier, record in sample.records.items():
-        lines.append(f"  {tier}: {RECORD_URL.format(record)} - {_USE[tier]}")
+        lines.append(f"  {tier}: {RECORD_URL.format(record)} - {_TIER_TEXT[tier]}")
     if sample.note:
         lines.append(f"  {sample.note}")
-    best = next(tier for tier in _USE if tier in sample.records)
+    best = next(tier for tier in _TIER_TEXT if tier in sample.records)
     lines.append(
         f"  then: save the file index (JSON) of record {sample.records[best]}, or list your own files, and run"
         f" `oddjets fileset {name}=INDEX.json`"
@@ -146,7 +146,7 @@ def read_index(path: Path) -> list[str]:
     return files
 
 
-def fileset_of(catalogue: Catalogue, indices: Mapping[str, list[Path]]) -> dict[str, Any]:
+def make_fileset(catalogue: Catalogue, indices: Mapping[str, list[Path]]) -> dict[str, Any]:
     """Return a fileset, with the metadata that the catalogue has.
 
     Args:

@@ -24,7 +24,7 @@ from oddjets.config.analysis import AuthorsFiles
 from oddjets.core.errors import InputFileError, nearest
 from oddjets.io.event_table import JETS, dijet_mass
 
-__all__ = ["COND_COLUMNS", "PREDICTION", "find_files", "from_table", "not_storable", "read_file", "to_table"]
+__all__ = ["COND_COLUMNS", "PREDICTION", "find_files", "find_unstorable", "from_table", "read_file", "to_table"]
 
 Array = npt.NDArray[Any]
 
@@ -233,7 +233,7 @@ def from_table(table: Mapping[str, Array], probabilities: Array, factor: float) 
         factor: makes the weights complete: cross section x luminosity / sum of weights.
 
     Returns:
-        ``prediction`` and ``cond``, float32; see `not_storable`.
+        ``prediction`` and ``cond``, float32; see `find_unstorable`.
     """
     n = len(table["event"])
     cond = np.zeros((n, 2, COND_COLUMNS))
@@ -245,7 +245,7 @@ def from_table(table: Mapping[str, Array], probabilities: Array, factor: float) 
     for j in JETS:
         for name, (column, logarithm) in JET_COLUMNS.items():
             values = np.asarray(table.get(f"{name}_{j}", np.full(n, -1.0)), float)
-            with np.errstate(divide="ignore", invalid="ignore"):  # see `not_storable`
+            with np.errstate(divide="ignore", invalid="ignore"):  # see `find_unstorable`
                 cond[:, j - 1, column] = np.log(values) if logarithm else values
         for name, column in JET_VARIATIONS.items():
             for i, quantity in enumerate(("pt", "mass")):
@@ -259,7 +259,7 @@ def from_table(table: Mapping[str, Array], probabilities: Array, factor: float) 
         return prediction, cond.reshape(2 * n, COND_COLUMNS).astype(np.float32)
 
 
-def not_storable(prediction: Array, cond: Array) -> list[str]:
+def find_unstorable(prediction: Array, cond: Array) -> list[str]:
     """Say what of the arrays of a file `read_file` would refuse, with the number of events; nothing where all is well.
 
     Args:

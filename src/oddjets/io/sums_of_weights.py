@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.errors import InputFileError
-from oddjets.io.weight_order import WITHOUT, order_of
+from oddjets.io.weight_order import LENGTHS_WITHOUT_WEIGHTS, order_of
 
-__all__ = ["LISTS", "RunsRow", "StoredFile", "SumsOfWeights", "copied_rows", "read_sums"]
+__all__ = ["LISTS", "RunsRow", "StoredFile", "SumsOfWeights", "duplicate_rows", "read_sums"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,14 +39,14 @@ class RunsRow:
     Attributes:
         values: all its sums, bit by bit.
         count: events generated; None: not stored.
-        telling: whether another production could not have the very same sums. The sums of weights that are all alike, or
+        distinctive: whether another production could not have the very same sums. The sums of weights that are all alike, or
             differ by a sign only, say little more than how many events there were.
         squares: sum of the squared weights; None: not stored.
     """
 
     values: bytes
     count: int | None
-    telling: bool
+    distinctive: bool
     squares: float | None = None
 
 
@@ -71,7 +71,7 @@ class SumsOfWeights:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """What `copied_rows` looks at: a file, the dataset that it belongs to, the events in it, its rows of Runs."""
+    """What `duplicate_rows` looks at: a file, the dataset that it belongs to, the events in it, its rows of Runs."""
 
     path: str
     dataset: str
@@ -112,7 +112,7 @@ def read_sums(runs: Any, path: str, entries: int, titles: Mapping[str, str]) -> 
     without = {branch for branch, name in LISTS.items() if branch not in titles and name not in lists}
     for branch, name in LISTS.items():
         if name in lists:
-            if lists[name] and all(len(row) in WITHOUT for row in lists[name]):
+            if lists[name] and all(len(row) in LENGTHS_WITHOUT_WEIGHTS for row in lists[name]):
                 without.add(branch)
                 continue
             found, reason = _variations(lists[name], totals, branch, titles.get(branch, ""))
@@ -122,7 +122,7 @@ def read_sums(runs: Any, path: str, entries: int, titles: Mapping[str, str]) -> 
     return SumsOfWeights(total, variations, frozenset(without), unusable, _rows(totals, counts, squares, lists))
 
 
-def copied_rows(
+def duplicate_rows(
     files: Iterable[StoredFile], tried: Mapping[str, int | None], shown: int = 5
 ) -> tuple[list[str], list[str]]:
     """Return errors and warnings about rows of Runs that stand in several files, or several times in one.
@@ -143,7 +143,7 @@ def copied_rows(
         for row in file.rows:
             counted[file.dataset] = counted.get(file.dataset, 0) + (row.count or 0)
             if row.count != 0:  # of no events, rows are alike
-                places.setdefault((row.values, "" if row.telling else file.dataset), []).append(file)
+                places.setdefault((row.values, "" if row.distinctive else file.dataset), []).append(file)
     errors: dict[str, None] = {}
     warnings: dict[str, None] = {}
     for (values, _), holders in places.items():
@@ -162,7 +162,7 @@ def copied_rows(
         )
         dataset = holders[0].dataset
         known = tried.get(dataset)
-        if row.telling or (alone and row.count == stored):
+        if row.distinctive or (alone and row.count == stored):
             errors[
                 f"{what}: a split that copied Runs counts all generated events in each part; give the file that was split"
             ] = None
@@ -243,18 +243,18 @@ def _rows(
         inner = {name: values[i] for name, values in lists.items()}
         content = repr((float(total), numbers, {name: values.tolist() for name, values in inner.items()}))
         count = None if counts is None else int(counts[i])
-        of_lists = any(_is_telling(values) for values in inner.values())
-        rows.append(RunsRow(content.encode(), count, of_lists or _differ(float(total), *numbers), numbers[1]))
+        of_lists = any(_is_distinctive(values) for values in inner.values())
+        rows.append(RunsRow(content.encode(), count, of_lists or _weights_vary(float(total), *numbers), numbers[1]))
     return tuple(rows)
 
 
-def _is_telling(means: Floats) -> bool:
+def _is_distinctive(means: Floats) -> bool:
     """Whether means of weights are no simple numbers, as those of weights that are the same in all events mostly are."""
     thousandths = means[np.isfinite(means)] * 1000
     return bool((np.abs(thousandths - np.rint(thousandths)) > 1e-3).any())
 
 
-def _differ(total: float, count: float | None, squares: float | None) -> bool:
+def _weights_vary(total: float, count: float | None, squares: float | None) -> bool:
     """Whether the weights are more than a sign times one number; unknown is no."""
     if not count or not squares:
         return False

@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["BRANCHES", "WITHOUT", "WeightOrder", "order_of"]
+__all__ = ["BRANCHES", "LENGTHS_WITHOUT_WEIGHTS", "WeightOrder", "order_of"]
 
 #: those whose title matters
 BRANCHES = ("PSWeight", "LHEScaleWeight")
 
 #: lengths that say that there are no weights: nothing, or a single 1
-WITHOUT = (0, 1)
+LENGTHS_WITHOUT_WEIGHTS = (0, 1)
 
 #: the usual four of PSWeight
 _SHOWER = {"isrUp": 0, "fsrUp": 1, "isrDown": 2, "fsrDown": 3}
@@ -63,9 +63,10 @@ def order_of(branch: str, length: int, title: str = "") -> WeightOrder | None:
         title: the branch's title in the file; what names no entries says nothing.
 
     Returns:
-        None where there are no weights (`WITHOUT`), or where neither the title nor a usual order tells the entries.
+        None where there are no weights (`LENGTHS_WITHOUT_WEIGHTS`), or where neither the title nor a usual order identifies
+        the entries.
     """
-    if length in WITHOUT:
+    if length in LENGTHS_WITHOUT_WEIGHTS:
         return None
     return _shower(length, title) if branch == "PSWeight" else _scales(length, title)
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from oddjets.config.analysis import Analysis
-from oddjets.core.blinding_history import UNBLINDED, BlindingEvent, history
+from oddjets.core.blinding_history import UNBLINDED, BlindingEvent, read_history
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
-from oddjets.core.provenance import agrees
+from oddjets.core.provenance import is_consistent
 from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet, ThresholdResult
 from oddjets.report.style import HATCH, PALETTE, hatches, luminosity_text
@@ -214,7 +214,7 @@ class Artifacts:
         if not self.has("histograms"):
             raise BlindedError(f"{self.out}: {NO_THRESHOLD}")
         asked = {"threshold": self.analysis.threshold.model_dump(mode="json")}
-        if not agrees(self.out, "histogram", "process", asked):
+        if not is_consistent(self.out, "histogram", "process", asked):
             raise BlindedError(f"{self.out}: {OTHER_THRESHOLD}")
         return self.histograms.threshold
 
@@ -256,7 +256,7 @@ class Artifacts:
     @cached_property
     def blinding(self) -> list[BlindingEvent]:
         """What was done to the data in A, the last act last."""
-        return history(self.out)
+        return read_history(self.out)
 
     @property
     def datasets(self) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 from oddjets.config.analysis import Analysis
 from oddjets.core.console import log, progress
 from oddjets.core.errors import BlindedError, OddjetsError, nearest
-from oddjets.core.worker_pool import as_worker
+from oddjets.core.worker_pool import prepare_worker
 from oddjets.report import style
 from oddjets.report.artifacts import ARTIFACTS, Artifacts, MissingArtifactError
 from oddjets.report.registry import KINDS, FigureKind, find
@@ -158,7 +158,7 @@ def write_figures(
                 made.append(write_figure(folder, kind.name, data, reuse))
                 tracker.advance()
             return made
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), as_worker) as pool:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), prepare_worker) as pool:
             futures = [pool.submit(write_figure, folder, kind.name, data, reuse) for kind, data in figures]
             for _ in as_completed(futures):
                 tracker.advance()

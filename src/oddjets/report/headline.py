@@ -11,7 +11,7 @@ from markupsafe import Markup
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.text import count, label_html, p_value, with_error
 
-__all__ = ["ResultSummary", "Statement", "answer"]
+__all__ = ["ResultSummary", "Statement", "summarise_results"]
 
 #: the field's words for a significance, from above
 WORDS = ((5.0, "Observation of"), (3.0, "Evidence for"), (2.0, "A hint of"), (0.0, "No significant sign of"))
@@ -57,7 +57,7 @@ class ResultSummary:
     sentences: list[Statement]
 
 
-def answer(artifacts: Artifacts) -> ResultSummary | None:
+def summarise_results(artifacts: Artifacts) -> ResultSummary | None:
     """Return the answer, or None where there is no fit yet."""
     if not artifacts.has("results") or not artifacts.results.get("poi"):
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from oddjets.core.blinding_history import moment, open_periods
+from oddjets.core.blinding_history import format_time, open_periods
 from oddjets.core.provenance import read_failure
 from oddjets.core.redaction import redacted
 from oddjets.report.artifacts import ARTIFACTS, EXPOSED, Artifacts
@@ -15,7 +15,7 @@ from oddjets.report.text import count, p_value
 from oddjets.selection.event_weights import ALL_LETTERS
 from oddjets.stats.templates import WILD
 
-__all__ = ["VARIATIONS", "WEIGHTS", "HealthCheck", "checks", "missing"]
+__all__ = ["VARIATIONS", "WEIGHTS", "HealthCheck", "health_checks", "missing"]
 
 #: anchors of the tables behind some lines
 VARIATIONS, WEIGHTS = "table-variations", "table-weights"
@@ -54,7 +54,7 @@ class HealthCheck:
     table: str = ""
 
 
-def checks(artifacts: Artifacts) -> list[HealthCheck]:
+def health_checks(artifacts: Artifacts) -> list[HealthCheck]:
     """Return the health of an output directory, as far as it has got, and of what the analysis has."""
     made = [
         *_events(artifacts),
@@ -208,16 +208,18 @@ def _blinding(artifacts: Artifacts) -> list[HealthCheck]:
     """Whether data in A are hidden, or were opened; no line for an analysis that never hid them."""
     place = ("blinding.json", "history")
     periods = open_periods(artifacts.blinding)
-    were = "".join(f"; was open from {moment(p['from'])} to {moment(p['to'])} (`{p['by']}`)" for p in periods)
+    were = "".join(f"; was open from {format_time(p['from'])} to {format_time(p['to'])} (`{p['by']}`)" for p in periods)
     if artifacts.blinded:
         stand_in = "the expected background stands in for them"
         if not periods:
             return [HealthCheck("Data in A", "good", "blinded", stand_in)]
-        since = f"blinded since {moment(periods[-1]['to'])}{were}"
+        since = f"blinded since {format_time(periods[-1]['to'])}{were}"
         return [HealthCheck("Data in A", "watch", "blinded, was open", f"{since}; {stand_in}", *place)]
     if (act := artifacts.unblinded) is None:
         return []
-    return [HealthCheck("Data in A", "watch", "unblinded", f"on {moment(act['on'])} by `{act['by']}`{were}", *place)]
+    return [
+        HealthCheck("Data in A", "watch", "unblinded", f"on {format_time(act['on'])} by `{act['by']}`{were}", *place)
+    ]
 
 
 def _weights(artifacts: Artifacts) -> list[HealthCheck]:
@@ -229,7 +231,7 @@ def _weights(artifacts: Artifacts) -> list[HealthCheck]:
     heavy = [t for t in found["templates"] if t["heavy"]]
     led = [t for t in heavy if t["largest_share"] > found["limits"]["share"]]
     if heavy:
-        worst = max(led, key=lambda t: t["largest_share"]) if led else min(heavy, key=_evenness)
+        worst = max(led, key=lambda t: t["largest_share"]) if led else min(heavy, key=_effective_share)
         worth = f"{count(worst['events'])} events are worth {worst['effective'] if led else worst['worth']:.2g}"
         note = (
             f"one event has {100 * worst['largest_share']:.3g} % of {_place(worst)}, so that {worth}"
@@ -252,17 +254,17 @@ def _weights(artifacts: Artifacts) -> list[HealthCheck]:
             many = f"up to {many} in {count(len(out))} variations"
         made.append(HealthCheck("Varied weights", "watch", many, note, file, "variations", WEIGHTS))
     if found["templates"] and not made:
-        least = min(found["templates"], key=_evenness)
+        least = min(found["templates"], key=_effective_share)
         note = "no event has most of the weight of a template"
-        even = _evenness(least) >= found["limits"]["even"]
+        even = _effective_share(least) >= found["limits"]["even"]
         if not even:
-            worth = _evenness(least) * least["events"]
+            worth = _effective_share(least) * least["events"]
             note = f"the {count(least['events'])} events of {_place(least)} are worth {worth:.2g} of one size"
         made.append(HealthCheck("Event weights", "good", "even" if even else "uneven", note, file, "templates"))
     return made
 
 
-def _evenness(template: Mapping[str, Any]) -> float:
+def _effective_share(template: Mapping[str, Any]) -> float:
     """Return which part of a template's events as many of one size would be that say as much."""
     return float(template.get("worth", template["effective"]) / template["events"])
 
@@ -357,10 +359,10 @@ def _fit(artifacts: Artifacts) -> list[HealthCheck]:
         if found.get("failed"):
             note += f"; {count(found['failed'])} toys failed"
         fit = HealthCheck("Goodness of fit", status, f"p = {p_value(p)}", note, "results.json", "gof.p_value")
-    return [fit, _convergence(results), _bounds(results), *_kinks(results), *_closure_uncertainty(results)]
+    return [fit, _convergence(results), _bounds(results), *_empty_bins(results), *_closure_uncertainty(results)]
 
 
-def _kinks(results: dict[str, Any]) -> list[HealthCheck]:
+def _empty_bins(results: dict[str, Any]) -> list[HealthCheck]:
     """Empty bins that a fit holds at zero; no line where there are none, since few readers know them."""
     names = results.get("at_kinks") or []
     if not names:

@@ -15,10 +15,10 @@ from matplotlib.patches import Patch
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.intervals import finite, points, ratio
 
-__all__ = ["MOST", "draw_ratio", "draw_stack", "legend", "shared_legend", "stack_data"]
+__all__ = ["MAX_PROCESSES", "draw_ratio", "draw_stack", "legend", "shared_legend", "stack_data"]
 
 #: more processes than this are drawn as one, the smallest first: more colours cannot be told apart
-MOST = 9
+MAX_PROCESSES = 9
 
 
 def stack_data(
@@ -40,15 +40,15 @@ def stack_data(
     processes = [name for name in fitted if name != "total"]
     layers = [{**artifacts.process(name), **_numbers(fitted[name])} for name in processes]
     background = sorted(
-        (layer for layer in layers if not layer["signal"]), key=lambda layer: np.nansum(_a(layer["values"]))
+        (layer for layer in layers if not layer["signal"]), key=lambda layer: np.nansum(_array(layer["values"]))
     )
     signal = [layer for layer in layers if layer["signal"]]
-    few = max(MOST - len(signal), 1)
+    few = max(MAX_PROCESSES - len(signal), 1)
     if len(background) > few:
         rest, background = background[: -few + 1], background[-few + 1 :]
         background.insert(0, _merged(rest))
     total = _numbers(fitted["total"]) if "total" in fitted else _merged(layers)
-    values, errors = _a(total["values"]), _a(total["errors"])
+    values, errors = _array(total["values"]), _array(total["errors"])
     made: dict[str, Any] = {
         "stack": background + signal,
         "total": {"values": finite(values), "errors": finite(errors)},
@@ -59,8 +59,8 @@ def stack_data(
         made["data"] = points(data)
         made["ratio"] = {
             "values": finite(ratio(data, values)),
-            "down": finite(ratio(_a(made["data"]["down"]), values)),
-            "up": finite(ratio(_a(made["data"]["up"]), values)),
+            "down": finite(ratio(_array(made["data"]["down"]), values)),
+            "up": finite(ratio(_array(made["data"]["up"]), values)),
             "band": finite(ratio(errors, values)),
         }
     return made
@@ -81,7 +81,7 @@ def draw_stack(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
     x = np.asarray(edges, dtype=float)
     base = np.zeros(len(x) - 1)
     for layer in drawn["stack"]:
-        top = base + np.nan_to_num(_a(layer["values"]))
+        top = base + np.nan_to_num(_array(layer["values"]))
         axes.stairs(
             top,
             x,
@@ -94,7 +94,7 @@ def draw_stack(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
         )
         axes.stairs(top, x, baseline=base, color="black", linewidth=0.5, alpha=0.6)
         base = top
-    total, errors = _a(drawn["total"]["values"]), np.nan_to_num(_a(drawn["total"]["errors"]))
+    total, errors = _array(drawn["total"]["values"]), np.nan_to_num(_array(drawn["total"]["errors"]))
     floor = 1e-9 if log else 0.0
     band = (np.maximum(total - errors, floor), total + errors)
     axes.stairs(band[1], x, baseline=band[0], fill=True, facecolor="none", edgecolor="0.25", hatch="xxxx", linewidth=0)
@@ -103,12 +103,14 @@ def draw_stack(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
     if log:
         for layer in drawn["stack"]:
             if layer["signal"]:
-                axes.stairs(_a(layer["values"]), x, baseline=None, color=layer["color"], linewidth=2.2, linestyle="--")
+                axes.stairs(
+                    _array(layer["values"]), x, baseline=None, color=layer["color"], linewidth=2.2, linestyle="--"
+                )
     if drawn["data"] is not None:
-        counts, up = _a(drawn["data"]["values"]), _a(drawn["data"]["up"])
+        counts, up = _array(drawn["data"]["values"]), _array(drawn["data"]["up"])
         # in a logarithmic panel an empty bin would be an arrow from nowhere; its ratio shows it
         shown = counts > 0 if log else np.isfinite(counts)
-        _points(axes, x, counts, _a(drawn["data"]["down"]), up, shown)
+        _points(axes, x, counts, _array(drawn["data"]["down"]), up, shown)
         highest = max(highest, float(np.nanmax((counts + up)[shown], initial=0.0)))
     return highest
 
@@ -116,7 +118,7 @@ def draw_stack(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
 def draw_ratio(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], label: str = "Data / fit") -> None:
     """Draw the ratio of the data to the stack, with the stack's relative uncertainty as a band around one."""
     x = np.asarray(edges, dtype=float)
-    values, down, up, band = (_a(drawn["ratio"][key]) for key in ("values", "down", "up", "band"))
+    values, down, up, band = (_array(drawn["ratio"][key]) for key in ("values", "down", "up", "band"))
     band = np.nan_to_num(band)
     axes.axhline(1.0, color="black", linewidth=1, zorder=1)
     axes.stairs(1 + band, x, baseline=1 - band, fill=True, facecolor="0.8", edgecolor="0.45", hatch="xxxx", linewidth=0)
@@ -184,13 +186,13 @@ def _handles(drawn: Sequence[Mapping[str, Any]], band: str) -> list[Any]:
     return handles
 
 
-def _a(values: Any) -> np.ndarray:
+def _array(values: Any) -> np.ndarray:
     return np.asarray(values, dtype=float)
 
 
 def _numbers(entry: Mapping[str, Any]) -> dict[str, list[float | None]]:
-    values = _a(entry["values"])
-    errors = _a(entry["errors"]) if entry.get("errors") is not None else np.zeros_like(values)
+    values = _array(entry["values"])
+    errors = _array(entry["errors"]) if entry.get("errors") is not None else np.zeros_like(values)
     return {"values": finite(values), "errors": finite(errors)}
 
 
@@ -202,8 +204,8 @@ def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "color": "#e6e6e6",
         "hatch": None,
         "signal": False,
-        "values": finite(np.sum([_a(layer["values"]) for layer in layers], axis=0)),
-        "errors": finite(np.sqrt(np.sum([_a(layer["errors"]) ** 2 for layer in layers], axis=0))),
+        "values": finite(np.sum([_array(layer["values"]) for layer in layers], axis=0)),
+        "errors": finite(np.sqrt(np.sum([_array(layer["errors"]) ** 2 for layer in layers], axis=0))),
     }
 
 

@@ -83,13 +83,13 @@ def yields_table(artifacts: Artifacts, region: str) -> Table | None:
         " ".join(
             [
                 "Errors are those of the sums over the bins, with the covariance of all parameters.",
-                *_absorbed(artifacts, region),
+                *_absorbed_signal(artifacts, region),
             ]
         ),
     )
 
 
-def _absorbed(artifacts: Artifacts, region: str) -> list[str]:
+def _absorbed_signal(artifacts: Artifacts, region: str) -> list[str]:
     """Say how much of each signal the QCD estimate would take, were its share of B, C and D not in the model."""
     return [
         f"The model knows the {artifacts.process(process)['label']} events in B, C and D, at strength {taken['strength']:g}: "

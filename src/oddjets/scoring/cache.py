@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 
 from oddjets.core import provenance
 from oddjets.core.console import log
-from oddjets.core.files import replacing
+from oddjets.core.files import atomic_write
 from oddjets.core.kinematics import offsets_from
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents, UnusualCounts, count_unusual
 from oddjets.scoring.onnx_session import runtime_version
 from oddjets.scoring.scorer import ARITHMETIC_VERSION, Scorer
 
-__all__ = ["Evaluation", "ScoreCache", "evaluate", "store_key"]
+__all__ = ["Evaluation", "ScoreCache", "cache_key", "evaluate"]
 
 #: of a jet's digest: that any two of 10^12 jets share one has a chance of 10^-15
 _DIGEST_BYTES = 16
@@ -79,7 +79,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    scorer: Scorer, jets: JetConstituents, *, probabilities: bool = False, store: ScoreCache | None = None
+    scorer: Scorer, jets: JetConstituents, *, probabilities: bool = False, cache: ScoreCache | None = None
 ) -> Evaluation:
     """Score jets, those with kept scores without the model; keep the new scores.
 
@@ -87,7 +87,7 @@ def evaluate(
         scorer: the model.
         jets: the jets.
         probabilities: whether class probabilities are wanted too.
-        store: where the scores of these entries are kept; None: nowhere.
+        cache: where the scores of these entries are kept; None: nowhere.
 
     Returns:
         The scores: on a CPU, the bits are those that the model would give.
@@ -100,10 +100,10 @@ def evaluate(
     missing = np.ones(jets.n_jets, np.bool_)
     digests: list[bytes] = []
     key = ""
-    if store is not None:
-        key = store_key(scorer, probabilities=probabilities)
+    if cache is not None:
+        key = cache_key(scorer, probabilities=probabilities)
         digests = _digests(jets)
-        kept = _read(store, key, width)
+        kept = _read(cache, key, width)
         for i, digest in enumerate(digests):
             if digest in kept:
                 values[i], missing[i] = kept[digest], False
@@ -111,14 +111,14 @@ def evaluate(
         values[missing] = _compute(scorer, _take(jets, missing), probabilities)
     # a jet without constituents has no score, and needs no model to say so
     computed = np.flatnonzero(missing & np.isfinite(values[:, 0]))
-    if store is not None and len(computed):
-        _write(store, key, [digests[i] for i in computed], values[computed])
+    if cache is not None and len(computed):
+        _write(cache, key, [digests[i] for i in computed], values[computed])
     classes = values[:, 1:] if probabilities else None
     unusual = count_unusual(jets, scorer.card)
     return Evaluation(values[:, 0], classes, len(computed), int(np.count_nonzero(~missing)), key, unusual)
 
 
-def store_key(scorer: Scorer, *, probabilities: bool) -> str:
+def cache_key(scorer: Scorer, *, probabilities: bool) -> str:
     """Return the key of kept scores: the model and its card, the arithmetic, and what computes.
 
     Args:
@@ -168,13 +168,13 @@ def _digests(jets: JetConstituents) -> list[bytes]:
     return digests
 
 
-def _read(store: ScoreCache, key: str, width: int) -> dict[bytes, NDArray[np.float64]]:
+def _read(cache: ScoreCache, key: str, width: int) -> dict[bytes, NDArray[np.float64]]:
     """Read the kept scores of a chunk's entries: digest to score and probabilities."""
     kept: dict[bytes, NDArray[np.float64]] = {}
-    for file in sorted((store.folder / key / store.uuid).glob("part-*.npz")):
+    for file in sorted((cache.folder / key / cache.uuid).glob("part-*.npz")):
         try:
             start, stop = (int(word) for word in file.stem.split("-")[1:3])
-            if start >= store.stop or stop <= store.start:
+            if start >= cache.stop or stop <= cache.start:
                 continue
             # opened here: NumPy leaves a file open that it cannot read
             with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
@@ -192,14 +192,14 @@ def _read(store: ScoreCache, key: str, width: int) -> dict[bytes, NDArray[np.flo
     return kept
 
 
-def _write(store: ScoreCache, key: str, digests: list[bytes], values: NDArray[np.float64]) -> None:
+def _write(cache: ScoreCache, key: str, digests: list[bytes], values: NDArray[np.float64]) -> None:
     """Write scores; a reader sees all of the part or nothing."""
-    folder = store.folder / key / store.uuid
+    folder = cache.folder / key / cache.uuid
     folder.mkdir(parents=True, exist_ok=True)
     together = b"".join(digests)
     # the same jets have the same name: a damaged part is replaced by the one that was computed in its stead
     name = hashlib.blake2b(together, digest_size=6).hexdigest()
-    file = folder / f"part-{store.start:012d}-{store.stop:012d}-{name}.npz"
+    file = folder / f"part-{cache.start:012d}-{cache.stop:012d}-{name}.npz"
     jets = np.frombuffer(together, np.uint8).reshape(-1, _DIGEST_BYTES)
-    with replacing(file) as temporary, temporary.open("wb") as stream:
+    with atomic_write(file) as temporary, temporary.open("wb") as stream:
         np.savez(stream, key=np.array(key), jets=jets, values=values)

@@ -12,7 +12,7 @@ from oddjets.core.console import log
 from oddjets.core.errors import OddjetsError
 from oddjets.scoring.model_card import ModelCard
 
-__all__ = ["Provider", "check_provider", "fallback", "get_session", "runtime_version"]
+__all__ = ["Provider", "check_provider", "cpu_fallback_reason", "get_session", "runtime_version"]
 
 #: what a user can ask for: ``cuda`` means CUDA or an error, ``auto`` CUDA where there is one
 Provider = Literal["cpu", "cuda", "auto"]
@@ -23,17 +23,17 @@ _ELEMENT_TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 _LOG_ERRORS = 3
 
 
-class _Opened(NamedTuple):
+class _OpenedSession(NamedTuple):
     session: Any
     used: Literal["cpu", "cuda"]
     #: why ``auto`` means the CPU
-    fallback: str
+    cpu_fallback_reason: str
 
 
 # Sessions do not pickle, and one held by a processor would be built anew for every chunk: a cache per process, keyed by
 # (process, sha256, provider, device). The process is part of the key because a fork copies the cache, and a CUDA
 # session does not survive a fork.
-_SESSIONS: dict[tuple[int, str, Provider, int], _Opened] = {}
+_SESSIONS: dict[tuple[int, str, Provider, int], _OpenedSession] = {}
 _LOCK = threading.Lock()
 
 
@@ -107,15 +107,15 @@ def get_session(card: ModelCard, provider: Provider, device: int = 0) -> tuple[A
     return opened.session, opened.used
 
 
-def fallback(card: ModelCard, provider: Provider, device: int = 0) -> str:
+def cpu_fallback_reason(card: ModelCard, provider: Provider, device: int = 0) -> str:
     """Say why ``auto`` means the CPU here; "" where it does not, or something else was asked for.
 
     Arguments and errors are those of `get_session`.
     """
-    return _opened(card, provider, device).fallback
+    return _opened(card, provider, device).cpu_fallback_reason
 
 
-def _opened(card: ModelCard, provider: Provider, device: int) -> _Opened:
+def _opened(card: ModelCard, provider: Provider, device: int) -> _OpenedSession:
     key = (os.getpid(), card.sha256, provider, device)
     with _LOCK:
         if key not in _SESSIONS:
@@ -123,7 +123,7 @@ def _opened(card: ModelCard, provider: Provider, device: int) -> _Opened:
         return _SESSIONS[key]
 
 
-def _open(card: ModelCard, provider: Provider, device: int) -> _Opened:
+def _open(card: ModelCard, provider: Provider, device: int) -> _OpenedSession:
     version = runtime_version()
     import onnxruntime  # not at the top: this module must be importable without it
 
@@ -163,7 +163,7 @@ def _open(card: ModelCard, provider: Provider, device: int) -> _Opened:
     if session is None:
         session = build([_CPU])
     _check_graph(session, card)
-    return _Opened(session, "cuda", "") if used == _CUDA else _Opened(session, "cpu", reason)
+    return _OpenedSession(session, "cuda", "") if used == _CUDA else _OpenedSession(session, "cpu", reason)
 
 
 def _check_graph(session: Any, card: ModelCard) -> None:

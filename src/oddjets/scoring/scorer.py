@@ -15,7 +15,7 @@ from oddjets.core.errors import OddjetsError, nearest
 from oddjets.scoring.gpu import free_memory, run_uploaded, upload
 from oddjets.scoring.inputs import JetConstituents, PreparedJets, prepare
 from oddjets.scoring.model_card import ModelCard
-from oddjets.scoring.onnx_session import Provider, fallback, get_session
+from oddjets.scoring.onnx_session import Provider, cpu_fallback_reason, get_session
 from oddjets.scoring.score import anomaly_score, class_probabilities
 
 __all__ = ["ARITHMETIC_VERSION", "Scorer"]
@@ -102,7 +102,7 @@ class Scorer:
     @property
     def fallback(self) -> str:
         """Why ``auto`` means the CPU here; "" where it does not."""
-        return fallback(self.card, self.provider, self.device)
+        return cpu_fallback_reason(self.card, self.provider, self.device)
 
     def score(self, jets: JetConstituents, progress: Callable[[int], None] | None = None) -> NDArray[np.float64]:
         """Compute the anomaly score of jets by the card's formula.

@@ -63,7 +63,7 @@ class DataQuality:
         if not events.metadata["is_data"]:
             return {"passes_certified": np.ones(len(events), dtype=bool)}
         run, section = (np.asarray(nanoaod_schema.branch(events, name)) for name in ("run", "luminosityBlock"))
-        return {"passes_certified": sections.is_in(self._certified, run, section)}
+        return {"passes_certified": sections.in_intervals(self._certified, run, section)}
 
     @cached_property
     def _certified(self) -> sections.SectionIntervals:

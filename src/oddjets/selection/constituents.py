@@ -17,7 +17,7 @@ from oddjets.io.branches import FlatBranches
 from oddjets.scoring import inputs
 from oddjets.selection import reclustering
 
-__all__ = ["of_pairs"]
+__all__ = ["read_pair_constituents"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -25,13 +25,13 @@ _KINEMATICS = ("pt", "eta", "phi", "mass", "puppi_weight")
 _IMPACT_PARAMETERS = ("d0", "d0_error", "dz", "dz_error")
 
 
-def of_pairs(
+def read_pair_constituents(
     events: Any,
     rows: Integers,
     pair: Integers,
     eta: npt.NDArray[np.floating],
     phi: npt.NDArray[np.floating],
-    repairs: Counter[str],
+    anomalies: Counter[str],
 ) -> inputs.JetConstituents:
     """Read the constituents of the jets of pairs; nothing else of the candidates is kept.
 
@@ -41,7 +41,7 @@ def of_pairs(
         pair: places of their two jets in FatJet, shape (rows, 2).
         eta: pseudorapidities of these jets, shape (rows, 2).
         phi: azimuths of these jets, shape (rows, 2).
-        repairs: counts what was odd and dealt with (`oddjets.selection.input_anomalies`).
+        anomalies: counts what was odd and dealt with (`oddjets.selection.input_anomalies`).
 
     Returns:
         Jets 1 and 2 of the first event, then of the next.
@@ -49,11 +49,11 @@ def of_pairs(
     Raises:
         InputFileError: the file has no PF candidates, or its index is no integer or points outside of them.
     """
-    source = nanoaod_schema.source_of(lambda name: nanoaod_schema.has(events, [name]))
+    source = nanoaod_schema.constituent_source(lambda name: nanoaod_schema.has(events, [name]))
     if source is None:
         raise InputFileError(
-            f"{nanoaod_schema.where(events)}: no PF candidates (branch 'PFCands_pt'), so a score with a model card cannot be"
-            " computed: this is NanoAOD or another PFNano than allPF; use a score from branches of FatJet, or make"
+            f"{nanoaod_schema.location_of(events)}: no PF candidates (branch 'PFCands_pt'), so a score with a model card cannot"
+            " be computed: this is NanoAOD or another PFNano than allPF; use a score from branches of FatJet, or make"
             " PFNano with allPF"
         )
     candidates = FlatBranches(events, "PFCands", rows)
@@ -66,7 +66,7 @@ def of_pairs(
             for inner in ("jetIdx", "pFCandsIdx")
         )
         outside = (jet_index >= np.repeat(n_jets, links.counts)) | (jet_index < -1)
-        repairs["links_to_no_jet"] += int(np.count_nonzero(outside))
+        anomalies["links_to_no_jet"] += int(np.count_nonzero(outside))
         try:
             index = inputs.gather_constituents(
                 jet_index=np.where(outside, -1, jet_index),
@@ -77,7 +77,7 @@ def of_pairs(
                 wanted_jets=pair.ravel(),
             )
         except OddjetsError as error:
-            raise InputFileError(f"{nanoaod_schema.where(events)}: {error}") from None
+            raise InputFileError(f"{nanoaod_schema.location_of(events)}: {error}") from None
     else:
         momenta = {name: candidates[inputs.CANDIDATE_BRANCHES[name]][:] for name in _KINEMATICS}
         all_eta, all_phi = (
@@ -92,20 +92,20 @@ def of_pairs(
             numbers,
             pair.ravel(),
         )
-        repairs["jets_not_reclustered"] += unmatched
-    return _finite(inputs.take_constituents(index, candidates, eta.ravel(), phi.ravel()), repairs)
+        anomalies["jets_not_reclustered"] += unmatched
+    return _drop_non_finite(inputs.take_constituents(index, candidates, eta.ravel(), phi.ravel()), anomalies)
 
 
-def _finite(jets: inputs.JetConstituents, repairs: Counter[str]) -> inputs.JetConstituents:
+def _drop_non_finite(jets: inputs.JetConstituents, anomalies: Counter[str]) -> inputs.JetConstituents:
     """Drop constituents without a finite momentum; impact parameters that are not finite count as not measured."""
     values = {name: getattr(jets, name) for name in inputs.CANDIDATE_BRANCHES}
     measured = np.all([np.isfinite(values[name]) for name in _IMPACT_PARAMETERS], axis=0)
     if not measured.all():
-        repairs["impact_parameters_not_finite"] += int(np.count_nonzero(~measured))
+        anomalies["impact_parameters_not_finite"] += int(np.count_nonzero(~measured))
         values |= {name: np.where(measured, values[name], -1).astype(values[name].dtype) for name in _IMPACT_PARAMETERS}
     kept = np.all([np.isfinite(values[name]) for name in _KINEMATICS], axis=0)
     if kept.all():
         return replace(jets, **values)
-    repairs["constituents_not_finite"] += int(np.count_nonzero(~kept))
+    anomalies["constituents_not_finite"] += int(np.count_nonzero(~kept))
     offsets = offsets_from(kept)[jets.offsets]
     return replace(jets, offsets=offsets, **{name: value[kept] for name, value in values.items()})

@@ -46,7 +46,7 @@ def jet_variation(method: Method) -> Method:
     return method
 
 
-def _marked(owner: type, mark: str) -> dict[str, str]:
+def _decorated(owner: type, mark: str) -> dict[str, str]:
     found = {}
     for name in dir(owner):
         method = getattr(owner, name, None)
@@ -57,9 +57,9 @@ def _marked(owner: type, mark: str) -> dict[str, str]:
 
 def cuts_of(owner: type) -> dict[str, str]:
     """Return the names of the cuts that a processor class has, with the first line of their docstrings."""
-    return _marked(owner, "_oddjets_cut")
+    return _decorated(owner, "_oddjets_cut")
 
 
 def jet_variations_of(owner: type) -> dict[str, str]:
     """Return the names of the jet systematics that a processor class has."""
-    return _marked(owner, "_oddjets_jet_variation")
+    return _decorated(owner, "_oddjets_jet_variation")

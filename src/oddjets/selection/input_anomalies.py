@@ -9,10 +9,10 @@ from rich.markup import escape
 
 from oddjets.core.console import console
 
-__all__ = ["MEANING", "meaning_of", "report"]
+__all__ = ["DESCRIPTIONS", "describe", "report"]
 
 #: name in the counts, the manifest and the tests -> what is counted and what was done
-MEANING = {
+DESCRIPTIONS = {
     "jets_not_finite": "AK8 jets with a pT, eta, phi or mass that is not finite: kept out of the pair",
     "jets_not_positive": "AK8 jets with a pT of 0 or below, as an energy correction may leave them: kept out of the pair",
     "links_to_no_generator_jet": "links of the pair's jets to a generator jet that their event lacks: taken as no match",
@@ -34,17 +34,17 @@ MEANING = {
 }
 
 
-def meaning_of(name: str) -> str:
+def describe(name: str) -> str:
     """Return what was counted under a name; some names have a systematic and a number in them."""
-    if name in MEANING:
-        return MEANING[name]
+    if name in DESCRIPTIONS:
+        return DESCRIPTIONS[name]
     if match := re.fullmatch(r"\w+_of_(\d+)_weights", name):
-        return MEANING["…_of_N_weights"].replace("N", match[1])
-    return MEANING["…_in_another_order"]
+        return DESCRIPTIONS["…_of_N_weights"].replace("N", match[1])
+    return DESCRIPTIONS["…_in_another_order"]
 
 
-def report(dataset: str, repairs: Mapping[str, int]) -> None:
+def report(dataset: str, anomalies: Mapping[str, int]) -> None:
     """Say what was repaired in a dataset; nothing where nothing was."""
-    for name, count in sorted(repairs.items()):
+    for name, count in sorted(anomalies.items()):
         if count:
-            console.print(f"dataset '{escape(dataset)}': {count} {meaning_of(name)} ({name})")
+            console.print(f"dataset '{escape(dataset)}': {count} {describe(name)} ({name})")

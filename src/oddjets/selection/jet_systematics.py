@@ -115,7 +115,7 @@ class JetVariations:
         if not len(rows) or not nanoaod_schema.has(events, ["FatJet_genJetAK8Idx", "GenJetAK8_eta"]):
             return 0
         index = _generator_jets(events, rows, pair)
-        return int(np.count_nonzero(objects.outside(index, events.GenJetAK8.eta[rows])))
+        return int(np.count_nonzero(objects.out_of_range(index, events.GenJetAK8.eta[rows])))
 
     def _gen_mass(self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64]) -> Array:
         """Return the groomed mass of the matched generator jets, GeV; NaN where there is no match."""

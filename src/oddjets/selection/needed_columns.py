@@ -43,7 +43,7 @@ def columns_needed(analysis: Analysis, processor: object) -> dict[str, str]:
         processor: has the cuts as methods. What one reads after it fails on a table of no events is not known.
     """
     found: dict[str, str] = {}
-    for name in sorted(analysis.asked_cuts):
+    for name in sorted(analysis.named_cuts):
         asked = _ReadRecorder()
         try:
             with np.errstate(all="ignore"):

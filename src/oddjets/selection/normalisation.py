@@ -66,7 +66,7 @@ def own_factors(analysis: Analysis, processed: Mapping[str, Any]) -> dict[str, d
         ]
         # a sample without weights has none to normalise
         for variation in own if d["rows"] else ():
-            if d["repairs"].get(f"without_{variation.systematic}") == d["rows"]:
+            if d.get("input_anomalies", {}).get(f"without_{variation.systematic}") == d["rows"]:
                 continue
             total = d["sums_of_variations"].get(variation.name)
             if total is None or not math.isfinite(total) or not total * d["sum_of_weights"] > 0:

@@ -19,7 +19,7 @@ __all__ = [
     "finite_jets",
     "good_jets",
     "leading_pair",
-    "outside",
+    "out_of_range",
     "passes_filters",
     "score_of_branches",
     "take_pair",
@@ -46,7 +46,7 @@ def good_jets(jets: Any, selection: JetSelection) -> Any:
     return mask
 
 
-def outside(index: npt.NDArray[np.int64], values: Any) -> Mask:
+def out_of_range(index: npt.NDArray[np.int64], values: Any) -> Mask:
     """Return which positions in a jagged branch are none of their event's, nor the -1 of no match.
 
     Args:
@@ -149,7 +149,7 @@ def trigger_decisions(events: Any, paths: Sequence[str], *, required: bool = Tru
     present = [path for path in paths if path in menu]
     if required and paths and not present:
         raise InputFileError(
-            f"{nanoaod_schema.where(events)}: none of the {len(paths)} trigger paths is in this file's menu"
+            f"{nanoaod_schema.location_of(events)}: none of the {len(paths)} trigger paths is in this file's menu"
             f" ({len(menu)} paths); for 'HLT_{paths[0]}': {nearest(paths[0], menu)}"
         )
     return {path: nanoaod_schema.flags(events, "HLT", path) for path in present}

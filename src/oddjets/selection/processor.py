@@ -96,7 +96,7 @@ class ChunkCounts:
         raw: events after each cut, the first being all.
         weighted: likewise, with the generator's weights.
         n_minus_1: for each cut, the events and weights that pass all the others.
-        repairs: what was found odd and dealt with, counted (`oddjets.selection.input_anomalies`).
+        input_anomalies: what was found odd and dealt with, counted (`oddjets.selection.input_anomalies`).
         inference: score name to how its jets got it.
     """
 
@@ -104,7 +104,7 @@ class ChunkCounts:
     raw: list[int] = field(default_factory=list)
     weighted: list[float] = field(default_factory=list)
     n_minus_1: list[tuple[int, float]] = field(default_factory=list)
-    repairs: Counter[str] = field(default_factory=Counter)
+    input_anomalies: Counter[str] = field(default_factory=Counter)
     inference: dict[str, Inference] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class ChunkCounts:
             score: {key: sorted(value) if isinstance(value, set) else value for key, value in how.items()}
             for score, how in self.inference.items()
         }
-        return {**vars(self), "repairs": dict(self.repairs), "inference": inference}
+        return {**vars(self), "input_anomalies": dict(self.input_anomalies), "inference": inference}
 
 
 class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[misc]
@@ -215,15 +215,15 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         except (MissingColumnError, lookups.NotFiniteError) as error:
             # an expression and a correction know columns, and not the file that they are of
             cause: Cause | None = "missing branch" if isinstance(error, MissingColumnError) else None
-            raise InputFileError(f"{nanoaod_schema.where(events)}: {error}", cause=cause) from error
+            raise InputFileError(f"{nanoaod_schema.location_of(events)}: {error}", cause=cause) from error
 
     def _table(self, events: Any) -> tuple[dict[str, Array], ChunkCounts]:
         metadata = DatasetMetadata.model_validate(
             {k: v for k, v in events.metadata.items() if k in DatasetMetadata.model_fields}
         )
         variations = variations_of(self.analysis, metadata.process, is_data=metadata.is_data)
-        repairs: Counter[str] = Counter()
-        columns, pair = self._cheap_columns(events, repairs)
+        anomalies: Counter[str] = Counter()
+        columns, pair = self._event_columns(events, anomalies)
         generator = np.ones(len(events)) if metadata.is_data else generator_weights_of(events)
         _require_finite(events, columns, {"genWeight": generator})
 
@@ -232,7 +232,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         candidates = {name: array[rows] for name, array in columns.items()}
         jet_kinds = [v for v in variations if v.kind == "jets"]
         if jet_kinds or ("jer" in self.analysis.jet_corrections and not metadata.is_data):
-            repairs["links_to_no_generator_jet"] += self._links_to_no_generator_jet(events, rows, pair[rows])
+            anomalies["links_to_no_generator_jet"] += self._links_to_no_generator_jet(events, rows, pair[rows])
         varied = self._varied_jets(candidates, events, rows, pair[rows], jet_kinds)
         _require_finite(events, candidates, varied)
         candidates.update(varied)
@@ -244,20 +244,20 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         columns_kept = {name: array[kept] for name, array in candidates.items()}
 
         inference: dict[str, Inference] = {}
-        columns_kept.update(self._scores(events, rows, pair[rows], columns_kept, repairs, inference))
+        columns_kept.update(self._scores(events, rows, pair[rows], columns_kept, anomalies, inference))
         chunk = ChunkColumns(columns_kept, events, rows)
-        weights = event_weights(self.analysis, self.era, self.era_folder, chunk, generator[rows], variations, repairs)
+        weights = event_weights(self.analysis, self.era, self.era_folder, chunk, generator[rows], variations, anomalies)
         _require_finite(events, columns_kept, weights)
-        counts = self._count(columns, generator, repairs)
+        counts = self._count(columns, generator, anomalies)
         counts.inference = inference
         return columns_kept | weights, counts
 
-    def _cheap_columns(self, events: Any, repairs: Counter[str]) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
+    def _event_columns(self, events: Any, anomalies: Counter[str]) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
         """Read everything but PF candidates, for all events of the chunk; also the pair's positions in FatJet."""
         columns: dict[str, Array] = {
             name: np.asarray(nanoaod_schema.branch(events, name)) for name in ("run", "luminosityBlock", "event")
         }
-        asked = self.analysis.asked_cuts
+        asked = self.analysis.named_cuts
         decisions = objects.trigger_decisions(
             events, self.selection.triggers, required="trigger" in asked or self._needs_trigger
         )
@@ -278,9 +278,9 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         if self.selection.jets.tight_id:
             nanoaod_schema.field(events, "FatJet", "jetId")
         finite = objects.finite_jets(jets)
-        repairs["jets_not_finite"] += int(ak.sum(~finite))
+        anomalies["jets_not_finite"] += int(ak.sum(~finite))
         positive = jets.pt > 0
-        repairs["jets_not_positive"] += int(ak.sum(finite & ~positive))
+        anomalies["jets_not_positive"] += int(ak.sum(finite & ~positive))
         pair = objects.leading_pair(jets.pt, self.select_jets(jets) & finite & positive)
         further = self.jet_columns(jets)
         for stem, (branch, _) in JET_BRANCHES.items():
@@ -288,14 +288,14 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
                 further[stem] = jets[branch]
             elif stem not in further and (reader := self._needed.get(f"{stem}_1", self._needed.get(f"{stem}_2"))):
                 raise InputFileError(
-                    f"{nanoaod_schema.where(events)}: no branch 'FatJet_{branch}', which the {reader} needs; leave the"
+                    f"{nanoaod_schema.location_of(events)}: no branch 'FatJet_{branch}', which the {reader} needs; leave the"
                     " file out, or do without it",
                     cause="missing branch",
                 )
         for stem, values in further.items():
             taken = objects.take_pair(values, pair)
             if stem in ("mass", "mass_ungroomed"):
-                repairs["negative_masses"] += int(np.count_nonzero(taken < NEGATIVE_MASS))
+                anomalies["negative_masses"] += int(np.count_nonzero(taken < NEGATIVE_MASS))
             if stem in ("mass", "mass_ungroomed", "btag"):
                 taken = np.where(taken < 0, 0.0, taken)  # b tag: negative values set to 0
             columns |= {f"{stem}_{j}": taken[:, j - 1] for j in JETS}
@@ -307,7 +307,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
                 branches = {b: nanoaod_schema.field(events, "FatJet", b) for b in (*score.signal, *score.background)}
                 values = {b: objects.take_pair(branch, pair).astype(np.float64) for b, branch in branches.items()}
                 ratio = objects.score_of_branches(values, score.signal)
-                repairs["scores_not_finite"] += int(np.count_nonzero(np.isnan(ratio) & (pair >= 0)))
+                anomalies["scores_not_finite"] += int(np.count_nonzero(np.isnan(ratio) & (pair >= 0)))
                 columns |= {f"score_{name}_{j}": np.nan_to_num(ratio[:, j - 1]) for j in JETS}
         return columns, pair
 
@@ -350,14 +350,14 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         rows: npt.NDArray[np.int64],
         pair: npt.NDArray[np.int64],
         columns: Mapping[str, Array],
-        repairs: Counter[str],
+        anomalies: Counter[str],
         inference: dict[str, Inference],
     ) -> dict[str, Array]:
         """Read the PF candidates of the pair and score it; nothing is read where no event survives."""
-        store = None
+        cache = None
         if self.score_cache is not None:
             start, stop = (int(events.metadata[name]) for name in ("entrystart", "entrystop"))
-            store = ScoreCache(self.score_cache, events.metadata["fileuuid"], start, stop)
+            cache = ScoreCache(self.score_cache, events.metadata["fileuuid"], start, stop)
         out: dict[str, Array] = {}
         jets = None
         for name, scorer in self.scorers.items():
@@ -366,9 +366,9 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
                 continue
             if jets is None:
                 eta, phi = (np.stack([columns[f"{axis}_{j}"] for j in JETS], axis=1) for axis in ("eta", "phi"))
-                jets = constituents.of_pairs(events, rows, pair, eta, phi, repairs)
+                jets = constituents.read_pair_constituents(events, rows, pair, eta, phi, anomalies)
             wanted = self.analysis.scores[name].keep_probabilities
-            found = evaluate(scorer, jets, probabilities=wanted, store=store)
+            found = evaluate(scorer, jets, probabilities=wanted, cache=cache)
             inference[name] = {
                 "computed": found.computed,
                 "from_cache": found.from_cache,
@@ -377,9 +377,9 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
                 "kept_as": {found.key} - {""},
             }
             scores = found.scores.reshape(-1, 2)
-            repairs["jets_without_constituents"] += found.unusual.without_constituents
-            repairs["jets_cut_short"] += found.unusual.truncated
-            repairs["constituents_of_1_GeV"] += found.unusual.ignored_constituents
+            anomalies["jets_without_constituents"] += found.unusual.without_constituents
+            anomalies["jets_cut_short"] += found.unusual.truncated
+            anomalies["constituents_of_1_GeV"] += found.unusual.ignored_constituents
             # one NaN would make the threshold's quantile NaN
             out |= {f"score_{name}_{j}": np.nan_to_num(scores[:, j - 1]) for j in JETS}
             if found.probabilities is not None:
@@ -394,7 +394,7 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
             out |= {f"n_constituents_{j}": np.empty(0, dtype=np.int64) for j in JETS}
         return out
 
-    def _count(self, columns: Mapping[str, Array], generator: Array, repairs: Counter[str]) -> ChunkCounts:
+    def _count(self, columns: Mapping[str, Array], generator: Array, anomalies: Counter[str]) -> ChunkCounts:
         table = EventTable(columns)
         failed = self._failures(table)
         cuts = self.selection.cuts
@@ -405,7 +405,9 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
 
         flow = [count(*cuts[:i]) for i in range(len(cuts) + 1)]
         n_minus_1 = [count(*cuts[:i], *cuts[i + 1 :]) for i in range(len(cuts))]
-        return ChunkCounts(table.size, [raw for raw, _ in flow], [weighted for _, weighted in flow], n_minus_1, repairs)
+        return ChunkCounts(
+            table.size, [raw for raw, _ in flow], [weighted for _, weighted in flow], n_minus_1, anomalies
+        )
 
     # ---- coffea's interface --------------------------------------------------------------------------------------
 
@@ -413,7 +415,12 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         """Return a chunk's counts, keyed by dataset, in a form that coffea's own runner adds up; nothing is written."""
         columns, counts = self.table(events)
         arrays = {name: np.asarray(getattr(counts, name)) for name in ("raw", "weighted", "n_minus_1")}
-        found = {"entries": counts.entries, "rows": len(columns["event"]), "repairs": dict(counts.repairs), **arrays}
+        found = {
+            "entries": counts.entries,
+            "rows": len(columns["event"]),
+            "input_anomalies": dict(counts.input_anomalies),
+            **arrays,
+        }
         return {events.metadata["dataset"]: found}
 
     def postprocess(self, accumulator: Any) -> Any:
@@ -433,6 +440,6 @@ def _require_finite(events: Any, columns: Mapping[str, Array], weights: Mapping[
         if len(bad):
             where = ":".join(str(columns[key][bad[0]]) for key in ("run", "luminosityBlock", "event"))
             raise InputFileError(
-                f"{nanoaod_schema.where(events)}: {name} is not finite in {len(bad)} event(s), the first being {where}"
+                f"{nanoaod_schema.location_of(events)}: {name} is not finite in {len(bad)} event(s), the first being {where}"
                 " (run:luminosityBlock:event); leave the file out or mend it"
             )

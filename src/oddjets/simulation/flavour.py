@@ -50,7 +50,7 @@ def heavy_hadrons(batch: GeneratedBatch, jets: FatJets) -> dict[str, npt.NDArray
 
 
 @numba.njit(cache=True)
-def _contains(pdg, quark):  # type: ignore[no-untyped-def]
+def _has_quark(pdg, quark):  # type: ignore[no-untyped-def]
     """Whether a hadron's heaviest quark is this one, from its PDG code."""
     a = abs(pdg) % 10_000
     leading = a // 1000 if a >= 1000 else a // 100
@@ -64,11 +64,11 @@ def _last_hadrons(offsets, ids, first_daughter, last_daughter, quark):  # type: 
     for event in range(len(offsets) - 1):
         a = offsets[event]
         for i in range(a, offsets[event + 1]):
-            if not _contains(ids[i], quark):
+            if not _has_quark(ids[i], quark):
                 continue
             result[i] = True
             for d in range(first_daughter[i], last_daughter[i] + 1):
-                if d > 0 and _contains(ids[a + d], quark):
+                if d > 0 and _has_quark(ids[a + d], quark):
                     result[i] = False
     return result
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
-from oddjets.core.files import replacing
+from oddjets.core.files import atomic_write
 from oddjets.core.kinematics import offsets_from
 from oddjets.simulation.processes import SimulatedProcess
 from oddjets.simulation.pythia_hooks import early_veto_hook, mass_acceptance_hook
@@ -161,7 +161,7 @@ def prepare_multiparton_tables(path: Path) -> Path:
         ``path``.
     """
     if not path.exists():
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             initialise(["HardQCD:all = on", "PhaseSpace:pTHatMin = 400."], 1, temporary)
     return path
 

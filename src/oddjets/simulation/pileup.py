@@ -18,10 +18,10 @@ import numpy.typing as npt
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import log
 from oddjets.core.errors import OddjetsError
-from oddjets.core.files import replacing
+from oddjets.core.files import atomic_write
 from oddjets.core.kinematics import offsets_from, positions, pt_eta_phi
 from oddjets.simulation.generator import GENERATOR, initialise
-from oddjets.simulation.writer import needing_room
+from oddjets.simulation.writer import explain_full_disk
 
 __all__ = ["BEAM_SPOT_WIDTH", "MINIMUM_BIAS", "EventsWithPileup", "PileupPool", "load_pool", "overlay", "prepare_pool"]
 
@@ -108,7 +108,7 @@ def prepare_pool(path: Path, seed: int) -> Path:
         ),
         np.diff(offsets_from(in_tracker)[bounds]),
     )
-    with needing_room(path), replacing(path) as temporary, temporary.open("wb") as file:
+    with explain_full_disk(path), atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, key=np.array(key), **pool._asdict())
     return path
 

@@ -65,7 +65,7 @@ def puppi_weights(
             candidates.offsets, pt[order], f["eta"][order], f["phi"][order], wanted[order], source[order]
         )
         described = reference & np.isfinite(alphas)
-        median, rms = _describe(event[described], alphas[described], n_events)
+        median, rms = _median_and_rms(event[described], alphas[described], n_events)
         for region in (1, 2) if forward else (0,):
             inside = np.flatnonzero(~charged & (eta >= _ETA_EDGES[region]) & (eta < _ETA_EDGES[region + 1]))
             at = event[inside]
@@ -80,7 +80,7 @@ def puppi_weights(
     return weights.astype(np.float32)
 
 
-def _describe(
+def _median_and_rms(
     event: npt.NDArray[np.int64], alphas: npt.NDArray[np.float64], n_events: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Median of each event's values, and rms of what is not above it; 0 and tiny where there is none."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from oddjets.config.simulation import SimulationSpec
 from oddjets.core.console import log, progress
-from oddjets.core.files import replacing, write_json
+from oddjets.core.files import atomic_write, write_json
 from oddjets.core.worker_pool import run_tasks
 from oddjets.simulation.cost_estimate import predict
 from oddjets.simulation.generator import (
@@ -30,7 +30,7 @@ from oddjets.simulation.job_plan import EVENTS_PER_BLOCK, Block, make_plan
 from oddjets.simulation.pileup import load_pool, prepare_pool
 from oddjets.simulation.processes import load_processes
 from oddjets.simulation.reconstruction import reconstruct
-from oddjets.simulation.writer import needing_room, write_nano
+from oddjets.simulation.writer import explain_full_disk, write_nano
 
 __all__ = ["simulate", "simulate_block"]
 
@@ -85,7 +85,7 @@ def simulate(spec: SimulationSpec, out: Path, workers: int = 2) -> Path:
             for block in run_tasks(todo, functools.partial(simulate_block, out=out), workers, "simulate"):
                 bar.advance(block.tries)
     fileset = out / _FILESET
-    with needing_room(fileset):
+    with explain_full_disk(fileset):
         write_json(fileset, _fileset(spec, plan, out))
     return fileset
 
@@ -105,7 +105,7 @@ def simulate_block(block: Block, out: Path) -> None:
         runs["genEventSumw"] = runs["genEventSumw2"] = np.array([block.tries], np.float64)
     write_nano(out / block.path, _pieces(block, out, summary), runs)
     file = (out / block.path).with_suffix(".json")
-    with needing_room(file):
+    with explain_full_disk(file):
         write_json(file, summary)
 
 
@@ -115,7 +115,7 @@ def _pieces(block: Block, out: Path, summary: _Summary) -> Iterator[ak.Array]:
     none = reconstruct(GeneratedBatch.empty(), np.random.default_rng(0), is_data=block.is_data)
     yield _numbered(none, block, 0)
     parts = _reconstructed(block, out, summary)
-    for events, origin in [_shuffled(block, none, parts)] if block.is_data else _gathered(parts):
+    for events, origin in [_shuffled(block, none, parts)] if block.is_data else _joined_batches(parts):
         events = _numbered(events, block, summary["written"])
         summary["written"] += len(events)
         for name, sums in _shower_weight_sums(events).items():
@@ -147,7 +147,7 @@ def _reconstructed(block: Block, out: Path, summary: _Summary) -> Iterator[tuple
             yield events, np.full(len(events), number)
 
 
-def _gathered(parts: Iterator[tuple[ak.Array, Any]]) -> Iterator[tuple[ak.Array, Any]]:
+def _joined_batches(parts: Iterator[tuple[ak.Array, Any]]) -> Iterator[tuple[ak.Array, Any]]:
     """Parts joined to pieces that are worth writing, so that no more of them is ever held."""
     held: list[tuple[ak.Array, Any]] = []
     for part in parts:
@@ -207,7 +207,7 @@ def _shower_note(summaries: list[_Summary]) -> str:
 
 
 def _write_truth(path: Path, columns: dict[str, Any]) -> None:
-    with needing_room(path), replacing(path) as temporary, temporary.open("wb") as file:
+    with explain_full_disk(path), atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
 
 

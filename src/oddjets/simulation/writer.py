@@ -13,9 +13,9 @@ import numpy.typing as npt
 import uproot
 
 from oddjets.core.errors import OddjetsError
-from oddjets.core.files import replacing
+from oddjets.core.files import atomic_write
 
-__all__ = ["needing_room", "write_nano"]
+__all__ = ["explain_full_disk", "write_nano"]
 
 #: uproot gives branches no titles of their own, so the tree says what people must know
 _TITLE = (
@@ -42,8 +42,8 @@ def write_nano(path: Path, pieces: Iterable[ak.Array], runs: dict[str, npt.NDArr
         OddjetsError: where the disk is full.
     """
     with (
-        needing_room(path),
-        replacing(path) as temporary,
+        explain_full_disk(path),
+        atomic_write(path) as temporary,
         uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file,
     ):
         tree = None
@@ -63,7 +63,7 @@ def write_nano(path: Path, pieces: Iterable[ak.Array], runs: dict[str, npt.NDArr
 
 
 @contextmanager
-def needing_room(path: Path) -> Iterator[None]:
+def explain_full_disk(path: Path) -> Iterator[None]:
     """Say what to do where a file cannot be written for want of room.
 
     Args:

@@ -3,7 +3,7 @@ from .overrides import with_simulation as with_simulation
 from .pipeline import run_stages as run_stages
 from .pipeline import stage_of as stage_of
 from .pipeline import stages_of as stages_of
-from .pipeline import up_to as up_to
+from .pipeline import stages_up_to as stages_up_to
 from .run import RunContext as RunContext
 from .validation import ResolvedAnalysis as ResolvedAnalysis
 from .validation import resolve as resolve
@@ -15,7 +15,7 @@ __all__ = [
     "run_stages",
     "stage_of",
     "stages_of",
-    "up_to",
+    "stages_up_to",
     "with_execution",
     "with_simulation",
 ]

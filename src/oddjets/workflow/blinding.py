@@ -12,19 +12,19 @@ from rich.markup import escape
 
 from oddjets.config.analysis import Analysis
 from oddjets.core import provenance
-from oddjets.core.blinding_history import BLINDED, FILE, OPEN_BEFORE, UNBLINDED, BlindingEvent, history
+from oddjets.core.blinding_history import BLINDED, FILE, OPEN_BEFORE, UNBLINDED, BlindingEvent, read_history
 from oddjets.core.console import console
 from oddjets.core.files import write_json
 from oddjets.io import paper_npz
 
-__all__ = ["apply_blinding", "record", "stages_that_show"]
+__all__ = ["apply_blinding", "record_state", "stages_showing_data"]
 
 #: what verbs make beside the stages' results, of the workspace or of everything
-_MADE = ("report.html", "datacard.txt", "shapes.root", "combine_report.json")
+_OUTPUTS_WITH_DATA = ("report.html", "datacard.txt", "shapes.root", "combine_report.json")
 _EXPORTED = f"outputs_pretrain_s_{paper_npz.DATA_NAME}_dijet.npz"
 
 
-def stages_that_show(out: Path) -> list[str]:
+def stages_showing_data(out: Path) -> list[str]:
     """Return the stages whose results in an output folder hold the data in A, in order."""
     shown = []
     index = _json(out / "histograms" / "index.json")
@@ -64,20 +64,20 @@ def apply_blinding(analysis: Analysis, out: Path, *, unblinds: bool) -> None:
         InputFileError: the record cannot be read.
     """
     if analysis.blind:
-        acts = history(out)
+        acts = read_history(out)
         if not acts or acts[-1]["state"] != BLINDED:
             # before it is recorded: what was interrupted is done again
             _remove_leftovers(analysis, out)
-        record(analysis, out, unblinds=unblinds)
-    elif stages_that_show(out):
-        record(analysis, out, unblinds=unblinds)
+        record_state(analysis, out, unblinds=unblinds)
+    elif stages_showing_data(out):
+        record_state(analysis, out, unblinds=unblinds)
 
 
 def _remove_leftovers(analysis: Analysis, out: Path) -> None:
     from oddjets.report.figure_files import figures_of  # heavy imports only where there is something to do
 
     found = [*figures_of(out / "figures")] if (out / "figures").is_dir() else []
-    found += [out / name for name in _MADE if (out / name).is_file()]
+    found += [out / name for name in _OUTPUTS_WITH_DATA if (out / name).is_file()]
     found += _exports(analysis, out)
     if not found:
         return
@@ -105,7 +105,7 @@ def _exports(analysis: Analysis, out: Path) -> Iterator[Path]:
             yield file
 
 
-def record(analysis: Analysis, out: Path, *, unblinds: bool) -> BlindingEvent | None:
+def record_state(analysis: Analysis, out: Path, *, unblinds: bool) -> BlindingEvent | None:
     """Note the state of the data in A before they are filled or written, if it is not what was noted last.
 
     Args:
@@ -119,12 +119,12 @@ def record(analysis: Analysis, out: Path, *, unblinds: bool) -> BlindingEvent | 
     Raises:
         InputFileError: the record cannot be read.
     """
-    acts = history(out)
+    acts = read_history(out)
     known = len(acts)
     last = acts[-1]["state"] if acts else None
     where = analysis.path.name if analysis.path is not None else analysis.name
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    if last is None and (analysis.blind or unblinds) and (shown := stages_that_show(out)):
+    if last is None and (analysis.blind or unblinds) and (shown := stages_showing_data(out)):
         finished = [(provenance.read_manifest(out, stage) or {}).get("finished") for stage in shown]
         first = min((on for on in finished if on), default=now)
         acts.append({"state": OPEN_BEFORE, "on": first, "by": f"what {', '.join(shown)} left"})

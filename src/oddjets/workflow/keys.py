@@ -21,20 +21,20 @@ from oddjets.workflow.run import RunContext, Stage
 
 __all__ = [
     "DECIDES_ROWS",
-    "TrainingState",
+    "StageState",
     "changes",
     "code_of",
     "inputs_of",
     "is_done",
     "key_of",
+    "row_selection",
     "rows_key",
-    "selection_of",
     "stage_state",
     "stage_states",
 ]
 
 #: incomplete: done, but for files that could not be read; the next run tries them again
-TrainingState = Literal["done", "incomplete", "stale", "failed", "missing"]
+StageState = Literal["done", "incomplete", "stale", "failed", "missing"]
 
 #: the parts of the configuration of `process` that decide which events are rows
 DECIDES_ROWS = ("selection", "systematics", "processor", "era", "jet_corrections", "jer", "luminosity")
@@ -70,7 +70,7 @@ def _process(run: RunContext) -> Any:
         "era": run.resolved.era.model_dump(mode="json"),
         "jet_corrections": analysis.jet_corrections,
         "jer": analysis.jer,
-        "luminosity": luminosity.inputs_of(
+        "luminosity": luminosity.input_digests(
             analysis, run.resolved.era, run.resolved.era_folder, [dataset for dataset, _ in run.fileset.values()]
         ),
         "files": {
@@ -112,7 +112,7 @@ def _fit(run: RunContext) -> Any:
     return {**_workspace(run), "fit": run.analysis.fit.model_dump(mode="json")}
 
 
-def _pictures(run: RunContext) -> Any:
+def _plot_and_report(run: RunContext) -> Any:
     # labels and colours count; who did the work does not
     return run.analysis.model_dump(mode="json", exclude={"execution"})
 
@@ -124,8 +124,8 @@ _VALUES: dict[str, Callable[[RunContext], Any]] = {
     "closure": _closure,
     "workspace": _workspace,
     "fit": _fit,
-    "plot": _pictures,
-    "report": _pictures,
+    "plot": _plot_and_report,
+    "report": _plot_and_report,
 }
 
 
@@ -139,7 +139,7 @@ def rows_key(run: RunContext) -> str:
     return provenance.content_key({"config": decides, "code": chunk_worker.code(), "versions": chunk_worker.versions()})
 
 
-def selection_of(run: RunContext) -> dict[str, Any]:
+def row_selection(run: RunContext) -> dict[str, Any]:
     """Return the part of the configuration that decides which events and branches a skim has."""
     content: dict[str, Any] = _process(run)
     # a file's own part comes with the file, and which model it is does not matter
@@ -158,7 +158,7 @@ def inputs_of(run: RunContext, stage: Stage) -> dict[str, Any]:
     """Return all that a stage's result depends on, as it is now."""
     upstream = {}
     for name in filter(run.has, stage.needs):
-        upstream[name] = provenance.upstream_of(provenance.read_manifest(run.out, name))
+        upstream[name] = provenance.upstream_state(provenance.read_manifest(run.out, name))
     return {
         "stage": stage.name,
         "config": _VALUES[stage.name](run),
@@ -176,12 +176,12 @@ def key_of(run: RunContext, stage: Stage) -> str:
 def is_done(run: RunContext, stage: Stage) -> bool:
     """Tell whether a stage's results are there and still stand."""
     manifest = provenance.read_manifest(run.out, stage.name)
-    if manifest is None or _gone(run, stage, manifest):
+    if manifest is None or _missing_outputs(run, stage, manifest):
         return False
     return stage.intact(run, manifest.get("extra", {})) and bool(manifest.get("key") == key_of(run, stage))
 
 
-def stage_state(run: RunContext, stage: Stage) -> tuple[TrainingState, str]:
+def stage_state(run: RunContext, stage: Stage) -> tuple[StageState, str]:
     """Say whether a stage's results stand, and if not, why.
 
     Args:
@@ -195,7 +195,7 @@ def stage_state(run: RunContext, stage: Stage) -> tuple[TrainingState, str]:
     if manifest is None:
         failure = provenance.read_failure(run.out, stage.name)
         return ("missing", "") if failure is None else ("failed", failure.partition("\n")[0])
-    if gone := _gone(run, stage, manifest):
+    if gone := _missing_outputs(run, stage, manifest):
         return "stale", f"{gone[0]} is not there"
     try:
         inputs = inputs_of(run, stage)
@@ -210,14 +210,14 @@ def stage_state(run: RunContext, stage: Stage) -> tuple[TrainingState, str]:
     return "done", ""
 
 
-def stage_states(run: RunContext, stages: Sequence[Stage]) -> dict[str, tuple[TrainingState, str]]:
+def stage_states(run: RunContext, stages: Sequence[Stage]) -> dict[str, tuple[StageState, str]]:
     """Return what `stage_state` says of stages; one that needs another that is not done is not done either.
 
     Args:
         run: the analysis and its folder.
         stages: in order.
     """
-    found: dict[str, tuple[TrainingState, str]] = {}
+    found: dict[str, tuple[StageState, str]] = {}
     for stage in stages:
         state, why = stage_state(run, stage)
         waiting = [name for name in stage.needs if name in found and found[name][0] not in ("done", "incomplete")]
@@ -227,7 +227,7 @@ def stage_states(run: RunContext, stages: Sequence[Stage]) -> dict[str, tuple[Tr
     return found
 
 
-def _gone(run: RunContext, stage: Stage, manifest: Mapping[str, Any]) -> list[str]:
+def _missing_outputs(run: RunContext, stage: Stage, manifest: Mapping[str, Any]) -> list[str]:
     return [name for name in (*stage.outputs, *manifest.get("outputs", ())) if not (run.out / name).exists()]
 
 

@@ -11,7 +11,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.config.execution import EXECUTORS, Execution
 from oddjets.config.fit import Fit
 from oddjets.config.simulation import SimulationSpec
-from oddjets.config.yaml import problems_of
+from oddjets.config.yaml import describe_errors
 from oddjets.core.errors import OddjetsError
 from oddjets.simulation.processes import check_processes
 
@@ -20,9 +20,9 @@ __all__ = [
     "Scheduler",
     "SkipBadFiles",
     "Workers",
-    "check_questions",
+    "check_fit_options",
     "with_execution",
-    "with_questions",
+    "with_fit_options",
     "with_simulation",
 ]
 
@@ -89,12 +89,12 @@ def with_execution(
         options = ", ".join(
             f"--{name.replace('_', '-')}" for name in given if name in changes and given[name] is not None
         )
-        problems = [line.removeprefix("(top level): ") for line in problems_of(error, Execution)]
+        problems = [line.removeprefix("(top level): ") for line in describe_errors(error, Execution)]
         raise OddjetsError(f"{options}: " + "; ".join(problems)) from None
     return analysis.model_copy(update={"execution": execution})
 
 
-def check_questions(toys: int, gof: int, /, **given: Any) -> None:
+def check_fit_options(toys: int, gof: int, /, **given: Any) -> None:
     """Refuse options of a fit that nothing would listen to.
 
     Args:
@@ -112,7 +112,7 @@ def check_questions(toys: int, gof: int, /, **given: Any) -> None:
         raise OddjetsError("--seed: no toys are asked for, so that nothing is random; say --toys N or --gof N too")
 
 
-def with_questions(analysis: Analysis, **given: Any) -> Analysis:
+def with_fit_options(analysis: Analysis, **given: Any) -> Analysis:
     """Lay what is asked of a fit over the YAML's ``fit``; what was not given stays.
 
     Args:
@@ -138,8 +138,8 @@ def with_questions(analysis: Analysis, **given: Any) -> Analysis:
         fit = Fit.model_validate(content)
     except ValidationError as error:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise OddjetsError(f"{options}: " + "; ".join(problems_of(error, Fit))) from None
-    check_questions(fit.toys, fit.goodness_of_fit.toys, **given)
+        raise OddjetsError(f"{options}: " + "; ".join(describe_errors(error, Fit))) from None
+    check_fit_options(fit.toys, fit.goodness_of_fit.toys, **given)
     return analysis.model_copy(update={"fit": fit})
 
 
@@ -177,7 +177,7 @@ def with_simulation(
     try:
         spec = SimulationSpec.model_validate(changes)
     except ValidationError as error:
-        lines = problems_of(error, SimulationSpec)
+        lines = describe_errors(error, SimulationSpec)
         raise OddjetsError("simulate: " + "; ".join(line.removeprefix("(top level): ") for line in lines)) from None
     check_processes(spec)
     return spec

@@ -16,7 +16,7 @@ from oddjets.core.locks import locked
 from oddjets.report.paper.page import write
 from oddjets.workflow.overrides import with_execution, with_simulation
 
-__all__ = ["SETUPS", "analyses", "make", "share"]
+__all__ = ["SETUPS", "analyses", "make_all", "share_events"]
 
 #: analyses of ``processors/``, in the order of the paper; the first makes the sample
 SETUPS = ("paper_top", "paper_hh", "paper_hh_split", "paper_hh_btag", "paper_xbb", "paper_dijet_mass")
@@ -48,7 +48,7 @@ def analyses(scale: float, inject: list[str], seed: int | None = None, workers: 
     return made
 
 
-def make(asked: list[Analysis], out: Path) -> Path:
+def make_all(asked: list[Analysis], out: Path) -> Path:
     """Simulate and process once, then run every set-up on that, and write the index.
 
     What is up to date is skipped, so that a call that was interrupted goes on. A set-up that fails leaves the others alone.
@@ -63,19 +63,19 @@ def make(asked: list[Analysis], out: Path) -> Path:
     Raises:
         OddjetsError: the sample could not be made, or set-ups failed; the message says which and why.
     """
-    from oddjets.workflow.pipeline import run_stages, up_to  # heavy imports only where a stage runs
+    from oddjets.workflow.pipeline import run_stages, stages_up_to  # heavy imports only where a stage runs
     from oddjets.workflow.run import RunContext
 
     runs = [RunContext(analysis, out / analysis.name) for analysis in asked]
     sample = runs[0]
     console.print(f"[bold]sample[/bold], in {escape(str(sample.out))}")
-    run_stages(sample, up_to(sample, "process"))
+    run_stages(sample, stages_up_to(sample, "process"))
     failed = []
     for run in runs:
         console.print(f"[bold]{run.analysis.name}[/bold]: {escape(run.analysis.title)}")
         try:
             if run is not sample:
-                share(sample.out, run.out)
+                share_events(sample.out, run.out)
             run_stages(run)
         except OddjetsError as error:
             failed.append(f"{run.analysis.name}: {error}")
@@ -87,7 +87,7 @@ def make(asked: list[Analysis], out: Path) -> Path:
     return page
 
 
-def share(source: Path, target: Path) -> None:
+def share_events(source: Path, target: Path) -> None:
     """Give an analysis the simulated files and event tables of another one, unless it has these already.
 
     Files are linked, not copied: a link costs no space, and a file that is replaced in one folder stays as it is in the

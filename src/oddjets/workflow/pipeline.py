@@ -28,13 +28,13 @@ __all__ = [
     "run_stages",
     "stage_of",
     "stages_of",
-    "up_to",
+    "stages_up_to",
     "warn_of_skipped_files",
     "warn_of_stale_inputs",
 ]
 
 
-_BEFORE_PICTURES = ("simulate", "process", "histogram", "closure", "workspace", "fit")
+_BEFORE_FIGURES = ("simulate", "process", "histogram", "closure", "workspace", "fit")
 
 
 def _stage(
@@ -46,16 +46,16 @@ def _stage(
     code: tuple[str, ...] = (),
 ) -> Stage:
     name = module.__name__.rpartition(".")[2]
-    ready = getattr(module, "ready", lambda run: None)
-    intact = getattr(module, "intact", lambda run, extra: True)
+    ready = getattr(module, "check_environment", lambda run: None)
+    intact = getattr(module, "has_all_outputs", lambda run, extra: True)
     check_names = getattr(module, "check_names", lambda run: None)
-    kept = getattr(module, "KEPT", ())
+    kept = getattr(module, "KEPT_FOLDERS", ())
     return Stage(name, needs, (module.__name__, *code), outputs, work or module.work, ready, intact, check_names, kept)
 
 
 def _write_report(run: RunContext) -> dict[str, Any]:
     # every figure's data are looked at anew, so pictures are never stale here
-    found = stage_states(run, [stage for stage in stages_of(run) if stage.name in _BEFORE_PICTURES])
+    found = stage_states(run, [stage for stage in stages_of(run) if stage.name in _BEFORE_FIGURES])
     return report.work(run, {name: why for name, (state, why) in found.items() if state == "stale"})
 
 
@@ -68,10 +68,10 @@ STAGES: dict[str, Stage] = {
         _stage(closure, ("histogram",), ("closure.json",)),
         _stage(workspace, ("histogram", "closure"), ("workspace.json",)),
         _stage(fit, ("workspace", "closure"), ("results.json",)),
-        _stage(plot, _BEFORE_PICTURES, ("figures",)),
+        _stage(plot, _BEFORE_FIGURES, ("figures",)),
         _stage(
             report,
-            (*_BEFORE_PICTURES, "plot"),
+            (*_BEFORE_FIGURES, "plot"),
             ("report.html",),
             work=_write_report,
             # what it hides is not shown
@@ -180,7 +180,7 @@ def _work(run: RunContext, stage: Stage) -> None:
     console.print(f"[dim]{stage.name}: {seconds:.1f} s[/dim]")
 
 
-def up_to(run: RunContext, name: str) -> list[Stage]:
+def stages_up_to(run: RunContext, name: str) -> list[Stage]:
     """Return a stage and all that it needs, in order."""
     wanted = {stage_of(run, name).name}
     for stage in reversed(stages_of(run)):

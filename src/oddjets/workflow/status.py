@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oddjets.core import provenance
-from oddjets.core.blinding_history import BLINDED, describe_history, history, open_periods
+from oddjets.core.blinding_history import BLINDED, describe_history, open_periods, read_history
 from oddjets.core.errors import OddjetsError, nearest
-from oddjets.core.locks import holder
+from oddjets.core.locks import lock_holder
 from oddjets.core.tables import html_table, text_table
-from oddjets.workflow.blinding import stages_that_show
+from oddjets.workflow.blinding import stages_showing_data
 from oddjets.workflow.executors.chunks import plan
-from oddjets.workflow.executors.records import kept
-from oddjets.workflow.keys import TrainingState, rows_key, stage_states
+from oddjets.workflow.executors.records import completed_record
+from oddjets.workflow.keys import StageState, rows_key, stage_states
 from oddjets.workflow.pipeline import stages_of
 from oddjets.workflow.run import RunContext
 
@@ -35,7 +35,7 @@ class StageStatus:
     """
 
     name: str
-    state: TrainingState
+    state: StageState
     why: str = ""
     finished: str = ""
     seconds: float | None = None
@@ -149,7 +149,7 @@ def status_of(run: RunContext) -> RunStatus:
             chunks = chunk_counts(run)
         except OddjetsError as error:
             no_chunks = str(error)
-    acts = history(run.out)
+    acts = read_history(run.out)
     return RunStatus(
         run.analysis.name,
         run.out,
@@ -158,14 +158,14 @@ def status_of(run: RunContext) -> RunStatus:
         no_chunks,
         describe_history(acts),
         bool(acts) and (bool(open_periods(acts)) or acts[-1]["state"] != BLINDED),
-        holder(run.out) or "",
+        lock_holder(run.out) or "",
     )
 
 
 def stage_statuses(run: RunContext) -> list[StageStatus]:
     """Return the state of all stages, in order; a stage that needs one that is not done is not done either."""
     found = []
-    shown = stages_that_show(run.out) if run.analysis.blind else []
+    shown = stages_showing_data(run.out) if run.analysis.blind else []
     for name, (state, why) in stage_states(run, stages_of(run)).items():
         manifest = provenance.read_manifest(run.out, name) or {}
         if name in shown:
@@ -193,7 +193,9 @@ def chunk_counts(run: RunContext) -> list[ChunkCount]:
         ChunkCount(
             dataset=name,
             planned=len(mine := [chunk for chunk in chunks if chunk.dataset == name]),
-            done=len(done := {chunk.id for chunk in mine if kept(run.out, chunk, thorough=False) is not None}),
+            done=len(
+                done := {chunk.id for chunk in mine if completed_record(run.out, chunk, thorough=False) is not None}
+            ),
             lost=sum(chunk.path in lost and chunk.id not in done for chunk in mine),
             unreadable=sum(loss.dataset == name for loss in run.unreadable),
         )

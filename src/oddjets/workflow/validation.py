@@ -207,7 +207,7 @@ def _cut_problems(analysis: Analysis, cuts: dict[str, str]) -> Iterator[str]:
 def _trigger_problems(analysis: Analysis, processor: type[DijetProcessor]) -> Iterator[str]:
     """The built-in cut on triggers needs some; a subclass's own may not."""
     builtin = getattr(processor, "trigger", None) is DijetProcessor.trigger
-    if builtin and analysis.npz is None and "trigger" in analysis.asked_cuts and not analysis.selection.triggers:
+    if builtin and analysis.npz is None and "trigger" in analysis.named_cuts and not analysis.selection.triggers:
         yield "selection.triggers: empty, and the cut 'trigger' asks for a path; list paths, or leave the cut out of 'cuts'"
 
 
@@ -215,7 +215,7 @@ def _correction_problems(analysis: Analysis, era: lookups.Era | None) -> Iterato
     """What the selection and the jets need of the era."""
     if era is not None:
         for step in analysis.jet_corrections:
-            for name in jet_energy.NEEDS[step]:
+            for name in jet_energy.REQUIRED_CORRECTIONS[step]:
                 if name not in era.corrections:
                     yield f"jet_corrections: '{step}' needs the correction '{name}', which era '{era.name}' does not have"
         if analysis.jer == "official" and jet_energy.OFFICIAL_SMEARING not in era.corrections:
@@ -261,7 +261,7 @@ def _systematic_problems(analysis: Analysis, jet_variations: dict[str, str], era
         elif systematic.kind == "jets":
             near = nearest(systematic.name, jet_variations)
             yield f"{place}: the processor has no jet systematic '{systematic.name}'; {near}"
-        elif systematic.correction is None and systematic.name in generator_weights.NAMES:
+        elif systematic.correction is None and systematic.name in generator_weights.GENERATOR_SYSTEMATICS:
             pass  # from branches, whatever the era
         elif systematic.kind == "envelope":
             yield f"{place}: only 'scale' is an envelope; the file would have to say what the members are"

@@ -16,8 +16,8 @@ from uproot.source.futures import TrivialFuture
 
 from oddjets.config.execution import RemoteAccess
 from oddjets.core.errors import InputFileError
-from oddjets.io.remote.cache import cached
-from oddjets.io.remote.timeouts import forget_handle, is_open_to_others, limits
+from oddjets.io.remote.cache import local_copy
+from oddjets.io.remote.timeouts import discard_handle, is_unencrypted, timeout_options
 
 __all__ = ["RemoteSource", "is_remote", "open_file"]
 
@@ -50,7 +50,7 @@ def open_file(path: str, access: RemoteAccess | None = None) -> Any:
     _check_scheme(path)
     access = access or RemoteAccess()
     if access.cache is not None:
-        return uproot.open({str(cached(path, access.cache, access.timeout_s)): None})
+        return uproot.open({str(local_copy(path, access.cache, access.timeout_s)): None})
     return uproot.open({path: None}, handler=RemoteSource, timeout_s=access.timeout_s)
 
 
@@ -58,7 +58,7 @@ def _check_scheme(url: str) -> None:
     scheme = url.partition("://")[0]
     if scheme not in _NEEDS:
         raise InputFileError(f"{url}: no known way to read '{scheme}://'; root:// and https:// are")
-    if is_open_to_others(url):
+    if is_unencrypted(url):
         raise InputFileError(
             f"{url}: http is read from this machine only, since anybody on the way could change it; https"
         )
@@ -71,7 +71,7 @@ class RemoteSource(FSSpecSource):  # type: ignore[misc]
     """uproot's way to read bytes through fsspec, with limits of time and answers that are what was asked for."""
 
     def __init__(self, file_path: str, *, timeout_s: int, **options: Any) -> None:
-        super().__init__(file_path, **options, **limits(file_path, timeout_s))
+        super().__init__(file_path, **options, **timeout_options(file_path, timeout_s))
 
     def chunk(self, start: int, stop: int) -> Chunk:
         """Read a range of bytes, or what there is of it."""
@@ -82,7 +82,7 @@ class RemoteSource(FSSpecSource):  # type: ignore[misc]
             answer = self._fs.cat_file(self._file_path, start=start, end=stop)
             self._check(answer, start, stop)
         except Exception:
-            forget_handle(self._fs, self._file_path)
+            discard_handle(self._fs, self._file_path)
             raise
         return Chunk(self, start, stop, TrivialFuture(answer))
 
@@ -109,7 +109,7 @@ class RemoteSource(FSSpecSource):  # type: ignore[misc]
                     raise answer
                 self._check(answer, start, stop)
         except Exception:
-            forget_handle(self._fs, self._file_path)
+            discard_handle(self._fs, self._file_path)
             raise
         return list(answers)
 

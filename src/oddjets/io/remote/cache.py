@@ -12,16 +12,16 @@ import fsspec
 from filelock import FileLock
 
 from oddjets.core.errors import InputFileError
-from oddjets.io.remote.timeouts import forget_handle, limits
+from oddjets.io.remote.timeouts import discard_handle, timeout_options
 
-__all__ = ["cached"]
+__all__ = ["local_copy"]
 
 _BLOCK = 8 << 20
 #: what servers say of a file that changes when its content does
 _VERSION = ("size", "mtime", "ETag", "Content-MD5", "Digest")
 
 
-def cached(url: str, folder: Path, timeout_s: int) -> Path:
+def local_copy(url: str, folder: Path, timeout_s: int) -> Path:
     """Return a local copy of a remote file, downloading it if there is none of what the server has now.
 
     Args:
@@ -33,7 +33,7 @@ def cached(url: str, folder: Path, timeout_s: int) -> Path:
         InputFileError: what came is not what the server says it has.
         Exception: what fsspec raises; `oddjets.io.remote.failures.cause_of` says what it means.
     """
-    filesystem, path = fsspec.core.url_to_fs(url, **limits(url, timeout_s))
+    filesystem, path = fsspec.core.url_to_fs(url, **timeout_options(url, timeout_s))
     stated = filesystem.info(path)
     version = [str(stated.get(key)) for key in _VERSION]
     # without the query: it may hold a token, which is another one tomorrow
@@ -50,7 +50,7 @@ def cached(url: str, folder: Path, timeout_s: int) -> Path:
             try:
                 filesystem.get_file(path, str(part), chunk_size=_BLOCK)
             except Exception:
-                forget_handle(filesystem, path)
+                discard_handle(filesystem, path)
                 raise
             _verify(url, part, stated.get("size"), _checksum(filesystem, path) if url.startswith("root://") else None)
             part.replace(target)

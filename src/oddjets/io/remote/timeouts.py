@@ -9,12 +9,12 @@ from typing import Any
 
 from oddjets.core.errors import InputFileError
 
-__all__ = ["forget_handle", "is_open_to_others", "limits"]
+__all__ = ["discard_handle", "is_unencrypted", "timeout_options"]
 
-_ON_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+_LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
-def limits(url: str, timeout_s: int) -> dict[str, Any]:
+def timeout_options(url: str, timeout_s: int) -> dict[str, Any]:
     """Return fsspec's options that end a wait for a silent server.
 
     Args:
@@ -27,18 +27,18 @@ def limits(url: str, timeout_s: int) -> dict[str, Any]:
     import aiohttp
 
     limit = aiohttp.ClientTimeout(total=None, connect=timeout_s, sock_connect=timeout_s, sock_read=timeout_s)
-    return {"client_kwargs": {"timeout": limit, "middlewares": (_only_encrypted,)}}
+    return {"client_kwargs": {"timeout": limit, "middlewares": (_refuse_unencrypted,)}}
 
 
-def is_open_to_others(url: str) -> bool:
+def is_unencrypted(url: str) -> bool:
     """Tell whether a URL is http to another machine: anybody on the way could change what comes."""
     address = urllib.parse.urlsplit(url)
-    return address.scheme == "http" and address.hostname not in _ON_THIS_MACHINE
+    return address.scheme == "http" and address.hostname not in _LOCAL_HOSTS
 
 
-async def _only_encrypted(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+async def _refuse_unencrypted(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
     """Send a request of aiohttp's, or refuse it: a server may redirect to anywhere."""
-    if is_open_to_others(str(request.url)):
+    if is_unencrypted(str(request.url)):
         raise InputFileError(
             f"{request.url}: the server redirects to http, where anybody on the way could change the file"
         )
@@ -60,7 +60,7 @@ def _limit_xrootd(timeout_s: int) -> None:
         client.EnvPutInt(name, value)
 
 
-def forget_handle(filesystem: Any, path: str) -> None:
+def discard_handle(filesystem: Any, path: str) -> None:
     """Let nobody else get the handle of a file that failed.
 
     fsspec-xrootd keeps handles for later readers, and one that has failed fails for ever, even if the server is back.

@@ -22,8 +22,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     observable = artifacts.analysis.observables.get(fit.observable) if fit is not None else None
     for region, found in artifacts.closure.get("regions", {}).items():
         edges = [float(e) for e in found["edges"]]
-        predicted, predicted_error = (_a(found[k]) for k in ("predicted", "predicted_error"))
-        observed, observed_error = (_a(found[k]) for k in ("observed", "observed_error"))
+        predicted, predicted_error = (_array(found[k]) for k in ("predicted", "predicted_error"))
+        observed, observed_error = (_array(found[k]) for k in ("observed", "observed_error"))
         relative = np.hypot(ratio(observed_error, predicted), ratio(observed * predicted_error, predicted**2))
         constant = _describe(found)
         made[f"closure_{region}"] = {
@@ -65,8 +65,8 @@ def draw(drawn: dict[str, Any]) -> Figure:
     assert below is not None
     x = np.asarray(drawn["x"]["edges"], dtype=float)
     centres = (x[:-1] + x[1:]) / 2
-    predicted, predicted_error = (np.nan_to_num(_a(drawn["predicted"][k])) for k in ("values", "errors"))
-    observed, observed_error = (np.nan_to_num(_a(drawn["observed"][k])) for k in ("values", "errors"))
+    predicted, predicted_error = (np.nan_to_num(_array(drawn["predicted"][k])) for k in ("values", "errors"))
+    observed, observed_error = (np.nan_to_num(_array(drawn["observed"][k])) for k in ("values", "errors"))
     main.stairs(predicted, x, baseline=0, fill=True, color=drawn["color"], alpha=0.45)
     main.stairs(predicted, x, baseline=0, color=drawn["color"], linewidth=2, label="Prediction $N_B N_C / N_D$")
     main.stairs(
@@ -97,7 +97,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
     style.headroom(main, float(highest), 0.27, log=False)
     style.text_block(main, drawn["text"])
     style.header(main, drawn["header"]["label"], drawn["header"]["right"])
-    values, errors = (_a(drawn["ratio"][k]) for k in ("values", "errors"))
+    values, errors = (_array(drawn["ratio"][k]) for k in ("values", "errors"))
     good = np.isfinite(values) & np.isfinite(errors)
     constant, error = drawn["constant"]["value"], drawn["constant"]["error"]
     below.axhline(1, color="black", linewidth=1)
@@ -121,5 +121,5 @@ def _describe(found: dict[str, Any]) -> str:
     return f"$c = {found['constant']:.3f} \\pm {found.get('constant_error') or 0:.3f}$" + quality
 
 
-def _a(values: Any) -> np.ndarray:
+def _array(values: Any) -> np.ndarray:
     return np.asarray(values, dtype=float)

@@ -14,7 +14,7 @@ from oddjets.report.intervals import finite
 __all__ = ["data", "draw"]
 
 #: parameters shown: those with the strongest correlations
-MOST = 24
+MAX_PARAMETERS = 24
 
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
@@ -28,7 +28,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     poi = (artifacts.results.get("poi") or {}).get("name")
     if poi in names:
         strength[names.index(poi)] = np.inf
-    kept = sorted(np.argsort(-strength, kind="stable")[:MOST].tolist())
+    kept = sorted(np.argsort(-strength, kind="stable")[:MAX_PARAMETERS].tolist())
     shown = matrix[np.ix_(kept, kept)]
     labels = [names[i] for i in kept]
     upper = np.where(np.triu(np.ones_like(shown), 1) > 0, shown, 0)
@@ -45,7 +45,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f"Correlation matrix of {len(labels)} of {len(names)} fitted parameters; the strongest is "
                 f"{upper[row, column]:+.2f}, between {labels[row]} and {labels[column]}."
             ),
-            "caption": f"Correlations of the fitted parameters, the {MOST} most correlated at most.",
+            "caption": f"Correlations of the fitted parameters, the {MAX_PARAMETERS} most correlated at most.",
             "sources": [{"file": "results.json", "key": "correlation"}],
         }
     }

@@ -36,7 +36,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return the events left after each cut, per process."""
     summed = by_process(artifacts)
     simulated = sorted((p for p in summed if p != "data"), key=lambda p: -summed[p]["weighted"][-1])
-    shown = simulated[: panels.MOST]
+    shown = simulated[: panels.MAX_PROCESSES]
     cuts = artifacts.cutflow["cuts"]
     lines = [{**artifacts.process(p), "values": finite(summed[p]["weighted"])} for p in shown]
     counted = summed["data"]["raw"] if "data" in summed else None

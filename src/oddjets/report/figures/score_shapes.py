@@ -25,7 +25,9 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         weights = {p: np.tile(c["weight"], 2) for p, c in table.items()}
         present = [p for p in artifacts.analysis.processes if p in jets and weights[p].sum() > 0]
         # the signal is what the score is for, however small it is
-        kept = sorted(present, key=lambda p: (not artifacts.process(p)["signal"], -weights[p].sum()))[: panels.MOST]
+        kept = sorted(present, key=lambda p: (not artifacts.process(p)["signal"], -weights[p].sum()))[
+            : panels.MAX_PROCESSES
+        ]
         shown = sorted(kept, key=lambda p: -weights[p].sum())
         if not shown:
             continue

@@ -17,7 +17,7 @@ from oddjets.report.intervals import finite, ratio
 __all__ = ["data", "draw"]
 
 #: figures: the largest processes
-MOST = 12
+MAX_PROCESSES = 12
 #: panels side by side: more are too small to be read on a page
 COLUMNS = 5
 UP, DOWN, BAND = "#bd1f01", "#3f90da", "0.85"
@@ -36,7 +36,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         if p != "data" and len(names) > 1 and p != artifacts.analysis.data_driven
     }
     made = {}
-    for process in sorted(sizes, key=lambda p: -sizes[p])[:MOST]:
+    for process in sorted(sizes, key=lambda p: -sizes[p])[:MAX_PROCESSES]:
         rows = [_row(artifacts, region, fit.observable, process) for region in regions]
         rows = [row for row in rows if row["panels"]]
         if not rows:

@@ -78,7 +78,7 @@ class Results:
 Found = list[Comparison]
 
 #: an error of a closure constant above which it says nothing
-_TELLING = 0.25
+_MAX_RELATIVE_ERROR = 0.25
 
 
 def compare(number: int, results: Results) -> Found:
@@ -86,7 +86,7 @@ def compare(number: int, results: Results) -> Found:
     return _BY_FIGURE[number](results)
 
 
-def _told(what: str, paper: str, here: str | None, holds: bool | None, file: str, key: str) -> Comparison:
+def _statement(what: str, paper: str, here: str | None, holds: bool | None, file: str, key: str) -> Comparison:
     """One statement: absent without a number, apart where nothing can be held against it."""
     if here is None:
         return Comparison(what, paper, "not yet", "absent")
@@ -106,8 +106,8 @@ def _bump(results: Results) -> Found:
         window = f"local p = {p_value(p['local'])}, global p = {p_value(p['global'])}"
         excess = p["local"] < 0.00135
     return [
-        _told("Fit of the sidebands", "excellent (small), poor (large)", fit, good, file, "quality"),
-        _told("Jets in the top window", "clear excess (small)", window, excess, file, "p_value"),
+        _statement("Fit of the sidebands", "excellent (small), poor (large)", fit, good, file, "quality"),
+        _statement("Jets in the top window", "clear excess (small)", window, excess, file, "p_value"),
     ]
 
 
@@ -115,7 +115,7 @@ def _regions(results: Results) -> Found:
     file = "paper_top/figures/regions.json"
     fit = results.fit("paper_top")
     found = None if fit is None else sum(len(letters) for letters in fit["yields"].values())
-    return [_told("Regions fitted at once", "8", None if found is None else str(found), found == 8, file, "maps")]
+    return [_statement("Regions fitted at once", "8", None if found is None else str(found), found == 8, file, "maps")]
 
 
 def _closure(paper: dict[str, str], comparable: bool) -> Callable[[Results], Found]:
@@ -126,10 +126,10 @@ def _closure(paper: dict[str, str], comparable: bool) -> Callable[[Results], Fou
         for region, said in paper.items():
             best = _most_certain(closure, region)
             here, holds, key = "too few simulated events", None, f"regions.{region}"
-            if best is not None and best.error < _TELLING:
+            if best is not None and best.error < _MAX_RELATIVE_ERROR:
                 here, key = f"c = {with_error(best.value, best.error)}{best.where}", best.key
                 holds = abs(best.value - 1) < 2 * best.error if comparable else None
-            made.append(_told(f"Constant, {region}", said, here if closure else None, holds, file, key))
+            made.append(_statement(f"Constant, {region}", said, here if closure else None, holds, file, key))
         return made
 
     return found
@@ -161,20 +161,20 @@ def _significance(setup: str, paper: str, holds: Callable[[float], bool]) -> Cal
     def found(results: Results) -> Comparison:
         z = results.z(setup)
         here = None if z is None else f"{z:.2f} σ"
-        return _told(
+        return _statement(
             "Significance", paper, here, None if z is None else holds(z), f"{setup}/results.json", "significance.z"
         )
 
     return found
 
 
-def _share(results: Results, region: str, paper: float) -> Comparison:
+def _qcd_yield(results: Results, region: str, paper: float) -> Comparison:
     fit = results.fit("paper_top")
     fitted = {} if fit is None else fit["yields"].get(region, {}).get("A", {}).get("signal_plus_background", {})
     share = None
     if "qcd" in fitted and fitted["total"]["sum"]["value"] > 0:
         share = fitted["qcd"]["sum"]["value"] / fitted["total"]["sum"]["value"]
-    return _told(
+    return _statement(
         f"QCD in A, {region}",
         f"about {paper:.0%}".replace("%", " %"),
         None if share is None else f"{share:.0%}".replace("%", " %"),
@@ -187,7 +187,7 @@ def _share(results: Results, region: str, paper: float) -> Comparison:
 def _top(results: Results) -> Found:
     # five standard deviations: found again
     z = _significance("paper_top", "well above 10 σ, 16.4 /fb", lambda z: z >= 5)(results)
-    return [z, _share(results, "SR", 0.25), _share(results, "VR1", 0.30)]
+    return [z, _qcd_yield(results, "SR", 0.25), _qcd_yield(results, "VR1", 0.30)]
 
 
 def _goodness(setup: str, what: str, paper: str, comparable: bool) -> Callable[[Results], Comparison]:
@@ -195,7 +195,7 @@ def _goodness(setup: str, what: str, paper: str, comparable: bool) -> Callable[[
         p = ((results.fit(setup) or {}).get("gof") or {}).get("p_value")
         here = None if p is None else f"p = {p_value(p)}"
         holds = p > 0.05 if p is not None and comparable else None
-        return _told(what, paper, here, holds, f"{setup}/results.json", "gof.p_value")
+        return _statement(what, paper, here, holds, f"{setup}/results.json", "gof.p_value")
 
     return found
 
@@ -208,7 +208,7 @@ def _gain(setup: str, paper: str, holds: bool | None) -> Callable[[Results], Com
         gain = None if both is None else both["background"] - both["signal_plus_background"]
         here = None if gain is None else f"−2 ln L falls by {gain:.1f}"
         agrees = None if holds is None or gain is None else (gain > 1) is holds
-        return _told("With the signal", paper, here, agrees, f"{setup}/results.json", "twice_nll")
+        return _statement("With the signal", paper, here, agrees, f"{setup}/results.json", "twice_nll")
 
     return found
 
@@ -219,7 +219,7 @@ def _strength(results: Results) -> Comparison:
     here = None
     if poi is not None:
         here = f"μ = {with_error(poi['value'], poi['error'])}; {results.injected.get('hh', 0):g} put in"
-    return _told("Strength", "4000 × SM", here, None, "paper_hh/results.json", "poi")
+    return _statement("Strength", "4000 × SM", here, None, "paper_hh/results.json", "poi")
 
 
 def _rises(setup: str, before: str, paper: str, known: str) -> Callable[[Results], Found]:
@@ -227,7 +227,7 @@ def _rises(setup: str, before: str, paper: str, known: str) -> Callable[[Results
         z, less = results.z(setup), results.z(before)
         here = None if z is None or less is None else f"{less:.2f} to {z:.2f} σ"
         holds = None if z is None or less is None else z > less
-        return [_told("Significance", f"{paper}: {known}", here, holds, f"{setup}/results.json", "significance.z")]
+        return [_statement("Significance", f"{paper}: {known}", here, holds, f"{setup}/results.json", "significance.z")]
 
     return found
 
@@ -237,7 +237,7 @@ def _xbb(results: Results) -> Found:
     here = None if limit is None else f"{count(limit)} in units of 0.1 fb"
     return [
         _significance("paper_xbb", "1.02 σ: no signal", lambda z: z < 2)(results),
-        _told("95 % CL limit", "323 × SM", here, None, "paper_xbb/results.json", "limit.observed"),
+        _statement("95 % CL limit", "323 × SM", here, None, "paper_xbb/results.json", "limit.observed"),
     ]
 
 
@@ -247,7 +247,7 @@ def _overlap(results: Results) -> Found:
     here = None if drawn is None else f"{drawn['share']:.0%}".replace("%", " %")
     # a little beside the paper's range
     holds = None if drawn is None else 0.15 <= drawn["share"] <= 0.35
-    return [_told("Odd by X(bb), too", "20 to 30 %", here, holds, file, "share")]
+    return [_statement("Odd by X(bb), too", "20 to 30 %", here, holds, file, "share")]
 
 
 def _controls(setup: str) -> Callable[[Results], Found]:
@@ -266,7 +266,7 @@ def _controls(setup: str) -> Callable[[Results], Found]:
             )
         here = None if largest is None else f"at most {largest:.1f} σ of the counts in a bin"
         holds = None if largest is None else largest < 3
-        return [_told("B, C and D", "agree by construction", here, holds, f"{setup}/results.json", "yields")]
+        return [_statement("B, C and D", "agree by construction", here, holds, f"{setup}/results.json", "yields")]
 
     return found
 

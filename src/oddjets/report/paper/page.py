@@ -202,6 +202,6 @@ def _health(analysis: Analysis, out: Path) -> list[tuple[str, str]]:
     """What the report's first screen warns of, as (status, words)."""
     return [
         (check.status, f"{check.name}: {check.value}")
-        for check in health.checks(Artifacts(analysis, out))
+        for check in health.health_checks(Artifacts(analysis, out))
         if check.status in ("watch", "bad")
     ]

@@ -16,7 +16,7 @@ from oddjets.training.optional_imports import require
 __all__ = ["generate", "shard_sequence"]
 
 
-def generate(folder: Path, n_jets: int, workers: int, seed: int = 1, heldout: bool = False) -> list[Path]:
+def generate(folder: Path, n_jets: int, workers: int, seed: int = 1, held_out: bool = False) -> list[Path]:
     """Make simulated jets until there are enough; shards of an earlier, interrupted call are kept.
 
     The sequence of shards is fixed by the seed, whatever `n_jets` and `workers`: more jets are the same and some more.
@@ -26,7 +26,7 @@ def generate(folder: Path, n_jets: int, workers: int, seed: int = 1, heldout: bo
         n_jets: jets of all classes, at least.
         workers: processes.
         seed: of the sequence.
-        heldout: jets to test on, from other seeds: inclusive QCD, the generic resonances, and W, Z, H and top, which
+        held_out: jets to test on, from other seeds: inclusive QCD, the generic resonances, and W, Z, H and top, which
             are never in training jets.
 
     Returns:
@@ -43,7 +43,7 @@ def generate(folder: Path, n_jets: int, workers: int, seed: int = 1, heldout: bo
     jets: dict[Shard, int] = {}
     with progress("generate (jets)", n_jets) as bar:
         while True:
-            wanted = _wanted(shards, n_jets, seed, heldout, jets)
+            wanted = _needed_shards(shards, n_jets, seed, held_out, jets)
             bar.advance(sum(jets.values()) - bar.done)
             missing = [shard for shard in wanted if shard not in jets]
             if not missing:
@@ -55,10 +55,10 @@ def generate(folder: Path, n_jets: int, workers: int, seed: int = 1, heldout: bo
                 bar.advance(jets[shard])
 
 
-def _wanted(folder: Path, n_jets: int, seed: int, heldout: bool, jets: dict[Shard, int]) -> list[Shard]:
+def _needed_shards(folder: Path, n_jets: int, seed: int, held_out: bool, jets: dict[Shard, int]) -> list[Shard]:
     """The beginning of the sequence that should have enough jets; the numbers of whole shards are added to ``jets``."""
     wanted, expected = [], 0
-    for shard in shard_sequence(seed, heldout):
+    for shard in shard_sequence(seed, held_out):
         if expected >= n_jets:
             break
         if shard not in jets and (found := count_jets(shard, folder)) is not None:
@@ -68,10 +68,10 @@ def _wanted(folder: Path, n_jets: int, seed: int, heldout: bool, jets: dict[Shar
     return wanted
 
 
-def shard_sequence(seed: int, heldout: bool) -> Iterator[Shard]:
+def shard_sequence(seed: int, held_out: bool) -> Iterator[Shard]:
     """Yield the shards that a seed decides, without end; any beginning has all classes in their shares."""
-    for index, name in enumerate(recipe_names(HELD_OUT if heldout else TRAINING)):
-        yield Shard(index, name, seed, heldout)
+    for index, name in enumerate(recipe_names(HELD_OUT if held_out else TRAINING)):
+        yield Shard(index, name, seed, held_out)
 
 
 def _compile(tables: Path) -> None:

@@ -27,7 +27,7 @@ class Recipe(NamedTuple):
         return frozenset(code for code, _ in self.labels)
 
 
-def _broad(code: int, peak: float, width: float, lowest: float, highest: float) -> tuple[str, ...]:
+def _broad_resonance(code: int, peak: float, width: float, lowest: float, highest: float) -> tuple[str, ...]:
     """A Breit-Wigner so wide that masses (GeV) are about flat in their logarithm, with the width that is stated."""
     return (
         f"{code}:m0 = {peak}",
@@ -43,13 +43,13 @@ def _decays(code: int, channels: Mapping[str, float]) -> tuple[str, ...]:
     return (f"{code}:onMode = off", *(f"{code}:addChannel = 1 {share} 100 {to}" for to, share in channels.items()))
 
 
-def _pair_of(code: int, anti: int) -> tuple[str, ...]:
+def _scalar_to_pair(code: int, anti: int) -> tuple[str, ...]:
     """A heavy scalar from gluons that decays to two of these: a spectrum of pT that falls slowly from 400 to 1200 GeV."""
-    heavy = ("Higgs:useBSM = on", "HiggsBSM:gg2H2 = on", *_broad(35, 1800, 1500, 870, 3200))
+    heavy = ("Higgs:useBSM = on", "HiggsBSM:gg2H2 = on", *_broad_resonance(35, 1800, 1500, 870, 3200))
     return (*heavy, *_decays(35, {f"{code} {anti}": 1.0}))
 
 
-def _hard(*switches: str, power: float) -> tuple[str, ...]:
+def _hard_qcd(*switches: str, power: float) -> tuple[str, ...]:
     """Two-to-two scattering, with the falling spectrum of pT raised by a power of it."""
     bias = ("PhaseSpace:bias2Selection = on", f"PhaseSpace:bias2SelectionPow = {power}")
     return (*switches, "PhaseSpace:pTHatMin = 390.", *bias, "PhaseSpace:bias2SelectionRef = 400.")
@@ -60,14 +60,14 @@ _FLAVOURS = {f"{q} -{q}": 0.2 for q in range(1, 6)}
 _HADRONIC_W_Z = ("24:onMode = off", "24:onIfAny = 1 2 3 4 5", "23:onMode = off", "23:onIfAny = 1 2 3 4 5")
 
 RECIPES: dict[str, Recipe] = {
-    "qcd": Recipe(_hard("HardQCD:all = on", power=4.0), 2400, 2060, {}),
-    "qcd_c": Recipe(_hard("HardQCD:gg2ccbar = on", "HardQCD:qqbar2ccbar = on", power=4.0), 2800, 1860, {}),
-    "qcd_b": Recipe(_hard("HardQCD:gg2bbbar = on", "HardQCD:qqbar2bbbar = on", power=4.0), 2800, 1770, {}),
+    "qcd": Recipe(_hard_qcd("HardQCD:all = on", power=4.0), 2400, 2060, {}),
+    "qcd_c": Recipe(_hard_qcd("HardQCD:gg2ccbar = on", "HardQCD:qqbar2ccbar = on", power=4.0), 2800, 1860, {}),
+    "qcd_b": Recipe(_hard_qcd("HardQCD:gg2bbbar = on", "HardQCD:qqbar2bbbar = on", power=4.0), 2800, 1770, {}),
     # a neutral scalar to two partons
     "two_prong": Recipe(
         (
-            *_pair_of(_X, _X),
-            *_broad(_X, 60, 250, 25, 420),
+            *_scalar_to_pair(_X, _X),
+            *_broad_resonance(_X, 60, 250, 25, 420),
             *_decays(_X, {"1 -1": 0.08, "2 -2": 0.08, "3 -3": 0.09, "4 -4": 0.25, "5 -5": 0.25, "21 21": 0.25}),
         ),
         2400,
@@ -82,12 +82,12 @@ RECIPES: dict[str, Recipe] = {
     # a colour triplet to a quark and a boson, the boson to two quarks; both masses are broad, the flavours mixed
     "three_prong": Recipe(
         (
-            *_pair_of(_T, -_T),
-            *_broad(_T, 100, 300, 50, 420),
+            *_scalar_to_pair(_T, -_T),
+            *_broad_resonance(_T, 100, 300, 50, 420),
             *_decays(_T, {f"{_W} 1": 0.2, f"{_W} 3": 0.2, f"{_W} 5": 0.2, f"{_Z} 2": 0.2, f"{_Z} 4": 0.2}),
-            *_broad(_W, 45, 200, 15, 300),
+            *_broad_resonance(_W, 45, 200, 15, 300),
             *_decays(_W, {"2 -1": 0.25, "4 -3": 0.25, "2 -5": 0.25, "4 -5": 0.25}),
-            *_broad(_Z, 45, 200, 15, 300),
+            *_broad_resonance(_Z, 45, 200, 15, 300),
             *_decays(_Z, _FLAVOURS),
         ),
         2600,
@@ -97,10 +97,10 @@ RECIPES: dict[str, Recipe] = {
     # a neutral scalar to two others of different masses, each to two quarks
     "four_prong": Recipe(
         (
-            *_pair_of(_X, _X),
-            *_broad(_X, 100, 300, 50, 420),
+            *_scalar_to_pair(_X, _X),
+            *_broad_resonance(_X, 100, 300, 50, 420),
             *_decays(_X, {f"{_Y} {_Y}": 1.0}),
-            *_broad(_Y, 25, 250, 12, 250),
+            *_broad_resonance(_Y, 25, 250, 12, 250),
             *_decays(_Y, _FLAVOURS),
         ),
         2600,
@@ -108,19 +108,19 @@ RECIPES: dict[str, Recipe] = {
         {(_X, 0): SIGNAL["X_4q"]},
     ),
     "wz": Recipe(
-        (*_hard("WeakDoubleBoson:ffbar2ZW = on", "WeakZ0:gmZmode = 2", power=1.5), *_HADRONIC_W_Z),
+        (*_hard_qcd("WeakDoubleBoson:ffbar2ZW = on", "WeakZ0:gmZmode = 2", power=1.5), *_HADRONIC_W_Z),
         2400,
         3400,
         {(24, 0): KNOWN["W"], (23, 0): KNOWN["Z"]},
     ),
     "higgs": Recipe(
-        (*_pair_of(25, 25), "25:onMode = off", "25:onIfMatch = 5 -5"),
+        (*_scalar_to_pair(25, 25), "25:onMode = off", "25:onIfMatch = 5 -5"),
         2400,
         2200,
         {(25, 0): KNOWN["H_bb"]},
     ),
     "top": Recipe(
-        (*_hard("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", power=2.0), *_HADRONIC_W_Z),
+        (*_hard_qcd("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", power=2.0), *_HADRONIC_W_Z),
         2400,
         1950,
         {(6, 0): KNOWN["top"]},

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from oddjets.core.code_digests import code_sha256
-from oddjets.core.files import replacing
+from oddjets.core.files import atomic_write
 from oddjets.core.provenance import content_key, versions
 from oddjets.simulation.generator import GeneratedBatch, initialise, join_batches, particle_columns, require_pythia
-from oddjets.simulation.writer import needing_room
+from oddjets.simulation.writer import explain_full_disk
 from oddjets.training.dataset.event_filters import contained_hook, massive_hook
 from oddjets.training.dataset.processes import RECIPES
 from oddjets.training.dataset.reconstruction import INFO, TrainingJets, reconstruct_jets
@@ -79,8 +79,8 @@ def make_shard(shard: Shard, folder: Path) -> None:
     column = {name: info[:, k] for k, name in enumerate(INFO)}
     summary = [np.log(column["pt"]), column["eta"], np.log(column["msoftdrop"]), column["n_constituents"]]
     with (
-        needing_room(folder / shard.name),
-        replacing(folder / shard.name) as temporary,
+        explain_full_disk(folder / shard.name),
+        atomic_write(folder / shard.name) as temporary,
         require("h5py").File(temporary, "w") as file,
     ):
         chunks = None if len(data) == 0 else (min(64, len(data)), *data.shape[1:])

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from oddjets.core.errors import OddjetsError
-from oddjets.core.files import replacing
+from oddjets.core.files import atomic_write
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.training.class_labels import KNOWN, QCD, SIGNAL
 from oddjets.training.export.onnx import export
@@ -140,7 +140,7 @@ def _write(path: Path, content: dict[str, Any]) -> Path:
     ModelCard.model_validate(content)
     order = {name: i for i, name in enumerate(ModelCard.model_fields)}
     content = {name: content[name] for name in sorted(content, key=order.__getitem__)}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
     load_card(path)
     return path

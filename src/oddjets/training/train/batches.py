@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from oddjets.training.train.jet_dataset import JetSet
 from oddjets.training.train.settings import MAX_CONSTITUENTS
 
-__all__ = ["Bucket", "DeviceJets", "buckets", "epoch_order", "turned"]
+__all__ = ["Bucket", "DeviceJets", "buckets", "epoch_order", "rotate"]
 
 #: shares of a batch, sorted by multiplicity, that are padded to one length each; few, since each is compiled
 _SHARES = (0.5, 0.35, 0.15)
@@ -98,7 +98,7 @@ class DeviceJets:
         return self._x[source] * mask, self._pid[source].long() * real, self._add[source] * mask, self._eta[rows]
 
 
-def turned(x: Any, add: Any, eta: Any, angle: Any, mirrored: Any) -> tuple[Any, Any]:
+def rotate(x: Any, add: Any, eta: Any, angle: Any, mirrored: Any) -> tuple[Any, Any]:
     """Turn jets about their axes, and mirror them.
 
     Positions (d_eta, d_phi) turn. So do impact parameters: across the jet, a track passes the vertex at (dz / cosh eta,

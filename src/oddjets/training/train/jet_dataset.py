@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddjets.core.errors import InputFileError, OddjetsError
-from oddjets.core.files import replacing
+from oddjets.core.files import atomic_write
 from oddjets.core.kinematics import offsets_from, positions
 from oddjets.core.worker_pool import run_tasks
 from oddjets.training.optional_imports import require
@@ -152,7 +152,7 @@ def _unpack(cache: Path, file: Path) -> None:
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     counts = arrays.pop("counts")
     arrays["offsets"] = offsets_from(counts)
-    with replacing(_cached(cache, file)) as temporary, temporary.open("wb") as stream:
+    with atomic_write(_cached(cache, file)) as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
 
 

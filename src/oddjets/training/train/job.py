@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from oddjets.core.console import console, progress
 from oddjets.core.errors import OddjetsError
-from oddjets.core.locks import LockedError, holder, locked
+from oddjets.core.locks import LockedError, lock_holder, locked
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.training.optional_imports import require
 from oddjets.training.train.settings import TrainingSettings
@@ -80,7 +80,7 @@ def run(job: TrainingJob, parts: Sequence[JobPart]) -> None:
     """
     _check_packages(parts)
     compared = [load_card(path) for path in job.compare]  # before hours of work
-    with _alone(job.folder):
+    with _lock_folder(job.folder):
         if JobPart.generate in parts:
             _generate(job)
         if JobPart.train in parts:
@@ -104,7 +104,7 @@ def in_background(job: TrainingJob, parts: Sequence[JobPart], arguments: Sequenc
         OddjetsError: a package is missing, or another process works in the folder.
     """
     _check_packages(parts)
-    with _alone(job.folder):
+    with _lock_folder(job.folder):
         pass
     with (job.folder / LOG).open("ab") as log:
         return subprocess.Popen(
@@ -117,13 +117,13 @@ def in_background(job: TrainingJob, parts: Sequence[JobPart], arguments: Sequenc
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _lock_folder(folder: Path) -> Iterator[None]:
     """Keep others off the folder; what is said of them is in the words of this command, which has no --out."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(folder))
         except LockedError:
-            who = holder(folder) or "it has just ended"
+            who = lock_holder(folder) or "it has just ended"
             raise LockedError(
                 f"{folder}: another `model train` works here ({who}); wait for it, or name another FOLDER"
             ) from None
@@ -144,8 +144,8 @@ def _generate(job: TrainingJob) -> None:
 
     # a supervised model learns the kinds of jets that others are measured on, from another seed
     supervised, seed = job.settings.supervised, job.settings.seed
-    generate(job.training_jets, job.jets, job.workers, seed=seed + supervised, heldout=supervised)
-    generate(job.held_out_jets, job.held_out, job.workers, seed=seed, heldout=True)
+    generate(job.training_jets, job.jets, job.workers, seed=seed + supervised, held_out=supervised)
+    generate(job.held_out_jets, job.held_out, job.workers, seed=seed, held_out=True)
 
 
 def _train(job: TrainingJob) -> None:

@@ -20,9 +20,9 @@ from torch.nn import functional
 
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
-from oddjets.core.files import replacing
+from oddjets.core.files import atomic_write
 from oddjets.training.export.pet2 import N_SOFTMAX
-from oddjets.training.train.batches import Bucket, DeviceJets, buckets, epoch_order, turned
+from oddjets.training.train.batches import Bucket, DeviceJets, buckets, epoch_order, rotate
 from oddjets.training.train.checkpoint_state import STATE, TrainingState, read_state
 from oddjets.training.train.jet_dataset import JetSet, read_jets
 from oddjets.training.train.network import FastPet2, build_pet2
@@ -35,11 +35,11 @@ __all__ = ["train"]
 #: s between two of these files, and between two lines of the log
 _SAVE_EVERY, _REPORT_EVERY = 60.0, 30.0
 #: an epoch's steps between two looks at the held-back jets: a quarter of them
-_LOOKS = 4
+_N_VALIDATIONS = 4
 #: held-back jets that are looked at
-_LOOK_AT = 65_536
+_MAX_VALIDATION_JETS = 65_536
 #: steps with gradients that are not finite, one after the other, that end a training
-_MOST_BAD = 50
+_MAX_NON_FINITE = 50
 
 Rows = NDArray[np.int64]
 
@@ -108,7 +108,7 @@ class _Training:
         self.groups = class_shares(settings.supervised)
         wanted = np.isin(jets.label, [index for group in self.groups for index in group])
         jets = jets.take(wanted)
-        held_back = _held_back(jets.event, settings)
+        held_back = _validation_mask(jets.event, settings)
         self.weights = np.zeros(len(jets))
         for rows in (~held_back, held_back):
             self.weights[rows] = balanced_weights(
@@ -120,7 +120,7 @@ class _Training:
         for what, some in (("learn", ~held_back), ("hold back", held_back)):
             if not (self.weights[some & signal].any() and self.weights[some & ~signal].any()):
                 raise OddjetsError(f"too few jets to {what}: QCD and signal have no pT and mass in common")
-        self.looked_at = np.random.default_rng(settings.seed).permutation(looked_at)[:_LOOK_AT]
+        self.looked_at = np.random.default_rng(settings.seed).permutation(looked_at)[:_MAX_VALIDATION_JETS]
         self.counts, self.label, self.signal = jets.counts, jets.label, signal
         self.targets = torch.from_numpy(jets.label).to(device)
         self.jets = DeviceJets(jets, device)
@@ -128,7 +128,7 @@ class _Training:
         self.steps = settings.epochs * self.per_epoch
         self.buckets = buckets(self.counts[self.learned], settings.batch // world)
         numbers = [effective_number(self.weights[self.learned][signal[self.learned] == s]) for s in (False, True)]
-        self._say(
+        self._print(
             f"{len(self.learned)} jets to learn, {len(looked_at)} held back; effective numbers: QCD {numbers[0]:.0f}, "
             f"signal {numbers[1]:.0f}; parts of a batch: {', '.join(f'{b.jets} x {b.length}' for b in self.buckets)}; "
             f"{self.steps} steps on {world} x {device.type}"
@@ -163,17 +163,17 @@ class _Training:
                 epoch, n_draws = now, self.per_epoch * self.settings.batch
                 order = self.learned[epoch_order(self.weights[self.learned], n_draws, self.settings.seed, epoch)]
             batch = order[place * self.settings.batch : (place + 1) * self.settings.batch]
-            total += self._learn(batch)
-            looks = self.step * _LOOKS // self.per_epoch > (self.step - 1) * _LOOKS // self.per_epoch
+            total += self._train_step(batch)
+            looks = self.step * _N_VALIDATIONS // self.per_epoch > (self.step - 1) * _N_VALIDATIONS // self.per_epoch
             if looks or self.step == self.steps:
-                loss = self._over_all(total).item() / (self.step - since)
-                self._look(loss)
+                loss = self._sum_over_processes(total).item() / (self.step - since)
+                self._validate(loss)
                 total, since = torch.zeros_like(total), self.step
             if self.step > since and time.monotonic() - reported > _REPORT_EVERY:
                 rate = (self.step - reported_step) * self.settings.batch / (time.monotonic() - reported)
                 progress = f"step {self.step} of {self.steps}, epoch {self.step / self.per_epoch:.2f}"
                 loss = total.item() * self.world / (self.step - since)
-                self._say(f"{progress}: loss {loss:.4f}, {rate:.0f} jets/s, rate of learning {self._rate():.1e}")
+                self._print(f"{progress}: loss {loss:.4f}, {rate:.0f} jets/s, rate of learning {self._rate():.1e}")
                 reported, reported_step = time.monotonic(), self.step
             if self.step == self.steps or time.monotonic() - saved > _SAVE_EVERY:
                 self._save()
@@ -181,7 +181,7 @@ class _Training:
             if on_step is not None:
                 on_step(self.step)
 
-    def _learn(self, batch: Rows) -> Any:
+    def _train_step(self, batch: Rows) -> Any:
         """Do a step; return this process's part of the loss."""
         # a seed of its own for each step: nothing needs to be remembered to go on
         torch.manual_seed((self.settings.seed * 1_000_003 + self.step) * self.world + self.rank)
@@ -191,7 +191,7 @@ class _Training:
         for rows, bucket in self._parts(batch):
             x, pid, add, eta = self.jets.padded(rows, bucket.length)
             angle = 2 * math.pi * torch.rand(len(rows), device=self.device)
-            x, add = turned(x, add, eta, angle, 1.0 - 2 * torch.randint(0, 2, (len(rows),), device=self.device))
+            x, add = rotate(x, add, eta, angle, 1.0 - 2 * torch.randint(0, 2, (len(rows),), device=self.device))
             logits = self.logits(x, pid, add)[:, :N_SOFTMAX]
             loss = functional.cross_entropy(logits, self.targets[rows], reduction="sum") / self.settings.batch
             loss.backward()
@@ -210,7 +210,7 @@ class _Training:
             self.bad = 0
         else:
             self.bad += 1
-            if self.bad > _MOST_BAD:
+            if self.bad > _MAX_NON_FINITE:
                 raise OddjetsError(
                     f"the last {self.bad} steps had gradients that are not finite: a lower --learning-rate"
                 )
@@ -238,23 +238,23 @@ class _Training:
         fall = (self.step - rise) / max(1, self.steps - rise)
         return self.settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
 
-    def _look(self, loss: float) -> None:
+    def _validate(self, loss: float) -> None:
         """Judge the weights, and their average, by held-back jets; keep the best so far."""
-        own = self._judge()
-        with self._averaged():
-            averaged = self._judge()
+        own = self._validation_metrics()
+        with self._with_averaged_weights():
+            averaged = self._validation_metrics()
             if averaged[0] <= min(own[0], self.loss):
-                self._keep(averaged[0])
+                self._keep_best(averaged[0])
         if own[0] < self.loss:
-            self._keep(own[0])
+            self._keep_best(own[0])
         area = min(own, averaged)[1]
         self.history.append([float(self.step), loss, own[0], averaged[0], area])
-        self._say(
+        self._print(
             f"step {self.step} of {self.steps}, epoch {self.step / self.per_epoch:.2f}: loss {loss:.4f}, held back "
             f"{own[0]:.4f} (averaged weights {averaged[0]:.4f}), AUC {area:.4f}, best {self.loss:.4f}"
         )
 
-    def _judge(self) -> tuple[float, float]:
+    def _validation_metrics(self) -> tuple[float, float]:
         """Return the loss and the AUC of the score, both for the balanced spectra, over held-back jets."""
         self.model.eval()
         size = self.settings.batch
@@ -283,7 +283,7 @@ class _Training:
         return float(np.average(losses, weights=weight)), area
 
     @contextmanager
-    def _averaged(self) -> Iterator[None]:
+    def _with_averaged_weights(self) -> Iterator[None]:
         """The averaged weights in place of the model's own."""
         own = [p.detach().clone() for p in self.parameters]
         with torch.no_grad():
@@ -293,11 +293,11 @@ class _Training:
             finally:
                 torch._foreach_copy_(self.parameters, own)
 
-    def _keep(self, loss: float) -> None:
+    def _keep_best(self, loss: float) -> None:
         self.loss = loss
         self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
 
-    def _over_all(self, value: Any) -> Any:
+    def _sum_over_processes(self, value: Any) -> Any:
         if self.world > 1:
             dist.all_reduce(value)
         return value
@@ -314,7 +314,7 @@ class _Training:
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
         }
-        with replacing(self.folder / STATE) as temporary:
+        with atomic_write(self.folder / STATE) as temporary:
             torch.save(content, temporary)
 
     def _load(self) -> None:
@@ -332,7 +332,7 @@ class _Training:
             torch._foreach_copy_(self.average, content["average"])
         self.best = {name: value.cpu() for name, value in content["best"].items()}
         self.step, self.loss, self.history = content["step"], content["loss"], content["history"]
-        self._say(f"going on after step {self.step} of {self.steps}")
+        self._print(f"going on after step {self.step} of {self.steps}")
 
     def _compiled(self, network: FastPet2) -> Callable[..., Any]:
         """Compile the network for the shapes of batches; where that fails, and on a CPU, take it as it is."""
@@ -345,20 +345,20 @@ class _Training:
                 x, pid, add, _ = self.jets.padded(rows, bucket.length)
                 compiled(x, pid, add).sum().backward()
         except Exception as error:  # of many kinds: compilers, drivers
-            self._say(f"compilation failed, going on without it, at about a third of the speed: {error!r}"[:2000])
+            self._print(f"compilation failed, going on without it, at about a third of the speed: {error!r}"[:2000])
             return network
         finally:
             self.optimizer.zero_grad(set_to_none=True)
         memory = torch.cuda.max_memory_allocated(self.device) / 2**30
-        self._say(f"compiled in {time.monotonic() - start:.0f} s; {memory:.0f} GiB of GPU memory")
+        self._print(f"compiled in {time.monotonic() - start:.0f} s; {memory:.0f} GiB of GPU memory")
         return compiled
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         if not self.rank:
             console.print(f"{time.strftime('%H:%M:%S')} {escape(text)}")
 
 
-def _held_back(event: Rows, settings: TrainingSettings) -> NDArray[np.bool_]:
+def _validation_mask(event: Rows, settings: TrainingSettings) -> NDArray[np.bool_]:
     """Which jets are held back: all or none of an event."""
     numbers, place = np.unique(event, return_inverse=True)
     drawn = np.random.default_rng([settings.seed, 5]).random(len(numbers)) < settings.held_back

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from oddjets.core.errors import OddjetsError
 from oddjets.core.kinematics import offsets_from, positions
-from oddjets.core.worker_pool import cores
+from oddjets.core.worker_pool import available_cores
 from oddjets.scoring import score
 from oddjets.scoring.inputs import PreparedJets, UnusualCounts
 from oddjets.scoring.model_card import ModelCard
@@ -73,7 +73,7 @@ def scores_of(
         "add": jets.add[chosen],
     }
     prepared = PreparedJets(offsets_from(counts), columns, UnusualCounts(len(jets), 0, 0, 0))
-    scorer = Scorer(card, provider, threads=cores())
+    scorer = Scorer(card, provider, threads=available_cores())
     return score.anomaly_score(scorer.run(prepared, progress), card)
 
 

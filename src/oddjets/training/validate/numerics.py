@@ -25,14 +25,14 @@ __all__ = [
     "ArithmeticComparison",
     "ArithmeticResult",
     "Precision",
-    "numerics",
-    "outcomes",
+    "compare_arithmetic",
     "rounded_products",
+    "run_arithmetics",
 ]
 
 Precision = Literal["tf32", "float16", "bfloat16"]
 
-#: how often `outcomes` runs the network on every jet
+#: how often `run_arithmetics` runs the network on every jet
 PASSES = 7
 #: efficiencies at which an analysis may cut
 WORKING_POINTS = (0.002, 0.01, 0.05)
@@ -118,7 +118,7 @@ def rounded_products(precision: Precision, islands: bool) -> Any:
         yield
 
 
-def outcomes(
+def run_arithmetics(
     cards: Sequence[ModelCard],
     reference: Reference,
     jets: PaddedJets,
@@ -157,7 +157,7 @@ def outcomes(
         yield outcome(f"{name}, islands", network(True, _islands(precision)))
 
 
-def numerics(exact: ArithmeticResult, found: ArithmeticResult) -> ArithmeticComparison:
+def compare_arithmetic(exact: ArithmeticResult, found: ArithmeticResult) -> ArithmeticComparison:
     """Compare one kind of arithmetic with float64, on the same jets.
 
     Args:

@@ -16,12 +16,21 @@ from oddjets.scoring.scorer import Scorer
 from oddjets.training.export.random_jets import multiplicities, random_jets
 from oddjets.training.validate.reference import PaddedJets, Reference
 
-__all__ = ["FEW_AND_MANY", "Parity", "compare", "groups", "parity", "reference_card", "run_model", "tied"]
+__all__ = [
+    "FEW_AND_MANY",
+    "Parity",
+    "compare",
+    "groups",
+    "has_tied_neighbours",
+    "parity",
+    "reference_card",
+    "run_model",
+]
 
 #: multiplicities at which a graph may break: fewer than the 10 neighbours, just enough, and the most there are
 FEW_AND_MANY = (1, 2, 3, 10, 11, 12, 150)
 #: jets of each of these
-_EACH = 8
+_JETS_PER_GROUP = 8
 #: rounding of positions that makes many distances tie
 _SPACING = 0.02
 #: relative difference of squared distances below which float32 cannot tell which is less
@@ -137,7 +146,7 @@ def run_model(
     return output
 
 
-def tied(jets: PaddedJets, neighbours: int = 10) -> NDArray[np.bool_]:
+def has_tied_neighbours(jets: PaddedJets, neighbours: int = 10) -> NDArray[np.bool_]:
     """Find jets whose neighbours are a matter of chance.
 
     OmniLearned sorts constituents by their distance and drops the first, which should be the constituent itself: of two
@@ -174,7 +183,7 @@ def groups(n_jets: int, seed: int, sample: PaddedJets | None = None) -> list[Jet
     """
     rng = np.random.default_rng(seed)
     generic = random_jets(multiplicities(n_jets, rng), rng) if sample is None else sample
-    apart = tied(generic)
+    apart = has_tied_neighbours(generic)
     if apart.all():
         raise OddjetsError("in each of these jets distances tie, so that nothing can be compared: more jets")
     ambiguous = [JetGroup("generic, tied distances", _chosen(generic, apart), judged=False)] if apart.any() else []
@@ -185,7 +194,7 @@ def groups(n_jets: int, seed: int, sample: PaddedJets | None = None) -> list[Jet
         *ambiguous,
         JetGroup("padded, in one batch", few.padded(int(few.counts.max()) + 7), padded=True),
         *(
-            JetGroup(f"{count} constituent{'s' if count > 1 else ''}", random_jets([count] * _EACH, rng))
+            JetGroup(f"{count} constituent{'s' if count > 1 else ''}", random_jets([count] * _JETS_PER_GROUP, rng))
             for count in FEW_AND_MANY
         ),
         JetGroup(

@@ -10,13 +10,13 @@ from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
 from oddjets.workflow.executors.records import ChunkFailure, ChunkRecord
 
-__all__ = ["ALLOWED_DEATHS", "ExecutionBackend", "Outcomes", "WorkersLostError"]
+__all__ = ["ALLOWED_WORKER_DEATHS", "ExecutionBackend", "Outcomes", "WorkersLostError"]
 
 #: chunk's id to what came of it; a mapping, since that is what coffea's executors merge
 Outcomes = dict[str, ChunkRecord | ChunkFailure]
 
 #: how many workers may die on the same work before it is given up: one can be chance, four are not
-ALLOWED_DEATHS = 3
+ALLOWED_WORKER_DEATHS = 3
 
 
 class ExecutionBackend(Protocol):

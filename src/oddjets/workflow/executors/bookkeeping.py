@@ -19,7 +19,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.workflow.executors.base import Outcomes, WorkersLostError
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
-from oddjets.workflow.executors.records import ChunkFailure, ChunkRecord, kept
+from oddjets.workflow.executors.records import ChunkFailure, ChunkRecord, completed_record
 from oddjets.workflow.executors.select import execution_backend
 from oddjets.workflow.executors.skipped_files import SkippedFile
 
@@ -92,7 +92,7 @@ def run(work: ChunkWorker, chunks: Sequence[Chunk], execution: Execution, out: P
         OddjetsError: a chunk failed, or a worker died; what is done is kept, and the same call goes on from there.
     """
     ledger = Ledger(chunks)
-    ledger.records = {chunk.id: record for chunk in chunks if (record := kept(out, chunk)) is not None}
+    ledger.records = {chunk.id: record for chunk in chunks if (record := completed_record(out, chunk)) is not None}
     ledger.kept = len(ledger.records)
     todo = [chunk for chunk in chunks if chunk.id not in ledger.records]
     if ledger.kept:
@@ -105,10 +105,10 @@ def run(work: ChunkWorker, chunks: Sequence[Chunk], execution: Execution, out: P
         def on_done(outcomes: Outcomes) -> None:
             for name, outcome in outcomes.items():
                 if isinstance(outcome, ChunkFailure):
-                    _settle(ledger, outcome, skip_bad_files=execution.skip_bad_files)
+                    _handle_failure(ledger, outcome, skip_bad_files=execution.skip_bad_files)
                 else:
                     ledger.records[name] = outcome
-                    _say_fallbacks(outcome, said)
+                    _report_cpu_fallback(outcome, said)
                 bar.advance(by_id[name].entries)
 
         if todo:
@@ -116,12 +116,12 @@ def run(work: ChunkWorker, chunks: Sequence[Chunk], execution: Execution, out: P
                 with execution_backend(execution) as carry:
                     carry(todo, work, on_done)
             except WorkersLostError as error:
-                raise WorkersLostError(f"process: {error}; {_so_far(ledger)}") from error
-    _check(ledger)
+                raise WorkersLostError(f"process: {error}; {_chunks_done(ledger)}") from error
+    _check_ledger(ledger)
     return ledger
 
 
-def _settle(ledger: Ledger, failure: ChunkFailure, *, skip_bad_files: bool) -> None:
+def _handle_failure(ledger: Ledger, failure: ChunkFailure, *, skip_bad_files: bool) -> None:
     """Note a loss where that is allowed, end the run where not."""
     chunk = failure.chunk
     if failure.kind == "file" and skip_bad_files:
@@ -130,10 +130,10 @@ def _settle(ledger: Ledger, failure: ChunkFailure, *, skip_bad_files: bool) -> N
             SkippedFile(chunk.dataset, chunk.path, failure.cause, failure.message, chunk.start, chunk.stop)
         )
         return
-    raise ChunkError(f"{escape(failure.message)}\n{_so_far(ledger)}") from _WorkerError(failure.trace)
+    raise ChunkError(f"{escape(failure.message)}\n{_chunks_done(ledger)}") from _WorkerError(failure.trace)
 
 
-def _say_fallbacks(record: ChunkRecord, said: set[str]) -> None:
+def _report_cpu_fallback(record: ChunkRecord, said: set[str]) -> None:
     """Say once what many workers found: that `provider: auto` means the CPU. This process says it itself where it scores."""
     if (record.cost.host, record.cost.worker) == (socket.gethostname(), os.getpid()):
         return
@@ -148,11 +148,11 @@ class _WorkerError(Exception):
     """Shows the traceback of another process under ``--debug``."""
 
 
-def _so_far(ledger: Ledger) -> str:
+def _chunks_done(ledger: Ledger) -> str:
     return f"{len(ledger.records)} of {len(ledger.chunks)} chunks are kept: the same command goes on from there"
 
 
-def _check(ledger: Ledger) -> None:
+def _check_ledger(ledger: Ledger) -> None:
     """Refuse a ledger that does not close: every event of the plan is done or lost, and none is both."""
     lost = {(loss.file, loss.start) for loss in ledger.losses}
     for chunk in ledger.chunks:
@@ -171,10 +171,10 @@ def totals(records: Sequence[ChunkRecord], cuts: int) -> dict[str, Any]:
         cuts: how many cuts there are.
     """
     counts = [record.counts for record in records]
-    repairs: Counter[str] = Counter()
+    anomalies: Counter[str] = Counter()
     inference: dict[str, dict[str, Any]] = {}
     for found in counts:
-        repairs.update(found["repairs"])
+        anomalies.update(found["input_anomalies"])
         for score, how in found["inference"].items():
             nothing = {"computed": 0, "from_cache": 0, "providers": [], "fallbacks": [], "kept_as": []}
             known = inference.setdefault(score, nothing)
@@ -192,6 +192,6 @@ def totals(records: Sequence[ChunkRecord], cuts: int) -> dict[str, Any]:
             [sum(found["n_minus_1"][i][0] for found in counts), math.fsum(found["n_minus_1"][i][1] for found in counts)]
             for i in range(cuts)
         ],
-        "repairs": dict(repairs),
+        "input_anomalies": dict(anomalies),
         "inference": inference,
     }

@@ -36,7 +36,7 @@ from oddjets.workflow.executors.records import (
     ChunkCost,
     ChunkFailure,
     ChunkRecord,
-    FigureKind,
+    FailureKind,
     TablePart,
     save,
 )
@@ -190,7 +190,7 @@ def _events(file: Any, chunk: Chunk) -> Any:
     return factory.events()
 
 
-def _kind_of(error: Exception, chunk: Chunk) -> FigureKind:
+def _kind_of(error: Exception, chunk: Chunk) -> FailureKind:
     if isinstance(error, _OutputError):
         return "output"
     if isinstance(error, OddjetsError):
@@ -209,7 +209,7 @@ def _kind_of(error: Exception, chunk: Chunk) -> FigureKind:
     return "processor"
 
 
-def _message(error: Exception, chunk: Chunk, kind: FigureKind) -> str:
+def _message(error: Exception, chunk: Chunk, kind: FailureKind) -> str:
     if isinstance(error, OddjetsError):
         return str(error)
     said = f"{type(error).__name__}: {str(error)[:200]}"

@@ -10,13 +10,13 @@ from typing import Any
 from oddjets.core import provenance
 from oddjets.io.fileset import Dataset, FileInfo
 
-__all__ = ["SEEN", "Chunk", "Fileset", "plan"]
+__all__ = ["DATASET_FIELDS", "Chunk", "Fileset", "plan"]
 
 #: dataset name to dataset and what its files hold
 Fileset = Mapping[str, tuple[Dataset, Sequence[FileInfo]]]
 
 #: metadata of a dataset that a processor sees; the others, such as cross sections, are for later stages, and redo nothing
-SEEN = ("process", "is_data", "era", "weights", "generator_cut")
+DATASET_FIELDS = ("process", "is_data", "era", "weights", "generator_cut")
 #: digits of the key that are in names of files; the record has all of it
 _DIGITS = 12
 
@@ -31,7 +31,7 @@ class Chunk:
         uuid: the ROOT file's own.
         start: the first entry.
         stop: one past the last entry.
-        metadata: of the dataset, those in `SEEN`, as JSON-able pairs.
+        metadata: of the dataset, those in `DATASET_FIELDS`, as JSON-able pairs.
         key: content key; chunks with equal keys have equal rows.
     """
 
@@ -75,8 +75,8 @@ def plan(fileset: Fileset, chunk_size: int, key: str) -> list[Chunk]:
     """
     chunks = []
     for name, (dataset, files) in fileset.items():
-        known = dataset.metadata.model_dump(mode="json", include=set(SEEN))
-        metadata = tuple((field, _frozen(known[field])) for field in SEEN)
+        known = dataset.metadata.model_dump(mode="json", include=set(DATASET_FIELDS))
+        metadata = tuple((field, _frozen(known[field])) for field in DATASET_FIELDS)
         for info in files:
             number = max(round(info.entries / chunk_size), 1) if info.entries else 0
             edges = [i * info.entries // number for i in range(number + 1)] if number else []

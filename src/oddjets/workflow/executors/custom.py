@@ -18,7 +18,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.workflow.executors.base import Outcomes, WorkersLostError
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
-from oddjets.workflow.executors.import_path import built, import_class
+from oddjets.workflow.executors.import_path import import_class, instantiate
 
 __all__ = ["CustomBackend", "class_of"]
 
@@ -46,7 +46,7 @@ class CustomBackend:
             fields = getattr(make, "__dataclass_fields__", {})
             usual = {"status": console.is_terminal, "desc": "processing", "unit": "chunk", "workers": execution.workers}
             options = {key: value for key, value in usual.items() if key in fields} | options
-        self.executor = built(make, options, "execution.executor_options")
+        self.executor = instantiate(make, options, "execution.executor_options")
 
     def __call__(self, chunks: Sequence[Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
         """Work on all chunks; see `ExecutionBackend`."""

@@ -20,7 +20,7 @@ from oddjets.workflow.executors import dask_cluster, gpus, shipped_files
 from oddjets.workflow.executors.base import Outcomes, WorkersLostError
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
-from oddjets.workflow.executors.dask_plugin import ChunkWorkerPlugin, Result, do
+from oddjets.workflow.executors.dask_plugin import ChunkWorkerPlugin, Result, process_chunk
 from oddjets.workflow.executors.records import CHUNKS
 from oddjets.workflow.executors.worker_monitor import WorkerMonitor
 
@@ -41,12 +41,12 @@ class DaskBackend:
 
     def __call__(self, chunks: Sequence[Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
         """Work on all chunks; see `ExecutionBackend`."""
-        work = _from_anywhere(work)
+        work = _with_absolute_paths(work)
         out = Path(str(work.output))
         shared = self.execution.shared_filesystem
         token = out / CHUNKS / f".shared-{socket.gethostname()}" if shared else None
         if token is not None:
-            shipped_files.put(token, b"")
+            shipped_files.write_file(token, b"")
         on_this_machine = self.execution.scheduler is None and (
             self.execution.cluster is None or self.execution.cluster.class_ == dask_cluster.LOCAL
         )
@@ -54,26 +54,26 @@ class DaskBackend:
             work,
             token,
             None if shared else shipped_files.pack(work),
-            gpus.gpus_of_this_machine(self.execution) if on_this_machine else (),
+            gpus.local_gpus(self.execution) if on_this_machine else (),
         )
-        submit, result_of = self._kind_of_graph()
+        submit, result_of = self._graph_backend()
         try:
-            with self._delivered(delivery):
+            with self._with_worker(delivery):
                 futures = submit(self.client, delivery.name, chunks)
                 with closing(self._results(futures, chunks, result_of)) as results:
                     for outcomes, files in results:
                         for path, content in files.items():
-                            shipped_files.put(out / path, content)
+                            shipped_files.write_file(out / path, content)
                         on_done(outcomes)
         finally:
             if token is not None:
                 token.unlink(missing_ok=True)
 
     @contextmanager
-    def _delivered(self, delivery: ChunkWorkerPlugin) -> Iterator[None]:
+    def _with_worker(self, delivery: ChunkWorkerPlugin) -> Iterator[None]:
         """Bring the work to the workers, and take it away again, whatever came of it."""
         try:
-            self._bring(delivery)
+            self._send_worker(delivery)
             yield
         finally:
             if self.client.status == "running":
@@ -83,7 +83,7 @@ class DaskBackend:
                     # a worker that leaves just now breaks the scheduler's round; what was done, or went wrong, counts alone
                     log.debug("the work could not be taken away from all dask workers: %s", error)
 
-    def _bring(self, delivery: ChunkWorkerPlugin) -> None:
+    def _send_worker(self, delivery: ChunkWorkerPlugin) -> None:
         for tries_left in reversed(range(_ROUNDS)):
             try:
                 self.client.register_plugin(delivery)
@@ -97,7 +97,7 @@ class DaskBackend:
                 ) from error
             return
 
-    def _kind_of_graph(self) -> tuple[Callable[[Any, str, Sequence[Chunk]], list[Future]], Callable[[Any], Result]]:
+    def _graph_backend(self) -> tuple[Callable[[Any, str, Sequence[Chunk]], list[Future]], Callable[[Any], Result]]:
         if self.execution.executor == "dask-awkward":
             from oddjets.workflow.executors import dask_awkward
 
@@ -114,7 +114,7 @@ class DaskBackend:
         try:
             while not coming.is_empty():
                 if not coming.has_ready():
-                    vigil.look(coming.count())
+                    vigil.check_workers(coming.count())
                     time.sleep(_PAUSE_S)
                     continue
                 future, result = next(coming)
@@ -135,7 +135,7 @@ class DaskBackend:
         raise WorkersLostError(f"the dask scheduler at {address} is gone, or stopped this work")
 
 
-def _from_anywhere(work: ChunkWorker) -> ChunkWorker:
+def _with_absolute_paths(work: ChunkWorker) -> ChunkWorker:
     """Return the work with absolute paths: workers run in folders of their own."""
     assert work.output is not None
     analysis = work.analysis.model_copy(update={"path": work.analysis.folder.resolve() / "analysis.yaml"})
@@ -144,8 +144,8 @@ def _from_anywhere(work: ChunkWorker) -> ChunkWorker:
 
 
 def _submit(client: Any, name: str, chunks: Sequence[Chunk]) -> list[Future]:
-    """Hand chunks to a scheduler; what `do` raises is a bug of ours, for which nothing is tried again."""
-    return list(client.map(do, [name] * len(chunks), chunks, pure=False, retries=0))
+    """Hand chunks to a scheduler; what `process_chunk` raises is a bug of ours, for which nothing is tried again."""
+    return list(client.map(process_chunk, [name] * len(chunks), chunks, pure=False, retries=0))
 
 
 def _raise(error: BaseException, chunk: Chunk) -> NoReturn:

@@ -15,7 +15,7 @@ import awkward as ak
 import dask_awkward
 
 from oddjets.workflow.executors.chunks import Chunk
-from oddjets.workflow.executors.dask_plugin import Result, do
+from oddjets.workflow.executors.dask_plugin import Result, process_chunk
 
 __all__ = ["graph", "result_of", "submit"]
 
@@ -44,4 +44,4 @@ def result_of(partition: ak.Array) -> Result:
 
 
 def _partition(chunk: Chunk, name: str) -> ak.Array:
-    return ak.Array([pickle.dumps(do(name, chunk))])
+    return ak.Array([pickle.dumps(process_chunk(name, chunk))])

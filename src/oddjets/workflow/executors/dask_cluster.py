@@ -11,14 +11,14 @@ from typing import Any
 from oddjets.config.execution import Cluster, Execution
 from oddjets.core.console import console, log
 from oddjets.core.errors import OddjetsError
-from oddjets.workflow.executors.base import ALLOWED_DEATHS
-from oddjets.workflow.executors.import_path import built, import_class
+from oddjets.workflow.executors.base import ALLOWED_WORKER_DEATHS
+from oddjets.workflow.executors.import_path import import_class, instantiate
 
 __all__ = ["LOCAL", "check", "connected", "require"]
 
 LOCAL = Cluster().class_
 #: seconds to wait for a scheduler's answer
-_PATIENCE = 10
+_TIMEOUT_S = 10
 
 
 def require(execution: Execution) -> None:
@@ -61,18 +61,18 @@ def connected(execution: Execution) -> Iterator[Any]:
         OddjetsError: the cluster's class cannot be had or built, or no scheduler answers.
     """
     client_class = import_class("distributed", "Client", _where(execution))
-    with _quiet(), ExitStack() as stack:
+    with _quiet_dask_logs(), ExitStack() as stack:
         if execution.scheduler is not None:
             client = stack.enter_context(_client_of_running(execution))
         else:
             cluster = stack.enter_context(_started(execution))
             client = stack.enter_context(client_class(cluster, set_as_default=False))
-        _introduce(client)
+        _print_cluster(client)
         yield client
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet_dask_logs() -> Iterator[None]:
     """Let dask's parts not tell of themselves, and of connections that end, unless ``--debug`` asks for it."""
     dask_log = logging.getLogger("distributed")
     before = dask_log.level
@@ -88,10 +88,10 @@ def _client_of_running(execution: Execution) -> Any:
     """Connect to a running scheduler."""
     client_class = import_class("distributed", "Client", _where(execution))
     try:
-        return client_class(execution.scheduler, timeout=_PATIENCE, set_as_default=False)
+        return client_class(execution.scheduler, timeout=_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise OddjetsError(
-            f"execution.scheduler: no dask scheduler answers at {execution.scheduler} within {_PATIENCE} s ({error});"
+            f"execution.scheduler: no dask scheduler answers at {execution.scheduler} within {_TIMEOUT_S} s ({error});"
             " start one with `dask scheduler`, or leave 'scheduler' out for workers on this machine"
         ) from error
 
@@ -105,12 +105,12 @@ def _cluster_class(spec: Cluster) -> Any:
 def _started(execution: Execution) -> Iterator[Any]:
     spec = execution.cluster if execution.cluster is not None else Cluster()
     make = _cluster_class(spec)
-    options = {**(_of_this_machine(execution) if spec.class_ == LOCAL else {}), **spec.options}
+    options = {**(_local_cluster_options(execution) if spec.class_ == LOCAL else {}), **spec.options}
     import dask
 
     # a scheduler that is started here gives work up after as many deaths as processes do
-    with dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_DEATHS}):
-        cluster = built(make, options, "execution.cluster.options")
+    with dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_WORKER_DEATHS}):
+        cluster = instantiate(make, options, "execution.cluster.options")
     with cluster:
         if spec.adaptive is not None:
             cluster.adapt(minimum=spec.adaptive.minimum, maximum=spec.adaptive.maximum)
@@ -120,7 +120,7 @@ def _started(execution: Execution) -> Iterator[Any]:
         yield cluster
 
 
-def _of_this_machine(execution: Execution) -> dict[str, Any]:
+def _local_cluster_options(execution: Execution) -> dict[str, Any]:
     """Options of a cluster on this machine: processes of one thread, heard on the loopback alone."""
     spec = execution.cluster if execution.cluster is not None else Cluster()
     return {
@@ -137,7 +137,7 @@ def _of_this_machine(execution: Execution) -> dict[str, Any]:
     }
 
 
-def _introduce(client: Any) -> None:
+def _print_cluster(client: Any) -> None:
     """Say where the work goes, and where to watch it."""
     workers = len(client.scheduler_info(n_workers=-1)["workers"])
     console.print(f"dask: scheduler {client.scheduler.address}, {workers} workers")

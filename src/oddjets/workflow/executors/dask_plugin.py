@@ -19,7 +19,7 @@ from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
 from oddjets.workflow.executors.records import ChunkFailure
 
-__all__ = ["ChunkWorkerPlugin", "Result", "do"]
+__all__ = ["ChunkWorkerPlugin", "Result", "process_chunk"]
 
 #: what came of a chunk, and the files that must be written where the analysis's output folder is
 Result = tuple[Outcomes, dict[str, bytes]]
@@ -58,7 +58,7 @@ class ChunkWorkerPlugin(WorkerPlugin):  # type: ignore[misc]
         self.folder = Path(worker.local_directory) / self.name
         self._lock = threading.Lock()
         if self.gpus and isinstance(worker.name, int):
-            gpus.take(self.gpus, worker.name)
+            gpus.use_gpu(self.gpus, worker.name)
 
     def work(self) -> ChunkWorker:
         """Return the work as it is done here.
@@ -111,7 +111,7 @@ class ChunkWorkerPlugin(WorkerPlugin):  # type: ignore[misc]
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def do(name: str, chunk: Chunk) -> Result:
+def process_chunk(name: str, chunk: Chunk) -> Result:
     """Work on a chunk; this is the task that dask sees.
 
     Args:

@@ -8,12 +8,12 @@ import subprocess
 
 from oddjets.config.execution import Execution
 
-__all__ = ["gpus_of_this_machine", "take"]
+__all__ = ["local_gpus", "use_gpu"]
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def gpus_of_this_machine(execution: Execution) -> tuple[str, ...]:
+def local_gpus(execution: Execution) -> tuple[str, ...]:
     """Return what CUDA calls the GPUs that workers started here may use: numbers or UUIDs; none for ``provider: cpu``."""
     if execution.provider == "cpu":
         return ()
@@ -26,7 +26,7 @@ def gpus_of_this_machine(execution: Execution) -> tuple[str, ...]:
     return tuple(found.stdout.split()) if found.returncode == 0 else ()
 
 
-def take(gpus: tuple[str, ...], worker: int) -> None:
+def use_gpu(gpus: tuple[str, ...], worker: int) -> None:
     """Let this process see one GPU alone, before it computes anything on one; workers take turns.
 
     Args:

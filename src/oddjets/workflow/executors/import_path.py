@@ -9,7 +9,7 @@ from typing import Any
 
 from oddjets.core.errors import OddjetsError, nearest
 
-__all__ = ["built", "import_class"]
+__all__ = ["import_class", "instantiate"]
 
 #: module to what must be installed for it, where the names differ or an extra of ours has it
 _INSTALL = {
@@ -54,7 +54,7 @@ def import_class(module_name: str, name: str, where: str) -> Any:
     return found
 
 
-def built(make: Any, options: Mapping[str, Any], where: str) -> Any:
+def instantiate(make: Any, options: Mapping[str, Any], where: str) -> Any:
     """Call a class with a user's keyword arguments.
 
     Raises:

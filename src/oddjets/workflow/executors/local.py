@@ -10,16 +10,16 @@ from typing import Any
 
 from oddjets.config.execution import Execution
 from oddjets.core.console import console
-from oddjets.core.worker_pool import as_worker, unguarded_script
+from oddjets.core.worker_pool import missing_main_guard, prepare_worker
 from oddjets.workflow.executors import gpus
-from oddjets.workflow.executors.base import ALLOWED_DEATHS, Outcomes, WorkersLostError
+from oddjets.workflow.executors.base import ALLOWED_WORKER_DEATHS, Outcomes, WorkersLostError
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
 
-__all__ = ["LocalBackend", "here"]
+__all__ = ["LocalBackend", "run_in_this_process"]
 
 
-def here(chunks: Sequence[Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
+def run_in_this_process(chunks: Sequence[Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
     """Work in this process, chunk by chunk."""
     for chunk in chunks:
         on_done(work(chunk))
@@ -30,17 +30,17 @@ class LocalBackend:
 
     def __init__(self, execution: Execution) -> None:
         self.workers = execution.workers
-        self.gpus = gpus.gpus_of_this_machine(execution)
+        self.gpus = gpus.local_gpus(execution)
 
     def __call__(self, chunks: Sequence[Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
         """Work on all chunks; see `ExecutionBackend`."""
         waiting = {chunk.id: chunk for chunk in chunks}
-        for _ in range(ALLOWED_DEATHS):
+        for _ in range(ALLOWED_WORKER_DEATHS):
             try:
                 self._round(waiting, work, on_done)
                 return
             except BrokenProcessPool as error:
-                if script := unguarded_script():
+                if script := missing_main_guard():
                     raise WorkersLostError(script) from error
                 console.print(
                     f"a worker process was killed, perhaps for want of memory: new ones take the other {len(waiting)} chunks"
@@ -49,7 +49,7 @@ class LocalBackend:
             self._round(waiting, work, on_done)
         except BrokenProcessPool as error:
             raise WorkersLostError(
-                f"worker processes were killed {ALLOWED_DEATHS + 1} times, perhaps for want of memory: try fewer workers"
+                f"worker processes were killed {ALLOWED_WORKER_DEATHS + 1} times, perhaps for want of memory: try fewer workers"
                 " or a smaller chunk_size. They were working on\n  "
                 + "\n  ".join(str(chunk) for chunk in list(waiting.values())[: self.workers])
                 + "\n"
@@ -60,7 +60,7 @@ class LocalBackend:
         # spawn: a fork would copy the threads' locks of libraries that are loaded here
         context = multiprocessing.get_context("spawn")
         workers = min(self.workers, len(waiting))
-        begin = (_begin, (context.Value("i", 0), self.gpus))
+        begin = (_initialise_worker, (context.Value("i", 0), self.gpus))
         with ProcessPoolExecutor(workers, context, *begin) as pool:
             try:
                 for future in as_completed([pool.submit(work, chunk) for chunk in waiting.values()]):
@@ -73,10 +73,10 @@ class LocalBackend:
                 raise
 
 
-def _begin(counter: Any, of_this_machine: tuple[str, ...]) -> None:
+def _initialise_worker(counter: Any, of_this_machine: tuple[str, ...]) -> None:
     """Prepare a worker, which takes its GPU."""
     with counter.get_lock():
         number = counter.value
         counter.value += 1
-    gpus.take(of_this_machine, number)
-    as_worker()
+    gpus.use_gpu(of_this_machine, number)
+    prepare_worker()

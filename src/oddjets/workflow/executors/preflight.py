@@ -10,9 +10,9 @@ from rich.markup import escape
 
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, nearest
-from oddjets.io.duplicate_events import overlap
+from oddjets.io.duplicate_events import find_duplicate
 from oddjets.io.fileset import FileInfo
-from oddjets.io.sums_of_weights import StoredFile, copied_rows
+from oddjets.io.sums_of_weights import StoredFile, duplicate_rows
 from oddjets.workflow.executors.chunks import Fileset
 
 __all__ = [
@@ -132,7 +132,7 @@ def partly_absent_triggers(fileset: Fileset, paths: Sequence[str]) -> dict[str, 
 def _sums_of_weights(fileset: Fileset) -> list[str]:
     """Return what makes a normalisation wrong; print what might."""
     simulated = {name: found for name, found in fileset.items() if not found[0].metadata.is_data}
-    errors, warnings = copied_rows(
+    errors, warnings = duplicate_rows(
         (StoredFile(f.path, name, f.entries, f.runs) for name, (_, files) in simulated.items() for f in files),
         {name: dataset.metadata.events_tried for name, (dataset, _) in simulated.items()},
     )
@@ -207,7 +207,7 @@ def refuse_overlap(folder: Path, fileset: Fileset) -> None:
     data = [name for name, (dataset, _) in fileset.items() if dataset.metadata.is_data]
     paths = {info.uuid: info.path for _, files in fileset.values() for info in files}
     for names in (data, *([name] for name in fileset if name not in data)):
-        found = overlap(folder, names)
+        found = find_duplicate(folder, names)
         if found is not None:
             (run, block, event), one, other = found
             raise InputFileError(

@@ -19,9 +19,9 @@ __all__ = [
     "ChunkCost",
     "ChunkFailure",
     "ChunkRecord",
-    "FigureKind",
+    "FailureKind",
     "TablePart",
-    "kept",
+    "completed_record",
     "publish",
     "save",
 ]
@@ -33,7 +33,7 @@ NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 #: why there is no record. file: it cannot be read, or lacks something; output: nothing can be written; mistake: of the
 #: user's, and not in this file; processor: an exception in its code
-FigureKind = Literal["file", "output", "mistake", "processor"]
+FailureKind = Literal["file", "output", "mistake", "processor"]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class ChunkFailure:
     """
 
     chunk: Chunk
-    kind: FigureKind
+    kind: FailureKind
     message: str
     cause: str = ""
     trace: str = ""
@@ -121,7 +121,7 @@ def save(folder: Path, chunk: Chunk, record: ChunkRecord) -> None:
     write_json(folder / chunk.dataset / f"{chunk.name}.json", asdict(record))
 
 
-def kept(out: Path, chunk: Chunk, *, thorough: bool = True) -> ChunkRecord | None:
+def completed_record(out: Path, chunk: Chunk, *, thorough: bool = True) -> ChunkRecord | None:
     """Return the record of a chunk that was done earlier.
 
     Args:
@@ -169,7 +169,7 @@ def publish(out: Path, chunks: Sequence[Chunk], counting: Collection[str]) -> No
     known = {name for chunk in chunks for name in (f"{chunk.name}.json", f"{chunk.name}.parquet")}
     for part in (out / EVENTS).glob("*/part-*.parquet"):
         if part.name not in wanted.get(part.parent.name, set()):
-            _put_aside(out, part) if part.name in known else part.unlink()
+            _set_aside(out, part) if part.name in known else part.unlink()
     for file in (out / CHUNKS).glob("*/part-*"):
         if file.name not in known:
             file.unlink()
@@ -178,7 +178,7 @@ def publish(out: Path, chunks: Sequence[Chunk], counting: Collection[str]) -> No
             folder.rmdir()
 
 
-def _put_aside(out: Path, part: Path) -> None:
+def _set_aside(out: Path, part: Path) -> None:
     """Take a part out of ``events`` whose chunk is done and does not count, since another one of its file is lost."""
     target = out / CHUNKS / part.parent.name / part.name
     target.parent.mkdir(parents=True, exist_ok=True)

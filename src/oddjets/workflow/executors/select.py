@@ -37,7 +37,7 @@ def execution_backend(execution: Execution) -> Iterator[ExecutionBackend]:
     """
     # dask and what executor classes need are no dependencies of the package: imported where they are asked for
     if execution.executor == "iterative" or (execution.executor == "futures" and execution.workers == 1):
-        yield local.here
+        yield local.run_in_this_process
     elif execution.executor == "futures":
         yield local.LocalBackend(execution)
     elif execution.uses_dask:

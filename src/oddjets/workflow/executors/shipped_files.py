@@ -13,7 +13,7 @@ from pathlib import Path
 
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError
-from oddjets.core.files import replacing
+from oddjets.core.files import atomic_write
 from oddjets.corrections import lookups
 from oddjets.corrections.lookups import load_era
 from oddjets.scoring.model_card import load_card
@@ -21,7 +21,7 @@ from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
 from oddjets.workflow.executors.records import CHUNKS
 
-__all__ = ["ShippedFiles", "collect_outputs", "pack", "put"]
+__all__ = ["ShippedFiles", "collect_outputs", "pack", "write_file"]
 
 _ANALYSIS, _CACHE, _MODELS, _OUTPUT = "analysis", "cache", "models", "output"
 
@@ -53,7 +53,7 @@ class ShippedFiles:
             if hashlib.sha256(content).hexdigest() != sha256:
                 raise OddjetsError(f"{path} was changed on its way to the worker: its sha256 is not {sha256}")
             if not (folder / path).is_file():
-                put(folder / path, content)
+                write_file(folder / path, content)
         # official corrections are looked for in the cache
         os.environ["ODDJETS_CACHE"] = str(folder / _CACHE)
         analysis = self.work.analysis.model_copy(update={"path": folder / _ANALYSIS / "analysis.yaml"})
@@ -121,8 +121,8 @@ def collect_outputs(folder: Path, chunk: Chunk) -> dict[str, bytes]:
     return home
 
 
-def put(file: Path, content: bytes) -> None:
+def write_file(file: Path, content: bytes) -> None:
     """Write a file, whole or not at all; its folder is made."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary:
+    with atomic_write(file) as temporary:
         temporary.write_bytes(content)

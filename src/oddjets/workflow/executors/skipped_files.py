@@ -18,7 +18,7 @@ from oddjets.core.redaction import redacted
 from oddjets.io.fileset import FileInfo
 from oddjets.workflow.executors.chunks import Fileset
 
-__all__ = ["FILE", "LostEventsError", "SkippedFile", "account", "raise_if_skipped", "without", "write"]
+__all__ = ["FILE", "LostEventsError", "SkippedFile", "close_ledger", "raise_if_skipped", "without_files", "write"]
 
 FILE = "lost.json"
 
@@ -50,13 +50,13 @@ class LostEventsError(OddjetsError):
     exit_code = 3
 
 
-def without(fileset: Fileset, lost: Iterable[str]) -> dict[str, tuple[Any, list[FileInfo]]]:
+def without_files(fileset: Fileset, lost: Iterable[str]) -> dict[str, tuple[Any, list[FileInfo]]]:
     """Return a fileset without some files."""
     left_out = set(lost)
     return {name: (d, [info for info in files if info.path not in left_out]) for name, (d, files) in fileset.items()}
 
 
-def account(fileset: Fileset, losses: Sequence[SkippedFile], done: Mapping[str, int]) -> dict[str, Any]:
+def close_ledger(fileset: Fileset, losses: Sequence[SkippedFile], done: Mapping[str, int]) -> dict[str, Any]:
     """Close the ledger: events planned = done + lost, dataset by dataset.
 
     Args:

@@ -19,17 +19,17 @@ class WorkerMonitor:
 
     Args:
         client: of the cluster.
-        patience_s: how long to wait while there is no worker, s.
+        timeout_s: how long to wait while there is no worker, s.
     """
 
-    def __init__(self, client: Any, patience_s: float) -> None:
+    def __init__(self, client: Any, timeout_s: float) -> None:
         self.client = client
         self._where = client.scheduler.address
-        self.patience_s = patience_s
+        self.timeout_s = timeout_s
         self._looked = self._seen = time.monotonic()
         self._silence_s = _SILENCE_S
 
-    def look(self, waiting: int) -> None:
+    def check_workers(self, waiting: int) -> None:
         """See whether a worker is there; to be called now and then while no result comes.
 
         Args:
@@ -46,7 +46,7 @@ class WorkerMonitor:
             self._seen, self._silence_s = now, _SILENCE_S
             return
         alone = now - self._seen
-        if alone > self.patience_s:
+        if alone > self.timeout_s:
             raise WorkersLostError(
                 f"no dask worker seen for {alone:.0f} s at {self._where}, and {waiting} chunks wait: look at the workers' logs,"
                 " or at the batch system's queue; `execution.workers_timeout_s` says how long to wait"
@@ -55,7 +55,7 @@ class WorkerMonitor:
             self._silence_s = 2 * alone
             console.print(
                 f"dask: no worker seen for {alone:.0f} s; {waiting} chunks wait until one comes to {self._where}, for"
-                f" {self.patience_s} s at most",
+                f" {self.timeout_s} s at most",
             )
 
     def _workers(self) -> int:

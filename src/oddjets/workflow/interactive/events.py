@@ -52,7 +52,7 @@ def events_of(run: RunContext, dataset: str, variation: str, columns: Sequence[s
             hidden = Artifacts(run.analysis, run.out).cut_on_data()
         else:
             # where they once were hidden, this opens them
-            blinding.record(run.analysis, run.out, unblinds=run.unblinds)
+            blinding.record_state(run.analysis, run.out, unblinds=run.unblinds)
     else:
         factor = factors(run.analysis, processed, run.luminosity_pb)[dataset][2]
         factor *= own_factors(run.analysis, processed).get(dataset, {}).get(variation, 1.0)

@@ -16,14 +16,22 @@ import awkward as ak
 from oddjets.config.analysis import Analysis
 from oddjets.core.console import console, quiet
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, StaleResultsWarning
-from oddjets.core.interrupts import Interrupted, stoppable
-from oddjets.workflow.blinding import stages_that_show
+from oddjets.core.interrupts import Interrupted, interruptible
+from oddjets.workflow.blinding import stages_showing_data
 from oddjets.workflow.interactive.events import events_of
 from oddjets.workflow.interactive.views import RunHistograms, RunResults
 from oddjets.workflow.keys import stage_states
 from oddjets.workflow.loading import load
 from oddjets.workflow.output_folder import saved_analysis
-from oddjets.workflow.pipeline import STAGES, run_stage, run_stages, stage_of, stages_of, up_to, warn_of_skipped_files
+from oddjets.workflow.pipeline import (
+    STAGES,
+    run_stage,
+    run_stages,
+    stage_of,
+    stages_of,
+    stages_up_to,
+    warn_of_skipped_files,
+)
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.status import RunStatus, status_of
 
@@ -125,7 +133,7 @@ class Run:
     def _work(self, name: str | None, *, force: bool, progress: bool) -> None:
         # files may have changed since they were looked at
         context = self._context = RunContext(self._context.asked, self.output, unblind=self._context.unblinds)
-        stages = stages_of(context) if name is None else up_to(context, name)
+        stages = stages_of(context) if name is None else stages_up_to(context, name)
         with quiet(not progress), _interruptible(), _one_thread_a_worker(), context.lock():
             if force:
                 for i, stage in enumerate(stages[:-1]):
@@ -215,7 +223,7 @@ class Run:
             Model: 8 channels, 48 bins, 64 parameters, parameter of interest mu
         """
         context = self._checked("workspace")
-        if context.analysis.blind and "workspace" in stages_that_show(context.out):
+        if context.analysis.blind and "workspace" in stages_showing_data(context.out):
             raise BlindedError(
                 f"{context.out / 'workspace.json'} holds the data in A, and the analysis is blind: call"
                 " run.up_to('workspace'), which puts the expected background in their place, or make the Run with unblind=True"
@@ -293,7 +301,7 @@ class Run:
         """Return what reads a stage's results, after a look whether they are there and stand."""
         context = self._context = self._context.again()
         stage_of(context, name)
-        state, why = stage_states(context, up_to(context, name))[name]
+        state, why = stage_states(context, stages_up_to(context, name))[name]
         gone = [place for place in STAGES[name].outputs if not (context.out / place).exists()]
         if state in ("missing", "failed") or gone:
             reason = f"the stage '{name}' failed: {why}" if state == "failed" else f"nothing here of the stage '{name}'"
@@ -323,7 +331,7 @@ def _interruptible() -> Iterator[None]:
         yield
         return
     try:
-        with stoppable():
+        with interruptible():
             yield
     except Interrupted as stopped:
         console.print(f"stopped ({stopped}); what is finished stays, and the same call goes on from there")

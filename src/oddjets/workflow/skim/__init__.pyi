@@ -1,4 +1,4 @@
-from .compatibility import made_for_others as made_for_others
+from .compatibility import incompatible_skims as incompatible_skims
 from .run import skim as skim
 
-__all__ = ["made_for_others", "skim"]
+__all__ = ["incompatible_skims", "skim"]

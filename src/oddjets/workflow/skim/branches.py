@@ -16,7 +16,7 @@ from oddjets.io.fileset import TREE, Dataset, FileInfo
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES
 from oddjets.selection.processor import DijetProcessor
 
-__all__ = ["CANDIDATES", "LINKS", "RequiredBranches", "chunk_of", "needs_of", "without_model"]
+__all__ = ["CANDIDATES", "LINKS", "RequiredBranches", "chunk_of", "required_branches", "without_model"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -78,7 +78,7 @@ def chunk_of(file: Any, dataset: Dataset, info: FileInfo, start: int, stop: int,
     return factory.events()
 
 
-def needs_of(
+def required_branches(
     processor: DijetProcessor, file: Any, dataset: Dataset, info: FileInfo, chunk_size: int
 ) -> RequiredBranches:
     """Run a processor over a file, and note what it reads and keeps.

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from oddjets.core import provenance
 from oddjets.io.remote.access import is_remote
-from oddjets.workflow.keys import DECIDES_ROWS, selection_of
+from oddjets.workflow.keys import DECIDES_ROWS, row_selection
 from oddjets.workflow.skim.run import STAGE
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
 
-__all__ = ["made_for_others"]
+__all__ = ["incompatible_skims"]
 
 
-def made_for_others(run: RunContext) -> dict[str, tuple[str, list[str]]]:
+def incompatible_skims(run: RunContext) -> dict[str, tuple[str, list[str]]]:
     """Return the datasets whose files are skims that were made for another selection.
 
     Args:
@@ -27,7 +27,7 @@ def made_for_others(run: RunContext) -> dict[str, tuple[str, list[str]]]:
         Dataset to the name of the analysis that its skim was made for, and what differs: keys of the configuration.
     """
     # as it was stored
-    wanted = json.loads(json.dumps(selection_of(run), default=str))
+    wanted = json.loads(json.dumps(row_selection(run), default=str))
     found: dict[str, tuple[str, list[str]]] = {}
     for name, (_, files) in run.fileset.items():
         for folder in {Path(info.path).parent.parent for info in files if not is_remote(info.path)}:

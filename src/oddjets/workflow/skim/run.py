@@ -15,7 +15,7 @@ from oddjets.core import provenance
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import console, progress
 from oddjets.core.errors import InputFileError, OddjetsError
-from oddjets.core.files import replacing, write_json
+from oddjets.core.files import atomic_write, write_json
 from oddjets.core.locks import locked
 from oddjets.core.redaction import redacted
 from oddjets.core.worker_pool import run_tasks
@@ -25,8 +25,8 @@ from oddjets.io.remote.access import is_remote, open_file
 from oddjets.io.remote.failures import advice_on, cause_of, with_retries
 from oddjets.selection.processor import DijetProcessor
 from oddjets.selection.processor_loader import ProcessorSource
-from oddjets.workflow.keys import selection_of
-from oddjets.workflow.skim.branches import needs_of, without_model
+from oddjets.workflow.keys import row_selection
+from oddjets.workflow.skim.branches import required_branches, without_model
 from oddjets.workflow.skim.writer import write_skim
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class SkimTask:
         """
         era, folder = load_era(self.analysis.era, self.analysis.folder)
         processor = without_model(self.source.load())(self.analysis, era, folder, {})
-        with replacing(self.target) as temporary:
+        with atomic_write(self.target) as temporary:
             try:
                 with_retries(lambda: self._write(processor, temporary), self.info.path)
             except OddjetsError:
@@ -100,7 +100,7 @@ class SkimTask:
     def _write(self, processor: DijetProcessor, target: Path) -> None:
         chunk_size = self.analysis.execution.chunk_size
         with open_file(self.info.path, self.analysis.execution.access(self.analysis.folder)) as file:
-            needs = needs_of(processor, file, self.dataset, self.info, chunk_size)
+            needs = required_branches(processor, file, self.dataset, self.info, chunk_size)
             write_skim(target, file, self.dataset, self.info, needs, chunk_size, self.note)
 
 
@@ -154,7 +154,7 @@ def _skim(run: RunContext, out: Path) -> Path:
         "versions": provenance.versions(),
         "time_s": (datetime.now(UTC) - started).total_seconds(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "extra": {"analysis": run.analysis.name, "selection": selection_of(run), "datasets": summary},
+        "extra": {"analysis": run.analysis.name, "selection": row_selection(run), "datasets": summary},
     }
     provenance.write_manifest(out, STAGE, manifest)
     return out / _FILESET
@@ -163,7 +163,7 @@ def _skim(run: RunContext, out: Path) -> Path:
 def _tasks(run: RunContext, out: Path) -> list[SkimTask]:
     seen: dict[str, str] = {}
     shared = {
-        "selection": selection_of(run),
+        "selection": row_selection(run),
         "code": code_sha256(*_CODE),
         "versions": provenance.versions(),
     }

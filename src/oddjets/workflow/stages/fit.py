@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from oddjets.core import provenance
-from oddjets.core.blinding_history import UNBLINDED, history, open_periods
+from oddjets.core.blinding_history import UNBLINDED, open_periods, read_history
 from oddjets.core.console import console
 from oddjets.core.errors import BlindedError, OddjetsError
 from oddjets.core.files import write_json
@@ -76,7 +76,7 @@ def work(run: RunContext) -> dict[str, Any]:
             timing[name] = manifest["time_s"]
     timing |= {"fit": time.perf_counter() - started, **{f"fit.{k}": v for k, v in results.get("timing_s", {}).items()}}
     closure = run.out / "closure.json"
-    acts = history(run.out)
+    acts = read_history(run.out)
     results = {
         "analysis": run.analysis.name,
         "title": run.analysis.title,

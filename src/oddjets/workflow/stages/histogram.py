@@ -9,7 +9,7 @@ from oddjets.core.files import write_json
 from oddjets.selection.event_weights import WeightAudit
 from oddjets.selection.histogramming import make_histograms
 from oddjets.selection.normalisation import factors, own_factors
-from oddjets.workflow.blinding import record
+from oddjets.workflow.blinding import record_state
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.stages.cutflow import write_cutflow
 
@@ -22,7 +22,7 @@ __all__ = ["work"]
 def work(run: RunContext) -> dict[str, Any]:
     """Find the threshold and fill the histograms."""
     processed = run.extra("process")
-    act = record(run.analysis, run.out, unblinds=run.unblinds)
+    act = record_state(run.analysis, run.out, unblinds=run.unblinds)
     luminosity = run.luminosity_pb
     write_cutflow(run, processed)
     work = ChunkWorker(run.resolved.source, run.analysis, (), None, 1)

@@ -10,14 +10,14 @@ import numpy as np
 
 from oddjets.core.console import console
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
-from oddjets.core.provenance import agrees, read_manifest
+from oddjets.core.provenance import is_consistent, read_manifest
 from oddjets.io import paper_npz
 from oddjets.io.event_table import read, write_part
 from oddjets.io.histograms import DATA
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.score import score_of_predictions
 from oddjets.selection.normalisation import factors
-from oddjets.workflow.blinding import record
+from oddjets.workflow.blinding import record_state
 from oddjets.workflow.stages.cutflow import write_cutflow
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def import_npz(run: RunContext, events: Path) -> dict[str, Any]:
             "raw": raw,
             "weighted": weighted,
             "n_minus_1": [[raw[2], weighted[2]]] * 2,
-            "repairs": {},
+            "input_anomalies": {},
         }
     extra = {"cuts": ["all", "trigger", "lepton_veto"], "datasets": summary}
     write_cutflow(run, extra)
@@ -79,7 +79,9 @@ def _threshold(run: RunContext) -> float | None:
             f"{run.out}: the data in A are blinded, and which events these are is known after `oddjets histogram`; run it"
             " first, or export with --unblind"
         )
-    if not agrees(run.out, "histogram", "process", {"threshold": run.analysis.threshold.model_dump(mode="json")}):
+    if not is_consistent(
+        run.out, "histogram", "process", {"threshold": run.analysis.threshold.model_dump(mode="json")}
+    ):
         raise BlindedError(
             f"{run.out}: the data in A are blinded, and the threshold or the events are others than when the histograms were"
             " made, so that nobody can tell which data these are; run `oddjets histogram` first, or export with --unblind"
@@ -111,7 +113,7 @@ def export_npz(run: RunContext, folder: Path) -> list[Path]:
         BlindedError: the data in A are blinded, and no threshold says yet which they are.
     """
     hidden = _threshold(run)
-    record(run.analysis, run.out, unblinds=run.unblinds)
+    record_state(run.analysis, run.out, unblinds=run.unblinds)
     score = run.analysis.threshold.score
     stems = _kept_probabilities(run, score)
     processed = run.extra("process")
@@ -137,7 +139,7 @@ def export_npz(run: RunContext, folder: Path) -> list[Path]:
         name = paper_npz.DATA_NAME if is_data else process
         suffix = f"_{dataset}" if of_process[process, is_data] > 1 else ""
         prediction, cond = paper_npz.from_table(selected, classes, factor)
-        if wrong := paper_npz.not_storable(prediction, cond):
+        if wrong := paper_npz.find_unstorable(prediction, cond):
             raise OddjetsError(
                 f"{run.out / 'events' / dataset}: {'; '.join(wrong)}: the authors' files cannot hold them. Add cuts to the"
                 " selection, and run `oddjets process` again"

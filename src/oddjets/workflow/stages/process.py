@@ -33,7 +33,7 @@ from oddjets.workflow.executors.preflight import (
 from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
 from oddjets.workflow.executors.skipped_files import SkippedFile
 from oddjets.workflow.keys import rows_key
-from oddjets.workflow.skim.compatibility import made_for_others
+from oddjets.workflow.skim.compatibility import incompatible_skims
 from oddjets.workflow.stages.cutflow import write_cutflow
 from oddjets.workflow.stages.npz import import_npz
 
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 __all__ = ["work"]
 
 #: folders that it takes earlier work from, unless it is forced to run
-KEPT = (CHUNKS,)
+KEPT_FOLDERS = (CHUNKS,)
 
 
-def ready(run: RunContext) -> None:
+def check_environment(run: RunContext) -> None:
     """Refuse executors, schedulers and an ONNX Runtime that are not there."""
     if run.analysis.npz is None:
         execution = run.analysis.execution
@@ -56,7 +56,7 @@ def ready(run: RunContext) -> None:
             check_provider(execution.provider if execution.executor in ("iterative", "futures") else "auto")
 
 
-def intact(run: RunContext, extra: Mapping[str, Any]) -> bool:
+def has_all_outputs(run: RunContext, extra: Mapping[str, Any]) -> bool:
     """Tell whether all parts of the event tables are there, and no others; what could not be read is tried again."""
     return not provenance.lost_files(extra) and all(
         {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
@@ -73,7 +73,7 @@ def work(run: RunContext) -> dict[str, Any]:
         events.mkdir(parents=True)
         return import_npz(run, events)
     lookups.check_working_point(run.analysis, run.resolved.era, run.resolved.era_folder)
-    for name, (analysis, differing) in made_for_others(run).items():
+    for name, (analysis, differing) in incompatible_skims(run).items():
         console.print(
             f"[bold yellow]dataset '{escape(name)}' is a skim made for '{analysis}', with other"
             f" {', '.join(differing)}[/bold yellow]: events that pass here and not there are missing; if that"
@@ -82,7 +82,7 @@ def work(run: RunContext) -> dict[str, Any]:
     execution = run.analysis.execution
     check_files(run.fileset, next(iter(run.resolved.cards), None))
     lost = [*run.unreadable, *(_unreadable_sections(run) if execution.skip_bad_files else [])]
-    fileset = skipped_files.without(run.fileset, (loss.file for loss in lost))
+    fileset = skipped_files.without_files(run.fileset, (loss.file for loss in lost))
     # before the work, so that a wrong golden JSON is found at once
     luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, fileset)
     found = bookkeeping.run(
@@ -100,7 +100,7 @@ def work(run: RunContext) -> dict[str, Any]:
     )
     if found.losses:
         lost += found.losses
-        fileset = skipped_files.without(fileset, found.lost_files)
+        fileset = skipped_files.without_files(fileset, found.lost_files)
         luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, fileset)
     counting = found.counting()
     for name, (dataset, files) in fileset.items():
@@ -115,7 +115,9 @@ def work(run: RunContext) -> dict[str, Any]:
         name: bookkeeping.totals([record for record in counting.values() if record.dataset == name], cuts)
         for name, cuts in dict.fromkeys(fileset, len(run.analysis.selection.cuts)).items()
     }
-    accounts = skipped_files.account(run.fileset, lost, {name: counts["entries"] for name, counts in counted.items()})
+    accounts = skipped_files.close_ledger(
+        run.fileset, lost, {name: counts["entries"] for name, counts in counted.items()}
+    )
     publish(run.out, found.chunks, counting)
     skipped_files.write(run.out, accounts)
     summary = {
@@ -168,7 +170,7 @@ def _summary(
         console.print(f"dataset '{escape(name)}': its files hold no events")
     elif counted["rows"] == 0:
         console.print(f"dataset '{escape(name)}': no event of {counted['entries']} passes the base selection")
-    input_anomalies.report(name, counted["repairs"])
+    input_anomalies.report(name, counted["input_anomalies"])
     content = {
         **metadata.model_dump(mode="json"),
         "files": [f.path for f in files],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from oddjets.core.blinding_history import history
+from oddjets.core.blinding_history import read_history
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError
 from oddjets.core.files import write_json
@@ -39,5 +39,5 @@ def work(run: RunContext) -> dict[str, Any]:
     built, report = workspace.build(run.analysis, HistogramSet.load(run.out / "histograms"), closure)
     write_json(run.out / "workspace.json", built)
     write_json(run.out / "workspace_report.json", report)
-    acts = history(run.out)
+    acts = read_history(run.out)
     return {"report": report, **({"blinding": acts[-1]} if acts else {})}
