@@ -31,7 +31,7 @@ class DijetAnomaly(DijetProcessor):
 
     @cut
     def heavy_subleading(self, table: EventTable) -> Mask:
-        """The subleading jet's soft-drop mass is above the split."""
+        """Require the subleading jet's soft-drop mass above the split."""
         return table["mass_2"] > self.selection.subleading_mass_split
 
     @cut

@@ -34,7 +34,7 @@ class TriggerEfficiency(DijetProcessor):
 
     @cut
     def reference_trigger(self, table: EventTable) -> Mask:
-        """A single-muon trigger fired."""
+        """Require a single-muon trigger."""
         return np.asarray(table["passes_reference"])
 
     @cut

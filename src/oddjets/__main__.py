@@ -1,4 +1,4 @@
-"""`python -m oddjets` is the program `oddjets`."""
+"""The program `oddjets`, run as `python -m oddjets`."""
 
 from oddjets.cli.main import main
 

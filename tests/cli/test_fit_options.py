@@ -99,7 +99,7 @@ def test_another_question_makes_the_fit_run_again_and_nothing_before_it(analysis
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--gof-channels", "A"], "--gof-channels: no goodness of fit is asked for; say --gof N too"),
+        (["--gof-channels", "A"], "--gof-channels: no goodness of fit is asked for; give --gof N too"),
         (["--gof-model", "signal"], "--gof-model: no goodness of fit is asked for"),
         (["--seed", "3"], "--seed: no toys are asked for"),
         (["--gof", "0", "--gof-channels", "A"], "--gof-channels: no goodness of fit is asked for"),
@@ -130,8 +130,8 @@ def test_a_mistyped_parameter_leaves_a_finished_fit_as_it_is(analysis: Path, opt
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--gof-channels", "A"], "say --gof N too"),
-        (["--gof-model", "background"], "say --gof N too"),
+        (["--gof-channels", "A"], "give --gof N too"),
+        (["--gof-model", "background"], "give --gof N too"),
         (["--seed", "3"], "--seed: no toys are asked for"),
         (["--unblind"], "--unblind: only an analysis can be blinded"),
     ],
@@ -154,7 +154,7 @@ def test_a_blinded_workspace_is_not_fitted_as_an_unblinded_one(analysis: Path) -
 
 def test_a_folder_is_not_fitted_but_what_is_in_it(analysis: Path) -> None:
     done = CliRunner().invoke(app, ["fit", str(analysis.parent / "out")])
-    assert "out: a folder; give ANALYSIS.yaml, or the WORKSPACE.json that is in it" in str(done.exception)
+    assert "out: is a folder; give ANALYSIS.yaml, or the WORKSPACE.json in it" in str(done.exception)
 
 
 def test_a_workspace_is_fitted_anew_without_force(analysis: Path) -> None:
@@ -170,7 +170,7 @@ def test_status_of_a_folder_has_no_other_folder(analysis: Path) -> None:
 @pytest.mark.parametrize("options", [["--workers", "2"], ["--executor", "futures"], ["--skip-bad-files"]])
 def test_event_files_of_the_authors_have_no_workers(tmp_path: Path, options: list[str]) -> None:
     done = CliRunner().invoke(app, ["process", "paper_zenodo.yaml", "--out", str(tmp_path), *options])
-    assert "event files of the authors are read by one process" in str(done.exception)
+    assert "the authors' event files are read by one process" in str(done.exception)
 
 
 def test_a_model_that_has_no_files_is_a_message(tmp_path: Path) -> None:
@@ -180,4 +180,4 @@ def test_a_model_that_has_no_files_is_a_message(tmp_path: Path) -> None:
 
 def test_a_prediction_of_a_simulation_forces_nothing() -> None:
     done = CliRunner().invoke(app, ["simulate", "demo_small.yaml", "--dry-run", "--force"])
-    assert "--dry-run makes nothing" in str(done.exception)
+    assert "--force has no effect with --dry-run" in str(done.exception)

@@ -51,7 +51,7 @@ def test_no_word_of_the_help_is_taken_for_markup():
 def test_a_folder_in_place_of_a_yaml_is_said(tmp_path):
     done = program("validate", ".", cwd=tmp_path)
     assert done.returncode == 2
-    assert ".: a folder; give a YAML file" in done.stderr
+    assert ".: is a folder; give a YAML file" in done.stderr
 
 
 def test_a_misspelt_yaml_ends_with_a_message_and_no_traceback(tmp_path):

@@ -143,9 +143,7 @@ def test_one_luminosity_in_two_units_is_the_same(tmp_path):
 def test_data_of_no_luminosity_are_refused(tmp_path, golden):
     rows = [ROW.format(i, 0.0) for i in (1, 2)]
     nothing = table(tmp_path, HEADER, *rows, text="")
-    with pytest.raises(
-        OddjetsError, match="dataset 'the data': the table of luminosities has 0 for all of the 2 certified"
-    ):
+    with pytest.raises(OddjetsError, match="dataset 'the data': the luminosity table has 0 for all of the 2 certified"):
         luminosity.luminosity_of([sections(100, 1, 2)], golden, PERIODS, nothing)
     # a section of a pause is nothing odd
     some = table(tmp_path, HEADER, *rows, ROW.format(3, 0.5), text="")
@@ -160,7 +158,7 @@ def test_a_list_with_a_byte_order_mark_is_read(tmp_path):
 @pytest.mark.parametrize("key", ["0_1", " 1", "+1", "1.0", ""])
 def test_a_run_is_digits_alone(tmp_path, key):
     (tmp_path / "golden.json").write_text(json.dumps({key: [[1, 3]]}))
-    with pytest.raises(InputFileError, match=rf"'{re.escape(key)}' is no number of a run"):
+    with pytest.raises(InputFileError, match=rf"'{re.escape(key)}' is not a run number"):
         read_sections(tmp_path / "golden.json")
 
 

@@ -97,7 +97,7 @@ def test_a_missing_file_says_what_the_server_says(tmp_path, server):
 
 
 def test_nobody_answers(tmp_path):
-    with pytest.raises(FetchError, match="nothing has arrived"):
+    with pytest.raises(FetchError, match="nothing was received"):
         download("http://127.0.0.1:1/file", tmp_path / "file", SHA256)
 
 

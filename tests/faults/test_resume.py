@@ -503,5 +503,5 @@ def test_the_ledger_must_close(inputs, tmp_path, monkeypatch, worked_on):
         return columns, counts
 
     monkeypatch.setattr(chunk_worker.ChunkWorker, "_rows", forgetful)
-    with pytest.raises(OddjetsError, match="20 events planned, 19 read: the ledger does not close"):
+    with pytest.raises(OddjetsError, match="20 events planned, 19 read: the event counts do not add up"):
         run_stages(run := toy.run_of(toy.write(tmp_path, inputs)), [stage_of(run, "process")])

@@ -58,7 +58,7 @@ MERGES = "a0: &a0 {k: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 
     [
         (LAUGHS, "its aliases stand for 1.* values"),
         (MERGES, "its aliases stand for 3.* values"),
-        ("a: &a [*a]", "an alias of what it is part of"),
+        ("a: &a [*a]", "an alias of a mapping or list that contains it"),
         ("a: " + "9" * 5000, "no valid YAML"),
         ("a: 2026-99-99", "no valid YAML"),
         ("[" * 1500, "no valid YAML"),

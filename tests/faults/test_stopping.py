@@ -75,7 +75,7 @@ def test_a_run_that_is_stopped_leaves_nobody_behind_and_goes_on_from_there(input
         run.send_signal(number)
         _, said = run.communicate(timeout=120)
     assert run.returncode == 128 + number, said
-    assert f"stopped ({number.name}); what is finished stays" in said
+    assert f"stopped ({number.name}); finished work is kept" in said
     assert "Traceback" not in said
     assert "distributed" not in said
     until(lambda: gone(family))

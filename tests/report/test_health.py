@@ -102,8 +102,8 @@ def test_one_event_of_an_imported_file_with_most_of_the_weight_is_named(imported
     assert heavy.keys() == {("top", "SR", "A"), ("top", "SR", "all")}
     assert heavy["top", "SR", "A"]["largest_share"] == pytest.approx(5000 / 5319)
     line = lines(imported)["Event weights"]
-    assert (line.status, line.value) == ("watch", "one event leads 2 templates")
-    assert line.note == "one event has 94 % of top in SR A, so that 320 events are worth 1.1"
+    assert (line.status, line.value) == ("watch", "one event dominates 2 templates")
+    assert line.note == "one event has 94 % of top in SR A, so that 320 events count as 1.1 of equal weight"
 
 
 def test_a_varied_weight_of_thousands_is_named(imported: Artifacts) -> None:
@@ -137,9 +137,9 @@ def test_few_events_with_most_of_the_weight_are_not_even(
 ) -> None:
     synthetic.fabricate(tmp_path, finished[0])
     line = line_of(finished[0], tmp_path, np.append(np.ones(300), np.full(events, 1e6)))
-    assert (line.status, line.value) == ("watch", "few events lead 2 templates")
-    assert line.note == f"few events have most of top in SR A: {300 + events} events are worth {events}"
+    assert (line.status, line.value) == ("watch", "few events dominate 2 templates")
+    assert line.note == f"few events have most of top in SR A: {300 + events} events count as {events} of equal weight"
     # of ten events nobody can say more than that
     line = line_of(finished[0], tmp_path, np.append(np.ones(10 - events), np.full(events, 1e6)))
     assert (line.status, line.value) == ("good", "uneven")
-    assert line.note == f"the 10 events of top in SR A are worth {events} of one size"
+    assert line.note == f"the 10 events of top in SR A count as {events} of equal weight"

@@ -33,5 +33,5 @@ def test_a_file_that_cannot_be_read_is_said(kind: str, tmp_path: Path) -> None:
             np.savez(file, **jets._asdict() | {"x": np.array([object()])}, allow_pickle=True)
         case "nothing":
             file.write_bytes(b"")
-    with pytest.raises(OddjetsError, match=r"jets\.npz is no npz file with x, pid and add"):
+    with pytest.raises(OddjetsError, match=r"jets\.npz is not an npz file with x, pid and add"):
         load_jets(file, 2)

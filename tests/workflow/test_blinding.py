@@ -285,13 +285,13 @@ def test_what_was_open_before_it_was_blind_stays_on_the_record(never_blind: Path
         f"blinded since {format_time(blinded['on'])}; was open from {format_time(finished)} to "
     )
     said = " ".join(run("status", never_blind, "--out", out).split())
-    assert f"look closer: blinded since {format_time(blinded['on'])}" in said
+    assert f"warning: blinded since {format_time(blinded['on'])}" in said
     assert f"was open from {format_time(finished)} to {format_time(blinded['on'])}" in said
 
 
 def test_blinding_again_does_not_wash_the_record(blind: Path, out: Path) -> None:
     run("histogram", blind, "--out", out)
-    assert "look closer" not in CliRunner().invoke(app, ["status", str(blind), "--out", str(out)]).output
+    assert "warning" not in CliRunner().invoke(app, ["status", str(blind), "--out", str(out)]).output
     run("histogram", blind, "--out", out, "--unblind")
     # the next command is judged by what the YAML says
     said = CliRunner().invoke(app, ["status", str(blind), "--out", str(out)]).output

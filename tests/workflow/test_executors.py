@@ -121,7 +121,7 @@ def test_secrets_of_a_cluster_are_not_in_the_message_that_it_failed():
         ({"executor": "coffea.processor"}, "no class as in coffea.processor:FuturesExecutor; valid names: dask"),
         (
             {"executor": "dask", "scheduler": "localhost"},
-            "'localhost' is no address with a port, as in tcp://HOST:8786",
+            "'localhost' is not an address with a port, such as tcp://HOST:8786",
         ),
         ({"executor": "dask", "scheduler": "tcp://localhost"}, "'tcp://localhost' is no address with a port"),
         ({"executor": "dask", "scheduler": "localhost:99999"}, "'localhost:99999' is no address with a port"),

@@ -223,7 +223,7 @@ def test_a_verb_says_that_it_reads_results_of_an_earlier_state(finished, monkeyp
     run = toy.run_of(finished)
     pipeline.warn_of_stale_inputs(run, stage_of(run, "histogram"))
     assert len(said) == 1
-    assert "histogram reads results of an earlier state: process" in said[0]
+    assert "histogram reads results that are out of date: process" in said[0]
 
 
 def test_the_folder_of_another_analysis_is_refused(file):

@@ -165,7 +165,9 @@ class Mine(DijetAnomaly):
 
 @pytest.mark.parametrize("selection", [{"triggers": []}, {}, {"cuts": CUTS}, {"cuts": ["trigger"], "triggers": []}])
 def test_the_cut_on_triggers_needs_a_path(problems, selection):
-    assert "selection.triggers: empty, and the cut 'trigger' asks for a path" in problems(content(selection=selection))
+    assert "selection.triggers: is empty, and the cut 'trigger' asks for a path" in problems(
+        content(selection=selection)
+    )
 
 
 @pytest.mark.parametrize("triggers", [{}, {"triggers": []}])

@@ -1,1 +1,1 @@
-"""The command line: a verb a stage, and a few that serve them."""
+"""The command line: one verb for each stage, and further verbs on analyses, folders, models and open data."""

@@ -1,4 +1,4 @@
-"""What the shell offers for a word that is half typed; typer does the rest (`oddjets --install-completion`)."""
+"""Completions of partly typed words in the shell; install them with `oddjets --install-completion`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _YAML = (".yaml", ".yml")
 
 
 def analyses(incomplete: str) -> list[str]:
-    """Return the YAML files whose path begins so, and the analyses that the package carries.
+    """Return the YAML files whose path begins so, and the analyses of the package.
 
     Args:
         incomplete: what is typed of the word.
@@ -34,7 +34,7 @@ def analyses_and_workspaces(incomplete: str) -> list[str]:
 
 
 def official_names(context: typer.Context) -> list[str]:
-    """Return the eras and official files that `fetch` knows; behind ``--list`` the samples of the portal, too."""
+    """Return the eras and official files that `fetch` knows; after ``--list`` also the samples of the portal."""
     from oddjets.corrections.lookups import load_era  # heavy imports only where they are needed
 
     names: list[str] = []
@@ -60,7 +60,7 @@ def _analyses_and(incomplete: str, suffixes: tuple[str, ...]) -> list[str]:
 
 
 def _shipped(kind: str) -> list[str]:
-    """Return the YAML files of a kind that the package carries, without their endings."""
+    """Return the names of the YAML files of a kind in the package, without suffix."""
     return [Path(name).stem for name in resources.available(kind) if name.endswith(_YAML)]
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit", "workspace"]
 
-#: changes of a card that are said on the screen; its report has all of them
+#: changes of a card that are printed; its report has all of them
 MAX_LINES = 20
 
 
@@ -28,10 +28,12 @@ def workspace(
     analysis: AnalysisFile,
     out: Out = None,
     force: Force = False,
-    combine: Annotated[bool, typer.Option("--combine", help="Also write datacard.txt and shapes.root.")] = False,
+    combine: Annotated[
+        bool, typer.Option("--combine", help="Also write a Combine card: datacard.txt and shapes.root.")
+    ] = False,
     unblind: Unblind = False,
 ) -> None:
-    """Turn region histograms into a pyhf workspace."""
+    """Make a pyhf workspace from the region histograms."""
     from oddjets.workflow.pipeline import run_stage, stage_of, warn_of_skipped_files
 
     run = make_run(analysis, out, unblind=unblind)
@@ -43,7 +45,7 @@ def workspace(
 
 
 def _write_combine_card(run: RunContext) -> None:
-    """Write the card beside the workspace, and say what of the workspace is otherwise in it."""
+    """Write the Combine card beside the workspace, and print how it differs from the workspace."""
     from oddjets.io.histograms import HistogramSet
     from oddjets.stats.combine import card_changes, write_card
     from oddjets.stats.histfactory.workspace_sources import load_workspace
@@ -64,13 +66,15 @@ def _write_combine_card(run: RunContext) -> None:
 def fit(
     source: Annotated[
         Path,
-        typer.Argument(metavar="ANALYSIS.yaml|WORKSPACE.json", autocompletion=completion.analyses_and_workspaces),
+        typer.Argument(
+            metavar="ANALYSIS.yaml|WORKSPACE.json",
+            help="An analysis, or a pyhf workspace.",
+            autocompletion=completion.analyses_and_workspaces,
+        ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", help="Folder for the results (default: output/NAME; of a workspace: the folder that it is in)."
-        ),
+        typer.Option("--out", help="Folder for the results (default: output/NAME; for a workspace, its own folder)."),
     ] = None,
     force: Force = False,
     unblind: Unblind = False,
@@ -79,31 +83,52 @@ def fit(
         typer.Option(
             "--patch",
             metavar="FILE[:NAME]",
-            help="A JSON patch of the workspace, or one of a patch set by name or values; may be given again.",
+            help="Apply a JSON patch to the workspace, or one of a patch set by name or values; repeatable.",
         ),
     ] = None,
-    poi: Annotated[str | None, typer.Option("--poi", help="Parameter of interest.")] = None,
-    limit: Annotated[bool, typer.Option("--limit", help="CLs upper limits.")] = False,
-    impacts: Annotated[bool, typer.Option("--impacts", help="Impacts of all nuisance parameters.")] = False,
-    scan: Annotated[str | None, typer.Option("--scan", metavar="NAME", help="Profile scan of a parameter.")] = None,
-    toys: Annotated[
-        int | None, typer.Option("--toys", min=0, metavar="N", help="Toys for significance and limit.")
+    poi: Annotated[
+        str | None, typer.Option("--poi", help="Parameter of interest (default: the YAML's or the workspace's).")
     ] = None,
-    gof: Annotated[int | None, typer.Option("--gof", min=0, metavar="N", help="Toys for the goodness of fit.")] = None,
+    limit: Annotated[bool, typer.Option("--limit", help="Compute the CLs upper limit.")] = False,
+    impacts: Annotated[bool, typer.Option("--impacts", help="Compute the impacts of all nuisance parameters.")] = False,
+    scan: Annotated[
+        str | None, typer.Option("--scan", metavar="NAME", help="Scan the profile likelihood of this parameter.")
+    ] = None,
+    toys: Annotated[
+        int | None,
+        typer.Option(
+            "--toys", min=0, metavar="N", help="Number of toys for significance and limit (default: the YAML's, or 0)."
+        ),
+    ] = None,
+    gof: Annotated[
+        int | None,
+        typer.Option(
+            "--gof", min=0, metavar="N", help="Number of toys for the goodness of fit (default: the YAML's, or 0)."
+        ),
+    ] = None,
     gof_channels: Annotated[
-        str | None, typer.Option("--gof-channels", help="Letters, as A,B (default: the YAML's; of a workspace: all).")
+        str | None,
+        typer.Option(
+            "--gof-channels",
+            help="Letters in the goodness of fit, such as A,B (default: the YAML's; for a workspace, all).",
+        ),
     ] = None,
     gof_model: Annotated[
-        str | None, typer.Option("--gof-model", help="background or signal (default: the YAML's, or signal).")
+        str | None,
+        typer.Option(
+            "--gof-model", help="Model of the goodness of fit: background or signal (default: the YAML's, or signal)."
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all toys (default: the YAML's, or 1).")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Random seed of all toys (default: the YAML's, or 1).")
+    ] = None,
 ) -> None:
-    """Fit an analysis (its YAML says what is asked, and options lie over it), or any pyhf workspace (the options say it)."""
+    """Fit an analysis or any pyhf workspace. For an analysis, options override the YAML."""
     if source.is_dir():
-        raise OddjetsError(f"{source}: a folder; give ANALYSIS.yaml, or the WORKSPACE.json that is in it")
+        raise OddjetsError(f"{source}: is a folder; give ANALYSIS.yaml, or the WORKSPACE.json in it")
     if ".json" not in source.suffixes:
         if patch:
-            raise OddjetsError(f"--patch: changes a workspace (JSON), and {source} is none")
+            raise OddjetsError(f"--patch: applies to a workspace (JSON), and {source} is not one")
         fit_options = {"poi": poi, "limit": limit, "impacts": impacts, "scan": scan, "toys": toys, "gof": gof}
         fit_options |= {"gof_channels": gof_channels, "gof_model": gof_model, "seed": seed}
         run_single_stage("fit", source, out, force, unblind=unblind, fit_options=fit_options)
@@ -113,9 +138,9 @@ def fit(
     from oddjets.stats.summary import fit_workspace, summary
 
     if unblind:
-        raise OddjetsError("--unblind: only an analysis can be blinded; the data of a workspace are what they are")
+        raise OddjetsError("--unblind: applies to an analysis only; the data of a workspace are never blinded")
     if force:
-        raise OddjetsError("--force: only stages of an analysis are passed over; a workspace is fitted anew every time")
+        raise OddjetsError("--force: applies to an analysis only; a workspace is always fitted again")
     if gof_model not in ("background", "signal", None):
         raise OddjetsError(f"--gof-model: '{gof_model}' is neither 'background' nor 'signal'")
     check_fit_options(toys or 0, gof or 0, gof_channels=gof_channels, gof_model=gof_model, seed=seed)

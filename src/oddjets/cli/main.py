@@ -1,4 +1,4 @@
-"""The command line: one verb a stage, and a few that serve them."""
+"""The program `oddjets`: its verbs and how errors end it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="oddjets",
-    help="Search LHC data for jets that a foundation model finds odd: from PFNano files to a fitted, plotted answer.",
+    help="Search LHC data for anomalous jets with a foundation model: from PFNano files to the fit and the report.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -68,9 +68,9 @@ def _version(value: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it, and stop.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Full tracebacks and debug messages.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show full tracebacks and debug messages.")] = False,
 ) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(RedactingFormatter("%(name)s: %(message)s"))
@@ -94,7 +94,7 @@ def run(
     no_filter: NoFilter = False,
     unblind: Unblind = False,
 ) -> None:
-    """Run all stages of an analysis, in order; what is up to date is skipped."""
+    """Run all stages of an analysis in order, except those that are up to date."""
     from oddjets.workflow.pipeline import run_stages
 
     options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
@@ -107,7 +107,10 @@ def run(
 def demo(
     out: Out = None,
     small: Annotated[
-        bool, typer.Option("--small", help="Two minutes instead of six; too few events to learn from.")
+        bool,
+        typer.Option(
+            "--small", help="Run a smaller demo: two minutes instead of six, but too few events for a result."
+        ),
     ] = False,
     seed: Seed = None,
     inject: Inject = None,
@@ -115,7 +118,7 @@ def demo(
     no_filter: NoFilter = False,
     workers: Workers = None,
 ) -> None:
-    """Run the embedded analysis: simulated collisions in, top quarks found as odd jets."""
+    """Run the built-in demo analysis, which finds top quarks as anomalous jets in simulated collisions."""
     from oddjets.workflow.pipeline import run_stages
 
     file = resources.find("demo_small.yaml" if small else DEMO, "processors")
@@ -125,7 +128,7 @@ def demo(
 
 @app.command()
 def validate(analysis: AnalysisFile) -> None:
-    """Check an analysis YAML; say all that is wrong with it, at once."""
+    """Check an analysis YAML and list all its errors."""
     from oddjets.workflow.validation import resolve
 
     resolved = resolve(load(analysis))
@@ -145,9 +148,9 @@ def process(
     scheduler: Scheduler = None,
     skip_bad_files: SkipBadFiles = False,
 ) -> None:
-    """Select events in PFNano files and score their jets; write event tables."""
+    """Select events in PFNano files, score their jets, and write event tables."""
     if workers is not None and load(analysis).npz is not None:
-        raise OddjetsError("--workers: event files of the authors are read by one process")
+        raise OddjetsError("--workers: the authors' event files are read by one process")
     who = {"executor": executor, "workers": workers, "scheduler": scheduler}
     run_single_stage("process", analysis, out, force, skip_bad_files=skip_bad_files, **who)
 
@@ -164,7 +167,7 @@ def histogram(analysis: AnalysisFile, out: Out = None, force: Force = False, unb
 
 @app.command()
 def closure(analysis: AnalysisFile, out: Out = None, force: Force = False, unblind: Unblind = False) -> None:
-    """Compare N_A with N_B N_C / N_D on simulated QCD."""
+    """Test the ABCD method on simulated QCD: compare N_A with N_B N_C / N_D."""
     run_single_stage("closure", analysis, out, force, unblind=unblind)
 
 
@@ -176,12 +179,12 @@ app.command()(fit.fit)
 def plot(
     analysis: AnalysisFile,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which figures (default: all).")
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Names of figures to draw (default: all).")
     ] = None,
     out: Out = None,
     unblind: Unblind = False,
 ) -> None:
-    """Draw the figures that the stages so far allow."""
+    """Draw the figures for which there are results."""
     from oddjets.report.figure_files import make
 
     run = make_run(analysis, out, unblind=unblind)
@@ -193,17 +196,17 @@ def plot(
 
 @app.command()
 def report(analysis: AnalysisFile, out: Out = None, force: Force = False, unblind: Unblind = False) -> None:
-    """Write report.html: one self-contained page with the question, the answer and where every number comes from."""
+    """Write report.html, one self-contained page with the results, figures and checks of an analysis."""
     run_single_stage("report", analysis, out, force, unblind=unblind)
 
 
 @app.command()
 def skim(
     analysis: AnalysisFile,
-    to: Annotated[Path, typer.Option("--out", help="Folder for the files and their fileset.json.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder for the reduced files and their fileset.json.")],
     workers: Workers = None,
 ) -> None:
-    """Reduce PFNano files to the events and branches that an analysis needs; finished files are kept."""
+    """Reduce PFNano files to the events and branches that an analysis needs."""
     from oddjets.workflow.skim.run import skim as reduce
 
     fileset = reduce(make_run(analysis, None, workers=workers), to)
@@ -224,7 +227,7 @@ def main() -> None:
         with interruptible():
             ended = app(prog_name="oddjets", standalone_mode=False)
     except Interrupted as stopped:
-        console.print(f"stopped ({stopped}); what is finished stays, and the same command goes on from there")
+        console.print(f"stopped ({stopped}); finished work is kept, and the same command continues from there")
         sys.exit(stopped.exit_code)
     except _USAGE_ERROR as error:
         error.show()  # typer's own puts it into a box, and so breaks the paths in it

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    no_args_is_help=True, help="Models: trained, from OmniLearned checkpoints to ONNX, and how exact they are."
+    no_args_is_help=True, help="Train models, export OmniLearned checkpoints to ONNX, and check exported models."
 )
 
 _BACKGROUND = "--background"
@@ -35,14 +35,14 @@ _DEFAULTS = TrainingSettings()
 
 
 class OutputKind(StrEnum):
-    """What the exported graph gives."""
+    """The output of the exported graph."""
 
     logits = "logits"
     probabilities = "probabilities"
 
 
 class TargetKind(StrEnum):
-    """What the exported graph is arranged for."""
+    """The hardware that the exported graph is arranged for."""
 
     cpu = "cpu"
     gpu = "gpu"
@@ -50,7 +50,7 @@ class TargetKind(StrEnum):
 
 
 class ProviderKind(StrEnum):
-    """What computes."""
+    """The device that computes."""
 
     cpu = "cpu"
     cuda = "cuda"
@@ -58,30 +58,47 @@ class ProviderKind(StrEnum):
 
 @app.command()
 def train(
-    folder: Annotated[Path, typer.Argument(help="Folder of jets, states, log, model and metrics.")],
-    jets: Annotated[int, typer.Option(min=1, help="Jets to learn from.")] = 500_000,
-    held_out: Annotated[int, typer.Option(min=1, help="Jets to measure on, of other seeds.")] = 200_000,
+    folder: Annotated[Path, typer.Argument(help="Folder for the jets, checkpoints, log, model and metrics.")],
+    jets: Annotated[int, typer.Option(min=1, help="Number of jets to train on.")] = 500_000,
+    held_out: Annotated[int, typer.Option(min=1, help="Number of jets to evaluate on, from other seeds.")] = 200_000,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that generate and read jets (default: one a core).")
+        int | None, typer.Option(min=1, help="Number of processes that generate and read jets (default: one per core).")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of jets, first weights and order.")] = _DEFAULTS.seed,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the jets.")] = _DEFAULTS.epochs,
-    batch: Annotated[int, typer.Option(min=8, help="Jets of a step, over all GPUs.")] = _DEFAULTS.batch,
-    learning_rate: Annotated[float, typer.Option(min=0, help="The largest.")] = _DEFAULTS.learning_rate,
-    dropout: Annotated[float, typer.Option(min=0, max=0.9, help="In the perceptrons.")] = _DEFAULTS.dropout,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed of the jets, the initial weights and the order of the jets.")
+    ] = _DEFAULTS.seed,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of passes over the jets.")] = _DEFAULTS.epochs,
+    batch: Annotated[int, typer.Option(min=8, help="Number of jets per step, over all GPUs.")] = _DEFAULTS.batch,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, help="Largest learning rate of the schedule.")
+    ] = _DEFAULTS.learning_rate,
+    dropout: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Dropout probability in the perceptrons.")
+    ] = _DEFAULTS.dropout,
     supervised: Annotated[
-        bool, typer.Option("--supervised", help="Learn W, Z, H and top too: finding them is no find then.")
+        bool,
+        typer.Option(
+            "--supervised", help="Train on W, Z, H and top jets too; the model is then no longer blind to them."
+        ),
     ] = False,
     name: Annotated[
-        str | None, typer.Option(help="Of the model (default: omnilearned-small-simulation, or ...-supervised).")
+        str | None, typer.Option(help="Name of the model (default: omnilearned-small-simulation, or ...-supervised).")
     ] = None,
     compare: Annotated[
-        list[Path] | None, typer.Option(metavar="CARD.yaml", help="A model to measure on the same jets; repeatable.")
+        list[Path] | None,
+        typer.Option(metavar="CARD.yaml", help="Card of another model to evaluate on the same jets; repeatable."),
     ] = None,
-    only: Annotated[list[JobPart] | None, typer.Option(help="Do this part alone; repeatable (default: all).")] = None,
-    background: Annotated[bool, typer.Option(_BACKGROUND, help="Go on without this terminal.")] = False,
+    only: Annotated[
+        list[JobPart] | None, typer.Option(help="Run only this part; repeatable (default: all parts).")
+    ] = None,
+    background: Annotated[
+        bool, typer.Option(_BACKGROUND, help="Run in the background, independent of this terminal.")
+    ] = False,
 ) -> None:
-    """Generate jets, train OmniLearned-small on them, export it, and measure it. Run it again to go on after a stop."""
+    """Generate jets, train OmniLearned-small on them, export it, and evaluate it.
+
+    After an interruption, the same command continues.
+    """
     job = TrainingJob(
         folder=folder,
         jets=jets,
@@ -104,27 +121,29 @@ def train(
         return
     arguments = [argument for argument in sys.argv[1:] if argument != _BACKGROUND]
     number = in_background(job, parts, arguments).pid
-    console.print(f"process {number} works on; follow it with: tail -f {escape(shlex.quote(str(folder / LOG)))}")
+    console.print(
+        f"process {number} runs in the background; follow it with: tail -f {escape(shlex.quote(str(folder / LOG)))}"
+    )
 
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="An OmniLearned 0.2.0 checkpoint.")],
-    model: Annotated[Path, typer.Argument(help="The ONNX file to write; its card is written beside it.")],
-    size: Annotated[str | None, typer.Option(help="Refuse the checkpoint unless it is small, medium or large.")] = None,
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of OmniLearned 0.2.0.")],
+    model: Annotated[Path, typer.Argument(help="ONNX file to write; its model card is written beside it.")],
+    size: Annotated[
+        str | None, typer.Option(help="Expected size: small, medium or large; another size is an error (default: any).")
+    ] = None,
     as_published: Annotated[
-        bool, typer.Option("--as-published", help="The pair mass as published, with its rounding noise.")
+        bool, typer.Option("--as-published", help="Compute the pair mass as the authors do, with its rounding noise.")
     ] = False,
-    output: Annotated[OutputKind, typer.Option(help="Logits, or probabilities of the first 200 classes.")] = (
-        OutputKind.logits
-    ),
+    output: Annotated[
+        OutputKind, typer.Option(help="Output of the model: logits, or probabilities of the first 200 classes.")
+    ] = (OutputKind.logits),
     target: Annotated[
         TargetKind,
-        typer.Option("--for", help="What it is fast on; gpu-half has 16-bit numbers where they are safe."),
+        typer.Option("--for", help="Hardware to optimise for; gpu-half uses 16-bit numbers where they are safe."),
     ] = TargetKind.cpu,
-    like: Annotated[
-        Path | None, typer.Option(help="A card whose classes, species, score and training hold for this one too.")
-    ] = None,
+    like: Annotated[Path | None, typer.Option(help="Card to copy classes, species, score and training from.")] = None,
 ) -> None:
     """Export a checkpoint to ONNX, with a model card."""
     from oddjets.training.export.onnx import export as export_model
@@ -140,15 +159,17 @@ def export(
 
 @app.command()
 def check(
-    card: Annotated[Path, typer.Argument(help="The model's card.")],
-    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint that it was exported from.")],
-    jets: Annotated[Path | None, typer.Option(help="Jets to use as generic ones: npz with x, pid and add.")] = None,
+    card: Annotated[Path, typer.Argument(help="Card of the model.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint that the model was exported from.")],
+    jets: Annotated[
+        Path | None, typer.Option(help="File of generic jets: npz with x, pid and add (default: random jets).")
+    ] = None,
     n_jets: Annotated[int, typer.Option(min=1, help="Number of generic jets.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of the random jets.")] = 1,
-    numerics: Annotated[bool, typer.Option("--numerics", help="Compare kinds of arithmetic instead.")] = False,
-    provider: Annotated[ProviderKind, typer.Option(help="Where both run.")] = ProviderKind.cpu,
+    seed: Annotated[int, typer.Option(help="Random seed of the random jets.")] = 1,
+    numerics: Annotated[bool, typer.Option("--numerics", help="Compare floating-point precisions instead.")] = False,
+    provider: Annotated[ProviderKind, typer.Option(help="Device that both models run on.")] = ProviderKind.cpu,
 ) -> None:
-    """Compare a model with the authors' PET2 in float64; exit with 1 beyond the card's tolerance."""
+    """Compare a model with the authors' PET2 in float64; exit code 1 if they differ by more than the card's tolerance."""
     from oddjets.training.export.checkpoint import read_checkpoint
     from oddjets.training.export.random_jets import load_jets
     from oddjets.training.validate.parity import groups, parity

@@ -20,14 +20,17 @@ __all__ = ["export_npz", "import_npz"]
 
 
 def import_npz(
-    folder: Annotated[Path, typer.Argument(help="With the files outputs_pretrain_*.npz.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with the authors' files outputs_pretrain_*.npz.")],
     out: Out = None,
     analysis: Annotated[
-        Path, typer.Option("--analysis", help="An analysis with 'npz'.", autocompletion=completion.analyses)
+        Path, typer.Option("--analysis", help="Analysis with a section 'npz'.", autocompletion=completion.analyses)
     ] = Path("paper_zenodo.yaml"),
-    model: Annotated[str | None, typer.Option("--model", help="s or l: whose files (default: the YAML's).")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Model whose files are read, s (small) or l (large) (default: the YAML's)."),
+    ] = None,
 ) -> None:
-    """Turn the authors' published event files into event tables; then histogram, workspace and fit go on as ever."""
+    """Make event tables from the authors' published event files, in place of process."""
     from oddjets.workflow.pipeline import run_stage, stage_of  # heavy imports only where a stage runs
     from oddjets.workflow.run import RunContext
 
@@ -45,11 +48,11 @@ def import_npz(
 
 def export_npz(
     analysis: AnalysisFile,
-    to: Annotated[Path, typer.Option("--to", help="Folder for the files.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder for the npz files.")],
     out: Out = None,
     unblind: Unblind = False,
 ) -> None:
-    """Write event tables in the layout of the authors' event files (the score needs 'keep_probabilities: true')."""
+    """Write event tables in the format of the authors' event files; the score needs 'keep_probabilities: true'."""
     from oddjets.workflow.stages.npz import export_npz as export
 
     run = make_run(analysis, out, unblind=unblind)

@@ -1,4 +1,4 @@
-"""The verbs for what lies elsewhere: official files, and the samples of the portal."""
+"""The verbs `fetch` and `fileset`: official correction files and samples of the CERN Open Data portal."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def fetch(
         list[str] | None,
         typer.Argument(
             metavar="[NAME]...",
-            help="An era, or an era and files of it; with --list also samples and portal records.",
+            help="An era, files of it, or both (default: all files of the 2016 era); with --list also samples and records.",
             autocompletion=completion.official_names,
         ),
     ] = None,
     listing: Annotated[
-        bool, typer.Option("--list", help="Say what there is and what it needs; download nothing.")
+        bool, typer.Option("--list", help="List the files and samples, and what a sample needs; download nothing.")
     ] = False,
 ) -> None:
-    """Download the official correction files into the cache, each checked ($ODDJETS_CACHE says where it is)."""
+    """Download the official correction files into the cache (folder $ODDJETS_CACHE) and check them."""
     from oddjets.corrections import lookups
     from oddjets.corrections.official_files import fetch as download
 
@@ -46,11 +46,11 @@ def fetch(
         files = list(names or [])
         era, folder = lookups.load_era(OFFICIAL_ERA)
     for name, path, new in download(era, folder, files):
-        console.print(f"{name}: {'downloaded to' if new else 'is in'} {escape(str(path))}")
+        console.print(f"{name}: {'downloaded to' if new else 'already in'} {escape(str(path))}")
 
 
 def _list_available(names: list[str]) -> None:
-    """The files of the official era and the samples of its catalogue, or what single samples need."""
+    """Print the official files of an era and the samples of its catalogue, or what single samples need."""
     from rich.table import Column, Table
 
     from oddjets.corrections import lookups
@@ -74,15 +74,17 @@ def _list_available(names: list[str]) -> None:
         table.add_row(name, sample.process, section, records)
     console.print(files)
     console.print(table)
-    console.print("`oddjets fetch --list NAME` or a record's number: what a sample needs")
+    console.print("`oddjets fetch --list NAME` shows what a sample needs; NAME can also be a record's number")
 
 
 def fileset(
     indices: Annotated[
-        list[str], typer.Argument(metavar="SAMPLE=INDEX.json...", help="The portal's file index of each sample.")
+        list[str], typer.Argument(metavar="SAMPLE=INDEX.json...", help="Samples, each with a file index of the portal.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="The fileset.")] = Path("fileset.json"),
-    catalogue: Annotated[str, typer.Option("--catalogue", help="datasets/NAME.yaml")] = OFFICIAL_ERA,
+    out: Annotated[Path, typer.Option("--out", help="Fileset to write.")] = Path("fileset.json"),
+    catalogue: Annotated[
+        str, typer.Option("--catalogue", help="Catalogue of samples, datasets/NAME.yaml.")
+    ] = OFFICIAL_ERA,
 ) -> None:
     """Make a fileset from the portal's file indices, with the catalogue's cross sections."""
     from oddjets.core.files import write_json

@@ -1,4 +1,4 @@
-"""What verbs on an analysis share: their options, and how these are laid over its YAML."""
+"""Options that several verbs share, and the functions that apply them to an analysis."""
 
 from __future__ import annotations
 
@@ -36,20 +36,32 @@ __all__ = [
 _BLINDED_STAGES = ("histogram", "closure", "workspace", "fit")
 
 AnalysisFile = Annotated[
-    Path, typer.Argument(metavar="ANALYSIS.yaml", help="The analysis.", autocompletion=completion.analyses)
+    Path, typer.Argument(metavar="ANALYSIS.yaml", help="YAML of the analysis.", autocompletion=completion.analyses)
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results (default: output/NAME).")]
-Force = Annotated[bool, typer.Option("--force", help="Run the stage even if its results still stand.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Other pseudo-data and templates.")]
+Force = Annotated[bool, typer.Option("--force", help="Run the stage even if its results are up to date.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Random seed of the simulation (default: the YAML's).")]
 Inject = Annotated[
     list[str] | None,
-    typer.Option("--inject", metavar="PROCESS=MU", help="Strength of a process in the pseudo-data; 0 leaves it out."),
+    typer.Option(
+        "--inject",
+        metavar="PROCESS=MU",
+        help="Signal strength of a process in the pseudo-data, in units of its cross section; 0 omits it; repeatable.",
+    ),
 ]
-Luminosity = Annotated[float | None, typer.Option("--luminosity", help="Of the pseudo-data, in 1/pb.")]
-Unblind = Annotated[bool, typer.Option("--unblind", help="Look at the data in A although the YAML says blind.")]
+Luminosity = Annotated[
+    float | None,
+    typer.Option("--luminosity", help="Integrated luminosity of the pseudo-data in 1/pb (default: the YAML's)."),
+]
+Unblind = Annotated[
+    bool, typer.Option("--unblind", help="Show the data in region A, although the YAML says 'blind: true'.")
+]
 NoFilter = Annotated[
     bool,
-    typer.Option("--no-filter", help="Generate every event whole: no early veto. Slow; the normalisation is the same."),
+    typer.Option(
+        "--no-filter",
+        help="Generate every event completely, without the early veto; slow, with the same normalisation.",
+    ),
 ]
 
 
@@ -78,7 +90,7 @@ def make_run(
     fit_options: Mapping[str, Any] | None = None,
     **execution: Any,
 ) -> RunContext:
-    """Return an analysis and its output folder, the options of the command line laid over the YAML."""
+    """Return an analysis with its output folder; options of the command line override the YAML."""
     from oddjets.workflow.run import RunContext  # heavy imports only where a stage runs
 
     analysis = _override_simulation(load(file, **execution), seed, inject, luminosity, no_filter)
@@ -98,7 +110,7 @@ def _override_simulation(
     luminosity: float | None,
     no_filter: bool,
 ) -> Analysis:
-    """Lay --seed, --inject, --luminosity and --no-filter over the analysis's 'simulate'."""
+    """Override the analysis's 'simulate' by --seed, --inject, --luminosity and --no-filter."""
     if seed is None and not inject and luminosity is None and not no_filter:
         return analysis
     if analysis.simulate is None:
@@ -108,7 +120,7 @@ def _override_simulation(
 
 
 def rerun_blinded_stages(run: RunContext, name: str) -> None:
-    """Do again, before a stage, what hid the data in A that are to be seen now.
+    """Run the blinded stages before a stage again, when the data in A are unblinded now.
 
     Args:
         run: an analysis and its folder; nothing is done unless it was asked to unblind.
@@ -125,7 +137,7 @@ def rerun_blinded_stages(run: RunContext, name: str) -> None:
 
 
 def run_single_stage(name: str, file: Path, out: Path | None, force: bool, **changes: Any) -> None:
-    """Run one stage of an analysis, on whatever the earlier ones left; to unblind, those that hid the data in A again.
+    """Run one stage on the existing results of the earlier ones; to unblind, run those that hid the data in A again.
 
     Args:
         name: of the stage.

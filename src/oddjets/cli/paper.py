@@ -16,25 +16,33 @@ INJECTED = "hh=25000"
 
 
 def paper(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the index and a folder a set-up.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the index and one folder for each set-up.")] = Path(
         "output/paper"
     ),
     scale: Annotated[
         float,
-        typer.Option("--scale", min=0.01, help="Size of the sample. Small ones take long to fit: bins are empty."),
+        typer.Option(
+            "--scale",
+            min=0.01,
+            help="Size of the sample relative to the standard one; small samples have empty bins and take long to fit.",
+        ),
     ] = 1.0,
     inject: Annotated[
         list[str] | None,
         typer.Option(
-            "--inject", metavar="PROCESS=MU", help=f"Strength in the pseudo-data; {INJECTED} if none is given."
+            "--inject",
+            metavar="PROCESS=MU",
+            help=f"Signal strength of a process in the pseudo-data; repeatable (default: {INJECTED}).",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Another sample.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Random seed of the sample (default: the set-ups').")
+    ] = None,
     workers: Workers = None,
 ) -> None:
-    """Make all set-ups of the paper from one simulated sample, and an index that puts them beside its figures.
+    """Run all set-ups of the paper on one simulated sample, and compare their figures with the paper's in an index page.
 
-    Takes 21 minutes on two cores. What is done stays: an interrupted call goes on.
+    This takes 21 minutes on two cores. After an interruption, the same command continues.
     """
     from oddjets.workflow.paper import analyses, make_all  # heavy imports only where they are needed
 

@@ -23,17 +23,17 @@ def simulate(
         Path | None,
         typer.Argument(
             metavar="[ANALYSIS.yaml]",
-            help="The analysis; or give --set.",
+            help="YAML of the analysis; or give --set.",
             show_default=False,
             autocompletion=completion.analyses,
         ),
     ] = None,
-    ready_made: Annotated[
+    predefined: Annotated[
         str | None,
         typer.Option(
             "--set",
             metavar="NAME",
-            help=f"A ready-made simulation: {', '.join(PREDEFINED)}.",
+            help=f"Predefined simulation: {', '.join(PREDEFINED)}.",
             autocompletion=lambda: list(PREDEFINED),
         ),
     ] = None,
@@ -44,13 +44,13 @@ def simulate(
     inject: Inject = None,
     luminosity: Luminosity = None,
     no_filter: NoFilter = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only predict time and size.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only predict the time and the disk space.")] = False,
 ) -> None:
-    """Make simulated PFNano files: pseudo-data and templates, as the YAML's 'simulate' says, or a ready-made set."""
+    """Simulate pseudo-data and templates as PFNano files, for an analysis or as a predefined set."""
     options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
     if dry_run and force:
-        raise OddjetsError("simulate: --dry-run makes nothing, so that --force has nothing to make again")
-    if analysis is not None and ready_made is None:
+        raise OddjetsError("simulate: --force has no effect with --dry-run; give only one of them")
+    if analysis is not None and predefined is None:
         from oddjets.workflow.pipeline import run_stage, stage_of
 
         work = make_run(analysis, out, workers=workers, **options)
@@ -59,22 +59,24 @@ def simulate(
             _print_cost(work.analysis.simulate, work.analysis.execution.processes)
         else:
             run_stage(work, stage, force=force)
-    elif analysis is None and ready_made is not None:
+    elif analysis is None and predefined is not None:
         if force:
-            raise OddjetsError("simulate: --force is for analyses; to make a set again, remove its folder")
-        spec = with_simulation({"set": ready_made}, **options)
+            raise OddjetsError(
+                "simulate: --force applies to an analysis only; to simulate a set again, remove its folder"
+            )
+        spec = with_simulation({"set": predefined}, **options)
         if dry_run:
             _print_cost(spec, workers or 2)
         else:
             from oddjets.simulation.run import simulate as make
 
-            console.print(escape(str(make(spec, out or Path("output") / ready_made, workers or 2))))
+            console.print(escape(str(make(spec, out or Path("output") / predefined, workers or 2))))
     else:
         raise OddjetsError(f"simulate: give an ANALYSIS.yaml, or --set NAME with one of {', '.join(PREDEFINED)}")
 
 
 def _print_cost(spec: SimulationSpec, workers: int) -> None:
-    """Say what a simulation would cost."""
+    """Print the expected cost of a simulation."""
     from oddjets.simulation.cost_estimate import predict
     from oddjets.simulation.job_plan import make_plan
 

@@ -1,4 +1,4 @@
-"""The verbs on an output folder: what is done there, and what nothing there refers to."""
+"""The verbs `status` and `clean` on an output folder."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ _COLORS = {"done": "green", "incomplete": "yellow", "stale": "yellow", "failed":
 
 def status(
     target: Annotated[
-        Path, typer.Argument(metavar="DIR|ANALYSIS.yaml", help="An output folder, or the analysis.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DIR|ANALYSIS.yaml", help="An output folder, or the YAML of the analysis.", show_default=False
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="The analysis's output folder (default: output/NAME).")
+        Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
     ] = None,
 ) -> None:
-    """Say what is done, missing, failed or stale, and why; exit code 0 if all is done, 1 if not."""
+    """Show which stages are done, missing, failed or stale, and why; exit code 1 unless all are done."""
     from rich.table import Table
 
     from oddjets.workflow.run import RunContext
@@ -37,7 +40,7 @@ def status(
     execution = analysis.execution.model_copy(update={"skip_bad_files": True})
     found = status_of(RunContext(analysis.model_copy(update={"execution": execution}), folder))
     if found.at_work:
-        console.print(f"a run works here now: {escape(found.at_work)}")
+        console.print(f"another run works here now: {escape(found.at_work)}")
     table = Table("stage", "state", "finished", "seconds", "why")
     for stage in found:
         seconds = f"{stage.seconds:.1f}" if stage.seconds is not None else ""
@@ -45,7 +48,7 @@ def status(
         table.add_row(stage.name, state, stage.finished, seconds, escape(stage.why))
     console.print(table)
     if found.data_in_a:
-        look = "[yellow]look closer[/yellow]: " if found.look_closer else ""
+        look = "[yellow]warning[/yellow]: " if found.look_closer else ""
         console.print(f"data in A: {look}{escape(found.data_in_a)}")
     if found.no_chunks:
         console.print(f"chunks: {escape(found.no_chunks)}")
@@ -59,13 +62,13 @@ def status(
 
 
 def _analysis_and_folder(target: Path, out: Path | None) -> tuple[Analysis, Path]:
-    """Return the analysis, with what the command line laid over it when it last ran, and its folder."""
+    """Return the analysis, with the options of its last run, and its output folder."""
     from oddjets.workflow.output_folder import saved_analysis  # heavy imports only where the verb runs
 
     if target.is_dir():
         if out is not None:
             raise OddjetsError(
-                f"--out: {target} is an output folder already; give that folder, or an analysis with --out"
+                f"--out: {target} is already an output folder; give the folder alone, or an analysis with --out"
             )
         return saved_analysis(target), target
     file = find_analysis(target)
@@ -80,10 +83,10 @@ def _analysis_and_folder(target: Path, out: Path | None) -> tuple[Analysis, Path
 
 
 def clean(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An output folder, or a skim.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files.")] = False,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An output folder, or the folder of a skim.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files, but do not remove them.")] = False,
 ) -> None:
-    """Remove from an output folder what nothing there refers to; what it does not know stays."""
+    """Remove files of earlier results from an output folder; unknown files are kept."""
     from oddjets.workflow.clean import orphans, remove
 
     found = orphans(folder)

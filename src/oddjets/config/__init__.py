@@ -1,4 +1,4 @@
-"""What is asked: the analysis YAML, read and checked for form."""
+"""The analysis YAML: its sections, reading and validation."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The analysis YAML: what may be said in it, and every error in it at once.
+"""The models of the analysis YAML and its validation.
 
 An analysis is one YAML file. `load` reads it safely, checks it against the models below and returns a frozen `Analysis`;
 names that point elsewhere (a region's cuts need the processor) are checked by `oddjets.workflow.validation`.
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class Process(StrictModel):
-    """A physical process, as the histograms and the figures name it."""
+    """A physical process, as histograms and figures name it."""
 
     label: str = Field(description="for figures; LaTeX between $ signs")
     color: str = Field(default="#999999", description="any matplotlib colour")
@@ -60,7 +60,7 @@ class JetSelection(StrictModel):
 
 
 class LeptonSelection(StrictModel):
-    """Which muons or electrons count for the veto."""
+    """The selection of the muons or electrons of the veto."""
 
     pt_min: float = Field(ge=0, description="GeV")
     eta_max: float = Field(default=2.5, gt=0)
@@ -109,7 +109,7 @@ class Selection(StrictModel):
 
 
 class Score(StrictModel):
-    """Where a per-jet score comes from: a model with a card, or branches of the jet."""
+    """The source of a per-jet score: a model with a card, or branches of the jet."""
 
     card: str | None = Field(default=None, description="model card (YAML); found beside the analysis or in models/")
     column: str | None = Field(default=None, description="a jet's column of an imported table, without _1 and _2")
@@ -182,7 +182,7 @@ class Axis(StrictModel):
 
 
 class Observable(Axis):
-    """What is histogrammed: an expression over the columns of the event table."""
+    """A quantity to histogram: an expression over the columns of the event table."""
 
     expression: str
     label: str
@@ -226,7 +226,7 @@ class CorrectionSpec(StrictModel):
 
 
 class Systematic(StrictModel):
-    """One source of uncertainty that is carried through the event table."""
+    """A source of uncertainty that is carried through the event table."""
 
     name: Name
     kind: Literal["jets", "weight", "envelope"] | None = Field(
@@ -245,7 +245,7 @@ class Systematic(StrictModel):
 
 
 class Analysis(StrictModel):
-    """Everything that was asked, in one object."""
+    """An analysis: the whole content of its YAML."""
 
     name: Name
     title: str
@@ -295,11 +295,11 @@ class Analysis(StrictModel):
 
     @property
     def blind(self) -> bool:
-        """Whether the data in A are not to be seen."""
+        """Whether the data in A are blinded."""
         return self.fit is not None and self.fit.blind
 
     def unblinded(self) -> Analysis:
-        """Return the same analysis with the data in A to be seen."""
+        """Return the same analysis without blinding."""
         return (
             self if self.fit is None else self.model_copy(update={"fit": self.fit.model_copy(update={"blind": False})})
         )
@@ -312,7 +312,7 @@ class Analysis(StrictModel):
 
     @property
     def folder(self) -> Path:
-        """Where relative paths in the YAML start."""
+        """The folder that relative paths in the YAML refer to."""
         return self.path.parent if self.path is not None else Path.cwd()
 
     def binning(self, observable: str, region: str) -> list[float]:
@@ -333,7 +333,7 @@ class Analysis(StrictModel):
 
 
 def _with_seed(own: dict[Any, Any], base: dict[Any, Any]) -> dict[Any, Any]:
-    """Give what an analysis asks of the simulation a seed of its name, unless it says one.
+    """Give the simulation of an analysis a seed of the analysis's name, unless it states one.
 
     One that extends another and asks nothing of the simulation shares the other's sample; one without a name of its own is
     the same analysis.

@@ -1,4 +1,4 @@
-"""Where and how the processing runs, as the YAML's ``execution`` says it; nothing here changes a number."""
+"""The ``execution:`` section of an analysis YAML: where and how the processing runs. It changes no number."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def _scheduler(value: str) -> str:
         except ValueError:
             complete = False
         if not complete:
-            raise ValueError(f"'{value}' is no address with a port, as in tcp://HOST:8786")
+            raise ValueError(f"'{value}' is not an address with a port, such as tcp://HOST:8786")
     return value
 
 
 def _cluster_class(value: str) -> str:
     """Accept ``package.module.Class``."""
     if "." not in value or not _is_import_path(value):
-        raise ValueError(f"'{value}' is no class with its module, as in dask_jobqueue.HTCondorCluster")
+        raise ValueError(f"'{value}' is not a class with its module, such as dask_jobqueue.HTCondorCluster")
     return value
 
 
 @dataclass(frozen=True)
 class RemoteAccess:
-    """How remote files are reached.
+    """Settings of the access to remote files.
 
     Attributes:
         timeout_s: how long a server may stay silent: while connecting, and between bytes (https) or for one request
@@ -70,7 +70,7 @@ class RemoteAccess:
 
 
 class AdaptiveScaling(StrictModel):
-    """How many workers a cluster may have, as there is work."""
+    """The limits of the number of workers of an adaptive cluster."""
 
     minimum: int = Field(default=0, ge=0)
     maximum: int = Field(ge=1)
@@ -83,7 +83,7 @@ class AdaptiveScaling(StrictModel):
 
 
 class Cluster(StrictModel):
-    """A cluster class of dask's world, by import path, and what it is built with."""
+    """A dask cluster class, by import path, and its arguments."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -97,7 +97,7 @@ class Cluster(StrictModel):
 
 
 class Execution(StrictModel):
-    """How the processing runs; nothing here changes a number."""
+    """Settings of the processing; none of them changes a number."""
 
     executor: Annotated[str, AfterValidator(_executor)] = Field(
         default="futures", description="iterative, futures, dask, dask-awkward, or a class as package.module:Class"
@@ -125,7 +125,7 @@ class Execution(StrictModel):
 
     @property
     def processes(self) -> int:
-        """How many processes of this machine do what is not done in chunks: simulation, skims, figures."""
+        """The number of local processes for work that is not done in chunks: simulation, skims, figures."""
         elsewhere = self.scheduler is not None or self.cluster is not None or self.executor not in EXECUTORS
         return min(self.workers, os.cpu_count() or 1) if elsewhere else self.workers
 
@@ -135,7 +135,7 @@ class Execution(StrictModel):
         return self.executor in ("dask", "dask-awkward")
 
     def access(self, folder: Path) -> RemoteAccess:
-        """Say how remote files are reached.
+        """Return the settings of the access to remote files.
 
         Args:
             folder: where a relative path of the cache starts.

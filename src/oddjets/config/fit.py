@@ -1,4 +1,4 @@
-"""What is asked of the statistics: the ``fit:`` section of an analysis YAML."""
+"""The ``fit:`` section of an analysis YAML: the statistical model and the results to compute."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ LETTERS: tuple[Letter, ...] = ("A", "B", "C", "D")
 
 def _check_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
     if not (math.isfinite(bounds[0]) and math.isfinite(bounds[1]) and bounds[0] < bounds[1]):
-        raise ValueError("must be two rising, finite numbers: a parameter of one value is not fitted, it has no error")
+        raise ValueError(
+            "must be two increasing, finite numbers: a parameter with one value only is not fitted and has no error"
+        )
     return bounds
 
 
@@ -56,7 +58,7 @@ class LogNormal(StrictModel):
 
 
 class Variations(StrictModel):
-    """What is done to the shape variations of templates before the fit; all of it is reported."""
+    """The treatment of the templates' shape variations before the fit; all of it is reported."""
 
     smooth: bool = Field(default=False, description="smooth variations that are one-sided, or wild in some bin")
     cap: float | None = Field(default=None, gt=0, le=1, description="largest relative change of a bin; 0.5 is 50 %")
@@ -71,7 +73,7 @@ class GoodnessOfFit(StrictModel):
 
 
 class Fit(StrictModel):
-    """The statistical model and what is asked of it."""
+    """The statistical model and the results to compute."""
 
     observable: Name
     regions: tuple[Name, ...]
@@ -100,7 +102,7 @@ class Fit(StrictModel):
 
     @property
     def model(self) -> dict[str, object]:
-        """What the workspace is made of: all that is not only asked of it."""
+        """The fields that decide the workspace."""
         return self.model_dump(mode="json", exclude=set(RESULT_FIELDS))
 
     @property

@@ -1,4 +1,4 @@
-"""What is asked of the simulation: the ``simulate:`` section of an analysis YAML, and the ready-made ones by name."""
+"""The ``simulate:`` section of an analysis YAML, and the predefined simulations."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ PREDEFINED: dict[str, dict[str, Any]] = {
 
 
 def default_seed(name: str) -> int:
-    """Return the seed of an analysis that says none: one of its name, above those that people write."""
+    """Return the seed of an analysis that states none: from its name, above the seeds that people write."""
     return _FIRST_DEFAULT_SEED + int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % _FIRST_DEFAULT_SEED
 
 
 def predefined_simulation(name: str) -> dict[str, Any]:
-    """Return what a ready-made simulation asks for.
+    """Return the settings of a predefined simulation.
 
     Args:
         name: a name of ``SETS``.

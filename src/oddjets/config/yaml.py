@@ -1,4 +1,4 @@
-"""Reading YAML files: safely, extending one another, and saying what is wrong with them, each place at once."""
+"""Safe reading of YAML files, with ``extends`` and a list of all errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StrictModel(BaseModel):
 
 
 class ConfigError(OddjetsError):
-    """The YAML says something that cannot be right; the message lists every place."""
+    """An error in a YAML; the message lists every place."""
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
@@ -39,7 +39,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _keys_at(location: tuple[int | str, ...], top: type[BaseModel]) -> list[str]:
-    """The valid keys of the model that a pydantic error's parent location points into."""
+    """Return the valid keys of the model that a pydantic error's parent location points into."""
     candidates = [top]
     for step in location:
         following = []
@@ -54,7 +54,7 @@ def _keys_at(location: tuple[int | str, ...], top: type[BaseModel]) -> list[str]
 
 
 def describe_errors(error: ValidationError, top: type[BaseModel]) -> list[str]:
-    """Say each of pydantic's errors as: the place, what is wrong, the nearest valid name.
+    """Return each of pydantic's errors as: the place, what is wrong, the nearest valid name.
 
     Args:
         error: what pydantic found.
@@ -84,7 +84,7 @@ _MOST_NODES = 200_000
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, which YAML would silently let win, and aliases that multiply."""
+    """A safe loader that refuses repeated keys and nested aliases that would fill the memory."""
 
     def get_single_node(self) -> yaml.Node | None:
         """Parse the file, before anything is built of it."""
@@ -108,7 +108,9 @@ def _refuse_bomb(top: yaml.Node) -> None:
     def size(node: yaml.Node) -> int:
         known = sizes.get(id(node), 0)
         if known is None:
-            raise yaml.constructor.ConstructorError(None, None, "an alias of what it is part of", node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, "an alias of a mapping or list that contains it", node.start_mark
+            )
         if known:
             return known
         sizes[id(node)] = None
@@ -155,7 +157,7 @@ def read_yaml(path: Path) -> Any:
         beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such file; {nearest(path.name, beside)}".rstrip("; ")) from None
     except IsADirectoryError:
-        raise ConfigError(f"{path}: a folder; give a YAML file, as ANALYSIS.yaml") from None
+        raise ConfigError(f"{path}: is a folder; give a YAML file, such as ANALYSIS.yaml") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     try:
@@ -205,7 +207,7 @@ def read_extended(
 
 
 def merge_mappings(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
-    """Lay one mapping over another: mappings are merged, null removes a key, everything else replaces."""
+    """Merge one mapping into another: mappings are merged, null removes a key, everything else replaces."""
     merged = dict(base)
     for key, value in over.items():
         if value is None:

@@ -1,4 +1,4 @@
-"""What needs no knowledge of an analysis: errors, files, jets' substructure, expressions."""
+"""Tools that know nothing of an analysis: errors, files, jet substructure, expressions."""
 
 import lazy_loader
 

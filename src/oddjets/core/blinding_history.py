@@ -1,4 +1,4 @@
-"""The record of when the data in A of an output folder were hidden and when they were open, and how it is told."""
+"""The record of when the data in A of an output folder were blinded and unblinded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BLINDED, UNBLINDED, OPEN_BEFORE = "blinded", "unblinded", "open before"
 
 
 class BlindingEvent(TypedDict):
-    """One act: ``blinded``, ``unblinded`` or ``open before``, when (UTC, to the second), and by what."""
+    """A change of the blinding: ``blinded``, ``unblinded`` or ``open before``, when (UTC, to the second), and by what."""
 
     state: str
     on: str
@@ -42,7 +42,7 @@ OpenPeriod = TypedDict("OpenPeriod", {"from": str, "to": str, "by": str})
 
 
 def read_history(out: Path) -> list[BlindingEvent]:
-    """Return what was done to the data in A of an output folder, the last act last.
+    """Return the blinding events of an output folder, the last one last.
 
     Raises:
         InputFileError: the record cannot be read.
@@ -53,7 +53,7 @@ def read_history(out: Path) -> list[BlindingEvent]:
     try:
         events: list[BlindingEvent] = json.loads(file.read_text(encoding="utf-8"))["history"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputFileError(f"{file}: broken record of the blinding ({error}); mend it, or remove it") from None
+        raise InputFileError(f"{file}: broken blinding record ({error}); correct it, or remove it") from None
     return events
 
 
@@ -71,12 +71,12 @@ def open_periods(events: Sequence[BlindingEvent]) -> list[OpenPeriod]:
 
 
 def format_time(on: str) -> str:
-    """Return a time as it is read, to the minute."""
+    """Return a time in words, to the minute."""
     return f"{on.replace('T', ' ')[:16]} UTC"
 
 
 def describe_history(events: Sequence[BlindingEvent]) -> str:
-    """Return what a record says, in a line; "" of an empty one.
+    """Return the blinding history in one line; "" where it is empty.
 
     >>> describe_history([{"state": "unblinded", "on": "2026-01-02T03:04:05+00:00", "by": "--unblind"},
     ...       {"state": "blinded", "on": "2026-01-02T04:05:06+00:00", "by": "fit.blind: true in a.yaml"}])

@@ -1,4 +1,4 @@
-"""Digests of code: what of oddjets decides a result, so that a key changes with that and with nothing else.
+"""Digests of the code that decides a result, for content keys.
 
 What decides a result is the code of the module that computes it and of all modules that it imports, directly or not, with
 their data files. Left out is what decides no number: code that reads configurations (its values stand in the key instead),

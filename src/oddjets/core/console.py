@@ -22,7 +22,7 @@ _MAX_WIDTH = 1_000_000
 
 
 class _RedactingConsole(Console):
-    """Hides secrets in the URLs of what it prints, and breaks no line that may be copied.
+    """A console that hides secrets in URLs and breaks no line that may be copied.
 
     A message is one line: a terminal breaks it itself, so that a path in it can still be copied. Tables and bars fit a
     terminal; where there is none, nothing has a width.
@@ -40,14 +40,14 @@ class _RedactingConsole(Console):
         self._width, self._height = new_size
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print as rich does, but break no text."""
+        """Print as rich does, but break no line."""
         if all(isinstance(item, str) for item in objects):
             options.setdefault("soft_wrap", True)
         super().print(*(redacted(item) if isinstance(item, str) else item for item in objects), **options)
 
 
 class _RedactingFilter(logging.Filter):
-    """Hides secrets in the URLs of what is logged."""
+    """A log filter that hides secrets in URLs."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redacted(record.getMessage()), ()
@@ -55,7 +55,7 @@ class _RedactingFilter(logging.Filter):
 
 
 class RedactingFormatter(logging.Formatter):
-    """Hides secrets in the URLs of what other packages log, tracebacks included."""
+    """A log formatter that hides secrets in the URLs of other packages' messages and tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format as ever."""
@@ -112,7 +112,7 @@ class NotebookBar:
 
 
 class ProgressReporter:
-    """What a long piece of work tells of its progress; see `progress`."""
+    """The progress of a long piece of work; see `progress`."""
 
     def __init__(self, description: str, total: float | None, advance: Callable[[float], None] | None) -> None:
         self.description = description
@@ -123,7 +123,7 @@ class ProgressReporter:
         self._tenth = 0
 
     def advance(self, amount: float = 1.0) -> None:
-        """Say that ``amount`` more of the total is done."""
+        """Add ``amount`` to what is done of the total."""
         self.done += amount
         if self._advance is not None:
             self._advance(amount)

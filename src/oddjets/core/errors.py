@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: what is wrong, where, and how to mend it."""
+"""Errors that a user can correct: the messages say what is wrong, where, and how to correct it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Cause = Literal[
 
 
 class OddjetsError(Exception):
-    """A mistake that its user can mend; the CLI prints the message alone and exits with code 2.
+    """A mistake that the user can correct; the CLI prints its message alone and exits with code 2.
 
     The message says what is wrong, where (file, YAML path, branch), and what would be right; secrets in URLs are hidden.
     """
@@ -54,7 +54,7 @@ class InputFileError(OddjetsError):
 
 
 class BlindedError(OddjetsError):
-    """Data in A were asked for while they are blinded."""
+    """A request for data in A while they are blinded."""
 
 
 class StaleResultsWarning(UserWarning):

@@ -1,4 +1,4 @@
-"""Arithmetic over named arrays, as text in the YAML: ``tau2_1 / tau1_1 < 0.45``.
+"""Arithmetic expressions over named arrays, as in the YAML: ``tau2_1 / tau1_1 < 0.45``.
 
 Parsed with `ast` and evaluated over a short list of allowed nodes, so that a YAML can't run code.
 """
@@ -71,7 +71,7 @@ def _parse(expression: str) -> ast.expr:
     try:
         return ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ExpressionError(f"'{expression}' is no arithmetic expression") from None
+        raise ExpressionError(f"'{expression}' is not an arithmetic expression") from None
 
 
 def names_in(expression: str) -> set[str]:

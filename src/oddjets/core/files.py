@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and their checksums."""
+"""Atomic writing of files, and checksums."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["atomic_write", "sha256_of", "write_json"]
 
 @contextmanager
 def atomic_write(file: Path) -> Iterator[Path]:
-    """Write a file under a temporary name beside it; nobody ever sees half of it, whoever else writes it.
+    """Write a file under a temporary name beside it, and rename it when it is whole.
 
     Args:
         file: what appears, or is replaced, at the end. Its folder must exist.
@@ -33,7 +33,7 @@ def atomic_write(file: Path) -> Iterator[Path]:
 
 
 def write_json(file: Path, content: Any) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON atomically."""
     with atomic_write(file) as temporary:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, and the SIGTERM of batch systems: one way out, on which workers end and what is done is kept."""
+"""Orderly interruption by Ctrl-C and by the SIGTERM of batch systems: workers end, finished results stay."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DASK_WORKER = "Dask Worker"
 
 
 class Interrupted(BaseException):
-    """Somebody wants the program to end; it is no error, and nothing that handles errors sees it.
+    """A request to end the program; it is no error, and error handling does not catch it.
 
     Args:
         number: of the signal.
@@ -31,7 +31,7 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGINT and SIGTERM end what is done here by `Interrupted`, and its worker processes at once.
+    """Raise `Interrupted` on SIGINT and SIGTERM inside the block, and end its worker processes.
 
     What is on its way out is not stopped again: a second signal has the system's own effect, which is the end.
     """

@@ -1,4 +1,4 @@
-"""Kinematics that numba's functions call, a particle at a time.
+"""Kinematics of single particles for functions compiled by Numba.
 
 What numba keeps on disk (``__pycache__``) of a function does not notice that another module changed: who changes a formula
 here or in `oddjets.core.kinematics` removes it.

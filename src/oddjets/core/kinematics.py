@@ -1,4 +1,4 @@
-"""Four-momenta, distances in (eta, phi) and the layout of jagged arrays: one formula for each.
+"""Four-momenta, distances in (eta, phi) and offsets of jagged arrays.
 
 Where results of another order of operations are wanted bit by bit, the formula stands there with its reason.
 `oddjets.core.kernels` has what numba's functions call.

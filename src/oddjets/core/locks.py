@@ -1,4 +1,4 @@
-"""One run at a time on an output folder."""
+"""Locks of output folders, so that only one run writes there."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _LOCKS_UNSUPPORTED = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLC
 
 
 class LockedError(OddjetsError):
-    """Another run works on the folder."""
+    """An output folder on which another run works."""
 
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Keep other runs off an output folder.
+    """Lock an output folder, so that no other run works there.
 
     The lock is the kernel's: it ends with the process, however that ends, and what stands in the file ``.lock`` is only to
     say who holds it. On file systems without locks the file says when a run began, and nobody is kept off.
@@ -69,7 +69,7 @@ def locked(out: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in _LOCKS_UNSUPPORTED:
                 raise
-            console.print(f"{escape(str(out))}: this file system has no locks: see to it that no other run works here")
+            console.print(f"{escape(str(out))}: this file system has no locks: make sure that no other run works here")
         _write_holder(out / _NAME)
         try:
             yield
@@ -80,7 +80,7 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def lock_holder(out: Path) -> str | None:
-    """Say who works on a folder now; None: nobody, or the file system does not tell."""
+    """Return who works on a folder now; None if nobody does, or if the file system does not tell."""
     # filelock's locks are exclusive, and need the right to write: one that only asks keeps nobody off, nor makes a file
     try:
         with (out / _NAME).open(encoding="utf-8") as file:
@@ -106,4 +106,4 @@ def _holder(file: IO[str]) -> str:
         found: dict[str, Any] = json.load(file)
         return f"process {found['process']} on {found['host']}, since {found['since']}: {found['command']}"
     except (OSError, ValueError, KeyError, TypeError):
-        return "it does not say which"
+        return "unknown process"

@@ -1,4 +1,4 @@
-"""Names of files that come from elsewhere: they stay inside the folder that they belong to."""
+"""Checks of file names from outside: they must stay inside their folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Content keys, versions and manifests: what a result came from, and whether it still stands.
+"""Content keys, package versions and manifests: the provenance of a result.
 
 A stage's key is the sha256 of everything it depends on: the values of the configuration that it uses, the code that
 computes (`code_digests`), the files it reads, the versions of the packages that compute. Equal keys mean equal results.
@@ -73,7 +73,7 @@ def content_key(parts: Any) -> str:
 
 
 def digests(content: Any, depth: int = 2) -> dict[str, str]:
-    """Return place to a short digest of what stands there, to say later what has changed.
+    """Return a short digest of every place in a structure, to find later what has changed.
 
     Args:
         content: JSON-able; mappings are entered.
@@ -107,13 +107,13 @@ def lost_files(processed: Mapping[str, Any] | None) -> list[str]:
 
 
 def upstream_state(manifest: Manifest | None) -> list[Any]:
-    """Return what a stage depends on of one that it reads: a key says what was asked for, not what could not be read of it."""
+    """Return what a stage depends on of an earlier one: its key, and the files that it left out."""
     lost = lost_files(manifest["extra"]) if manifest else None
     return [manifest["key"] if manifest else None, *([lost] if lost else [])]
 
 
 def is_consistent(out: Path, stage: str, upstream: str, config: Mapping[str, Any]) -> bool:
-    """Tell whether a stage was done with some values, and with the results of an earlier stage that are there now.
+    """Tell whether a stage ran with these values and with the current results of an earlier stage.
 
     Args:
         out: the output folder.

@@ -1,4 +1,4 @@
-"""Secrets in URLs: what is printed or saved shows where a file is, not who may read it."""
+"""Removal of secrets from URLs before these are printed or saved."""
 
 from __future__ import annotations
 

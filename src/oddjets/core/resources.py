@@ -1,4 +1,4 @@
-"""Where named files are: beside the YAML, then in the checkout, then in the installed package."""
+"""The search for named files: beside the YAML, in the checkout, in the installed package."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def _distance(power, y, phi, pt2, i, j):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _history(p, power):  # type: ignore[no-untyped-def]
-    """All n - 1 mergings without a beam distance, and the merged momenta.
+    """Return all n - 1 mergings without a beam distance, and the merged momenta.
 
     Each pseudojet remembers its nearest neighbour (in distance for either exponent), so that a merging costs O(n). What is
     left is kept side by side in the first slots of small arrays; a slot that becomes free takes the last one's content.

@@ -1,4 +1,4 @@
-"""Work that is done file by file, here or on more processes; what is common to worker processes."""
+"""A pool of worker processes for work on files, and what all worker processes need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Task = TypeVar("Task")
 
 
 def run_tasks(tasks: Sequence[Task], work: Callable[[Task], object], workers: int, verb: str) -> Iterator[Task]:
-    """Do all tasks and yield each when it is done, in no particular order.
+    """Run all tasks and yield each when it is done, in no particular order.
 
     Args:
         tasks: what is done; they travel to other processes, as does `work`.
@@ -49,7 +49,7 @@ def run_tasks(tasks: Sequence[Task], work: Callable[[Task], object], workers: in
             if script := missing_main_guard():
                 raise OddjetsError(f"{verb}: {script}") from error
             raise OddjetsError(
-                f"{verb}: a worker process was killed, perhaps for want of memory; finished files are kept, run it again"
+                f"{verb}: a worker process was killed, perhaps because memory ran out; finished files are kept, run it again"
                 " (with fewer workers)"
             ) from error
         except BaseException:
@@ -63,7 +63,7 @@ def available_cores() -> int:
 
 
 def is_importing_main() -> bool:
-    """Whether this is a worker process that is only importing the script which started it, as every spawned one does."""
+    """Tell whether this is a worker process that is importing the script which started it."""
     # the mark by which Python itself refuses to start processes then
     return bool(getattr(multiprocessing.current_process(), "_inheriting", False))
 
@@ -92,7 +92,7 @@ def prepare_worker() -> None:
 
 
 def _exit_with_parent() -> None:
-    """End a worker whose parent was killed: nobody else would, and it would wait for work for ever."""
+    """End a worker whose parent was killed, since nothing else would end it."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

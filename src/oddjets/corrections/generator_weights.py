@@ -1,4 +1,4 @@
-"""Weights that the generator knows: parton showers, scales of the matrix element, top quarks' pT.
+"""Weights of the generator: parton-shower variations, matrix-element scales, top-quark pT.
 
 Whether an event has them is decided event by event: one without them is as nominal under the variation, and is counted.
 """
@@ -28,7 +28,7 @@ _IS_LAST_COPY = 1 << 13  # of GenPart_statusFlags
 
 
 class RelativeWeights(NamedTuple):
-    """What multiplies the nominal weight of events under a variation.
+    """The factors on the nominal weight of events under a variation.
 
     Attributes:
         values: shape (events,); 1 where an event has no such weight.
@@ -164,7 +164,7 @@ GENERATOR_SYSTEMATICS: dict[str, Callable[[Any, npt.NDArray[np.int64], str], Rel
 
 
 def weight_of(systematic: str, direction: str, events: Any, rows: npt.NDArray[np.int64]) -> RelativeWeights:
-    """Return what multiplies the nominal weight under a variation of the generator.
+    """Return the factors on the nominal weight under a variation of the generator.
 
     Args:
         systematic: one of `GENERATOR_SYSTEMATICS`.

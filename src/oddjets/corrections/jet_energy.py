@@ -1,4 +1,4 @@
-"""The energy of AK8 jets: corrections applied anew, and simulated jets smeared to the resolution of data.
+"""Jet energy corrections and resolution smearing of AK8 jets.
 
 pT, mass and soft-drop mass move by the same factor; the score and the subjettiness stay those of the stored
 constituents.
@@ -136,7 +136,7 @@ def _flat(events: Any, name: str) -> Array:
 
 
 def _columns(events: Any, pt: Array) -> dict[str, npt.NDArray[Any]]:
-    """What the corrections may use of each jet, flat; identifiers and rho are those of its event."""
+    """Return the inputs of the corrections for each jet, flat; identifiers and rho are those of its event."""
     counts = np.asarray(ak.num(nanoaod_schema.collection(events, "FatJet"), axis=1))
     rho = next((name for name in _RHO if nanoaod_schema.has(events, [name])), None)
     if rho is None:

@@ -1,4 +1,4 @@
-"""How jets are smeared: random numbers that depend on the event alone, resolutions, and generator masses.
+"""Formulas of jet smearing: reproducible random numbers, resolutions, generator masses.
 
 Functions take and return arrays; jets of the pair have shape (events, 2).
 """

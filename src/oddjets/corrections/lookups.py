@@ -46,7 +46,7 @@ Array = npt.NDArray[np.float64]
 
 
 class NotFiniteError(OddjetsError):
-    """An input of a correction that is NaN or infinite: correctionlib would take the last bin for it, or a bound."""
+    """An input of a correction that is NaN or infinite, for which correctionlib would take a value at an edge."""
 
 
 class CorrectionFile(BaseModel):

@@ -1,4 +1,4 @@
-"""Which luminosity sections of data are certified, and the luminosity of those that were read."""
+"""Certified luminosity sections of data, and the luminosity of those that were read."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def certified_sections(analysis: Analysis, era: Era, era_folder: Path) -> tuple[
 def read_luminosity_table(path: Path) -> tuple[Sections, npt.NDArray[np.float64]]:
     """Read brilcalc's table of the recorded luminosity of every section (``--byls --output-style csv``).
 
-    Outputs of several calls may follow each other, each with its header and its unit. A section that is there twice with the
+    Outputs of several calls may follow each other, each with its header and its unit. A section that appears twice with the
     same luminosity, as where two calls overlap, counts once, and that is said.
 
     Returns:
@@ -108,12 +108,12 @@ def read_luminosity_table(path: Path) -> tuple[Sections, npt.NDArray[np.float64]
                 )
             rows += 1
     except FileNotFoundError:
-        raise InputFileError(f"{path}: no such table of luminosities") from None
+        raise InputFileError(f"{path}: no such luminosity table") from None
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise InputFileError(f"{path}: no table of brilcalc by luminosity section ({error})") from None
+        raise InputFileError(f"{path}: not a table of brilcalc by luminosity section ({error})") from None
     if not found:
         raise InputFileError(
-            f"{path}: no table of brilcalc by luminosity section: needs a header with run:fill, ls and recorded(UNIT)"
+            f"{path}: not a table of brilcalc by luminosity section: needs a header with run:fill, ls and recorded(UNIT)"
         )
     if rows > len(found):
         console.print(
@@ -192,13 +192,13 @@ def luminosity_of(
         absent = np.setdiff1d(good, table[0], assume_unique=True)
         if len(absent):
             raise OddjetsError(
-                f"dataset '{name}': the table of luminosities has no section {absent[0] % RUN} of run {absent[0] // RUN}"
+                f"dataset '{name}': the luminosity table has no section {absent[0] % RUN} of run {absent[0] // RUN}"
                 f" ({len(absent)} certified sections are missing)"
             )
         total = float(table[1][np.searchsorted(table[0], good)].sum())
         if not total > 0:
             raise OddjetsError(
-                f"dataset '{name}': the table of luminosities has 0 for all of the {len(good)} certified sections that were"
+                f"dataset '{name}': the luminosity table has 0 for all of the {len(good)} certified sections that were"
                 " read, and the luminosity of data cannot be 0: is the column 'recorded' filled?"
             )
         of_runs = certified.count(np.isin(runs_certified, np.unique(runs)))

@@ -1,4 +1,4 @@
-"""The official files of an era, downloaded once from their publishers."""
+"""Downloads of an era's official correction files from their publishers."""
 
 from __future__ import annotations
 

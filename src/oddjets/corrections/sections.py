@@ -1,4 +1,4 @@
-"""Luminosity sections: those of a list in CMS's format, as intervals, and those of a file, one by one.
+"""Luminosity sections: lists in CMS's JSON format, as intervals, and the sections of a file.
 
 A section is the number ``run * 2**32 + section`` in int64, so that masks, unions and intersections are NumPy's. A list may
 say that a run is good to its end, whatever that is; its intervals are never expanded.
@@ -136,7 +136,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         run = _run(key)
         if run in seen:
-            raise ValueError(f"run {run} is there twice")
+            raise ValueError(f"run {run} appears twice")
         seen.add(run)
         content[key] = value
     return content
@@ -145,23 +145,23 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _run(key: str) -> int:
     """Read a run's number: digits alone, where Python's own reading would take ``0_1`` for 1."""
     if re.fullmatch(r"[0-9]+", key) is None:
-        raise ValueError(f"'{key}' is no number of a run")
+        raise ValueError(f"'{key}' is not a run number")
     return int(key)
 
 
 def _range(run: int, span: Any) -> tuple[int, int, int]:
     """Check a range of a run."""
     if len(span) != 2:
-        raise ValueError(f"run {run}: {span} is no [first, last]")
+        raise ValueError(f"run {run}: {span} is not a pair [first, last]")
     first, last = (_number(end, LAST_SECTION, f"section of run {run}") for end in span)
     return _number(run, LAST_RUN, "run"), first, last
 
 
 def _number(value: Any, largest: int, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
-        raise ValueError(f"{value!r} is no number of a {what}")
+        raise ValueError(f"{value!r}  is not a valid {what}")
     if not 0 <= value <= largest:
-        raise ValueError(f"{value!r} is no number of a {what}: these are 0 to {largest}")
+        raise ValueError(f"{value!r}  is not a valid {what}: these are 0 to {largest}")
     return int(value)
 
 

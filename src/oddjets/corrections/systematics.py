@@ -1,4 +1,4 @@
-"""What varies: the one ordered list of variations, and what each does to jets or weights.
+"""The ordered list of systematic variations, and what each changes in jets or weights.
 
 A *systematic* has a name (``jes``); its two *variations* are ``jesUp`` and ``jesDown``. Jet variations change the
 pair's pT and soft-drop mass and so the selection and the regions; weight variations change weights alone. Data has
@@ -31,7 +31,7 @@ SystematicKind = Literal["jets", "weight", "envelope"]
 
 @dataclass(frozen=True)
 class BuiltInSystematic:
-    """What is known of a systematic by its name alone.
+    """The properties of a systematic with a built-in name.
 
     Attributes:
         kind: what it moves.

@@ -1,4 +1,4 @@
-"""Event weights: the generator's times the corrections', nominal and under every weight systematic.
+"""Event weights: generator weight times corrections, nominal and for every weight systematic.
 
 coffea's `Weights` multiplies them. What a variation changes is kept as a ratio to its own nominal correction, so that
 ``weight__puUp`` is the product of all nominal weights times up over nominal of pileup.

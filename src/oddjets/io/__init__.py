@@ -1,4 +1,4 @@
-"""Files in and out: PFNano, filesets, event tables, histograms, the authors' event files."""
+"""Input and output: PFNano, filesets, event tables, histograms, the authors' event files."""
 
 import lazy_loader
 

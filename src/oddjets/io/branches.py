@@ -1,4 +1,4 @@
-"""Entries of jagged branches straight from the file: only where they are needed, and nothing is kept.
+"""Selective reading of jagged branches: only the entries that are needed.
 
 coffea's virtual arrays read a branch for the whole chunk and hold it until the chunk is done. PF candidates are nearly
 all of a file, and a chunk needs those of two jets of its few surviving events: here a branch is read basket by basket,
@@ -73,7 +73,7 @@ class FlatBranches(Mapping[str, "FlatBranch"]):
 
 
 class FlatBranch:
-    """One branch; reading happens when it is indexed."""
+    """One branch, read when it is indexed."""
 
     def __init__(self, branch: Any, locate: Callable[[Integers | slice], tuple[Integers, Integers]]) -> None:
         self._branch, self._locate = branch, locate

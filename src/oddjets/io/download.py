@@ -1,4 +1,4 @@
-"""Downloads: by https, checked, whole or not at all, and going on where they stopped."""
+"""Downloads by HTTPS, with checksums and resumption."""
 
 from __future__ import annotations
 
@@ -71,4 +71,4 @@ def download(url: str, target: Path, sha256: str) -> None:
 
 def _resume_advice(part: Path) -> str:
     kept = part.stat().st_size if part.is_file() else 0
-    return f"{kept} bytes are kept, and the same command goes on from there" if kept else "nothing has arrived"
+    return f"{kept} bytes are kept, and the same command continues from there" if kept else "nothing was received"

@@ -1,4 +1,4 @@
-"""Events that are in two event tables at once, looked for among 10^8 of them in little memory."""
+"""A search for events that are in two event tables, for 10^8 events in little memory."""
 
 from __future__ import annotations
 

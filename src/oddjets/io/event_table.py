@@ -1,4 +1,4 @@
-"""The event table: its columns, and how it is written, read and seen under a variation.
+"""The event table: its columns, reading, writing and systematic variations.
 
 One row per event that passes the base selection under the nominal or any varied jets; Parquet, one file per chunk. The
 columns are those of `COLUMNS` and of `schema_of`; every writer and reader goes through here, and the version of the
@@ -93,7 +93,7 @@ def _pair_mass(
 
 
 class EventTable(Mapping[str, npt.NDArray[Any]]):
-    """The columns of some events as one variation sees them.
+    """The columns of some events under one variation.
 
     Under a jet variation, ``pt_j`` and ``mass_j`` are the varied ones, the jets are numbered by varied pT (so every
     column that ends in ``_1`` or ``_2`` changes sides where the order flips), and ``mjj`` is computed anew, of ungroomed masses
@@ -145,7 +145,7 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
         self._swap = swap if swap.any() else None
 
     def _varied_mass(self) -> npt.NDArray[Any]:
-        """The varied dijet mass; a ratio to nominal, so that a stored one of another definition keeps it."""
+        """Return the varied dijet mass, scaled to the stored nominal one, whatever its definition."""
         if not self._pair:
             directions = _directions(self._columns)
             self._pair |= {"directions": directions, "mass": _pair_mass(self._columns, directions)}

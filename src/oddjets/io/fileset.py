@@ -1,4 +1,4 @@
-"""Filesets: which files there are, what they are, and what they add up to.
+"""Filesets: datasets, their files, metadata and sums of weights.
 
 A fileset is coffea's: ``{dataset: {"files": {path: "Events"}, "metadata": {...}}}`` as JSON or YAML. Relative paths start
 at the fileset's folder.
@@ -30,7 +30,7 @@ TREE = "Events"
 
 
 class DatasetMetadata(StrictModel):
-    """What is known of a dataset that its files don't say."""
+    """The properties of a dataset that its files do not state."""
 
     process: str
     is_data: bool
@@ -61,7 +61,7 @@ class DatasetMetadata(StrictModel):
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What one file holds.
+    """The content of one file.
 
     Attributes:
         path: as opened; local paths are absolute.
@@ -166,7 +166,7 @@ def load_fileset(path: Path) -> dict[str, Dataset]:
 
 
 def _overlaps(datasets: Iterable[Dataset]) -> Iterator[str]:
-    """Two alternatives of a group are wrong unless each says which of its events count."""
+    """List the overlap groups whose alternatives do not all have a ``generator_cut``."""
     groups: dict[str, list[Dataset]] = {}
     for dataset in datasets:
         if dataset.metadata.overlap_group is not None:

@@ -1,4 +1,4 @@
-"""PFNano as coffea sees it, and what to do where a branch is missing."""
+"""PFNano events as coffea reads them, with clear errors for missing branches."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CONSTITUENT_INDEX = ("FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx")
 
 
 class PFNano(PFNanoAODSchema):  # type: ignore[misc]
-    """coffea's PFNano schema, quiet about cross references that a file lacks and about photons, which are not used."""
+    """A coffea schema for PFNano, without warnings about unused cross references and photons."""
 
     warn_missing_crossrefs = False
     #: coffea's vertices cannot be looked at without x, y and z; a file may have their number alone
@@ -62,7 +62,7 @@ class PFNano(PFNanoAODSchema):  # type: ignore[misc]
 
 
 def location_of(events: Any) -> str:
-    """Name the file that a chunk comes from."""
+    """Return the name of the file that a chunk comes from."""
     return str(events.metadata.get("filename", "the file")) if hasattr(events, "metadata") else "the file"
 
 

@@ -1,4 +1,4 @@
-"""Which samples there are on the CERN Open Data portal, and filesets made from the portal's file indices."""
+"""Samples of the CERN Open Data portal, and filesets from the portal's file indices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The authors' published event files: one row per jet, the pair's rows adjacent, to event tables and back.
+"""The authors' published event files (two adjacent rows for the two jets), converted from and to event tables.
 
 A file ``outputs_pretrain_<model>_<process>_dijet*.npz`` holds ``prediction`` (jets, classes) and ``cond`` (jets, 52). Its
 weights are complete: luminosity and cross section are in them.

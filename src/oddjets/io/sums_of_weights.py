@@ -1,4 +1,4 @@
-"""What the tree Runs of a simulated file says was generated, and whether that can be true.
+"""Sums of weights from the tree Runs of simulated files, with consistency checks.
 
 A row of Runs counts and sums the generated events of one run of one production; a merged file has several, a skim has
 those of its original.
@@ -52,7 +52,7 @@ class RunsRow:
 
 @dataclass(frozen=True)
 class SumsOfWeights:
-    """What the tree Runs adds up to.
+    """The totals of the tree Runs.
 
     Attributes:
         total: of genEventSumw.
@@ -71,7 +71,7 @@ class SumsOfWeights:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """What `duplicate_rows` looks at: a file, the dataset that it belongs to, the events in it, its rows of Runs."""
+    """The input of `duplicate_rows`: a file, its dataset, its number of events, and its rows of Runs."""
 
     path: str
     dataset: str
@@ -98,7 +98,7 @@ def read_sums(runs: Any, path: str, entries: int, titles: Mapping[str, str]) -> 
     if not math.isfinite(total):
         raise InputFileError(f"{path}: the sum of weights '{SUM}' is {total}")
     if entries and not len(totals):
-        raise InputFileError(f"{path}: its tree 'Runs' is empty, so nobody knows what its {entries} events stand for")
+        raise InputFileError(f"{path}: its tree 'Runs' is empty, so the number of generated events is unknown")
     if counts is not None and not float(np.sum(counts)) >= entries:
         raise InputFileError(
             f"{path}: '{COUNT}' of its tree 'Runs' is {np.sum(counts):.0f}, but it holds {entries} events: Runs is that of"
@@ -179,7 +179,7 @@ def duplicate_rows(
 
 
 def _refuse_contradiction(totals: Floats, counts: Floats | None, squares: Floats, path: str) -> None:
-    """No numbers w have sum(w)^2 > n sum(w^2)."""
+    """Refuse sums that no weights have: sum(w)^2 > n sum(w^2)."""
     if not (np.isfinite(squares).all() and (squares >= 0).all()):
         raise InputFileError(
             f"{path}: the sum of squared weights '{SQUARES}' is {squares[~(squares >= 0)][:1].tolist()}"
@@ -249,13 +249,13 @@ def _rows(
 
 
 def _is_distinctive(means: Floats) -> bool:
-    """Whether means of weights are no simple numbers, as those of weights that are the same in all events mostly are."""
+    """Tell whether means of weights are no simple numbers, so that equal means in two files are no coincidence."""
     thousandths = means[np.isfinite(means)] * 1000
     return bool((np.abs(thousandths - np.rint(thousandths)) > 1e-3).any())
 
 
 def _weights_vary(total: float, count: float | None, squares: float | None) -> bool:
-    """Whether the weights are more than a sign times one number; unknown is no."""
+    """Tell whether the weights are more than a sign times one number; False if that is unknown."""
     if not count or not squares:
         return False
     size = math.sqrt(squares / count)

@@ -1,4 +1,4 @@
-"""Which entries of PSWeight and LHEScaleWeight are which variation: by the branch's title, else by CMS's usual order.
+"""The order of the entries of PSWeight and LHEScaleWeight: from the branch's title, else CMS's usual order.
 
 NanoAOD documents the entries in the title of the branch, ``[0] is ISR=2 FSR=1; ...`` or ``[0] is renscfact=0.5d0
 facscfact=0.5d0 ; ...``. What is written here of lengths and orders is what CMSSW's `GenWeightsTableProducer` does.
@@ -41,7 +41,7 @@ _MU_F = re.compile(rf"\b(?:mu_?f|facscfact){_NUMBER}", re.IGNORECASE)
 
 
 class WeightOrder(NamedTuple):
-    """Where the variations are in a list of weights.
+    """The positions of the variations in a list of weights.
 
     Attributes:
         positions: variation (``isrUp``, ``scale0``) to its entry.

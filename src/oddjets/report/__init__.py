@@ -1,4 +1,4 @@
-"""Figures and the report: drawn from what the earlier stages left, data first."""
+"""Figures and the report, made from the results of the earlier stages."""
 
 import lazy_loader
 

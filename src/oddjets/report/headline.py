@@ -1,4 +1,4 @@
-"""The answer in words: what the fit found, for the first screen."""
+"""The result in words, for the top of the report."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class ResultSummary:
-    """What the first screen says.
+    """The content of the top of the report.
 
     Attributes:
         headline: one sentence.

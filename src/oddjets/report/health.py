@@ -1,4 +1,4 @@
-"""What a reader must know before believing the answer: what was counted, lost, and how well it fits."""
+"""Checks of the result: inputs, losses, weights, closure and quality of the fit."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _lost(artifacts: Artifacts, read: int) -> HealthCheck:
 
 
 def _absent_triggers(artifacts: Artifacts) -> list[HealthCheck]:
-    """Trigger paths that no file of a dataset has; no line where there are none."""
+    """Return a line about trigger paths that no file of a dataset has; none where there are no such paths."""
     lacking: dict[str, list[str]] = {}
     for name, dataset in artifacts.datasets.items():
         for path in dataset.get("absent_triggers", ()):
@@ -166,7 +166,7 @@ def _absent_triggers(artifacts: Artifacts) -> list[HealthCheck]:
 
 
 def _partly_absent_triggers(artifacts: Artifacts) -> list[HealthCheck]:
-    """Trigger paths that some files of a dataset lack, as menus change; no line where there are none."""
+    """Return a line about trigger paths that some files of a dataset lack; none where there are no such paths."""
     found = {name: dataset.get("partly_absent_triggers") or {} for name, dataset in artifacts.datasets.items()}
     paths = {path for partly in found.values() for path in partly}
     if not paths:
@@ -205,7 +205,7 @@ def _threshold(artifacts: Artifacts) -> HealthCheck:
 
 
 def _blinding(artifacts: Artifacts) -> list[HealthCheck]:
-    """Whether data in A are hidden, or were opened; no line for an analysis that never hid them."""
+    """Return a line about the blinding of data in A; none for an analysis that never blinded them."""
     place = ("blinding.json", "history")
     periods = open_periods(artifacts.blinding)
     were = "".join(f"; was open from {format_time(p['from'])} to {format_time(p['to'])} (`{p['by']}`)" for p in periods)
@@ -223,7 +223,7 @@ def _blinding(artifacts: Artifacts) -> list[HealthCheck]:
 
 
 def _weights(artifacts: Artifacts) -> list[HealthCheck]:
-    """Templates that one event has most of, and events whose varied weights are beyond what a variation means."""
+    """Return lines about templates dominated by few events, and about events with very large varied weights."""
     found = artifacts.event_weights
     if found is None:
         return []
@@ -232,13 +232,13 @@ def _weights(artifacts: Artifacts) -> list[HealthCheck]:
     led = [t for t in heavy if t["largest_share"] > found["limits"]["share"]]
     if heavy:
         worst = max(led, key=lambda t: t["largest_share"]) if led else min(heavy, key=_effective_share)
-        worth = f"{count(worst['events'])} events are worth {worst['effective'] if led else worst['worth']:.2g}"
+        worth = f"{count(worst['events'])} events count as {worst['effective'] if led else worst['worth']:.2g} of equal weight"
         note = (
             f"one event has {100 * worst['largest_share']:.3g} % of {_place(worst)}, so that {worth}"
             if led
             else f"few events have most of {_place(worst)}: {worth}"
         )
-        leaders = "one event leads" if len(led) == len(heavy) else "few events lead"
+        leaders = "one event dominates" if len(led) == len(heavy) else "few events dominate"
         many = f"{leaders} {count(len(heavy))} template{'s' if len(heavy) > 1 else ''}"
         made.append(HealthCheck("Event weights", "watch", many, note, file, "templates", WEIGHTS))
     out = [v for v in found["variations"] if v["outliers"]]
@@ -259,7 +259,7 @@ def _weights(artifacts: Artifacts) -> list[HealthCheck]:
         even = _effective_share(least) >= found["limits"]["even"]
         if not even:
             worth = _effective_share(least) * least["events"]
-            note = f"the {count(least['events'])} events of {_place(least)} are worth {worth:.2g} of one size"
+            note = f"the {count(least['events'])} events of {_place(least)} count as {worth:.2g} of equal weight"
         made.append(HealthCheck("Event weights", "good", "even" if even else "uneven", note, file, "templates"))
     return made
 
@@ -284,7 +284,7 @@ def _percent(change: float) -> str:
 
 
 def _variations(artifacts: Artifacts) -> list[HealthCheck]:
-    """Variations of templates that say more of few events than of an uncertainty; no line where there are none."""
+    """Return lines about large and one-sided variations of templates; none where there are no such variations."""
     report, file, made = artifacts.workspace_report, "workspace_report.json", []
     tamed = " and ".join(done for done in ("smoothed", "capped") if report.get(done))
     after = f"; {tamed} where asked" if tamed else ""
@@ -329,7 +329,7 @@ def _closure(artifacts: Artifacts) -> HealthCheck:
 
 
 def _closure_uncertainty(results: dict[str, Any]) -> list[HealthCheck]:
-    """Which closure each region's uncertainty comes from; no line where none was asked for."""
+    """Return a line about the closure that each region's uncertainty comes from; none where none was asked for."""
     used = results.get("closure_uncertainty") or {}
     if not used:
         return []
@@ -363,7 +363,7 @@ def _fit(artifacts: Artifacts) -> list[HealthCheck]:
 
 
 def _empty_bins(results: dict[str, Any]) -> list[HealthCheck]:
-    """Empty bins that a fit holds at zero; no line where there are none, since few readers know them."""
+    """Return a line about empty bins that a fit holds at zero; none where there are no such bins."""
     names = results.get("at_kinks") or []
     if not names:
         return []

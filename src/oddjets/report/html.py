@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds everything a reader needs, and fetches nothing."""
+"""The report: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SECTIONS = {
     "events": ("The odd events", ("bump", "kde", "overlap")),
     "fit": ("The fit", ("yields", "grid", "closures", "pulls", "impacts", "scan", "limit", "gof", "correlation")),
     "systematics": ("Systematic variations", ("systematics",)),
-    "simulated": ("What was simulated", ("processes",)),
+    "simulated": ("Simulated processes", ("processes",)),
 }
 
 
@@ -199,7 +199,7 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
 
 
 def _versions(artifacts: Artifacts) -> dict[str, str]:
-    """The versions that the stages ran with; where stages differ, all of them."""
+    """Return the versions that the stages ran with; where stages differ, all of them."""
     seen: dict[str, dict[str, None]] = {}
     for manifest in artifacts.manifests.values():
         for package, version in (manifest.get("versions") or {}).items():
@@ -208,7 +208,7 @@ def _versions(artifacts: Artifacts) -> dict[str, str]:
 
 
 def _files(out: Path) -> list[str]:
-    """The JSON files that the numbers come from, for the links."""
+    """Return the JSON files that the numbers come from, for the links."""
     names = (
         *("results.json", "cutflow.json", "closure.json", "workspace.json", "workspace_report.json"),
         *("histograms/index.json", "event_weights.json", "blinding.json"),

@@ -1,4 +1,4 @@
-"""The stack with data and its ratio: the panel that most figures are made of."""
+"""The panel of most figures: stack with data, and their ratio."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def shared_legend(made: Figure, drawn: Sequence[Mapping[str, Any]], *, band: str
 
 
 def _handles(drawn: Sequence[Mapping[str, Any]], band: str) -> list[Any]:
-    """Data, every process in any of the panels, and the band."""
+    """Return the legend's entries: data, every process in any of the panels, and the band."""
     handles: list[Any] = []
     if any(one["data"] is not None for one in drawn):
         handles.append(Line2D([], [], color="black", marker="o", linewidth=1.4, markersize=5, label="Data"))
@@ -197,7 +197,7 @@ def _numbers(entry: Mapping[str, Any]) -> dict[str, list[float | None]]:
 
 
 def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Processes drawn as one; their errors are added in quadrature (correlations are in the total)."""
+    """Merge processes that are drawn as one; their errors are added in quadrature."""
     return {
         "process": "other",
         "label": f"Other ({len(layers)} processes)",

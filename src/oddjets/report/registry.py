@@ -1,4 +1,4 @@
-"""Every kind of figure: what it is drawn from, and how."""
+"""The registry of figure kinds: the results each needs, and the functions that make it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ KINDS: dict[str, FigureKind] = {
         FigureKind("cutflow", "Cutflow", ("cutflow",), cutflow.data, cutflow.draw),
         FigureKind(
             "threshold_scan",
-            "Mass as the threshold tightens",
+            "Mass at rising thresholds",
             _TABLES,
             threshold_scan.data,
             threshold_scan.draw,

@@ -1,4 +1,4 @@
-"""How the figures look: mplhep's CMS style without the CMS label, sized for a page and for a report."""
+"""The style of the figures: mplhep's CMS style without the CMS label."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class StyledFigure(Figure):
 
 
 def figure(width: float = 8.0, height: float = 7.4) -> StyledFigure:
-    """Make a figure with an Agg canvas that pyplot knows nothing of.
+    """Make a figure with an Agg canvas, outside pyplot.
 
     Args:
         width: inches.
@@ -174,7 +174,7 @@ def hatches(colors: Mapping[str, str]) -> dict[str, str | None]:
 
 
 def _lightness(color: str) -> float:
-    """CIE 1976 lightness L* of a colour of the screen, 0 (black) to 100 (white)."""
+    """Return the CIE 1976 lightness L* of a screen colour, 0 (black) to 100 (white)."""
     rgb = np.array(matplotlib.colors.to_rgb(color))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     luminance = float(linear @ [0.2126, 0.7152, 0.0722])

@@ -1,4 +1,4 @@
-"""The report's tables: plain rows of text and the numbers to sort them by."""
+"""The report's tables: rows of text with the numbers to sort by."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown, what it is sorted by (None: the text), and a longer form for the title."""
+    """A table cell: its text, the value to sort by (None: the text), and a longer form for the title."""
 
     text: str | Markup
     value: float | None = None

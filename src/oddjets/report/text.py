@@ -1,4 +1,4 @@
-"""Numbers and labels as a reader wants them in HTML."""
+"""Formatting of numbers and labels in HTML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores on disk: a jet is scored once, so that a changed cut, region or binning needs no inference.
+"""The score cache on disk: each jet is scored once, so that a new cut, region or binning needs no inference.
 
 What is kept is found by the jet's content, all that scoring is given of it: constituents with their PUPPI weights, and
 the jet's axis. So it does not matter which cuts an event passed, in which chunk it was, and whether constituents were
@@ -43,7 +43,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.Ba
 
 @dataclass(frozen=True)
 class ScoreCache:
-    """Entries of a file, and where their scores are kept.
+    """The place of the stored scores of some entries of a file.
 
     Attributes:
         folder: of all kept scores.
@@ -81,7 +81,7 @@ class Evaluation(NamedTuple):
 def evaluate(
     scorer: Scorer, jets: JetConstituents, *, probabilities: bool = False, cache: ScoreCache | None = None
 ) -> Evaluation:
-    """Score jets, those with kept scores without the model; keep the new scores.
+    """Score jets; take stored scores from the cache, and store new ones.
 
     Args:
         scorer: the model.
@@ -119,7 +119,7 @@ def evaluate(
 
 
 def cache_key(scorer: Scorer, *, probabilities: bool) -> str:
-    """Return the key of kept scores: the model and its card, the arithmetic, and what computes.
+    """Return the key of stored scores: the model and its card, the arithmetic, and the provider.
 
     Args:
         scorer: the model; its provider counts as the one that really computes.
@@ -156,7 +156,7 @@ def _take(jets: JetConstituents, wanted: NDArray[np.bool_]) -> JetConstituents:
 
 
 def _digests(jets: JetConstituents) -> list[bytes]:
-    """Digests of all that scoring is given of each jet."""
+    """Return a digest of all inputs of scoring for each jet."""
     # float64 holds all of these exactly: the type in the file does not matter
     axes = np.stack([jets.jet_eta, jets.jet_phi], axis=1).astype(np.float64)
     columns = np.stack([np.asarray(getattr(jets, name), np.float64) for name in CANDIDATE_BRANCHES], axis=1)

@@ -1,4 +1,4 @@
-"""What a GPU needs beside a session: how much memory is free, and inputs that are there before they are wanted."""
+"""GPU helpers: free memory and uploaded inputs."""
 
 from __future__ import annotations
 

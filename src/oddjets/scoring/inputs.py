@@ -49,7 +49,7 @@ Integers = NDArray[np.integer[Any]]
 
 
 class ConstituentIndex(NamedTuple):
-    """Where the constituents of the wanted jets are.
+    """The positions of the constituents of the wanted jets.
 
     Attributes:
         candidates: positions in the flat arrays of all candidates, grouped by wanted jet, shape (n_constituents,).
@@ -61,7 +61,7 @@ class ConstituentIndex(NamedTuple):
 
 
 class UnusualCounts(NamedTuple):
-    """Jets and constituents for which a model does something that a user should know.
+    """Counts of jets and constituents that a model treats in a special way.
 
     Attributes:
         jets: how many jets there were.
@@ -285,7 +285,7 @@ def prepare(jets: JetConstituents, card: ModelCard) -> PreparedJets:
 
 
 def count_unusual(jets: JetConstituents, card: ModelCard) -> UnusualCounts:
-    """Count jets and constituents with which a model does something that a user should know; cheap beside `prepare`.
+    """Count jets and constituents that a model treats in a special way; fast compared with `prepare`.
 
     Args:
         jets: the jets.
@@ -305,13 +305,13 @@ def count_unusual(jets: JetConstituents, card: ModelCard) -> UnusualCounts:
 
 
 def _weight(jets: JetConstituents, card: ModelCard) -> NDArray[np.float64]:
-    """What multiplies the momentum of each constituent, as the card says."""
+    """Return the factor on the momentum of each constituent, as the card says."""
     weighted = card.constituents.puppi == "weighted"
     return np.asarray(jets.puppi_weight, np.float64) if weighted else np.ones(len(jets.pt))
 
 
 def _axis(jets: JetConstituents, kept: NDArray[np.int64], row: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Pseudorapidity and azimuth of the summed momenta of each jet's candidates, without PUPPI weights."""
+    """Return pseudorapidity and azimuth of each jet's summed candidates, without PUPPI weights."""
     pt, eta, phi = (np.asarray(a, np.float64)[kept] for a in (jets.pt, jets.eta, jets.phi))
     sums = [
         np.bincount(row[kept], component, minlength=jets.n_jets).astype(np.float64)  # integers where there is no jet

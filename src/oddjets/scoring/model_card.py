@@ -1,4 +1,4 @@
-"""Model cards: the YAML file beside an ONNX model that says all that scoring needs to know about it."""
+"""Model cards: the YAML file beside an ONNX model with all that scoring needs."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class InputTensor(StrictModel):
 
 
 class Constituents(StrictModel):
-    """Which constituents of a jet the model sees.
+    """The choice and order of a jet's constituents.
 
     Attributes:
         maximum: how many at most; the hardest are kept.
@@ -132,7 +132,7 @@ class Constituents(StrictModel):
 
 
 class Species(StrictModel):
-    """How a PDG code becomes the index that the model embeds.
+    """The conversion of a PDG code to the index that the model embeds.
 
     Attributes:
         codes: the PDG codes in the order of their indices.
@@ -200,7 +200,7 @@ class ExternalFile(StrictModel):
 
 
 class Numerics(StrictModel):
-    """How far class probabilities may be, and were found, from the reference."""
+    """The tolerance and the measured differences of class probabilities from the reference."""
 
     reference: str
     tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -210,7 +210,7 @@ class Numerics(StrictModel):
 
 
 class ModelCard(StrictModel):
-    """All that there is to say about a model; see `load_card`.
+    """The content of a model card; see `load_card`.
 
     Attributes:
         trained_on_labelled: the known particles whose labels the training saw; empty for a model whose finding them
@@ -285,7 +285,7 @@ class ModelCard(StrictModel):
 
     @property
     def caveat(self) -> str:
-        """What a report must say about a model trained on labels of known particles; "" for one that was not."""
+        """The warning of a report about a model trained on labels of known particles; "" for others."""
         if not self.trained_on_labelled:
             return ""
         return (
@@ -345,7 +345,7 @@ def card_of(content: Any, path: Path) -> ModelCard:
         # a list without any valid item is empty, and pydantic says that too
         items = [item for item in error.errors() if item["type"] != "too_short" or not item["input"]]
         lines = [_describe(item, content) for item in items]
-        raise OddjetsError("\n  ".join([f"{path} is no valid model card:", *lines])) from error
+        raise OddjetsError("\n  ".join([f"{path} is not a valid model card:", *lines])) from error
 
 
 def _describe(item: Any, content: object) -> str:

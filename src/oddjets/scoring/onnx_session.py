@@ -1,4 +1,4 @@
-"""ONNX Runtime: which one is installed, and one session per process, model and device."""
+"""ONNX Runtime sessions: one per process, model and device."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def runtime_version() -> str:
 
 
 def check_provider(provider: Provider) -> None:
-    """Refuse what no session here could have.
+    """Refuse a provider that this installation does not have.
 
     Args:
         provider: what will be asked for.
@@ -108,7 +108,7 @@ def get_session(card: ModelCard, provider: Provider, device: int = 0) -> tuple[A
 
 
 def cpu_fallback_reason(card: ModelCard, provider: Provider, device: int = 0) -> str:
-    """Say why ``auto`` means the CPU here; "" where it does not, or something else was asked for.
+    """Return why ``auto`` means the CPU here; "" where it does not, or another provider was asked for.
 
     Arguments and errors are those of `get_session`.
     """

@@ -1,4 +1,4 @@
-"""From a model's output to probabilities and to the score, in float64."""
+"""The conversion of a model's output to class probabilities and to the score, in float64."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _columns(values: NDArray[Any], columns: Iterable[int]) -> NDArray[Any]:
 
 
 def _log_probabilities(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
-    """Logarithms of the probabilities, normalised over the card's softmax; shape (n_jets, len(softmax))."""
+    """Return the logarithms of the probabilities, normalised over the card's softmax; shape (n_jets, len(softmax))."""
     values = _columns(output, card.output.softmax).astype(np.float64)
     if card.output.kind == "probabilities":
         with np.errstate(divide="ignore"):  # a probability that underflowed to 0

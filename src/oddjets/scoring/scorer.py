@@ -1,4 +1,4 @@
-"""`Scorer`: jets in, scores out; one by one on a CPU, in batches as large as its memory allows on a GPU."""
+"""The class `Scorer`: one jet at a time on a CPU, batches on a GPU."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "alloc_failed", 
 
 
 class Scorer:
-    """Computes scores with one model; can be pickled and sent to workers.
+    """A scorer with one model; it can be pickled and sent to workers.
 
     On a GPU, the first batch shows how much memory a jet takes, and later ones are as large as what is free allows; where
     there is no memory for a batch (GPUs may be shared), batches are halved until they fit, and stay so.
@@ -96,12 +96,12 @@ class Scorer:
 
     @property
     def provider_used(self) -> Literal["cpu", "cuda"]:
-        """What computes really; for the manifest."""
+        """The provider that is used, for the manifest."""
         return get_session(self.card, self.provider, self.device)[1]
 
     @property
     def fallback(self) -> str:
-        """Why ``auto`` means the CPU here; "" where it does not."""
+        """The reason why ``auto`` means the CPU here; "" where it does not."""
         return cpu_fallback_reason(self.card, self.provider, self.device)
 
     def score(self, jets: JetConstituents, progress: Callable[[int], None] | None = None) -> NDArray[np.float64]:
@@ -234,7 +234,7 @@ class Scorer:
         return upload(prepared.tensors(rows, length), self.device)
 
     def _grow(self, session: Any, free_before: int | None, cells: int) -> None:
-        """After the first batch, let others be as large as the memory allows, judged by what the first one took."""
+        """Set the size of further batches by the free memory and the use of the first batch."""
         if session in _CELLS:
             return
         _CELLS[session] = _FIRST_CELLS
@@ -259,7 +259,7 @@ class Scorer:
 
 
 def _size(session: Any, length: int) -> int:
-    """The jets of a full batch that is padded to a length."""
+    """Return the number of jets in a full batch that is padded to a length."""
     return max(1, _CELLS.get(session, _FIRST_CELLS) // length)
 
 

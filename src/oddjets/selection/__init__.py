@@ -1,4 +1,4 @@
-"""From events to rows: objects, cuts, columns, and the regions that are filled from them."""
+"""The event selection: objects, cuts, columns, regions and their histograms."""
 
 import lazy_loader
 

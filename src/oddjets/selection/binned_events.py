@@ -1,4 +1,4 @@
-"""Where the events of a table are: in which regions, and in which bins of all histograms.
+"""The regions and the histogram bins of the events of a table.
 
 Neither weights nor a threshold matter for that. `bin_events` finds it once, and the rest is arithmetic of arrays:
 `BinnedEvents.by_letter` splits the cells with a threshold, and the resulting matrix times a matrix of weights is the

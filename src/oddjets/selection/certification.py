@@ -1,4 +1,4 @@
-"""Cuts on the quality of data: certified luminosity sections, and jets in broken parts of the detector."""
+"""Cuts on the quality of data: certified luminosity sections and the jet veto map."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class DataQuality:
 
     @cut
     def certified(self, table: EventTable) -> Mask:
-        """In a certified luminosity section (golden JSON); simulation always passes."""
+        """Require a certified luminosity section (golden JSON); simulation always passes."""
         return np.asarray(table["passes_certified"])
 
     @cut
     def jet_veto(self, table: EventTable) -> Mask:
-        """No jet of the pair in a part of the detector that the era's veto map excludes."""
+        """Require no jet of the pair in a part of the detector that the era's veto map excludes."""
         spec = self.era.corrections.get("jet_veto_map")
         if spec is None:
             near = nearest("jet_veto_map", self.era.corrections)

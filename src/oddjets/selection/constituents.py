@@ -1,4 +1,4 @@
-"""The constituents of the pair's jets: by the index that the file stores, or of jets clustered again."""
+"""The constituents of the two leading jets: by the file's index, or by clustering again."""
 
 from __future__ import annotations
 

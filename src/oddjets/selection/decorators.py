@@ -1,4 +1,4 @@
-"""What marks a method of a processor as a cut or as a jet systematic, and finds those that a class has."""
+"""Decorators that mark a method of a processor as a cut or as a jet systematic."""
 
 from __future__ import annotations
 

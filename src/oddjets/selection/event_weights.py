@@ -1,4 +1,4 @@
-"""How much of a template single events carry, and how far variations move weights: counted while histograms are filled."""
+"""An audit of event weights: large shares of single events, and large changes by variations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALL_LETTERS = "all"
 
 
 class WeightAudit:
-    """Sums over the weights of simulated events, one piece after the other; of events nothing is kept."""
+    """Sums over the weights of simulated events; no event is kept."""
 
     def __init__(self) -> None:
         # events, sum, sum of absolute values, of squares, largest absolute value

@@ -1,4 +1,4 @@
-"""What is odd in a file but no reason to stop: the one list, with what is done about it."""
+"""Anomalies of the input that do not stop the processing, with what is done about each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DESCRIPTIONS = {
 
 
 def describe(name: str) -> str:
-    """Return what was counted under a name; some names have a systematic and a number in them."""
+    """Return the description of an anomaly; some names have a systematic and a number in them."""
     if name in DESCRIPTIONS:
         return DESCRIPTIONS[name]
     if match := re.fullmatch(r"\w+_of_(\d+)_weights", name):
@@ -44,7 +44,7 @@ def describe(name: str) -> str:
 
 
 def report(dataset: str, anomalies: Mapping[str, int]) -> None:
-    """Say what was repaired in a dataset; nothing where nothing was."""
+    """Print the input anomalies of a dataset, if there are any."""
     for name, count in sorted(anomalies.items()):
         if count:
             console.print(f"dataset '{escape(dataset)}': {count} {describe(name)} ({name})")

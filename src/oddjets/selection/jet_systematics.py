@@ -1,4 +1,4 @@
-"""The jet systematics that every processor has, and the columns that they and a subclass's own make."""
+"""Jet systematics: the built-in ones, and the columns of all."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class JetVariations:
 
     @jet_variation
     def jes(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
-        """Jet energy scale: pT and soft-drop mass move together by the era's total uncertainty."""
+        """Vary the jet energy scale: pT and soft-drop mass move together by the era's total uncertainty."""
         spec = self.era.corrections.get("jes")
         if spec is None:
             raise OddjetsError(f"era '{self.era.name}' has no correction 'jes'; {nearest('jes', self.era.corrections)}")
@@ -47,19 +47,19 @@ class JetVariations:
 
     @jet_variation
     def jer(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
-        """Jet energy resolution: smeared anew with the scale factor moved by its uncertainty."""
+        """Vary the jet energy resolution: smeared again with the scale factor moved by its uncertainty."""
         direction = "Up" if sign > 0 else "Down"
         return jets[f"pt_jer{direction}"], jets[f"mass_jer{direction}"]
 
     @jet_variation
     def jms(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
-        """Jet mass scale."""
+        """Vary the jet mass scale."""
         size = self._size("jms", self.era.jet_mass_scale)
         return jets["pt"], jet_resolution.mass_scale(jets["mass"], sign, size)
 
     @jet_variation
     def jmr(self, jets: Mapping[str, Array], sign: int) -> tuple[Array, Array]:
-        """Jet mass resolution."""
+        """Vary the jet mass resolution."""
         size = self._size("jmr", self.era.jet_mass_resolution)
         keys = jets["run"][:, 0], jets["luminosityBlock"][:, 0], jets["event"][:, 0]
         noise = np.stack([jet_resolution.standard_normal(*keys, j, "jmr") for j in JETS], axis=1)

@@ -1,4 +1,4 @@
-"""Which columns of the event table the cuts and observables of an analysis read: found by asking them."""
+"""The columns of the event table that the cuts and observables of an analysis read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["columns_needed"]
 
 
 class _ReadRecorder(Mapping[str, npt.NDArray[Any]]):
-    """A table of no events with every column, which notes what is read of it."""
+    """A table without events that has every column and records which are read."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()

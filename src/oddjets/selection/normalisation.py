@@ -1,4 +1,4 @@
-"""What multiplies the weights of the event tables: cross section x K x luminosity / sum of weights."""
+"""Normalisation factors: cross section x K x luminosity / sum of weights."""
 
 from __future__ import annotations
 

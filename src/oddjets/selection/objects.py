@@ -1,4 +1,4 @@
-"""Jets, leptons, triggers: pure functions on the arrays of a chunk."""
+"""Selection of jets, leptons and triggers: pure functions on the arrays of a chunk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`DijetProcessor`: the template that analyses subclass.
+"""The class `DijetProcessor`, the base class of analyses.
 
 It reads a chunk of PFNano in stages (cheap branches first, PF candidates only of events that survive), applies the base
 selection under the nominal and every varied jets, scores the pair and returns the event table. An analysis overrides one
@@ -70,7 +70,7 @@ NEGATIVE_MASS = -0.1
 
 
 class Inference(TypedDict):
-    """How the jets of the pair got the score of a model.
+    """The way in which the scores of the two leading jets were computed.
 
     Attributes:
         computed: jets that the model scored.
@@ -89,7 +89,7 @@ class Inference(TypedDict):
 
 @dataclass
 class ChunkCounts:
-    """What a chunk contributes to the totals; plain numbers, so that they add.
+    """The contribution of a chunk to the totals, as plain numbers that can be added.
 
     Attributes:
         entries: events read.
@@ -117,7 +117,7 @@ class ChunkCounts:
 
 
 class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[misc]
-    """From a chunk of PFNano to rows of the event table.
+    """A processor that turns a chunk of PFNano into rows of the event table.
 
     Args:
         analysis: what was asked.
@@ -168,32 +168,32 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
 
     @cut
     def trigger(self, table: EventTable) -> Mask:
-        """At least one of the trigger paths fired."""
+        """Require that at least one of the trigger paths fired."""
         return np.asarray(np.any([table[f"trigger_{path}"] for path in self.selection.triggers], axis=0))
 
     @cut
     def event_filters(self, table: EventTable) -> Mask:
-        """All event filters passed."""
+        """Require that all event filters passed."""
         return np.asarray(table["passes_filters"])
 
     @cut
     def two_jets(self, table: EventTable) -> Mask:
-        """Two AK8 jets within |eta|, with tight ID."""
+        """Require two AK8 jets within |eta|, with tight ID."""
         return np.asarray(np.isfinite(table["pt_2"]))
 
     @cut
     def jet_pt(self, table: EventTable) -> Mask:
-        """Both jets above the minimum pT."""
+        """Require both jets above the minimum pT."""
         return np.asarray(np.minimum(table["pt_1"], table["pt_2"]) > self.selection.jets.pt_min)
 
     @cut
     def jet_mass(self, table: EventTable) -> Mask:
-        """Both jets above the minimum soft-drop mass."""
+        """Require both jets above the minimum soft-drop mass."""
         return np.asarray(np.minimum(table["mass_1"], table["mass_2"]) > self.selection.jets.mass_min)
 
     @cut
     def lepton_veto(self, table: EventTable) -> Mask:
-        """No isolated muon and no electron."""
+        """Require no isolated muon and no electron."""
         return np.asarray((table["n_muons"] == 0) & (table["n_electrons"] == 0))
 
     # ---- the stages of a chunk -----------------------------------------------------------------------------------
@@ -441,5 +441,5 @@ def _require_finite(events: Any, columns: Mapping[str, Array], weights: Mapping[
             where = ":".join(str(columns[key][bad[0]]) for key in ("run", "luminosityBlock", "event"))
             raise InputFileError(
                 f"{nanoaod_schema.location_of(events)}: {name} is not finite in {len(bad)} event(s), the first being {where}"
-                " (run:luminosityBlock:event); leave the file out or mend it"
+                " (run:luminosityBlock:event); leave the file out or correct it"
             )

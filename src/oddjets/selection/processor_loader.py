@@ -92,7 +92,7 @@ class ProcessorSource:
 
 
 class _Siblings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports the files beside the processor file from their shipped texts."""
+    """An importer of the files beside the processor file, from their shipped text."""
 
     def __init__(self, texts: dict[str, str]) -> None:
         self.texts = texts

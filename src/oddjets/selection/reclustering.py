@@ -1,4 +1,4 @@
-"""The constituents of stored AK8 jets where a file has no index of them: the jets are clustered again and matched.
+"""The constituents of stored AK8 jets in files without an index: jets clustered again and matched.
 
 CMS makes its AK8 jets from all PF candidates, each momentum times its PUPPI weight. The same is done here, so that the
 jets come out again but for the rounding of the stored momenta; jet energy corrections move pT, not the axis.

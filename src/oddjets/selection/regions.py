@@ -1,4 +1,4 @@
-"""Regions and letters: which events are where.
+"""Regions and letters of events.
 
 A region is a conjunction of named cuts on top of the base selection. Within it, the two scores split events into A (both
 pass), B (leading fails), C (subleading fails) and D (both fail), as in the paper. Events at the threshold pass.

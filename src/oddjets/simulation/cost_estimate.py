@@ -1,4 +1,4 @@
-"""How long and how large a simulation will be, said before it starts."""
+"""An estimate of a simulation's time and size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MS_WITHOUT_VETO, _KB_WITHOUT_VETO = 15.0, 20.0
 
 
 class CostPrediction(NamedTuple):
-    """What a simulation will cost, to some 30 %: processors differ, and share."""
+    """The expected cost of a simulation, to some 30 %, since processors differ."""
 
     files: int
     #: events whose two leading jets pass pT > 450 GeV and soft-drop mass > 60 GeV
@@ -40,7 +40,7 @@ class CostPrediction(NamedTuple):
 
 
 def predict(blocks: Sequence[Block]) -> CostPrediction:
-    """Say what files will cost before they are made.
+    """Predict the cost of files before they are made.
 
     Args:
         blocks: entries of the plan. Without the early veto, a selected event costs about thirteen times as much.

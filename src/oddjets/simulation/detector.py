@@ -1,4 +1,4 @@
-"""A parametric detector like CMS: particles in, particle-flow candidates out.
+"""A parametric detector like CMS: particles to particle-flow candidates.
 
 Sources of the numbers, by short name:
 
@@ -112,7 +112,7 @@ def detect(
 
 @numba.njit(cache=True)
 def _charge(pdg):  # type: ignore[no-untyped-def]
-    """Charge of the charged particles that live longer than c tau = 10 mm; 0 for all others."""
+    """Return the charge of charged particles that live longer than c tau = 10 mm; 0 for all others."""
     a = abs(pdg)
     sign = 1 if pdg > 0 else -1
     if a in (211, 321, 2212, 3222):
@@ -124,7 +124,7 @@ def _charge(pdg):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _tracking_efficiency(a, pt, barrel):  # type: ignore[no-untyped-def]
-    """Delphes; ``a`` is the absolute PDG code."""
+    """Return the tracking efficiency of Delphes; ``a`` is the absolute PDG code."""
     if a == 13:
         if pt <= 1.0:
             return 0.75 if barrel else 0.70
@@ -142,7 +142,7 @@ def _tracking_efficiency(a, pt, barrel):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _pt_resolution(a, pt, eta):  # type: ignore[no-untyped-def]
-    """Relative; Delphes after TRK. Electrons: ours, as hadrons, for CMS combines tracks with the ECAL."""
+    """Return the relative pT resolution as in Delphes after TRK; electrons as hadrons, for CMS adds the ECAL."""
     if eta <= 0.5:
         return math.hypot(0.01, pt * (1.0e-4 if a == 13 else 1.5e-4))
     if eta <= 1.5:
@@ -152,7 +152,7 @@ def _pt_resolution(a, pt, eta):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _ecal_resolution(energy, eta):  # type: ignore[no-untyped-def]
-    """GeV; Delphes, with its 0.40 GeV of noise."""
+    """Return the energy resolution of the ECAL in GeV, as in Delphes, with its 0.40 GeV of noise."""
     if eta > 2.5:
         return math.sqrt((energy * 0.107) ** 2 + energy * 2.08**2)
     shape = 1 + 0.64 * eta**2 if eta <= 1.5 else 2.16 + 5.6 * (eta - 2) ** 2
@@ -161,7 +161,7 @@ def _ecal_resolution(energy, eta):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _hcal_resolution(energy, eta):  # type: ignore[no-untyped-def]
-    """GeV; Delphes."""
+    """Return the energy resolution of the HCAL in GeV, as in Delphes."""
     if eta <= 3.0:
         return math.sqrt((energy * 0.050) ** 2 + energy * 1.50**2)
     return math.sqrt((energy * 0.130) ** 2 + energy * 2.70**2)
@@ -169,7 +169,7 @@ def _hcal_resolution(energy, eta):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _log_normal(mean, sigma, rng):  # type: ignore[no-untyped-def]
-    """A positive energy of this mean and width, as Delphes smears calorimeters."""
+    """Draw a positive energy of this mean and width, as Delphes smears calorimeters."""
     if mean <= 0:
         return 0.0
     b = math.sqrt(math.log(1 + (sigma / mean) ** 2))

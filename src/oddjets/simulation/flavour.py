@@ -51,7 +51,7 @@ def heavy_hadrons(batch: GeneratedBatch, jets: FatJets) -> dict[str, npt.NDArray
 
 @numba.njit(cache=True)
 def _has_quark(pdg, quark):  # type: ignore[no-untyped-def]
-    """Whether a hadron's heaviest quark is this one, from its PDG code."""
+    """Tell whether a hadron's heaviest quark is this one, from its PDG code."""
     a = abs(pdg) % 10_000
     leading = a // 1000 if a >= 1000 else a // 100
     return a > 100 and leading == quark
@@ -59,7 +59,7 @@ def _has_quark(pdg, quark):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _last_hadrons(offsets, ids, first_daughter, last_daughter, quark):  # type: ignore[no-untyped-def]
-    """Hadrons with the quark none of whose daughters has it."""
+    """Find the hadrons with the quark none of whose daughters has it."""
     result = np.zeros(len(ids), np.bool_)
     for event in range(len(offsets) - 1):
         a = offsets[event]

@@ -1,4 +1,4 @@
-"""What simulation knows and data does not: a reduced list of generator particles, and generator jets."""
+"""Generator truth in NanoAOD's form: a reduced list of particles, and generator jets."""
 
 from __future__ import annotations
 

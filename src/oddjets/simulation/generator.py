@@ -1,4 +1,4 @@
-"""Pythia 8: set-up, the early veto, and batches of events after an exact number of tries.
+"""Event generation by Pythia 8: settings, early veto, and batches after an exact number of tries.
 
 Counting is exact by construction. With ``Check:abortIfVeto`` Pythia's ``nextBatch(n)`` tries n hard processes and
 returns those that survived, so the tries need no counter of ours and a block ends after exactly the tries it was given.
@@ -85,7 +85,7 @@ class GeneratedBatch(NamedTuple):
 
     @classmethod
     def empty(cls) -> GeneratedBatch:
-        """No tries, no events."""
+        """Return a batch without tries and events."""
         integers = {name: np.zeros(0, np.int32) for name in _INTEGERS}
         scales = np.ones((0, len(SCALE_FACTORS)))
         return cls(0, np.zeros(1, np.int64), integers, np.zeros((0, 4)), np.zeros((0, 3)), np.ones((0, 1)), scales)

@@ -1,4 +1,4 @@
-"""What files a simulation consists of, each with its numbers of tries and its seeds.
+"""The plan of a simulation: its files, with their numbers of tries and seeds.
 
 The plan depends on the specification only, never on the number of workers, and every file can be made alone from its
 entry: that is what makes a simulation reproducible and resumable.
@@ -33,7 +33,7 @@ _MAX_SEED = 900_000_000
 
 @dataclass(frozen=True)
 class GeneratorStream:
-    """One process in one file."""
+    """The events of one process in one file."""
 
     process: str
     #: hard events to try
@@ -83,7 +83,7 @@ class Block:
 
 @cache
 def _code() -> dict[str, str]:
-    """All code that simulates; of the processes, those of a block stand in its key."""
+    """Return all code that simulates; the processes of a block stand in its own key."""
     return {name: digest for name, digest in code_parts("oddjets.simulation.run").items() if not name.endswith(".yaml")}
 
 
@@ -138,7 +138,7 @@ def _tries_per_block(spec: SimulationSpec) -> int:
 
 
 class _Seeds:
-    """Seeds by purpose, process and block; sees to it that no two Pythia streams share one."""
+    """Seeds by purpose, process and block, such that no two Pythia streams share one."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed

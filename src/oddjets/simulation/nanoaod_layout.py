@@ -1,4 +1,4 @@
-"""Helpers to lay flat columns out as the jagged collections of NanoAOD."""
+"""Conversion of flat columns to the jagged collections of NanoAOD."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ __all__ = ["EARLY_VETO", "EarlyVeto", "leading_jets"]
 
 
 class EarlyVeto(NamedTuple):
-    """What the two leading jets of partons need for an event to be finished."""
+    """The requirements on the two leading jets of partons for an event to be finished."""
 
     #: GeV, where in the evolution Pythia asks
     scale: float
@@ -73,7 +73,7 @@ def _leading_jets(partons, radius):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _anti_kt(p, radius):  # type: ignore[no-untyped-def]
-    """Anti-kT, E scheme; returns the jet of each particle and the jets' momenta (zero for pseudojets merged away)."""
+    """Cluster by anti-kT, E scheme; return the jet of each particle and the jets' momenta (zero for merged pseudojets)."""
     n = len(p)
     q = p.copy()
     owner = np.arange(n)

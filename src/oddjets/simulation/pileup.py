@@ -1,4 +1,4 @@
-"""Pileup: a pool of minimum-bias interactions, and their overlay on hard events.
+"""Pileup: a pool of minimum-bias interactions, overlaid on hard events.
 
 The pool is made once for a simulation with seeds of its own and kept as ``pileup.npz`` in its folder. An event gets a
 Poisson number of its interactions around ``Pileup_nTrueInt``; each is turned by a random angle around the beam and, half
@@ -175,6 +175,6 @@ def overlay(
 
 
 def _key(seed: int) -> str:
-    """All that decides what the pool contains."""
+    """Return the key of all that decides what the pool contains."""
     text = repr((GENERATOR, MINIMUM_BIAS, POOL_SIZE, seed)).encode()
     return hashlib.sha256(text + code_sha256(__name__).encode()).hexdigest()

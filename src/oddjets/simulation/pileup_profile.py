@@ -1,4 +1,4 @@
-"""What surrounds a collision: pileup profile and event filters.
+"""The pileup profile and the event filters.
 
 Pseudo-data and simulation have slightly different profiles, so that a pileup weight has something to correct. Without an
 overlay of pileup, only ``PV_npvs`` follows the number of interactions.

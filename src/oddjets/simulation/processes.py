@@ -1,4 +1,4 @@
-"""The processes that can be simulated: Pythia's settings, cross sections and their sources, from ``processes.yaml``."""
+"""The processes that can be simulated, from ``processes.yaml``: Pythia settings, cross sections and their sources."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MassAcceptance(StrictModel):
 
 
 class CostOfTry(StrictModel):
-    """What a try costs with the early veto, on average; measured on one core of a busy machine, to some 30 %."""
+    """The average cost of a try with the early veto, on one core, to some 30 %."""
 
     #: CPU time
     ms: float

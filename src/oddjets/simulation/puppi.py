@@ -83,7 +83,7 @@ def puppi_weights(
 def _median_and_rms(
     event: npt.NDArray[np.int64], alphas: npt.NDArray[np.float64], n_events: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Median of each event's values, and rms of what is not above it; 0 and tiny where there is none."""
+    """Return the median of each event's values, and the rms of those not above it; 0 and tiny where there is none."""
     median, rms = np.zeros(n_events), np.full(n_events, 1e-5)
     bounds = np.searchsorted(event, np.arange(n_events + 1))
     for k in np.flatnonzero(np.diff(bounds)):
@@ -95,7 +95,7 @@ def _median_and_rms(
 
 @numba.njit(cache=True)
 def _alphas(offsets, pt, eta, phi, wanted, source):  # type: ignore[no-untyped-def]
-    """Alpha of the wanted candidates, -inf where no source is near; candidates are sorted by eta in each event."""
+    """Return alpha of the wanted candidates, -inf where no source is near; candidates are sorted by eta in each event."""
     sums = np.zeros(len(pt))
     for event in range(len(offsets) - 1):
         for i in range(offsets[event], offsets[event + 1]):

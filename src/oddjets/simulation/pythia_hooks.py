@@ -1,4 +1,4 @@
-"""Pythia's user hooks: the early veto, and accept-reject on a mass. Pythia holds no reference to them."""
+"""Pythia user hooks: the early veto, and accept-reject on a mass. Pythia holds no reference to them."""
 
 from __future__ import annotations
 

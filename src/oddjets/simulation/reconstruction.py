@@ -1,4 +1,4 @@
-"""From generated particles to the collections of a PFNano event."""
+"""Reconstruction of generated events as the collections of PFNano."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def reconstruct(
 def _detect_with_pileup(
     batch: GeneratedBatch, pool: PileupPool, is_data: bool, rng: np.random.Generator
 ) -> tuple[DetectedCandidates, npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """Candidates of PUPPI weight above zero, the density of all, the true number of interactions, and vertices."""
+    """Return candidates of PUPPI weight above zero, the density of all, the true number of interactions, and vertices."""
     # randomness of its own: pileup that leaves nothing in the detector changes nothing
     (pileup_rng,) = rng.spawn(1)
     true_interactions = draw_interactions(len(batch.offsets) - 1, is_data, pileup_rng)
@@ -147,12 +147,12 @@ def candidate_momenta(candidates: DetectedCandidates) -> npt.NDArray[np.float64]
 
 
 def _lists(table: npt.NDArray[np.float64]) -> ak.Array:
-    """A branch with the same number of values in every event."""
+    """Make a branch with the same number of values in every event."""
     return jagged(np.full(len(table), table.shape[1]), x=table.ravel()).x
 
 
 def _nearest(jets: ak.Array, targets: ak.Array) -> npt.NDArray[np.int32]:
-    """Index of the generator jet of each jet, flat."""
+    """Return the index of the generator jet of each jet, flat."""
 
     def columns(collection: ak.Array) -> tuple[npt.NDArray[Any], ...]:
         offsets = offsets_from(ak.to_numpy(ak.num(collection)))
@@ -197,7 +197,7 @@ def stored_jets(
 
 
 def _constituent_counts(jets: FatJets) -> npt.NDArray[np.int64]:
-    """Constituents of all jets, (events)."""
+    """Count the constituents of all jets, (events)."""
     return np.diff(jets.clustered.constituent_offsets[jets.clustered.event_offsets])
 
 
@@ -222,7 +222,7 @@ def stored_candidates(candidates: DetectedCandidates, jets: FatJets) -> ak.Array
 
 
 def _references(jets: FatJets) -> ak.Array:
-    """Pairs of jet and candidate, both counted in the event."""
+    """Return pairs of jet and candidate, both counted in the event."""
     n_jets = np.diff(jets.clustered.event_offsets)
     jet = np.arange(len(jets.clustered.momenta)) - np.repeat(jets.clustered.event_offsets[:-1], n_jets)
     counts = _constituent_counts(jets)

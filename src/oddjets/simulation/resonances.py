@@ -1,4 +1,4 @@
-"""Jets that hold a whole W, Z, Higgs boson or top quark, known from simulation's truth."""
+"""Jets that contain a whole W, Z, Higgs boson or top quark, by generator truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`simulate`: pseudo-data and templates as PFNano files and a fileset."""
+"""The simulation of pseudo-data and templates as PFNano files with a fileset."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ EVENTS_PER_PIECE = 1000
 
 
 class _Summary(TypedDict):
-    """What is known of a finished file; lies beside it as JSON."""
+    """The summary of a finished file, stored beside it as JSON."""
 
     key: str
     tried: int
@@ -110,7 +110,7 @@ def simulate_block(block: Block, out: Path) -> None:
 
 
 def _pieces(block: Block, out: Path, summary: _Summary) -> Iterator[ak.Array]:
-    """The events of a file, a piece at a time; what becomes known of them is added to the summary."""
+    """Yield the events of a file in pieces, and fill the summary."""
     # the empty start gives the branches their types where nothing survives
     none = reconstruct(GeneratedBatch.empty(), np.random.default_rng(0), is_data=block.is_data)
     yield _numbered(none, block, 0)
@@ -129,7 +129,7 @@ def _pieces(block: Block, out: Path, summary: _Summary) -> Iterator[ak.Array]:
 
 
 def _reconstructed(block: Block, out: Path, summary: _Summary) -> Iterator[tuple[ak.Array, npt.NDArray[np.int64]]]:
-    """Events as they come, with the number of the stream that each is from."""
+    """Yield reconstructed events, with the number of the stream that each is from."""
     processes = load_processes()
     pool = None if block.pileup_seed is None else load_pool(out / _POOL, block.pileup_seed)
     for number, stream in enumerate(block.streams):
@@ -148,7 +148,7 @@ def _reconstructed(block: Block, out: Path, summary: _Summary) -> Iterator[tuple
 
 
 def _joined_batches(parts: Iterator[tuple[ak.Array, Any]]) -> Iterator[tuple[ak.Array, Any]]:
-    """Parts joined to pieces that are worth writing, so that no more of them is ever held."""
+    """Join parts to pieces that are large enough to write, so that few are held in memory."""
     held: list[tuple[ak.Array, Any]] = []
     for part in parts:
         held.append(part)
@@ -162,7 +162,7 @@ def _joined_batches(parts: Iterator[tuple[ak.Array, Any]]) -> Iterator[tuple[ak.
 def _shuffled(
     block: Block, none: ak.Array, parts: Iterator[tuple[ak.Array, npt.NDArray[np.int64]]]
 ) -> tuple[ak.Array, npt.NDArray[np.int64]]:
-    """All events of a block of pseudo-data, so that their order tells nothing of their process."""
+    """Return all events of a block of pseudo-data in random order, so that the order does not show the process."""
     events, origin = _joined([(none, np.zeros(0, np.int64)), *parts])
     order = np.random.default_rng(block.shuffle_seed).permutation(len(events))
     return ak.to_packed(events[order]), origin[order]
@@ -173,7 +173,7 @@ def _joined(parts: list[tuple[ak.Array, npt.NDArray[np.int64]]]) -> tuple[ak.Arr
 
 
 def _numbered(events: ak.Array, block: Block, first: int) -> ak.Array:
-    """The events with the columns of ``_IDENTITY``; the file has ``first`` events before them."""
+    """Add the columns of ``_IDENTITY`` to events; the file has ``first`` events before them."""
     n = len(events)
     numbers = (
         np.ones(n, np.uint32),
@@ -193,7 +193,7 @@ def _shower_weight_sums(events: ak.Array) -> dict[str, list[float]]:
 
 
 def _shower_note(summaries: list[_Summary]) -> str:
-    """Effective number of events of each shower variation, (sum w)^2 / sum w^2, relative to the events written."""
+    """Describe the effective number of events of each shower variation, (sum w)^2 / sum w^2, relative to the events written."""
     n = sum(s["written"] for s in summaries)
     shares = {}
     for name in SHOWER_VARIATIONS:
@@ -224,7 +224,7 @@ def _summary(block: Block, out: Path) -> _Summary:
 
 
 def _fileset(spec: SimulationSpec, plan: list[Block], out: Path) -> dict[str, Any]:
-    """Coffea's fileset, with what later stages need to know of each dataset."""
+    """Return coffea's fileset, with the metadata that later stages need."""
     processes = load_processes()
     fileset: dict[str, Any] = {}
     for dataset in dict.fromkeys(block.dataset for block in plan):

@@ -1,4 +1,4 @@
-"""Other renormalisation and factorisation scales of the hard process, as weights that are exact at leading order.
+"""Weights for other renormalisation and factorisation scales of the hard process, exact at leading order.
 
 Pythia varies the scales of its showers and not those of its hard processes. At leading order the hard cross section is
 proportional to alpha_s(mu_R^2)^n f(x1, mu_F^2) f(x2, mu_F^2), so that the ratio at other scales follows from what Pythia

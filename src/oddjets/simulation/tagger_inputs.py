@@ -1,4 +1,4 @@
-"""What the emulated taggers look at: displaced tracks around a jet's two prongs, and its substructure.
+"""Inputs of the emulated taggers: displaced tracks around a jet's two prongs, and its substructure.
 
 No input knows the truth, and none is the jet's mass or pT.
 """

@@ -1,4 +1,4 @@
-"""Train the emulated taggers: ``python -m oddjets.simulation.train_taggers OUT.json [SCALE]``.
+"""The training of the emulated taggers: ``python -m oddjets.simulation.train_taggers OUT.json [SCALE]``.
 
 Jets come from Pythia with seeds of this program's own (900 000 000 - 1, downwards; a simulation's seeds are hashes, so
 one of them meets these with a probability of 1e-7 a file). Half of the jets train, the other half sets the working points
@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _samples() -> list[tuple[SimulatedProcess, int, int]]:
-    """Process, tries and class of each sample."""
+    """Return process, tries and class of each sample."""
     known = load_processes()
     samples = [(known["qcd"], _TRIES["qcd"], 0), (known["top"], _TRIES["top"], -1)]
     for label, quark in ((1, 5), (2, 4), (3, 3)):
@@ -190,7 +190,7 @@ def _gradients(parameters: list[Floats], x: Floats, target: Floats, weight: Floa
 
 
 def _rounded(values: Floats) -> list[float]:
-    """Six digits: enough for a tagger, and a small file."""
+    """Round to six digits: enough for a tagger, and a small file."""
     return [float(f"{value:.6g}") for value in values]
 
 

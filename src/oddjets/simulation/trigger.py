@@ -87,7 +87,7 @@ def emulate(
 
 @numba.njit(cache=True)
 def _wide_jets(offsets, p, pt, eta, phi):  # type: ignore[no-untyped-def]
-    """Mass and eta distance of the two leading AK4 jets, each with the jets around it; 0 and inf without two jets."""
+    """Return mass and eta distance of the two leading AK4 jets with the jets around them; 0 and inf without two jets."""
     n = len(offsets) - 1
     mass, distance = np.zeros(n), np.full(n, np.inf)
     for event in range(n):

@@ -1,4 +1,4 @@
-"""Vertices of pileup interactions, and which of an event's tracks come from the hard one.
+"""Vertices of pileup interactions, and the assignment of tracks to the primary vertex.
 
 The hard interaction's vertex is taken to be found, to be the primary one and to lie at z = 0.
 """

@@ -1,4 +1,4 @@
-"""PFNano ROOT files."""
+"""The writer of PFNano ROOT files."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def write_nano(path: Path, pieces: Iterable[ak.Array], runs: dict[str, npt.NDArr
 
 @contextmanager
 def explain_full_disk(path: Path) -> Iterator[None]:
-    """Say what to do where a file cannot be written for want of room.
+    """Explain a file that cannot be written for want of disk space.
 
     Args:
         path: the file.
@@ -77,11 +77,12 @@ def explain_full_disk(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise OddjetsError(
-                f"simulate: {path} cannot be written: {error.strerror}; finished files are kept, make room and run it again"
+                f"simulate: {path} cannot be written: {error.strerror}; finished files are kept,"
+                " free disk space and run the command again"
             ) from error
         raise
 
 
 def _branch_type(column: ak.Array) -> object:
-    """A NumPy dtype for flat branches, an awkward type for jagged ones: what uproot's mktree takes."""
+    """Return a NumPy dtype for flat branches and an awkward type for jagged ones, as uproot's mktree takes them."""
     return ak.to_numpy(column).dtype if column.ndim == 1 else ak.type(column).content

@@ -1,4 +1,4 @@
-"""Models of one's own: jets to learn from, training, export to ONNX, and how exact the result is."""
+"""Training of models: simulated jets, training, export to ONNX, and validation."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The classes of simulated jets: their names, and their places among OmniLearned's 210 outputs."""
+"""The classes of simulated jets: their names, and their positions among OmniLearned's 210 outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stages of an analysis, in order: what each needs, does and leaves, and when it can be skipped."""
+"""The stages of an analysis, their order, and their content keys."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Keep the record of when the data in A of an output folder were hidden, and remove what shows them when they are."""
+"""Blinding of an output folder: its record, and the removal of what shows the data in A."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _json(file: Path) -> dict[str, Any]:
 
 
 def apply_blinding(analysis: Analysis, out: Path, *, unblinds: bool) -> None:
-    """Bring an output folder into the state that is asked for, before a verb works there.
+    """Apply the blinding that the analysis asks for to an output folder, before a verb works there.
 
     Where the data in A are hidden that were not, whatever figures, cards, reports and exports may show them are removed;
     what the stages left stays until they run again, and nothing shows it. Where they are seen that were hidden, that is
@@ -96,7 +96,7 @@ def _remove_leftovers(analysis: Analysis, out: Path) -> None:
 
 
 def _exports(analysis: Analysis, out: Path) -> Iterator[Path]:
-    """Exported event files of data below an output folder, but not those that the analysis reads."""
+    """Yield exported event files of data below an output folder, except those that the analysis reads."""
     if not out.is_dir():
         return
     read = None if analysis.npz is None else (analysis.folder / analysis.npz.folder).resolve()
@@ -106,7 +106,7 @@ def _exports(analysis: Analysis, out: Path) -> Iterator[Path]:
 
 
 def record_state(analysis: Analysis, out: Path, *, unblinds: bool) -> BlindingEvent | None:
-    """Note the state of the data in A before they are filled or written, if it is not what was noted last.
+    """Record the state of the data in A, if it differs from the last record.
 
     Args:
         analysis: whose data are about to be seen, or hidden.

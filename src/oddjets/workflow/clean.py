@@ -1,4 +1,4 @@
-"""`clean`: remove from an output folder what nothing there refers to.
+"""The verb `clean`: the search for files that nothing refers to, and their removal.
 
 A file goes if its name is one that a stage gives, and the manifest of that stage, finished, does not count it among its
 results. Where a stage is not finished, its files stay: it goes on from them. Files of other names are never touched.
@@ -85,7 +85,7 @@ def remove(found: list[OrphanedFile]) -> None:
 
 
 def _files(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
-    """The files of a folder whose whole name matches; none of a folder that is a link to elsewhere."""
+    """Yield the files of a folder whose whole name matches; none of a folder that is a symbolic link."""
     if folder.is_dir() and not folder.is_symlink():
         yield from (path for path in folder.iterdir() if path.is_file() and pattern.fullmatch(path.name))
 

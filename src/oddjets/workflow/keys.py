@@ -1,4 +1,4 @@
-"""Content keys: what every stage and every chunk depends on, and whether what is there still stands.
+"""Content keys of stages and chunks, and whether results are up to date.
 
 A key holds three things: the values of the configuration that the stage uses (a function a stage in this module says
 which), the code that computes its result (`oddjets.core.code_digests`), and the keys of the stages that it reads.
@@ -174,7 +174,7 @@ def key_of(run: RunContext, stage: Stage) -> str:
 
 
 def is_done(run: RunContext, stage: Stage) -> bool:
-    """Tell whether a stage's results are there and still stand."""
+    """Tell whether a stage's results exist and are up to date."""
     manifest = provenance.read_manifest(run.out, stage.name)
     if manifest is None or _missing_outputs(run, stage, manifest):
         return False
@@ -182,7 +182,7 @@ def is_done(run: RunContext, stage: Stage) -> bool:
 
 
 def stage_state(run: RunContext, stage: Stage) -> tuple[StageState, str]:
-    """Say whether a stage's results stand, and if not, why.
+    """Return whether a stage's results are up to date, and if not, why.
 
     Args:
         run: the analysis and its folder.
@@ -206,7 +206,7 @@ def stage_state(run: RunContext, stage: Stage) -> tuple[StageState, str]:
     if lost := provenance.lost_files(manifest.get("extra")):
         return "incomplete", f"{len(lost)} file(s) left out, {lost[0]} the first; see lost.json"
     if not stage.intact(run, manifest.get("extra", {})):
-        return "stale", "some of its files are not there, or others are"
+        return "stale", "some of its files are missing, or there are additional ones"
     return "done", ""
 
 

@@ -1,4 +1,4 @@
-"""`load`: an analysis by its file or its name, checked."""
+"""The function `load`: an analysis by its file or name, validated."""
 
 from __future__ import annotations
 

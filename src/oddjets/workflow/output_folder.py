@@ -1,4 +1,4 @@
-"""What an output folder knows of the analysis that it is for: the YAML, and what the command line laid over it."""
+"""The analysis that an output folder belongs to: its YAML and the options of the command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_EXECUTION = ("chunk_size", "skip_bad_files")
 
 
 def save_analysis(analysis: Analysis, out: Path) -> None:
-    """Write down which analysis a folder is for; one that was not read from a file is not.
+    """Record which analysis a folder is for; one that was not read from a file is not recorded.
 
     Args:
         analysis: as it runs.
@@ -47,7 +47,7 @@ def save_analysis(analysis: Analysis, out: Path) -> None:
 
 
 def saved_analysis(out: Path) -> Analysis:
-    """Return the analysis that a folder is for: its YAML as it is now, with what the command line laid over it.
+    """Return the analysis that a folder is for: its YAML as it is now, with the recorded options of the command line.
 
     Args:
         out: the output folder.

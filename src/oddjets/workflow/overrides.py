@@ -1,4 +1,4 @@
-"""Options of the command line that are laid over the YAML: who does the work, what is simulated, what is asked of the fit."""
+"""Options of the command line that override the YAML: execution, simulation and fit."""
 
 from __future__ import annotations
 
@@ -31,18 +31,23 @@ Executor = Annotated[
     typer.Option(
         "--executor",
         metavar="NAME",
-        help=f"{', '.join(EXECUTORS)}, or package.module:Class; overrides the YAML.",
+        help=f"{', '.join(EXECUTORS)}, or package.module:Class (default: the YAML's).",
         autocompletion=lambda: list(EXECUTORS),
     ),
 ]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; overrides the YAML.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Number of worker processes (default: the YAML's).")
+]
 Scheduler = Annotated[
-    str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a running dask scheduler, as tcp://HOST:8786.")
+    str | None,
+    typer.Option(
+        "--scheduler", metavar="ADDRESS", help="Address of a running dask scheduler, such as tcp://HOST:8786."
+    ),
 ]
 SkipBadFiles = Annotated[
     bool,
     typer.Option(
-        "--skip-bad-files", help="Go on without files that cannot be read: lost.json lists them, exit code 3."
+        "--skip-bad-files", help="Leave out files that cannot be read; lost.json lists them, and the exit code is 3."
     ),
 ]
 
@@ -54,7 +59,7 @@ def with_execution(
     scheduler: str | None = None,
     skip_bad_files: bool = False,
 ) -> Analysis:
-    """Lay options over an analysis's ``execution``; what was not given stays.
+    """Override an analysis's ``execution`` by options; what was not given stays.
 
     Args:
         analysis: what was asked.
@@ -72,7 +77,7 @@ def with_execution(
         return analysis
     if analysis.npz is not None and changes.keys() - {"workers"}:
         raise OddjetsError(
-            "--executor, --scheduler, --skip-bad-files: event files of the authors are read by one process, whole or not at all"
+            "--executor, --scheduler, --skip-bad-files: the authors' event files are read by one process, and completely"
         )
     if scheduler is not None:
         # a running one stands in for the one that the YAML would have started
@@ -95,7 +100,7 @@ def with_execution(
 
 
 def check_fit_options(toys: int, gof: int, /, **given: Any) -> None:
-    """Refuse options of a fit that nothing would listen to.
+    """Refuse options of a fit that would have no effect.
 
     Args:
         toys: for significance and limit.
@@ -107,13 +112,13 @@ def check_fit_options(toys: int, gof: int, /, **given: Any) -> None:
     """
     for name in ("gof_channels", "gof_model"):
         if given.get(name) is not None and not gof:
-            raise OddjetsError(f"--{name.replace('_', '-')}: no goodness of fit is asked for; say --gof N too")
+            raise OddjetsError(f"--{name.replace('_', '-')}: no goodness of fit is asked for; give --gof N too")
     if given.get("seed") is not None and not toys and not gof:
-        raise OddjetsError("--seed: no toys are asked for, so that nothing is random; say --toys N or --gof N too")
+        raise OddjetsError("--seed: no toys are asked for, so nothing is random; give --toys N or --gof N too")
 
 
 def with_fit_options(analysis: Analysis, **given: Any) -> Analysis:
-    """Lay what is asked of a fit over the YAML's ``fit``; what was not given stays.
+    """Override the YAML's ``fit`` by options; what was not given stays.
 
     Args:
         analysis: what was asked.
@@ -146,7 +151,7 @@ def with_fit_options(analysis: Analysis, **given: Any) -> Analysis:
 def with_simulation(
     content: dict[str, Any], seed: int | None, inject: list[str] | None, luminosity: float | None, no_filter: bool
 ) -> SimulationSpec:
-    """Lay the options of the command line over what is asked of a simulation.
+    """Override the settings of a simulation by the options of the command line.
 
     Args:
         content: fields of a `SimulationSpec`.

@@ -1,4 +1,4 @@
-"""All set-ups of the paper, one after the other, from one simulated sample."""
+"""The set-ups of the paper, run one after the other on one simulated sample."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def make_all(asked: list[Analysis], out: Path) -> Path:
     page = write(asked, out)
     console.print(f"index: {escape(str(page))}")
     if failed:
-        raise OddjetsError("; ".join(failed) + "; the index shows the others, and the same command goes on from there")
+        raise OddjetsError(
+            "; ".join(failed) + "; the index shows the others, and the same command continues from there"
+        )
     return page
 
 

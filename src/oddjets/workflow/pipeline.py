@@ -101,7 +101,7 @@ def stage_of(run: RunContext, name: str) -> Stage:
 
 
 def warn_of_stale_inputs(run: RunContext, stage: Stage) -> None:
-    """Say which results that a stage reads no longer stand; the stage runs on what is there all the same."""
+    """Warn of results that a stage reads and that are not up to date; the stage runs all the same."""
     stale = [
         known.name
         for known in stages_of(run)
@@ -109,13 +109,13 @@ def warn_of_stale_inputs(run: RunContext, stage: Stage) -> None:
     ]
     if stale:
         console.print(
-            f"[bold yellow]{stage.name} reads results of an earlier state: {', '.join(stale)}[/bold yellow]; `oddjets run`"
-            " brings all up to date"
+            f"[bold yellow]{stage.name} reads results that are out of date: {', '.join(stale)}[/bold yellow]; `oddjets run`"
+            " updates them all"
         )
 
 
 def run_stage(run: RunContext, stage: Stage, *, force: bool = False, later: Sequence[Stage] = ()) -> bool:
-    """Run one stage unless its results still stand.
+    """Run one stage unless its results are up to date.
 
     Args:
         run: the analysis and its folder.
@@ -145,14 +145,14 @@ def run_stage(run: RunContext, stage: Stage, *, force: bool = False, later: Sequ
             if isinstance(error, OSError) and error.errno in NO_OUTPUT:
                 raise OddjetsError(
                     f"{run.out}: nothing more can be written there ({error.strerror}), so that '{stage.name}' stopped; what is"
-                    " finished stays, and the same command goes on from there"
+                    " finished stays, and the same command continues from there"
                 ) from error
             raise
         return True
 
 
 def _work(run: RunContext, stage: Stage) -> None:
-    """Do a stage's work, and write its manifest."""
+    """Run a stage's work, and write its manifest."""
     started = time.perf_counter()
     # before the work: what changes while it goes on makes its result stale
     inputs = inputs_of(run, stage)
@@ -190,7 +190,7 @@ def stages_up_to(run: RunContext, name: str) -> list[Stage]:
 
 
 def run_stages(run: RunContext, stages: Sequence[Stage] | None = None) -> None:
-    """Run stages in order, each skipped where its results still stand.
+    """Run stages in order; those with results up to date are skipped.
 
     Args:
         run: the analysis and its folder.
@@ -204,7 +204,7 @@ def run_stages(run: RunContext, stages: Sequence[Stage] | None = None) -> None:
 
 
 def warn_of_skipped_files(run: RunContext) -> None:
-    """End with another exit code where files were left out of the event tables.
+    """Raise, with another exit code, where files were left out of the event tables.
 
     Raises:
         LostEventsError: says how much is lost.

@@ -1,4 +1,4 @@
-"""What is done of an analysis, what is missing, failed or stale, and why, as far as its folder tells."""
+"""The state of an analysis: stages done, missing, failed or stale, and why."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ChunkCount:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """What there is of an analysis; shows itself as a table.
+    """The state of an analysis, shown as a table in notebooks.
 
     Attributes:
         name: of the analysis.

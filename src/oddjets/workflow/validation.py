@@ -1,4 +1,4 @@
-"""All that is wrong with an analysis, at once, before any work is done.
+"""Validation of an analysis: all errors at once, before any work is done.
 
 `load_analysis` checks the form of the YAML; here the names in it are checked against what they name: processes, regions,
 cuts of the processor, observables, scores, systematics, files.
@@ -31,7 +31,7 @@ __all__ = ["ResolvedAnalysis", "resolve"]
 
 @dataclass(frozen=True)
 class ResolvedAnalysis:
-    """An analysis with everything that its names mean.
+    """An analysis with its processor, era and model cards loaded.
 
     Attributes:
         analysis: what was asked; each systematic's kind is filled in.
@@ -205,14 +205,17 @@ def _cut_problems(analysis: Analysis, cuts: dict[str, str]) -> Iterator[str]:
 
 
 def _trigger_problems(analysis: Analysis, processor: type[DijetProcessor]) -> Iterator[str]:
-    """The built-in cut on triggers needs some; a subclass's own may not."""
+    """Check that the built-in cut on triggers has trigger paths; a subclass's own cut may need none."""
     builtin = getattr(processor, "trigger", None) is DijetProcessor.trigger
     if builtin and analysis.npz is None and "trigger" in analysis.named_cuts and not analysis.selection.triggers:
-        yield "selection.triggers: empty, and the cut 'trigger' asks for a path; list paths, or leave the cut out of 'cuts'"
+        yield (
+            "selection.triggers: is empty, and the cut 'trigger' needs at least one; list paths, or remove the cut"
+            " from 'cuts'"
+        )
 
 
 def _correction_problems(analysis: Analysis, era: lookups.Era | None) -> Iterator[str]:
-    """What the selection and the jets need of the era."""
+    """Check that the era has the corrections that the selection and the jets need."""
     if era is not None:
         for step in analysis.jet_corrections:
             for name in jet_energy.REQUIRED_CORRECTIONS[step]:
@@ -238,7 +241,7 @@ def _correction_problems(analysis: Analysis, era: lookups.Era | None) -> Iterato
 
 
 def _stored_problems(analysis: Analysis) -> Iterator[str]:
-    """The authors' files hold their own variations: nothing is computed."""
+    """Check the systematics of the authors' files, which hold their own variations: nothing is computed."""
     stored = [*paper_npz.JET_VARIATIONS, *paper_npz.WEIGHT_VARIATIONS]
     for i, systematic in enumerate(analysis.systematics):
         for direction in directions_of(systematic):

@@ -1,4 +1,4 @@
-"""Files elsewhere: how they are opened, kept here, and what their failures mean (docs/remote.md)."""
+"""Remote files: access, local copies and failures (docs/remote.md)."""
 
 import lazy_loader
 

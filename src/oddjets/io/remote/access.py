@@ -1,4 +1,4 @@
-"""Opening ROOT files: local ones as uproot does, remote ones with limits of time and checked answers."""
+"""Access to ROOT files: local ones by uproot, remote ones with timeouts and checked answers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _check_scheme(url: str) -> None:
         raise InputFileError(f"{url}: no known way to read '{scheme}://'; root:// and https:// are")
     if is_unencrypted(url):
         raise InputFileError(
-            f"{url}: http is read from this machine only, since anybody on the way could change it; https"
+            f"{url}: http is read from this machine only, since its content could be changed on the way; https"
         )
     package, extra = _NEEDS[scheme]
     if importlib.util.find_spec(package) is None:
@@ -68,7 +68,7 @@ def _check_scheme(url: str) -> None:
 
 
 class RemoteSource(FSSpecSource):  # type: ignore[misc]
-    """uproot's way to read bytes through fsspec, with limits of time and answers that are what was asked for."""
+    """A source for uproot that reads bytes through fsspec, with timeouts and checked answers."""
 
     def __init__(self, file_path: str, *, timeout_s: int, **options: Any) -> None:
         super().__init__(file_path, **options, **timeout_options(file_path, timeout_s))

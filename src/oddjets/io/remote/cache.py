@@ -1,4 +1,4 @@
-"""Whole remote files kept in a folder: downloaded once, by whichever worker comes first, and checked."""
+"""Local copies of remote files, downloaded once and checked."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _checksum(filesystem: Any, path: str) -> str | None:
 
 
 def _verify(url: str, part: Path, size: int | None, adler32: str | None) -> None:
-    """Raise, and keep nothing, unless a download has the size and the checksum that the server stated."""
+    """Check that a download has the size and the checksum that the server stated; delete it otherwise."""
     found = part.stat().st_size
     if size is not None and found != size:
         part.unlink()

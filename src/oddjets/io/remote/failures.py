@@ -1,4 +1,4 @@
-"""What a failure to read means, in words, and whether trying again can help."""
+"""Causes of failed reads in words, and retries of those that may pass."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def cause_of(error: BaseException) -> Cause:
-    """Say in words why a file could not be read.
+    """Return in words why a file could not be read.
 
     Args:
         error: as raised by reading, or by what wraps it (``raise ... from error``).
@@ -81,7 +81,7 @@ def cause_of(error: BaseException) -> Cause:
 
 
 def advice_on(cause: Cause) -> str:
-    """Say what a user can do about a file that could not be read."""
+    """Return what a user can do about a file that could not be read."""
     if cause in _TRANSIENT:
         return "it was tried several times: try later, or leave the file out"
     return "get it again or leave it out"

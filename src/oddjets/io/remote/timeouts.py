@@ -1,4 +1,4 @@
-"""What fsspec and XRootD must be told, so that no server is waited for in vain."""
+"""Timeouts and encryption of fsspec and XRootD."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def timeout_options(url: str, timeout_s: int) -> dict[str, Any]:
 
 
 def is_unencrypted(url: str) -> bool:
-    """Tell whether a URL is http to another machine: anybody on the way could change what comes."""
+    """Tell whether a URL is http to another machine: its content could be changed on the way."""
     address = urllib.parse.urlsplit(url)
     return address.scheme == "http" and address.hostname not in _LOCAL_HOSTS
 
@@ -39,9 +39,7 @@ def is_unencrypted(url: str) -> bool:
 async def _refuse_unencrypted(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
     """Send a request of aiohttp's, or refuse it: a server may redirect to anywhere."""
     if is_unencrypted(str(request.url)):
-        raise InputFileError(
-            f"{request.url}: the server redirects to http, where anybody on the way could change the file"
-        )
+        raise InputFileError(f"{request.url}: the server redirects to http, where the file could be changed on the way")
     return await handler(request)
 
 
@@ -61,7 +59,7 @@ def _limit_xrootd(timeout_s: int) -> None:
 
 
 def discard_handle(filesystem: Any, path: str) -> None:
-    """Let nobody else get the handle of a file that failed.
+    """Discard the handle of a file that failed, so that it is not used again.
 
     fsspec-xrootd keeps handles for later readers, and one that has failed fails for ever, even if the server is back.
 

@@ -1,1 +1,1 @@
-"""The kinds of figures, a module each: `data` collects what is drawn, `draw` draws it."""
+"""The kinds of figures, one module each: `data` collects the numbers, `draw` draws them."""

@@ -1,4 +1,4 @@
-"""The mass of the oddest jets with a smooth fit to the sidebands: is there a bump where the signal would be?"""
+"""The mass of the jets with the highest scores, with a smooth fit to the sidebands."""
 
 from __future__ import annotations
 
@@ -112,13 +112,13 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
 
 
 def _jets(columns: dict[str, np.ndarray], score: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mass, score and weight of every jet, leading and subleading."""
+    """Return mass, score and weight of every jet, leading and subleading."""
     mass, scores = (np.concatenate([columns[f"{n}_{j}"] for j in (1, 2)]) for n in ("mass", f"score_{score}"))
     return mass, scores, np.tile(columns["weight"], 2)
 
 
 def _p(value: float) -> str:
-    """A p-value; a small one as a power of ten."""
+    """Format a p-value; a small one as a power of ten."""
     if value >= 1e-3 or value <= 0:
         return f"{value:.2g}"
     mantissa, exponent = f"{value:.1e}".split("e")

@@ -1,4 +1,4 @@
-"""The cutflow: how many events of each process are left after each cut."""
+"""The cutflow: the events of each process that are left after each cut."""
 
 from __future__ import annotations
 

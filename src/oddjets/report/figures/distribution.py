@@ -1,4 +1,4 @@
-"""Distributions of event-table quantities after the base selection: stack, data, and a cut that is marked."""
+"""Distributions of event-table quantities after the base selection: stack, data and a marked cut."""
 
 from __future__ import annotations
 

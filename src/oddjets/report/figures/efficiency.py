@@ -1,4 +1,4 @@
-"""How often the analysis's triggers fire in events that another trigger took, against pT, soft-drop mass and HT."""
+"""The trigger efficiency against pT, soft-drop mass and HT, measured in events of a reference trigger."""
 
 from __future__ import annotations
 

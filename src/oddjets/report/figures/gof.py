@@ -1,4 +1,4 @@
-"""The goodness of fit: the saturated statistic of the data among that of toys."""
+"""The goodness of fit: the saturated statistic of the data and its distribution in toys."""
 
 from __future__ import annotations
 

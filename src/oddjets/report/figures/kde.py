@@ -1,4 +1,4 @@
-"""Where the odd events lie: a Gaussian kernel density of two masses, with the events drawn over it."""
+"""The density of the events in A: a Gaussian kernel density in two masses, with the events as points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was simulated: pT, soft-drop mass and tau21 of the jets of every process."""
+"""The simulated processes: pT, soft-drop mass and tau21 of their jets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pulls of the nuisance parameters, and what each does to the parameter of interest."""
+"""Pulls of the nuisance parameters and their impacts on the parameter of interest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The region map, drawn from the configuration: what each region asks, and its four letters with their yields."""
+"""The map of the regions: their cuts, and the yields of their four letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The score that decides: the smaller of the two jets' scores, per process and in data, with the threshold."""
+"""The smaller score of the two jets, per process and in data, with the threshold."""
 
 from __future__ import annotations
 

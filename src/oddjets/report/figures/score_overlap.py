@@ -1,4 +1,4 @@
-"""How many of the events that one score finds odd another finds odd too, against the leading jet's mass."""
+"""The fraction of events above the threshold of one score that also pass another, against the leading jet's mass."""
 
 from __future__ import annotations
 

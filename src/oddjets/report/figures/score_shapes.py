@@ -1,4 +1,4 @@
-"""The score of single jets, per process and in data, each normalised to one: what the model tells apart."""
+"""The score of single jets, per process and in data, each normalised to one."""
 
 from __future__ import annotations
 

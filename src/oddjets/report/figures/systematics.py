@@ -1,4 +1,4 @@
-"""What each systematic variation does to a process: up and down over nominal, in letter A."""
+"""The effect of each systematic variation on a process: up and down over nominal, in letter A."""
 
 from __future__ import annotations
 

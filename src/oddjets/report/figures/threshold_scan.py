@@ -1,4 +1,4 @@
-"""The leading jet's mass as the threshold tightens, from nearly all events to the oddest few: a picture and an animation."""
+"""The leading jet's mass at rising thresholds, as a picture and an animation."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         "threshold_scan": {
             "kind": "threshold_scan",
             "name": "threshold_scan",
-            "title": "The threshold tightens",
+            "title": "Mass at rising thresholds",
             "header": artifacts.header,
             "x": {"label": "Leading-jet soft-drop mass [GeV]", "edges": [float(e) for e in edges]},
             "frames": frames,

@@ -1,4 +1,4 @@
-"""Yields: every region and letter as one bin, fitted stack against data."""
+"""The yields of all regions and letters: fitted stack and data."""
 
 from __future__ import annotations
 

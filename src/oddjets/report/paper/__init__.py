@@ -1,4 +1,4 @@
-"""The paper's set-ups from one simulated sample, and the page that puts their figures beside the paper's."""
+"""The paper's set-ups from one simulated sample, and a page that compares their figures with the paper's."""
 
 import lazy_loader
 

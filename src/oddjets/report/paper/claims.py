@@ -1,4 +1,4 @@
-"""What the paper says of a figure, and whether the same holds here.
+"""Statements of the paper about its figures, compared with the results here.
 
 The paper's numbers are those of arXiv:2603.23593. A verdict is about a statement, not about digits: with another luminosity,
 another model and another world, no number should be the same.
@@ -87,7 +87,7 @@ def compare(number: int, results: Results) -> Found:
 
 
 def _statement(what: str, paper: str, here: str | None, holds: bool | None, file: str, key: str) -> Comparison:
-    """One statement: absent without a number, apart where nothing can be held against it."""
+    """Return one statement: ``absent`` without a number here, ``apart`` where the two cannot be compared."""
     if here is None:
         return Comparison(what, paper, "not yet", "absent")
     return Comparison(what, paper, here, "apart" if holds is None else "agrees" if holds else "differs", file, key)
@@ -145,7 +145,7 @@ class _Constant(NamedTuple):
 
 
 def _most_certain(closure: dict[str, Any], region: str) -> _Constant | None:
-    """The constant of simulated QCD with the smallest error, at the threshold or where more jets pass."""
+    """Return the constant of simulated QCD with the smallest error, at the threshold or where more jets pass."""
     found = []
     for number, one in enumerate([closure, *closure.get("scans", [])], start=-1):
         values = one.get("regions", {}).get(region, {})
@@ -201,7 +201,7 @@ def _goodness(setup: str, what: str, paper: str, comparable: bool) -> Callable[[
 
 
 def _gain(setup: str, paper: str, holds: bool | None) -> Callable[[Results], Comparison]:
-    """How much the signal improves the fit; ``holds``: whether that it does is what the paper says."""
+    """Compare how much the signal improves the fit; ``holds``: whether the paper says that it does."""
 
     def found(results: Results) -> Comparison:
         both = (results.fit(setup) or {}).get("twice_nll")
@@ -251,7 +251,7 @@ def _overlap(results: Results) -> Found:
 
 
 def _controls(setup: str) -> Callable[[Results], Found]:
-    """Data against the fit in B, C and D, where QCD follows the data."""
+    """Compare the data with the fit in B, C and D, where QCD follows the data."""
 
     def found(results: Results) -> Found:
         fit = results.fit(setup)

@@ -1,4 +1,4 @@
-"""The index: the paper's figures beside ours, in one file that fetches nothing."""
+"""The index page: the paper's figures beside ours, in one self-contained file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PAPER = {
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One of our figures, small, with the place of the large one."""
+    """A small version of one of our figures, with a link to the large one."""
 
     setup: str
     title: Markup
@@ -152,7 +152,7 @@ def _entry(content: dict[str, Any], results: Results, out: Path) -> FigureEntry:
 
 
 def _thumbnail(results: Results, setup: str, name: str) -> Thumbnail | None:
-    """A figure made small; None where it is not drawn, or half-written: its JSON is written last."""
+    """Return a small version of a figure; None where it is not drawn yet (its JSON is written last)."""
     folder = results.out / setup / "figures"
     drawn = results.json(f"{setup}/figures/{name}.json")
     if drawn is None or not (folder / f"{name}.png").is_file():
@@ -199,7 +199,7 @@ def _setup(analysis: Analysis, results: Results) -> SetUp:
 
 
 def _health(analysis: Analysis, out: Path) -> list[tuple[str, str]]:
-    """What the report's first screen warns of, as (status, words)."""
+    """Return the warnings of the report's health table, as (status, words)."""
     return [
         (check.status, f"{check.name}: {check.value}")
         for check in health.health_checks(Artifacts(analysis, out))

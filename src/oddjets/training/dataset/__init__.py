@@ -1,4 +1,4 @@
-"""Simulated jets to train and test on."""
+"""Simulated jets for training and validation."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Pythia's user hooks for training jets: events are dropped early where they would give no jet, or too common ones.
+"""Pythia user hooks for training jets: events without a suitable jet, and most of the common ones, are dropped early.
 
 Both are generator filters. They cost no jet that the matching would keep, but QCD jets of small mass, of which a part is
 enough, for training and tests compare jets of the same mass.

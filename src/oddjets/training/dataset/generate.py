@@ -1,4 +1,4 @@
-"""Training jets: shards of simulated jets by classes, made on many processes, and completed where some are missing."""
+"""The generation of training jets, in shards on many processes; missing shards are added."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def generate(folder: Path, n_jets: int, workers: int, seed: int = 1, held_out: b
 
 
 def _needed_shards(folder: Path, n_jets: int, seed: int, held_out: bool, jets: dict[Shard, int]) -> list[Shard]:
-    """The beginning of the sequence that should have enough jets; the numbers of whole shards are added to ``jets``."""
+    """Return the first shards of the sequence that should have enough jets; add the numbers of whole shards to ``jets``."""
     wanted, expected = [], 0
     for shard in shard_sequence(seed, held_out):
         if expected >= n_jets:

@@ -1,4 +1,4 @@
-"""What training jets are made of: settings of Pythia for QCD, for generic resonances, and for the known ones to test on."""
+"""Pythia settings of the training jets: QCD, generic resonances, and known particles to validate with."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Recipe(NamedTuple):
 
 
 def _broad_resonance(code: int, peak: float, width: float, lowest: float, highest: float) -> tuple[str, ...]:
-    """A Breit-Wigner so wide that masses (GeV) are about flat in their logarithm, with the width that is stated."""
+    """Return settings of a Breit-Wigner so wide that masses (GeV) are about flat in their logarithm."""
     return (
         f"{code}:m0 = {peak}",
         f"{code}:mWidth = {width}",
@@ -39,18 +39,18 @@ def _broad_resonance(code: int, peak: float, width: float, lowest: float, highes
 
 
 def _decays(code: int, channels: Mapping[str, float]) -> tuple[str, ...]:
-    """Isotropic decays with the given shares (meMode 100) in place of the particle's own."""
+    """Return settings of isotropic decays with the given shares (meMode 100) in place of the particle's own."""
     return (f"{code}:onMode = off", *(f"{code}:addChannel = 1 {share} 100 {to}" for to, share in channels.items()))
 
 
 def _scalar_to_pair(code: int, anti: int) -> tuple[str, ...]:
-    """A heavy scalar from gluons that decays to two of these: a spectrum of pT that falls slowly from 400 to 1200 GeV."""
+    """Return settings of a heavy scalar from gluons that decays to two of these: its pT falls slowly from 400 to 1200 GeV."""
     heavy = ("Higgs:useBSM = on", "HiggsBSM:gg2H2 = on", *_broad_resonance(35, 1800, 1500, 870, 3200))
     return (*heavy, *_decays(35, {f"{code} {anti}": 1.0}))
 
 
 def _hard_qcd(*switches: str, power: float) -> tuple[str, ...]:
-    """Two-to-two scattering, with the falling spectrum of pT raised by a power of it."""
+    """Return settings of two-to-two scattering, with the falling spectrum of pT raised by a power of it."""
     bias = ("PhaseSpace:bias2Selection = on", f"PhaseSpace:bias2SelectionPow = {power}")
     return (*switches, "PhaseSpace:pTHatMin = 390.", *bias, "PhaseSpace:bias2SelectionRef = 400.")
 

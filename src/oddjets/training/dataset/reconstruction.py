@@ -1,4 +1,4 @@
-"""From generated events to labelled jets: the detector, the precision and the features that analyses see."""
+"""Reconstruction of generated events as labelled jets with the model's input features."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _features(
     rows: npt.NDArray[np.int64],
     column: dict[str, npt.NDArray[np.float64]],
 ) -> npt.NDArray[np.float32]:
-    """The inputs that scoring would prepare for these jets, (jets, 150, 9)."""
+    """Return the inputs that scoring would prepare for these jets, (jets, 150, 9)."""
     flat = ak.flatten(candidates)
     branches = {name: ak.to_numpy(flat[name]) for name in flat.fields}
     counts = np.diff(offsets)[rows]

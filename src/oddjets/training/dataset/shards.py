@@ -1,4 +1,4 @@
-"""One shard of training jets: made from seeds of its own, in OmniLearned's HDF5 layout."""
+"""Shards of training jets: files in OmniLearned's HDF5 layout, each from its own seeds."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Shard:
         return 2 + 2 * ((first + self.index) % (_MAX_SEED // 2 - 1)) + self.held_out
 
     def rng(self) -> np.random.Generator:
-        """Source of the detector's randomness."""
+        """Return the random generator of the detector."""
         return np.random.default_rng([self.seed, self.held_out, self.index])
 
     @property

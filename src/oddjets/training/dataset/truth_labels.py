@@ -1,4 +1,4 @@
-"""Labels of jets from the generator's truth: which parton, or which whole resonance, a jet holds."""
+"""Labels of jets by generator truth: the parton or the whole resonance that a jet contains."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OUTGOING, _GLUON, _CHARM, _BOTTOM = 23, 21, 4, 5  # Pythia's status of outgoing
 
 
 class JetTruth(NamedTuple):
-    """What jets are; (jets) each."""
+    """The truth labels of jets; (jets) each."""
 
     #: OmniLearned's class; -1: not matched
     label: npt.NDArray[np.int64]
@@ -92,7 +92,7 @@ def match_resonances(batch: GeneratedBatch, jets: FatJets, labels: Mapping[tuple
 
 @numba.njit(cache=True)
 def _nearest(jet_offsets, jet_eta, jet_phi, offsets, eta, phi, radius):  # type: ignore[no-untyped-def]
-    """Index of the nearest target of the same event within the radius; -1 for none."""
+    """Return the index of the nearest target of the same event within the radius; -1 for none."""
     result = np.full(len(jet_eta), -1)
     for event in range(len(offsets) - 1):
         for jet in range(jet_offsets[event], jet_offsets[event + 1]):
@@ -106,7 +106,7 @@ def _nearest(jet_offsets, jet_eta, jet_phi, offsets, eta, phi, radius):  # type:
 
 @numba.njit(cache=True)
 def _last_copy(k, first, ids, d1, d2):  # type: ignore[no-untyped-def]
-    """Row of a particle after all its recoils and emissions."""
+    """Return the row of a particle after all its recoils and emissions."""
     while True:
         following = -1
         for d in range(d1[k], max(d1[k], d2[k]) + 1):
@@ -119,7 +119,7 @@ def _last_copy(k, first, ids, d1, d2):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _products(k, first, ids, d1, d2):  # type: ignore[no-untyped-def]
-    """Rows of the partons that a resonance decays to, through other resonances, as they leave the decays."""
+    """Return the rows of the partons that a resonance decays to, also through other resonances."""
     found = [0 for _ in range(0)]
     waiting = [k]
     while len(waiting) > 0:
@@ -137,7 +137,7 @@ def _products(k, first, ids, d1, d2):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _matched(codes, offsets, ids, d1, d2, eta, phi, jet_offsets, jet_eta, jet_phi, radius):  # type: ignore[no-untyped-def]
-    """For each jet the row of the resonance that it holds (its last copy), -1 for none, and a decay product's flavour."""
+    """Return for each jet the row of the resonance in it (its last copy), -1 for none, and a decay product's flavour."""
     result, flavour = np.full(len(jet_eta), -1), np.zeros(len(jet_eta), np.int64)
     for event in range(len(offsets) - 1):
         first = offsets[event]

@@ -1,4 +1,4 @@
-"""From an OmniLearned checkpoint to an ONNX model with a card."""
+"""Export of OmniLearned checkpoints to ONNX models with model cards."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""OmniLearned checkpoints: what network they hold, read off the shapes, and its weights."""
+"""OmniLearned checkpoints: their architecture, read off the shapes, and their weights."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _configuration(path: Path, weights: Mapping[str, NDArray[np.float32]]) -> Pe
 
 
 def _expected(config: Pet2Config) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all weights that the network has."""
+    """Return names and shapes of all weights that the network has."""
     width, hidden = config.base_dim, 2 * config.base_dim
     shapes: dict[str, tuple[int, ...]] = {}
 

@@ -1,4 +1,4 @@
-"""The layers of PET2 as nodes for GPUs, in 32 or 16 bits, on rows ordered jet by jet."""
+"""The layers of PET2 as ONNX nodes for GPUs, in 32 or 16 bits."""
 
 from __future__ import annotations
 
@@ -33,39 +33,39 @@ class GpuLayers(Layers):
         self._wide_stream = wide_stream
 
     def number(self, value: Any) -> str:
-        """A constant in the arithmetic of the layers."""
+        """Add a constant in the arithmetic of the layers."""
         return self.graph.constant(value, np.float16 if self._half else np.float32)
 
     def narrow(self, value: str) -> str:
-        """From float32 to the arithmetic of the layers."""
+        """Convert float32 to the arithmetic of the layers."""
         return self.graph.add("Cast", value, to=HALF) if self._half else value
 
     def wide(self, value: str) -> str:
-        """From the arithmetic of the layers to float32."""
+        """Convert the arithmetic of the layers to float32."""
         return self.graph.add("Cast", value, to=FLOAT) if self._half else value
 
     def on_stream(self, value: str) -> str:
-        """From the arithmetic of the layers to that of residual streams."""
+        """Convert the arithmetic of the layers to that of residual streams."""
         return self.wide(value) if self._wide_stream else value
 
     def off_stream(self, value: str) -> str:
-        """From the arithmetic of residual streams to that of the layers."""
+        """Convert the arithmetic of residual streams to that of the layers."""
         return self.narrow(value) if self._wide_stream else value
 
     def stream_number(self, value: Any) -> str:
-        """A constant in the arithmetic of residual streams."""
+        """Add a constant in the arithmetic of residual streams."""
         return self.graph.constant(value) if self._wide_stream else self.number(value)
 
     def _tanh(self, stream: ResidualStream) -> str:
-        """The tanh of a stream, which has the slope already; rounded first, since tanh is faster on 16 bits."""
+        """Compute the tanh of a stream, which has the slope already; rounded first, since tanh is faster on 16 bits."""
         return self.graph.add("Tanh", self.off_stream(stream.value))
 
     def product(self, rows: str, matrix: NDArray[np.float64]) -> str:
-        """Rows times a matrix (inputs, outputs), in the arithmetic of the layers."""
+        """Multiply rows by a matrix (inputs, outputs), in the arithmetic of the layers."""
         return self.graph.add("Gemm", rows, self.number(matrix))
 
     def narrow_product(self, rows: str, matrix: NDArray[np.float64]) -> str:
-        """As `product`, with weights as exact as in float32; only for few outputs, since it computes each twice."""
+        """Multiply as `product` does, with weights as exact as in float32; it computes each output twice."""
         if not self._half:
             return self.product(rows, matrix)
         coarse = matrix.astype(np.float16).astype(np.float64)
@@ -73,13 +73,13 @@ class GpuLayers(Layers):
         return self.graph.add("Add", *self.graph.many("Split", [both], 2, axis=1, num_outputs=2))
 
     def stacked(self, planes: list[str]) -> str:
-        """Planes of shape (rows,) as one array, (planes, rows)."""
+        """Stack planes of shape (rows,) to one array, (planes, rows)."""
         return self.graph.add(
             "Concat", *(self.graph.add("Unsqueeze", p, self.graph.integers(0)) for p in planes), axis=0
         )
 
     def precise_product(self, planes: list[str], matrix: NDArray[np.float64]) -> str:
-        """A matrix (outputs, inputs) times float32 inputs, each of shape (rows,); as exact as in float32."""
+        """Multiply a matrix (outputs, inputs) by float32 inputs, each of shape (rows,); as exact as in float32."""
         graph = self.graph
         rows = self.stacked(planes)
         if not self._half:
@@ -91,7 +91,7 @@ class GpuLayers(Layers):
         return graph.add("Gemm", graph.add("Concat", high, low, high, axis=0), self.number(weights.T), transA=1)
 
     def _slope_after_gelu(self, mlp: str) -> tuple[Literal["Mul", "Div"], float, float]:
-        """How a perceptron's norm multiplies by its slope: an operator, its constant, and the slope that these give.
+        """Return how a perceptron's norm multiplies by its slope: an operator, its constant, and the slope that these give.
 
         A slope that is off by a factor shifts all jets alike, which costs more than rounding their numbers: in 16 bits,
         the nearer one of the slope and the inverse of its inverse is taken.
@@ -105,7 +105,7 @@ class GpuLayers(Layers):
         return "Div", divisor, 1 / divisor
 
     def before_gelu(self, mlp: str) -> float:
-        """What the first layer of a perceptron is multiplied by, to make up for what the slope behind its Gelu is off.
+        """Return the factor on a perceptron's first layer that corrects for the rounded slope after its Gelu.
 
         Gelu(c x) is close to c Gelu(x) for c close to 1: with c = 1 + d they differ by d x^2 phi(x) < 0.3 d, phi the normal
         density.
@@ -113,7 +113,7 @@ class GpuLayers(Layers):
         return self.slope(f"{mlp}.norm") / self._slope_after_gelu(mlp)[2]
 
     def normed_gelu(self, mlp: str, rows: str, bias: NDArray[np.float64]) -> str:
-        """The hidden layer of a perceptron from its first product; the weights of the norm are left to the second.
+        """Compute the hidden layer of a perceptron from its first product; the second applies the weights of the norm.
 
         Args:
             mlp: the perceptron's name.
@@ -125,7 +125,7 @@ class GpuLayers(Layers):
         return self.graph.add("Tanh", self.graph.add(operator, rows, self.number(constant)))
 
     def fused(self, queries: str, keys: str, values: str, bias: str) -> str:
-        """Attention of projected rows (batch, sequence, width); returns (batch x queries, width).
+        """Compute the attention of projected rows (batch, sequence, width); returns (batch x queries, width).
 
         Args:
             queries: the queries.
@@ -138,7 +138,7 @@ class GpuLayers(Layers):
         return self.graph.add("Reshape", mixed, self.graph.integers(-1, self.config.base_dim))
 
     def attend(self, block: str, stream: ResidualStream, shape: str, bias: str) -> ResidualStream:
-        """As `attention`; ``shape`` is (batch, sequence, width), ``bias`` as of `fused`."""
+        """Add self-attention as `attention` does; ``shape`` is (batch, sequence, width), ``bias`` as of `fused`."""
         rows = self._tanh(stream)
         queries, keys, values = (
             self.graph.add("Reshape", self.product(rows, matrix), shape)
@@ -150,14 +150,14 @@ class GpuLayers(Layers):
         return self._residual(stream, out, scale)
 
     def block_hidden(self, block: str, stream: ResidualStream) -> str:
-        """The hidden layer of a block's perceptron."""
+        """Compute the hidden layer of a block's perceptron."""
         rows = self._tanh(stream)
         factor = self.before_gelu(f"{block}.mlp")
         first = self.product(rows, factor * self.linear(f"{block}.mlp.fc1", f"{block}.norm2"))
         return self.normed_gelu(f"{block}.mlp", first, factor * self.weight(f"{block}.mlp.fc1.bias"))
 
     def perceptron(self, block: str, stream: ResidualStream, scale: float) -> ResidualStream:
-        """As of `Layers`."""
+        """Add a block's perceptron to a stream, as `Layers` does."""
         second = scale * self.linear(f"{block}.mlp.fc2", f"{block}.mlp.norm")
         kept = self._residual(stream, self.product(self.block_hidden(block, stream), second), scale)
         bias = self.stream_number(scale * self.weight(f"{block}.mlp.fc2.bias"))

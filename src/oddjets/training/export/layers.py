@@ -1,4 +1,4 @@
-"""The layers of PET2 as nodes: normalisation by tanh, attention, multilayer perceptrons.
+"""The layers of PET2 as ONNX nodes: normalisation by tanh, attention, multilayer perceptrons.
 
 PET2 normalises by w tanh(alpha x) (`DynamicTanh`). The weights w go into the linear layer that follows. The slope alpha
 would need a multiplication of its own in front of every tanh; instead, a residual stream is kept multiplied by the slope
@@ -32,7 +32,7 @@ class ResidualStream(NamedTuple):
 
 
 class Layers:
-    """Builds layers from a checkpoint's weights.
+    """A builder of layers from a checkpoint's weights.
 
     Matrices of rows are ordered sequence first, (sequence, batch): so a product with ``transBatchA`` and ``transBatchB``
     reads heads in place, and nothing is transposed before it.
@@ -44,19 +44,19 @@ class Layers:
         self._weights: Mapping[str, NDArray[np.float32]] = checkpoint.weights
 
     def weight(self, name: str) -> NDArray[np.float64]:
-        """A weight by its name in the checkpoint."""
+        """Return a weight by its name in the checkpoint."""
         return self._weights[name].astype(np.float64)
 
     def slope(self, norm: str) -> float:
-        """The slope alpha of a normalisation."""
+        """Return the slope alpha of a normalisation."""
         return float(self._weights[f"{norm}.alpha"][0])
 
     def linear(self, layer: str, norm: str | None = None) -> NDArray[np.float64]:
-        """The matrix (inputs, outputs) of a linear layer, with the weights of the normalisation before it."""
+        """Return the matrix (inputs, outputs) of a linear layer, with the weights of the normalisation before it."""
         return self._normed(f"{layer}.weight", norm)
 
     def projections(self, attention: str, norm: str | None = None) -> list[NDArray[np.float64]]:
-        """The matrices (inputs, width) of queries, keys and values; queries divided by the root of the head's width."""
+        """Return the matrices (inputs, width) of queries, keys and values; queries divided by the root of the head's width."""
         queries, keys, values = np.split(self._normed(f"{attention}.in_proj_weight", norm), 3, axis=1)
         return [queries / np.sqrt(self.config.base_dim // self.config.heads), keys, values]
 
@@ -65,12 +65,12 @@ class Layers:
         return matrix if norm is None else self.weight(f"{norm}.weight")[:, np.newaxis] * matrix
 
     def head_shape(self, *leading: str) -> str:
-        """The shape (sequence, batch, heads, width of a head); ``leading`` names sequence and batch, one may be -1."""
+        """Return the shape (sequence, batch, heads, width of a head); ``leading`` names sequence and batch, one may be -1."""
         heads = self.config.heads
         return self.graph.add("Concat", *leading, self.graph.integers(heads, self.config.base_dim // heads), axis=0)
 
     def mixed(self, queries: str, keys: str, values: str, mask: str) -> str:
-        """Attention of projected rows.
+        """Compute the attention of projected rows.
 
         Args:
             queries: shape (queries, batch, heads, width of a head).
@@ -108,12 +108,12 @@ class Layers:
         return ResidualStream(graph.add("Gemm", mixed, out, stream.value, beta=scale / stream.scale), scale)
 
     def activated(self, mlp: str, rows: str) -> str:
-        """Gelu and tanh of what a perceptron's first layer gave; the weights of the norm are left to the second."""
+        """Apply Gelu and tanh after a perceptron's first layer; the second applies the weights of the norm."""
         graph = self.graph
         return graph.add("Tanh", graph.add("Mul", graph.add("Gelu", rows), graph.constant(self.slope(f"{mlp}.norm"))))
 
     def hidden(self, mlp: str, rows: str, norm: str | None = None) -> str:
-        """The hidden layer of a perceptron, shape (rows, hidden).
+        """Compute the hidden layer of a perceptron, shape (rows, hidden).
 
         Args:
             mlp: the perceptron's name.
@@ -125,7 +125,7 @@ class Layers:
         return self.activated(mlp, self.graph.add("Gemm", rows, first, bias))
 
     def block_hidden(self, block: str, stream: ResidualStream) -> str:
-        """The hidden layer of a block's perceptron."""
+        """Compute the hidden layer of a block's perceptron."""
         return self.hidden(f"{block}.mlp", self.graph.add("Tanh", stream.value), f"{block}.norm2")
 
     def perceptron(self, block: str, stream: ResidualStream, scale: float) -> ResidualStream:
@@ -150,7 +150,7 @@ class Layers:
         return graph.add("Add", token, graph.constant(self.weight(f"{block}.mlp.fc2.bias")))
 
     def logits(self, together: str) -> str:
-        """The classes of jets from their class tokens, shape (batch, tokens x width): one linear layer behind another."""
+        """Compute the logits of jets from their class tokens, shape (batch, tokens x width), by two linear layers."""
         hidden = self.hidden("classifier.fc", together)
         last = self.linear("classifier.out")
         matrix = self.linear("classifier.fc.fc2", "classifier.fc.norm") @ last

@@ -1,4 +1,4 @@
-"""From a checkpoint to an ONNX file and its model card."""
+"""Export of a checkpoint to an ONNX file and its model card."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _TOLERANCE_PUBLISHED = 0.1
 
 
 class ExportResult(NamedTuple):
-    """What an export wrote.
+    """The files and properties of an export.
 
     Attributes:
         model: the ONNX file.
@@ -141,7 +141,7 @@ def _note(stable: bool, target: Target) -> str:
 
 
 def _description(path: Path) -> dict[str, Any]:
-    """What a card says that holds for another export too."""
+    """Return the parts of a card that hold for another export too."""
     card = load_card(path)
     own = {"name", "file", "sha256", "external_data", "opset", "numerics", "metrics"}
     content = card.model_dump(mode="json", exclude=own, exclude_defaults=True)

@@ -20,7 +20,7 @@ _IR_VERSION = 9
 
 
 class GraphBuilder:
-    """Collects nodes and constants; values are referred to by their names."""
+    """A collection of nodes and constants; values are referred to by their names."""
 
     def __init__(self) -> None:
         self._nodes: list[Any] = []

@@ -1,4 +1,4 @@
-"""Features of pairs of constituents, and who is near whom, as nodes.
+"""Pair features and nearest neighbours of constituents as ONNX nodes.
 
 A pair has three features: ln m2, ln dR and ln kT, each 0 where its argument is 0. They are symmetric, so they are computed
 once for every pair j > i and gathered where the interaction and the neighbourhoods need them. Here a pair's row is
@@ -93,7 +93,7 @@ class Pairs:
         return self.graph.add("Slice", value, *(self.graph.integers(i) for i in (start, stop, axis)))
 
     def _members(self) -> list[list[str]]:
-        """d_eta, d_phi and ln pT of both members of all pairs, each of shape (1, pairs x batch)."""
+        """Return d_eta, d_phi and ln pT of both members of all pairs, each of shape (1, pairs x batch)."""
         graph = self.graph
         later, earlier = np.tril_indices(MAX_CONSTITUENTS, -1)
         counts = [n * (n - 1) // 2 + 1 for n in range(MAX_CONSTITUENTS + 1)]
@@ -110,7 +110,7 @@ class Pairs:
         return members
 
     def _features(self, stable: bool) -> tuple[str, str]:
-        """Rows of all pairs, shape (4, pairs x batch), and their squared distances, shape (1, pairs x batch)."""
+        """Return rows of all pairs, shape (4, pairs x batch), and their squared distances, shape (1, pairs x batch)."""
         graph = self.graph
         (eta, phi, log_pt), (other_eta, other_phi, other_log_pt) = self._members()
         d_eta, d_phi = graph.add("Sub", eta, other_eta), graph.add("Sub", phi, other_phi)
@@ -138,7 +138,7 @@ class Pairs:
     def bias(
         self, first: NDArray[np.float64], second: NDArray[np.float64], second_bias: NDArray[np.float64], tokens: int
     ) -> str:
-        """Scores that pairs add to the attention, from a perceptron without normalisation.
+        """Compute the scores that pairs add to the attention, from a perceptron without normalisation.
 
         Args:
             first: `pair_weights` of its first layer, shape (hidden, 4).
@@ -164,7 +164,7 @@ class Pairs:
         return graph.add("Add", bias, graph.add("Pad", self.key_mask, graph.integers(0, 0, 0, tokens, 0, 0, 0, 0)))
 
     def neighbours(self, count: int) -> Neighbours:
-        """The ``count`` nearest constituents of each, itself excluded.
+        """Find the ``count`` nearest constituents of each, itself excluded.
 
         Args:
             count: how many; where there are fewer, the rest is marked as not real.
@@ -185,7 +185,7 @@ class Pairs:
         return Neighbours(graph.add("Reshape", features, graph.integers(8, -1)), real, mask)
 
     def _nearest(self, count: int) -> tuple[str, str, str]:
-        """Indices (neighbours, constituents, batch), and ``mask`` and ``real`` of `Neighbours`."""
+        """Return indices (neighbours, constituents, batch), and ``mask`` and ``real`` of `Neighbours`."""
         graph = self.graph
         zero, far = graph.constant(0.0), graph.constant(_FAR)
         pairs = graph.add("Reshape", self._distance2, graph.add("Concat", graph.integers(-1), self.batch, axis=0))

@@ -1,4 +1,4 @@
-"""PET2 in classifier mode as a graph: the same function, arranged for ONNX Runtime.
+"""PET2 in classifier mode as an ONNX graph for CPUs.
 
 Exact in exact arithmetic; what is arranged differently from OmniLearned's own code:
 
@@ -79,7 +79,7 @@ def as_model(graph: GraphBuilder, result: str, n_outputs: int, output: Literal["
 
 
 def _local_embedding(layers: Layers, pairs: Pairs, scale: float) -> str:
-    """What each constituent's neighbourhood says, shape (constituents x batch, width), times ``scale``."""
+    """Embed each constituent's neighbourhood, shape (constituents x batch, width), times ``scale``."""
     graph, config, name = layers.graph, layers.config, "body.local_physics"
     count, width = config.neighbours, config.base_dim
     neighbours = pairs.neighbours(count)
@@ -117,7 +117,7 @@ def _local_embedding(layers: Layers, pairs: Pairs, scale: float) -> str:
 
 
 def _embedding(layers: Layers, scale: float) -> str:
-    """What each constituent says of itself, shape (constituents x batch, width), times ``scale``."""
+    """Embed each constituent, shape (constituents x batch, width), times ``scale``."""
     graph, width = layers.graph, layers.config.base_dim
     kinematics, tracks = "body.embed", "body.add_embed.0"
     x, add = (graph.add("Transpose", name, perm=[1, 0, 2]) for name in ("x", "add"))
@@ -139,7 +139,7 @@ def _embedding(layers: Layers, scale: float) -> str:
 
 
 def _body(layers: Layers, pairs: Pairs, stream: ResidualStream) -> ResidualStream:
-    """The blocks on class tokens and constituents; rows (tokens + constituents) x batch, slope of the last norm."""
+    """Apply the blocks to class tokens and constituents; rows (tokens + constituents) x batch, slope of the last norm."""
     graph, config, name = layers.graph, layers.config, "body.interaction.mlp"
     bias = pairs.bias(
         pair_weights(layers.weight(f"{name}.fc1.weight"), layers.weight(f"{name}.fc1.bias")),
@@ -160,7 +160,7 @@ def _body(layers: Layers, pairs: Pairs, stream: ResidualStream) -> ResidualStrea
 
 
 def _classifier(layers: Layers, pairs: Pairs, stream: ResidualStream) -> str:
-    """Class tokens that look at the constituents, and the layers behind them; logits, shape (batch, classes)."""
+    """Apply the attention of class tokens to the constituents and the last layers; logits, shape (batch, classes)."""
     graph, config = layers.graph, layers.config
     rows, norm = graph.add("Tanh", stream.value), "body.norm"
     n_tokens = graph.add("Mul", pairs.batch, graph.integers(config.tokens))

@@ -1,4 +1,4 @@
-"""PET2 in classifier mode as a graph for GPUs: the function of `oddjets.training.export.pet2`, arranged for CUDA's kernels.
+"""PET2 in classifier mode as an ONNX graph for GPUs: the same function as `oddjets.training.export.pet2`.
 
 What is arranged differently from the graph for CPUs:
 
@@ -119,7 +119,7 @@ def _inputs(graph: GraphBuilder, tokens: int, neighbours: int) -> _JetTensors:
 
 
 def _planes(graph: GraphBuilder, jets: _JetTensors, stable: bool) -> tuple[list[str], str]:
-    """Four differences and ln m2, ln dR2, ln min pT of all pairs, and dR2; float32, each of shape (batch, n, n)."""
+    """Return four differences and ln m2, ln dR2, ln min pT of all pairs, and dR2; float32, each of shape (batch, n, n)."""
     differences = [graph.add("Sub", column, row) for column, row in zip(jets.columns, jets.rows, strict=True)]
     d_eta, d_phi = differences[:2]
     distance2 = graph.add("Add", graph.add("Mul", d_eta, d_eta), graph.add("Mul", d_phi, d_phi))
@@ -145,13 +145,13 @@ def _planes(graph: GraphBuilder, jets: _JetTensors, stable: bool) -> tuple[list[
 
 
 def _upper_left(graph: GraphBuilder, jets: _JetTensors, table: NDArray[Any], dtype: type[np.generic]) -> str:
-    """The part (n, n) of a table of pairs."""
+    """Return the part (n, n) of a table of pairs."""
     both = graph.add("Concat", jets.n, jets.n, axis=0)
     return graph.add("Slice", graph.constant(table, dtype), graph.integers(0, 0), both)
 
 
 def _interaction(layers: GpuLayers, jets: _JetTensors, planes: list[str]) -> str:
-    """What pairs add to the scores of the body, shape (batch, heads, tokens + n, tokens + n), with the mask of padding."""
+    """Return what pairs add to scores of the body (batch, heads, tokens + n, tokens + n), with the mask of padding."""
     graph, name, tokens = layers.graph, "body.interaction.mlp", layers.config.tokens
     # pairs j > i in rows, behind that of a constituent with itself, as in `pairs.Pairs`
     later, earlier = np.tril_indices(_TABLE, -1)
@@ -181,7 +181,7 @@ def _interaction(layers: GpuLayers, jets: _JetTensors, planes: list[str]) -> str
 
 
 def _mask(layers: GpuLayers, jets: _JetTensors) -> str:
-    """What padding adds to scores, shape (batch, 1, n)."""
+    """Return what padding adds to scores, shape (batch, 1, n)."""
     return layers.graph.add("Where", jets.padded, layers.number(_MASKED), layers.number(0.0))
 
 
@@ -233,7 +233,7 @@ def _neighbours(layers: GpuLayers, jets: _JetTensors, distance2: str) -> _GpuNei
 
 
 def _local_embedding(layers: GpuLayers, jets: _JetTensors, planes: list[str], distance2: str, scale: float) -> str:
-    """What each constituent's neighbourhood says, float32, shape (batch x constituents, width), times ``scale``."""
+    """Embed each constituent's neighbourhood, float32, shape (batch x constituents, width), times ``scale``."""
     graph, config, name = layers.graph, layers.config, "body.local_physics"
     k, width = config.neighbours, config.base_dim
     near = _neighbours(layers, jets, distance2)
@@ -275,7 +275,7 @@ def _local_embedding(layers: GpuLayers, jets: _JetTensors, planes: list[str], di
 
 
 def _embedding(layers: GpuLayers, jets: _JetTensors, scale: float) -> str:
-    """What each constituent says of itself, float32, shape (batch x constituents, width), times ``scale``."""
+    """Embed each constituent, float32, shape (batch x constituents, width), times ``scale``."""
     graph, width = layers.graph, layers.config.base_dim
     kinematics, tracks = "body.embed", "body.add_embed.0"
     x = graph.add("Tanh", graph.add("Mul", jets.x, graph.constant(layers.slope(f"{kinematics}.norm"))))
@@ -296,7 +296,7 @@ def _embedding(layers: GpuLayers, jets: _JetTensors, scale: float) -> str:
 
 
 def _body(layers: GpuLayers, jets: _JetTensors, stream: ResidualStream, bias: str) -> ResidualStream:
-    """The blocks on class tokens and constituents; shape (batch, tokens + n, width), slope of the last norm."""
+    """Apply the blocks to class tokens and constituents; shape (batch, tokens + n, width), slope of the last norm."""
     graph, config = layers.graph, layers.config
     by_jet = graph.add("Concat", jets.batch, graph.integers(-1, config.base_dim), axis=0)
     token = graph.constant(stream.scale * layers.weight("body.token"))
@@ -311,7 +311,7 @@ def _body(layers: GpuLayers, jets: _JetTensors, stream: ResidualStream, bias: st
 
 
 def _classifier(layers: GpuLayers, jets: _JetTensors, stream: ResidualStream) -> str:
-    """Class tokens that look at the constituents, and the layers behind them, in float32; logits, (batch, classes)."""
+    """Apply the attention of class tokens to the constituents and the last layers, in float32; logits, (batch, classes)."""
     graph, config, norm = layers.graph, layers.config, "body.norm"
     by_jet = graph.add("Concat", jets.batch, graph.integers(-1, config.base_dim), axis=0)
     rows, axis = graph.add("Tanh", stream.value), graph.integers(1)

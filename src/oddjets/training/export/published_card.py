@@ -1,4 +1,4 @@
-"""What a card says about the published OmniLearned checkpoints: their classes, inputs and score."""
+"""The model card of the published OmniLearned checkpoints: classes, inputs and score."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _columns(*columns: tuple[str, str, str]) -> list[dict[str, str]]:
 
 
 def published_description(size: str) -> dict[str, Any]:
-    """The part of a card that does not depend on the file.
+    """Return the part of a card that does not depend on the file.
 
     The ranges of classes are those of OmniLearned's loader (arXiv:2510.24066); the orders within them, and of the
     species, are inferred from public third-party code. The score is that of arXiv:2603.23593.

@@ -1,4 +1,4 @@
-"""Random jets to test numbers on: everything a graph may trip over, nothing a physicist should believe."""
+"""Random jets for numerical tests; they are no physics."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["load_jets", "multiplicities", "random_jets"]
 
 
 def multiplicities(n_jets: int, rng: np.random.Generator) -> list[int]:
-    """Numbers of constituents like those of energetic jets: 55 on average, 1 to 150."""
+    """Draw numbers of constituents like those of energetic jets: 55 on average, 1 to 150."""
     return [int(n) for n in np.clip(np.rint(rng.normal(55, 20, n_jets)), 1, MAX_CONSTITUENTS)]
 
 
 def random_jets(counts: Sequence[int], rng: np.random.Generator, spacing: float = 0.0) -> PaddedJets:
-    """Jets of one to four prongs with constituents at distances from 0.001 to 1 of them.
+    """Draw jets of one to four prongs with constituents at distances from 0.001 to 1 of them.
 
     Args:
         counts: the number of constituents of each.
@@ -74,7 +74,7 @@ def load_jets(path: Path, n_jets: int) -> PaddedJets:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
             x, pid, add = (data[name] for name in ("x", "pid", "add"))
     except Exception as error:  # NumPy's, zipfile's and zlib's errors have no common base
-        raise OddjetsError(f"{path} is no npz file with x, pid and add: {error}") from error
+        raise OddjetsError(f"{path} is not an npz file with x, pid and add: {error}") from error
     if x.ndim != 3 or x.shape[2] != 4 or add.shape != x.shape or pid.shape != x.shape[:2]:
         raise OddjetsError(f"{path}: x, pid and add have shapes {x.shape}, {pid.shape} and {add.shape}")
     rows = np.arange(min(n_jets, len(x))) * len(x) // max(1, min(n_jets, len(x)))

@@ -1,4 +1,4 @@
-"""A model of one's own: generic jets learned by OmniLearned's PET2, measured, and exported with a card."""
+"""Training of OmniLearned's PET2 on generic jets."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""From a finished training to files: checkpoint, ONNX, card, metrics."""
+"""The files of a finished training: checkpoint, ONNX model, card, metrics."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def add_metrics(card: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def _description(name: str, state: TrainingState) -> dict[str, Any]:
-    """What the card says beyond the published networks' inputs."""
+    """Return what the card says beyond the published networks' inputs."""
     supervised = state.settings["supervised"]
     signal = SIGNAL | (KNOWN if supervised else {})
     classes = QCD | signal

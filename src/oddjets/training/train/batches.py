@@ -1,4 +1,4 @@
-"""Batches on a device: which jets, how long, and how they are turned about."""
+"""Batches on a device: the choice of jets, padding, and random rotations."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class DeviceJets:
 
 
 def rotate(x: Any, add: Any, eta: Any, angle: Any, mirrored: Any) -> tuple[Any, Any]:
-    """Turn jets about their axes, and mirror them.
+    """Rotate jets about their axes, and mirror them.
 
     Positions (d_eta, d_phi) turn. So do impact parameters: across the jet, a track passes the vertex at (dz / cosh eta,
     d0), which is a vector in the same plane; without this, displaced tracks would point to arbitrary sides. Errors are

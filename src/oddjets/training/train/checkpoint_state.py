@@ -1,4 +1,4 @@
-"""How far a training is, as a file from which it goes on."""
+"""The state of a training, saved so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STATE = "training.pt"
 
 
 class TrainingState(NamedTuple):
-    """How far a training is.
+    """The state of a training.
 
     Attributes:
         step: steps done.
@@ -37,7 +37,7 @@ class TrainingState(NamedTuple):
 
 
 def read_state(folder: Path) -> TrainingState | None:
-    """Return how far the training of a folder is; None for one that did not begin.
+    """Return the state of the training in a folder; None if it did not begin.
 
     Raises:
         OddjetsError: its file is damaged, or something else.
@@ -49,4 +49,4 @@ def read_state(folder: Path) -> TrainingState | None:
         content = read_tensors(path)
         return TrainingState(**{name: content[name] for name in TrainingState._fields})
     except (OddjetsError, KeyError, TypeError) as error:
-        raise OddjetsError(f"{path} is no state of a training: remove it to begin anew ({error})") from error
+        raise OddjetsError(f"{path} is not the state of a training: remove it to start again ({error})") from error

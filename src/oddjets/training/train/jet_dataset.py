@@ -1,4 +1,4 @@
-"""Jets in memory, as many constituents as each has: read from OmniLearned's padded HDF5 files."""
+"""Jets in memory without padding, read from OmniLearned's padded HDF5 files."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class JetSet:
         return np.diff(self.offsets)
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """A column of `INFO` by its name, shape (n_jets,)."""
+        """Return a column of `INFO` by its name, shape (n_jets,)."""
         return self.info[:, INFO.index(name)].astype(np.float64)
 
     def take(self, rows: NDArray[Any]) -> JetSet:
-        """Some of the jets.
+        """Return some of the jets.
 
         Args:
             rows: their numbers, or a mask.
@@ -146,7 +146,7 @@ def _unpack(cache: Path, file: Path) -> None:
                 parts.append(_ragged(content["data"][rows], content["pid"][rows], content["info"][rows][:, columns]))
     except (OSError, KeyError, ValueError) as error:
         raise InputFileError(
-            f"{file} is no file of jets with data, pid and info (with columns {', '.join(INFO)}): {error}; remove it, "
+            f"{file} is not a file of jets with data, pid and info (with columns {', '.join(INFO)}): {error}; remove it, "
             "and it is made again"
         ) from error
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

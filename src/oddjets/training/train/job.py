@@ -1,4 +1,4 @@
-"""All of `oddjets model train`: jets, training, export, evaluation, one after the other, each going on where it stopped."""
+"""The parts of `oddjets model train`: jets, training, export, evaluation; each can be resumed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class JobPart(StrEnum):
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What is asked for.
+    """The settings of a job.
 
     Attributes:
         folder: of everything.
@@ -73,7 +73,7 @@ class TrainingJob:
 
 
 def run(job: TrainingJob, parts: Sequence[JobPart]) -> None:
-    """Do the parts; what is done already is not done again, but for the evaluation.
+    """Run the parts; finished ones are skipped, except the evaluation.
 
     Raises:
         OddjetsError: a package is missing, another process works in the folder, or see the parts.
@@ -90,7 +90,7 @@ def run(job: TrainingJob, parts: Sequence[JobPart]) -> None:
 
 
 def in_background(job: TrainingJob, parts: Sequence[JobPart], arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start the work in a process of its own that outlives this one and its terminal.
+    """Start the job in a process of its own that outlives this one and its terminal.
 
     Args:
         job: what is asked for.
@@ -118,7 +118,7 @@ def in_background(job: TrainingJob, parts: Sequence[JobPart], arguments: Sequenc
 
 @contextmanager
 def _lock_folder(folder: Path) -> Iterator[None]:
-    """Keep others off the folder; what is said of them is in the words of this command, which has no --out."""
+    """Lock the folder; the message is that of this command, which has no --out."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(folder))

@@ -1,4 +1,4 @@
-"""The training loop: on every GPU there is, one process each, or on the CPU; stopped at any time, it goes on."""
+"""The training loop, on all GPUs with one process each, or on the CPU; it can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def train(
     workers: int,
     on_step: Callable[[int], None] | None = None,
 ) -> None:
-    """Train, or go on with a training; the result is in the folder's `STATE`.
+    """Train a model, or resume a training; the result is in the folder's `STATE`.
 
     Args:
         folder: of the training.
@@ -71,7 +71,7 @@ def train(
         ]
         raise OddjetsError(
             f"{folder / STATE} is of a training with other settings: {', '.join(changed)}; ask for the same, take another "
-            "folder, or remove that file to begin anew"
+            "folder, or remove that file to start again"
         )
     read_jets(files, cache, workers)  # into the cache, once for all processes
     world = torch.cuda.device_count()
@@ -151,7 +151,7 @@ class _Training:
         self.logits = self._compiled(FastPet2(self.model, half=device.type == "cuda"))
 
     def run(self, on_step: Callable[[int], None] | None) -> None:
-        """Go on until the last step."""
+        """Run until the last step."""
         order = np.zeros(0, np.int64)
         epoch = -1
         saved = reported = time.monotonic()
@@ -173,7 +173,7 @@ class _Training:
                 rate = (self.step - reported_step) * self.settings.batch / (time.monotonic() - reported)
                 progress = f"step {self.step} of {self.steps}, epoch {self.step / self.per_epoch:.2f}"
                 loss = total.item() * self.world / (self.step - since)
-                self._print(f"{progress}: loss {loss:.4f}, {rate:.0f} jets/s, rate of learning {self._rate():.1e}")
+                self._print(f"{progress}: loss {loss:.4f}, {rate:.0f} jets/s, learning rate {self._rate():.1e}")
                 reported, reported_step = time.monotonic(), self.step
             if self.step == self.steps or time.monotonic() - saved > _SAVE_EVERY:
                 self._save()
@@ -222,7 +222,7 @@ class _Training:
         return total
 
     def _parts(self, batch: Rows) -> Iterator[tuple[Any, Bucket]]:
-        """This process's jets of a batch, sorted by multiplicity, in the parts that have one length each."""
+        """Yield this process's jets of a batch, sorted by multiplicity, in parts of one length each."""
         mine = batch[self.rank :: self.world]
         mine = torch.from_numpy(mine[np.argsort(self.counts[mine], kind="stable")]).to(self.device)
         start = 0
@@ -231,7 +231,7 @@ class _Training:
             start += bucket.jets
 
     def _rate(self) -> float:
-        """The rate of learning: a linear rise over a twentieth of the steps, at most 500, and half a cosine down."""
+        """Return the learning rate: a linear rise over a twentieth of the steps, at most 500, then half a cosine down."""
         rise = max(1, min(500, self.steps // 20))
         if self.step < rise:
             return self.settings.learning_rate * (self.step + 1) / rise
@@ -239,7 +239,7 @@ class _Training:
         return self.settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
 
     def _validate(self, loss: float) -> None:
-        """Judge the weights, and their average, by held-back jets; keep the best so far."""
+        """Validate the weights, and their average, on held-back jets; keep the best so far."""
         own = self._validation_metrics()
         with self._with_averaged_weights():
             averaged = self._validation_metrics()
@@ -284,7 +284,7 @@ class _Training:
 
     @contextmanager
     def _with_averaged_weights(self) -> Iterator[None]:
-        """The averaged weights in place of the model's own."""
+        """Replace the model's weights by the averaged ones inside the block."""
         own = [p.detach().clone() for p in self.parameters]
         with torch.no_grad():
             torch._foreach_copy_(self.parameters, self.average)
@@ -324,7 +324,7 @@ class _Training:
         content = torch.load(path, map_location=self.device, weights_only=True)
         if content["jets"] != len(self.learned):
             raise OddjetsError(
-                f"{path} was begun with {content['jets']} jets and there are {len(self.learned)}: remove it to begin anew"
+                f"{path} was begun with {content['jets']} jets and there are {len(self.learned)}: remove it to start again"
             )
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
@@ -332,10 +332,10 @@ class _Training:
             torch._foreach_copy_(self.average, content["average"])
         self.best = {name: value.cpu() for name, value in content["best"].items()}
         self.step, self.loss, self.history = content["step"], content["loss"], content["history"]
-        self._print(f"going on after step {self.step} of {self.steps}")
+        self._print(f"continuing after step {self.step} of {self.steps}")
 
     def _compiled(self, network: FastPet2) -> Callable[..., Any]:
-        """Compile the network for the shapes of batches; where that fails, and on a CPU, take it as it is."""
+        """Compile the network for the shapes of batches; return it as it is on a CPU, or where that fails."""
         if self.device.type == "cpu":
             return network
         compiled: Callable[..., Any] = torch.compile(lambda x, pid, add: network(x, pid, add), dynamic=False)
@@ -345,7 +345,7 @@ class _Training:
                 x, pid, add, _ = self.jets.padded(rows, bucket.length)
                 compiled(x, pid, add).sum().backward()
         except Exception as error:  # of many kinds: compilers, drivers
-            self._print(f"compilation failed, going on without it, at about a third of the speed: {error!r}"[:2000])
+            self._print(f"compilation failed, continuing without it, at about a third of the speed: {error!r}"[:2000])
             return network
         finally:
             self.optimizer.zero_grad(set_to_none=True)
@@ -359,14 +359,14 @@ class _Training:
 
 
 def _validation_mask(event: Rows, settings: TrainingSettings) -> NDArray[np.bool_]:
-    """Which jets are held back: all or none of an event."""
+    """Return which jets are held back: all or none of an event."""
     numbers, place = np.unique(event, return_inverse=True)
     drawn = np.random.default_rng([settings.seed, 5]).random(len(numbers)) < settings.held_back
     return drawn[place]
 
 
 def _parameter_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
-    """Norms and tokens do not decay, as PET2 says itself."""
+    """Return parameters with and without weight decay; norms and tokens do not decay, as PET2 states."""
     kept = model.no_weight_decay()
     free = [p for name, p in model.named_parameters() if any(word in name for word in kept)]
     decaying = [p for name, p in model.named_parameters() if not any(word in name for word in kept)]

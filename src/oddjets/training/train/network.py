@@ -1,4 +1,4 @@
-"""PET2 trained fast: OmniLearned's own module and parameters, its forward pass arranged for a GPU.
+"""PET2 for fast training: OmniLearned's module and parameters, with a forward pass arranged for GPUs.
 
 The geometry (neighbours, features of pairs) is computed once, in float32 outside autocast, with the pair mass in its
 stable form (docs/numerics.md); the layers run in bfloat16 where the device has it; the last layers in float32.
@@ -151,7 +151,7 @@ def _block(block: Any, rows: Any, mask: Any, bias: Any) -> Any:
 
 
 def _attention(attention: Any, queries: Any, others: Any, bias: Any) -> Any:
-    """``nn.MultiheadAttention`` with a bias that broadcasts to (B, heads, queries, keys)."""
+    """Apply ``nn.MultiheadAttention`` with a bias that broadcasts to (B, heads, queries, keys)."""
     heads, width = attention.num_heads, attention.embed_dim
     weights = attention.in_proj_weight
     query = functional.linear(queries, weights[:width])

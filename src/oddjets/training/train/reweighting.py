@@ -1,4 +1,4 @@
-"""Weights that take mass and pT out of what is learned: common spectra for QCD and for signal."""
+"""Weights that give QCD and signal the same spectra of mass and pT."""
 
 from __future__ import annotations
 
@@ -82,5 +82,5 @@ def _spectrum(bins: NDArray[np.int64], weight: NDArray[np.float64], n_bins: int)
 
 
 def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide; 0 where there is nothing to divide by."""
+    """Divide; 0 where the denominator is zero."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

@@ -1,4 +1,4 @@
-"""How a model is trained."""
+"""Settings of a training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIGNAL_SHARES = {name: 0.5 if name == "X_gg" else 1.0 for name in SIGNAL}
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What the result of a training depends on, beside the jets.
+    """The settings, beside the jets, that decide the result of a training.
 
     Attributes:
         epochs: passes over as many jets as there are.

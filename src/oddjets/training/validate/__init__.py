@@ -1,4 +1,4 @@
-"""How exact an exported model is, and how well a trained one finds odd jets."""
+"""Validation: how exact an exported model is, and how well a trained one separates jets."""
 
 import lazy_loader
 

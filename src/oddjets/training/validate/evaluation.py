@@ -1,4 +1,4 @@
-"""What a model finds in held-out jets, known particles among them, and what it does to the mass of QCD."""
+"""Evaluation of a model on held-out jets: its signals, and its effect on the mass of QCD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a score tells signal from QCD, and what a cut on it does to the mass of QCD."""
+"""Metrics of a score: separation of signal from QCD, and sculpting of the mass of QCD."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Sculpting(NamedTuple):
 
 
 def auc(signal: Floats, background: Floats, signal_weight: Floats, background_weight: Floats) -> float:
-    """Area under the curve of efficiencies: the chance that signal scores higher, ties counted half.
+    """Return the area under the curve of efficiencies: the chance that signal scores higher, ties counted half.
 
     Args:
         signal: scores of signal, shape (n,).
@@ -148,7 +148,7 @@ def sculpting(mass: Floats, scores: Floats, weights: Floats, efficiency: float) 
 
 
 def _divergence(first: Floats, second: Floats) -> float:
-    """The Jensen-Shannon divergence of two histograms, in bits: between 0 and 1."""
+    """Return the Jensen-Shannon divergence of two histograms, in bits: between 0 and 1."""
     p, q = first / first.sum(), second / second.sum()
     middle = (p + q) / 2
 

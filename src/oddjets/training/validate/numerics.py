@@ -1,4 +1,4 @@
-"""How sure a score is: the same network in other arithmetic, against float64.
+"""Numerical precision of a score: other arithmetics compared with float64.
 
 Arithmetic with fewer bits is emulated: tensor cores round both factors, multiply exactly and add in float32, and so does
 this, for every product of matrices that PyTorch computes.
@@ -43,7 +43,7 @@ _TF32_DROPPED = 13
 
 
 class ArithmeticResult(NamedTuple):
-    """What one kind of arithmetic gives.
+    """The result of one kind of arithmetic.
 
     Attributes:
         name: the arithmetic.
@@ -57,7 +57,7 @@ class ArithmeticResult(NamedTuple):
 
 
 class ArithmeticComparison(NamedTuple):
-    """How far one kind of arithmetic is from float64.
+    """The differences of one kind of arithmetic from float64.
 
     Attributes:
         name: the arithmetic.

@@ -1,4 +1,4 @@
-"""How far a model's class probabilities are from those of the authors' PET2 in float64."""
+"""Comparison of a model's class probabilities with the authors' PET2 in float64."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Parity(NamedTuple):
 
 
 def reference_card(card: ModelCard) -> ModelCard:
-    """The card for logits of the reference, whatever the model gives."""
+    """Return the card for the reference's logits, whatever the model's output is."""
     return card.model_copy(update={"output": card.output.model_copy(update={"kind": "logits"})})
 
 
@@ -147,7 +147,7 @@ def run_model(
 
 
 def has_tied_neighbours(jets: PaddedJets, neighbours: int = 10) -> NDArray[np.bool_]:
-    """Find jets whose neighbours are a matter of chance.
+    """Find jets whose nearest neighbours are decided by chance, since distances tie.
 
     OmniLearned sorts constituents by their distance and drops the first, which should be the constituent itself: of two
     at one place, as a photon and a neutral hadron in one cell of a calorimeter, either may be dropped. And of two that are

@@ -1,4 +1,4 @@
-"""The authors' own PET2, run in float64 or in the arithmetic that is to be judged."""
+"""The authors' PET2 as a reference, in float64 or in another arithmetic."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class PaddedJets(NamedTuple):
         return counts
 
     def padded(self, length: int) -> PaddedJets:
-        """These jets with more padding, if they have fewer than ``length`` constituents."""
+        """Return these jets with more padding, if they have fewer than ``length`` constituents."""
         missing = max(0, length - self.x.shape[1])
         pad = ((0, 0), (0, missing))
         return PaddedJets(np.pad(self.x, (*pad, (0, 0))), np.pad(self.pid, pad), np.pad(self.add, (*pad, (0, 0))))
 
     def take(self, rows: slice, length: int | None = None) -> PaddedJets:
-        """Some of the jets, and no more than the first ``length`` constituents of them."""
+        """Return some of the jets, with at most the first ``length`` constituents of each."""
         return PaddedJets(self.x[rows, :length], self.pid[rows, :length], self.add[rows, :length])
 
     def prepared(self) -> PreparedJets:
-        """These jets as `oddjets.scoring.scorer.Scorer` takes them."""
+        """Return these jets in the form that `oddjets.scoring.scorer.Scorer` takes."""
         counts = self.counts
         real = np.arange(self.x.shape[1]) < counts[:, np.newaxis]
         columns = {name: array[real] for name, array in self._asdict().items()}
@@ -142,7 +142,7 @@ class Reference:
 
 
 def _stable_mass(xi: Any, xj: Any, mask: Any, is_log: bool = False) -> Any:
-    """The logarithm of a pair's squared mass; a stand-in for ``omnilearned.layers.get_mass``, same arguments."""
+    """Return the logarithm of a pair's squared mass; replaces ``omnilearned.layers.get_mass``, same arguments."""
     torch = require("torch")
     half = (xi[..., :2] - xj[..., :2]) / 2
     angle = torch.sinh(half[..., 0]) ** 2 + torch.sin(half[..., 1]) ** 2

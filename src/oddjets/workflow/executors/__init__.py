@@ -1,4 +1,4 @@
-"""Running a processor over a fileset, here or elsewhere, chunk by chunk; what is done is never done again."""
+"""Execution of a processor over a fileset, chunk by chunk; finished chunks are kept."""
 
 import lazy_loader
 

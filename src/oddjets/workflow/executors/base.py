@@ -1,4 +1,4 @@
-"""What every executor offers the run: `ExecutionBackend`."""
+"""The interface of all executors, `ExecutionBackend`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALLOWED_WORKER_DEATHS = 3
 
 
 class ExecutionBackend(Protocol):
-    """Lets work be done on chunks, somewhere, in any order."""
+    """A backend that runs a function on chunks, in any order."""
 
     def __call__(self, chunks: Sequence[Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
         """Work on all chunks.
@@ -37,4 +37,4 @@ class ExecutionBackend(Protocol):
 
 
 class WorkersLostError(OddjetsError):
-    """Workers died, or are out of reach; what they had recorded is kept."""
+    """Workers that died or cannot be reached; what they had recorded is kept."""

@@ -1,4 +1,4 @@
-"""The ledger: which chunks are planned, which were done earlier, which are done now, and which are lost."""
+"""The ledger of chunks: planned, kept from earlier runs, done and lost."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _SLOWEST = 5
 
 
 class ChunkError(OddjetsError):
-    """A chunk that could not be done, and whose failure ends the run."""
+    """A chunk whose failure ends the run."""
 
 
 @dataclass
 class Ledger:
-    """What came of a plan.
+    """The outcome of a plan.
 
     Attributes:
         chunks: the plan.
@@ -77,7 +77,7 @@ class Ledger:
 
 
 def run(work: ChunkWorker, chunks: Sequence[Chunk], execution: Execution, out: Path) -> Ledger:
-    """Do all chunks of a plan that are not yet done.
+    """Process all chunks of a plan that are not yet done.
 
     Args:
         work: what is done with each.
@@ -122,7 +122,7 @@ def run(work: ChunkWorker, chunks: Sequence[Chunk], execution: Execution, out: P
 
 
 def _handle_failure(ledger: Ledger, failure: ChunkFailure, *, skip_bad_files: bool) -> None:
-    """Note a loss where that is allowed, end the run where not."""
+    """Record a loss where that is allowed, and end the run otherwise."""
     chunk = failure.chunk
     if failure.kind == "file" and skip_bad_files:
         console.print(f"[bold yellow]left out:[/bold yellow] {escape(failure.message)}")
@@ -134,7 +134,7 @@ def _handle_failure(ledger: Ledger, failure: ChunkFailure, *, skip_bad_files: bo
 
 
 def _report_cpu_fallback(record: ChunkRecord, said: set[str]) -> None:
-    """Say once what many workers found: that `provider: auto` means the CPU. This process says it itself where it scores."""
+    """Print once that `provider: auto` means the CPU on the workers."""
     if (record.cost.host, record.cost.worker) == (socket.gethostname(), os.getpid()):
         return
     for score, how in record.counts["inference"].items():
@@ -145,22 +145,22 @@ def _report_cpu_fallback(record: ChunkRecord, said: set[str]) -> None:
 
 
 class _WorkerError(Exception):
-    """Shows the traceback of another process under ``--debug``."""
+    """The traceback of another process, shown under ``--debug``."""
 
 
 def _chunks_done(ledger: Ledger) -> str:
-    return f"{len(ledger.records)} of {len(ledger.chunks)} chunks are kept: the same command goes on from there"
+    return f"{len(ledger.records)} of {len(ledger.chunks)} chunks are kept: the same command continues from there"
 
 
 def _check_ledger(ledger: Ledger) -> None:
-    """Refuse a ledger that does not close: every event of the plan is done or lost, and none is both."""
+    """Refuse a ledger that does not add up: every event of the plan is done or lost, and none is both."""
     lost = {(loss.file, loss.start) for loss in ledger.losses}
     for chunk in ledger.chunks:
         record = ledger.records.get(chunk.id)
         read = record.counts["entries"] if record is not None else 0
         planned = 0 if (chunk.path, chunk.start) in lost else chunk.entries
         if read != planned:
-            raise OddjetsError(f"{chunk}: {planned} events planned, {read} read: the ledger does not close")
+            raise OddjetsError(f"{chunk}: {planned} events planned, {read} read: the event counts do not add up")
 
 
 def totals(records: Sequence[ChunkRecord], cuts: int) -> dict[str, Any]:

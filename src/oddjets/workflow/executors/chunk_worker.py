@@ -1,4 +1,4 @@
-"""A piece of work on a chunk: open the file, run the processor, keep the rows, and record it last."""
+"""The processing of one chunk: open the file, run the processor, write the rows, and record it last."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ChunkWorker:
-    """What travels to a worker: everything needed to build the processor there, and nothing that can't be pickled.
+    """The function that a worker runs on each chunk, with all it needs to build the processor; it can be pickled.
 
     Attributes:
         source: the processor's file.
@@ -172,7 +172,7 @@ class ChunkWorker:
 
 
 class _OutputError(OddjetsError):
-    """Rows cannot be written."""
+    """A failure to write rows."""
 
 
 def _events(file: Any, chunk: Chunk) -> Any:

@@ -1,4 +1,4 @@
-"""Executor classes of coffea's kind by their import path: TaskVine, Parsl, and whatever else is called like them.
+"""Executor classes with coffea's interface, by import path: TaskVine, Parsl and others.
 
 Such an executor is called with items, a function and an accumulator, and adds up what the function returns. Results come
 all at once, but the work records every chunk as it is done, so that a run that was stopped goes on from there.
@@ -34,7 +34,7 @@ def class_of(execution: Execution) -> Any:
 
 
 class CustomBackend:
-    """An executor that is not ours."""
+    """An executor of another package."""
 
     def __init__(self, execution: Execution) -> None:
         self.name = execution.executor

@@ -1,4 +1,4 @@
-"""Chunks as dask tasks: results come back one by one as they are done."""
+"""Chunks as dask tasks, with results in the order in which they finish."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class DaskBackend:
 
     @contextmanager
     def _with_worker(self, delivery: ChunkWorkerPlugin) -> Iterator[None]:
-        """Bring the work to the workers, and take it away again, whatever came of it."""
+        """Send the chunk worker to the dask workers, and remove it at the end."""
         try:
             self._send_worker(delivery)
             yield
@@ -81,7 +81,7 @@ class DaskBackend:
                     self.client.unregister_worker_plugin(delivery.name)
                 except Exception as error:
                     # a worker that leaves just now breaks the scheduler's round; what was done, or went wrong, counts alone
-                    log.debug("the work could not be taken away from all dask workers: %s", error)
+                    log.debug("the chunk worker could not be removed from all dask workers: %s", error)
 
     def _send_worker(self, delivery: ChunkWorkerPlugin) -> None:
         for tries_left in reversed(range(_ROUNDS)):
@@ -93,7 +93,7 @@ class DaskBackend:
                     time.sleep(_ROUND_S)
                     continue
                 raise WorkersLostError(
-                    f"the work cannot be brought to the dask workers ({error}); they need the same oddjets as this machine"
+                    f"the chunk worker cannot be sent to the dask workers ({error}); they need the same oddjets as this machine"
                 ) from error
             return
 
@@ -152,6 +152,6 @@ def _raise(error: BaseException, chunk: Chunk) -> NoReturn:
     if isinstance(error, KilledWorker):
         raise WorkersLostError(
             f"{error.last_worker.address if error.last_worker else 'workers'}: {error.allowed_failures + 1} workers died"
-            f" while they had {chunk}: perhaps for want of memory (try a smaller chunk_size), or the batch system took them"
+            f" while they had {chunk}: perhaps because memory ran out (try a smaller chunk_size), or the batch system took them"
         ) from error
     raise error

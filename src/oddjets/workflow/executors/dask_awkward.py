@@ -1,4 +1,4 @@
-"""Chunks as the partitions of a dask-awkward array: a graph of one opaque call of the same work per chunk.
+"""Chunks as the partitions of a dask-awkward array, one opaque call for each.
 
 dask-awkward follows array operations to know which branches they read, and can't follow them through NumPy and ONNX. So
 the graph is one layer, and a partition is what came of its chunk, as bytes.

@@ -1,4 +1,4 @@
-"""Dask clusters: one started on this machine, a running one by its scheduler's address, or any class by import path."""
+"""Dask clusters: on this machine, at a scheduler's address, or of a class by import path."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def connected(execution: Execution) -> Iterator[Any]:
 
 @contextmanager
 def _quiet_dask_logs() -> Iterator[None]:
-    """Let dask's parts not tell of themselves, and of connections that end, unless ``--debug`` asks for it."""
+    """Silence dask's own log messages, unless ``--debug`` asks for them."""
     dask_log = logging.getLogger("distributed")
     before = dask_log.level
     if not log.isEnabledFor(logging.DEBUG):
@@ -121,7 +121,7 @@ def _started(execution: Execution) -> Iterator[Any]:
 
 
 def _local_cluster_options(execution: Execution) -> dict[str, Any]:
-    """Options of a cluster on this machine: processes of one thread, heard on the loopback alone."""
+    """Return options of a cluster on this machine: processes of one thread, on the loopback interface only."""
     spec = execution.cluster if execution.cluster is not None else Cluster()
     return {
         "n_workers": 0 if spec.adaptive is not None else execution.workers,
@@ -138,7 +138,7 @@ def _local_cluster_options(execution: Execution) -> dict[str, Any]:
 
 
 def _print_cluster(client: Any) -> None:
-    """Say where the work goes, and where to watch it."""
+    """Print the scheduler's address and the dashboard's link."""
     workers = len(client.scheduler_info(n_workers=-1)["workers"])
     console.print(f"dask: scheduler {client.scheduler.address}, {workers} workers")
     if client.dashboard_link and importlib.util.find_spec("bokeh"):

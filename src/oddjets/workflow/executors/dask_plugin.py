@@ -1,4 +1,4 @@
-"""The work as it travels to dask workers, once to each of them, those that come later included."""
+"""The dask plugin that brings the chunk worker to every dask worker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Result = tuple[Outcomes, dict[str, bytes]]
 
 
 class ChunkWorkerPlugin(WorkerPlugin):  # type: ignore[misc]
-    """Brings the work to every worker, those that come later included.
+    """A plugin that brings the chunk worker to every dask worker, also to later ones.
 
     Args:
         work: to be done.
@@ -54,7 +54,7 @@ class ChunkWorkerPlugin(WorkerPlugin):  # type: ignore[misc]
         self._lock: threading.Lock | None = None
 
     def setup(self, worker: Any) -> None:
-        """Take place in a worker; its files are unpacked when the first chunk comes."""
+        """Register in a dask worker; files are unpacked when the first chunk comes."""
         self.folder = Path(worker.local_directory) / self.name
         self._lock = threading.Lock()
         if self.gpus and isinstance(worker.name, int):
@@ -83,9 +83,11 @@ class ChunkWorkerPlugin(WorkerPlugin):  # type: ignore[misc]
             if found.get(name) != self.versions.get(name)
         ]
         if other:
-            raise OddjetsError(f"{where} has other versions, and so perhaps other numbers: {', '.join(other)}")
+            raise OddjetsError(f"{where} has other package versions, which may change the results: {', '.join(other)}")
         if chunk_worker.code() != self.code:
-            raise OddjetsError(f"{where} has another oddjets of the same version: install the same on both sides")
+            raise OddjetsError(
+                f"{where} has different oddjets code with the same version: install the same code on both machines"
+            )
         if self.token is not None and not self.token.is_file():
             raise OddjetsError(
                 f"{where} does not see {self.token.parent}: say `execution: {{shared_filesystem: false}}`, or give an"
@@ -106,13 +108,13 @@ class ChunkWorkerPlugin(WorkerPlugin):  # type: ignore[misc]
         return outcomes, {} if self.token is not None else shipped_files.collect_outputs(self.folder, chunk)
 
     def teardown(self, worker: Any) -> None:
-        """Leave nothing behind."""
+        """Remove the unpacked files."""
         assert self.folder is not None
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def process_chunk(name: str, chunk: Chunk) -> Result:
-    """Work on a chunk; this is the task that dask sees.
+    """Process a chunk; this is the task that dask runs.
 
     Args:
         name: of the `ChunkWorkerPlugin` that this worker got.

@@ -1,4 +1,4 @@
-"""GPUs of this machine, shared out one a worker."""
+"""GPUs of this machine, one for each worker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def local_gpus(execution: Execution) -> tuple[str, ...]:
 
 
 def use_gpu(gpus: tuple[str, ...], worker: int) -> None:
-    """Let this process see one GPU alone, before it computes anything on one; workers take turns.
+    """Make one GPU alone visible to this process, before it computes on one; workers take turns.
 
     Args:
         gpus: of this machine; none: nothing is done.

@@ -1,4 +1,4 @@
-"""Classes by their import path, for clusters and executors that are not ours."""
+"""Import of cluster and executor classes by their path."""
 
 from __future__ import annotations
 

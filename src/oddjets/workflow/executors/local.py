@@ -1,4 +1,4 @@
-"""This process, or more of them on this machine."""
+"""Execution in this process, or in several on this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run_in_this_process(chunks: Sequence[Chunk], work: ChunkWorker, on_done: Cal
 
 
 class LocalBackend:
-    """Processes of this machine; where one is killed, others go on with what is missing."""
+    """Processes of this machine; where one is killed, others take over its chunks."""
 
     def __init__(self, execution: Execution) -> None:
         self.workers = execution.workers
@@ -43,14 +43,15 @@ class LocalBackend:
                 if script := missing_main_guard():
                     raise WorkersLostError(script) from error
                 console.print(
-                    f"a worker process was killed, perhaps for want of memory: new ones take the other {len(waiting)} chunks"
+                    f"a worker process was killed, perhaps because memory ran out: new ones take over the"
+                    f" other {len(waiting)} chunks"
                 )
         try:
             self._round(waiting, work, on_done)
         except BrokenProcessPool as error:
             raise WorkersLostError(
-                f"worker processes were killed {ALLOWED_WORKER_DEATHS + 1} times, perhaps for want of memory: try fewer workers"
-                " or a smaller chunk_size. They were working on\n  "
+                f"worker processes were killed {ALLOWED_WORKER_DEATHS + 1} times, perhaps because memory ran out: try fewer"
+                " workers or a smaller chunk_size. They were working on\n  "
                 + "\n  ".join(str(chunk) for chunk in list(waiting.values())[: self.workers])
                 + "\n"
             ) from error

@@ -1,4 +1,4 @@
-"""The memory of this process: its peak since a moment, and what chunks leave in it."""
+"""Memory of this process: its peak, and its release after a chunk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold of files before work begins on them, and of the rows when it is done."""
+"""Checks of input files before the processing, and of the rows after it."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def partly_absent_triggers(fileset: Fileset, paths: Sequence[str]) -> dict[str, 
 
 
 def _sums_of_weights(fileset: Fileset) -> list[str]:
-    """Return what makes a normalisation wrong; print what might."""
+    """Return what makes a normalisation wrong; print what may make it wrong."""
     simulated = {name: found for name, found in fileset.items() if not found[0].metadata.is_data}
     errors, warnings = duplicate_rows(
         (StoredFile(f.path, name, f.entries, f.runs) for name, (_, files) in simulated.items() for f in files),

@@ -1,4 +1,4 @@
-"""Records: what came of a chunk, kept beside its rows and written last, so that what is recorded is whole."""
+"""Records of finished chunks, written after their rows."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class TablePart:
 
 @dataclass(frozen=True)
 class ChunkCost:
-    """What a chunk took.
+    """The time and memory that a chunk took.
 
     Attributes:
         seconds: elapsed.
@@ -74,7 +74,7 @@ class ChunkCost:
 
 @dataclass(frozen=True)
 class ChunkRecord:
-    """What came of a chunk.
+    """The outcome of a chunk.
 
     Attributes:
         key: the chunk's content key.
@@ -99,7 +99,7 @@ class ChunkRecord:
 
 @dataclass(frozen=True)
 class ChunkFailure:
-    """Why there is no record of a chunk; it comes back as a value, since executors bury exceptions.
+    """The reason why a chunk has no record; returned as a value, since executors hide exceptions.
 
     Attributes:
         chunk: which.

@@ -1,4 +1,4 @@
-"""Who works on chunks: this process, others on this machine, a dask cluster, or an executor class of coffea's kind."""
+"""The choice of the executor: this process, local processes, dask, or a custom class."""
 
 from __future__ import annotations
 

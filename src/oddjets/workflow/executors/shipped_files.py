@@ -1,4 +1,4 @@
-"""All files that work needs, as bytes, for workers that do not share a file system with this machine.
+"""The files that a worker needs, as bytes, for workers without a shared file system.
 
 A worker unpacks them once, below its own folder, checks their sha256, and works there. What it wrote comes back as bytes.
 """

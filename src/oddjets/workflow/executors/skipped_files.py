@@ -1,4 +1,4 @@
-"""What was left out because it could not be read: by whole files, so that events, luminosity and sums of weights agree.
+"""Files that could not be read and are left out as a whole, so that events, luminosity and sums of weights agree.
 
 A file's sum of weights and its luminosity sections are known for the file alone, and not for a range of its entries. So
 where a chunk is lost, its whole file is left out; chunks of it that could be read are kept for the next time.
@@ -45,7 +45,7 @@ class SkippedFile:
 
 
 class LostEventsError(OddjetsError):
-    """The work is done, and some files were left out of it."""
+    """Finished work with some files left out."""
 
     exit_code = 3
 
@@ -57,7 +57,7 @@ def without_files(fileset: Fileset, lost: Iterable[str]) -> dict[str, tuple[Any,
 
 
 def close_ledger(fileset: Fileset, losses: Sequence[SkippedFile], done: Mapping[str, int]) -> dict[str, Any]:
-    """Close the ledger: events planned = done + lost, dataset by dataset.
+    """Check that planned = done + lost events for every dataset, and return the sums.
 
     Args:
         fileset: all files that could be opened.
@@ -70,7 +70,7 @@ def close_ledger(fileset: Fileset, losses: Sequence[SkippedFile], done: Mapping[
         that was read, where files of unknown size count as the mean of the others.
 
     Raises:
-        OddjetsError: the ledger does not close, or nothing of a dataset was read.
+        OddjetsError: the event counts do not add up, or nothing of a dataset was read.
     """
     datasets = {}
     for name, (_, files) in fileset.items():
@@ -80,7 +80,7 @@ def close_ledger(fileset: Fileset, losses: Sequence[SkippedFile], done: Mapping[
         planned, lost = sum(sizes.values()), sum(size or 0 for size in gone.values())
         if planned != done[name] + lost:
             raise OddjetsError(
-                f"dataset '{name}': {planned} events planned, {done[name]} done and {lost} lost: the ledger does not close"
+                f"dataset '{name}': {planned} events planned, {done[name]} done and {lost} lost: the event counts do not add up"
             )
         if mine and not set(sizes) - set(gone):
             messages = "\n".join(dict.fromkeys(loss.message for loss in mine[:5]))
@@ -116,7 +116,7 @@ def write(out: Path, datasets: Mapping[str, Any]) -> None:
 
 
 def raise_if_skipped(processed: Mapping[str, Any] | None, out: Path) -> None:
-    """End with another exit code where files were left out.
+    """Raise, with another exit code, where files were left out.
 
     Raises:
         LostEventsError: says how much is lost, and where the list is.

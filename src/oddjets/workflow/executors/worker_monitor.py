@@ -1,4 +1,4 @@
-"""Waiting for dask workers where there is none: said, and not for ever."""
+"""A monitor of dask workers: it warns when there is none, and ends the run after a timeout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOOK_S, _SILENCE_S = 5.0, 60.0
 
 
 class WorkerMonitor:
-    """Looks after a cluster whose workers may all be gone, or have not come yet.
+    """A monitor of a cluster whose workers may be gone, or have not come yet.
 
     Args:
         client: of the cluster.
@@ -30,7 +30,7 @@ class WorkerMonitor:
         self._silence_s = _SILENCE_S
 
     def check_workers(self, waiting: int) -> None:
-        """See whether a worker is there; to be called now and then while no result comes.
+        """Check that a worker is there; to be called regularly while no result comes.
 
         Args:
             waiting: how many chunks have no result yet.

@@ -1,1 +1,1 @@
-"""An analysis in a notebook or a script: what `oddjets.Run` is made of."""
+"""Analyses in notebooks and scripts: the class `oddjets.Run` and its views."""

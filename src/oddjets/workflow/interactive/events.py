@@ -76,7 +76,7 @@ def _passing(
     factor: float,
     columns: Sequence[str] | None,
 ) -> Columns:
-    """The rows that pass, and are to be seen; columns of variations are within what the table shows."""
+    """Return the rows that pass and are not blinded; variations are in the columns that the table shows."""
     known = [name for name in table if "__" not in name and not name.startswith("passes_")]
     for name in columns or ():
         if name not in known:

@@ -1,4 +1,4 @@
-"""`Run`: an analysis and its folder, for those who work in Python."""
+"""The class `Run`: an analysis and its folder, for notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ class Run:
 
 
 def _frames_within() -> int:
-    """How many calls of this module lie between here and a user's line, which a warning is about."""
+    """Count the calls in this module above the user's line that a warning is about."""
     frame, number = inspect.currentframe(), 0
     while frame is not None and frame.f_code.co_filename == __file__:
         frame, number = frame.f_back, number + 1
@@ -334,7 +334,7 @@ def _interruptible() -> Iterator[None]:
         with interruptible():
             yield
     except Interrupted as stopped:
-        console.print(f"stopped ({stopped}); what is finished stays, and the same call goes on from there")
+        console.print(f"stopped ({stopped}); finished work is kept, and the same call continues from there")
         if str(stopped) == "SIGINT":
             raise KeyboardInterrupt from None
         raise SystemExit(stopped.exit_code) from None

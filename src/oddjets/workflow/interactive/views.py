@@ -1,4 +1,4 @@
-"""What the stages left, in the forms that people work with: histograms by name, results that show themselves."""
+"""Views of the stages' results for notebooks: histograms by name, and results shown as tables."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RunHistograms(Mapping[tuple[str, str], Hist]):
         return copied
 
     def _complete(self, stored: Hist) -> Hist:
-        """A copy that has all processes and variations, empty ones where no event of a process is in the region."""
+        """Return a copy with all processes and variations, empty ones where no event is in the region."""
         variations = [name for names in self.found.variations.values() for name in names]
         wanted = {"process": list(self.found.variations), "variation": variations}
         axes = [

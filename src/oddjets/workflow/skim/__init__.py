@@ -1,4 +1,4 @@
-"""Skims: PFNano reduced once to the events and branches that an analysis needs, so that it is read faster again."""
+"""Skims: PFNano reduced to the events and branches that an analysis needs."""
 
 import lazy_loader
 

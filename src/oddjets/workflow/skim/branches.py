@@ -1,4 +1,4 @@
-"""What an analysis needs of a file: found by letting its processor run over it, and noting what it reads and keeps."""
+"""The branches and events that an analysis needs of a file, found by running its processor."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _VECTOR = ("pt", "eta", "phi", "mass", "charge", "x", "y", "z", "t")
 
 @dataclass(frozen=True)
 class RequiredBranches:
-    """What an analysis needs of one file.
+    """The events and branches that an analysis needs of one file.
 
     Attributes:
         entries: rising numbers of the events that are rows of the event table.
@@ -117,7 +117,7 @@ def _collections(branches: Iterable[str]) -> set[str]:
 
 
 def _identities(columns: Any) -> npt.NDArray[Any]:
-    """Run, section and event in one sortable array."""
+    """Combine run, section and event to one sortable array."""
     out = np.empty(len(columns["event"]), dtype=[(name, np.uint64) for name in _IDENTITY])
     for name in _IDENTITY:
         out[name] = columns[name]

@@ -1,4 +1,4 @@
-"""Whether a skim has all events that an analysis selects: it was made for one selection, and can be read with another."""
+"""A check that a skim has all events that an analysis selects."""
 
 from __future__ import annotations
 

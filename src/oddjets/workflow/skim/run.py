@@ -1,4 +1,4 @@
-"""`skim`: every file of an analysis reduced to what the analysis needs, and a fileset of the results."""
+"""The verb `skim`: reduced files of an analysis, and their fileset."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def _tasks(run: RunContext, out: Path) -> list[SkimTask]:
 
 
 def _entry(dataset: Dataset, tasks: list[SkimTask], out: Path) -> dict[str, Any]:
-    """A dataset's entry of the fileset, with paths relative to it; the list of its sections goes with it."""
+    """Return a dataset's entry of the fileset, with paths relative to it and the list of its sections."""
     metadata = dataset.metadata.model_dump(mode="json")
     if dataset.metadata.processed_lumis is not None:
         copied = out / dataset.name / "processedLumis.json"
@@ -197,7 +197,7 @@ def _entry(dataset: Dataset, tasks: list[SkimTask], out: Path) -> dict[str, Any]
 
 
 def _summary(name: str, tasks: list[SkimTask], out: Path) -> dict[str, Any]:
-    """What the manifest says of a dataset: for each skim, the file it was made from, and events and bytes."""
+    """Return the manifest's content about a dataset: for each skim its source file, events and bytes."""
     files: dict[str, dict[str, Any]] = {}
     for task in (task for task in tasks if task.dataset.name == name):
         with uproot.open(task.target) as file:

@@ -1,4 +1,4 @@
-"""Writing a skim: some events and some branches of a file, with its sums of weights and its luminosity sections."""
+"""The writer of skims: selected events and branches, with sums of weights and luminosity sections."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What each stage does, a module a verb: `work` does it and returns what the manifest keeps, `config` is what it depends on."""
+"""The stages, one module each: `work` runs the stage and returns the content of its manifest."""

@@ -1,4 +1,4 @@
-"""`closure`: ABCD on simulated QCD, at several thresholds and in data below the threshold."""
+"""The stage `closure`: ABCD on simulated QCD, at several thresholds and in data below the threshold."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLOSURE_EFFICIENCIES = (0.05, 0.10)
 
 
 def work(run: RunContext) -> dict[str, Any]:
-    """ABCD on QCD simulation at the threshold; again at looser ones; and in data with both scores below the threshold."""
+    """Test ABCD on QCD simulation at the threshold, at looser ones, and in data with both scores below the threshold."""
     from oddjets.stats.abcd_closure import ClosureSample, closure
 
     nominal = HistogramSet.load(run.out / "histograms")

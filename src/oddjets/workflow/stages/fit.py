@@ -1,4 +1,4 @@
-"""`fit`: everything that is asked of the workspace."""
+"""The stage `fit`: the fit of the workspace, and the results that the YAML asks for."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def work(run: RunContext) -> dict[str, Any]:
         )
     if not fit.blind and report.get("blinded"):
         raise OddjetsError(
-            f"{run.out / 'workspace.json'} is blinded, and this fit is not to be: run `oddjets workspace` with --unblind first"
+            f"{run.out / 'workspace.json'} is blinded, and this fit is not: run `oddjets workspace` with --unblind first"
         )
     started = time.perf_counter()
     results = fit_workspace(

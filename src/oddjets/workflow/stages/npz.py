@@ -1,4 +1,4 @@
-"""The authors' event files in place of `process`, and event tables as such files (Zenodo 10.5281/zenodo.19181048)."""
+"""The authors' event files as input in place of `process`, and as output (Zenodo 10.5281/zenodo.19181048)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def import_npz(run: RunContext, events: Path) -> dict[str, Any]:
 
 
 def _threshold(run: RunContext) -> float | None:
-    """The cut on the scores above which data are blinded; None where they are not."""
+    """Return the cut on the scores above which data are blinded; None where they are not."""
     if not run.analysis.blind:
         return None
     if read_manifest(run.out, "histogram") is None:

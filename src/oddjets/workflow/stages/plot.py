@@ -1,4 +1,4 @@
-"""`plot`: all figures that the analysis allows."""
+"""The stage `plot`: all figures that the results allow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["work"]
 
 
 def work(run: RunContext) -> dict[str, Any]:
-    """Draw; the manifest gets the files' names."""
+    """Draw the figures; the manifest gets the files' names."""
     from oddjets.report.figure_files import make
 
     files = make(run.analysis, run.out, None)

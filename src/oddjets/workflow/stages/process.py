@@ -1,4 +1,4 @@
-"""`process`: event tables from PFNano, or from the authors' event files."""
+"""The stage `process`: event tables from PFNano, or from the authors' event files."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def work(run: RunContext) -> dict[str, Any]:
 
 
 def _unreadable_sections(run: RunContext) -> list[SkippedFile]:
-    """Files of data whose luminosity sections cannot be read, so that nobody knows the luminosity of their events."""
+    """Return files of data whose luminosity sections, and so whose luminosity, cannot be read."""
     if run.analysis.selection.golden_json is None:
         return []
     found = []
@@ -164,7 +164,7 @@ def _summary(
     measured: luminosity.Luminosity | None,
     fraction: float,
 ) -> dict[str, Any]:
-    """What the manifest says of a dataset: all of it is about the files that were read to the end."""
+    """Return the manifest's content about a dataset: it describes the files that were read to the end."""
     metadata = run.fileset[name][0].metadata
     if not counted["entries"]:
         console.print(f"dataset '{escape(name)}': its files hold no events")

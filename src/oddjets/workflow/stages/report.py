@@ -1,4 +1,4 @@
-"""`report`: the page that shows it all."""
+"""The stage `report`: the HTML page."""
 
 from __future__ import annotations
 

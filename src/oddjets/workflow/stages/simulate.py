@@ -1,4 +1,4 @@
-"""`simulate`: pseudo-data and templates."""
+"""The stage `simulate`: pseudo-data and templates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["work"]
 
 
 def work(run: RunContext) -> dict[str, Any]:
-    """Simulate; the manifest gets the datasets' metadata."""
+    """Simulate the files; the manifest gets the datasets' metadata."""
     from oddjets.simulation.run import simulate  # Pythia is an extra: imported where it is needed
 
     assert run.analysis.simulate is not None

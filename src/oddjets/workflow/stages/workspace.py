@@ -1,4 +1,4 @@
-"""`workspace`: the histograms as a pyhf workspace."""
+"""The stage `workspace`: the histograms as a pyhf workspace."""
 
 from __future__ import annotations
 
