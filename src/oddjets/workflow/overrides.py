@@ -31,7 +31,7 @@ Executor = Annotated[
     typer.Option(
         "--executor",
         metavar="NAME",
-        help=f"{', '.join(EXECUTORS)}, or package.module:Class (default: the YAML's).",
+        help=f"Executor: {', '.join(EXECUTORS)}, or package.module:Class (default: the YAML's).",
         autocompletion=lambda: list(EXECUTORS),
     ),
 ]
