@@ -1,4 +1,4 @@
-"""Numerical precision of a score: other arithmetics compared with float64.
+"""Numerical precision of a score: other kinds of arithmetic compared with float64.
 
 Arithmetic with fewer bits is emulated: tensor cores round both factors, multiply exactly and add in float32, and so does
 this, for every product of matrices that PyTorch computes.
