@@ -133,7 +133,7 @@ def test_a_mistyped_parameter_leaves_a_finished_fit_as_it_is(analysis: Path, opt
         (["--gof-channels", "A"], "give --gof N too"),
         (["--gof-model", "background"], "give --gof N too"),
         (["--seed", "3"], "--seed: no toys are asked for"),
-        (["--unblind"], "--unblind: only an analysis can be blinded"),
+        (["--unblind"], "--unblind: applies to an analysis only"),
     ],
 )
 def test_options_that_say_nothing_of_a_workspace_are_refused(

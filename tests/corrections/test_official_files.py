@@ -70,7 +70,7 @@ def test_a_download_is_the_file_and_nothing_else(tmp_path, server):
 def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path, server):
     url, state = server
     state["break_after"] = 100_000
-    with pytest.raises(FetchError, match="100000 bytes are kept, and the same command goes on"):
+    with pytest.raises(FetchError, match="100000 bytes are kept, and the same command continues"):
         download(url, tmp_path / "file", SHA256)
     assert not (tmp_path / "file").exists()
     download(url, tmp_path / "file", SHA256)

@@ -98,7 +98,7 @@ def test_a_range_of_class_indices_does_not_fill_the_memory(tmp_path):
     card = yaml.safe_load(CARD.read_text())
     card["classes"]["QCD"] = "0-99999999999"
     (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
-    with pytest.raises(OddjetsError, match="no valid model card"):
+    with pytest.raises(OddjetsError, match="not a valid model card"):
         load_card(tmp_path / "card.yaml")
 
 

@@ -239,7 +239,7 @@ def test_inconsistent_cards_are_refused(content: dict[str, Any], write: Any, spo
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "42"])
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "card.yaml").write_text(text)
-    with pytest.raises(OddjetsError, match="no valid model card"):
+    with pytest.raises(OddjetsError, match="not a valid model card"):
         load_card(tmp_path / "card.yaml")
 
 

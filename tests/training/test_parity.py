@@ -63,7 +63,7 @@ def test_files_of_jets_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OddjetsError, match="no file of jets"):
         load_jets(tmp_path / "none.npz", 5)
     np.savez(tmp_path / "a.npz", x=np.zeros((3, 5, 4)))
-    with pytest.raises(OddjetsError, match="no npz file with x, pid and add"):
+    with pytest.raises(OddjetsError, match="not an npz file with x, pid and add"):
         load_jets(tmp_path / "a.npz", 5)
     np.savez(tmp_path / "b.npz", x=np.zeros((3, 5, 4)), pid=np.zeros((3, 5)), add=np.zeros((3, 5, 3)))
     with pytest.raises(OddjetsError, match="have shapes"):

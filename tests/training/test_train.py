@@ -318,10 +318,10 @@ def test_a_damaged_state_is_said(torch: Any, tmp_path: Path) -> None:
 
     assert read_state(tmp_path) is None
     torch.save({"step": 1}, tmp_path / STATE)
-    with pytest.raises(OddjetsError, match=r"is no state of a training: remove it to start again \('steps'\)"):
+    with pytest.raises(OddjetsError, match=r"is not the state of a training: remove it to start again \('steps'\)"):
         read_state(tmp_path)
     (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:100])
-    with pytest.raises(OddjetsError, match="is no state of a training"):
+    with pytest.raises(OddjetsError, match="is not the state of a training"):
         read_state(tmp_path)
 
 

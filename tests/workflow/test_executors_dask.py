@@ -374,9 +374,7 @@ def test_a_worker_without_oddjets_is_said(inputs, tmp_path):
         address = cluster.scheduler_address
         with started("-c", WITHOUT, address):
             until(lambda: cluster.scheduler.workers)
-            with pytest.raises(
-                OddjetsError, match=r"cannot be brought to the dask workers .*they need the same oddjets"
-            ):
+            with pytest.raises(OddjetsError, match=r"cannot be sent to the dask workers .*they need the same oddjets"):
                 toy.process(toy.run_of(toy.write(tmp_path, inputs), **on(address)))
             with distributed.Client(address, set_as_default=False) as client:
                 assert not left_with(client)

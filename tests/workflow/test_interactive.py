@@ -310,7 +310,7 @@ def test_looking_at_hidden_data_is_recorded(blind: oddjets.Run) -> None:
     assert len(check_workers.events("data")) > hidden
     acts = json.loads((blind.output / "blinding.json").read_text())["history"]
     assert [act["state"] for act in acts] == ["blinded", "unblinded"]
-    assert "data in A: look closer" in repr(blind.status())
+    assert "data in A: warning" in repr(blind.status())
 
 
 def test_an_output_folder_remembers_that_it_is_blind(blind: oddjets.Run) -> None:

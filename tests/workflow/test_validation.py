@@ -129,7 +129,7 @@ def test_a_parameter_of_interest_that_cannot_move_is_refused(problems, bounds):
     data = content()
     data["fit"]["poi"]["bounds"] = bounds
     assert "fit.poi" in problems(data)
-    assert "a parameter of one value is not fitted, it has no error" in problems(data)
+    assert "a parameter with one value only is not fitted and has no error" in problems(data)
 
 
 def test_what_would_be_two_parameters_or_channels_of_one_name_is_refused(problems):
@@ -165,7 +165,7 @@ class Mine(DijetAnomaly):
 
 @pytest.mark.parametrize("selection", [{"triggers": []}, {}, {"cuts": CUTS}, {"cuts": ["trigger"], "triggers": []}])
 def test_the_cut_on_triggers_needs_a_path(problems, selection):
-    assert "selection.triggers: is empty, and the cut 'trigger' asks for a path" in problems(
+    assert "selection.triggers: is empty, and the cut 'trigger' needs at least one" in problems(
         content(selection=selection)
     )
 
@@ -176,7 +176,7 @@ def test_no_path_is_needed_without_the_cut(problems, triggers):
     assert problems(content(selection=without)) == ""
     in_region = content(selection=without)
     in_region["regions"]["X"] = {"cuts": ["not trigger"]}
-    assert "selection.triggers: empty" in problems(in_region)
+    assert "selection.triggers: is empty" in problems(in_region)
 
 
 def test_a_cut_of_ones_own_of_that_name_needs_no_path(problems, tmp_path):

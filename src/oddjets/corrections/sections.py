@@ -159,9 +159,9 @@ def _range(run: int, span: Any) -> tuple[int, int, int]:
 
 def _number(value: Any, largest: int, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
-        raise ValueError(f"{value!r}  is not a valid {what}")
+        raise ValueError(f"{value!r} is not a valid {what}")
     if not 0 <= value <= largest:
-        raise ValueError(f"{value!r}  is not a valid {what}: these are 0 to {largest}")
+        raise ValueError(f"{value!r} is not a valid {what}: these are 0 to {largest}")
     return int(value)
 
 

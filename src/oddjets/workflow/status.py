@@ -130,7 +130,7 @@ class RunStatus:
     def _notes(self) -> list[str]:
         return [
             *([f"a run works here now: {self.at_work}"] if self.at_work else []),
-            *([f"data in A: {'look closer: ' * self.look_closer}{self.data_in_a}"] if self.data_in_a else []),
+            *([f"data in A: {'warning: ' * self.look_closer}{self.data_in_a}"] if self.data_in_a else []),
             *([f"chunks: {self.no_chunks}"] if self.no_chunks else []),
         ]
 
