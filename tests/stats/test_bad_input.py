@@ -194,6 +194,22 @@ def a_list_for_a_name(w):
     w["channels"][0]["name"] = ["ch0"]
 
 
+def no_modifiers(w):
+    del _sample(w)["modifiers"]
+
+
+def no_configuration(w):
+    del w["measurements"][0]["config"]
+
+
+def another_version(w):
+    w["version"] = "2.0.0"
+
+
+def bounds_of_no_pair(w):
+    _set_poi(w, bounds=[0])
+
+
 def fit(monkeypatch, capsys, folder, text, *options):
     """Run the program in this process; return its exit code and what it said."""
     (folder / "w.json").write_text(text)
@@ -222,18 +238,18 @@ def fit(monkeypatch, capsys, folder, text, *options):
         (lumi_in_part, "lumi needs auxdata, sigmas, inits, bounds; the measurement's parameters do not say its inits"),
         (lumi_without_width, "parameter 'lumi', sigmas: 0; a width must be above zero"),
         (lumi_with_a_negative_width, "parameter 'lumi', sigmas: -0.02; a width must be above zero"),
-        (lumi_measured_twice, "configured with more or fewer than it has bins"),
+        (lumi_measured_twice, "parameter 'lumi', auxdata: 2 values where the parameter has 1"),
         (endless_bounds, "parameter 'mu', bounds: inf is no finite number"),
         (falling_bounds, "parameter 'mu', bounds: [10, 0] do not rise"),
         (start_of_nan, "parameter 'mu', inits: nan is no finite number"),
-        (too_many_starts, "Incorrect number of values (2) for inits"),
+        (too_many_starts, "parameter 'mu', inits: 2 values where the parameter has 1"),
         (parameter_configured_twice, "parameter 'mu' is there twice"),
         (twin_channels, "channel 'ch0' is there twice"),
         (twin_observations, "the observation of channel 'ch0' is there twice"),
         (observation_of_no_channel, "an observation of 'ch9' and no such channel"),
         (twin_modifiers, "modifier 'normsys twin' is there twice"),
         (a_word_for_a_yield, "bin 0 is '5'; a yield must be a finite number"),
-        (true_for_a_yield, "bin 0 is True; a yield must be a finite number"),
+        (true_for_a_yield, "bin 0 is true; a yield must be a finite number"),
         (a_number_beyond_all, "a yield must be a finite number"),
         (a_background_of_1e300, "bin 0 is 1e+300; a fit of more than 1e+12 events in a bin"),
         (data_of_1e300, "observation of channel 'ch0': bin 0 is 1e+300; a fit of more than 1e+12"),
@@ -241,8 +257,18 @@ def fit(monkeypatch, capsys, folder, text, *options):
         (an_uncertainty_of_nearly_nothing, "shapesys 'tiny': bin 0 is 1e-300 of"),
         (three_bounds, "parameter 'mu', bounds: [0, 1, 2] is no pair of numbers"),
         (a_word_for_a_factor, "'hi' is '1.1'; a factor must be a number above zero"),
-        (a_word_for_a_width, "'0.02' is not of type 'number'"),
-        (a_list_for_a_name, "the workspace does not follow pyhf's schema"),
+        (a_word_for_a_width, "parameter 'lumi', sigmas: '0.02' is no finite number"),
+        (
+            a_list_for_a_name,
+            "the workspace does not follow pyhf's schema: channels[0].name: ['ch0'] is not of type 'string'",
+        ),
+        (
+            no_modifiers,
+            "the workspace does not follow pyhf's schema: channels[0].samples[0]: 'modifiers' is a required",
+        ),
+        (no_configuration, "the workspace does not follow pyhf's schema: measurements[0]: 'config' is a required"),
+        (another_version, "the workspace does not follow pyhf's schema: version: '1.0.0' was expected"),
+        (bounds_of_no_pair, "parameter 'mu', bounds: 0 is no pair of numbers"),
     ],
 )
 def test_a_damaged_workspace_is_a_message(monkeypatch, capsys, tmp_path, damage, message):
@@ -287,6 +313,7 @@ def test_json_that_is_no_workspace_is_a_message(monkeypatch, capsys, tmp_path, t
     [
         (["--poi", "muu"], "no parameter 'muu'; did you mean 'mu'?"),
         (["--scan", "muu"], "no parameter 'muu'; did you mean 'mu'?"),
+        (["--measurement", "n"], "the workspace has no measurement 'n'; valid names: m"),
         (["--gof", "2", "--gof-channels", "ch0,Q"], "no channel is called or ends in Q; channels: ch0, ch1"),
         (["--gof", "2", "--gof-model", "sginal"], "'sginal' is neither 'background' nor 'signal'"),
     ],
@@ -311,7 +338,7 @@ def test_a_sound_workspace_has_its_answer_printed(monkeypatch, capsys, tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())
     said = capsys.readouterr().err
     assert f"mu = {results['poi']['value']:.3g} +- {results['poi']['error']:.2g}" in said
-    assert f"upper limit {results['limit']['observed']:.3g}" in said
+    assert f"upper limit on mu {results['limit']['observed']:.3g}" in said
     assert set(results["gof"]) >= {"statistic", "p_value", "toys", "failed"}
     assert results["gof"]["letters"] == ["ch0", "ch1"]
     assert {"impacts", "pulls", "limit", "scan"} <= set(results)

@@ -11,7 +11,8 @@ from helpers.random_workspace import random_workspace
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats import Model
-from oddjets.stats.histfactory.workspace_reader import WorkspaceError, read
+from oddjets.stats.histfactory.workspace_checks import WorkspaceError
+from oddjets.stats.histfactory.workspace_reader import read
 from oddjets.stats.histfactory.workspace_sources import load_workspace
 from oddjets.stats.summary import fit_workspace
 

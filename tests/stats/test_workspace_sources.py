@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from oddjets.cli.main import app
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.stats import Model
-from oddjets.stats.histfactory.workspace_reader import WorkspaceError
+from oddjets.stats.histfactory.workspace_checks import WorkspaceError
 from oddjets.stats.histfactory.workspace_sources import load_workspace, patch_of
 
 SIGNAL = [{"op": "replace", "path": "/channels/0/samples/0/data/0", "value": 7.5}]

@@ -91,7 +91,7 @@ class Model(HistFactoryModel):
             progress: show a progress bar.
 
         Raises:
-            FitError: the observed limit is out of their reach, or a fit of the data did not converge.
+            FitError: none of the limits was found; ``notes`` of the answer says why single ones were not.
         """
         return toy_limits.toy_limit(self, self.fits, toys, level=level, seed=seed, progress=progress)
 

@@ -3,7 +3,7 @@ from .model import HistFactoryModel as HistFactoryModel
 from .results import Data as Data
 from .results import FitError as FitError
 from .results import FitResult as FitResult
-from .workspace_reader import WorkspaceError as WorkspaceError
+from .workspace_checks import WorkspaceError as WorkspaceError
 from .workspace_sources import load_workspace as load_workspace
 
 __all__ = [

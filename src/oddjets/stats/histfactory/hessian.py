@@ -27,7 +27,7 @@ __all__ = [
 SINGULAR = 1e-7
 #: an eigenvalue below minus this, where each parameter's own curvature is one, is no rounding error
 CURVES_DOWN = 1e-6
-#: a parameter whose curvature, over its whole range (at most so much), is less than this does nothing
+#: a parameter whose curvature, over its whole range (so much where there is no bound), is less than this does nothing
 IDLE, WIDEST = 1e-10, 1e10
 #: an empty bin that expects less than so many events may sit at the kink of its likelihood, max(lambda, 0); where the model
 #: itself starts with less than `FEW`, in proportion
@@ -47,7 +47,7 @@ class SingularModelError(OddjetsError):
 
 
 class Expectations(Protocol):
-    """What the derivatives need of a model; `model.Model` is one."""
+    """What the derivatives need of a model; `model.HistFactoryModel` is one."""
 
     spec: Spec
     layout: Layout
@@ -270,7 +270,8 @@ def covariance(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarr
     diagonal[g] = np.diag(arrow.head)
     diagonal[groups[groups >= 0]] = arrow.inside[:, m, m][groups >= 0]
     # from one bound to the other it would change -log L by nothing that can be seen
-    reach = np.minimum(model.parameters.high - model.parameters.low, WIDEST)
+    reach = model.parameters.high - model.parameters.low
+    reach = np.where(np.isfinite(reach), reach, WIDEST)
     idle = free & (np.abs(diagonal) * reach**2 < IDLE)
     used = free & ~idle
     scale = np.where(used, 1 / np.sqrt(np.where(used, np.abs(diagonal), 1.0)), 0.0)

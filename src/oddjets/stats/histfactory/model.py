@@ -13,7 +13,7 @@ from scipy.special import gammaln, xlogy
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.barlow_beeston import Gammas
 from oddjets.stats.histfactory.expected import evaluate
-from oddjets.stats.histfactory.hessian import Covariance, SingularModelError, covariance
+from oddjets.stats.histfactory.hessian import Covariance, SingularModelError, covariance, jacobian
 from oddjets.stats.histfactory.likelihood import Constraints, Problem, profile_bins
 from oddjets.stats.histfactory.newton import minimise
 from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult, HeldBins, ImpossiblePointError
@@ -62,30 +62,29 @@ class HistFactoryModel:
         patches = list(patches)
         if patches and isinstance(workspace, tuple):
             raise OddjetsError("patches change a workspace; pyhf's model and its data are patched before they are made")
-        self.spec: Spec = read(load_workspace(workspace, patches), measurement)
+        self.spec: Spec = read(load_workspace(workspace, patches), measurement, poi)
         self.layout: Layout = compile_layout(self.spec)
         self.parameters: Parameters = self.spec.parameters
-        self.poi: str | None = poi if poi is not None else self.spec.poi
-        order = [self.parameters.sets[name] for name in self.spec.pyhf_model.config.auxdata_order]
-        self._aux_order = np.concatenate([np.arange(s.start, s.stop) for s in order] or [np.zeros(0, int)]).astype(int)
+        self.poi: str | None = self.spec.poi
         # a pair's data have auxiliary measurements of their own
         self.data = self.from_pyhf(workspace[1] if isinstance(workspace, tuple) else self.spec.pyhf_data)
         if self.poi is not None:
-            self._check_poi(self.poi)
+            self.poi = self._check_poi(self.poi)
 
-    def _check_poi(self, poi: str) -> None:
-        index = self.parameters.index(poi)
-        if "[" in poi:
-            raise OddjetsError(f"'{poi}' is one bin of a parameter; a parameter of interest is a single number")
+    def _check_poi(self, poi: str) -> str:
+        """Refuse a parameter of interest that says nothing; return its name."""
+        p, index = self.parameters, self.parameters.index(poi)
         self.check_free(poi)
-        points = np.repeat(self.parameters.init[None], 2, axis=0)
-        low, high = self.parameters.low[index], self.parameters.high[index]
-        points[:, index] = low + (high - low) * np.array([0.25, 0.75])
-        first, second = self.expected(points)
-        if np.array_equal(first, second):
-            raise OddjetsError(
-                f"nothing depends on the parameter of interest '{poi}': its process has no event in any region of the fit"
-            )
+        if not p.constrained[index]:
+            # anywhere, so that no other factor is zero
+            width = np.where(p.constrained, p.sigma, np.maximum(np.abs(p.init), 1.0))
+            points = np.clip(p.init + np.random.default_rng(1).uniform(0.2, 0.8, (2, len(p))) * width, p.low, p.high)
+            if not any(jacobian(self, point)[:, index].any() for point in points):
+                raise OddjetsError(
+                    f"nothing depends on the parameter of interest '{poi}': it acts on no process with events in any region of "
+                    "the fit"
+                )
+        return p.names[index]
 
     def check_free(self, name: str) -> None:
         """Refuse a parameter that cannot move: it has no error, and nothing can be asked of it.
@@ -121,17 +120,12 @@ class HistFactoryModel:
         return result
 
     def from_pyhf(self, data: Sequence[float] | np.ndarray) -> Data:
-        """Split pyhf data, shape (T, n) or (n,), into main and auxiliary data."""
-        rows = np.atleast_2d(np.asarray(data, dtype=float))
-        P = self.spec.n_bins
-        aux = np.repeat(self.parameters.aux[None], len(rows), axis=0)
-        # pyhf's auxiliary data of a Poisson constraint are counts already
-        aux[:, self._aux_order] = rows[:, P:]
-        return Data(rows[:, :P], aux)
+        """Split pyhf data, shape (T, n) or (n,), into main and auxiliary data (see `Spec.split`)."""
+        return Data(*self.spec.split(data))
 
     def to_pyhf(self, data: Data) -> np.ndarray:
         """Join main and auxiliary data in pyhf's order, (T, n)."""
-        return np.concatenate([data.main, data.aux[:, self._aux_order]], axis=1)
+        return np.concatenate([data.main, data.aux[:, self.spec.aux_order]], axis=1)
 
     def split(self, pars: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return global, local and gamma parameters, (T, K), (T, N + 1, L), (T, P, R - 1), of pyhf vectors (T, n)."""

@@ -18,7 +18,7 @@ import numpy as np
 import pyhf
 
 from oddjets.core.errors import InputFileError, nearest
-from oddjets.stats.histfactory.workspace_reader import WorkspaceError
+from oddjets.stats.histfactory.workspace_checks import WorkspaceError, numbers_of
 
 __all__ = ["Patch", "WorkspaceSource", "load_workspace", "patch_of"]
 
@@ -67,9 +67,17 @@ def patch_of(text: str) -> Patch:
 
 def _workspace(source: WorkspaceSource) -> dict[str, Any]:
     if isinstance(source, tuple):
-        return _of_model(*source)
+        pair: tuple[Any, ...] = source
+        if len(pair) != 2 or not isinstance(pair[0], pyhf.Model):
+            raise WorkspaceError("a pair that stands for a workspace is a pyhf.Model and its data")
+        return _of_model(*pair)
     if isinstance(source, Mapping):
         return dict(source)
+    if not isinstance(source, (str, Path)):
+        raise WorkspaceError(
+            "a workspace is a dictionary, a pyhf.Workspace, a file, or a pyhf.Model and its data as a pair; this is a "
+            f"{type(source).__name__}"
+        )
     path = Path(source)
     workspace = _read_json(path, "a workspace")
     if not isinstance(workspace, dict):
@@ -80,7 +88,7 @@ def _workspace(source: WorkspaceSource) -> dict[str, Any]:
 def _of_model(model: Any, data: Sequence[float] | np.ndarray) -> dict[str, Any]:
     """A workspace of a `pyhf.Model` and its data; `pyhf.Workspace.build` loses the luminosity's constraint."""
     _check_model(model)
-    main = np.asarray(data, dtype=float).ravel()[: model.config.nmaindata].tolist()
+    main = numbers_of(data, model.config.nmaindata + model.config.nauxdata)[0].tolist()
     return {
         "channels": copy.deepcopy(model.spec["channels"]),
         "observations": [
