@@ -15,6 +15,7 @@ from oddjets.stats.histfactory.results import FitError
 from oddjets.stats.inference.estimates import best_fits, scan, significance, two_sided_error
 from oddjets.stats.inference.limits import upper_limit
 from oddjets.stats.inference.profile import ProfileLikelihood
+from oddjets.stats.inference.searches import rises
 from oddjets.stats.summary import fit_workspace
 
 
@@ -70,7 +71,7 @@ def test_points_are_those_of_pyhf_with_the_parameter_held(seed: int) -> None:
     values = [float(np.clip(fits.best["mu"] + step, 0.0, 10.0)) for step in (0.3, 1.0, 2.5)]
     config = model.spec.pyhf_model.config
     pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-3))
-    for value, rise in zip(values, profile.rises(values), strict=True):
+    for value, rise in zip(values, rises(profile, values), strict=True):
         init, fixed = config.suggested_init(), config.suggested_fixed()
         init[config.poi_index], fixed[config.poi_index] = value, True
         _, held = pyhf.infer.mle.fit(
@@ -98,8 +99,8 @@ def test_a_point_that_fails_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Model, "fit_batch", failing)
     profile = ProfileLikelihood(model, "mu", best.values, best.deviance)
-    rises = profile.rises([1.0, 3.0, 5.0, 7.0])
-    assert np.isfinite(rises).tolist() == [True, True, False, True]
+    found = rises(profile, [1.0, 3.0, 5.0, 7.0])
+    assert np.isfinite(found).tolist() == [True, True, False, True]
     assert 5.0 in profile.failed
     found = scan(model, "mu", best)
     assert len(found.values) > 30

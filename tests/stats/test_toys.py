@@ -9,10 +9,10 @@ from scipy.stats import chi2, kstest
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats import Model
-from oddjets.stats.histfactory.results import Data
+from oddjets.stats.histfactory.results import Data, FitError
 from oddjets.stats.inference.estimates import best_fits
 from oddjets.stats.inference.limits import upper_limit
-from oddjets.stats.inference.toy_limits import toy_cls
+from oddjets.stats.inference.toy_limits import ToyCLs, toy_cls, toy_limit
 from oddjets.stats.inference.toys import ToyFits, goodness_of_fit, letter_bins, toy_significance
 from oddjets.stats.workspace import build
 
@@ -151,3 +151,23 @@ def test_toys_of_nearly_empty_regions_all_converge(seed):
         small.parameters.high,
     )
     assert (small.deviance(shaken, toys) >= batch.deviance - 1e-6).all()
+
+
+def test_a_toy_limit_that_is_out_of_reach_leaves_the_others(model, fits, monkeypatch):
+    table = iter(
+        # observed never excluded; the expected ones fall from 0.5 to nothing
+        [ToyCLs(0.5, tuple(0.5 * 0.4**k * np.array([1.0, 1.2, 1.4, 1.6, 100.0])), 0) for k in range(9)]
+    )
+
+    def cls(model, fits, mu, toys, *, seed):
+        found = next(table)
+        if found.expected[0] == pytest.approx(0.2):
+            raise FitError(f"no toy at mu = {mu:g} could be fitted")
+        return found
+
+    monkeypatch.setattr("oddjets.stats.inference.toy_limits.toy_cls", cls)
+    found = toy_limit(model, fits, 1000)
+    assert np.isnan(found.observed)
+    assert np.isfinite(found.expected).tolist() == [True, True, True, True, True]
+    assert any(note.startswith("no toy at mu = ") for note in found.notes)
+    assert any(note.startswith("the observed limit lies outside of [") for note in found.notes)

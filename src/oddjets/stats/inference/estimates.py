@@ -14,6 +14,8 @@ from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Data, FitError, FitResult, ImpossiblePointError
 from oddjets.stats.histfactory.workspace_reader import Parameters
 from oddjets.stats.inference.profile import ProfileLikelihood
+from oddjets.stats.inference.searches import Crossing, rise_search, settle
+from oddjets.stats.inference.searches import rises as profile_rises
 
 __all__ = [
     "Fits",
@@ -29,6 +31,7 @@ __all__ = [
     "scan",
     "significance",
     "two_sided_error",
+    "two_sided_errors",
 ]
 
 
@@ -185,15 +188,17 @@ def scan(model: HistFactoryModel, name: str, best: FitResult, points: int = 41, 
     model.check_free(name)
     profile = ProfileLikelihood(model, name, best.values, best.deviance)
     ends = []
-    for side, bound in ((-1.0, profile.low), (1.0, profile.high)):
-        try:
-            error = abs(profile.crossing(1.0, side).value - profile.minimum.value)
-            ends.append(float(np.clip(profile.minimum.value + side * sigmas * error, profile.low, profile.high)))
-        except FitError:
-            # the points themselves tell how far fits go
-            ends.append(float(bound))
-    grid = np.unique(np.append(np.linspace(ends[0], ends[1], points - 1), profile.minimum.value))
-    rises = profile.rises(grid.tolist())
+    sides = ((-1.0, profile.low), (1.0, profile.high))
+    for (side, bound), found in zip(sides, settle([rise_search(profile, 1.0, side) for side, _ in sides]), strict=True):
+        # where there is no error the points themselves tell how far fits go
+        error = np.inf if isinstance(found, FitError) else abs(found.value - profile.start.value)
+        ends.append(
+            float(np.clip(profile.start.value + side * sigmas * error, profile.low, profile.high))
+            if error < np.inf
+            else bound
+        )
+    grid = np.unique(np.append(np.linspace(ends[0], ends[1], points - 1), profile.start.value))
+    rises = profile_rises(profile, grid.tolist())
     kept = np.isfinite(rises)
     return Scan(grid[kept], np.maximum(rises[kept], 0.0))
 
@@ -210,13 +215,45 @@ def two_sided_error(model: HistFactoryModel, name: str, best: FitResult) -> TwoS
 
     Raises:
         FitError: the fits of one side do not converge; or the profile found a lower minimum than the best fit.
+        OddjetsError: the parameter cannot move.
     """
-    profile = ProfileLikelihood(model, name, best.values, best.deviance)
-    found = {side: profile.crossing(1.0, side) for side in (1.0, -1.0)}
-    if profile.minimum.deviance < best.deviance - 1e-4:
-        raise LowerMinimumError(name, profile.minimum.parameters, best.deviance - profile.minimum.deviance)
-    up, down = (abs(found[side].value - profile.minimum.value) for side in (1.0, -1.0))
-    return TwoSidedError(up, down, found[1.0].at_bound, found[-1.0].at_bound)
+    found = two_sided_errors(model, [name], best)[name]
+    if isinstance(found, FitError):
+        raise found
+    return found
+
+
+def two_sided_errors(
+    model: HistFactoryModel, names: Sequence[str], best: FitResult
+) -> dict[str, TwoSidedError | FitError]:
+    """Return the two-sided errors of several parameters, found side by side; in place of one that is not found, why.
+
+    Args:
+        model: the model.
+        names: the parameters.
+        best: the best fit.
+
+    Raises:
+        LowerMinimumError: a profile found a lower minimum than the best fit.
+        OddjetsError: a parameter cannot move.
+    """
+    for name in names:
+        model.check_free(name)
+    profiles = {name: ProfileLikelihood(model, name, best.values, best.deviance) for name in names}
+    asked = [(name, side) for name in profiles for side in (1.0, -1.0)]
+    found = dict(zip(asked, settle([rise_search(profiles[name], 1.0, side) for name, side in asked]), strict=True))
+    for name, profile in profiles.items():
+        if profile.moved:
+            raise LowerMinimumError(name, profile.minimum.parameters, best.deviance - profile.minimum.deviance)
+    return {name: _sides(profiles[name].start.value, found[name, 1.0], found[name, -1.0]) for name in profiles}
+
+
+def _sides(value: float, up: Crossing | FitError, down: Crossing | FitError) -> TwoSidedError | FitError:
+    if isinstance(up, FitError):
+        return up
+    if isinstance(down, FitError):
+        return down
+    return TwoSidedError(abs(up.value - value), abs(down.value - value), up.at_bound, down.at_bound)
 
 
 def error_of(best: FitResult, name: str, sides: TwoSidedError) -> tuple[float, str]:
@@ -267,7 +304,9 @@ def impacts(model: HistFactoryModel, best: FitResult, names: Sequence[str] | Non
     ]
     for start in starts:
         start[np.arange(T), index] = value
-    strength = refit_gammas(model, best, index, starts[0])[:, np.flatnonzero(model.layout.global_pars == poi)[0]]
+    place = np.flatnonzero(model.layout.global_pars == poi)
+    # a factor of one bin is no global parameter: the whole model is refitted
+    strength = refit_gammas(model, best, index, starts[0])[:, place[0]] if len(place) else np.full(T, np.nan)
     converged = np.isfinite(strength)
     for start in starts:
         again = np.flatnonzero(~converged)

@@ -5,20 +5,23 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.special import erfcx
 from scipy.stats import norm
 
 from oddjets.stats.histfactory.model import HistFactoryModel
-from oddjets.stats.histfactory.results import FitError
+from oddjets.stats.histfactory.results import FitError, FitResult
 from oddjets.stats.inference.estimates import Fits
-from oddjets.stats.inference.profile import ProfileLikelihood
+from oddjets.stats.inference.profile import ProfileLikelihood, ProfilePoint
+from oddjets.stats.inference.searches import Search, rise_search, settle
 
-__all__ = ["BANDS", "Limit", "cls_from_q", "upper_limit"]
+__all__ = ["BANDS", "NAMES", "Limit", "asimov_profile", "cls_from_q", "upper_limit"]
 
 #: the expected limit and its bands, in standard deviations
 BANDS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
-#: by how much the search for the observed limit goes on where the last strength is not excluded, and how often
-FURTHER, MOST_STEPS = 1.6, 60
+#: how often the data's profile may find a lower minimum than the best fit
+MOST_LOWER_MINIMA = 3
+#: what the limits are called in the notes
+NAMES = (*(f"expected limit at {band:+g} sigma" for band in BANDS), "observed limit")
 
 
 class Limit(NamedTuple):
@@ -40,18 +43,20 @@ class Limit(NamedTuple):
 def cls_from_q(q: np.ndarray, q_asimov: np.ndarray) -> np.ndarray:
     """Return CLs from the observed q-tilde and the one of the background's Asimov data, elementwise."""
     root, root_a = np.sqrt(q), np.sqrt(np.maximum(q_asimov, 1e-300))
-    beyond = q > q_asimov
-    both = np.where(beyond, (q + q_asimov) / (2 * root_a), root)
-    background = np.where(beyond, (q - q_asimov) / (2 * root_a), root - root_a)
-    return np.asarray(norm.sf(both) / norm.sf(background))
+    above = q > q_asimov
+    below = norm.sf(root) / norm.sf(np.where(above, 0.0, root - root_a))
+    # beyond the Asimov data's q both tails may be too small for a number, and their ratio is none the less
+    both, background = (np.maximum(q + sign * q_asimov, 0.0) / (2 * root_a) for sign in (1, -1))
+    beyond = np.exp(-0.5 * q) * erfcx(both / np.sqrt(2)) / erfcx(background / np.sqrt(2))
+    return np.asarray(np.where(above, beyond, below))
 
 
 def upper_limit(model: HistFactoryModel, fits: Fits, level: float = 0.95) -> Limit:
     """Find the signal strengths that CLs excludes.
 
-    The profiles are walked upwards, of the data from the best fit, of the background's Asimov data from zero. Each of the six
-    limits stands alone: one that does not exist leaves the others. An expected limit is where q of the Asimov data has risen to
-    a number that the band and the level say: CLs_b depends on nothing else.
+    The profiles are walked upwards, of the data from the best fit, of the background's Asimov data from zero, all six limits
+    side by side. Each stands alone: one that does not exist leaves the others. An expected limit is where q of the Asimov data
+    has risen to a number that the band and the level say: CLs_b depends on nothing else.
 
     Args:
         model: with a parameter of interest.
@@ -67,61 +72,63 @@ def upper_limit(model: HistFactoryModel, fits: Fits, level: float = 0.95) -> Lim
     poi = str(model.poi)
     if fits.background is None:
         raise FitError(f"no upper limit, for it compares with {poi} = 0: {fits.no_background}")
-    best, background = fits.best, fits.background
-    asimov = model.asimov(background.values)
-    # the Asimov data are their own best fit
-    truth = float(model.deviance(background.values[None], asimov)[0])
-    expected_profile = ProfileLikelihood(model, poi, background.values, truth, asimov, beyond=True)
-    observed_profile = ProfileLikelihood(model, poi, best.values, best.deviance, beyond=True)
     notes: list[str] = []
-    expected = np.full(len(BANDS), np.nan)
-    for k, band in enumerate(BANDS):
-        root = float(norm.isf((1 - level) * norm.cdf(band)) + band)
-        try:
-            expected[k] = expected_profile.crossing(root**2, 1.0).value
-        except FitError as error:
-            notes.append(f"no expected limit at {band:+g} sigma: {error}")
-    observed = np.nan
-    # q-tilde compares with mu = 0 where the best value is negative
-    reference = background.deviance if best[poi] < 0 else best.deviance
-    try:
-        observed = _observed(observed_profile, expected_profile, max(best[poi], 0.0), reference, expected[2], level)
-    except FitError as error:
-        notes.append(f"no observed limit: {error}")
-    if not np.isfinite([observed, *expected]).any():
+    asimov = asimov_profile(model, fits.background)
+    roots = norm.isf((1 - level) * norm.cdf(BANDS)) + BANDS
+    searches = [rise_search(asimov, root**2, 1.0) for root in roots.tolist()]
+    for _ in range(MOST_LOWER_MINIMA):
+        data = ProfileLikelihood(model, poi, fits.best.values, fits.best.deviance, beyond=True)
+        observed, *expected = settle([_cls_search(data, asimov, fits, level), *searches])
+        if not data.moved:
+            break
+        best = model.fit(start=data.minimum.parameters, with_covariance=False)
+        notes.append(
+            f"the minimum at {poi} = {best[poi]:.4g} is lower by {fits.best.deviance - best.deviance:.3g} than the best fit"
+            " that was given; the observed limit compares with it"
+        )
+        fits = fits._replace(best=best)
+    values = []
+    for what, found in zip(NAMES, (*expected, observed), strict=True):
+        if isinstance(found, FitError):
+            notes.append(f"no {what}: {found}")
+        values.append(np.nan if isinstance(found, FitError) else found.value)
+    if not np.isfinite(values).any():
         raise FitError("; ".join(notes))
     high = float(model.parameters.high[model.parameters.index(poi)])
-    named = [("observed", observed), *((f"{b:+g} sigma", v) for b, v in zip(BANDS, expected, strict=True))]
-    if outside := [f"{name} {value:.4g}" for name, value in named if value > high]:
-        notes.append(f"limits beyond the bound {high:g} of {poi}, where the fit itself cannot go: {', '.join(outside)}")
-    return Limit(float(observed), tuple(expected.tolist()), level, tuple(notes))
+    if outside := [f"{name} {value:.4g}" for name, value in zip(NAMES, values, strict=True) if value > high]:
+        notes.append(f"beyond the bound {high:g} of {poi}, where the fit itself cannot go: {', '.join(outside)}")
+    return Limit(values[-1], tuple(values[:-1]), level, tuple(notes))
 
 
-def _observed(
-    data: ProfileLikelihood, asimov: ProfileLikelihood, least: float, reference: float, guess: float, level: float
-) -> float:
-    """Walk up from the best value to where CLs crosses 1 - level.
+def asimov_profile(model: HistFactoryModel, background: FitResult) -> ProfileLikelihood:
+    """Return the profile of the background's Asimov data, which are their own best fit."""
+    asimov = model.asimov(background.values)
+    truth = float(model.deviance(background.values[None], asimov)[0])
+    return ProfileLikelihood(model, str(model.poi), background.values, truth, asimov, beyond=True)
+
+
+def _cls_search(data: ProfileLikelihood, asimov: ProfileLikelihood, fits: Fits, level: float) -> Search:
+    """The search for where CLs of the data falls to 1 - level.
 
     Args:
         data: the profile of the observed data.
         asimov: of the background's Asimov data.
-        least: the best value, or zero if that is negative.
-        reference: the deviance that q-tilde compares with.
-        guess: the expected limit.
+        fits: of the observed data.
         level: the confidence level.
     """
+    assert fits.background is not None
+    best = data.start.value
+    # q-tilde compares with mu = 0 where the best value is negative, and is zero below the best value
+    least, reference = (0.0, fits.background.deviance) if best < 0 else (best, fits.best.deviance)
 
-    def excess(mu: float) -> float:
-        q = max(data.point(mu).deviance - reference, 0.0) if mu > least else 0.0
-        cls = cls_from_q(np.array([q]), np.array([max(asimov.rise(mu), 0.0)]))[0]
-        return float(np.log(max(cls, 1e-300)) - np.log(1 - level))
+    def height(points: tuple[ProfilePoint, ...]) -> float:
+        if data.moved:
+            raise FitError(f"the profile of {data.name} found a lower minimum than the best fit")
+        seen, expected = points
+        q = max(seen.deviance - reference, 0.0) if seen.value > least else 0.0
+        cls = cls_from_q(np.array([q]), np.array([max(expected.deviance - asimov.start.deviance, 0.0)]))[0]
+        # CLs of a parabola falls roughly as a Gaussian
+        return float(np.sqrt(-2 * np.log(np.clip(cls, 1e-300, 1.0))))
 
-    step = guess if np.isfinite(guess) and guess > 0 else data.crossing(1.0, 1.0).value - least
-    low, high = least, least + step
-    for _ in range(MOST_STEPS):
-        if excess(high) <= 0:
-            break
-        low, high = high, least + FURTHER * (high - least)
-    else:
-        raise FitError("the likelihood excludes no signal strength, however large")
-    return float(brentq(excess, low, high, xtol=1e-6 * (high - least), rtol=1e-9)) if excess(low) > 0 else low
+    unit = asimov.unit(1.0) if best < 0 else data.unit(1.0)
+    return Search((data, asimov), height, float(np.sqrt(-2 * np.log(1 - level))), least, 1.0, np.inf, unit)

@@ -1,57 +1,46 @@
-"""ProfileLikelihood likelihoods, walked outwards from a minimum: each point starts from its neighbour."""
+"""Profile likelihoods, point by point outwards from a minimum: a point starts from its neighbours, many are fitted at once."""
 
 from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from contextlib import suppress
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
 
+from oddjets.stats.histfactory.hessian import SingularModelError, covariance
 from oddjets.stats.histfactory.model import HistFactoryModel
-from oddjets.stats.histfactory.results import Data, FitError
+from oddjets.stats.histfactory.results import Data
 
-__all__ = ["Crossing", "ProfileLikelihood"]
+__all__ = ["ANOTHER", "Asked", "ProfileLikelihood", "ProfilePoint", "fit_together", "improve"]
 
-#: steps of a walk: sqrt(-2 Delta log L) rises by about this in each
+#: the first guess of a distance, without a covariance: where -2 log L has risen by this squared, all else held
 STRIDE = 0.5
-#: a neighbour further away than this, in sqrt(-2 Delta log L), is walked to
-REACH = 1.0
-#: by how much a step may be longer than the one before, and steps of a walk at most
-GROWTH, MAX_STEPS = 3.0, 200
-#: how often a step that fails is halved before the point is given up
-HALVINGS = 6
-#: how far the first step looks where there is no bound, in units of the value or of one
+#: how far the first guess looks where there is no bound, in units of the value or of one
 FURTHEST = 1e9
-#: by so much a minimum must be lower to be another one: fits are exact to about 1e-7
+#: the straight line through two known points is followed so many times beyond their distance
+EXTRAPOLATED = 2.0
+#: yields of a batch at most, in bins times processes: what a hundred megabytes or so hold
+MOST_YIELDS = 2_000_000
+#: how often a lower minimum is handed from neighbour to neighbour
+MOST_SWEEPS = 20
+#: by so much lower in -2 log L, a point is another one than was known: fits are exact to about 1e-7
 LOWER = 1e-5
+#: and a minimum is another one than the fit that a profile starts from
+ANOTHER = 1e-4
 
 
-class Crossing(NamedTuple):
-    """Where a profile has risen by what was asked.
+class ProfilePoint(NamedTuple):
+    """A fit with the parameter held at a value: the deviance and all parameters, (n,), of the minimum."""
 
-    Attributes:
-        value: of the parameter; the bound where the rise is less than that everywhere.
-        at_bound: whether it is that bound.
-    """
-
-    value: float
-    at_bound: bool
-
-
-class _Point(NamedTuple):
     value: float
     deviance: float
     parameters: np.ndarray
 
 
 class ProfileLikelihood:
-    """The likelihood of a data set as a function of one parameter, minimised over all others.
-
-    Points are fitted when they are asked for. A point near a known one starts from it; to one that is far away, the profile is
-    walked. A point whose fit fails costs itself alone.
+    """The likelihood of a data set as a function of one parameter, minimised over all others; the points that were fitted.
 
     Args:
         model: the model.
@@ -60,6 +49,13 @@ class ProfileLikelihood:
         deviance: of that fit.
         data: the data set; None: the workspace's.
         beyond: let the parameter, which is held, go above its upper bound: limits may lie there.
+
+    Attributes:
+        minimum: the lowest point so far.
+        low: the parameter's lower bound.
+        high: its upper bound.
+        failed: values at which no fit converged.
+        checked: values at which other minima were looked for.
     """
 
     def __init__(
@@ -77,213 +73,214 @@ class ProfileLikelihood:
         p = model.parameters
         self.index = p.index(name)
         self.low, self.high = float(p.low[self.index]), np.inf if beyond else float(p.high[self.index])
-        self.minimum = _Point(float(start[self.index]), float(deviance), np.asarray(start, dtype=float))
-        self.failed: dict[float, str] = {}
-        self._points = [self.minimum]
-        self._held = np.zeros(len(p), dtype=bool)
-        self._held[self.index] = True
-        self._first = {side: self._first_step(side) for side in (-1.0, 1.0)}
+        self.start = ProfilePoint(float(start[self.index]), float(deviance), np.asarray(start, dtype=float))
+        self.minimum = self.start
+        self.failed: set[float] = set()
+        self.checked: set[float] = {self.start.value}
+        self._points = [self.start]
 
-    # ---- what is asked -----------------------------------------------------------------------------------------------
+    @property
+    def points(self) -> Sequence[ProfilePoint]:
+        """All points, by rising value."""
+        return self._points
 
-    def rise(self, value: float) -> float:
-        """Return -2 Delta log L at a value of the parameter, against the minimum so far.
+    @property
+    def moved(self) -> bool:
+        """Whether a point lies lower than the fit that the profile started from: that was not the minimum."""
+        return self.minimum is not self.start
 
-        Raises:
-            FitError: no fit converges there.
-        """
-        return self.point(value).deviance - self.minimum.deviance
+    def at(self, value: float) -> ProfilePoint | None:
+        """Return the point at a value, if there is one."""
+        place = bisect.bisect_left(self._points, value, key=lambda point: point.value)
+        return self._points[place] if place < len(self._points) and self._points[place].value == value else None
 
-    def rises(self, values: Sequence[float]) -> np.ndarray:
-        """Return -2 Delta log L at several values; NaN where no fit converges (see `failed`).
+    def keep(self, point: ProfilePoint) -> None:
+        """Take a point in, in place of the one at the same value."""
+        place = bisect.bisect_left(self._points, point.value, key=lambda known: known.value)
+        if place < len(self._points) and self._points[place].value == point.value:
+            self._points[place] = point
+        else:
+            self._points.insert(place, point)
+        self.failed.discard(point.value)
+        # beyond its bound the parameter has no best value
+        inside = point.value <= self.model.parameters.high[self.index]
+        if inside and point.deviance < self.minimum.deviance - (LOWER if self.moved else ANOTHER):
+            self.minimum = point
 
-        The outermost are walked to; all between them are fitted together, each from its neighbours.
-        """
-        found = np.full(len(values), np.nan)
-        for value in {min(values, default=self.low), max(values, default=self.high)}:
-            with suppress(FitError):
-                self.point(float(value))
-        self._fit_between(values)
-        for i in np.argsort(np.abs(np.asarray(values) - self.minimum.value), kind="stable"):
-            try:
-                found[i] = self.point(float(values[i])).deviance
-            except FitError:
-                continue
-        return found - self.minimum.deviance
+    def unit(self, side: float) -> float:
+        """Return over which distance sqrt(-2 Delta log L) rises by about one.
 
-    def point(self, value: float) -> _Point:
-        """Fit with the parameter held at a value.
-
-        Raises:
-            FitError: no fit converges there.
-        """
-        if not self.low <= value <= self.high:
-            raise FitError(f"{self.name} = {value:g} lies outside of its bounds [{self.low:g}, {self.high:g}]")
-        near = self._nearest(value)
-        if near.value == value:
-            return near
-        for _ in range(MAX_STEPS):
-            away = value - near.value
-            side = float(np.sign(away))
-            unit = self._unit(near, side)
-            ahead = (
-                value
-                if abs(away) <= REACH * unit
-                else near.value + side * min(STRIDE * unit, self._longest(near, side))
-            )
-            ahead = value if abs(value - ahead) < 0.2 * abs(ahead - near.value) else ahead
-            try:
-                near = self._step(near, ahead)
-            except FitError:
-                if ahead == value:
-                    raise
-                # walked into trouble half way: the point itself may be sound
-                return self._step(near, value)
-            if near.value == value:
-                return near
-        raise FitError(f"the way to {self.name} = {value:g} is too long")
-
-    def crossing(self, rise: float, side: float) -> Crossing:
-        """Return where the profile has risen by so much.
+        The covariance says so; where it does not know, at least as far as without moving any other parameter.
 
         Args:
-            rise: of -2 log L.
             side: +1 for above the minimum, -1 for below.
-
-        Raises:
-            FitError: no fit converges where it would be.
         """
-        bound = self.high if side > 0 else self.low
-        inner = self.minimum
-        for _ in range(MAX_STEPS):
-            if inner.value == bound:
-                return Crossing(bound, True)
-            # the profile is taken as a parabola: to where it has risen, and a little beyond it
-            short = np.sqrt(rise) - np.sqrt(max(inner.deviance - self.minimum.deviance, 0.0))
-            unit = self._unit(inner, side)
-            length = min(unit * max(1.03 * short, 0.05), REACH * unit, self._longest(inner, side))
-            ahead = float(np.clip(inner.value + side * length, self.low, self.high))
-            outer = self._outwards(inner, ahead)
-            if outer.deviance - self.minimum.deviance >= rise:
-                return Crossing(self._root(rise, inner.value, outer.value), False)
-            inner = outer
-        raise FitError(f"-2 log L does not rise by {rise:g} within {MAX_STEPS} steps of {self.name}")
+        if self._response is not None:
+            return self._response[0]
+        return self._upwards if side > 0 else self._downwards
 
-    # ---- walking -----------------------------------------------------------------------------------------------------
+    def starts(self, value: float) -> list[np.ndarray]:
+        """Return where a fit at a value may start from, the best first: on its neighbours' line, from each, and the model's."""
+        p = self.model.parameters
+        place = bisect.bisect_left(self._points, value, key=lambda point: point.value)
+        around = sorted(self._points[max(place - 2, 0) : place + 2], key=lambda point: abs(point.value - value))
+        near = around[0]
+        result = [near.parameters, *(point.parameters for point in around[1:2]), p.init]
+        if (guess := self._guess(value, around)) is not None:
+            result.insert(0, np.clip(guess, p.low, p.high))
+        for i, start in enumerate(result):
+            result[i] = start.copy()
+            result[i][self.index] = value
+        return result
 
-    def _outwards(self, inner: _Point, ahead: float) -> _Point:
-        """Take a step, or a shorter one where that fails, or a longer one past a point where nothing converges."""
-        step = ahead - inner.value
-        bound = self.high if step > 0 else self.low
-        tried = [step * 0.5**k for k in range(HALVINGS)] + [step * 1.5, step * 2.0]
-        error = FitError("")
-        for length in tried:
-            value = float(np.clip(inner.value + length, self.low, self.high))
-            if abs(value - bound) < 1e-9 * abs(step):
-                value = bound
-            if value == inner.value:
-                continue
-            try:
-                return self._step(inner, value)
-            except FitError as problem:
-                error = problem
-        raise error
+    def _guess(self, value: float, around: list[ProfilePoint]) -> np.ndarray | None:
+        near, others = around[0], around[1:]
+        # a neighbour on the other side of the value, if there is one: rather between than beyond
+        others.sort(key=lambda point: (point.value - value) * (near.value - value) > 0)
+        if others:
+            share = (value - near.value) / (near.value - others[0].value)
+            if abs(share) <= EXTRAPOLATED:
+                return np.asarray(near.parameters + share * (near.parameters - others[0].parameters))
+        if self._response is not None:
+            return np.asarray(near.parameters + (value - near.value) * self._response[1])
+        return None
 
-    def _root(self, rise: float, inner: float, outer: float) -> float:
-        """Find the crossing between two points; where a fit in between fails, the point beside it serves."""
+    @cached_property
+    def _response(self) -> tuple[float, np.ndarray] | None:
+        """The parameter's error at the start, and how all parameters follow it there, (n,); None: the covariance cannot say."""
+        p, values = self.model.parameters, self.start.parameters
+        free = ~p.fixed & (values > p.low) & (values < p.high)
+        free[self.index] = True
+        try:
+            found = covariance(self.model, values, self.data, free)
+        except SingularModelError:
+            return None
+        variance = found.matrix[self.index, self.index]
+        if not (np.isfinite(found.matrix).all() and variance > 0) or len(found.kinks.bins):
+            return None
+        return float(np.sqrt(variance)), found.matrix[self.index] / variance
 
-        def excess(value: float) -> float:
-            for nudge in (0.0, 1e-3, -1e-3, 1e-2, -1e-2):
-                try:
-                    now = self.rise(
-                        float(np.clip(value + nudge * (outer - inner), min(inner, outer), max(inner, outer)))
-                    )
-                except FitError:
-                    continue
-                return float(np.sqrt(max(now, 0.0)) - np.sqrt(rise))
-            raise FitError(f"the fit did not converge with {self.name} held at {value:g}")
+    @cached_property
+    def _upwards(self) -> float:
+        return self._first_step(1.0)
 
-        if excess(inner) >= 0:
-            return inner
-        tolerance = 1e-5 * abs(outer - inner)
-        return float(brentq(excess, inner, outer, xtol=max(tolerance, 1e-300), rtol=1e-12))
-
-    def _unit(self, near: _Point, side: float) -> float:
-        """Return over which distance sqrt(-2 Delta log L) rises by one, the profile taken as a parabola about the minimum."""
-        root = np.sqrt(max(near.deviance - self.minimum.deviance, 0.0))
-        away = (near.value - self.minimum.value) * side
-        return float(abs(away) / root if root > 0.1 * STRIDE and away else self._first[side] / STRIDE)
-
-    def _longest(self, near: _Point, side: float) -> float:
-        """Return how long the next step may be: not much longer than the way so far."""
-        return GROWTH * max(self._first[side], abs(near.value - self.minimum.value))
+    @cached_property
+    def _downwards(self) -> float:
+        return self._first_step(-1.0)
 
     def _first_step(self, side: float) -> float:
-        """Return a step after which -2 log L has risen by about STRIDE^2, all other parameters held: the profile rises less."""
-        p, start = self.model.parameters, self.minimum.parameters
-        room = (self.high - self.minimum.value) if side > 0 else (self.minimum.value - self.low)
+        """Return 1/STRIDE times a step after which -2 log L has risen by STRIDE^2, others held: the profile rises less."""
+        p, start = self.model.parameters, self.start.parameters
+        room = (self.high - self.start.value) if side > 0 else (self.start.value - self.low)
         if not np.isfinite(room):
             room = float(p.high[self.index] - p.low[self.index])
-        room = min(room, FURTHEST * max(1.0, abs(self.minimum.value)))
-        if room <= 0:
-            return 0.0
+        room = min(room, FURTHEST * max(1.0, abs(self.start.value)))
         steps = room * np.geomspace(1e-15, 1.0, 61)
-        points = np.repeat(start[None], len(steps), axis=0)
-        points[:, self.index] = np.clip(self.minimum.value + side * steps, self.low, self.high)
-        data = Data(*(np.repeat(a, len(steps), axis=0) for a in self.data))
-        rise = self.model.deviance(points, data) - float(self.model.deviance(start[None], self.data)[0])
+        rise = np.empty(len(steps))
+        most = _most_rows(self.model)
+        for first in range(0, len(steps), most):
+            part = steps[first : first + most]
+            points = np.repeat(start[None], len(part), axis=0)
+            points[:, self.index] = np.clip(self.start.value + side * part, self.low, self.high)
+            data = Data(*(np.repeat(a, len(part), axis=0) for a in self.data))
+            rise[first : first + most] = self.model.deviance(points, data)
+        rise -= float(self.model.deviance(start[None], self.data)[0])
         above = np.flatnonzero(~(rise < STRIDE**2))
-        return float(steps[above[0]]) if len(above) else float(room)
+        return float(steps[above[0]] if len(above) else room) / STRIDE
 
-    def _fit_between(self, values: Sequence[float]) -> None:
-        """Fit at values that lie between known points, all at once, from the straight line between their neighbours."""
-        known = np.array([point.value for point in self._points])
-        wanted = np.array([v for v in values if known[0] < v < known[-1] and v not in known], dtype=float)
-        if not len(wanted):
+
+#: a point to be fitted
+Asked = tuple[ProfileLikelihood, float]
+
+
+def fit_together(asked: Sequence[Asked]) -> None:
+    """Fit points of profiles of one model in one batch; each profile keeps what converged, and notes what did not."""
+    todo = [(profile, value) for profile, value in dict.fromkeys(asked) if profile.at(value) is None]
+    starts = [profile.starts(value) for profile, value in todo]
+    for profile, value in todo:
+        profile.failed.add(value)
+    for attempt in range(max(map(len, starts), default=0)):
+        rows = [i for i, (profile, value) in enumerate(todo) if value in profile.failed and attempt < len(starts[i])]
+        if not rows:
             return
-        after = np.searchsorted(known, wanted)
-        before = after - 1
-        share = ((wanted - known[before]) / (known[after] - known[before]))[:, None]
-        parameters = np.stack([point.parameters for point in self._points])
-        starts = parameters[before] * (1 - share) + parameters[after] * share
-        starts[:, self.index] = wanted
-        data = Data(*(np.repeat(a, len(wanted), axis=0) for a in self.data))
-        batch = self.model.fit_batch(data, starts, self._held, restarts=bool(len(self.model.one_sided)))
-        for i in np.flatnonzero(batch.converged):
-            self._keep(_Point(float(wanted[i]), float(batch.deviance[i]), batch.parameters[i]))
+        for i, point in zip(
+            rows, _fitted([todo[i] for i in rows], [starts[i][attempt] for i in rows], lowest=False), strict=True
+        ):
+            if point is not None:
+                todo[i][0].keep(point)
 
-    def _nearest(self, value: float) -> _Point:
-        place = bisect.bisect_left([point.value for point in self._points], value)
-        around = self._points[max(place - 1, 0) : place + 1]
-        return min(around, key=lambda point: abs(point.value - value))
 
-    def _step(self, near: _Point, value: float) -> _Point:
-        """Fit at a value from its neighbours, extrapolated; from the model's start where that fails."""
-        p = self.model.parameters
-        starts = [near.parameters]
-        others = sorted((q for q in self._points if q is not near), key=lambda q: abs(q.value - value))
-        if others and others[0].value != near.value:
-            share = (value - near.value) / (near.value - others[0].value)
-            if abs(share) < 2:
-                guess = near.parameters + share * (near.parameters - others[0].parameters)
-                starts.insert(0, np.clip(guess, p.low, p.high))
-        if others:
-            starts.append(others[0].parameters)
-        starts.append(p.init)
-        many = bool(len(self.model.one_sided))
-        for start in starts:
-            begin = start.copy()
-            begin[self.index] = value
-            batch = self.model.fit_batch(self.data, begin, self._held, restarts=many)
-            if batch.converged[0]:
-                point = _Point(value, float(batch.deviance[0]), batch.parameters[0])
-                self._keep(point)
-                return point
-        message = f"the fit did not converge with {self.name} held at {value:g}"
-        self.failed[value] = message
-        raise FitError(message)
+def improve(profiles: Sequence[ProfileLikelihood]) -> bool:
+    """Look for lower minima at all points of one model's profiles: by its restarts, and from one neighbour to the next.
 
-    def _keep(self, point: _Point) -> None:
-        bisect.insort(self._points, point, key=lambda known: known.value)
-        if point.deviance < self.minimum.deviance - LOWER:
-            self.minimum = point
+    Returns:
+        Whether there was one.
+    """
+    points = [(profile, point.value) for profile in dict.fromkeys(profiles) for point in profile.points]
+    new = [(profile, value) for profile, value in points if value not in profile.checked]
+    for profile, value in new:
+        profile.checked.add(value)
+    changed = _take_lower(new, [_at(profile, value).parameters for profile, value in new], lowest=True)
+    lower = bool(changed)
+    near = new
+    for _ in range(MOST_SWEEPS):
+        changed = []
+        for step in (-1, 1):
+            beside = [(ask, other) for ask in near if (other := _neighbour(*ask, step)) is not None]
+            starts = [np.where(np.arange(len(q.parameters)) == ask[0].index, ask[1], q.parameters) for ask, q in beside]
+            changed += _take_lower([ask for ask, _ in beside], starts, lowest=False)
+        if not changed:
+            break
+        lower = True
+        # what may follow: the neighbours of what has changed
+        near = [
+            (profile, q.value) for profile, value in changed for k in (-1, 1) if (q := _neighbour(profile, value, k))
+        ]
+    return lower
+
+
+def _at(profile: ProfileLikelihood, value: float) -> ProfilePoint:
+    point = profile.at(value)
+    assert point is not None
+    return point
+
+
+def _neighbour(profile: ProfileLikelihood, value: float, step: int) -> ProfilePoint | None:
+    place = bisect.bisect_left(profile.points, value, key=lambda point: point.value) + step
+    return profile.points[place] if 0 <= place < len(profile.points) else None
+
+
+def _take_lower(asked: Sequence[Asked], starts: Sequence[np.ndarray], *, lowest: bool) -> list[Asked]:
+    """Fit known points again; keep what is lower, and return it where it is so by more than a fit's precision."""
+    result = []
+    for (profile, value), point in zip(asked, _fitted(asked, starts, lowest=lowest), strict=True):
+        known = _at(profile, value)
+        if point is not None and point.deviance < known.deviance:
+            if point.deviance < known.deviance - LOWER:
+                result.append((profile, value))
+            profile.keep(point)
+    return result
+
+
+def _fitted(asked: Sequence[Asked], starts: Sequence[np.ndarray], *, lowest: bool) -> list[ProfilePoint | None]:
+    """Fit in batches; None where it does not converge."""
+    result: list[ProfilePoint | None] = []
+    most = _most_rows(asked[0][0].model) if asked else 1
+    for first in range(0, len(asked), most):
+        part = asked[first : first + most]
+        model = part[0][0].model
+        data = Data(*(np.concatenate(rows) for rows in zip(*(profile.data for profile, _ in part), strict=True)))
+        held = np.zeros((len(part), len(model.parameters)), dtype=bool)
+        held[np.arange(len(part)), [profile.index for profile, _ in part]] = True
+        batch = model.fit_batch(data, np.stack(starts[first : first + most]), held, restarts=lowest)
+        result += [
+            ProfilePoint(value, float(deviance), parameters) if converged else None
+            for (_, value), deviance, parameters, converged in zip(
+                part, batch.deviance, batch.parameters, batch.converged, strict=True
+            )
+        ]
+    return result
+
+
+def _most_rows(model: HistFactoryModel) -> int:
+    return max(1, MOST_YIELDS // (model.layout.nominal.size + 1))

@@ -12,7 +12,7 @@ from oddjets.core.console import progress as progress_bar
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Data, FitError
 from oddjets.stats.inference.estimates import Fits
-from oddjets.stats.inference.limits import BANDS, Limit, upper_limit
+from oddjets.stats.inference.limits import BANDS, NAMES, Limit, upper_limit
 from oddjets.stats.inference.toys import ToyFits
 
 __all__ = ["ToyCLs", "toy_cls", "toy_limit"]
@@ -111,34 +111,40 @@ def toy_limit(
         progress: show a progress bar.
 
     Returns:
-        Observed and expected limits; NaN for a band that so few toys don't reach.
+        Observed and expected limits; NaN, with a note, for one that the tested strengths do not reach.
 
     Raises:
-        FitError: the observed limit is out of their reach, or a fit of the data did not converge.
+        FitError: there are no asymptotic limits to test about, or none of the limits was found.
     """
     asymptotic = upper_limit(model, fits, level)
     limits = np.array([asymptotic.observed, *asymptotic.expected])
     limits = limits[np.isfinite(limits)]
     grid = np.geomspace(BELOW * limits.min(), BEYOND * limits.max(), POINTS)
-    table = []
+    table, notes = np.full((len(grid), 1 + len(BANDS)), np.nan), []
     with progress_bar("toys for the limit", len(grid)) if progress else nullcontext() as bar:
-        for k, mu in enumerate(grid):
-            found = toy_cls(model, fits, float(mu), toys, seed=seed + k)
-            table.append([found.observed, *found.expected])
+        for k, mu in enumerate(grid.tolist()):
+            try:
+                found = toy_cls(model, fits, mu, toys, seed=seed + k)
+                table[k] = [found.observed, *found.expected]
+            except FitError as error:
+                notes.append(str(error))
             if bar is not None:
                 bar.advance()
-    values = np.log(np.maximum(np.array(table), 0.5 / toys))
-    crossing = [_crossing(grid, values[:, k], np.log(1 - level)) for k in range(values.shape[1])]
-    if np.isnan(crossing[0]):
-        raise FitError(
-            f"the observed limit lies outside of [{grid[0]:g}, {grid[-1]:g}], tested with {toys} toys; throw more"
-        )
-    return Limit(crossing[0], tuple(crossing[1:]), level)
+    tested = np.isfinite(table[:, 0])
+    values = np.log(np.maximum(table[tested], 0.5 / toys))
+    crossing = [_crossing(grid[tested], column, np.log(1 - level)) for column in values.T]
+    reach = f"lies outside of [{grid[0]:g}, {grid[-1]:g}], tested with {toys} toys; throw more"
+    notes += [
+        f"the {name} {reach}" for name, value in zip((NAMES[-1], *NAMES[:-1]), crossing, strict=True) if np.isnan(value)
+    ]
+    if np.isnan(crossing).all():
+        raise FitError("; ".join(notes))
+    return Limit(crossing[0], tuple(crossing[1:]), level, tuple(notes))
 
 
 def _crossing(grid: np.ndarray, values: np.ndarray, target: float) -> float:
     """Where a falling, noisy curve crosses, NaN if it does not: toys' noise is taken out by making it monotonic."""
     falling = 0.5 * (np.minimum.accumulate(values) + np.maximum.accumulate(values[::-1])[::-1])
-    if not falling[0] > target > falling[-1]:
+    if not len(falling) or not falling[0] > target > falling[-1]:
         return float("nan")
     return float(np.interp(-target, -falling, grid))
