@@ -15,6 +15,7 @@ from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core import resources
 from oddjets.report import headline, health, html, registry, tables
 from oddjets.report.artifacts import Artifacts
+from oddjets.report.figures import limit, postfit
 from oddjets.report.text import count, label_html, p_value, with_error
 from oddjets.workflow.pipeline import stage_of
 from oddjets.workflow.run import RunContext
@@ -187,11 +188,22 @@ def test_another_parameter_than_a_strength_is_called_by_its_name(
 ) -> None:
     results = json.loads((finished[1] / "results.json").read_text())
     results["poi"] |= {"name": "sf"}
+    results["significance"] |= {"z": 1.5, "p_value": 0.07}
     (tmp_path / "results.json").write_text(json.dumps(results))
-    found = headline.summarise_results(Artifacts(finished[0], tmp_path))
+    artifacts = Artifacts(finished[0], tmp_path)
+    found = headline.summarise_results(artifacts)
     assert found is not None
-    assert "sf" in found.headline
+    assert found.headline == "sf lies 1.5 standard deviations above 0."
     assert "cross section" not in found.numbers[0][2]
+    names = [name for name, *_ in found.numbers]
+    assert names[:2] == ["Fitted sf", "Significance of sf > 0"]
+    assert found.numbers[1][2].startswith("p = 0.07 if sf = 0")
+    assert "95 % CL upper limit on sf" in names
+    assert not any("signal" in note or "Adding" in note for _, _, note, *_ in found.numbers)
+    region, letters = next(iter(results["yields"].items()))
+    assert postfit.panel(artifacts, region, next(iter(letters)), "background_only")["text"][2] == "fit with sf = 0"
+    assert limit.data(artifacts)["limit"]["caption"].endswith("expected bands if sf = 0.")
+    assert limit.draw(limit.data(artifacts)["limit"]).axes[0].get_xlabel().endswith("upper limit on sf")
 
 
 def test_every_sentence_with_a_number_names_its_file(finished: tuple[Analysis, Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,12 +12,14 @@ from helpers.random_workspace import random_workspace
 from helpers.small_fit import make_analysis, make_histograms
 from scipy.optimize import brentq
 
+from oddjets.core.errors import OddjetsError
 from oddjets.stats import Model
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError
 from oddjets.stats.inference.estimates import best_fits
 from oddjets.stats.inference.postfit import SampleModel
-from oddjets.stats.summary import fit_workspace, split_channel
+from oddjets.stats.strengths import strengths
+from oddjets.stats.summary import fit_workspace, split_channel, summary
 from oddjets.stats.workspace import build
 
 
@@ -229,3 +232,71 @@ def test_the_error_of_a_sum_has_the_bins_covariance(built, result):
     assert 0.01 * total["sum"]["error"] == pytest.approx(spread, rel=0.06)
     assert total["sum"]["value"] == pytest.approx(sum(total["values"]))
     assert total["sum"]["error"] < sum(total["errors"])
+
+
+def test_it_is_said_which_parameter_is_tested():
+    workspace = random_workspace(1, two_sided=True)
+    usual = fit_workspace(workspace, impacts=False, progress=False)
+    said = "\n".join(summary(usual))
+    assert f"significance of mu > 0: {usual['significance']['z']:.2f}" in said
+    assert f"upper limit on mu {usual['limit']['observed']:.3g} at 95%" in said
+    assert usual["tested"]["kind"] == "strength"
+    assert "auxiliary measurement" not in said
+    other = fit_workspace(workspace, poi="h1", impacts=False, progress=False)
+    said = "\n".join(summary(other))
+    assert f"significance of h1 > 0: {other['significance']['z']:.2f}" in said
+    assert f"upper limit on h1 {other['limit']['observed']:.3g} at 95%" in said
+    assert other["tested"]["kind"] == "nuisance"
+    assert other["significance"]["tests"] == "h1 = 0 against h1 > 0"
+    assert other["limit"]["parameter"] == "h1"
+    assert "warning: h1 has an auxiliary measurement: the significance tests h1 = 0 against h1 > 0" in said
+    assert "the fit called background is the one with h1 = 0" in said
+    # and so they are: the numbers of the fits with h1 held at zero
+    model = Model(workspace, "h1")
+    held, best = model.fit({"h1": 0.0}), model.fit()
+    q0 = held.deviance - best.deviance if best["h1"] > 0 else 0.0
+    assert other["significance"]["q0"] == pytest.approx(q0, abs=1e-5)
+    assert other["twice_nll"]["background"] == pytest.approx(held.twice_nll, abs=1e-5)
+
+
+def test_a_nuisance_without_zero_has_no_test():
+    workspace = random_workspace(1, two_sided=True)
+    kinds = {m["type"] for c in workspace["channels"] for s in c["samples"] for m in s["modifiers"]}
+    assert "lumi" in kinds
+    result = fit_workspace(workspace, poi="lumi", impacts=False, progress=False)
+    assert [f["question"] for f in result["failed"]] == ["significance", "limit"]
+    assert result["poi"]["error"] > 0
+    assert not any("auxiliary measurement" in warning for warning in result["warnings"])
+
+
+def test_which_of_several_measurements_is_fitted_is_said():
+    workspace = random_workspace(1, two_sided=True)
+    first = workspace["measurements"][0]
+    other = {"name": "wide", "config": {"poi": "k", "parameters": first["config"]["parameters"]}}
+    workspace["measurements"].append(other)
+    asked = {"limit": False, "impacts": False, "scan": False, "progress": False}
+    result = fit_workspace(workspace, **asked)
+    assert (result["measurement"], result["poi"]["name"]) == ("m", "mu")
+    assert "the workspace has 2 measurements: this is 'm', the first; --measurement takes another" in result["warnings"]
+    result = fit_workspace(workspace, measurement="wide", **asked)
+    assert (result["measurement"], result["poi"]["name"]) == ("wide", "k")
+    assert not any("measurements" in warning for warning in result["warnings"])
+
+
+def test_no_parameter_of_interest():
+    workspace = random_workspace(1)
+    workspace["measurements"][0]["config"]["poi"] = ""
+    with pytest.raises(OddjetsError, match="names no parameter of interest; give one with --poi"):
+        fit_workspace(workspace, progress=False)
+    assert fit_workspace(workspace, poi="k", limit=False, impacts=False, progress=False)["poi"]["name"] == "k"
+
+
+def test_a_lower_minimum_that_the_scanned_parameter_finds_is_the_best_fit():
+    workspace = random_workspace(1, two_sided=True)
+    model = Model(workspace)
+    fits = best_fits(model)
+    # as if the fit had stopped in a higher minimum
+    poor = model.fit({"h1": fits.best["h1"] + 1.0}, with_covariance=False)
+    free = dataclasses.replace(fits.best, values=poor.values, deviance=poor.deviance)
+    found, _ = strengths(model, fits._replace(best=free), [], "h1")
+    assert found.best.deviance == pytest.approx(fits.best.deviance, abs=1e-6)

@@ -86,10 +86,10 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history",
         "stats.histfactory": (
             "barlow_beeston expected gamma_refits hessian likelihood model newton posdef results tensors "
-            "workspace_reader workspace_sources"
+            "workspace_checks workspace_reader workspace_sources"
         ),
-        "stats.inference": "estimates limits postfit profile toy_limits toys",
-        "stats": "summary",
+        "stats.inference": "estimates limits postfit profile searches toy_limits toys",
+        "stats": "strengths summary",
         "workflow.stages": "fit",
     },
     "plot": {

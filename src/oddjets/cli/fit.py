@@ -86,6 +86,12 @@ def fit(
             help="Apply a JSON patch to the workspace, or one of a patch set by name or values; repeatable.",
         ),
     ] = None,
+    measurement: Annotated[
+        str | None,
+        typer.Option(
+            "--measurement", metavar="NAME", help="Measurement of a workspace that has several (default: the first)."
+        ),
+    ] = None,
     poi: Annotated[
         str | None, typer.Option("--poi", help="Parameter of interest (default: the YAML's or the workspace's).")
     ] = None,
@@ -129,6 +135,8 @@ def fit(
     if ".json" not in source.suffixes:
         if patch:
             raise OddjetsError(f"--patch: applies to a workspace (JSON), and {source} is not one")
+        if measurement is not None:
+            raise OddjetsError(f"--measurement: applies to a workspace (JSON), and {source} is not one")
         fit_options = {"poi": poi, "limit": limit, "impacts": impacts, "scan": scan, "toys": toys, "gof": gof}
         fit_options |= {"gof_channels": gof_channels, "gof_model": gof_model, "seed": seed}
         run_single_stage("fit", source, out, force, unblind=unblind, fit_options=fit_options)
@@ -152,6 +160,7 @@ def fit(
     results = fit_workspace(
         load_workspace(source, [patch_of(text) for text in patch or ()]),
         poi=poi,
+        measurement=measurement,
         limit=limit,
         impacts=impacts,
         scan=scan is not None,

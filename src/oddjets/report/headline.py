@@ -67,16 +67,17 @@ def summarise_results(artifacts: Artifacts) -> ResultSummary | None:
     fit = artifacts.analysis.fit
     process = next((p.process for p in (fit.pois if fit is not None else ()) if p.name == poi["name"]), None)
     # any parameter can be asked about, and not all are the strength of a process
+    signal, without = process is not None, "without signal" if process is not None else f"if {poi['name']} = 0"
     label = label_html(artifacts.process(process)["label"]) if process else Markup("{}").format(poi["name"])
     numbers = [
         (
-            "Signal strength",
+            "Signal strength" if signal else f"Fitted {poi['name']}",
             f"{'μ' if poi['name'] == 'mu' else poi['name']} = {with_error(poi['value'], poi.get('error'))}",
             "; ".join(
                 filter(
                     None,
                     (
-                        "in units of the stated cross section" if process else "",
+                        "in units of the stated cross section" if signal else "",
                         ERRORS.get(poi.get("error_kind") or ""),
                     ),
                 )
@@ -86,40 +87,44 @@ def summarise_results(artifacts: Artifacts) -> ResultSummary | None:
         )
     ]
     if z is not None:
-        note = f"p = {p_value(results['significance'].get('p_value'))} without signal"
+        note = f"p = {p_value(results['significance'].get('p_value'))} {without}"
         if toys := results["significance"].get("toys"):
             failed = f", {count(toys['failed'])} failed" if toys.get("failed") else ""
             note += f"; p = {p_value(toys['p_value'])} from {count(toys['toys'])} toys{failed}"
-        numbers.append(("Significance", f"{z:.2f} σ", note, "results.json", "significance.z"))
+        significance = "Significance" if signal else f"Significance of {poi['name']} > 0"
+        numbers.append((significance, f"{z:.2f} σ", note, "results.json", "significance.z"))
     limit = results.get("limit") or {}
     if limit.get("observed") is not None:
         expected = limit.get("expected")
         note = (
-            f"{expected[2]:.3g} expected without signal"
+            f"{expected[2]:.3g} expected {without}"
             if expected and len(expected) == 5 and expected[2] is not None
             else ""
         )
         if toys := limit.get("toys"):
             middle = toys["expected"][len(toys["expected"]) // 2]
-            parts = [note, f"from {count(toys['toys'])} toys {toys['observed']:.3g}"]
+            seen = "none" if toys["observed"] is None else f"{toys['observed']:.3g}"
+            parts = [note, f"from {count(toys['toys'])} toys {seen}"]
             parts[1] += "" if middle is None else f", {middle:.3g} expected"
             note = "; ".join(filter(None, parts))
-        numbers.append(("95 % CL upper limit", f"{limit['observed']:.3g}", note, "results.json", "limit.observed"))
-    return ResultSummary(_headline(label, z), numbers, list(_sentences(artifacts, results, label)))
+        upper = "95 % CL upper limit" if signal else f"95 % CL upper limit on {poi['name']}"
+        numbers.append((upper, f"{limit['observed']:.3g}", note, "results.json", "limit.observed"))
+    return ResultSummary(_headline(label, z, signal), numbers, list(_sentences(artifacts, results, label, signal)))
 
 
-def _headline(label: Markup, z: float | None) -> Markup:
+def _headline(label: Markup, z: float | None, signal: bool) -> Markup:
     if z is None:
-        return Markup("The strength of {} was fitted.").format(label)
+        return Markup("The strength of {} was fitted." if signal else "{} was fitted.").format(label)
+    if not signal:
+        return Markup("{} lies {} standard deviations above 0.").format(label, f"{max(z, 0.0):.1f}")
     words = next(text for least, text in WORDS if max(z, 0.0) >= least)
     return Markup("{} {}: {} standard deviations.").format(words, label, f"{max(z, 0.0):.1f}")
 
 
-def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> Iterator[Statement]:
+def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup, signal: bool) -> Iterator[Statement]:
     if results["poi"].get("at_boundary"):
-        yield Statement(
-            Markup("The fitted strength of {} is at the boundary of its range: its error is one-sided.").format(label)
-        )
+        what = Markup("The fitted strength of {}" if signal else "{}").format(label)
+        yield Statement(Markup("{} is at the boundary of its range: its error is one-sided.").format(what))
     if artifacts.blinded:
         yield Statement(
             Markup(
@@ -130,9 +135,11 @@ def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup) -> 
     if {"background", "signal_plus_background"} <= set(likelihood):
         gain = likelihood["background"] - likelihood["signal_plus_background"]
         if gain < 0.05:
-            yield Statement(Markup("Adding {} does not improve the fit.").format(label))
+            text = "Adding {} does not improve the fit." if signal else "The fit is no better than that with {} = 0."
+            yield Statement(Markup(text).format(label))
         else:
-            before = Markup("Adding {} improves −2 ln L by ").format(label)
+            text = "Adding {} improves −2 ln L by " if signal else "Against the fit with {} = 0, −2 ln L is lower by "
+            before = Markup(text).format(label)
             yield Statement(before, f"{gain:.1f}", Markup("."), "results.json", "twice_nll")
     in_a = {
         region: sum(letters["A"]["data"])

@@ -7,6 +7,7 @@ from .inference.estimates import best_fits as best_fits
 from .inference.estimates import impacts as impacts
 from .inference.estimates import scan as scan
 from .inference.estimates import significance as significance
+from .inference.estimates import two_sided_error as two_sided_error
 from .inference.limits import upper_limit as upper_limit
 from .inference.toys import goodness_of_fit as goodness_of_fit
 from .model import Model as Model
@@ -28,6 +29,7 @@ __all__ = [
     "load_workspace",
     "scan",
     "significance",
+    "two_sided_error",
     "upper_limit",
     "write_card",
 ]

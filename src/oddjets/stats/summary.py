@@ -8,28 +8,21 @@ from typing import Any, Literal
 
 import numpy as np
 
+from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError, FitResult
 from oddjets.stats.inference import estimates
-from oddjets.stats.inference.estimates import (
-    Fits,
-    LowerMinimumError,
-    best_fits,
-    error_of,
-    significance,
-    two_sided_error,
-)
+from oddjets.stats.inference.estimates import Fits, best_fits, significance
 from oddjets.stats.inference.limits import upper_limit
 from oddjets.stats.inference.postfit import ChannelYields, SampleModel
 from oddjets.stats.inference.toy_limits import toy_limit
 from oddjets.stats.inference.toys import goodness_of_fit, toy_significance
+from oddjets.stats.strengths import strengths, tested
 
 __all__ = ["fit_workspace", "split_channel", "summary"]
 
 GofModel = Literal["background", "signal"]
 
-#: how often a profile may find a lower minimum than the best fit
-MOST_LOWER_MINIMA = 4
 #: a free factor within this fraction of its range from a bound gets a warning
 NEAR_BOUND = 0.01
 
@@ -57,6 +50,7 @@ def fit_workspace(
     workspace: Mapping[str, Any],
     *,
     poi: str | None = None,
+    measurement: str | None = None,
     limit: bool = True,
     impacts: bool = True,
     scan: bool = True,
@@ -74,6 +68,7 @@ def fit_workspace(
     Args:
         workspace: any pyhf workspace.
         poi: the parameter of interest; None: the measurement's.
+        measurement: which one; None: the first.
         limit: find CLs upper limits.
         impacts: refit for the impact of every nuisance parameter.
         scan: scan the profile likelihood.
@@ -96,19 +91,27 @@ def fit_workspace(
         SingularModelError: the data cannot tell some parameters apart.
     """
     clock = _Clock()
-    model = HistFactoryModel(workspace, poi)
-    if scan:
-        # before the fits: a mistake is said at once
-        model.check_free(scan_parameter or str(model.poi))
+    model = HistFactoryModel(workspace, poi, measurement)
+    if model.poi is None:
+        raise OddjetsError("the workspace names no parameter of interest; give one with --poi")
+    # before the fits: a mistake is said at once
+    scanned = model.parameters.names[model.parameters.index(scan_parameter or model.poi)] if scan else model.poi
+    model.check_free(scanned)
     clock.lap("read")
     fits = best_fits(model)
     failed: list[dict[str, str]] = []
-    fits, pois = _strengths(model, fits, failed)
+    fits, pois = strengths(model, fits, failed, scanned)
     clock.lap("fit")
-    name = str(model.poi)
-    best = fits.best
-    result: dict[str, Any] = {"poi": pois[0], "pois": pois, "significance": {}}
-    _answer(result, "significance", lambda: significance(model, fits)._asdict(), failed)
+    best, about = fits.best, tested(model)
+    measurements = [m["name"] for m in workspace["measurements"]]
+    result: dict[str, Any] = {
+        "measurement": measurements[0] if measurement is None else measurement,
+        "poi": pois[0],
+        "pois": pois,
+        "tested": about,
+        "significance": {},
+    }
+    _answer(result, "significance", lambda: {**significance(model, fits)._asdict(), "tests": about["tests"]}, failed)
     result |= {
         "twice_nll": {label: fit.twice_nll for label, fit in _fitted(fits).items()},
         "yields": _yields(model, fits, (report or {}).get("edges", {})),
@@ -125,7 +128,7 @@ def fit_workspace(
     if limit and toys:
         questions["limit.toys"] = lambda: _toy_limit(model, fits, toys, seed, progress)
     if scan:
-        questions["scan"] = lambda: _scan(model, scan_parameter or name, best)
+        questions["scan"] = lambda: _scan(model, scanned, best)
     if gof_toys:
         questions["gof"] = lambda: _gof(model, fits, gof_toys, gof_letters, gof_model, seed, progress)
     if impacts:
@@ -139,9 +142,12 @@ def fit_workspace(
     result["closure_uncertainty"] = dict((report or {}).get("closure_uncertainty", {}))
     result["failed"] = failed
     result["warnings"] = [
+        *(_unasked(measurements) if measurement is None else []),
+        *([about["note"]] if about["note"] and fits.background is not None else []),
         *_warnings(model, best),
         *(f"{f['question']}: {f['reason']}" for f in failed),
         *(f"limit: {note}" for note in result.get("limit", {}).get("notes", ())),
+        *(f"limit.toys: {note}" for note in result.get("limit", {}).get("toys", {}).get("notes", ())),
         *(report or {}).get("warnings", []),
     ]
     result["convergence"] = {
@@ -159,7 +165,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     Args:
         result: of `fit_workspace`.
     """
-    lines = []
+    lines, name = [], result["poi"]["name"]
     if result.get("blinded"):
         lines.append(f"blinded in {', '.join(result['blinded'])}: the data in A are the expected background (Asimov)")
     for poi in result["pois"]:
@@ -169,19 +175,21 @@ def summary(result: Mapping[str, Any]) -> list[str]:
             error += f", 68 %: +{poi['error_up']:.2g}{ends[0]} -{poi['error_down']:.2g}{ends[1]}"
         lines.append(f"{poi['name']} = {poi['value']:.3g}{error}")
     if "z" in result["significance"]:
-        lines.append(f"significance {result['significance']['z']:.2f}")
+        lines.append(f"significance of {name} > 0: {result['significance']['z']:.2f}")
     if "toys" in result["significance"]:
         toys = result["significance"]["toys"]
-        lines.append(f"p value of q0 from toys {toys['p_value']:.3g} ({toys['toys']} toys, {toys['failed']} failed)")
+        lines.append(
+            f"p value of {name} = 0 from toys {toys['p_value']:.3g} ({toys['toys']} toys, {toys['failed']} failed)"
+        )
     if "limit" in result:
         low, middle, high = (_number(value) for value in result["limit"]["expected"][1:4])
         limit, level = _number(result["limit"]["observed"]), result["limit"]["level"]
-        lines.append(f"upper limit {limit} at {level:.0%}, expected {middle} ({low} to {high})")
+        lines.append(f"upper limit on {name} {limit} at {level:.0%}, expected {middle} ({low} to {high})")
     if "toys" in result.get("limit", {}):
         toys = result["limit"]["toys"]
         middle = toys["expected"][len(toys["expected"]) // 2]
-        said = "" if middle is None else f", expected {middle:.3g}"
-        lines.append(f"upper limit from toys {toys['observed']:.3g}{said} ({toys['toys']} toys)")
+        said = "" if middle is None else f", expected {_number(middle)}"
+        lines.append(f"upper limit on {name} from toys {_number(toys['observed'])}{said} ({toys['toys']} toys)")
     if "gof" in result:
         gof = result["gof"]
         lines.append(f"goodness of fit p = {gof['p_value']:.3g} ({gof['toys']} toys, {gof['failed']} failed)")
@@ -202,6 +210,15 @@ def _answer(result: dict[str, Any], question: str, ask: Callable[[], Any], faile
     place[key] = answer
 
 
+def _unasked(measurements: list[str]) -> list[str]:
+    first, *others = measurements
+    if not others:
+        return []
+    return [
+        f"the workspace has {len(measurements)} measurements: this is '{first}', the first; --measurement takes another"
+    ]
+
+
 def _toy_significance(model: HistFactoryModel, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
     found = toy_significance(model, fits, toys, seed=seed, progress=progress)
     return {"p_value": found.p_value, "toys": found.toys, "failed": found.failed}
@@ -211,6 +228,7 @@ def _limit(model: HistFactoryModel, fits: Fits) -> dict[str, Any]:
     found = upper_limit(model, fits)
     expected = [_finite(value) for value in found.expected]
     return {
+        "parameter": str(model.poi),
         "observed": _finite(found.observed),
         "expected": expected,
         "level": found.level,
@@ -235,8 +253,8 @@ def _fitted(fits: Fits) -> dict[str, FitResult]:
 
 def _toy_limit(model: HistFactoryModel, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
     found = toy_limit(model, fits, toys, seed=seed, progress=progress)
-    expected = [None if np.isnan(v) else v for v in found.expected]
-    return {"observed": found.observed, "expected": expected, "toys": toys}
+    expected = [_finite(value) for value in found.expected]
+    return {"observed": _finite(found.observed), "expected": expected, "toys": toys, "notes": list(found.notes)}
 
 
 def _gof(
@@ -259,50 +277,6 @@ def _gof(
         "letters": list(letters) if letters is not None else None,
         "model": kind,
     }
-
-
-def _signal_strengths(model: HistFactoryModel) -> list[str]:
-    """The POI, then what else the measurement bounds as a normfactor but the common factor of the simulation."""
-    others = [n for n, kind in model.spec.types.items() if kind == "normfactor" and n not in ("sf", model.poi)]
-    return [str(model.poi), *others]
-
-
-def _strengths(model: HistFactoryModel, fits: Fits, failed: list[dict[str, str]]) -> tuple[Fits, list[dict[str, Any]]]:
-    """The strengths with their errors; where a profile finds a lower minimum, the best fit is that one."""
-    for _ in range(MOST_LOWER_MINIMA):
-        found: list[dict[str, str]] = []
-        try:
-            pois = [_strength(model, name, fits.best, found) for name in _signal_strengths(model)]
-        except LowerMinimumError as error:
-            fits = fits._replace(best=model.fit(start=error.parameters))
-            continue
-        failed += found
-        return fits, pois
-    raise FitError("the profiles of the strengths find lower minima again and again; give the model constraints")
-
-
-def _strength(model: HistFactoryModel, name: str, fit: FitResult, failed: list[dict[str, str]]) -> dict[str, Any]:
-    """A strength with its error, the error's kind (see `error_of`), and its two-sided errors; one that is held has none."""
-    result: dict[str, Any] = {"name": name, "value": fit[name], "error": None, "error_kind": ""}
-    result["at_boundary"] = name in fit.at_bounds
-    index = model.parameters.index(name)
-    if model.parameters.fixed[index] or model.parameters.low[index] == model.parameters.high[index]:
-        return result | {"error_kind": "fixed", "at_boundary": False}
-    sides: dict[str, Any] = {"error_up": None, "error_down": None, "up_at_bound": False, "down_at_bound": False}
-    try:
-        found = two_sided_error(model, name, fit)
-        result["error"], result["error_kind"] = error_of(fit, name, found)
-        sides = {
-            "error_up": found.up,
-            "error_down": found.down,
-            "up_at_bound": found.up_at_bound,
-            "down_at_bound": found.down_at_bound,
-        }
-    except LowerMinimumError:
-        raise
-    except FitError as problem:
-        failed.append({"question": f"error of {name}", "reason": str(problem)})
-    return result | sides
 
 
 def _yields(model: HistFactoryModel, fits: Fits, edges: Mapping[str, Sequence[float]]) -> dict[str, Any]:
@@ -381,7 +355,7 @@ def _warnings(model: HistFactoryModel, best: FitResult) -> list[str]:
                 f"{p.names[i]} = {best.values[i]:.4g} ends within 1 % of a bound of [{p.low[i]:g}, {p.high[i]:g}]: "
                 "its error is no symmetric one, and the answer depends on the bound"
             )
-    binned = [name for name in best.at_bounds if "[" in name]
+    binned = [name for name in best.at_bounds if p.binned[p.index(name)]]
     if binned:
         result.append(f"{len(binned)} parameters of single bins end at a bound (listed under at_bounds)")
     ended = [p.names[i] for i in model.layout.global_pars if p.names[i] in best.at_bounds]

@@ -27,6 +27,10 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     level = found.get("level", 0.95)
     confidence = 1 - level if level < 0.5 else level
     seen = "none" if observed is None else f"{observed:.3g}"
+    fit = artifacts.analysis.fit
+    process = next((p.process for p in (fit.pois if fit is not None else ()) if p.name == name), None)
+    # any parameter can be asked about
+    label, without = (artifacts.process(process)["label"], "without signal") if process else ("", f"if {name} = 0")
     return {
         "limit": {
             "kind": "limit",
@@ -34,9 +38,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "title": "Upper limit",
             "header": artifacts.header,
             "poi": name,
-            "process": artifacts.process((artifacts.analysis.fit.pois[0].process) if artifacts.analysis.fit else "")[
-                "label"
-            ],
+            "process": label,
             "observed": observed,
             "expected": finite(expected),
             "confidence": confidence,
@@ -45,7 +47,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f"{expected[2]:.3g}, 68 % band {expected[1]:.3g} to {expected[3]:.3g}."
             ),
             "caption": (
-                f"CLs upper limit on {name} at {confidence:.0%} confidence level, with the expected bands without signal."
+                f"CLs upper limit on {name} at {confidence:.0%} confidence level, with the expected bands {without}."
             ).replace("%", " %"),
             "sources": [{"file": "results.json", "key": "limit"}],
         }
@@ -68,8 +70,9 @@ def draw(drawn: dict[str, Any]) -> Figure:
     axes.tick_params(axis="y", which="both", length=0)
     top = max(v for v in (two_high, drawn["observed"]) if v is not None)
     axes.set_xlim(0, 1.15 * top)
-    poi = r"\mu" if drawn["poi"] == "mu" else rf"\mathrm{{{drawn['poi']}}}"
-    axes.set_xlabel(f"{drawn['confidence']:.0%} CL upper limit on ${poi}$".replace("%", r" %"))
+    # a name is no formula: underscores in it are no indices
+    poi = r"$\mu$" if drawn["poi"] == "mu" else drawn["poi"].replace("$", r"\$")
+    axes.set_xlabel(f"{drawn['confidence']:.0%} CL upper limit on {poi}".replace("%", r" %"))
     axes.legend(loc="upper right", ncols=2)
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made

@@ -54,6 +54,10 @@ def panel(artifacts: Artifacts, region: str, letter: str, hypothesis: str) -> di
     edges = artifacts.edges(region, entry["edges"])
     observable = fit.observable if fit is not None else ""
     suffix, what = HYPOTHESES[hypothesis]
+    poi = (artifacts.results.get("poi") or {}).get("name")
+    if fit is not None and poi not in {None, *(p.name for p in fit.pois)}:
+        # another parameter than a strength was asked about, and the signal is in both fits
+        what = f"fit with {poi} = 0" if suffix else "best fit"
     blind = ["blinded: Asimov data"] if artifacts.blinded and letter == "A" else []
     stack = panels.stack_data(artifacts, entry[hypothesis], entry.get("data"))
     label = artifacts.axis_label(observable) if observable in artifacts.analysis.observables else "Observable"
