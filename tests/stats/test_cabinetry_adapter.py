@@ -73,16 +73,92 @@ def test_the_limits_are_cabinetrys(pair, ours):
     assert found.observed_CLs[at_limit] == pytest.approx(0.05, abs=1e-4)
 
 
-def test_every_figure_is_made(tmp_path, ours):
-    fit = ours.fit()
-    options = {"figure_folder": tmp_path}
-    cabinetry.visualize.pulls(fit, **options)
-    cabinetry.visualize.correlation_matrix(fit, **options)
-    cabinetry.visualize.ranking(ours.ranking(), **options)
-    cabinetry.visualize.scan(ours.scan("mu"), **options)
-    cabinetry.visualize.limit(ours.limit(), **options)
-    assert {f.stem for f in tmp_path.iterdir()} == {"pulls", "correlation_matrix", "ranking", "scan_mu", "limit"}
+def test_the_significance_is_cabinetrys(pair, ours):
+    theirs = cabinetry.fit.significance(*pair, strategy=2, tolerance=1e-3)
+    found = ours.significance()
+    assert type(found) is type(theirs)
+    assert found == pytest.approx(theirs, rel=2e-3)
+
+
+def _strengths(workspace):
+    """Two strengths, and one of them fixed."""
+    for channel in workspace["channels"]:
+        channel["samples"][1]["modifiers"].append({"name": "second", "type": "normfactor", "data": None})
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def pairs(pair):
+    """What cabinetry can be given: data, the Asimov data of a signal and of none, and the options of the adapter."""
+    workspace = random_workspace(1, two_sided=True)
+    two = cabinetry.model_utils.model_and_data(_strengths(random_workspace(4, two_sided=True)))
+    model, _ = pair
+    none = model.config.suggested_init()
+    none[model.config.poi_index] = 0.0
+    fixed = model.config.suggested_fixed()
+    fixed[model.config.par_names.index("n1")] = True
+    return {
+        "data": (*pair, {}),
+        "asimov": (*cabinetry.model_utils.model_and_data(workspace, asimov=True), {}),
+        "asimov without signal": (model, model.expected_data(none).tolist(), {}),
+        "fixed": (*pair, {"fix_pars": fixed}),
+        "two strengths": (*two, {}),
+        "the other strength": (*two, {"poi_name": "second"}),
+    }
+
+
+@pytest.mark.parametrize(
+    "which", ["data", "asimov", "asimov without signal", "fixed", "two strengths", "the other strength"]
+)
+def test_every_figure_is_made_of_whatever_there_is_to_fit(tmp_path, pairs, which):
+    model, data, options = pairs[which]
+    ours = CabinetryAdapter(model, data, **options)
+    poi = options.get("poi_name", model.config.poi_name)
+    names = [poi, "h1"] if "h1" in model.config.par_names else [poi]
+    fit, folder = (
+        ours.fit(minos=names, goodness_of_fit=True),
+        {"figure_folder": tmp_path, "save_figure": which == "data"},
+    )
+    assert set(fit.minos_uncertainty) == set(names)
+    cabinetry.visualize.pulls(fit, **folder)
+    cabinetry.visualize.correlation_matrix(fit, **folder)
+    cabinetry.visualize.ranking(ours.ranking(), **folder)
+    cabinetry.visualize.scan(ours.scan(poi, n_steps=5), **folder)
+    limit = ours.limit()
+    cabinetry.visualize.limit(limit, **folder)
+    if which == "data":
+        made = {f.stem for f in tmp_path.iterdir()}
+        assert made == {"pulls", "correlation_matrix", "ranking", "scan_mu", "limit"}
+    assert np.isfinite([limit.observed_limit, *limit.expected_limit]).all()
+    cabinetry.fit.print_results(fit)
+    if which == "asimov":
+        assert fit.bestfit[model.config.poi_index] == pytest.approx(1, abs=1e-4)
+    if which == "asimov without signal":
+        # the background's Asimov data are the data
+        assert limit.observed_limit == pytest.approx(limit.expected_limit[2], rel=1e-4)
+    if which == "fixed":
+        assert fit.uncertainty[model.config.par_names.index("n1")] == 0
     plt.close("all")
+
+
+def test_what_a_limit_is_beyond_is_in_the_log(caplog, pair):
+    model, data = pair
+    bounds = model.config.suggested_bounds()
+    bounds[model.config.poi_index] = (0.0, 1.2)
+    with caplog.at_level(logging.WARNING):
+        found = CabinetryAdapter(model, data, par_bounds=bounds).limit()
+    assert found.observed_limit > 1.2
+    assert "beyond the bound 1.2 of mu" in caplog.text
+
+
+def test_scans_of_what_cannot_move(pair, ours):
+    model, data = pair
+    fixed = model.config.suggested_fixed()
+    fixed[model.config.par_names.index("n1")] = True
+    with pytest.raises(OddjetsError, match="'n1' is fixed at 0"):
+        CabinetryAdapter(model, data, fix_pars=fixed).scan("n1")
+    with pytest.raises(OddjetsError, match=r"par_range: nothing of it lies within the bounds \[0, 10\] of mu"):
+        ours.scan("mu", par_range=(-3, -1))
 
 
 def test_data_and_model_after_the_fit(tmp_path, pair, ours):

@@ -13,13 +13,27 @@ from scipy.stats import chi2, norm
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Data, FitError, FitResult
-from oddjets.stats.inference.estimates import Fits, best_fits, two_sided_error
-from oddjets.stats.inference.limits import BANDS, cls_from_q, upper_limit
+from oddjets.stats.inference.estimates import (
+    Fits,
+    best_fits,
+    error_of,
+    significance,
+    two_sided_error,
+    two_sided_errors,
+)
+from oddjets.stats.inference.limits import BANDS, asimov_profile, cls_from_q, upper_limit
 from oddjets.stats.inference.profile import ProfileLikelihood
+from oddjets.stats.inference.searches import rises
 from oddjets.stats.pyhf_optimizer import correlations, errors, fitted_model, model_of
 
 if TYPE_CHECKING:
-    from cabinetry.fit.results_containers import FitResults, LimitResults, RankingResults, ScanResults
+    from cabinetry.fit.results_containers import (
+        FitResults,
+        LimitResults,
+        RankingResults,
+        ScanResults,
+        SignificanceResults,
+    )
 
 __all__ = ["CabinetryAdapter"]
 
@@ -98,8 +112,11 @@ class CabinetryAdapter:
             SingularModelError: the data cannot tell parameters apart.
         """
         names = [minos] if isinstance(minos, str) else list(minos)
-        sides = {name: two_sided_error(self._model, name, self._best) for name in names}
-        both = {name: (-found.down, found.up) for name, found in sides.items()}
+        both = {}
+        for name, found in two_sided_errors(self._model, names, self._best).items():
+            if isinstance(found, FitError):
+                raise found
+            both[name] = (-found.down, found.up)
         result: FitResults = self._containers.FitResults(
             bestfit=self._best.values.copy(),
             uncertainty=self._errors.copy(),
@@ -174,19 +191,55 @@ class CabinetryAdapter:
 
         Args:
             par_name: the parameter.
-            par_range: from where to where; None: two errors to both sides, within the bounds.
-            n_steps: how many points.
+            par_range: from where to where, within the bounds; None: two errors to both sides.
+            n_steps: how many points; those whose fits fail are left out, and the log names them.
 
         Returns:
             The scan.
+
+        Raises:
+            OddjetsError: the parameter cannot move, or not within the range.
+            FitError: no fit converged, or none to find the error with.
         """
+        self._model.check_free(par_name)
         p, index = self._model.parameters, self._model.parameters.index(par_name)
         value, error = float(self._best.values[index]), float(self._errors[index])
+        if not error > 0:
+            error = error_of(self._best, par_name, two_sided_error(self._model, par_name, self._best))[0]
         low, high = (value - 2 * error, value + 2 * error) if par_range is None else par_range
-        grid = np.linspace(max(low, p.low[index]), min(high, p.high[index]), n_steps)
-        rises = ProfileLikelihood(self._model, par_name, self._best.values, self._best.deviance).rises(grid.tolist())
-        found: ScanResults = self._containers.ScanResults(par_name, value, error, grid, rises)
+        low, high = max(low, float(p.low[index])), min(high, float(p.high[index]))
+        if not low < high:
+            raise OddjetsError(
+                f"par_range: nothing of it lies within the bounds [{p.low[index]:g}, {p.high[index]:g}] of {par_name}"
+            )
+        grid = np.linspace(low, high, n_steps)
+        height = rises(ProfileLikelihood(self._model, par_name, self._best.values, self._best.deviance), grid.tolist())
+        there = np.isfinite(height)
+        if not there.any():
+            raise FitError(f"no fit of the scan of {par_name} converged")
+        if not there.all():
+            failed = ", ".join(f"{v:.4g}" for v in grid[~there])
+            log.warning("the fits of the scan did not converge at %s = %s: left out", par_name, failed)
+        found: ScanResults = self._containers.ScanResults(par_name, value, error, grid[there], height[there])
         return found
+
+    def significance(self) -> SignificanceResults:
+        """Find the discovery significance, observed and expected with a strength of one.
+
+        Returns:
+            p values and significances; the expected ones are of the Asimov data of the data's fit with a strength of one.
+
+        Raises:
+            FitError: a fit did not converge, or none with the strength at 0 is possible.
+        """
+        poi = self._poi
+        found = significance(self._model, best_fits(self._model))
+        one = self._model.fit({poi: 1.0}, start=self._best.values, with_covariance=False)
+        data = self._model.asimov(one.values)
+        without = self._model.fit({poi: 0.0}, data=data, start=one.values, with_covariance=False).deviance
+        z = float(np.sqrt(max(without - float(self._model.deviance(one.values, data)[0]), 0.0)))
+        result: SignificanceResults = self._containers.SignificanceResults(found.p_value, found.z, float(norm.sf(z)), z)
+        return result
 
     def limit(self, *, confidence_level: float = 0.95) -> LimitResults:
         """Find the upper limits by CLs, observed and expected.
@@ -195,15 +248,19 @@ class CabinetryAdapter:
             confidence_level: of the limits.
 
         Returns:
-            The limits, and CLs at strengths about them.
+            The limits, NaN where there is none, and CLs at strengths about them. The log says what is odd about them.
         """
         poi = self._poi
         fits = best_fits(self._model)
         limits = upper_limit(self._model, fits, confidence_level)
+        for note in limits.notes:
+            log.warning("%s", note)
         all_limits = np.array([limits.observed, *limits.expected])
         grid = np.linspace(0.0, CLS_RANGE * np.nanmax(all_limits), CLS_POINTS)[1:]
         points = np.unique(np.append(grid, all_limits[np.isfinite(all_limits)]))
         observed, expected = _cls(self._model, poi, fits, points)
+        there = np.isfinite(observed) & np.isfinite(expected).all(axis=1)
+        observed, expected, points = observed[there], expected[there], points[there]
         found: LimitResults = self._containers.LimitResults(
             limits.observed, all_limits[1:], observed, expected, points, confidence_level
         )
@@ -215,16 +272,11 @@ def _cls(model: HistFactoryModel, poi: str, fits: Fits, values: np.ndarray) -> t
     background, best = fits.background, fits.best
     if background is None:
         raise FitError(f"no CLs: {fits.no_background}")
-    hat = best[poi]
-    asimov = model.asimov(background.values)
-    nothing = float(model.deviance(background.values, asimov)[0])
-    points = values.tolist()
-    q_asimov = np.maximum(
-        ProfileLikelihood(model, poi, background.values, nothing, asimov, beyond=True).rises(points), 0.0
-    )
+    hat, points = best[poi], values.tolist()
+    q_asimov = np.maximum(rises(asimov_profile(model, background), points), 0.0)
     reference = background.deviance if hat < 0 else best.deviance
-    rises = ProfileLikelihood(model, poi, best.values, best.deviance, beyond=True).rises(points)
-    q = np.maximum(rises + best.deviance - reference, 0.0)
+    data = ProfileLikelihood(model, poi, best.values, best.deviance, beyond=True)
+    q = np.maximum(rises(data, points) + data.minimum.deviance - reference, 0.0)
     expected = norm.sf(np.sqrt(q_asimov)[:, None] - BANDS) / norm.cdf(BANDS)
     return cls_from_q(np.where(values < hat, 0.0, q), q_asimov), expected
 

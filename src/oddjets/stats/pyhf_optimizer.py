@@ -32,7 +32,7 @@ def model_of(pdf: Any) -> HistFactoryModel:
     Raises:
         OddjetsError: the fast fit does not know its likelihood, or refuses it.
     """
-    workspace = load_workspace((pdf, np.zeros(pdf.config.nmaindata)))
+    workspace = load_workspace((pdf, np.zeros(pdf.config.nmaindata + pdf.config.nauxdata)))
     # a fit has none; what is wrong with it is no reason not to fit
     workspace["measurements"][0]["config"]["poi"] = ""
     model = HistFactoryModel(workspace)
@@ -72,11 +72,11 @@ def errors(model: HistFactoryModel, best: FitResult) -> np.ndarray:
     result = best.errors.copy()
     for name in best.at_bounds:
         # free factors of single bins may be hundreds
-        if "[" not in name:
+        if not model.parameters.binned[model.parameters.index(name)]:
             try:
                 result[model.parameters.index(name)] = error_of(best, name, two_sided_error(model, name, best))[0]
-            except FitError:
-                log.warning("%s ends at a bound, and its error there was not found", name)
+            except OddjetsError as error:
+                log.warning("%s ends at a bound, and its error there was not found: %s", name, error)
     return result
 
 
@@ -145,6 +145,7 @@ class PyhfOptimizer:
         Raises:
             pyhf.exceptions.FailedMinimization: the fit did not converge, or errors are asked for where the data leave a
                 direction open.
+            pyhf.exceptions.InvalidPdfData: data of another length, or not all finite.
             pyhf.exceptions.Unsupported: an unknown option.
         """
         model = self._model(objective, pdf)
@@ -169,10 +170,11 @@ class PyhfOptimizer:
         init, fixed = np.array(init_pars, dtype=float), np.zeros(len(init_pars), dtype=bool)
         for index, value in fixed_vals or ():
             init[index], fixed[index] = value, True
-        result = _minimum(
-            fitted_model(model, data, init.tolist(), par_bounds, fixed.tolist()),
-            with_covariance=return_uncertainties or return_correlations,
-        )
+        try:
+            asked = fitted_model(model, data, init.tolist(), par_bounds, fixed.tolist())
+        except OddjetsError as error:
+            raise pyhf.exceptions.InvalidPdfData(str(error)) from None
+        result = _minimum(asked, with_covariance=return_uncertainties or return_correlations)
         if return_uncertainties:
             result.x = np.stack([result.x, result.unc], axis=1)
         returns = [result.x]
