@@ -1,8 +1,10 @@
-"""The fit against pyhf, on a generated workspace of the paper's size, one core, one run.
+"""The fit against pyhf, on a generated workspace of the paper's size, one core, one run; and what questions cost in fits.
 
     python benchmarks/fit.py [--skip-pyhf] [--limit SECONDS] [--json FILE]
+    python benchmarks/fit.py --multiples [WORKSPACE.json[.xz|.gz] ...]
 
-Prints Markdown tables of CPU seconds. JAX is used where it is installed; its compilation counts.
+Prints Markdown tables of CPU seconds. JAX is used where it is installed; its compilation counts. The second form prints how
+many times the fit of the strength each question costs: the limit with its bands is to stay below 30.
 """
 
 # ruff: noqa: E402  the number of threads must be set before NumPy is imported
@@ -27,7 +29,9 @@ from typing import Any
 import numpy as np
 import pyhf
 
-from oddjets.stats import Model, best_fits, goodness_of_fit, impacts, upper_limit
+from oddjets.stats import Model, best_fits, goodness_of_fit, impacts, load_workspace, scan, upper_limit
+from oddjets.stats.histfactory.results import FitError
+from oddjets.stats.inference.estimates import two_sided_error
 
 BINS = 14
 PROCESSES = ("top", "stop", "stopw", "wjets", "zjets", "ww", "wz", "zz")
@@ -121,6 +125,27 @@ def ours(workspace: dict[str, Any]) -> dict[str, float]:
     return times
 
 
+def multiples(name: str, workspace: dict[str, Any], repeat: int = 3) -> str:
+    """One row: the fit of the strength in CPU s, and each question as a multiple of it; the shortest of some times each."""
+    model = Model(workspace)
+    poi = str(model.poi)
+    fit_s, best = clock(model.fit, repeat)
+    fits = best_fits(model)
+    questions: list[Callable[[], Any]] = [
+        lambda: two_sided_error(model, poi, best),
+        lambda: upper_limit(model, fits),
+        lambda: scan(model, poi, best),
+        lambda: impacts(model, best),
+    ]
+    ratios = []
+    for question in questions:
+        try:
+            ratios.append(f"{clock(question, repeat)[0] / fit_s:.1f}")
+        except FitError:
+            ratios.append("no answer")
+    return f"| {name} | {model.spec.n_bins} | {len(model.parameters)} | {fit_s:.3f} | " + " | ".join(ratios) + " |"
+
+
 def pyhf_fit(workspace: dict[str, Any], backend: str, optimizer: str, limit: int, out: Any) -> None:
     """Send the CPU time of pyhf's S+B fit from its suggested start, in s, and its twice_nll; killed at the limit."""
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
@@ -180,11 +205,22 @@ def pyhf_rows(workspace: dict[str, Any], mine: dict[str, float], limit: int) -> 
 
 def main() -> None:
     """Run everything and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workspaces", nargs="*", type=Path, help="with --multiples: instead of generated ones")
+    parser.add_argument("--multiples", action="store_true", help="what questions cost in fits of the strength")
     parser.add_argument("--skip-pyhf", action="store_true", help="our times only")
     parser.add_argument("--limit", type=int, default=600, help="CPU seconds that each of pyhf's fits may take")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     arguments = parser.parse_args()
+    if arguments.multiples:
+        print(
+            "| workspace | bins | parameters | S+B fit, CPU s | two-sided error | limit with bands | scan | all impacts |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
+        given = {path.name.split(".")[0]: load_workspace(path) for path in arguments.workspaces}
+        for name, workspace in (given or {"paper's size": make_workspace(3), "a third": make_workspace(1)}).items():
+            print(multiples(name, workspace), flush=True)
+        return
     workspace = make_workspace(3)
     small, large = ours(workspace), ours(make_workspace(15))
     rows: dict[str, Any] = {"paper's size": small, "five times": large}
