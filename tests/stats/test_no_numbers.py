@@ -165,6 +165,16 @@ def test_data_beside_a_model(pair: tuple[Any, list[float]], at: int, value: Any,
         optimizer.minimize(pyhf.infer.mle.twice_nll, bad, model, init, bounds)
 
 
+def test_rounding_below_zero_is_no_event(pair: tuple[Any, list[float]]) -> None:
+    model, data = pair
+    optimizer, (init, bounds) = PyhfOptimizer(), (model.config.suggested_init(), model.config.suggested_bounds())
+    found = [
+        optimizer.minimize(pyhf.infer.mle.twice_nll, [n, *data[1:]], model, init, bounds, return_fitted_val=True)[1]
+        for n in (0.0, -1e-12)
+    ]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("change", [lambda d: d[:-1], lambda d: [*d, 1.0], lambda _: [], lambda d: d[:2]])
 def test_too_few_or_too_many_data(pair: tuple[Any, list[float]], change: Any) -> None:
     model, data = pair
