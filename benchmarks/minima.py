@@ -1,28 +1,35 @@
-"""Whether the fast fit's minima are the lowest: ``python benchmarks/minima.py --first 0 --number 1000``.
+"""Whether the fast fit's minima are the lowest, on random workspaces that are hard on purpose.
 
-Random workspaces (`hard_workspace` of the tests) are fitted here, and by pyhf with MINUIT from several starts: its own, both
-ends of the parameters' ranges, and five random ones. Printed are those where ours lies above the lowest of pyhf's by more than
-1e-4 in -2 ln L, those that only one of the two can fit, and by how much ours lies below.
+``python benchmarks/minima.py reference FILE --number 1000 --workers 32`` fits `hard_workspace` of the tests by pyhf alone, with
+MINUIT from eight starts (its own, near both ends of the parameters' ranges, five random ones), and writes the lowest
+-2 ln L of each to FILE, a JSON object a line. It takes CPU hours; seeds that FILE has already are skipped.
+
+``python benchmarks/minima.py compare FILE`` fits the same workspaces here, and prints those where ours lies above by more than
+1e-4, those that only one of the two can fit, by how much ours lies below, and the times.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import os
 import sys
 import time
 import warnings
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+# a worker a core: matrices this small gain nothing from threads, and lose a lot where every worker starts some
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
 import numpy as np
 import pyhf
 from helpers.random_workspace import hard_workspace
-
-from oddjets.core import OddjetsError
-from oddjets.stats import Model
 
 logging.getLogger("pyhf").setLevel(logging.CRITICAL)
 
@@ -30,48 +37,44 @@ logging.getLogger("pyhf").setLevel(logging.CRITICAL)
 TOLERANCE = 1e-4
 
 
-class Outcome(NamedTuple):
-    """Twice the negative log-likelihoods of one workspace, NaN where there is none, and the times, s."""
+class Reference(NamedTuple):
+    """pyhf's lowest -2 ln L of one workspace, None where no start converged, of how many starts, and the time, s."""
 
     seed: int
-    ours: float
-    pyhf: float
-    our_time: float
-    pyhf_time: float
-    why: str
+    twice_nll: float | None
+    converged: int
+    seconds: float
 
 
-def starts(model: Model, seed: int) -> list[np.ndarray]:
+def starts(model: pyhf.Model, seed: int) -> list[np.ndarray]:
     """pyhf's own start, near both ends of the ranges, and five random points."""
-    p, rng = model.parameters, np.random.default_rng([seed, 1])
-    width = np.where(p.constrained, 3 * np.maximum(p.sigma, 1e-3), p.high - p.low)
-    low, high = np.maximum(p.low, p.init - width), np.minimum(p.high, p.init + width)
-    points = [p.init, low + 0.02 * (high - low), high - 0.02 * (high - low)]
-    points += [low + rng.random(len(p)) * (high - low) for _ in range(5)]
-    return [np.where(p.fixed, p.init, point) for point in points]
+    config, rng = model.config, np.random.default_rng([seed, 1])
+    init, fixed = np.array(config.suggested_init()), np.array(config.suggested_fixed())
+    low, high = np.array(config.suggested_bounds(), dtype=float).T
+    for name in config.par_order:
+        if (parameter := config.param_set(name)).constrained:
+            s = config.par_slice(name)
+            width = 3 * np.maximum(np.array(parameter.width()), 1e-3)
+            low[s], high[s] = np.maximum(low[s], init[s] - width), np.minimum(high[s], init[s] + width)
+    points = [init, low + 0.02 * (high - low), high - 0.02 * (high - low)]
+    points += [low + rng.random(len(init)) * (high - low) for _ in range(5)]
+    return [np.where(fixed, init, point) for point in points]
 
 
-def compare(seed: int) -> Outcome:
-    """Fit one workspace both ways."""
-    workspace = hard_workspace(seed)
-    began, why, ours = time.perf_counter(), "", np.nan
-    try:
-        model = Model(workspace)
-        ours = model.fit(with_covariance=False).twice_nll
-    except OddjetsError as error:
-        why = str(error)[:120]
-        model = Model(workspace)
-    took = time.perf_counter() - began
-    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(maxiter=4000, strategy=0))
-    config = model.spec.pyhf_model.config
-    best, began = np.nan, time.perf_counter()
+def reference(seed: int) -> Reference:
+    """Fit one workspace by pyhf from every start."""
+    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(maxiter=20000, strategy=0))
+    workspace = pyhf.Workspace(hard_workspace(seed))
+    model = workspace.model(validate=False)
+    data, config = workspace.data(model), model.config
+    found, began = [], time.perf_counter()
     for start in starts(model, seed):
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             try:
                 _, value = pyhf.infer.mle.fit(
-                    model.spec.pyhf_data,
-                    model.spec.pyhf_model,
+                    data,
+                    model,
                     start.tolist(),
                     config.suggested_bounds(),
                     config.suggested_fixed(),
@@ -79,41 +82,89 @@ def compare(seed: int) -> Outcome:
                 )
             except (pyhf.exceptions.FailedMinimization, ValueError):
                 continue
-        best = float(np.fmin(best, float(value)))
-    return Outcome(seed, ours, best, took, time.perf_counter() - began, why)
+        if np.isfinite(value):
+            found.append(float(value))
+    return Reference(seed, min(found, default=None), len(found), round(time.perf_counter() - began, 2))
+
+
+def stored(path: Path) -> dict[int, Reference]:
+    """Return the references of a file by seed."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {r.seed: r for r in (Reference(**json.loads(line)) for line in lines)}
+
+
+def make_reference(path: Path, seeds: Iterable[int], workers: int) -> None:
+    """Fit what is missing, a line at a time."""
+    missing = sorted(set(seeds) - set(stored(path)))
+    with ProcessPoolExecutor(workers) as pool, path.open("a") as file:
+        for done in as_completed([pool.submit(reference, seed) for seed in missing]):
+            print(json.dumps(done.result()._asdict()), file=file, flush=True)
+
+
+class Outcome(NamedTuple):
+    """Our -2 ln L of one workspace, NaN where there is none, the time, s, and why there is none."""
+
+    seed: int
+    twice_nll: float
+    seconds: float
+    why: str
+
+
+def fit(seed: int) -> Outcome:
+    """Fit one workspace here."""
+    from oddjets.core.errors import OddjetsError
+    from oddjets.stats import Model
+
+    began, why, value = time.perf_counter(), "", float("nan")
+    try:
+        value = Model(hard_workspace(seed)).fit(with_covariance=False).twice_nll
+    except OddjetsError as error:
+        why = str(error)
+    return Outcome(seed, value, time.perf_counter() - began, why)
+
+
+def compare(references: dict[int, Reference], workers: int) -> dict[str, Any]:
+    """Fit all workspaces here, print those that differ, and return the counts."""
+    with ProcessPoolExecutor(workers) as pool:
+        outcomes = list(pool.map(fit, references, chunksize=8))
+    higher, lower, gains = 0, 0, []
+    for o in outcomes:
+        theirs = references[o.seed].twice_nll
+        if theirs is None or np.isnan(o.twice_nll):
+            print(f"seed {o.seed}: ours {o.twice_nll:.6f}, pyhf {theirs} {o.why}")
+            continue
+        difference = o.twice_nll - theirs
+        gains.append(-difference)
+        lower += difference < -TOLERANCE
+        if difference > TOLERANCE:
+            higher += 1
+            print(f"seed {o.seed}: ours {o.twice_nll:.6f}, pyhf {theirs:.6f}: higher by {difference:.2e}")
+    return {
+        "workspaces": len(outcomes),
+        "ours higher": higher,
+        "ours lower": lower,
+        "lower by at most": max(gains, default=0.0),
+        "no fit of ours": sum(bool(np.isnan(o.twice_nll)) for o in outcomes),
+        "none of pyhf's": sum(r.twice_nll is None for r in references.values()),
+        "our seconds": round(sum(o.seconds for o in outcomes), 1),
+        "pyhf's seconds, all starts": round(sum(r.seconds for r in references.values()), 1),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("reference", "compare"))
+    parser.add_argument("file", type=Path)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--number", type=int, default=1000, help="of workspaces")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.first + arguments.number)
-    found: list[Outcome] = []
-    with ProcessPoolExecutor(arguments.workers) as pool:
-        for done in as_completed([pool.submit(compare, seed) for seed in seeds]):
-            o = done.result()
-            found.append(o)
-            if o.ours > o.pyhf + TOLERANCE:
-                print(
-                    f"seed {o.seed}: ours {o.ours:.6f}, pyhf {o.pyhf:.6f}: higher by {o.ours - o.pyhf:.2e}", flush=True
-                )
-            if np.isnan(o.ours):
-                print(f"seed {o.seed}: not fitted by us ({o.why}); pyhf {o.pyhf:.6f}", flush=True)
-            if len(found) % 20 == 0:
-                print(summary(found), flush=True)
-    print(summary(found))
-
-
-def summary(found: list[Outcome]) -> str:
-    """Say how many were higher, lower, and not fitted, and the times."""
-    higher, lower = (sum(sign * (o.ours - o.pyhf) > TOLERANCE for o in found) for sign in (1, -1))
-    return (
-        f"{len(found)} workspaces: ours higher in {higher}, lower in {lower}; no fit of ours in"
-        f" {sum(np.isnan(o.ours) for o in found)}, none of pyhf's in {sum(np.isnan(o.pyhf) for o in found)};"
-        f" time: ours {sum(o.our_time for o in found):.1f} s, pyhf {sum(o.pyhf_time for o in found):.1f} s (8 starts)"
-    )
+    if arguments.what == "reference":
+        make_reference(arguments.file, seeds, arguments.workers)
+    else:
+        found = {seed: r for seed, r in stored(arguments.file).items() if seed in seeds}
+        print("\n".join(f"{name}: {value}" for name, value in compare(found, arguments.workers).items()))
 
 
 if __name__ == "__main__":
