@@ -23,6 +23,7 @@ class Yields:
         base: nominal plus shape variations, (T, P, J).
         local: local parameters by bin, (T, P, L).
         product: product of a slot's local factors, (T, P, J); 1 beyond the first Jl slots.
+        normsys: value of each log-normal factor and the first two derivatives of its logarithm, (T, pairs).
         smooth, plain, factor: product of the log-normals, of the plain factors, and of both, (T, G).
         slots: yields without gammas, (T, P, J).
         rows: sums of the slots by gamma, (T, P, R).
@@ -33,6 +34,7 @@ class Yields:
     base: np.ndarray
     local: np.ndarray
     product: np.ndarray
+    normsys: tuple[np.ndarray, np.ndarray, np.ndarray]
     smooth: np.ndarray
     plain: np.ndarray
     factor: np.ndarray
@@ -45,11 +47,11 @@ class Yields:
         layout = self.layout
         shape = (len(self.alpha), *layout.linear.shape)
         log_slope, log_curve, plain_slope = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        _, slope, curve = _normsys(layout, self.alpha)
+        _, slope, curve = self.normsys
         log_slope[:, layout.normsys.group, layout.normsys.par] = slope
         log_curve[:, layout.normsys.group, layout.normsys.par] = curve
-        for k in np.flatnonzero(layout.linear.any(axis=0)):
-            plain_slope[:, :, k] = np.where(layout.linear[:, k], _plain(layout, self.alpha, (int(k),)), 0.0)
+        for k in layout.plain:
+            plain_slope[:, :, k] = np.where(layout.linear[:, k], _plain(layout, self.alpha, (k,)), 0.0)
         return log_slope, log_curve, plain_slope
 
     @cached_property
@@ -117,7 +119,7 @@ def _normsys(layout: Layout, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 def _plain(layout: Layout, alpha: np.ndarray, left_out: tuple[int, ...] = ()) -> np.ndarray:
     """Product of each group's plain factors but those left out, (T, G)."""
     result = np.ones((len(alpha), len(layout.linear)))
-    for k in np.flatnonzero(layout.linear.any(axis=0)):
+    for k in layout.plain:
         if k not in left_out:
             result *= np.where(layout.linear[:, k], alpha[:, layout.first_factor + k, None], 1.0)
     return result
@@ -144,15 +146,16 @@ def evaluate(layout: Layout, alpha: np.ndarray, local: np.ndarray) -> Yields:
     Jl = layout.uses.shape[1]
     for k in range(layout.uses.shape[2]):
         product[:, :, :Jl] *= np.where(layout.uses[:, :, k], by_bin[:, :, None, k], 1.0)
-    value, _, _ = _normsys(layout, alpha)
+    normsys = _normsys(layout, alpha)
     smooth = np.ones((T, len(layout.linear)))
-    for k, g in enumerate(layout.normsys.group):
-        smooth[:, g] *= value[:, k]
+    first = layout.normsys.first
+    if len(first):
+        smooth[:, layout.normsys.group[first]] = np.multiply.reduceat(normsys[0], first, axis=1)
     plain = _plain(layout, alpha)
     factor = smooth * plain
     slots = base * product * factor[:, layout.group]
     rows = np.matmul(slots.transpose(1, 0, 2), layout.row).transpose(1, 0, 2)
-    return Yields(layout, alpha, base, by_bin, product, smooth, plain, factor, slots, rows)
+    return Yields(layout, alpha, base, by_bin, product, normsys, smooth, plain, factor, slots, rows)
 
 
 def row_weights(layout: Layout, weight: np.ndarray) -> np.ndarray:
@@ -257,13 +260,10 @@ def _factor_curvature(
     result = np.matmul(log_slope.transpose(0, 2, 1), a + b) + np.matmul(b.transpose(0, 2, 1), log_slope)
     n = result.shape[1]
     result[:, np.arange(n), np.arange(n)] += np.einsum("tg,tgk->tk", content * y.factor, log_curve)
-    for k in range(n):
-        for m in range(k):
-            both = layout.linear[:, k] & layout.linear[:, m]
-            if both.any():
-                pair = (content * y.smooth * np.where(both, _plain(layout, y.alpha, (k, m)), 0.0)).sum(axis=1)
-                result[:, k, m] += pair
-                result[:, m, k] += pair
+    for k, m, both in layout.pairs:
+        pair = (content * y.smooth * np.where(both, _plain(layout, y.alpha, (k, m)), 0.0)).sum(axis=1)
+        result[:, k, m] += pair
+        result[:, m, k] += pair
     return np.asarray(result)
 
 

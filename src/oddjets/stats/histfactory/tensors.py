@@ -27,13 +27,17 @@ LARGE_LOGNORMAL = 0.1
 
 
 class Normsys(NamedTuple):
-    """All (factor group, parameter) pairs with a log-normal; arrays over the pairs."""
+    """All (factor group, parameter) pairs with a log-normal, group by group; arrays over the pairs.
+
+    `first` has the place of each group's first pair, for those groups that have one.
+    """
 
     group: np.ndarray
     par: np.ndarray
     log_hi: np.ndarray
     log_lo: np.ndarray
     polynomial: np.ndarray
+    first: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Layout:
         by_group: for each group, its slots' places in the flattened P J and their shapes.
         first_factor: the parameters with factors are the global ones from here on.
         linear: which group has which factor parameter as a plain factor, (G, number of factor parameters).
+        plain: the factor parameters that are a plain factor somewhere.
+        pairs: (k, m, mask of the groups) of two plain factors k > m that share groups.
         normsys: see `Normsys`; its `par` counts among the factor parameters.
         block_pars: pyhf index or -1, (N + 1, L); the last block pads.
         block_size: B.
@@ -78,6 +84,8 @@ class Layout:
     by_group: list[tuple[np.ndarray, np.ndarray]]
     first_factor: int
     linear: np.ndarray
+    plain: list[int]
+    pairs: list[tuple[int, int, np.ndarray]]
     normsys: Normsys
     block_pars: np.ndarray
     block_size: int
@@ -178,6 +186,8 @@ def compile_layout(spec: Spec, *, merge: bool = True) -> Layout:
         by_group=_by_group(group, nominal, shape, len(groups)),
         first_factor=first_factor,
         linear=linear,
+        plain=np.flatnonzero(linear.any(axis=0)).tolist(),
+        pairs=_pairs(linear),
         products=np.concatenate([np.zeros(first_factor, dtype=bool), _products(linear, entries)]),
         normsys=_normsys(entries),
         block_pars=block_pars,
@@ -220,6 +230,12 @@ def cut(layout: Layout, bins: np.ndarray) -> Layout:
     )
 
 
+def _pairs(linear: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
+    plain = np.flatnonzero(linear.any(axis=0)).tolist()
+    pairs = [(k, m, linear[:, k] & linear[:, m]) for k in plain for m in plain if m < k]
+    return [pair for pair in pairs if pair[2].any()]
+
+
 def _products(linear: np.ndarray, entries: list[tuple[int, int, float, float]]) -> np.ndarray:
     large = [g for g, _, up, down in entries if max(abs(up), abs(down)) > LARGE_LOGNORMAL]
     return np.asarray(linear[large].any(axis=0))
@@ -245,7 +261,8 @@ def _normsys(entries: list[tuple[int, int, float, float]]) -> Normsys:
     a246 = np.linalg.solve(np.array([[1.0, 1, 1], [2, 4, 6], [2, 12, 30]]), np.array(even))
     a135 = np.linalg.solve(np.array([[1.0, 1, 1], [1, 3, 5], [0, 6, 20]]), np.array(odd))
     polynomial = np.stack([a135[0], a246[0], a135[1], a246[1], a135[2], a246[2]], axis=-1)
-    return Normsys(table[:, 0].astype(int), table[:, 1].astype(int), up, down, polynomial)
+    group = table[:, 0].astype(int)
+    return Normsys(group, table[:, 1].astype(int), up, down, polynomial, np.unique(group, return_index=True)[1])
 
 
 def _modifiers(sample: dict[str, Any]) -> list[dict[str, Any]]:
