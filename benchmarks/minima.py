@@ -103,7 +103,8 @@ def minima(model: pyhf.Model, data: list[float], seed: int) -> tuple[list[float]
                     config.suggested_fixed(),
                     return_fitted_val=True,
                 )
-            except (pyhf.exceptions.FailedMinimization, ValueError):
+            # the last: iminuit without an error matrix, which pyhf takes for granted
+            except (pyhf.exceptions.FailedMinimization, ValueError, AttributeError):
                 continue
         if np.isfinite(value):
             values.append(float(value))

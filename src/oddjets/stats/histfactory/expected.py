@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oddjets.stats.histfactory.tensors import Layout
+from oddjets.stats.histfactory.tensors import Layout, Normsys
 
-__all__ = ["Slopes", "Total", "Yields", "evaluate", "local_slopes", "row_weights", "slopes", "total"]
+__all__ = ["Slopes", "Total", "Yields", "evaluate", "local_slopes", "row_weights", "slopes", "total", "variations"]
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,11 @@ def _interpolation_curvature(alpha: np.ndarray) -> np.ndarray:
 
 def _normsys(layout: Layout, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Value of each log-normal factor and the first two derivatives of its logarithm, (T, pairs)."""
-    table = layout.normsys
-    a = alpha[:, layout.first_factor + table.par]
+    return _log_normal(layout.normsys, alpha[:, layout.first_factor + layout.normsys.par])
+
+
+def _log_normal(table: Normsys, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same at given values of the pairs' parameters, (T, pairs)."""
     c = table.polynomial.T
     inside = np.abs(a) < 1
     x = np.where(inside, a, 0.0)
@@ -156,6 +159,37 @@ def evaluate(layout: Layout, alpha: np.ndarray, local: np.ndarray) -> Yields:
     slots = base * product * factor[:, layout.group]
     rows = np.matmul(slots.transpose(1, 0, 2), layout.row).transpose(1, 0, 2)
     return Yields(layout, alpha, base, by_bin, product, normsys, smooth, plain, factor, slots, rows)
+
+
+def variations(y: Yields, gamma: np.ndarray, position: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return each bin's yields with one global parameter moved, all others as they are.
+
+    Args:
+        y: the yields of one point.
+        gamma: its gammas, (1, P, R - 1).
+        position: which parameters are moved, among the global ones, (k,).
+        values: where to, (k, m).
+
+    Returns:
+        The yields in the layout's order of bins, (k, m, P).
+    """
+    layout = y.layout
+    weight = row_weights(layout, np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2))
+    kept = (weight * y.product * y.factor[:, layout.group])[0]
+    result = np.empty((*values.shape, len(kept)))
+    old = y.alpha[0]
+    for k, i in enumerate(position.tolist()):
+        base, ratio = y.base, np.ones((len(values[k]), len(layout.linear)))
+        if i < layout.n_shapes:
+            moved = np.stack([values[k] - old[i], _interpolation(values[k]) - _interpolation(old[i])], axis=1)
+            base = base + np.tensordot(moved, layout.shape[:, :, [i, layout.n_shapes + i]], axes=(1, 2))
+        own = np.flatnonzero(layout.normsys.par == i - layout.first_factor)
+        if i >= layout.first_factor and len(own):
+            table = layout.normsys.take(own)
+            now = _log_normal(table, np.repeat(values[k][:, None], len(own), axis=1))[0]
+            ratio[:, table.group] = now / y.normsys[0][0, own]
+        result[k] = (base * kept * ratio[:, layout.group]).sum(axis=2)
+    return result
 
 
 def row_weights(layout: Layout, weight: np.ndarray) -> np.ndarray:

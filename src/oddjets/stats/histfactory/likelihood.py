@@ -11,7 +11,7 @@ from oddjets.stats.histfactory.barlow_beeston import Gammas, Profile, profile
 from oddjets.stats.histfactory.expected import Yields, evaluate, local_slopes, row_weights, slopes, total
 from oddjets.stats.histfactory.tensors import Layout
 
-__all__ = ["Constraints", "KinkRounding", "LeftOutBins", "Point", "Problem", "objective", "profile_bins"]
+__all__ = ["Constraints", "KinkRounding", "LeftOutBins", "Point", "Problem", "Race", "objective", "profile_bins"]
 
 
 class Constraints(NamedTuple):
@@ -54,6 +54,24 @@ class KinkRounding(NamedTuple):
     width: float
 
 
+class Race(NamedTuple):
+    """Known minima that fits compete with.
+
+    Attributes:
+        value: half of their -2 log L, (T,).
+        alpha: where, (T, K).
+        local: likewise, (T, N + 1, L).
+        scale: square roots of the curvatures there, (T, K).
+        turned: a global parameter that must stay on its side of zero, (T,); -1: none.
+    """
+
+    value: np.ndarray
+    alpha: np.ndarray
+    local: np.ndarray
+    scale: np.ndarray
+    turned: np.ndarray
+
+
 class Problem(NamedTuple):
     """A batch of T data sets with their constraints, bounds and held parameters.
 
@@ -68,6 +86,7 @@ class Problem(NamedTuple):
         local_held: held local parameters, (T, N + 1, L).
         rest: bins that the layout leaves out; None: it has all.
         kinks: how those of the empty bins are rounded off; None: they aren't.
+        race: minima that are known; None: none.
     """
 
     data: np.ndarray
@@ -82,6 +101,7 @@ class Problem(NamedTuple):
     local_held: np.ndarray
     rest: LeftOutBins | None = None
     kinks: KinkRounding | None = None
+    race: Race | None = None
 
     def take(self, index: np.ndarray) -> Problem:
         """Return the problem of some of the data sets."""
@@ -93,6 +113,7 @@ class Problem(NamedTuple):
             held=self.held[index],
             local_held=self.local_held[index],
             kinks=None if self.kinks is None else self.kinks._replace(slope=self.kinks.slope[index]),
+            race=None if self.race is None else Race(*(a[index] for a in self.race)),
         )
 
 

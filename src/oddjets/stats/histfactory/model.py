@@ -14,22 +14,21 @@ from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.barlow_beeston import Gammas
 from oddjets.stats.histfactory.expected import evaluate
 from oddjets.stats.histfactory.hessian import Covariance, SingularModelError, covariance, jacobian
-from oddjets.stats.histfactory.likelihood import Constraints, Problem, profile_bins
-from oddjets.stats.histfactory.newton import minimise
+from oddjets.stats.histfactory.likelihood import Constraints, Problem
+from oddjets.stats.histfactory.minima import fit_once, lowest_minima
 from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult, HeldBins, ImpossiblePointError
+from oddjets.stats.histfactory.starts import Bends, bends, possible_start
 from oddjets.stats.histfactory.tensors import Layout, compile_layout
 from oddjets.stats.histfactory.workspace_reader import Parameters, Spec, read
 from oddjets.stats.histfactory.workspace_sources import Patch, WorkspaceSource, load_workspace
 
 __all__ = ["HistFactoryModel"]
 
-#: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for
-ONE_SIDED = 0.02
 #: expected events that are none: what a shape variation leaves below zero, or a fit at a kink; where the model starts with
 #: less than one, in proportion
 NOTHING = 1e-7
-#: how often a better minimum is looked for from the one found last
-MAX_RESTARTS = 3
+#: how often a fit goes on from a saddle point
+MAX_SADDLES = 4
 
 #: bounds that are as close as this fraction of themselves leave a parameter one value
 ONE_VALUE = 1e-9
@@ -116,7 +115,7 @@ class HistFactoryModel:
         result.data = data
         result.parameters = replace(self.parameters, init=init, low=low, high=high, fixed=fixed)
         # depends on the starting point
-        result.__dict__.pop("one_sided", None)
+        result.__dict__.pop("bends", None)
         return result
 
     def from_pyhf(self, data: Sequence[float] | np.ndarray) -> Data:
@@ -258,7 +257,7 @@ class HistFactoryModel:
             data: the data sets.
             start: (T, n) or (n,), the starting point; held parameters keep their values.
             held: (T, n) or (n,), mask of the held parameters; those that pyhf holds are held anyway.
-            restarts: look for lower minima too (see `one_sided`), at a cost.
+            restarts: look for lower minima too (see `minima.lowest_minima`), at a cost where something can give several.
 
         Returns:
             The fits; those that did not converge are marked, and are no result.
@@ -266,46 +265,8 @@ class HistFactoryModel:
         T, n = len(data.main), len(self.parameters)
         start = np.broadcast_to(start, (T, n))
         held = np.broadcast_to(held, (T, n)) | self.parameters.fixed
-        batch = self._fit_once(data, start, held)
-        return self._restarted(batch, data, held) if restarts else batch
-
-    def _restarted(self, batch: Batch, data: Data, held: np.ndarray) -> Batch:
-        """Start again on either side of each parameter with one-sided variations; keep the lowest minimum of each fit."""
-        p, index = self.parameters, self.one_sided
-        for _ in range(MAX_RESTARTS):
-            before = batch.deviance
-            for i in index:
-                for side in (-p.sigma[i], p.sigma[i]):
-                    start = batch.parameters.copy()
-                    start[:, i] = np.where(held[:, i], start[:, i], p.init[i] + side)
-                    other = self.fit_batch(data, start, held)
-                    value = np.where(other.converged, other.deviance, np.inf)
-                    lower = value < np.where(batch.converged, batch.deviance, np.inf) - 1e-7
-                    batch = Batch(
-                        *(
-                            np.where(lower.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
-                            for a, b in zip(other, batch, strict=True)
-                        )
-                    )
-            if not (batch.deviance < before - 1e-7).any():
-                break
-        return batch
-
-    def _fit_once(self, data: Data, start: np.ndarray, held: np.ndarray) -> Batch:
-        p, layout = self.parameters, self.layout
-        problem = self.problem(data, start, held)
-        begin = np.where(held, start, np.clip(start, p.low, p.high))
-        alpha, local, _ = self.split(begin)
-        minimum = minimise(layout, problem, alpha, local)
-        pars = np.where(held | ~p.constrained, begin, np.clip(data.aux / p.factor, p.low, p.high))
-        pars[:, layout.global_pars] = minimum.alpha
-        real = layout.block_pars >= 0
-        pars[:, layout.block_pars[real]] = minimum.local[:, real]
-        bins = profile_bins(evaluate(layout, minimum.alpha, minimum.local), problem)
-        there = layout.gamma_pars >= 0
-        pars[:, layout.gamma_pars[there]] = bins.gamma[:, there]
-        pars = np.where(held, start, pars)
-        return Batch(pars, self.deviance(pars, data), minimum.converged, minimum.iterations)
+        batch = fit_once(self, data, start, held)
+        return lowest_minima(self, batch, data, held) if restarts else batch
 
     def fit(
         self,
@@ -336,8 +297,7 @@ class HistFactoryModel:
         for name, value in (fixed or {}).items():
             begin[p.index(name)] = value
             held[p.index(name)] = True
-        self._check_start(begin, data)
-        batch = self.fit_batch(data, begin, held, restarts=True)
+        batch = self.fit_batch(data, self._possible(begin, held, data), held, restarts=True)
         if not batch.converged[0]:
             raise FitError(
                 f"the fit did not converge in {batch.iterations[0]} steps"
@@ -367,7 +327,7 @@ class HistFactoryModel:
     def _covered(self, batch: Batch, data: Data, held: np.ndarray) -> tuple[Batch, Covariance]:
         """A fit with its covariance; from a saddle point, where Newton's method stops as well, the fit goes on downhill."""
         p = self.parameters
-        for _ in range(MAX_RESTARTS + 1):
+        for _ in range(MAX_SADDLES):
             values = batch.parameters[0]
             try:
                 return batch, covariance(self, values, data, ~held & (values > p.low) & (values < p.high))
@@ -385,25 +345,20 @@ class HistFactoryModel:
         )
 
     @cached_property
-    def one_sided(self) -> np.ndarray:
-        """The constrained parameters whose up and down variations go the same way by much: there may be two minima."""
-        p = self.parameters
-        index = np.array([i for i in self.layout.global_pars if p.kind[i] == "normal" and not p.fixed[i]], dtype=int)
-        points = np.repeat(p.init[None], 1 + 2 * len(index), axis=0)
-        k = np.arange(len(index))
-        points[1 + k, index] += p.sigma[index]
-        points[1 + len(index) + k, index] -= p.sigma[index]
-        rate = self.expected(points)
-        up, down = rate[1 : 1 + len(index)] - rate[0], rate[1 + len(index) :] - rate[0]
-        even, odd = 0.5 * np.abs(up + down), 0.5 * np.abs(up - down)
-        strength = (np.where(even > odd, even, 0.0) ** 2 / np.maximum(rate[0], 1.0)).sum(axis=1)
-        return np.asarray(index[strength > ONE_SIDED])
+    def bends(self) -> Bends:
+        """What can give several minima."""
+        return bends(self)
 
-    def _check_start(self, start: np.ndarray, data: Data) -> None:
+    def _possible(self, start: np.ndarray, held: np.ndarray, data: Data) -> np.ndarray:
+        """The start, or a point that the data allow where it is none."""
         bad = np.flatnonzero(~np.isfinite(self.bin_deviance(start, data.main)[0]))
-        if len(bad):
+        if not len(bad):
+            return start
+        found = possible_start(self, start, held, data)
+        if found is None:
             i = int(bad[0])
             raise ImpossiblePointError(
                 f"{self.spec.bin_name(i)} has {data.main[0, i]:g} events where the model starts with "
                 f"{self.expected(start)[i]:g}; give it a background, or merge the bin with its neighbour"
             )
+        return found

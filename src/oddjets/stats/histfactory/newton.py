@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from oddjets.stats.histfactory.expected import evaluate
-from oddjets.stats.histfactory.likelihood import KinkRounding, Point, Problem, objective, profile_bins
+from oddjets.stats.histfactory.likelihood import KinkRounding, Point, Problem, Race, objective, profile_bins
 from oddjets.stats.histfactory.posdef import nearby_positive, solve_positive
 from oddjets.stats.histfactory.tensors import Layout
 
@@ -34,6 +34,12 @@ IDLE, WIDEST = 1e-12, 1e10
 MAX_STEP, MAX_LOG_STEP = 3.0, 2.0
 #: events over which kinks of empty bins are rounded off, as often as their slopes are estimated anew
 ROUNDING = 0.01 * 0.5 ** np.arange(12)
+#: a fit that is to find another minimum is given up where it would have to go this many times further down than estimated, once
+#: the estimates fall by at least such a factor a step
+HOPE, FALLING = 3.0, 0.3
+#: and where its next step ends this close to the known one, in units of the parameters' errors with all others held (of a local
+#: parameter: of its size), and -log L would be this close
+NEAR, NEAR_LOCAL, NEAR_VALUE = 0.1, 0.02, 0.02
 
 
 class Minimum(NamedTuple):
@@ -44,12 +50,14 @@ class Minimum(NamedTuple):
         local: (T, N + 1, L).
         converged: (T,).
         iterations: (T,).
+        given_up: those that lose a race, (T,).
     """
 
     alpha: np.ndarray
     local: np.ndarray
     converged: np.ndarray
     iterations: np.ndarray
+    given_up: np.ndarray
 
 
 class _Step(NamedTuple):
@@ -76,9 +84,9 @@ def minimise(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
         The minima; those that did not converge say so.
     """
     found = _descend(layout, problem, alpha, local)
-    stuck = np.flatnonzero(~found.converged & _has_empty(problem))
+    stuck = np.flatnonzero(~found.converged & ~found.given_up & _has_empty(problem))
     if len(stuck):
-        again = _rounded(layout, problem.take(stuck), found.alpha[stuck], found.local[stuck])
+        again = _rounded(layout, problem.take(stuck)._replace(race=None), found.alpha[stuck], found.local[stuck])
         for old, new in zip(found, again, strict=True):
             old[stuck] = new
     return found
@@ -91,7 +99,7 @@ def _rounded(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
     this never lies above it, so that the minimum is bracketed.
     """
     T = len(problem.data)
-    result = Minimum(alpha.copy(), local.copy(), np.zeros(T, bool), np.zeros(T, int))
+    result = Minimum(alpha.copy(), local.copy(), np.zeros(T, bool), np.zeros(T, int), np.zeros(T, bool))
     empty = problem.data <= 0
     slope = profile_bins(
         evaluate(layout, alpha, local), problem._replace(kinks=KinkRounding(0.5 * empty, ROUNDING[0]))
@@ -121,12 +129,12 @@ def _has_empty(problem: Problem) -> np.ndarray:
 def _descend(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndarray) -> Minimum:
     """Newton's method from one start, see `minimise`."""
     T = len(problem.data)
-    result = Minimum(alpha.copy(), local.copy(), np.zeros(T, bool), np.zeros(T, int))
+    result = Minimum(alpha.copy(), local.copy(), np.zeros(T, bool), np.zeros(T, int), np.zeros(T, bool))
     active = np.arange(min(T, GROUP))
     waiting = len(active)
     part = problem.take(active)
     now = objective(layout, part, alpha[active], local[active])
-    damping = np.full(len(active), FIRST_DAMPING)
+    damping, before = np.full(len(active), FIRST_DAMPING), np.zeros(T)
     may_stick = _has_empty(problem) & (problem.kinks is None)
     most_damping = np.where(may_stick, STUCK_DAMPING, MAX_DAMPING)
     most_steps = np.where(may_stick, STUCK_ITERATIONS, MAX_ITERATIONS)
@@ -135,6 +143,10 @@ def _descend(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
         done = (step.distance < TOLERANCE) & (damping <= FIRST_DAMPING) & step.downhill & np.isfinite(now.value)
         given_up = (damping > most_damping[active]) | (result.iterations[active] >= most_steps[active])
         lost = given_up | ~np.isfinite(now.value)
+        if part.race is not None:
+            beaten = ~done & _beaten(part.race, now, step, damping, before[active])
+            result.given_up[active], before[active] = beaten, step.distance
+            lost |= beaten
         leave = done | lost
         if leave.any():
             where = active[leave]
@@ -169,6 +181,18 @@ def _descend(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
         damping = np.where(better, np.where(damping < 1e-6, 0.0, 0.1 * damping), np.maximum(10 * damping, REJECTED))
         damping = np.append(damping, np.full(len(newcomers), FIRST_DAMPING))
     return result
+
+
+def _beaten(race: Race, now: Point, step: _Step, damping: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Tell which fits will not end lower than the minima that are known: they stay too high, lead there, or turn back."""
+    sound = step.downhill & (damping <= FIRST_DAMPING)
+    too_high = (now.value - HOPE * step.distance > race.value) & (step.distance < FALLING * before)
+    moved = np.abs(step.local - race.local) < NEAR_LOCAL * (1 + np.abs(race.local))
+    near = (np.abs(step.alpha - race.alpha) * race.scale < NEAR).all(axis=1) & moved.all(axis=(1, 2))
+    same = near & (np.abs(now.value - step.distance - race.value) < NEAR_VALUE)
+    t = np.arange(len(step.alpha))
+    back = (race.turned >= 0) & (step.alpha[t, race.turned] * now.alpha[t, race.turned] < 0)
+    return np.asarray(sound & (too_high | same | back))
 
 
 def _choose(mask: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

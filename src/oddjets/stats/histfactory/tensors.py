@@ -39,6 +39,11 @@ class Normsys(NamedTuple):
     polynomial: np.ndarray
     first: np.ndarray
 
+    def take(self, pairs: np.ndarray) -> Normsys:
+        """Return some of the pairs, with no places of groups."""
+        group, par, up, down, polynomial = (a[pairs] for a in self[:-1])
+        return Normsys(group, par, up, down, polynomial, self.first[:0])
+
 
 @dataclass(frozen=True)
 class Layout:
