@@ -85,7 +85,7 @@ CODE: dict[str, dict[str, str]] = {
     "fit": {
         "core": "blinding_history",
         "stats.histfactory": (
-            "barlow_beeston expected gamma_refits hessian likelihood model newton posdef results tensors "
+            "barlow_beeston expected gamma_refits hessian likelihood minima model newton posdef results starts tensors "
             "workspace_checks workspace_reader workspace_sources"
         ),
         "stats.inference": "estimates limits postfit profile searches toy_limits toys",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from oddjets.core.errors import OddjetsError, nearest
@@ -10,11 +11,14 @@ from oddjets.stats.histfactory.results import Data, FitError, FitResult
 from oddjets.stats.histfactory.workspace_reader import Parameters
 from oddjets.stats.inference import estimates, limits, toy_limits
 from oddjets.stats.inference import toys as _toys
-from oddjets.stats.inference.estimates import Fits, Impacts, Scan, Significance, TwoSidedError
+from oddjets.stats.inference.estimates import Fits, Impacts, LowerMinimumError, Scan, Significance, TwoSidedError
 from oddjets.stats.inference.limits import Limit
 from oddjets.stats.inference.toys import GoodnessOfFitTest, ToySignificance
+from oddjets.stats.strengths import MOST_LOWER_MINIMA
 
 __all__ = ["Model"]
+
+log = logging.getLogger(__name__)
 
 
 class Model(HistFactoryModel):
@@ -160,10 +164,22 @@ class Model(HistFactoryModel):
         Args:
             name: of the parameter; None: the one of interest.
 
+        If the profile finds a lower minimum than the best fit, the fits are made again from there, with a warning: `fits` and
+        all that follows from them are of that minimum from then on.
+
         Raises:
-            FitError: the fits of one side do not converge, or the profile found a lower minimum than the best fit.
+            FitError: the fits of one side do not converge, or lower minima are found again and again.
         """
-        return estimates.two_sided_error(self, name or self._need_poi(), self._best())
+        for _ in range(MOST_LOWER_MINIMA):
+            try:
+                return estimates.two_sided_error(self, name or self._need_poi(), self._best())
+            except LowerMinimumError as error:
+                if self.poi is None:
+                    raise
+                log.warning("%s; the best fit is made again from there", error)
+                best = self.fit(start=error.parameters)
+                self._fits = (self.data, self.parameters, self.fits._replace(best=best))
+        raise FitError("the profiles find lower minima again and again; give the model constraints")
 
     def impacts(self, names: Sequence[str] | None = None) -> Impacts:
         """Refit with each nuisance parameter up and down by its error: what that does to the parameter of interest.

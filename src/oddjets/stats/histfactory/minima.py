@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -10,17 +10,24 @@ from oddjets.stats.histfactory.expected import evaluate
 from oddjets.stats.histfactory.likelihood import Problem, Race, objective, profile_bins
 from oddjets.stats.histfactory.newton import minimise
 from oddjets.stats.histfactory.results import Batch, Data
-from oddjets.stats.histfactory.starts import Starts, further_starts, possible_start
+from oddjets.stats.histfactory.starts import BentModel, Starts, further_starts, possible_start
 
-if TYPE_CHECKING:
-    from oddjets.stats.histfactory.model import HistFactoryModel
-
-__all__ = ["fit_once", "lowest_minima"]
+__all__ = ["FittedModel", "fit_once", "lowest_minima"]
 
 #: by so much -2 log L must be lower to be another minimum's: fits are exact to about 1e-7
 LOWER = 1e-6
 #: how often a lower minimum is looked for from the one found last
 MAX_ROUNDS = 8
+
+
+class FittedModel(BentModel, Protocol):
+    """What fits need of a model; `model.HistFactoryModel` is one."""
+
+    def deviance(self, pars: np.ndarray, data: Data) -> np.ndarray:
+        """Return -2 log L against the saturated model, (T,)."""
+
+    def problem(self, data: Data, start: np.ndarray, held: np.ndarray) -> Problem:
+        """Return what is to be minimised."""
 
 
 class _Known(NamedTuple):
@@ -30,9 +37,7 @@ class _Known(NamedTuple):
     turned: np.ndarray
 
 
-def fit_once(
-    model: HistFactoryModel, data: Data, start: np.ndarray, held: np.ndarray, known: _Known | None = None
-) -> Batch:
+def fit_once(model: FittedModel, data: Data, start: np.ndarray, held: np.ndarray, known: _Known | None = None) -> Batch:
     """Fit each data set from one start.
 
     Args:
@@ -62,7 +67,7 @@ def fit_once(
     return Batch(pars, model.deviance(pars, data), minimum.converged, minimum.iterations)
 
 
-def _race(model: HistFactoryModel, problem: Problem, known: _Known) -> Race:
+def _race(model: FittedModel, problem: Problem, known: _Known) -> Race:
     """What the fits of a problem race against; minima that many of them share are evaluated once."""
     best = known.minima
     first, place = np.unique(best.parameters, axis=0, return_index=True, return_inverse=True)[1:]
@@ -76,7 +81,7 @@ def _race(model: HistFactoryModel, problem: Problem, known: _Known) -> Race:
     return Race(value[of], alpha[of], local[of], scale[of], known.turned)
 
 
-def lowest_minima(model: HistFactoryModel, batch: Batch, data: Data, held: np.ndarray) -> Batch:
+def lowest_minima(model: FittedModel, batch: Batch, data: Data, held: np.ndarray) -> Batch:
     """Look for lower minima than those of a batch, and for any where a fit has none.
 
     The further starts of all data sets are fitted together, and then those of the lower minima that were found. A minimum than
@@ -115,7 +120,7 @@ def lowest_minima(model: HistFactoryModel, batch: Batch, data: Data, held: np.nd
 
 
 def _collect(
-    model: HistFactoryModel, batch: Batch, data: Data, held: np.ndarray, rows: np.ndarray
+    model: FittedModel, batch: Batch, data: Data, held: np.ndarray, rows: np.ndarray
 ) -> tuple[Starts, np.ndarray]:
     """All possible starts of some data sets, and whose each is, (S,)."""
     parts, owner = [Starts(np.zeros((0, len(model.parameters))), np.zeros(0, dtype=int))], [np.zeros(0, dtype=int)]

@@ -1,24 +1,22 @@
 """Where else to start a fit: a model can have several minima, and the nearest one need not be the lowest.
 
 -ln L is convex in the expected yields. Where these are straight lines in the parameters it has one minimum; several come from
-what bends: variations that go the same way up and down, large log-normals, statistical errors on samples with free factors.
+what bends: variations that go the same way up and down, large log-normals, statistical errors on samples with free factors,
+and products of free factors, as of ABCD, where a bin has few events.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.optimize import least_squares
 
 from oddjets.stats.histfactory.expected import evaluate, variations
-from oddjets.stats.histfactory.hessian import jacobian
+from oddjets.stats.histfactory.hessian import Expectations, jacobian
 from oddjets.stats.histfactory.results import Data
 
-if TYPE_CHECKING:
-    from oddjets.stats.histfactory.model import HistFactoryModel
-
-__all__ = ["Bends", "Starts", "bends", "further_starts", "possible_start"]
+__all__ = ["Bends", "BentModel", "Starts", "bends", "further_starts", "possible_start"]
 
 #: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for: where the two go the same
 #: way, and where they don't
@@ -38,6 +36,8 @@ RANDOM, SPREAD = 8, 3.0
 FURTHEST = 100.0
 #: free factors of single bins that are moved one at a time; beyond, all together
 FEW_KNOTS = 8
+#: a factor of a product is left out where -2 log L rises by less than this before all else follows
+FEW_EVENTS = 20.0
 #: a start this close to where its parameter is already, in units of how far it might go, is none
 SAME = 0.05
 #: steps towards a point that the data allow
@@ -51,16 +51,34 @@ class Bends(NamedTuple):
         one_sided: constrained ones whose variations up and down go the same way by much: both sides may fit.
         bent: other constrained ones whose effect is far from a straight line.
         knots: free factors of single bins on samples with statistical errors: either may take up the other's part.
+        products: free factors of single bins that multiply another one: without one, another process must make its events.
     """
 
     one_sided: np.ndarray
     bent: np.ndarray
     knots: np.ndarray
+    products: np.ndarray
 
     @property
     def any(self) -> bool:
         """Whether there is anything."""
         return any(map(len, self))
+
+    @property
+    def curved(self) -> bool:
+        """Whether there is anything but products."""
+        return any(map(len, self[:3]))
+
+
+class BentModel(Expectations, Protocol):
+    """What starts need of a model; `model.HistFactoryModel` is one."""
+
+    @property
+    def bends(self) -> Bends:
+        """What can give several minima."""
+
+    def bin_deviance(self, pars: np.ndarray, main: np.ndarray) -> np.ndarray:
+        """Return each bin's share of -2 log L, (T, n_bins)."""
 
 
 class Starts(NamedTuple):
@@ -70,7 +88,7 @@ class Starts(NamedTuple):
     turned: np.ndarray
 
 
-def bends(model: HistFactoryModel) -> Bends:
+def bends(model: BentModel) -> Bends:
     """Find what can give several minima, about the model's own start."""
     p, layout = model.parameters, model.layout
     position = np.flatnonzero((p.kind[layout.global_pars] == "normal") & ~p.fixed[layout.global_pars])
@@ -82,13 +100,19 @@ def bends(model: HistFactoryModel) -> Bends:
     # a slot that has a gamma, and the local parameters that multiply it
     with_gamma = layout.row[:, : layout.uses.shape[1], 0] == 0
     used = (layout.uses & with_gamma[:, :, None]).any(axis=1)
-    knots = np.unique(layout.block_pars[layout.bin_block][used])
-    knots = knots[(knots >= 0) & (p.kind[knots] == "free") & ~p.fixed[knots]]
-    return Bends(index[one_sided], index[bent], knots)
+    multiplied = (layout.uses & (layout.uses.sum(axis=2) > 1)[:, :, None]).any(axis=1)
+    return Bends(index[one_sided], index[bent], _free_locals(model, used), _free_locals(model, multiplied))
+
+
+def _free_locals(model: BentModel, used: np.ndarray) -> np.ndarray:
+    """The free factors among local parameters that are marked by bin, (P, L)."""
+    p, layout = model.parameters, model.layout
+    index = np.unique(layout.block_pars[layout.bin_block][used])
+    return np.asarray(index[(index >= 0) & (p.kind[index] == "free") & ~p.fixed[index]])
 
 
 def _even_and_odd(
-    model: HistFactoryModel, point: np.ndarray, position: np.ndarray
+    model: BentModel, point: np.ndarray, position: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Even and odd parts of variations by one prior width, (k, P), and the expected yields, (P,), in the layout's order."""
     p, layout = model.parameters, model.layout
@@ -101,7 +125,7 @@ def _even_and_odd(
     return 0.5 * (rate[:, 1] + rate[:, 2]) - rate[:, 0], 0.5 * (rate[:, 1] - rate[:, 2]), here
 
 
-def further_starts(model: HistFactoryModel, best: np.ndarray, held: np.ndarray, data: Data) -> Starts:
+def further_starts(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data) -> Starts:
     """Return where a lower minimum than one that is known may be reached from.
 
     In a narrow model all that bends is tried from its other side, all free factors from their ends, and a few random points.
@@ -131,7 +155,7 @@ def further_starts(model: HistFactoryModel, best: np.ndarray, held: np.ndarray, 
         if narrow or expected > PROMISING:
             turned = position[i] if not narrow and weight < WEAK and p.init[i] == 0 else -1
             moves += [(i, x, turned) for x in _sides(model, i, best, one_sided=i in found.one_sided)]
-    if narrow or len(stuck) or promise.max(initial=0.0) > STRONG:
+    if (narrow and found.curved) or len(stuck) or promise.max(initial=0.0) > STRONG:
         free = [i for i in layout.global_pars.tolist() if p.kind[i] == "free"]
         moves += [(i, x, -1) for i in free for x in _ends(model, i, best, data)]
     points, sides = [], []
@@ -142,14 +166,13 @@ def further_starts(model: HistFactoryModel, best: np.ndarray, held: np.ndarray, 
             points.append(best.copy())
             points[-1][i] = value
             sides.append(turned)
-    points += _untied(model, best, held) + (_random(model, best, held, data) if narrow else [])
+    points += _untied(model, best, held) + _without_products(model, best, held, data)
+    points += _random(model, best, held, data) if narrow else []
     sides += [-1] * (len(points) - len(sides))
     return Starts(np.array(points).reshape(len(points), len(p)), np.array(sides, dtype=int))
 
 
-def _promise(
-    model: HistFactoryModel, best: np.ndarray, data: Data, position: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _promise(model: BentModel, best: np.ndarray, data: Data, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Tell what variations can take off the curvature of -ln L along their parameters, and their sizes, both (k,).
 
     With slopes r = 1 - n/lambda and a shift e of a bin on both sides, r moves by about e/lambda on the way to one prior
@@ -164,7 +187,7 @@ def _promise(
     return np.maximum(-MOST_CURVED * pushed, -LEAST_CURVED * (pushed + size)), size
 
 
-def _sides(model: HistFactoryModel, i: int, best: np.ndarray, *, one_sided: bool) -> list[float]:
+def _sides(model: BentModel, i: int, best: np.ndarray, *, one_sided: bool) -> list[float]:
     """Where a constrained parameter is started."""
     centre, width, away = float(model.parameters.init[i]), float(model.parameters.sigma[i]), 0.0
     if one_sided:
@@ -176,7 +199,7 @@ def _sides(model: HistFactoryModel, i: int, best: np.ndarray, *, one_sided: bool
     return [centre - FAR * width, centre + FAR * width]
 
 
-def _ends(model: HistFactoryModel, i: int, best: np.ndarray, data: Data) -> list[float]:
+def _ends(model: BentModel, i: int, best: np.ndarray, data: Data) -> list[float]:
     """Where a free factor is started: without what it scales, and where that makes all events of some bin and a little more."""
     p = model.parameters
     points = np.repeat(best[None], 2, axis=0)
@@ -188,7 +211,7 @@ def _ends(model: HistFactoryModel, i: int, best: np.ndarray, data: Data) -> list
     return [max(float(p.low[i]), 0.0), most, *([-most] if p.low[i] < 0 else [])]
 
 
-def _untied(model: HistFactoryModel, best: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
+def _untied(model: BentModel, best: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
     """Starts with free factors of single bins at zero, so that statistical errors must do, and at twice themselves."""
     p = model.parameters
     knots = [i for i in model.bends.knots.tolist() if not held[i]]
@@ -201,7 +224,33 @@ def _untied(model: HistFactoryModel, best: np.ndarray, held: np.ndarray) -> list
     return points
 
 
-def _random(model: HistFactoryModel, best: np.ndarray, held: np.ndarray, data: Data) -> list[np.ndarray]:
+def _without_products(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data) -> list[np.ndarray]:
+    """Starts for products of free factors: the model's own with each factor of all bins at other values; without one factor.
+
+    A bin of B without its QCD leaves A to the signal, and the other way round: either may be a minimum. From the best fit all
+    bins go back to where they are; the model's own start has no opinion yet.
+    """
+    p, here = model.parameters, model.bends.products
+    here = here[~held[here]]
+    if not len(here):
+        return []
+    points = np.repeat(best[None], len(here), axis=0)
+    zero = np.maximum(p.low[here], 0.0)
+    points[np.arange(len(here)), here] = np.where(
+        best[here] > zero, zero, np.clip(p.init[here], p.low[here], p.high[here])
+    )
+    rise = model.bin_deviance(points, data.main).sum(axis=1) - model.bin_deviance(best[None], data.main).sum()
+    others = [np.where(held, best, p.init)]
+    for i in model.layout.global_pars.tolist():
+        if p.kind[i] == "free" and not held[i]:
+            most = max(_ends(model, i, best, data))
+            for value in (0.0, 0.1 * most, 0.25 * most, 0.5 * most, most, 2 * most):
+                others.append(others[0].copy())
+                others[-1][i] = np.clip(value, p.low[i], p.high[i])
+    return [*points[rise < FEW_EVENTS], *others]
+
+
+def _random(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data) -> list[np.ndarray]:
     """Points anywhere, the same shares of all ranges in every fit; in half of them factors go as far as their bounds."""
     p, layout = model.parameters, model.layout
     low, high = p.init - SPREAD * p.sigma, p.init + SPREAD * p.sigma
@@ -223,7 +272,7 @@ def _random(model: HistFactoryModel, best: np.ndarray, held: np.ndarray, data: D
     return points
 
 
-def possible_start(model: HistFactoryModel, start: np.ndarray, held: np.ndarray, data: Data) -> np.ndarray | None:
+def possible_start(model: BentModel, start: np.ndarray, held: np.ndarray, data: Data) -> np.ndarray | None:
     """Look for a point at which every bin with events expects some, by least squares, which no negative yield stops.
 
     Args:

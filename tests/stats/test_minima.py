@@ -1,0 +1,70 @@
+"""The lowest of several minima: random workspaces against pyhf's from eight starts, and an ABCD with few events."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.random_workspace import hard_workspace
+
+from oddjets.stats import Model
+from oddjets.stats.histfactory.results import Data
+
+#: pyhf's lowest -2 ln L, made with `benchmarks/minima.py reference`, which is long: MINUIT from eight starts
+STORED = json.loads((Path(__file__).parents[1] / "data" / "pyhf_minima.json").read_text())["twice_nll"]
+
+
+def test_forty_are_stored() -> None:
+    assert len(STORED) == 40
+
+
+@pytest.mark.parametrize("seed", sorted(map(int, STORED)))
+def test_no_minimum_lies_above_pyhfs_lowest(seed: int) -> None:
+    fit = Model(hard_workspace(seed)).fit(with_covariance=False)
+    assert fit.twice_nll <= STORED[str(seed)] + 1e-4
+
+
+def abcd(seed: int, bins: int = 4) -> dict[str, Any]:
+    """A region with few events: QCD in A is s b c, in B s b, in C s c, in D s, bin by bin; a signal, most of it in A."""
+    rng = np.random.default_rng(seed)
+    d = rng.uniform(2.0, 12.0, bins)
+    b, c = d * rng.uniform(0.05, 0.3, bins), d * rng.uniform(0.1, 0.5, bins)
+    signal = rng.uniform(0.3, 2.0, bins)
+    share = {"A": 1.0, "B": 0.5, "C": 0.5, "D": 0.2}
+    qcd = {"A": b * c / d, "B": b, "C": c, "D": d}
+    factors = {"A": "sbc", "B": "sb", "C": "sc", "D": "s"}
+    channels, observations = [], []
+    for letter, y in qcd.items():
+        modifiers = [{"name": f"qcd_{f}", "type": "shapefactor", "data": None} for f in factors[letter]]
+        events = signal * share[letter]
+        of_signal = [
+            {"name": "mu", "type": "normfactor", "data": None},
+            {"name": f"stat_{letter}", "type": "staterror", "data": (0.3 * events).tolist()},
+        ]
+        samples = [
+            {"name": "signal", "data": events.tolist(), "modifiers": of_signal},
+            {"name": "qcd", "data": y.tolist(), "modifiers": modifiers},
+        ]
+        channels.append({"name": letter, "samples": samples})
+        observations.append({"name": letter, "data": rng.poisson(y + events).astype(float).tolist()})
+    bounds = [{"name": "mu", "bounds": [[0.0, 10.0]], "inits": [1.0]}]
+    measurement = {"name": "m", "config": {"poi": "mu", "parameters": bounds}}
+    return {"channels": channels, "observations": observations, "measurements": [measurement], "version": "1.0.0"}
+
+
+@pytest.mark.parametrize("seed", [59, 128, 147, 166, 283, 489])
+def test_the_fit_of_an_abcd_with_few_events_is_the_lowest_minimum(seed: int) -> None:
+    # in these a bin of B or C has its events from QCD in one minimum, and from the signal in another
+    model = Model(abcd(seed))
+    p, rng, starts = model.parameters, np.random.default_rng(seed), 60
+    points = np.repeat(p.init[None], starts, axis=0)
+    points[:, p.kind == "free"] = rng.uniform(0.0, 3.0, (starts, int((p.kind == "free").sum())))
+    points[:, p.index("mu")] = rng.uniform(0.0, 10.0, starts)
+    data = Data(*(np.repeat(a, starts, axis=0) for a in model.data))
+    batch = model.fit_batch(data, points, p.fixed)
+    values = batch.deviance[batch.converged]
+    assert values.max() > values.min() + 1e-3, "there is one minimum only: nothing is tested"
+    assert model.fit(with_covariance=False).deviance <= values.min() + 1e-4
