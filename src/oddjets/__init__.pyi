@@ -17,6 +17,7 @@ from .scoring.scorer import Scorer as Scorer
 from .selection.decorators import cut as cut
 from .selection.decorators import jet_variation as jet_variation
 from .selection.processor import DijetProcessor as DijetProcessor
+from .workflow.coffea_processor import processor as processor
 from .workflow.interactive.run import Run as Run
 from .workflow.loading import load as load
 
@@ -37,6 +38,7 @@ __all__ = [
     "jet_variation",
     "load",
     "load_card",
+    "processor",
     "report",
     "scoring",
     "selection",

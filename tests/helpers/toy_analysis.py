@@ -16,7 +16,7 @@ from helpers.toy_nano import toy_nano
 
 from oddjets.config.analysis import load_analysis
 from oddjets.io import event_table
-from oddjets.selection.processor import ChunkCounts
+from oddjets.selection.chunk_counts import ChunkCounts
 from oddjets.workflow.executors.chunks import Chunk
 from oddjets.workflow.pipeline import run_stages, stage_of
 from oddjets.workflow.run import RunContext

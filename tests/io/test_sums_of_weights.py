@@ -10,7 +10,8 @@ import uproot
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io.fileset import Dataset, DatasetMetadata, inspect, sums_of_variations
 from oddjets.io.sums_of_weights import StoredFile, duplicate_rows
-from oddjets.workflow.executors.preflight import check_files, refuse_unlike_sums
+from oddjets.selection.sums_checks import refuse_unlike_sums
+from oddjets.workflow.executors.preflight import check_files
 
 SIGNS = np.where(np.arange(40) % 8 == 0, -1.0, 1.0)
 

@@ -26,8 +26,8 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification constituents decorators jet_systematics needed_columns objects processor "
-            "processor_loader reclustering"
+            "certification chunk_counts constituents decorators jet_systematics needed_columns "
+            "objects processor processor_loader reclustering"
         ),
         "workflow.executors": "chunk_worker",
     },
@@ -47,8 +47,8 @@ CODE: dict[str, dict[str, str]] = {
         "io": ("branches event_table fileset histograms nanoaod_schema paper_npz sums_of_weights weight_order"),
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification constituents decorators input_anomalies jet_systematics needed_columns "
-            "normalisation objects processor processor_loader reclustering"
+            "certification chunk_counts constituents decorators input_anomalies jet_systematics "
+            "needed_columns normalisation objects processor processor_loader reclustering sums_checks"
         ),
         "workflow.executors": "chunk_worker",
         "workflow.stages": "cutflow npz process",
@@ -59,8 +59,8 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset histograms nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "binned_events certification constituents decorators event_weights histogramming jet_systematics "
-            "needed_columns normalisation objects processor reclustering regions"
+            "binned_events certification chunk_counts constituents decorators event_weights histogramming "
+            "jet_systematics needed_columns normalisation objects processor reclustering regions"
         ),
         "workflow.stages": "cutflow histogram",
     },
@@ -70,8 +70,8 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset histograms nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "binned_events certification constituents decorators event_weights histogramming jet_systematics "
-            "needed_columns normalisation objects processor reclustering regions"
+            "binned_events certification chunk_counts constituents decorators event_weights histogramming "
+            "jet_systematics needed_columns normalisation objects processor reclustering regions"
         ),
         "stats": "abcd_closure",
         "workflow.stages": "closure",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import types
 import typing
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -144,7 +146,7 @@ _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file safely, refusing duplicate keys and what would fill the memory.
+    """Read a YAML file safely, gzipped or not, refusing duplicate keys and what would fill the memory.
 
     Raises:
         ConfigError: the file is missing, unreadable, too large or no YAML; the message has the line.
@@ -152,18 +154,26 @@ def read_yaml(path: Path) -> Any:
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(f"{path}: {path.stat().st_size / 1e6:.0f} MB are too much for a YAML file")
-        text = path.read_text(encoding="utf-8")
+        text = _unzipped(path) if path.suffix == ".gz" else path.read_text(encoding="utf-8")
     except FileNotFoundError:
         beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such file; {nearest(path.name, beside)}".rstrip("; ")) from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder; give a YAML file, such as ANALYSIS.yaml") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     try:
         return yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: dates and numbers that cannot be
         raise ConfigError(f"{path}: no valid YAML: {error}") from None
+
+
+def _unzipped(path: Path) -> str:
+    with gzip.open(path, "rb") as stream:
+        content = stream.read(_LARGEST_FILE + 1)
+    if len(content) > _LARGEST_FILE:
+        raise ConfigError(f"{path}: more than {_LARGEST_FILE / 1e6:.0f} MB unzipped are too much for a YAML file")
+    return content.decode("utf-8")
 
 
 def read_extended(

@@ -248,7 +248,11 @@ def input_digests(analysis: Analysis, era: Era, era_folder: Path, datasets: Iter
 
 
 def luminosities(
-    analysis: Analysis, era: Era, era_folder: Path, read: Mapping[str, tuple[Dataset, Iterable[FileInfo]]]
+    analysis: Analysis,
+    era: Era,
+    era_folder: Path,
+    read: Mapping[str, tuple[Dataset, Iterable[FileInfo]]],
+    known: Mapping[str, Sections] | None = None,
 ) -> dict[str, Luminosity]:
     """Return the certified luminosity of every dataset of data; nothing where the analysis has no golden JSON.
 
@@ -258,6 +262,7 @@ def luminosities(
         era_folder: where its relative paths start.
         read: the datasets, and those of their files that were read to the end: a file of which a chunk was lost does
             not count at all.
+        known: dataset to the sections of its files, where somebody has read them; None: they are read now.
 
     Raises:
         OddjetsError: see `luminosity_of`; or two datasets share sections, which would count twice.
@@ -273,7 +278,7 @@ def luminosities(
     for name, (dataset, files) in read.items():
         if not dataset.metadata.is_data:
             continue
-        sections = [sections_of_file(info.path, access) for info in files]
+        sections = [sections_of_file(info.path, access) for info in files] if known is None else [known[name]]
         if dataset.metadata.processed_lumis is not None:
             made_from = read_sections(Path(dataset.metadata.processed_lumis))
             sections = [s[made_from.contains(s)] for s in sections]

@@ -5,6 +5,7 @@ from .fileset import Dataset as Dataset
 from .fileset import load_fileset as load_fileset
 from .histograms import DATA as DATA
 from .histograms import HistogramSet as HistogramSet
+from .nanoaod_schema import PFNano as PFNano
 from .remote.access import open_file as open_file
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Dataset",
     "EventTable",
     "HistogramSet",
+    "PFNano",
     "event_table",
     "load_fileset",
     "nanoaod_schema",

@@ -24,9 +24,20 @@ from oddjets.io.remote.access import is_remote, open_file
 from oddjets.io.remote.failures import advice_on, cause_of, with_retries
 from oddjets.io.sums_of_weights import LISTS, RunsRow, read_sums
 
-__all__ = ["Dataset", "DatasetMetadata", "FileInfo", "inspect", "load_fileset", "sums_of_variations"]
+__all__ = [
+    "Dataset",
+    "DatasetMetadata",
+    "FileInfo",
+    "fileset_of",
+    "inspect",
+    "inspect_open",
+    "load_fileset",
+    "sums_of_variations",
+]
 
 TREE = "Events"
+#: what coffea's preprocessing adds to a dataset
+_PREPROCESSED = {"compressed_form", "did", "form", "format"}
 
 
 class DatasetMetadata(StrictModel):
@@ -99,9 +110,13 @@ class Dataset:
 
 def _paths(files: Any) -> Iterator[str]:
     if isinstance(files, Mapping):
-        for path, tree in files.items():
+        for path, about in files.items():
+            # coffea's preprocessing puts more than the tree's name there
+            tree = about.get("object_path") if isinstance(about, Mapping) else about
             if tree not in (None, TREE):
                 raise ConfigError(f"file {path}: the tree must be '{TREE}', not '{tree}'")
+            if isinstance(about, Mapping) and (left_out := _left_out(about)):
+                raise ConfigError(f"file {path}: its 'steps' leave out {left_out} of its {about['num_entries']} events")
             yield str(path)
     elif isinstance(files, (list, tuple)):
         yield from (str(path) for path in files)
@@ -109,11 +124,19 @@ def _paths(files: Any) -> Iterator[str]:
         raise ConfigError("'files' must be a list of paths or a mapping of path to tree")
 
 
+def _left_out(about: Mapping[str, Any]) -> int:
+    """Return how many events of a file are in none of the steps that coffea's preprocessing cut it into."""
+    steps, entries = about.get("steps"), about.get("num_entries")
+    if steps is None or entries is None:
+        return 0
+    return int(entries) - sum(int(stop) - int(start) for start, stop in steps)
+
+
 def load_fileset(path: Path) -> dict[str, Dataset]:
     """Read a fileset.
 
     Args:
-        path: JSON or YAML.
+        path: JSON or YAML, of either ``.gz`` too; what coffea's preprocessing made of a fileset is one.
 
     Returns:
         Name to dataset, in the file's order; local paths are absolute.
@@ -121,8 +144,20 @@ def load_fileset(path: Path) -> dict[str, Dataset]:
     Raises:
         ConfigError: with all errors of all datasets at once.
     """
-    content = read_yaml(path)
-    if not isinstance(content, dict) or not content:
+    return fileset_of(read_yaml(path), path)
+
+
+def fileset_of(content: Any, path: Path) -> dict[str, Dataset]:
+    """Return the datasets of a fileset's content.
+
+    Args:
+        content: dataset to its ``files`` and ``metadata``.
+        path: of the file that it stands in; local paths start in its folder.
+
+    Raises:
+        ConfigError: with all errors of all datasets at once.
+    """
+    if not isinstance(content, Mapping) or not content:
         raise ConfigError(f"{path}: a fileset is a mapping of dataset to files and metadata")
     datasets: dict[str, Dataset] = {}
     problems: list[str] = []
@@ -131,7 +166,7 @@ def load_fileset(path: Path) -> dict[str, Dataset]:
         if not is_file_name(str(name)):
             problems.append(f"{name!r}: a dataset's name is a folder's: no '/', '\\' or ':', no '.' at its beginning")
             continue
-        if not isinstance(entry, dict) or set(entry) != {"files", "metadata"}:
+        if not isinstance(entry, Mapping) or set(entry) - _PREPROCESSED != {"files", "metadata"}:
             problems.append(f"{name}: needs exactly the keys 'files' and 'metadata'")
             continue
         try:
@@ -222,43 +257,55 @@ def inspect(path: str, *, is_data: bool, access: RemoteAccess | None = None) -> 
 
 def _inspected(path: str, is_data: bool, access: RemoteAccess | None) -> FileInfo:
     with open_file(path, access) as file:
-        end, size = file.file.fEND, file.file.source.num_bytes
-        if size is not None and size < end:
-            raise InputFileError(
-                f"{path}: truncated: {size} bytes of {end}; get it again or leave it out", cause="truncated"
-            )
-        if TREE not in file:
-            raise InputFileError(
-                f"{path}: no tree '{TREE}'; it has {', '.join(file.keys(cycle=False)) or 'nothing'}",
-                cause="missing tree",
-            )
-        tree = file[TREE]
-        entries = int(tree.num_entries)
-        branches = set(tree.keys())
-        simulated = bool(branches & {"genWeight", "Pileup_nTrueInt", "nGenPart", "GenPart_pt"})
-        if entries and is_data and simulated:
-            raise InputFileError(f"{path}: listed as data, but it has generator branches (genWeight or GenPart)")
-        if entries and not is_data and "genWeight" not in branches:
-            raise InputFileError(f"{path}: listed as simulation, but it has no branch 'genWeight'")
-        constituents = nanoaod_schema.constituent_source(branches.__contains__)
-        names = _shared(frozenset(branches))
-        known = FileInfo(path, str(file.file.uuid), entries, None, branches=names, constituents=constituents)
-        if is_data:
-            return known
-        if "Runs" not in file or "genEventSumw" not in file["Runs"]:
-            raise InputFileError(
-                f"{path}: simulation without 'genEventSumw' in the tree 'Runs'", cause="missing branch"
-            )
-        titles = {name: nanoaod_schema.title_in(file, name) for name in LISTS if name in branches}
-        sums = read_sums(file["Runs"], path, entries, titles)
-        return replace(
-            known,
-            sum_of_weights=sums.total,
-            sums_of_variations=sums.variations,
-            without=sums.without,
-            unusable_sums=sums.unusable,
-            runs=sums.rows,
+        return inspect_open(file, path, is_data=is_data)
+
+
+def inspect_open(file: Any, path: str, *, is_data: bool) -> FileInfo:
+    """Return what `inspect` does, of a file that is open.
+
+    Args:
+        file: as uproot opened it.
+        path: of it.
+        is_data: data has no sum of weights.
+
+    Raises:
+        InputFileError: see `inspect`.
+    """
+    end, size = file.file.fEND, file.file.source.num_bytes
+    if size is not None and size < end:
+        raise InputFileError(
+            f"{path}: truncated: {size} bytes of {end}; get it again or leave it out", cause="truncated"
         )
+    if TREE not in file:
+        raise InputFileError(
+            f"{path}: no tree '{TREE}'; it has {', '.join(file.keys(cycle=False)) or 'nothing'}",
+            cause="missing tree",
+        )
+    tree = file[TREE]
+    entries = int(tree.num_entries)
+    branches = set(tree.keys())
+    simulated = bool(branches & {"genWeight", "Pileup_nTrueInt", "nGenPart", "GenPart_pt"})
+    if entries and is_data and simulated:
+        raise InputFileError(f"{path}: listed as data, but it has generator branches (genWeight or GenPart)")
+    if entries and not is_data and "genWeight" not in branches:
+        raise InputFileError(f"{path}: listed as simulation, but it has no branch 'genWeight'")
+    constituents = nanoaod_schema.constituent_source(branches.__contains__)
+    names = _shared(frozenset(branches))
+    known = FileInfo(path, str(file.file.uuid), entries, None, branches=names, constituents=constituents)
+    if is_data:
+        return known
+    if "Runs" not in file or "genEventSumw" not in file["Runs"]:
+        raise InputFileError(f"{path}: simulation without 'genEventSumw' in the tree 'Runs'", cause="missing branch")
+    titles = {name: nanoaod_schema.title_in(file, name) for name in LISTS if name in branches}
+    sums = read_sums(file["Runs"], path, entries, titles)
+    return replace(
+        known,
+        sum_of_weights=sums.total,
+        sums_of_variations=sums.variations,
+        without=sums.without,
+        unusable_sums=sums.unusable,
+        runs=sums.rows,
+    )
 
 
 @functools.lru_cache(maxsize=256)

@@ -20,7 +20,7 @@ from oddjets.core.expressions import evaluate
 from oddjets.io.event_table import JETS, EventTable
 from oddjets.io.histograms import LETTERS
 from oddjets.selection import regions
-from oddjets.selection.processor import DijetProcessor
+from oddjets.selection.decorators import HasCuts
 
 __all__ = ["BinnedEvents", "Cells", "add_weights", "bin_events", "bin_numbers"]
 
@@ -113,7 +113,7 @@ def bin_numbers(values: npt.ArrayLike, edges: Floats) -> npt.NDArray[np.int32]:
     return len(edges) - below.astype(np.int32)
 
 
-def bin_events(analysis: Analysis, processor: DijetProcessor, table: EventTable, cells: Cells) -> BinnedEvents:
+def bin_events(analysis: Analysis, processor: HasCuts, table: EventTable, cells: Cells) -> BinnedEvents:
     """Apply the base selection and all regions to a table, and find the bins of all observables.
 
     Args:

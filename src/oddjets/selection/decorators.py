@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["cut", "cuts_of", "jet_variation", "jet_variations_of"]
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.io.event_table import EventTable
+
+__all__ = ["HasCuts", "cut", "cuts_of", "jet_variation", "jet_variations_of"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class HasCuts(Protocol):
+    """What regions and histograms need of a processor: its base selection. Its cuts are found by name."""
+
+    def passing(self, table: EventTable) -> npt.NDArray[np.bool_]:
+        """Return which events pass the base selection, as the table's variation sees them."""
+        ...
 
 
 def cut(method: Method) -> Method:

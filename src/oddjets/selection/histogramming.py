@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,19 @@ from oddjets.io.event_table import EventTable
 from oddjets.io.histograms import DATA, LETTERS, Hist, HistogramSet, ThresholdResult
 from oddjets.selection import regions
 from oddjets.selection.binned_events import BinnedEvents, Cells, add_weights, bin_events
+from oddjets.selection.decorators import HasCuts
 from oddjets.selection.event_weights import WeightAudit
 from oddjets.selection.needed_columns import columns_needed
-from oddjets.selection.processor import DijetProcessor
 
-__all__ = ["Filling", "add_envelope", "make_histograms"]
+__all__ = [
+    "Filling",
+    "add_envelope",
+    "assembled",
+    "histogram_with",
+    "make_histograms",
+    "smaller_scores",
+    "threshold_from",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -73,7 +81,7 @@ class Filling:
     def __init__(
         self,
         analysis: Analysis,
-        processor: DijetProcessor,
+        processor: HasCuts,
         threshold: ThresholdResult,
         audit: WeightAudit | None = None,
     ) -> None:
@@ -81,6 +89,11 @@ class Filling:
         self.cells = Cells.of(analysis)
         self.sums: dict[tuple[str, str], Floats] = {}
         self.filled: dict[str, dict[tuple[str, str], None]] = {region: {} for region in analysis.regions}
+
+    @property
+    def size(self) -> int:
+        """How many cells a process and a variation have: letters x bins of all histograms."""
+        return len(LETTERS) * self.cells.size
 
     def add(self, columns: event_table.Columns, process: str, factors: Mapping[str, float]) -> None:
         """Add events.
@@ -129,7 +142,7 @@ class Filling:
         scaled = np.empty((len(events.rows), len(raw)))
         for i, name in enumerate(raw):
             scaled[:, i] = raw[name] * weights[name][1]
-        none = np.zeros((2, len(LETTERS) * self.cells.size))
+        none = np.zeros((2, self.size))
         before = np.stack([self.sums.get((process, name), none) for name in weights], axis=-1)
         after = add_weights(before, events.by_letter(letter), scaled)
         self.sums |= {(process, name): after[..., i] for i, name in enumerate(weights)}
@@ -165,11 +178,25 @@ class Filling:
         """Return (region, observable) to the histogram of what was added."""
         made = {}
         for region, name in self.cells.slices:
-            observable = self._analysis.observables[name]
-            label = f"{observable.label} [{observable.unit}]" if observable.unit else observable.label
             contents = {key: self.of_histogram(region, name, key) for key in self.filled[region]}
-            made[region, name] = histograms.histogram_of(name, self._analysis.binning(name, region), label, contents)
+            made[region, name] = histogram_with(self._analysis, region, name, contents)
         return made
+
+
+def histogram_with(
+    analysis: Analysis, region: str, observable: str, contents: Mapping[tuple[str, str], Floats]
+) -> Hist:
+    """Return the histogram of an observable in a region, with its binning and label.
+
+    Args:
+        analysis: has both.
+        region: its name.
+        observable: its name.
+        contents: (process, variation) to sums of weights and of squared weights, shape (2, letters, bins + 2).
+    """
+    found = analysis.observables[observable]
+    label = f"{found.label} [{found.unit}]" if found.unit else found.label
+    return histograms.histogram_of(observable, analysis.binning(observable, region), label, contents)
 
 
 def add_envelope(histogram: Hist, process: str, systematic: str, members: int) -> None:
@@ -212,9 +239,36 @@ def _both_below(table: event_table.Columns, score: str, value: float) -> event_t
     return {name: array[kept] for name, array in table.items()}
 
 
+def smaller_scores(analysis: Analysis, processor: HasCuts, columns: event_table.Columns) -> Floats:
+    """Return the smaller of the two scores of each event that passes the base selection: all that the threshold needs.
+
+    Args:
+        analysis: says which score.
+        processor: has the base selection.
+        columns: of the events.
+    """
+    passed = processor.passing(EventTable(columns))
+    one, other = (columns[f"score_{analysis.threshold.score}_{j}"][passed] for j in event_table.JETS)
+    return np.minimum(one, other)
+
+
+def threshold_from(analysis: Analysis, lower: Floats | None) -> ThresholdResult:
+    """Return the cut on the scores.
+
+    Args:
+        analysis: says what is asked.
+        lower: `smaller_scores` of all data, in any order, shape (n,); None: there are none.
+
+    Raises:
+        OddjetsError: an efficiency is asked for and there is no data.
+    """
+    names = [f"score_{analysis.threshold.score}_{j}" for j in event_table.JETS]
+    return regions.find_threshold(analysis.threshold, None if lower is None else dict.fromkeys(names, lower))
+
+
 def make_histograms(
     analysis: Analysis,
-    processor: DijetProcessor,
+    processor: HasCuts,
     folder: Path,
     normalisation: Mapping[str, tuple[str, bool, float]],
     luminosity_pb: float,
@@ -250,16 +304,12 @@ def make_histograms(
             yield columns if below is None else _both_below(columns, analysis.threshold.score, below)
 
     needed = columns_needed(analysis, processor)
-    scores = [f"score_{analysis.threshold.score}_{j}" for j in event_table.JETS]
     of_data = [name for name, (_, is_data, _) in normalisation.items() if is_data and event_table.parts(folder, name)]
     lower = [np.empty(0)]
     for name in of_data:
         for columns in tables(name):
-            passed = processor.passing(event_table.EventTable(columns))
-            lower.append(np.minimum(*(columns[column][passed] for column in scores)))
-    # the smaller of the two scores is all that the threshold needs of an event
-    joined = dict.fromkeys(scores, np.concatenate(lower)) if of_data else None
-    threshold = regions.find_threshold(analysis.threshold, joined)
+            lower.append(smaller_scores(analysis, processor, columns))
+    threshold = threshold_from(analysis, np.concatenate(lower) if of_data else None)
     filling = Filling(analysis, processor, threshold, audit)
     found: dict[str, list[str]] = {}
     for dataset, (process, is_data, factor) in normalisation.items():
@@ -272,18 +322,39 @@ def make_histograms(
             if len(columns["event"]):
                 filling.add(columns, process, factors)
         filling.require_finite(process, dataset)
-    target = filling.histograms()
+    return assembled(analysis, filling.histograms(), found, threshold, luminosity_pb, energy_TeV)
+
+
+def assembled(
+    analysis: Analysis,
+    filled: Mapping[tuple[str, str], Hist],
+    variations: Mapping[str, Sequence[str]],
+    threshold: ThresholdResult,
+    luminosity_pb: float,
+    energy_TeV: float,
+) -> HistogramSet:
+    """Return histograms that are filled and normalised as a set, with the envelopes of their members.
+
+    Args:
+        analysis: its systematics, and whether it is blind.
+        filled: (region, observable) to its histogram; changed in place.
+        variations: process to the names that it has, ``nominal`` first, without envelopes.
+        threshold: the cut that split them into letters.
+        luminosity_pb: of the data, /pb.
+        energy_TeV: centre-of-mass energy.
+    """
+    found = {process: list(names) for process, names in variations.items()}
     for systematic in analysis.systematics:
         for process in found if kind_of(systematic) == "envelope" else ():
             if process == DATA or (systematic.processes is not None and process not in systematic.processes):
                 continue
-            for histogram in target.values():
+            for histogram in filled.values():
                 add_envelope(histogram, process, systematic.name, systematic.members)
             found[process] += [f"{systematic.name}Up", f"{systematic.name}Down"]
     order = [DATA, *analysis.processes]
     by_process = {p: found[p] for p in sorted(found, key=lambda p: order.index(p) if p in order else len(order))}
     return HistogramSet(
-        target,
+        dict(filled),
         by_process,
         luminosity_pb,
         threshold.blinded() if analysis.blind else threshold,

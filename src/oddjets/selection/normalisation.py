@@ -10,7 +10,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections.systematics import variations_of
 
-__all__ = ["factor_of", "factors", "own_factors", "own_normalisations"]
+__all__ = ["cutflow_of", "factor_of", "factors", "own_factors", "own_normalisations"]
 
 
 def factor_of(d: Mapping[str, Any], luminosity_pb: float) -> float:
@@ -44,6 +44,34 @@ def factors(
             factor *= analysis.processes[d["process"]].template_scale
         out[name] = (d["process"], bool(d["is_data"]), factor)
     return out
+
+
+def cutflow_of(processed: Mapping[str, Any], luminosity_pb: float | None) -> dict[str, Any]:
+    """Return the content of ``cutflow.json``: the cutflow and the n-1 table of every dataset, normalised.
+
+    Args:
+        processed: what the stage `process` left in its manifest.
+        luminosity_pb: of the data, /pb; None: nobody knows, and it is the expectation for 1 /pb.
+    """
+    content: dict[str, Any] = {
+        "cuts": processed["cuts"],
+        "luminosity_pb": luminosity_pb,
+        "datasets": {},
+        "n_minus_1": {},
+    }
+    for name, d in processed["datasets"].items():
+        factor = factor_of(d, luminosity_pb or 1.0)
+        content["datasets"][name] = {
+            "process": d["process"],
+            "is_data": d["is_data"],
+            "raw": d["raw"],
+            "weighted": [factor * w for w in d["weighted"]],
+        }
+        content["n_minus_1"][name] = {
+            cut: [raw, factor * weighted]
+            for cut, (raw, weighted) in zip(processed["cuts"][1:], d["n_minus_1"], strict=True)
+        }
+    return content
 
 
 def own_factors(analysis: Analysis, processed: Mapping[str, Any]) -> dict[str, dict[str, float]]:

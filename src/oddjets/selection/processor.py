@@ -14,16 +14,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
 from coffea.analysis_tools import PackedSelection
-from coffea.processor import ProcessorABC
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import Cause, InputFileError
@@ -38,6 +36,8 @@ from oddjets.scoring.cache import ScoreCache, evaluate
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection import constituents, objects
 from oddjets.selection.certification import DataQuality
+from oddjets.selection.chunk_counts import ChunkCounts, Inference
+from oddjets.selection.coffea_interface import CoffeaInterface
 from oddjets.selection.decorators import cut
 from oddjets.selection.jet_systematics import JetVariations
 from oddjets.selection.needed_columns import columns_needed
@@ -69,55 +69,8 @@ JET_BRANCHES: dict[str, tuple[str, float | None]] = {
 NEGATIVE_MASS = -0.1
 
 
-class Inference(TypedDict):
-    """The way in which the scores of the two leading jets were computed.
-
-    Attributes:
-        computed: jets that the model scored.
-        from_cache: jets whose score was kept from an earlier run.
-        providers: what computes really: cpu or cuda.
-        fallbacks: why that is the CPU, where ``auto`` was asked for.
-        kept_as: the folders of kept scores that they are in.
-    """
-
-    computed: int
-    from_cache: int
-    providers: set[str]
-    fallbacks: set[str]
-    kept_as: set[str]
-
-
-@dataclass
-class ChunkCounts:
-    """The contribution of a chunk to the totals, as plain numbers that can be added.
-
-    Attributes:
-        entries: events read.
-        raw: events after each cut, the first being all.
-        weighted: likewise, with the generator's weights.
-        n_minus_1: for each cut, the events and weights that pass all the others.
-        input_anomalies: what was found odd and dealt with, counted (`oddjets.selection.input_anomalies`).
-        inference: score name to how its jets got it.
-    """
-
-    entries: int = 0
-    raw: list[int] = field(default_factory=list)
-    weighted: list[float] = field(default_factory=list)
-    n_minus_1: list[tuple[int, float]] = field(default_factory=list)
-    input_anomalies: Counter[str] = field(default_factory=Counter)
-    inference: dict[str, Inference] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields in a form that JSON has."""
-        inference = {
-            score: {key: sorted(value) if isinstance(value, set) else value for key, value in how.items()}
-            for score, how in self.inference.items()
-        }
-        return {**vars(self), "input_anomalies": dict(self.input_anomalies), "inference": inference}
-
-
-class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[misc]
-    """A processor that turns a chunk of PFNano into rows of the event table.
+class DijetProcessor(JetVariations, DataQuality, CoffeaInterface):
+    """A processor that turns a chunk of PFNano into rows of the event table; in coffea's `Runner`, into histograms (`process`).
 
     Args:
         analysis: what was asked.
@@ -408,24 +361,6 @@ class DijetProcessor(JetVariations, DataQuality, ProcessorABC):  # type: ignore[
         return ChunkCounts(
             table.size, [raw for raw, _ in flow], [weighted for _, weighted in flow], n_minus_1, anomalies
         )
-
-    # ---- coffea's interface --------------------------------------------------------------------------------------
-
-    def process(self, events: Any) -> dict[str, Any]:
-        """Return a chunk's counts, keyed by dataset, in a form that coffea's own runner adds up; nothing is written."""
-        columns, counts = self.table(events)
-        arrays = {name: np.asarray(getattr(counts, name)) for name in ("raw", "weighted", "n_minus_1")}
-        found = {
-            "entries": counts.entries,
-            "rows": len(columns["event"]),
-            "input_anomalies": dict(counts.input_anomalies),
-            **arrays,
-        }
-        return {events.metadata["dataset"]: found}
-
-    def postprocess(self, accumulator: Any) -> Any:
-        """Return what was accumulated, unchanged."""
-        return accumulator
 
 
 def _pass(failed: PackedSelection, *cuts: str) -> Mask:

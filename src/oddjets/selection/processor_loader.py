@@ -12,10 +12,13 @@ import importlib.abc
 import importlib.util
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
+
+import cloudpickle
 
 from oddjets.core import resources
 from oddjets.core.code_digests import syntax_sha256
@@ -78,6 +81,8 @@ class ProcessorSource:
                 sys.meta_path.remove(finder)
                 for name in finder.texts:
                     sys.modules.pop(name, None)
+            # a subclass in a notebook travels to coffea's workers with the base that it has here
+            cloudpickle.register_pickle_by_value(module)
         classes = {
             name: value
             for name, value in vars(module).items()
@@ -89,6 +94,12 @@ class ProcessorSource:
                 f" {nearest(self.class_name, [c for c in classes if c != 'DijetProcessor'])}"
             )
         return classes[self.class_name]
+
+    def restored(self, state: Mapping[str, Any]) -> DijetProcessor:
+        """Return a processor of the class, with the attributes that it had where it was pickled."""
+        made = object.__new__(self.load())
+        made.__dict__.update(state)
+        return made
 
 
 class _Siblings(importlib.abc.MetaPathFinder, importlib.abc.Loader):

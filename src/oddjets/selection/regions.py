@@ -15,7 +15,7 @@ from oddjets.config.analysis import Analysis, Threshold
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import EventTable
 from oddjets.io.histograms import LETTERS, ThresholdResult
-from oddjets.selection.processor import DijetProcessor
+from oddjets.selection.decorators import HasCuts
 
 __all__ = [
     "circular_regions",
@@ -60,7 +60,7 @@ def circular_regions(analysis: Analysis) -> dict[str, str]:
     return problems
 
 
-def region_mask(analysis: Analysis, processor: DijetProcessor, region: str, table: EventTable) -> Mask:
+def region_mask(analysis: Analysis, processor: HasCuts, region: str, table: EventTable) -> Mask:
     """Return which events of a table are in a region, on top of the base selection.
 
     Args:
@@ -72,15 +72,13 @@ def region_mask(analysis: Analysis, processor: DijetProcessor, region: str, tabl
     return _mask(analysis, processor, region, table, {})
 
 
-def region_masks(analysis: Analysis, processor: DijetProcessor, table: EventTable) -> dict[str, Mask]:
+def region_masks(analysis: Analysis, processor: HasCuts, table: EventTable) -> dict[str, Mask]:
     """Return `region_mask` of all regions; each cut is evaluated once."""
     known: dict[str, Mask] = {}
     return {region: _mask(analysis, processor, region, table, known) for region in analysis.regions}
 
 
-def _mask(
-    analysis: Analysis, processor: DijetProcessor, region: str, table: EventTable, known: dict[str, Mask]
-) -> Mask:
+def _mask(analysis: Analysis, processor: HasCuts, region: str, table: EventTable, known: dict[str, Mask]) -> Mask:
     """Return a region's mask; ``known`` has cuts and regions that were evaluated before, and takes the new ones."""
     if region in known:
         return known[region]
@@ -99,7 +97,7 @@ def _mask(
     return mask
 
 
-def _evaluated(processor: DijetProcessor, region: str, cut: str, table: EventTable) -> Mask:
+def _evaluated(processor: HasCuts, region: str, cut: str, table: EventTable) -> Mask:
     try:
         return np.asarray(getattr(processor, cut)(table), dtype=bool)
     except KeyError as error:

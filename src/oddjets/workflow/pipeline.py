@@ -15,6 +15,7 @@ from typing import Any
 from oddjets.core import provenance, redaction
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError, nearest
+from oddjets.selection import processor
 from oddjets.workflow.executors import chunk_worker
 from oddjets.workflow.executors.records import NO_OUTPUT
 from oddjets.workflow.executors.skipped_files import raise_if_skipped
@@ -64,8 +65,14 @@ STAGES: dict[str, Stage] = {
     for stage in (
         _stage(simulate, (), ("simulation/fileset.json",)),
         _stage(process, ("simulate",), ("events", "cutflow.json"), code=(chunk_worker.__name__,)),
-        _stage(histogram, ("process",), ("histograms/index.json", "threshold.json", "event_weights.json")),
-        _stage(closure, ("histogram",), ("closure.json",)),
+        _stage(
+            histogram,
+            ("process",),
+            ("histograms/index.json", "threshold.json", "event_weights.json"),
+            # has the base selection and cuts of every processor
+            code=(processor.__name__,),
+        ),
+        _stage(closure, ("histogram",), ("closure.json",), code=(processor.__name__,)),
         _stage(workspace, ("histogram", "closure"), ("workspace.json",)),
         _stage(fit, ("workspace", "closure"), ("results.json",)),
         _stage(plot, _BEFORE_FIGURES, ("figures",)),

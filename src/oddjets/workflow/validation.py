@@ -50,8 +50,12 @@ class ResolvedAnalysis:
     cards: dict[str, Path]
 
 
-def resolve(analysis: Analysis) -> ResolvedAnalysis:
+def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None) -> ResolvedAnalysis:
     """Check every name and return what they mean.
+
+    Args:
+        analysis: what was asked.
+        selection: the processor's class, in place of the one in the file that the YAML names.
 
     Raises:
         ConfigError: with all errors, each with its place and the nearest valid name.
@@ -61,7 +65,7 @@ def resolve(analysis: Analysis) -> ResolvedAnalysis:
     era_folder = Path()
     try:
         source = processor_loader.find_processor(analysis.processor, analysis.folder)
-        processor = source.load()
+        processor = selection or source.load()
     except OddjetsError as error:
         problems.append(f"processor: {error}")
     try:

@@ -26,7 +26,8 @@ from oddjets.io.remote.access import open_file
 from oddjets.io.remote.failures import cause_of, with_retries
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.scorer import Scorer
-from oddjets.selection.processor import ChunkCounts, DijetProcessor
+from oddjets.selection.chunk_counts import ChunkCounts
+from oddjets.selection.processor import DijetProcessor
 from oddjets.selection.processor_loader import ProcessorSource
 from oddjets.workflow.executors import memory
 from oddjets.workflow.executors.chunks import Chunk

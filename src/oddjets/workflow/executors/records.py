@@ -83,7 +83,7 @@ class ChunkRecord:
         start: the first entry.
         stop: one past the last entry.
         part: its rows.
-        counts: what it adds to the totals (`processor.ChunkCounts`).
+        counts: what it adds to the totals (`chunk_counts.ChunkCounts`).
         cost: what it took.
     """
 

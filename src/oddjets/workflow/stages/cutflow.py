@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from oddjets.core.files import write_json
-from oddjets.selection.normalisation import factor_of
+from oddjets.selection.normalisation import cutflow_of
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
@@ -21,18 +21,4 @@ def write_cutflow(run: RunContext, processed: Mapping[str, Any]) -> None:
     else:
         read = [d["luminosity_pb"] for d in processed["datasets"].values() if d["is_data"]]
         luminosity = sum(read) if read and None not in read else None
-    content: dict[str, Any] = {"cuts": processed["cuts"], "luminosity_pb": luminosity, "datasets": {}, "n_minus_1": {}}
-    for name, d in processed["datasets"].items():
-        # without a luminosity: the expectation for 1 /pb
-        factor = factor_of(d, luminosity or 1.0)
-        content["datasets"][name] = {
-            "process": d["process"],
-            "is_data": d["is_data"],
-            "raw": d["raw"],
-            "weighted": [factor * w for w in d["weighted"]],
-        }
-        content["n_minus_1"][name] = {
-            cut: [raw, factor * weighted]
-            for cut, (raw, weighted) in zip(processed["cuts"][1:], d["n_minus_1"], strict=True)
-        }
-    write_json(run.out / "cutflow.json", content)
+    write_json(run.out / "cutflow.json", cutflow_of(processed, luminosity))

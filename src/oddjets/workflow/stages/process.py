@@ -19,6 +19,7 @@ from oddjets.io.fileset import FileInfo, sums_of_variations
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
+from oddjets.selection.sums_checks import refuse_unlike_sums
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import plan
@@ -28,7 +29,6 @@ from oddjets.workflow.executors.preflight import (
     constituent_sources,
     partly_absent_triggers,
     refuse_overlap,
-    refuse_unlike_sums,
 )
 from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
 from oddjets.workflow.executors.skipped_files import SkippedFile

@@ -1,0 +1,91 @@
+"""Whether the sums of weights that files state can be those of their events: else a template is shifted, and nobody sees it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from rich.markup import escape
+
+from oddjets.core.console import console
+from oddjets.core.errors import InputFileError
+from oddjets.io.fileset import Dataset, FileInfo
+from oddjets.io.sums_of_weights import StoredFile, duplicate_rows
+
+__all__ = ["refuse_unlike_sums", "sums_problems"]
+
+#: of sums of weights in float32, some of them negative
+_ROUNDING = 1e-3
+#: relative, of one weight in float32
+_ROUNDING_OF_ONE = 1e-6
+#: part of the sum over events read that the sum over all generated ones is at least; negative weights take some of it
+_NOTHING = 1e-6
+
+
+def sums_problems(fileset: Mapping[str, tuple[Dataset, Sequence[FileInfo]]]) -> list[str]:
+    """Return what makes a normalisation wrong; print what may make it wrong.
+
+    Args:
+        fileset: the datasets and their files; data are passed over.
+    """
+    simulated = {name: found for name, found in fileset.items() if not found[0].metadata.is_data}
+    errors, warnings = duplicate_rows(
+        (StoredFile(f.path, name, f.entries, f.runs) for name, (_, files) in simulated.items() for f in files),
+        {name: dataset.metadata.events_tried for name, (dataset, _) in simulated.items()},
+    )
+    for name, (_, files) in simulated.items():
+        total = math.fsum(info.sum_of_weights or 0.0 for info in files)
+        if sum(info.entries for info in files) and not total > 0:
+            errors.append(
+                f"dataset '{name}': the sum of generator weights is {total:g}, so it has no normalisation"
+                f" ('genEventSumw' in {', '.join(info.path for info in files if not (info.sum_of_weights or 0) > 0)})"
+            )
+            continue
+        for info in files:
+            if info.entries and not (info.sum_of_weights or 0) > 0:
+                warnings.append(f"{info.path}: the sum of generator weights is {info.sum_of_weights:g}")
+            warnings += [
+                f"{info.path}: '{branch}' of the tree 'Runs' is unusable ({reason}): the dataset '{name}' has no own"
+                " normalisation of these variations"
+                for branch, reason in info.unusable_sums.items()
+            ]
+    for warning in warnings:
+        console.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}")
+    return errors
+
+
+def refuse_unlike_sums(name: str, files: Sequence[FileInfo], weighted: Mapping[str, float]) -> None:
+    """Refuse sums of weights that are not those of the events read.
+
+    Where a file holds all events that were generated, they must add up to its sum. Else nothing is known but that a sum of
+    next to nothing beside that of a part of its events normalises nothing.
+
+    Args:
+        name: of the dataset.
+        files: of simulation; data are passed over.
+        weighted: path of a file to the sum of the generator weights of its events.
+
+    Raises:
+        InputFileError: names all such files, or the dataset.
+    """
+    errors = []
+    for info in files:
+        counts, total = [row.count or 0 for row in info.runs], info.sum_of_weights
+        if total is None or not info.entries or sum(counts) != info.entries or info.path not in weighted:
+            continue
+        # weights that cancel are rounded as large as they are
+        sizes = math.fsum(math.sqrt((row.count or 0) * (row.squares or 0.0)) for row in info.runs)
+        if abs(weighted[info.path] - total) > _ROUNDING * abs(total) + _ROUNDING_OF_ONE * sizes:
+            errors.append(
+                f"{info.path}: it holds all {info.entries} events that 'genEventCount' of its tree 'Runs' counts, whose"
+                f" genWeight add up to {weighted[info.path]:g}, and 'genEventSumw' says {total:g}: Runs is that of another"
+                " file, or damaged; get the file again, or leave it out"
+            )
+    found, total = math.fsum(weighted.values()), math.fsum(info.sum_of_weights or 0.0 for info in files)
+    if not errors and any(info.sum_of_weights is not None for info in files) and total < _NOTHING * found:
+        errors.append(
+            f"dataset '{name}': the sum of generator weights 'genEventSumw' is {total:g}, and the genWeight of the events read"
+            f" add up to {found:g}: it has no normalisation ({', '.join(info.path for info in files)})"
+        )
+    if errors:
+        raise InputFileError("\n".join(errors))
