@@ -74,14 +74,12 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
 
     @property
     def fileset(self) -> dict[str, dict[str, Any]]:
-        """The datasets as coffea's `Runner` takes them: ``{dataset: {"files": {path: tree}, "metadata": {...}}}``."""
-        return {
-            name: {
-                "files": dict.fromkeys(dataset.files, TREE),
-                "metadata": dataset.metadata.model_dump(mode="json", exclude_defaults=True),
-            }
-            for name, dataset in self.datasets.items()
-        }
+        """The datasets as coffea's `Runner` takes them: ``{dataset: {"files": {path: tree}}}``.
+
+        Without metadata, which the processor knows: coffea keeps those of a file for as long as the session lives, and a cross
+        section that was mended would not be seen.
+        """
+        return {name: {"files": dict.fromkeys(dataset.files, TREE)} for name, dataset in self.datasets.items()}
 
     def with_threshold(self, found: CoffeaResults | ThresholdResult | float) -> Any:
         """Return this processor with a cut on the scores, so that it fills histograms.
@@ -188,7 +186,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
             if (list(said) if isinstance(said, tuple) else said) != value and key != "processed_lumis":
                 raise OddjetsError(
                     f"dataset '{name}': the fileset of coffea's Runner says {key} is {said!r}, and the processor's says"
-                    f" {value!r}: give the Runner processor.fileset"
+                    f" {value!r}: give the Runner processor.fileset, or a fresh 'metadata_cache' if that was another one before"
                 )
         return dataset
 
