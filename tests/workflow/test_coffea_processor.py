@@ -138,7 +138,9 @@ def assert_of_the_pipeline(results: Mapping[str, Any], run: oddjets.Run) -> None
     manifest = json.loads((run.output / "manifests" / "process.json").read_text())["extra"]["datasets"]
     for name, found in manifest.items():
         mine = results["datasets"][name]
-        assert {k: v for k, v in mine["repairs"].items() if v} == {k: v for k, v in found["repairs"].items() if v}
+        assert {k: v for k, v in mine["input_anomalies"].items() if v} == {
+            k: v for k, v in found["input_anomalies"].items() if v
+        }
         assert (mine["entries"], mine["rows"]) == (found["entries"], found["rows"])
 
 
@@ -227,6 +229,10 @@ class Stumbling(oddjets.DijetProcessor):
         return found
 
 
+@pytest.mark.fault(
+    "A coffea executor that retries",
+    "In coffea's own Runner: counts no event twice; histograms and cutflow are those of a run without failures.",
+)
 def test_an_executor_that_retries_counts_nothing_twice(search: Path) -> None:
     plain = {"regions": {"SR": {"cuts": ["two_jets"]}, "VR1": {"cuts": ["not SR"]}}}
     expected = processor(search, plain, selection=oddjets.DijetProcessor)
@@ -241,6 +247,10 @@ def test_an_executor_that_retries_counts_nothing_twice(search: Path) -> None:
         assert found["cutflow"]["datasets"][name] == entry
 
 
+@pytest.mark.fault(
+    "A coffea executor that adds a chunk twice",
+    "Stops and names the file and the events.",
+)
 def test_an_executor_that_adds_a_chunk_again_is_found_out(search: Path) -> None:
     made = processor(search)
     with pytest.raises(OddjetsError, match=r"more\.root: events 0 to 50 were counted twice \(dataset 'more'\)"):
@@ -259,6 +269,10 @@ def test_a_file_under_two_names_is_found_out(search: Path, tmp_path: Path) -> No
 # ---- what is missing -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(
+    "Only a part of the events read (`maxchunks`)",
+    "In coffea's own Runner: normalises nothing and names the files; what was counted can be looked at.",
+)
 def test_maxchunks_is_not_normalised(search: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = processor(search)
     results = runner(chunksize=40, maxchunks=1)(made.fileset, made)
@@ -287,6 +301,10 @@ def test_a_file_that_was_skipped_is_not_passed_over(search: Path, tmp_path: Path
     assert "histograms" not in results
 
 
+@pytest.mark.fault(
+    "A chunk skipped by coffea (`skipbadfiles`)",
+    "Normalises nothing and names the file.",
+)
 def test_a_chunk_that_was_skipped_is_not_passed_over(search: Path) -> None:
     """The Runner skips a chunk where reading fails, with a warning among others."""
 
