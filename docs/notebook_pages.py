@@ -25,7 +25,7 @@ __all__ = ["NOTEBOOKS", "executed", "page_of"]
 DOCS = Path(__file__).resolve().parent
 REPOSITORY = DOCS.parent
 #: the notebooks, in the order in which they are read
-NOTEBOOKS = ("tour", "own_selection", "fast_fit")
+NOTEBOOKS = ("tour", "own_selection", "fast_fit", "coffea")
 #: seconds that a cell may take, on a busy machine
 SLOWEST_CELL = 900
 #: what an output is shown as, the best first

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from helpers.pages import DOCS
 
-NOTEBOOKS = ("tour", "own_selection", "fast_fit")
+NOTEBOOKS = ("tour", "own_selection", "fast_fit", "coffea")
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,12 @@ def test_a_notebook_runs(name: str, pages: ModuleType) -> None:
     said = {
         "tour": ["6 of 8 stages done", "upper limit", "B x C / D: ", "<progress"],
         "own_selection": ["did you mean 'three_prongs'", "blinded in", "unblinded", "expected limit:"],
+        "coffea": [
+            "the same with dask",
+            "the same histograms",
+            "upper limit:",
+            "not normalised, since not all events were read",
+        ],
         "fast_fit": ["pyhf's CLs: 0.0500, expected 0.0500", "is about half of"],
     }
     for words in said[name]:

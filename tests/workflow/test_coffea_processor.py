@@ -480,6 +480,34 @@ def test_dask_awkward_arrays_are_refused_in_words(search: Path) -> None:
         apply_to_fileset(made, {"top": made.fileset["top"]}, schemaclass=PFNano)
 
 
+def test_a_trigger_path_that_no_file_has_is_said(search: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = processor(search, {"selection": {"triggers": ["PFHT800", "PFHT8000"]}})
+    results = runner(chunksize=1000)(made.fileset, made)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "dataset 'top': no file has the trigger path 'HLT_PFHT8000', which counts as not fired" in said
+    assert "HLT_PFHT800'" not in said
+    assert results["refused"] == []
+
+
+def test_events_of_another_format_are_refused_in_words(search: Path) -> None:
+    made = processor(search)
+    metadata = dict.fromkeys(("fileuuid", "entrystop"), 0) | {
+        "dataset": "top",
+        "filename": "a.parquet",
+        "entrystart": 0,
+    }
+    with pytest.raises(OddjetsError, match=r"a\.parquet: not read from a ROOT file"):
+        made.process(NoFile(metadata))
+
+
+class NoFile(list[Any]):
+    """A chunk without events, of no ROOT file."""
+
+    def __init__(self, metadata: dict[str, Any]) -> None:
+        super().__init__()
+        self.metadata = metadata
+
+
 def test_events_that_no_runner_gave_are_refused_in_words(search: Path) -> None:
     with pytest.raises(OddjetsError, match="have no 'dataset'"):
         processor(search).process([])

@@ -48,7 +48,8 @@ CODE: dict[str, dict[str, str]] = {
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification chunk_counts constituents decorators input_anomalies jet_systematics "
-            "needed_columns normalisation objects processor processor_loader reclustering sums_checks"
+            "needed_columns normalisation objects processor processor_loader reclustering sums_checks "
+            "trigger_menus"
         ),
         "workflow.executors": "chunk_worker",
         "workflow.stages": "cutflow npz process",

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import uproot
 from coffea.processor import ProcessorABC, column_accumulator
 
 from oddjets.config.analysis import Analysis
@@ -239,8 +240,8 @@ def _given(analysis: Analysis, value: float) -> ThresholdResult:
 def _file_of(events: Any) -> Any:
     factory = getattr(events, "attrs", {}).get("@events_factory")
     handle = getattr(factory, "file_handle", None)
-    root = getattr(handle, "root_directory", handle)
-    if root is None or TREE not in root:
+    root = handle if isinstance(handle, uproot.ReadOnlyDirectory) else getattr(handle, "root_directory", None)
+    if root is None:
         raise OddjetsError(
             f"{events.metadata['filename']}: not read from a ROOT file, which alone has the sums of weights: coffea's Runner"
             " needs format='root'"

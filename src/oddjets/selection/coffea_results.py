@@ -24,6 +24,7 @@ from oddjets.selection import input_anomalies
 from oddjets.selection.histogramming import assembled, histogram_with, threshold_from
 from oddjets.selection.normalisation import cutflow_of, factors, own_factors
 from oddjets.selection.sums_checks import refuse_unlike_sums, sums_problems
+from oddjets.selection.trigger_menus import absent_triggers, partly_absent_triggers
 
 __all__ = ["CoffeaResults", "results_of"]
 
@@ -86,6 +87,8 @@ def results_of(
     if problems:
         return _refused(results, "not normalised, since not all events were read", *problems)
     fileset = {name: (dataset, _files(accumulated[name])) for name, dataset in read.items()}
+    absent_triggers(fileset, analysis.selection.triggers)
+    partly_absent_triggers(fileset, analysis.selection.triggers)
     if errors := sums_problems(fileset):
         raise OddjetsError("\n".join(errors))
     for name, (dataset, files) in fileset.items():

@@ -20,14 +20,13 @@ from oddjets.scoring.model_card import load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
 from oddjets.selection.sums_checks import refuse_unlike_sums
+from oddjets.selection.trigger_menus import absent_triggers, partly_absent_triggers
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.executors.preflight import (
-    absent_triggers,
     check_files,
     constituent_sources,
-    partly_absent_triggers,
     refuse_overlap,
 )
 from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
