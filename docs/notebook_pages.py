@@ -28,6 +28,8 @@ REPOSITORY = DOCS.parent
 NOTEBOOKS = ("tour", "own_selection", "fast_fit", "coffea")
 #: seconds that a cell may take, on a busy machine
 SLOWEST_CELL = 900
+#: lives as long as the notebook
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 #: what an output is shown as, the best first
 _SHOWN = ("text/html", "image/png", "text/plain")
 
@@ -125,6 +127,8 @@ def _outputs(cell: Any) -> Iterator[str]:
             yield f"<pre>{html.escape(_plain(printed))}</pre>"
             printed = ""
         data = {} if output is None else output.get("data", {})
+        if _WIDGET in data:  # as coffea's bars are: nothing on a page
+            continue
         best = next((kind for kind in _SHOWN if kind in data), None)
         if best == "text/html":
             yield f"<div>{_plain(data[best])}</div>"
