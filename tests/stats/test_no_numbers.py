@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyhf
 import pytest
+from helpers.random_workspace import random_workspace
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats import CabinetryAdapter, Model, PyhfOptimizer
@@ -186,3 +187,17 @@ def test_too_few_or_too_many_data(pair: tuple[Any, list[float]], change: Any) ->
 def test_what_is_no_workspace_at_all(source: Any) -> None:
     with pytest.raises(OddjetsError, match=r"a workspace is a dictionary|a pair that stands for a workspace"):
         Model(source)
+
+
+def test_a_fit_names_the_parameter_that_it_does_not_have() -> None:
+    model = Model(random_workspace(1))
+    with pytest.raises(OddjetsError, match="the fit has no parameter 'mmu'; did you mean 'mu'"):
+        model.fit()["mmu"]
+    with pytest.raises(OddjetsError, match="the fit has no parameter 'mmu'"):
+        model.fit().error("mmu")
+
+
+@pytest.mark.parametrize("level", [95, 0.0, 1.0, -0.95, float("nan")])
+def test_a_confidence_level_in_per_cent_is_refused(level: float) -> None:
+    with pytest.raises(OddjetsError, match=f"a confidence level of {level:g} is not between 0 and 1"):
+        Model(random_workspace(1)).limit(level)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oddjets.core.errors import OddjetsError
+from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.tables import html_table, text_table
 
 __all__ = ["Batch", "Data", "FitError", "FitResult", "HeldBins", "ImpossiblePointError"]
@@ -82,12 +82,25 @@ class FitResult:
     kinks: HeldBins
 
     def __getitem__(self, name: str) -> float:
-        """Return a parameter's best value."""
-        return float(self.values[self.names.index(name)])
+        """Return a parameter's best value.
+
+        Raises:
+            OddjetsError: there is no such parameter.
+        """
+        return float(self.values[self._index(name)])
 
     def error(self, name: str) -> float:
-        """Return a parameter's uncertainty."""
-        return float(self.errors[self.names.index(name)])
+        """Return a parameter's uncertainty.
+
+        Raises:
+            OddjetsError: there is no such parameter.
+        """
+        return float(self.errors[self._index(name)])
+
+    def _index(self, name: str) -> int:
+        if name not in self.names:
+            raise OddjetsError(f"the fit has no parameter '{name}'; {nearest(name, self.names)}")
+        return self.names.index(name)
 
     def __repr__(self) -> str:
         return f"{self._headline}\n{text_table(*self._table())}"

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import erfcx
 from scipy.stats import norm
 
+from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError, FitResult
 from oddjets.stats.inference.estimates import Fits
@@ -68,7 +69,10 @@ def upper_limit(model: HistFactoryModel, fits: Fits, level: float = 0.95) -> Lim
 
     Raises:
         FitError: there is no background-only fit, or none of the limits exists.
+        OddjetsError: the level is not between 0 and 1.
     """
+    if not 0 < level < 1:
+        raise OddjetsError(f"a confidence level of {level:g} is not between 0 and 1; 95 % is 0.95")
     poi = str(model.poi)
     if fits.background is None:
         raise FitError(f"no upper limit, for it compares with {poi} = 0: {fits.no_background}")
