@@ -33,7 +33,7 @@ def _with_report(finished: tuple[Analysis, Path], out: Path, **report: Any) -> A
     return Artifacts(finished[0], out)
 
 
-WILD = [
+LARGE = [
     {"region": "SR", "letter": "A", "process": "top", "variation": "jes", "largest_change": 0.7},
     {"region": "SR", "letter": "B", "process": "top", "variation": "fsr", "largest_change": 6.83},
 ]
@@ -46,23 +46,23 @@ ONE_SIDED = [
 def test_wild_and_one_sided_variations_are_counted_with_the_worst(
     finished: tuple[Analysis, Path], tmp_path: Path
 ) -> None:
-    found = lines(_with_report(finished, tmp_path, wild=WILD, one_sided=ONE_SIDED))
-    wild, one_sided = found["Wild variations"], found["One-sided variations"]
-    assert (wild.status, wild.value) == ("watch", "2")
-    assert "fsr changes one of top in SR B by 683 %" in wild.note
+    found = lines(_with_report(finished, tmp_path, large=LARGE, one_sided=ONE_SIDED))
+    large, one_sided = found["Large variations"], found["One-sided variations"]
+    assert (large.status, large.value) == ("watch", "2")
+    assert "fsr changes one of top in SR B by 683 %" in large.note
     assert (one_sided.status, one_sided.value) == ("watch", "2")
     assert "fsr moves wjets in VR1 A by −56 % and −23 %" in one_sided.note
-    assert "smoothed" not in wild.note + one_sided.note
+    assert "smoothed" not in large.note + one_sided.note
 
 
 def test_what_was_done_about_them_is_said(finished: tuple[Analysis, Path], tmp_path: Path) -> None:
-    found = lines(_with_report(finished, tmp_path, wild=WILD, smoothed=WILD[:1], capped=WILD[:1]))
-    assert found["Wild variations"].note.endswith("; smoothed and capped where asked")
+    found = lines(_with_report(finished, tmp_path, large=LARGE, smoothed=LARGE[:1], capped=LARGE[:1]))
+    assert found["Large variations"].note.endswith("; smoothed and capped where asked")
 
 
 def test_an_analysis_without_them_has_no_such_lines(finished: tuple[Analysis, Path]) -> None:
     assert (
-        not {"Wild variations", "One-sided variations", "Varied weights", "Data in A"}
+        not {"Large variations", "One-sided variations", "Varied weights", "Data in A"}
         & lines(Artifacts(*finished)).keys()
     )
 
@@ -70,7 +70,7 @@ def test_an_analysis_without_them_has_no_such_lines(finished: tuple[Analysis, Pa
 def test_the_first_screen_links_to_the_tables_behind(
     finished: tuple[Analysis, Path], tmp_path: Path, quick_pictures: None
 ) -> None:
-    artifacts = _with_report(finished, tmp_path, wild=WILD, one_sided=ONE_SIDED)
+    artifacts = _with_report(finished, tmp_path, large=LARGE, one_sided=ONE_SIDED)
     text = html.write(artifacts.analysis, tmp_path).read_text(encoding="utf-8")
     first = text[text.index('id="answer"') : text.index('id="regions"')]
     assert f'href="#{health.VARIATIONS}"' in first

@@ -110,7 +110,7 @@ def without_qcd():
 def test_without_its_simulation_the_closure_says_so_and_tests_data_alone():
     scans = [ClosureSample("5 %", "qcd", without_qcd()), ClosureSample("data", "data", without_qcd())]
     found = closure(make_analysis(), without_qcd(), scans)
-    assert found["note"] == "there is no simulation of 'qcd' here, so that A = B C / D is not tested on it"
+    assert found["note"] == "there is no simulation of 'qcd': A = B C / D is not tested on it"
     assert found["regions"] == {}
     assert [scan["label"] for scan in found["scans"]] == ["data"]
     # data equal to their expectation
@@ -185,8 +185,8 @@ def test_which_closure_was_used_is_in_report_and_results(analysis, histograms):
     assert report["closure_uncertainty"]["SR"]["source"] == "qcd simulation at 10 %"
     assert [w for w in report["warnings"] if "closure uncertainty of" in w] == [
         (
-            "the closure uncertainty of SR, 20.0%, is from another closure than that of simulation at the threshold, which "
-            "has no constant there: qcd simulation at 10 %"
+            "the closure uncertainty of SR, 20.0%, is not from the closure of simulation at the threshold, which "
+            "has no constant there, but from: qcd simulation at 10 %"
         )
     ]
     factor = {

@@ -234,19 +234,19 @@ def fit(monkeypatch, capsys, folder, text, *options):
         (fixed_poi, "'mu' is fixed at 1 by the measurement"),
         (poi_of_one_value, "the bounds of 'mu' leave it one value, 1"),
         (poi_of_nearly_one_value, "the bounds of 'mu' leave it one value, 1"),
-        (lumi_unset, "lumi needs auxdata, sigmas, inits, bounds; the measurement's parameters do not say its auxdata"),
-        (lumi_in_part, "lumi needs auxdata, sigmas, inits, bounds; the measurement's parameters do not say its inits"),
+        (lumi_unset, "lumi needs auxdata, sigmas, inits, bounds; the measurement's parameters lack auxdata"),
+        (lumi_in_part, "lumi needs auxdata, sigmas, inits, bounds; the measurement's parameters lack inits"),
         (lumi_without_width, "parameter 'lumi', sigmas: 0; a width must be above zero"),
         (lumi_with_a_negative_width, "parameter 'lumi', sigmas: -0.02; a width must be above zero"),
         (lumi_measured_twice, "parameter 'lumi', auxdata: 2 values where the parameter has 1"),
-        (endless_bounds, "parameter 'mu', bounds: inf is no finite number"),
-        (falling_bounds, "parameter 'mu', bounds: [10, 0] do not rise"),
-        (start_of_nan, "parameter 'mu', inits: nan is no finite number"),
+        (endless_bounds, "parameter 'mu', bounds: inf is not a finite number"),
+        (falling_bounds, "parameter 'mu', bounds: [10, 0]: the lower bound is above the upper one"),
+        (start_of_nan, "parameter 'mu', inits: nan is not a finite number"),
         (too_many_starts, "parameter 'mu', inits: 2 values where the parameter has 1"),
         (parameter_configured_twice, "parameter 'mu' is there twice"),
         (twin_channels, "channel 'ch0' is there twice"),
         (twin_observations, "the observation of channel 'ch0' is there twice"),
-        (observation_of_no_channel, "an observation of 'ch9' and no such channel"),
+        (observation_of_no_channel, "an observation of 'ch9' but no such channel"),
         (twin_modifiers, "modifier 'normsys twin' is there twice"),
         (a_word_for_a_yield, "bin 0 is '5'; a yield must be a finite number"),
         (true_for_a_yield, "bin 0 is true; a yield must be a finite number"),
@@ -255,9 +255,9 @@ def fit(monkeypatch, capsys, folder, text, *options):
         (data_of_1e300, "observation of channel 'ch0': bin 0 is 1e+300; a fit of more than 1e+12"),
         (an_endless_factor, "normsys 'n': 'hi' is 1e+300; a factor must be within 1e-20 and 1e+20"),
         (an_uncertainty_of_nearly_nothing, "shapesys 'tiny': bin 0 is 1e-300 of"),
-        (three_bounds, "parameter 'mu', bounds: [0, 1, 2] is no pair of numbers"),
+        (three_bounds, "parameter 'mu', bounds: [0, 1, 2] is not a pair of numbers"),
         (a_word_for_a_factor, "'hi' is '1.1'; a factor must be a number above zero"),
-        (a_word_for_a_width, "parameter 'lumi', sigmas: '0.02' is no finite number"),
+        (a_word_for_a_width, "parameter 'lumi', sigmas: '0.02' is not a finite number"),
         (
             a_list_for_a_name,
             "the workspace does not follow pyhf's schema: channels[0].name: ['ch0'] is not of type 'string'",
@@ -268,7 +268,7 @@ def fit(monkeypatch, capsys, folder, text, *options):
         ),
         (no_configuration, "the workspace does not follow pyhf's schema: measurements[0]: 'config' is a required"),
         (another_version, "the workspace does not follow pyhf's schema: version: '1.0.0' was expected"),
-        (bounds_of_no_pair, "parameter 'mu', bounds: 0 is no pair of numbers"),
+        (bounds_of_no_pair, "parameter 'mu', bounds: 0 is not a pair of numbers"),
     ],
 )
 def test_a_damaged_workspace_is_a_message(monkeypatch, capsys, tmp_path, damage, message):
@@ -285,8 +285,8 @@ def test_a_damaged_workspace_is_a_message(monkeypatch, capsys, tmp_path, damage,
 def test_a_truncated_workspace_is_a_message(monkeypatch, capsys, tmp_path):
     code, said = fit(monkeypatch, capsys, tmp_path, json.dumps(GOOD)[:300])
     assert code == 2
-    assert "is no valid JSON" in said
-    assert "was its writing cut off?" in said
+    assert "is not valid JSON" in said
+    assert "it may be incomplete" in said
 
 
 @pytest.mark.parametrize(

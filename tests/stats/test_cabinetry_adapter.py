@@ -148,7 +148,7 @@ def test_what_a_limit_is_beyond_is_in_the_log(caplog, pair):
     with caplog.at_level(logging.WARNING):
         found = CabinetryAdapter(model, data, par_bounds=bounds).limit()
     assert found.observed_limit > 1.2
-    assert "beyond the bound 1.2 of mu" in caplog.text
+    assert "beyond the upper bound 1.2 of mu" in caplog.text
 
 
 def test_scans_of_what_cannot_move(pair, ours):
@@ -157,7 +157,7 @@ def test_scans_of_what_cannot_move(pair, ours):
     fixed[model.config.par_names.index("n1")] = True
     with pytest.raises(OddjetsError, match="'n1' is fixed at 0"):
         CabinetryAdapter(model, data, fix_pars=fixed).scan("n1")
-    with pytest.raises(OddjetsError, match=r"par_range: nothing of it lies within the bounds \[0, 10\] of mu"):
+    with pytest.raises(OddjetsError, match=r"par_range: it does not overlap the bounds \[0, 10\] of mu"):
         ours.scan("mu", par_range=(-3, -1))
 
 

@@ -195,7 +195,7 @@ def test_every_template_of_a_shape_has_events_so_that_text2workspace_does_not_st
         for channel, process in cells if kind == "shape" else ():
             assert min(sums[f"{channel}/{process}_{name}{side}"] for side in ("Up", "Down")) > 0
     said = (tmp_path / "datacard.txt").read_text()
-    assert "# wjets in SR_A, jesDown has no event and is floored at 1e-05 in all" in said
+    assert "# wjets in SR_A, jesDown has no events and is set to 1e-05 events in total" in said
 
 
 def test_a_process_without_events_in_a_channel_is_left_out_there(workspace, tmp_path):
@@ -224,7 +224,7 @@ def test_a_workspace_without_any_event_has_no_card(workspace, tmp_path):
     for channel in damaged["channels"]:
         for sample in channel["samples"]:
             sample["data"] = [0.0] * len(sample["data"])
-    with pytest.raises(OddjetsError, match="no process of the workspace has an event in any channel"):
+    with pytest.raises(OddjetsError, match="no process of the workspace has events in any channel"):
         write_card(damaged, tmp_path / "card")
     assert not (tmp_path / "card").exists()
 

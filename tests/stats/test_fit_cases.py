@@ -70,7 +70,7 @@ def test_the_asimov_data_are_followed_into_the_lower_minimum(case: Path) -> None
     profile = asimov_profile(model, fits.background)
     assert rises(profile, [4.31])[0] == pytest.approx(5.301, abs=2e-3)
     # pyhf's likelihood at that point says the same
-    point = profile.at(4.31)
+    point = profile.point_at(4.31)
     assert point is not None
     theirs, data = model.spec.pyhf_model, model.to_pyhf(profile.data)[0]
     rise = -2 * (theirs.logpdf(point.parameters, data)[0] - theirs.logpdf(fits.background.values, data)[0])

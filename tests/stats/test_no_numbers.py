@@ -132,7 +132,7 @@ def test_lists_of_another_length_or_none(pointer: str, place: str, change: Any) 
     content = patched(pointer, change)
     with pytest.raises(WorkspaceError) as error:
         Model(content)
-    assert place in str(error.value) or "the measurement's parameters do not say its" in str(error.value)
+    assert place in str(error.value) or "the measurement's parameters lack" in str(error.value)
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +149,9 @@ def pair() -> tuple[Any, list[float]]:
         (0, np.inf, r"bin 0 (of channel 'c': inf|is inf)"),
         (0, -1.0, r"bin 0 (of channel 'c': -1|is -1)"),
         (2, np.nan, "the data, auxiliary data of '"),
-        (0, "five", "the data are no numbers"),
+        (0, "five", "the data are not a list of numbers"),
         (0, None, r"bin 0 (of channel 'c': nan|is nan)"),
-        (0, [1.0, 2.0], "the data are no numbers"),
+        (0, [1.0, 2.0], "the data are not a list of numbers"),
     ],
 )
 def test_data_beside_a_model(pair: tuple[Any, list[float]], at: int, value: Any, message: str) -> None:

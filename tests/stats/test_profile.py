@@ -111,7 +111,7 @@ def test_without_a_background_there_is_a_fit_and_no_significance() -> None:
     fits = best_fits(model)
     assert fits.best["mu"] == pytest.approx(1.1)
     assert "mu = 0 is impossible" in fits.no_background
-    with pytest.raises(FitError, match="the significance has no answer"):
+    with pytest.raises(FitError, match="there is no significance"):
         significance(model, fits)
     result = fit_workspace(counting(100.0, 0.0, 110.0), impacts=False, progress=False)
     assert result["significance"] == {}
@@ -134,4 +134,4 @@ def test_a_limit_beyond_the_bound_is_there_and_said() -> None:
     )
     assert wide.notes == ()
     np.testing.assert_allclose([bounded.observed, *bounded.expected], [wide.observed, *wide.expected], rtol=1e-4)
-    assert any("beyond the bound 0.7 of mu" in note for note in bounded.notes)
+    assert any("beyond the upper bound 0.7 of mu" in note for note in bounded.notes)

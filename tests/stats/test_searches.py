@@ -14,8 +14,8 @@ from oddjets.stats import Model
 from oddjets.stats.histfactory.results import FitError
 from oddjets.stats.inference.estimates import best_fits, two_sided_errors
 from oddjets.stats.inference.limits import BANDS, cls_from_q, upper_limit
-from oddjets.stats.inference.profile import ProfileLikelihood, improve
-from oddjets.stats.inference.searches import rise_search, rises, settle
+from oddjets.stats.inference.profile import ProfileLikelihood, find_lower_minima
+from oddjets.stats.inference.searches import find_crossings, rise_search, rises
 
 
 def counting(signal: float, background: float, data: float, high: float = 10.0) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def test_a_height_that_is_never_reached_is_said() -> None:
     model = Model(workspace)
     best = model.fit(with_covariance=False)
     profile = ProfileLikelihood(model, "mu", best.values, best.deviance, beyond=True)
-    (found,) = settle([rise_search(profile, 1.0, 1.0)])
+    (found,) = find_crossings([rise_search(profile, 1.0, 1.0)])
     assert isinstance(found, FitError)
     assert "does not rise as asked" in str(found)
 
@@ -174,4 +174,4 @@ def test_points_lie_on_the_lowest_branch_that_any_of_them_found(seed: int) -> No
     found = rises(profile, values)
     held = [model.fit({"mu": value}, with_covariance=False).deviance - profile.minimum.deviance for value in values]
     assert (found < np.array(held) + 1e-5).all()
-    assert not improve([profile])
+    assert not find_lower_minima([profile])

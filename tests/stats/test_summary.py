@@ -250,7 +250,7 @@ def test_it_is_said_which_parameter_is_tested():
     assert other["significance"]["tests"] == "h1 = 0 against h1 > 0"
     assert other["limit"]["parameter"] == "h1"
     assert "warning: h1 has an auxiliary measurement: the significance tests h1 = 0 against h1 > 0" in said
-    assert "the fit called background is the one with h1 = 0" in said
+    assert "the background-only fit is the one with h1 = 0" in said
     # and so they are: the numbers of the fits with h1 held at zero
     model = Model(workspace, "h1")
     held, best = model.fit({"h1": 0.0}), model.fit()
@@ -277,7 +277,10 @@ def test_which_of_several_measurements_is_fitted_is_said():
     asked = {"limit": False, "impacts": False, "scan": False, "progress": False}
     result = fit_workspace(workspace, **asked)
     assert (result["measurement"], result["poi"]["name"]) == ("m", "mu")
-    assert "the workspace has 2 measurements: this is 'm', the first; --measurement takes another" in result["warnings"]
+    assert (
+        "the workspace has 2 measurements: 'm', the first, is fitted; --measurement selects another"
+        in result["warnings"]
+    )
     result = fit_workspace(workspace, measurement="wide", **asked)
     assert (result["measurement"], result["poi"]["name"]) == ("wide", "k")
     assert not any("measurements" in warning for warning in result["warnings"])

@@ -22,7 +22,7 @@ def _shape(workspace):
 
 
 @pytest.fixture
-def wild(edit):
+def large(edit):
     """Histograms in which one bin of a variation has 2.5 times the events."""
     nominal = edit("SR", "wjets", "A", np.ones(5)).values("SR", "mass", "top", "A")
     return edit("SR", "top", "A", nominal * [1, 1, 2.5, 1, 1], "jesUp")
@@ -45,19 +45,19 @@ def test_a_peak_in_a_flat_ratio_spreads_over_its_neighbours():
     np.testing.assert_allclose(varied, [10, 10, 11, 12, 11, 10, 10])
 
 
-def test_wild_variations_are_kept_and_reported(wild):
-    workspace, report = build(make_analysis(), wild)
+def test_large_variations_are_kept_and_reported(large):
+    workspace, report = build(make_analysis(), large)
     nominal, high, _ = _shape(workspace)
     assert high[2] == pytest.approx(2.5 * nominal[2])
     place = {"region": "SR", "letter": "A", "process": "top", "variation": "jes"}
-    assert place == {k: report["wild"][0][k] for k in place}
-    assert report["wild"][0]["largest_change"] == pytest.approx(1.5)
+    assert place == {k: report["large"][0][k] for k in place}
+    assert report["large"][0]["largest_change"] == pytest.approx(1.5)
     assert report["smoothed"] == report["capped"] == []
 
 
-def test_wild_variations_are_smoothed_where_asked_and_only_they(wild):
-    plain, _ = build(make_analysis(), wild)
-    workspace, report = build(make_analysis(variations={"smooth": True}), wild)
+def test_large_variations_are_smoothed_where_asked_and_only_they(large):
+    plain, _ = build(make_analysis(), large)
+    workspace, report = build(make_analysis(variations={"smooth": True}), large)
     nominal, high, _ = _shape(workspace)
     assert report["smoothed"] == [{"region": "SR", "letter": "A", "process": "top", "variation": "jes"}]
     assert 1.2 < high[2] / nominal[2] < 2
@@ -66,8 +66,8 @@ def test_wild_variations_are_smoothed_where_asked_and_only_they(wild):
     assert others[0] == others[1]
 
 
-def test_changes_are_capped_where_asked(wild):
-    workspace, report = build(make_analysis(variations={"cap": 0.3}), wild)
+def test_changes_are_capped_where_asked(large):
+    workspace, report = build(make_analysis(variations={"cap": 0.3}), large)
     nominal, high, low = _shape(workspace)
     assert high[2] == pytest.approx(1.3 * nominal[2])
     assert np.all(np.abs(np.stack([high, low]) / nominal - 1) < 0.3 + 1e-9)

@@ -278,7 +278,7 @@ def test_a_scale_factor_that_moves_all_of_the_signal_is_refused(histograms):
 
 def test_two_strengths_of_one_process_are_refused(histograms):
     poi = [{"name": "mu_one", "process": "top"}, {"name": "mu_two", "process": "top"}]
-    with pytest.raises(OddjetsError, match="two parameters of interest move 'top'"):
+    with pytest.raises(OddjetsError, match="two parameters of interest scale 'top'"):
         build(make_analysis(poi=poi), histograms)
 
 

@@ -29,7 +29,7 @@ def test_a_measurement_is_taken_by_its_name(workspace, caplog):
     assert read(workspace, first["name"]).poi == first["config"]["poi"]
     assert not caplog.records
     assert read(workspace).poi == first["config"]["poi"]
-    assert f"2 measurements; the first, '{first['name']}', is taken" in caplog.text
+    assert f"2 measurements; the first, '{first['name']}', is used" in caplog.text
     with pytest.raises(WorkspaceError, match="no measurement 'othre'; did you mean 'other'"):
         read(workspace, "othre")
 
@@ -124,7 +124,7 @@ def test_two_samples_of_one_name(workspace):
 def test_a_truncated_file(tmp_path, workspace):
     path = tmp_path / "workspace.json"
     path.write_text(json.dumps(workspace)[:200])
-    with pytest.raises(OddjetsError, match=r"workspace\.json: is no valid JSON .*cut off"):
+    with pytest.raises(OddjetsError, match=r"workspace\.json: is not valid JSON .*incomplete"):
         load_workspace(path)
 
 
@@ -149,7 +149,7 @@ def test_a_sound_file_is_read(tmp_path, workspace):
 def test_one_name_for_a_factor_and_a_constraint(workspace):
     modifier = {"name": "mu", "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}}
     workspace["channels"][0]["samples"][1]["modifiers"].append(modifier)
-    with pytest.raises(WorkspaceError, match="one name means two things"):
+    with pytest.raises(WorkspaceError, match="a name is used for two different things"):
         read(workspace)
 
 

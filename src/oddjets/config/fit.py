@@ -60,7 +60,9 @@ class LogNormal(StrictModel):
 class Variations(StrictModel):
     """The treatment of the templates' shape variations before the fit; all of it is reported."""
 
-    smooth: bool = Field(default=False, description="smooth variations that are one-sided, or wild in some bin")
+    smooth: bool = Field(
+        default=False, description="smooth variations that are one-sided, or change some bin by more than half"
+    )
     cap: float | None = Field(default=None, gt=0, le=1, description="largest relative change of a bin; 0.5 is 50 %")
 
 

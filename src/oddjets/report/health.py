@@ -13,7 +13,7 @@ from oddjets.core.redaction import redacted
 from oddjets.report.artifacts import ARTIFACTS, EXPOSED, Artifacts
 from oddjets.report.text import count, p_value
 from oddjets.selection.event_weights import ALL_LETTERS
-from oddjets.stats.templates import WILD
+from oddjets.stats.templates import LARGE
 
 __all__ = ["VARIATIONS", "WEIGHTS", "HealthCheck", "health_checks", "missing"]
 
@@ -288,13 +288,13 @@ def _variations(artifacts: Artifacts) -> list[HealthCheck]:
     report, file, made = artifacts.workspace_report, "workspace_report.json", []
     tamed = " and ".join(done for done in ("smoothed", "capped") if report.get(done))
     after = f"; {tamed} where asked" if tamed else ""
-    if wild := report.get("wild"):
-        worst = max(wild, key=lambda v: v["largest_change"])
+    if large := report.get("large"):
+        worst = max(large, key=lambda v: v["largest_change"])
         note = (
-            f"some bin changes by more than {100 * WILD:.0f} %; {worst['variation']} changes one of {_place(worst)} by "
+            f"some bin changes by more than {100 * LARGE:.0f} %; {worst['variation']} changes one of {_place(worst)} by "
             f"{100 * worst['largest_change']:.3g} %{after}"
         )
-        made.append(HealthCheck("Wild variations", "watch", count(len(wild)), note, file, "wild", VARIATIONS))
+        made.append(HealthCheck("Large variations", "watch", count(len(large)), note, file, "large", VARIATIONS))
     if one_sided := report.get("one_sided"):
         worst = max(one_sided, key=lambda v: min(abs(v["up"]), abs(v["down"])))
         note = (

@@ -177,7 +177,7 @@ def parameter_table(artifacts: Artifacts) -> Table | None:
 
 
 def variations_table(artifacts: Artifacts, anchor: str) -> Table | None:
-    """Return the variations that are wild in some bin, or go the same way up and down.
+    """Return the variations that are large in some bin, or have the same sign up and down.
 
     Args:
         artifacts: with what `workspace` found.
@@ -185,7 +185,7 @@ def variations_table(artifacts: Artifacts, anchor: str) -> Table | None:
     """
     report = artifacts.workspace_report
     found: dict[tuple[str, ...], dict[str, float]] = {}
-    for kind in ("wild", "one_sided"):
+    for kind in ("large", "one_sided"):
         for one in report.get(kind) or []:
             place = tuple(one[k] for k in ("variation", "process", "region", "letter"))
             found.setdefault(place, {}).update({k: v for k, v in one.items() if isinstance(v, float)})
@@ -208,8 +208,8 @@ def variations_table(artifacts: Artifacts, anchor: str) -> Table | None:
         ["Variation", "Process", "Region", "Letter", "Largest change of a bin", "Total up", "Total down"],
         rows,
         "workspace_report.json",
-        "wild, one_sided",
-        note="Largest changes are of wild variations, totals of one-sided ones. With few events either comes of chance.",
+        "large, one_sided",
+        note="Largest changes are of large variations, totals of one-sided ones. With few events either can occur by chance.",
         anchor=anchor,
     )
 

@@ -1,4 +1,4 @@
-"""From histograms to an answer: workspace, fit, limits, goodness of fit, closure of the background estimate."""
+"""Statistical analysis: workspace, fit, limits, goodness of fit and closure of the background estimate."""
 
 import lazy_loader
 

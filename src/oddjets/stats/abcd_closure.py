@@ -22,9 +22,9 @@ __all__ = [
     "region_closure",
 ]
 
-#: what is said where the method cannot be tested on simulation
-NOT_SIMULATED = "there is no simulation of '{process}' here, so that A = B C / D is not tested on it"
-#: a constant with a larger error than this decides nothing
+#: the note if there is no simulation to test the method on
+NOT_SIMULATED = "there is no simulation of '{process}': A = B C / D is not tested on it"
+#: a constant with a larger error than this is inconclusive
 INCONCLUSIVE_ERROR = 0.10
 #: a constant further than this many errors from 1 does not close
 FAILING_SIGMAS = 3.0
@@ -74,7 +74,7 @@ def constant_fit(ratio: np.ndarray, error: np.ndarray) -> ConstantFit:
 def region_closure(
     edges: np.ndarray, values: dict[str, np.ndarray], variances: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    """Close one region.
+    """Test A = B C / D in one region.
 
     A bin's error is the one expected where the overall ratio holds: the observed error of an empty or unlucky bin would bias
     the constant, so the variance of A is the scaled prediction times the mean weight of A's events.
@@ -115,14 +115,14 @@ def region_closure(
 
 
 def _json(value: Any) -> Any:
-    """JSON has no NaN: null."""
+    """Replace NaN by None, because JSON has no NaN."""
     if isinstance(value, np.ndarray):
         return [_json(float(v)) for v in value]
     return value if np.isfinite(value) else None
 
 
 class ClosureSample(NamedTuple):
-    """Histograms on which the method is tested again.
+    """Histograms for a further test of the method.
 
     Attributes:
         label: what they are, e.g. "QCD simulation at 5 %" or "data below the threshold".
@@ -138,7 +138,7 @@ class ClosureSample(NamedTuple):
 def _yields(
     analysis: Analysis, histograms: HistogramSet, process: str, region: str
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Yields and variances by letter; of data, what the simulated processes leave."""
+    """Return yields and variances by letter; the simulated processes are subtracted from data."""
     assert analysis.fit is not None
     observable = analysis.fit.observable
     values: dict[str, np.ndarray] = {x: histograms.values(region, observable, process, x) for x in "ABCD"}
@@ -165,7 +165,7 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
     """Test A = B C / D on the simulation of the data-driven process, and again on other sources.
 
     Args:
-        analysis: names the process, the observable and the regions of the fit.
+        analysis: defines the process, the observable and the regions of the fit.
         histograms: with that process, if it is simulated.
         scans: other efficiencies, or data with both scores just below the threshold.
 
@@ -173,7 +173,7 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
         The content of ``closure.json``: process and, by region, observed and predicted yields with errors, the fitted
         constant, chi2/ndf and a verdict: "closes", "fails" (three errors off), or "inconclusive" (an error above 10 %);
         ``scans`` is a list of label, process and regions of the same form. Without simulation of the process ``regions``
-        is empty, ``note`` says so, and of the scans those in data are left.
+        is empty, ``note`` says so, and only the scans in data remain.
 
     Raises:
         OddjetsError: no data-driven process.
@@ -201,19 +201,19 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
 
 
 def _efficiency(threshold: ThresholdResult) -> float | None:
-    """The fraction of data above a threshold; the one asked for, where the data in A are blinded."""
+    """Return the fraction of data above a threshold; the requested one if the data in A are blinded."""
     return threshold.efficiency_asked if threshold.n_above is None else threshold.efficiency_found
 
 
 class ClosureUncertainty(NamedTuple):
-    """How well A = B C / D is known to hold in a region.
+    """The uncertainty of A = B C / D in a region.
 
     Attributes:
-        size: relative uncertainty of the yield in A: the larger of the constant's distance from one and of its error.
-        constant: of the closure that it comes from.
+        size: relative uncertainty of the yield in A: the larger of |constant - 1| and the constant's error.
+        constant: the fitted constant of the closure used.
         constant_error: its error.
-        source: which closure that is.
-        fallback: whether it is another one than that of simulation at the threshold.
+        source: the name of that closure.
+        fallback: whether it is a different closure than that of simulation at the threshold.
     """
 
     size: float
@@ -226,7 +226,7 @@ class ClosureUncertainty(NamedTuple):
 def closure_uncertainties(result: Mapping[str, Any], regions: Sequence[str]) -> dict[str, ClosureUncertainty]:
     """Turn a closure into relative uncertainties of the data-driven yield in A, by region, for `workspace.build`.
 
-    A region's comes from the first closure that has a constant there, in this order: simulation at the threshold;
+    The first closure with a constant in the region is used, in this order: simulation at the threshold;
     simulation at other efficiencies, the nearest (the smallest) first; data with both scores below the threshold.
 
     Args:
@@ -254,7 +254,7 @@ def closure_uncertainties(result: Mapping[str, Any], regions: Sequence[str]) -> 
         else:
             raise OddjetsError(
                 f"fit.closure_uncertainty: no closure has a constant in region '{region}' (tried: "
-                f"{'; '.join(label for label, _ in order)}), so nothing says how far A = B C / D holds there; simulate more "
-                "events, take the region out of fit.regions, or say 'closure_uncertainty: false' and answer for it"
+                f"{'; '.join(label for label, _ in order)}), so the uncertainty of A = B C / D there is unknown; simulate more "
+                "events, remove the region from fit.regions, or set 'closure_uncertainty: false' and justify it"
             )
     return found

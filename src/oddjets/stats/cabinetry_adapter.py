@@ -1,4 +1,4 @@
-"""The fast fit's answers in cabinetry's containers, so that cabinetry's figures show them."""
+"""Adapter from the fast fit to cabinetry: results in cabinetry's containers, for cabinetry's figures."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ __all__ = ["CabinetryAdapter"]
 
 log = logging.getLogger(__name__)
 
-#: strengths of a figure of CLs: so many, up to so many times the largest limit
+#: number of strengths at which CLs is computed, and the largest of them in units of the largest limit
 CLS_POINTS, CLS_RANGE = 21, 1.2
-#: refits that go through the same arrays
+#: refits per batch
 BATCH = 256
 
 
 class CabinetryAdapter:
-    """A model and its data, as `cabinetry.model_utils.model_and_data` gives them, asked as `cabinetry.fit` is.
+    """The functions of `cabinetry.fit`, for a model and data of `cabinetry.model_utils.model_and_data`.
 
     Args:
         model: a `pyhf.Model`.
         data: main and auxiliary.
         poi_name: the parameter of interest; None: the model's.
         init_pars: starting values, and the values of fixed parameters; None: the model's.
-        fix_pars: which parameters are held; None: those that the model holds.
+        fix_pars: which parameters are held constant; None: those that the model holds constant.
         par_bounds: bounds of the parameters; None: the model's.
 
     Raises:
@@ -101,11 +101,11 @@ class CabinetryAdapter:
         """Fit the data.
 
         Args:
-            minos: parameters whose errors to both sides are asked for: where the profile likelihood has risen by one.
+            minos: parameters whose two-sided errors to find, where -2 log of the profile likelihood has risen by one.
             goodness_of_fit: compare with the saturated model, by the chi-square approximation.
 
         Returns:
-            The fit. A parameter that ends at a bound has the error inwards.
+            The fit. The error of a parameter at a bound is the one-sided error away from the bound.
 
         Raises:
             FitError: the fit did not converge.
@@ -139,8 +139,8 @@ class CabinetryAdapter:
     def ranking(self) -> RankingResults:
         """Find the impacts of all other parameters on the parameter of interest.
 
-        A parameter is held at its best value plus and minus its error, before the fit (of its constraint) and after, within its
-        bounds, and all others are fitted again.
+        All other parameters are refitted with one parameter held at its best value plus and minus its error, both the prefit
+        error (the width of its constraint) and the postfit error, within its bounds.
 
         Returns:
             The ranking. Parameters of which a refit did not converge are left out; the log names them.
@@ -161,7 +161,7 @@ class CabinetryAdapter:
         return found
 
     def _shifts(self, index: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """How far the parameter of interest moves with parameter `index` moved by a step, (m,); NaN: no convergence."""
+        """Return the shifts of the parameter of interest with parameter `index` moved by a step, (m,); NaN: no convergence."""
         p, best, covariance = self._model.parameters, self._best.values, self._best.covariance
         poi, result = p.index(self._poi), np.zeros(len(index))
         value = np.clip(best[index] + steps, p.low[index], p.high[index])
@@ -191,15 +191,15 @@ class CabinetryAdapter:
 
         Args:
             par_name: the parameter.
-            par_range: from where to where, within the bounds; None: two errors to both sides.
-            n_steps: how many points; those whose fits fail are left out, and the log names them.
+            par_range: lower and upper end, within the bounds; None: two errors to both sides.
+            n_steps: number of points; those whose fits fail are omitted, and the log names them.
 
         Returns:
             The scan.
 
         Raises:
-            OddjetsError: the parameter cannot move, or not within the range.
-            FitError: no fit converged, or none to find the error with.
+            OddjetsError: the parameter is constant, or the range does not overlap its bounds.
+            FitError: no fit converged, or the error was not found.
         """
         self._model.check_free(par_name)
         p, index = self._model.parameters, self._model.parameters.index(par_name)
@@ -210,7 +210,7 @@ class CabinetryAdapter:
         low, high = max(low, float(p.low[index])), min(high, float(p.high[index]))
         if not low < high:
             raise OddjetsError(
-                f"par_range: nothing of it lies within the bounds [{p.low[index]:g}, {p.high[index]:g}] of {par_name}"
+                f"par_range: it does not overlap the bounds [{p.low[index]:g}, {p.high[index]:g}] of {par_name}"
             )
         grid = np.linspace(low, high, n_steps)
         height = rises(ProfileLikelihood(self._model, par_name, self._best.values, self._best.deviance), grid.tolist())
@@ -227,10 +227,10 @@ class CabinetryAdapter:
         """Find the discovery significance, observed and expected with a strength of one.
 
         Returns:
-            p values and significances; the expected ones are of the Asimov data of the data's fit with a strength of one.
+            p values and significances; the expected ones are for the Asimov data of a fit to the data with strength one.
 
         Raises:
-            FitError: a fit did not converge, or none with the strength at 0 is possible.
+            FitError: a fit did not converge, or the model has no fit with strength 0.
         """
         poi = self._poi
         found = significance(self._model, best_fits(self._model))
@@ -245,10 +245,10 @@ class CabinetryAdapter:
         """Find the upper limits by CLs, observed and expected.
 
         Args:
-            confidence_level: of the limits.
+            confidence_level: the confidence level of the limits.
 
         Returns:
-            The limits, NaN where there is none, and CLs at strengths about them. The log says what is odd about them.
+            The limits, NaN where there is none, and CLs at strengths around them. Notes on the limits are logged.
         """
         poi = self._poi
         fits = best_fits(self._model)
@@ -268,7 +268,7 @@ class CabinetryAdapter:
 
 
 def _cls(model: HistFactoryModel, poi: str, fits: Fits, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Observed, (m,), and expected CLs, (m, 5), of q-tilde at strengths above zero."""
+    """Return observed, (m,), and expected CLs, (m, 5), of q-tilde at strengths above zero."""
     background, best = fits.background, fits.best
     if background is None:
         raise FitError(f"no CLs: {fits.no_background}")

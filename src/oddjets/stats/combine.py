@@ -1,21 +1,21 @@
-"""A workspace as a CMS Combine card: ``datacard.txt`` and ``shapes.root``, and ``combine_report.json`` of what was changed.
+"""CMS Combine cards of workspaces: ``datacard.txt``, ``shapes.root`` and, with the changes, ``combine_report.json``.
 
 QCD in an ABCD region becomes one process per bin, each with its own ``rateParam`` in B, C and D and the formula B C / D in A,
-as the authors' code does it; the histograms carry the nominal yields, so that all parameters are 1 at the start.
+as the authors' code does it; the histograms contain the nominal yields, so that all parameters are 1 at the start.
 
-HistFactory and Combine are not the same model to the last digit:
+The models of HistFactory and Combine differ slightly:
 
 - Shapes: pyhf interpolates each bin's yield (polynomial of sixth order inside one sigma, straight lines outside). Combine
   splits a shape variation into its normalisation, a log-normal, and the normalised shape, morphed vertically.
 - Log-normals: pyhf joins the two exponentials by a polynomial inside one sigma, Combine by another smooth function; for
   ``lo = 1/hi`` they differ by less than a per mille.
-- Statistical uncertainties of templates: here the background's and the signal's gammas scale their yields, with relative
-  errors that depend on nothing. Combine's ``autoMCStats`` has one parameter a bin for all processes together; its absolute
+- Statistical uncertainties of templates: here the background's and the signal's gammas scale their yields, with
+  constant relative errors. Combine's ``autoMCStats`` has one parameter a bin for all processes together; its absolute
   error is the quadratic sum of the processes' errors, each scaled as its process is at the moment (strength, rateParams,
   log-normals).
 - Templates: text2workspace.py stops at a template without events ("bogus norm"). So an empty variation of a template that
   is not empty is floored at `FLOOR` events, a process without events in a channel is left out there, with its variations, and
-  negative bins are zero. All of it is listed in the report, and at the top of the card.
+  negative bins are set to zero. All changes are listed in the report and at the top of the card.
 - The factors' bounds: here they are on s, b and c with B = s b; in the card on B, C and D themselves.
 """
 
@@ -36,11 +36,11 @@ from oddjets.stats.summary import split_channel
 
 __all__ = ["card_changes", "write_card"]
 
-#: events of a variation that has none, in the shape of the nominal template
+#: total events given to a variation without events, in the shape of the nominal template
 FLOOR = 1e-5
-#: fraction of the nominal template's events below which a variation has none
-NOTHING = 1e-12
-#: the letters whose yields give the one in A
+#: fraction of the nominal template's events below which a variation counts as empty
+EMPTY_FRACTION = 1e-12
+#: the letters whose yields predict the yield in A
 CONTROL = ("B", "C", "D")
 
 
@@ -66,26 +66,26 @@ def write_card(
         workspace: of `workspace.build`.
         folder: where to write.
         edges: bin edges by region; None: bin numbers.
-        variances: of the varied templates, from `workspace.varied_variances`; where there is none, the relative
+        variances: variances of the varied templates, from `workspace.varied_variances`; without them, the relative
             errors are those of the nominal template.
 
     Returns:
         The files, ``datacard.txt``, ``shapes.root`` and ``combine_report.json`` (see `card_changes`).
 
     Raises:
-        OddjetsError: a free template that isn't one of an ABCD region's four, a bin that is no number, or no event at all.
+        OddjetsError: a free template outside of an ABCD region, a bin that is not finite, or no events at all.
     """
     changes: list[dict[str, Any]] = []
     lines = [line for channel in workspace["channels"] for line in _lines(channel, changes)]
     if not lines:
         raise OddjetsError(
-            "no process of the workspace has an event in any channel: there is nothing to write a card of"
+            "no process of the workspace has events in any channel, so there is nothing to write to a card"
         )
     there = {(line.channel, line.process) for line in lines}
     changes += [
         {"change": "held", "channel": line.channel, "process": line.process}
         for line in lines
-        if split_channel(line.channel)[1] == "A" and _free(line) and not _moved(line, there)
+        if split_channel(line.channel)[1] == "A" and _free(line) and not _has_controls(line, there)
     ]
     data = {o["name"]: np.asarray(o["data"], dtype=float) for o in workspace["observations"]}
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,25 +103,25 @@ def write_card(
                             varied = np.asarray(m["data"][key], dtype=float)
                             spread = _scaled(line, varied) if known is None else known[i]
                             file[f"{channel}/{line.process}_{m['name']}{side}"] = _histogram(varied, spread, at)
-    said = card_changes(changes)
+    descriptions = card_changes(changes)
     write_json(report, {"changes": changes})
-    card.write_text("\n".join(_card(workspace, lines, data, said)) + "\n", encoding="utf-8")
+    card.write_text("\n".join(_card(workspace, lines, data, descriptions)) + "\n", encoding="utf-8")
     return [card, shapes, report]
 
 
 def card_changes(changes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say in a line each what of a workspace is otherwise in the card.
+    """Describe each difference between a workspace and its card in one line.
 
     Args:
         changes: from ``combine_report.json``: ``change`` is ``floored`` (a variation without events), ``negative`` (bins that
             became zero), ``left_out`` (a process without events in a channel) or ``held`` (QCD of a bin in A that
-            B, C and D do not move), with channel, process and, where there is one, nuisance parameter and side.
+            B, C and D do not scale), with channel, process and, where there is one, nuisance parameter and side.
     """
     words = {
-        "floored": f"has no event and is floored at {FLOOR:g} in all",
-        "negative": "has negative bins, which are zero in the card",
-        "left_out": "has no event and is left out there, with its variations",
-        "held": "keeps its nominal yield: one of B, C and D has none to move it with",
+        "floored": f"has no events and is set to {FLOOR:g} events in total",
+        "negative": "has negative bins, which are set to zero in the card",
+        "left_out": "has no events and is omitted there, with its variations",
+        "held": "keeps its nominal yield: B, C or D has no yield, so there is no factor to scale it",
     }
     return [
         f"{c['process']} in {c['channel']}"
@@ -132,7 +132,7 @@ def card_changes(changes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _scaled(line: _Line, varied: np.ndarray) -> np.ndarray:
-    """The variance of a variation that has the relative errors of its nominal template."""
+    """Return the variance of a variation with the relative errors of its nominal template."""
     there = line.nominal > 0
     return np.where(there, line.variance * (varied / np.where(there, line.nominal, 1.0)) ** 2, 0.0)
 
@@ -155,7 +155,7 @@ def _lines(channel: dict[str, Any], changes: list[dict[str, Any]]) -> list[_Line
         free = [m for m in sample["modifiers"] if m["type"] == "shapefactor"]
         stat = next((np.asarray(m["data"]) for m in sample["modifiers"] if m["type"] == "staterror"), 0 * nominal)
         if not free:
-            modifiers = [_with_events(m, nominal, place, changes) for m in sample["modifiers"]]
+            modifiers = [_normalisable(m, nominal, place, changes) for m in sample["modifiers"]]
             result.append(_Line(channel["name"], sample["name"], nominal, stat**2, modifiers))
             continue
         if not split_channel(channel["name"])[1]:
@@ -171,29 +171,29 @@ def _lines(channel: dict[str, Any], changes: list[dict[str, Any]]) -> list[_Line
 
 
 def _bins(values: Sequence[float], place: Mapping[str, Any], changes: list[dict[str, Any]]) -> np.ndarray:
-    """The bins of a template, none of them negative."""
+    """Return the bins of a template, negative ones set to zero."""
     bins = np.asarray(values, dtype=float)
     if not np.isfinite(bins).all():
         i = int(np.flatnonzero(~np.isfinite(bins))[0])
         where = ", ".join(str(value) for value in place.values())
-        raise OddjetsError(f"{where}: bin {i} is {bins[i]}; a card has no template that is no number")
+        raise OddjetsError(f"{where}: bin {i} is {bins[i]}; every bin of a template in a card must be a finite number")
     if (bins < 0).any():
         changes.append({"change": "negative", **place, "bins": np.flatnonzero(bins < 0).tolist()})
     return np.asarray(np.maximum(bins, 0.0))
 
 
-def _with_events(
+def _normalisable(
     modifier: dict[str, Any], nominal: np.ndarray, place: Mapping[str, Any], changes: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """A shape variation that Combine can normalise; other modifiers as they are."""
+    """Return a shape variation that Combine can normalise; other modifiers unchanged."""
     if modifier["type"] != "histosys":
         return modifier
     data = {}
     for key, side in (("hi_data", "Up"), ("lo_data", "Down")):
         here = {**place, "nuisance": modifier["name"], "side": side}
         varied = _bins(modifier["data"][key], here, changes)
-        # a remainder of subtractions is no event, and of its shape nothing can be made
-        if varied.sum() <= NOTHING * nominal.sum():
+        # so small a yield is a rounding error of subtractions, and its shape is meaningless
+        if varied.sum() <= EMPTY_FRACTION * nominal.sum():
             changes.append({"change": "floored", **here, "floor": FLOOR})
             varied = nominal * (FLOOR / nominal.sum())
         data[key] = varied.tolist()
@@ -239,7 +239,7 @@ def _row(title: str, cells: list[str], width: int) -> str:
 
 
 def _nuisances(lines: list[_Line]) -> dict[tuple[str, str], dict[tuple[str, str], str]]:
-    """(nuisance, Combine's type) -> (channel, process) -> its entry."""
+    """Return (nuisance, Combine's type) -> (channel, process) -> its entry."""
     result: dict[tuple[str, str], dict[tuple[str, str], str]] = defaultdict(dict)
     both = {
         name
@@ -257,7 +257,7 @@ def _nuisances(lines: list[_Line]) -> dict[tuple[str, str], dict[tuple[str, str]
 
 
 def _rate_params(lines: list[_Line], parameters: Mapping[str, Mapping[str, Any]], poi: str) -> list[str]:
-    """The free factors, each with the start and the range that it has in the workspace."""
+    """Return the lines of the free factors, with their initial values and ranges in the workspace."""
     result, there = [], {(x.channel, x.process) for x in lines}
 
     def start_and_range(name: str) -> str:
@@ -272,7 +272,7 @@ def _rate_params(lines: list[_Line], parameters: Mapping[str, Mapping[str, Any]]
             if letter in CONTROL:
                 factor = f"qcd_{ {'B': 'b', 'C': 'c', 'D': 's'}[letter] }_{region}"
                 result.append(f"{name}_{letter} rateParam {x.channel} {x.process} {start_and_range(factor)}")
-            elif _moved(x, there):
+            elif _has_controls(x, there):
                 arguments = ",".join(f"{name}_{other}" for other in CONTROL)
                 result.append(f"{name}_A rateParam {x.channel} {x.process} (@0*@1/@2) {arguments}")
         for m in x.modifiers:
@@ -285,7 +285,7 @@ def _free(line: _Line) -> bool:
     return any(m["type"] == "shapefactor" for m in line.modifiers)
 
 
-def _moved(line: _Line, there: Collection[tuple[str, str]]) -> bool:
-    """Whether B, C and D all have the process, so that their factors give the one in A."""
+def _has_controls(line: _Line, there: Collection[tuple[str, str]]) -> bool:
+    """Return whether B, C and D all have the process, so that their factors give the one in A."""
     region, _ = split_channel(line.channel)
     return all((f"{region}_{other}", line.process) in there for other in CONTROL)

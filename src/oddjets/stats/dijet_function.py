@@ -1,4 +1,4 @@
-"""A smooth background from the sidebands of a spectrum: dijet-type functions, their order, and how odd a window is."""
+"""Sideband fits of a spectrum with dijet functions: choice of the order, local and global p-values of a window."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def design(centres: Array, parameters: int, energy: float = 13_000.0) -> Array:
 
     Args:
         centres: bin centres, GeV, shape (bins,).
-        parameters: how many, norm included, at least 2.
+        parameters: number of parameters, norm included, at least 2.
         energy: sqrt(s), GeV.
 
     Returns:
@@ -61,7 +61,7 @@ def fit(counts: Array, terms: Array, sideband: npt.NDArray[np.bool_]) -> Sideban
     Args:
         counts: shape (T, bins).
         terms: from `design`, shape (bins, parameters).
-        sideband: which bins are fitted, shape (bins,).
+        sideband: mask of the fitted bins, shape (bins,).
     """
     n = np.atleast_2d(np.asarray(counts, dtype=float))
     inside, seen = terms[sideband], n[:, sideband]
@@ -92,10 +92,11 @@ def choose_order(counts: Array, centres: Array, sideband: npt.NDArray[np.bool_])
     Args:
         counts: one spectrum, shape (bins,).
         centres: GeV, shape (bins,).
-        sideband: which bins are fitted.
+        sideband: mask of the fitted bins, shape (bins,).
 
     Returns:
-        The number, and the tests: ``parameters``, ``deviance``, ``ndf``, ``p_value`` (of the next order's improvement).
+        The number of parameters, and the tests: ``parameters``, ``deviance``, ``ndf``, ``p_value`` (that the next order
+        improves the fit so much by chance).
     """
     bins = int(sideband.sum())
     orders = [p for p in ORDERS if p < bins]
@@ -118,9 +119,9 @@ def choose_order(counts: Array, centres: Array, sideband: npt.NDArray[np.bool_])
 
 
 def local_p_value(observed: Array, expected: Array, error: Array) -> Array:
-    """Return the probability of at least the observed count, the expectation being uncertain.
+    """Return the probability of at least the observed count, for an uncertain expectation.
 
-    The expectation is given a gamma distribution of this mean and error, so that the count is negative binomial.
+    The expectation has a gamma distribution with this mean and error, so the count is negative binomial.
 
     Args:
         observed: counts in the window.
@@ -137,14 +138,14 @@ def local_p_value(observed: Array, expected: Array, error: Array) -> Array:
 def global_p_value(
     counts: Array, terms: Array, width: int, *, toys: int = 1000, seed: int = 1
 ) -> tuple[float, float, list[float]]:
-    """Return how often the smooth background alone gives a window as odd as the oddest one found, wherever it is.
+    """Return the probability that the background alone has, at any position, a window with a local p-value as small.
 
     Args:
         counts: one spectrum, shape (bins,).
         terms: from `design`.
-        width: of the window, in bins; every position is tried.
-        toys: number of toys, drawn from the fit to the whole spectrum.
-        seed: of the toys.
+        width: width of the window, in bins; every position is tested.
+        toys: number of toys, generated from the fit to the whole spectrum.
+        seed: seed of the toys.
 
     Returns:
         The global p-value (at least 1 / (toys + 1)), the smallest local one, and the local one at every position.

@@ -1,4 +1,4 @@
-"""`Model`: the fast fit of a workspace, and every question that is asked of it as a method."""
+"""The class `Model`: the fast fit of a workspace, with limits, significance, toys, scans and impacts as methods."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ log = logging.getLogger(__name__)
 
 
 class Model(HistFactoryModel):
-    """Any pyhf workspace: its fits, and what they answer.
+    """The statistical model of any pyhf workspace, with its fits and statistical tests.
 
-    The two fits that most questions start from, without and with the signal, are made when they are first needed and kept.
+    The fits without and with the signal, which most methods need, are made when they are first needed and kept.
 
     Args:
         workspace: a workspace (a dictionary, a `pyhf.Workspace`), its file, or a `pyhf.Model` and its data, as a pair.
         poi: the parameter of interest; None: the measurement's.
-        measurement: which measurement; None: the first.
-        patches: what to change in the workspace first: JSON patches, their files, or a patch set and the patch's name or
+        measurement: name of the measurement; None: the first.
+        patches: changes made to the workspace first: JSON patches, their files, or a patch set and the patch's name or
             values, as a pair.
 
     Raises:
@@ -81,7 +81,7 @@ class Model(HistFactoryModel):
             level: the confidence level.
 
         Raises:
-            FitError: none of the limits exists; ``notes`` of the answer says why single ones do not.
+            FitError: none of the limits exists; ``notes`` of the result gives the reason if only some do not.
         """
         return limits.upper_limit(self, self.fits, level)
 
@@ -89,13 +89,13 @@ class Model(HistFactoryModel):
         """Return the same limits from toys, without asymptotic formulas.
 
         Args:
-            toys: of each hypothesis, at each of nine strengths.
+            toys: number of toys per hypothesis, at each of nine strengths.
             level: the confidence level.
-            seed: of the random numbers.
+            seed: seed of the random numbers.
             progress: show a progress bar.
 
         Raises:
-            FitError: none of the limits was found; ``notes`` of the answer says why single ones were not.
+            FitError: none of the limits was found; ``notes`` of the result gives the reason if only some were not.
         """
         return toy_limits.toy_limit(self, self.fits, toys, level=level, seed=seed, progress=progress)
 
@@ -111,8 +111,8 @@ class Model(HistFactoryModel):
         """Return the p value of the observed q0 among toys of the background.
 
         Args:
-            toys: how many.
-            seed: of the random numbers.
+            toys: number of toys.
+            seed: seed of the random numbers.
             progress: show a progress bar.
 
         Raises:
@@ -132,14 +132,14 @@ class Model(HistFactoryModel):
         """Compare the saturated likelihood ratio of the fit with that of toys.
 
         Args:
-            toys: how many.
-            channels: where it is evaluated: names of channels, or what they end in after an underscore; None: everywhere.
+            toys: number of toys.
+            channels: channels to evaluate it in: their names, or the part after the last underscore; None: all.
             signal: the parameter of interest is free; False: it is held at 0.
-            seed: of the random numbers.
+            seed: seed of the random numbers.
             progress: show a progress bar.
 
         Raises:
-            FitError: no toy could be fitted, or there is no background-only fit where one is asked for.
+            FitError: no toy could be fitted, or there is no background-only fit (``signal=False``).
         """
         fit = self._best() if signal else self._background()
         return _toys.goodness_of_fit(self, fit, toys, letters=channels, signal=signal, seed=seed, progress=progress)
@@ -148,21 +148,21 @@ class Model(HistFactoryModel):
         """Return the profile likelihood of a parameter about its best value: values and -2 Delta log L.
 
         Args:
-            name: of the parameter; None: the one of interest.
-            points: how many; those whose fits fail are left out.
-            sigmas: how far to both sides, in the error of that side, within the bounds.
+            name: name of the parameter; None: the parameter of interest.
+            points: number of points; those whose fits fail are omitted.
+            sigmas: range to each side, in units of the error of that side, within the bounds.
 
         Raises:
-            OddjetsError: no such parameter, or it cannot move.
+            OddjetsError: no such parameter, or it is constant.
             FitError: no error was found on either side.
         """
         return estimates.scan(self, name or self._need_poi(), self._best(), points, sigmas)
 
     def two_sided_error(self, name: str | None = None) -> TwoSidedError:
-        """Return how far a parameter moves up and down until -2 log L rises by one, all others following (MINOS).
+        """Return how far a parameter moves up and down until -2 log L rises by one, all others refitted (MINOS).
 
         Args:
-            name: of the parameter; None: the one of interest.
+            name: name of the parameter; None: the parameter of interest.
 
         If the profile finds a lower minimum than the best fit, the fits are made again from there, with a warning: `fits` and
         all that follows from them are of that minimum from then on.
@@ -182,10 +182,10 @@ class Model(HistFactoryModel):
         raise FitError("the profiles find lower minima again and again; give the model constraints")
 
     def impacts(self, names: Sequence[str] | None = None) -> Impacts:
-        """Refit with each nuisance parameter up and down by its error: what that does to the parameter of interest.
+        """Return the shifts of the parameter of interest when each nuisance parameter is moved by its error, others refitted.
 
         Args:
-            names: of the parameters; None: all but the one of interest and the free factors of single bins (shapefactors).
+            names: names of the parameters; None: all except the parameter of interest and the shapefactors.
 
         Returns:
             The ranking, the largest first, and the parameters of which a refit did not converge.
@@ -203,7 +203,7 @@ class Model(HistFactoryModel):
         return self.poi
 
     def _best(self) -> FitResult:
-        """The best fit, of a model without a parameter of interest as well."""
+        """Return the best fit, also for a model without a parameter of interest."""
         return self.fits.best if self.poi is not None else self.fit()
 
     def _background(self) -> FitResult:

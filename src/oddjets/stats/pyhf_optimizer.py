@@ -1,4 +1,4 @@
-"""pyhf's own functions on the fast fit: `pyhf.set_backend("numpy", PyhfOptimizer())`."""
+"""The fast fit as an optimizer for pyhf: `pyhf.set_backend("numpy", PyhfOptimizer())`."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def model_of(pdf: Any) -> HistFactoryModel:
     """Return the fast fit's model of a `pyhf.Model`, without data and parameter of interest.
 
     Raises:
-        OddjetsError: the fast fit does not know its likelihood, or refuses it.
+        OddjetsError: the fast fit does not support its likelihood.
     """
     workspace = load_workspace((pdf, np.zeros(pdf.config.nmaindata + pdf.config.nauxdata)))
-    # a fit has none; what is wrong with it is no reason not to fit
+    # a fit needs no parameter of interest, so mistakes in it must not prevent the fit
     workspace["measurements"][0]["config"]["poi"] = ""
     model = HistFactoryModel(workspace)
     if list(model.parameters.names) != list(pdf.config.par_names):
@@ -48,27 +48,27 @@ def fitted_model(
     bounds: Sequence[Sequence[float | None]],
     fixed: Sequence[bool],
 ) -> HistFactoryModel:
-    """Return the model with pyhf's arguments of a fit.
+    """Return the model with the data, start, bounds and fixed parameters of a fit in pyhf.
 
     Args:
-        model: of `model_of`.
-        data: main and auxiliary.
-        init: starting values, those of fixed parameters their values.
-        bounds: of each parameter; None: none.
-        fixed: which parameters do not vary.
+        model: from `model_of`.
+        data: main and auxiliary data.
+        init: starting values; fixed parameters keep them.
+        bounds: lower and upper bound of each parameter; None: unbounded.
+        fixed: which parameters are held constant.
     """
     low, high = (
         np.array([fallback if b[side] is None else b[side] for b in bounds], dtype=float)
         for side, fallback in ((0, -np.inf), (1, np.inf))
     )
     p = model.parameters
-    # without a width there is no likelihood to vary them in
+    # a constraint without a width holds its parameter constant
     pinned = np.asarray(fixed, dtype=bool) | (p.constrained & (p.sigma <= 0))
     return model.adjusted(model.from_pyhf(data), np.asarray(init, dtype=float), low, high, pinned)
 
 
 def errors(model: HistFactoryModel, best: FitResult) -> np.ndarray:
-    """Return the parameters' errors, (n,): at a bound how far inwards the likelihood's rise is one; zero where held."""
+    """Return the parameters' errors, (n,): at a bound the one-sided error, zero for fixed parameters."""
     result = best.errors.copy()
     for name in best.at_bounds:
         # free factors of single bins may be hundreds
@@ -76,12 +76,12 @@ def errors(model: HistFactoryModel, best: FitResult) -> np.ndarray:
             try:
                 result[model.parameters.index(name)] = error_of(best, name, two_sided_error(model, name, best))[0]
             except OddjetsError as error:
-                log.warning("%s ends at a bound, and its error there was not found: %s", name, error)
+                log.warning("%s ends at a bound, and its one-sided error was not found: %s", name, error)
     return result
 
 
 def correlations(best: FitResult, error: np.ndarray) -> np.ndarray:
-    """Return the correlation matrix, (n, n): rows of zeros where held, as pyhf's, and of one entry at a bound."""
+    """Return the correlation matrix, (n, n): zero rows for fixed parameters, as in pyhf; only a diagonal entry at a bound."""
     scale = np.where(best.errors > 0, best.errors, np.inf)
     result = best.covariance / scale[:, None] / scale
     np.fill_diagonal(result, (error > 0).astype(float))
@@ -93,18 +93,18 @@ class PyhfOptimizer:
 
     `pyhf.infer.mle.fit`, `fixed_poi_fit`, `hypotest`, `upper_limits` and toys run on it unchanged. Uncertainties and
     correlations are those of the exact Hessian. Another objective than pyhf's `twice_nll`, a model that the fast fit does not
-    know (custom modifiers, another interpolation) or a backend other than NumPy in double precision is left to pyhf's MINUIT,
-    or SLSQP where there is no iminuit; the log says so once.
+    support (custom modifiers, another interpolation) or a backend other than NumPy in double precision is fitted
+    by pyhf's MINUIT, or by SLSQP if iminuit is not installed; this is logged once.
 
     Attributes:
-        name: by which pyhf knows it.
+        name: the name shown by pyhf.
     """
 
     name = "oddjets"
 
     def __init__(self) -> None:
         self._models: WeakKeyDictionary[Any, HistFactoryModel | str] = WeakKeyDictionary()
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def minimize(
         self,
@@ -126,31 +126,31 @@ class PyhfOptimizer:
 
         Args:
             objective: `pyhf.infer.mle.twice_nll`.
-            data: main and auxiliary.
+            data: main and auxiliary data.
             pdf: the `pyhf.Model`.
-            init_pars: where to start.
-            par_bounds: of each parameter.
-            fixed_vals: pairs of a parameter's index and the value to hold it at.
-            return_fitted_val: return the minimum too.
-            return_result_obj: return a `scipy.optimize.OptimizeResult` too.
+            init_pars: starting values.
+            par_bounds: bounds of each parameter.
+            fixed_vals: pairs of a parameter's index and its fixed value.
+            return_fitted_val: also return the value at the minimum.
+            return_result_obj: also return a `scipy.optimize.OptimizeResult`.
             return_uncertainties: the parameters become columns of values and uncertainties, (n, 2).
-            return_correlations: return the correlation matrix too.
+            return_correlations: also return the correlation matrix.
             do_grad: for pyhf's own optimizer.
             do_stitch: for pyhf's own optimizer.
             **kwargs: options of pyhf's minimisers; the fast fit needs none of them.
 
         Returns:
-            The parameters, or a tuple: parameters, correlations, minimum, result, as far as asked for.
+            The parameters, or a tuple: parameters, correlations, minimum, result, if requested.
 
         Raises:
-            pyhf.exceptions.FailedMinimization: the fit did not converge, or errors are asked for where the data leave a
-                direction open.
+            pyhf.exceptions.FailedMinimization: the fit did not converge, or errors are requested and the data do
+                not constrain all parameters.
             pyhf.exceptions.InvalidPdfData: data of another length, or not all finite.
             pyhf.exceptions.Unsupported: an unknown option.
         """
         model = self._model(objective, pdf)
         if isinstance(model, str):
-            return self._pyhfs(model).minimize(
+            return self._pyhf_optimizer(model).minimize(
                 objective,
                 data,
                 pdf,
@@ -171,10 +171,10 @@ class PyhfOptimizer:
         for index, value in fixed_vals or ():
             init[index], fixed[index] = value, True
         try:
-            asked = fitted_model(model, data, init.tolist(), par_bounds, fixed.tolist())
+            model = fitted_model(model, data, init.tolist(), par_bounds, fixed.tolist())
         except OddjetsError as error:
             raise pyhf.exceptions.InvalidPdfData(str(error)) from None
-        result = _minimum(asked, with_covariance=return_uncertainties or return_correlations)
+        result = _minimum(model, with_covariance=return_uncertainties or return_correlations)
         if return_uncertainties:
             result.x = np.stack([result.x, result.unc], axis=1)
         returns = [result.x]
@@ -187,14 +187,14 @@ class PyhfOptimizer:
         return tuple(returns) if len(returns) > 1 else returns[0]
 
     def _model(self, objective: Callable[..., Any], pdf: Any) -> HistFactoryModel | str:
-        """The model, or why there is none."""
+        """Return the fast fit's model, or the reason why there is none."""
         if objective is not pyhf.infer.mle.twice_nll:
             return "the objective is not pyhf's twice_nll"
         tensorlib, _ = pyhf.get_backend()
         if tensorlib.name != "numpy" or tensorlib.precision != "64b":
             return f"the backend is {tensorlib.name} with {tensorlib.precision} numbers and not NumPy with 64b"
         if not isinstance(pdf, pyhf.Model):
-            return "the likelihood is no pyhf.Model"
+            return "the likelihood is not a pyhf.Model"
         if pdf not in self._models:
             try:
                 self._models[pdf] = model_of(pdf)
@@ -202,15 +202,15 @@ class PyhfOptimizer:
                 self._models[pdf] = str(error)
         return self._models[pdf]
 
-    def _pyhfs(self, reason: str) -> Any:
-        """The optimizer that pyhf brings, and the reason for it, said once."""
+    def _pyhf_optimizer(self, reason: str) -> Any:
+        """Return the optimizer of pyhf itself; log the reason for it once."""
         try:
             own = pyhf.optimize.minuit_optimizer()
         except pyhf.exceptions.ImportBackendError:
             own = pyhf.optimize.scipy_optimizer()
-        if reason not in self._said:
-            self._said.add(reason)
-            log.warning("pyhf's %s fits in place of the fast fit: %s", own.name, reason)
+        if reason not in self._logged:
+            self._logged.add(reason)
+            log.warning("the fit uses pyhf's %s instead of the fast fit: %s", own.name, reason)
         return own
 
 

@@ -1,4 +1,4 @@
-"""The parameters of interest: their values and errors, and what is tested of them."""
+"""The signal strengths: their values and errors, and the hypotheses tested."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from oddjets.stats.inference.estimates import Fits, LowerMinimumError, TwoSidedE
 
 __all__ = ["strengths", "tested"]
 
-#: how often a profile may find a lower minimum than the best fit
+#: the most times that a profile may find a lower minimum than the best fit
 MOST_LOWER_MINIMA = 4
 
 
 def tested(model: HistFactoryModel) -> dict[str, Any]:
-    """Say what significance and limit are about.
+    """Describe the hypotheses of significance and limit.
 
     Args:
         model: with a parameter of interest.
 
     Returns:
         The parameter; its kind: "strength" of a normfactor, "nuisance" with an auxiliary measurement, or "factor"; the
-        hypotheses; for a nuisance parameter, what they mean.
+        hypotheses; for a nuisance parameter, a note on their meaning.
     """
     p, name = model.parameters, str(model.poi)
     constrained = p.constrained[p.index(name)]
     kind = "nuisance" if constrained else "strength" if model.spec.types.get(name) == "normfactor" else "factor"
     note = (
         f"{name} has an auxiliary measurement: the significance tests {name} = 0 against {name} > 0 and the limit is how large "
-        f"{name} may be, with that measurement among the data; neither is about a signal, and the fit called background is the "
+        f"{name} may be, with that measurement as part of the data; neither tests a signal, and the background-only fit is the "
         f"one with {name} = 0"
     )
     return {
@@ -42,7 +42,7 @@ def tested(model: HistFactoryModel) -> dict[str, Any]:
 
 
 def _names(model: HistFactoryModel) -> list[str]:
-    """The POI, then what else the measurement bounds as a normfactor but the common factor of the simulation."""
+    """Return the POI, then all other normfactors except ``sf``, the common factor of the simulation."""
     others = [n for n, kind in model.spec.types.items() if kind == "normfactor" and n not in ("sf", model.poi)]
     return [str(model.poi), *others]
 
@@ -50,19 +50,19 @@ def _names(model: HistFactoryModel) -> list[str]:
 def strengths(
     model: HistFactoryModel, fits: Fits, failed: list[dict[str, str]], scanned: str
 ) -> tuple[Fits, list[dict[str, Any]]]:
-    """Find the strengths with their errors; where a profile finds a lower minimum, the best fit is that one.
+    """Find the strengths with their errors; if a profile finds a lower minimum, that becomes the best fit.
 
     Args:
         model: with a parameter of interest.
         fits: the fits without and with the signal.
-        failed: what has no answer is added here, with the reason.
-        scanned: the parameter whose profile will be scanned: it is looked at, too.
+        failed: results that could not be computed are added here, with the reason.
+        scanned: the parameter whose profile will be scanned; its profile is checked for a lower minimum, too.
 
     Returns:
         The fits, and for each strength, the parameter of interest first, its value and errors.
 
     Raises:
-        FitError: there are lower minima again and again.
+        FitError: lower minima are found repeatedly.
     """
     names = _names(model)
     moving = [name for name in dict.fromkeys([*names, scanned]) if not _held(model, name)]
@@ -78,7 +78,7 @@ def strengths(
             if isinstance(found := sides.get(name), FitError)
         ]
         return fits, [_strength(model, name, fits.best, sides.get(name)) for name in names]
-    raise FitError("the profiles of the strengths find lower minima again and again; give the model constraints")
+    raise FitError("the profiles of the strengths find lower minima repeatedly; add constraints to the model")
 
 
 def _held(model: HistFactoryModel, name: str) -> bool:
@@ -89,7 +89,7 @@ def _held(model: HistFactoryModel, name: str) -> bool:
 def _strength(
     model: HistFactoryModel, name: str, fit: FitResult, sides: TwoSidedError | FitError | None
 ) -> dict[str, Any]:
-    """A strength with its error, the error's kind (see `error_of`), and its two-sided errors; one that is held has none."""
+    """Return a strength with its error, the error's kind (see `error_of`) and its two-sided errors; none if it is fixed."""
     result: dict[str, Any] = {"name": name, "value": fit[name], "error": None, "error_kind": ""}
     if _held(model, name):
         return result | {"at_boundary": False, "error_kind": "fixed"}

@@ -1,4 +1,4 @@
-"""From a workspace to ``results.json``: every question of the fit asked once."""
+"""All results of the fit of a workspace: the content of ``results.json``, and its summary in a few lines."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ GofModel = Literal["background", "signal"]
 NEAR_BOUND = 0.01
 
 
-class _Clock:
-    """The wall-clock time of each question, s."""
+class _Stopwatch:
+    """The wall-clock time of each step, s."""
 
     def __init__(self) -> None:
         self.times: dict[str, float] = {}
         self._last = time.perf_counter()
 
-    def lap(self, name: str) -> None:
+    def record(self, name: str) -> None:
         now = time.perf_counter()
         self.times[name] = round(now - self._last, 4)
         self._last = now
 
 
 def split_channel(name: str) -> tuple[str, str]:
-    """Split a channel's name into region and letter; the letter is "" where the name has none."""
+    """Split a channel's name into region and letter; the letter is "" if the name has none."""
     region, _, letter = name.rpartition("_")
     return (region, letter) if region and letter in {"A", "B", "C", "D"} else (name, "")
 
@@ -63,45 +63,45 @@ def fit_workspace(
     progress: bool = True,
     report: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Fit a workspace and answer what is asked.
+    """Fit a workspace and compute the requested results.
 
     Args:
         workspace: any pyhf workspace.
         poi: the parameter of interest; None: the measurement's.
-        measurement: which one; None: the first.
+        measurement: name of the measurement; None: the first.
         limit: find CLs upper limits.
         impacts: refit for the impact of every nuisance parameter.
         scan: scan the profile likelihood.
-        scan_parameter: of which parameter; None: the POI.
-        toys: toys for significance and limit, besides the asymptotic formulas; 0: none.
-        gof_toys: toys for the goodness of fit; 0: none.
-        gof_letters: where it is evaluated; None: everywhere.
-        gof_model: which model the toys come from and are fitted with.
-        seed: of all toys.
+        scan_parameter: the parameter to scan; None: the POI.
+        toys: number of toys for significance and limit, in addition to the asymptotic formulas; 0: none.
+        gof_toys: number of toys for the goodness of fit; 0: none.
+        gof_letters: letters to evaluate it in; None: all channels.
+        gof_model: the model that the toys are generated from and fitted with.
+        seed: seed of all toys.
         progress: show progress bars.
-        report: what `workspace.build` said; gives the bin edges; its warnings and what QCD absorbs are passed on.
+        report: the report of `workspace.build`, for the bin edges; its warnings and ``absorbed`` are copied.
 
     Returns:
-        The content of ``results.json``, but for analysis, title and closure, which the workspace doesn't know. A question
-        whose fits did not converge has no answer in it: ``failed`` lists it with the reason, and so do the warnings.
+        The content of ``results.json``, without analysis, title and closure, which are not in the workspace. Results
+        whose fits did not converge are absent; ``failed`` and the warnings list them with the reason.
 
     Raises:
-        WorkspaceError: the workspace is no model.
-        FitError: the background-only or the best fit did not converge; nothing is returned then.
+        WorkspaceError: the workspace does not describe a model.
+        FitError: the background-only or the best fit did not converge.
         SingularModelError: the data cannot tell some parameters apart.
     """
-    clock = _Clock()
+    clock = _Stopwatch()
     model = HistFactoryModel(workspace, poi, measurement)
     if model.poi is None:
         raise OddjetsError("the workspace names no parameter of interest; give one with --poi")
-    # before the fits: a mistake is said at once
+    # before the fits, so that a mistake is reported at once
     scanned = model.parameters.names[model.parameters.index(scan_parameter or model.poi)] if scan else model.poi
     model.check_free(scanned)
-    clock.lap("read")
+    clock.record("read")
     fits = best_fits(model)
     failed: list[dict[str, str]] = []
     fits, pois = strengths(model, fits, failed, scanned)
-    clock.lap("fit")
+    clock.record("fit")
     best, about = fits.best, tested(model)
     measurements = [m["name"] for m in workspace["measurements"]]
     result: dict[str, Any] = {
@@ -116,10 +116,10 @@ def fit_workspace(
         "twice_nll": {label: fit.twice_nll for label, fit in _fitted(fits).items()},
         "yields": _yields(model, fits, (report or {}).get("edges", {})),
     }
-    clock.lap("yields")
+    clock.record("yields")
     if toys:
         _answer(result, "significance.toys", lambda: _toy_significance(model, fits, toys, seed, progress), failed)
-        clock.lap("significance.toys")
+        clock.record("significance.toys")
     result["pulls"] = _pulls(model, best)
     result["correlation"] = _correlation(model, best)
     questions: dict[str, Callable[[], Any]] = {}
@@ -135,14 +135,14 @@ def fit_workspace(
         questions["impacts"] = lambda: _impacts(model, best, failed)
     for question, ask in questions.items():
         _answer(result, question, ask, failed)
-        clock.lap(question)
+        clock.record(question)
     result["at_bounds"] = list(best.at_bounds)
     result["at_kinks"] = [model.spec.bin_name(i) for i in best.kinks.bins.tolist()]
     result["absorbed"] = dict((report or {}).get("absorbed", {}))
     result["closure_uncertainty"] = dict((report or {}).get("closure_uncertainty", {}))
     result["failed"] = failed
     result["warnings"] = [
-        *(_unasked(measurements) if measurement is None else []),
+        *(_several_measurements(measurements) if measurement is None else []),
         *([about["note"]] if about["note"] and fits.background is not None else []),
         *_warnings(model, best),
         *(f"{f['question']}: {f['reason']}" for f in failed),
@@ -160,10 +160,10 @@ def fit_workspace(
 
 
 def summary(result: Mapping[str, Any]) -> list[str]:
-    """Say the answers in a few lines, the warnings last.
+    """Return the results in a few lines of text, the warnings last.
 
     Args:
-        result: of `fit_workspace`.
+        result: from `fit_workspace`.
     """
     lines, name = [], result["poi"]["name"]
     if result.get("blinded"):
@@ -188,8 +188,8 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     if "toys" in result.get("limit", {}):
         toys = result["limit"]["toys"]
         middle = toys["expected"][len(toys["expected"]) // 2]
-        said = "" if middle is None else f", expected {_number(middle)}"
-        lines.append(f"upper limit on {name} from toys {_number(toys['observed'])}{said} ({toys['toys']} toys)")
+        expected = "" if middle is None else f", expected {_number(middle)}"
+        lines.append(f"upper limit on {name} from toys {_number(toys['observed'])}{expected} ({toys['toys']} toys)")
     if "gof" in result:
         gof = result["gof"]
         lines.append(f"goodness of fit p = {gof['p_value']:.3g} ({gof['toys']} toys, {gof['failed']} failed)")
@@ -197,7 +197,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
 
 
 def _answer(result: dict[str, Any], question: str, ask: Callable[[], Any], failed: list[dict[str, str]]) -> None:
-    """Put an answer where its name says ("a.b": in a); one whose fits fail is left out and listed with the reason."""
+    """Store a result under its name ("a.b": b in a); if its fits fail, list it with the reason instead."""
     *outer, key = question.split(".")
     try:
         answer = ask()
@@ -210,12 +210,12 @@ def _answer(result: dict[str, Any], question: str, ask: Callable[[], Any], faile
     place[key] = answer
 
 
-def _unasked(measurements: list[str]) -> list[str]:
+def _several_measurements(measurements: list[str]) -> list[str]:
     first, *others = measurements
     if not others:
         return []
     return [
-        f"the workspace has {len(measurements)} measurements: this is '{first}', the first; --measurement takes another"
+        f"the workspace has {len(measurements)} measurements: '{first}', the first, is fitted; --measurement selects another"
     ]
 
 
@@ -237,7 +237,7 @@ def _limit(model: HistFactoryModel, fits: Fits) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | None:
-    """JSON has no NaN: null."""
+    """Replace NaN by None, because JSON has no NaN."""
     return float(value) if np.isfinite(value) else None
 
 
@@ -246,7 +246,7 @@ def _number(value: float | None) -> str:
 
 
 def _fitted(fits: Fits) -> dict[str, FitResult]:
-    """The fits that there are, the background's first."""
+    """Return the available fits by name, the background-only fit first."""
     found = {"background": fits.background, "signal_plus_background": fits.best}
     return {label: fit for label, fit in found.items() if fit is not None}
 
@@ -298,7 +298,7 @@ def _yields(model: HistFactoryModel, fits: Fits, edges: Mapping[str, Sequence[fl
 
 
 def _channel(yields: ChannelYields) -> dict[str, Any]:
-    """Yields with errors by bin, and of all bins together: their errors do not add, nor do those of the processes."""
+    """Return yields with errors by bin and of all bins together; their errors are correlated, so they do not add."""
     parts = {name: (values, yields.errors[name]) for name, values in yields.values.items()}
     parts["total"] = (yields.total, yields.total_error)
     return {
@@ -341,7 +341,9 @@ def _impacts(model: HistFactoryModel, best: FitResult, failed: list[dict[str, st
     found = estimates.impacts(model, best)
     if found.failed:
         names = ", ".join(found.failed)
-        failed.append({"question": "impacts", "reason": f"the refits of {names} did not converge; they have none here"})
+        failed.append(
+            {"question": "impacts", "reason": f"the refits of {names} did not converge; their impacts are missing"}
+        )
     return [impact._asdict() for impact in found.ranking]
 
 
@@ -353,24 +355,22 @@ def _warnings(model: HistFactoryModel, best: FitResult) -> list[str]:
         if min(best.values[i] - p.low[i], p.high[i] - best.values[i]) < NEAR_BOUND * span and not p.fixed[i]:
             result.append(
                 f"{p.names[i]} = {best.values[i]:.4g} ends within 1 % of a bound of [{p.low[i]:g}, {p.high[i]:g}]: "
-                "its error is no symmetric one, and the answer depends on the bound"
+                "its error is not symmetric, and the result depends on the bound"
             )
     binned = [name for name in best.at_bounds if p.binned[p.index(name)]]
     if binned:
         result.append(f"{len(binned)} parameters of single bins end at a bound (listed under at_bounds)")
     ended = [p.names[i] for i in model.layout.global_pars if p.names[i] in best.at_bounds]
     if ended:
-        result.append(
-            f"the errors of post-fit yields hold {', '.join(ended)} at its bound: the covariance has no part of it"
-        )
+        result.append(f"the errors of post-fit yields do not include that of {', '.join(ended)}, which is at its bound")
     if len(best.kinks.bins):
         where = [model.spec.bin_name(i) for i in best.kinks.bins.tolist()]
         result.append(
             f"{len(where)} empty bins are held at an expectation of exactly zero (listed under at_kinks): the likelihood "
-            f"has a kink there and the errors have no part that moves them: {', '.join(where[:4])}"
+            f"has a kink there, and the errors do not include changes of these bins: {', '.join(where[:4])}"
         )
     if best.no_effect:
         result.append(
-            f"nothing depends on {len(best.no_effect)} parameters at the minimum: {', '.join(best.no_effect[:6])}"
+            f"{len(best.no_effect)} parameters have no effect at the minimum: {', '.join(best.no_effect[:6])}"
         )
     return result

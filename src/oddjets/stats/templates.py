@@ -1,4 +1,4 @@
-"""The templates of one channel: nominal yields, statistical variances and systematic variations, made fit for a likelihood."""
+"""The templates of one channel: nominal yields, statistical variances and systematic variations."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["Template", "nuisance_names", "read_templates", "smooth_variation"]
 
 #: the authors' code clips varied histograms here (OmniLearnedAD)
 AUTHORS_VARIED_FLOOR = 1e-5
-#: a bin that a variation changes by more than this fraction is reported as wild
-WILD = 0.5
+#: a variation that changes a bin by more than this fraction is reported as large
+LARGE = 0.5
 
 
 class Template(NamedTuple):
@@ -39,7 +39,7 @@ class Template(NamedTuple):
 
 
 def nuisance_names(variations: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
-    """Pair variations: nuisance -> its names up and down, None where one is missing."""
+    """Pair variations: nuisance -> names of its up and down variation, None if one is missing."""
     result: dict[str, tuple[str | None, str | None]] = {}
     for name in variations:
         for ending, place in (("Up", 0), ("Down", 1)):
@@ -51,7 +51,7 @@ def nuisance_names(variations: Sequence[str]) -> dict[str, tuple[str | None, str
 
 
 def smooth_variation(nominal: np.ndarray, varied: np.ndarray) -> np.ndarray:
-    """Smooth the ratio of a variation to its nominal over neighbouring bins; its total stays.
+    """Smooth the ratio of a variation to its nominal over neighbouring bins; its total is unchanged.
 
     Both are averaged with the weights 1/4, 1/2, 1/4 before they are divided: a bin counts by its events, so that a noisy tail
     follows the bulk.
@@ -73,34 +73,34 @@ def smooth_variation(nominal: np.ndarray, varied: np.ndarray) -> np.ndarray:
     return np.asarray(smooth * (varied.sum() / smooth.sum() if smooth.sum() > 0 else 1.0))
 
 
-def _faults(nominal: np.ndarray, high: np.ndarray, low: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is wrong with a variation: it goes the same way up and down in total, or changes some bin by more than half."""
+def _check_variation(nominal: np.ndarray, high: np.ndarray, low: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Find out whether a variation has the same sign up and down in total, or changes some bin by more than half."""
     up, down = (float(y.sum() / nominal.sum()) - 1 for y in (high, low))
     one_sided = {"up": up, "down": down} if up * down > 0 else {}
     used = nominal > 0
     change = float(np.abs(np.stack([high, low])[:, used] / nominal[used] - 1).max(initial=0.0))
-    return one_sided, {"largest_change": change} if change > WILD else {}
+    return one_sided, {"largest_change": change} if change > LARGE else {}
 
 
-def _tame(
+def _treat_variation(
     nominal: np.ndarray,
     high: np.ndarray,
     low: np.ndarray,
-    asked: Variations,
+    settings: Variations,
     report: dict[str, Any],
     place: dict[str, str],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Report a one-sided or wild variation; smooth it, and cap its bins, where the YAML says so."""
-    one_sided, wild = _faults(nominal, high, low)
+    """Report a one-sided or large variation; smooth it, and cap its bins, if the YAML says so."""
+    one_sided, large = _check_variation(nominal, high, low)
     if one_sided:
         report["one_sided"].append({**place, **one_sided})
-    if wild:
-        report["wild"].append({**place, **wild})
-    if asked.smooth and (one_sided or wild):
+    if large:
+        report["large"].append({**place, **large})
+    if settings.smooth and (one_sided or large):
         report["smoothed"].append(place)
         high, low = smooth_variation(nominal, high), smooth_variation(nominal, low)
-    if asked.cap is not None:
-        least, most = nominal * (1 - asked.cap), nominal * (1 + asked.cap)
+    if settings.cap is not None:
+        least, most = nominal * (1 - settings.cap), nominal * (1 + settings.cap)
         outside = (np.stack([high, low]) > most) | (np.stack([high, low]) < least)
         bins = np.flatnonzero((outside & (nominal > 0)).any(axis=0))
         if len(bins):
@@ -120,19 +120,19 @@ def read_templates(
     """Read the templates of one channel.
 
     Args:
-        analysis: names the observable, and the systematics that are decorrelated between processes.
-        histograms: where they are.
+        analysis: defines the observable, and the systematics that are decorrelated between processes.
+        histograms: the histograms to read.
         region: the region.
         letter: the letter.
-        processes: which ones.
-        report: takes what was changed: lists ``negative``, ``left_out``, ``mirrored``, ``one_sided``, ``wild``, ``smoothed``,
-            ``capped``.
+        processes: the processes to read.
+        report: filled with the changes, in the lists ``negative``, ``left_out``, ``mirrored``, ``one_sided``, ``large``,
+            ``smoothed``, ``capped``.
 
     Returns:
         The processes that have events here.
 
     Raises:
-        OddjetsError: a bin is no number.
+        OddjetsError: a bin is not finite.
     """
     assert analysis.fit is not None
     observable = analysis.fit.observable
@@ -148,7 +148,7 @@ def read_templates(
                 bad = int(np.flatnonzero(~np.isfinite(raw))[0])
                 raise OddjetsError(
                     f"histogram of {process} in {region}_{letter} ({variation}): bin {bad} is {raw[bad]}; "
-                    "look for a weight that is no number in its events"
+                    "look for a weight that is not finite in its events"
                 )
             for i in np.flatnonzero(raw < 0):
                 report["negative"].append({**place, "bin": int(i), "value": float(raw[i])})
@@ -176,13 +176,13 @@ def read_templates(
                 other = np.maximum(2 * nominal - given, floor)
                 high, low = (given, other) if high is not None else (other, given)
             if floor == 0:
-                # a bin empty at nominal stays so: the interpolation would make it negative on one side
+                # a bin that is empty at nominal stays empty: the interpolation would make it negative on one side
                 high, low = np.where(nominal > 0, high, 0.0), np.where(nominal > 0, low, 0.0)
             place = {"region": region, "letter": letter, "process": process, "variation": name}
-            high, low = _tame(nominal, high, low, analysis.fit.variations, report, place)
+            high, low = _treat_variation(nominal, high, low, analysis.fit.variations, report, place)
             parameter = f"{name}_{process}" if name in apart else name
             shapes[parameter] = (high, low)
-            # a direction that is mirrored has the events of the other one
+            # a mirrored direction has the events of the other one
             spreads[parameter] = (
                 np.maximum(histograms.variances(region, observable, process, letter, up or str(down)), 0.0),
                 np.maximum(histograms.variances(region, observable, process, letter, down or str(up)), 0.0),

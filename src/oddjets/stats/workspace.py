@@ -1,15 +1,15 @@
-"""From histograms to a pyhf workspace: channels, templates, ABCD by shared shapefactors, uncertainties.
+"""Construction of pyhf workspaces from histograms: channels, templates, ABCD by shared shapefactors, uncertainties.
 
-Choices, all of them visible in the workspace or in the report that comes with it:
+The choices made, all of them visible in the workspace or in its report:
 
 - ABCD. Per bin, three shapefactors shared between a region's channels: s in A, B, C and D; b in A and B; c in A and C. With
   the nominal BC/D in A, the relation A = B C / D holds for every value of the factors.
 - QCD's nominal template in B, C and D is data minus simulation, not below `QCD_FLOOR` events (the floor moves only
-  the starting point: the factors are free). With ``mode: authors-code`` it is what their code makes, see `_authors_qcd`.
+  the starting point: the factors are free). With ``mode: authors-code`` see `_qcd_of_authors_code`.
 - Luminosity is a log-normal named ``lumi`` on every simulated process, log-normals have ``lo = 1/hi``.
 - Negative bins of simulated templates, nominal or varied, are set to zero and reported; nothing is rescaled.
 - A variation of a bin that is empty at nominal is left out: interpolated, it would be negative on one side.
-- A variation that equals its nominal stays: nothing is dropped without a word.
+- A variation that equals its nominal is kept, so that no uncertainty is dropped silently.
 - Templates without any event in a channel are left out there and reported.
 """
 
@@ -29,32 +29,32 @@ from oddjets.stats.templates import Template, read_templates
 
 __all__ = ["build", "varied_variances"]
 
-#: what the report lists
+#: the lists of the report
 _LISTS = (
     "floored",
     "negative",
     "left_out",
     "mirrored",
     "one_sided",
-    "wild",
+    "large",
     "smoothed",
     "capped",
     "blinded",
     "warnings",
 )
-#: events in a bin; half an event is well below the Poisson error of an empty bin
+#: smallest nominal QCD, events per bin; half an event is well below the Poisson error of an empty bin
 QCD_FLOOR = 0.5
 #: QCD may grow to this many times (data + 5 standard deviations) in each bin
 BOUND_MARGIN = 10.0
 #: standard deviations of data above itself that QCD's bounds reach at least
 BOUND_SIGMAS = 5.0
-#: which of the three factors act on which letter
+#: the factors that act on each letter
 ABCD_FACTORS = {"A": "sbc", "B": "sb", "C": "sc", "D": "s"}
 #: the range of the QCD factors in the authors' code (OmniLearnedAD)
 AUTHORS_RANGE = [0.0, 5.0]
 AUTHORS_WARNING = (
     "mode authors-code: the range [0, 5] acts on s, b and c, where the authors' acts on D = s, B = s b and C = s c "
-    "(no HistFactory workspace can say that, datacard.txt does); the fits differ where a factor ends at 5, see at_bounds"
+    "(only datacard.txt can express that, not a HistFactory workspace); the fits differ if a factor ends at 5, see at_bounds"
 )
 
 Report = dict[str, Any]
@@ -66,24 +66,26 @@ def build(
     """Build the workspace of an analysis.
 
     Args:
-        analysis: what was asked; its `fit` names regions, observable and parameters of interest.
+        analysis: the analysis; its `fit` section defines regions, observable and parameters of interest.
         histograms: the templates and data, normalised to the luminosity.
         closure: relative uncertainties of the data-driven yield in A by region (see `abcd_closure.closure_uncertainties`),
-            as log-normals ``closure_REGION``; None: none.
+            added as log-normals ``closure_REGION``; None: no such uncertainty.
 
     Returns:
-        A schema-valid pyhf workspace with one measurement, and a report of what was done: ``edges`` by region,
-        ``floored`` and ``negative`` bins, ``left_out`` templates, ``one_sided`` and ``wild`` variations, which were
-        ``smoothed`` and ``capped`` (where the YAML says so), variations ``mirrored`` for want of a partner, ``blinded``
-        regions, the ``closure_uncertainty`` of each region and where it comes from, the share of the signal that BC/D would
+        A schema-valid pyhf workspace with one measurement, and a report: ``edges`` by region,
+        ``floored`` and ``negative`` bins, ``left_out`` templates, ``one_sided`` and ``large`` variations, which were
+        ``smoothed`` and ``capped`` (if the YAML says so), variations ``mirrored`` because one direction is missing, ``blinded``
+        regions, the ``closure_uncertainty`` of each region and its source, the events of the signal that BC/D would
         have ``absorbed``, and ``warnings``.
 
     Raises:
-        OddjetsError: no fit in the YAML, a region without data, no data for ABCD, a signal without events, NaN.
+        OddjetsError: no 'fit' section in the YAML, a region without data, no data for ABCD, a signal without events, NaN.
     """
     fit = analysis.fit
     if fit is None:
-        raise OddjetsError(f"{analysis.path or analysis.name}: no 'fit' section; it says observable, regions and poi")
+        raise OddjetsError(
+            f"{analysis.path or analysis.name}: no 'fit' section; it defines observable, regions and poi"
+        )
     if DATA not in histograms.variations:
         raise OddjetsError("the histograms hold no data: the fit needs data, or pseudo-data, in every region")
     report: Report = {
@@ -93,8 +95,8 @@ def build(
         "closure_uncertainty": {region: used._asdict() for region, used in (closure or {}).items()},
     }
     report["warnings"] += [
-        f"the closure uncertainty of {region}, {used.size:.1%}, is from another closure than that of simulation at the "
-        f"threshold, which has no constant there: {used.source}"
+        f"the closure uncertainty of {region}, {used.size:.1%}, is not from the closure of simulation at the "
+        f"threshold, which has no constant there, but from: {used.source}"
         for region, used in (closure or {}).items()
         if used.fallback
     ]
@@ -105,7 +107,7 @@ def build(
     if len(signals) < len(fit.pois):
         twice = next(p.process for p in fit.pois if signals[p.process] is not p)
         raise OddjetsError(
-            f"fit.poi: two parameters of interest move '{twice}'; the data cannot tell them apart, keep one"
+            f"fit.poi: two parameters of interest scale '{twice}'; the data cannot distinguish them, keep one"
         )
     for name in signals:
         if name not in processes:
@@ -125,7 +127,9 @@ def build(
         qcd: dict[str, np.ndarray] = {}
         if analysis.data_driven and fit.mode == "authors-code":
             backgrounds = [p for p in processes if p not in signals]
-            qcd = _authors_qcd(region, data, _unclipped(histograms, region, fit.observable, backgrounds), report)
+            qcd = _qcd_of_authors_code(
+                region, data, _unclipped(histograms, region, fit.observable, backgrounds), report
+            )
         elif analysis.data_driven:
             qcd = _qcd(region, data, templates, fit, report)
         if fit.blind:
@@ -162,23 +166,23 @@ def build(
 def varied_variances(
     analysis: Analysis, histograms: HistogramSet
 ) -> dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]:
-    """Return the sums of squared weights of the varied templates, which a workspace has no place for and a card has.
+    """Return the sums of squared weights of the varied templates, for the Combine card; a workspace cannot contain them.
 
     Args:
         analysis: with a fit.
         histograms: as for `build`.
 
     Returns:
-        (channel, process, nuisance parameter) to those of the template at +1 and at -1, (bins,) each.
+        (channel, process, nuisance parameter) -> sums of squared weights of the templates at +1 and at -1, (bins,) each.
     """
     assert analysis.fit is not None
     processes = [p for p in analysis.processes if p != analysis.data_driven and p in histograms.variations]
-    unheard: Report = {key: [] for key in _LISTS}
+    unused_report: Report = {key: [] for key in _LISTS}
     return {
         (f"{region}_{letter}", template.process, name): both
         for region in analysis.fit.regions
         for letter in LETTERS
-        for template in read_templates(analysis, histograms, region, letter, processes, unheard)
+        for template in read_templates(analysis, histograms, region, letter, processes, unused_report)
         for name, both in template.shape_variances.items()
     }
 
@@ -203,13 +207,13 @@ def _check_data(region: str, data: Mapping[str, np.ndarray], data_driven: str | 
     if "A" in counts and not any(counts.values()):
         raise OddjetsError(
             f"region '{region}' is empty: no data event in any of its letters A, B, C, D; "
-            "take it out of fit.regions, or loosen its cuts"
+            "remove it from fit.regions, or loosen its cuts"
         )
     for letter in "BCD":
         if data_driven and not counts[letter]:
             raise OddjetsError(
-                f"region '{region}' is empty in {letter}: without data there, A = B C / D says nothing of {data_driven}; "
-                "take the region out of fit.regions, or use a looser threshold"
+                f"region '{region}' is empty in {letter}: without data there, A = B C / D does not predict {data_driven}; "
+                "remove the region from fit.regions, or use a looser threshold"
             )
 
 
@@ -218,14 +222,14 @@ def _check_signal_region(region: str, data: np.ndarray, templates: Sequence[Temp
     if data.sum() == 0 and expected == 0:
         raise OddjetsError(
             f"region '{region}' is empty in A: no data event and none expected; "
-            "take it out of fit.regions, or use a looser threshold"
+            "remove it from fit.regions, or use a looser threshold"
         )
 
 
 def _qcd(
     region: str, data: Mapping[str, np.ndarray], templates: Mapping[str, list[Template]], fit: Fit, report: Report
 ) -> dict[str, np.ndarray]:
-    """Nominal QCD: data minus simulation, the signal's too, in B, C and D, with a floor; BC/D of those in A."""
+    """Compute nominal QCD: data minus simulation, signal included, in B, C and D, with a floor; BC/D of those in A."""
     scale = {poi.process: float(np.clip(poi.init, *poi.bounds)) for poi in fit.pois}
     qcd = {}
     for letter in "BCD":
@@ -235,20 +239,20 @@ def _qcd(
     return qcd
 
 
-def _authors_qcd(
+def _qcd_of_authors_code(
     region: str, data: Mapping[str, np.ndarray], simulation: Mapping[str, np.ndarray], report: Report
 ) -> dict[str, np.ndarray]:
-    """Nominal QCD as the authors' code makes it (OmniLearnedAD, `save_combine_histograms`).
+    """Compute nominal QCD as the authors' code does (OmniLearnedAD, `save_combine_histograms`).
 
-    Data minus the simulated background, as its weights add up: the signal is not subtracted, and nothing is clipped before.
+    Data minus the simulated background, without clipping it first; the signal is not subtracted.
     B, C and D are clipped at zero for the templates, and A is (C/D) B of the yields before that clip, 0 where D is 0, and
     clipped itself.
 
     Args:
-        region: for the report.
-        data: by letter.
+        region: the region, for the report.
+        data: data by letter.
         simulation: the sum of the simulated backgrounds by letter, not clipped.
-        report: takes what was clipped.
+        report: filled with the clipped bins.
     """
     rest = {letter: data[letter] - simulation[letter] for letter in "BCD"}
     prediction = np.divide(rest["C"], rest["D"], out=np.zeros_like(rest["D"]), where=rest["D"] != 0) * rest["B"]
@@ -258,7 +262,7 @@ def _authors_qcd(
 
 
 def _floored(values: np.ndarray, floor: float, region: str, letter: str, what: str, report: Report) -> np.ndarray:
-    """Floor the bins of a template, and list them."""
+    """Apply a lower limit to the bins of a template, and list the changed bins in the report."""
     report["floored"] += [
         {"region": region, "letter": letter, "bin": int(i), what: float(values[i]), "floor": floor}
         for i in np.flatnonzero(values < floor)
@@ -269,7 +273,7 @@ def _floored(values: np.ndarray, floor: float, region: str, letter: str, what: s
 def _unclipped(
     histograms: HistogramSet, region: str, observable: str, processes: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """The sum of simulated processes by letter, negative bins and all."""
+    """Return the sum of simulated processes by letter, with negative bins unchanged."""
     size = len(histograms.edges(region, observable)) - 1
     none = np.zeros(size)
     return {
@@ -279,7 +283,7 @@ def _unclipped(
 
 
 def _asimov(templates: Sequence[Template], signals: Mapping[str, Any], qcd: np.ndarray | None, size: int) -> np.ndarray:
-    """The background-only expectation in A that replaces data in a blinded fit."""
+    """Return the background-only expectation in A, which replaces data in a blinded fit."""
     background = _total([t for t in templates if t.process not in signals], size)
     return background if qcd is None else background + qcd
 
@@ -336,7 +340,7 @@ def _lognormal(name: str, size: float) -> dict[str, Any]:
 def _absorbed(
     data: Mapping[str, np.ndarray], templates: Mapping[str, list[Template]], signals: Mapping[str, Any]
 ) -> dict[str, dict[str, float]]:
-    """How much of a signal BC/D takes for QCD if its share of B, C and D is not subtracted, at its nominal strength."""
+    """Return the signal that BC/D would count as QCD if it were not subtracted in B, C and D, at its nominal strength."""
     result = {}
     rest: dict[str, np.ndarray] = {}
     for x in "BCD":

@@ -1,4 +1,4 @@
-"""A fast fit of HistFactory workspaces, which knows no analysis."""
+"""A fast fit of HistFactory workspaces, independent of any analysis."""
 
 import lazy_loader
 

@@ -1,9 +1,9 @@
-"""Statistical uncertainties of templates, eliminated bin by bin in closed form.
+"""Barlow-Beeston: elimination of the templates' statistical uncertainties, bin by bin, in closed form.
 
 A bin expects lambda = T + sum_k gamma_k M_k with Gaussian constraints gamma_k ~ (a_k, sigma_k). For given T and M, the
 minimum over all gammas of  lambda - n log(lambda) + sum_k ((gamma_k - a_k)/sigma_k)^2 / 2  has
 gamma_k = a_k - r M_k sigma_k^2 with r = 1 - n/lambda, so that lambda solves a quadratic equation: Barlow & Beeston,
-Comput. Phys. Commun. 77 (1993) 219, in Conway's form (arXiv:1103.0354), here with several groups of samples a bin.
+Comput. Phys. Commun. 77 (1993) 219, in Conway's form (arXiv:1103.0354), here with several groups of samples per bin.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Gammas", "Profile", "profile"]
 
 
 class Gammas(NamedTuple):
-    """The constraints of the gammas; arrays (T or 1, P, number of gammas a bin).
+    """The constraints of the gammas; arrays (T or 1, P, number of gammas per bin).
 
     Attributes:
         centre: a_k; the value itself where the width is zero.
@@ -39,9 +39,9 @@ class Profile(NamedTuple):
         slope: r = 1 - n/lambda, the derivative by T, (T, P).
         gamma: (T, P, number of gammas).
         width: sigma_k^2 of the gammas that are free, 0 of those at a bound, (T, P, number of gammas).
-        value: lambda - n - n log(lambda/n) + constraints, (T, P); inf where no events are expected but seen. An empty bin
-            never expects less than zero events, as with pyhf's ``clip_bin_data = 0``: a negative rate there would be
-            rewarded without end.
+        value: lambda - n - n log(lambda/n) + constraints, (T, P); inf where no events are expected but some are observed.
+            The expectation of an empty bin is clipped at zero, as with pyhf's ``clip_bin_data = 0``; otherwise the
+            likelihood would increase without limit for negative rates.
     """
 
     expected: np.ndarray
@@ -94,7 +94,7 @@ def profile(fixed: np.ndarray, scaled: np.ndarray, n: np.ndarray, gammas: Gammas
 def _solve(
     fixed: np.ndarray, scaled: np.ndarray, n: np.ndarray, centre: np.ndarray, width: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lambda and r for gammas without bounds: lambda^2 + lambda (V - lambda_0) - n V = 0."""
+    """Return lambda and r for gammas without bounds: lambda^2 + lambda (V - lambda_0) - n V = 0."""
     start = fixed + (scaled * centre).sum(axis=-1)
     v = (scaled**2 * width).sum(axis=-1)
     u = start - v
@@ -103,7 +103,7 @@ def _solve(
         # of the two forms of the root, the one that does not cancel
         expected = np.where(u > 0, 0.5 * (u + root), 2 * v * n / (root - u))
         expected = np.where((v > 0) & (n > 0), expected, u)
-        # where data are and nothing is expected, the value is infinite and the slope of no use
+        # with data but no expectation the value is infinite and the slope is not used
         slope = np.where(n > 0, np.where(expected > 0, 1 - n / expected, 0.0), 1.0)
         # an empty bin: the minimum of max(lambda, 0) + r^2 V / 2 with lambda = lambda_0 - r V
         at_zero = np.where(v > 0, np.clip(start / np.where(v > 0, v, 1.0), 0.0, 1.0), (start > 0).astype(float))

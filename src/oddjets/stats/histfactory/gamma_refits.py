@@ -1,8 +1,9 @@
-"""Refits with one gamma held, on the bins about it: all other bins enter by their quadratic expansion.
+"""Refits with one gamma held, on the bins around it; the other bins enter by their quadratic expansion.
 
-A gamma acts on one bin. Held elsewhere, it moves that bin's own local parameters by much and the global ones by little;
-other bins follow only these. So a refit needs the exact likelihood of the bins that share the gamma's block, and of the rest
-the profile likelihood's gradient and Hessian by the global parameters at the best fit: its cost does not grow with the model.
+A gamma acts on one bin. If it is held at another value, the bin's own local parameters change much and the global ones
+little; other bins depend only on the global ones. So a refit needs the exact likelihood of the bins that share the gamma's
+block, and for the others the profile likelihood's gradient and Hessian by the global parameters at the best fit. Its cost
+does not grow with the model.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["refit_gammas"]
 
-#: bins of a part: as many as fill the arrays of a batch
+#: bins per part
 PART_BINS = 16
 #: a shift of the global parameters, in units of their errors, up to which the rest's expansion is trusted; the strength is then
 #: off by some per mille of its error at most (the third derivatives are of the order of the errors)
@@ -32,7 +33,7 @@ SMALL_SHIFT = 0.07
 
 
 def _parts(model: HistFactoryModel) -> Iterator[np.ndarray]:
-    """The places of the bins of each part, whole blocks first, single bins after them."""
+    """Yield the positions of the bins of each part, first whole blocks, then single bins."""
     layout = model.layout
     in_blocks = (len(layout.block_pars) - 1) * layout.block_size
     size = layout.block_size * max(1, PART_BINS // layout.block_size)
@@ -48,12 +49,12 @@ def refit_gammas(model: HistFactoryModel, best: FitResult, index: np.ndarray, st
     Args:
         model: the model.
         best: its best fit, with covariance.
-        index: the parameters to hold, (T,); those that are no gammas are left out.
-        start: where the refits start, (T, n), with the held gammas where they are held.
+        index: the parameters to hold, (T,); those that are not gammas are omitted.
+        start: starts of the refits, (T, n), including the values of the held gammas.
 
     Returns:
         The global parameters of each refit, (T, K); NaN where the refit did not converge, moves the global parameters too
-        far for the expansion, or was left out.
+        far for the expansion, or was omitted.
     """
     layout, p = model.layout, model.parameters
     result = np.full((len(index), len(layout.global_pars)), np.nan)

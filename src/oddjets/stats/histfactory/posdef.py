@@ -1,4 +1,4 @@
-"""Positive definite neighbours of symmetric matrices, so that a Newton step always leads down."""
+"""Positive definite approximations of symmetric matrices, so that a Newton step is always a descent step."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def nearby_positive(matrices: np.ndarray) -> np.ndarray:
 
 
 def solve_positive(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve linear systems whose matrices have a unit diagonal, with the moduli of the eigenvalues where one is negative.
+    """Solve linear systems whose matrices have a unit diagonal, by the absolute eigenvalues if one is negative.
 
     Args:
         matrices: (T, K, K), symmetric.

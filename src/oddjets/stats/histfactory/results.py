@@ -1,4 +1,4 @@
-"""What goes into the fast fit and what comes out of it: data sets, batches of fits, one fit with its covariance."""
+"""Input and output of the fast fit: data sets, batches of fits, a single fit with its covariance."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from oddjets.core.tables import html_table, text_table
 __all__ = ["Batch", "Data", "FitError", "FitResult", "HeldBins", "ImpossiblePointError"]
 
 
-#: of a fit's parameters, how many are shown
+#: the number of a fit's parameters that are shown
 SHOWN = 40
 
 
 class FitError(OddjetsError):
-    """A fit that did not converge, or has no unique answer; it is never returned as a result."""
+    """A fit that did not converge, or has no unique result; it is never returned."""
 
 
 class ImpossiblePointError(FitError):
-    """Data that the model cannot give where a fit would start: events in a bin where nothing is expected."""
+    """Data that are impossible at the start of a fit: events in a bin where none are expected."""
 
 
 class Data(NamedTuple):
@@ -60,14 +60,14 @@ class FitResult:
     Attributes:
         names: parameters in pyhf's order.
         values: their best values, (n,).
-        errors: from the inverse Hessian, (n,); zero where held or at a bound.
+        errors: from the inverse Hessian, (n,); zero for parameters that are held or at a bound.
         covariance: (n, n).
         twice_nll: minus twice pyhf's full logpdf at the minimum.
-        deviance: the same against the saturated model.
+        deviance: -2 log L against the saturated model.
         iterations: Newton steps.
         at_bounds: free parameters that end at a bound.
-        no_effect: free parameters that nothing depends on at the minimum.
-        kinks: empty bins that expect exactly nothing; the covariance has no direction that moves them.
+        no_effect: free parameters without effect at the minimum.
+        kinks: empty bins with an expectation of exactly zero; the covariance does not include changes of it.
     """
 
     names: tuple[str, ...]
@@ -114,7 +114,7 @@ class FitResult:
         return f"fit of {len(self.names)} parameters: -2 log L = {self.twice_nll:.6g} after {self.iterations} steps{bounds}"
 
     def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """The parameters, those of single bins last and the first `SHOWN` at most."""
+        """Return the table of the first `SHOWN` parameters, those of single bins last."""
         order = sorted(range(len(self.names)), key=lambda i: "[" in self.names[i])
         rows: list[tuple[str, ...]] = [
             (

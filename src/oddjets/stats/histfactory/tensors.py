@@ -1,4 +1,4 @@
-"""A workspace's model laid out as dense arrays for the fast fit.
+"""Dense arrays of a workspace's model for the fast fit.
 
 Parameters have one of three roles. *Global* ones (normfactor, normsys, histosys, lumi) act on many bins. *Local* ones
 (shapefactor, shapesys) act on one bin of each channel: those that share bins form small *blocks*, such as the three
@@ -22,7 +22,7 @@ from oddjets.stats.histfactory.workspace_reader import Spec
 __all__ = ["Layout", "Normsys", "compile_layout", "cut"]
 
 
-#: log-normals above this make a curved valley with a free factor of the same samples
+#: log-normals above this are strongly correlated, non-linearly, with a free factor of the same samples
 LARGE_LOGNORMAL = 0.1
 
 
@@ -119,11 +119,11 @@ class _Slot(NamedTuple):
 
 
 def compile_layout(spec: Spec, *, merge: bool = True) -> Layout:
-    """Lay a model out.
+    """Convert a model to dense arrays.
 
     Args:
         spec: the model.
-        merge: merge the samples of a channel that have the same factors; False keeps one slot a sample.
+        merge: merge the samples of a channel that have the same factors; False: one slot per sample.
 
     Returns:
         The arrays.
@@ -211,7 +211,7 @@ def cut(layout: Layout, bins: np.ndarray) -> Layout:
 
     Args:
         layout: of all bins.
-        bins: their places in it.
+        bins: their positions in it.
     """
     keep = np.append(bins, len(layout.order) - 1)
     N = len(layout.block_pars) - 1
@@ -276,7 +276,7 @@ def _modifiers(sample: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _closed_gammas(spec: Spec) -> set[str]:
-    """The staterror names whose gammas can be eliminated in closed form: alone on each of their samples."""
+    """Return the staterrors whose gammas can be eliminated in closed form: the only one on each of their samples."""
     closed, shared = set(), set()
     for channel in spec.channels:
         for sample in channel["samples"]:
@@ -323,7 +323,7 @@ def _add(a: _Slot, b: _Slot) -> _Slot:
 
 
 def _component_indices(spec: Spec, closed: set[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """For each binned parameter set: pyhf's parameter index for each bin of the data vector, -1 where it does not act."""
+    """Return, for each binned parameter set, pyhf's parameter index in each bin of the data, -1 where it does not act."""
     local: dict[str, np.ndarray] = {}
     gamma: dict[str, np.ndarray] = {}
     touched: dict[tuple[str, str], np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""What is wrong with a workspace: sentences in place of the traceback, NaN or silence that pyhf would meet it with."""
+"""Checks of workspaces: clear error messages for mistakes for which pyhf gives a traceback, NaN or no error."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ MODIFIERS = ("histosys", "lumi", "normfactor", "normsys", "shapefactor", "shapes
 _PER_BIN = {"histosys": ("hi_data", "lo_data"), "shapesys": (None,), "staterror": (None,)}
 #: modifiers that have one parameter whatever the number of bins
 _SCALAR = ("histosys", "lumi", "normfactor", "normsys")
-#: events of a bin beyond which the likelihood's rounding (1e-16 of them) is no longer small beside its changes
+#: largest number of events in a bin; beyond it, rounding of the likelihood (1e-16 of them) is no longer negligible
 _MOST_EVENTS = 1e12
 #: the largest factor of a normsys, and one over the smallest: at five sigma its square is still a number
 _MOST_FACTOR = 1e20
 #: the largest factor of a shapesys's Poisson constraint, (yield / uncertainty)^2
 _MOST_COUNTS = 1e30
-#: what HistFactory's `lumi` has no default for: the measurement must say it
-_OF_LUMI = ("auxdata", "sigmas", "inits", "bounds")
-#: how much of a value or of somebody else's message is quoted
-_QUOTED = 120
+#: settings without default of HistFactory's `lumi`: the measurement must give them
+_LUMI_SETTINGS = ("auxdata", "sigmas", "inits", "bounds")
+#: largest length of a quoted value or message
+_MAX_QUOTED = 120
 
 
 class WorkspaceError(OddjetsError):
-    """A workspace that describes no model that can be fitted; the message names the channel, sample or modifier."""
+    """An invalid workspace; the message names the channel, sample or modifier."""
 
 
 def plain(value: Any) -> Any:
@@ -53,24 +53,24 @@ def numbers_of(data: Any, length: int) -> np.ndarray:
     """Return pyhf's data as rows, (T, length).
 
     Raises:
-        WorkspaceError: they are no numbers, or too few or too many.
+        WorkspaceError: they are not numbers, or their number is wrong.
     """
     try:
         rows = np.atleast_2d(np.asarray(data, dtype=float))
     except (TypeError, ValueError):
-        raise WorkspaceError("the data are no numbers: a list of the main data and the auxiliary ones is") from None
+        raise WorkspaceError("the data are not a list of numbers (the main data, then the auxiliary data)") from None
     if rows.ndim != 2 or rows.shape[1] != length:
         raise WorkspaceError(
-            f"the data are {rows.shape[-1]} numbers where the model has {length}: one for each bin, then the auxiliary ones"
+            f"the data are {rows.shape[-1]} numbers where the model has {length}: one for each bin, then the auxiliary data"
         )
     return rows
 
 
 def check_schema(content: Any, schema: str = "workspace.json") -> None:
-    """Hold a workspace, or a part of one, against pyhf's schema.
+    """Validate a workspace, or a part of one, with pyhf's schema.
 
     Raises:
-        WorkspaceError: it does not follow the schema; the message says where.
+        WorkspaceError: it does not follow the schema; the message has the place.
     """
     try:
         pyhf.schema.validate(content, schema)
@@ -86,13 +86,13 @@ def check(workspace: Mapping[str, Any], measurement: str | None = None) -> dict[
 
     Args:
         workspace: of plain lists and numbers (see `plain`).
-        measurement: which one; None: the first.
+        measurement: name of the measurement; None: the first.
 
     Returns:
         The measurement.
 
     Raises:
-        WorkspaceError: what is wrong, and where.
+        WorkspaceError: it is invalid; the message has the place.
     """
     for key in ("channels", "observations", "measurements", "version"):
         if key not in workspace:
@@ -103,7 +103,7 @@ def check(workspace: Mapping[str, Any], measurement: str | None = None) -> dict[
         raise WorkspaceError("the workspace has no measurement")
     try:
         _check_channels(workspace)
-        chosen = _chosen(workspace["measurements"], measurement)
+        chosen = _find_measurement(workspace["measurements"], measurement)
         _check_parameters(chosen, workspace["channels"])
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         check_schema(workspace)
@@ -112,29 +112,29 @@ def check(workspace: Mapping[str, Any], measurement: str | None = None) -> dict[
     return chosen
 
 
-def _chosen(measurements: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
-    """The measurement of a name, or the first."""
+def _find_measurement(measurements: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
+    """Return the measurement with a name, or the first."""
     names = [m["name"] for m in measurements]
     if name is None:
         if len(names) > 1:
-            log.warning("the workspace has %d measurements; the first, '%s', is taken", len(names), names[0])
+            log.warning("the workspace has %d measurements; the first, '%s', is used", len(names), names[0])
         return measurements[0]
     if name not in names:
         raise WorkspaceError(f"the workspace has no measurement '{name}'; {nearest(name, names)}")
-    _refuse_twins([n for n in names if n == name], "measurement", "rename one")
+    _refuse_duplicates([n for n in names if n == name], "measurement", "rename one")
     return measurements[names.index(name)]
 
 
 def _check_channels(workspace: Mapping[str, Any]) -> None:
     one = "only one of them would be fitted; rename or remove the other"
-    _refuse_twins((c["name"] for c in workspace["channels"]), "channel", one)
-    _refuse_twins((o["name"] for o in workspace["observations"]), "the observation of channel", one)
+    _refuse_duplicates((c["name"] for c in workspace["channels"]), "channel", one)
+    _refuse_duplicates((o["name"] for o in workspace["observations"]), "the observation of channel", one)
     observations = {o["name"]: o["data"] for o in workspace["observations"]}
     channels = [c["name"] for c in workspace["channels"]]
     for name in observations:
         if name not in channels:
             raise WorkspaceError(
-                f"there is an observation of '{name}' and no such channel; {nearest(name, channels)}".rstrip("; ")
+                f"there is an observation of '{name}' but no such channel; {nearest(name, channels)}".rstrip("; ")
             )
     # pyhf goes through the channels by name; the first one says how many parameters a shapefactor has
     factors: dict[str, tuple[int, str]] = {}
@@ -153,7 +153,7 @@ def _check_channels(workspace: Mapping[str, Any]) -> None:
             place = f"channel '{name}', sample '{sample['name']}'"
             _numbers(sample["data"], place, bins)
             kinds = (f"{m['type']} {m['name']}" for m in sample["modifiers"])
-            _refuse_twins(kinds, f"{place}: modifier", "pyhf takes the last of them; join or remove them")
+            _refuse_duplicates(kinds, f"{place}: modifier", "pyhf uses the last of them; merge or remove them")
             for modifier in sample["modifiers"]:
                 _check_modifier(modifier, place, sample["data"])
                 if modifier["type"] == "shapefactor":
@@ -161,12 +161,12 @@ def _check_channels(workspace: Mapping[str, Any]) -> None:
                     if bins > first[0]:
                         raise WorkspaceError(
                             f"{place}: shapefactor '{modifier['name']}' has {first[0]} parameters, one for each bin of channel "
-                            f"'{first[1]}', and this channel has {bins} bins; pyhf would take another parameter for the rest"
+                            f"'{first[1]}', and this channel has {bins} bins; pyhf would use a wrong parameter for the others"
                         )
 
 
 def _is_number(value: Any) -> bool:
-    """Tell whether a value is a finite number; JSON's true and "1" are none, nor are NaN and Infinity."""
+    """Tell whether a value is a finite number; JSON's true, "1", NaN and Infinity are not."""
     try:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:
@@ -174,19 +174,19 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def _shown(value: Any) -> str:
-    """A value as JSON has it, cut off where it is long."""
+def _as_json(value: Any) -> str:
+    """Write a value as in JSON, shortened if it is long."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return "null" if value is None else _short(repr(value))
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}..."
 
 
-def _refuse_twins(names: Iterable[str], what: str, why: str) -> None:
-    """Refuse two things of one name, of which pyhf would take one and forget the other."""
+def _refuse_duplicates(names: Iterable[str], what: str, why: str) -> None:
+    """Refuse duplicate names, of which pyhf would use one and ignore the others."""
     for name, times in Counter(names).items():
         if times > 1:
             raise WorkspaceError(f"{what} '{name}' is there {'twice' if times == 2 else f'{times} times'}: {why}")
@@ -194,12 +194,12 @@ def _refuse_twins(names: Iterable[str], what: str, why: str) -> None:
 
 def _numbers(values: Any, place: str, bins: int, *, negative: bool = True) -> None:
     if not isinstance(values, list):
-        raise WorkspaceError(f"{place}: {_shown(values)} is no list of numbers, one for each bin")
+        raise WorkspaceError(f"{place}: {_as_json(values)} is not a list of numbers, one for each bin")
     if len(values) != bins:
         raise WorkspaceError(f"{place}: wrong binning: {len(values)} values where the channel has {bins} bins")
     for i, value in enumerate(values):
         if not _is_number(value):
-            raise WorkspaceError(f"{place}: bin {i} is {_shown(value)}; a yield must be a finite number")
+            raise WorkspaceError(f"{place}: bin {i} is {_as_json(value)}; a yield must be a finite number")
         if not negative and value < 0:
             raise WorkspaceError(f"{place}: bin {i} is {value!r}; it must not be negative")
         if abs(value) > _MOST_EVENTS:
@@ -214,7 +214,7 @@ def _check_modifier(modifier: dict[str, Any], place: str, nominal: list[float]) 
     if kind not in MODIFIERS:
         raise WorkspaceError(f"{place}: modifier '{name}' has the unknown type '{kind}'; {nearest(kind, MODIFIERS)}")
     if kind == "staterror" and "/" in name:
-        raise WorkspaceError(f"{here}: pyhf makes no model of a staterror with '/' in its name; rename it")
+        raise WorkspaceError(f"{here}: pyhf does not support a staterror with '/' in its name; rename it")
     for key in _PER_BIN.get(kind, ()):
         _numbers(
             data if key is None else data[key], here + (f", {key}" if key else ""), bins, negative=kind == "histosys"
@@ -229,7 +229,7 @@ def _check_modifier(modifier: dict[str, Any], place: str, nominal: list[float]) 
     if kind == "normsys":
         for key in ("hi", "lo"):
             if not _is_number(data[key]) or data[key] <= 0:
-                raise WorkspaceError(f"{here}: '{key}' is {_shown(data[key])}; a factor must be a number above zero")
+                raise WorkspaceError(f"{here}: '{key}' is {_as_json(data[key])}; a factor must be a number above zero")
             if not 1 / _MOST_FACTOR <= data[key] <= _MOST_FACTOR:
                 raise WorkspaceError(
                     f"{here}: '{key}' is {data[key]:g}; a factor must be within {1 / _MOST_FACTOR:g} and {_MOST_FACTOR:g}"
@@ -237,10 +237,10 @@ def _check_modifier(modifier: dict[str, Any], place: str, nominal: list[float]) 
 
 
 def _check_parameters(measurement: Mapping[str, Any], channels: Sequence[Mapping[str, Any]]) -> None:
-    """Check a measurement's parameters; pyhf passes over those that the model does not have."""
+    """Check a measurement's parameters; pyhf ignores those that are not in the model."""
     place = f"measurement '{measurement['name']}'"
     parameters = measurement["config"]["parameters"]
-    _refuse_twins((p["name"] for p in parameters), f"{place}: parameter", "join what is said of it")
+    _refuse_duplicates((p["name"] for p in parameters), f"{place}: parameter", "merge its entries")
     sizes = _sizes(channels)
     configured = {p["name"]: p for p in parameters if p["name"] in sizes}
     for name, parameter in configured.items():
@@ -248,16 +248,16 @@ def _check_parameters(measurement: Mapping[str, Any], channels: Sequence[Mapping
     for name in sorted(
         {m["name"] for c in channels for s in c["samples"] for m in s["modifiers"] if m["type"] == "lumi"}
     ):
-        missing = [key for key in _OF_LUMI if not configured.get(name, {}).get(key)]
+        missing = [key for key in _LUMI_SETTINGS if not configured.get(name, {}).get(key)]
         if missing:
             raise WorkspaceError(
-                f"{place}: {name} needs auxdata, sigmas, inits, bounds; the measurement's parameters do not say its "
+                f"{place}: {name} needs auxdata, sigmas, inits, bounds; the measurement's parameters lack "
                 f"{', '.join(missing)}"
             )
 
 
 def _sizes(channels: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How many numbers each parameter of the model is."""
+    """Return the number of components of each parameter of the model."""
     bins: dict[str, dict[str, int]] = {}
     scalar, shared = set(), set()
     for channel in sorted(channels, key=lambda c: str(c["name"])):
@@ -279,21 +279,23 @@ def _check_parameter(parameter: Mapping[str, Any], place: str, size: int) -> Non
         if values is None:
             continue
         if not isinstance(values, list):
-            raise WorkspaceError(f"{place}, {key}: {_shown(values)} is no list")
+            raise WorkspaceError(f"{place}, {key}: {_as_json(values)} is not a list")
         if len(values) != size:
             raise WorkspaceError(f"{place}, {key}: {len(values)} values where the parameter has {size}")
         for value in values:
             if key == "bounds" and (not isinstance(value, list) or len(value) != 2):
-                raise WorkspaceError(f"{place}, bounds: {_shown(value)} is no pair of numbers")
+                raise WorkspaceError(f"{place}, bounds: {_as_json(value)} is not a pair of numbers")
             for number in value if key == "bounds" else [value]:
                 if not _is_number(number):
-                    raise WorkspaceError(f"{place}, {key}: {_shown(number)} is no finite number")
+                    raise WorkspaceError(f"{place}, {key}: {_as_json(number)} is not a finite number")
             if key == "bounds" and value[0] > value[1]:
-                raise WorkspaceError(f"{place}, bounds: [{value[0]:g}, {value[1]:g}] do not rise")
+                raise WorkspaceError(
+                    f"{place}, bounds: [{value[0]:g}, {value[1]:g}]: the lower bound is above the upper one"
+                )
             if key == "sigmas" and value <= 0:
                 raise WorkspaceError(f"{place}, sigmas: {value:g}; a width must be above zero")
             if key == "factors" and value <= 0:
                 raise WorkspaceError(f"{place}, factors: {value:g}; a factor must be above zero")
     fixed = parameter.get("fixed")
     if fixed is not None and not isinstance(fixed, bool):
-        raise WorkspaceError(f"{place}, fixed: {_shown(fixed)} is neither true nor false")
+        raise WorkspaceError(f"{place}, fixed: {_as_json(fixed)} is neither true nor false")

@@ -1,4 +1,4 @@
-"""A pyhf workspace, read and checked: its channels, parameters, constraints and data as plain arrays."""
+"""Reading and checking of pyhf workspaces: channels, parameters, constraints and data as plain arrays."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Spec:
         parameters: see `Parameters`.
         pyhf_model: pyhf's own model.
         pyhf_data: main and auxiliary data in pyhf's order.
-        poi: the parameter of interest asked for, or the measurement's, or None.
+        poi: the requested parameter of interest, or the measurement's, or None.
         types: parameter set -> modifier type.
     """
 
@@ -110,7 +110,7 @@ class Spec:
         return len(self.data)
 
     def bin_name(self, index: int) -> str:
-        """Say which bin a position in the data vector is."""
+        """Return the name of the bin at a position in the data vector."""
         for name, part in self.slices.items():
             if part.start <= index < part.stop:
                 return f"bin {index - part.start} of channel '{name}'"
@@ -126,18 +126,18 @@ class Spec:
         """Split pyhf data, shape (T, n) or (n,), into main, (T, n_bins), and auxiliary ones by parameter, (T, n_parameters).
 
         Raises:
-            WorkspaceError: they are no numbers, too few or too many, not finite, or events below zero.
+            WorkspaceError: they are not finite numbers, their number is wrong, or there are negative events.
         """
         P = self.n_bins
         rows = numbers_of(data, P + len(self.aux_order))
         main = np.arange(rows.shape[1]) < P
-        # Asimov data of a bin that expects nothing are so only within rounding
+        # Asimov data of a bin without expectation are zero only within rounding
         rows = np.where(main & (rows < 0) & (rows > -NEARLY_NOTHING), 0.0, rows)
         bad = np.argwhere(~np.isfinite(rows) | ((rows < 0) & main))
         if len(bad):
             row, i = bad[0].tolist()
             place = self.bin_name(i) if i < P else f"auxiliary data of '{self.parameters.names[self.aux_order[i - P]]}'"
-            raise WorkspaceError(f"the data, {place}: {rows[row, i]:g} is nothing that could be seen")
+            raise WorkspaceError(f"the data, {place}: {rows[row, i]:g} is not a possible number of events")
         aux = np.repeat(self.parameters.aux[None], len(rows), axis=0)
         # pyhf's auxiliary data of a Poisson constraint are counts already
         aux[:, self.aux_order] = rows[:, P:]
@@ -172,7 +172,7 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None, poi: str 
         model = pyhf.Model(spec, poi_name=None, validate=False)
         data = np.asarray(pyhf.Workspace(content, validate=False).data(model), dtype=float)
     except pyhf.exceptions.InvalidNameReuse as error:
-        raise WorkspaceError(f"one name means two things in the workspace: {error}") from error
+        raise WorkspaceError(f"a name is used for two different things in the workspace: {error}") from error
     except (
         AssertionError,
         AttributeError,
@@ -223,7 +223,7 @@ def _parameters(config: Any) -> Parameters:
             raise WorkspaceError(f"parameter '{name}', auxdata: {count:g}; a Poisson count must not be negative")
     return Parameters(
         names=tuple(config.par_names),
-        # a start is no answer; where nothing moves it is the value
+        # a start outside the bounds is moved to the nearest bound; a fixed parameter keeps its value
         init=np.where(fixed, init, np.clip(init, low, high)),
         low=low,
         high=high,

@@ -1,4 +1,4 @@
-"""Where a workspace comes from: a dictionary, a file, pyhf's objects; and the patches that make it a model's."""
+"""Sources of workspaces: dictionaries, files and pyhf's objects, with patches."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ WorkspaceSource = Mapping[str, Any] | str | Path | tuple[Any, Sequence[float] | 
 Patch = Sequence[Mapping[str, Any]] | str | Path | tuple[Any, str | Sequence[float | str]]
 
 _OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
-#: how a model of a workspace interpolates
+#: interpolation codes of the models of workspaces
 _INTERPOLATION = {"normsys": "code4", "histosys": "code4p"}
-#: what stands where a patch points to nothing; null is something
-_NOTHING = object()
+#: marks a missing value, because null is a valid one
+_MISSING = object()
 
 
 def load_workspace(source: WorkspaceSource, patches: Iterable[Patch] = ()) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def load_workspace(source: WorkspaceSource, patches: Iterable[Patch] = ()) -> di
 
     Args:
         source: a workspace (a `pyhf.Workspace` is one); its file, which may be compressed (.json.xz, .json.gz); or a
-            `pyhf.Model` and its data, of which the main ones become the observations.
+            `pyhf.Model` and its data, of which the main data become the observations.
         patches: applied one after the other. A patch set's digests are checked against the workspace as it was published,
             before any patch.
 
@@ -47,9 +47,9 @@ def load_workspace(source: WorkspaceSource, patches: Iterable[Patch] = ()) -> di
         The workspace; what was given is not changed.
 
     Raises:
-        InputFileError: a file is missing, truncated, no JSON, or has a key twice in one object; a patch set is none or has
+        InputFileError: a file is missing, truncated, not JSON, or has a duplicate key; a patch set is invalid or has
             no such patch.
-        WorkspaceError: a patch does not apply, or is one of another workspace; no workspace has the model's likelihood
+        WorkspaceError: a patch does not apply, or belongs to another workspace; the model cannot be written as a workspace
             (custom modifiers, another interpolation, clipped yields).
     """
     workspace = _workspace(source)
@@ -86,7 +86,7 @@ def _workspace(source: WorkspaceSource) -> dict[str, Any]:
 
 
 def _of_model(model: Any, data: Sequence[float] | np.ndarray) -> dict[str, Any]:
-    """A workspace of a `pyhf.Model` and its data; `pyhf.Workspace.build` loses the luminosity's constraint."""
+    """Build a workspace from a `pyhf.Model` and its data; `pyhf.Workspace.build` loses the luminosity's constraint."""
     _check_model(model)
     main = numbers_of(data, model.config.nmaindata + model.config.nauxdata)[0].tolist()
     return {
@@ -108,18 +108,20 @@ def _of_model(model: Any, data: Sequence[float] | np.ndarray) -> dict[str, Any]:
 
 
 def _check_model(model: Any) -> None:
-    """Refuse models whose likelihood is not that of their specification's workspace."""
+    """Refuse models whose likelihood differs from that of a workspace with their specification."""
     known = pyhf.modifiers.histfactory_set
     for kind, applier in model.main_model.modifiers_appliers.items():
         if kind not in known or type(applier) is not known[kind][1]:
-            raise WorkspaceError(f"the model has custom modifiers ('{kind}'), of which the fast fit knows nothing")
+            raise WorkspaceError(f"the model has custom modifiers ('{kind}'), which the fast fit does not support")
     for kind, code in _INTERPOLATION.items():
         found = model.config.modifier_settings.get(kind, {}).get("interpcode")
         if found != code:
-            raise WorkspaceError(f"the model interpolates {kind} by {found}; the fast fit knows pyhf's default, {code}")
+            raise WorkspaceError(
+                f"the model interpolates {kind} by {found}; the fast fit supports only pyhf's default, {code}"
+            )
     main = model.main_model
     if model.batch_size is not None or main.clip_sample_data is not None or main.clip_bin_data is not None:
-        raise WorkspaceError("the model is batched, or clips its yields; the fast fit does neither")
+        raise WorkspaceError("the model is batched or clips its yields, which the fast fit does not support")
 
 
 def _read_json(path: Path, what: str) -> Any:
@@ -128,14 +130,16 @@ def _read_json(path: Path, what: str) -> Any:
             twice: list[tuple[dict[str, Any], str]] = []
             content = json.load(file, object_pairs_hook=lambda pairs: _object(pairs, twice))
     except (lzma.LZMAError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputFileError(f"{path}: cannot be unpacked ({error}); was its writing cut off? Make it again") from None
+        raise InputFileError(
+            f"{path}: cannot be decompressed ({error}); it may be incomplete, write it again"
+        ) from None
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InputFileError(f"{path}: is no text; {what} is a JSON file") from None
+        raise InputFileError(f"{path}: is not a text file; {what} is a JSON file") from None
     except json.JSONDecodeError as error:
         raise InputFileError(
-            f"{path}: is no valid JSON ({error.msg}, line {error.lineno}); was its writing cut off? Make it again"
+            f"{path}: is not valid JSON ({error.msg}, line {error.lineno}); it may be incomplete, write it again"
         ) from None
     except RecursionError:
         raise InputFileError(f"{path}: is nested too deeply to be read; {what} has a few levels only") from None
@@ -151,7 +155,7 @@ def _read_json(path: Path, what: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]], twice: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
-    """Make a JSON object, and note it with a key that it has twice: JSON would keep the last one without a word."""
+    """Make a JSON object; record a duplicate key, of which JSON would silently keep the last value."""
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -160,7 +164,7 @@ def _object(pairs: list[tuple[str, Any]], twice: list[tuple[dict[str, Any], str]
 
 
 def _objects(content: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """All objects of a JSON document, each with where it is (a JSON pointer)."""
+    """Yield all objects of a JSON document, each with its place (a JSON pointer)."""
     if isinstance(content, dict):
         yield place, content
     items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
@@ -177,7 +181,7 @@ def _patched(workspace: dict[str, Any], patch: Patch, published: dict[str, Any])
         operations, place = _read_json(Path(patch), "a patch"), str(patch)
         if isinstance(operations, dict) and "patches" in operations:
             names = [str(p.get("metadata", {}).get("name")) for p in operations["patches"]]
-            raise InputFileError(f"{patch}: is a patch set; say which patch as FILE:NAME; {nearest('', names)}")
+            raise InputFileError(f"{patch}: is a patch set; select a patch with FILE:NAME; {nearest('', names)}")
     else:
         operations = list(patch)
     if not isinstance(operations, list):
@@ -189,48 +193,47 @@ def _patched(workspace: dict[str, Any], patch: Patch, published: dict[str, Any])
         except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, ValueError) as error:
             raise WorkspaceError(f"{place}, operation {number}{_why(result, operation, error)}") from None
     if not isinstance(result, dict):
-        raise WorkspaceError(f"{place} leaves no workspace")
+        raise WorkspaceError(f"{place} removes the whole workspace")
     return result
 
 
 def _why(workspace: dict[str, Any], operation: Any, error: Exception) -> str:
-    """Say what was to be done and what stood in the way; jsonpatch's own words can hold half of the workspace."""
+    """Describe an operation and why it failed; jsonpatch's own message can contain half of the workspace."""
     if not isinstance(operation, Mapping) or isinstance(error, jsonpatch.InvalidJsonPatch):
-        return f" is no operation of RFC 6902: {str(error)[:120]}"
+        return f" is not an operation of RFC 6902: {str(error)[:120]}"
     path = str(operation.get("from") or operation.get("path"))
     what = f" ({operation.get('op')} {operation.get('path')})"
     if isinstance(error, jsonpatch.JsonPatchTestFailed):
-        return f"{what}: the workspace has something else there than the patch was made for"
+        return f"{what}: the workspace has a different value there than the patch expects"
     parts = path.split("/")
     for end in range(2, len(parts) + 1):
-        if jsonpointer.resolve_pointer(workspace, "/".join(parts[:end]), _NOTHING) is _NOTHING:
-            return f"{what} does not apply: the workspace has no {'/'.join(parts[:end])}; is it the one the patch was made for?"
+        if jsonpointer.resolve_pointer(workspace, "/".join(parts[:end]), _MISSING) is _MISSING:
+            missing = "/".join(parts[:end])
+            return f"{what} does not apply: the workspace has no {missing}; is it the workspace that the patch was made for?"
     return f"{what} does not apply: {str(error)[:120]}"
 
 
 def _of_set(source: Any, key: str | Sequence[float | str], published: dict[str, Any]) -> tuple[Any, str]:
-    """Find a patch by its name or its values; and say where it is from."""
+    """Find a patch by its name or its values; return it with its place."""
     place = str(source) if isinstance(source, (str, Path)) else "the patch set"
     content = _read_json(Path(source), "a patch set") if isinstance(source, (str, Path)) else source
     try:
         patch_set = content if isinstance(content, pyhf.PatchSet) else pyhf.PatchSet(content)
     except pyhf.exceptions.InvalidSpecification as error:
-        raise InputFileError(f"{place}: is no patch set of pyhf's: {str(error).splitlines()[0]}") from None
+        raise InputFileError(f"{place}: is not a patch set of pyhf: {str(error).splitlines()[0]}") from None
     except (AttributeError, KeyError, TypeError, pyhf.exceptions.InvalidPatchSet) as error:
-        raise InputFileError(f"{place}: is no patch set of pyhf's: {error}") from None
+        raise InputFileError(f"{place}: is not a patch set of pyhf: {error}") from None
     # values are numbers or text, and text on the command line
     wanted = [v.strip() for v in key.split(",")] if isinstance(key, str) else [str(v) for v in key]
     found = [p for p in patch_set if p.name == key or [str(v) for v in p.values] == wanted]
     if not found:
         names = [p.name for p in patch_set]
-        asked = key if isinstance(key, str) else ",".join(wanted)
-        raise InputFileError(f"{place}: has no patch '{asked}'; {nearest(asked, names)}")
+        requested = key if isinstance(key, str) else ",".join(wanted)
+        raise InputFileError(f"{place}: has no patch '{requested}'; {nearest(requested, names)}")
     try:
         patch_set.verify(published)
     except pyhf.exceptions.PatchSetVerificationError as error:
-        raise WorkspaceError(
-            f"{place}: was made for another workspace than this: {str(error).splitlines()[0]}"
-        ) from None
+        raise WorkspaceError(f"{place}: was made for a different workspace: {str(error).splitlines()[0]}") from None
     except ValueError as error:
         raise InputFileError(f"{place}: its digests cannot be checked: {error}") from None
     return found[0], f"{place}:{found[0].name}"

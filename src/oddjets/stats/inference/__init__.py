@@ -1,4 +1,4 @@
-"""What a fitted model says: strengths, significance, limits, impacts, toys."""
+"""Statistical inference with a fitted model: errors, significance, limits, impacts, toys."""
 
 import lazy_loader
 

@@ -14,7 +14,7 @@ from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Data, FitError, FitResult, ImpossiblePointError
 from oddjets.stats.histfactory.workspace_reader import Parameters
 from oddjets.stats.inference.profile import ProfileLikelihood
-from oddjets.stats.inference.searches import Crossing, rise_search, settle
+from oddjets.stats.inference.searches import Crossing, find_crossings, rise_search
 from oddjets.stats.inference.searches import rises as profile_rises
 
 __all__ = [
@@ -51,9 +51,9 @@ class Fits(NamedTuple):
     """The background-only fit (POI = 0) and the fit with a free POI.
 
     Attributes:
-        background: None where the measurement allows no such fit.
+        background: None if the model has no fit with POI = 0.
         best: the best fit.
-        no_background: why there is no background-only fit, in a sentence; "" where there is one.
+        no_background: the reason why there is no background-only fit; "" if there is one.
     """
 
     background: FitResult | None
@@ -62,13 +62,13 @@ class Fits(NamedTuple):
 
 
 class TwoSidedError(NamedTuple):
-    """How far a parameter moves until -2 log L rises by one, all others following (MINOS).
+    """The shifts of a parameter at which -2 log L has risen by one, with all others refitted (MINOS).
 
     Attributes:
         up: upwards, at least 0.
         down: downwards, at least 0.
-        up_at_bound: whether it is the upper bound that ends the way, the rise being less than one up to there.
-        down_at_bound: likewise the lower bound.
+        up_at_bound: whether `up` ends at the upper bound, because -2 log L rises by less than one up to there.
+        down_at_bound: the same for the lower bound.
     """
 
     up: float
@@ -93,7 +93,7 @@ class Scan(NamedTuple):
 
 
 class Impact(NamedTuple):
-    """What one nuisance parameter does to the POI: shifts of its best value with the parameter at +1 and -1 post-fit sigma.
+    """The impact of a nuisance parameter: shifts of the POI with the parameter at +1 and -1 post-fit sigma.
 
     `pull` is (value - centre)/prior width (0 for a free parameter), `error` the post-fit over the prior width (post-fit
     error itself where free).
@@ -107,7 +107,7 @@ class Impact(NamedTuple):
 
 
 class Impacts(NamedTuple):
-    """The ranking of nuisance parameters, the largest impact first, and those without one as a refit did not converge."""
+    """The ranking of nuisance parameters, largest impact first, and the parameters whose refits did not converge."""
 
     ranking: list[Impact]
     failed: tuple[str, ...]
@@ -156,13 +156,13 @@ def best_fits(model: HistFactoryModel, data: Data | None = None) -> Fits:
 
 
 def significance(model: HistFactoryModel, fits: Fits) -> Significance:
-    """Return the significance of a signal; a best value below zero has none (z = 0).
+    """Return the significance of a signal; z = 0 if the best value is below zero.
 
     Raises:
         FitError: there is no background-only fit to compare with.
     """
     if fits.background is None:
-        raise FitError(f"the significance has no answer: {fits.no_background}")
+        raise FitError(f"there is no significance: {fits.no_background}")
     q0 = max(fits.background.deviance - fits.best.deviance, 0.0) if fits.best[_poi(model)] > 0 else 0.0
     z = float(np.sqrt(q0))
     return Significance(z, q0, float(norm.sf(z)))
@@ -173,24 +173,26 @@ def scan(model: HistFactoryModel, name: str, best: FitResult, points: int = 41, 
 
     Args:
         model: the model.
-        name: which parameter.
+        name: the parameter.
         best: the best fit.
-        points: how many; those whose fits fail are left out.
-        sigmas: how far to both sides, in the error of that side, within the bounds.
+        points: number of points; those whose fits fail are omitted.
+        sigmas: range to each side, in units of the error of that side, within the bounds.
 
     Returns:
         The scan.
 
     Raises:
-        OddjetsError: the parameter cannot move.
+        OddjetsError: the parameter is constant.
         FitError: no error was found on either side.
     """
     model.check_free(name)
     profile = ProfileLikelihood(model, name, best.values, best.deviance)
     ends = []
     sides = ((-1.0, profile.low), (1.0, profile.high))
-    for (side, bound), found in zip(sides, settle([rise_search(profile, 1.0, side) for side, _ in sides]), strict=True):
-        # where there is no error the points themselves tell how far fits go
+    for (side, bound), found in zip(
+        sides, find_crossings([rise_search(profile, 1.0, side) for side, _ in sides]), strict=True
+    ):
+        # without an error, scan up to the bound; failed points are omitted
         error = np.inf if isinstance(found, FitError) else abs(found.value - profile.start.value)
         ends.append(
             float(np.clip(profile.start.value + side * sigmas * error, profile.low, profile.high))
@@ -204,9 +206,9 @@ def scan(model: HistFactoryModel, name: str, best: FitResult, points: int = 41, 
 
 
 def two_sided_error(model: HistFactoryModel, name: str, best: FitResult) -> TwoSidedError:
-    """Return how far a parameter moves to each side until -2 log L rises by one: its 68 % errors.
+    """Return the shifts of a parameter to each side at which -2 log L has risen by one: its 68 % errors.
 
-    All other parameters follow, other strengths among them, each within its bounds.
+    All other parameters, including other strengths, are refitted within their bounds.
 
     Args:
         model: the model.
@@ -214,8 +216,8 @@ def two_sided_error(model: HistFactoryModel, name: str, best: FitResult) -> TwoS
         best: the best fit.
 
     Raises:
-        FitError: the fits of one side do not converge; or the profile found a lower minimum than the best fit.
-        OddjetsError: the parameter cannot move.
+        FitError: the fits of one side do not converge, or the profile has a lower minimum than the best fit.
+        OddjetsError: the parameter is constant.
     """
     found = two_sided_errors(model, [name], best)[name]
     if isinstance(found, FitError):
@@ -226,7 +228,7 @@ def two_sided_error(model: HistFactoryModel, name: str, best: FitResult) -> TwoS
 def two_sided_errors(
     model: HistFactoryModel, names: Sequence[str], best: FitResult
 ) -> dict[str, TwoSidedError | FitError]:
-    """Return the two-sided errors of several parameters, found side by side; in place of one that is not found, why.
+    """Return the two-sided errors of several parameters, or the reason if one is not found.
 
     Args:
         model: the model.
@@ -235,15 +237,17 @@ def two_sided_errors(
 
     Raises:
         LowerMinimumError: a profile found a lower minimum than the best fit.
-        OddjetsError: a parameter cannot move.
+        OddjetsError: a parameter is constant.
     """
     for name in names:
         model.check_free(name)
     profiles = {name: ProfileLikelihood(model, name, best.values, best.deviance) for name in names}
-    asked = [(name, side) for name in profiles for side in (1.0, -1.0)]
-    found = dict(zip(asked, settle([rise_search(profiles[name], 1.0, side) for name, side in asked]), strict=True))
+    sides = [(name, side) for name in profiles for side in (1.0, -1.0)]
+    found = dict(
+        zip(sides, find_crossings([rise_search(profiles[name], 1.0, side) for name, side in sides]), strict=True)
+    )
     for name, profile in profiles.items():
-        if profile.moved:
+        if profile.found_lower:
             raise LowerMinimumError(name, profile.minimum.parameters, best.deviance - profile.minimum.deviance)
     return {name: _sides(profiles[name].start.value, found[name, 1.0], found[name, -1.0]) for name in profiles}
 
@@ -257,11 +261,11 @@ def _sides(value: float, up: Crossing | FitError, down: Crossing | FitError) -> 
 
 
 def error_of(best: FitResult, name: str, sides: TwoSidedError) -> tuple[float, str]:
-    """Return one number for a parameter's error, and its kind.
+    """Return a single number for a parameter's error, and its kind.
 
-    "symmetric" is the covariance's; at a bound the likelihood has none: "one-sided" is how far inwards -2 log L has risen by
-    one; where an empty bin sits at its kink, or the covariance knows nothing of the parameter, "profile" is the mean of the two
-    sides' distances.
+    "symmetric": from the covariance. "one-sided": for a parameter at a bound, the shift at which -2 log L has risen by one.
+    "profile": if an empty bin is at its kink, or the covariance has no entry for the parameter, the mean of the two-sided
+    errors.
 
     Args:
         best: the best fit.
@@ -281,10 +285,10 @@ def impacts(model: HistFactoryModel, best: FitResult, names: Sequence[str] | Non
     Args:
         model: with a parameter of interest.
         best: the best fit.
-        names: which parameters; None: all but the POI and the free factors of single bins (shapefactors).
+        names: the parameters; None: all except the POI and the free factors of single bins (shapefactors).
 
     Returns:
-        The impacts, the largest first, and the parameters of which a refit did not converge from any of three starts.
+        The impacts, largest first, and the parameters whose refits did not converge from any of three starts.
     """
     p, poi = model.parameters, model.parameters.index(_poi(model))
     chosen = _with_impact(model, best) if names is None else [p.index(name) for name in names]
@@ -323,7 +327,7 @@ def impacts(model: HistFactoryModel, best: FitResult, names: Sequence[str] | Non
 
 
 def _with_impact(model: HistFactoryModel, best: FitResult) -> list[int]:
-    """The parameters that have an error, but the POI and the free factors of single bins."""
+    """Return the parameters that have an error, except the POI and the free factors of single bins."""
     p = model.parameters
     left_out = {p.index(_poi(model))}
     for name, kind in model.spec.types.items():

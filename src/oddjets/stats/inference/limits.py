@@ -13,15 +13,15 @@ from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError, FitResult
 from oddjets.stats.inference.estimates import Fits
 from oddjets.stats.inference.profile import ProfileLikelihood, ProfilePoint
-from oddjets.stats.inference.searches import Search, rise_search, settle
+from oddjets.stats.inference.searches import Search, find_crossings, rise_search
 
 __all__ = ["BANDS", "NAMES", "Limit", "asimov_profile", "cls_from_q", "upper_limit"]
 
 #: the expected limit and its bands, in standard deviations
 BANDS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
-#: how often the data's profile may find a lower minimum than the best fit
+#: the most times that the data's profile may find a lower minimum than the best fit
 MOST_LOWER_MINIMA = 3
-#: what the limits are called in the notes
+#: names of the limits in the notes
 NAMES = (*(f"expected limit at {band:+g} sigma" for band in BANDS), "observed limit")
 
 
@@ -32,7 +32,7 @@ class Limit(NamedTuple):
         observed: NaN where there is none.
         expected: at -2, -1, 0, 1, 2 sigma under the background; NaN where there is none.
         level: the confidence level.
-        notes: why a limit does not exist, and which lie beyond the parameter's bounds, in sentences.
+        notes: reasons why a limit does not exist, and which limits lie beyond the parameter's bounds.
     """
 
     observed: float
@@ -46,7 +46,7 @@ def cls_from_q(q: np.ndarray, q_asimov: np.ndarray) -> np.ndarray:
     root, root_a = np.sqrt(q), np.sqrt(np.maximum(q_asimov, 1e-300))
     above = q > q_asimov
     below = norm.sf(root) / norm.sf(np.where(above, 0.0, root - root_a))
-    # beyond the Asimov data's q both tails may be too small for a number, and their ratio is none the less
+    # beyond the Asimov data's q both tails may underflow, but their ratio does not
     both, background = (np.maximum(q + sign * q_asimov, 0.0) / (2 * root_a) for sign in (1, -1))
     beyond = np.exp(-0.5 * q) * erfcx(both / np.sqrt(2)) / erfcx(background / np.sqrt(2))
     return np.asarray(np.where(above, beyond, below))
@@ -55,9 +55,9 @@ def cls_from_q(q: np.ndarray, q_asimov: np.ndarray) -> np.ndarray:
 def upper_limit(model: HistFactoryModel, fits: Fits, level: float = 0.95) -> Limit:
     """Find the signal strengths that CLs excludes.
 
-    The profiles are walked upwards, of the data from the best fit, of the background's Asimov data from zero, all six limits
-    side by side. Each stands alone: one that does not exist leaves the others. An expected limit is where q of the Asimov data
-    has risen to a number that the band and the level say: CLs_b depends on nothing else.
+    The profile of the data is followed upwards from the best fit, that of the background's Asimov data from zero, for all six
+    limits together. If one limit does not exist, the others are still found. An expected limit is where q of the Asimov data
+    reaches a value that depends only on the band and the level.
 
     Args:
         model: with a parameter of interest.
@@ -75,20 +75,20 @@ def upper_limit(model: HistFactoryModel, fits: Fits, level: float = 0.95) -> Lim
         raise OddjetsError(f"a confidence level of {level:g} is not between 0 and 1; 95 % is 0.95")
     poi = str(model.poi)
     if fits.background is None:
-        raise FitError(f"no upper limit, for it compares with {poi} = 0: {fits.no_background}")
+        raise FitError(f"no upper limit, because there is no fit with {poi} = 0: {fits.no_background}")
     notes: list[str] = []
     asimov = asimov_profile(model, fits.background)
     roots = norm.isf((1 - level) * norm.cdf(BANDS)) + BANDS
     searches = [rise_search(asimov, root**2, 1.0) for root in roots.tolist()]
     for _ in range(MOST_LOWER_MINIMA):
         data = ProfileLikelihood(model, poi, fits.best.values, fits.best.deviance, beyond=True)
-        observed, *expected = settle([_cls_search(data, asimov, fits, level), *searches])
-        if not data.moved:
+        observed, *expected = find_crossings([_cls_search(data, asimov, fits, level), *searches])
+        if not data.found_lower:
             break
         best = model.fit(start=data.minimum.parameters, with_covariance=False)
         notes.append(
             f"the minimum at {poi} = {best[poi]:.4g} is lower by {fits.best.deviance - best.deviance:.3g} than the best fit"
-            " that was given; the observed limit compares with it"
+            " that was given; the observed limit uses it"
         )
         fits = fits._replace(best=best)
     values = []
@@ -100,24 +100,24 @@ def upper_limit(model: HistFactoryModel, fits: Fits, level: float = 0.95) -> Lim
         raise FitError("; ".join(notes))
     high = float(model.parameters.high[model.parameters.index(poi)])
     if outside := [f"{name} {value:.4g}" for name, value in zip(NAMES, values, strict=True) if value > high]:
-        notes.append(f"beyond the bound {high:g} of {poi}, where the fit itself cannot go: {', '.join(outside)}")
+        notes.append(f"beyond the upper bound {high:g} of {poi}, to which fits are restricted: {', '.join(outside)}")
     return Limit(values[-1], tuple(values[:-1]), level, tuple(notes))
 
 
 def asimov_profile(model: HistFactoryModel, background: FitResult) -> ProfileLikelihood:
-    """Return the profile of the background's Asimov data, which are their own best fit."""
+    """Return the profile likelihood of the background's Asimov data; their best fit is the background."""
     asimov = model.asimov(background.values)
     truth = float(model.deviance(background.values[None], asimov)[0])
     return ProfileLikelihood(model, str(model.poi), background.values, truth, asimov, beyond=True)
 
 
 def _cls_search(data: ProfileLikelihood, asimov: ProfileLikelihood, fits: Fits, level: float) -> Search:
-    """The search for where CLs of the data falls to 1 - level.
+    """Return the search for the strength at which CLs of the data falls to 1 - level.
 
     Args:
         data: the profile of the observed data.
-        asimov: of the background's Asimov data.
-        fits: of the observed data.
+        asimov: the profile of the background's Asimov data.
+        fits: the fits of the observed data.
         level: the confidence level.
     """
     assert fits.background is not None
@@ -126,7 +126,7 @@ def _cls_search(data: ProfileLikelihood, asimov: ProfileLikelihood, fits: Fits, 
     least, reference = (0.0, fits.background.deviance) if best < 0 else (best, fits.best.deviance)
 
     def height(points: tuple[ProfilePoint, ...]) -> float:
-        if data.moved:
+        if data.found_lower:
             raise FitError(f"the profile of {data.name} found a lower minimum than the best fit")
         seen, expected = points
         q = max(seen.deviance - reference, 0.0) if seen.value > least else 0.0

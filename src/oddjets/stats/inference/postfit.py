@@ -24,10 +24,10 @@ class ChannelYields(NamedTuple):
 
     Attributes:
         values: by process, (bins,).
-        errors: theirs, (bins,).
-        total: of all processes, (bins,).
+        errors: their errors, (bins,).
+        total: yield of all processes, (bins,).
         total_error: its errors, (bins,).
-        sum_errors: of the sum over the bins, by process and of the "total", with the bins' covariance.
+        sum_errors: error of the sum over the bins, by process and for "total", with the bins' covariance.
     """
 
     values: dict[str, np.ndarray]
@@ -38,7 +38,7 @@ class ChannelYields(NamedTuple):
 
 
 class SampleModel:
-    """A model with its samples kept apart.
+    """A model that gives the yields of each sample separately.
 
     Args:
         model: the model.
@@ -106,5 +106,5 @@ class SampleModel:
 
 
 def _propagate(slopes: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Errors, (m,), of quantities with these derivatives by the parameters, (n, m), and the parameters' covariance, (n, n)."""
+    """Return the errors, (m,), of quantities with derivatives by the parameters, (n, m), and their covariance, (n, n)."""
     return np.asarray(np.sqrt(np.maximum((slopes * (covariance @ slopes)).sum(axis=0), 0)))

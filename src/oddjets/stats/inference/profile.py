@@ -1,4 +1,4 @@
-"""Profile likelihoods, point by point outwards from a minimum: a point starts from its neighbours, many are fitted at once."""
+"""Profile likelihoods: points fitted in batches, outwards from a minimum, each started from its neighbours."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from oddjets.stats.histfactory.hessian import SingularModelError, covariance
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Data
 
-__all__ = ["ANOTHER", "Asked", "ProfileLikelihood", "ProfilePoint", "fit_together", "improve"]
+__all__ = ["PointRequest", "ProfileLikelihood", "ProfilePoint", "find_lower_minima", "fit_points"]
 
-#: the first guess of a distance, without a covariance: where -2 log L has risen by this squared, all else held
+#: the first guess of a distance without a covariance: where -2 log L has risen by this squared, all others fixed
 STRIDE = 0.5
-#: how far the first guess looks where there is no bound, in units of the value or of one
+#: largest first guess of a distance if there is no bound, in units of the value or of one
 FURTHEST = 1e9
-#: the straight line through two known points is followed so many times beyond their distance
+#: a straight line through two known points is extrapolated up to this multiple of their distance
 EXTRAPOLATED = 2.0
-#: yields of a batch at most, in bins times processes: what a hundred megabytes or so hold
+#: largest size of a batch, in bins times processes: about a hundred megabytes
 MOST_YIELDS = 2_000_000
-#: how often a lower minimum is handed from neighbour to neighbour
+#: largest number of passes in which points are refitted from their neighbours
 MOST_SWEEPS = 20
-#: by so much lower in -2 log L, a point is another one than was known: fits are exact to about 1e-7
+#: a point that is lower in -2 log L by more than this is a different minimum: fits are exact to about 1e-7
 LOWER = 1e-5
-#: and a minimum is another one than the fit that a profile starts from
-ANOTHER = 1e-4
+#: a point that is lower by more than this is a different minimum than the fit at the start of the profile
+LOWER_THAN_START = 1e-4
 
 
 class ProfilePoint(NamedTuple):
-    """A fit with the parameter held at a value: the deviance and all parameters, (n,), of the minimum."""
+    """A fit with the parameter fixed at a value: the deviance and all parameters, (n,), of the minimum."""
 
     value: float
     deviance: float
@@ -40,22 +40,22 @@ class ProfilePoint(NamedTuple):
 
 
 class ProfileLikelihood:
-    """The likelihood of a data set as a function of one parameter, minimised over all others; the points that were fitted.
+    """The likelihood of a data set as a function of one parameter, minimised over all others, as a list of fitted points.
 
     Args:
         model: the model.
         name: the parameter.
-        start: a fit's parameters, (n,), the best one if ``deviance`` is to be the minimum.
-        deviance: of that fit.
+        start: the parameters of a fit, (n,), usually the best fit.
+        deviance: the deviance of that fit.
         data: the data set; None: the workspace's.
-        beyond: let the parameter, which is held, go above its upper bound: limits may lie there.
+        beyond: allow values of the parameter above its upper bound, where limits may lie.
 
     Attributes:
         minimum: the lowest point so far.
         low: the parameter's lower bound.
         high: its upper bound.
         failed: values at which no fit converged.
-        checked: values at which other minima were looked for.
+        checked: values at which other minima were searched for.
     """
 
     def __init__(
@@ -81,21 +81,21 @@ class ProfileLikelihood:
 
     @property
     def points(self) -> Sequence[ProfilePoint]:
-        """All points, by rising value."""
+        """All points, in ascending order of the value."""
         return self._points
 
     @property
-    def moved(self) -> bool:
-        """Whether a point lies lower than the fit that the profile started from: that was not the minimum."""
+    def found_lower(self) -> bool:
+        """Whether a point is lower than the fit at the start, which then was not the minimum."""
         return self.minimum is not self.start
 
-    def at(self, value: float) -> ProfilePoint | None:
+    def point_at(self, value: float) -> ProfilePoint | None:
         """Return the point at a value, if there is one."""
         place = bisect.bisect_left(self._points, value, key=lambda point: point.value)
         return self._points[place] if place < len(self._points) and self._points[place].value == value else None
 
-    def keep(self, point: ProfilePoint) -> None:
-        """Take a point in, in place of the one at the same value."""
+    def add(self, point: ProfilePoint) -> None:
+        """Add a point; it replaces the one at the same value."""
         place = bisect.bisect_left(self._points, point.value, key=lambda known: known.value)
         if place < len(self._points) and self._points[place].value == point.value:
             self._points[place] = point
@@ -104,23 +104,23 @@ class ProfileLikelihood:
         self.failed.discard(point.value)
         # beyond its bound the parameter has no best value
         inside = point.value <= self.model.parameters.high[self.index]
-        if inside and point.deviance < self.minimum.deviance - (LOWER if self.moved else ANOTHER):
+        if inside and point.deviance < self.minimum.deviance - (LOWER if self.found_lower else LOWER_THAN_START):
             self.minimum = point
 
     def unit(self, side: float) -> float:
-        """Return over which distance sqrt(-2 Delta log L) rises by about one.
+        """Return the distance over which sqrt(-2 Delta log L) rises by about one.
 
-        The covariance says so; where it does not know, at least as far as without moving any other parameter.
+        It is taken from the covariance; without one, from the likelihood with all other parameters fixed.
 
         Args:
-            side: +1 for above the minimum, -1 for below.
+            side: +1 above the minimum, -1 below it.
         """
         if self._response is not None:
             return self._response[0]
         return self._upwards if side > 0 else self._downwards
 
     def starts(self, value: float) -> list[np.ndarray]:
-        """Return where a fit at a value may start from, the best first: on its neighbours' line, from each, and the model's."""
+        """Return starts for a fit at a value, best first: extrapolated from neighbours, each neighbour, the model's start."""
         p = self.model.parameters
         place = bisect.bisect_left(self._points, value, key=lambda point: point.value)
         around = sorted(self._points[max(place - 2, 0) : place + 2], key=lambda point: abs(point.value - value))
@@ -135,7 +135,7 @@ class ProfileLikelihood:
 
     def _guess(self, value: float, around: list[ProfilePoint]) -> np.ndarray | None:
         near, others = around[0], around[1:]
-        # a neighbour on the other side of the value, if there is one: rather between than beyond
+        # prefer a neighbour on the other side of the value: interpolation rather than extrapolation
         others.sort(key=lambda point: (point.value - value) * (near.value - value) > 0)
         if others:
             share = (value - near.value) / (near.value - others[0].value)
@@ -147,7 +147,7 @@ class ProfileLikelihood:
 
     @cached_property
     def _response(self) -> tuple[float, np.ndarray] | None:
-        """The parameter's error at the start, and how all parameters follow it there, (n,); None: the covariance cannot say."""
+        """The parameter's error at the start and the slopes of all parameters by it, (n,); None: there is no covariance."""
         p, values = self.model.parameters, self.start.parameters
         free = ~p.fixed & (values > p.low) & (values < p.high)
         free[self.index] = True
@@ -169,7 +169,7 @@ class ProfileLikelihood:
         return self._first_step(-1.0)
 
     def _first_step(self, side: float) -> float:
-        """Return 1/STRIDE times a step after which -2 log L has risen by STRIDE^2, others held: the profile rises less."""
+        """Return 1/STRIDE times a step after which -2 log L has risen by STRIDE^2 with others fixed; the profile rises less."""
         p, start = self.model.parameters, self.start.parameters
         room = (self.high - self.start.value) if side > 0 else (self.start.value - self.low)
         if not np.isfinite(room):
@@ -189,13 +189,13 @@ class ProfileLikelihood:
         return float(steps[above[0]] if len(above) else room) / STRIDE
 
 
-#: a point to be fitted
-Asked = tuple[ProfileLikelihood, float]
+#: a point to be fitted: the profile, and the value of its parameter
+PointRequest = tuple[ProfileLikelihood, float]
 
 
-def fit_together(asked: Sequence[Asked]) -> None:
-    """Fit points of profiles of one model in one batch; each profile keeps what converged, and notes what did not."""
-    todo = [(profile, value) for profile, value in dict.fromkeys(asked) if profile.at(value) is None]
+def fit_points(requests: Sequence[PointRequest]) -> None:
+    """Fit points of profiles of one model in one batch, and add them to the profiles; failed points are marked."""
+    todo = [(profile, value) for profile, value in dict.fromkeys(requests) if profile.point_at(value) is None]
     starts = [profile.starts(value) for profile, value in todo]
     for profile, value in todo:
         profile.failed.add(value)
@@ -207,14 +207,14 @@ def fit_together(asked: Sequence[Asked]) -> None:
             rows, _fitted([todo[i] for i in rows], [starts[i][attempt] for i in rows], lowest=False), strict=True
         ):
             if point is not None:
-                todo[i][0].keep(point)
+                todo[i][0].add(point)
 
 
-def improve(profiles: Sequence[ProfileLikelihood]) -> bool:
-    """Look for lower minima at all points of one model's profiles: by its restarts, and from one neighbour to the next.
+def find_lower_minima(profiles: Sequence[ProfileLikelihood]) -> bool:
+    """Search for lower minima at all points of one model's profiles, by restarts and by starts from neighbouring points.
 
     Returns:
-        Whether there was one.
+        Whether one was found.
     """
     points = [(profile, point.value) for profile in dict.fromkeys(profiles) for point in profile.points]
     new = [(profile, value) for profile, value in points if value not in profile.checked]
@@ -226,13 +226,16 @@ def improve(profiles: Sequence[ProfileLikelihood]) -> bool:
     for _ in range(MOST_SWEEPS):
         changed = []
         for step in (-1, 1):
-            beside = [(ask, other) for ask in near if (other := _neighbour(*ask, step)) is not None]
-            starts = [np.where(np.arange(len(q.parameters)) == ask[0].index, ask[1], q.parameters) for ask, q in beside]
-            changed += _take_lower([ask for ask, _ in beside], starts, lowest=False)
+            pairs = [(request, other) for request in near if (other := _neighbour(*request, step)) is not None]
+            starts = [
+                np.where(np.arange(len(q.parameters)) == request[0].index, request[1], q.parameters)
+                for request, q in pairs
+            ]
+            changed += _take_lower([request for request, _ in pairs], starts, lowest=False)
         if not changed:
             break
         lower = True
-        # what may follow: the neighbours of what has changed
+        # a change at a point can lead to a lower minimum at its neighbours
         near = [
             (profile, q.value) for profile, value in changed for k in (-1, 1) if (q := _neighbour(profile, value, k))
         ]
@@ -240,7 +243,7 @@ def improve(profiles: Sequence[ProfileLikelihood]) -> bool:
 
 
 def _at(profile: ProfileLikelihood, value: float) -> ProfilePoint:
-    point = profile.at(value)
+    point = profile.point_at(value)
     assert point is not None
     return point
 
@@ -250,24 +253,26 @@ def _neighbour(profile: ProfileLikelihood, value: float, step: int) -> ProfilePo
     return profile.points[place] if 0 <= place < len(profile.points) else None
 
 
-def _take_lower(asked: Sequence[Asked], starts: Sequence[np.ndarray], *, lowest: bool) -> list[Asked]:
-    """Fit known points again; keep what is lower, and return it where it is so by more than a fit's precision."""
+def _take_lower(requests: Sequence[PointRequest], starts: Sequence[np.ndarray], *, lowest: bool) -> list[PointRequest]:
+    """Refit known points and keep lower results; return those that are lower by more than a fit's precision."""
     result = []
-    for (profile, value), point in zip(asked, _fitted(asked, starts, lowest=lowest), strict=True):
+    for (profile, value), point in zip(requests, _fitted(requests, starts, lowest=lowest), strict=True):
         known = _at(profile, value)
         if point is not None and point.deviance < known.deviance:
             if point.deviance < known.deviance - LOWER:
                 result.append((profile, value))
-            profile.keep(point)
+            profile.add(point)
     return result
 
 
-def _fitted(asked: Sequence[Asked], starts: Sequence[np.ndarray], *, lowest: bool) -> list[ProfilePoint | None]:
-    """Fit in batches; None where it does not converge."""
+def _fitted(
+    requests: Sequence[PointRequest], starts: Sequence[np.ndarray], *, lowest: bool
+) -> list[ProfilePoint | None]:
+    """Fit points in batches; None if a fit does not converge."""
     result: list[ProfilePoint | None] = []
-    most = _most_rows(asked[0][0].model) if asked else 1
-    for first in range(0, len(asked), most):
-        part = asked[first : first + most]
+    most = _most_rows(requests[0][0].model) if requests else 1
+    for first in range(0, len(requests), most):
+        part = requests[first : first + most]
         model = part[0][0].model
         data = Data(*(np.concatenate(rows) for rows in zip(*(profile.data for profile, _ in part), strict=True)))
         held = np.zeros((len(part), len(model.parameters)), dtype=bool)

@@ -1,4 +1,4 @@
-"""Where profiles reach a height: searches walk outwards side by side, the points that they ask for fitted in one batch."""
+"""Searches for the parameter values at which profile likelihoods reach a height; their points are fitted in batches."""
 
 from __future__ import annotations
 
@@ -10,60 +10,67 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from oddjets.stats.histfactory.results import FitError
-from oddjets.stats.inference.profile import Asked, ProfileLikelihood, ProfilePoint, fit_together, improve
+from oddjets.stats.inference.profile import (
+    PointRequest,
+    ProfileLikelihood,
+    ProfilePoint,
+    find_lower_minima,
+    fit_points,
+)
 
-__all__ = ["Crossing", "Search", "rise_search", "rises", "settle"]
+__all__ = ["Crossing", "Search", "find_crossings", "rise_search", "rises"]
 
-#: a walk's steps: the height rises by this in each, if the profile is a parabola
-REACH = 2.0
-#: by how much a step may be longer than the way so far, and steps of a search at most
+#: the rise of the height in each step outwards, if the profile is a parabola
+STEP_RISE = 2.0
+#: largest length of a step in units of the distance from the start, and largest number of steps
 GROWTH, MAX_STEPS = 3.0, 200
-#: how far a search goes, in units of its first guess of the distance
+#: largest distance of a search, in units of its first guess
 FURTHEST = 1e12
-#: how often a step that fails is halved before it is tried beyond
+#: the most times that a failing step is halved before a longer one is tried
 HALVINGS = 6
-#: a point is a crossing whose height is this close to what is asked, relative to it
+#: a point is the crossing if its height is this close to the target, relative to it
 CLOSE = 1e-7
-#: where an interval between points has shrunk to this part of its place there is no more to find
+#: the search ends if the interval has shrunk to this fraction of the value
 NARROW = 1e-12
-#: steps after which an interval must have halved
+#: number of steps after which the interval must have halved
 PATIENCE = 3
-#: how often a check may find a lower minimum
+#: the most times that the search is repeated because of a lower minimum
 MOST_CHECKS = 6
-#: a height that is never reached: a walk with it ends at its bound
-NEVER = 1e300
-#: where to try beside a point that fails, in units of the interval
-BESIDE = (0.0, 1e-3, -1e-3, 1e-2, -1e-2, 0.1, -0.1, 0.25, -0.25)
+#: a target that is never reached, so that the search ends at its bound
+UNREACHABLE = 1e300
+#: offsets that are tried if a point fails, in units of the interval
+OFFSETS = (0.0, 1e-3, -1e-3, 1e-2, -1e-2, 0.1, -0.1, 0.25, -0.25)
 
 
 class Crossing(NamedTuple):
-    """Where a profile reaches what was asked.
+    """The parameter value at which a search ends.
 
     Attributes:
-        value: of the parameter; the bound where the rise is less than that everywhere.
-        at_bound: whether it is that bound.
+        value: where the height equals the target; the bound if the height is below the target everywhere.
+        at_bound: whether it is the bound.
     """
 
     value: float
     at_bound: bool
 
 
-#: a search that runs: it yields the points that it needs next
-Steps = Generator[list[Asked], None, Crossing]
+#: a running search: it yields the points that it needs next
+Steps = Generator[list[PointRequest], None, Crossing]
 
 
 @dataclass(frozen=True)
 class Search:
-    """Where a height that rises outwards along profiles comes to a target.
+    """A search for the value at which a height, which rises outwards along profiles, equals a target.
 
     Attributes:
-        profiles: of one parameter of one model; the height needs a point of each.
-        height: of the points, one of each profile; a straight line where the profiles are parabolas. It may raise a FitError.
-        target: the height asked for.
-        start: where the search begins; the height is below the target there.
+        profiles: profiles of one parameter of one model; the height depends on a point of each.
+        height: the height as a function of one point of each profile, linear if the profiles are parabolas. It may raise
+            a FitError.
+        target: the height to find.
+        start: the first value; the height is below the target there.
         side: +1 upwards, -1 downwards.
-        bound: where the way ends.
-        unit: over which distance the height rises by one, roughly.
+        bound: the last value.
+        unit: the approximate distance over which the height rises by one.
     """
 
     profiles: tuple[ProfileLikelihood, ...]
@@ -74,19 +81,19 @@ class Search:
     bound: float
     unit: float
 
-    def asks(self, value: float) -> list[Asked]:
-        """What must be fitted to know the height at a value."""
+    def requests(self, value: float) -> list[PointRequest]:
+        """Return the points whose fits give the height at a value."""
         return [(profile, value) for profile in self.profiles]
 
     def steps(self) -> Steps:
-        """Walk and close in.
+        """Step outwards until the target is bracketed, then interpolate.
 
         Raises:
-            FitError: no fit converges where it would be, or the height is not reached however far.
+            FitError: no fit converges near the target, or the target is not reached at any distance.
         """
         if self.start == self.bound:
             return Crossing(self.bound, True)
-        yield self.asks(self.start)
+        yield self.requests(self.start)
         if self._height(self.start) is None:
             raise self._failure(self.start)
         widths: list[float] = []
@@ -110,14 +117,16 @@ class Search:
                 return Crossing(outer, False)
             stuck = len(widths) > PATIENCE and widths[-1] > 0.5 * widths[-1 - PATIENCE]
             yield from self._between(inner, outer, 0.5 * (inner + outer) if stuck else self._interpolated(known, first))
-        raise FitError(f"-2 log L does not rise as asked within {MAX_STEPS} steps of {self.profiles[0].name}")
+        raise FitError(
+            f"-2 log L does not reach the required value within {MAX_STEPS} steps of {self.profiles[0].name}"
+        )
 
     def _height(self, value: float) -> float | None:
-        points = tuple(point for profile in self.profiles if (point := profile.at(value)) is not None)
+        points = tuple(point for profile in self.profiles if (point := profile.point_at(value)) is not None)
         return self.height(points) if len(points) == len(self.profiles) else None
 
     def _known(self) -> list[tuple[float, float]]:
-        """Values and heights from the start outwards."""
+        """Return values and heights from the start outwards."""
         values = sorted(
             (p.value for p in self.profiles[0].points if (p.value - self.start) * self.side >= 0),
             key=lambda v: v * self.side,
@@ -125,7 +134,7 @@ class Search:
         return [(value, height) for value in values if (height := self._height(value)) is not None]
 
     def _interpolated(self, known: list[tuple[float, float]], first: int) -> float:
-        """Where the height comes to the target by interpolation of the value as a function of the height."""
+        """Interpolate the value as a function of the height to the target."""
         part = known[max(first - 2, 0) : first + 2]
         heights, values = np.array([h for _, h in part]), np.array([v for v, _ in part])
         if not (np.diff(heights) > 0).all():
@@ -135,36 +144,36 @@ class Search:
         inner, outer = known[first - 1][0], known[first][0]
         return value if min(inner, outer) < value < max(inner, outer) else 0.5 * (inner + outer)
 
-    def _outwards(self, known: list[tuple[float, float]]) -> Generator[list[Asked], None, None]:
-        """Ask for a step, for shorter ones where that fails, or longer ones past a point where nothing converges."""
+    def _outwards(self, known: list[tuple[float, float]]) -> Generator[list[PointRequest], None, None]:
+        """Request a step outwards; if its fit fails, shorter steps, then longer ones."""
         inner, height = known[-1]
         unit, way = self.unit, abs(inner - self.start)
         if way > FURTHEST * self.unit:
-            raise FitError(f"-2 log L does not rise as asked up to {self.profiles[0].name} = {inner:g}")
+            raise FitError(f"-2 log L does not reach the required value up to {self.profiles[0].name} = {inner:g}")
         if len(known) > 1 and height > known[-2][1]:
             unit = abs(inner - known[-2][0]) / (height - known[-2][1])
-        length = min(1.02 * (self.target - height), REACH) * unit
+        length = min(1.02 * (self.target - height), STEP_RISE) * unit
         length = min(length, GROWTH * max(way, self.unit))
-        # what is left of the way is no step of its own
+        # a small rest of the range is included in this step
         room = abs(self.bound - inner)
         length = room if length > 0.9 * room else max(length, 1e-3 * way)
         for share in (*(0.5**k for k in range(HALVINGS)), 1.5, 2.0):
             value = self.bound if share * length >= room else inner + self.side * share * length
             if value == inner:
                 continue
-            yield self.asks(value)
+            yield self.requests(value)
             if self._height(value) is not None:
                 return
         raise self._failure(inner + self.side * length)
 
-    def _between(self, inner: float, outer: float, value: float) -> Generator[list[Asked], None, None]:
-        """Ask for a point between two, or for one beside it where that fails."""
+    def _between(self, inner: float, outer: float, value: float) -> Generator[list[PointRequest], None, None]:
+        """Request a point between two others; if its fit fails, nearby points."""
         low, high = min(inner, outer), max(inner, outer)
-        for beside in BESIDE:
-            now = float(np.clip(value + beside * (outer - inner), low, high))
+        for offset in OFFSETS:
+            now = float(np.clip(value + offset * (outer - inner), low, high))
             if now in (low, high):
                 continue
-            yield self.asks(now)
+            yield self.requests(now)
             if self._height(now) is not None:
                 return
         raise self._failure(value)
@@ -174,16 +183,16 @@ class Search:
 
 
 def rise_search(profile: ProfileLikelihood, rise: float, side: float) -> Search:
-    """Return the search for where -2 log L has risen above the minimum.
+    """Return the search for the value at which -2 log L has risen by a given amount above the minimum.
 
     Args:
         profile: the profile.
-        rise: of -2 log L.
-        side: +1 for above the minimum, -1 for below.
+        rise: the rise of -2 log L.
+        side: +1 above the minimum, -1 below it.
     """
 
     def height(points: tuple[ProfilePoint, ...]) -> float:
-        if profile.moved:
+        if profile.found_lower:
             raise FitError(f"the profile of {profile.name} found a lower minimum than the best fit")
         return _root(profile, points[0])
 
@@ -198,53 +207,54 @@ def rise_search(profile: ProfileLikelihood, rise: float, side: float) -> Search:
     )
 
 
-def settle(searches: Sequence[Search]) -> list[Crossing | FitError]:
-    """Run searches side by side; their points are checked by other starts, and it is searched again where one leads lower.
+def find_crossings(searches: Sequence[Search]) -> list[Crossing | FitError]:
+    """Run searches together; their points are checked from other starts, and the search is repeated if one leads lower.
 
     Returns:
-        What each found, or why it did not.
+        The crossing of each search, or the reason why there is none.
     """
-    found = _side_by_side(searches)
+    found = _run_together(searches)
     for _ in range(MOST_CHECKS):
-        if not improve([profile for search in searches for profile in search.profiles]):
+        if not find_lower_minima([profile for search in searches for profile in search.profiles]):
             break
-        found = _side_by_side(searches)
+        found = _run_together(searches)
     return found
 
 
-def _side_by_side(searches: Sequence[Search]) -> list[Crossing | FitError]:
+def _run_together(searches: Sequence[Search]) -> list[Crossing | FitError]:
     found: dict[int, Crossing | FitError] = {}
     running = {k: search.steps() for k, search in enumerate(searches)}
     while running:
-        asked: list[Asked] = []
+        requests: list[PointRequest] = []
         for k, steps in list(running.items()):
             try:
-                asked += next(steps)
+                requests += next(steps)
             except StopIteration as end:
                 found[k] = end.value
                 del running[k]
             except FitError as error:
                 found[k] = error
                 del running[k]
-        fit_together(asked)
+        fit_points(requests)
     return [found[k] for k in range(len(searches))]
 
 
 def rises(profile: ProfileLikelihood, values: Sequence[float]) -> np.ndarray:
     """Return -2 Delta log L at several values of the parameter, against the lowest point; NaN where no fit converges.
 
-    The outermost are walked to; all between are fitted together, each from its neighbours. All are checked by other starts.
+    The outermost values are reached in steps; those in between are fitted together, each started from its neighbours, and all
+    are checked from other starts.
     """
-    asked = [(profile, float(v)) for v in values if profile.low <= v <= profile.high]
+    requests = [(profile, float(v)) for v in values if profile.low <= v <= profile.high]
     start = profile.start.value
-    ends = {side: max(((v - start) * side for _, v in asked), default=0.0) for side in (-1.0, 1.0)}
-    # the end is the bound of a walk that nothing else stops
-    _side_by_side(
+    ends = {side: max(((v - start) * side for _, v in requests), default=0.0) for side in (-1.0, 1.0)}
+    # searches that end only at their bounds, the outermost values
+    _run_together(
         [
             Search(
                 (profile,),
                 lambda points: _root(profile, points[0]),
-                NEVER,
+                UNREACHABLE,
                 start,
                 side,
                 start + side * way,
@@ -255,10 +265,10 @@ def rises(profile: ProfileLikelihood, values: Sequence[float]) -> np.ndarray:
         ]
     )
     for _ in range(2):
-        # once more where a fit failed: the neighbours are nearer now
-        fit_together(asked)
-    improve([profile])
-    found = [profile.at(float(v)) for v in values]
+        # a second time for fits that failed, because they have closer neighbours now
+        fit_points(requests)
+    find_lower_minima([profile])
+    found = [profile.point_at(float(v)) for v in values]
     return np.array([np.nan if point is None else point.deviance - profile.minimum.deviance for point in found])
 
 

@@ -1,4 +1,4 @@
-"""CLs upper limits from toys: no asymptotic formulas, the same test statistic q-tilde."""
+"""CLs upper limits from toys, with the test statistic q-tilde and without asymptotic formulas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oddjets.stats.inference.toys import ToyFits
 
 __all__ = ["ToyCLs", "toy_cls", "toy_limit"]
 
-#: the strengths tested with toys: how many, and how far beyond the asymptotic limits they go
+#: the strengths tested with toys: their number, and the range in units of the asymptotic limits
 POINTS, BELOW, BEYOND = 9, 0.5, 1.6
 
 
@@ -42,7 +42,7 @@ def q_tilde(model: HistFactoryModel, data: Data, mu: float, start: np.ndarray) -
     held = free.copy()
     held[index] = True
 
-    def at(value: float) -> np.ndarray:
+    def deviance_at(value: float) -> np.ndarray:
         begin = start.copy()
         begin[index] = value
         batch = ToyFits(model, begin, held)(data)
@@ -52,8 +52,8 @@ def q_tilde(model: HistFactoryModel, data: Data, mu: float, start: np.ndarray) -
     hat = best.parameters[:, index]
     reference = np.where(best.converged, best.deviance, np.nan)
     if model.parameters.low[index] < 0:
-        reference = np.where(hat < 0, at(0.0), reference)
-    return np.where(hat > mu, 0.0 * reference, np.maximum(at(mu) - reference, 0.0))
+        reference = np.where(hat < 0, deviance_at(0.0), reference)
+    return np.where(hat > mu, 0.0 * reference, np.maximum(deviance_at(mu) - reference, 0.0))
 
 
 def toy_cls(model: HistFactoryModel, fits: Fits, mu: float, toys: int, *, seed: int = 1) -> ToyCLs:
@@ -63,10 +63,10 @@ def toy_cls(model: HistFactoryModel, fits: Fits, mu: float, toys: int, *, seed: 
 
     Args:
         model: with a parameter of interest.
-        fits: of the observed data.
+        fits: the fits of the observed data.
         mu: the strength.
-        toys: of each hypothesis.
-        seed: of the random numbers.
+        toys: number of toys per hypothesis.
+        seed: seed of the random numbers.
 
     Returns:
         Observed and expected CLs.
@@ -75,7 +75,7 @@ def toy_cls(model: HistFactoryModel, fits: Fits, mu: float, toys: int, *, seed: 
         FitError: no toy could be fitted.
     """
     if fits.background is None:
-        raise FitError(f"no upper limit, for it compares with {model.poi} = 0: {fits.no_background}")
+        raise FitError(f"no upper limit, because there is no fit with {model.poi} = 0: {fits.no_background}")
     signal_seed, background_seed = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
     signal = model.fit({str(model.poi): mu}, start=fits.best.values, with_covariance=False)
     observed = float(q_tilde(model, model.data, mu, fits.best.values)[0])
@@ -100,21 +100,21 @@ def toy_cls(model: HistFactoryModel, fits: Fits, mu: float, toys: int, *, seed: 
 def toy_limit(
     model: HistFactoryModel, fits: Fits, toys: int, *, level: float = 0.95, seed: int = 1, progress: bool = False
 ) -> Limit:
-    """Find upper limits with toys at a few strengths about the asymptotic limits, log-linear in between.
+    """Find upper limits with toys at several strengths around the asymptotic limits, by log-linear interpolation.
 
     Args:
         model: with a parameter of interest.
-        fits: of the observed data.
-        toys: of each hypothesis, at each strength.
+        fits: the fits of the observed data.
+        toys: number of toys per hypothesis, at each strength.
         level: the confidence level.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
         progress: show a progress bar.
 
     Returns:
         Observed and expected limits; NaN, with a note, for one that the tested strengths do not reach.
 
     Raises:
-        FitError: there are no asymptotic limits to test about, or none of the limits was found.
+        FitError: there are no asymptotic limits, or none of the limits was found.
     """
     asymptotic = upper_limit(model, fits, level)
     limits = np.array([asymptotic.observed, *asymptotic.expected])
@@ -133,7 +133,7 @@ def toy_limit(
     tested = np.isfinite(table[:, 0])
     values = np.log(np.maximum(table[tested], 0.5 / toys))
     crossing = [_crossing(grid[tested], column, np.log(1 - level)) for column in values.T]
-    reach = f"lies outside of [{grid[0]:g}, {grid[-1]:g}], tested with {toys} toys; throw more"
+    reach = f"lies outside of [{grid[0]:g}, {grid[-1]:g}], tested with {toys} toys; use more toys"
     notes += [
         f"the {name} {reach}" for name, value in zip((NAMES[-1], *NAMES[:-1]), crossing, strict=True) if np.isnan(value)
     ]
@@ -143,7 +143,7 @@ def toy_limit(
 
 
 def _crossing(grid: np.ndarray, values: np.ndarray, target: float) -> float:
-    """Where a falling, noisy curve crosses, NaN if it does not: toys' noise is taken out by making it monotonic."""
+    """Return the crossing of a falling, noisy curve, made monotonic first, with a target; NaN if there is none."""
     falling = 0.5 * (np.minimum.accumulate(values) + np.maximum.accumulate(values[::-1])[::-1])
     if not len(falling) or not falling[0] > target > falling[-1]:
         return float("nan")

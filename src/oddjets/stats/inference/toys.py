@@ -1,4 +1,4 @@
-"""Toys: the saturated goodness of fit, and the significance without asymptotics."""
+"""Toys: the saturated goodness of fit, and the significance without asymptotic formulas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oddjets.stats.inference.estimates import Fits
 __all__ = ["GoodnessOfFitTest", "ToyFits", "ToySignificance", "goodness_of_fit", "letter_bins", "toy_significance"]
 
 
-#: toys thrown from one seed, so that their number does not change the first ones
+#: number of toys per seed, so that the first toys do not depend on the total number
 GROUP = 128
 #: a factor without constraint starts no lower than at this fraction of the truth
 SMALLEST_START = 0.1
@@ -27,10 +27,10 @@ class GoodnessOfFitTest(NamedTuple):
     """The saturated goodness of fit.
 
     Attributes:
-        statistic: -2 log L against the saturated model over the bins asked for.
+        statistic: -2 log L against the saturated model, summed over the selected bins.
         p_value: (1 + toys at least as large) / (1 + toys that converged).
-        toys: how many were thrown.
-        failed: how many fits did not converge; they are left out.
+        toys: number of generated toys.
+        failed: number of toys whose fits did not converge; they are omitted.
         distribution: the toys' statistics, (toys - failed,).
     """
 
@@ -42,7 +42,7 @@ class GoodnessOfFitTest(NamedTuple):
 
 
 class ToySignificance(NamedTuple):
-    """p value of q0 from background toys, how many were thrown and failed, and their q0."""
+    """The p value of q0 from background toys, the numbers of generated and failed toys, and their q0."""
 
     p_value: float
     toys: int
@@ -51,7 +51,7 @@ class ToySignificance(NamedTuple):
 
 
 def letter_bins(model: HistFactoryModel, letters: Sequence[str] | None) -> np.ndarray:
-    """Return the mask of the bins, (n_bins,), of channels that end in one of the letters (or are named so); None: all.
+    """Return the mask of the bins, (n_bins,), of channels that have one of the names or end in one of the letters; None: all.
 
     Raises:
         OddjetsError: a letter without a channel.
@@ -77,7 +77,7 @@ def _in_groups(
     show: bool,
     work: Callable[[Data], np.ndarray],
 ) -> np.ndarray:
-    """Throw toys in groups, each with its own seed, and collect what the work returns: (toys, ...)."""
+    """Generate toys in groups, each with its own seed, and collect the results of `work`: (toys, ...)."""
     results = []
     sizes = [min(GROUP, toys - i) for i in range(0, toys, GROUP)]
     seeds = np.random.SeedSequence(seed).spawn(len(sizes))
@@ -93,15 +93,15 @@ def _in_groups(
 
 
 class ToyFits:
-    """Fits of toys thrown from one point of a model.
+    """Fits of toys generated from one point of a model.
 
-    A toy's fit starts where the linear response to its fluctuations leads: at the truth minus the gradient there
-    times the covariance of the Asimov data. Toys that fail are tried once more from the model's own start; no second minima
-    are looked for.
+    A toy's fit starts from the linear response to its fluctuations: the truth minus the gradient there
+    times the covariance of the Asimov data. Fits that fail are repeated once from the model's own start; second minima are
+    not searched for.
 
     Args:
         model: the model.
-        truth: the parameters that the toys are thrown from, (n,); the held ones keep these values.
+        truth: the parameters that the toys are generated from, (n,); held parameters keep these values.
         held: mask of the held parameters, (n,).
     """
 
@@ -114,14 +114,14 @@ class ToyFits:
         try:
             spread = covariance(model, truth, model.asimov(truth), moving).matrix
         except SingularModelError:
-            # a start is no answer: what the truth's own data don't determine starts at the truth
+            # parameters that the truth's own data do not determine start at the truth
             spread = np.zeros((len(p), len(p)))
         rate = model.expected(truth)
         slope = jacobian(model, truth) / np.where(rate > 0, rate, np.inf)[:, None]
         weight = np.where(p.kind == "normal", 1 / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
         weight[p.kind == "poisson"] = 1 / np.maximum(truth[p.kind == "poisson"], 1e-300)
         self._rate, self._by_main, self._by_aux = rate, slope @ spread, weight[:, None] * spread
-        # no factor reaches zero before its toy asks for it: nothing would be expected where events are
+        # no factor starts at zero: no events would be expected in bins that have events
         self._least = np.where(p.constrained, p.low, np.maximum(p.low, np.minimum(SMALLEST_START * truth, truth)))
 
     def __call__(self, data: Data) -> Batch:
@@ -150,21 +150,21 @@ def goodness_of_fit(
     seed: int = 1,
     progress: bool = False,
 ) -> GoodnessOfFitTest:
-    """Compare the fit's saturated likelihood ratio with toys thrown from the fit.
+    """Compare the fit's saturated likelihood ratio with that of toys generated from the fit.
 
-    Every toy is fitted in all channels; the statistic is summed over the bins asked for. Constraint terms aren't counted.
+    Every toy is fitted in all channels; the statistic is summed over the selected bins, without constraint terms.
 
     Args:
         model: the model.
         fit: the fit of the data, with the signal or without.
-        toys: how many.
-        letters: where to evaluate; None: everywhere.
-        signal: the POI is free in the toys' fits (the fit was so too); False: it is held at 0.
-        seed: of the random numbers.
+        toys: number of toys.
+        letters: letters or channels to evaluate it in; None: all.
+        signal: whether the POI is free in the toys' fits, as in `fit`; False: it is held at 0.
+        seed: seed of the random numbers.
         progress: show a progress bar.
 
     Returns:
-        The statistic, its p value and the toys'.
+        The statistic, its p value and the toys' statistics.
 
     Raises:
         FitError: no toy could be fitted.
@@ -198,9 +198,9 @@ def toy_significance(
 
     Args:
         model: with a parameter of interest.
-        fits: of the observed data.
-        toys: how many.
-        seed: of the random numbers.
+        fits: the fits of the observed data.
+        toys: number of toys.
+        seed: seed of the random numbers.
         progress: show a progress bar.
 
     Returns:
@@ -211,7 +211,7 @@ def toy_significance(
     held = free.copy()
     held[index] = True
     if fits.background is None:
-        raise FitError(f"the significance has no answer: {fits.no_background}")
+        raise FitError(f"there is no significance: {fits.no_background}")
     start = fits.background.values
 
     fit_without, fit_with = ToyFits(model, start, held), ToyFits(model, start, free)
