@@ -1,4 +1,4 @@
-"""oddjets: search LHC data for jets that a foundation model finds odd."""
+"""oddjets: search LHC data for jets that a foundation model finds anomalous."""
 
 import lazy_loader
 

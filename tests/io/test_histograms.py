@@ -52,5 +52,5 @@ def test_a_broken_folder_says_which_verb_mends_it(histograms, tmp_path):
         HistogramSet.load(tmp_path)
     histograms.save(tmp_path)
     (tmp_path / "SR.mass.json").write_text("{")
-    with pytest.raises(InputFileError, match="broken histograms"):
+    with pytest.raises(InputFileError, match="damaged histograms"):
         HistogramSet.load(tmp_path)

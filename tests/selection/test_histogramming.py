@@ -282,7 +282,7 @@ def test_bins_are_those_of_hist(values: np.ndarray, bins: int) -> None:
 @pytest.fixture
 def events(processor_class: Any, tables: Path) -> Any:
     analysis = asked()
-    cells = Cells.of(analysis)
+    cells = Cells.from_analysis(analysis)
     table = EventTable(event_table.read(tables, "top_a"))
     processor = processor_class(analysis, Era(name="simulation"), Path(), {})
     return analysis, cells, bin_events(analysis, processor, table, cells), table

@@ -309,7 +309,7 @@ def test_a_hidden_figure_is_said_to_be_and_keeps_no_other_from_being_drawn(blind
     words = ["plot", str(blind), "kde", "threshold_scan", "regions", "--out", str(out)]
     error = CliRunner().invoke(app, words).exception
     assert isinstance(error, BlindedError)
-    assert "the figure 'kde' is of the data in A, and these are blinded" in str(error)
+    assert "the figure 'kde' shows data in A, which are blinded" in str(error)
     assert "the figure 'threshold_scan' is" in str(error)
     assert str(error).endswith("; drawn: regions")
     assert (out / "figures/regions.json").is_file()

@@ -110,7 +110,7 @@ def test_only_the_columns_that_are_asked_for(run: oddjets.Run) -> None:
         (lambda r: r.histograms["SR2", "leading_mass"], r"in region 'SR2'; did you mean 'SR, leading_mass'"),
         (lambda r: r.histograms["SR"], r"by region and observable, as \('SR', 'leading_mass'\); got 'SR'"),
         (lambda r: r.figure("cutflows"), r"no figure is called 'cutflows'; did you mean 'cutflow'\?"),
-        (lambda r: r.figure("postfit"), r"'postfit' is a kind of figure, of which there are 10: postfit_SR_A, "),
+        (lambda r: r.figure("postfit"), r"'postfit' is a kind of figure with 10 figures: postfit_SR_A, "),
         (lambda r: r.up_to("histograms"), r"no stage 'histograms'; did you mean 'histogram'\?"),
         (lambda r: r.status()["fits"], r"no stage 'fits'; did you mean 'fit'\?"),
     ],
@@ -196,7 +196,7 @@ def test_figures_are_those_that_plot_draws(folder: Path, tmp_path: Path) -> None
 )
 def test_what_is_missing_is_told_which_call_makes_it(folder: Path, tmp_path: Path, ask: Any, stage: str) -> None:
     run = oddjets.Run(folder / "analysis.yaml", tmp_path / "new")
-    with pytest.raises(InputFileError, match=rf"nothing here of the stage '{stage}': call run.up_to\('{stage}'\)"):
+    with pytest.raises(InputFileError, match=rf"no results of the stage '{stage}': call run.up_to\('{stage}'\)"):
         ask(run)
     assert run.figures == []
 
@@ -212,9 +212,7 @@ def test_results_of_an_earlier_state_come_with_a_warning(folder: Path, tmp_path:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run.events("data")  # the events stand
-    with pytest.warns(
-        StaleResultsWarning, match=r"'histogram' are those of an earlier state \(configuration: threshold"
-    ) as of:
+    with pytest.warns(StaleResultsWarning, match=r"'histogram' are out of date \(configuration: threshold") as of:
         _ = run.histograms
     # about the user's line
     assert of[0].filename == __file__
@@ -299,7 +297,7 @@ def test_nothing_shows_data_in_a_that_were_open_before(folder: Path, tmp_path: P
 def test_without_a_threshold_no_data_are_shown(folder: Path, tmp_path: Path) -> None:
     run = oddjets.Run(oddjets.load(folder / "analysis.yaml", {"fit": {"blind": True}}), tmp_path / "out")
     run.up_to("process", progress=False)
-    with pytest.raises(BlindedError, match="without the threshold of the histograms nobody can tell"):
+    with pytest.raises(BlindedError, match="without the threshold of the histograms they cannot be identified"):
         run.events("data")
     assert len(run.events("top")) > 0
 
@@ -327,7 +325,7 @@ def test_an_analysis_is_found_by_its_folder_its_file_or_its_name(
     assert oddjets.Run(str(folder / "out")).analysis == run.analysis
     assert oddjets.Run("demo_small").analysis.name == "demo_small"
     assert oddjets.Run("demo_small").output == Path("output/demo_small")
-    with pytest.raises(OddjetsError, match="is an output folder already"):
+    with pytest.raises(OddjetsError, match="is an output folder"):
         oddjets.Run(folder / "out", tmp_path)
     with pytest.raises(OddjetsError, match="demo_smal"):
         oddjets.Run("demo_smal")
@@ -400,7 +398,7 @@ def test_without_progress_nothing_is_said(folder: Path, tmp_path: Path, capfd: p
 def test_workers_get_one_thread_each_and_the_notebook_keeps_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with interactive._one_thread_a_worker():
+    with interactive._single_threaded_workers():
         assert (os.environ["OMP_NUM_THREADS"], os.environ["MKL_NUM_THREADS"]) == ("7", "1")
     assert "MKL_NUM_THREADS" not in os.environ
 

@@ -1,7 +1,7 @@
-"""Region histograms: axes, filling, and the set of them that later stages read.
+"""Region histograms: their axes, and the set of all histograms of an analysis, with its files.
 
-One `hist.Hist` per region and observable with the axes process, letter, variation and observable, and Weight storage
-(sum of weights and of squared weights). Filling is one function, `fill`, from any event table.
+There is one `hist.Hist` per region and observable, with the axes process, letter, variation and observable, and Weight
+storage (sums of weights and of squared weights).
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ LAYOUT = 1
 
 @dataclass(frozen=True)
 class ThresholdResult:
-    """The cut on the scores and how it was found.
+    """The threshold on the scores, and the efficiency in data that defines it.
 
     Attributes:
         score: the name of the score.
         value: events with both scores at or above it are in A.
-        efficiency_asked: the fraction of data asked for; None where the value was given.
-        efficiency_found: the fraction of data with both scores at or above the value; None without data, or blinded.
+        efficiency_asked: the requested fraction of data; None if the value was given.
+        efficiency_found: the fraction of data with both scores at or above the value; None without data or if blinded.
         n_data: data events after the base selection.
-        n_above: data events with both scores at or above the value; None where the data in A are blinded.
+        n_above: data events with both scores at or above the value; None if the data in A are blinded.
     """
 
     score: str
@@ -53,7 +53,7 @@ class ThresholdResult:
     n_above: int | None
 
     def blinded(self) -> ThresholdResult:
-        """Return the cut without what it says of the data in A."""
+        """Return the threshold without the numbers of data in A."""
         return dataclasses.replace(self, efficiency_found=None, n_above=None)
 
 
@@ -71,8 +71,8 @@ def empty_histogram(
         observable: the name of the observable's axis.
         edges: bin edges, in the observable's unit; under- and overflow are kept.
         label: the axis label.
-        processes: categories that are there from the beginning; others are added when they are filled.
-        variations: likewise.
+        processes: initial categories; others are added when they are filled.
+        variations: the same for the variations.
     """
     return hist.Hist(
         hist.axis.StrCategory(list(processes), growth=True, name="process"),
@@ -86,14 +86,14 @@ def empty_histogram(
 def histogram_of(
     observable: str, edges: Sequence[float], label: str, contents: Mapping[tuple[str, str], Array]
 ) -> Hist:
-    """Return a histogram with contents.
+    """Return a histogram with given contents.
 
     Args:
         observable: as for `empty_histogram`.
-        edges: likewise.
-        label: likewise.
-        contents: (process, variation) to sums of weights and of squared weights, shape (2, letters, bins + 2), with under- and
-            overflow; the axes have their categories in this order. What is not listed is zero.
+        edges: as for `empty_histogram`.
+        label: as for `empty_histogram`.
+        contents: (process, variation) -> sums of weights and of squared weights, shape (2, letters, bins + 2), with under- and
+            overflow; the axes have their categories in this order. Others are zero.
     """
     processes, variations = (list(dict.fromkeys(key[i] for key in contents)) for i in (0, 1))
     histogram = empty_histogram(observable, edges, label, processes=processes, variations=variations)
@@ -119,11 +119,11 @@ class HistogramSet:
 
     Attributes:
         histograms: keyed by (region, observable).
-        variations: process to the names it has, ``nominal`` first; what is not listed does not exist (it is not zero).
+        variations: process -> names of its variations, ``nominal`` first; others do not exist (they are not zero).
         luminosity_pb: integrated luminosity of the data, /pb.
-        threshold: the cut on the scores.
-        energy_TeV: centre-of-mass energy.
-        blinded: data in A were left out; asking for them is an error.
+        threshold: the threshold on the scores.
+        energy_TeV: centre-of-mass energy, TeV.
+        blinded: whether data in A were omitted; reading them is then an error.
     """
 
     histograms: Mapping[tuple[str, str], Hist]
@@ -168,9 +168,9 @@ class HistogramSet:
         try:
             place = [axis.index(name) for axis, name in zip(axes, (process, letter, variation), strict=False)]
         except KeyError:
-            # nothing of this process passed in this region
+            # no event of this process is in this region
             return np.zeros(len(axes[-1]), dtype=[("value", float), ("variance", float)])
-        # not hist's indexing, which makes a histogram of the selection: most of the time of building a workspace
+        # hist's own indexing makes a new histogram, which would take most of the time of building a workspace
         view: Any = histogram.view(flow=True)
         return view[*place, 1:-1]
 
@@ -211,7 +211,7 @@ class HistogramSet:
             "luminosity_pb": self.luminosity_pb,
             "energy_TeV": self.energy_TeV,
             "threshold": dataclasses.asdict(self.threshold),
-            # a set that hides nothing says nothing of it
+            # written only if data are hidden
             **({"blinded": True} if self.blinded else {}),
         }
         file = folder / "index.json"
@@ -220,18 +220,18 @@ class HistogramSet:
 
     @classmethod
     def load(cls, folder: Path) -> HistogramSet:
-        """Read what `save` wrote.
+        """Read the files written by `save`.
 
         Raises:
-            InputFileError: the folder has no index, or a file of it is missing or broken.
+            InputFileError: the folder has no index, or a file is missing or damaged.
         """
         index_file = folder / "index.json"
         if not index_file.is_file():
-            raise InputFileError(f"{folder}: no histograms here (no index.json); run `oddjets histogram` first")
+            raise InputFileError(f"{folder}: no histograms (no index.json); run `oddjets histogram` first")
         try:
             index = json.loads(index_file.read_text(encoding="utf-8"))
             if names := [name for pair in index["histograms"] for name in pair if not is_file_name(name)]:
-                raise ValueError(f"'{names[0]}' is no name of a region or an observable")
+                raise ValueError(f"'{names[0]}' is not a valid name of a region or an observable")
             histograms = {
                 (region, observable): hist.Hist(
                     json.loads(
@@ -251,5 +251,5 @@ class HistogramSet:
             )
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise InputFileError(
-                f"{folder}: broken histograms ({type(error).__name__}: {error}); run `oddjets histogram` again"
+                f"{folder}: damaged histograms ({type(error).__name__}: {error}); run `oddjets histogram` again"
             ) from None

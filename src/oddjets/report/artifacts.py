@@ -1,4 +1,4 @@
-"""What the earlier stages left in an output directory, read when a figure asks for it."""
+"""Results of the stages in an output directory, read when a figure needs them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from oddjets.report.style import HATCH, PALETTE, hatches, luminosity_text
 
 __all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError"]
 
-#: artifact: (what must exist under the output directory, the verb that makes it)
+#: artifact: (its path in the output directory, the command that makes it)
 ARTIFACTS = {
     "simulation": ("simulation/fileset.json", "simulate"),
     "events": ("events", "process"),
@@ -32,33 +32,33 @@ ARTIFACTS = {
 }
 
 
-#: why results are not shown
+#: the reason why results are not shown
 EXPOSED = (
-    "of data in A, and the analysis is blind, so that nothing of it is shown; `oddjets run` fits the expected background in"
-    " their place, and --unblind shows the data"
+    "from data in A, but the analysis is blind, so it is not shown; `oddjets run` fits the expected background"
+    " instead, and --unblind shows the data"
 )
 
-#: why events are not shown
+#: the reasons why events are not shown
 OTHER_THRESHOLD = (
-    "the data in A are blinded, and the threshold or the events are others than when the histograms were made, so that"
-    " nobody can tell which data these are; run `oddjets histogram` first"
+    "the data in A are blinded, and the threshold or the events have changed since the histograms were made, so the"
+    " data in A cannot be identified; run `oddjets histogram` first"
 )
 
 NO_THRESHOLD = (
-    "the data in A are blinded, and without the threshold of the histograms nobody can tell which data these are; run "
+    "the data in A are blinded, and without the threshold of the histograms they cannot be identified; run "
     "`oddjets histogram` first"
 )
 
 
 class MissingArtifactError(OddjetsError):
-    """A figure was asked for whose stage has not run, or whose stage was not asked for this number."""
+    """A requested figure cannot be drawn, because its stage has not run or did not compute its numbers."""
 
 
 class Artifacts:
-    """The artifacts of one output directory, with what every figure needs to be labelled.
+    """The artifacts (results of stages) in an output directory, and the labels of figures.
 
     Args:
-        analysis: what was asked.
+        analysis: the analysis.
         out: the output directory.
     """
 
@@ -67,15 +67,15 @@ class Artifacts:
         self.out = out
 
     def path(self, artifact: str) -> Path:
-        """Return where an artifact is or would be."""
+        """Return the path of an artifact, whether it exists or not."""
         return self.out / ARTIFACTS[artifact][0]
 
     def has(self, artifact: str) -> bool:
-        """Say whether an artifact exists; results with data in A that are not to be seen do not."""
+        """Return whether an artifact exists; results from blinded data in A count as absent."""
         return self.path(artifact).exists() and not (artifact == "results" and self.exposed)
 
-    def asked(self, artifact: str) -> bool:
-        """Say whether the analysis has a stage that makes an artifact; one that reads files simulates nothing."""
+    def expected(self, artifact: str) -> bool:
+        """Return whether the analysis has a stage that makes an artifact."""
         analysis = self.analysis
         optional = {
             "simulation": analysis.simulate,
@@ -85,30 +85,30 @@ class Artifacts:
         }
         return optional.get(artifact, True) is not None
 
-    def need(self, artifact: str, figure: str) -> None:
-        """Raise a `MissingArtifactError` that names the verb to run, if an artifact is absent."""
+    def require(self, artifact: str, figure: str) -> None:
+        """Raise a `MissingArtifactError` that names the command to run, if an artifact is absent."""
         if artifact == "results" and self.exposed:
             raise BlindedError(f"the figure '{figure}': {self.path(artifact)} is {EXPOSED}")
         if not self.has(artifact):
-            place, verb = ARTIFACTS[artifact]
+            place, command = ARTIFACTS[artifact]
             raise MissingArtifactError(
                 f"the figure '{figure}' is drawn from {self.out / place}, which does not exist: run `oddjets "
-                f"{verb}` first"
+                f"{command}` first"
             )
 
     def json(self, place: str) -> dict[str, Any]:
         """Read a JSON file of the output directory.
 
         Raises:
-            InputFileError: no JSON object; the message has the file and the line.
+            InputFileError: it is not a JSON object; the message has the file and the line.
         """
         path = self.out / place
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise InputFileError(f"{path}: cannot be read as JSON: {error}; make it anew or remove it") from None
+            raise InputFileError(f"{path}: cannot be read as JSON: {error}; make it again or remove it") from None
         if not isinstance(content, dict):
-            raise InputFileError(f"{path}: holds no JSON object; make it anew or remove it")
+            raise InputFileError(f"{path}: does not contain a JSON object; make it again or remove it")
         return content
 
     @cached_property
@@ -116,7 +116,7 @@ class Artifacts:
         """The fit's results.
 
         Raises:
-            BlindedError: they are of data in A that are not to be seen.
+            BlindedError: they are from blinded data in A.
         """
         if self.exposed:
             raise BlindedError(f"{self.path('results')} is {EXPOSED}")
@@ -124,7 +124,7 @@ class Artifacts:
 
     @cached_property
     def exposed(self) -> bool:
-        """Whether the analysis is blind and results.json is of data in A, so that none of it is shown."""
+        """Whether the analysis is blind but results.json is from data in A, so that it must not be shown."""
         return self.analysis.blind and self.path("results").is_file() and not self.json("results.json").get("blinded")
 
     @cached_property
@@ -134,12 +134,12 @@ class Artifacts:
 
     @cached_property
     def event_weights(self) -> dict[str, Any] | None:
-        """How much of the templates single events carry; None where nothing was filled yet."""
+        """The weights of single events in the templates; None if no histograms were filled yet."""
         return self.json("event_weights.json") if (self.out / "event_weights.json").is_file() else None
 
     @cached_property
     def workspace_report(self) -> dict[str, Any]:
-        """What `workspace` found in the templates and did to them; empty before it."""
+        """The report of `workspace` on the templates; empty if it has not run."""
         manifest = self.manifests.get("workspace") or {}
         return (manifest.get("extra") or {}).get("report") or {}
 
@@ -150,13 +150,13 @@ class Artifacts:
 
     @cached_property
     def histograms(self) -> HistogramSet:
-        """The region histograms; of a blind analysis without the data in A, whatever the files hold."""
+        """The region histograms; for a blind analysis without the data in A, even if the files contain them."""
         found = HistogramSet.load(self.out / "histograms")
         return found.blind() if self.analysis.blind else found
 
     @cached_property
     def manifests(self) -> dict[str, dict[str, Any]]:
-        """Stage: its manifest."""
+        """The manifest of each stage."""
         return {path.stem: self.json(f"manifests/{path.name}") for path in sorted(self.out.glob("manifests/*.json"))}
 
     def table(self, columns: list[str]) -> dict[str, dict[str, np.ndarray]]:
@@ -167,12 +167,12 @@ class Artifacts:
                 number in the cutflow over the sum of the table's weights).
 
         Returns:
-            Process (``data`` for data): column: values, shape (events,). Of blinded data, the events in A are left out.
+            Process (``data`` for data): column: values, shape (events,). Blinded data in A are omitted.
 
         Raises:
             BlindedError: the data are blinded, and the threshold or the events have changed since the histograms were made.
         """
-        # without a threshold nobody can tell which data are in A
+        # without a threshold the data in A cannot be identified
         hide_all = self.blinded and not self.has("histograms")
         threshold = None if hide_all else self.cut_on_data()
         scores = [f"score_{threshold.score}_{j}" for j in (1, 2)] if threshold else []
@@ -188,7 +188,7 @@ class Artifacts:
             read = event_table.read(self.out / "events", dataset, wanted)
             passing = read["passes_nominal"].astype(bool)
             if threshold is not None and is_data:
-                # a score that is no number passes no threshold
+                # a NaN score passes no threshold
                 passing &= ~(np.minimum(*(read[s] for s in scores)) >= threshold.value)
             chosen = {name: read[name][passing] for name in [*columns, "weight"]}
             total = float(chosen["weight"].sum())
@@ -203,75 +203,75 @@ class Artifacts:
         }
 
     def cut_on_data(self) -> ThresholdResult | None:
-        """Return the cut on the scores at and above which events of data are not to be seen; None where all may be.
+        """Return the cut on the scores at and above which data are blinded; None if no data are blinded.
 
         Raises:
-            BlindedError: the data are blinded, and nobody can tell which are in A: there are no histograms yet, or the
-                threshold or the events have changed since they were made.
+            BlindedError: the data in A cannot be identified: there are no histograms yet, or the threshold or the events have
+                changed since they were made.
         """
         if not self.blinded:
             return None
         if not self.has("histograms"):
             raise BlindedError(f"{self.out}: {NO_THRESHOLD}")
-        asked = {"threshold": self.analysis.threshold.model_dump(mode="json")}
-        if not is_consistent(self.out, "histogram", "process", asked):
+        settings = {"threshold": self.analysis.threshold.model_dump(mode="json")}
+        if not is_consistent(self.out, "histogram", "process", settings):
             raise BlindedError(f"{self.out}: {OTHER_THRESHOLD}")
         return self.histograms.threshold
 
-    # what labels a figure
+    # labels of figures
 
     @property
     def simulated(self) -> bool:
-        """Whether everything is simulated, what stands for data included."""
+        """Whether everything is simulated, including the (pseudo-)data."""
         if self.analysis.simulate is not None:
             return True
         if self.has("cutflow") and not any(d["is_data"] for d in self.cutflow["datasets"].values()):
             return True
-        # no detector writes the name of a generator into its metadata
+        # metadata of real data have no generator
         return any(d["is_data"] and d.get("generator") for d in self.datasets.values())
 
     @cached_property
     def blinded(self) -> bool:
-        """Whether the data in A are not seen: the analysis is blind, or its histograms or workspace were made so."""
+        """Whether the data in A are hidden: the analysis is blind, or its histograms or workspace were made blind."""
         if self.analysis.blind or self.workspace_report.get("blinded"):
             return True
         return self.has("histograms") and self.histograms.blinded
 
     @property
     def blinded_points(self) -> str:
-        """What a caption says of the points in A where these are no data; else ""."""
+        """The sentence of a caption if the points in A are not data; else ""."""
         return " A is blinded: its points are the expected background." if self.blinded else ""
 
     @property
     def blinded_events(self) -> str:
-        """What a caption says of the data in A where these are left out; else ""."""
+        """The sentence of a caption if the data in A are omitted; else ""."""
         return " A is blinded: data with both jets above the threshold are left out." if self.blinded else ""
 
     @cached_property
     def unblinded(self) -> BlindingEvent | None:
-        """When and by what the data in A were opened (``on``, ``by``); None where they are hidden, or always were open."""
-        acts = self.blinding
-        return acts[-1] if acts and acts[-1]["state"] == UNBLINDED and not self.blinded else None
+        """The unblinding of the data in A (``on``, ``by``); None if they are hidden or were never blinded."""
+        events = self.blinding
+        return events[-1] if events and events[-1]["state"] == UNBLINDED and not self.blinded else None
 
     @cached_property
     def blinding(self) -> list[BlindingEvent]:
-        """What was done to the data in A, the last act last."""
+        """The history of blinding and unblinding, in order."""
         return read_history(self.out)
 
     @property
     def datasets(self) -> dict[str, dict[str, Any]]:
-        """Dataset: its metadata and what was read of it, from the manifest of the stage ``process``."""
+        """The metadata of each dataset and the number of events read, from the manifest of the stage ``process``."""
         extra = (self.manifests.get("process") or {}).get("extra") or {}
         found: dict[str, dict[str, Any]] = extra.get("datasets") or {}
         return found
 
     @cached_property
     def luminosity_pb(self) -> float | None:
-        """The integrated luminosity (/pb), if anything says it yet."""
+        """The integrated luminosity (/pb); None if it is not known yet."""
         if self.has("histograms"):
             return float(self.histograms.luminosity_pb)
         if self.has("cutflow"):
-            # that of what was read
+            # the luminosity of the data read
             return self.cutflow.get("luminosity_pb", self.analysis.luminosity)
         return self.analysis.luminosity
 
@@ -299,7 +299,7 @@ class Artifacts:
 
     @cached_property
     def _colors(self) -> dict[str, str]:
-        """Process: the colour that the analysis gives it, else one of the palette that no other process has."""
+        """The colour of each process: that in the analysis, else an unused one of the palette."""
         processes = self.analysis.processes
         given = {n: p.color for n, p in processes.items() if "color" in p.model_fields_set}
         free = [c for c in PALETTE if c not in given.values()] or list(PALETTE)
@@ -308,7 +308,7 @@ class Artifacts:
 
     @cached_property
     def _hatches(self) -> dict[str, str | None]:
-        """Process: its hatch where it is not the signal."""
+        """The hatch of each process that is not the signal."""
         return hatches({name: self._colors[name] for name in self.analysis.processes})
 
     def axis_label(self, observable: str) -> str:
@@ -322,16 +322,16 @@ class Artifacts:
 
         Args:
             region: its name.
-            stored: the edges in results.json; bin numbers where the workspace was fitted without its analysis.
+            stored: the edges in results.json; bin numbers if the workspace was fitted without its analysis.
         """
         fit = self.analysis.fit
         if fit is not None and region in self.analysis.regions and fit.observable in self.analysis.observables:
-            asked = self.analysis.binning(fit.observable, region)
-            if len(asked) == len(stored):
-                return asked
+            edges = self.analysis.binning(fit.observable, region)
+            if len(edges) == len(stored):
+                return edges
         return [float(e) for e in stored]
 
     def region_label(self, region: str) -> str:
-        """Return a region's name and what it is."""
+        """Return a region's name and label."""
         known = self.analysis.regions.get(region)
         return f"{region}: {known.label}" if known and known.label else region

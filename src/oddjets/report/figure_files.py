@@ -1,4 +1,4 @@
-"""Draw figures into an output directory: the data as JSON, the picture as PNG and PDF."""
+"""Figures in an output directory: their data as JSON, the pictures as PNG and PDF."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from oddjets.report.registry import KINDS, FigureKind, find
 
 __all__ = ["collect", "figures_of", "make", "remove_hidden", "write_figure", "write_figures"]
 
-#: figures from which on a second process gains more than its start costs
+#: smallest number of figures for which a second process saves time
 WORTH_SHARING = 8
 
 
@@ -27,30 +27,30 @@ def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tu
     """Return the data of figures.
 
     Args:
-        artifacts: of the output directory.
+        artifacts: artifacts of the output directory.
         names: kinds or single figures; None or ``all``: every figure whose artifacts exist.
 
     Raises:
-        MissingArtifactError: a figure was named whose stage has not run; the message has the verb.
-        BlindedError: a figure was named that shows the data in A, and these are hidden.
+        MissingArtifactError: the stage of a named figure has not run; the message has the command.
+        BlindedError: a named figure shows the data in A, and these are blinded.
         OddjetsError: no such figure; the message has the nearest.
     """
     if names is None or "all" in names:
         chosen = [kind for kind in KINDS.values() if all(artifacts.has(need) for need in kind.needs)]
-        _say_what_is_absent(artifacts)
+        _log_missing(artifacts)
         return [(kind, data) for kind in chosen for data in kind.data(artifacts).values()]
     made: dict[str, tuple[FigureKind, dict[str, Any]]] = {}
     for name in names:
         kind = find(name)
         for need in kind.needs:
-            artifacts.need(need, name)
+            artifacts.require(need, name)
         figures = kind.data(artifacts)
         if not figures and kind.in_a and artifacts.blinded:
-            raise BlindedError(f"the figure '{name}' is of the data in A, and these are blinded; --unblind shows them")
+            raise BlindedError(f"the figure '{name}' shows data in A, which are blinded; use --unblind")
         if not figures:
             raise MissingArtifactError(
-                f"the figure '{name}' has nothing to show: {', '.join(kind.needs)} in {artifacts.out} hold no numbers for it; "
-                "either the analysis does not ask for them, or too few events are left"
+                f"the figure '{name}' has nothing to show: {', '.join(kind.needs)} in {artifacts.out} have no numbers for it; "
+                "either the analysis does not compute them, or too few events are left"
             )
         if name != kind.name and name not in figures:
             raise OddjetsError(f"no figure is called '{name}'; {nearest(name, figures)}")
@@ -59,11 +59,11 @@ def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tu
     return list(made.values())
 
 
-def _say_what_is_absent(artifacts: Artifacts) -> None:
+def _log_missing(artifacts: Artifacts) -> None:
     waiting: dict[str, list[str]] = {verb: [] for _, verb in ARTIFACTS.values()}
     for kind in KINDS.values():
         absent = [need for need in kind.needs if not artifacts.has(need)]
-        if absent and all(artifacts.asked(need) for need in absent):
+        if absent and all(artifacts.expected(need) for need in absent):
             waiting[ARTIFACTS[absent[0]][1]].append(kind.name)
     for verb, names in waiting.items():
         if names:
@@ -71,10 +71,10 @@ def _say_what_is_absent(artifacts: Artifacts) -> None:
 
 
 def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> list[Path]:
-    """Draw figures into ``out/figures``: NAME.json (what is drawn), NAME.png and NAME.pdf.
+    """Draw figures into ``out/figures``: NAME.json (its data), NAME.png and NAME.pdf.
 
     Args:
-        analysis: what was asked.
+        analysis: the analysis.
         out: the output directory of the analysis.
         names: kinds (``postfit``) or single figures (``postfit_SR_A``); None or ``all``: every figure whose
             artifacts exist.
@@ -83,8 +83,8 @@ def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> l
         The files written.
 
     Raises:
-        MissingArtifactError: a figure was named whose stage has not run; the message has the verb.
-        BlindedError: a figure was named that shows the data in A, and these are hidden; the others are drawn.
+        MissingArtifactError: the stage of a named figure has not run; the message has the command.
+        BlindedError: a named figure shows the data in A, and these are blinded; the others are drawn.
         OddjetsError: no such figure; the message has the nearest.
     """
     artifacts = Artifacts(analysis, out)
@@ -93,7 +93,7 @@ def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> l
         chosen = collect(artifacts, names)
         remove_hidden(artifacts, [data["name"] for _, data in chosen])
     else:
-        chosen, hidden = _seen(artifacts, names)
+        chosen, hidden = _visible(artifacts, names)
     workers = analysis.execution.processes
     files = [file for made in write_figures(out / "figures", chosen, workers=workers) for file in made]
     if hidden:
@@ -102,24 +102,24 @@ def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> l
     return files
 
 
-def _seen(artifacts: Artifacts, names: Sequence[str]) -> tuple[list[tuple[FigureKind, dict[str, Any]]], list[str]]:
-    """Return the data of the figures that are not hidden, and why the others are."""
-    seen: dict[str, tuple[FigureKind, dict[str, Any]]] = {}
+def _visible(artifacts: Artifacts, names: Sequence[str]) -> tuple[list[tuple[FigureKind, dict[str, Any]]], list[str]]:
+    """Return the data of the figures that are not hidden, and the reasons why the others are hidden."""
+    visible: dict[str, tuple[FigureKind, dict[str, Any]]] = {}
     hidden = []
     for name in names:
         try:
-            seen |= {data["name"]: (kind, data) for kind, data in collect(artifacts, [name])}
+            visible |= {data["name"]: (kind, data) for kind, data in collect(artifacts, [name])}
         except BlindedError as error:
             hidden.append(str(error))
-    return list(seen.values()), hidden
+    return list(visible.values()), hidden
 
 
 def remove_hidden(artifacts: Artifacts, drawn: Collection[str]) -> None:
     """Remove figures of data in A that were drawn before these were blinded.
 
     Args:
-        artifacts: of the output directory.
-        drawn: names of the figures that stay.
+        artifacts: artifacts of the output directory.
+        drawn: names of the figures to keep.
     """
     for file in figures_of(artifacts.out / "figures") if artifacts.blinded else ():
         if file.stem not in drawn:
@@ -127,7 +127,7 @@ def remove_hidden(artifacts: Artifacts, drawn: Collection[str]) -> None:
 
 
 def figures_of(folder: Path) -> list[Path]:
-    """Return the files in a folder that are figures of a kind that is known, whole or not."""
+    """Return the files in a folder that are figures of a known kind, complete or not."""
     return [
         file
         for file in sorted(folder.iterdir() if folder.is_dir() else ())
@@ -139,19 +139,19 @@ def figures_of(folder: Path) -> list[Path]:
 def write_figures(
     folder: Path, figures: Sequence[tuple[FigureKind, dict[str, Any]]], *, workers: int = 1, reuse: bool = False
 ) -> list[list[Path]]:
-    """Write figures, several at once where there are many.
+    """Write figures, in several processes if there are many.
 
     Args:
-        folder: where to.
-        figures: kind and data of each.
-        workers: processes at most.
-        reuse: leave files as they are that hold the same data already.
+        folder: the folder to write into.
+        figures: kind and data of each figure.
+        workers: largest number of processes.
+        reuse: do not rewrite figures whose data are unchanged.
 
     Returns:
         The files of each figure, see `write_figure`.
     """
     with progress("figures", len(figures)) as tracker:
-        # a forked process starts at once and needs no importable main module; where there is no fork, one by one
+        # a forked process starts quickly and needs no importable main module; without fork, one after the other
         if workers < 2 or len(figures) < WORTH_SHARING or "fork" not in multiprocessing.get_all_start_methods():
             made = []
             for kind, data in figures:
@@ -169,13 +169,13 @@ def write_figure(folder: Path, name: str, data: dict[str, Any], reuse: bool = Fa
     """Write one figure.
 
     Args:
-        folder: where to; made if it is not there.
-        name: of the figure's kind.
-        data: what its ``data`` returned.
-        reuse: leave the files as they are if the same data are there already.
+        folder: the folder to write into; made if it does not exist.
+        name: name of the figure's kind.
+        data: the result of its ``data``.
+        reuse: do not rewrite the files if the data are unchanged.
 
     Returns:
-        The JSON, PNG and PDF file, and the animation where there is one.
+        The JSON, PNG and PDF file, and the animation if there is one.
     """
     kind = KINDS[name]
     folder.mkdir(parents=True, exist_ok=True)
@@ -190,6 +190,6 @@ def write_figure(folder: Path, name: str, data: dict[str, Any], reuse: bool = Fa
     if kind.animate is not None:
         files.append(folder / f"{data['name']}.gif")
         kind.animate(data, files[-1])
-    # last: a JSON says that the pictures beside it are complete
+    # last: an existing JSON file means that the pictures are complete
     files[0].write_text(text, encoding="utf-8")
     return files

@@ -64,9 +64,9 @@ def health_checks(artifacts: Artifacts) -> list[HealthCheck]:
         *_blinding(artifacts),
         *_weights(artifacts),
     ]
-    if artifacts.asked("closure") or artifacts.has("closure"):
+    if artifacts.expected("closure") or artifacts.has("closure"):
         made.append(_closure(artifacts))
-    if artifacts.asked("results") or artifacts.has("results"):
+    if artifacts.expected("results") or artifacts.has("results"):
         made += [*_variations(artifacts), *_fit(artifacts)]
     return made
 
@@ -82,7 +82,7 @@ def missing(artifacts: Artifacts, stale: Mapping[str, str]) -> list[str]:
     for name, (place, verb) in ARTIFACTS.items():
         if name == "results" and artifacts.exposed:
             said.append(f"{place} is {EXPOSED}.")
-        elif not artifacts.has(name) and artifacts.asked(name):
+        elif not artifacts.has(name) and artifacts.expected(name):
             said.append(f"{place} is absent: run `oddjets {verb}`.")
     for stage in STAGES:
         failure = read_failure(artifacts.out, stage)

@@ -1,9 +1,8 @@
-"""The regions and the histogram bins of the events of a table.
+"""Regions and histogram bins of the events of a table.
 
-Neither weights nor a threshold matter for that. `bin_events` finds it once, and the rest is arithmetic of arrays:
-`BinnedEvents.by_letter` splits the cells with a threshold, and the resulting matrix times a matrix of weights is the
-histograms of all its columns, be they variations, or how often each event is in a pseudo-experiment. `add_weights` does that
-piece by piece.
+They depend neither on weights nor on the threshold, so `bin_events` finds them once. `BinnedEvents.by_letter` splits the bins
+by letter for a threshold, and the product of the resulting matrix with a matrix of weights is the histograms of all its
+columns, for example variations or pseudo-experiments. `add_weights` adds the product for a part of the events.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ __all__ = ["BinnedEvents", "Cells", "add_weights", "bin_events", "bin_numbers"]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-#: up to so many edges a comparison with each is faster than a search for every value
+#: largest number of edges for which comparing with each edge is faster than a binary search
 _FEW_EDGES = 64
 
 
@@ -36,9 +35,9 @@ class Cells:
     """The bins of all histograms of a letter, one after the other.
 
     Attributes:
-        edges: (region, observable) to its bin edges, (bins + 1,), in the observable's unit.
-        slices: (region, observable) to where its bins are: underflow, the bins, overflow.
-        size: how many cells there are.
+        edges: (region, observable) -> its bin edges, (bins + 1,), in the observable's unit.
+        slices: (region, observable) -> its cells: underflow, the bins, overflow.
+        size: number of cells.
     """
 
     edges: Mapping[tuple[str, str], Floats]
@@ -46,7 +45,7 @@ class Cells:
     size: int
 
     @classmethod
-    def of(cls, analysis: Analysis) -> Cells:
+    def from_analysis(cls, analysis: Analysis) -> Cells:
         """Return the cells of all regions and observables of an analysis, in its order."""
         edges, slices, size = {}, {}, 0
         for region in analysis.regions:
@@ -60,13 +59,13 @@ class Cells:
 
 @dataclass(frozen=True)
 class BinnedEvents:
-    """The events of a table that are in a region, as one variation of its jets sees them.
+    """The events of a table that are in a region, for one variation of its jets.
 
     Attributes:
-        rows: which rows of the table they are, rising, shape (n,).
-        scores: of the leading and the subleading jet, shape (2, n).
-        inside: region to whether an event is in it, shape (n,) each.
-        matrix: 1 where an event is in a cell, shape (cells, n).
+        rows: their rows in the table, ascending, shape (n,).
+        scores: scores of the leading and the subleading jet, shape (2, n).
+        inside: region -> mask of the events in it, shape (n,).
+        matrix: 1 if an event is in a cell, shape (cells, n).
     """
 
     rows: npt.NDArray[np.intp]
@@ -101,11 +100,11 @@ def bin_numbers(values: npt.ArrayLike, edges: Floats) -> npt.NDArray[np.int32]:
 
     Args:
         values: shape (n,).
-        edges: rising, shape (bins + 1,); a value at an edge is above it.
+        edges: ascending, shape (bins + 1,); a value equal to an edge is in the bin above.
     """
     values = np.asarray(values, np.float64)
     if len(edges) > _FEW_EDGES:
-        # NaN is sorted behind everything
+        # NaN is sorted last
         return np.searchsorted(edges, values, side="right").astype(np.int32)
     below = np.zeros(values.shape, np.uint8)
     for edge in edges:
@@ -118,9 +117,9 @@ def bin_events(analysis: Analysis, processor: HasCuts, table: EventTable, cells:
 
     Args:
         analysis: regions, observables and the threshold's score.
-        processor: has the cuts.
-        table: the events, as one variation sees them.
-        cells: of the analysis.
+        processor: defines the cuts.
+        table: the events, with a variation applied.
+        cells: cells of the analysis.
     """
     base = processor.passing(table)
     masks = {region: base & mask for region, mask in regions.region_masks(analysis, processor, table).items()}
@@ -144,19 +143,20 @@ def bin_events(analysis: Analysis, processor: HasCuts, table: EventTable, cells:
 
 
 def add_weights(sums: Floats, matrix: csc_array, weights: Floats) -> Floats:
-    """Return sums of weights and of squared weights with those of more events added, in the events' order.
+    """Add events to sums of weights and of squared weights, in the events' order.
 
     Args:
-        sums: of all events before, shape (2, cells, variations).
-        matrix: 1 where an event is in a cell, shape (cells, n).
+        sums: sums of all events before, shape (2, cells, variations).
+        matrix: 1 if an event is in a cell, shape (cells, n).
         weights: shape (n, variations).
 
     Returns:
-        Shape (2, cells, variations): to the bit what adding one event after the other gives, wherever a table is cut.
+        The new sums, shape (2, cells, variations), bit for bit the same as if events were added one by one, independent of
+        how a table is divided.
     """
     cells, n = matrix.shape
     first = np.arange(cells, dtype=matrix.indices.dtype)
-    # what was summed before comes first, as an event of each cell: nothing is added up apart and joined later
+    # the previous sums come first, like an event in each cell, so that the order of additions is fixed
     together = csc_array(
         (
             np.ones(cells + matrix.nnz),

@@ -3,7 +3,7 @@
 A chunk's accumulator is made of what adds up in any order: histograms, counts, sets. What a file says once (the sums of
 weights of its tree Runs, its luminosity sections) is taken with its first chunk. Which events were read is counted, so that
 `coffea_results` can tell what is missing, and what is there twice. The pipeline's chunks use `DijetProcessor.table` instead,
-and both fill histograms with `oddjets.selection.histogramming.Filling`.
+and both fill histograms with `oddjets.selection.histogramming.HistogramFiller`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from oddjets.io.fileset import TREE, Dataset, inspect_open
 from oddjets.io.histograms import DATA, Hist, ThresholdResult
 from oddjets.selection.chunk_counts import ChunkCounts
 from oddjets.selection.coffea_results import CoffeaResults, results_of
-from oddjets.selection.histogramming import Filling, histogram_with, smaller_scores
+from oddjets.selection.histogramming import HistogramFiller, histogram_with, smaller_scores
 
 __all__ = ["CoffeaInterface"]
 
@@ -211,19 +211,19 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
         process = DATA if is_data else dataset.metadata.process
         variations = variations_of(self.analysis, process, is_data=is_data)
         names = [NOMINAL, *(v.name for v in variations)]
-        filling = Filling(self.analysis, self, threshold)
+        filler = HistogramFiller(self.analysis, self, threshold)
         if len(columns["event"]):
-            filling.add(columns, process, dict.fromkeys(names, 1.0))
+            filler.add(columns, process, dict.fromkeys(names, 1.0))
         else:
-            filling.sums |= {(process, name): np.zeros((2, filling.size)) for name in names}
+            filler.sums |= {(process, name): np.zeros((2, filler.size)) for name in names}
         return {
             (region, observable): histogram_with(
                 self.analysis,
                 region,
                 observable,
-                {(process, name): filling.of_histogram(region, observable, (process, name)) for name in names},
+                {(process, name): filler.of_histogram(region, observable, (process, name)) for name in names},
             )
-            for region, observable in filling.cells.slices
+            for region, observable in filler.cells.slices
         }
 
     def __reduce_ex__(self, protocol: Any) -> Any:

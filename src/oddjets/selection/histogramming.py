@@ -1,4 +1,4 @@
-"""From event tables to region histograms, normalised to the luminosity."""
+"""Filling of region histograms from event tables, normalised to the luminosity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from oddjets.selection.event_weights import WeightAudit
 from oddjets.selection.needed_columns import columns_needed
 
 __all__ = [
-    "Filling",
+    "HistogramFiller",
     "add_envelope",
     "assembled",
     "histogram_with",
@@ -34,21 +34,21 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 
-class _Watched(EventTable):
-    """The nominal events, which note whether somebody looked at what a variation of the weights changes."""
+class _TrackedEvents(EventTable):
+    """The nominal events; they record whether a weight or the name of the variation was read."""
 
     def __init__(self, columns: event_table.Columns) -> None:
         self._variation = NOMINAL
         super().__init__(columns)
-        self.saw_variation = False
+        self.used_variation = False
 
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
-        self.saw_variation |= column == "weight"
+        self.used_variation |= column == "weight"
         return super().__getitem__(column)
 
     @property
     def variation(self) -> str:
-        self.saw_variation = True
+        self.used_variation = True
         return self._variation
 
     @variation.setter
@@ -56,26 +56,26 @@ class _Watched(EventTable):
         self._variation = name
 
     def under(self, variation: str) -> EventTable:
-        self.saw_variation = True
+        self.used_variation = True
         return super().under(variation)
 
 
-class Filling:
-    """The sums of weights of all histograms, while event tables are added piece by piece.
+class HistogramFiller:
+    """Sums of weights of all histograms, filled from parts of event tables.
 
-    Of a piece, selection, regions, letters and bins are found once for the nominal jets and once for each variation of
-    jets. Variations of weights share those of the nominal jets, unless a cut or an observable reads the weight.
+    For each part, selection, regions, letters and bins are computed once for the nominal jets and once for each variation
+    of jets. Variations of weights use those of the nominal jets, unless a cut or an observable reads the weight.
 
     Args:
-        analysis: regions and observables; data in A are left out if it is blind.
-        processor: has the cuts.
-        threshold: splits into letters.
-        audit: takes the weights of simulated events too.
+        analysis: regions and observables; data in A are omitted if it is blind.
+        processor: defines the cuts.
+        threshold: defines the letters.
+        audit: records the weights of simulated events.
 
     Attributes:
-        cells: where the bins of each histogram are in the sums.
-        sums: (process, variation) to sums of weights and of squared weights, shape (2, letters x cells).
-        filled: region to the (process, variation) that have an event in it, in the order of their first.
+        cells: positions of the bins of each histogram in the sums.
+        sums: (process, variation) -> sums of weights and of squared weights, shape (2, letters x cells).
+        filled: region -> (process, variation) with an event in it, in the order of their first event.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Filling:
         audit: WeightAudit | None = None,
     ) -> None:
         self._analysis, self._processor, self._threshold, self._audit = analysis, processor, threshold, audit
-        self.cells = Cells.of(analysis)
+        self.cells = Cells.from_analysis(analysis)
         self.sums: dict[tuple[str, str], Floats] = {}
         self.filled: dict[str, dict[tuple[str, str], None]] = {region: {} for region in analysis.regions}
 
@@ -99,15 +99,15 @@ class Filling:
         """Add events.
 
         Args:
-            columns: of the events.
-            process: the name on the process axis.
-            factors: variation, ``nominal`` first, to what multiplies its weights: cross section x luminosity / sum of weights.
+            columns: columns of the events.
+            process: name on the process axis.
+            factors: variation, ``nominal`` first, -> factor of its weights: cross section x luminosity / sum of weights.
         """
-        watched = _Watched(columns)
-        events = self._events(watched, process)
-        own = watched.saw_variation
-        tables = {name: EventTable.under(watched, name) if name != NOMINAL else watched for name in factors}
-        # of one entry: variations that see the same events in the same places
+        tracked = _TrackedEvents(columns)
+        events = self._events(tracked, process)
+        own = tracked.used_variation
+        tables = {name: EventTable.under(tracked, name) if name != NOMINAL else tracked for name in factors}
+        # groups of variations with the same events in the same bins
         groups = [[name for name, table in tables.items() if name == NOMINAL or not (own or table.varies_jets)]]
         groups += [[name] for name in factors if name not in groups[0]]
         passed: dict[str, tuple[str, ...]] = {}
@@ -136,7 +136,7 @@ class Filling:
         weights: Mapping[str, tuple[npt.NDArray[Any], float]],
         columns: event_table.Columns,
     ) -> None:
-        """Add the weights of variations which see these events in these places."""
+        """Add the weights of variations that have these events in these bins."""
         letter = self._letters(events)
         raw = {name: np.asarray(column, np.float64)[events.rows] for name, (column, _) in weights.items()}
         scaled = np.empty((len(events.rows), len(raw)))
@@ -153,29 +153,29 @@ class Filling:
             if name == NOMINAL:
                 self._audit.add(process, scaled[:, i], letter, events.inside)
             elif column is not nominal:
-                beside = raw[NOMINAL] if NOMINAL in raw else np.asarray(nominal, np.float64)[events.rows]
-                self._audit.add_varied(process, name, raw[name], beside, letter, events.inside)
+                nominal_weights = raw[NOMINAL] if NOMINAL in raw else np.asarray(nominal, np.float64)[events.rows]
+                self._audit.add_varied(process, name, raw[name], nominal_weights, letter, events.inside)
 
     def of_histogram(self, region: str, observable: str, key: tuple[str, str]) -> Floats:
         """Return the contents of a histogram for a process and a variation, shape (2, letters, bins + 2)."""
         return self.sums[key].reshape(2, len(LETTERS), -1)[..., self.cells.slices[region, observable]]
 
     def require_finite(self, process: str, dataset: str) -> None:
-        """Refuse contents that are no numbers, as where a sum of weights is next to nothing.
+        """Refuse contents that are not finite, for example because a sum of weights is almost zero.
 
         Raises:
-            OddjetsError: names the dataset that was filled last.
+            OddjetsError: contents are not finite; the message has the dataset.
         """
         for region, observable in self.cells.slices:
             for key in self.filled[region]:
                 if key[0] == process and not np.isfinite(self.of_histogram(region, observable, key)).all():
                     raise OddjetsError(
-                        f"dataset '{dataset}': its weights make '{observable}' of {region} infinite or no number: look at"
+                        f"dataset '{dataset}': its weights make '{observable}' of {region} infinite or NaN: check"
                         " its cross section, 'k_factor' and sum of generator weights"
                     )
 
     def histograms(self) -> dict[tuple[str, str], Hist]:
-        """Return (region, observable) to the histogram of what was added."""
+        """Return (region, observable) -> histogram."""
         made = {}
         for region, name in self.cells.slices:
             contents = {key: self.of_histogram(region, name, key) for key in self.filled[region]}
@@ -206,9 +206,9 @@ def add_envelope(histogram: Hist, process: str, systematic: str, members: int) -
 
     Args:
         histogram: filled with the members ``<systematic>0``, ``<systematic>1``, ...; changed in place.
-        process: on the process axis; nothing is added where it has no entries, or those of a variation of jets alone.
-        systematic: the name.
-        members: how many.
+        process: name on the process axis; nothing is added if it has no entries, or only those of variations of jets.
+        systematic: its name.
+        members: number of members.
     """
     members_of = [f"{systematic}{i}" for i in range(members)]
     if process not in histogram.axes["process"] or not {NOMINAL, *members_of} <= {*histogram.axes["variation"]}:
@@ -216,7 +216,7 @@ def add_envelope(histogram: Hist, process: str, systematic: str, members: int) -
     centre = float(histogram.axes[-1].centers[0])
     for direction, choose in (("Up", np.max), ("Down", np.min)):
         name = f"{systematic}{direction}"
-        # an entry of weight 0 makes the category
+        # an entry of weight 0 creates the category
         entry: dict[str, Any] = {
             "process": process, "letter": "A", "variation": name, histogram.axes[-1].name: [centre], "weight": [0.0]
         }  # fmt: skip
@@ -278,27 +278,26 @@ def make_histograms(
     own_factors: Mapping[str, Mapping[str, float]] | None = None,
     audit: WeightAudit | None = None,
 ) -> HistogramSet:
-    """Make all region histograms from the event tables; those of a blind analysis are without the data in A.
+    """Make all region histograms from the event tables; for a blind analysis without the data in A.
 
     Args:
-        analysis: what was asked.
-        processor: has the cuts.
+        analysis: the analysis.
+        processor: defines the cuts.
         folder: ``out/events``.
-        normalisation: dataset to (process, is_data, factor), from the manifest of `process`.
-        luminosity_pb: of the data, /pb.
-        energy_TeV: centre-of-mass energy.
+        normalisation: dataset -> (process, is_data, factor), from the manifest of `process`.
+        luminosity_pb: integrated luminosity of the data, /pb.
+        energy_TeV: centre-of-mass energy, TeV.
         below: keep only events with both scores of the threshold below this.
-        own_factors: dataset and variation to a further factor, for those with a normalisation of their own.
-        audit: takes the weights of simulated events too.
+        own_factors: dataset -> variation -> additional factor, for variations with their own normalisation.
+        audit: records the weights of simulated events.
 
     Raises:
-        OddjetsError: a threshold from data without data.
-        OddjetsError: weights of a dataset whose sums are not finite.
-        InputFileError: a broken event table, or rows without a column that is needed and that others have.
+        OddjetsError: the threshold is an efficiency of data and there are no data; or sums of weights are not finite.
+        InputFileError: an event table is damaged, or lacks a column that is needed.
     """
 
     def tables(name: str) -> Iterator[event_table.Columns]:
-        """The events of a dataset, piece by piece; a dataset without events has no table."""
+        """Yield the parts of a dataset's event table; a dataset without events has none."""
         found = event_table.stream(folder, name, needed=needed) if event_table.parts(folder, name) else ()
         for columns in found:
             yield columns if below is None else _both_below(columns, analysis.threshold.score, below)
@@ -310,7 +309,7 @@ def make_histograms(
         for columns in tables(name):
             lower.append(smaller_scores(analysis, processor, columns))
     threshold = threshold_from(analysis, np.concatenate(lower) if of_data else None)
-    filling = Filling(analysis, processor, threshold, audit)
+    filler = HistogramFiller(analysis, processor, threshold, audit)
     found: dict[str, list[str]] = {}
     for dataset, (process, is_data, factor) in normalisation.items():
         process = DATA if is_data else process
@@ -320,9 +319,9 @@ def make_histograms(
         factors = {name: factor * own.get(name, 1.0) for name in (NOMINAL, *(v.name for v in variations))}
         for columns in tables(dataset):
             if len(columns["event"]):
-                filling.add(columns, process, factors)
-        filling.require_finite(process, dataset)
-    return assembled(analysis, filling.histograms(), found, threshold, luminosity_pb, energy_TeV)
+                filler.add(columns, process, factors)
+        filler.require_finite(process, dataset)
+    return assembled(analysis, filler.histograms(), found, threshold, luminosity_pb, energy_TeV)
 
 
 def assembled(

@@ -157,7 +157,7 @@ def code_of(stage: Stage) -> dict[str, str]:
 def inputs_of(run: RunContext, stage: Stage) -> dict[str, Any]:
     """Return all that a stage's result depends on, as it is now."""
     upstream = {}
-    for name in filter(run.has, stage.needs):
+    for name in filter(run.has_stage, stage.needs):
         upstream[name] = provenance.upstream_state(provenance.read_manifest(run.out, name))
     return {
         "stage": stage.name,

@@ -90,7 +90,7 @@ STAGES: dict[str, Stage] = {
 
 def stages_of(run: RunContext) -> list[Stage]:
     """Return the stages that an analysis has, in order."""
-    return [stage for stage in STAGES.values() if run.has(stage.name)]
+    return [stage for stage in STAGES.values() if run.has_stage(stage.name)]
 
 
 def stage_of(run: RunContext, name: str) -> Stage:
@@ -101,7 +101,7 @@ def stage_of(run: RunContext, name: str) -> Stage:
     """
     if name not in STAGES:
         raise OddjetsError(f"no stage '{name}'; {nearest(name, STAGES)}")
-    if not run.has(name):
+    if not run.has_stage(name):
         section = {"simulate": "simulate", "closure": "processes.*.data_driven"}.get(name, "fit")
         raise OddjetsError(f"{run.analysis.name}: the analysis has no '{section}', so there is nothing to {name}")
     return STAGES[name]

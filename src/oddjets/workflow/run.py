@@ -1,4 +1,4 @@
-"""An analysis and its output folder: files read, what earlier stages left, and the lock."""
+"""The context of a run: the analysis, its output folder with a lock, input files and the results of earlier stages."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ class RunContext:
     """An analysis and its output folder.
 
     Args:
-        analysis: what was asked.
-        out: the folder that everything is written into.
+        analysis: the analysis.
+        out: the output folder.
         unblind: show the data in A although the analysis is blind.
     """
 
     def __init__(self, analysis: Analysis, out: Path, *, unblind: bool = False) -> None:
-        #: as it was given
-        self.asked = analysis
-        #: whether the data in A are shown against what the YAML says
+        #: the analysis as given
+        self.requested = analysis
+        #: whether the data in A are shown although the YAML blinds them
         self.unblinds = unblind and analysis.blind
         self.resolved: ResolvedAnalysis = resolve(analysis.unblinded() if unblind else analysis)
         self.analysis = self.resolved.analysis
         self.out = out
         self._lock_depth = 0
 
-    def again(self) -> RunContext:
-        """Return the same with the user's code and the model cards read anew; files of events are not opened again."""
-        fresh = RunContext(self.asked, self.out, unblind=self.unblinds)
+    def reload(self) -> RunContext:
+        """Return a new context that reads the user's code and the model cards again, but not the files of events."""
+        fresh = RunContext(self.requested, self.out, unblind=self.unblinds)
         if "_inspected" in self.__dict__:
             fresh.__dict__["_inspected"] = self._inspected
         return fresh
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other runs off the output folder, which learns which analysis it is for and whether it is blind; may be nested.
+        """Lock the output folder for this run, and record in it the analysis and its blinding; may be nested.
 
         Raises:
-            OddjetsError: another run works there.
+            OddjetsError: another run uses the folder.
         """
         with nullcontext() if self._lock_depth else locked(self.out):
             if not self._lock_depth:
@@ -67,8 +67,8 @@ class RunContext:
             finally:
                 self._lock_depth -= 1
 
-    def has(self, stage: str) -> bool:
-        """Tell whether this analysis has a stage of this name; those that every analysis has, it has."""
+    def has_stage(self, stage: str) -> bool:
+        """Return whether this analysis has a stage with this name."""
         sections = {
             "simulate": self.analysis.simulate,
             "closure": self.analysis.data_driven,
@@ -79,12 +79,12 @@ class RunContext:
 
     @property
     def fileset(self) -> dict[str, tuple[Dataset, list[FileInfo]]]:
-        """The datasets and what their files hold; every file is opened once."""
+        """The datasets and the properties of their files; every file is opened once."""
         return self._inspected[0]
 
     @property
     def unreadable(self) -> list[SkippedFile]:
-        """Files that cannot even be opened, where such files are left out; else the first one is an error."""
+        """Files that cannot be opened, if ``execution.skip_bad_files``; otherwise the first one is an error."""
         return self._inspected[1]
 
     @cached_property
@@ -94,7 +94,7 @@ class RunContext:
         else:
             path = self.out / "simulation" / "fileset.json"
             if not path.is_file():
-                raise InputFileError(f"{path}: not there yet; run `oddjets simulate` first")
+                raise InputFileError(f"{path} does not exist yet; run `oddjets simulate` first")
         execution = self.analysis.execution
         access = execution.access(self.analysis.folder)
         found: dict[str, tuple[Dataset, list[FileInfo]]] = {}
@@ -114,7 +114,7 @@ class RunContext:
 
     @cached_property
     def npz_files(self) -> dict[str, list[Path]]:
-        """The authors' event files by process, those of processes that the analysis does not have left out."""
+        """The authors' event files by process, without processes that the analysis does not have."""
         spec = self.analysis.npz
         assert spec is not None
         folder = Path(spec.folder)
@@ -122,14 +122,14 @@ class RunContext:
         return {name: files for name, files in found.items() if name == DATA or name in self.analysis.processes}
 
     def extra(self, stage: str) -> dict[str, Any]:
-        """Return what a stage left in its manifest.
+        """Return the entry ``extra`` of a stage's manifest.
 
         Raises:
             InputFileError: the stage has not run.
         """
         manifest = provenance.read_manifest(self.out, stage)
         if manifest is None:
-            raise InputFileError(f"{self.out}: nothing here of the stage '{stage}'; run `oddjets {stage}` first")
+            raise InputFileError(f"{self.out}: no results of the stage '{stage}'; run `oddjets {stage}` first")
         extra: dict[str, Any] = manifest["extra"]
         return extra
 
@@ -151,18 +151,18 @@ class RunContext:
 
 @dataclass(frozen=True)
 class Stage:
-    """One arrow of the picture in docs/architecture.md.
+    """A stage of the workflow, an arrow in the picture of docs/architecture.md.
 
     Attributes:
-        name: the verb.
+        name: its name, which is also the command.
         needs: stages whose results it reads.
-        code: the modules whose code, with all that they import, decides the result (see `code_digests`).
-        outputs: what must exist, relative to the output folder, for the stage to count as done.
-        run: does the work; returns what goes into the manifest under ``extra``.
-        ready: refuses what would stop it, as far as that can be told before any work is done.
-        intact: whether what it left is all there, given its part of the manifest; what must exist is in ``outputs``.
-        check_names: refuses names that the results it reads do not have, when all of them are there.
-        kept: folders that it takes earlier work from, unless it is forced to run.
+        code: the modules whose code, with all that they import, determines the result (see `code_digests`).
+        outputs: files or folders, relative to the output folder, that exist if the stage is done.
+        run: does the work; returns the entry ``extra`` of the manifest.
+        ready: raises an error for mistakes that can be found before any work is done.
+        intact: whether its results, given ``extra`` of its manifest, are complete; ``outputs`` are checked separately.
+        check_names: raises an error for names that do not exist in the results it reads.
+        kept: folders with earlier work that it reuses, unless it is forced to run.
     """
 
     name: str

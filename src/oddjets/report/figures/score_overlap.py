@@ -62,8 +62,9 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f"{labels[1]}, against the leading jet's mass in {len(edges) - 1} bins; overall {share:.1%}."
             ),
             "caption": (
-                f"Points (left axis): fraction of the events odd by {labels[0]} that {labels[1]} finds odd too, at the same "
-                "efficiency, with Clopper-Pearson 68 % intervals. Grey (right axis): the events odd by the first."
+                f"Points (left axis): fraction of the events anomalous by {labels[0]} that {labels[1]} finds anomalous, too, "
+                "at the same efficiency, with Clopper-Pearson 68 % intervals. Grey (right axis): the events anomalous by the "
+                "first."
             ),
             "sources": [{"file": "events/", "key": f"min(score_*_1, score_*_2) of {source}"}],
         }

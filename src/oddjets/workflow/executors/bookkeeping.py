@@ -89,7 +89,7 @@ def run(work: ChunkWorker, chunks: Sequence[Chunk], execution: Execution, out: P
         The ledger: every chunk is done or lost.
 
     Raises:
-        OddjetsError: a chunk failed, or a worker died; what is done is kept, and the same call goes on from there.
+        OddjetsError: a chunk failed, or a worker died; what is done is kept, and the same call resumes.
     """
     ledger = Ledger(chunks)
     ledger.records = {chunk.id: record for chunk in chunks if (record := completed_record(out, chunk)) is not None}

@@ -1,7 +1,7 @@
 """Executor classes with coffea's interface, by import path: TaskVine, Parsl and others.
 
 Such an executor is called with items, a function and an accumulator, and adds up what the function returns. Results come
-all at once, but the work records every chunk as it is done, so that a run that was stopped goes on from there.
+all at once, but the work records every chunk as it is done, so that a stopped run resumes.
 """
 
 from __future__ import annotations

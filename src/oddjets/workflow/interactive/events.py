@@ -1,4 +1,4 @@
-"""The selected events of a dataset as an awkward array, as one variation sees them."""
+"""The selected events of a dataset under a variation, as an awkward array."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def events_of(run: RunContext, dataset: str, variation: str, columns: Sequence[s
 
     Args:
         run: the analysis and its folder, whose stage `process` is done.
-        dataset: its name.
-        variation: ``nominal``, or one of the dataset's.
-        columns: which; None: all.
+        dataset: name of the dataset.
+        variation: ``nominal``, or a variation of the dataset.
+        columns: the columns to read; None: all.
 
     Raises:
         OddjetsError: no such dataset, variation or column.
-        BlindedError: the data in A are not to be seen, and nobody can tell which they are.
+        BlindedError: the data in A are blinded, and without a threshold they cannot be identified.
     """
     processed = run.extra("process")
     if dataset not in processed["datasets"]:
@@ -51,7 +51,7 @@ def events_of(run: RunContext, dataset: str, variation: str, columns: Sequence[s
         if run.analysis.blind:
             hidden = Artifacts(run.analysis, run.out).cut_on_data()
         else:
-            # where they once were hidden, this opens them
+            # if they were hidden before, this is recorded as unblinding
             blinding.record_state(run.analysis, run.out, unblinds=run.unblinds)
     else:
         factor = factors(run.analysis, processed, run.luminosity_pb)[dataset][2]
@@ -76,24 +76,24 @@ def _passing(
     factor: float,
     columns: Sequence[str] | None,
 ) -> Columns:
-    """Return the rows that pass and are not blinded; variations are in the columns that the table shows."""
+    """Return the rows that pass and are not blinded; the table applies the variation to its columns."""
     known = [name for name in table if "__" not in name and not name.startswith("passes_")]
     for name in columns or ():
         if name not in known:
             raise OddjetsError(f"the event table has no column '{name}'; {nearest(name, known)}")
     mask = processor.passing(table)
     if hidden is not None:
-        # a score that is no number passes no threshold
+        # a NaN score passes no threshold
         mask = mask & ~(np.minimum(*(table[f"score_{hidden.score}_{j}"] for j in JETS)) >= hidden.value)
     found = {name: table[name][mask] for name in (known if columns is None else [*columns, "weight"])}
     return found | {"weight": np.asarray(found["weight"], dtype=np.float64) * factor}
 
 
 def _array(columns: Columns) -> ak.Array:
-    """Columns by name, and those of both jets a second time as ``jets``, two an event."""
+    """Build the array: columns by name, and in addition those of both jets as ``jets``, two per event."""
     first, second = (f"_{j}" for j in JETS)
     both = [name.removesuffix(first) for name in columns if name.endswith(first)]
     pairs = {n: np.stack([columns[n + first], columns[n + second]], axis=1) for n in both if n + second in columns}
-    # of any length to awkward, whose broadcasting of a number an event takes two for two events otherwise
+    # of variable length: awkward would broadcast one number per event over a fixed length of two as two events
     jets = {"jets": ak.from_regular(ak.zip(pairs), axis=1)} if pairs else {}
     return ak.zip({**{name: ak.Array(values) for name, values in columns.items()}, **jets}, depth_limit=1)

@@ -42,23 +42,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
-#: of each worker process: they share the cores, and the threads of libraries would only be in each other's way
+#: set to 1 in worker processes, which share the cores, so that threads of libraries do not compete
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 class Run:
-    """An analysis and its output folder: its stages run, and what they left.
+    """An analysis and its output folder, with methods to run its stages and to read their results.
 
-    The analysis is that of the moment at which this object is made; the user's code that it names is read anew every time.
-    What is read is checked as `status` does: results that no longer are what the analysis would give come with a
-    `StaleResultsWarning`, and those that are not there raise an error that says which method makes them. The data in A of a
-    blind analysis are shown by nothing.
+    The analysis is read once, when this object is made; the user's code that it names is read again every time. Results are
+    checked as by `status` before they are returned: out-of-date results give a `StaleResultsWarning`, and missing ones
+    an error that names the method to call. The data in A of a blind analysis are not shown.
 
     Args:
-        analysis: an analysis YAML, its name if the package carries it, or what `load` returned; or an output folder, which
-            knows the analysis that it is for.
+        analysis: an analysis YAML, its name if it is part of the package, or the result of `load`; or an output folder, in
+            which its analysis is recorded.
         output: the folder of the results, by default ``output/NAME``.
-        unblind: show the data in A although the analysis is blind; the folder's record says so.
+        unblind: show the data in A although the analysis is blind; this is recorded in the folder.
 
     Raises:
         OddjetsError: no such analysis, or mistakes in it.
@@ -81,7 +80,7 @@ class Run:
         elif Path(analysis).is_dir():
             if output is not None:
                 raise OddjetsError(
-                    f"{analysis} is an output folder already; give that folder, or an analysis with 'output'"
+                    f"{analysis} is an output folder; give only that folder, or an analysis with 'output'"
                 )
             asked, output = saved_analysis(Path(analysis)), analysis
         else:
@@ -92,7 +91,7 @@ class Run:
 
     @property
     def analysis(self) -> Analysis:
-        """What is asked."""
+        """The analysis."""
         return self._context.analysis
 
     @property
@@ -103,27 +102,27 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.analysis.name!r}, output={str(self.output)!r})"
 
-    # ---- to work -----------------------------------------------------------------------------------------------------
+    # ---- run stages ---------------------------------------------------------------------------------------------------
 
     def run(self, *, progress: bool = True) -> None:
-        """Run all stages in order; what is up to date is skipped, and what was interrupted goes on.
+        """Run all stages in order; stages that are up to date are skipped, and an interrupted one resumes.
 
         Args:
-            progress: say what is done, with bars.
+            progress: show messages and progress bars.
 
         Raises:
-            OddjetsError: a mistake that can be mended; or files were left out, where the analysis allows it: what is done
-                stands, and the message says what is lost.
+            OddjetsError: a mistake that the user can correct; or files were skipped, if the analysis allows it: results are
+                kept, and the message lists what is missing.
         """
         self._work(None, force=False, progress=progress)
 
     def up_to(self, stage: str, *, force: bool = False, progress: bool = True) -> None:
-        """Run a stage and all that it needs; what is up to date is skipped.
+        """Run a stage and all stages that it needs; those that are up to date are skipped.
 
         Args:
             stage: simulate, process, histogram, closure, workspace, fit, plot or report.
-            force: run this stage although its results stand.
-            progress: say what is done, with bars.
+            force: run this stage even if its results are up to date.
+            progress: show messages and progress bars.
 
         Raises:
             OddjetsError: no such stage, or as `run`.
@@ -131,10 +130,10 @@ class Run:
         self._work(stage, force=force, progress=progress)
 
     def _work(self, name: str | None, *, force: bool, progress: bool) -> None:
-        # files may have changed since they were looked at
-        context = self._context = RunContext(self._context.asked, self.output, unblind=self._context.unblinds)
+        # files may have changed since they were opened
+        context = self._context = RunContext(self._context.requested, self.output, unblind=self._context.unblinds)
         stages = stages_of(context) if name is None else stages_up_to(context, name)
-        with quiet(not progress), _interruptible(), _one_thread_a_worker(), context.lock():
+        with quiet(not progress), _interruptible(), _single_threaded_workers(), context.lock():
             if force:
                 for i, stage in enumerate(stages[:-1]):
                     run_stage(context, stage, later=stages[i + 1 :])
@@ -144,7 +143,7 @@ class Run:
                 run_stages(context, stages)
 
     def status(self) -> RunStatus:
-        """Return what is done, missing, failed or stale, and why; in a notebook it shows itself as a table.
+        """Return the state of each stage (done, missing, failed, stale) with the reason; shown as a table in a notebook.
 
         Examples:
             >>> status = run.status()
@@ -153,13 +152,13 @@ class Run:
             >>> status.done  # figures and report are missing
             False
         """
-        # one file that cannot be read says nothing of the others
-        asked = self._context.asked
+        # one unreadable file must not hide the state of the others
+        asked = self._context.requested
         execution = asked.execution.model_copy(update={"skip_bad_files": True})
         changed = asked.model_copy(update={"execution": execution})
         return status_of(RunContext(changed, self.output, unblind=self._context.unblinds))
 
-    # ---- what is there -----------------------------------------------------------------------------------------------
+    # ---- read results ------------------------------------------------------------------------------------------------
 
     @property
     def datasets(self) -> list[str]:
@@ -199,7 +198,7 @@ class Run:
         """The histograms by region and observable, each a `hist.Hist` of process, letter, variation and the observable.
 
         Raises:
-            OddjetsError: they are not made yet.
+            OddjetsError: they do not exist yet.
 
         Examples:
             >>> masses = run.histograms["SR", "leading_mass"]
@@ -214,8 +213,8 @@ class Run:
         """The statistical model as a pyhf workspace; ``oddjets.stats.Model(run.workspace)`` fits it.
 
         Raises:
-            OddjetsError: it is not made yet, or the analysis has no fit.
-            BlindedError: it holds data in A that are not to be seen.
+            OddjetsError: it does not exist yet, or the analysis has no fit.
+            BlindedError: it contains blinded data in A.
 
         Examples:
             >>> import oddjets
@@ -225,18 +224,18 @@ class Run:
         context = self._checked("workspace")
         if context.analysis.blind and "workspace" in stages_showing_data(context.out):
             raise BlindedError(
-                f"{context.out / 'workspace.json'} holds the data in A, and the analysis is blind: call"
-                " run.up_to('workspace'), which puts the expected background in their place, or make the Run with unblind=True"
+                f"{context.out / 'workspace.json'} contains the data in A, but the analysis is blind: call"
+                " run.up_to('workspace'), which replaces them by the expected background, or make the Run with unblind=True"
             )
         return dict(self._artifacts("workspace").json("workspace.json"))
 
     @property
     def results(self) -> RunResults:
-        """What the fit found: the content of ``results.json``, which shows itself as the answers in a few lines.
+        """The results of the fit: the content of ``results.json``, displayed as a summary of a few lines.
 
         Raises:
-            OddjetsError: it is not made yet, or the analysis has no fit.
-            BlindedError: it is of data in A that are not to be seen.
+            OddjetsError: it does not exist yet, or the analysis has no fit.
+            BlindedError: it shows blinded data in A.
 
         Examples:
             >>> run.results["poi"]["name"]
@@ -246,22 +245,22 @@ class Run:
 
     @property
     def figures(self) -> list[str]:
-        """The figures that can be drawn from what is there, in the order of the report."""
+        """The figures that can be drawn from the existing results, in the order of the report."""
         return [data["name"] for _, data in self._drawable()]
 
     def figure(self, name: str) -> StyledFigure:
-        """Draw a figure of the report, and write no file.
+        """Draw a figure of the report without writing a file.
 
         Args:
-            name: as in `figures`, or a kind of figure (``limit``, ``cutflow``) of which there is one only.
+            name: a name in `figures`, or a kind of figure (``limit``, ``cutflow``) with only one figure.
 
         Returns:
-            The Matplotlib figure, in the style of the report wherever it is drawn or saved; a notebook shows it.
+            The Matplotlib figure, in the style of the report wherever it is drawn or saved; notebooks display it.
 
         Raises:
-            OddjetsError: no such figure, or a kind of which there are several: the message has their names; or the stage that
+            OddjetsError: no such figure, or a kind with several figures, whose names are in the message; or the stage that
                 it is drawn from has not run.
-            BlindedError: it is of data in A that are not to be seen.
+            BlindedError: it shows blinded data in A.
 
         Examples:
             >>> run.figure("cutflow").savefig("cutflow.pdf")
@@ -279,12 +278,12 @@ class Run:
         found = collect(self._artifacts(), [name])
         if len(found) != 1:
             names = ", ".join(data["name"] for _, data in found)
-            raise OddjetsError(f"'{name}' is a kind of figure, of which there are {len(found)}: {names}")
+            raise OddjetsError(f"'{name}' is a kind of figure with {len(found)} figures: {names}")
         made: StyledFigure = draw(found[0][1])  # type: ignore[assignment]  # all are made by `style.figure`
         made.align_ylabels()
         return made
 
-    # ---- looking before reading --------------------------------------------------------------------------------------
+    # ---- checks before reading ---------------------------------------------------------------------------------------
 
     def _drawable(self) -> list[tuple[FigureKind, dict[str, Any]]]:
         from oddjets.report.figure_files import collect
@@ -298,18 +297,18 @@ class Run:
         return Artifacts(context.analysis, context.out)
 
     def _checked(self, name: str) -> RunContext:
-        """Return what reads a stage's results, after a look whether they are there and stand."""
-        context = self._context = self._context.again()
+        """Return the context, after a check that a stage's results exist and are up to date."""
+        context = self._context = self._context.reload()
         stage_of(context, name)
         state, why = stage_states(context, stages_up_to(context, name))[name]
-        gone = [place for place in STAGES[name].outputs if not (context.out / place).exists()]
-        if state in ("missing", "failed") or gone:
-            reason = f"the stage '{name}' failed: {why}" if state == "failed" else f"nothing here of the stage '{name}'"
+        absent = [place for place in STAGES[name].outputs if not (context.out / place).exists()]
+        if state in ("missing", "failed") or absent:
+            reason = f"the stage '{name}' failed: {why}" if state == "failed" else f"no results of the stage '{name}'"
             raise InputFileError(f"{context.out}: {reason}: call run.up_to('{name}')")
         if state != "done":
-            what = "are incomplete" if state == "incomplete" else "are those of an earlier state"
+            what = "are incomplete" if state == "incomplete" else "are out of date"
             warnings.warn(
-                f"{context.out}: the results of '{name}' {what} ({why}): run.up_to('{name}') brings them up to date",
+                f"{context.out}: the results of '{name}' {what} ({why}): run.up_to('{name}') updates them",
                 StaleResultsWarning,
                 stacklevel=_frames_within() + 1,
             )
@@ -317,7 +316,7 @@ class Run:
 
 
 def _frames_within() -> int:
-    """Count the calls in this module above the user's line that a warning is about."""
+    """Count the frames of this module between here and the user's line, for the warning's stacklevel."""
     frame, number = inspect.currentframe(), 0
     while frame is not None and frame.f_code.co_filename == __file__:
         frame, number = frame.f_back, number + 1
@@ -326,7 +325,7 @@ def _frames_within() -> int:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C, and a notebook's stop button, end the work and its processes at once; what is finished is kept."""
+    """Let Ctrl-C, and a notebook's stop button, stop the work and its processes at once; finished work is kept."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -334,15 +333,15 @@ def _interruptible() -> Iterator[None]:
         with interruptible():
             yield
     except Interrupted as stopped:
-        console.print(f"stopped ({stopped}); finished work is kept, and the same call continues from there")
+        console.print(f"stopped ({stopped}); finished work is kept, and the same call resumes")
         if str(stopped) == "SIGINT":
             raise KeyboardInterrupt from None
         raise SystemExit(stopped.exit_code) from None
 
 
 @contextmanager
-def _one_thread_a_worker() -> Iterator[None]:
-    """Start worker processes with libraries that take one thread each, unless somebody has said otherwise."""
+def _single_threaded_workers() -> Iterator[None]:
+    """Start worker processes whose libraries use one thread each, unless the environment sets another number."""
     added = [name for name in _THREADS if name not in os.environ]
     os.environ.update(dict.fromkeys(added, "1"))
     try:

@@ -1,4 +1,4 @@
-"""Views of the stages' results for notebooks: histograms by name, and results shown as tables."""
+"""Views of results for notebooks: histograms by region and observable, and the results of the fit."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["RunHistograms", "RunResults"]
 class RunHistograms(Mapping[tuple[str, str], Hist]):
     """All histograms of an analysis by (region, observable), normalised to the luminosity.
 
-    Each is a `hist.Hist` with the axes ``process``, ``letter``, ``variation`` and the observable, and Weight storage. What a
-    process does not have (a variation that it lacks, see ``found.variations``; events in this region) is empty. Where the data
-    in A are hidden, they are NaN, so that no sum is taken for one of all data.
+    Each is a `hist.Hist` with the axes ``process``, ``letter``, ``variation`` and the observable, and Weight storage.
+    Histograms of variations that a process does not have (see ``found.variations``), or of processes without events in a
+    region, are empty. Hidden data in A are NaN, so that sums over letters are NaN as well.
 
     Attributes:
-        found: the same with what belongs to them: luminosity, threshold, which variations each process has.
+        found: the underlying `HistogramSet`, with luminosity, threshold and the variations of each process.
     """
 
     def __init__(self, found: HistogramSet) -> None:
@@ -42,7 +42,9 @@ class RunHistograms(Mapping[tuple[str, str], Hist]):
         """
         asked: Any = key
         if not isinstance(asked, tuple) or len(asked) != 2:
-            raise OddjetsError(f"histograms are asked for by region and observable, as {next(iter(self))}; got {key!r}")
+            raise OddjetsError(
+                f"the key of a histogram is a region and an observable, as {next(iter(self))}; got {key!r}"
+            )
         region, observable = key
         if (region, observable) not in self.found.histograms:
             known = [f"{r}, {o}" for r, o in self]
@@ -57,7 +59,7 @@ class RunHistograms(Mapping[tuple[str, str], Hist]):
         return copied
 
     def _complete(self, stored: Hist) -> Hist:
-        """Return a copy with all processes and variations, empty ones where no event is in the region."""
+        """Return a copy with all processes and variations, empty if no event is in the region."""
         variations = [name for names in self.found.variations.values() for name in names]
         wanted = {"process": list(self.found.variations), "variation": variations}
         axes = [
@@ -106,10 +108,10 @@ class RunHistograms(Mapping[tuple[str, str], Hist]):
 
 
 class RunResults(Mapping[str, Any]):
-    """The content of ``results.json``; shows itself as the answers in a few lines.
+    """The content of ``results.json``; displayed as a summary of a few lines.
 
     Args:
-        content: what the stage `fit` left.
+        content: the results of the stage `fit`.
     """
 
     def __init__(self, content: Mapping[str, Any]) -> None:

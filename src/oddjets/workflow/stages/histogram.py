@@ -1,4 +1,4 @@
-"""`histogram`: the threshold and the histograms of all regions."""
+"""The stage `histogram`: the threshold and the histograms of all regions."""
 
 from __future__ import annotations
 
