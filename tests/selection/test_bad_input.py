@@ -1,4 +1,4 @@
-"""Odd files: each oddity is a clear error, or a repair that is counted and reported; docs/processing.md lists them."""
+"""Odd files: each oddity is a clear error, or corrected, counted and reported; docs/processing.md lists them."""
 
 import shutil
 from pathlib import Path
@@ -56,7 +56,7 @@ def flat(name, row, value):
 
 
 def of(run, dataset="top"):
-    """The table and the repairs of a run."""
+    """The table and the input anomalies of a run."""
     counted = read_manifest(run.out, "process")["extra"]["datasets"][dataset]["input_anomalies"]
     return event_table.read(run.out / "events", dataset), {name: count for name, count in counted.items() if count}
 
@@ -286,7 +286,7 @@ def test_a_file_without_the_index_is_clustered_again_said_and_kept(top, tmp_path
     np.testing.assert_allclose(table["score_omnilearned_1"], plain["score_omnilearned_1"], atol=1e-3)
 
 
-def test_every_repair_is_documented():
+def test_every_anomaly_is_documented():
     page = Path(__file__).parents[2] / "docs" / "processing.md"
     text = page.read_text(encoding="utf-8")
     assert not [name for name in input_anomalies.DESCRIPTIONS if f"`{name}`" not in text]
