@@ -39,7 +39,7 @@ def shared_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def cms_file(shared_dir: Path) -> Path:
-    """Ten real CMS events, simulated with 2017 conditions."""
+    """Ten simulated CMS events with 2017 conditions, from a real file."""
     file = shared_dir / "data" / "cms" / "pfnano.root"
     if not file.is_file():
         pytest.skip(f"needs the real CMS file {file.name}")
