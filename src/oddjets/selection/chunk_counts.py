@@ -1,4 +1,4 @@
-"""What a chunk contributes to the totals, beside its rows."""
+"""The contributions of a chunk to the totals, besides its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a processor one of coffea's: `process` and `postprocess` for its `Runner`, with any of its executors.
+"""The interface of processors to coffea: `process` and `postprocess` for its `Runner`, with any of its executors.
 
 A chunk's accumulator is made of what adds up in any order: histograms, counts, sets. What a file says once (the sums of
 weights of its tree Runs, its luminosity sections) is taken with its first chunk. Which events were read is counted, so that
@@ -39,7 +39,7 @@ _OF_A_CHUNK = ("dataset", "filename", "fileuuid", "entrystart", "entrystop")
 
 
 class _Source(Protocol):
-    """Where a processor's class comes from: a file that workers may not have."""
+    """The source of a processor's class: a file that workers may not have."""
 
     def load(self) -> type: ...
 
@@ -47,7 +47,7 @@ class _Source(Protocol):
 
 
 class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
-    """What `DijetProcessor` has for coffea's `Runner`; `oddjets.processor` fills in the attributes.
+    """The methods of `DijetProcessor` for coffea's `Runner`; `oddjets.processor` sets the attributes.
 
     Attributes:
         analysis: what was asked.

@@ -1,4 +1,4 @@
-"""What comes of a processor in coffea's `Runner`: chunks added up, checked, and normalised to the luminosity."""
+"""The results of a processor in coffea's `Runner`: chunks added up, checked, and normalised to the luminosity."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SHOWN = 5
 
 
 class CoffeaResults(dict[str, Any]):
-    """What `postprocess` returns: a dictionary that says why a key is not there.
+    """The result of `postprocess`: a dictionary whose error for a missing key has the reason.
 
     * ``datasets``: dataset to what its chunks added up to, not normalised: see `DijetProcessor.process`. The only part that
       may be added to that of another run of other files; `postprocess` normalises the sum.
@@ -183,7 +183,7 @@ def _incomplete(dataset: Dataset, found: Mapping[str, Any]) -> list[str]:
 
 
 def _same(path: str) -> str:
-    """One name for a file, however its path is written."""
+    """Return the same name for a file, however its path is written."""
     return path if is_remote(path) else str(Path(path).resolve())
 
 

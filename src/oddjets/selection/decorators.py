@@ -16,7 +16,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class HasCuts(Protocol):
-    """What regions and histograms need of a processor: its base selection. Its cuts are found by name."""
+    """The methods of a processor that regions and histograms need: its base selection. Its cuts are found by name."""
 
     def passing(self, table: EventTable) -> npt.NDArray[np.bool_]:
         """Return which events pass the base selection, as the table's variation sees them."""

@@ -1,4 +1,4 @@
-"""Whether the sums of weights that files state can be those of their events: else a template is shifted, and nobody sees it."""
+"""Checks of the sums of weights stated in files against their events: a wrong sum would shift a template unnoticed."""
 
 from __future__ import annotations
 

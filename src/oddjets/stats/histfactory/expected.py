@@ -85,7 +85,7 @@ class Total(NamedTuple):
 
 
 def _interpolation(alpha: np.ndarray) -> np.ndarray:
-    """The function that multiplies A in pyhf's interpolation code 4p, whose even part joins the two slopes smoothly."""
+    """Return the function that multiplies A in pyhf's interpolation code 4p, whose even part joins the two slopes smoothly."""
     a2 = alpha * alpha
     return np.asarray(np.where(a2 <= 1, a2 * (15 + a2 * (-10 + 3 * a2)), 8 * np.abs(alpha)))
 
@@ -101,12 +101,12 @@ def _interpolation_curvature(alpha: np.ndarray) -> np.ndarray:
 
 
 def _normsys(layout: Layout, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Value of each log-normal factor and the first two derivatives of its logarithm, (T, pairs)."""
+    """Return each log-normal factor and the first two derivatives of its logarithm, (T, pairs)."""
     return _log_normal(layout.normsys, alpha[:, layout.first_factor + layout.normsys.par])
 
 
 def _log_normal(table: Normsys, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same at given values of the pairs' parameters, (T, pairs)."""
+    """Return these log-normal factors at given values of the pairs' parameters, (T, pairs)."""
     c = table.polynomial.T
     inside = np.abs(a) < 1
     x = np.where(inside, a, 0.0)
@@ -120,7 +120,7 @@ def _log_normal(table: Normsys, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _plain(layout: Layout, alpha: np.ndarray, left_out: tuple[int, ...] = ()) -> np.ndarray:
-    """Product of each group's plain factors but those left out, (T, G)."""
+    """Return the product of each group's plain factors but those left out, (T, G)."""
     result = np.ones((len(alpha), len(layout.linear)))
     for k in layout.plain:
         if k not in left_out:
@@ -198,7 +198,7 @@ def row_weights(layout: Layout, weight: np.ndarray) -> np.ndarray:
 
 
 def _left_out(y: Yields, *left_out: int) -> np.ndarray:
-    """Product of the local factors of the first Jl slots but those left out; 0 where one of them is no factor."""
+    """Return the product of the local factors of the first Jl slots but those left out; 0 where one of them is no factor."""
     layout = y.layout
     used = layout.uses[:, :, list(left_out)].all(axis=-1)
     result = np.broadcast_to(used.astype(float), (len(y.alpha), *used.shape)).copy()
@@ -287,7 +287,7 @@ def total(y: Yields, weight: np.ndarray) -> Total:
 def _factor_curvature(
     y: Yields, content: np.ndarray, log_slope: np.ndarray, log_curve: np.ndarray, plain_slope: np.ndarray
 ) -> np.ndarray:
-    """Second derivatives of sum_g content_g factor_g, (T, number of factor parameters, same)."""
+    """Return the second derivatives of sum_g content_g factor_g, (T, number of factor parameters, same)."""
     layout = y.layout
     a = (content * y.factor)[:, :, None] * log_slope
     b = (content * y.smooth)[:, :, None] * plain_slope
@@ -302,7 +302,7 @@ def _factor_curvature(
 
 
 def _total_local(y: Yields, weight: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
-    """The second derivatives that involve local parameters, by bin: with the global ones (or None), and among them."""
+    """Return the second derivatives that involve local parameters, by bin: with global ones (or None), and among them."""
     layout = y.layout
     T, P1, _ = y.slots.shape
     Jl, L = layout.uses.shape[1:]

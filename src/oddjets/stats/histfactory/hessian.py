@@ -47,7 +47,7 @@ class SingularModelError(OddjetsError):
 
 
 class Expectations(Protocol):
-    """What the derivatives need of a model; `model.HistFactoryModel` is one."""
+    """The methods of a model that its derivatives need; `model.HistFactoryModel` has them."""
 
     spec: Spec
     layout: Layout
@@ -119,7 +119,7 @@ def kinks(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarray) -
 def _by_bin(
     model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Second derivatives of -log L without constraints: by bin, (P, d, d), and the curvature of the global ones, (K, K).
+    """Return second derivatives of -log L without constraints: by bin, (P, d, d), and of the global ones, (K, K).
 
     The d parameters of a bin are the K global ones, its L local ones and its gammas.
     """

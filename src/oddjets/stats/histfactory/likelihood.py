@@ -43,7 +43,7 @@ class LeftOutBins(NamedTuple):
 
 
 class KinkRounding(NamedTuple):
-    """How the kinks of empty bins are rounded off (see `profile_bins`).
+    """The rounding of the kinks of empty bins (see `profile_bins`).
 
     Attributes:
         slope: estimates of the slopes there, (T, P).
@@ -145,7 +145,7 @@ class Point(NamedTuple):
 
 
 def _constraint(x: np.ndarray, c: Constraints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Value, slope and curvature of -log of the constraints, against their maximum."""
+    """Return value, slope and curvature of -log of the constraints, against their maximum."""
     pull = x - c.centre
     value = 0.5 * c.weight * pull**2
     slope = c.weight * pull

@@ -21,13 +21,13 @@ MAX_ROUNDS = 8
 
 
 class FittedModel(BentModel, Protocol):
-    """What fits need of a model; `model.HistFactoryModel` is one."""
+    """The methods of a model that fits need; `model.HistFactoryModel` has them."""
 
     def deviance(self, pars: np.ndarray, data: Data) -> np.ndarray:
         """Return -2 log L against the saturated model, (T,)."""
 
     def problem(self, data: Data, start: np.ndarray, held: np.ndarray) -> Problem:
-        """Return what is to be minimised."""
+        """Return the likelihood to be minimised."""
 
 
 class _Known(NamedTuple):
@@ -68,7 +68,7 @@ def fit_once(model: FittedModel, data: Data, start: np.ndarray, held: np.ndarray
 
 
 def _race(model: FittedModel, problem: Problem, known: _Known) -> Race:
-    """What the fits of a problem race against; minima that many of them share are evaluated once."""
+    """Return the known minima that fits of a problem compete with; minima shared by many fits are evaluated once."""
     best = known.minima
     first, place = np.unique(best.parameters, axis=0, return_index=True, return_inverse=True)[1:]
     alpha, local, _ = model.split(best.parameters[first])
@@ -122,7 +122,7 @@ def lowest_minima(model: FittedModel, batch: Batch, data: Data, held: np.ndarray
 def _collect(
     model: FittedModel, batch: Batch, data: Data, held: np.ndarray, rows: np.ndarray
 ) -> tuple[Starts, np.ndarray]:
-    """All possible starts of some data sets, and whose each is, (S,)."""
+    """Collect all possible starts of some data sets, and the data set of each start, (S,)."""
     parts, owner = [Starts(np.zeros((0, len(model.parameters))), np.zeros(0, dtype=int))], [np.zeros(0, dtype=int)]
     for t in rows.tolist():
         own, begin = Data(*(a[t : t + 1] for a in data)), batch.parameters[t]

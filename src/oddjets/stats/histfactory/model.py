@@ -71,7 +71,7 @@ class HistFactoryModel:
             self.poi = self._check_poi(self.poi)
 
     def _check_poi(self, poi: str) -> str:
-        """Refuse a parameter of interest that says nothing; return its name."""
+        """Refuse a parameter of interest without effect; return its name."""
         p, index = self.parameters, self.parameters.index(poi)
         self.check_free(poi)
         if not p.constrained[index]:
@@ -86,7 +86,7 @@ class HistFactoryModel:
         return p.names[index]
 
     def check_free(self, name: str) -> None:
-        """Refuse a parameter that cannot move: it has no error, and nothing can be asked of it.
+        """Refuse a parameter that is constant, because it has no error and no profile.
 
         Args:
             name: the parameter.
@@ -178,7 +178,7 @@ class HistFactoryModel:
         return float(value[0]) if np.ndim(pars) == 1 else value
 
     def sample(self, pars: np.ndarray, toys: int, rng: np.random.Generator) -> Data:
-        """Throw toys: main data, and auxiliary data about the given parameters as Combine's ``--toysFrequentist``.
+        """Generate toys: main data, and auxiliary data about the given parameters as Combine's ``--toysFrequentist``.
 
         Args:
             pars: the true parameters, (n,).
@@ -205,7 +205,7 @@ class HistFactoryModel:
         return Data(np.where(rate > nothing, rate, 0.0)[None], np.where(p.constrained, p.factor * pars, p.aux)[None])
 
     def problem(self, data: Data, start: np.ndarray, held: np.ndarray) -> Problem:
-        """Return what is to be minimised.
+        """Return the likelihood of data sets, with constraints and bounds, to be minimised.
 
         Args:
             data: T data sets.
@@ -325,7 +325,7 @@ class HistFactoryModel:
         )
 
     def _covered(self, batch: Batch, data: Data, held: np.ndarray) -> tuple[Batch, Covariance]:
-        """A fit with its covariance; from a saddle point, where Newton's method stops as well, the fit goes on downhill."""
+        """Add the covariance to a fit; a fit that ended at a saddle point is continued downhill from there."""
         p = self.parameters
         for _ in range(MAX_SADDLES):
             values = batch.parameters[0]
@@ -346,11 +346,11 @@ class HistFactoryModel:
 
     @cached_property
     def bends(self) -> Bends:
-        """What can give several minima."""
+        """The properties of the model that can give several minima."""
         return bends(self)
 
     def _possible(self, start: np.ndarray, held: np.ndarray, data: Data) -> np.ndarray:
-        """The start, or a point that the data allow where it is none."""
+        """Return the start, or a possible point near it if the data are impossible there."""
         bad = np.flatnonzero(~np.isfinite(self.bin_deviance(start, data.main)[0]))
         if not len(bad):
             return start

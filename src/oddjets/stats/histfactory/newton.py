@@ -127,7 +127,7 @@ def _has_empty(problem: Problem) -> np.ndarray:
 
 
 def _descend(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndarray) -> Minimum:
-    """Newton's method from one start, see `minimise`."""
+    """Minimise by Newton's method from one start, see `minimise`."""
     T = len(problem.data)
     result = Minimum(alpha.copy(), local.copy(), np.zeros(T, bool), np.zeros(T, int), np.zeros(T, bool))
     active = np.arange(min(T, GROUP))
@@ -238,7 +238,7 @@ def _local_side(problem: Problem, now: Point, damping: np.ndarray) -> _Side:
 
 
 def _global_side(layout: Layout, problem: Problem, now: Point, damping: np.ndarray) -> _Side:
-    """As for the local parameters, and with every coordinate in units of its own curvature."""
+    """Prepare the global side like the local one, with every coordinate in units of its own curvature."""
     x = now.alpha
     free = _free(x, now.gradient, problem.low, problem.high, problem.held)
     k = np.arange(x.shape[1])
@@ -254,7 +254,7 @@ def _global_side(layout: Layout, problem: Problem, now: Point, damping: np.ndarr
 
 
 def _step(layout: Layout, problem: Problem, now: Point, damping: np.ndarray) -> _Step:
-    """One damped Newton step of each fit, clipped to the bounds."""
+    """Return one damped Newton step of each fit, clipped to the bounds."""
     T, K = now.alpha.shape
     N, L = now.local_gradient.shape[1:]
     blocks = _local_side(problem, now, damping)

@@ -1,4 +1,4 @@
-"""Where else to start a fit: a model can have several minima, and the nearest one need not be the lowest.
+"""Further starts of fits: a model can have several minima, and the nearest one need not be the lowest.
 
 -ln L is convex in the expected yields. Where these are straight lines in the parameters it has one minimum; several come from
 what bends: variations that go the same way up and down, large log-normals, statistical errors on samples with free factors,
@@ -45,7 +45,7 @@ LEAST_SQUARES_STEPS = 50
 
 
 class Bends(NamedTuple):
-    """What can give a model several minima, as parameter indices.
+    """The parameters that can give a model several minima, as indices.
 
     Attributes:
         one_sided: constrained ones whose variations up and down go the same way by much: both sides may fit.
@@ -61,21 +61,21 @@ class Bends(NamedTuple):
 
     @property
     def any(self) -> bool:
-        """Whether there is anything."""
+        """Whether there are any."""
         return any(map(len, self))
 
     @property
     def curved(self) -> bool:
-        """Whether there is anything but products."""
+        """Whether there are any besides products."""
         return any(map(len, self[:3]))
 
 
 class BentModel(Expectations, Protocol):
-    """What starts need of a model; `model.HistFactoryModel` is one."""
+    """The methods of a model that starts need; `model.HistFactoryModel` has them."""
 
     @property
     def bends(self) -> Bends:
-        """What can give several minima."""
+        """The parameters that can give several minima."""
 
     def bin_deviance(self, pars: np.ndarray, main: np.ndarray) -> np.ndarray:
         """Return each bin's share of -2 log L, (T, n_bins)."""
@@ -89,7 +89,7 @@ class Starts(NamedTuple):
 
 
 def bends(model: BentModel) -> Bends:
-    """Find what can give several minima, about the model's own start."""
+    """Find the parameters that can give several minima, around the model's own start."""
     p, layout = model.parameters, model.layout
     position = np.flatnonzero((p.kind[layout.global_pars] == "normal") & ~p.fixed[layout.global_pars])
     index = layout.global_pars[position]
@@ -105,7 +105,7 @@ def bends(model: BentModel) -> Bends:
 
 
 def _free_locals(model: BentModel, used: np.ndarray) -> np.ndarray:
-    """The free factors among local parameters that are marked by bin, (P, L)."""
+    """Return the free factors among local parameters that are marked by bin, (P, L)."""
     p, layout = model.parameters, model.layout
     index = np.unique(layout.block_pars[layout.bin_block][used])
     return np.asarray(index[(index >= 0) & (p.kind[index] == "free") & ~p.fixed[index]])
@@ -114,7 +114,7 @@ def _free_locals(model: BentModel, used: np.ndarray) -> np.ndarray:
 def _even_and_odd(
     model: BentModel, point: np.ndarray, position: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Even and odd parts of variations by one prior width, (k, P), and the expected yields, (P,), in the layout's order."""
+    """Return even and odd parts of variations by one prior width, (k, P), and expected yields, (P,), in the layout's order."""
     p, layout = model.parameters, model.layout
     alpha, local, gamma = model.split(point[None])
     y = evaluate(layout, alpha, local)
@@ -126,7 +126,7 @@ def _even_and_odd(
 
 
 def further_starts(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data) -> Starts:
-    """Return where a lower minimum than one that is known may be reached from.
+    """Return starts from which a lower minimum than a known one may be reached.
 
     In a narrow model all that bends is tried from its other side, all free factors from their ends, and a few random points.
     In a wide one a variation is tried where it can make the likelihood curve down (see `_promise`), and factors only if one
@@ -188,7 +188,7 @@ def _promise(model: BentModel, best: np.ndarray, data: Data, position: np.ndarra
 
 
 def _sides(model: BentModel, i: int, best: np.ndarray, *, one_sided: bool) -> list[float]:
-    """Where a constrained parameter is started."""
+    """Return the starting values of a constrained parameter."""
     centre, width, away = float(model.parameters.init[i]), float(model.parameters.sigma[i]), 0.0
     if one_sided:
         away = float(best[i]) - centre
@@ -200,7 +200,7 @@ def _sides(model: BentModel, i: int, best: np.ndarray, *, one_sided: bool) -> li
 
 
 def _ends(model: BentModel, i: int, best: np.ndarray, data: Data) -> list[float]:
-    """Where a free factor is started: without what it scales, and where that makes all events of some bin and a little more."""
+    """Return starting values of a free factor: zero, and those at which its samples give all events of a bin and more."""
     p = model.parameters
     points = np.repeat(best[None], 2, axis=0)
     points[:, i] = 0.0, 1.0
@@ -212,7 +212,7 @@ def _ends(model: BentModel, i: int, best: np.ndarray, data: Data) -> list[float]
 
 
 def _untied(model: BentModel, best: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
-    """Starts with free factors of single bins at zero, so that statistical errors must do, and at twice themselves."""
+    """Return starts with free factors of single bins at zero, and at twice their values."""
     p = model.parameters
     knots = [i for i in model.bends.knots.tolist() if not held[i]]
     groups = [[i] for i in knots] if len(knots) <= FEW_KNOTS else [knots]
@@ -225,7 +225,7 @@ def _untied(model: BentModel, best: np.ndarray, held: np.ndarray) -> list[np.nda
 
 
 def _without_products(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data) -> list[np.ndarray]:
-    """Starts for products of free factors: the model's own with each factor of all bins at other values; without one factor.
+    """Return starts for products of free factors, with each factor of all bins at other values, and without one factor.
 
     A bin of B without its QCD leaves A to the signal, and the other way round: either may be a minimum. From the best fit all
     bins go back to where they are; the model's own start has no opinion yet.
@@ -251,7 +251,7 @@ def _without_products(model: BentModel, best: np.ndarray, held: np.ndarray, data
 
 
 def _random(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data) -> list[np.ndarray]:
-    """Points anywhere, the same shares of all ranges in every fit; in half of them factors go as far as their bounds."""
+    """Return random points, the same shares of all ranges in every fit; in half of them factors go as far as their bounds."""
     p, layout = model.parameters, model.layout
     low, high = p.init - SPREAD * p.sigma, p.init + SPREAD * p.sigma
     local = layout.block_pars[layout.block_pars >= 0]
