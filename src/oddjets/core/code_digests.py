@@ -38,6 +38,7 @@ _WITHOUT_EFFECT = (
     "oddjets.io.download",
     "oddjets.io.opendata",
     "oddjets.io.remote",
+    "oddjets.io.rntuple",
     "oddjets.selection.coffea_interface",
     "oddjets.simulation.cost_estimate",
     "oddjets.workflow",

@@ -22,6 +22,7 @@ from oddjets.core.paths import is_file_name
 from oddjets.io import nanoaod_schema
 from oddjets.io.remote.access import is_remote, open_file
 from oddjets.io.remote.failures import advice_on, cause_of, with_retries
+from oddjets.io.rntuple import with_known_fields
 from oddjets.io.sums_of_weights import LISTS, RunsRow, read_sums
 
 __all__ = [
@@ -281,7 +282,7 @@ def inspect_open(file: Any, path: str, *, is_data: bool) -> FileInfo:
             f"{path}: no tree '{TREE}'; it has {', '.join(file.keys(cycle=False)) or 'nothing'}",
             cause="missing tree",
         )
-    tree = file[TREE]
+    tree = with_known_fields(file[TREE])
     entries = int(tree.num_entries)
     branches = set(tree.keys())
     simulated = bool(branches & {"genWeight", "Pileup_nTrueInt", "nGenPart", "GenPart_pt"})

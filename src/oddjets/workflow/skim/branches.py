@@ -13,6 +13,7 @@ from coffea.nanoevents import NanoEventsFactory
 from oddjets.io import nanoaod_schema
 from oddjets.io.event_table import JETS
 from oddjets.io.fileset import TREE, Dataset, FileInfo
+from oddjets.io.rntuple import with_known_fields
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES
 from oddjets.selection.processor import DijetProcessor
 
@@ -65,6 +66,8 @@ def chunk_of(file: Any, dataset: Dataset, info: FileInfo, start: int, stop: int,
         log: is told of every branch that is read.
     """
     known = {"dataset": dataset.name, "filename": info.path, "fileuuid": info.uuid, "treename": TREE}
+    # coffea gets the same object from uproot's cache
+    with_known_fields(file[TREE])
     factory = NanoEventsFactory.from_root(
         file,
         treepath=TREE,
