@@ -46,6 +46,15 @@ def cms_file(shared_dir: Path) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def nanoaod_v15_file(shared_dir: Path) -> Path:
+    """The 200 simulated events of top pairs in NanoAODv15 that coffea tests with; it has no tree Runs."""
+    file = shared_dir / "data" / "cms" / "nano_tt_v15.root"
+    if not file.is_file():
+        pytest.skip(f"needs the real CMS file {file.name}")
+    return file
+
+
 @pytest.fixture
 def official_cache(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache that holds the official corrections of 2016 UL, as `oddjets fetch` would have filled it."""

@@ -12,10 +12,12 @@ import uproot
 import yaml
 from helpers.analyses import analysis, content
 from helpers.chunks import chunk_of
+from helpers.toy_nano import toy_nano
 from scipy import stats
 
 from oddjets.config.analysis import CorrectionSpec, load_analysis
 from oddjets.config.yaml import ConfigError
+from oddjets.core.errors import InputFileError
 from oddjets.core.files import sha256_of
 from oddjets.corrections import jet_energy, lookups
 from oddjets.corrections.lookups import CorrectionFile, Era
@@ -217,3 +219,32 @@ def test_what_official_smearing_needs_is_said_before_any_work(tmp_path: Path, ch
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(content(jer="official", **changes)))
     with pytest.raises(ConfigError, match=message):
         resolve(load_analysis(tmp_path / "a.yaml"))
+
+
+@pytest.mark.parametrize(
+    "name", ["fixedGridRhoFastjetAll", "Rho_fixedGridRhoFastjetAll", "ScoutingRho_fixedGridRhoFastjetAll"]
+)
+def test_rho_is_found_under_its_names(tmp_path, name):
+    """A correction that is rho itself: pT becomes raw pT x rho."""
+    rho = np.array([2.0, 3.0, 5.0], np.float32)
+
+    def change(record, _):
+        record["FatJet"] = ak.with_field(record["FatJet"], ak.full_like(record["FatJet"].pt, 0.25), "rawFactor")
+        record["FatJet"] = ak.with_field(record["FatJet"], ak.full_like(record["FatJet"].pt, 2.0), "area")
+        del record["fixedGridRhoFastjetAll"]
+        if name:
+            record[name] = rho
+
+    path = tmp_path / "jec.json"
+    content = {"schema_version": 2, "corrections": [correction("rho", {"Rho": "real"}, formula("x", "Rho"))]}
+    path.write_text(json.dumps(content))
+    files = {"jec": CorrectionFile(path=path.name, sha256=sha256_of(path), source="this test")}
+    spec = CorrectionSpec(file="jec", key="rho", inputs={"Rho": "rho"})
+    era = Era(name="test", files=files, corrections={"jec": spec})
+    chunk = chunk_of(toy_nano(tmp_path / "a.root", 3, change=change))
+    found = jet_energy.calibrated_jets(chunk, era, tmp_path, ("jec",), is_data=False)
+    np.testing.assert_allclose(found.pt / chunk.FatJet.pt, np.repeat(0.75 * rho[:, None], 2, axis=1), rtol=1e-6)
+    name = ""
+    missing = chunk_of(toy_nano(tmp_path / "none.root", 3, change=change))
+    with pytest.raises(InputFileError, match=r"no branch 'fixedGridRhoFastjetAll' or .*'ScoutingRho_"):
+        jet_energy.calibrated_jets(missing, era, tmp_path, ("jec",), is_data=False)

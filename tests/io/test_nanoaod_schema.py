@@ -53,19 +53,6 @@ def test_tau2_is_the_branch_and_not_a_proper_time(chunk):
     assert (np.asarray(nanoaod_schema.flatten(chunk.FatJet.tau2)) > 1).any()
 
 
-@pytest.mark.parametrize(
-    ("branches", "source"),
-    [
-        ({"PFCands_pt", *nanoaod_schema.CONSTITUENT_INDEX}, "index"),
-        ({"PFCands_pt", "FatJetPFCands_jetIdx"}, "reclustered"),
-        ({"PFCands_pt"}, "reclustered"),
-        ({"FatJet_pt"}, None),
-    ],
-)
-def test_how_constituents_are_found(branches, source):
-    assert nanoaod_schema.constituent_source(branches.__contains__) == source
-
-
 def test_offsets_and_content_of_jagged_branches(chunk):
     offsets, flat = nanoaod_schema.offsets_of(chunk.FatJet.pt), nanoaod_schema.flatten(chunk.FatJet.pt)
     assert offsets[0] == 0

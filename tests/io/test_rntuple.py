@@ -5,7 +5,7 @@ import numpy as np
 import uproot
 from helpers.toy_nano import toy_nano
 
-from oddjets.io.rntuple import with_known_fields
+from oddjets.io.rntuple import index_fields
 
 
 def fields_of(found):
@@ -14,7 +14,7 @@ def fields_of(found):
 
 def assert_as_uproot(path):
     with uproot.open(path, object_cache=None) as plain, uproot.open(path, object_cache=None) as other:
-        expected, found = plain["Events"], with_known_fields(other["Events"])
+        expected, found = plain["Events"], index_fields(other["Events"])
         assert fields_of(found) == fields_of(expected)
         assert found.typenames() == expected.typenames()
         for one, same in zip(found.ntuple.all_fields, expected.ntuple.all_fields, strict=True):
@@ -38,9 +38,9 @@ def test_fields_of_nanoaod_are_those_of_uproot(tmp_path):
 
 def test_the_reader_of_the_file_gets_the_same_object(tmp_path):
     with uproot.open(toy_nano(tmp_path / "toy.root", 5, rntuple=True)) as file:
-        assert with_known_fields(file["Events"]) is file["Events"]
+        assert index_fields(file["Events"]) is file["Events"]
 
 
 def test_a_tree_is_returned_as_it_is(tmp_path):
     with uproot.open(toy_nano(tmp_path / "toy.root", 5)) as file:
-        assert with_known_fields(file["Events"]).num_entries == 5
+        assert index_fields(file["Events"]).num_entries == 5

@@ -65,6 +65,15 @@ def test_fewer_generated_than_stored_events_cannot_be(tmp_path):
         read(file)
 
 
+def test_names_with_an_underscore_are_those_of_an_older_version(tmp_path):
+    rows = [row_of(w, PSSumw=varied(w)) for w in (SIGNS, 2 * SIGNS[:20])]
+    older = [{f"{name}_": value for name, value in row.items()} for row in rows]
+    one = read(write(tmp_path / "a.root", 60, *rows))
+    other = read(write(tmp_path / "b.root", 60, *older, types={"genEventCount_": np.int64}))
+    assert (other.sum_of_weights, other.sums_of_variations) == (one.sum_of_weights, one.sums_of_variations)
+    assert [row.count for row in other.runs] == [40, 20]
+
+
 @pytest.mark.parametrize(
     "types", [None, {"genEventCount": np.uint32, "genEventSumw": np.float32}], ids=["double", "float"]
 )

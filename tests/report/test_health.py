@@ -16,12 +16,13 @@ from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.io import paper_npz
 from oddjets.report import health, html
 from oddjets.report.artifacts import Artifacts
+from oddjets.report.health_line import HealthCheck
 from oddjets.selection.event_weights import WeightAudit
 from oddjets.workflow.pipeline import run_stages, stage_of
 from oddjets.workflow.run import RunContext
 
 
-def lines(artifacts: Artifacts) -> dict[str, health.HealthCheck]:
+def lines(artifacts: Artifacts) -> dict[str, HealthCheck]:
     return {check.name: check for check in health.health_checks(artifacts)}
 
 
@@ -123,7 +124,7 @@ def test_even_weights_are_good(finished: tuple[Analysis, Path], tmp_path: Path) 
     assert (line.status, line.value) == ("good", "even")
 
 
-def line_of(analysis: Analysis, folder: Path, weights: npt.NDArray[np.float64]) -> health.HealthCheck:
+def line_of(analysis: Analysis, folder: Path, weights: npt.NDArray[np.float64]) -> HealthCheck:
     """What is said of one template of these weights."""
     audit, size = WeightAudit(), len(weights)
     audit.add("top", weights, np.zeros(size, np.int8), {"SR": np.ones(size, bool)})

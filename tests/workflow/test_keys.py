@@ -22,8 +22,11 @@ PACKAGE = Path(oddjets.__file__).parent
 CODE: dict[str, dict[str, str]] = {
     "chunk": {
         "core": "expressions kernels kinematics substructure",
-        "corrections": ("generator_weights jet_energy jet_resolution lookups luminosity sections systematics weights"),
-        "io": "branches event_table fileset nanoaod_schema sums_of_weights weight_order",
+        "corrections": (
+            "generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
+            "systematics weights"
+        ),
+        "io": "branches event_table fileset layouts nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification chunk_counts constituents decorators jet_systematics needed_columns "
@@ -43,8 +46,11 @@ CODE: dict[str, dict[str, str]] = {
     },
     "process": {
         "core": "expressions kernels kinematics substructure",
-        "corrections": ("generator_weights jet_energy jet_resolution lookups luminosity sections systematics weights"),
-        "io": ("branches event_table fileset histograms nanoaod_schema paper_npz sums_of_weights weight_order"),
+        "corrections": (
+            "generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
+            "systematics weights"
+        ),
+        "io": ("branches event_table fileset histograms layouts nanoaod_schema paper_npz sums_of_weights weight_order"),
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification chunk_counts constituents decorators input_anomalies jet_systematics "
@@ -56,8 +62,11 @@ CODE: dict[str, dict[str, str]] = {
     },
     "histogram": {
         "core": "expressions kernels kinematics substructure",
-        "corrections": ("generator_weights jet_energy jet_resolution lookups luminosity sections systematics weights"),
-        "io": "branches event_table fileset histograms nanoaod_schema sums_of_weights weight_order",
+        "corrections": (
+            "generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
+            "systematics weights"
+        ),
+        "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "binned_events certification chunk_counts constituents decorators event_weights histogramming "
@@ -67,8 +76,11 @@ CODE: dict[str, dict[str, str]] = {
     },
     "closure": {
         "core": "expressions kernels kinematics substructure",
-        "corrections": ("generator_weights jet_energy jet_resolution lookups luminosity sections systematics weights"),
-        "io": "branches event_table fileset histograms nanoaod_schema sums_of_weights weight_order",
+        "corrections": (
+            "generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
+            "systematics weights"
+        ),
+        "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "binned_events certification chunk_counts constituents decorators event_weights histogramming "
@@ -110,13 +122,16 @@ CODE: dict[str, dict[str, str]] = {
     "report": {
         "core": "blinding_history kernels kinematics redaction",
         "io": "event_table histograms",
-        "report": "artifacts figure_files headline health html intervals panels registry style tables text",
+        "report": (
+            "artifacts figure_files headline health health_line html input_health intervals panels registry style "
+            "tables text"
+        ),
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
             "likelihood_scan limit nsubjettiness postfit processes pulls regions residual score "
             "score_overlap score_shapes systematics threshold_scan yields"
         ),
-        "selection": "event_weights",
+        "selection": "event_weights input_anomalies",
         "simulation": "processes resonances",
         "stats": "dijet_function templates",
         "workflow.stages": "report",

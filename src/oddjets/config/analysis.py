@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from oddjets.config.execution import Execution
 from oddjets.config.fit import Fit
 from oddjets.config.simulation import SimulationSpec, default_seed
+from oddjets.config.taggers import TaggerNames
 from oddjets.config.yaml import ConfigError, Name, StrictModel, describe_errors, merge_mappings, read_extended
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError
@@ -56,7 +57,7 @@ class JetSelection(StrictModel):
     pt_min: float = Field(default=450.0, ge=0, description="GeV")
     eta_max: float = Field(default=2.5, gt=0)
     mass_min: float = Field(default=60.0, ge=0, description="soft-drop mass, GeV")
-    tight_id: bool = Field(default=True, description="NanoAOD jetId bit 1; a file without jetId is an error")
+    tight_id: bool = Field(default=True, description="jetId bit 1; computed where a file has no jetId (NanoAODv15)")
 
 
 class LeptonSelection(StrictModel):
@@ -91,6 +92,7 @@ class Selection(StrictModel):
         pt_min=30.0, identification="tightId", isolation="pfRelIso04_all", isolation_max=0.15
     )
     electrons: LeptonSelection = LeptonSelection(pt_min=15.0, identification="cutBased>=3")
+    taggers: TaggerNames = TaggerNames()
     tau21_max: float = Field(default=0.45, gt=0, description="low-tau21 region: both jets below")
     subleading_mass_split: float = Field(default=100.0, gt=0, description="GeV; SR1 above, SR2 below")
     btag_min: float = Field(default=0.5847, description="DeepCSV medium working point, 2016 UL post-VFP (CMS BTV)")
@@ -106,6 +108,12 @@ class Selection(StrictModel):
     @classmethod
     def _prefix(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(v.removeprefix("HLT_") for v in value)
+
+    @model_validator(mode="after")
+    def _own_working_point(self) -> Selection:
+        if "btag_min" not in self.model_fields_set:
+            self.taggers.require_deep_csv()
+        return self
 
 
 class Score(StrictModel):

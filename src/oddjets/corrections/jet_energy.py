@@ -32,8 +32,9 @@ REQUIRED_CORRECTIONS: Mapping[str, tuple[str, ...]] = {
 #: what `jer: official` uses besides
 OFFICIAL_SMEARING = "jer_smear"
 
-#: the branch has another name from NanoAODv10 on
-_RHO = ("fixedGridRhoFastjetAll", "Rho_fixedGridRhoFastjetAll")
+#: up to NanoAODv9, from v10 on, and in scouting files
+_RHO = ("fixedGridRhoFastjetAll", "Rho_fixedGridRhoFastjetAll", "ScoutingRho_fixedGridRhoFastjetAll")
+_RHO_NAMES = " or ".join(f"'{name}'" for name in _RHO)
 
 
 def calibrated_jets(
@@ -141,7 +142,7 @@ def _columns(events: Any, pt: Array) -> dict[str, npt.NDArray[Any]]:
     rho = next((name for name in _RHO if nanoaod_schema.has(events, [name])), None)
     if rho is None:
         raise InputFileError(
-            f"{nanoaod_schema.location_of(events)}: no branch '{_RHO[0]}' or '{_RHO[1]}', which jet corrections need"
+            f"{nanoaod_schema.location_of(events)}: no branch {_RHO_NAMES}, which jet corrections need"
         )
     of_event = {name: np.asarray(nanoaod_schema.branch(events, name)) for name in ("run", "luminosityBlock", "event")}
     of_event["rho"] = np.asarray(nanoaod_schema.branch(events, rho), dtype=np.float64)

@@ -11,7 +11,7 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import correctionlib
 import numpy as np
@@ -20,6 +20,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from oddjets.config.analysis import Analysis, CorrectionSpec
+from oddjets.config.taggers import DEEP_CSV
 from oddjets.config.yaml import ConfigError, describe_errors, read_yaml
 from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
@@ -97,6 +98,10 @@ class Era(BaseModel):
     corrections: dict[str, CorrectionSpec] = {}
     golden_json: str | None = Field(default=None, description="which of the files says what is certified")
     periods: dict[str, Period] = {}
+    jet_id: Literal["2016UL", "2017UL", "2018UL", "Run3"] | None = Field(
+        default=None,
+        description="criteria of the tight ID, for files without FatJet_jetId; a correction 'jet_id' takes precedence",
+    )
     jet_mass_scale: float = 0.02
     jet_mass_resolution: float = 0.02
 
@@ -270,6 +275,9 @@ def check_working_point(analysis: Analysis, era: Era, folder: Path) -> None:
     Raises:
         OddjetsError: ``selection.btag_min`` is another number.
     """
+    if analysis.selection.taggers.branch("btag") != DEEP_CSV:
+        # the era's file is about DeepCSV, and the working point of another tagger is the user's own
+        return
     stated = working_point(era, folder)
     if stated is not None and abs(stated - analysis.selection.btag_min) > 1e-6:
         assert era.corrections["btag"].nominal is not None

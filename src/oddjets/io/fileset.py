@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,11 @@ from oddjets.config.yaml import ConfigError, StrictModel, describe_errors, read_
 from oddjets.core.errors import InputFileError, nearest
 from oddjets.core.paths import is_file_name
 from oddjets.io import nanoaod_schema
+from oddjets.io.layouts import WITHOUT_CANDIDATES, CandidateLayout, find_layout
 from oddjets.io.remote.access import is_remote, open_file
 from oddjets.io.remote.failures import advice_on, cause_of, with_retries
-from oddjets.io.rntuple import with_known_fields
-from oddjets.io.sums_of_weights import LISTS, RunsRow, read_sums
+from oddjets.io.rntuple import index_fields
+from oddjets.io.sums_of_weights import LISTS, RunsRow, read_sums, stored_name
 
 __all__ = [
     "Dataset",
@@ -33,6 +34,7 @@ __all__ = [
     "inspect",
     "inspect_open",
     "load_fileset",
+    "sum_of_weights",
     "sums_of_variations",
 ]
 
@@ -52,6 +54,12 @@ class DatasetMetadata(StrictModel):
     cross_section_source: str = ""
     luminosity_pb: float | None = Field(default=None, gt=0, description="data only")
     events_tried: int | None = Field(default=None, ge=0, description="hard events, before the generator filter")
+    sum_of_weights: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="of all generated events, where the files have no tree Runs (skims of other programs)",
+    )
     filter_efficiency: float | None = None
     filter_efficiency_error: float | None = None
     generator: str = ""
@@ -79,11 +87,11 @@ class FileInfo:
         path: as opened; local paths are absolute.
         uuid: the ROOT file's own.
         entries: events in its tree.
-        sum_of_weights: of all generated events, from the tree Runs; None in data.
+        sum_of_weights: of all generated events, from the tree Runs; None in data, and without that tree.
         sums_of_variations: variation to its sum, for those that the tree Runs has.
         without: branches of weights that none of its events has, so that their variations add up as nominal does.
         branches: of its events.
-        constituents: how it tells the constituents of AK8 jets; None: it has no PF candidates.
+        layout: where its PF candidates are; None: it has some branches of them, and for no layout enough.
         unusable_sums: lists of sums in the tree Runs of which nothing can be made, and why.
         runs: rows of the tree Runs; none in data.
     """
@@ -95,7 +103,7 @@ class FileInfo:
     sums_of_variations: Mapping[str, float] = field(default_factory=dict, hash=False)
     without: frozenset[str] = frozenset()
     branches: frozenset[str] = field(default=frozenset(), hash=False, repr=False)
-    constituents: nanoaod_schema.ConstituentSource | None = None
+    layout: CandidateLayout | None = WITHOUT_CANDIDATES
     unusable_sums: Mapping[str, str] = field(default_factory=dict, hash=False)
     runs: tuple[RunsRow, ...] = ()
 
@@ -224,13 +232,14 @@ def _overlaps(datasets: Iterable[Dataset]) -> Iterator[str]:
                 break
 
 
-def inspect(path: str, *, is_data: bool, access: RemoteAccess | None = None) -> FileInfo:
+def inspect(path: str, *, is_data: bool, access: RemoteAccess | None = None, sum_is_given: bool = False) -> FileInfo:
     """Open a file and read what it holds, without reading events.
 
     Args:
         path: a local path or a URL.
         is_data: data has no sum of weights.
         access: how remote files are reached.
+        sum_is_given: whether the fileset's metadata have the sum of weights, so that the file may have none.
 
     Raises:
         InputFileError: missing, unreadable, cut short, without the tree Events, or (simulation) without sums of weights or
@@ -244,7 +253,7 @@ def inspect(path: str, *, is_data: bool, access: RemoteAccess | None = None) -> 
             f"{path}: no such file; {nearest(Path(path).name, names)}".rstrip("; "), cause="missing file"
         )
     try:
-        return with_retries(lambda: _inspected(path, is_data, access), path)
+        return with_retries(lambda: _inspected(path, is_data, access, sum_is_given), path)
     except InputFileError:
         raise
     except Exception as error:  # uproot raises many kinds for truncated and corrupt files
@@ -256,18 +265,19 @@ def inspect(path: str, *, is_data: bool, access: RemoteAccess | None = None) -> 
         ) from None
 
 
-def _inspected(path: str, is_data: bool, access: RemoteAccess | None) -> FileInfo:
+def _inspected(path: str, is_data: bool, access: RemoteAccess | None, sum_is_given: bool) -> FileInfo:
     with open_file(path, access) as file:
-        return inspect_open(file, path, is_data=is_data)
+        return inspect_open(file, path, is_data=is_data, sum_is_given=sum_is_given)
 
 
-def inspect_open(file: Any, path: str, *, is_data: bool) -> FileInfo:
+def inspect_open(file: Any, path: str, *, is_data: bool, sum_is_given: bool = False) -> FileInfo:
     """Return what `inspect` does, of a file that is open.
 
     Args:
         file: as uproot opened it.
         path: of it.
         is_data: data has no sum of weights.
+        sum_is_given: as for `inspect`.
 
     Raises:
         InputFileError: see `inspect`.
@@ -282,7 +292,7 @@ def inspect_open(file: Any, path: str, *, is_data: bool) -> FileInfo:
             f"{path}: no tree '{TREE}'; it has {', '.join(file.keys(cycle=False)) or 'nothing'}",
             cause="missing tree",
         )
-    tree = with_known_fields(file[TREE])
+    tree = index_fields(file[TREE])
     entries = int(tree.num_entries)
     branches = set(tree.keys())
     simulated = bool(branches & {"genWeight", "Pileup_nTrueInt", "nGenPart", "GenPart_pt"})
@@ -290,13 +300,19 @@ def inspect_open(file: Any, path: str, *, is_data: bool) -> FileInfo:
         raise InputFileError(f"{path}: listed as data, but it has generator branches (genWeight or GenPart)")
     if entries and not is_data and "genWeight" not in branches:
         raise InputFileError(f"{path}: listed as simulation, but it has no branch 'genWeight'")
-    constituents = nanoaod_schema.constituent_source(branches.__contains__)
+    layout = find_layout(branches.__contains__)
     names = _shared(frozenset(branches))
-    known = FileInfo(path, str(file.file.uuid), entries, None, branches=names, constituents=constituents)
+    known = FileInfo(path, str(file.file.uuid), entries, None, branches=names, layout=layout)
     if is_data:
         return known
-    if "Runs" not in file or "genEventSumw" not in file["Runs"]:
-        raise InputFileError(f"{path}: simulation without 'genEventSumw' in the tree 'Runs'", cause="missing branch")
+    if "Runs" not in file or stored_name(file["Runs"], "genEventSumw") is None:
+        if sum_is_given:
+            return known
+        raise InputFileError(
+            f"{path}: simulation without 'genEventSumw' in the tree 'Runs'; if it is a skim, give the dataset's sum"
+            " over all generated events as 'sum_of_weights' in the metadata of the fileset",
+            cause="missing branch",
+        )
     titles = {name: nanoaod_schema.title_in(file, name) for name in LISTS if name in branches}
     sums = read_sums(file["Runs"], path, entries, titles)
     return replace(
@@ -313,6 +329,19 @@ def inspect_open(file: Any, path: str, *, is_data: bool) -> FileInfo:
 def _shared(names: frozenset[str]) -> frozenset[str]:
     """Return one object for equal sets: thousands of files have the same two thousand names."""
     return names
+
+
+def sum_of_weights(dataset: Dataset, files: Sequence[FileInfo]) -> float | None:
+    """Return the sum of weights of a dataset's generated events: that of its files, else that of its metadata; None of data.
+
+    Args:
+        dataset: its metadata may say the sum.
+        files: its files.
+    """
+    if dataset.metadata.is_data:
+        return None
+    stored = [info.sum_of_weights for info in files if info.sum_of_weights is not None]
+    return math.fsum(stored) if stored or dataset.metadata.sum_of_weights is None else dataset.metadata.sum_of_weights
 
 
 def sums_of_variations(files: Iterable[FileInfo]) -> dict[str, float]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 import awkward as ak
 import numpy as np
@@ -18,12 +18,10 @@ from oddjets.core.kinematics import offsets_from
 
 __all__ = [
     "TITLES",
-    "ConstituentSource",
     "PFNano",
     "branch",
     "branches_of",
     "collection",
-    "constituent_source",
     "field",
     "flags",
     "flatten",
@@ -37,13 +35,8 @@ __all__ = [
 ]
 
 
-ConstituentSource = Literal["index", "reclustered"]
-
 #: under which a skim keeps the titles of branches, which uproot cannot write
 TITLES = "branch_titles"
-
-#: branches that say which PF candidates an AK8 jet is made of
-CONSTITUENT_INDEX = ("FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx")
 
 
 class PFNano(PFNanoAODSchema):  # type: ignore[misc]
@@ -187,21 +180,6 @@ def title_in(file: Any, name: str) -> str:
         return str(json.loads(str(file[TITLES])).get(name, ""))
     found = file["Events"][name]
     return str(getattr(found, "title", None) or getattr(found, "description", None) or "")
-
-
-def constituent_source(has: Callable[[str], bool]) -> ConstituentSource | None:
-    """Say how a file tells the constituents of its AK8 jets.
-
-    Args:
-        has: whether the file has a branch of a name.
-
-    Returns:
-        ``index``: PFNano with (FatJetPFCands_jetIdx, _pFCandsIdx); ``reclustered``: PF candidates alone; None: it has
-        no PF candidates (NanoAOD).
-    """
-    if not has("PFCands_pt"):
-        return None
-    return "index" if all(has(name) for name in CONSTITUENT_INDEX) else "reclustered"
 
 
 def flatten(array: Any) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""RNTuples with thousands of fields, opened as fast as trees."""
+"""Faster opening of RNTuples with thousands of fields."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from uproot.behaviors.RNTuple import HasFields
 
-__all__ = ["with_known_fields"]
+__all__ = ["index_fields"]
 
 
-def with_known_fields(tree: Any) -> Any:
-    """Tell an RNTuple which fields lie under which, and return it; a TTree is returned as it is.
+def index_fields(tree: Any) -> Any:
+    """Find the subfields of all fields of an RNTuple at once, and return it; a TTree is returned unchanged.
 
     uproot finds the fields under a field when they are first asked for, and looks through all fields of the file to find them.
     coffea asks every field, which made ten million comparisons for the 3100 fields of a CMS file: 4.7 of the 5.2 s that ten
@@ -30,14 +30,14 @@ def with_known_fields(tree: Any) -> Any:
             below[record.parent_field_id].append(i)
 
     def named(i: int) -> list[Any]:
-        """The fields under a field; those without a name of their own are represented by what is under them."""
-        found = fields[i]
-        # uproot keeps what it found in this attribute, and looks only where it is None
-        if found._fields is None:
-            found._fields = [
-                named_one for j in below[i] for named_one in (named(j) if fields[j].is_anonymous else [fields[j]])
+        """Return the fields under a field; anonymous ones are replaced by the fields under them."""
+        # uproot keeps what it found in this attribute of its own, and looks only where it is None
+        kept = vars(fields[i])
+        if kept["_fields"] is None:
+            kept["_fields"] = [
+                child for j in below[i] for child in (named(j) if fields[j].is_anonymous else [fields[j]])
             ]
-        children: list[Any] = found._fields
+        children: list[Any] = kept["_fields"]
         return children
 
     for i in range(len(fields)):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from oddjets.core.errors import InputFileError
 from oddjets.io.weight_order import LENGTHS_WITHOUT_WEIGHTS, order_of
 
-__all__ = ["LISTS", "RunsRow", "StoredFile", "SumsOfWeights", "duplicate_rows", "read_sums"]
+__all__ = ["LISTS", "RunsRow", "StoredFile", "SumsOfWeights", "duplicate_rows", "read_sums", "stored_name"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -79,11 +79,21 @@ class StoredFile:
     rows: tuple[RunsRow, ...]
 
 
+def stored_name(runs: Any, name: str) -> str | None:
+    """Return what a tree Runs calls a sum: NanoAODv6 put an underscore behind its name; None: it is not stored.
+
+    Args:
+        runs: the tree.
+        name: of the sum, such as ``genEventSumw``.
+    """
+    return next((stored for stored in (name, f"{name}_") if stored in runs), None)
+
+
 def read_sums(runs: Any, path: str, entries: int, titles: Mapping[str, str]) -> SumsOfWeights:
     """Read the tree Runs of a simulated file.
 
     Args:
-        runs: the tree, with genEventSumw.
+        runs: the tree, with genEventSumw, or genEventSumw_ as NanoAODv6 calls it.
         path: of the file, for messages.
         entries: events in its tree Events.
         titles: of the branches of weights that the events have; a skim may have left one out, and kept its sums.
@@ -106,7 +116,8 @@ def read_sums(runs: Any, path: str, entries: int, titles: Mapping[str, str]) -> 
         )
     if squares is not None:
         _refuse_contradiction(totals, counts, squares, path)
-    lists = {name: _lists(runs, name) for name in (*LISTS.values(), *_MORE_LISTS) if name in runs}
+    names = {name: stored_name(runs, name) for name in (*LISTS.values(), *_MORE_LISTS)}
+    lists = {name: _lists(runs, stored) for name, stored in names.items() if stored is not None}
     variations: dict[str, float] = {}
     unusable: dict[str, str] = {}
     without = {branch for branch, name in LISTS.items() if branch not in titles and name not in lists}
@@ -197,9 +208,10 @@ def _refuse_contradiction(totals: Floats, counts: Floats | None, squares: Floats
 
 def _numbers(runs: Any, name: str, path: str) -> Floats | None:
     """Read a number a row, whatever type it has; None: not stored."""
-    if name not in runs:
+    stored = stored_name(runs, name)
+    if stored is None:
         return None
-    values = runs[name].array()
+    values = runs[stored].array()
     if values.ndim != 1:
         raise InputFileError(f"{path}: '{name}' of the tree 'Runs' is a list in each row, not a number")
     return np.asarray(values, dtype=np.float64)

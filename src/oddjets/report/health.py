@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from oddjets.core.blinding_history import format_time, open_periods
 from oddjets.core.provenance import read_failure
 from oddjets.core.redaction import redacted
 from oddjets.report.artifacts import ARTIFACTS, EXPOSED, Artifacts
-from oddjets.report.text import count, p_value
+from oddjets.report.health_line import HealthCheck, Status
+from oddjets.report.input_health import input_checks
+from oddjets.report.text import count, name_some, p_value
 from oddjets.selection.event_weights import ALL_LETTERS
 from oddjets.stats.templates import LARGE
 
-__all__ = ["VARIATIONS", "WEIGHTS", "HealthCheck", "health_checks", "missing"]
+__all__ = ["VARIATIONS", "WEIGHTS", "health_checks", "missing"]
 
 #: anchors of the tables behind some lines
 VARIATIONS, WEIGHTS = "table-variations", "table-weights"
-
-Status = Literal["good", "watch", "bad", "absent"]
 
 #: below this a goodness of fit is doubtful, and below the second it is bad (two and three standard deviations,
 #: one-sided)
@@ -31,35 +30,11 @@ FAILED_TOYS = 0.05
 STAGES = ("simulate", "process", "histogram", "closure", "workspace", "fit", "plot")
 
 
-@dataclass(frozen=True)
-class HealthCheck:
-    """One line of the health table.
-
-    Attributes:
-        name: what is checked.
-        status: ``good``, ``watch``, ``bad``, or ``absent`` where its stage has not run.
-        value: the number or verdict.
-        note: what it means.
-        file: where the number is, relative to the output directory.
-        key: and under which key.
-        table: anchor of the report's table that has all of it.
-    """
-
-    name: str
-    status: Status
-    value: str
-    note: str = ""
-    file: str = ""
-    key: str = ""
-    table: str = ""
-
-
 def health_checks(artifacts: Artifacts) -> list[HealthCheck]:
     """Return the health of an output directory, as far as it has got, and of what the analysis has."""
     made = [
         *_events(artifacts),
-        *_absent_triggers(artifacts),
-        *_partly_absent_triggers(artifacts),
+        *input_checks(artifacts),
         _threshold(artifacts),
         *_blinding(artifacts),
         *_weights(artifacts),
@@ -143,40 +118,6 @@ def _lost(artifacts: Artifacts, read: int) -> HealthCheck:
     others = " and others" if len(files) > 1 else ""
     note = f"{name}{others} could not be read ({cause}); luminosity and sums of weights are of the rest"
     return HealthCheck("Events lost", "bad", value, note, "lost.json", "datasets.*.files")
-
-
-def _absent_triggers(artifacts: Artifacts) -> list[HealthCheck]:
-    """Return a line about trigger paths that no file of a dataset has; none where there are no such paths."""
-    lacking: dict[str, list[str]] = {}
-    for name, dataset in artifacts.datasets.items():
-        for path in dataset.get("absent_triggers", ()):
-            lacking.setdefault(f"HLT_{path}", []).append(name)
-    if not lacking:
-        return []
-    everywhere = [path for path, names in lacking.items() if len(names) == len(artifacts.datasets)]
-    note = "; ".join(
-        f"{path} in no file of {'any dataset' if path in everywhere else _some(names)}"
-        for path, names in lacking.items()
-    )
-    status: Status = "bad" if everywhere else "watch"
-    place = ("manifests/process.json", "extra.datasets.*.absent_triggers")
-    return [
-        HealthCheck("Trigger paths", status, f"{count(len(lacking))} absent", f"counted as not fired: {note}", *place)
-    ]
-
-
-def _partly_absent_triggers(artifacts: Artifacts) -> list[HealthCheck]:
-    """Return a line about trigger paths that some files of a dataset lack; none where there are no such paths."""
-    found = {name: dataset.get("partly_absent_triggers") or {} for name, dataset in artifacts.datasets.items()}
-    paths = {path for partly in found.values() for path in partly}
-    if not paths:
-        return []
-    of_data = any(partly and artifacts.datasets[name]["is_data"] for name, partly in found.items())
-    parts = (f"HLT_{path} in {part} files of {name}" for name, partly in found.items() for path, part in partly.items())
-    place = ("manifests/process.json", "extra.datasets.*.partly_absent_triggers")
-    note = f"menus change from run to run; elsewhere counted as not fired: {'; '.join(parts)}"
-    status: Status = "watch" if of_data else "good"
-    return [HealthCheck("Trigger menus", status, f"{count(len(paths))} in some files only", note, *place)]
 
 
 def _threshold(artifacts: Artifacts) -> HealthCheck:
@@ -367,12 +308,8 @@ def _empty_bins(results: dict[str, Any]) -> list[HealthCheck]:
     names = results.get("at_kinks") or []
     if not names:
         return []
-    note = f"the errors have no part that moves them: {_some(names)}"
+    note = f"the errors have no part that moves them: {name_some(names)}"
     return [HealthCheck("Empty bins held at zero", "watch", count(len(names)), note, "results.json", "at_kinks")]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _convergence(results: dict[str, Any]) -> HealthCheck:
@@ -396,7 +333,7 @@ def _bounds(results: dict[str, Any]) -> HealthCheck:
         "Parameters at bounds",
         "watch" if names else "good",
         count(len(names)) if names else "none",
-        _some(names),
+        name_some(names),
         "results.json",
         "at_bounds",
     )

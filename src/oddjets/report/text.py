@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-__all__ = ["count", "duration", "label_html", "p_value", "prose_html", "with_error"]
+__all__ = ["count", "duration", "label_html", "name_some", "p_value", "prose_html", "with_error"]
 
 _SYMBOLS = {
     r"\rightarrow": "→",
@@ -118,6 +119,11 @@ def duration(seconds: float | None) -> str:
     if seconds < 10:
         return f"{seconds:.2g} s"
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def name_some(names: Sequence[str], shown: int = 4) -> str:
+    """Return the first names of a list, and how many more there are: ``a, b, c, d and 3 more``."""
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def _signed(text: str) -> str:

@@ -130,6 +130,7 @@ def gather_constituents(
     candidates_per_event: Integers,
     event_rows: Integers,
     wanted_jets: Integers,
+    link: str = "FatJetPFCands_pFCandsIdx",
 ) -> ConstituentIndex:
     """Find the constituents of some jets through the links that PFNano stores.
 
@@ -142,6 +143,7 @@ def gather_constituents(
         candidates_per_event: ``nPFCands``, shape (n_events,).
         event_rows: the events of the wanted jets, shape (n_jets,).
         wanted_jets: their places in the event's unselected jets, shape (n_jets,).
+        link: what the file calls the candidate's place, for messages.
 
     Returns:
         Positions in the flat arrays of all candidates, in the order of the links.
@@ -153,7 +155,7 @@ def gather_constituents(
     n_events = len(links_per_event)
     if not len(jet_index) == len(candidate_index) == link_offsets[-1] or len(candidates_per_event) != n_events:
         raise OddjetsError(
-            f"FatJetPFCands: {len(jet_index)} jetIdx and {len(candidate_index)} pFCandsIdx, where the counts of "
+            f"{link}: {len(jet_index)} places of jets and {len(candidate_index)} of candidates, where the counts of "
             f"{n_events} events add up to {link_offsets[-1]}: these arrays are not of the same events"
         )
     rows, places = np.asarray(event_rows, np.int64), np.asarray(wanted_jets, np.int64)
@@ -175,9 +177,9 @@ def gather_constituents(
     if len(wrong):
         i = wrong[0]
         raise OddjetsError(
-            f"FatJetPFCands_pFCandsIdx: {len(wrong)} links of selected jets point outside their event; the first in an "
+            f"{link}: {len(wrong)} links of selected jets point outside their event; the first in an "
             f"event that has {candidates_per_event[event[i]]} candidates and a link to number {within[i]}: the file is "
-            "damaged or its PFCands were filtered"
+            "damaged or its candidates were filtered"
         )
     return ConstituentIndex(candidate_offsets[event] + within, offsets_from(counts))
 

@@ -121,6 +121,7 @@ class Constituents(StrictModel):
             has ln pT = 0, and the graph ignores it.
         without_track: the d0, dz and their errors of neutral candidates, and of charged ones without track details
             (CMS files mark both by a negative error).
+        required: quantities that a file must have: without them, as in NanoAODv15, it is refused and not filled up.
     """
 
     maximum: Annotated[int, Field(ge=1)]
@@ -129,6 +130,7 @@ class Constituents(StrictModel):
     padding: Literal[0] = 0
     padding_is_recognised_by: Literal["log pt"] = "log pt"
     without_track: Literal[0] = 0
+    required: tuple[Literal["charge", "d0", "d0_error", "dz", "dz_error", "puppi_weight"], ...] = ()
 
 
 class Species(StrictModel):
@@ -261,8 +263,7 @@ class ModelCard(StrictModel):
                 raise ValueError("score: a class is listed twice in signal and qcd")
         elif not softmax.issuperset({self.score.class_offset, self.score.class_offset + 10}):
             raise ValueError(f"score.class_offset: {self.score.class_offset} leaves no position 10 in output.softmax")
-        quantities = {c.quantity for tensor in self.inputs for c in tensor.columns}
-        if "species" in quantities and self.species is None:
+        if "species" in self.quantities and self.species is None:
             raise ValueError("species: needed by an input, and missing")
         return self
 
@@ -281,7 +282,14 @@ class ModelCard(StrictModel):
     def content_key(self) -> str:
         """Sha256 of all that a score depends on: the model, its inputs and the formula; descriptions left out."""
         descriptive = {"name", "file", "licence", "training", "trained_on_labelled", "numerics", "metrics", "notes"}
-        return hashlib.sha256(self.model_dump_json(exclude=descriptive).encode()).hexdigest()
+        # what a file must have decides which jets are scored, and no score
+        left_out: dict[str, Any] = {**dict.fromkeys(descriptive, True), "constituents": {"required"}}
+        return hashlib.sha256(self.model_dump_json(exclude=left_out).encode()).hexdigest()
+
+    @property
+    def quantities(self) -> frozenset[str]:
+        """What the model reads of each constituent."""
+        return frozenset(column.quantity for tensor in self.inputs for column in tensor.columns)
 
     @property
     def caveat(self) -> str:

@@ -194,7 +194,8 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
     def _of_file(self, events: Any, dataset: Dataset) -> dict[str, Any]:
         """Return what a file says once, whatever chunks it is cut into."""
         path, is_data = str(events.metadata["filename"]), dataset.metadata.is_data
-        info = inspect_open(_file_of(events), path, is_data=is_data)
+        given = dataset.metadata.sum_of_weights is not None
+        info = inspect_open(_file_of(events), path, is_data=is_data, sum_is_given=given)
         # of two thousand names, those that somebody asks for later
         asked = frozenset(f"HLT_{name}" for name in self.analysis.selection.triggers)
         found: dict[str, Any] = {"files": {dataclasses.replace(info, branches=info.branches & asked)}}

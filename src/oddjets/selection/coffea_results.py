@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from oddjets.core.errors import OddjetsError, nearest
 from oddjets.corrections.lookups import Era
 from oddjets.corrections.luminosity import luminosities
 from oddjets.corrections.systematics import NOMINAL, variations_of
-from oddjets.io.fileset import Dataset, FileInfo, sums_of_variations
+from oddjets.io.fileset import Dataset, FileInfo, sum_of_weights, sums_of_variations
 from oddjets.io.histograms import DATA, LETTERS, Hist, HistogramSet, ThresholdResult
 from oddjets.io.remote.access import is_remote
 from oddjets.selection import input_anomalies
@@ -206,7 +205,7 @@ def _processed(
         found, metadata = accumulated[name], dataset.metadata
         datasets[name] = {
             **metadata.model_dump(mode="json"),
-            "sum_of_weights": None if metadata.is_data else math.fsum(info.sum_of_weights or 0.0 for info in files),
+            "sum_of_weights": sum_of_weights(dataset, files),
             "sums_of_variations": sums_of_variations(files),
             "entries": found["entries"],
             "rows": found["rows"],

@@ -9,18 +9,27 @@ from rich.markup import escape
 
 from oddjets.core.console import console
 
-__all__ = ["DESCRIPTIONS", "describe", "report"]
+__all__ = ["DESCRIPTIONS", "STALE_SHARE", "describe", "report"]
+
+#: a larger share of jets that are unlike their constituents comes from PUPPI weights of another version
+STALE_SHARE = 0.1
 
 #: name in the counts, the manifest and the tests -> what is counted and what was done
 DESCRIPTIONS = {
     "jets_not_finite": "AK8 jets with a pT, eta, phi or mass that is not finite: kept out of the pair",
     "jets_not_positive": "AK8 jets with a pT of 0 or below, as an energy correction may leave them: kept out of the pair",
+    "jet_ids_not_stored": "AK8 jets without jetId in the file: tight ID computed from fractions of energy and multiplicities",
     "links_to_no_generator_jet": "links of the pair's jets to a generator jet that their event lacks: taken as no match",
     "negative_masses": "masses below -0.1 GeV of the pair's jets: set to 0, as rounding below 0 is",
     "scores_not_finite": "jets of the pair with score branches that are not finite: score set to 0",
     "links_to_no_jet": "links of candidates to an AK8 jet that their event does not have: ignored",
     "constituents_not_finite": "constituents without a finite momentum or PUPPI weight: left out",
     "impact_parameters_not_finite": "constituents with impact parameters that are not finite: taken as not measured",
+    "impact_parameters_not_stored": "constituents without impact parameters in the file: taken as not measured",
+    "charges_not_stored": "constituents without a charge in the file: taken from pdgId",
+    "charges_not_known": "constituents without a charge in the file, and of an unknown pdgId: taken as neutral",
+    "jets_unlike_constituents": "jets whose constituents add up to another pT, by more than 2 %: scored as they are",
+    "jets_not_compared": "jets without rawFactor in the file: not compared with the sum of their constituents",
     "jets_not_reclustered": "jets without a clustered partner: constituents are the candidates within 0.8 of the axis",
     "jets_without_constituents": "jets without constituents, which a model cannot score: score set to 0",
     "jets_cut_short": "jets with more constituents than the model takes: scored by the hardest",

@@ -13,7 +13,7 @@ of four hooks, or adds methods decorated as `cut` or `jet_variation`:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ import numpy.typing as npt
 from coffea.analysis_tools import PackedSelection
 
 from oddjets.config.analysis import Analysis
-from oddjets.core.errors import Cause, InputFileError
+from oddjets.core.errors import Cause, InputFileError, OddjetsError
 from oddjets.core.expressions import MissingColumnError
-from oddjets.corrections import lookups
+from oddjets.corrections import jet_identification, lookups
 from oddjets.corrections.systematics import variations_of
 from oddjets.corrections.weights import ChunkColumns, event_weights, generator_weights_of
 from oddjets.io import nanoaod_schema
@@ -47,23 +47,21 @@ __all__ = ["DijetProcessor"]
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
-#: FatJet branches that become columns: column stem -> (branch, what a reader sees where another file has one and this has
-#: none; None: an error, as it is for one that a cut or an observable reads)
-JET_BRANCHES: dict[str, tuple[str, float | None]] = {
-    "pt": ("pt", None),
-    "eta": ("eta", None),
-    "phi": ("phi", None),
-    "mass": ("msoftdrop", None),
-    "mass_ungroomed": ("mass", None),
-    "tau1": ("tau1", None),
-    "tau2": ("tau2", None),
-    "tau3": ("tau3", None),
-    "tau4": ("tau4", None),
-    "btag": ("btagDeepB", np.nan),
-    "xbb": ("particleNetMD_Xbb", np.nan),
-    "xqq": ("particleNetMD_Xqq", np.nan),
-    "xcc": ("particleNetMD_Xcc", np.nan),
+#: FatJet branches that become columns and that every file has: column stem -> branch
+JET_BRANCHES = {
+    "pt": "pt",
+    "eta": "eta",
+    "phi": "phi",
+    "mass": "msoftdrop",
+    "mass_ungroomed": "mass",
+    "tau1": "tau1",
+    "tau2": "tau2",
+    "tau3": "tau3",
+    "tau4": "tau4",
 }
+#: columns of taggers, whose branches `selection.taggers` names: NaN where another file has one and this has none, and an error
+#: where a cut or an observable reads them
+TAGGER_COLUMNS = ("btag", "xbb", "xqq", "xcc")
 
 #: GeV; a mass between this and 0 is the rounding of a massless jet and not worth a word
 NEGATIVE_MASS = -0.1
@@ -224,27 +222,22 @@ class DijetProcessor(JetVariations, DataQuality, CoffeaInterface):
             columns["passes_filters"] = objects.passes_filters(events, self.selection.filters)
         columns |= self.certified_events(events)
         jets = self.calibrated_jets(events)
-        for branch, default in JET_BRANCHES.values():
+        for branch in JET_BRANCHES.values():
             # a missing one is named here, before anything is computed
-            if default is None:
-                nanoaod_schema.field(events, "FatJet", branch)
+            nanoaod_schema.field(events, "FatJet", branch)
         if self.selection.jets.tight_id:
-            nanoaod_schema.field(events, "FatJet", "jetId")
+            eta_max = self.selection.jets.eta_max
+            jets, computed = jet_identification.with_tight_id(events, jets, self.era, self.era_folder, eta_max)
+            if computed:
+                anomalies["jet_ids_not_stored"] += computed
         finite = objects.finite_jets(jets)
         anomalies["jets_not_finite"] += int(ak.sum(~finite))
         positive = jets.pt > 0
         anomalies["jets_not_positive"] += int(ak.sum(finite & ~positive))
         pair = objects.leading_pair(jets.pt, self.select_jets(jets) & finite & positive)
         further = self.jet_columns(jets)
-        for stem, (branch, _) in JET_BRANCHES.items():
-            if branch in jets.fields:
-                further[stem] = jets[branch]
-            elif stem not in further and (reader := self._needed.get(f"{stem}_1", self._needed.get(f"{stem}_2"))):
-                raise InputFileError(
-                    f"{nanoaod_schema.location_of(events)}: no branch 'FatJet_{branch}', which the {reader} needs; leave the"
-                    " file out, or do without it",
-                    cause="missing branch",
-                )
+        further |= {stem: jets[branch] for stem, branch in JET_BRANCHES.items()}
+        further |= self._tagger_columns(events, jets, known=further)
         for stem, values in further.items():
             taken = objects.take_pair(values, pair)
             if stem in ("mass", "mass_ungroomed"):
@@ -257,12 +250,38 @@ class DijetProcessor(JetVariations, DataQuality, CoffeaInterface):
         columns |= self.event_columns(events)
         for name, score in self.analysis.scores.items():
             if score.card is None:
-                branches = {b: nanoaod_schema.field(events, "FatJet", b) for b in (*score.signal, *score.background)}
+                signal, background = (self._branches_of(names) for names in (score.signal, score.background))
+                branches = {b: nanoaod_schema.field(events, "FatJet", b) for b in (*signal, *background)}
                 values = {b: objects.take_pair(branch, pair).astype(np.float64) for b, branch in branches.items()}
-                ratio = objects.score_of_branches(values, score.signal)
+                ratio = objects.score_of_branches(values, signal)
                 anomalies["scores_not_finite"] += int(np.count_nonzero(np.isnan(ratio) & (pair >= 0)))
                 columns |= {f"score_{name}_{j}": np.nan_to_num(ratio[:, j - 1]) for j in JETS}
         return columns, pair
+
+    def _tagger_columns(self, events: Any, jets: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the taggers' branches of all AK8 jets; those that a subclass computes itself may be absent."""
+        found: dict[str, Any] = {}
+        for stem in TAGGER_COLUMNS:
+            branch = self.selection.taggers.branch(stem)
+            if branch in jets.fields:
+                found[stem] = jets[branch]
+            elif stem not in known and (reader := self._needed.get(f"{stem}_1", self._needed.get(f"{stem}_2"))):
+                if branch is None:
+                    names = self.selection.taggers.names
+                    raise OddjetsError(
+                        f"selection.taggers.{stem}: NanoAOD{names} has no such branch of AK8 jets, and the {reader} needs it;"
+                        " name a branch of FatJet, with a working point of its own, or do without it"
+                    )
+                raise InputFileError(
+                    f"{nanoaod_schema.location_of(events)}: no branch 'FatJet_{branch}', which the {reader} needs; leave the"
+                    " file out, or do without it",
+                    cause="missing branch",
+                )
+        return found
+
+    def _branches_of(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the branches of FatJet that a score names, by a tagger's name (``xbb``) or their own."""
+        return tuple(branch for name in names if (branch := self.selection.taggers.branch(name)) is not None)
 
     @cached_property
     def _needs_trigger(self) -> bool:

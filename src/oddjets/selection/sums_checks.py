@@ -33,7 +33,12 @@ def sums_problems(fileset: Mapping[str, tuple[Dataset, Sequence[FileInfo]]]) -> 
         (StoredFile(f.path, name, f.entries, f.runs) for name, (_, files) in simulated.items() for f in files),
         {name: dataset.metadata.events_tried for name, (dataset, _) in simulated.items()},
     )
-    for name, (_, files) in simulated.items():
+    for name, (dataset, files) in simulated.items():
+        if dataset.metadata.sum_of_weights is not None:
+            wrong = _given_sum(name, dataset.metadata.sum_of_weights, files)
+            errors += wrong
+            if wrong or not any(info.sum_of_weights is not None for info in files):
+                continue
         total = math.fsum(info.sum_of_weights or 0.0 for info in files)
         if sum(info.entries for info in files) and not total > 0:
             errors.append(
@@ -52,6 +57,34 @@ def sums_problems(fileset: Mapping[str, tuple[Dataset, Sequence[FileInfo]]]) -> 
     for warning in warnings:
         console.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}")
     return errors
+
+
+def _given_sum(name: str, given: float, files: Sequence[FileInfo]) -> list[str]:
+    """Compare the sum of weights that the metadata of a dataset give with its files; print that it is used."""
+    without = [info.path for info in files if info.sum_of_weights is None]
+    if len(without) == len(files):
+        console.print(
+            f"dataset '{escape(name)}': its files have no sum of generator weights; {given:g} is taken from the metadata of"
+            " the fileset ('sum_of_weights')"
+        )
+        return []
+    if without:
+        return [
+            (
+                f"dataset '{name}': {len(without)} of {len(files)} files have no sum of generator weights, the first being"
+                f" {without[0]}, and the others have one, so that nobody knows what 'sum_of_weights: {given:g}' of its metadata"
+                " stands for; make them two datasets"
+            )
+        ]
+    stored = math.fsum(info.sum_of_weights or 0.0 for info in files)
+    if abs(stored - given) > _ROUNDING * abs(given):
+        return [
+            (
+                f"dataset '{name}': 'sum_of_weights' of its metadata is {given:g}, and 'genEventSumw' of its files adds up to"
+                f" {stored:g}; remove it from the metadata, or leave out the files that it does not count"
+            )
+        ]
+    return []
 
 
 def refuse_unlike_sums(name: str, files: Sequence[FileInfo], weighted: Mapping[str, float]) -> None:

@@ -103,7 +103,8 @@ class RunContext:
             infos = []
             for file in dataset.files:
                 try:
-                    infos.append(inspect(file, is_data=dataset.metadata.is_data, access=access))
+                    given = dataset.metadata.sum_of_weights is not None
+                    infos.append(inspect(file, is_data=dataset.metadata.is_data, access=access, sum_is_given=given))
                 except InputFileError as error:
                     # without a cause, it is the fileset that is wrong
                     if error.cause is None or not execution.skip_bad_files:

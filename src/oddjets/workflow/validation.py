@@ -138,6 +138,14 @@ def _name_problems(analysis: Analysis) -> Iterator[str]:
         if name not in names:
             yield f"{place}: no {what} '{name}'; {nearest(name, names)}"
 
+    for name, score in analysis.scores.items():
+        for tagger in (*score.signal, *score.background):
+            if analysis.selection.taggers.branch(tagger) is None:
+                version = analysis.selection.taggers.names
+                yield (
+                    f"scores.{name}: NanoAOD{version} has no '{tagger}' of AK8 jets; name a branch of FatJet in"
+                    f" selection.taggers.{tagger}"
+                )
     if DATA in analysis.processes:
         yield f"processes.{DATA}: this name is kept for the data"
     if sum(p.data_driven for p in analysis.processes.values()) > 1:

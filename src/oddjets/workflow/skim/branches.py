@@ -10,20 +10,18 @@ import numpy as np
 import numpy.typing as npt
 from coffea.nanoevents import NanoEventsFactory
 
+from oddjets.core.errors import InputFileError
 from oddjets.io import nanoaod_schema
 from oddjets.io.event_table import JETS
 from oddjets.io.fileset import TREE, Dataset, FileInfo
-from oddjets.io.rntuple import with_known_fields
-from oddjets.scoring.inputs import CANDIDATE_BRANCHES
+from oddjets.io.layouts import LAYOUTS, CandidateLayout, describe_misfits
+from oddjets.io.rntuple import index_fields
 from oddjets.selection.processor import DijetProcessor
 
-__all__ = ["CANDIDATES", "LINKS", "RequiredBranches", "chunk_of", "required_branches", "without_model"]
+__all__ = ["RequiredBranches", "chunk_of", "required_branches", "without_model"]
 
 Integers = npt.NDArray[np.int64]
 
-#: collections of PF candidates, and of the links from AK8 jets to them
-CANDIDATES, LINKS = "PFCands", "FatJetPFCands"
-_LINK_BRANCHES = ("jetIdx", "pFCandsIdx")
 _IDENTITY = ("run", "luminosityBlock", "event")
 #: what coffea's vectors must have to be looked at, whether it is read or not
 _VECTOR = ("pt", "eta", "phi", "mass", "charge", "x", "y", "z", "t")
@@ -36,12 +34,12 @@ class RequiredBranches:
     Attributes:
         entries: rising numbers of the events that are rows of the event table.
         branches: all branches that are read, without the counters of jagged ones.
-        linked_only: of the PF candidates, those of AK8 jets alone are read.
+        linked: the layout of PF candidates of which those of AK8 jets alone are read; None: they are read as other branches.
     """
 
     entries: Integers
     branches: frozenset[str]
-    linked_only: bool
+    linked: CandidateLayout | None
 
 
 def without_model(processor: type[DijetProcessor]) -> type[DijetProcessor]:
@@ -67,7 +65,7 @@ def chunk_of(file: Any, dataset: Dataset, info: FileInfo, start: int, stop: int,
     """
     known = {"dataset": dataset.name, "filename": info.path, "fileuuid": info.uuid, "treename": TREE}
     # coffea gets the same object from uproot's cache
-    with_known_fields(file[TREE])
+    index_fields(file[TREE])
     factory = NanoEventsFactory.from_root(
         file,
         treepath=TREE,
@@ -94,7 +92,8 @@ def required_branches(
         chunk_size: events that are looked at together.
 
     Raises:
-        InputFileError: a needed branch is missing, or a weight is not finite.
+        InputFileError: a needed branch is missing, a weight is not finite, or no layout of candidates fits and a model
+            needs one.
     """
     log: list[Any] = []
     entries = [np.empty(0, np.int64)]
@@ -104,15 +103,22 @@ def required_branches(
         stored = {name: np.asarray(nanoaod_schema.branch(events, name)) for name in _IDENTITY}
         entries.append(start + np.flatnonzero(np.isin(_identities(stored), _identities(columns))))
     read = set(_IDENTITY) | {accessed.branch for accessed in log}
+    layout = info.layout
+    scored = any(score.card is not None for score in processor.analysis.scores.values())
     # what the processor's own reading of constituents takes is not in the log: anything there is a hook's
-    linked_only = not any(CANDIDATES in name for name in read)
-    if any(score.card is not None for score in processor.analysis.scores.values()):
-        read |= {f"{CANDIDATES}_{name}" for name in CANDIDATE_BRANCHES.values()}
-        read |= {f"{LINKS}_{name}" for name in _LINK_BRANCHES}
+    by_hook = any(row.candidates and row.candidates in name for row in LAYOUTS for name in read)
+    if scored and layout is None:
+        raise InputFileError(
+            f"{info.path}: no known layout of PF candidates: {describe_misfits(info.branches.__contains__)}",
+            cause="missing branch",
+        )
+    if scored and layout is not None:
+        # rawFactor: for the comparison of a jet with its constituents
+        read |= {*layout.required, *(["FatJet_rawFactor"] if layout.weighted else [])}
     present = set(file[TREE].keys())
     read |= {f"{collection}_{name}" for collection in _collections(read) for name in _VECTOR}
-    has_index = set(nanoaod_schema.CONSTITUENT_INDEX) <= present
-    return RequiredBranches(np.concatenate(entries), frozenset(read & present), linked_only and has_index)
+    linked = layout if layout is not None and layout.source == "index" and not by_hook else None
+    return RequiredBranches(np.concatenate(entries), frozenset(read & present), linked)
 
 
 def _collections(branches: Iterable[str]) -> set[str]:

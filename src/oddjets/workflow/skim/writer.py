@@ -16,7 +16,8 @@ from oddjets.core.kinematics import offsets_from
 from oddjets.io import nanoaod_schema, weight_order
 from oddjets.io.branches import FlatBranches
 from oddjets.io.fileset import TREE, Dataset, FileInfo
-from oddjets.workflow.skim.branches import CANDIDATES, LINKS, RequiredBranches, chunk_of
+from oddjets.io.layouts import CandidateLayout
+from oddjets.workflow.skim.branches import RequiredBranches, chunk_of
 
 __all__ = ["write_skim"]
 
@@ -64,27 +65,28 @@ def write_skim(
 def _blocks(file: Any, dataset: Dataset, info: FileInfo, needs: RequiredBranches, chunk_size: int) -> Iterator[Columns]:
     """Read the wanted events, a few at a time."""
     tree = file[TREE]
-    of_candidates = (f"{CANDIDATES}_", f"{LINKS}_")
-    plain = sorted(name for name in needs.branches if not (needs.linked_only and name.startswith(of_candidates)))
+    layout = needs.linked
+    of_candidates = () if layout is None else (f"{layout.candidates}_", f"{layout.links}_")
+    plain = sorted(name for name in needs.branches if not name.startswith(of_candidates))
     for start in range(0, info.entries, chunk_size):
         stop = min(start + chunk_size, info.entries)
         wanted = needs.entries[slice(*np.searchsorted(needs.entries, [start, stop]))]
-        events = chunk_of(file, dataset, info, start, stop) if len(wanted) and needs.linked_only else None
+        events = chunk_of(file, dataset, info, start, stop) if len(wanted) and layout is not None else None
         for entries in np.split(wanted, range(EVENTS_A_BASKET, len(wanted), EVENTS_A_BASKET)):
             if len(entries) == 0:
                 continue
             first, last = int(entries[0]), int(entries[-1])
             read = tree.arrays(plain, entry_start=first, entry_stop=last + 1, how=dict)
             block = {name: array[entries - first] for name, array in read.items()}
-            if events is not None:
-                block |= _linked_candidates(events, entries - start, needs.branches)
+            if layout is not None:
+                block |= _linked_candidates(events, layout, entries - start, needs.branches)
             yield block
 
 
-def _linked_candidates(events: Any, rows: Integers, branches: frozenset[str]) -> Columns:
+def _linked_candidates(events: Any, layout: CandidateLayout, rows: Integers, branches: frozenset[str]) -> Columns:
     """Read the links from AK8 jets to PF candidates, and of the candidates those that a jet links, numbered anew."""
-    links, candidates = (FlatBranches(events, name, rows) for name in (LINKS, CANDIDATES))
-    jet, place = links["jetIdx"][:], links["pFCandsIdx"][:]
+    links, candidates = (FlatBranches(events, name, rows) for name in (layout.links, layout.candidates))
+    jet, place = links[layout.jet_index][:], links[layout.candidate_index][:]
     event = np.repeat(np.arange(len(rows)), links.counts)
     # what a link of no jet says, or one to a candidate that its event lacks, stays senseless
     valid = (jet >= 0) & (place >= 0) & (place < candidates.counts[event])
@@ -100,10 +102,10 @@ def _linked_candidates(events: Any, rows: Integers, branches: frozenset[str]) ->
     columns: Columns = {}
     for name in branches:
         collection, _, inner = name.partition("_")
-        if collection == CANDIDATES:
+        if collection == layout.candidates:
             columns[name] = ak.unflatten(candidates[inner][positions], counts)
-        elif collection == LINKS:
-            values = new_place if inner == "pFCandsIdx" else links[inner][:]
+        elif collection == layout.links:
+            values = new_place if inner == layout.candidate_index else links[inner][:]
             columns[name] = ak.unflatten(values, links.counts)
     return columns
 

@@ -15,7 +15,7 @@ from oddjets.core.errors import InputFileError
 from oddjets.corrections import lookups, luminosity
 from oddjets.corrections.sections import sections_of_file
 from oddjets.io.event_table import parts
-from oddjets.io.fileset import FileInfo, sums_of_variations
+from oddjets.io.fileset import FileInfo, sum_of_weights, sums_of_variations
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
@@ -24,9 +24,9 @@ from oddjets.selection.trigger_menus import absent_triggers, partly_absent_trigg
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import plan
+from oddjets.workflow.executors.file_layouts import constituent_sources, summarise_layouts, warn_of_stale_weights
 from oddjets.workflow.executors.preflight import (
     check_files,
-    constituent_sources,
     refuse_overlap,
 )
 from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
@@ -79,7 +79,8 @@ def work(run: RunContext) -> dict[str, Any]:
             " can be, skim again"
         )
     execution = run.analysis.execution
-    check_files(run.fileset, next(iter(run.resolved.cards), None))
+    cards = {name: load_card(path) for name, path in run.resolved.cards.items()}
+    check_files(run.fileset, cards, skip_bad_files=execution.skip_bad_files)
     lost = [*run.unreadable, *(_unreadable_sections(run) if execution.skip_bad_files else [])]
     fileset = skipped_files.without_files(run.fileset, (loss.file for loss in lost))
     # before the work, so that a wrong golden JSON is found at once
@@ -170,12 +171,22 @@ def _summary(
     elif counted["rows"] == 0:
         console.print(f"dataset '{escape(name)}': no event of {counted['entries']} passes the base selection")
     input_anomalies.report(name, counted["input_anomalies"])
+    warn_of_stale_weights(name, counted["input_anomalies"], 2 * counted["rows"])
+    total = sum_of_weights(run.fileset[name][0], files)
+    if total is not None and fraction < 1 and _origin(metadata.is_data, files) == "metadata":
+        total *= fraction
+        console.print(
+            f"dataset '{escape(name)}': its sum of weights is taken as {100 * fraction:.4g} % of what its metadata say, since"
+            " so many of its events were read"
+        )
     content = {
         **metadata.model_dump(mode="json"),
         "files": [f.path for f in files],
-        "sum_of_weights": None if metadata.is_data else math.fsum(f.sum_of_weights or 0.0 for f in files),
+        "sum_of_weights": total,
+        "sum_of_weights_from": _origin(metadata.is_data, files),
         "sums_of_variations": sums_of_variations(files),
         "constituents": constituent_sources(files),
+        "layouts": summarise_layouts(files),
         **counted,
     }
     if measured is not None:
@@ -187,6 +198,13 @@ def _summary(
             " many of its events were read"
         )
     return content
+
+
+def _origin(is_data: bool, files: Sequence[FileInfo]) -> str | None:
+    """Say where a sum of weights comes from: ``files``, or ``metadata`` of the fileset; None of data."""
+    if is_data:
+        return None
+    return "metadata" if files and all(info.sum_of_weights is None for info in files) else "files"
 
 
 def _fraction_of_data(run: RunContext, accounts: Mapping[str, Any]) -> float:

@@ -1,0 +1,143 @@
+"""Checks of the layouts of files against what the models need, and messages about substitutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+
+from oddjets.core.console import console
+from oddjets.io.fileset import FileInfo
+from oddjets.io.layouts import CandidateLayout, describe_misfits
+from oddjets.scoring.model_card import ModelCard
+from oddjets.selection.input_anomalies import STALE_SHARE
+from oddjets.workflow.executors.chunks import Fileset
+
+__all__ = ["check_layouts", "constituent_sources", "summarise_layouts", "warn_of_stale_weights"]
+
+
+def constituent_sources(files: Sequence[FileInfo]) -> dict[str, list[str]]:
+    """Return how constituents of jets are found (``index``, ``reclustered`` or ``none``) -> the files of that kind."""
+    sources: dict[str, list[str]] = {}
+    for info in files:
+        source = None if info.layout is None else info.layout.source
+        sources.setdefault(source or "none", []).append(info.path)
+    return sources
+
+
+def summarise_layouts(files: Sequence[FileInfo]) -> dict[str, dict[str, Any]]:
+    """Return the layouts of files, for the manifest.
+
+    Returns:
+        Name of the layout to the number of ``files``, what is ``derived`` there and how, and the ``missing`` quantities.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for info in files:
+        row = info.layout
+        entry = found.setdefault(
+            "unknown" if row is None else row.name,
+            {
+                "files": 0,
+                "derived": {} if row is None else dict(row.derived),
+                "missing": [] if row is None else list(row.missing),
+            },
+        )
+        entry["files"] += 1
+    return found
+
+
+def check_layouts(fileset: Fileset, cards: Mapping[str, ModelCard], *, skip_bad_files: bool) -> list[str]:
+    """Return what is wrong with the layouts of files; say what is done about the rest.
+
+    Args:
+        fileset: the datasets and their files; those without events are no matter.
+        cards: score to its model's card; without models, nothing is read of candidates.
+        skip_bad_files: whether files of no known layout are left out later, and are no errors here.
+    """
+    errors: list[str] = []
+    for name, (_, files) in fileset.items() if cards else ():
+        groups: dict[CandidateLayout | None, list[FileInfo]] = {}
+        for info in files:
+            if info.entries:
+                groups.setdefault(info.layout, []).append(info)
+        if len(groups) > 1:
+            parts = (f"{len(of)} {'unknown' if row is None else row.name}" for row, of in groups.items())
+            console.print(
+                f"[bold yellow]dataset '{escape(name)}'[/bold yellow]: its files have {len(groups)} layouts of PF candidates"
+                f" ({', '.join(parts)}): scores may differ between them by what a layout lacks"
+            )
+        for row, of in groups.items():
+            if row is None:
+                if not skip_bad_files:
+                    tried = describe_misfits(of[0].branches.__contains__)
+                    errors.append(
+                        f"{of[0].path}: no known layout of PF candidates ({len(of)} file(s) of dataset '{name}'): {tried}"
+                    )
+                continue
+            errors += (f"{of[0].path}: {text}" for text in _unusable(name, row, len(of), cards))
+            _describe_substitutes(name, row, len(of), len(files), cards)
+    return errors
+
+
+def _unusable(name: str, row: CandidateLayout, number: int, cards: Mapping[str, ModelCard]) -> Iterator[str]:
+    """List what the models need and files of a layout lack."""
+    which = f"({number} file(s) of dataset '{name}')"
+    for score, card in cards.items():
+        if row.source is None:
+            yield (
+                f"no PF candidates (branch 'PFCands_pt'), which the score '{score}' needs {which}: NanoAOD has none; use a"
+                " score from branches of FatJet, or make PFNano with allPF"
+            )
+        elif lacking := [quantity for quantity in card.constituents.required if quantity in row.missing]:
+            yield (
+                f"{row.label} has no {', '.join(lacking)}, which the card of the score '{score}' requires"
+                f" (constituents.required) {which}; use PFNano with allPF, or a model that does without"
+            )
+        elif row.weighted and card.constituents.puppi == "raw":
+            yield (
+                f"{row.label} stores candidates times their PUPPI weights, and the card of the score '{score}' needs them"
+                f" without (constituents.puppi: raw) {which}; use PFNano with allPF, or a model of weighted candidates"
+            )
+
+
+def _describe_substitutes(
+    name: str, row: CandidateLayout, number: int, of: int, cards: Mapping[str, ModelCard]
+) -> None:
+    where = f"dataset '{escape(name)}': {number} of {of} file(s)"
+    if row.source == "reclustered":
+        console.print(
+            f"{where} have no index of the jets' constituents (FatJetPFCands_jetIdx, _pFCandsIdx): AK8 jets are clustered"
+            " again and matched"
+        )
+    for quantity, how in row.derived.items():
+        console.print(f"{where} are {row.label}, without {quantity} of candidates: {how}")
+    for score, card in cards.items():
+        if lacking := [quantity for quantity in row.missing if quantity in card.quantities]:
+            console.print(
+                f"{where} are {row.label}, without {', '.join(lacking)}: the model of the score '{escape(score)}' gets"
+                f" {card.constituents.without_track} for them, as for any candidate without a track"
+                " (constituents.without_track on its card)"
+            )
+
+
+def warn_of_stale_weights(name: str, counted: Mapping[str, int], jets: int) -> float:
+    """Say that the candidates of a dataset have other PUPPI weights than its jets, where many do not add up.
+
+    Args:
+        name: of the dataset.
+        counted: what was odd in it, from `oddjets.selection.input_anomalies`.
+        jets: how many were read with their constituents.
+
+    Returns:
+        The part of the jets whose constituents do not add up to them.
+    """
+    share = counted.get("jets_unlike_constituents", 0) / jets if jets else 0.0
+    if share > STALE_SHARE:
+        console.print(
+            f"[bold yellow]dataset '{escape(name)}'[/bold yellow]: the candidates of {100 * share:.3g} % of the jets do not add"
+            " up to the jet's pT before corrections: their PUPPI weights are those of the MiniAOD files, as in NanoAODv15"
+            " made again of Run 2 and 2022-23 before October 2025 (CMSSW, pull request 49137). Scores are of other momenta"
+            " than the jets'; use files made later"
+        )
+    return share

@@ -1,0 +1,55 @@
+"""Lines of the report's table of health about the files: layouts, what they lack, and sums that are given."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from oddjets.report.input_health import input_checks
+
+
+def lines(**datasets: dict[str, Any]) -> dict[str, Any]:
+    """The lines about some datasets, as the manifest of `process` has them."""
+    plain = {"is_data": False, "rows": 100, "input_anomalies": {}, "layouts": {"pfnano": {"files": 2}}}
+    artifacts: Any = SimpleNamespace(datasets={name: plain | found for name, found in datasets.items()})
+    return {line.name: line for line in input_checks(artifacts)}
+
+
+def test_nothing_odd_has_no_line() -> None:
+    assert lines(top={}, data={"is_data": True}) == {}
+    # of an analysis of an earlier version, or of imported files
+    assert lines(top={"layouts": None, "input_anomalies": None}) == {}
+
+
+def test_several_layouts_in_a_dataset_are_to_be_looked_at() -> None:
+    several = {"pfnano": {"files": 2}, "nanoaod_v15": {"files": 1}}
+    line = lines(top={"layouts": several}, hh={})["Layouts of files"]
+    assert (line.status, line.value) == ("watch", "several in top")
+    assert "top: 2 pfnano, 1 nanoaod_v15" in line.note
+
+
+@pytest.mark.parametrize(
+    ("counted", "status"),
+    [({"charges_not_stored": 5}, "good"), ({"charges_not_stored": 5, "impact_parameters_not_stored": 5}, "watch")],
+)
+def test_what_was_replaced_is_named_with_its_datasets(counted: dict[str, int], status: str) -> None:
+    line = lines(top={"input_anomalies": counted}, hh={"input_anomalies": {"charges_not_stored": 0}})[
+        "Branches replaced"
+    ]
+    assert line.status == status
+    assert "5 constituents without a charge in the file: taken from pdgId (top)" in line.note
+
+
+@pytest.mark.parametrize(("number", "status"), [(20, "watch"), (21, "bad")])
+def test_many_jets_unlike_their_constituents_are_bad(number: int, status: str) -> None:
+    line = lines(top={"input_anomalies": {"jets_unlike_constituents": number}})["PUPPI weights"]
+    assert (line.status, line.value) == (status, f"{number} jets do not add up")
+    assert ("scores are wrong" in line.note) is (status == "bad")
+
+
+def test_a_sum_of_weights_from_the_fileset_is_said() -> None:
+    line = lines(top={"sum_of_weights_from": "metadata"}, hh={"sum_of_weights_from": "files"})["Sums of weights"]
+    assert line.status == "watch"
+    assert "the files of top have none" in line.note
