@@ -143,6 +143,8 @@ def test_momenta_are_weighted_and_candidates_without_weight_or_momentum_are_left
     np.testing.assert_allclose(jets.momenta[0], expected)
     broken = two_jets_of_three(pt=[200.0, np.nan, 150.0, np.inf, 1.0])
     assert sorted(recluster(broken).constituents) == [0, 2]
+    # as pileup in NanoAODv15, whose momenta are stored with the weight
+    assert two_jets_of_three(pt=[200.0, 0.0, 150.0, 0.0, 1.0]).usable().tolist() == [0, 2, 4]
 
 
 def test_matching_is_one_to_one_and_the_closest_go_first():

@@ -43,9 +43,10 @@ class FlatCandidates(NamedTuple):
     offsets: Integers
 
     def usable(self) -> Integers:
-        """Return the positions of candidates of positive weight whose momentum is finite."""
+        """Return the positions of candidates of positive weight and pT whose momentum is finite."""
+        # where pT is stored with the weight (NanoAODv15), pileup has a pT of 0 and no direction that fastjet could use
         momentum = np.stack([self.pt, self.eta, self.phi, self.mass, self.puppi_weight])
-        return np.flatnonzero((self.puppi_weight > 0) & np.isfinite(momentum).all(axis=0))
+        return np.flatnonzero((self.puppi_weight > 0) & (self.pt > 0) & np.isfinite(momentum).all(axis=0))
 
 
 def recluster(candidates: FlatCandidates) -> ClusteredJets:
