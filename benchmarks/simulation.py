@@ -8,8 +8,8 @@ have the weights of shower variations, which pseudo-data do without. Compilation
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -93,4 +93,9 @@ def measure(name: str, veto: bool, tables: Path, seconds: float) -> dict[str, An
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("process", nargs="*", help=f"all, if none is named; of {', '.join(load_processes())}")
+    asked = parser.parse_args().process
+    if unknown := {*asked} - {*load_processes()}:
+        parser.error(f"no process {', '.join(sorted(unknown))}")
+    main(asked)

@@ -1,11 +1,14 @@
 """What a long piece of work says where nobody sees a bar."""
 
 import io
+import signal
 
 import pytest
 from rich.table import Table
 
 from oddjets.core import console
+from oddjets.core.interrupts import interruptible
+from oddjets.core.tables import text_table
 
 
 @pytest.mark.parametrize(
@@ -66,3 +69,37 @@ def test_a_terminal_breaks_the_lines_itself(monkeypatch):
     shown.print(f"error: {LONG}: no such file")
     assert shown.file.getvalue() == f"error: {LONG}: no such file\n"
     assert shown.width == 40
+
+
+def test_two_threads_that_are_quiet_for_a_while_leave_the_console_as_it_was():
+    """Each in turn: the first one ends before the second, which began in the silence of the first."""
+    assert not console.console.quiet
+    first, second = console.quiet(), console.quiet()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert console.console.quiet
+    second.__exit__(None, None, None)
+    assert not console.console.quiet
+    with console.quiet(), console.quiet(False):
+        assert console.console.quiet
+
+
+def test_a_cell_of_several_lines_is_one_line_of_a_table():
+    assert text_table(("a", "b"), [("one\ntwo", "x"), ("1", "y")]).splitlines() == [
+        "a        b",
+        "one two  x",
+        "1        y",
+    ]
+
+
+def test_a_signal_handler_that_is_not_pythons_is_left_alone(monkeypatch):
+    """As ROOT has one: `getsignal` gives None, which nobody could put back."""
+    real, put = signal.signal, []
+    monkeypatch.setattr(
+        signal, "getsignal", lambda number: None if number == signal.SIGTERM else signal.default_int_handler
+    )
+    monkeypatch.setattr(signal, "signal", lambda number, handler: put.append(number) or real(number, handler))
+    with interruptible():
+        pass
+    assert put == [signal.SIGINT, signal.SIGINT]

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from oddjets.core.errors import OddjetsError
 from oddjets.core.locks import LockedError, lock_holder, locked
 
 #: holds a lock until it is killed
@@ -66,3 +67,17 @@ def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, cap
     with locked(tmp_path):
         assert lock_holder(tmp_path) is None
     assert "has no locks" in capfd.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_or_written_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OddjetsError, match=rf"{out}: nothing can be written there \("), locked(out):
+            pass
+
+    def refusing(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("oddjets.core.locks.FileLock", refusing)
+    with pytest.raises(OddjetsError, match=r"nothing can be written there \(Permission denied\)"), locked(tmp_path):
+        pass

@@ -13,6 +13,7 @@ import yaml
 
 from oddjets.core.errors import OddjetsError
 from oddjets.scoring.model_card import ModelCard, load_card
+from oddjets.scoring.scorer import Scorer
 from oddjets.training.class_labels import KNOWN
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -266,3 +267,17 @@ def test_content_key_follows_what_a_score_depends_on(content: dict[str, Any]) ->
     assert ModelCard.model_validate({**content, "constituents": raw}).content_key != key
     fewer = {**content["score"], "signal": ["X_bb"]}
     assert ModelCard.model_validate({**content, "score": fewer}).content_key != key
+
+
+@pytest.mark.parametrize("given", [None, 3, b"card.yaml", ["card.yaml"], ""])
+def test_what_is_no_card_is_told_what_one_is(given: Any) -> None:
+    with pytest.raises(OddjetsError, match=r"a model card is a YAML file, or its name in the package; got"):
+        load_card(given)
+    with pytest.raises(OddjetsError, match=r"a scorer takes a model card, as oddjets.load_card reads it from a file"):
+        Scorer(given)
+
+
+def test_a_wrong_name_is_told_those_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OddjetsError, match=rf"no model card .*did you mean '{SHIPPED.name}'"):
+        load_card(SHIPPED.stem[:-1])

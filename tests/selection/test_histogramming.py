@@ -326,3 +326,70 @@ def test_many_thresholds_and_resampled_events_use_the_same_arrays(events: Any) -
                 # NumPy's last bin has its upper edge too
                 assert not (masses == edges[-1]).any()
                 np.testing.assert_array_equal(filled[number, 1:-1, toy], expected)
+
+
+# ---- odd tables ------------------------------------------------------------------------------------------------------------
+
+
+def filled(**values: float) -> Any:
+    """A change that gives columns one value in all events, of simulation alone where they are weights."""
+
+    def change(columns: dict[str, Any], is_data: bool) -> dict[str, Any]:
+        names = {
+            name: value
+            for asked_name, value in values.items()
+            for name in columns
+            if (name.startswith("weight") and not is_data if asked_name == "weight" else name == asked_name)
+        }
+        return columns | {
+            name: np.full(len(columns[name]), value, columns[name].dtype) for name, value in names.items()
+        }
+
+    return change
+
+
+ODD_TABLES = {
+    "one event": ({"data_g": 1, "top_a": 1, "wjets": 1}, filled()),
+    "empty tables": ({"data_g": 30, "top_a": 0, "wjets": 0, "top_b": 5}, filled()),
+    "one bin": (
+        {"data_g": 50, "top_a": 50},
+        filled(mass_1=100, mass_2=100, mjj=1000, pt_1=600, pt_2=500, tau21_1=0.1, tau21_2=0.1),
+    ),
+    "weights of 0": ({"data_g": 50, "top_a": 50, "wjets": 50}, filled(weight=0.0)),
+    "negative weights": ({"data_g": 50, "top_a": 50, "wjets": 50}, filled(weight=-1.0)),
+    "denormal weights": ({"data_g": 50, "top_a": 50}, filled(weight=1e-320)),
+    "infinite observables": ({"data_g": 50, "top_a": 50}, filled(mjj=np.inf)),
+    "equal scores": ({"data_g": 50, "top_a": 50}, filled(score_omnilearned_1=0.3, score_omnilearned_2=0.3)),
+    "no data": ({"top_a": 50}, filled()),
+}
+#: regions called as letters are
+LETTERED = {"A": {"cuts": ["low_tau21"]}, "D": {"cuts": ["not A"]}, "SR": {"cuts": ["A"]}, "VR1": {"cuts": ["not A"]}}
+
+
+def odd_tables(folder: Path, rows: dict[str, int], change: Any) -> Path:
+    rng = np.random.default_rng(3)
+    for dataset, n in rows.items():
+        process, is_data, _ = NORMALISATION[dataset]
+        columns = change(plain.made_up(rng, n, asked(), process), is_data)
+        event_table.write_part(folder / dataset / "part-0.parquet", columns, {})
+    return folder
+
+
+@pytest.mark.parametrize("name", ODD_TABLES)
+def test_odd_tables_give_every_bit_of_the_plain_way(processor_class: Any, tmp_path: Path, name: str) -> None:
+    folder = odd_tables(tmp_path, *ODD_TABLES[name])
+    for strict in (False, True):
+        analysis = asked(regions=LETTERED, threshold={"score": "omnilearned", "value": 0.3, "strict": strict}, **FEW)
+        expected, made = both(analysis, processor_class, folder, own_factors=OWN_FACTORS)
+        assert plain.differences(expected, made) == []
+
+
+@pytest.mark.parametrize("weight", [np.inf, np.nan, 1e200])
+def test_weights_that_no_histogram_holds_are_an_error(processor_class: Any, tmp_path: Path, weight: float) -> None:
+    folder = odd_tables(tmp_path, {"data_g": 20, "top_a": 20}, filled(weight=weight))
+    analysis = asked(threshold={"score": "omnilearned", "value": 0.3}, **FEW)
+    processor = processor_class(analysis, Era(name="simulation"), Path(), {})
+    with pytest.raises(
+        OddjetsError, match="dataset 'top_a': its weights make 'leading_mass' of SR infinite or no number"
+    ):
+        make_histograms(analysis, processor, folder, NORMALISATION, 1.0, 13.0)

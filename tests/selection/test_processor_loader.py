@@ -60,3 +60,9 @@ def test_an_exception_on_import_is_the_users(tmp_path):
     (tmp_path / "mine.py").write_text("1 / 0\n")
     with pytest.raises(OddjetsError, match=r"mine\.py can't be imported: ZeroDivisionError"):
         find_processor("mine.py:Mine", tmp_path).load()
+
+
+def test_a_file_without_a_processor_says_what_it_lacks(tmp_path):
+    (tmp_path / "mine.py").write_text("class Mine:\n    pass\n")
+    with pytest.raises(OddjetsError, match=r"no DijetProcessor called 'Mine'; it has none, so write 'class NAME\("):
+        find_processor("mine.py:Mine", tmp_path).load()

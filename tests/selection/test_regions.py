@@ -10,7 +10,9 @@ from hypothesis.extra import numpy as hnp
 from oddjets.config.analysis import Threshold
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import EventTable
-from oddjets.selection import regions
+from oddjets.selection import cut, jet_variation, regions
+from oddjets.selection.decorators import mask_of
+from oddjets.selection.regions import find_threshold
 from oddjets.workflow.validation import resolve
 
 scores = hnp.arrays(np.float64, 30, elements=st.floats(0, 1))
@@ -84,3 +86,45 @@ def test_a_region_without_its_column_says_which(small):
 def test_circles_are_found(small):
     circular = analysis(regions={"P": {"cuts": ["not Q"]}, "Q": {"cuts": ["P"]}, "R": {"cuts": ["low_tau21"]}})
     assert set(regions.circular_regions(circular)) == {"P", "Q"}
+
+
+def test_a_score_that_is_no_number_is_below_every_threshold():
+    """As in the letters: the quantile is that of scores with -infinity in its place."""
+    rng = np.random.default_rng(1)
+    scores = rng.uniform(size=(2, 200))
+    odd = scores.copy()
+    odd[0, :20] = np.nan
+    below = np.where(np.isnan(odd), -1.0, odd)
+    found, expected = (
+        find_threshold(Threshold(score="s", efficiency=0.1), {"score_s_1": one, "score_s_2": two})
+        for one, two in (odd, below)
+    )
+    assert found == expected
+    assert (found.n_data, found.n_above) == (200, 20)
+    odd[:, :190] = np.nan
+    with pytest.raises(OddjetsError, match="190 of 200 data events have a score 's' that is no finite number"):
+        find_threshold(Threshold(score="s", efficiency=0.1), {"score_s_1": odd[0], "score_s_2": odd[1]})
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (None, "returns None for 3 events"),  # no 'return'
+        (True, r"type bool and shape \(\)"),
+        (3, r"type int64 and shape \(\)"),
+        (np.ones(3), r"type float64 and shape \(3,\)"),
+        (np.ones(2, bool), r"type bool and shape \(2,\)"),
+        (np.ones((3, 1), bool), r"type bool and shape \(3, 1\)"),
+    ],
+)
+def test_what_a_cut_returns_is_a_mask(returned, said):
+    with pytest.raises(OddjetsError, match=f"cut 'mine' .*{said}.*must return an array with True or False"):
+        mask_of("mine", returned, 3)
+    kept = np.array([True, False, True])
+    assert mask_of("mine", kept, 3) is kept
+
+
+@pytest.mark.parametrize("decorator", [cut, jet_variation])
+def test_decorators_stand_alone(decorator):
+    with pytest.raises(OddjetsError, match=f"@{decorator.__name__} stands alone above a method, without brackets"):
+        decorator("name")

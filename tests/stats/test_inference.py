@@ -9,6 +9,7 @@ from helpers.random_workspace import random_workspace
 from helpers.small_fit import make_analysis, make_histograms
 from scipy.stats import norm
 
+from oddjets.core.errors import OddjetsError
 from oddjets.stats import Model
 from oddjets.stats.histfactory.gamma_refits import refit_gammas
 from oddjets.stats.inference.estimates import best_fits, impacts, scan, significance
@@ -157,3 +158,39 @@ def test_all_nuisances_have_an_impact_and_they_are_ranked(abcd):
     assert not any(name.startswith("qcd_") for name in names)
     sizes = [max(abs(i.up), abs(i.down)) for i in ranking]
     assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        # a level of 0 gave limits of 0
+        *(
+            (lambda m, x=x: m.limit(x), f"a confidence level of {x!r} is not between 0 and 1")
+            for x in (0, 1, 95, float("nan"), "x")
+        ),
+        *(
+            (lambda m, x=x: m.toy_limit(x, progress=False), "toys: a whole number, 1 or more")
+            for x in (0, -1, 2.5, "x")
+        ),
+        (lambda m: m.toy_limit(2, level=95, progress=False), "a confidence level of 95 is not"),
+        (lambda m: m.toy_significance(0, progress=False), "toys: a whole number, 1 or more; got 0"),
+        (lambda m: m.goodness_of_fit(0, progress=False), "toys: a whole number, 1 or more; got 0"),
+        (lambda m: m.goodness_of_fit(2, seed=-1, progress=False), "seed: a whole number, 0 or more; got -1"),
+        # no channel at all gave a p value of 1
+        (lambda m: m.goodness_of_fit(2, channels=[], progress=False), "channels: at least one is needed"),
+        (lambda m: m.goodness_of_fit(2, channels="SR_A", progress=False), "channels: a list of names; got 'SR_A'"),
+        (lambda m: m.scan("mu", 2), "points: a whole number, 3 or more; got 2"),
+        *((lambda m, x=x: m.scan("mu", 5, x), "sigmas: .* above 0; got") for x in (0, -1, float("nan"), float("inf"))),
+        (lambda m: m.scan(3), "no parameter '3'"),
+        (lambda m: m.two_sided_error(""), "no parameter ''"),
+        (lambda m: m.impacts("mu"), "names: a list of names; got 'mu'"),
+        *((lambda _, x=x: Model(x), "workspace") for x in (None, 3, [], (1, 2), (1, 2, 3))),
+        (
+            lambda m: Model(_counting(1.0, 5.0, 5.0), patches=[3]),
+            "patches: a list of JSON patches or their files; got 3",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(ask, said):
+    with pytest.raises(OddjetsError, match=said):
+        ask(Model(_counting(1.0, 5.0, 5.0)))

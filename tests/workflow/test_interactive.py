@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import warnings
@@ -23,10 +25,11 @@ from typer.testing import CliRunner
 import oddjets
 from oddjets.cli.main import app
 from oddjets.core import console as console_module
-from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, StaleResultsWarning
+from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, StaleResultsWarning, UnknownKeyError
 from oddjets.core.expressions import evaluate
 from oddjets.report.figure_files import make
 from oddjets.workflow.interactive import run as interactive
+from oddjets.workflow.interactive.wording import in_words_of_python
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +116,19 @@ def test_only_the_columns_that_are_asked_for(run: oddjets.Run) -> None:
         (lambda r: r.figure("postfit"), r"'postfit' is a kind of figure with 10 figures: postfit_SR_A, "),
         (lambda r: r.up_to("histograms"), r"no stage 'histograms'; did you mean 'histogram'\?"),
         (lambda r: r.status()["fits"], r"no stage 'fits'; did you mean 'fit'\?"),
+        (lambda r: r.results["limits"], r"no 'limits' in the results; did you mean 'limit'"),
+        # what is no name
+        (lambda r: r.events(None), r"no dataset 'None'; valid names: data, top"),
+        (lambda r: r.events(["data"]), r"no dataset '\['data'\]'"),
+        (lambda r: r.events("top", 3), r"no variation '3'; valid names: "),
+        (lambda r: r.events("top", columns="mjj"), r"columns: a list of names, such as \['mjj', 'pt_1'\]; got 'mjj'"),
+        (lambda r: r.events("top", columns=3), r"columns: a list of names, .*; got 3"),
+        (lambda r: r.events("top", columns=[3]), r"no column '3'"),
+        (lambda r: r.histograms["SR", ["leading_mass"]], r"by region and observable, as \('SR', 'leading_mass'\)"),
+        (lambda r: r.results[["limit"]], r"no '\['limit'\]' in the results"),
+        (lambda r: r.status()[0], r"no stage '0'"),
+        (lambda r: r.figure(Path("limits")), r"no figure is called 'limits'"),
+        (lambda r: r.up_to(None), r"a stage is named by text; valid names: closure, fit, "),
     ],
 )
 def test_a_wrong_name_is_told_the_right_one(run: oddjets.Run, ask: Any, said: str) -> None:
@@ -146,6 +162,23 @@ def test_results_say_the_answers(run: oddjets.Run) -> None:
     assert "<li>mu = " in results._repr_html_()
     with pytest.raises(KeyError, match="did you mean 'limit'"):
         results["limits"]
+
+
+def test_what_is_missing_in_results_is_missing_as_in_any_mapping(run: oddjets.Run) -> None:
+    for found, there, absent in (
+        (run.histograms, ("SR", "leading_mass"), ("SR", "mass")),
+        (run.results, "limit", "limits"),
+    ):
+        asked: Any = found
+        assert there in asked
+        assert absent not in asked
+        assert "nothing" not in asked
+        assert None not in asked
+        assert asked.get(absent, 5) == 5
+    with pytest.raises(UnknownKeyError) as raised:
+        run.results["limits"]
+    # a sentence, where KeyError shows its argument in quotation marks
+    assert str(raised.value).startswith("no 'limits' in the results; did you mean 'limit'")
 
 
 def test_what_is_shown_in_a_notebook_is_escaped() -> None:
@@ -249,6 +282,76 @@ def test_a_stage_that_failed_says_so(folder: Path, tmp_path: Path, monkeypatch: 
         _ = run.results
 
 
+def messages() -> list[str]:
+    """The texts of the package's modules below the command line that name a command or an option."""
+    package = Path(oddjets.__file__).parent
+    found = []
+    for file in package.rglob("*.py"):
+        if "cli" in file.parts or "training" in file.parts:
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for raised in (node for node in ast.walk(tree) if isinstance(node, ast.Raise)):
+            text = "".join(
+                str(part.value)
+                for part in ast.walk(raised)
+                if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            )
+            found += [text] if re.search(r"`oddjets|--[a-z]", text) else []
+    return found
+
+
+def test_no_message_names_a_command_where_a_method_is_meant() -> None:
+    found = messages()
+    assert len(found) > 10
+    for text in found:
+        said = in_words_of_python(text)
+        left = re.findall(r"`oddjets (\w+)[^`]*`", said)
+        # there is no method for these
+        assert {*left} <= {"fetch", "fileset", "model"}, said
+        assert "--unblind" not in said
+        assert "with --out" not in said
+
+
+@pytest.mark.parametrize(
+    ("command", "call"),
+    [
+        ("run `oddjets histogram` first", "call run.up_to('histogram') first"),
+        ("`oddjets process --force` makes it anew", "run.up_to('process', force=True) makes it anew"),
+        ("`oddjets run` fits, and --unblind shows", "run.run() fits, and unblind=True shows"),
+        ("`oddjets histogram ANALYSIS.yaml --unblind` fills", "run.up_to('histogram') with unblind=True fills"),
+        ("give another folder with --out", "give another folder as 'output'"),
+        ("run `oddjets fetch 2016` first", "run `oddjets fetch 2016` first"),
+    ],
+)
+def test_a_command_becomes_a_call(command: str, call: str) -> None:
+    assert in_words_of_python(command) == call
+
+
+def test_broken_results_are_told_the_call_that_makes_them(folder: Path, tmp_path: Path) -> None:
+    """And it does, although what is broken counts as done."""
+    run = copied(folder, tmp_path)
+    (run.output / "histograms" / "index.json").write_text("{")
+    for part in (run.output / "events" / "data").glob("*.parquet"):
+        part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(InputFileError, match=r"run.up_to\('histogram', force=True\) makes them anew"):
+        _ = run.histograms
+    with pytest.raises(InputFileError, match=r"run.up_to\('process', force=True\) makes it anew"):
+        run.events("data")
+    run.up_to("process", force=True, progress=False)
+    run.up_to("histogram", force=True, progress=False)
+    assert len(run.events("data")) == run.histograms.found.threshold.n_data
+    (run.output / "manifests" / "process.json").write_text("{}")
+    with pytest.warns(StaleResultsWarning), pytest.raises(InputFileError, match=r"call run.up_to\('process'\)"):
+        _ = run.datasets
+
+
+def test_a_stale_workspace_is_warned_of_once(folder: Path, tmp_path: Path) -> None:
+    run = copied(folder, tmp_path, threshold={"value": 0.6})
+    with pytest.warns(StaleResultsWarning) as of:
+        _ = run.workspace
+    assert len(of) == 1
+
+
 # ---- blinding ------------------------------------------------------------------------------------------------------------
 
 
@@ -311,6 +414,19 @@ def test_looking_at_hidden_data_is_recorded(blind: oddjets.Run) -> None:
     assert "data in A: warning" in repr(blind.status())
 
 
+def test_data_whose_unblinding_cannot_be_recorded_stay_hidden(
+    blind: oddjets.Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refusing(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("oddjets.workflow.blinding.write_json", refusing)
+    opened = oddjets.Run(blind.analysis, blind.output, unblind=True)
+    with pytest.raises(OddjetsError, match=r"blinding.json: cannot be written \(Permission denied\)"):
+        opened.events("data")
+    assert "unblinded" not in capfd.readouterr().err
+
+
 def test_an_output_folder_remembers_that_it_is_blind(blind: oddjets.Run) -> None:
     """Although the YAML is not: it was blinded from Python, on top of it."""
     assert oddjets.Run(blind.output).analysis.blind
@@ -329,6 +445,59 @@ def test_an_analysis_is_found_by_its_folder_its_file_or_its_name(
         oddjets.Run(folder / "out", tmp_path)
     with pytest.raises(OddjetsError, match="demo_smal"):
         oddjets.Run("demo_smal")
+
+
+@pytest.mark.parametrize("given", [None, 3, b"demo", ["demo"], {"name": "x"}, "", "name: x\n" * 1000, "a\0b"])
+def test_what_is_no_analysis_is_told_what_one_is(given: Any) -> None:
+    with pytest.raises(OddjetsError, match=r"a Run is made of an analysis|no file 'a"):
+        oddjets.Run(given)
+    with pytest.raises(OddjetsError, match=r"an analysis is the file of a YAML|no file 'a"):
+        oddjets.load(given)
+
+
+def test_what_is_no_output_folder_or_no_answer(folder: Path, tmp_path: Path) -> None:
+    file = folder / "analysis.yaml"
+    for output in ("", 3, b"out", ["out"]):
+        with pytest.raises(OddjetsError, match="'output' is a folder; got"):
+            oddjets.Run(file, output)  # type: ignore[arg-type]
+    # "no" is true in Python, and would show the data in A
+    with pytest.raises(OddjetsError, match="unblind is True or False; got 'no'"):
+        oddjets.Run(file, folder / "out", unblind="no")  # type: ignore[arg-type]
+    with pytest.raises(OddjetsError, match=r"is an output folder; oddjets.Run\('.*out'\) knows its analysis"):
+        oddjets.load(folder / "out")
+    with pytest.raises(OddjetsError, match="give the analysis's YAML, and this folder as 'output'"):
+        oddjets.Run(tmp_path)
+    (tmp_path / "file").write_text("")
+    for output in ("file", "file/below"):
+        with pytest.raises(OddjetsError, match=r"nothing can be written there .*; give another folder as 'output'"):
+            oddjets.Run(file, tmp_path / output).up_to("process", progress=False)
+
+
+def test_the_home_folder_has_its_short_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    assert oddjets.Run("~/analysis.yaml", "~/out").output == folder / "out"
+
+
+def test_changes_may_hold_arrays_and_paths(folder: Path) -> None:
+    file = folder / "analysis.yaml"
+    changed = oddjets.load(
+        file,
+        {
+            "observables": {"leading_mass": {"bins": None, "range": None, "edges": np.linspace(60, 240, 4)}},
+            "threshold": {"value": np.float64(0.25)},
+            "regions": {"SR": {"cuts": ("heavy_subleading",)}},
+            "fileset": folder / "fileset.json",
+        },
+    )
+    assert changed.binning("leading_mass", "SR") == [60.0, 120.0, 180.0, 240.0]
+    assert changed.threshold.value == 0.25
+    with pytest.raises(OddjetsError, match=r"the changes of an analysis are a mapping, .*; got 'x'"):
+        oddjets.load(file, "x")  # type: ignore[arg-type]
+    with pytest.raises(OddjetsError, match=r"class Mine is named by its file, as 'FILE.py:Mine'.*%%writefile FILE.py"):
+        oddjets.load(file, {"processor": type("Mine", (oddjets.DijetProcessor,), {})})
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(OddjetsError, match=r"threshold.value: input should be a finite number"):
+            oddjets.load(file, {"threshold": {"value": value}})
 
 
 def test_changes_are_laid_over_the_yaml_as_by_a_file_that_extends_it(folder: Path) -> None:

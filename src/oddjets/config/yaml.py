@@ -23,9 +23,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
 class StrictModel(BaseModel):
-    """A section of a YAML: frozen, and strict about unknown keys."""
+    """A section of a YAML: frozen, and strict about unknown keys and numbers that are none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ConfigError(OddjetsError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -173,6 +174,11 @@ def progress(description: str, total: float | None) -> Iterator[ProgressReporter
         yield ProgressReporter(description, total, None)
 
 
+#: of those who are inside `quiet`, whether they asked for silence
+_quiet_calls: list[bool] = []
+_quiet_lock = threading.Lock()
+
+
 @contextmanager
 def quiet(on: bool = True) -> Iterator[None]:
     """Keep messages for people and bars away for a while; errors are raised all the same.
@@ -180,8 +186,13 @@ def quiet(on: bool = True) -> Iterator[None]:
     Args:
         on: False: let them be.
     """
-    before, console.quiet = console.quiet, on or console.quiet
+    with _quiet_lock:
+        _quiet_calls.append(on)
+        console.quiet = any(_quiet_calls)
     try:
         yield
     finally:
-        console.quiet = before
+        # threads may leave in another order than they came
+        with _quiet_lock:
+            _quiet_calls.remove(on)
+            console.quiet = any(_quiet_calls)

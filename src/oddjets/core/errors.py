@@ -8,7 +8,15 @@ from typing import Literal
 
 from oddjets.core.redaction import redacted
 
-__all__ = ["BlindedError", "Cause", "InputFileError", "OddjetsError", "StaleResultsWarning", "nearest"]
+__all__ = [
+    "BlindedError",
+    "Cause",
+    "InputFileError",
+    "OddjetsError",
+    "StaleResultsWarning",
+    "UnknownKeyError",
+    "nearest",
+]
 
 #: why a file could not be read
 Cause = Literal[
@@ -57,15 +65,22 @@ class BlindedError(OddjetsError):
     """A request for data in A while they are blinded."""
 
 
+class UnknownKeyError(OddjetsError, KeyError):
+    """A key that a mapping of results does not have; a `KeyError` too, so that ``in`` and ``get`` work as ever."""
+
+    # KeyError's own puts the message into quotation marks
+    __str__ = Exception.__str__
+
+
 class StaleResultsWarning(UserWarning):
     """Results are read that no longer are what the analysis as it is now would give; the message says why."""
 
 
-def nearest(name: str, valid: Iterable[str], count: int = 3) -> str:
+def nearest(name: object, valid: Iterable[str], count: int = 3) -> str:
     """Return a phrase that names the valid names closest to ``name``.
 
     Args:
-        name: what was asked for.
+        name: what was asked for; of what is no text, its text.
         valid: the names that exist.
         count: how many to suggest at most.
 
@@ -76,6 +91,7 @@ def nearest(name: str, valid: Iterable[str], count: int = 3) -> str:
     names = sorted({str(v) for v in valid})
     if not names:
         return ""
+    name = str(name)
     close = difflib.get_close_matches(name, names, n=count, cutoff=0.6)
     if not close:
         lowered = {n.lower(): n for n in names}

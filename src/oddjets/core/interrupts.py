@@ -35,8 +35,9 @@ def interruptible() -> Iterator[None]:
 
     What is on its way out is not stopped again: a second signal has the system's own effect, which is the end.
     """
-    # a job in the background of a shell ignores Ctrl-C
-    before = {number: found for number in _SIGNALS if (found := signal.getsignal(number)) is not signal.SIG_IGN}
+    # a job in the background of a shell ignores Ctrl-C; what is not Python's (None) could not be put back
+    found = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: handler for number, handler in found.items() if handler not in (signal.SIG_IGN, None)}
     for number in before:
         signal.signal(number, _stop)
     try:

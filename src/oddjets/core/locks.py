@@ -47,6 +47,7 @@ def locked(out: Path) -> Iterator[None]:
 
     Raises:
         LockedError: another run holds it; the message says which.
+        OddjetsError: it cannot be made, or nothing can be written there.
         SystemExit: a worker process is importing the script that started it, and got here: the script has no guard.
     """
     if is_importing_main():
@@ -55,7 +56,10 @@ def locked(out: Path) -> Iterator[None]:
             "this worker process imports the script that started it: what the script runs must stand under `if __name__ =="
             ' "__main__":`'
         )
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(out, error) from error
     with ExitStack() as stack:
         try:
             # no soft lock where there are none: it would outlive a run that is killed on another machine
@@ -68,7 +72,7 @@ def locked(out: Path) -> Iterator[None]:
             ) from None
         except OSError as error:
             if error.errno not in _LOCKS_UNSUPPORTED:
-                raise
+                raise _unwritable(out, error) from error
             console.print(f"{escape(str(out))}: this file system has no locks: make sure that no other run works here")
         _write_holder(out / _NAME)
         try:
@@ -77,6 +81,12 @@ def locked(out: Path) -> Iterator[None]:
             # the file stays: removing it would let two runs hold a lock each, on the old file and on a new one
             with suppress(OSError):
                 os.truncate(out / _NAME, 0)
+
+
+def _unwritable(out: Path, error: OSError) -> OddjetsError:
+    return OddjetsError(
+        f"{out}: nothing can be written there ({error.strerror or error}); give another folder with --out"
+    )
 
 
 def lock_holder(out: Path) -> str | None:

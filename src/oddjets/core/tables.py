@@ -33,7 +33,8 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         head: the columns' names.
         rows: their cells; ``str`` of each is shown.
     """
-    lines = [[str(cell) for cell in row] for row in [head, *rows]]
+    # an error's message may have several lines
+    lines = [[" ".join(str(cell).split("\n")) for cell in row] for row in [head, *rows]]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

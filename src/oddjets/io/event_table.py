@@ -322,7 +322,7 @@ def _tables(folder: Path, dataset: str, wanted: list[str] | None, needed: Mappin
 
 
 def _broken(file: Path, error: Exception) -> InputFileError:
-    return InputFileError(f"{file}: broken event table ({error}); run `oddjets process` again")
+    return InputFileError(f"{file}: broken event table ({error}); `oddjets process --force` makes it anew")
 
 
 def _may_be_nan(column: str) -> bool:

@@ -251,5 +251,5 @@ class HistogramSet:
             )
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise InputFileError(
-                f"{folder}: damaged histograms ({type(error).__name__}: {error}); run `oddjets histogram` again"
+                f"{folder}: damaged histograms ({type(error).__name__}: {error}); `oddjets histogram --force` makes them again"
             ) from None

@@ -117,7 +117,7 @@ def find(name: str) -> FigureKind:
     Raises:
         OddjetsError: there is none; the message has the nearest.
     """
-    candidates = [kind for kind in KINDS if name == kind or name.startswith(f"{kind}_")]
+    candidates = [kind for kind in KINDS if name == kind or str(name).startswith(f"{kind}_")]
     if not candidates:
         raise OddjetsError(f"no figure is called '{name}'; {nearest(name, KINDS)}")
     return KINDS[max(candidates, key=len)]

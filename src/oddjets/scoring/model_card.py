@@ -322,12 +322,17 @@ def load_card(path: str | Path) -> ModelCard:
         >>> card.path.suffix
         '.onnx'
     """
+    given: Any = path
+    if not isinstance(given, (str, Path)) or not str(given).strip():
+        raise OddjetsError(f"a model card is a YAML file, or its name in the package; got {repr(given)[:80]}")
     path = Path(path)
     if not path.is_file() and path.name == str(path):
         with suppress(OddjetsError):
             path = resources.find(path.name, "models", suffixes=("", ".yaml"))
     if not path.is_file():
         cards = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+        if path.name == str(path):
+            cards += [name for name in resources.available("models") if name.endswith(".yaml")]
         raise OddjetsError(f"no model card {path}; {nearest(path.name, cards) or 'its folder holds no card'}")
     card = card_of(read_yaml(path), path)
     card._folder = path.parent.resolve()

@@ -85,6 +85,11 @@ class Scorer:
     """
 
     def __init__(self, card: ModelCard, provider: Provider = "auto", threads: int = 1, device: int = 0) -> None:
+        given: Any = card
+        if not isinstance(given, ModelCard):
+            raise OddjetsError(
+                f"a scorer takes a model card, as oddjets.load_card reads it from a file; got {repr(given)[:80]}"
+            )
         if provider not in get_args(Provider):
             raise OddjetsError(f"no provider '{provider}'; {nearest(provider, get_args(Provider))}")
         if threads < 1:

@@ -8,9 +8,10 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import EventTable
 
-__all__ = ["HasCuts", "cut", "cuts_of", "jet_variation", "jet_variations_of"]
+__all__ = ["HasCuts", "cut", "cuts_of", "jet_variation", "jet_variations_of", "mask_of"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -26,6 +27,9 @@ class HasCuts(Protocol):
 def cut(method: Method) -> Method:
     """Mark a method as a cut: it takes an `EventTable` and returns a mask; its name may stand in the YAML.
 
+    Raises:
+        OddjetsError: something stands in brackets behind the decorator.
+
     Examples:
         >>> import oddjets
         >>> class Prongs(oddjets.DijetProcessor):
@@ -36,6 +40,7 @@ def cut(method: Method) -> Method:
         >>> cuts_of(Prongs)["three_prongs"]
         'The leading jet looks like three prongs.'
     """
+    _require_method("cut", method)
     method._oddjets_cut = True  # type: ignore[attr-defined]
     return method
 
@@ -55,8 +60,14 @@ def jet_variation(method: Method) -> Method:
         >>> "stretch" in jet_variations_of(Stretched)
         True
     """
+    _require_method("jet_variation", method)
     method._oddjets_jet_variation = True  # type: ignore[attr-defined]
     return method
+
+
+def _require_method(decorator: str, method: object) -> None:
+    if not callable(method):
+        raise OddjetsError(f"@{decorator} stands alone above a method, without brackets; got {method!r} in brackets")
 
 
 def _decorated(owner: type, mark: str) -> dict[str, str]:
@@ -66,6 +77,30 @@ def _decorated(owner: type, mark: str) -> dict[str, str]:
         if callable(method) and getattr(method, mark, False):
             found[name] = (method.__doc__ or "").strip().split("\n")[0]
     return found
+
+
+def mask_of(name: str, returned: Any, size: int) -> npt.NDArray[np.bool_]:
+    """Return what a cut returned as a mask.
+
+    Args:
+        name: of the cut.
+        returned: by its method.
+        size: the number of events.
+
+    Returns:
+        Shape (size,).
+
+    Raises:
+        OddjetsError: it is none: without a ``return``, for example, no event would pass.
+    """
+    mask = np.asarray(returned)
+    if mask.dtype != np.bool_ or mask.shape != (size,):
+        what = "None" if returned is None else f"values of type {mask.dtype} and shape {mask.shape}"
+        raise OddjetsError(
+            f"cut '{name}' returns {what} for {size} events: its method must return an array with True or False for each"
+            " event"
+        )
+    return mask
 
 
 def cuts_of(owner: type) -> dict[str, str]:

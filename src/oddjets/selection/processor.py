@@ -38,7 +38,7 @@ from oddjets.selection import constituents, objects
 from oddjets.selection.certification import DataQuality
 from oddjets.selection.chunk_counts import ChunkCounts, Inference
 from oddjets.selection.coffea_interface import CoffeaInterface
-from oddjets.selection.decorators import cut
+from oddjets.selection.decorators import cut, mask_of
 from oddjets.selection.jet_systematics import JetVariations
 from oddjets.selection.needed_columns import columns_needed
 
@@ -295,10 +295,7 @@ class DijetProcessor(JetVariations, DataQuality, CoffeaInterface):
         """Return which events pass the base selection, as the table's variation sees them."""
         mask = np.ones(table.size, dtype=bool)
         for name in dict.fromkeys(self.selection.cuts):
-            passed = np.asarray(getattr(self, name)(table), dtype=bool)
-            if passed.shape != mask.shape:
-                raise ValueError(f"the mask of cut '{name}' has a different shape than the events: {passed.shape}")
-            mask &= passed
+            mask &= mask_of(name, getattr(self, name)(table), table.size)
         return mask
 
     def _failures(self, table: EventTable) -> PackedSelection:
@@ -313,7 +310,7 @@ class DijetProcessor(JetVariations, DataQuality, CoffeaInterface):
         # without it, a selection of no cuts would not know how many events there are; it leaves room for 63 cuts
         failed.add("", np.zeros(table.size, dtype=bool))
         for name in dict.fromkeys(self.selection.cuts):
-            failed.add(name, ~np.asarray(getattr(self, name)(table), dtype=bool))
+            failed.add(name, ~mask_of(name, getattr(self, name)(table), table.size))
         return failed
 
     def _scores(

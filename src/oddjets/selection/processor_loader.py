@@ -89,9 +89,10 @@ class ProcessorSource:
             if isinstance(value, type) and issubclass(value, DijetProcessor)
         }
         if self.class_name not in classes:
+            others = [name for name in classes if name != "DijetProcessor"]
+            known = nearest(self.class_name, others) or "it has none, so write 'class NAME(DijetProcessor)'"
             raise OddjetsError(
-                f"processor file {self.name}.py has no DijetProcessor called '{self.class_name}';"
-                f" {nearest(self.class_name, [c for c in classes if c != 'DijetProcessor'])}"
+                f"processor file {self.name}.py has no DijetProcessor called '{self.class_name}'; {known}"
             )
         return classes[self.class_name]
 

@@ -15,7 +15,7 @@ from oddjets.config.analysis import Analysis, Threshold
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import EventTable
 from oddjets.io.histograms import LETTERS, ThresholdResult
-from oddjets.selection.decorators import HasCuts
+from oddjets.selection.decorators import HasCuts, mask_of
 
 __all__ = [
     "circular_regions",
@@ -99,7 +99,7 @@ def _mask(analysis: Analysis, processor: HasCuts, region: str, table: EventTable
 
 def _evaluated(processor: HasCuts, region: str, cut: str, table: EventTable) -> Mask:
     try:
-        return np.asarray(getattr(processor, cut)(table), dtype=bool)
+        return mask_of(cut, getattr(processor, cut)(table), table.size)
     except KeyError as error:
         raise OddjetsError(
             f"region '{region}': cut '{cut}' needs the column {error}, which the event table does not have"
@@ -148,11 +148,13 @@ def find_threshold(spec: Threshold, data: Mapping[str, npt.NDArray[np.float64]] 
         The threshold: for an efficiency, the (1 - efficiency) quantile (linear) of min(score_1, score_2).
 
     Raises:
-        OddjetsError: an efficiency is asked for and there is no data.
+        OddjetsError: an efficiency is asked for and there is no data, or too few scores of data are numbers.
     """
     lower = None
     if data is not None:
         lower = np.minimum(data[f"score_{spec.score}_1"], data[f"score_{spec.score}_2"])
+        # a score that is no number passes no threshold
+        lower = np.where(np.isnan(lower), -np.inf, lower)
     if spec.value is not None:
         value = spec.value
     elif lower is None or len(lower) == 0:
@@ -164,7 +166,14 @@ def find_threshold(spec: Threshold, data: Mapping[str, npt.NDArray[np.float64]] 
         )
     else:
         assert spec.efficiency is not None
-        value = float(np.quantile(lower, 1.0 - spec.efficiency))
+        with np.errstate(invalid="ignore"):
+            value = float(np.quantile(lower, 1.0 - spec.efficiency))
+        if not np.isfinite(value):
+            raise OddjetsError(
+                f"threshold: {int(np.sum(~np.isfinite(lower)))} of {len(lower)} data events have a score"
+                f" '{spec.score}' that is no finite number, too many for an efficiency of {spec.efficiency}: look at the"
+                " columns that the score is made of"
+            )
     n_data = 0 if lower is None else len(lower)
     passes = np.greater if spec.strict else np.greater_equal
     n_above = 0 if lower is None else int(np.sum(passes(lower, value)))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any, TypedDict
+
+import numpy as np
 
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.stats.histfactory.model import HistFactoryModel
@@ -19,6 +23,11 @@ from oddjets.stats.strengths import MOST_LOWER_MINIMA
 __all__ = ["Model"]
 
 log = logging.getLogger(__name__)
+
+
+class _Thrown(TypedDict):
+    toys: int
+    seed: int
 
 
 class Model(HistFactoryModel):
@@ -97,7 +106,7 @@ class Model(HistFactoryModel):
         Raises:
             FitError: none of the limits was found; ``notes`` of the result gives the reason if only some were not.
         """
-        return toy_limits.toy_limit(self, self.fits, toys, level=level, seed=seed, progress=progress)
+        return toy_limits.toy_limit(self, self.fits, **_thrown(toys, seed), level=level, progress=progress)
 
     def significance(self) -> Significance:
         """Return the discovery significance, asymptotic: its z, q0 and one-sided p value.
@@ -118,7 +127,7 @@ class Model(HistFactoryModel):
         Raises:
             FitError: there is no background-only fit, or no toy could be fitted.
         """
-        return _toys.toy_significance(self, self.fits, toys, seed=seed, progress=progress)
+        return _toys.toy_significance(self, self.fits, **_thrown(toys, seed), progress=progress)
 
     def goodness_of_fit(
         self,
@@ -141,22 +150,29 @@ class Model(HistFactoryModel):
         Raises:
             FitError: no toy could be fitted, or there is no background-only fit (``signal=False``).
         """
+        thrown, letters = _thrown(toys, seed), _names(channels, "channels")
+        if letters == []:
+            raise OddjetsError("channels: at least one is needed; without 'channels', all are used")
         fit = self._best() if signal else self._background()
-        return _toys.goodness_of_fit(self, fit, toys, letters=channels, signal=signal, seed=seed, progress=progress)
+        return _toys.goodness_of_fit(self, fit, **thrown, letters=letters, signal=signal, progress=progress)
 
     def scan(self, name: str | None = None, points: int = 41, sigmas: float = 3.0) -> Scan:
         """Return the profile likelihood of a parameter about its best value: values and -2 Delta log L.
 
         Args:
             name: name of the parameter; None: the parameter of interest.
-            points: number of points; those whose fits fail are omitted.
+            points: number of points, 3 at least; those whose fits fail are omitted.
             sigmas: range to each side, in units of the error of that side, within the bounds.
 
         Raises:
             OddjetsError: no such parameter, or it is constant.
             FitError: no error was found on either side.
         """
-        return estimates.scan(self, name or self._need_poi(), self._best(), points, sigmas)
+        points = _whole(points, "points", 3)
+        given: Any = sigmas
+        if not isinstance(given, Real) or not 0 < float(given) < np.inf:
+            raise OddjetsError(f"sigmas: how far the scan goes, in errors, above 0; got {sigmas!r}")
+        return estimates.scan(self, self._known(name), self._best(), points, sigmas)
 
     def two_sided_error(self, name: str | None = None) -> TwoSidedError:
         """Return how far a parameter moves up and down until -2 log L rises by one, all others refitted (MINOS).
@@ -170,9 +186,10 @@ class Model(HistFactoryModel):
         Raises:
             FitError: the fits of one side do not converge, or lower minima are found again and again.
         """
+        name = self._known(name)
         for _ in range(MOST_LOWER_MINIMA):
             try:
-                return estimates.two_sided_error(self, name or self._need_poi(), self._best())
+                return estimates.two_sided_error(self, name, self._best())
             except LowerMinimumError as error:
                 if self.poi is None:
                     raise
@@ -190,7 +207,10 @@ class Model(HistFactoryModel):
         Returns:
             The ranking, the largest first, and the parameters of which a refit did not converge.
         """
-        return estimates.impacts(self, self.fits.best, names)
+        return estimates.impacts(self, self.fits.best, _names(names, "names"))
+
+    def _known(self, name: str | None) -> str:
+        return self._need_poi() if name is None else str(name)
 
     def _need_poi(self) -> str:
         if self.poi is None:
@@ -211,3 +231,20 @@ class Model(HistFactoryModel):
         if fits.background is None:
             raise FitError(f"no goodness of fit of the background alone: {fits.no_background}")
         return fits.background
+
+
+def _whole(number: Any, what: str, least: int) -> int:
+    if not isinstance(number, Integral) or int(number) < least:
+        raise OddjetsError(f"{what}: a whole number, {least} or more; got {number!r}")
+    return int(number)
+
+
+def _thrown(toys: int, seed: int) -> _Thrown:
+    """How toys are thrown: their number and their seed, checked."""
+    return {"toys": _whole(toys, "toys", 1), "seed": _whole(seed, "seed", 0)}
+
+
+def _names(names: Any, what: str) -> list[str] | None:
+    if isinstance(names, str) or not isinstance(names, Iterable | None):
+        raise OddjetsError(f"{what}: a list of names; got {names!r}")
+    return None if names is None else [str(name) for name in names]

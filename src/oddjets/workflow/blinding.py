@@ -14,6 +14,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.core import provenance
 from oddjets.core.blinding_history import BLINDED, FILE, OPEN_BEFORE, UNBLINDED, BlindingEvent, read_history
 from oddjets.core.console import console
+from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
 from oddjets.io import paper_npz
 
@@ -118,6 +119,7 @@ def record_state(analysis: Analysis, out: Path, *, unblinds: bool) -> BlindingEv
 
     Raises:
         InputFileError: the record cannot be read.
+        OddjetsError: it cannot be written.
     """
     acts = read_history(out)
     known = len(acts)
@@ -128,14 +130,24 @@ def record_state(analysis: Analysis, out: Path, *, unblinds: bool) -> BlindingEv
         finished = [(provenance.read_manifest(out, stage) or {}).get("finished") for stage in shown]
         first = min((on for on in finished if on), default=now)
         acts.append({"state": OPEN_BEFORE, "on": first, "by": f"what {', '.join(shown)} left"})
+    opened = ""
     if analysis.blind and last != BLINDED:
         acts.append({"state": BLINDED, "on": now, "by": f"fit.blind: true in {where}"})
     elif not analysis.blind and (last == BLINDED or (last is None and unblinds)):
-        by = "--unblind" if unblinds else f"fit.blind: false in {where}"
-        acts.append({"state": UNBLINDED, "on": now, "by": by})
-        console.print(f"[bold yellow]the data in A are unblinded[/bold yellow] by {escape(by)}; {escape(FILE)} has it")
+        opened = "--unblind" if unblinds else f"fit.blind: false in {where}"
+        acts.append({"state": UNBLINDED, "on": now, "by": opened})
     if not acts:
         return None
     if len(acts) > known:
-        write_json(out / FILE, {"history": acts})
+        try:
+            write_json(out / FILE, {"history": acts})
+        except OSError as error:
+            raise OddjetsError(
+                f"{out / FILE}: cannot be written ({error.strerror}), and without this record nothing changes what is seen of"
+                " the data in A: make the folder writable"
+            ) from error
+    if opened:
+        console.print(
+            f"[bold yellow]the data in A are unblinded[/bold yellow] by {escape(opened)}; {escape(FILE)} has it"
+        )
     return acts[-1]

@@ -61,12 +61,11 @@ def saved_analysis(out: Path) -> Analysis:
         path, laid_over = Path(content["analysis"]), dict(content["laid_over"])
     except (OSError, ValueError, KeyError, TypeError):
         raise InputFileError(
-            f"{out}: no {FILE} here that says which analysis this is for; give the YAML: oddjets status ANALYSIS.yaml --out"
-            f" {out}"
+            f"{out}: no {FILE} here that says which analysis this is for; give the analysis's YAML, and this folder with --out"
         ) from None
     if not path.is_file():
         raise InputFileError(
-            f"{path}: the analysis of {out} is not there any more; give it: oddjets status ANALYSIS.yaml"
+            f"{path}: the analysis of {out} is not there any more; give its YAML, and this folder with --out"
         )
     plain = load_analysis(path)
     content = plain.model_dump(mode="json")

@@ -129,7 +129,7 @@ class RunContext:
             InputFileError: the stage has not run.
         """
         manifest = provenance.read_manifest(self.out, stage)
-        if manifest is None:
+        if manifest is None or "extra" not in manifest:
             raise InputFileError(f"{self.out}: no results of the stage '{stage}'; run `oddjets {stage}` first")
         extra: dict[str, Any] = manifest["extra"]
         return extra

@@ -96,7 +96,7 @@ class RunStatus:
             OddjetsError: the analysis has no such stage.
         """
         found = {known.name: known for known in self.stages}
-        if stage not in found:
+        if stage not in [*found]:
             raise OddjetsError(f"{self.name}: no stage '{stage}'; {nearest(stage, found)}")
         return found[stage]
 

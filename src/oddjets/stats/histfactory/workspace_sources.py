@@ -182,8 +182,10 @@ def _patched(workspace: dict[str, Any], patch: Patch, published: dict[str, Any])
         if isinstance(operations, dict) and "patches" in operations:
             names = [str(p.get("metadata", {}).get("name")) for p in operations["patches"]]
             raise InputFileError(f"{patch}: is a patch set; select a patch with FILE:NAME; {nearest('', names)}")
-    else:
+    elif isinstance(patch, Iterable):
         operations = list(patch)
+    else:
+        raise InputFileError(f"patches: a list of JSON patches or their files; got {patch!r} in it")
     if not isinstance(operations, list):
         raise InputFileError(f"{place}: a JSON patch is a list of operations (RFC 6902)")
     result = copy.deepcopy(workspace)

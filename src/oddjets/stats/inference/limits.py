@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import erfcx
@@ -71,8 +72,10 @@ def upper_limit(model: HistFactoryModel, fits: Fits, level: float = 0.95) -> Lim
         FitError: there is no background-only fit, or none of the limits exists.
         OddjetsError: the level is not between 0 and 1.
     """
-    if not 0 < level < 1:
-        raise OddjetsError(f"a confidence level of {level:g} is not between 0 and 1; 95 % is 0.95")
+    given: Any = level
+    if not isinstance(given, Real) or not 0 < float(given) < 1:
+        shown = f"{level:g}" if isinstance(given, Real) else repr(given)
+        raise OddjetsError(f"a confidence level of {shown} is not between 0 and 1; 95 % is 0.95")
     poi = str(model.poi)
     if fits.background is None:
         raise FitError(f"no upper limit, because there is no fit with {poi} = 0: {fits.no_background}")

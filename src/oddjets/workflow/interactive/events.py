@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import awkward as ak
@@ -40,7 +40,9 @@ def events_of(run: RunContext, dataset: str, variation: str, columns: Sequence[s
         BlindedError: the data in A are blinded, and without a threshold they cannot be identified.
     """
     processed = run.extra("process")
-    if dataset not in processed["datasets"]:
+    if isinstance(columns, str) or not isinstance(columns, Iterable | None):
+        raise OddjetsError(f"columns: a list of names, such as ['mjj', 'pt_1']; got {columns!r}")
+    if dataset not in [*processed["datasets"]]:
         raise OddjetsError(f"{run.out}: no dataset '{dataset}'; {nearest(dataset, processed['datasets'])}")
     about = processed["datasets"][dataset]
     known = [NOMINAL, *(v.name for v in variations_of(run.analysis, about["process"], is_data=about["is_data"]))]

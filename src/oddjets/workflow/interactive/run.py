@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,14 @@ import awkward as ak
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.console import console, quiet
-from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, StaleResultsWarning
+from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, StaleResultsWarning, nearest
 from oddjets.core.interrupts import Interrupted, interruptible
 from oddjets.workflow.blinding import stages_showing_data
 from oddjets.workflow.interactive.events import events_of
 from oddjets.workflow.interactive.views import RunHistograms, RunResults
+from oddjets.workflow.interactive.wording import in_words_of_python, worded_for_python
 from oddjets.workflow.keys import stage_states
-from oddjets.workflow.loading import load
+from oddjets.workflow.loading import load, path_of
 from oddjets.workflow.output_folder import saved_analysis
 from oddjets.workflow.pipeline import (
     STAGES,
@@ -44,6 +46,13 @@ __all__ = ["Run"]
 
 #: set to 1 in worker processes, which share the cores, so that threads of libraries do not compete
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+#: what a `Run` is made of
+_ANALYSIS = (
+    "a Run is made of an analysis (its YAML, its name in the package, or what oddjets.load returned) or of its output"
+    " folder"
+)
 
 
 class Run:
@@ -75,19 +84,21 @@ class Run:
     def __init__(
         self, analysis: str | Path | Analysis, output: str | Path | None = None, *, unblind: bool = False
     ) -> None:
-        if isinstance(analysis, Analysis):
-            asked = analysis
-        elif Path(analysis).is_dir():
-            if output is not None:
-                raise OddjetsError(
-                    f"{analysis} is an output folder; give only that folder, or an analysis with 'output'"
-                )
-            asked, output = saved_analysis(Path(analysis)), analysis
-        else:
-            asked = load(analysis)
-        self._context = RunContext(
-            asked, Path("output") / asked.name if output is None else Path(output), unblind=unblind
-        )
+        if not isinstance(unblind, bool):
+            raise OddjetsError(f"unblind is True or False; got {unblind!r}")
+        folder = None if output is None else path_of(output, "'output' is a folder")
+        with worded_for_python():
+            if isinstance(analysis, Analysis):
+                asked = analysis
+            elif (given := path_of(analysis, _ANALYSIS)).is_dir():
+                if folder is not None:
+                    raise OddjetsError(
+                        f"{analysis} is an output folder; give only that folder, or an analysis with 'output'"
+                    )
+                asked, folder = saved_analysis(given), given
+            else:
+                asked = load(given)
+            self._context = RunContext(asked, folder or Path("output") / asked.name, unblind=unblind)
 
     @property
     def analysis(self) -> Analysis:
@@ -127,13 +138,21 @@ class Run:
         Raises:
             OddjetsError: no such stage, or as `run`.
         """
+        if not isinstance(stage, str):
+            raise OddjetsError(f"a stage is named by text; {nearest(stage, STAGES)}")
         self._work(stage, force=force, progress=progress)
 
     def _work(self, name: str | None, *, force: bool, progress: bool) -> None:
-        # files may have changed since they were opened
-        context = self._context = RunContext(self._context.requested, self.output, unblind=self._context.unblinds)
+        with worded_for_python(), quiet(not progress), _interruptible(), _single_threaded_workers():
+            # files may have changed since they were opened
+            context = RunContext(self._context.requested, self.output, unblind=self._context.unblinds)
+            self._context = context
+            self._run_stages(context, name, force)
+
+    @staticmethod
+    def _run_stages(context: RunContext, name: str | None, force: bool) -> None:
         stages = stages_of(context) if name is None else stages_up_to(context, name)
-        with quiet(not progress), _interruptible(), _single_threaded_workers(), context.lock():
+        with context.lock():
             if force:
                 for i, stage in enumerate(stages[:-1]):
                     run_stage(context, stage, later=stages[i + 1 :])
@@ -156,14 +175,18 @@ class Run:
         asked = self._context.requested
         execution = asked.execution.model_copy(update={"skip_bad_files": True})
         changed = asked.model_copy(update={"execution": execution})
-        return status_of(RunContext(changed, self.output, unblind=self._context.unblinds))
+        with worded_for_python():
+            found = status_of(RunContext(changed, self.output, unblind=self._context.unblinds))
+        stages = tuple(replace(stage, why=in_words_of_python(stage.why)) for stage in found.stages)
+        return replace(found, stages=stages, no_chunks=in_words_of_python(found.no_chunks))
 
     # ---- read results ------------------------------------------------------------------------------------------------
 
     @property
     def datasets(self) -> list[str]:
         """The datasets that have been processed."""
-        return list(self._checked("process").extra("process")["datasets"])
+        with worded_for_python():
+            return list(self._checked("process").extra("process")["datasets"])
 
     def events(self, dataset: str, variation: str = "nominal", columns: Sequence[str] | None = None) -> ak.Array:
         """Return the events of a dataset that pass the base selection, as a variation sees them.
@@ -191,7 +214,8 @@ class Run:
             Traceback (most recent call last):
             oddjets.core.errors.OddjetsError: dataset 'top' has no variation 'jmsUpp'; did you mean 'jmsUp'?
         """
-        return events_of(self._checked("process"), dataset, variation, columns)
+        with worded_for_python():
+            return events_of(self._checked("process"), dataset, variation, columns)
 
     @property
     def histograms(self) -> RunHistograms:
@@ -206,7 +230,8 @@ class Run:
             ('process', 'letter', 'variation', 'leading_mass')
             >>> top_in_a = masses["top", "A", "nominal", :]
         """
-        return RunHistograms(self._artifacts("histogram").histograms)
+        with worded_for_python():
+            return RunHistograms(self._artifacts("histogram").histograms)
 
     @property
     def workspace(self) -> dict[str, Any]:
@@ -221,13 +246,14 @@ class Run:
             >>> oddjets.stats.Model(run.workspace)
             Model: 8 channels, 48 bins, 64 parameters, parameter of interest mu
         """
-        context = self._checked("workspace")
+        with worded_for_python():
+            context = self._checked("workspace")
         if context.analysis.blind and "workspace" in stages_showing_data(context.out):
             raise BlindedError(
                 f"{context.out / 'workspace.json'} contains the data in A, but the analysis is blind: call"
                 " run.up_to('workspace'), which replaces them by the expected background, or make the Run with unblind=True"
             )
-        return dict(self._artifacts("workspace").json("workspace.json"))
+        return dict(self._artifacts().json("workspace.json"))
 
     @property
     def results(self) -> RunResults:
@@ -241,12 +267,14 @@ class Run:
             >>> run.results["poi"]["name"]
             'mu'
         """
-        return RunResults(self._artifacts("fit").results)
+        with worded_for_python():
+            return RunResults(self._artifacts("fit").results)
 
     @property
     def figures(self) -> list[str]:
         """The figures that can be drawn from the existing results, in the order of the report."""
-        return [data["name"] for _, data in self._drawable()]
+        with worded_for_python():
+            return [data["name"] for _, data in self._drawable()]
 
     def figure(self, name: str) -> StyledFigure:
         """Draw a figure of the report without writing a file.
@@ -272,10 +300,11 @@ class Run:
         from oddjets.report.figure_files import collect
         from oddjets.report.registry import draw, find
 
-        kind = find(name)
-        for need in kind.needs:
-            self._checked(ARTIFACTS[need][1])
-        found = collect(self._artifacts(), [name])
+        with worded_for_python():
+            kind = find(name)
+            for need in kind.needs:
+                self._checked(ARTIFACTS[need][1])
+            found = collect(self._artifacts(), [name])
         if len(found) != 1:
             names = ", ".join(data["name"] for _, data in found)
             raise OddjetsError(f"'{name}' is a kind of figure with {len(found)} figures: {names}")

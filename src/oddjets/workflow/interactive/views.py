@@ -9,7 +9,7 @@ from typing import Any
 import hist
 import numpy as np
 
-from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.errors import UnknownKeyError, nearest
 from oddjets.core.tables import html_table, text_table
 from oddjets.io.histograms import DATA, Hist, HistogramSet
 from oddjets.stats.summary import summary
@@ -38,17 +38,17 @@ class RunHistograms(Mapping[tuple[str, str], Hist]):
             key: region and observable.
 
         Raises:
-            OddjetsError: there is none; the message has the nearest.
+            UnknownKeyError: there is none; the message has the nearest.
         """
         asked: Any = key
-        if not isinstance(asked, tuple) or len(asked) != 2:
-            raise OddjetsError(
+        if not isinstance(asked, tuple) or [type(part) for part in asked] != [str, str]:
+            raise UnknownKeyError(
                 f"the key of a histogram is a region and an observable, as {next(iter(self))}; got {key!r}"
             )
         region, observable = key
         if (region, observable) not in self.found.histograms:
             known = [f"{r}, {o}" for r, o in self]
-            raise OddjetsError(
+            raise UnknownKeyError(
                 f"no histogram of '{observable}' in region '{region}'; {nearest(f'{region}, {observable}', known)}"
             )
         copied = self._complete(self.found.histograms[region, observable])
@@ -121,10 +121,10 @@ class RunResults(Mapping[str, Any]):
         """Return a part of the results.
 
         Raises:
-            KeyError: there is none; the message has the nearest.
+            UnknownKeyError: there is none; the message has the nearest.
         """
-        if key not in self._content:
-            raise KeyError(f"no '{key}' in the results; {nearest(key, self._content)}")
+        if key not in [*self._content]:
+            raise UnknownKeyError(f"no '{key}' in the results; {nearest(key, self._content)}")
         return self._content[key]
 
     def __iter__(self) -> Iterator[str]:
