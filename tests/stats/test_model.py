@@ -167,7 +167,7 @@ def test_a_fit_leaves_a_saddle_point():
     workspace["channels"][0]["samples"][1]["modifiers"].append(shape)
     model = Model(workspace)
     none = np.zeros(0, dtype=int)
-    model.bends = Bends(none, none, none)  # else both sides are tried anyway
+    model.bends = Bends(none, none, none, none, none)  # else both sides are tried anyway
     fit = model.fit({"mu": 0.0})
     assert abs(fit["shape"]) > 0.5
     assert fit.error("shape") > 0

@@ -1,4 +1,4 @@
-"""Where the PF candidates of AK8 jets are in a file: one table, `LAYOUTS`, with a row for each layout.
+"""The layouts of PF candidates of AK8 jets in files: one table, `LAYOUTS`, with a row for each layout.
 
 A row names the branches that must be there, what is derived from others, and what no branch has. The first row whose
 branches are all there is the file's.

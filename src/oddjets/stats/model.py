@@ -240,7 +240,7 @@ def _whole(number: Any, what: str, least: int) -> int:
 
 
 def _thrown(toys: int, seed: int) -> _Thrown:
-    """How toys are thrown: their number and their seed, checked."""
+    """Return the number of toys and their seed, checked."""
     return {"toys": _whole(toys, "toys", 1), "seed": _whole(seed, "seed", 0)}
 
 

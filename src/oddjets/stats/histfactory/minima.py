@@ -10,7 +10,7 @@ from oddjets.stats.histfactory.expected import evaluate
 from oddjets.stats.histfactory.likelihood import Problem, Race, objective, profile_bins
 from oddjets.stats.histfactory.newton import minimise
 from oddjets.stats.histfactory.results import Batch, Data
-from oddjets.stats.histfactory.starts import BentModel, Starts, further_starts, possible_start
+from oddjets.stats.histfactory.starts import BentModel, Starts, further_starts, is_narrow, possible_start
 
 __all__ = ["FittedModel", "fit_once", "lowest_minima"]
 
@@ -18,6 +18,8 @@ __all__ = ["FittedModel", "fit_once", "lowest_minima"]
 LOWER = 1e-6
 #: how often a lower minimum is looked for from the one found last
 MAX_ROUNDS = 8
+#: a start of a wide model whose bins' -2 log L is further above the known minimum's is not worth its steps
+TOO_HIGH = 100.0
 
 
 class FittedModel(BentModel, Protocol):
@@ -97,8 +99,8 @@ def lowest_minima(model: FittedModel, batch: Batch, data: Data, held: np.ndarray
         The lowest minima found.
     """
     result, rows = batch, np.arange(len(data.main))
-    for _ in range(MAX_ROUNDS):
-        starts, owner = _collect(model, result, data, held, rows)
+    for attempt in range(MAX_ROUNDS):
+        starts, owner = _collect(model, result, data, held, rows, attempt)
         if not len(owner):
             break
         known = _Known(Batch(*(a[owner] for a in result)), starts.turned)
@@ -120,7 +122,7 @@ def lowest_minima(model: FittedModel, batch: Batch, data: Data, held: np.ndarray
 
 
 def _collect(
-    model: FittedModel, batch: Batch, data: Data, held: np.ndarray, rows: np.ndarray
+    model: FittedModel, batch: Batch, data: Data, held: np.ndarray, rows: np.ndarray, attempt: int
 ) -> tuple[Starts, np.ndarray]:
     """Collect all possible starts of some data sets, and the data set of each start, (S,)."""
     parts, owner = [Starts(np.zeros((0, len(model.parameters))), np.zeros(0, dtype=int))], [np.zeros(0, dtype=int)]
@@ -133,8 +135,20 @@ def _collect(
             parts.append(Starts(tried, np.full(len(tried), -1)))
             owner.append(np.full(len(tried), t))
             begin = tried[-1]
-        more = further_starts(model, begin, held[t], own)
-        allowed = np.isfinite(model.bin_deviance(more.points, own.main)).all(axis=1)
+        more = further_starts(model, begin, held[t], own, attempt)
+        value = _of_bins(model, own, more.points, held[t])
+        most = np.inf
+        if batch.converged[t] and not is_narrow(model):
+            most = _of_bins(model, own, batch.parameters[t : t + 1], held[t])[0] + TOO_HIGH
+        allowed = np.isfinite(value) & (value <= most)
         parts.append(Starts(*(a[allowed] for a in more)))
         owner.append(np.full(int(allowed.sum()), t))
     return Starts(*map(np.concatenate, zip(*parts, strict=True))), np.concatenate(owner)
+
+
+def _of_bins(model: FittedModel, data: Data, points: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Return the bins' share of -2 log L of a data set at points (S, n), gammas at their minimum; inf where impossible."""
+    many = Data(*(np.repeat(a, len(points), axis=0) for a in data))
+    problem = model.problem(many, points, np.repeat(held[None], len(points), axis=0))
+    alpha, local, _ = model.split(points)
+    return np.asarray(2 * profile_bins(evaluate(model.layout, alpha, local), problem).value.sum(axis=1))

@@ -189,7 +189,8 @@ def _beaten(race: Race, now: Point, step: _Step, damping: np.ndarray, before: np
     too_high = (now.value - HOPE * step.distance > race.value) & (step.distance < FALLING * before)
     moved = np.abs(step.local - race.local) < NEAR_LOCAL * (1 + np.abs(race.local))
     near = (np.abs(step.alpha - race.alpha) * race.scale < NEAR).all(axis=1) & moved.all(axis=(1, 2))
-    same = near & (np.abs(now.value - step.distance - race.value) < NEAR_VALUE)
+    ahead = now.value - step.distance
+    same = near & (ahead < race.value + NEAR_VALUE) & (ahead > race.value - NEAR_VALUE)
     t = np.arange(len(step.alpha))
     back = (race.turned >= 0) & (step.alpha[t, race.turned] * now.alpha[t, race.turned] < 0)
     return np.asarray(sound & (too_high | same | back))

@@ -46,6 +46,14 @@ def nearby_positive(matrices: np.ndarray) -> np.ndarray:
     return np.where(changed[..., None, None], raised, matrices)
 
 
+def _is_positive(matrix: np.ndarray) -> bool:
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return bool(np.linalg.eigvalsh(matrix)[0] > FLOOR)
+    return True
+
+
 def solve_positive(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Solve linear systems whose matrices have a unit diagonal, by the absolute eigenvalues if one is negative.
 
@@ -62,7 +70,8 @@ def solve_positive(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:
     try:
         np.linalg.cholesky(matrices[finite])
     except np.linalg.LinAlgError:
-        good[finite] = np.linalg.eigvalsh(matrices[finite])[:, 0] > FLOOR
+        # one that is not positive spoils the call for all
+        good[finite] = [_is_positive(matrix) for matrix in matrices[finite]]
     result[good] = np.linalg.solve(matrices[good], right[good][..., None])[..., 0]
     bad = finite & ~good
     if bad.any():

@@ -16,7 +16,7 @@ from oddjets.stats.histfactory.expected import evaluate, variations
 from oddjets.stats.histfactory.hessian import Expectations, jacobian
 from oddjets.stats.histfactory.results import Data
 
-__all__ = ["Bends", "BentModel", "Starts", "bends", "further_starts", "possible_start"]
+__all__ = ["Bends", "BentModel", "Starts", "bends", "further_starts", "is_narrow", "possible_start"]
 
 #: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for: where the two go the same
 #: way, and where they don't
@@ -32,6 +32,8 @@ PROMISING, STRONG, WEAK = 1.0, 4.0, 0.7
 MOST_CURVED, LEAST_CURVED = 3.75, -1.25
 #: random starts, and how far they go, in prior widths
 RANDOM, SPREAD = 8, 3.0
+#: the share of its range at which a parameter is near its end
+NEAR_END = 0.02
 #: bounds of a factor that are further apart than this, in units of how far the data may move it, are none
 FURTHEST = 100.0
 #: free factors of single bins that are moved one at a time; beyond, all together
@@ -52,12 +54,14 @@ class Bends(NamedTuple):
         bent: other constrained ones whose effect is far from a straight line.
         knots: free factors of single bins on samples with statistical errors: either may take up the other's part.
         products: free factors of single bins that multiply another one: without one, another process must make its events.
+        factors: free factors of samples in a narrow model that has several: one may make up for another.
     """
 
     one_sided: np.ndarray
     bent: np.ndarray
     knots: np.ndarray
     products: np.ndarray
+    factors: np.ndarray
 
     @property
     def any(self) -> bool:
@@ -67,7 +71,7 @@ class Bends(NamedTuple):
     @property
     def curved(self) -> bool:
         """Whether there are any besides products."""
-        return any(map(len, self[:3]))
+        return any(map(len, (self.one_sided, self.bent, self.knots, self.factors)))
 
 
 class BentModel(Expectations, Protocol):
@@ -101,7 +105,10 @@ def bends(model: BentModel) -> Bends:
     with_gamma = layout.row[:, : layout.uses.shape[1], 0] == 0
     used = (layout.uses & with_gamma[:, :, None]).any(axis=1)
     multiplied = (layout.uses & (layout.uses.sum(axis=2) > 1)[:, :, None]).any(axis=1)
-    return Bends(index[one_sided], index[bent], _free_locals(model, used), _free_locals(model, multiplied))
+    factors = layout.global_pars[(p.kind[layout.global_pars] == "free") & ~p.fixed[layout.global_pars]]
+    several = is_narrow(model) and len(factors) > 1
+    local = _free_locals(model, used), _free_locals(model, multiplied)
+    return Bends(index[one_sided], index[bent], *local, factors[: len(factors) * several])
 
 
 def _free_locals(model: BentModel, used: np.ndarray) -> np.ndarray:
@@ -125,7 +132,12 @@ def _even_and_odd(
     return 0.5 * (rate[:, 1] + rate[:, 2]) - rate[:, 0], 0.5 * (rate[:, 1] - rate[:, 2]), here
 
 
-def further_starts(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data) -> Starts:
+def is_narrow(model: BentModel) -> bool:
+    """Return whether a model has so few global parameters that further starts cost little."""
+    return len(model.layout.global_pars) <= NARROW
+
+
+def further_starts(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data, attempt: int = 0) -> Starts:
     """Return starts from which a lower minimum than a known one may be reached.
 
     In a narrow model all that bends is tried from its other side, all free factors from their ends, and a few random points.
@@ -137,6 +149,7 @@ def further_starts(model: BentModel, best: np.ndarray, held: np.ndarray, data: D
         best: the known minimum, (n,).
         held: mask of the held parameters, (n,).
         data: the data set.
+        attempt: how often it was asked before; random points are other ones each time.
 
     Returns:
         The starts.
@@ -146,7 +159,7 @@ def further_starts(model: BentModel, best: np.ndarray, held: np.ndarray, data: D
     stuck = stuck[~held[stuck] & (best[stuck] <= p.low[stuck])]
     if not found.any and not len(stuck):
         return Starts(np.zeros((0, len(p))), np.zeros(0, dtype=int))
-    narrow = len(layout.global_pars) <= NARROW
+    narrow = is_narrow(model)
     position = {int(i): k for k, i in enumerate(layout.global_pars)}
     index = np.concatenate([found.one_sided, found.bent])
     promise, size = _promise(model, best, data, np.array([position[int(i)] for i in index], dtype=int))
@@ -167,7 +180,7 @@ def further_starts(model: BentModel, best: np.ndarray, held: np.ndarray, data: D
             points[-1][i] = value
             sides.append(turned)
     points += _untied(model, best, held) + _without_products(model, best, held, data)
-    points += _random(model, best, held, data) if narrow else []
+    points += _random(model, best, held, data, attempt) if narrow else []
     sides += [-1] * (len(points) - len(sides))
     return Starts(np.array(points).reshape(len(points), len(p)), np.array(sides, dtype=int))
 
@@ -250,7 +263,7 @@ def _without_products(model: BentModel, best: np.ndarray, held: np.ndarray, data
     return [*points[rise < FEW_EVENTS], *others]
 
 
-def _random(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data) -> list[np.ndarray]:
+def _random(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data, attempt: int) -> list[np.ndarray]:
     """Return random points, the same shares of all ranges in every fit; in half of them factors go as far as their bounds."""
     p, layout = model.parameters, model.layout
     low, high = p.init - SPREAD * p.sigma, p.init + SPREAD * p.sigma
@@ -262,7 +275,10 @@ def _random(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data) ->
         ends = _ends(model, i, best, data)
         low[i], high[i] = min(ends), max(ends)
     far = [i for i in factors if p.high[i] - p.low[i] < FURTHEST * (high[i] - low[i])]
-    shares = np.random.default_rng(len(p)).random((RANDOM, len(p)))
+    shares = np.random.default_rng([len(p), attempt]).random((RANDOM, len(p)))
+    # and all near one of their ends
+    shares = np.concatenate([shares, np.full((2, len(p)), NEAR_END)])
+    shares[-1] = 1 - NEAR_END
     points = []
     for k, share in enumerate(shares):
         if k == RANDOM // 2:

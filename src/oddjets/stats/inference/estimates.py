@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats.histfactory.gamma_refits import refit_gammas
+from oddjets.stats.histfactory.minima import LOWER
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Data, FitError, FitResult, ImpossiblePointError
 from oddjets.stats.histfactory.workspace_reader import Parameters
@@ -152,7 +153,21 @@ def best_fits(model: HistFactoryModel, data: Data | None = None) -> Fits:
         best = model.fit(data=data)
     if best.deviance > background.deviance + 1e-6:
         best = model.fit(data=data, start=background.values)
-    return Fits(background, best)
+    return Fits(_from_best(model, data, background, best), best)
+
+
+def _from_best(model: HistFactoryModel, data: Data | None, background: FitResult, best: FitResult) -> FitResult:
+    """Return the background-only fit, refitted where the valley of the best fit leads lower."""
+    poi = _poi(model)
+    index = model.parameters.index(poi)
+    if not model.bends.any:
+        return background
+    start, held = best.values.copy(), np.zeros(len(best.values), dtype=bool)
+    start[index], held[index] = 0.0, True
+    near = model.fit_batch(model.data if data is None else data, start[None], held)
+    if not near.converged[0] or near.deviance[0] > background.deviance - LOWER:
+        return background
+    return model.fit({poi: 0.0}, data=data, start=near.parameters[0])
 
 
 def significance(model: HistFactoryModel, fits: Fits) -> Significance:

@@ -1,4 +1,4 @@
-"""What messages for the command line say, in the words of Python."""
+"""Messages for the command line, reworded for Python."""
 
 from __future__ import annotations
 
