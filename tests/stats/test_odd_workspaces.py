@@ -21,6 +21,7 @@ REASONS = (
     "nothing depends on the parameter of interest",
     "this channel has",
     "rename one",
+    "is impossible; hold it at 1",
 )
 
 
@@ -217,3 +218,36 @@ def test_a_signal_of_any_size_may_be_of_interest(scale: float) -> None:
     best = best_fits(Model(workspace)).best
     assert best["mu"] == pytest.approx(10 / scale, rel=1e-5)
     assert best.error("mu") == pytest.approx(60**0.5 / scale, rel=1e-5)
+
+
+def test_what_a_fit_is_not_precise_enough_for_is_not_called_undetermined() -> None:
+    # a free factor, and one that a 40 % constraint holds: determined, but beside 1e9 events for no double to tell
+    half = {"name": "half", "type": "normsys", "data": {"hi": 1.4, "lo": 0.6}}
+    for events, message in (
+        (1e9, "not precise enough for errors: it measures one combination .*: (mu, half|half, mu)"),
+        (1e4, ""),
+    ):
+        model = Model(_channels(("a", [events], [MU, half])))
+        if message:
+            with pytest.raises(OddjetsError, match=message):
+                model.fit()
+            assert model.fit(with_covariance=False)["mu"] == pytest.approx(1.0, rel=1e-4)
+        else:
+            assert model.fit().error("mu") == pytest.approx(0.4, rel=0.1)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_factor_that_is_held_where_its_measurement_is_impossible() -> None:
+    none = {"name": "none", "type": "shapesys", "data": [0.0]}
+    workspace = _channels(("a", [20.0], [MU, none]))
+    parameters = workspace["measurements"][0]["config"]["parameters"]
+    parameters.append({"name": "none", "inits": [0.0]})
+    with pytest.raises(
+        WorkspaceError, match=r"'none\[0\]' is held at 0, where its auxiliary measurement of 1 is impossible"
+    ):
+        Model(workspace)
+    theirs = pyhf.Workspace(workspace)
+    model = theirs.model()
+    assert not np.isfinite(model.logpdf(model.config.suggested_init(), theirs.data(model)))
+    parameters[0]["inits"] = [1.0]
+    assert best_fits(Model(workspace)).best["mu"] == pytest.approx(1.0)

@@ -91,7 +91,11 @@ def fit_workspace(
         SingularModelError: the data cannot tell some parameters apart.
     """
     clock = _Stopwatch()
-    model = HistFactoryModel(workspace, poi, measurement)
+    # a name that is there twice is none; else the first is chosen as if it had been asked for, and the warnings say so
+    measurements = [m["name"] for m in workspace.get("measurements", [])]
+    first = next(iter(measurements), None)
+    chosen = first if measurement is None and measurements.count(first) == 1 else measurement
+    model = HistFactoryModel(workspace, poi, chosen)
     if model.poi is None:
         raise OddjetsError("the workspace names no parameter of interest; give one with --poi")
     # before the fits, so that a mistake is reported at once
@@ -103,7 +107,6 @@ def fit_workspace(
     fits, pois = strengths(model, fits, failed, scanned)
     clock.record("fit")
     best, about = fits.best, tested(model)
-    measurements = [m["name"] for m in workspace["measurements"]]
     result: dict[str, Any] = {
         "measurement": measurements[0] if measurement is None else measurement,
         "poi": pois[0],

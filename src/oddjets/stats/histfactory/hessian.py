@@ -25,6 +25,8 @@ __all__ = [
 
 #: a direction whose curvature is this small against its parameters' own is not determined: the fit is exact to about as much
 SINGULAR = 1e-7
+#: below this it is rounding, and the direction is not determined at all
+ROUNDING = 1e-12
 #: an eigenvalue below minus this, where each parameter's own curvature is one, is no rounding error
 CURVES_DOWN = 1e-6
 #: a parameter whose curvature, over its whole range (so much where there is no bound), is less than this does nothing
@@ -283,16 +285,25 @@ def covariance(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarr
         values, vectors = np.linalg.eigh(scaled)
         vector = np.abs(vectors[:, 0])
         names = [model.parameters.names[index[i]] for i in np.argsort(-vector)[:6] if vector[i] > 0.2 * vector.max()]
-        error = SingularModelError(
-            "the model is singular: the data cannot tell these parameters apart: "
-            + ", ".join(names)
-            + "; remove one, or give it a constraint"
-        )
+        error = SingularModelError(_reason(names, float(values[0])))
         if values[0] < -CURVES_DOWN:
             error.downhill = np.zeros(len(pars))
             error.downhill[index] = vectors[:, 0] * scale[index]
         raise error
     return Covariance(result, np.flatnonzero(idle), held)
+
+
+def _reason(names: list[str], eigenvalue: float) -> str:
+    """Why a Hessian is not inverted whose smallest eigenvalue, with each parameter's own curvature at one, is this."""
+    if eigenvalue < ROUNDING:
+        return (
+            f"the model is singular: the data cannot tell these parameters apart: {', '.join(names)}; remove one, or give it a "
+            "constraint"
+        )
+    return (
+        f"the fit is not precise enough for errors: it measures one combination of these parameters {1 / eigenvalue:.1g} times "
+        f"more tightly, in squares of errors, than another: {', '.join(names)}; remove one, or give it a tighter constraint"
+    )
 
 
 def _inverse(arrow: _Arrow, global_pars: np.ndarray, scale: np.ndarray) -> np.ndarray | None:

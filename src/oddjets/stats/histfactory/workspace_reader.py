@@ -218,9 +218,14 @@ def _parameters(config: Any) -> Parameters:
     fixed = np.asarray(config.suggested_fixed(), dtype=bool)
     if twins := [name for name, times in Counter(config.par_names).items() if times > 1]:
         raise WorkspaceError(f"two parameters of the model are called '{twins[0]}'; rename one")
-    for name, kind, count in zip(config.par_names, kinds, aux, strict=True):
+    for name, kind, count, start, held in zip(config.par_names, kinds, aux, init, fixed, strict=True):
         if kind == "poisson" and count < 0:
             raise WorkspaceError(f"parameter '{name}', auxdata: {count:g}; a Poisson count must not be negative")
+        if kind == "poisson" and count > 0 and held and start <= 0:
+            raise WorkspaceError(
+                f"parameter '{name}' is held at {start:g}, where its auxiliary measurement of {count:g} is impossible; hold it "
+                "at 1, which is what no uncertainty means"
+            )
     return Parameters(
         names=tuple(config.par_names),
         # a start outside the bounds is moved to the nearest bound; a fixed parameter keeps its value
