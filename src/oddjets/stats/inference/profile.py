@@ -23,6 +23,8 @@ FURTHEST = 1e9
 EXTRAPOLATED = 2.0
 #: largest size of a batch, in bins times processes: about a hundred megabytes
 MOST_YIELDS = 2_000_000
+#: smallest distance of points that are fitted from further starts, in sqrt(-2 Delta log L)
+MIN_SPACING = 0.02
 #: largest number of passes in which points are refitted from their neighbours
 MOST_SWEEPS = 20
 #: a point that is lower in -2 log L by more than this is a different minimum: fits are exact to about 1e-7
@@ -88,6 +90,10 @@ class ProfileLikelihood:
     def found_lower(self) -> bool:
         """Whether a point is lower than the fit at the start, which then was not the minimum."""
         return self.minimum is not self.start
+
+    def height(self, point: ProfilePoint) -> float:
+        """Return sqrt(-2 Delta log L) relative to the fit at the start; 0 for a point that is lower."""
+        return float(np.sqrt(max(point.deviance - self.start.deviance, 0.0)))
 
     def point_at(self, value: float) -> ProfilePoint | None:
         """Return the point at a value, if there is one."""
@@ -220,7 +226,8 @@ def find_lower_minima(profiles: Sequence[ProfileLikelihood]) -> bool:
     new = [(profile, value) for profile, value in points if value not in profile.checked]
     for profile, value in new:
         profile.checked.add(value)
-    changed = _take_lower(new, [_at(profile, value).parameters for profile, value in new], lowest=True)
+    spaced = [ask for profile in dict.fromkeys(profiles) for ask in _spaced(profile, new)]
+    changed = _take_lower(spaced, [_at(profile, value).parameters for profile, value in spaced], lowest=True)
     lower = bool(changed)
     near = new
     for _ in range(MOST_SWEEPS):
@@ -240,6 +247,22 @@ def find_lower_minima(profiles: Sequence[ProfileLikelihood]) -> bool:
             (profile, q.value) for profile, value in changed for k in (-1, 1) if (q := _neighbour(profile, value, k))
         ]
     return lower
+
+
+def _spaced(profile: ProfileLikelihood, new: Sequence[PointRequest]) -> list[PointRequest]:
+    """Return those of a profile's new points that are not close to another one: a search clusters them at its crossing."""
+    chosen: list[PointRequest] = []
+    last = -np.inf
+    for point in profile.points:
+        request = (profile, point.value)
+        height = np.sign(point.value - profile.start.value) * profile.height(point)
+        is_new = request in new
+        if is_new and abs(height - last) <= MIN_SPACING:
+            continue
+        if is_new:
+            chosen.append(request)
+        last = height
+    return chosen
 
 
 def _at(profile: ProfileLikelihood, value: float) -> ProfilePoint:

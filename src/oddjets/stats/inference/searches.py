@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from oddjets.stats.histfactory.results import FitError
 from oddjets.stats.inference.profile import (
@@ -29,7 +28,7 @@ FURTHEST = 1e12
 #: the most times that a failing step is halved before a longer one is tried
 HALVINGS = 6
 #: a point is the crossing if its height is this close to the target, relative to it
-CLOSE = 1e-7
+CLOSE = 1e-6
 #: the search ends if the interval has shrunk to this fraction of the value
 NARROW = 1e-12
 #: number of steps after which the interval must have halved
@@ -40,6 +39,8 @@ MOST_CHECKS = 6
 UNREACHABLE = 1e300
 #: offsets that are tried if a point fails, in units of the interval
 OFFSETS = (0.0, 1e-3, -1e-3, 1e-2, -1e-2, 0.1, -0.1, 0.25, -0.25)
+#: largest number of points of an interpolation
+MAX_NODES = 4
 
 
 class Crossing(NamedTuple):
@@ -135,14 +136,17 @@ class Search:
 
     def _interpolated(self, known: list[tuple[float, float]], first: int) -> float:
         """Interpolate the value as a function of the height to the target."""
-        part = known[max(first - 2, 0) : first + 2]
-        heights, values = np.array([h for _, h in part]), np.array([v for v, _ in part])
-        if not (np.diff(heights) > 0).all():
-            part = known[first - 1 : first + 1]
-            heights, values = np.array([h for _, h in part]), np.array([v for v, _ in part])
-        value = float(PchipInterpolator(heights, values)(self.target))
         inner, outer = known[first - 1][0], known[first][0]
-        return value if min(inner, outer) < value < max(inner, outer) else 0.5 * (inner + outer)
+        low, high = min(inner, outer), max(inner, outer)
+        around = sorted(known[max(first - 3, 0) : first + 3], key=lambda point: abs(point[1] - self.target))
+        for number in range(min(MAX_NODES, len(around)), 1, -1):
+            part = sorted(around[:number], key=lambda point: point[1])
+            heights, values = np.array([h for _, h in part]), np.array([v for v, _ in part])
+            if (np.diff(heights) > 0).all() and low < (value := _lagrange(heights, values, self.target)) < high:
+                return value
+        share = (self.target - known[first - 1][1]) / (known[first][1] - known[first - 1][1])
+        value = inner + share * (outer - inner)
+        return value if low < value < high else 0.5 * (inner + outer)
 
     def _outwards(self, known: list[tuple[float, float]]) -> Generator[list[PointRequest], None, None]:
         """Request a step outwards; if its fit fails, shorter steps, then longer ones."""
@@ -182,6 +186,13 @@ class Search:
         return FitError(f"the fit did not converge with {self.profiles[0].name} held at {value:g}")
 
 
+def _lagrange(x: np.ndarray, y: np.ndarray, at: float) -> float:
+    """Evaluate the polynomial through a few points."""
+    off = ~np.eye(len(x), dtype=bool)
+    weights = [np.prod((at - x[keep]) / (x[i] - x[keep])) for i, keep in enumerate(off)]
+    return float(np.dot(weights, y))
+
+
 def rise_search(profile: ProfileLikelihood, rise: float, side: float) -> Search:
     """Return the search for the value at which -2 log L has risen by a given amount above the minimum.
 
@@ -194,7 +205,7 @@ def rise_search(profile: ProfileLikelihood, rise: float, side: float) -> Search:
     def height(points: tuple[ProfilePoint, ...]) -> float:
         if profile.found_lower:
             raise FitError(f"the profile of {profile.name} found a lower minimum than the best fit")
-        return _root(profile, points[0])
+        return profile.height(points[0])
 
     return Search(
         (profile,),
@@ -253,7 +264,7 @@ def rises(profile: ProfileLikelihood, values: Sequence[float]) -> np.ndarray:
         [
             Search(
                 (profile,),
-                lambda points: _root(profile, points[0]),
+                lambda points: profile.height(points[0]),
                 UNREACHABLE,
                 start,
                 side,
@@ -270,7 +281,3 @@ def rises(profile: ProfileLikelihood, values: Sequence[float]) -> np.ndarray:
     find_lower_minima([profile])
     found = [profile.point_at(float(v)) for v in values]
     return np.array([np.nan if point is None else point.deviance - profile.minimum.deviance for point in found])
-
-
-def _root(profile: ProfileLikelihood, point: ProfilePoint) -> float:
-    return float(np.sqrt(max(point.deviance - profile.start.deviance, 0.0)))
