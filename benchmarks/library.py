@@ -1,10 +1,11 @@
-"""pyhf's own functions on the fast fit and on pyhf's minimisers, on any workspaces, one core, one run.
+"""pyhf's and cabinetry's functions on the fast fit and on their own minimisers, on any workspaces, one core.
 
-    python benchmarks/library.py [WORKSPACE.json[.xz|.gz] ...] [--limit SECONDS] [--json FILE]
+    python benchmarks/library.py [WORKSPACE.json[.xz|.gz] ...] [--limit SECONDS] [--repeat N] [--cabinetry] [--json FILE]
 
 Without a workspace one of a third of the paper's size is made. Prints Markdown: CPU seconds of `pyhf.infer.mle.fit` with
 uncertainties, of the first one, in which the fast fit reads the model, and of further ones; and of `pyhf.infer.hypotest`
-at twice the strength's starting value; each minimiser in a process of its own.
+at twice the strength's starting value. With `--cabinetry`, a second table: the questions of `cabinetry.fit`, asked of cabinetry
+and of `CabinetryAdapter`. Each minimiser is in a process of its own; of several runs the shortest time counts.
 """
 
 # ruff: noqa: E402  the number of threads must be set before NumPy is imported
@@ -17,11 +18,13 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import json
+import logging
 import math
 import multiprocessing
 import resource
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ import numpy as np
 import pyhf
 from fit import make_workspace
 
-from oddjets.stats import PyhfOptimizer, load_workspace
+from oddjets.stats import CabinetryAdapter, PyhfOptimizer, load_workspace
 
 MINIMISERS = {
     "oddjets": PyhfOptimizer,
@@ -73,11 +76,76 @@ def ask(workspace: dict[str, Any], minimiser: str, limit: int, out: Any) -> None
         out.send({"failed": str(error).splitlines()[0]})
 
 
-def asked(workspace: dict[str, Any], minimiser: str, limit: int) -> dict[str, Any]:
+def ask_cabinetry(workspace: dict[str, Any], who: str, limit: int, out: Any) -> None:
+    """Send the CPU time of each of cabinetry's questions, in s, and what was found; killed at the limit."""
+    import cabinetry
+
+    logging.disable(logging.CRITICAL)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
+    warnings.simplefilter("ignore")
+    pair = cabinetry.model_utils.model_and_data(workspace)
+    poi = pair[0].config.poi_name
+    start = time.process_time()
+    ours = CabinetryAdapter(*pair) if who == "oddjets" else None
+    out.send({"setting up": (time.process_time() - start, "")})
+    fit = cabinetry.fit
+    questions: dict[str, Callable[[], Any]] = {
+        "fit with MINOS": lambda: ours.fit(minos=poi) if ours else fit.fit(*pair, minos=poi),
+        "significance": lambda: ours.significance() if ours else fit.significance(*pair),
+        "scan, 11 points": lambda: ours.scan(poi) if ours else fit.scan(*pair, poi, n_steps=11),
+        "limit": lambda: ours.limit() if ours else fit.limit(*pair),
+        "ranking": lambda: ours.ranking() if ours else fit.ranking(*pair),
+    }
+    for name, question in questions.items():
+        start = time.process_time()
+        try:
+            found = told(question(), poi)
+        except Exception as error:  # whatever it is, it is the answer
+            found = f"failed: {type(error).__name__}"
+        out.send({name: (time.process_time() - start, found)})
+
+
+def told(found: Any, poi: str) -> str:
+    """An answer in a few characters."""
+    if hasattr(found, "minos_uncertainty"):
+        down, up = found.minos_uncertainty[poi]
+        return f"{found.bestfit[found.labels.index(poi)]:.4g} +{up:.3g} {down:.3g}"
+    if hasattr(found, "observed_significance"):
+        return f"{found.observed_significance:.3g}"
+    if hasattr(found, "observed_limit"):
+        return f"{found.observed_limit:.4g}, expected {found.expected_limit[2]:.4g}"
+    if hasattr(found, "delta_nlls"):
+        return f"highest {max(found.delta_nlls):.4g}"
+    return f"{len(found.labels)} parameters"
+
+
+def cabinetry_rows(name: str, workspace: dict[str, Any], limit: int, repeat: int) -> dict[str, Any]:
+    """Ask both, and print a row for each question."""
+    rows = {
+        who: shortest([asked(ask_cabinetry, workspace, who, limit) for _ in range(repeat)])
+        for who in ("oddjets", "cabinetry")
+    }
+    for question in rows["oddjets"]:
+        cells = [
+            f"{rows[who][question][0]:.2f} | {rows[who][question][1]}"
+            if question in rows[who]
+            else f"> {limit} | stopped"
+            for who in rows
+        ]
+        print(f"| {name} | {question} | " + " | ".join(cells) + " |", flush=True)
+    return rows
+
+
+def shortest(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What several runs found, each question with its shortest time."""
+    return {key: min((run[key] for run in runs if key in run), key=lambda found: found[0]) for key in runs[0]}
+
+
+def asked(target: Callable[..., None], workspace: dict[str, Any], minimiser: str, limit: int) -> dict[str, Any]:
     """Ask in a process of its own; what was not answered within the limit is not there."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=ask, args=(workspace, minimiser, limit, sender))
+    process = context.Process(target=target, args=(workspace, minimiser, limit, sender))
     process.start()
     sender.close()
     result: dict[str, Any] = {}
@@ -87,6 +155,12 @@ def asked(workspace: dict[str, Any], minimiser: str, limit: int) -> dict[str, An
     except EOFError:
         process.join()
     return result
+
+
+def fastest(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first run's answers with the shortest of each time."""
+    times = {key: min(run[key] for run in runs if key in run) for key in runs[0] if key.endswith("_s")}
+    return runs[0] | times
 
 
 def row(name: str, minimiser: str, found: dict[str, Any], lowest: float, limit: int) -> str:
@@ -118,6 +192,8 @@ def main() -> None:
     parser.add_argument(
         "--limit", type=int, default=600, help="CPU seconds that each minimiser may take on a workspace"
     )
+    parser.add_argument("--repeat", type=int, default=1, help="runs, of which the shortest time counts")
+    parser.add_argument("--cabinetry", action="store_true", help="ask cabinetry's questions too")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     arguments = parser.parse_args()
     workspaces = {path.name.split(".")[0]: load_workspace(path) for path in arguments.workspaces}
@@ -127,11 +203,21 @@ def main() -> None:
     header = [*columns.split(", "), "CLs (s)", "CLs"]
     print("| " + " | ".join(header) + " |\n" + "|---" * len(header) + "|")
     rows: dict[str, Any] = {}
-    for name, workspace in (workspaces or {"generated": make_workspace(1)}).items():
-        rows[name] = {minimiser: asked(workspace, minimiser, arguments.limit) for minimiser in MINIMISERS}
+    chosen = workspaces or {"generated": make_workspace(1)}
+    for name, workspace in chosen.items():
+        rows[name] = {
+            minimiser: fastest([asked(ask, workspace, minimiser, arguments.limit) for _ in range(arguments.repeat)])
+            for minimiser in MINIMISERS
+        }
         lowest = min((found["twice_nll"] for found in rows[name].values() if "twice_nll" in found), default=math.nan)
         for minimiser, found in rows[name].items():
             print(row(name, minimiser, found, lowest, arguments.limit), flush=True)
+    if arguments.cabinetry:
+        print(
+            "\n| workspace | question | oddjets, CPU s | found | cabinetry, CPU s | found |" + "\n" + "|---" * 6 + "|"
+        )
+        for name, workspace in chosen.items():
+            rows[f"{name}, cabinetry"] = cabinetry_rows(name, workspace, arguments.limit, arguments.repeat)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
