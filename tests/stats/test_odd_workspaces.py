@@ -199,7 +199,7 @@ def test_a_staterror_with_a_slash_is_refused_as_pyhf_cannot_make_it(workspace: d
     assert slashed != workspace
     with pytest.raises(KeyError):
         pyhf.Workspace(slashed).model()
-    with pytest.raises(WorkspaceError, match="staterror 'stat/ch0': pyhf makes no model of a staterror with '/'"):
+    with pytest.raises(WorkspaceError, match="staterror 'stat/ch0': pyhf does not support a staterror with '/'"):
         Model(slashed)
 
 

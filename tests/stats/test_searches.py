@@ -161,7 +161,7 @@ def test_a_height_that_is_never_reached_is_said() -> None:
     profile = ProfileLikelihood(model, "mu", best.values, best.deviance, beyond=True)
     (found,) = find_crossings([rise_search(profile, 1.0, 1.0)])
     assert isinstance(found, FitError)
-    assert "does not rise as asked" in str(found)
+    assert "does not reach the required value up to mu = " in str(found)
 
 
 @pytest.mark.parametrize("seed", [7, 10])

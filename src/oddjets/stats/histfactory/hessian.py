@@ -25,7 +25,7 @@ __all__ = [
 
 #: a direction whose curvature is this small against its parameters' own is not determined: the fit is exact to about as much
 SINGULAR = 1e-7
-#: below this it is rounding, and the direction is not determined at all
+#: a curvature below this is rounding: the direction is not determined at all
 ROUNDING = 1e-12
 #: an eigenvalue below minus this, where each parameter's own curvature is one, is no rounding error
 CURVES_DOWN = 1e-6
@@ -294,7 +294,7 @@ def covariance(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarr
 
 
 def _reason(names: list[str], eigenvalue: float) -> str:
-    """Why a Hessian is not inverted whose smallest eigenvalue, with each parameter's own curvature at one, is this."""
+    """Return the reason not to invert a Hessian, by its smallest eigenvalue where each parameter's own curvature is one."""
     if eigenvalue < ROUNDING:
         return (
             f"the model is singular: the data cannot tell these parameters apart: {', '.join(names)}; remove one, or give it a "
