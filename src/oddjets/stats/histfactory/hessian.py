@@ -111,11 +111,15 @@ def kinks(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarray) -
     by_bin = jacobian(model, pars)[:, free]
     bins = np.flatnonzero(near & (np.abs(by_bin).max(axis=1, initial=0.0) > 0))
     r = np.where(near | (rate <= 0), 0.0, 1 - main / np.where(rate > 0, rate, 1.0))
-    pull = np.where(p.kind == "normal", (pars - data.aux[0]) / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
-    pull += np.where(p.kind == "poisson", p.factor - data.aux[0] / np.where(pars > 0, pars, 1.0), 0.0)
-    slope = np.linalg.lstsq(by_bin[bins].T, -(r @ by_bin + pull[free]), rcond=None)[0]
+    slope = np.linalg.lstsq(by_bin[bins].T, -(r @ by_bin + _pull(p, pars, data)[free]), rcond=None)[0]
     inside = (slope > SINGULAR) & (slope < 1 - SINGULAR)
     return HeldBins(bins[inside], slope[inside])
+
+
+def _pull(p: Parameters, pars: np.ndarray, data: Data) -> np.ndarray:
+    """Return the derivatives of the constraints' -log L, (n,)."""
+    pull = np.where(p.kind == "normal", (pars - data.aux[0]) / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
+    return np.asarray(pull + np.where(p.kind == "poisson", p.factor - data.aux[0] / np.where(pars > 0, pars, 1.0), 0.0))
 
 
 def _by_bin(
@@ -285,12 +289,36 @@ def covariance(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarr
         values, vectors = np.linalg.eigh(scaled)
         vector = np.abs(vectors[:, 0])
         names = [model.parameters.names[index[i]] for i in np.argsort(-vector)[:6] if vector[i] > 0.2 * vector.max()]
-        error = SingularModelError(_reason(names, float(values[0])))
+        error = SingularModelError(_reason(names, _smallest_curvature(model, pars, data, held, scale)))
         if values[0] < -CURVES_DOWN:
             error.downhill = np.zeros(len(pars))
             error.downhill[index] = vectors[:, 0] * scale[index]
         raise error
     return Covariance(result, np.flatnonzero(idle), held)
+
+
+def _smallest_curvature(model: Expectations, pars: np.ndarray, data: Data, held: HeldBins, scale: np.ndarray) -> float:
+    """Return the smallest eigenvalue of a Hessian, with the minimum improved in all directions but the undetermined ones.
+
+    Where parameters multiply each other, what is left of the gradient would look like a curvature.
+
+    Args:
+        model: the model.
+        pars: the minimum, (n,).
+        data: one data set.
+        held: bins at a kink.
+        scale: one over the square root of each parameter's own curvature, zero where held, (n,).
+    """
+    p, index, moved = model.parameters, np.flatnonzero(scale), pars.copy()
+    for _ in range(3):
+        scaled = hessian(model, moved, data, held)[np.ix_(index, index)] * scale[index, None] * scale[index]
+        values, vectors = np.linalg.eigh(scaled)
+        rate, main = model.expected(moved), data.main[0]
+        r = np.where(rate > 0, 1 - main / np.where(rate > 0, rate, 1.0), (main > 0).astype(float))
+        gradient = (r @ jacobian(model, moved) + _pull(p, moved, data)) * scale
+        along = np.where(values > SINGULAR, (vectors.T @ gradient[index]) / np.maximum(values, SINGULAR), 0.0)
+        moved[index] = np.clip(moved[index] - scale[index] * (vectors @ along), p.low[index], p.high[index])
+    return float(values[0])
 
 
 def _reason(names: list[str], eigenvalue: float) -> str:
