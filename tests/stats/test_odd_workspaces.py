@@ -239,7 +239,7 @@ def test_what_a_fit_is_not_precise_enough_for_is_not_called_undetermined() -> No
 def test_two_strengths_of_one_process_are_undetermined_however_exact_the_fit() -> None:
     # their product is the strength: what is left of the gradient is no curvature
     twin = {"name": "twin", "type": "normfactor", "data": None}
-    with pytest.raises(OddjetsError, match="the data cannot tell these parameters apart: (mu, twin|twin, mu)"):
+    with pytest.raises(OddjetsError, match=r"the data cannot tell these parameters apart: (mu, twin|twin, mu)"):
         Model(_channels(("a", [50.0, 60.0], [MU, twin]), ("b", [70.0, 20.0], [MU, twin]), seen=1.3)).fit()
 
 
