@@ -90,9 +90,9 @@ def test_a_run_that_is_stopped_leaves_nobody_behind_and_goes_on_from_there(input
 #: work that takes long, in two more processes
 SLEEPING = """
 import time
-from oddjets.core.interrupts import stoppable
+from oddjets.core.interrupts import interruptible
 from oddjets.core.worker_pool import run_tasks
-with stoppable():
+with interruptible():
     list(run_tasks([600, 600], time.sleep, 2, "sleep"))
 """
 

@@ -389,7 +389,5 @@ def test_weights_that_no_histogram_holds_are_an_error(processor_class: Any, tmp_
     folder = odd_tables(tmp_path, {"data_g": 20, "top_a": 20}, filled(weight=weight))
     analysis = asked(threshold={"score": "omnilearned", "value": 0.3}, **FEW)
     processor = processor_class(analysis, Era(name="simulation"), Path(), {})
-    with pytest.raises(
-        OddjetsError, match="dataset 'top_a': its weights make 'leading_mass' of SR infinite or no number"
-    ):
+    with pytest.raises(OddjetsError, match="dataset 'top_a': its weights make 'leading_mass' of SR infinite or NaN"):
         make_histograms(analysis, processor, folder, NORMALISATION, 1.0, 13.0)
