@@ -191,7 +191,7 @@ def test_an_index_of_histograms_names_no_files_outside(tmp_path):
     (tmp_path / "histograms").mkdir()
     (tmp_path / "secret.mass.json").write_text("{}")
     (tmp_path / "histograms" / "index.json").write_text(json.dumps({"histograms": [["../secret", "mass"]]}))
-    with pytest.raises(InputFileError, match="is no name of a region"):
+    with pytest.raises(InputFileError, match="is not a valid name of a region"):
         HistogramSet.load(tmp_path / "histograms")
 
 

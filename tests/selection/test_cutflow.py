@@ -8,6 +8,7 @@ import pytest
 from helpers.analyses import analysis
 from pydantic import ValidationError
 
+from oddjets.core.errors import OddjetsError
 from oddjets.corrections.lookups import Era
 from oddjets.io.event_table import EventTable
 from oddjets.selection.processor import DijetProcessor, cut
@@ -72,7 +73,7 @@ def test_a_mask_of_another_length_is_named():
             return table["a"][:1]
 
     short = Short(analysis(selection={"triggers": ["x"], "cuts": ["a"]}), Era(name="x"), Path(), {})
-    with pytest.raises(ValueError, match="'a' has a different shape"):
+    with pytest.raises(OddjetsError, match=r"cut 'a' returns values of type bool and shape \(1,\)"):
         short.passing(EventTable(COLUMNS))
 
 

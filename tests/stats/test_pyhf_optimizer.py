@@ -167,9 +167,9 @@ def test_what_it_does_not_know_is_left_to_pyhf_and_said_once(what, caplog):
     with optimizer(PyhfOptimizer()) as ours, caplog.at_level(logging.WARNING):
         for _ in range(2):
             found = ours.minimize(objective, data, model, init, bounds, return_fitted_val=True)[1]
-    said = [r.message for r in caplog.records if "in place of the fast fit" in r.message]
+    said = [r.message for r in caplog.records if "instead of the fast fit" in r.message]
     assert len(said) == 1
-    assert said[0].startswith("pyhf's minuit fits")
+    assert said[0].startswith("the fit uses pyhf's minuit")
     with optimizer(pyhf.optimize.minuit_optimizer()) as theirs:
         assert found == theirs.minimize(objective, data, model, init, bounds, return_fitted_val=True)[1]
 
@@ -190,7 +190,7 @@ class Wrapped:
 def test_a_failure_is_pyhfs():
     model = pyhf.simplemodels.uncorrelated_background([5.0], [0.0], [0.0])
     with optimizer(PyhfOptimizer()), pytest.raises(pyhf.exceptions.FailedMinimization, match="has 3 events where"):
-        pyhf.infer.mle.fit([3.0, *model.config.auxdata], model, init_pars=[0.0, 1.0])
+        pyhf.infer.mle.fit([3.0, *model.config.auxdata], model, init_pars=[0.0, 1.0], fixed_params=[True, False])
 
 
 def test_errors_that_the_data_leave_open():

@@ -167,7 +167,7 @@ def test_open_results_of_an_analysis_that_is_blind_now_are_not_shown(blind: Path
     assert {file for file in leaks(out) if file.startswith("figures/")} == set()
     run("report", blind, "--out", out)
     assert "report.html" not in leaks(out)
-    assert "the analysis is blind, so that nothing of it is shown" in (out / "report.html").read_text()
+    assert "the analysis is blind, so it is not shown" in (out / "report.html").read_text()
     done = CliRunner().invoke(app, ["fit", str(blind), "--out", str(out)])
     assert isinstance(done.exception, BlindedError)
     done = CliRunner().invoke(app, ["plot", str(blind), "postfit", "--out", str(out)])
@@ -310,7 +310,7 @@ def test_a_hidden_figure_is_said_to_be_and_keeps_no_other_from_being_drawn(blind
     error = CliRunner().invoke(app, words).exception
     assert isinstance(error, BlindedError)
     assert "the figure 'kde' shows data in A, which are blinded" in str(error)
-    assert "the figure 'threshold_scan' is" in str(error)
+    assert "the figure 'threshold_scan' shows" in str(error)
     assert str(error).endswith("; drawn: regions")
     assert (out / "figures/regions.json").is_file()
 
@@ -389,5 +389,5 @@ def test_data_are_not_hidden_by_a_threshold_of_other_events(blind: Path, out: Pa
     file = out / "manifests" / "process.json"
     manifest = json.loads(file.read_text())
     file.write_text(json.dumps({**manifest, "key": "another"}))
-    with pytest.raises(BlindedError, match="the threshold or the events are others"):
+    with pytest.raises(BlindedError, match="the threshold or the events have changed"):
         Artifacts(load_analysis(blind), out).table(["mass_1"])

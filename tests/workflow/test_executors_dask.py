@@ -300,7 +300,7 @@ def test_a_worker_that_does_not_see_the_output_folder_says_what_to_do(inputs, tm
 def test_a_worker_with_other_versions_is_refused(inputs, tmp_path, scheduler, monkeypatch):
     plain = chunk_worker.versions()
     monkeypatch.setattr(chunk_worker, "versions", lambda: plain | {"numpy": "1.0"})
-    with pytest.raises(OddjetsError, match=r"has other versions.*numpy .* \(here 1\.0\)"):
+    with pytest.raises(OddjetsError, match=r"has other package versions.*numpy .* \(here 1\.0\)"):
         toy.process(toy.run_of(toy.write(tmp_path, inputs), **on(scheduler)))
 
 

@@ -111,7 +111,7 @@ def test_only_the_columns_that_are_asked_for(run: oddjets.Run) -> None:
         (lambda r: r.events("data", "jmsUp"), r"dataset 'data' has no variation 'jmsUp'; valid names: nominal"),
         (lambda r: r.events("top", columns=["mij"]), r"no column 'mij'; did you mean 'mjj'\?"),
         (lambda r: r.histograms["SR2", "leading_mass"], r"in region 'SR2'; did you mean 'SR, leading_mass'"),
-        (lambda r: r.histograms["SR"], r"by region and observable, as \('SR', 'leading_mass'\); got 'SR'"),
+        (lambda r: r.histograms["SR"], r"is a region and an observable, as \('SR', 'leading_mass'\); got 'SR'"),
         (lambda r: r.figure("cutflows"), r"no figure is called 'cutflows'; did you mean 'cutflow'\?"),
         (lambda r: r.figure("postfit"), r"'postfit' is a kind of figure with 10 figures: postfit_SR_A, "),
         (lambda r: r.up_to("histograms"), r"no stage 'histograms'; did you mean 'histogram'\?"),
@@ -124,7 +124,7 @@ def test_only_the_columns_that_are_asked_for(run: oddjets.Run) -> None:
         (lambda r: r.events("top", columns="mjj"), r"columns: a list of names, such as \['mjj', 'pt_1'\]; got 'mjj'"),
         (lambda r: r.events("top", columns=3), r"columns: a list of names, .*; got 3"),
         (lambda r: r.events("top", columns=[3]), r"no column '3'"),
-        (lambda r: r.histograms["SR", ["leading_mass"]], r"by region and observable, as \('SR', 'leading_mass'\)"),
+        (lambda r: r.histograms["SR", ["leading_mass"]], r"is a region and an observable, as \('SR', 'leading_mass'\)"),
         (lambda r: r.results[["limit"]], r"no '\['limit'\]' in the results"),
         (lambda r: r.status()[0], r"no stage '0'"),
         (lambda r: r.figure(Path("limits")), r"no figure is called 'limits'"),
@@ -182,7 +182,13 @@ def test_what_is_missing_in_results_is_missing_as_in_any_mapping(run: oddjets.Ru
 
 
 def test_what_is_shown_in_a_notebook_is_escaped() -> None:
-    content = {"title": "<script>alert(1)</script>", "pois": [], "significance": {}, "warnings": ["<b>"]}
+    content = {
+        "title": "<script>alert(1)</script>",
+        "poi": {"name": "<i>mu</i>"},
+        "pois": [],
+        "significance": {},
+        "warnings": ["<b>"],
+    }
     shown = oddjets.workflow.interactive.views.RunResults(content)._repr_html_()
     assert "<script>" not in shown
     assert "<b>" not in shown
@@ -333,7 +339,7 @@ def test_broken_results_are_told_the_call_that_makes_them(folder: Path, tmp_path
     (run.output / "histograms" / "index.json").write_text("{")
     for part in (run.output / "events" / "data").glob("*.parquet"):
         part.write_bytes(part.read_bytes()[:100])
-    with pytest.raises(InputFileError, match=r"run.up_to\('histogram', force=True\) makes them anew"):
+    with pytest.raises(InputFileError, match=r"run.up_to\('histogram', force=True\) makes them again"):
         _ = run.histograms
     with pytest.raises(InputFileError, match=r"run.up_to\('process', force=True\) makes it anew"):
         run.events("data")

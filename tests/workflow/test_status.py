@@ -196,7 +196,7 @@ def test_the_code_is_0_when_all_is_done(finished):
 
 
 def test_a_folder_of_nobody_says_so(tmp_path):
-    with pytest.raises(OddjetsError, match=r"no analysis\.json here .*oddjets status ANALYSIS"):
+    with pytest.raises(OddjetsError, match=r"no analysis\.json here .*give the analysis's YAML, and this folder"):
         saved_analysis(tmp_path)
 
 
