@@ -106,6 +106,15 @@ def test_any_workspace_can_be_fitted():
     assert set(result["yields"]) == {c["name"] for c in random_workspace(5)["channels"]}
 
 
+def test_a_factor_called_sf_is_a_strength_in_anybodys_workspace(built):
+    workspace = random_workspace(5)
+    workspace["channels"][0]["samples"][-1]["modifiers"].append({"name": "sf", "type": "normfactor", "data": None})
+    ask = {"limit": False, "impacts": False, "scan": False, "progress": False}
+    assert "sf" in {strength["name"] for strength in fit_workspace(workspace, **ask)["pois"]}
+    # in a workspace of ours it is the common factor of the simulation
+    assert "sf" not in {strength["name"] for strength in fit_workspace(workspace, report=built[1], **ask)["pois"]}
+
+
 def test_a_scan_of_another_parameter(built):
     result = fit_workspace(built[0], limit=False, impacts=False, scan_parameter="jes")
     assert result["scan"]["name"] == "jes"

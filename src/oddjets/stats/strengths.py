@@ -41,14 +41,14 @@ def tested(model: HistFactoryModel) -> dict[str, Any]:
     }
 
 
-def _names(model: HistFactoryModel) -> list[str]:
-    """Return the POI, then all other normfactors except ``sf``, the common factor of the simulation."""
-    others = [n for n, kind in model.spec.types.items() if kind == "normfactor" and n not in ("sf", model.poi)]
+def _names(model: HistFactoryModel, *, common: str | None) -> list[str]:
+    """Return the POI, then all other normfactors."""
+    others = [n for n, kind in model.spec.types.items() if kind == "normfactor" and n not in (common, model.poi)]
     return [str(model.poi), *others]
 
 
 def strengths(
-    model: HistFactoryModel, fits: Fits, failed: list[dict[str, str]], scanned: str
+    model: HistFactoryModel, fits: Fits, failed: list[dict[str, str]], scanned: str, *, common: str | None = None
 ) -> tuple[Fits, list[dict[str, Any]]]:
     """Find the strengths with their errors; if a profile finds a lower minimum, that becomes the best fit.
 
@@ -57,6 +57,7 @@ def strengths(
         fits: the fits without and with the signal.
         failed: results that could not be computed are added here, with the reason.
         scanned: the parameter whose profile will be scanned; its profile is checked for a lower minimum, too.
+        common: a normfactor that is no strength of a signal: the common factor of the simulation in our workspaces.
 
     Returns:
         The fits, and for each strength, the parameter of interest first, its value and errors.
@@ -64,7 +65,7 @@ def strengths(
     Raises:
         FitError: lower minima are found repeatedly.
     """
-    names = _names(model)
+    names = _names(model, common=common)
     moving = [name for name in dict.fromkeys([*names, scanned]) if not _held(model, name)]
     for _ in range(MOST_LOWER_MINIMA):
         try:

@@ -104,7 +104,9 @@ def fit_workspace(
     clock.record("read")
     fits = best_fits(model)
     failed: list[dict[str, str]] = []
-    fits, pois = strengths(model, fits, failed, scanned)
+    # the name means something in workspaces of `workspace.build` only
+    common = "sf" if report is not None else None
+    fits, pois = strengths(model, fits, failed, scanned, common=common)
     clock.record("fit")
     best, about = fits.best, tested(model)
     result: dict[str, Any] = {
