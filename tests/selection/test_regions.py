@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from oddjets.config.analysis import Threshold
+from oddjets.config.selection import Threshold
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import EventTable
 from oddjets.selection import cut, jet_variation, regions

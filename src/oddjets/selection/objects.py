@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.config.analysis import JetSelection, LeptonSelection
+from oddjets.config.selection import JetSelection, LeptonSelection
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
 from oddjets.io import nanoaod_schema
 

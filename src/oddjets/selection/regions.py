@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.config.analysis import Analysis, Threshold
+from oddjets.config.analysis import Analysis
+from oddjets.config.selection import Threshold
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import EventTable
 from oddjets.io.histograms import LETTERS, ThresholdResult

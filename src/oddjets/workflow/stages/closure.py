@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from oddjets.config.analysis import Threshold
+from oddjets.config.selection import Threshold
 from oddjets.core.console import console
 from oddjets.core.files import write_json
 from oddjets.io.histograms import DATA, HistogramSet
