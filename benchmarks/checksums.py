@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pages import replace_between
 
 from oddjets.config import load_analysis
 from oddjets.io import event_table
@@ -80,10 +81,7 @@ def main() -> None:
             lines.append(f"| {executor} | {workers} | {chunk_size} | {number} | `{digest[:16]}` |")
             print(lines[-1], flush=True)
     if arguments.page is not None:
-        page = arguments.page.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN)
-        table = "\n".join(lines)
-        arguments.page.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        replace_between(arguments.page, BEGIN, END, "\n".join(lines))
 
 
 if __name__ == "__main__":

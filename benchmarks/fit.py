@@ -7,27 +7,21 @@ Prints Markdown tables of CPU seconds. JAX is used where it is installed; its co
 many times the fit of the strength each question costs: the limit with its bands is to stay below 30.
 """
 
-# ruff: noqa: E402  the number of threads must be set before NumPy is imported
 from __future__ import annotations
 
-import os
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
+import one_thread  # noqa: F401  # isort: skip  before NumPy
 
 import argparse
 import importlib.util
 import json
-import multiprocessing
-import resource
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyhf
+from capped import Answers, ask_capped
 
 from oddjets.stats import Model, best_fits, goodness_of_fit, impacts, load_workspace, scan, upper_limit
 from oddjets.stats.histfactory.results import FitError
@@ -146,10 +140,8 @@ def multiples(name: str, workspace: dict[str, Any], repeat: int = 3) -> str:
     return f"| {name} | {model.spec.n_bins} | {len(model.parameters)} | {fit_s:.3f} | " + " | ".join(ratios) + " |"
 
 
-def pyhf_fit(workspace: dict[str, Any], backend: str, optimizer: str, limit: int, out: Any) -> None:
-    """Send the CPU time of pyhf's S+B fit from its suggested start, in s, and its twice_nll; killed at the limit."""
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-    warnings.simplefilter("ignore")
+def pyhf_fit(workspace: dict[str, Any], backend: str, optimizer: str) -> Iterator[Answers]:
+    """The CPU time of pyhf's S+B fit from its suggested start, in s, and its twice_nll, or how it failed."""
     minimiser = (
         pyhf.optimize.minuit_optimizer(maxiter=1000000)
         if optimizer == "MINUIT"
@@ -161,24 +153,9 @@ def pyhf_fit(workspace: dict[str, Any], backend: str, optimizer: str, limit: int
     data = spec.data(model)
     try:
         seconds, (_, value) = clock(lambda: pyhf.infer.mle.fit(data, model, return_fitted_val=True))
-        out.send({"seconds": seconds, "twice_nll": float(value)})
+        yield {"seconds": seconds, "twice_nll": float(value)}
     except pyhf.exceptions.FailedMinimization as error:
-        out.send({"failed": str(error).splitlines()[0], "seconds": time.process_time()})
-
-
-def theirs(workspace: dict[str, Any], backend: str, optimizer: str, limit: int) -> dict[str, Any]:
-    """Fit with pyhf in a process of its own: seconds and twice_nll, or how it failed; neither beyond the limit."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=pyhf_fit, args=(workspace, backend, optimizer, limit, sender))
-    process.start()
-    sender.close()
-    try:
-        result: dict[str, Any] = receiver.recv()
-    except EOFError:
-        result = {"limit": limit}
-    process.join()
-    return result
+        yield {"failed": str(error).splitlines()[0], "seconds": time.process_time()}
 
 
 def pyhf_rows(workspace: dict[str, Any], mine: dict[str, float], limit: int) -> dict[str, Any]:
@@ -190,14 +167,15 @@ def pyhf_rows(workspace: dict[str, Any], mine: dict[str, float], limit: int) -> 
     print("\n| S+B fit | CPU s | times ours | -2 ln L above ours |\n|---|---|---|---|")
     print(f"| oddjets | {mine['S+B fit']:.3f} | 1 | 0 |")
     for backend, optimizer in runs:
-        found = theirs(workspace, backend.lower(), optimizer, limit)
+        found = ask_capped(limit, pyhf_fit, workspace, backend.lower(), optimizer)
         rows[f"{backend} + {optimizer}"] = found
         name, times = f"pyhf, {backend} + {optimizer}", found.get("seconds", limit) / mine["S+B fit"]
         if "twice_nll" in found:
             above = f"{found['twice_nll'] - mine['twice_nll']:.2g}"
             print(f"| {name} | {found['seconds']:.1f} | {times:.0f} | {above} |", flush=True)
         elif "failed" in found:
-            print(f"| {name} | {found['seconds']:.1f} | - | failed: {found['failed']} |", flush=True)
+            seconds = f"{found['seconds']:.1f}" if "seconds" in found else "-"
+            print(f"| {name} | {seconds} | - | failed: {found['failed']} |", flush=True)
         else:
             print(f"| {name} | > {limit} | > {times:.0f} | stopped |", flush=True)
     return rows

@@ -8,28 +8,22 @@ at twice the strength's starting value. With `--cabinetry`, a second table: the 
 and of `CabinetryAdapter`. Each minimiser is in a process of its own; of several runs the shortest time counts.
 """
 
-# ruff: noqa: E402  the number of threads must be set before NumPy is imported
 from __future__ import annotations
 
-import os
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
+import one_thread  # noqa: F401  # isort: skip  before NumPy
 
 import argparse
 import json
 import logging
 import math
-import multiprocessing
-import resource
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyhf
+from capped import Answers, ask_capped
 from fit import make_workspace
 
 from oddjets.stats import CabinetryAdapter, PyhfOptimizer, load_workspace
@@ -41,10 +35,8 @@ MINIMISERS = {
 }
 
 
-def ask(workspace: dict[str, Any], minimiser: str, limit: int, out: Any) -> None:
-    """Send what each question found and its CPU time, in s; killed at the limit."""
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-    warnings.simplefilter("ignore")
+def ask_pyhf(workspace: dict[str, Any], minimiser: str) -> Iterator[Answers]:
+    """What each question found and its CPU time, in s."""
     spec = pyhf.Workspace(workspace)
     model = spec.model()
     data = spec.data(model)
@@ -68,26 +60,24 @@ def ask(workspace: dict[str, Any], minimiser: str, limit: int, out: Any) -> None
             "strength": float(strength),
             "error": float(error),
         }
-        out.send({"parameters": model.config.npars, **found})
+        yield {"parameters": model.config.npars, **found}
         start = time.process_time()
         cls = float(pyhf.infer.hypotest(tested, data, model, test_stat="qtilde"))
-        out.send({"cls_s": time.process_time() - start, "cls": cls})
+        yield {"cls_s": time.process_time() - start, "cls": cls}
     except pyhf.exceptions.FailedMinimization as error:
-        out.send({"failed": str(error).splitlines()[0]})
+        yield {"failed": str(error).splitlines()[0]}
 
 
-def ask_cabinetry(workspace: dict[str, Any], who: str, limit: int, out: Any) -> None:
-    """Send the CPU time of each of cabinetry's questions, in s, and what was found; killed at the limit."""
+def ask_cabinetry(workspace: dict[str, Any], who: str) -> Iterator[Answers]:
+    """The CPU time of each of cabinetry's questions, in s, and what was found."""
     import cabinetry
 
     logging.disable(logging.CRITICAL)
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-    warnings.simplefilter("ignore")
     pair = cabinetry.model_utils.model_and_data(workspace)
     poi = pair[0].config.poi_name
     start = time.process_time()
     ours = CabinetryAdapter(*pair) if who == "oddjets" else None
-    out.send({"setting up": (time.process_time() - start, "")})
+    yield {"setting up": (time.process_time() - start, "")}
     fit = cabinetry.fit
     questions: dict[str, Callable[[], Any]] = {
         "fit with MINOS": lambda: ours.fit(minos=poi) if ours else fit.fit(*pair, minos=poi),
@@ -102,7 +92,7 @@ def ask_cabinetry(workspace: dict[str, Any], who: str, limit: int, out: Any) -> 
             found = told(question(), poi)
         except Exception as error:  # whatever it is, it is the answer
             found = f"failed: {type(error).__name__}"
-        out.send({name: (time.process_time() - start, found)})
+        yield {name: (time.process_time() - start, found)}
 
 
 def told(found: Any, poi: str) -> str:
@@ -122,7 +112,7 @@ def told(found: Any, poi: str) -> str:
 def cabinetry_rows(name: str, workspace: dict[str, Any], limit: int, repeat: int) -> dict[str, Any]:
     """Ask both, and print a row for each question."""
     rows = {
-        who: shortest([asked(ask_cabinetry, workspace, who, limit) for _ in range(repeat)])
+        who: shortest([ask_capped(limit, ask_cabinetry, workspace, who) for _ in range(repeat)])
         for who in ("oddjets", "cabinetry")
     }
     for question in rows["oddjets"]:
@@ -139,22 +129,6 @@ def cabinetry_rows(name: str, workspace: dict[str, Any], limit: int, repeat: int
 def shortest(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """What several runs found, each question with its shortest time."""
     return {key: min((run[key] for run in runs if key in run), key=lambda found: found[0]) for key in runs[0]}
-
-
-def asked(target: Callable[..., None], workspace: dict[str, Any], minimiser: str, limit: int) -> dict[str, Any]:
-    """Ask in a process of its own; what was not answered within the limit is not there."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=target, args=(workspace, minimiser, limit, sender))
-    process.start()
-    sender.close()
-    result: dict[str, Any] = {}
-    try:
-        while True:
-            result |= receiver.recv()
-    except EOFError:
-        process.join()
-    return result
 
 
 def fastest(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -206,7 +180,9 @@ def main() -> None:
     chosen = workspaces or {"generated": make_workspace(1)}
     for name, workspace in chosen.items():
         rows[name] = {
-            minimiser: fastest([asked(ask, workspace, minimiser, arguments.limit) for _ in range(arguments.repeat)])
+            minimiser: fastest(
+                [ask_capped(arguments.limit, ask_pyhf, workspace, minimiser) for _ in range(arguments.repeat)]
+            )
             for minimiser in MINIMISERS
         }
         lowest = min((found["twice_nll"] for found in rows[name].values() if "twice_nll" in found), default=math.nan)

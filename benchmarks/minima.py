@@ -13,8 +13,10 @@ empty bin for expecting less than nothing, without end; where its lowest minimum
 with the background's Asimov data, as limits do, and compares with the lowest of 48 random starts of the fast fit.
 """
 
-# ruff: noqa: E402  the number of threads must be set before NumPy is imported
 from __future__ import annotations
+
+# a worker a core: matrices this small gain nothing from threads, and lose a lot where every worker starts some
+import one_thread  # noqa: F401  # isort: skip  before NumPy
 
 import argparse
 import json
@@ -27,9 +29,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# a worker a core: matrices this small gain nothing from threads, and lose a lot where every worker starts some
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np

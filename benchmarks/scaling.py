@@ -38,6 +38,7 @@ import budget
 import numpy as np
 import uproot
 import yaml
+from pages import replace_between
 from processing import FILTERS, TRIGGERS, in_own_process, make_files
 
 from oddjets.config import load_analysis
@@ -283,9 +284,7 @@ def main() -> None:
     text = "\n\n".join((how, tables(result), budget.table(result)))
     print(text)
     if arguments.page is not None:
-        page = arguments.page.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN)
-        arguments.page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        replace_between(arguments.page, BEGIN, END, text)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
 

@@ -7,13 +7,9 @@ time; on a GPU it is wall time. Every variant runs in a process of its own, whos
 `pip install 'oddjets[train]'` and onnxruntime, or onnxruntime-gpu.
 """
 
-# ruff: noqa: E402  the number of threads must be set before NumPy is imported
 from __future__ import annotations
 
-import os
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
+import one_thread  # noqa: F401  # isort: skip  before NumPy
 
 import argparse
 import json

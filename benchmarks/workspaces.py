@@ -10,29 +10,23 @@ at 0 (q-tilde's) and beyond the limit; beside them is its CLs at our observed li
 it has ``clip_bin_data=0``: its default likelihood rises without end where such a bin expects less than nothing.
 """
 
-# ruff: noqa: E402  the number of threads must be set before NumPy is imported
 from __future__ import annotations
 
-import os
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
+import one_thread  # noqa: F401  # isort: skip  before NumPy
 
 import argparse
 import json
 import logging
 import math
-import multiprocessing
-import resource
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyhf
+from capped import Answers, ask_capped
 from fit import make_workspace
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -47,7 +41,6 @@ from oddjets.stats.workspace import build
 
 logging.getLogger("pyhf").setLevel(logging.CRITICAL)
 
-Answers = dict[str, Any]
 #: seeds of the random workspaces
 RANDOM, HARD = range(5), (2, 7, 9, 24, 49, 752, 878, 916)
 
@@ -125,15 +118,13 @@ def theirs(workspace: dict[str, Any], found: Answers) -> Iterator[Answers]:
         yield {"limit": float(observed), "expected": float(expected[2])}
 
 
-def _ask(questions: Callable[..., Iterator[Answers]], arguments: tuple[Any, ...], cap: int, out: Any) -> None:
-    """Send answers as they come, and the CPU time so far, s; killed at the cap."""
-    resource.setrlimit(resource.RLIMIT_CPU, (cap, cap + 5))
-    warnings.simplefilter("ignore")
+def timed(questions: Callable[..., Iterator[Answers]], *arguments: Any) -> Iterator[Answers]:
+    """Answers with the CPU time so far, s, and why the rest of them failed."""
     start = time.process_time()
     try:
         with np.errstate(all="ignore"):
             for answers in questions(*arguments):
-                out.send({**answers, "seconds": time.process_time() - start})
+                yield {**answers, "seconds": time.process_time() - start}
     except (
         OddjetsError,
         pyhf.exceptions.FailedMinimization,
@@ -143,24 +134,8 @@ def _ask(questions: Callable[..., Iterator[Answers]], arguments: tuple[Any, ...]
         AttributeError,
     ) as error:
         why = f"{type(error).__name__}: {error}".splitlines()[0]
-        out.send({"failed": why, "seconds": time.process_time() - start})
-    out.send({"done": True})
-
-
-def asked(questions: Callable[..., Iterator[Answers]], arguments: tuple[Any, ...], cap: int) -> Answers:
-    """Ask in a process of its own; what was not answered before the cap is not there."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_ask, args=(questions, arguments, cap, sender))
-    process.start()
-    sender.close()
-    result: Answers = {}
-    try:
-        while True:
-            result |= receiver.recv()
-    except EOFError:
-        process.join()
-    return result
+        yield {"failed": why, "seconds": time.process_time() - start}
+    yield {"done": True}
 
 
 def row(name: str, who: str, found: Answers, lowest: float, cap: int) -> str:
@@ -203,8 +178,8 @@ def main() -> None:
     print("| " + " | ".join(header) + " |\n" + "|---" * len(header) + "|", flush=True)
     rows: dict[str, Any] = {}
     for name, workspace in workspaces(arguments.workspaces, only_files=arguments.only_files):
-        here = asked(ours, (workspace,), 3600)
-        there = asked(theirs, (workspace, here), arguments.cap)
+        here = ask_capped(3600, timed, ours, workspace)
+        there = ask_capped(arguments.cap, timed, theirs, workspace, here)
         rows[name] = {"oddjets": here, "MINUIT": there}
         lowest = min((x["twice_nll"] for x in (here, there) if "twice_nll" in x), default=math.nan)
         for who, found in rows[name].items():
