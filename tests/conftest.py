@@ -37,22 +37,23 @@ def shared_dir() -> Path:
     return folder
 
 
+def _real_file(shared_dir: Path, name: str) -> Path:
+    file = shared_dir / "data" / "cms" / name
+    if not file.is_file():
+        pytest.skip(f"needs the real CMS file {name}")
+    return file
+
+
 @pytest.fixture(scope="session")
 def cms_file(shared_dir: Path) -> Path:
     """Ten simulated CMS events with 2017 conditions, from a real file."""
-    file = shared_dir / "data" / "cms" / "pfnano.root"
-    if not file.is_file():
-        pytest.skip(f"needs the real CMS file {file.name}")
-    return file
+    return _real_file(shared_dir, "pfnano.root")
 
 
 @pytest.fixture(scope="session")
 def nanoaod_v15_file(shared_dir: Path) -> Path:
     """The 200 simulated events of top pairs in NanoAODv15 that coffea tests with; it has no tree Runs."""
-    file = shared_dir / "data" / "cms" / "nano_tt_v15.root"
-    if not file.is_file():
-        pytest.skip(f"needs the real CMS file {file.name}")
-    return file
+    return _real_file(shared_dir, "nano_tt_v15.root")
 
 
 @pytest.fixture

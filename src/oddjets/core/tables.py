@@ -5,7 +5,10 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-__all__ = ["html_table", "text_table"]
+__all__ = ["Table", "Tabular", "html_table", "text_table"]
+
+#: the columns' names, and the rows of cells
+Table = tuple[Sequence[str], Sequence[Sequence[object]]]
 
 _CELL = "text-align:left;vertical-align:top"
 
@@ -39,3 +42,29 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+class Tabular:
+    """A result that is displayed as a headline and tables, as text at a prompt and as HTML in notebooks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "\n".join([self._headline, *(text_table(*table) for table in self._tables()), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        first, *others = self._tables()
+        tables = [html_table(*first, caption=self._headline), *(html_table(*table) for table in others)]
+        return "".join([*tables, *(f"<p>{html.escape(note)}</p>" for note in self._notes())])
+
+    @property
+    def _headline(self) -> str:
+        raise NotImplementedError
+
+    def _tables(self) -> list[Table]:
+        """Return at least one table; the headline is the first one's caption."""
+        raise NotImplementedError
+
+    def _notes(self) -> list[str]:
+        """Return lines below the tables."""
+        return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from oddjets.core import provenance
 from oddjets.core.blinding_history import BLINDED, describe_history, open_periods, read_history
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.locks import lock_holder
-from oddjets.core.tables import html_table, text_table
+from oddjets.core.tables import Table, Tabular
 from oddjets.workflow.blinding import stages_showing_data
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.executors.records import completed_record
@@ -60,8 +59,8 @@ class ChunkCount:
     unreadable: int
 
 
-@dataclass(frozen=True)
-class RunStatus:
+@dataclass(frozen=True, repr=False)
+class RunStatus(Tabular):
     """The state of an analysis, shown as a table in notebooks.
 
     Attributes:
@@ -103,29 +102,20 @@ class RunStatus:
     def __iter__(self) -> Iterator[StageStatus]:
         return iter(self.stages)
 
-    def __repr__(self) -> str:
-        tables = [text_table(*self._table())]
-        tables += [text_table(*self._chunks())] if self.chunks else []
-        return "\n".join([self._headline, *tables, *self._notes()])
-
-    def _repr_html_(self) -> str:
-        tables = [html_table(*self._table(), caption=self._headline)]
-        tables += [html_table(*self._chunks())] if self.chunks else []
-        return "".join([*tables, *(f"<p>{html.escape(note)}</p>" for note in self._notes())])
-
     @property
     def _headline(self) -> str:
         done = sum(stage.state == "done" for stage in self.stages)
         return f"{self.name} in {self.output}: {done} of {len(self.stages)} stages done"
 
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        rows: list[tuple[str, ...]] = [
+    def _tables(self) -> list[Table]:
+        stages = [
             (s.name, s.state, s.finished, "" if s.seconds is None else f"{s.seconds:.1f}", s.why) for s in self.stages
         ]
-        return ("stage", "state", "finished", "seconds", "why"), rows
-
-    def _chunks(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-        return ("dataset", "chunks", "done", "lost", "unreadable files"), [tuple(vars(c).values()) for c in self.chunks]
+        tables: list[Table] = [(("stage", "state", "finished", "seconds", "why"), stages)]
+        if self.chunks:
+            chunks = [tuple(vars(c).values()) for c in self.chunks]
+            tables.append((("dataset", "chunks", "done", "lost", "unreadable files"), chunks))
+        return tables
 
     def _notes(self) -> list[str]:
         return [

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from oddjets.core.errors import OddjetsError, nearest
-from oddjets.core.tables import html_table, text_table
+from oddjets.core.tables import Table, Tabular
 
 __all__ = ["Batch", "Data", "FitError", "FitResult", "HeldBins", "ImpossiblePointError"]
 
@@ -53,8 +53,8 @@ class HeldBins(NamedTuple):
     slope: np.ndarray
 
 
-@dataclass(frozen=True)
-class FitResult:
+@dataclass(frozen=True, repr=False)
+class FitResult(Tabular):
     """A converged fit.
 
     Attributes:
@@ -102,19 +102,13 @@ class FitResult:
             raise OddjetsError(f"the fit has no parameter '{name}'; {nearest(name, self.names)}")
         return self.names.index(name)
 
-    def __repr__(self) -> str:
-        return f"{self._headline}\n{text_table(*self._table())}"
-
-    def _repr_html_(self) -> str:
-        return html_table(*self._table(), caption=self._headline)
-
     @property
     def _headline(self) -> str:
         bounds = f"; at a bound: {len(self.at_bounds)}" if self.at_bounds else ""
         return f"fit of {len(self.names)} parameters: -2 log L = {self.twice_nll:.6g} after {self.iterations} steps{bounds}"
 
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Return the table of the first `SHOWN` parameters, those of single bins last."""
+    def _tables(self) -> list[Table]:
+        """Return one table, of the first `SHOWN` parameters, those of single bins last."""
         order = sorted(range(len(self.names)), key=lambda i: "[" in self.names[i])
         rows: list[tuple[str, ...]] = [
             (
@@ -127,4 +121,4 @@ class FitResult:
         ]
         if len(order) > SHOWN:
             rows.append((f"... and {len(order) - SHOWN} more", "", "", ""))
-        return ("parameter", "value", "error", ""), rows
+        return [(("parameter", "value", "error", ""), rows)]

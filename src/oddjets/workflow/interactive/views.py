@@ -10,14 +10,14 @@ import hist
 import numpy as np
 
 from oddjets.core.errors import UnknownKeyError, nearest
-from oddjets.core.tables import html_table, text_table
+from oddjets.core.tables import Table, Tabular
 from oddjets.io.histograms import DATA, Hist, HistogramSet
 from oddjets.stats.summary import summary
 
 __all__ = ["RunHistograms", "RunResults"]
 
 
-class RunHistograms(Mapping[tuple[str, str], Hist]):
+class RunHistograms(Tabular, Mapping[tuple[str, str], Hist]):
     """All histograms of an analysis by (region, observable), normalised to the luminosity.
 
     Each is a `hist.Hist` with the axes ``process``, ``letter``, ``variation`` and the observable, and Weight storage.
@@ -88,23 +88,17 @@ class RunHistograms(Mapping[tuple[str, str], Hist]):
     def __len__(self) -> int:
         return len(self.found.histograms)
 
-    def __repr__(self) -> str:
-        return f"{self._headline}\n{text_table(*self._table())}"
-
-    def _repr_html_(self) -> str:
-        return html_table(*self._table(), caption=self._headline)
-
     @property
     def _headline(self) -> str:
         blinded = "; the data in A are hidden" if self.found.blinded else ""
         return f"{len(self)} histograms at {self.found.luminosity_pb:g}/pb{blinded}"
 
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-        rows: list[tuple[object, ...]] = [
+    def _tables(self) -> list[Table]:
+        rows = [
             (region, observable, len(h.axes[-1]), f"{h.axes[-1].edges[0]:g} to {h.axes[-1].edges[-1]:g}")
             for (region, observable), h in self.found.histograms.items()
         ]
-        return ("region", "observable", "bins", "range"), rows
+        return [(("region", "observable", "bins", "range"), rows)]
 
 
 class RunResults(Mapping[str, Any]):
