@@ -36,44 +36,57 @@ __all__ = [
 class Process(StrictModel):
     """A physical process, as histograms and figures name it."""
 
-    label: str = Field(description="for figures; LaTeX between $ signs")
-    color: str = Field(default="#999999", description="any matplotlib colour")
+    label: str = Field(description="the name in figures and tables; LaTeX between $ signs")
+    color: str = Field(default="#999999", description="the colour in figures: any Matplotlib colour")
     template_scale: float = Field(
-        default=1.0, gt=0, description="multiplies its template; its strength is then in units of this multiple"
+        default=1.0,
+        gt=0,
+        description="multiplies the template; a signal strength is then in units of this many times the cross section",
     )
     data_driven: bool = Field(
-        default=False, description="estimated from data by ABCD; its simulation serves the closure and the figures only"
+        default=False,
+        description="true: the fit estimates this process from data by ABCD, and its simulation is used for the closure"
+        " and the figures only. At most one process; a fit needs one",
     )
 
 
 class AuthorsFiles(StrictModel):
     """The authors' published event files as input (Zenodo 10.5281/zenodo.19181048): `oddjets import-npz`."""
 
-    folder: str = Field(description="where the files outputs_pretrain_*.npz are")
-    model: Literal["s", "m", "l"] = Field(default="l", description="which model's files")
+    folder: str = Field(description="the folder of the files outputs_pretrain_*.npz")
+    model: Literal["s", "m", "l"] = Field(
+        default="l", description="the size of the model whose files are used: s, m or l"
+    )
     processes: dict[str, Name] = Field(
-        default={"qcd600": "qcd"}, description="names in the files that are others here; jetht is the data"
+        default={"qcd600": "qcd"},
+        description="name of a process in the files: its name here, if it differs; jetht is the data",
     )
     formula: Literal["authors-code", "stored"] = Field(
         default="authors-code",
-        description="authors-code: P(10:) / (P(0) + P(10:) + 1e-6) on the stored columns; stored: a single column",
+        description="the score. authors-code: P(10:) / (P(0) + P(10:) + 1e-6), from the stored probabilities; stored: the"
+        " files hold a single column, which is the score",
     )
 
 
 class CorrectionSpec(StrictModel):
     """One correction: a lookup in a correctionlib file, or (without a file) three expressions over branches."""
 
-    file: str | None = Field(default=None, description="a correctionlib JSON, by its name in the era's YAML")
-    key: str | None = None
+    file: str | None = Field(
+        default=None, description="a correctionlib file, by its name under 'files' in the era's YAML"
+    )
+    key: str | None = Field(default=None, description="the name of the correction in the correctionlib file")
     inputs: dict[str, str | float | int] = Field(
         default={},
-        description="the correction's input: an expression over columns and branches, a number, or 'variation'",
+        description="input of the correction: its value, which is an expression over columns and branches, a number, or"
+        " 'variation' for the input that takes 'nominal', 'up' and 'down'",
     )
     nominal: str | None = Field(
-        default="nominal", description="the 'variation' input, or the expression, of the nominal weight; None: 1"
+        default="nominal",
+        description="the nominal weight: with 'file' the value of the input 'variation', without it an expression; null:"
+        " the nominal weight is 1",
     )
-    up: str = "up"
-    down: str = "down"
+    up: str = Field(default="up", description="the same for the weight of the variation up")
+    down: str = Field(default="down", description="the same for the weight of the variation down")
 
     @model_validator(mode="after")
     def _complete(self) -> CorrectionSpec:
@@ -85,52 +98,88 @@ class CorrectionSpec(StrictModel):
 class Systematic(StrictModel):
     """A source of uncertainty that is carried through the event table."""
 
-    name: Name
-    kind: Literal["jets", "weight", "envelope"] | None = Field(
-        default=None, description="known for the built-in names; envelope: of several weights, bin by bin"
+    name: Name = Field(
+        description="a built-in systematic (jes, jer, jms, jmr, pu, pref, isr, fsr, scale, toppt), a jet_variation of the"
+        " processor, or a new name with a 'correction'"
     )
-    members: int = Field(default=6, ge=1, description="of an envelope: how many weights")
-    processes: tuple[str, ...] | None = Field(default=None, description="None: all simulated processes")
-    correction: CorrectionSpec | None = Field(default=None, description="for a new weight systematic")
-    size: float | None = Field(default=None, gt=0, lt=1, description="relative size, for jms and jmr")
+    kind: Literal["jets", "weight", "envelope"] | None = Field(
+        default=None,
+        description="jets: varies pT and mass; weight: varies the event weight; envelope: minimum and maximum of several"
+        " weights in each bin. Not given: follows from the name",
+    )
+    members: int = Field(default=6, ge=1, description="number of weights of an envelope")
+    processes: tuple[str, ...] | None = Field(
+        default=None, description="the processes that it acts on; not given: all simulated ones (toppt: top)"
+    )
+    correction: CorrectionSpec | None = Field(
+        default=None, description="the weights of a new weight systematic; not given: those of the built-in name"
+    )
+    size: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="relative size of jms or jmr, 0.02 is 2 %; not given: the value of the era's YAML",
+    )
     decorrelate: bool | None = Field(
-        default=None, description="one nuisance parameter per process; isr, fsr and scale have that without being told"
+        default=None,
+        description="true: one nuisance parameter for each process; false: one for all. Not given: true for isr, fsr and"
+        " scale, false for all others",
     )
     own_normalisation: bool = Field(
-        default=False, description="weights: divide by the variation's own sum of weights, so that its yield stays"
+        default=False,
+        description="true: each variation of the weight is normalised with its own sum of weights, so that it changes"
+        " shape and acceptance but not the cross section; false: with the nominal sum",
     )
 
 
 class Analysis(StrictModel):
     """An analysis: the whole content of its YAML."""
 
-    name: Name
-    title: str
-    question: str = Field(default="", description="the report's first line")
-    notes: tuple[str, ...] = Field(default=(), description="what a reader of the report must know")
-    era: str = Field(pattern=r"^\w+$", description="corrections/<era>.yaml")
-    processor: str = Field(default="processors/dijet_anomaly.py:DijetAnomaly", description="FILE.py:CLASS")
-    simulate: SimulationSpec | None = Field(default=None, description="make the input, instead of reading a fileset")
-    fileset: str | None = Field(default=None, description="JSON or YAML in coffea's layout (datasets/README.md)")
-    npz: AuthorsFiles | None = Field(default=None, description="the authors' event files, instead of PFNano")
-    luminosity: float | None = Field(default=None, gt=0, description="/pb; None: the sum over the data's metadata")
-    processes: dict[Name, Process]
-    selection: Selection
-    scores: dict[Name, Score]
-    threshold: Threshold
-    observables: dict[Name, Observable]
-    regions: dict[Name, Region]
+    name: Name = Field(description="the name of the analysis; its results are in output/NAME")
+    title: str = Field(description="the title of the report")
+    question: str = Field(default="", description="the question that the analysis answers: first line of the report")
+    notes: tuple[str, ...] = Field(default=(), description="remarks that the report prints")
+    era: str = Field(pattern=r"^\w+$", description="the data-taking period: the corrections of corrections/ERA.yaml")
+    processor: str = Field(
+        default="processors/dijet_anomaly.py:DijetAnomaly",
+        description="FILE.py:CLASS, a DijetProcessor with the selection and its cuts",
+    )
+    simulate: SimulationSpec | None = Field(
+        default=None, description="simulate the input, instead of reading a fileset"
+    )
+    fileset: str | None = Field(
+        default=None, description="the input files: a JSON or YAML in coffea's layout (datasets/README.md)"
+    )
+    npz: AuthorsFiles | None = Field(default=None, description="the authors' event files as input, instead of PFNano")
+    luminosity: float | None = Field(
+        default=None,
+        gt=0,
+        description="/pb, of all data; not given: that of the certified sections read (with 'golden_json'), or the sum of"
+        " 'luminosity_pb' of the fileset",
+    )
+    processes: dict[Name, Process] = Field(description="the processes by name")
+    selection: Selection = Field(description="the base selection, which `oddjets process` applies")
+    scores: dict[Name, Score] = Field(description="the scores of each jet by name")
+    threshold: Threshold = Field(description="the cut on a score that divides events into A, B, C and D")
+    observables: dict[Name, Observable] = Field(description="the quantities to histogram by name")
+    regions: dict[Name, Region] = Field(description="the regions by name; each has the letters A, B, C and D")
     jet_corrections: tuple[Literal["jec", "jer"], ...] = Field(
-        default=(), description="jec: the energy corrections anew; jer: simulated jets smeared to data's resolution"
+        default=(),
+        description="jec: apply the era's jet energy corrections to the raw pT; jer: smear simulated jets to the"
+        " resolution of data. Empty: jets as stored",
     )
     jer: Literal["ours", "official"] = Field(
         default="ours",
-        description="who smears: ours, seeded by event and jet; official: the JERSmear of the POG's file",
+        description="the random numbers of the smearing. ours: seeded by event and jet; official: from the POG's JERSmear",
     )
-    systematics: tuple[Systematic, ...] = ()
-    fit: Fit | None = None
-    execution: Execution = Execution()
-    path: Path | None = Field(default=None, exclude=True, description="the file this came from")
+    systematics: tuple[Systematic, ...] = Field(
+        default=(), description="the systematic uncertainties: names, or names with settings"
+    )
+    fit: Fit | None = Field(default=None, description="the statistical model and its results; not given: no fit")
+    execution: Execution = Field(
+        default=Execution(), description="where and how the processing runs; changes no result"
+    )
+    path: Path | None = Field(default=None, exclude=True, description="the file that the analysis was read from")
 
     @model_validator(mode="before")
     @classmethod

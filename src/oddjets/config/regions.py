@@ -12,9 +12,13 @@ __all__ = ["Axis", "Observable", "Region"]
 class Axis(StrictModel):
     """A binning: a number of equal bins over a range, or edges."""
 
-    bins: int | None = Field(default=None, ge=1)
-    range: tuple[float, float] | None = None
-    edges: tuple[float, ...] | None = None
+    bins: int | None = Field(default=None, ge=1, description="number of bins of equal width")
+    range: tuple[float, float] | None = Field(
+        default=None, description="lower and upper end of the bins, in the observable's unit"
+    )
+    edges: tuple[float, ...] | None = Field(
+        default=None, description="rising bin edges, in the observable's unit; instead of 'bins' and 'range'"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Axis:
@@ -31,9 +35,9 @@ class Axis(StrictModel):
 class Observable(Axis):
     """A quantity to histogram: an expression over the columns of the event table."""
 
-    expression: str
-    label: str
-    unit: str = ""
+    expression: str = Field(description="over columns of the event table, such as mass_1 or sqrt(pt_1 * pt_2)")
+    label: str = Field(description="the axis label in figures; LaTeX between $ signs")
+    unit: str = Field(default="", description="the unit in figures, such as GeV; empty: none")
 
     @model_validator(mode="after")
     def _binned(self) -> Observable:
@@ -45,6 +49,10 @@ class Observable(Axis):
 class Region(StrictModel):
     """A conjunction of named cuts on top of the base selection; 'not NAME' negates a cut or another region."""
 
-    cuts: tuple[str, ...]
-    label: str = ""
-    binning: dict[Name, Axis] = Field(default={}, description="observable: its binning in this region, if another")
+    cuts: tuple[str, ...] = Field(
+        description="names of cuts or of other regions that an event must pass; 'not NAME': must not pass"
+    )
+    label: str = Field(default="", description="the description in figures; empty: only the region's name")
+    binning: dict[Name, Axis] = Field(
+        default={}, description="observable: its binning in this region, if it differs from the one under 'observables'"
+    )

@@ -15,22 +15,28 @@ __all__ = ["JetSelection", "LeptonSelection", "Score", "Selection", "Threshold"]
 class JetSelection(StrictModel):
     """Cuts on each of the two leading AK8 jets; the defaults are the paper's (arXiv:2603.23593)."""
 
-    pt_min: float = Field(default=450.0, ge=0, description="GeV")
-    eta_max: float = Field(default=2.5, gt=0)
-    mass_min: float = Field(default=60.0, ge=0, description="soft-drop mass, GeV")
-    tight_id: bool = Field(default=True, description="jetId bit 1; computed where a file has no jetId (NanoAODv15)")
+    pt_min: float = Field(default=450.0, ge=0, description="minimum pT, GeV; the cut 'jet_pt'")
+    eta_max: float = Field(default=2.5, gt=0, description="maximum |eta|")
+    mass_min: float = Field(default=60.0, ge=0, description="minimum soft-drop mass, GeV; the cut 'jet_mass'")
+    tight_id: bool = Field(
+        default=True,
+        description="require the tight jet ID: bit 1 of FatJet_jetId, or computed if a file has no jetId (NanoAODv15)",
+    )
 
 
 class LeptonSelection(StrictModel):
     """The selection of the muons or electrons of the veto."""
 
-    pt_min: float = Field(ge=0, description="GeV")
-    eta_max: float = Field(default=2.5, gt=0)
+    pt_min: float = Field(ge=0, description="minimum pT, GeV")
+    eta_max: float = Field(default=2.5, gt=0, description="maximum |eta|")
     identification: str | None = Field(
-        default=None, description="a boolean branch of the collection, or 'cutBased>=N' for electrons; None: no ID"
+        default=None,
+        description="a boolean branch of the collection, or a comparison such as 'cutBased>=3'; not given: no ID",
     )
-    isolation: str | None = Field(default=None, description="the isolation branch of the collection; None: none asked")
-    isolation_max: float = Field(default=0.25, gt=0)
+    isolation: str | None = Field(
+        default=None, description="the relative isolation: a branch of the collection; not given: no isolation cut"
+    )
+    isolation_max: float = Field(default=0.25, gt=0, description="maximum of the branch 'isolation'")
 
 
 class Selection(StrictModel):
@@ -39,31 +45,57 @@ class Selection(StrictModel):
     cuts: tuple[Name, ...] = Field(
         default=("trigger", "event_filters", "two_jets", "jet_pt", "jet_mass", "lepton_veto"),
         max_length=63,
-        description="all must pass, in the cutflow's order",
+        description="names of the cuts that an event must pass, in the order of the cutflow",
     )
     triggers: tuple[str, ...] = Field(
         default=(),
-        description="HLT paths without the prefix HLT_; their OR; an absent path is False. The cut 'trigger' needs one",
+        description="HLT paths for the cut 'trigger', with or without HLT_: one of them must have fired. A path that a file"
+        " does not have counts as not fired",
     )
     filters: tuple[str, ...] = Field(
-        default=(), description="event filters without the prefix Flag_, for the cut 'event_filters'"
+        default=(),
+        description="event filters for the cut 'event_filters', without the prefix Flag_: all of them must pass",
     )
-    jets: JetSelection = JetSelection()
-    muons: LeptonSelection = LeptonSelection(
-        pt_min=30.0, identification="tightId", isolation="pfRelIso04_all", isolation_max=0.15
+    jets: JetSelection = Field(default=JetSelection(), description="cuts on the two leading AK8 jets")
+    muons: LeptonSelection = Field(
+        default=LeptonSelection(pt_min=30.0, identification="tightId", isolation="pfRelIso04_all", isolation_max=0.15),
+        description="the muons of the cut 'lepton_veto'. The default: pT above 30 GeV, tightId, pfRelIso04_all below 0.15;"
+        " a key 'muons' in the YAML replaces all of it",
     )
-    electrons: LeptonSelection = LeptonSelection(pt_min=15.0, identification="cutBased>=3")
-    taggers: TaggerNames = TaggerNames()
-    tau21_max: float = Field(default=0.45, gt=0, description="low-tau21 region: both jets below")
-    subleading_mass_split: float = Field(default=100.0, gt=0, description="GeV; SR1 above, SR2 below")
-    btag_min: float = Field(default=0.5847, description="DeepCSV medium working point, 2016 UL post-VFP (CMS BTV)")
+    electrons: LeptonSelection = Field(
+        default=LeptonSelection(pt_min=15.0, identification="cutBased>=3"),
+        description="the electrons of the cut 'lepton_veto'. The default: pT above 15 GeV, cutBased>=3; a key 'electrons' in"
+        " the YAML replaces all of it",
+    )
+    taggers: TaggerNames = Field(
+        default=TaggerNames(), description="the FatJet branches of b tag and ParticleNet; by default those of NanoAODv9"
+    )
+    tau21_max: float = Field(
+        default=0.45, gt=0, description="the cut 'low_tau21' of the paper's regions: tau21 of both jets below this"
+    )
+    subleading_mass_split: float = Field(
+        default=100.0,
+        gt=0,
+        description="GeV; the cut 'heavy_subleading' (SR1): the subleading jet's soft-drop mass above this",
+    )
+    btag_min: float = Field(
+        default=0.5847,
+        description="the cut 'btagged': b tag of at least one jet above this. The default is the medium working point of"
+        " DeepCSV for 2016 UL post-VFP (CMS BTV)",
+    )
     golden_json: str | None = Field(
-        default=None, description="which luminosity sections of data are certified: a file, or 'era' for the era's own"
+        default=None,
+        description="the golden JSON, for the cut 'certified': a file, or 'era' for the one of the era's YAML; not given:"
+        " no data are removed",
     )
     luminosity_table: str | None = Field(
-        default=None, description="brilcalc CSV with the luminosity of every section (portal record 1059)"
+        default=None,
+        description="brilcalc CSV with the luminosity of every section (portal record 1059); not given: the luminosity is"
+        " estimated from the fraction of certified sections read",
     )
-    parameters: dict[str, Any] = Field(default={}, description="for the cuts of a subclass: self.parameters")
+    parameters: dict[str, Any] = Field(
+        default={}, description="values for your own processor, which reads them as self.parameters"
+    )
 
     @field_validator("triggers")
     @classmethod
@@ -80,15 +112,19 @@ class Selection(StrictModel):
 class Score(StrictModel):
     """The source of a per-jet score: a model with a card, or branches of the jet."""
 
-    card: str | None = Field(default=None, description="model card (YAML); found beside the analysis or in models/")
-    column: str | None = Field(default=None, description="a jet's column of an imported table, without _1 and _2")
-    signal: tuple[str, ...] = Field(default=(), description="FatJet branches whose sum is the numerator")
-    background: tuple[str, ...] = Field(default=(), description="FatJet branches added to it in the denominator")
-    label: str = "anomaly score"
+    card: str | None = Field(default=None, description="the model card (YAML), next to the analysis or in models/")
+    column: str | None = Field(
+        default=None, description="a column of the imported event tables, without _1 and _2; for `oddjets import-npz`"
+    )
+    signal: tuple[str, ...] = Field(
+        default=(), description="FatJet branches; the score is sum(signal) / (sum(signal) + sum(background))"
+    )
+    background: tuple[str, ...] = Field(default=(), description="FatJet branches of the background, see 'signal'")
+    label: str = Field(default="anomaly score", description="the name in figures")
     keep_probabilities: bool = Field(
         default=False,
-        description="write the class probabilities to the event table too, prob<number of the class>_<score>_1 and _2;"
-        " `export-npz` needs them",
+        description="write the model's class probabilities to the event table as well, as prob<class number>_<score>_1 and"
+        " _2; `oddjets export-npz` needs them",
     )
 
     @model_validator(mode="after")
@@ -103,12 +139,19 @@ class Score(StrictModel):
 class Threshold(StrictModel):
     """The cut on the scores that defines the letters A, B, C, D."""
 
-    score: Name
+    score: Name = Field(description="the name of the score, from 'scores'")
     efficiency: float | None = Field(
-        default=None, gt=0, lt=1, description="fraction of data, after the base selection, with both scores above"
+        default=None,
+        gt=0,
+        lt=1,
+        description="the fraction of the data after the base selection with both scores above the threshold, which is"
+        " found from the data; 0.01 is 1 %",
     )
-    value: float | None = Field(default=None, description="a fixed threshold instead; needs no data")
-    strict: bool = Field(default=False, description="scores equal to the threshold fail, as in the authors' code")
+    value: float | None = Field(default=None, description="a fixed threshold, instead of 'efficiency'")
+    strict: bool = Field(
+        default=False,
+        description="true: a score equal to the threshold fails, as in the authors' code; false: it passes",
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Threshold:
