@@ -65,7 +65,7 @@ def _notebook_pages() -> ModuleType:
 
 def commands_page() -> str:
     """Return the reference of the commands, from their own help."""
-    lines = ["# Commands", "", "From the program's own help; `oddjets VERB --help` says the same.", ""]
+    lines = ["# Commands", "", "All commands, generated from their help: `oddjets COMMAND --help` prints the same.", ""]
     lines += _commands(get_command(app), "oddjets")
     return "\n".join(lines)
 
@@ -101,8 +101,9 @@ def yaml_page() -> str:
     lines = [
         "# The analysis YAML",
         "",
-        "From the models that check it. `extends: FILE` lays the keys of a file over those of another, beside it or",
-        "shipped: mappings are merged, `null` removes a key, everything else replaces.",
+        "All keys, generated from the models that check the YAML. With `extends: FILE` an analysis starts from another one, in",
+        "the same folder or in the package: its mappings are merged with the other's, `null` removes a key, and every other",
+        'value replaces the other\'s. Where the text says "not given", `null` means the same.',
         "",
     ]
     seen: list[type[BaseModel]] = [config.Analysis]
@@ -114,7 +115,8 @@ def yaml_page() -> str:
             if field.exclude:
                 continue
             seen += [m for m in dict.fromkeys(_models(field.annotation)) if m not in seen]
-            rows.append((f"`{name}`", _type(field.annotation), _default(field), _text(field.description)))
+            key = field.alias or name
+            rows.append((f"`{key}`", _type(field.annotation), _default(field), _text(field.description)))
         lines += _table(("key", "type", "default", ""), rows)
     return "\n".join(lines)
 

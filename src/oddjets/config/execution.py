@@ -72,8 +72,8 @@ class RemoteAccess:
 class AdaptiveScaling(StrictModel):
     """The limits of the number of workers of an adaptive cluster."""
 
-    minimum: int = Field(default=0, ge=0)
-    maximum: int = Field(ge=1)
+    minimum: int = Field(default=0, ge=0, description="smallest number of workers, kept without work as well")
+    maximum: int = Field(ge=1, description="largest number of workers")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -88,11 +88,14 @@ class Cluster(StrictModel):
     model_config = ConfigDict(populate_by_name=True)
 
     class_: Annotated[str, AfterValidator(_cluster_class)] = Field(
-        default="distributed.LocalCluster", alias="class", description="as in dask_jobqueue.HTCondorCluster"
+        default="distributed.LocalCluster",
+        alias="class",
+        description="import path of the class, such as dask_jobqueue.HTCondorCluster; the default runs on this machine",
     )
-    options: dict[str, Any] = Field(default={}, description="its keyword arguments")
+    options: dict[str, Any] = Field(default={}, description="keyword arguments of the class")
     adaptive: AdaptiveScaling | None = Field(
-        default=None, description="as many workers as there is work; else 'workers'"
+        default=None,
+        description="let dask change the number of workers with the load; not given: always 'workers' of Execution",
     )
 
 
@@ -100,28 +103,50 @@ class Execution(StrictModel):
     """Settings of the processing; none of them changes a number."""
 
     executor: Annotated[str, AfterValidator(_executor)] = Field(
-        default="futures", description="iterative, futures, dask, dask-awkward, or a class as package.module:Class"
+        default="futures",
+        description="iterative: in this process; futures: in processes on this machine; dask, dask-awkward: on a dask"
+        " cluster; or an executor class as package.module:Class",
     )
-    executor_options: dict[str, Any] = Field(default={}, description="keyword arguments of an executor class")
-    workers: int = Field(default=2, ge=1, description="processes; of a cluster: its workers")
+    executor_options: dict[str, Any] = Field(default={}, description="keyword arguments, if 'executor' is a class")
+    workers: int = Field(
+        default=2, ge=1, description="number of processes on this machine, or of workers of a dask cluster"
+    )
     scheduler: Annotated[str, AfterValidator(_scheduler)] | None = Field(
-        default=None, description="address of a running dask scheduler, as tcp://HOST:8786"
+        default=None,
+        description="address of a running dask scheduler, such as tcp://HOST:8786; not given: dask starts one",
     )
-    cluster: Cluster | None = Field(default=None, description="the cluster that dask starts; None: on this machine")
+    cluster: Cluster | None = Field(default=None, description="the dask cluster to start; not given: on this machine")
     workers_timeout_s: int = Field(
-        default=3600, ge=1, description="how long to wait while a dask cluster has no worker"
+        default=3600, ge=1, description="seconds to wait, and then stop, while a dask cluster has no worker"
     )
     shared_filesystem: bool = Field(
-        default=True, description="workers see the files and folders of this machine; false: all is sent to and fro"
+        default=True,
+        description="true: workers of a dask cluster read and write the output folder of this machine; false: what they need"
+        " and their results are sent over the network",
     )
-    chunk_size: int = Field(default=50_000, ge=1, description="events per chunk")
-    skip_bad_files: bool = Field(default=False, description="go on without chunks that cannot be read; listed")
-    timeout_s: int = Field(default=60, ge=1, description="how long a server of files may stay silent")
+    chunk_size: int = Field(default=50_000, ge=1, description="events that a worker processes at a time")
+    skip_bad_files: bool = Field(
+        default=False,
+        description="true: leave out files that cannot be read, list them in lost.json, and end with exit code 3; false: stop",
+    )
+    timeout_s: int = Field(
+        default=60,
+        ge=1,
+        description="seconds without an answer of a server of remote files, after which it is an error",
+    )
     cache: str | None = Field(
-        default=None, description="folder where remote files are kept whole; None: read what is needed"
+        default=None,
+        description="folder to download remote files into; not given: only what is needed is read, without a copy",
     )
-    provider: Literal["auto", "cpu", "cuda"] = "auto"
-    score_cache: bool = Field(default=True, description="keep scores in DIR/scores, and take them from there")
+    provider: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="device for the inference of models. auto: the GPU if it can be used, otherwise the CPU; cuda: an error"
+        " without a GPU",
+    )
+    score_cache: bool = Field(
+        default=True,
+        description="true: store scores in the output folder's scores/, and use them again; false: compute them",
+    )
 
     @property
     def processes(self) -> int:

@@ -34,73 +34,117 @@ RESULT_FIELDS = ("tested", "limit", "impacts", "scan", "toys", "goodness_of_fit"
 class POI(StrictModel):
     """A parameter of interest: the strength of one process, in units of its stated cross section."""
 
-    name: Name = "mu"
-    process: str
-    bounds: Bounds = (0.0, 20.0)
-    init: float = 1.0
+    name: Name = Field(default="mu", description="the name of the parameter in the workspace")
+    process: str = Field(description="the simulated process that it scales")
+    bounds: Bounds = Field(
+        default=(0.0, 20.0),
+        description="lower and upper bound in the fit; a negative lower bound allows negative strengths",
+    )
+    init: float = Field(default=1.0, description="start of the fit, within the bounds")
 
 
 class ScaleFactor(StrictModel):
-    """A free factor common to several processes in region A, the authors' 'sf'; never on the POI's process by default."""
+    """A free normalisation factor of several processes together, 'sf' in the workspace."""
 
-    processes: tuple[str, ...]
-    init: float = 1.0
-    bounds: Bounds = (0.0, 5.0)
-    letters: tuple[Letter, ...] = ("A",)
+    processes: tuple[str, ...] = Field(
+        description="the simulated processes that it scales; not that of the parameter of interest"
+    )
+    init: float = Field(default=1.0, description="start of the fit, within the bounds")
+    bounds: Bounds = Field(default=(0.0, 5.0), description="lower and upper bound in the fit")
+    letters: tuple[Letter, ...] = Field(default=("A",), description="the letters (channels of a region) where it acts")
 
 
 class LogNormal(StrictModel):
     """A log-normal uncertainty of a normalisation."""
 
-    processes: tuple[str, ...]
-    size: float = Field(gt=0, description="0.5 is 50 %")
-    letters: tuple[Letter, ...] = LETTERS
+    processes: tuple[str, ...] = Field(
+        description="the simulated processes that it scales, with one nuisance parameter"
+    )
+    size: float = Field(gt=0, description="relative size of one standard deviation; 0.5 is 50 %")
+    letters: tuple[Letter, ...] = Field(default=LETTERS, description="the letters (channels of a region) where it acts")
 
 
 class Variations(StrictModel):
     """The treatment of the templates' shape variations before the fit; all of it is reported."""
 
     smooth: bool = Field(
-        default=False, description="smooth variations that are one-sided, or change some bin by more than half"
+        default=False,
+        description="true: smooth variations that are one-sided, or that change a bin by more than half; false: keep them",
     )
-    cap: float | None = Field(default=None, gt=0, le=1, description="largest relative change of a bin; 0.5 is 50 %")
+    cap: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="limit of a variation's relative change of each bin; 0.3 is 30 %; not given: no limit",
+    )
 
 
 class GoodnessOfFit(StrictModel):
     """The saturated goodness of fit with toys."""
 
-    toys: int = Field(default=200, ge=0)
-    letters: tuple[Letter, ...] = Field(default=("A",), description="where the statistic is evaluated")
-    model: Literal["background", "signal"] = "signal"
+    toys: int = Field(default=200, ge=0, description="number of toys; 0: no goodness of fit")
+    letters: tuple[Letter, ...] = Field(
+        default=("A",),
+        description="the letters whose bins are summed in the test statistic; the fit is of all channels",
+    )
+    model: Literal["background", "signal"] = Field(
+        default="signal", description="the model that is tested: background only, or signal + background"
+    )
 
 
 class Fit(StrictModel):
     """The statistical model and the results to compute."""
 
-    observable: Name
-    regions: tuple[Name, ...]
-    poi: POI | tuple[POI, ...]
+    observable: Name = Field(description="the observable that is fitted, from 'observables'")
+    regions: tuple[Name, ...] = Field(description="the regions that are fitted together; they must not share events")
+    poi: POI | tuple[POI, ...] = Field(
+        description="the parameter of interest, or several; significance and limit are for the first, see 'tested'"
+    )
     luminosity_uncertainty: float = Field(
-        default=0.025, ge=0, lt=1, description="2.5 % in the paper (arXiv:2603.23593)"
+        default=0.025, ge=0, lt=1, description="relative; the default, 2.5 %, is the paper's (arXiv:2603.23593)"
     )
-    scale_factor: ScaleFactor | None = None
-    normalisations: dict[Name, LogNormal] = Field(default={})
-    variations: Variations = Variations()
+    scale_factor: ScaleFactor | None = Field(
+        default=None,
+        description="a free normalisation factor of some processes, 'sf' in the workspace; not given: none",
+    )
+    normalisations: dict[Name, LogNormal] = Field(
+        default={},
+        description="log-normal uncertainties of normalisations: name of the nuisance parameter to its settings",
+    )
+    variations: Variations = Field(
+        default=Variations(), description="smoothing and capping of shape variations; by default they are not changed"
+    )
     closure_uncertainty: bool = Field(
-        default=False, description="how far ABCD closes on QCD simulation, as a log-normal on QCD in A of each region"
+        default=False,
+        description="true: a log-normal uncertainty of the ABCD estimate in A of each region, as large as the non-closure",
     )
-    mode: Literal["exact", "authors-code"] = "exact"
-    blind: bool = Field(default=False, description="data in A are seen nowhere until --unblind")
+    mode: Literal["exact", "authors-code"] = Field(
+        default="exact",
+        description="exact: QCD in A is B C / D; authors-code: with the floors, clips and bounds of the authors' code",
+    )
+    blind: bool = Field(
+        default=False,
+        description="true: the data in A are shown nowhere and are replaced by the expected background in the fit,"
+        " until --unblind",
+    )
     tested: str | None = Field(
         default=None,
-        description="the parameter that significance, limit, scan and impacts are about; None: the first poi",
+        description="the parameter of significance, limit, scan and impacts; not given: the first of 'poi'",
     )
-    limit: bool = True
-    impacts: bool = True
-    scan: bool | str = Field(default=True, description="the profile likelihood; a name: of that parameter")
-    toys: int = Field(default=0, ge=0, description="toys for significance and limit, beside the asymptotic formulas")
-    goodness_of_fit: GoodnessOfFit = GoodnessOfFit()
-    seed: int = Field(default=1, ge=0)
+    limit: bool = Field(default=True, description="compute the CLs upper limits")
+    impacts: bool = Field(default=True, description="compute the impacts of all nuisance parameters")
+    scan: bool | str = Field(
+        default=True, description="scan the profile likelihood of 'tested', or of the parameter with this name"
+    )
+    toys: int = Field(
+        default=0,
+        ge=0,
+        description="number of toys for significance and limit, in addition to the asymptotic formulas; 0: none",
+    )
+    goodness_of_fit: GoodnessOfFit = Field(
+        default=GoodnessOfFit(), description="the saturated goodness of fit, with a p value from toys"
+    )
+    seed: int = Field(default=1, ge=0, description="random seed of all toys")
 
     @property
     def model(self) -> dict[str, object]:

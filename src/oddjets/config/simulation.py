@@ -63,32 +63,43 @@ def predefined_simulation(name: str) -> dict[str, Any]:
 
 
 class SimulationSpec(StrictModel):
-    """Pseudo-data and templates to simulate.
+    """Pseudo-data and templates to simulate; ``set: NAME`` starts from a predefined simulation, whose keys these replace.
 
-    A template is asked for in hard events tried, pseudo-data in luminosity. An extra, independent sample of QCD for
-    closure tests is just the template of ``qcd``: pseudo-data and templates never share a seed. ``set: NAME`` begins
-    with a ready-made simulation, whose fields those given replace. Whether there are processes of these names is for
-    `oddjets.simulation.processes.check_processes` to say.
+    Pseudo-data and templates never share a seed, so the template of QCD is also an independent sample for closure tests.
+    `oddjets.simulation.processes.check_processes` checks the names of processes.
     """
 
-    #: in an analysis that says none: one made of its name
-    seed: int = Field(1, ge=0)
-    #: 1/pb of the pseudo-data; none: no pseudo-data
-    luminosity: float | None = Field(None, gt=0, allow_inf_nan=False)
-    #: what the pseudo-data are made of, at strength 1
-    data_processes: tuple[str, ...] = ("qcd", "top", "wjets", "zjets")
-    #: process -> strength in the pseudo-data, in units of its cross section; replaces the 1 of ``data_processes``
-    inject: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default={})
-    #: process -> number of hard events tried
-    templates: dict[str, Positive] = Field(default={})
-    #: drop hopeless events before multiparton interactions and hadronisation (a generator filter)
-    early_veto: bool = True
-    #: overlay minimum-bias interactions, and weigh candidates by PUPPI
-    pileup: bool = False
-    #: files of the pseudo-data; none: chosen from the luminosity
-    blocks: Positive | None = None
-    #: centre-of-mass energy
-    energy_TeV: Annotated[float, Field(gt=0)] = 13.0
+    seed: int = Field(1, ge=0, description="random seed; in an analysis without it, the seed is made from its name")
+    luminosity: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="of the pseudo-data, /pb; not given: no pseudo-data"
+    )
+    data_processes: tuple[str, ...] = Field(
+        ("qcd", "top", "wjets", "zjets"), description="the processes in the pseudo-data, each at its cross section"
+    )
+    inject: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default={},
+        description="process: its signal strength in the pseudo-data, in units of its cross section; 0 removes a process of"
+        " 'data_processes'",
+    )
+    templates: dict[str, Positive] = Field(
+        default={},
+        description="process: number of hard events to generate for its template, before the generator filter",
+    )
+    early_veto: bool = Field(
+        True,
+        description="true: a generator filter drops events that cannot pass the selection before multiparton interactions"
+        " and hadronisation; false: all are generated completely, about 13 times the time for each selected event",
+    )
+    pileup: bool = Field(
+        False,
+        description="true: minimum-bias interactions are overlaid and candidates get PUPPI weights; false: no pileup",
+    )
+    blocks: Positive | None = Field(
+        None, description="number of files of the pseudo-data; not given: follows from the luminosity"
+    )
+    energy_TeV: Annotated[float, Field(gt=0)] = Field(
+        13.0, description="centre-of-mass energy, TeV; only 13 is possible, because the cross sections are for 13 TeV"
+    )
 
     @model_validator(mode="before")
     @classmethod

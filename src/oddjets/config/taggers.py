@@ -30,14 +30,14 @@ TAGGER_BRANCHES: dict[str, dict[str, str | None]] = {
 
 
 class TaggerNames(StrictModel):
-    """Branches of FatJet with the taggers' outputs: a version's names, and others by their own."""
+    """FatJet branches of the b tag and of ParticleNet, which differ between versions of NanoAOD."""
 
-    names: Literal["v9", "v12", "v15"] = Field(default="v9", description="the version of NanoAOD whose names are used")
-    btag: str | None = Field(default=None, description="branch of the b tag, in place of that version's")
-    xbb: str | None = Field(default=None, description="branch of X to bb, in place of that version's")
-    xqq: str | None = Field(default=None, description="branch of X to light quarks, in place of that version's")
-    xcc: str | None = Field(default=None, description="branch of X to cc, in place of that version's")
-    qcd: str | None = Field(default=None, description="branch of QCD jets, in place of that version's")
+    names: Literal["v9", "v12", "v15"] = Field(default="v9", description="version of NanoAOD whose branches are used")
+    btag: str | None = Field(default=None, description="branch of the b tag; not given: that of the version")
+    xbb: str | None = Field(default=None, description="branch of X to bb; not given: that of the version")
+    xqq: str | None = Field(default=None, description="branch of X to light quarks; not given: that of the version")
+    xcc: str | None = Field(default=None, description="branch of X to cc; not given: that of the version")
+    qcd: str | None = Field(default=None, description="branch of QCD jets; not given: that of the version")
 
     def branch(self, tagger: str) -> str | None:
         """Return the branch of a tagger (``btag``, ``xbb``, ``xqq``, ``xcc``, ``qcd``); None where there is none.
