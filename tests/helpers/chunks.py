@@ -94,8 +94,8 @@ def _jagged(events: Columns) -> set[str]:
     return {k.split("_")[0] for k, v in events.items() if v.ndim > 1}
 
 
-def process(folder: Path, datasets: dict[str, Any], **changes: Any) -> RunContext:
-    """Run the stage `process` of the small analysis on files.
+def write_analysis(folder: Path, datasets: dict[str, Any], **changes: Any) -> Path:
+    """Write the small analysis, for files.
 
     Args:
         folder: for the YAML and the output.
@@ -120,6 +120,11 @@ def process(folder: Path, datasets: dict[str, Any], **changes: Any) -> RunContex
     )
     data["selection"]["jets"] = {"pt_min": 300.0, "mass_min": 0.0}
     (folder / "analysis.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
-    run = RunContext(load_analysis(folder / "analysis.yaml"), folder / "out")
+    return folder / "analysis.yaml"
+
+
+def process(folder: Path, datasets: dict[str, Any], **changes: Any) -> RunContext:
+    """Run the stage `process` of the small analysis on files; the arguments are those of `write_analysis`."""
+    run = RunContext(load_analysis(write_analysis(folder, datasets, **changes)), folder / "out")
     run_stage(run, stage_of(run, "process"))
     return run

@@ -5,14 +5,17 @@ import json
 import numpy as np
 import pytest
 import yaml
+from coffea.processor import IterativeExecutor, Runner
 from helpers import layouts, tiny_model
-from helpers.chunks import copy, process
+from helpers.chunks import copy, process, write_analysis
 from helpers.toy_nano import toy_nano
 
+import oddjets
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.provenance import read_manifest
 from oddjets.io import event_table
 from oddjets.io.layouts import LAYOUTS
+from oddjets.io.nanoaod_schema import PFNano
 
 EVENTS = 40
 #: columns that v15 has under no name
@@ -183,6 +186,34 @@ def test_a_card_that_demands_what_v15_lacks_is_an_error(files, tmp_path, changes
     with pytest.raises(InputFileError, match=message):
         process(tmp_path / "a", {"top": files["nanoaod_v15"]}, **own, selection=selection(taggers=V15))
     process(tmp_path / "b", {"top": copy(files["pfnano"], tmp_path / "few.root", stop=3)}, **own, selection=selection())
+
+
+def in_coffeas_runner(*arguments, **changes):
+    processor = oddjets.processor(write_analysis(*arguments, **changes))
+    return Runner(IterativeExecutor(), schema=PFNano, chunksize=30)(processor.fileset, processor)
+
+
+@pytest.mark.filterwarnings("ignore:Performed attempt:UserWarning")
+def test_so_it_is_in_coffeas_runner(files, tmp_path):
+    own = small(tmp_path, "mine", required=["d0"])
+    # coffea tells which chunk failed, and why as the cause
+    with pytest.raises(Exception, match="Failed processing file") as told:
+        in_coffeas_runner(tmp_path, {"top": files["nanoaod_v15"]}, **own, selection=selection(taggers=V15))
+    assert isinstance(told.value.__cause__, InputFileError)
+    assert "NanoAODv15 has no d0, which the card of the score 'mine' requires" in str(told.value.__cause__)
+
+
+def test_two_layouts_and_what_they_lack_are_said_by_coffeas_runner_too(files, tmp_path, capfd):
+    def renumbered(columns):
+        columns["event"] = columns["event"] + 10**6
+
+    second = copy(files["pfnano"], tmp_path / "second.root", renumbered)
+    own = small(tmp_path, "mine")
+    both = in_coffeas_runner(tmp_path, {"top": [files["nanoaod_v15"], second]}, **own, selection=selection(taggers=V15))
+    assert len(both["datasets"]["top"]["files"]) == 2
+    said = " ".join(capfd.readouterr().err.split())
+    assert "its files have 2 layouts of PF candidates (1 nanoaod_v15, 1 pfnano)" in said
+    assert "1 of 2 file(s) are NanoAODv15, without charge of candidates" in said
 
 
 def test_a_card_may_require_a_charge_which_the_pdg_id_tells(files, tmp_path):

@@ -21,15 +21,18 @@ import uproot
 from coffea.processor import ProcessorABC, column_accumulator
 
 from oddjets.config.analysis import Analysis
-from oddjets.core.errors import OddjetsError
+from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.corrections import lookups
 from oddjets.corrections.sections import sections_of_file
 from oddjets.corrections.systematics import NOMINAL, variations_of
 from oddjets.io.event_table import Columns, EventTable
 from oddjets.io.fileset import TREE, Dataset, inspect_open
 from oddjets.io.histograms import DATA, Hist, ThresholdResult
+from oddjets.scoring.model_card import ModelCard
+from oddjets.scoring.scorer import Scorer
 from oddjets.selection.chunk_counts import ChunkCounts
 from oddjets.selection.coffea_results import CoffeaResults, results_of
+from oddjets.selection.file_layouts import layout_errors
 from oddjets.selection.histogramming import HistogramFiller, histogram_with, smaller_scores
 
 __all__ = ["CoffeaInterface"]
@@ -55,6 +58,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
         era_folder: where the era's relative paths start.
         datasets: what is known of each dataset, and which files it has.
         threshold: the cut on the scores, where it was found in a first pass.
+        scorers: score name to scorer, for the scores that have a model card.
         source: the file that the class is of; it travels with the processor.
     """
 
@@ -63,6 +67,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
     era_folder: Path
     datasets: Mapping[str, Dataset] = {}
     threshold: ThresholdResult | None = None
+    scorers: Mapping[str, Scorer] = {}
     source: _Source | None = None
 
     @abstractmethod
@@ -117,7 +122,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
 
         Raises:
             OddjetsError: dask-awkward arrays; a dataset that the processor does not know; metadata that contradict.
-            InputFileError: see `DijetProcessor.table`.
+            InputFileError: a file without what a model needs of PF candidates; see `DijetProcessor.table`.
         """
         if hasattr(events, "__dask_graph__"):
             raise OddjetsError(
@@ -155,9 +160,15 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
         Raises:
             OddjetsError: events were counted twice.
         """
-        return results_of(self.analysis, self.era, self.era_folder, self.datasets, accumulator, self._threshold_used)
+        return results_of(
+            self.analysis, self.era, self.era_folder, self.datasets, accumulator, self._threshold_used, self._cards
+        )
 
     # ---- the parts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _cards(self) -> dict[str, ModelCard]:
+        return {name: scorer.card for name, scorer in self.scorers.items()}
 
     @property
     def _threshold_used(self) -> ThresholdResult | None:
@@ -196,6 +207,8 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
         path, is_data = str(events.metadata["filename"]), dataset.metadata.is_data
         given = dataset.metadata.sum_of_weights is not None
         info = inspect_open(_file_of(events), path, is_data=is_data, sum_is_given=given)
+        if errors := layout_errors({dataset.name: (dataset, [info])}, self._cards):
+            raise InputFileError("\n".join(errors))
         # of two thousand names, those that somebody asks for later
         asked = frozenset(f"HLT_{name}" for name in self.analysis.selection.triggers)
         found: dict[str, Any] = {"files": {dataclasses.replace(info, branches=info.branches & asked)}}

@@ -19,7 +19,9 @@ from oddjets.corrections.systematics import NOMINAL, variations_of
 from oddjets.io.fileset import Dataset, FileInfo, sum_of_weights, sums_of_variations
 from oddjets.io.histograms import DATA, LETTERS, Hist, HistogramSet, ThresholdResult
 from oddjets.io.remote.access import is_remote
+from oddjets.scoring.model_card import ModelCard
 from oddjets.selection import input_anomalies
+from oddjets.selection.file_layouts import describe_layouts, warn_of_stale_weights
 from oddjets.selection.histogramming import assembled, histogram_with, threshold_from
 from oddjets.selection.normalisation import cutflow_of, factors, own_factors
 from oddjets.selection.sums_checks import refuse_unlike_sums, sums_problems
@@ -57,6 +59,7 @@ def results_of(
     datasets: Mapping[str, Dataset],
     accumulated: Mapping[str, Any],
     threshold: ThresholdResult | None,
+    cards: Mapping[str, ModelCard],
 ) -> CoffeaResults:
     """Check and normalise what chunks added up to.
 
@@ -67,6 +70,7 @@ def results_of(
         datasets: what is known of each dataset, and all its files.
         accumulated: dataset to its accumulator.
         threshold: the cut that histograms were filled with; None: none was known, and there are no histograms.
+        cards: score to its model's card, of the scores that have one.
 
     Raises:
         OddjetsError: events were counted twice, or sums of weights that cannot be right.
@@ -76,6 +80,7 @@ def results_of(
     _refuse_double(accumulated)
     for name in read:
         input_anomalies.report(name, accumulated[name]["input_anomalies"])
+        warn_of_stale_weights(name, accumulated[name]["input_anomalies"], 2 * accumulated[name]["rows"])
     # a first pass, which finds the threshold, is over data alone
     problems = [
         f"dataset '{name}': nothing of it was read (to leave it out, give oddjets.processor a 'fileset' without it)"
@@ -86,6 +91,7 @@ def results_of(
     if problems:
         return _refused(results, "not normalised, since not all events were read", *problems)
     fileset = {name: (dataset, _files(accumulated[name])) for name, dataset in read.items()}
+    describe_layouts(fileset, cards)
     absent_triggers(fileset, analysis.selection.triggers)
     partly_absent_triggers(fileset, analysis.selection.triggers)
     if errors := sums_problems(fileset):

@@ -8,9 +8,9 @@ from pathlib import Path
 from oddjets.core.errors import InputFileError
 from oddjets.io.duplicate_events import find_duplicate
 from oddjets.scoring.model_card import ModelCard
+from oddjets.selection.file_layouts import describe_layouts, layout_errors
 from oddjets.selection.sums_checks import sums_problems
 from oddjets.workflow.executors.chunks import Fileset
-from oddjets.workflow.executors.file_layouts import check_layouts
 
 __all__ = [
     "check_files",
@@ -38,7 +38,8 @@ def check_files(fileset: Fileset, cards: Mapping[str, ModelCard], *, skip_bad_fi
             if info.uuid in seen:
                 errors.append(f"{info.path}: the same file as {seen[info.uuid]} (UUID {info.uuid}); keep one of them")
             seen[info.uuid] = info.path
-    errors += check_layouts(fileset, cards, skip_bad_files=skip_bad_files)
+    errors += layout_errors(fileset, cards, skip_bad_files=skip_bad_files)
+    describe_layouts(fileset, cards)
     errors += sums_problems(fileset)
     if errors:
         raise InputFileError("\n".join(errors))

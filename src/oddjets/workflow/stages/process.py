@@ -19,12 +19,12 @@ from oddjets.io.fileset import FileInfo, sum_of_weights, sums_of_variations
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
+from oddjets.selection.file_layouts import constituent_sources, summarise_layouts, warn_of_stale_weights
 from oddjets.selection.sums_checks import refuse_unlike_sums
 from oddjets.selection.trigger_menus import absent_triggers, partly_absent_triggers
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import plan
-from oddjets.workflow.executors.file_layouts import constituent_sources, summarise_layouts, warn_of_stale_weights
 from oddjets.workflow.executors.preflight import (
     check_files,
     refuse_overlap,

@@ -8,13 +8,14 @@ from typing import Any
 from rich.markup import escape
 
 from oddjets.core.console import console
-from oddjets.io.fileset import FileInfo
+from oddjets.io.fileset import Dataset, FileInfo
 from oddjets.io.layouts import CandidateLayout, describe_misfits
 from oddjets.scoring.model_card import ModelCard
 from oddjets.selection.input_anomalies import STALE_SHARE
-from oddjets.workflow.executors.chunks import Fileset
 
-__all__ = ["check_layouts", "constituent_sources", "summarise_layouts", "warn_of_stale_weights"]
+__all__ = ["constituent_sources", "describe_layouts", "layout_errors", "summarise_layouts", "warn_of_stale_weights"]
+
+Fileset = Mapping[str, tuple[Dataset, Sequence[FileInfo]]]
 
 
 def constituent_sources(files: Sequence[FileInfo]) -> dict[str, list[str]]:
@@ -47,20 +48,35 @@ def summarise_layouts(files: Sequence[FileInfo]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def check_layouts(fileset: Fileset, cards: Mapping[str, ModelCard], *, skip_bad_files: bool) -> list[str]:
-    """Return what is wrong with the layouts of files; say what is done about the rest.
+def layout_errors(fileset: Fileset, cards: Mapping[str, ModelCard], *, skip_bad_files: bool = False) -> list[str]:
+    """Return what is wrong with the layouts of files.
 
     Args:
-        fileset: the datasets and their files; those without events are no matter.
-        cards: score to its model's card; without models, nothing is read of candidates.
+        fileset: the datasets and their files; those without events do not matter.
+        cards: score to its model's card; without models, no candidates are read.
         skip_bad_files: whether files of no known layout are left out later, and are no errors here.
     """
     errors: list[str] = []
-    for name, (_, files) in fileset.items() if cards else ():
-        groups: dict[CandidateLayout | None, list[FileInfo]] = {}
-        for info in files:
-            if info.entries:
-                groups.setdefault(info.layout, []).append(info)
+    for name, groups in _by_layout(fileset, cards):
+        for row, of in groups.items():
+            if row is not None:
+                errors += (f"{of[0].path}: {text}" for text in _unusable(name, row, len(of), cards))
+            elif not skip_bad_files:
+                tried = describe_misfits(of[0].branches.__contains__)
+                errors.append(
+                    f"{of[0].path}: no known layout of PF candidates ({len(of)} file(s) of dataset '{name}'): {tried}"
+                )
+    return errors
+
+
+def describe_layouts(fileset: Fileset, cards: Mapping[str, ModelCard]) -> None:
+    """Print which datasets have files of several layouts, and what is done about quantities that a layout lacks.
+
+    Args:
+        fileset: the datasets and their files.
+        cards: score to its model's card.
+    """
+    for name, groups in _by_layout(fileset, cards):
         if len(groups) > 1:
             parts = (f"{len(of)} {'unknown' if row is None else row.name}" for row, of in groups.items())
             console.print(
@@ -68,16 +84,20 @@ def check_layouts(fileset: Fileset, cards: Mapping[str, ModelCard], *, skip_bad_
                 f" ({', '.join(parts)}): scores may differ between them by what a layout lacks"
             )
         for row, of in groups.items():
-            if row is None:
-                if not skip_bad_files:
-                    tried = describe_misfits(of[0].branches.__contains__)
-                    errors.append(
-                        f"{of[0].path}: no known layout of PF candidates ({len(of)} file(s) of dataset '{name}'): {tried}"
-                    )
-                continue
-            errors += (f"{of[0].path}: {text}" for text in _unusable(name, row, len(of), cards))
-            _describe_substitutes(name, row, len(of), len(files), cards)
-    return errors
+            if row is not None:
+                _describe_substitutes(name, row, len(of), len(fileset[name][1]), cards)
+
+
+def _by_layout(
+    fileset: Fileset, cards: Mapping[str, ModelCard]
+) -> Iterator[tuple[str, dict[CandidateLayout | None, list[FileInfo]]]]:
+    """Give each dataset with its files by layout."""
+    for name, (_, files) in fileset.items() if cards else ():
+        groups: dict[CandidateLayout | None, list[FileInfo]] = {}
+        for info in files:
+            if info.entries:
+                groups.setdefault(info.layout, []).append(info)
+        yield name, groups
 
 
 def _unusable(name: str, row: CandidateLayout, number: int, cards: Mapping[str, ModelCard]) -> Iterator[str]:
