@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 import json
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from oddjets.config.analysis import Analysis
+from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.core.resources import find
 from oddjets.corrections.lookups import Era
@@ -254,6 +256,44 @@ def test_of_blind_data_nothing_in_a_is_filled(processor_class: Any, tables: Path
                 assert not cells[field][0].any()
                 np.testing.assert_array_equal(cells[field][1:4], all_cells[field][1:4])
     assert shown.values("SR", "leading_mass", "data", "A").sum() > 0
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("change", ["plain", "blind"])
+def test_events_that_regions_share_are_counted(processor_class: Any, tables: Path, tmp_path: Path, change: str) -> None:
+    analysis = asked(**CHANGES[change])
+    _, made = both(analysis, processor_class, tables)
+    processor = processor_class(analysis, Era(name="simulation"), Path(), {})
+    expected: Counter[tuple[str, str]] = Counter()
+    for dataset in ROWS:
+        table = plain.PlainTable(event_table.read(tables, dataset))
+        kept = plain.plain_passing(processor, table)
+        if change == "blind" and NORMALISATION[dataset][0] == DATA:
+            scores = np.stack([table[f"score_omnilearned_{j}"] for j in JETS])
+            kept &= (scores < made.threshold.value).any(axis=0)
+        inside = {region: kept & plain.plain_region(analysis, processor, region, table) for region in REGIONS}
+        for one, other in itertools.combinations(REGIONS, 2):
+            expected[one, other] += int((inside[one] & inside[other]).sum())
+    assert made.shared_events == +expected
+    assert made.shared_events["SR", "SR1"] > 20
+    assert not {("SR", "VR1"), ("SR1", "SR2")} & made.shared_events.keys()
+    made.save(tmp_path)
+    assert HistogramSet.load(tmp_path).shared_events == made.shared_events
+
+
+SHIPPED = [file for file in sorted((REPOSITORY / "processors").glob("*.yaml")) if load_analysis(file).fit is not None]
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_no_shipped_fit_has_regions_that_share_events(file: Path) -> None:
+    analysis = load_analysis(file)
+    processor = find_processor(analysis.processor, file.parent).load()(analysis, Era(name="simulation"), Path(), {})
+    columns = plain.made_up(np.random.default_rng(5), 4000, analysis, DATA)
+    table = EventTable({**columns, "passes_certified": np.ones(4000, bool)})
+    events = bin_events(analysis, processor, table, Cells.from_analysis(analysis))
+    assert analysis.fit is not None
+    assert all(events.inside[region].any() for region in analysis.fit.regions)
+    assert not [pair for pair in events.shared() if {*pair} <= {*analysis.fit.regions}]
 
 
 def test_a_table_without_the_column_of_a_variation_is_an_error(processor_class: Any, tables: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pyhf
 import pytest
@@ -280,6 +282,19 @@ def test_two_strengths_of_one_process_are_refused(histograms):
     poi = [{"name": "mu_one", "process": "top"}, {"name": "mu_two", "process": "top"}]
     with pytest.raises(OddjetsError, match="two parameters of interest scale 'top'"):
         build(make_analysis(poi=poi), histograms)
+
+
+def test_regions_that_share_events_are_not_fitted_together(histograms):
+    shared = {("SR", "VR1"): 7, ("SR", "SR1"): 40}
+    with pytest.raises(
+        OddjetsError, match=r"fit.regions: SR and VR1 share 7 events .*; add 'not VR1' to the cuts of SR"
+    ):
+        build(make_analysis(), dataclasses.replace(histograms, shared_events=shared))
+
+
+def test_regions_beside_the_fit_may_share_events(histograms, workspace):
+    others = dataclasses.replace(histograms, shared_events={("SR", "SR1"): 40, ("SR1", "VR1"): 3})
+    assert build(make_analysis(), others)[0] == workspace
 
 
 @pytest.mark.parametrize("letter", ["B", "C", "D"])

@@ -61,7 +61,13 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "more": [toy_nano(folder / "more.root", 50, seed=4, change=negative)],
     }
     systematics = ["jms", "pref", {"name": "isr", "own_normalisation": True}, "scale"]
-    content = {**toy_search.SEARCH, "systematics": systematics, "execution": {"executor": "iterative"}}
+    regions = {**toy_search.SEARCH["regions"], "loose": {"cuts": ["jet_mass"]}}
+    content = {
+        **toy_search.SEARCH,
+        "regions": regions,
+        "systematics": systematics,
+        "execution": {"executor": "iterative"},
+    }
     return toy_analysis.write(folder, found, **content).rename(folder / "analysis.yaml")
 
 
@@ -105,6 +111,7 @@ def assert_same(found: HistogramSet, expected: HistogramSet) -> None:
         expected.threshold,
     )
     assert list(found.histograms) == list(expected.histograms)
+    assert list(found.shared_events.items()) == list(expected.shared_events.items())
     filled = 0
     for region, observable in expected.histograms:
         assert found.edges(region, observable).tolist() == expected.edges(region, observable).tolist()
@@ -181,6 +188,9 @@ def test_so_they_are_of_processes_and_of_a_dask_cluster(search: Path, pipeline: 
 def test_a_workspace_follows(search: Path, pipeline: oddjets.Run) -> None:
     made = processor(search)
     results = runner()(made.fileset, made)
+    fit = made.analysis.fit.model_copy(update={"regions": ("SR", "loose")})
+    with pytest.raises(OddjetsError, match=r"SR and loose share \d+ events"):
+        oddjets.stats.build(made.analysis.model_copy(update={"fit": fit}), results["histogram_set"])
     workspace, _ = oddjets.stats.build(made.analysis, results["histogram_set"])
     expected, found = oddjets.stats.Model(pipeline.workspace).fit(), oddjets.stats.Model(workspace).fit()
     assert found["mu"] == pytest.approx(expected["mu"], rel=1e-6)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,7 @@ class HistogramSet:
         threshold: the threshold on the scores.
         energy_TeV: centre-of-mass energy, TeV.
         blinded: whether data in A were omitted; reading them is then an error.
+        shared_events: pair of regions -> how many events of data and simulation are in both, for pairs that share any.
     """
 
     histograms: Mapping[tuple[str, str], Hist]
@@ -132,6 +133,7 @@ class HistogramSet:
     threshold: ThresholdResult
     energy_TeV: float = 13.0
     blinded: bool = False
+    shared_events: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def blind(self) -> HistogramSet:
         """Return the same histograms without the data in A."""
@@ -211,6 +213,7 @@ class HistogramSet:
             "luminosity_pb": self.luminosity_pb,
             "energy_TeV": self.energy_TeV,
             "threshold": dataclasses.asdict(self.threshold),
+            "shared_events": [[*pair, count] for pair, count in self.shared_events.items()],
             # written only if data are hidden
             **({"blinded": True} if self.blinded else {}),
         }
@@ -248,6 +251,8 @@ class HistogramSet:
                 threshold=ThresholdResult(**index["threshold"]),
                 energy_TeV=index["energy_TeV"],
                 blinded=bool(index.get("blinded", False)),
+                # an index of an earlier version has none; its stage `histogram` is out of date
+                shared_events={(one, other): int(count) for one, other, count in index.get("shared_events", ())},
             )
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise InputFileError(

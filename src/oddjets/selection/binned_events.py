@@ -7,6 +7,7 @@ columns, for example variations or pseudo-experiments. `add_weights` adds the pr
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -88,6 +89,12 @@ class BinnedEvents:
         per_event = np.diff(self.matrix.indptr)
         indices = self.matrix.indices + np.repeat(letter.astype(self.matrix.indices.dtype) * size, per_event)
         return csc_array((self.matrix.data, indices, self.matrix.indptr), shape=(len(LETTERS) * size, n))
+
+    def shared(self) -> dict[tuple[str, str], int]:
+        """Return how many events two regions share, for pairs that share any; each pair is in the regions' order."""
+        pairs = itertools.combinations(self.inside.items(), 2)
+        counts = {(one, other): int(np.count_nonzero(a & b)) for (one, a), (other, b) in pairs}
+        return {pair: count for pair, count in counts.items() if count}
 
     def select(self, kept: Mask) -> BinnedEvents:
         """Return some of the events; ``kept`` has shape (n,)."""

@@ -116,6 +116,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
             * ``input_anomalies``: what was odd and dealt with, counted; ``inference``: how jets got their scores;
             * ``histograms``: (region, observable) to a `hist.Hist` of process, letter, variation and the observable, with
               Weight storage, not normalised; only where the threshold is known;
+            * ``shared_events``: pair of regions to how many events are in both, likewise;
             * ``smaller_scores``: of data after the base selection, from which the threshold is found;
             * ``chunks``: file to range of entries to how often it was read; ``weights``: file to the sum of its generator
               weights; ``files``: what each file says once; ``sections``: luminosity sections, with a golden JSON.
@@ -148,7 +149,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
             lower = smaller_scores(self.analysis, self, columns) if len(columns["event"]) else np.empty(0)
             found["smaller_scores"] = column_accumulator(np.asarray(lower, np.float64))
         if (threshold := self._threshold_used) is not None:
-            found["histograms"] = self._histograms(columns, dataset, threshold)
+            found |= self._histograms(columns, dataset, threshold)
         return {dataset.name: found}
 
     def postprocess(self, accumulator: Mapping[str, Any]) -> CoffeaResults:
@@ -217,9 +218,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
             found["sections"] = set(sections_of_file(path, access).tolist())
         return found
 
-    def _histograms(
-        self, columns: Columns, dataset: Dataset, threshold: ThresholdResult
-    ) -> dict[tuple[str, str], Hist]:
+    def _histograms(self, columns: Columns, dataset: Dataset, threshold: ThresholdResult) -> dict[str, Any]:
         """Fill a chunk's histograms; all have all of the dataset's categories, so that adding them keeps their order."""
         is_data = dataset.metadata.is_data
         process = DATA if is_data else dataset.metadata.process
@@ -230,7 +229,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
             filler.add(columns, process, dict.fromkeys(names, 1.0))
         else:
             filler.sums |= {(process, name): np.zeros((2, filler.size)) for name in names}
-        return {
+        made: dict[tuple[str, str], Hist] = {
             (region, observable): histogram_with(
                 self.analysis,
                 region,
@@ -239,6 +238,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
             )
             for region, observable in filler.cells.slices
         }
+        return {"histograms": made, "shared_events": dict(filler.shared_events)}
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # a class of a file is in no module that workers can import: the file travels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -244,10 +245,12 @@ def _normalised(
     own = own_factors(analysis, processed)
     sums: dict[tuple[str, str], dict[tuple[str, str], Floats]] = {}
     names: dict[str, list[str]] = {}
+    shared: Counter[tuple[str, str]] = Counter()
     for dataset, (process, is_data, factor) in factors(analysis, processed, luminosity_pb).items():
         process = DATA if is_data else process
         variations = variations_of(analysis, process, is_data=is_data)
         names.setdefault(process, [NOMINAL, *(v.name for v in variations if v.kind != "envelope")])
+        shared.update(accumulated[dataset]["shared_events"])
         for key, histogram in accumulated[dataset]["histograms"].items():
             of_histogram = sums.setdefault(key, {})
             for name in (NOMINAL, *(v.name for v in variations)):
@@ -264,7 +267,7 @@ def _normalised(
         for region in analysis.regions
         for name in analysis.observables
     }
-    return assembled(analysis, filled, names, threshold, luminosity_pb, era.energy_TeV)
+    return assembled(analysis, filled, names, threshold, luminosity_pb, era.energy_TeV, shared_events=shared)
 
 
 def _contents(histogram: Hist, process: str, variation: str) -> Floats:

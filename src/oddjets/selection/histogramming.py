@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,7 @@ class HistogramFiller:
         cells: positions of the bins of each histogram in the sums.
         sums: (process, variation) -> sums of weights and of squared weights, shape (2, letters x cells).
         filled: region -> (process, variation) with an event in it, in the order of their first event.
+        shared_events: how many events two regions share, for pairs that share any; nominal jets, data and simulation.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class HistogramFiller:
         self.cells = Cells.from_analysis(analysis)
         self.sums: dict[tuple[str, str], Floats] = {}
         self.filled: dict[str, dict[tuple[str, str], None]] = {region: {} for region in analysis.regions}
+        self.shared_events: Counter[tuple[str, str]] = Counter()
 
     @property
     def size(self) -> int:
@@ -105,6 +109,7 @@ class HistogramFiller:
         """
         tracked = _TrackedEvents(columns)
         events = self._events(tracked, process)
+        self.shared_events.update(events.shared())
         own = tracked.used_variation
         tables = {name: EventTable.under(tracked, name) if name != NOMINAL else tracked for name in factors}
         # groups of variations with the same events in the same bins
@@ -321,7 +326,9 @@ def make_histograms(
             if len(columns["event"]):
                 filler.add(columns, process, factors)
         filler.require_finite(process, dataset)
-    return assembled(analysis, filler.histograms(), found, threshold, luminosity_pb, energy_TeV)
+    return assembled(
+        analysis, filler.histograms(), found, threshold, luminosity_pb, energy_TeV, shared_events=filler.shared_events
+    )
 
 
 def assembled(
@@ -331,6 +338,8 @@ def assembled(
     threshold: ThresholdResult,
     luminosity_pb: float,
     energy_TeV: float,
+    *,
+    shared_events: Mapping[tuple[str, str], int],
 ) -> HistogramSet:
     """Return histograms that are filled and normalised as a set, with the envelopes of their members.
 
@@ -341,6 +350,7 @@ def assembled(
         threshold: the cut that split them into letters.
         luminosity_pb: of the data, /pb.
         energy_TeV: centre-of-mass energy.
+        shared_events: see `HistogramSet`.
     """
     found = {process: list(names) for process, names in variations.items()}
     for systematic in analysis.systematics:
@@ -359,4 +369,7 @@ def assembled(
         threshold.blinded() if analysis.blind else threshold,
         energy_TeV,
         blinded=analysis.blind,
+        shared_events={
+            pair: shared_events[pair] for pair in combinations(analysis.regions, 2) if pair in shared_events
+        },
     )

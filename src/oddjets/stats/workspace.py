@@ -79,7 +79,8 @@ def build(
         have ``absorbed``, and ``warnings``.
 
     Raises:
-        OddjetsError: no 'fit' section in the YAML, a region without data, no data for ABCD, a signal without events, NaN.
+        OddjetsError: no 'fit' section in the YAML, regions that share events, a region without data, no data for ABCD, a signal
+            without events, NaN.
     """
     fit = analysis.fit
     if fit is None:
@@ -88,6 +89,7 @@ def build(
         )
     if DATA not in histograms.variations:
         raise OddjetsError("the histograms hold no data: the fit needs data, or pseudo-data, in every region")
+    _refuse_shared_events(fit, histograms)
     report: Report = {
         **{key: [] for key in _LISTS},
         "edges": {},
@@ -161,6 +163,18 @@ def build(
         "measurements": [measurement],
         "version": "1.0.0",
     }, report
+
+
+def _refuse_shared_events(fit: Fit, histograms: HistogramSet) -> None:
+    """Refuse regions that are not statistically independent, as the product of their Poisson probabilities assumes."""
+    pairs = {pair: n for pair, n in histograms.shared_events.items() if {*pair} <= {*fit.regions}}
+    if pairs:
+        said = ", ".join(f"{one} and {other} share {n}" for (one, other), n in pairs.items())
+        one, other = next(iter(pairs))
+        raise OddjetsError(
+            f"fit.regions: {said} events of data and simulation, which the fit would count twice; add 'not {other}' to the"
+            f" cuts of {one}, or leave one of the two out of the fit"
+        )
 
 
 def varied_variances(
