@@ -22,6 +22,10 @@ FILESET = {
 }
 
 
+def observable(expression):
+    return {"expression": expression, "label": "x", "bins": 2, "range": [0, 1]}
+
+
 @pytest.fixture
 def problems(tmp_path):
     """Return what `resolve` says of changed content, "" if nothing."""
@@ -85,10 +89,48 @@ def test_all_at_once_with_nearest_names(problems):
         ({"regions": {"SR": {"cuts": ["not VR"]}, "VR": {"cuts": ["not SR"]}}}, "refers to itself"),
         ({"systematics": ["jes", "jes"]}, "'jes' is listed twice"),
         ({"systematics": [{"name": "new", "kind": "jets"}]}, "no jet systematic 'new'"),
+        (
+            {"systematics": [{"name": "new", "correction": {"nominal": "1", "up": "1 +", "down": "exec(1)"}}]},
+            "systematics.0.correction.up: '1 +' is not an arithmetic expression\n  systematics.0.correction.down: 'exec(1)'",
+        ),
+        (
+            {"observables": {"leading_mass": observable("mas_1")}},
+            "observables.leading_mass.expression: no column 'mas_1'; did you mean 'mass_1'",
+        ),
+        # of the processor's own columns
+        (
+            {"observables": {"leading_mass": observable("tau12_1 * mass_1")}},
+            "or 'tau21_1'?",
+        ),
     ],
 )
 def test_each_mistake_is_named(problems, change, part):
     assert part in problems(content(**change))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["tau21_2", "score_omnilearned_1", "trigger_PFHT800", "mass_1__jesUp", "n_constituents_2", "prob3_omnilearned_1"],
+)
+def test_columns_that_there_will_be_are_right(problems, expression):
+    data = content(observables={"leading_mass": observable(expression)})
+    data["scores"]["omnilearned"]["keep_probabilities"] = True
+    assert problems(data) == ""
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "event_columns(self, events):\n        return {'ht': 1}",
+        "jet_columns(self, jets):\n        return dict(jets.fields)",
+    ],
+)
+def test_nothing_is_said_of_columns_that_the_users_code_may_add(problems, tmp_path, method):
+    base = "from oddjets.selection import DijetProcessor\n\nclass Mine(DijetProcessor):\n"
+    (tmp_path / "mine.py").write_text(f"{base}    def {method}\n")
+    regions = {"SR": {"cuts": ["jet_pt"]}, "VR1": {"cuts": ["not jet_pt"]}}
+    columns = {"leading_mass": observable("unheard_of")}
+    assert problems(content(processor="mine.py:Mine", regions=regions, observables=columns)) == ""
 
 
 def test_a_scale_factor_on_the_poi_is_refused(problems):

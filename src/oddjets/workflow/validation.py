@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from oddjets.config.analysis import Analysis
+from oddjets.config.analysis import Analysis, CorrectionSpec
 from oddjets.config.yaml import ConfigError
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError, nearest
@@ -24,6 +24,7 @@ from oddjets.scoring.model_card import load_card
 from oddjets.selection import processor_loader, regions
 from oddjets.selection.decorators import cuts_of, jet_variations_of
 from oddjets.selection.processor import DijetProcessor
+from oddjets.selection.table_columns import unknown_columns
 from oddjets.simulation.processes import check_processes
 
 __all__ = ["ResolvedAnalysis", "resolve"]
@@ -85,6 +86,8 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None) -
     if processor is not None:
         problems += _cut_problems(analysis, cuts_of(processor))
         problems += _trigger_problems(analysis, processor)
+        if era is not None:
+            problems += _column_problems(analysis, processor, era, era_folder)
         if analysis.npz is None:
             problems += _systematic_problems(analysis, jet_variations_of(processor), era)
             problems += _correction_problems(analysis, era)
@@ -216,6 +219,18 @@ def _cut_problems(analysis: Analysis, cuts: dict[str, str]) -> Iterator[str]:
             yield f"regions.{name}: {problem}"
 
 
+def _column_problems(
+    analysis: Analysis, processor: type[DijetProcessor], era: lookups.Era, era_folder: Path
+) -> Iterator[str]:
+    """Check that the columns exist that observables read, where they are known before a file is read."""
+    try:
+        made = processor(analysis, era, era_folder, {})
+    except Exception:  # a user's own may want something else; who runs it says so
+        return
+    for name, problem in unknown_columns(analysis, made).items():
+        yield f"observables.{name}.expression: {problem}"
+
+
 def _trigger_problems(analysis: Analysis, processor: type[DijetProcessor]) -> Iterator[str]:
     """Check that the built-in cut on triggers has trigger paths; a subclass's own cut may need none."""
     builtin = getattr(processor, "trigger", None) is DijetProcessor.trigger
@@ -263,10 +278,26 @@ def _stored_problems(analysis: Analysis) -> Iterator[str]:
                 break
 
 
+def _expression_problems(place: str, correction: CorrectionSpec | None) -> Iterator[str]:
+    """Check the form of a correction's expressions; the branches that they may name are known when a file is read."""
+    if correction is None:
+        return
+    expressions: dict[str, object] = {f"inputs.{name}": value for name, value in correction.inputs.items()}
+    if correction.file is None:
+        expressions |= {"nominal": correction.nominal, "up": correction.up, "down": correction.down}
+    for name, expression in expressions.items():
+        try:
+            if isinstance(expression, str):
+                names_in(expression)
+        except OddjetsError as error:
+            yield f"{place}.{name}: {error}"
+
+
 def _systematic_problems(analysis: Analysis, jet_variations: dict[str, str], era: lookups.Era | None) -> Iterator[str]:
     names = [s.name for s in analysis.systematics]
     for i, systematic in enumerate(analysis.systematics):
         place = f"systematics.{i}"
+        yield from _expression_problems(f"{place}.correction", systematic.correction)
         if names.count(systematic.name) > 1 and names.index(systematic.name) != i:
             yield f"{place}: '{systematic.name}' is listed twice"
         known = {*BUILT_IN, *jet_variations, *(era.corrections if era is not None else ())}
