@@ -93,7 +93,8 @@ def test_a_failing_processor_is_named_and_what_is_done_is_kept(inputs, whole, tm
     with pytest.raises(OddjetsError) as failed:
         toy.process(toy.run_of(file))
     expected = (
-        "data1.root: events 20 to 40: the processor failed (ZeroDivisionError: a bug of mine); --debug shows where"
+        "data1.root: events 20 to 40: the processor failed in mine.py, line 16 (ZeroDivisionError: a bug of mine);"
+        " --debug shows where"
     )
     assert expected in str(failed.value)
     assert "1 of 7 chunks are kept" in str(failed.value)

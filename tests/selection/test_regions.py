@@ -9,9 +9,11 @@ from hypothesis.extra import numpy as hnp
 
 from oddjets.config.selection import Threshold
 from oddjets.core.errors import OddjetsError
+from oddjets.corrections.lookups import Era
 from oddjets.io.event_table import EventTable
 from oddjets.selection import cut, jet_variation, regions
 from oddjets.selection.decorators import mask_of
+from oddjets.selection.processor_loader import find_processor
 from oddjets.selection.regions import find_threshold
 from oddjets.workflow.validation import resolve
 
@@ -81,6 +83,27 @@ def test_a_region_without_its_column_says_which(small):
         regions.region_mask(
             small, processor_of(small), "SR1", EventTable({"tau21_1": np.zeros(2), "tau21_2": np.zeros(2)})
         )
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("{}['mass']", r"failed in mine.py, line 7 \(KeyError: 'mass'\)"),
+        ("table['mass'] > 1 / 0", r"failed in mine.py, line 7 \(ZeroDivisionError: division by zero\)"),
+        ("np.ones(2) @ table['mass']", r"failed in mine.py, line 7 \(ValueError: matmul"),
+        ("help_with(table)", r"failed in helping.py, line 2 \(IndexError: "),
+        ("table['mas']", "needs the column 'mas', .*; mine.py, line 7"),
+    ],
+)
+def test_a_cut_that_fails_is_named_with_its_line(tmp_path, code, said):
+    (tmp_path / "helping.py").write_text("def help_with(table):\n    return [][1]\n")
+    text = "import numpy as np\nfrom helping import help_with\nfrom oddjets.selection import DijetProcessor, cut\n"
+    text += f"class Mine(DijetProcessor):\n    @cut\n    def odd(self, table):\n        return {code}\n"
+    (tmp_path / "mine.py").write_text(text)
+    asked = analysis(processor="mine.py:Mine", regions={"X": {"cuts": ["odd"]}})
+    made = find_processor("mine.py:Mine", tmp_path).load()(asked, Era(name="simulation"), tmp_path, {})
+    with pytest.raises(OddjetsError, match=f"^region 'X': cut 'odd' {said}"):
+        regions.region_mask(asked, made, "X", EventTable({"mass": np.zeros(3)}))
 
 
 def test_circles_are_found(small):

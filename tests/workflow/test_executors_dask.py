@@ -126,7 +126,8 @@ def test_an_exception_of_the_processor_is_not_tried_again(inputs, whole, tmp_pat
     file = toy.write(tmp_path, inputs, **toy.misbehaving(tmp_path))
     (tmp_path / "fail-20").touch()
     with pytest.raises(
-        OddjetsError, match=r"events 2\d to \d+: the processor failed \(ZeroDivisionError: a bug of mine"
+        OddjetsError,
+        match=r"events 2\d to \d+: the processor failed in mine.py, line 16 \(ZeroDivisionError: a bug of mine",
     ):
         toy.process(toy.run_of(file, **on(scheduler)))
     (tmp_path / "fail-20").unlink()

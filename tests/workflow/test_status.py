@@ -137,7 +137,8 @@ def test_a_failed_stage_says_why(file, monkeypatch):
         toy.process(toy.run_of(file))
     state, why = states(file)["process"]
     assert state == "failed"
-    assert "the processor failed (ZeroDivisionError: a bug of mine)" in why
+    assert "the processor failed in test_status.py, line " in why
+    assert "(ZeroDivisionError: a bug of mine)" in why
 
 
 DAMAGES = {

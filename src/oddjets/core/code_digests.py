@@ -34,6 +34,7 @@ _WITHOUT_EFFECT = (
     "oddjets.core.redaction",
     "oddjets.core.resources",
     "oddjets.core.tables",
+    "oddjets.core.tracebacks",
     "oddjets.core.worker_pool",
     "oddjets.io.download",
     "oddjets.io.opendata",

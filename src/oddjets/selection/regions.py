@@ -14,6 +14,7 @@ import numpy.typing as npt
 from oddjets.config.analysis import Analysis
 from oddjets.config.selection import Threshold
 from oddjets.core.errors import OddjetsError
+from oddjets.core.tracebacks import user_line
 from oddjets.io.event_table import EventTable
 from oddjets.io.histograms import LETTERS, ThresholdResult
 from oddjets.selection.decorators import HasCuts, mask_of
@@ -101,11 +102,20 @@ def _mask(analysis: Analysis, processor: HasCuts, region: str, table: EventTable
 def _evaluated(processor: HasCuts, region: str, cut: str, table: EventTable) -> Mask:
     try:
         return mask_of(cut, getattr(processor, cut)(table), table.size)
-    except KeyError as error:
+    except OddjetsError:
+        raise
+    except Exception as error:
+        line = user_line(error)
+        if isinstance(error, KeyError) and error.args and error.args[0] not in table:
+            where = f"; {line}" if line else ""
+            raise OddjetsError(
+                f"region '{region}': cut '{cut}' needs the column {error}, which the event table does not have"
+                f" (the files have no such branch{where})"
+            ) from None
+        where = f" in {line}" if line else ""
         raise OddjetsError(
-            f"region '{region}': cut '{cut}' needs the column {error}, which the event table does not have"
-            " (the files have no such branch)"
-        ) from None
+            f"region '{region}': cut '{cut}' failed{where} ({type(error).__name__}: {error}); --debug shows where"
+        ) from error
 
 
 def letter_numbers(

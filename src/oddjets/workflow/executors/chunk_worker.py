@@ -18,6 +18,7 @@ from oddjets.core.code_digests import code_sha256
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import sha256_of
 from oddjets.core.redaction import redacted
+from oddjets.core.tracebacks import user_line
 from oddjets.corrections.lookups import load_era
 from oddjets.io.event_table import write_part
 from oddjets.io.fileset import TREE
@@ -221,4 +222,5 @@ def _message(error: Exception, chunk: Chunk, kind: FailureKind) -> str:
         return f"{chunk} cannot be read: {cause_of(error)} ({said}); get the file again or leave it out"
     if kind == "output":
         return f"{chunk}: nothing can be written ({said})"
-    return f"{chunk}: the processor failed ({said}); --debug shows where"
+    line = user_line(error)
+    return f"{chunk}: the processor failed{f' in {line}' if line else ''} ({said}); --debug shows where"
