@@ -61,7 +61,7 @@ def test_a_part_is_approximate_and_sections_count_once(golden):
 
 
 def test_the_golden_json_of_another_year_is_refused(golden):
-    with pytest.raises(OddjetsError, match="runs 100 to 200: is it that of another year"):
+    with pytest.raises(OddjetsError, match="runs 100 to 200: is it for another year"):
         luminosity.luminosity_of([sections(300, 1, 3)], golden, PERIODS)
 
 
@@ -172,7 +172,7 @@ def test_a_run_is_digits_alone(tmp_path, key):
         (ROW.format(-3, 0.5), "there is no section -3 of a run 100"),
         (ROW.format(2**32, 0.5), "there is no section 4294967296 of a run 100"),
         (ROW.replace("100:", "2147483648:").format(3, 0.5), "of a run 2147483648"),
-        ("100:4000,3:3,0.5", "line 10: 3 columns in place of 9"),
+        ("100:4000,3:3,0.5", "line 10: 3 columns instead of 9"),
     ],
 )
 def test_rows_that_cannot_be_are_named(tmp_path, row, message):
@@ -183,7 +183,7 @@ def test_rows_that_cannot_be_are_named(tmp_path, row, message):
 def test_a_run_certified_to_no_end_needs_a_table(tmp_path):
     """Of four billion certified sections, those read are no part that says anything."""
     open_ended_run = intervals_of([(100, 1, 2**32 - 1), (200, 1, 10)])
-    with pytest.raises(OddjetsError, match=r"run 100 is certified to no end.*give a 'luminosity_table'"):
+    with pytest.raises(OddjetsError, match=r"run 100 has no last certified section.*give a 'luminosity_table'"):
         luminosity.luminosity_of([sections(100, 1, 2)], open_ended_run, PERIODS)
     assert luminosity.luminosity_of([sections(200, 1, 5)], open_ended_run, PERIODS).luminosity_pb == pytest.approx(2.5)
     found = luminosity.luminosity_of([sections(100, 1, 2)], open_ended_run, PERIODS, table(tmp_path))

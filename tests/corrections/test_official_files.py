@@ -86,7 +86,7 @@ def test_all_was_there_but_not_yet_checked(tmp_path, server):
 
 @pytest.mark.fault("Wrong checksum on a download", "Does not keep an official file with another sha256.")
 def test_a_wrong_checksum_keeps_nothing(tmp_path, server):
-    with pytest.raises(FetchError, match="nothing is kept"):
+    with pytest.raises(FetchError, match="the download is deleted"):
         download(server[0], tmp_path / "file", "0" * 64)
     assert list(tmp_path.iterdir()) == []
 

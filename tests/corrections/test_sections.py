@@ -87,10 +87,10 @@ def test_other_ways_to_say_the_same(tmp_path, text):
         ('{"7": [[true, 2]]}', "True is not a valid section"),
         ('{"7": [[1, null]]}', "None is not a valid section"),
         ('{"7": [[1, 2, 3]]}', r"run 7: \[1, 2, 3\] is not a pair \[first, last\]"),
-        ('{"7": [1, 2]}', "no list of luminosity sections"),
-        ('{"7.5": [[1, 2]]}', "no list of luminosity sections"),
+        ('{"7": [1, 2]}', "not a list of luminosity sections"),
+        ('{"7.5": [[1, 2]]}', "not a list of luminosity sections"),
         ('{"7": [[2, 1]]}', r"the range \[2, 1\] of run 7 ends before it begins"),
-        ('{"7": []}', "an empty list of luminosity sections"),
+        ('{"7": []}', "the list of luminosity sections is empty"),
     ],
 )
 def test_what_is_no_list_of_sections_is_named(tmp_path, text, message):

@@ -274,8 +274,8 @@ def test_what_a_file_cannot_hold_is_counted_by_events():
     cond[5, 20] = -1
     prediction[2] = np.nan
     assert paper_npz.find_unstorable(prediction, cond) == [
-        "1 event with class probabilities that are no numbers",
-        "2 events with a jet's mass that is 0, negative or no number",
+        "1 event with class probabilities that are NaN or infinite",
+        "2 events with a jet's mass that is 0, negative, NaN or infinite",
         "1 event with a varied pT of 0 or below",
     ]
 

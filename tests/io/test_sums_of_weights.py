@@ -180,7 +180,9 @@ CONTINUOUS = np.random.default_rng(4).uniform(0.5, 1.5, 40)
 @pytest.mark.parametrize("entries", [(10, 10), (3, 40), (40, 40)], ids=["split", "skims", "whole"])
 def test_no_two_productions_have_the_same_sums_of_differing_weights(tmp_path, row, entries):
     files = [write(tmp_path / f"{i}.root", n, row) for i, n in enumerate(entries)]
-    with pytest.raises(InputFileError, match=r"the same row of the tree 'Runs' stands 2 times in .*0\.root, .*1\.root"):
+    with pytest.raises(
+        InputFileError, match=r"the same row of the tree 'Runs' appears 2 times in .*0\.root, .*1\.root"
+    ):
         check_files(fileset(*files), None)
     with pytest.raises(InputFileError, match="2 times"):  # in two datasets, too
         check_files(fileset(files[0], other=[files[1]]), None)
@@ -189,13 +191,13 @@ def test_no_two_productions_have_the_same_sums_of_differing_weights(tmp_path, ro
 def test_a_split_that_copied_the_sums_of_equal_weights(tmp_path):
     """Its parts hold together exactly the events that each says were generated."""
     files = [write(tmp_path / f"{i}.root", n, row_of(np.ones(40))) for i, n in enumerate((10, 20, 10))]
-    with pytest.raises(InputFileError, match=r"stands 3 times .*genEventCount 40; 40 events stored"):
+    with pytest.raises(InputFileError, match=r"appears 3 times .*genEventCount 40; 40 events stored"):
         check_files(fileset(*files), None)
 
 
 def test_parts_merged_again_count_once(tmp_path):
     file = write(tmp_path / "a.root", 40, *[row_of(np.ones(40))] * 4)
-    with pytest.raises(InputFileError, match=r"stands 4 times in .*a\.root"):
+    with pytest.raises(InputFileError, match=r"appears 4 times in .*a\.root"):
         check_files(fileset(file), None)
 
 
@@ -213,7 +215,7 @@ def test_what_may_be_a_split_is_said(tmp_path, capfd):
     files = [write(tmp_path / f"{i}.root", n, row_of(np.ones(40))) for i, n in enumerate((3, 7, 5))]
     check_files(fileset(*files), None)
     said = capfd.readouterr().err
-    assert "warning: dataset 'top': the same row of the tree 'Runs' stands 3 times in" in said
+    assert "warning: dataset 'top': the same row of the tree 'Runs' appears 3 times in" in said
     assert all(file in said for file in files)
     with pytest.raises(InputFileError, match="together 120 events generated, but the fileset says 40 were tried"):
         check_files(fileset(*files, tried=40), None)
@@ -259,7 +261,7 @@ def test_not_all_files_of_many_are_named():
     row = read_row()
     errors, warnings = duplicate_rows([StoredFile(f"{i}.root", "top", 1, (row,)) for i in range(30)], {})
     assert warnings == []
-    assert "stands 30 times in 0.root, 1.root, 2.root, 3.root, 4.root and 25 more" in errors[0]
+    assert "appears 30 times in 0.root, 1.root, 2.root, 3.root, 4.root and 25 more" in errors[0]
 
 
 def read_row():

@@ -39,7 +39,7 @@ def test_what_was_replaced_is_named_with_its_datasets(counted: dict[str, int], s
         "Branches replaced"
     ]
     assert line.status == status
-    assert "5 constituents without a charge in the file: taken from pdgId (top)" in line.note
+    assert "5 constituents without a charge in the file: derived from pdgId (top)" in line.note
 
 
 @pytest.mark.parametrize(("number", "status"), [(20, "watch"), (21, "bad")])

@@ -175,8 +175,8 @@ def of_type(name, values):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.full(20, np.nan, np.float32), "no whole numbers"),
-        (np.full(20, 0.5, np.float32), "no whole numbers"),
+        (np.full(20, np.nan, np.float32), "not whole numbers"),
+        (np.full(20, 0.5, np.float32), "not whole numbers"),
         (ak.Array([[True, False]] * 20), "has lists"),
     ],
 )

@@ -129,7 +129,7 @@ def test_lengths_that_nobody_knows_are_named(tmp_path, full, capfd):
     odd = ("isr_of_44_weights", "fsr_of_44_weights", "scale_of_18_weights")
     assert counted == dict.fromkeys((*odd, "without_isr", "without_fsr", "without_scale"), lacking.sum())
     said = " ".join(capfd.readouterr().err.split())
-    assert f"{lacking.sum()} events with 44 weights, whose entries" in said
+    assert f"{lacking.sum()} events with 44 weights, whose order" in said
 
 
 def test_a_title_that_states_another_order_is_followed_said_and_kept_by_a_skim(tmp_path, full, capfd):
@@ -141,7 +141,7 @@ def test_a_title_that_states_another_order_is_followed_said_and_kept_by_a_skim(t
         np.testing.assert_array_equal(table[f"weight__{name}Down"], full[f"weight__{name}Up"])
     rows = len(table["event"])
     assert counted == {"isr_in_another_order": rows, "fsr_in_another_order": rows}
-    assert "in another order than CMS's usual one" in " ".join(capfd.readouterr().err.split())
+    assert "not in CMS's usual order" in " ".join(capfd.readouterr().err.split())
     info = inspect(str(file), is_data=False)
     plain = inspect(str(toy_nano(tmp_path / "plain.root", NUMBER)), is_data=False)
     assert info.sums_of_variations["isrUp"] == plain.sums_of_variations["isrDown"]

@@ -125,7 +125,7 @@ def test_a_score_that_is_no_number_is_below_every_threshold():
     assert found == expected
     assert (found.n_data, found.n_above) == (200, 20)
     odd[:, :190] = np.nan
-    with pytest.raises(OddjetsError, match="190 of 200 data events have a score 's' that is no finite number"):
+    with pytest.raises(OddjetsError, match="190 of 200 data events have a score 's' that is NaN or infinite"):
         find_threshold(Threshold(score="s", efficiency=0.1), {"score_s_1": odd[0], "score_s_2": odd[1]})
 
 
@@ -149,5 +149,7 @@ def test_what_a_cut_returns_is_a_mask(returned, said):
 
 @pytest.mark.parametrize("decorator", [cut, jet_variation])
 def test_decorators_stand_alone(decorator):
-    with pytest.raises(OddjetsError, match=f"@{decorator.__name__} stands alone above a method, without brackets"):
+    with pytest.raises(
+        OddjetsError, match=f"@{decorator.__name__} takes no arguments: write it above a method without brackets"
+    ):
         decorator("name")

@@ -21,7 +21,7 @@ REASONS = (
     "nothing depends on the parameter of interest",
     "this channel has",
     "rename one",
-    "is impossible; hold it at 1",
+    "is impossible; fix it at 1",
 )
 
 
@@ -250,7 +250,7 @@ def test_a_factor_that_is_held_where_its_measurement_is_impossible() -> None:
     parameters = workspace["measurements"][0]["config"]["parameters"]
     parameters.append({"name": "none", "inits": [0.0]})
     with pytest.raises(
-        WorkspaceError, match=r"'none\[0\]' is held at 0, where its auxiliary measurement of 1 is impossible"
+        WorkspaceError, match=r"'none\[0\]' is fixed at 0, where its auxiliary measurement of 1 is impossible"
     ):
         Model(workspace)
     theirs = pyhf.Workspace(workspace)

@@ -85,7 +85,7 @@ def test_a_pair_without_a_parameter_of_interest():
 
 def test_a_pair_takes_no_patches(workspace):
     theirs = pyhf.Workspace(workspace)
-    with pytest.raises(OddjetsError, match="are patched before they are made"):
+    with pytest.raises(OddjetsError, match="patch the workspace first"):
         Model((theirs.model(), theirs.data(theirs.model())), patches=[SIGNAL])
 
 

@@ -221,7 +221,7 @@ def test_an_accumulator_holds_nothing_that_must_not_be_added(search: Path) -> No
 def test_the_sums_of_several_runs_can_be_added_before_they_are_normalised(search: Path, pipeline: oddjets.Run) -> None:
     made = processor(search)
     parts = [runner()({name: made.fileset[name]}, made) for name in made.fileset]
-    assert all("nothing of it was read" in "".join(part["refused"]) for part in parts)
+    assert all("no file of it was read" in "".join(part["refused"]) for part in parts)
     assert_of_the_pipeline(made.postprocess(accumulate([part["datasets"] for part in parts])), pipeline)
 
 
@@ -287,7 +287,7 @@ def test_maxchunks_is_not_normalised(search: Path, capsys: pytest.CaptureFixture
     made = processor(search)
     results = runner(chunksize=40, maxchunks=1)(made.fileset, made)
     assert "data1.root: 44 of 130 events were read" in "".join(results["refused"])
-    assert "not normalised, since not all events were read" in capsys.readouterr().err
+    assert "not normalised, because not all events were read" in capsys.readouterr().err
     with pytest.raises(OddjetsError, match="there is no 'histograms': not normalised"):
         results["histograms"]
     with pytest.raises(KeyError, match="no 'histogram' in the results"):
@@ -299,7 +299,7 @@ def test_maxchunks_is_not_normalised(search: Path, capsys: pytest.CaptureFixture
     assert counted == results["datasets"]["data1"]["raw"][-1]
 
 
-@pytest.mark.parametrize(("dataset", "said"), [("data1", "bad.root was not read"), ("data2", "'data2': nothing of it")])
+@pytest.mark.parametrize(("dataset", "said"), [("data1", "bad.root was not read"), ("data2", "'data2': no file of it")])
 def test_a_file_that_was_skipped_is_not_passed_over(search: Path, tmp_path: Path, dataset: str, said: str) -> None:
     content = yaml.safe_load((search.parent / "fileset.json").read_text())
     (tmp_path / "bad.root").write_bytes(b"no ROOT file")
@@ -348,8 +348,8 @@ def test_the_threshold_of_an_efficiency_is_found_in_a_first_pass(
         first["histogram_set"]
     assert_of_the_pipeline(runner(Backwards())(made.fileset, made.with_threshold(first)), run)
     wrong = runner()(made.fileset, made.with_threshold(0.123))
-    assert "filled with 0.123, and these data ask for" in wrong["refused"][0]
-    with pytest.raises(OddjetsError, match="nothing of it was read"):
+    assert "filled with 0.123, and these data give" in wrong["refused"][0]
+    with pytest.raises(OddjetsError, match="no file of it was read"):
         made.with_threshold(runner()({"top": made.fileset["top"]}, made))
 
 
@@ -416,7 +416,7 @@ def test_what_the_runner_is_told_and_what_the_processor_knows_agree(search: Path
     wrong = {"top": fileset["top"] | {"metadata": {"cross_section_pb": 2.0}}}
     with pytest.raises(Exception, match=r"says cross_section_pb is 2.0, and the processor's says 1.0"):
         run(wrong, made)
-    with pytest.raises(Exception, match="dataset 'ttbar' is none of the processor's"):
+    with pytest.raises(Exception, match="dataset 'ttbar' is not in the fileset of the processor"):
         run({"ttbar": fileset["top"]}, made)
     bare = {name: list(entry["files"]) for name, entry in fileset.items()}
     assert runner(metadata_cache={})(bare, made, treename="Events")["refused"] == []

@@ -307,7 +307,7 @@ def test_a_worker_with_other_versions_is_refused(inputs, tmp_path, scheduler, mo
 
 @pytest.fixture
 def packed(inputs, tmp_path):
-    """The luggage of an analysis with a model, corrections and a golden JSON."""
+    """The shipped files of an analysis with a model, corrections and a golden JSON."""
     golden = tmp_path / "golden.json"
     golden.write_text('{"1": [[1, 5]]}', encoding="utf-8")
     card = "omnilearned_small_simulation.yaml"

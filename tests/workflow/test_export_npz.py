@@ -57,6 +57,8 @@ def test_a_mass_without_a_logarithm_is_refused_before_anything_is_written(run: R
     table["mass_2"] = table["mass_2"].copy()
     table["mass_2"][:3] = 0
     event_table.write_part(part, table, {})
-    with pytest.raises(OddjetsError, match=r"events/top: 3 events with a jet's mass that is 0, negative or no number"):
+    with pytest.raises(
+        OddjetsError, match=r"events/top: 3 events with a jet's mass that is 0, negative, NaN or infinite"
+    ):
         npz.export_npz(run, tmp_path / "npz")
     assert not (tmp_path / "npz").exists()

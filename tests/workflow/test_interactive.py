@@ -322,7 +322,7 @@ def test_no_message_names_a_command_where_a_method_is_meant() -> None:
     ("command", "call"),
     [
         ("run `oddjets histogram` first", "call run.up_to('histogram') first"),
-        ("`oddjets process --force` makes it anew", "run.up_to('process', force=True) makes it anew"),
+        ("`oddjets process --force` makes it again", "run.up_to('process', force=True) makes it again"),
         ("`oddjets run` fits, and --unblind shows", "run.run() fits, and unblind=True shows"),
         ("`oddjets histogram ANALYSIS.yaml --unblind` fills", "run.up_to('histogram') with unblind=True fills"),
         ("give another folder with --out", "give another folder as 'output'"),
@@ -341,7 +341,7 @@ def test_broken_results_are_told_the_call_that_makes_them(folder: Path, tmp_path
         part.write_bytes(part.read_bytes()[:100])
     with pytest.raises(InputFileError, match=r"run.up_to\('histogram', force=True\) makes them again"):
         _ = run.histograms
-    with pytest.raises(InputFileError, match=r"run.up_to\('process', force=True\) makes it anew"):
+    with pytest.raises(InputFileError, match=r"run.up_to\('process', force=True\) makes it again"):
         run.events("data")
     run.up_to("process", force=True, progress=False)
     run.up_to("histogram", force=True, progress=False)

@@ -30,7 +30,7 @@ def import_npz(
         typer.Option("--model", help="Model whose files are read, s (small) or l (large) (default: the YAML's)."),
     ] = None,
 ) -> None:
-    """Make event tables from the authors' published event files, in place of process."""
+    """Make event tables from the authors' published event files, instead of `oddjets process`."""
     from oddjets.workflow.pipeline import run_stage, stage_of  # heavy imports only where a stage runs
     from oddjets.workflow.run import RunContext
 

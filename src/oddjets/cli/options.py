@@ -54,13 +54,17 @@ Luminosity = Annotated[
     typer.Option("--luminosity", help="Integrated luminosity of the pseudo-data in 1/pb (default: the YAML's)."),
 ]
 Unblind = Annotated[
-    bool, typer.Option("--unblind", help="Show the data in region A, although the YAML says 'blind: true'.")
+    bool,
+    typer.Option(
+        "--unblind",
+        help="Show the data in A, where both jets pass the threshold, although the YAML says 'blind: true'.",
+    ),
 ]
 NoFilter = Annotated[
     bool,
     typer.Option(
         "--no-filter",
-        help="Generate every event completely, without the early veto; slow, with the same normalisation.",
+        help="Simulate every event completely, without the generator filter; the normalisation is the same, but it is slow.",
     ),
 ]
 

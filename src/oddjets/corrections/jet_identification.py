@@ -109,7 +109,7 @@ def with_tight_id(events: Any, jets: Any, era: Era, folder: Path, eta_max: float
     if lacking:
         raise InputFileError(
             f"{nanoaod_schema.location_of(events)}: no branch 'FatJet_jetId', and no {', '.join(lacking)} to compute the tight"
-            " ID from; selection.jets.tight_id: false does without",
+            " ID from; set 'selection.jets.tight_id: false' to do without it",
             cause="missing branch",
         )
     spec = era.corrections.get("jet_id")

@@ -166,7 +166,7 @@ def _check(path: str, sha256: str, advice: str) -> None:
     found = sha256_of(file)
     if found != sha256:
         raise InputFileError(
-            f"{file}: sha256 is {found}, the era's YAML says {sha256}: another version, or tampered with"
+            f"{file}: sha256 is {found}, the era's YAML says {sha256}: the file is another version, or damaged"
         )
 
 
@@ -176,7 +176,7 @@ def _open(path: str, sha256: str) -> correctionlib.CorrectionSet:
     try:
         return correctionlib.CorrectionSet.from_file(path)
     except Exception as error:  # correctionlib raises bare RuntimeError and others
-        raise InputFileError(f"{path}: no correctionlib file ({error})") from None
+        raise InputFileError(f"{path}: not a correctionlib file ({error})") from None
 
 
 def lookup(
@@ -247,7 +247,7 @@ def _require_finite(values: npt.NDArray[Any], what: str, columns: Mapping[str, n
     first, number = ":".join(str(part) for part in identities[0]), len(np.unique(identities, axis=0))
     raise NotFiniteError(
         f"{what} is not finite in {number} event(s), the first being {first} (run:luminosityBlock:event); leave the file"
-        " out or mend it"
+        " out or correct it"
     )
 
 

@@ -141,7 +141,7 @@ def _rows(path: Path) -> Iterator[tuple[str, int, int, float]]:
                     header, column, unit = names, asked, _UNITS_PB[stated[1]]
             elif header:
                 if len(row) != len(header):
-                    raise ValueError(f"{where}: {len(row)} columns in place of {len(header)}")
+                    raise ValueError(f"{where}: {len(row)} columns instead of {len(header)}")
                 cells = dict(zip(header, row, strict=True))
                 run, section = (int(cells[name].split(":")[0]) for name in ("run:fill", "ls"))
                 recorded = float(cells[column])
@@ -183,7 +183,7 @@ def luminosity_of(
     if len(everything) and not np.isin(runs_read, runs_certified).any():
         raise OddjetsError(
             f"dataset '{name}': none of its runs ({runs_read.min()} to {runs_read.max()}) is in the golden JSON, which has"
-            f" runs {runs_certified.min()} to {runs_certified.max()}: is it that of another year?"
+            f" runs {runs_certified.min()} to {runs_certified.max()}: is it for another year?"
         )
     if not len(good):
         raise OddjetsError(f"dataset '{name}': no certified luminosity section was read; leave the dataset out")
@@ -211,8 +211,8 @@ def luminosity_of(
         if here:
             if (run := certified.open_ended_run(of_period)) is not None:
                 raise OddjetsError(
-                    f"dataset '{name}': run {run} is certified to no end, so nobody knows which part of the certified"
-                    " sections was read; give a 'luminosity_table', or a golden JSON with the runs' last sections"
+                    f"dataset '{name}': run {run} has no last certified section, so the fraction of certified sections"
+                    " that was read is unknown; give a 'luminosity_table', or a golden JSON with the runs' last sections"
                 )
             whole = certified.count(of_period)
             total += period.luminosity_pb * here / whole
@@ -221,7 +221,7 @@ def luminosity_of(
     if counted != len(good):
         known = ", ".join(f"{k} ({p.runs[0]}-{p.runs[1]})" for k, p in periods.items()) or "none"
         raise OddjetsError(
-            f"dataset '{name}': certified sections of runs {runs.min()} to {runs.max()} lie in no period of the era"
+            f"dataset '{name}': certified sections of runs {runs.min()} to {runs.max()} are in no period of the era"
             f" ({known}); give a 'luminosity_table'"
         )
     return Luminosity(total, of_periods != counted, len(good), of_periods)

@@ -118,11 +118,13 @@ def read_sections(path: Path) -> SectionIntervals:
         content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_pairs)
         ranges = [_range(_run(run), span) for run, spans in content.items() for span in spans]
     except FileNotFoundError:
-        raise InputFileError(f"{path}: no such list of luminosity sections") from None
+        raise InputFileError(f"{path}: no such file with luminosity sections") from None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise InputFileError(f'{path}: no list of luminosity sections {{"run": [[first, last]]}} ({error})') from None
+        raise InputFileError(
+            f'{path}: not a list of luminosity sections {{"run": [[first, last]]}} ({error})'
+        ) from None
     if not ranges:
-        raise InputFileError(f"{path}: an empty list of luminosity sections")
+        raise InputFileError(f"{path}: the list of luminosity sections is empty")
     for run, first, last in ranges:
         if last < first:
             raise InputFileError(f"{path}: the range [{first}, {last}] of run {run} ends before it begins")

@@ -63,8 +63,8 @@ def download(url: str, target: Path, sha256: str) -> None:
     if found != sha256:
         part.unlink()
         raise FetchError(
-            f"{url}: sha256 is {found}, expected {sha256}; nothing is kept. If the publisher has a new version, compare it"
-            " and put its sha256 into the era's YAML"
+            f"{url}: sha256 is {found}, expected {sha256}; the download is deleted. If the publisher has a new version,"
+            " compare it and put its sha256 into the era's YAML"
         )
     part.replace(target)
 

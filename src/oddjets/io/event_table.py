@@ -302,8 +302,8 @@ def _tables(folder: Path, dataset: str, wanted: list[str] | None, needed: Mappin
                 continue
             if name in fillable:
                 raise InputFileError(
-                    f"{file}: no column '{name}', which the {needed[name]} needs: the file that these rows are of has no such"
-                    " branch, as others have; `oddjets process --force` names it, and can leave it out"
+                    f"{file}: no column '{name}', which the {needed[name]} needs: the input file of these rows lacks a branch"
+                    " that other files have; `oddjets process --force` names the file, and --skip-bad-files leaves it out"
                 )
             raise InputFileError(f"{file}: no column '{name}'; {nearest(name, present)}")
         try:
@@ -322,7 +322,7 @@ def _tables(folder: Path, dataset: str, wanted: list[str] | None, needed: Mappin
 
 
 def _broken(file: Path, error: Exception) -> InputFileError:
-    return InputFileError(f"{file}: broken event table ({error}); `oddjets process --force` makes it anew")
+    return InputFileError(f"{file}: broken event table ({error}); `oddjets process --force` makes it again")
 
 
 def _may_be_nan(column: str) -> bool:
@@ -348,7 +348,8 @@ def _names_of(file: Path, _modified: int, _size: int) -> frozenset[str]:
     note = json.loads((schema.metadata or {}).get(b"oddjets", b"{}"))
     if note.get("schema") != SCHEMA_VERSION:
         raise InputFileError(
-            f"{file}: event table of version {note.get('schema')}, this is {SCHEMA_VERSION}; run `oddjets process`"
+            f"{file}: event table of version {note.get('schema')}, but version {SCHEMA_VERSION} is needed; run"
+            " `oddjets process`"
         )
     return _shared(frozenset(schema.names))
 

@@ -46,37 +46,43 @@ _PREPROCESSED = {"compressed_form", "did", "form", "format"}
 class DatasetMetadata(StrictModel):
     """The properties of a dataset that its files do not state."""
 
-    process: str
-    is_data: bool
-    era: str
-    cross_section_pb: float | None = Field(default=None, gt=0)
-    k_factor: float = Field(default=1.0, gt=0)
-    cross_section_source: str = ""
-    luminosity_pb: float | None = Field(default=None, gt=0, description="data only")
-    events_tried: int | None = Field(default=None, ge=0, description="hard events, before the generator filter")
+    process: str = Field(description="name of the process in the analysis")
+    is_data: bool = Field(description="true for data, false for simulation")
+    era: str = Field(description="data-taking period")
+    cross_section_pb: float | None = Field(default=None, gt=0, description="cross section, pb; simulation only")
+    k_factor: float = Field(default=1.0, gt=0, description="multiplies the cross section")
+    cross_section_source: str = Field(default="", description="where the cross section comes from")
+    luminosity_pb: float | None = Field(default=None, gt=0, description="integrated luminosity, /pb; data only")
+    events_tried: int | None = Field(
+        default=None, ge=0, description="number of hard events generated, before the generator filter"
+    )
     sum_of_weights: float | None = Field(
         default=None,
         gt=0,
         allow_inf_nan=False,
-        description="of all generated events, where the files have no tree Runs (skims of other programs)",
+        description="sum of the generator weights of all generated events, for files without the tree Runs (skims of other"
+        " programs)",
     )
-    filter_efficiency: float | None = None
-    filter_efficiency_error: float | None = None
-    generator: str = ""
+    filter_efficiency: float | None = Field(
+        default=None, description="efficiency of the generator filter; information only"
+    )
+    filter_efficiency_error: float | None = Field(default=None, description="its statistical error; information only")
+    generator: str = Field(default="", description="the generator and its version; information only")
     weights: tuple[str, ...] = Field(
-        default=(), description="the era's corrections that are weights of this dataset alone"
+        default=(),
+        description="names of corrections of the era that are weights of this dataset only, such as w_k_factor",
     )
     processed_lumis: str | None = Field(
-        default=None, description="data only: the sections that its files were made from (processedLumis.json)"
+        default=None, description="data only: JSON with the luminosity sections in its files (processedLumis.json)"
     )
     overlap_group: str | None = Field(
         default=None, description="GROUP or GROUP:ALTERNATIVE; alternatives of a group describe the same events"
     )
     generator_cut: str | None = Field(
         default=None,
-        description="which of its events count (an expression over branches), so that a group can be stitched",
+        description="expression over branches that selects the events that count, to combine samples of an overlap_group",
     )
-    note: str = ""
+    note: str = Field(default="", description="a remark")
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def flags(events: Any, name: str, inner: str) -> npt.NDArray[np.bool_]:
     values = field(events, name, inner)
     if ak.to_layout(values).purelist_depth != 1:
         raise InputFileError(
-            f"{location_of(events)}: branch '{name}_{inner}' has lists, and should have one decision an event"
+            f"{location_of(events)}: branch '{name}_{inner}' has lists, and should have one decision per event"
         )
     return whole_numbers(events, f"{name}_{inner}", values).astype(bool)
 
@@ -131,7 +131,7 @@ def indices(events: Any, name: str, inner: str) -> Any:
     """
     values = field(events, name, inner)
     if ak.to_layout(values).purelist_depth != 2:
-        raise InputFileError(f"{location_of(events)}: branch '{name}_{inner}' should have a list of numbers an event")
+        raise InputFileError(f"{location_of(events)}: branch '{name}_{inner}' should have a list of numbers per event")
     counts = ak.num(values, axis=1)
     return ak.unflatten(whole_numbers(events, f"{name}_{inner}", ak.flatten(values, axis=1)).astype(np.int64), counts)
 
@@ -145,8 +145,8 @@ def whole_numbers(events: Any, name: str, values: Any) -> npt.NDArray[Any]:
     found = np.asarray(values)
     if found.dtype.kind not in "biu" and (found.dtype.kind != "f" or not (found == np.trunc(found)).all()):
         raise InputFileError(
-            f"{location_of(events)}: branch '{name}' is {found.dtype} with values that are no whole numbers, and should be of"
-            " an integer type; the file was not made by NanoAOD's tools as they are"
+            f"{location_of(events)}: branch '{name}' is {found.dtype} with values that are not whole numbers, and should be"
+            " of an integer type; the file was not made with the standard NanoAOD tools"
         )
     return found
 

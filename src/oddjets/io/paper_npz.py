@@ -121,12 +121,12 @@ def read_file(file: Path) -> tuple[Array, Array]:
     if cond.ndim != 2 or cond.shape[1] != COND_COLUMNS:
         raise InputFileError(f"{file}: 'cond' has shape {cond.shape}, not (jets, {COND_COLUMNS})")
     if prediction.ndim != 2 or len(prediction) != len(cond):
-        raise InputFileError(f"{file}: 'prediction' has shape {prediction.shape} beside {len(cond)} rows of 'cond'")
+        raise InputFileError(f"{file}: 'prediction' has shape {prediction.shape} for {len(cond)} rows of 'cond'")
     if len(cond) % 2:
         raise InputFileError(f"{file}: {len(cond)} rows; the two jets of an event must be adjacent rows")
     for name, array in (("prediction", prediction), ("cond", cond)):
         if array.dtype.kind not in "fiub":
-            raise InputFileError(f"{file}: '{name}' is of type {array.dtype}, and not of real numbers")
+            raise InputFileError(f"{file}: '{name}' is of type {array.dtype}, not a real number")
         if not np.isfinite(array).all():
             raise InputFileError(f"{file}: NaN or infinite numbers in '{name}'")
     _check_jets(file, cond)
@@ -145,7 +145,8 @@ def _check_jets(file: Path, cond: Array) -> None:
         if logarithm and (large := cond[:, column] > _LARGEST_LOG).any():
             row = int(np.flatnonzero(large)[0])
             raise InputFileError(
-                f"{file}: row {row} of 'cond' has {cond[row, column]:g} as logarithm of the {name} ({int(large.sum())} rows do)"
+                f"{file}: row {row} of 'cond' has {cond[row, column]:g} as logarithm of the {name} ({int(large.sum())} rows"
+                " have such a value)"
             )
     for name, column in JET_VARIATIONS.items():
         wrong = cond[:, column] <= 0
@@ -153,8 +154,8 @@ def _check_jets(file: Path, cond: Array) -> None:
         if wrong.any() and cond[:, column].any():
             row = int(np.flatnonzero(wrong)[0])
             raise InputFileError(
-                f"{file}: row {row} of 'cond' has a pT of {cond[row, column]:g} GeV under {name} ({int(wrong.sum())} rows do"
-                " with 0 or less)"
+                f"{file}: row {row} of 'cond' has a pT of {cond[row, column]:g} GeV under {name} ({int(wrong.sum())} rows have"
+                " 0 or less)"
             )
 
 
@@ -165,7 +166,7 @@ def _refuse_bomb(file: Path) -> None:
             if member.file_size > max(_SMALL, _MOST_COMPRESSED * member.compress_size):
                 raise InputFileError(
                     f"{file}: '{member.filename}' is {member.file_size / max(1, member.compress_size):.0f} times larger"
-                    " unpacked than packed: no numbers of jets"
+                    " unpacked than packed, which jet data never are"
                 )
 
 
@@ -270,15 +271,15 @@ def find_unstorable(prediction: Array, cond: Array) -> list[str]:
     def events(rows: Any) -> int:
         return int(rows.reshape(-1, 2).any(axis=1).sum())
 
-    counts = {"class probabilities that are no numbers": events(~np.isfinite(prediction).all(axis=1))}
+    counts = {"class probabilities that are NaN or infinite": events(~np.isfinite(prediction).all(axis=1))}
     for name, (column, logarithm) in JET_COLUMNS.items():
         wrong = ~np.isfinite(cond[:, column])
-        counts[f"a jet's {name} that is 0, negative or no number" if logarithm else f"a {name} that is no number"] = (
-            events(wrong)
-        )
+        counts[
+            f"a jet's {name} that is 0, negative, NaN or infinite" if logarithm else f"a {name} that is NaN or infinite"
+        ] = events(wrong)
     nominal = [column for column, _ in JET_COLUMNS.values()]
     others = np.delete(cond, nominal, axis=1)
-    counts["weights, variations or event numbers that are none"] = events(~np.isfinite(others).all(axis=1))
+    counts["weights, variations or event numbers that are NaN or infinite"] = events(~np.isfinite(others).all(axis=1))
     varied = cond[:, list(JET_VARIATIONS.values())]
     counts["a varied pT of 0 or below"] = events((varied <= 0).any(axis=1))
     return [f"{number} event{'s' if number > 1 else ''} with {what}" for what, number in counts.items() if number]

@@ -111,8 +111,9 @@ def read_sums(runs: Any, path: str, entries: int, titles: Mapping[str, str]) -> 
         raise InputFileError(f"{path}: its tree 'Runs' is empty, so the number of generated events is unknown")
     if counts is not None and not float(np.sum(counts)) >= entries:
         raise InputFileError(
-            f"{path}: '{COUNT}' of its tree 'Runs' is {np.sum(counts):.0f}, but it holds {entries} events: Runs is that of"
-            " another file, as where merging kept one of several; merge again (haddnano.py), or leave the file out"
+            f"{path}: '{COUNT}' of its tree 'Runs' is {np.sum(counts):.0f}, but it holds {entries} events: Runs is from"
+            " another file, for example because a merge kept only one of several; merge again (haddnano.py), or leave the file"
+            " out"
         )
     if squares is not None:
         _refuse_contradiction(totals, counts, squares, path)
@@ -168,23 +169,21 @@ def duplicate_rows(
         stored = sum(file.entries for file in distinct.values())
         alone = all(r.values == values for file in distinct.values() for r in file.rows)
         what = (
-            f"the same row of the tree 'Runs' stands {len(holders)} times in {names}"
+            f"the same row of the tree 'Runs' appears {len(holders)} times in {names}"
             f"{'' if row.count is None else f' ({COUNT} {row.count}; {stored} events stored)'}"
         )
         dataset = holders[0].dataset
         known = tried.get(dataset)
         if row.distinctive or (alone and row.count == stored):
-            errors[
-                f"{what}: a split that copied Runs counts all generated events in each part; give the file that was split"
-            ] = None
+            errors[f"{what}: a file was split, and each part counts all generated events; use the original file"] = None
         elif known is not None and counted[dataset] > known:
             errors[f"{what}: together {counted[dataset]} events generated, but the fileset says {known} were tried"] = (
                 None
             )
         elif known is None and not (alone and row.count is not None and stored > row.count):
             warnings[
-                f"dataset '{dataset}': {what}. Of productions of one size with equal weights that is right; if a file was"
-                " split and each part got the whole's Runs, the normalisation is too small"
+                f"dataset '{dataset}': {what}. This is correct for productions of equal size with equal weights; if"
+                " a file was split and each part has the Runs of the whole file, the normalisation is too small"
             ] = None
     return list(errors), list(warnings)
 
@@ -202,7 +201,7 @@ def _refuse_contradiction(totals: Floats, counts: Floats | None, squares: Floats
         i = int(np.argmax(wrong))
         raise InputFileError(
             f"{path}: its tree 'Runs' contradicts itself: no {counts[i]:.0f} weights ({COUNT}) have the sum {totals[i]:g}"
-            f" ({SUM}) and squares that add up to {squares[i]:g} ({SQUARES}); its sums are of different events"
+            f" ({SUM}) and squares that add up to {squares[i]:g} ({SQUARES}); its sums are from different events"
         )
 
 

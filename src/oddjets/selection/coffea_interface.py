@@ -128,7 +128,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
         if hasattr(events, "__dask_graph__"):
             raise OddjetsError(
                 "process() was given a dask-awkward array, as by coffea's apply_to_fileset: selection and scores are NumPy and"
-                " ONNX, which dask-awkward cannot follow; give the processor to coffea's Runner with a DaskExecutor, or set"
+                " ONNX, which dask-awkward cannot trace; give the processor to coffea's Runner with a DaskExecutor, or set"
                 " 'execution.executor: dask' and run the analysis"
             )
         dataset = self._introduce(events)
@@ -183,14 +183,14 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
         metadata = getattr(events, "metadata", None) or {}
         if missing := [name for name in _OF_A_CHUNK if name not in metadata]:
             raise OddjetsError(
-                f"process() takes chunks of coffea's Runner; this one's metadata have no '{missing[0]}'. For events that you"
-                " opened yourself there is table()"
+                f"process() takes chunks of coffea's Runner; the metadata of this one have no '{missing[0]}'. For events that"
+                " you opened yourself use table()"
             )
         name = metadata["dataset"]
         if name not in self.datasets:
             raise OddjetsError(
-                f"dataset '{name}' is none of the processor's, so nobody knows its process, its cross section and all its"
-                " files: oddjets.processor(ANALYSIS, fileset=FILESET) makes a processor that knows it"
+                f"dataset '{name}' is not in the fileset of the processor, so its process, cross section and files are unknown:"
+                " make a processor with it, oddjets.processor(ANALYSIS, fileset=FILESET)"
             )
         dataset = self.datasets[name]
         known = dataset.metadata.model_dump(mode="json")
@@ -199,7 +199,8 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
             if (list(said) if isinstance(said, tuple) else said) != value and key != "processed_lumis":
                 raise OddjetsError(
                     f"dataset '{name}': the fileset of coffea's Runner says {key} is {said!r}, and the processor's says"
-                    f" {value!r}: give the Runner processor.fileset, or a fresh 'metadata_cache' if that was another one before"
+                    f" {value!r}: give processor.fileset to the Runner, and an empty 'metadata_cache' if it had another fileset"
+                    " before"
                 )
         return dataset
 
@@ -257,8 +258,8 @@ def _file_of(events: Any) -> Any:
     root = handle if isinstance(handle, uproot.ReadOnlyDirectory) else getattr(handle, "root_directory", None)
     if root is None:
         raise OddjetsError(
-            f"{events.metadata['filename']}: not read from a ROOT file, which alone has the sums of weights: coffea's Runner"
-            " needs format='root'"
+            f"{events.metadata['filename']}: not read from a ROOT file, and other files have no sums of weights: give"
+            " format='root' to coffea's Runner"
         )
     return root
 

@@ -84,13 +84,13 @@ def results_of(
         warn_of_stale_weights(name, accumulated[name]["input_anomalies"], 2 * accumulated[name]["rows"])
     # a first pass, which finds the threshold, is over data alone
     problems = [
-        f"dataset '{name}': nothing of it was read (to leave it out, give oddjets.processor a 'fileset' without it)"
+        f"dataset '{name}': no file of it was read (to leave it out, give oddjets.processor a 'fileset' without it)"
         for name, dataset in datasets.items()
         if name not in accumulated and (threshold is not None or dataset.metadata.is_data)
     ]
     problems += [problem for name, dataset in read.items() for problem in _incomplete(dataset, accumulated[name])]
     if problems:
-        return _refused(results, "not normalised, since not all events were read", *problems)
+        return _refused(results, "not normalised, because not all events were read", *problems)
     fileset = {name: (dataset, _files(accumulated[name])) for name, dataset in read.items()}
     describe_layouts(fileset, cards)
     absent_triggers(fileset, analysis.selection.triggers)
@@ -109,22 +109,22 @@ def results_of(
     if analysis.threshold.value is None and lower is None and threshold is None:
         return _refused(
             results,
-            f"threshold: an efficiency of {analysis.threshold.efficiency} is of the data, and no data were read: run over"
-            " the data first, and over everything with processor.with_threshold(RESULTS)",
+            f"threshold: an efficiency of {analysis.threshold.efficiency} needs data, and no data were read: run over"
+            " the data first, and then over everything with processor.with_threshold(RESULTS)",
         )
     found = threshold_from(analysis, lower) if lower is not None or threshold is None else threshold
     results["threshold"] = found.blinded() if analysis.blind else found
     if threshold is None:
         return _refused(
             results,
-            f"threshold: {found.value:.6g} is found in these data, for an efficiency of {found.efficiency_asked}: run again"
+            f"threshold: these data give {found.value:.6g} for an efficiency of {found.efficiency_asked}: run again"
             " with processor.with_threshold(RESULTS), which fills the histograms",
         )
     if found.value != threshold.value:
         return _refused(
             results,
-            f"threshold: the histograms were filled with {threshold.value:.6g}, and these data ask for {found.value:.6g}:"
-            " with_threshold() has to be given the results of these data",
+            f"threshold: the histograms were filled with {threshold.value:.6g}, and these data give {found.value:.6g}:"
+            " give the results of these data to with_threshold()",
         )
     if luminosity is None:
         return _refused(
@@ -182,7 +182,7 @@ def _incomplete(dataset: Dataset, found: Mapping[str, Any]) -> list[str]:
         if read != info.entries:
             problems.append(f"dataset '{dataset.name}': {shown}: {read} of {info.entries} events were read")
     problems += [
-        f"dataset '{dataset.name}': {files[path].path} is none of the processor's files"
+        f"dataset '{dataset.name}': {files[path].path} is not a file of the processor's fileset"
         for path in files.keys() - wanted.keys()
     ]
     return problems
@@ -259,7 +259,7 @@ def _normalised(
                 of_histogram[process, name] = of_histogram.get((process, name), 0.0) + contents
                 if not np.isfinite(contents).all():
                     raise OddjetsError(
-                        f"dataset '{dataset}': its weights make '{key[1]}' of {key[0]} infinite or no number: look at its cross"
+                        f"dataset '{dataset}': its weights make '{key[1]}' of {key[0]} infinite or NaN: check its cross"
                         " section, 'k_factor' and sum of generator weights"
                     )
     filled = {

@@ -67,7 +67,7 @@ def jet_variation(method: Method) -> Method:
 
 def _require_method(decorator: str, method: object) -> None:
     if not callable(method):
-        raise OddjetsError(f"@{decorator} stands alone above a method, without brackets; got {method!r} in brackets")
+        raise OddjetsError(f"@{decorator} takes no arguments: write it above a method without brackets; got {method!r}")
 
 
 def _decorated(owner: type, mark: str) -> dict[str, str]:

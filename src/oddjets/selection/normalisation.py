@@ -99,8 +99,8 @@ def own_factors(analysis: Analysis, processed: Mapping[str, Any]) -> dict[str, d
             total = d["sums_of_variations"].get(variation.name)
             if total is None or not math.isfinite(total) or not total * d["sum_of_weights"] > 0:
                 raise OddjetsError(
-                    f"dataset '{name}': its tree Runs has no sum of weights of '{variation.name}' that could be used, which"
-                    f" 'own_normalisation' of '{variation.systematic}' needs"
+                    f"dataset '{name}': its tree Runs has no usable sum of weights of '{variation.name}', which"
+                    f" 'own_normalisation' of '{variation.systematic}' needs; remove that key, or leave the dataset out"
                 )
             found.setdefault(name, {})[variation.name] = d["sum_of_weights"] / total
     return found

@@ -182,8 +182,8 @@ def find_threshold(spec: Threshold, data: Mapping[str, npt.NDArray[np.float64]] 
         if not np.isfinite(value):
             raise OddjetsError(
                 f"threshold: {int(np.sum(~np.isfinite(lower)))} of {len(lower)} data events have a score"
-                f" '{spec.score}' that is no finite number, too many for an efficiency of {spec.efficiency}: look at the"
-                " columns that the score is made of"
+                f" '{spec.score}' that is NaN or infinite, too many for an efficiency of {spec.efficiency}: check the"
+                " inputs of the score"
             )
     n_data = 0 if lower is None else len(lower)
     passes = np.greater if spec.strict else np.greater_equal

@@ -72,8 +72,8 @@ def _given_sum(name: str, given: float, files: Sequence[FileInfo]) -> list[str]:
         return [
             (
                 f"dataset '{name}': {len(without)} of {len(files)} files have no sum of generator weights, the first being"
-                f" {without[0]}, and the others have one, so that nobody knows what 'sum_of_weights: {given:g}' of its metadata"
-                " stands for; make them two datasets"
+                f" {without[0]}, and the others have one, so 'sum_of_weights: {given:g}' of its metadata is ambiguous; make"
+                " them two datasets"
             )
         ]
     stored = math.fsum(info.sum_of_weights or 0.0 for info in files)
@@ -111,7 +111,7 @@ def refuse_unlike_sums(name: str, files: Sequence[FileInfo], weighted: Mapping[s
         if abs(weighted[info.path] - total) > _ROUNDING * abs(total) + _ROUNDING_OF_ONE * sizes:
             errors.append(
                 f"{info.path}: it holds all {info.entries} events that 'genEventCount' of its tree 'Runs' counts, whose"
-                f" genWeight add up to {weighted[info.path]:g}, and 'genEventSumw' says {total:g}: Runs is that of another"
+                f" genWeight add up to {weighted[info.path]:g}, and 'genEventSumw' says {total:g}: Runs is from another"
                 " file, or damaged; get the file again, or leave it out"
             )
     found, total = math.fsum(weighted.values()), math.fsum(info.sum_of_weights or 0.0 for info in files)

@@ -171,7 +171,7 @@ class Model(HistFactoryModel):
         points = _whole(points, "points", 3)
         given: Any = sigmas
         if not isinstance(given, Real) or not 0 < float(given) < np.inf:
-            raise OddjetsError(f"sigmas: how far the scan goes, in errors, above 0; got {sigmas!r}")
+            raise OddjetsError(f"sigmas: the range of the scan in units of the error, a number above 0; got {sigmas!r}")
         return estimates.scan(self, self._known(name), self._best(), points, sigmas)
 
     def two_sided_error(self, name: str | None = None) -> TwoSidedError:
@@ -196,7 +196,7 @@ class Model(HistFactoryModel):
                 log.warning("%s; the best fit is made again from there", error)
                 best = self.fit(start=error.parameters)
                 self._fits = (self.data, self.parameters, self.fits._replace(best=best))
-        raise FitError("the profiles find lower minima again and again; give the model constraints")
+        raise FitError("the profiles find lower minima repeatedly; add constraints to the model")
 
     def impacts(self, names: Sequence[str] | None = None) -> Impacts:
         """Return the shifts of the parameter of interest when each nuisance parameter is moved by its error, others refitted.

@@ -57,10 +57,10 @@ def open_file(path: str, access: RemoteAccess | None = None) -> Any:
 def _check_scheme(url: str) -> None:
     scheme = url.partition("://")[0]
     if scheme not in _NEEDS:
-        raise InputFileError(f"{url}: no known way to read '{scheme}://'; root:// and https:// are")
+        raise InputFileError(f"{url}: '{scheme}://' cannot be read; use root:// or https://")
     if is_unencrypted(url):
         raise InputFileError(
-            f"{url}: http is read from this machine only, since its content could be changed on the way; https"
+            f"{url}: http is read from this machine only, because its content could be changed during transfer; use https"
         )
     package, extra = _NEEDS[scheme]
     if importlib.util.find_spec(package) is None:
@@ -117,7 +117,7 @@ class RemoteSource(FSSpecSource):  # type: ignore[misc]
         """Refuse the whole file in answer to a range; less than was asked for is uproot's to judge."""
         if len(answer) > stop - start:
             raise InputFileError(
-                f"{self._file_path_orig}: the server sent {len(answer)} bytes where {stop - start} were asked for: it knows"
-                " no byte ranges; set execution.cache to a folder, and whole files are downloaded into it",
+                f"{self._file_path_orig}: the server sent {len(answer)} bytes where {stop - start} were asked for, so it"
+                " does not support byte ranges; set execution.cache to a folder to download whole files",
                 cause="no byte ranges",
             )

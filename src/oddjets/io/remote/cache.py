@@ -71,7 +71,9 @@ def _verify(url: str, part: Path, size: int | None, adler32: str | None) -> None
     found = part.stat().st_size
     if size is not None and found != size:
         part.unlink()
-        raise InputFileError(f"{url}: {found} bytes came, the server says {size}; nothing is kept", cause="interrupted")
+        raise InputFileError(
+            f"{url}: received {found} bytes, but the server says {size}; the download is deleted", cause="interrupted"
+        )
     if adler32 is None:
         return
     running = 1
@@ -81,5 +83,6 @@ def _verify(url: str, part: Path, size: int | None, adler32: str | None) -> None
     if running != int(adler32, 16):
         part.unlink()
         raise InputFileError(
-            f"{url}: adler32 is {running:08x}, the server says {adler32}; nothing is kept", cause="interrupted"
+            f"{url}: adler32 is {running:08x}, but the server says {adler32}; the download is deleted",
+            cause="interrupted",
         )

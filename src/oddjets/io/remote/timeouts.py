@@ -39,7 +39,10 @@ def is_unencrypted(url: str) -> bool:
 async def _refuse_unencrypted(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
     """Send a request of aiohttp's, or refuse it: a server may redirect to anywhere."""
     if is_unencrypted(str(request.url)):
-        raise InputFileError(f"{request.url}: the server redirects to http, where the file could be changed on the way")
+        raise InputFileError(
+            f"{request.url}: the server redirects to http, where the file could be changed during transfer; use a"
+            " server with https"
+        )
     return await handler(request)
 
 

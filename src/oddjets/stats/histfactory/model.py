@@ -60,7 +60,9 @@ class HistFactoryModel:
     ) -> None:
         patches = list(patches)
         if patches and isinstance(workspace, tuple):
-            raise OddjetsError("patches change a workspace; pyhf's model and its data are patched before they are made")
+            raise OddjetsError(
+                "patches apply to a workspace, not to a pyhf.Model with its data; patch the workspace first"
+            )
         self.spec: Spec = read(load_workspace(workspace, patches), measurement, poi)
         self.layout: Layout = compile_layout(self.spec)
         self.parameters: Parameters = self.spec.parameters
@@ -98,13 +100,13 @@ class HistFactoryModel:
         index = p.index(name)
         if p.fixed[index]:
             raise OddjetsError(
-                f"'{name}' is fixed at {p.init[index]:g} by the measurement, so that neither an error, a significance, a limit "
-                "nor a scan of it means anything; say 'fixed': false, or ask about another parameter"
+                f"'{name}' is fixed at {p.init[index]:g} by the measurement, so it has no error, significance, limit or scan; "
+                "set 'fixed': false, or choose another parameter"
             )
         if p.high[index] - p.low[index] <= ONE_VALUE * max(abs(p.low[index]), abs(p.high[index])):
             raise OddjetsError(
-                f"the bounds of '{name}' leave it one value, {p.low[index]:g}, so that neither an error, a significance, a "
-                "limit nor a scan of it means anything; widen them, or ask about another parameter"
+                f"the bounds of '{name}' leave it one value, {p.low[index]:g}, so it has no error, significance, limit "
+                "or scan; widen them, or choose another parameter"
             )
 
     def adjusted(
@@ -340,9 +342,7 @@ class HistFactoryModel:
                 if not again.deviance[lowest] < batch.deviance[0] - 1e-7:
                     raise
                 batch = Batch(*(a[lowest : lowest + 1] for a in again))
-        raise FitError(
-            "the fit ended at a saddle point of the likelihood again and again; give its parameters constraints"
-        )
+        raise FitError("the fit ended at saddle points of the likelihood repeatedly; add constraints to the model")
 
     @cached_property
     def bends(self) -> Bends:

@@ -223,8 +223,8 @@ def _parameters(config: Any) -> Parameters:
             raise WorkspaceError(f"parameter '{name}', auxdata: {count:g}; a Poisson count must not be negative")
         if kind == "poisson" and count > 0 and held and start <= 0:
             raise WorkspaceError(
-                f"parameter '{name}' is held at {start:g}, where its auxiliary measurement of {count:g} is impossible; hold it "
-                "at 1, which is what no uncertainty means"
+                f"parameter '{name}' is fixed at {start:g}, where its auxiliary measurement of {count:g} is impossible; fix it "
+                "at 1, which means no uncertainty"
             )
     return Parameters(
         names=tuple(config.par_names),
