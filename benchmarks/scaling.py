@@ -71,7 +71,7 @@ ANALYSIS = {
     "processes": {"qcd": {"label": "QCD"}},
     "selection": {"triggers": list(TRIGGERS), "filters": list(FILTERS)},
     "observables": {"mass": {"expression": "mass_1", "label": "mass", "unit": "GeV", "bins": 9, "range": [60, 240]}},
-    "regions": {"SR": {"cuts": ["low_tau21"]}, "VR1": {"cuts": ["not SR"]}},
+    "regions": {"SR": {"all": "tau21_low"}, "VR1": {"any": "not tau21_low"}},
 }
 METADATA = {"process": "qcd", "is_data": False, "era": "simulation", "cross_section_pb": 1.0}
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.io import EventTable
-from oddjets.selection import DijetProcessor, cut
+from oddjets.selection import DijetProcessor, jet_cut
 
 Mask = npt.NDArray[np.bool_]
+Jets = Mapping[str, npt.NDArray[Any]]
 
 
 class DijetAnomaly(DijetProcessor):
@@ -24,17 +25,17 @@ class DijetAnomaly(DijetProcessor):
         # a jet of one constituent has tau1 = 0 and no tau21
         return {"tau21": jets["tau2"] / ak.where(tau1 > 0, tau1, np.nan)}
 
-    @cut
-    def low_tau21(self, table: EventTable) -> Mask:
-        """Both jets look two-pronged: tau21 below the maximum."""
-        return np.maximum(table["tau21_1"], table["tau21_2"]) < self.selection.tau21_max
+    @jet_cut
+    def tau21_low(self, jets: Jets) -> Mask:
+        """Require a two-pronged jet: tau21 below the maximum."""
+        return jets["tau21"] < self.selection.tau21_max
 
-    @cut
-    def heavy_subleading(self, table: EventTable) -> Mask:
-        """Require the subleading jet's soft-drop mass above the split."""
-        return table["mass_2"] > self.selection.subleading_mass_split
+    @jet_cut
+    def mass_high(self, jets: Jets) -> Mask:
+        """Require the jet's soft-drop mass above the split."""
+        return jets["mass"] > self.selection.subleading_mass_split
 
-    @cut
-    def btagged(self, table: EventTable) -> Mask:
-        """At least one of the two jets is b-tagged."""
-        return np.maximum(table["btag_1"], table["btag_2"]) > self.selection.btag_min
+    @jet_cut
+    def btagged(self, jets: Jets) -> Mask:
+        """Require a b tag."""
+        return jets["btag"] > self.selection.btag_min

@@ -15,6 +15,7 @@ from .core.errors import StaleResultsWarning as StaleResultsWarning
 from .scoring.model_card import load_card as load_card
 from .scoring.scorer import Scorer as Scorer
 from .selection.decorators import cut as cut
+from .selection.decorators import jet_cut as jet_cut
 from .selection.decorators import jet_variation as jet_variation
 from .selection.processor import DijetProcessor as DijetProcessor
 from .workflow.coffea_processor import processor as processor
@@ -35,6 +36,7 @@ __all__ = [
     "corrections",
     "cut",
     "io",
+    "jet_cut",
     "jet_variation",
     "load",
     "load_card",

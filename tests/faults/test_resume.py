@@ -295,7 +295,7 @@ CHANGES = {
     "systematic": {"systematics": ["jms", "jmr"]},
     "observable": {"observables": {"mjj": {"expression": "mjj", "label": "m", "bins": 2, "range": [0, 9]}}},
     "cross section": {},
-    "region": {"regions": {"SR": {"cuts": ["low_tau21"]}, "SR5": {"cuts": ["not SR"]}}},
+    "region": {"regions": {"SR": {"all": "tau21_low"}, "SR5": {"cuts": ["not SR"]}}},
     "fit": {
         "processes": {"top": {"label": "top"}, "qcd": {"label": "QCD", "data_driven": True}},
         "fit": {"observable": "leading_mass", "regions": ["SR"], "poi": {"process": "top"}, "impacts": False},

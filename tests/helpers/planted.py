@@ -20,7 +20,7 @@ ELSEWHERE = {"B": 2500, "C": 2500, "D": 8000}
 THRESHOLD = 0.5
 #: scores of the leading and the subleading jet
 _SCORES = {"A": (0.9, 0.9), "B": (0.1, 0.9), "C": (0.9, 0.1), "D": (0.1, 0.1)}
-#: larger than the cut of ``low_tau21``, or not
+#: larger than the cut of ``tau21_low``, or not
 _TAU21 = {"SR": 0.3, "VR1": 0.6}
 
 
@@ -118,7 +118,7 @@ def write(folder: Path, *, blind: bool, **changes: Any) -> Path:
         observables={
             "leading_mass": {"expression": "mass_1", "label": "mass", "unit": "GeV", "bins": 3, "range": [60, 240]}
         },
-        regions={"SR": {"cuts": ["low_tau21"]}, "VR1": {"cuts": ["not SR"]}},
+        regions={"SR": {"all": "tau21_low"}, "VR1": {"any": "not tau21_low"}},
         systematics=["jes", "pu"],
         execution={"workers": 1},
         fit=fit,

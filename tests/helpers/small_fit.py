@@ -33,7 +33,7 @@ def make_analysis(**fit: Any) -> Analysis:
             "scores": {"s": {"signal": ["a"], "background": ["b"]}},
             "threshold": {"score": "s", "value": 0.5},
             "observables": {"mass": {"expression": "mass_1", "label": "mass", "edges": EDGES}},
-            "regions": {"SR": {"cuts": ["low_tau21"]}, "VR1": {"cuts": ["not SR"]}},
+            "regions": {"SR": {"all": "tau21_low"}, "VR1": {"any": "not tau21_low"}},
             "systematics": ["jes", {"name": "isr", "decorrelate": True}],
             "fit": {
                 "observable": "mass",

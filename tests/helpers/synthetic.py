@@ -52,8 +52,8 @@ def analysis(processes: int = 4, bins: int = 6, **changes: Any) -> Analysis:
             }
         },
         "regions": {
-            "SR": {"cuts": ["low_tau21"], "label": r"both $\tau_{21} < 0.45$"},
-            "VR1": {"cuts": ["not SR"], "label": r"a jet with $\tau_{21} \geq 0.45$"},
+            "SR": {"all": "tau21_low", "label": r"both $\tau_{21} < 0.45$"},
+            "VR1": {"any": "not tau21_low", "label": r"a jet with $\tau_{21} \geq 0.45$"},
         },
         "systematics": ["jes", "pu"],
         "fit": {"observable": "mass", "regions": ["SR", "VR1"], "poi": {"name": "mu", "process": "top"}},

@@ -20,7 +20,7 @@ DIJET_ANOMALY = Path(__file__).resolve().parents[2] / "processors" / "dijet_anom
 #: what it has beside a toy analysis
 SEARCH: Mapping[str, Any] = {
     "processes": {"qcd": {"label": "QCD", "data_driven": True}, "top": {"label": "top pairs"}},
-    "regions": {"SR": {"cuts": ["heavy_subleading"]}, "VR1": {"cuts": ["not SR"]}},
+    "regions": {"SR": {"subleading": "mass_high"}, "VR1": {"cuts": ["not SR"]}},
     "systematics": ["jms", "pref"],
     "fit": {
         "observable": "leading_mass",

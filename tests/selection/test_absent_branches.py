@@ -22,7 +22,7 @@ from oddjets.workflow.skim.run import skim
 
 SELECTION = {"triggers": ["PFHT800", "PFJet450"], "filters": ["goodVertices"]}
 MASS = {"leading_mass": {"expression": "mass_1", "label": "mass", "bins": 4, "range": [60, 200]}}
-REGIONS = {"SR": {"cuts": ["low_tau21"]}, "VR1": {"cuts": ["not SR"]}}
+REGIONS = {"SR": {"all": "tau21_low"}, "VR1": {"cuts": ["not SR"]}}
 
 
 def changed(*removed, **added):

@@ -106,11 +106,11 @@ OBSERVABLES = {
     "fine": {"expression": "mass_2", "label": "mass", "bins": 100, "range": [60, 240]},
 }
 REGIONS = {
-    "SR": {"cuts": ["low_tau21"]},
+    "SR": {"all": "tau21_low"},
     "VR1": {"cuts": ["not SR"], "binning": {"leading_mass": {"bins": 7}}},
-    "SR1": {"cuts": ["SR", "heavy_subleading"], "binning": {"dijet_mass": {"edges": [900, 1000, 1500, 2500]}}},
-    "SR2": {"cuts": ["SR", "not heavy_subleading"]},
-    "SR4": {"cuts": ["SR", "btagged"]},
+    "SR1": {"cuts": ["SR"], "subleading": "mass_high", "binning": {"dijet_mass": {"edges": [900, 1000, 1500, 2500]}}},
+    "SR2": {"cuts": ["SR"], "subleading": "not mass_high"},
+    "SR4": {"cuts": ["SR"], "any": "btagged"},
     "late": {"cuts": ["up_alone"]},
     "nothing": {"cuts": ["never"]},
 }
@@ -403,7 +403,7 @@ ODD_TABLES = {
     "no data": ({"top_a": 50}, filled()),
 }
 #: regions called as letters are
-LETTERED = {"A": {"cuts": ["low_tau21"]}, "D": {"cuts": ["not A"]}, "SR": {"cuts": ["A"]}, "VR1": {"cuts": ["not A"]}}
+LETTERED = {"A": {"all": "tau21_low"}, "D": {"cuts": ["not A"]}, "SR": {"cuts": ["A"]}, "VR1": {"cuts": ["not A"]}}
 
 
 def odd_tables(folder: Path, rows: dict[str, int], change: Any) -> Path:

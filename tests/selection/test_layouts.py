@@ -276,7 +276,7 @@ def test_two_layouts_in_one_dataset_are_said_and_counted(files, runs, tmp_path, 
 
 
 def test_a_tagger_that_a_version_lacks_and_a_cut_reads_is_an_error(files, tmp_path):
-    regions = {"SR": {"cuts": ["btagged"]}}
+    regions = {"SR": {"any": "btagged"}}
     branches = {
         "scores": {"xbb": {"signal": ["xbb"], "background": ["qcd"]}},
         "threshold": {"score": "xbb", "value": 0.5},

@@ -229,7 +229,7 @@ def test_the_template_is_short_and_works(tmp_path, folder):
     (tmp_path / "minimal.py").write_text(text)
     data = content(fileset=str(folder / "fileset.json"), processor="minimal.py:Minimal", systematics=["jms"], fit=None)
     data |= {"scores": {"xbb": ANALYSIS["scores"]["xbb"]}, "threshold": ANALYSIS["threshold"]}
-    data["regions"] = {"odd": {"cuts": ["three_pronged"]}}
+    data["regions"] = {"odd": {"all": "three_pronged"}}
     data["selection"]["parameters"] = {"tau32_max": 1.1}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(data))
     for verb in ("process", "histogram"):

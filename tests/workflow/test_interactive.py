@@ -491,7 +491,7 @@ def test_changes_may_hold_arrays_and_paths(folder: Path) -> None:
         {
             "observables": {"leading_mass": {"bins": None, "range": None, "edges": np.linspace(60, 240, 4)}},
             "threshold": {"value": np.float64(0.25)},
-            "regions": {"SR": {"cuts": ("heavy_subleading",)}},
+            "regions": {"SR": {"subleading": ("mass_high",)}},
             "fileset": folder / "fileset.json",
         },
     )

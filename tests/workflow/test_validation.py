@@ -48,8 +48,8 @@ def test_a_right_analysis_has_no_problems(problems):
 
 def test_all_at_once_with_nearest_names(problems):
     data = content()
-    data["regions"]["SR"]["cuts"] = ["low_tau12"]
-    data["selection"]["cuts"] = ["triger"]
+    data["regions"]["SR"] = {"all": "tau12_low", "any": "two_jets", "cuts": ["btagged", "two_jet"]}
+    data["selection"]["cuts"] = ["triger", "btagged"]
     data["threshold"]["score"] = "omnilearnd"
     data["fit"]["regions"] = ["SRR"]
     data["fit"]["poi"]["process"] = "tops"
@@ -59,7 +59,11 @@ def test_all_at_once_with_nearest_names(problems):
     data["observables"]["bad"] = {"expression": "mass_1 +", "label": "x", "bins": 2, "range": [0, 1]}
     message = problems(data)
     for part in (
-        "regions.SR.cuts.0: no cut or region 'low_tau12'; did you mean 'low_tau21'",
+        "regions.SR.all: no cut 'tau12_low' on single jets; did you mean 'tau21_low'",
+        "regions.SR.any: 'two_jets' is no cut on single jets (@jet_cut); name it in 'cuts'",
+        "regions.SR.cuts.0: 'btagged' is a cut on single jets; a region says which jets pass it: all, any, leading or",
+        "regions.SR.cuts.1: no cut or region 'two_jet'; did you mean 'two_jets'",
+        "selection.cuts.1: 'btagged' is a cut on single jets",
         "selection.cuts.0: no cut 'triger'; did you mean 'trigger'",
         "threshold.score: no score 'omnilearnd'; did you mean 'omnilearned'",
         "fit.regions: no region 'SRR'; did you mean 'SR",

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from oddjets.config.execution import Execution
 from oddjets.config.fit import Fit
-from oddjets.config.regions import Observable, Region
+from oddjets.config.regions import Observable, Region, with_own_requirements
 from oddjets.config.selection import Score, Selection, Threshold
 from oddjets.config.simulation import SimulationSpec, default_seed
 from oddjets.config.yaml import ConfigError, Name, StrictModel, describe_errors, merge_mappings, read_extended
@@ -213,7 +213,7 @@ class Analysis(StrictModel):
     @property
     def named_cuts(self) -> frozenset[str]:
         """The cuts that the base selection or a region names."""
-        of_regions = {cut.split()[-1] for region in self.regions.values() for cut in region.cuts if cut.strip()}
+        of_regions = (name for region in self.regions.values() for name in region.names)
         return frozenset({*self.selection.cuts, *of_regions} - self.regions.keys())
 
     @property
@@ -236,6 +236,10 @@ class Analysis(StrictModel):
         assert span is not None
         low, high = span
         return [low + (high - low) * i / bins for i in range(bins)] + [high]
+
+
+def _completed(own: dict[Any, Any], base: dict[Any, Any]) -> dict[Any, Any]:
+    return _with_seed(with_own_requirements(own, base), base)
 
 
 def _with_seed(own: dict[Any, Any], base: dict[Any, Any]) -> dict[Any, Any]:
@@ -284,11 +288,11 @@ def load_analysis(path: str | Path, changes: Mapping[str, Any] | None = None) ->
         ConfigError: with every error of form at once, each with its place and the nearest valid name.
     """
     path = Path(path)
-    data = read_extended(path, complete=_with_seed)
+    data = read_extended(path, complete=_completed)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: an analysis is a mapping with keys such as name, processor, regions")
     if changes:
-        data = merge_mappings(data, _with_seed(dict(changes), data))
+        data = merge_mappings(data, _completed(dict(changes), data))
     try:
         analysis = Analysis.model_validate(data)
     except ValidationError as error:

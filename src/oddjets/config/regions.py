@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
 
 from oddjets.config.yaml import Name, StrictModel
 
-__all__ = ["Axis", "Observable", "Region"]
+__all__ = ["QUANTIFIERS", "Axis", "Observable", "Quantifier", "Region", "with_own_requirements"]
+
+Quantifier = Literal["all", "any", "leading", "subleading"]
+#: which of the two jets pass a region's cuts on single jets
+QUANTIFIERS: tuple[Quantifier, ...] = ("all", "any", "leading", "subleading")
+
+#: one name, or a list of names
+Names = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
 
 
 class Axis(StrictModel):
@@ -47,12 +57,51 @@ class Observable(Axis):
 
 
 class Region(StrictModel):
-    """A conjunction of named cuts on top of the base selection; 'not NAME' negates a cut or another region."""
+    """A conjunction of named cuts, on single jets and on events, on top of the base selection.
 
-    cuts: tuple[str, ...] = Field(
-        description="names of cuts or of other regions that an event must pass; 'not NAME': must not pass"
-    )
+    ``not NAME`` negates a cut. In a list of cuts on single jets, the same jet must pass all of them.
+    """
+
+    all: Names = Field(default=(), description="cuts on single jets that both jets pass")
+    any: Names = Field(default=(), description="cuts on single jets that at least one jet passes")
+    leading: Names = Field(default=(), description="cuts on single jets that the leading jet passes")
+    subleading: Names = Field(default=(), description="cuts on single jets that the subleading jet passes")
+    cuts: Names = Field(default=(), description="cuts on events, and other regions; 'not NAME' negates both")
     label: str = Field(default="", description="the description in figures; empty: only the region's name")
     binning: dict[Name, Axis] = Field(
         default={}, description="observable: its binning in this region, if it differs from the one under 'observables'"
     )
+
+    @property
+    def of_jets(self) -> dict[Quantifier, tuple[str, ...]]:
+        """The cuts on single jets, by the jets that must pass them; without those that ask nothing."""
+        asked: dict[Quantifier, tuple[str, ...]] = {name: getattr(self, name) for name in QUANTIFIERS}
+        return {name: cuts for name, cuts in asked.items() if cuts}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The cuts and regions that it names, without ``not``."""
+        asked = [*self.cuts, *(cut for cuts in self.of_jets.values() for cut in cuts)]
+        return frozenset(cut.split()[-1] for cut in asked if cut.strip())
+
+
+def with_own_requirements(own: dict[Any, Any], base: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Let a region that says again what it asks say all of it: nothing that the extended file asks is added.
+
+    Args:
+        own: the content of the file that extends another.
+        base: the content of the other.
+
+    Returns:
+        ``own``, with null in the place of what a region no longer asks.
+    """
+    regions, before = own.get("regions"), base.get("regions")
+    if not isinstance(regions, dict) or not isinstance(before, dict):
+        return own
+    keys = {*QUANTIFIERS, "cuts"}
+    changed = {
+        name: {**dict.fromkeys(keys & before[name].keys()), **region}
+        for name, region in regions.items()
+        if isinstance(region, dict) and isinstance(before.get(name), dict) and keys & region.keys()
+    }
+    return {**own, "regions": {**regions, **changed}}

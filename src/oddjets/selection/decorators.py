@@ -1,8 +1,8 @@
-"""Decorators that mark a method of a processor as a cut or as a jet systematic."""
+"""Decorators that mark a method of a processor as a cut on events or on single jets, or as a jet systematic."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -11,7 +11,17 @@ import numpy.typing as npt
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import EventTable
 
-__all__ = ["HasCuts", "cut", "cuts_of", "jet_variation", "jet_variations_of", "mask_of"]
+__all__ = [
+    "HasCuts",
+    "JetColumns",
+    "cut",
+    "cuts_of",
+    "jet_cut",
+    "jet_cuts_of",
+    "jet_variation",
+    "jet_variations_of",
+    "mask_of",
+]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -42,6 +52,52 @@ def cut(method: Method) -> Method:
     """
     _require_method("cut", method)
     method._oddjets_cut = True  # type: ignore[attr-defined]
+    return method
+
+
+class JetColumns(Mapping[str, npt.NDArray[Any]]):
+    """The columns of one jet per event: ``jets["tau21"]`` is ``tau21_1`` or ``tau21_2`` of the event table.
+
+    Args:
+        table: the events, as one variation sees them.
+        jet: 1 for the leading jet, 2 for the subleading one.
+    """
+
+    def __init__(self, table: Mapping[str, npt.NDArray[Any]], jet: int) -> None:
+        self._table = table
+        self._ending = f"_{jet}"
+
+    def __getitem__(self, column: str) -> npt.NDArray[Any]:
+        return self._table[f"{column}{self._ending}"]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.removesuffix(self._ending) for name in self._table if name.endswith(self._ending))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def jet_cut(method: Method) -> Method:
+    """Mark a method as a cut on single jets: it takes the columns of one jet per event, and returns a mask.
+
+    A region of the YAML says which jets must pass it: ``all``, ``any``, ``leading`` or ``subleading``. So the program knows
+    which regions are products of cuts on each jet; only in those can A = B C / D hold.
+
+    Raises:
+        OddjetsError: something stands in brackets behind the decorator.
+
+    Examples:
+        >>> import oddjets
+        >>> class Prongs(oddjets.DijetProcessor):
+        ...     @oddjets.jet_cut
+        ...     def three_prongs(self, jets):
+        ...         "The jet looks like three prongs."
+        ...         return jets["tau3"] / jets["tau2"] < 0.6
+        >>> jet_cuts_of(Prongs)["three_prongs"]
+        'The jet looks like three prongs.'
+    """
+    _require_method("jet_cut", method)
+    method._oddjets_jet_cut = True  # type: ignore[attr-defined]
     return method
 
 
@@ -104,8 +160,13 @@ def mask_of(name: str, returned: Any, size: int) -> npt.NDArray[np.bool_]:
 
 
 def cuts_of(owner: type) -> dict[str, str]:
-    """Return the names of the cuts that a processor class has, with the first line of their docstrings."""
+    """Return the names of the cuts on events that a processor class has, with the first line of their docstrings."""
     return _decorated(owner, "_oddjets_cut")
+
+
+def jet_cuts_of(owner: type) -> dict[str, str]:
+    """Return the names of the cuts on single jets that a processor class has, with the first line of their docstrings."""
+    return _decorated(owner, "_oddjets_jet_cut")
 
 
 def jet_variations_of(owner: type) -> dict[str, str]:

@@ -1,29 +1,33 @@
 """Regions and letters of events.
 
-A region is a conjunction of named cuts on top of the base selection. Within it, the two scores split events into A (both
-pass), B (leading fails), C (subleading fails) and D (both fail), as in the paper. Events at the threshold pass.
+A region is a conjunction of named cuts, on single jets and on events, on top of the base selection. Within it, the two
+scores split events into A (both pass), B (leading fails), C (subleading fails) and D (both fail), as in the paper. Events at
+the threshold pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.regions import Quantifier
 from oddjets.config.selection import Threshold
 from oddjets.core.errors import OddjetsError
 from oddjets.core.tracebacks import user_line
-from oddjets.io.event_table import EventTable
+from oddjets.io.event_table import JETS, EventTable
 from oddjets.io.histograms import LETTERS, ThresholdResult
-from oddjets.selection.decorators import HasCuts, mask_of
+from oddjets.selection.decorators import HasCuts, JetColumns, mask_of
 
 __all__ = [
     "circular_regions",
     "find_threshold",
+    "jet_masks",
     "letter_numbers",
     "letters",
+    "quantified",
     "region_mask",
     "region_masks",
     "split_cut",
@@ -33,7 +37,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def split_cut(name: str) -> tuple[str, bool]:
-    """Return a cut's name and whether it is negated: ``not low_tau21``."""
+    """Return a cut's name and whether it is negated: ``not btagged``."""
     words = name.split()
     if len(words) == 2 and words[0] == "not":
         return words[1], True
@@ -71,51 +75,105 @@ def region_mask(analysis: Analysis, processor: HasCuts, region: str, table: Even
         region: its name.
         table: the events, as one variation sees them.
     """
-    return _mask(analysis, processor, region, table, {})
+    return _Masks(analysis, processor, table).region(region)
 
 
 def region_masks(analysis: Analysis, processor: HasCuts, table: EventTable) -> dict[str, Mask]:
     """Return `region_mask` of all regions; each cut is evaluated once."""
-    known: dict[str, Mask] = {}
-    return {region: _mask(analysis, processor, region, table, known) for region in analysis.regions}
+    masks = _Masks(analysis, processor, table)
+    return {region: masks.region(region) for region in analysis.regions}
 
 
-def _mask(analysis: Analysis, processor: HasCuts, region: str, table: EventTable, known: dict[str, Mask]) -> Mask:
-    """Return a region's mask; ``known`` has cuts and regions that were evaluated before, and takes the new ones."""
-    if region in known:
-        return known[region]
-    # no PackedSelection: a negated region is no conjunction of cuts, and regions may be more than its 64 slots
-    mask = np.ones(table.size, dtype=bool)
-    for cut in analysis.regions[region].cuts:
-        name, negated = split_cut(cut)
-        if name in analysis.regions:
-            passed = _mask(analysis, processor, name, table, known)
-        else:
-            if name not in known:
-                known[name] = _evaluated(processor, region, name, table)
-            passed = known[name]
-        mask &= ~passed if negated else passed
-    known[region] = mask
-    return mask
+def jet_masks(analysis: Analysis, processor: HasCuts, table: EventTable) -> dict[str, Mask]:
+    """Return which jets pass each cut on single jets that a region names.
+
+    Args:
+        analysis: holds the regions.
+        processor: has the cuts as methods.
+        table: the events, as one variation sees them.
+
+    Returns:
+        Name of the cut -> mask of shape (2, n): the leading jets, and the subleading ones.
+    """
+    masks = _Masks(analysis, processor, table)
+    for name, region in analysis.regions.items():
+        for cut in (cut for cuts in region.of_jets.values() for cut in cuts):
+            masks.jets(name, split_cut(cut)[0])
+    return masks.of_jets
 
 
-def _evaluated(processor: HasCuts, region: str, cut: str, table: EventTable) -> Mask:
-    try:
-        return mask_of(cut, getattr(processor, cut)(table), table.size)
-    except OddjetsError:
-        raise
-    except Exception as error:
-        line = user_line(error)
-        if isinstance(error, KeyError) and error.args and error.args[0] not in table:
-            where = f"; {line}" if line else ""
+class _Masks:
+    """The masks of cuts and regions on a table; each is evaluated once."""
+
+    def __init__(self, analysis: Analysis, processor: HasCuts, table: EventTable) -> None:
+        self._analysis, self._processor, self._table = analysis, processor, table
+        self._of_events: dict[str, Mask] = {}
+        self.of_jets: dict[str, Mask] = {}
+
+    def region(self, name: str) -> Mask:
+        """Return a region's mask."""
+        if name in self._of_events:
+            return self._of_events[name]
+        asked = self._analysis.regions[name]
+        # no PackedSelection: a negated region is no conjunction of cuts, and regions may be more than its 64 slots
+        mask = np.ones(self._table.size, dtype=bool)
+        for quantifier, cuts in asked.of_jets.items():
+            mask &= quantified(quantifier, self._jets_passing(name, cuts))
+        for cut in asked.cuts:
+            bare, negated = split_cut(cut)
+            passed = self.region(bare) if bare in self._analysis.regions else self._events(name, bare)
+            mask &= ~passed if negated else passed
+        self._of_events[name] = mask
+        return mask
+
+    def jets(self, region: str, cut: str) -> Mask:
+        """Return the mask of a cut on single jets, (2, n)."""
+        if cut not in self.of_jets:
+            self.of_jets[cut] = np.stack(
+                [self._evaluated(region, cut, JetColumns(self._table, jet)) for jet in JETS],
+            )
+        return self.of_jets[cut]
+
+    def _jets_passing(self, region: str, cuts: Sequence[str]) -> Mask:
+        """Return which jets pass all cuts of a list, (2, n)."""
+        passed = np.ones((len(JETS), self._table.size), dtype=bool)
+        for name, negated in map(split_cut, cuts):
+            passed &= ~self.jets(region, name) if negated else self.jets(region, name)
+        return passed
+
+    def _events(self, region: str, cut: str) -> Mask:
+        if cut not in self._of_events:
+            self._of_events[cut] = self._evaluated(region, cut, self._table)
+        return self._of_events[cut]
+
+    def _evaluated(self, region: str, cut: str, columns: EventTable | JetColumns) -> Mask:
+        try:
+            return mask_of(cut, getattr(self._processor, cut)(columns), self._table.size)
+        except OddjetsError:
+            raise
+        except Exception as error:
+            line = user_line(error)
+            # the names that the cut may read, of events or of single jets
+            if isinstance(error, KeyError) and error.args and error.args[0] not in columns:
+                where = f"; {line}" if line else ""
+                raise OddjetsError(
+                    f"region '{region}': cut '{cut}' needs the column {error}, which the event table does not have"
+                    f" (the files have no such branch{where})"
+                ) from None
+            where = f" in {line}" if line else ""
             raise OddjetsError(
-                f"region '{region}': cut '{cut}' needs the column {error}, which the event table does not have"
-                f" (the files have no such branch{where})"
-            ) from None
-        where = f" in {line}" if line else ""
-        raise OddjetsError(
-            f"region '{region}': cut '{cut}' failed{where} ({type(error).__name__}: {error}); --debug shows where"
-        ) from error
+                f"region '{region}': cut '{cut}' failed{where} ({type(error).__name__}: {error}); --debug shows where"
+            ) from error
+
+
+def quantified(quantifier: Quantifier, jets: Mask) -> Mask:
+    """Return which events pass, (n,), from which jets do, (2, n)."""
+    leading, subleading = jets
+    if quantifier == "all":
+        return np.asarray(leading & subleading)
+    if quantifier == "any":
+        return np.asarray(leading | subleading)
+    return np.asarray(leading if quantifier == "leading" else subleading)
 
 
 def letter_numbers(

@@ -22,7 +22,7 @@ from oddjets.io import fileset, paper_npz
 from oddjets.io.histograms import DATA
 from oddjets.scoring.model_card import load_card
 from oddjets.selection import processor_loader, regions
-from oddjets.selection.decorators import cuts_of, jet_variations_of
+from oddjets.selection.decorators import cuts_of, jet_cuts_of, jet_variations_of
 from oddjets.selection.processor import DijetProcessor
 from oddjets.selection.table_columns import unknown_columns
 from oddjets.simulation.processes import check_processes
@@ -84,7 +84,7 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None) -
     problems += _input_problems(analysis, era)
     problems += _name_problems(analysis)
     if processor is not None:
-        problems += _cut_problems(analysis, cuts_of(processor))
+        problems += _cut_problems(analysis, cuts_of(processor), jet_cuts_of(processor))
         problems += _trigger_problems(analysis, processor)
         if era is not None:
             problems += _column_problems(analysis, processor, era, era_folder)
@@ -203,17 +203,29 @@ def _name_problems(analysis: Analysis) -> Iterator[str]:
         yield "processes: the fit needs one process with 'data_driven: true', which ABCD estimates"
 
 
-def _cut_problems(analysis: Analysis, cuts: dict[str, str]) -> Iterator[str]:
+def _cut_problems(analysis: Analysis, cuts: dict[str, str], of_jets: dict[str, str]) -> Iterator[str]:
+    on_jets = "is a cut on single jets; a region says which jets pass it: all, any, leading or subleading"
     for i, name in enumerate(analysis.selection.cuts):
-        if name not in cuts:
+        if name in of_jets:
+            yield f"selection.cuts.{i}: '{name}' {on_jets}"
+        elif name not in cuts:
             yield f"selection.cuts.{i}: no cut '{name}'; {nearest(name, cuts)}"
     for name, region in analysis.regions.items():
-        if name in cuts:
+        if name in cuts or name in of_jets:
             yield f"regions.{name}: there is a cut of the same name"
         for i, cut in enumerate(region.cuts):
             bare, _ = regions.split_cut(cut)
-            if bare not in cuts and bare not in analysis.regions:
+            if bare in of_jets and bare not in analysis.regions:
+                yield f"regions.{name}.cuts.{i}: '{bare}' {on_jets}"
+            elif bare not in cuts and bare not in analysis.regions:
                 yield f"regions.{name}.cuts.{i}: no cut or region '{bare}'; {nearest(bare, [*cuts, *analysis.regions])}"
+        for quantifier, asked in region.of_jets.items():
+            for cut in asked:
+                bare, _ = regions.split_cut(cut)
+                if bare in cuts or bare in analysis.regions:
+                    yield f"regions.{name}.{quantifier}: '{bare}' is no cut on single jets (@jet_cut); name it in 'cuts'"
+                elif bare not in of_jets:
+                    yield f"regions.{name}.{quantifier}: no cut '{bare}' on single jets; {nearest(bare, of_jets)}"
     if all(regions.split_cut(c)[0] in {*cuts, *analysis.regions} for r in analysis.regions.values() for c in r.cuts):
         for name, problem in regions.circular_regions(analysis).items():
             yield f"regions.{name}: {problem}"

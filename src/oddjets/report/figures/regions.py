@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from oddjets.config.regions import Region
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 
@@ -41,7 +42,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             {
                 "region": region,
                 "label": asked.label,
-                "cuts": [c.replace("_", " ") for c in asked.cuts],
+                "cuts": _asked(asked),
                 "fitted": fit is not None and region in fit.regions,
                 "letters": sums,
                 "predicted": predicted,
@@ -70,6 +71,12 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "sources": [{"file": "histograms/", "key": "*: letters A, B, C, D"}],
         }
     }
+
+
+def _asked(region: Region) -> list[str]:
+    """Return what a region asks, in words: ``any btagged``, ``heavy``."""
+    of_jets = [f"{quantifier} {' & '.join(cuts)}" for quantifier, cuts in region.of_jets.items()]
+    return [words.replace("_", " ") for words in (*of_jets, *region.cuts)]
 
 
 def draw(drawn: dict[str, Any]) -> Figure:
