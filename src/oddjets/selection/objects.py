@@ -24,7 +24,11 @@ __all__ = [
     "score_of_branches",
     "take_pair",
     "trigger_decisions",
+    "truth_columns",
 ]
+
+#: column of the event table -> branch of FatJet: the heaviest quark of the jet's hadrons, 5, 4 or 0 (NanoAOD)
+TRUTH_BRANCHES = {"flavour": "hadronFlavour"}
 
 Mask = npt.NDArray[np.bool_]
 
@@ -112,6 +116,18 @@ def take_pair(values: Any, pair: npt.NDArray[np.int64], missing: float = np.nan)
     present = (pair >= 0) & (pair < np.diff(offsets)[:, None])
     out[present] = flat[(offsets[:-1, None] + pair)[present]]
     return out
+
+
+def truth_columns(events: Any, jets: Any) -> dict[str, Any]:
+    """Return the generator truth of simulated jets that a file has, jagged; none of data.
+
+    Args:
+        events: a chunk with its metadata.
+        jets: the FatJet collection, jagged.
+    """
+    if events.metadata["is_data"]:
+        return {}
+    return {stem: jets[branch] for stem, branch in TRUTH_BRANCHES.items() if branch in jets.fields}
 
 
 def score_of_branches(values: Mapping[str, npt.NDArray[np.float64]], signal: Sequence[str]) -> npt.NDArray[np.float64]:

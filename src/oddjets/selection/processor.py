@@ -62,7 +62,6 @@ JET_BRANCHES = {
 #: columns of taggers, whose branches `selection.taggers` names: NaN where another file has one and this has none, and an error
 #: where a cut or an observable reads them
 TAGGER_COLUMNS = ("btag", "xbb", "xqq", "xcc")
-
 #: GeV; a mass between this and 0 is the rounding of a massless jet and not worth a word
 NEGATIVE_MASS = -0.1
 
@@ -237,7 +236,7 @@ class DijetProcessor(JetVariations, DataQuality, CoffeaInterface):
         pair = objects.leading_pair(jets.pt, self.select_jets(jets) & finite & positive)
         further = self.jet_columns(jets)
         further |= {stem: jets[branch] for stem, branch in JET_BRANCHES.items()}
-        further |= self._tagger_columns(events, jets, known=further)
+        further |= self._tagger_columns(events, jets, known=further) | objects.truth_columns(events, jets)
         for stem, values in further.items():
             taken = objects.take_pair(values, pair)
             if stem in ("mass", "mass_ungroomed"):

@@ -1,0 +1,205 @@
+"""Pairs of jets of different events, and their ABCD yields.
+
+Jets that are paired with jets of other events know nothing of each other. What A D / (B C) is off 1 for such pairs is no
+correlation of the jets: it comes from the region, which is no product of cuts on each jet, or from the order in pT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.errors import OddjetsError
+from oddjets.io.event_table import JETS, Columns, EventTable, dijet_mass
+from oddjets.io.histograms import LETTERS
+from oddjets.selection.binned_events import Cells, bin_events
+from oddjets.selection.decorators import HasCuts
+
+__all__ = ["PairedEvents", "abcd_yields", "abcd_yields_of_pairs", "pair_jets", "pairings", "select_nominal"]
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+#: pairs that are made at least, unless all pairs are fewer; with many pairs of each event, the events alone limit the error
+PAIRS = 1_000_000
+#: pairs of each leading jet that are made at least
+_PARTNERS = 20
+#: events whose weights are multiplied by those of all replicas at once
+_CHUNK = 20_000
+
+
+@dataclass(frozen=True)
+class PairedEvents:
+    """Events whose jets are paired anew, with the replicas of a bootstrap.
+
+    Attributes:
+        columns: nominal columns of the events that pass the base selection.
+        weights: of the events, shape (n,); those of what is subtracted are negative.
+        replicas: how often each event is in each replica; the first has every event once, shape (replicas + 1, n).
+    """
+
+    columns: Columns
+    weights: Floats
+    replicas: npt.NDArray[np.uint8]
+
+    @classmethod
+    def from_columns(cls, columns: Columns, weights: Floats, replicas: int, seed: int) -> PairedEvents:
+        """Return the events with replicas: each event is in each replica as often as a Poisson number of mean 1 says.
+
+        Raises:
+            OddjetsError: fewer than two events: a jet has no other event to be paired with.
+        """
+        if len(weights) < 2:
+            raise OddjetsError(f"{len(weights)} events are too few to pair their jets with those of other events")
+        drawn = np.random.default_rng(seed).poisson(1.0, (replicas, len(weights))).astype(np.uint8)
+        return cls(columns, weights, np.concatenate([np.ones((1, len(weights)), np.uint8), drawn]))
+
+    def select(self, kept: npt.NDArray[np.bool_]) -> PairedEvents:
+        """Return some of the events; ``kept`` has shape (n,)."""
+        columns = {name: array[kept] for name, array in self.columns.items()}
+        return replace(self, columns=columns, weights=self.weights[kept], replicas=self.replicas[:, kept])
+
+
+def select_nominal(processor: HasCuts, columns: Columns) -> Columns:
+    """Return the nominal columns of the events that pass the base selection with nominal jets."""
+    kept = processor.passing(EventTable(columns))
+    return {name: array[kept] for name, array in columns.items() if "__" not in name}
+
+
+def pair_jets(columns: Mapping[str, npt.NDArray[Any]], leading: Rows, subleading: Rows) -> Columns:
+    """Return events made of the leading jets of some events and the subleading jets of others.
+
+    Each jet keeps all of its columns. The other event is turned around the beam axis so that the leading jets of both point
+    the same way: the angle between the jets stays that of a pair. The jet of higher pT becomes the leading one. The dijet
+    mass is computed anew; other columns of events are those of the leading jet's event.
+
+    Args:
+        columns: nominal columns of events.
+        leading: rows of the events whose leading jets are taken, shape (m,).
+        subleading: rows of the events whose subleading jets are taken, shape (m,).
+    """
+    first, second = (f"_{j}" for j in JETS)
+    stems = [
+        n.removesuffix(first) for n in columns if n.endswith(first) and f"{n.removesuffix(first)}{second}" in columns
+    ]
+    of_jets = {f"{stem}{ending}" for stem in stems for ending in (first, second)}
+    paired: Columns = {name: array[leading] for name, array in columns.items() if name not in of_jets}
+    taken = {f"{stem}{ending}": columns[f"{stem}{ending}"][rows]
+             for stem in stems for ending, rows in ((first, leading), (second, subleading))}  # fmt: skip
+    if "phi" in stems:
+        turned = taken["phi_2"].astype(np.float64) + columns["phi_1"][leading] - columns["phi_1"][subleading]
+        taken["phi_2"] = ((turned + np.pi) % (2 * np.pi) - np.pi).astype(taken["phi_2"].dtype)
+    swap = taken["pt_2"] > taken["pt_1"]
+    for stem in stems:
+        one, other = taken[f"{stem}{first}"], taken[f"{stem}{second}"]
+        paired[f"{stem}{first}"], paired[f"{stem}{second}"] = np.where(swap, other, one), np.where(swap, one, other)
+    if "mjj" in columns:
+        paired["mjj"] = dijet_mass(paired)
+    return paired
+
+
+def pairings(events: int, seed: int, pairs: int = PAIRS) -> Iterator[tuple[Rows, Rows]]:
+    """Yield rows of leading jets and of subleading jets: each event is in each of the arrays once, never with itself.
+
+    Args:
+        events: how many there are.
+        seed: of the random order.
+        pairs: how many pairs are made at least, unless all pairs of different events are fewer.
+    """
+    order = np.random.default_rng(seed).permutation(events)
+    rounds = min(events - 1, max(_PARTNERS, -(-pairs // events)))
+    # by shifts of one order no pair comes twice
+    for shift in np.unique(np.linspace(1, events - 1, rounds).round().astype(np.intp)):
+        yield order, np.roll(order, -shift)
+
+
+def abcd_yields(
+    analysis: Analysis,
+    processor: HasCuts,
+    columns: Columns,
+    weights: Floats,
+    thresholds: Sequence[float],
+    observable: str,
+) -> dict[str, Floats]:
+    """Return the ABCD yields of events in all regions, for several thresholds and sets of weights at once.
+
+    Args:
+        analysis: regions, binnings, the score.
+        processor: defines the cuts.
+        columns: nominal columns of the events.
+        weights: shape (sets, n).
+        thresholds: cuts on the scores.
+        observable: whose bins are used; underflow and overflow are left out.
+
+    Returns:
+        Region -> shape (thresholds, sets, letters, bins).
+    """
+    asked = analysis.model_copy(update={"observables": {observable: analysis.observables[observable]}})
+    cells = Cells.from_analysis(asked)
+    sums = np.zeros((len(thresholds), len(LETTERS) * cells.size, len(weights)))
+    for start in range(0, weights.shape[1], _CHUNK):
+        part = slice(start, start + _CHUNK)
+        events = bin_events(asked, processor, EventTable({name: array[part] for name, array in columns.items()}), cells)
+        dense = np.ascontiguousarray(weights[:, part][:, events.rows].T, dtype=np.float64)
+        for i, threshold in enumerate(thresholds):
+            sums[i] += events.by_letter(events.letters(threshold, strict=analysis.threshold.strict)) @ dense
+    by_letter = sums.reshape(len(thresholds), len(LETTERS), cells.size, len(weights))
+    return {
+        region: np.moveaxis(by_letter[:, :, place], -1, 1)[..., 1:-1] for (region, _), place in cells.slices.items()
+    }
+
+
+def abcd_yields_of_pairs(
+    analysis: Analysis,
+    processor: HasCuts,
+    events: PairedEvents,
+    thresholds: Sequence[float],
+    observable: str,
+    *,
+    seed: int,
+    pairs: int = PAIRS,
+) -> dict[str, Floats]:
+    """Return `abcd_yields` of jets paired with jets of other events, for all replicas.
+
+    A pair weighs the product of its events' weights, and is in a replica as often as the product of its events' numbers
+    says: so the replicas scatter as samples of events would. A bootstrap, and not the scatter of several pairings, gives the
+    error, because all pairings are of the same events; that they are not all pairs makes it too large, by little where each
+    jet has many partners.
+
+    Args:
+        analysis: regions, binnings, the score.
+        processor: defines the cuts.
+        events: to pair.
+        thresholds: cuts on the scores.
+        observable: whose bins are used.
+        seed: of the pairing.
+        pairs: how many pairs are made at least, unless all pairs of different events are fewer.
+
+    Returns:
+        Region -> shape (thresholds, replicas + 1, letters, bins), in arbitrary units.
+    """
+    total: dict[str, Floats] = {}
+    for one, other in _in_chunks(pairings(len(events.weights), seed, pairs)):
+        weights = events.replicas[:, one].astype(np.float64) * events.replicas[:, other]
+        weights *= events.weights[one] * events.weights[other]
+        found = abcd_yields(analysis, processor, pair_jets(events.columns, one, other), weights, thresholds, observable)
+        total = {region: total.get(region, 0.0) + yields for region, yields in found.items()}
+    return total
+
+
+def _in_chunks(rounds: Iterator[tuple[Rows, Rows]]) -> Iterator[tuple[Rows, Rows]]:
+    """Yield the same pairs, about `_CHUNK` at once."""
+    waiting: list[tuple[Rows, Rows]] = []
+    for one, other in rounds:
+        for start in range(0, len(one), _CHUNK):
+            waiting.append((one[start : start + _CHUNK], other[start : start + _CHUNK]))
+            if sum(len(rows) for rows, _ in waiting) >= _CHUNK:
+                yield np.concatenate([rows for rows, _ in waiting]), np.concatenate([rows for _, rows in waiting])
+                waiting = []
+    if waiting:
+        yield np.concatenate([rows for rows, _ in waiting]), np.concatenate([rows for _, rows in waiting])
