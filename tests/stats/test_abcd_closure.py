@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from helpers.small_fit import make_analysis, make_histograms
+from scipy.stats import chi2 as chi2_distribution
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats import Model
@@ -43,7 +44,7 @@ def test_an_exact_product_closes_with_constant_one():
 def test_a_wrong_prediction_fails():
     found = region_closure(EDGES, *_letters(slope=0.3))
     assert found["constant"] == pytest.approx(1.3)
-    assert found["verdict"] == "fails"
+    assert found["verdict"] == "does not close"
 
 
 def test_few_events_decide_nothing():
@@ -71,6 +72,30 @@ def test_the_constant_is_unbiased_with_an_honest_error():
     assert constants.mean() == pytest.approx(1.0, abs=0.01)
     assert constants.std() == pytest.approx(errors.mean(), rel=0.1)
     assert np.mean([f["chi2"] / f["ndf"] for f in found]) == pytest.approx(1.0, abs=0.15)
+
+
+def test_small_p_values_of_chi2_are_as_rare_as_they_say_with_few_events_too():
+    """In 20 bins with 2 to 10 events in B and C: the textbook's p value is below 5 % in a third of the cases."""
+    rng = np.random.default_rng(4)
+    truth = {x: np.tile(0.1 * v, 5) for x, v in EXACT.items()}
+    truth["A"] = truth["B"] * truth["C"] / truth["D"]
+    calibrated, textbook = [], []
+    for _ in range(300):
+        values = {x: rng.poisson(v).astype(float) for x, v in truth.items()}
+        found = region_closure(np.arange(21.0), values, values)
+        calibrated.append(found["chi2_p"])
+        textbook.append(chi2_distribution.sf(found["chi2"], found["ndf"]))
+    for level, most in ((0.01, 0.03), (0.05, 0.10)):
+        assert np.mean(np.array(calibrated) < level) < most
+    assert np.mean(np.array(calibrated) < 0.05) > 0.02
+    assert np.mean(np.array(textbook) < 0.05) > 0.25
+
+
+def test_a_constant_that_does_not_hold_in_every_bin_has_a_small_p_value():
+    values, variances = _letters(scale=30.0)
+    values["A"] *= np.array([1.3, 0.7, 1.3, 0.7])
+    variances["A"] = values["A"]
+    assert region_closure(EDGES, values, variances)["chi2_p"] == pytest.approx(1 / 1001)
 
 
 def test_bins_without_events_are_left_out():

@@ -72,6 +72,10 @@ class Region(StrictModel):
         default={}, description="observable: its binning in this region, if it differs from the one under 'observables'"
     )
 
+    part_of: Name | None = Field(
+        default=None, description="the region that it is a product cell of; the program makes such regions itself"
+    )
+
     @property
     def of_jets(self) -> dict[Quantifier, tuple[str, ...]]:
         """The cuts on single jets, by the jets that must pass them; without those that ask nothing."""

@@ -6,7 +6,7 @@ correlation of the jets: it comes from the region, which is no product of cuts o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,10 +20,19 @@ from oddjets.io.histograms import LETTERS
 from oddjets.selection.binned_events import Cells, bin_events
 from oddjets.selection.decorators import HasCuts
 
-__all__ = ["PairedEvents", "abcd_yields", "abcd_yields_of_pairs", "pair_jets", "pairings", "select_nominal"]
+__all__ = [
+    "PairedEvents",
+    "abcd_yields",
+    "abcd_yields_of_groups",
+    "abcd_yields_of_pairs",
+    "pair_jets",
+    "pairings",
+    "select_nominal",
+]
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 
 #: pairs that are made at least, unless all pairs are fewer; with many pairs of each event, the events alone limit the error
 PAIRS = 1_000_000
@@ -59,7 +68,7 @@ class PairedEvents:
         drawn = np.random.default_rng(seed).poisson(1.0, (replicas, len(weights))).astype(np.uint8)
         return cls(columns, weights, np.concatenate([np.ones((1, len(weights)), np.uint8), drawn]))
 
-    def select(self, kept: npt.NDArray[np.bool_]) -> PairedEvents:
+    def select(self, kept: Mask) -> PairedEvents:
         """Return some of the events; ``kept`` has shape (n,)."""
         columns = {name: array[kept] for name, array in self.columns.items()}
         return replace(self, columns=columns, weights=self.weights[kept], replicas=self.replicas[:, kept])
@@ -163,6 +172,7 @@ def abcd_yields_of_pairs(
     *,
     seed: int,
     pairs: int = PAIRS,
+    split: Callable[[Columns], Sequence[Mask]] | None = None,
 ) -> dict[str, Floats]:
     """Return `abcd_yields` of jets paired with jets of other events, for all replicas.
 
@@ -179,17 +189,58 @@ def abcd_yields_of_pairs(
         observable: whose bins are used.
         seed: of the pairing.
         pairs: how many pairs are made at least, unless all pairs of different events are fewer.
+        split: gives the masks of groups of pairs that are counted apart; None: all pairs are one group.
 
     Returns:
-        Region -> shape (thresholds, replicas + 1, letters, bins), in arbitrary units.
+        Region -> shape (groups, thresholds, replicas + 1, letters, bins), in arbitrary units; without ``split`` there is no
+        axis of groups.
     """
     total: dict[str, Floats] = {}
     for one, other in _in_chunks(pairings(len(events.weights), seed, pairs)):
         weights = events.replicas[:, one].astype(np.float64) * events.replicas[:, other]
         weights *= events.weights[one] * events.weights[other]
-        found = abcd_yields(analysis, processor, pair_jets(events.columns, one, other), weights, thresholds, observable)
+        paired = pair_jets(events.columns, one, other)
+        found = abcd_yields_of_groups(
+            analysis, processor, paired, weights, thresholds, observable, None if split is None else split(paired)
+        )
         total = {region: total.get(region, 0.0) + yields for region, yields in found.items()}
     return total
+
+
+def abcd_yields_of_groups(
+    analysis: Analysis,
+    processor: HasCuts,
+    columns: Columns,
+    weights: Floats,
+    thresholds: Sequence[float],
+    observable: str,
+    groups: Sequence[Mask] | None,
+) -> dict[str, Floats]:
+    """Return `abcd_yields` of groups of events, shape (groups, thresholds, sets, letters, bins); see there.
+
+    Args:
+        analysis: regions, binnings, the score.
+        processor: defines the cuts.
+        columns: nominal columns of the events.
+        weights: shape (sets, n).
+        thresholds: cuts on the scores.
+        observable: whose bins are used.
+        groups: masks of shape (n,); None: all events, without the axis of groups.
+    """
+    if groups is None:
+        return abcd_yields(analysis, processor, columns, weights, thresholds, observable)
+    found = [
+        abcd_yields(
+            analysis,
+            processor,
+            {name: array[mask] for name, array in columns.items()},
+            weights[:, mask],
+            thresholds,
+            observable,
+        )
+        for mask in groups
+    ]
+    return {region: np.stack([of_group[region] for of_group in found]) for region in analysis.regions}
 
 
 def _in_chunks(rounds: Iterator[tuple[Rows, Rows]]) -> Iterator[tuple[Rows, Rows]]:

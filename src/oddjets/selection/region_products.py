@@ -9,21 +9,21 @@ jets and from the columns that cuts on events read.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.regions import Quantifier
+from oddjets.config.regions import Quantifier, Region
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import JETS, EventTable
 from oddjets.selection.decorators import HasCuts
 from oddjets.selection.needed_columns import columns_read
 from oddjets.selection.regions import region_mask, split_cut
 
-__all__ = ["JetRequirement", "ProductCell", "RegionDescription", "cell_masks", "describe_region"]
+__all__ = ["JetRequirement", "ProductCell", "RegionDescription", "cell_masks", "describe_region", "with_cells"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -187,6 +187,62 @@ def describe_region(analysis: Analysis, processor: HasCuts, region: str) -> Regi
         else:
             unknown = unknown or f"'{cut}' negates a region of several cuts"
     return RegionDescription(region, tuple(dict.fromkeys(requirements)), tuple(dict.fromkeys(event_cuts)), unknown)
+
+
+def with_cells(analysis: Analysis, processor: HasCuts, names: Sequence[str]) -> Analysis:
+    """Return an analysis in which the product cells of unions are regions of their own.
+
+    Args:
+        analysis: holds the regions; cells that it has already are made anew.
+        processor: has the cuts as methods.
+        names: the regions; a product has no cells apart from itself.
+
+    Returns:
+        The analysis with regions called ``REGION_CELL`` with ``part_of: REGION``, after the others.
+
+    Raises:
+        OddjetsError: a region is neither a product nor a union of products, a cell cannot be said by cuts that a jet passes,
+            or there is a region of its name.
+    """
+    plain = {name: region for name, region in analysis.regions.items() if region.part_of is None}
+    asked = analysis.model_copy(update={"regions": plain})
+    cells: dict[str, Region] = {}
+    for name in names:
+        description = describe_region(asked, processor, name)
+        for cell in description.cells if not description.is_product else ():
+            place = f"{name}_{cell.name}"
+            if place in plain:
+                raise OddjetsError(
+                    f"region '{name}': its cell '{cell.name}' would be the region '{place}', which there is"
+                )
+            of_jets = [_cuts_of_jet(description, cell, jet) for jet in (0, 1)]
+            cells[place] = Region(
+                leading=of_jets[0],
+                subleading=of_jets[1],
+                cuts=description.event_cuts,
+                label=f"{plain[name].label or name}: {cell.name.replace('_', ', ')}",
+                binning=plain[name].binning,
+                part_of=name,
+            )
+    return asked.model_copy(update={"regions": {**plain, **cells}})
+
+
+def _cuts_of_jet(description: RegionDescription, cell: ProductCell, jet: int) -> tuple[str, ...]:
+    """Return the cuts that a jet passes in a cell."""
+    found: list[str] = []
+    for requirement, passing in zip(description.requirements, cell.passing, strict=True):
+        if passing[jet] is None:
+            continue
+        if passing[jet] != requirement.negated:
+            found += requirement.cuts
+        elif len(requirement.cuts) == 1:
+            found += requirement.opposite().cuts
+        else:
+            raise OddjetsError(
+                f"region '{description.name}': a jet that fails one of {', '.join(requirement.cuts)} passes no list of cuts, so"
+                " the region has no product cells; declare one @jet_cut that asks all of them"
+            )
+    return tuple(dict.fromkeys(found))
 
 
 def cell_masks(

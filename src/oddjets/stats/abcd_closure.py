@@ -10,11 +10,13 @@ import numpy as np
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.io.histograms import DATA, HistogramSet, ThresholdResult
+from oddjets.stats.closure_parts import LEAST_EVENTS, verdict
 
 __all__ = [
     "ClosureSample",
     "ClosureUncertainty",
     "ConstantFit",
+    "chi2_p_value",
     "closure",
     "closure_uncertainties",
     "constant_fit",
@@ -24,10 +26,8 @@ __all__ = [
 
 #: the note if there is no simulation to test the method on
 NOT_SIMULATED = "there is no simulation of '{process}': A = B C / D is not tested on it"
-#: a constant with a larger error than this is inconclusive
-INCONCLUSIVE_ERROR = 0.10
-#: a constant further than this many errors from 1 does not close
-FAILING_SIGMAS = 3.0
+#: toys that say how often chi2 is larger than found: with few events it does not follow its distribution
+CHI2_TOYS = 1000
 
 
 class ConstantFit(NamedTuple):
@@ -62,13 +62,73 @@ def constant_fit(ratio: np.ndarray, error: np.ndarray) -> ConstantFit:
     Returns:
         The fit; NaN with no usable bin.
     """
+    value, width, chi2, bins = (x.item() for x in _constants(ratio, error))
+    return ConstantFit(value, width, chi2, max(int(bins) - 1, 0))
+
+
+def _constants(ratio: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return constants, errors, chi2 and numbers of bins of many fits, (...), from ratios and errors, (..., bins)."""
     use = np.isfinite(ratio) & np.isfinite(error) & (error > 0)
-    if not use.any():
-        return ConstantFit(np.nan, np.nan, np.nan, 0)
-    weight = 1 / error[use] ** 2
-    value = float((weight * ratio[use]).sum() / weight.sum())
-    chi2 = float((weight * (ratio[use] - value) ** 2).sum())
-    return ConstantFit(value, float(1 / np.sqrt(weight.sum())), chi2, int(use.sum()) - 1)
+    weight = np.where(use, 1 / np.where(use, error, 1.0) ** 2, 0.0)
+    y = np.where(use, ratio, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = (weight * y).sum(axis=-1) / weight.sum(axis=-1)
+        width = 1 / np.sqrt(weight.sum(axis=-1))
+    bins = use.sum(axis=-1)
+    nothing = np.where(bins > 0, 0.0, np.nan)
+    return value, width + nothing, (weight * (y - value[..., None]) ** 2).sum(axis=-1) + nothing, bins
+
+
+def _ratios(values: Mapping[str, np.ndarray], variances: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Return A over B C / D, the error that is expected where the overall ratio holds, that ratio and the weight of A's events.
+
+    Yields and variances have shape (..., bins).
+    """
+    prediction, variance = predict(values, variances)
+    total = values["A"].sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        event_weight = np.where(total > 0, variances["A"].sum(axis=-1) / total, np.nan)
+        ratio = values["A"] / prediction
+        overall = total / np.nansum(prediction, axis=-1)
+        scaled = (event_weight * overall)[..., None] * prediction + variance * overall[..., None] ** 2
+        error = np.sqrt(scaled) / prediction
+    return ratio, error, overall, event_weight
+
+
+def chi2_p_value(
+    values: Mapping[str, np.ndarray], variances: Mapping[str, np.ndarray], chi2: float, constant: float, seed: int = 1
+) -> float:
+    """Return how often toys in which the constant holds in every bin have a larger chi2 about their constants.
+
+    Letters are drawn as weighted Poisson counts, with the weight that their events have on average.
+
+    Args:
+        values: yields by letter, (bins,).
+        variances: sums of squared weights by letter, (bins,).
+        chi2: found.
+        constant: found; A of the toys is B C / D times this.
+        seed: of the toys.
+
+    Returns:
+        The p value, never 0: (1 + larger ones) / (1 + toys); NaN where there is no chi2.
+    """
+    if not np.isfinite(chi2) or not constant > 0:
+        return float("nan")
+    rng = np.random.default_rng(seed)
+    prediction, _ = predict(values, variances)
+    means = {**{x: np.maximum(values[x], 0.0) for x in "BCD"}, "A": np.nan_to_num(constant * prediction)}
+    total = float(values["A"].sum())
+    weights = {x: np.where(values[x] > 0, variances[x] / np.where(values[x] > 0, values[x], 1.0), 0.0) for x in "BCD"}
+    weights["A"] = np.full(prediction.shape, variances["A"].sum() / total if total > 0 else 0.0)
+    drawn, spreads = {}, {}
+    for x in "ABCD":
+        counts = np.divide(means[x], weights[x], out=np.zeros_like(prediction), where=weights[x] > 0)
+        drawn[x] = rng.poisson(counts, (CHI2_TOYS, len(counts))) * weights[x]
+        spreads[x] = drawn[x] * weights[x]
+    ratio, error, _, _ = _ratios(drawn, spreads)
+    toys = _constants(ratio, error)[2]
+    toys = toys[np.isfinite(toys)]
+    return float((1 + np.count_nonzero(toys >= chi2)) / (1 + len(toys)))
 
 
 def region_closure(
@@ -89,17 +149,9 @@ def region_closure(
     """
     prediction, variance = predict(values, variances)
     observed = values["A"]
-    total = observed.sum()
-    event_weight = variances["A"].sum() / total if total > 0 else np.nan
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = observed / prediction
-        overall = total / np.nansum(prediction)
-        error = np.sqrt(event_weight * prediction * overall + variance * overall**2) / prediction
+    ratio, error, _, event_weight = _ratios(values, variances)
     fit = constant_fit(ratio, error)
-    if not np.isfinite(fit.error) or fit.error > INCONCLUSIVE_ERROR:
-        verdict = "inconclusive"
-    else:
-        verdict = "closes" if abs(fit.value - 1) <= FAILING_SIGMAS * fit.error else "fails"
+    enough = np.isfinite(event_weight) and np.nansum(prediction) >= LEAST_EVENTS * event_weight
     return {
         "edges": np.asarray(edges).tolist(),
         "observed": observed.tolist(),
@@ -110,7 +162,8 @@ def region_closure(
         "constant_error": _json(fit.error),
         "chi2": _json(fit.chi2),
         "ndf": fit.ndf,
-        "verdict": verdict,
+        "chi2_p": _json(chi2_p_value(values, variances, fit.chi2, fit.value)) if fit.ndf else None,
+        "verdict": verdict(fit.value, fit.error) if enough else "inconclusive",
     }
 
 
@@ -171,7 +224,8 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
 
     Returns:
         The content of ``closure.json``: process and, by region, observed and predicted yields with errors, the fitted
-        constant, chi2/ndf and a verdict: "closes", "fails" (three errors off), or "inconclusive" (an error above 10 %);
+        constant, chi2/ndf with its p value from toys, and a verdict: "closes", "does not close" or "inconclusive" (see
+        `closure_parts.verdict`; always the last where fewer than 10 events are expected in A);
         ``scans`` is a list of label, process and regions of the same form. Without simulation of the process ``regions``
         is empty, ``note`` says so, and only the scans in data remain.
 
