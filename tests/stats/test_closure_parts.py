@@ -52,10 +52,10 @@ def test_the_constant_is_unbiased_where_b_and_c_have_few_events():
 
 def test_effective_events_are_counts_of_unit_weights_whatever_the_unit():
     yields = letters(1.0)
-    expected = min(yields[1, 0], yields[1, 0] ** 2 / yields[3, 0])
+    expected = (yields[1, 0], yields[1, 0] ** 2 / yields[3, 0])
     assert effective_events(yields, yields) == pytest.approx(expected)
     assert effective_events(0.3 * yields, 0.09 * yields) == pytest.approx(expected)
-    assert effective_events(np.zeros((4, 1)), np.zeros((4, 1))) == 0
+    assert effective_events(np.zeros((4, 1)), np.zeros((4, 1))) == (0, 0)
 
 
 def test_a_straight_line_is_found_and_followed_to_the_working_point():
@@ -139,7 +139,7 @@ def test_the_parts_multiply_to_the_constant_and_its_error_covers():
     verdicts = [one["verdict"] for one in found]
     assert "closes" not in verdicts
     assert verdicts.count("does not close") > 30
-    assert found[0]["used"] == list(GRID)
+    assert all(found[0][name]["used"] == [True] * 4 for name in ("structural", "correlation", "unmixed"))
 
 
 def test_few_events_are_not_used_and_decide_nothing():
@@ -147,9 +147,10 @@ def test_few_events_are_not_used_and_decide_nothing():
     rates = np.sqrt(np.array(GRID))
     events = replicated(np.stack([letters(1.0, r, 1500) for r in rates]), rng)
     found = closure_parts(events, 100 * events, events[:, 0], GRID, 0.002)
-    assert found["used"] == [0.01, 0.05, 0.1]
+    assert found["correlation"]["used"] == [False, True, True, True]
+    assert found["structural"]["used"] == [True] * 4
     nothing = closure_parts(events[:1] / 100, events[:1], events[:1, 0] / 100, GRID[:1], 0.002)
-    assert (nothing["used"], nothing["constant"], nothing["verdict"]) == ([], None, "inconclusive")
+    assert (nothing["structural"]["used"], nothing["constant"], nothing["verdict"]) == ([False], None, "inconclusive")
     json.dumps(nothing, allow_nan=False)
 
 

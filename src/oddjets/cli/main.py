@@ -18,6 +18,7 @@ from rich.traceback import install as install_traceback
 
 from oddjets import __version__
 from oddjets.cli import fit, npz, opendata, status
+from oddjets.cli.mixing import mixing
 from oddjets.cli.model import app as training_app
 from oddjets.cli.options import (
     AnalysisFile,
@@ -171,6 +172,7 @@ def closure(analysis: AnalysisFile, out: Out = None, force: Force = False, unbli
     run_single_stage("closure", analysis, out, force, unblind=unblind)
 
 
+app.command()(mixing)
 app.command()(fit.workspace)
 app.command()(fit.fit)
 

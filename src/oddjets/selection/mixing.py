@@ -23,6 +23,7 @@ from oddjets.selection.decorators import HasCuts
 __all__ = [
     "PairedEvents",
     "abcd_yields",
+    "abcd_yields_of_events",
     "abcd_yields_of_groups",
     "abcd_yields_of_pairs",
     "pair_jets",
@@ -203,6 +204,27 @@ def abcd_yields_of_pairs(
         found = abcd_yields_of_groups(
             analysis, processor, paired, weights, thresholds, observable, None if split is None else split(paired)
         )
+        total = {region: total.get(region, 0.0) + yields for region, yields in found.items()}
+    return total
+
+
+def abcd_yields_of_events(
+    analysis: Analysis,
+    processor: HasCuts,
+    events: PairedEvents,
+    thresholds: Sequence[float],
+    observable: str,
+    *,
+    split: Callable[[Columns], Sequence[Mask]] | None = None,
+) -> dict[str, Floats]:
+    """Return `abcd_yields` of events as they are, for all replicas; see `abcd_yields_of_pairs` for arguments and shapes."""
+    total: dict[str, Floats] = {}
+    for start in range(0, len(events.weights), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        columns = {name: array[part] for name, array in events.columns.items()}
+        weights = events.replicas[:, part].astype(np.float64) * events.weights[part]
+        groups = None if split is None else split(columns)
+        found = abcd_yields_of_groups(analysis, processor, columns, weights, thresholds, observable, groups)
         total = {region: total.get(region, 0.0) + yields for region, yields in found.items()}
     return total
 

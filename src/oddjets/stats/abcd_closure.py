@@ -39,7 +39,7 @@ class ConstantFit(NamedTuple):
     ndf: int
 
 
-def predict(values: dict[str, np.ndarray], variances: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def predict(values: Mapping[str, np.ndarray], variances: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return B C / D and its variance by linear propagation of independent letters; NaN where a letter has no events.
 
     Args:

@@ -26,6 +26,8 @@ __all__ = [
     "effective_events",
     "extrapolate",
     "predicted",
+    "spread",
+    "structural_part",
     "verdict",
 ]
 
@@ -103,22 +105,22 @@ def abcd_constant(letters: Floats) -> Floats:
     return np.asarray(np.divide(observed, total, out=np.full(total.shape, np.nan), where=total > 0))
 
 
-def effective_events(letters: Floats, squares: Floats) -> Floats:
-    """Return the least of the numbers of events that B and C have and A is expected to have, if all weighed the same.
+def effective_events(letters: Floats, squares: Floats) -> tuple[Floats, Floats]:
+    """Return how many events there would be if all weighed the same: the fewer of those in B and C, and those expected in A.
 
     Args:
         letters: sums of weights, shape (..., 4, bins).
         squares: sums of squared weights, likewise.
 
     Returns:
-        Shape (...).
+        Both have shape (...).
     """
     control, weights = letters[..., 1:3, :].sum(axis=-1), squares[..., 1:3, :].sum(axis=-1)
     counts = np.divide(np.maximum(control, 0) ** 2, weights, out=np.zeros(control.shape), where=weights > 0)
     total, both = control.sum(axis=-1), weights.sum(axis=-1)
     prediction = np.nansum(predicted(letters), axis=-1)
     expected = np.divide(prediction * total, both, out=np.zeros(total.shape), where=both > 0)
-    return np.asarray(np.minimum(counts.min(axis=-1), np.maximum(expected, 0)))
+    return np.asarray(counts.min(axis=-1)), np.asarray(np.maximum(expected, 0))
 
 
 def extrapolate(points: Floats, efficiencies: Sequence[float], at: float, usable: Mask) -> Extrapolation:
@@ -184,33 +186,55 @@ def closure_parts(
 
     Returns:
         ``structural``, ``correlation`` and ``unmixed``, each with ``values`` and ``errors`` by efficiency, and ``value``,
-        ``error``, ``slope``, ``slope_error``, ``chi2``, ``ndf`` at the working point; ``used``, the efficiencies with enough
-        events; the ``constant`` at the working point, ``constant_error``, and the ``verdict``.
+        ``error``, ``slope``, ``slope_error``, ``chi2``, ``ndf`` at the working point, and ``used``, whether there are enough
+        events at each efficiency: at least 10 in B and in C, and 10 expected in A where jets of one event are looked at; the
+        ``constant`` at the working point, ``constant_error``, and the ``verdict``.
     """
-    usable = effective_events(events[:, 0], squares) >= LEAST_EVENTS
+    in_control, expected = effective_events(events[:, 0], squares)
+    single, usable = in_control >= LEAST_EVENTS, np.minimum(in_control, expected) >= LEAST_EVENTS
     structural, unmixed = abcd_constant(pairs), abcd_constant(events)
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = unmixed / structural
-    found = {
-        name: extrapolate(points, efficiencies, at, usable)
-        for name, points in (("structural", structural), ("correlation", correlation), ("unmixed", unmixed))
-    }
+    measured = {"structural": (structural, single), "correlation": (correlation, usable), "unmixed": (unmixed, usable)}
+    found = {name: extrapolate(points, efficiencies, at, use) for name, (points, use) in measured.items()}
     product = found["structural"].replicas * found["correlation"].replicas
     constant, error = float(product[0]), spread(product)
-    measured = {"structural": structural, "correlation": correlation, "unmixed": unmixed}
     return {
-        **{name: _entry(measured[name], one) for name, one in found.items()},
-        "used": [e for e, use in zip(efficiencies, usable, strict=True) if use],
+        **{name: _entry(*measured[name], one) for name, one in found.items()},
         "constant": _json(constant),
         "constant_error": _json(error),
         "verdict": verdict(constant, error),
     }
 
 
-def _entry(points: Floats, found: Extrapolation) -> dict[str, Any]:
+def structural_part(structural: Mapping[str, Any], control: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the parts of the closure of a region from jets of different events, and from other events as they are.
+
+    Args:
+        structural: an entry with ``structural``, as `closure_parts` has it.
+        control: parts with the ``correlation`` of other events, such as data below the threshold; None: there are none.
+
+    Returns:
+        ``structural``, that ``correlation`` if there is one, the ``constant``, its error (the two are taken as independent)
+        and the ``verdict``.
+    """
+    found: dict[str, Any] = dict(structural)
+    value, error = (structural["structural"][name] for name in ("value", "error"))
+    other = control["correlation"] if control else {"value": None, "error": None}
+    if other["value"] is not None:
+        found["correlation"] = other
+    constant, total = None, None
+    if None not in (value, error, other["value"], other["error"]):
+        constant = value * other["value"]
+        total = float(np.hypot(error * other["value"], other["error"] * value))
+    return {**found, "constant": constant, "constant_error": total, "verdict": verdict(constant, total)}
+
+
+def _entry(points: Floats, usable: Mask, found: Extrapolation) -> dict[str, Any]:
     return {
         "values": [_json(value) for value in points[:, 0]],
         "errors": [_json(spread(one)) for one in points],
+        "used": usable.tolist(),
         **{name: _json(value) for name, value in found._asdict().items() if name not in ("replicas", "ndf")},
         "ndf": found.ndf,
     }

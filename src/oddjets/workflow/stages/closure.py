@@ -1,23 +1,26 @@
-"""The stage `closure`: ABCD on simulated QCD, at several thresholds and in data below the threshold."""
+"""The stage `closure`: ABCD on simulated QCD, at several thresholds and in data below the threshold, and its two parts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
 from oddjets.config.selection import Threshold
 from oddjets.core.console import console
+from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
-from oddjets.io.histograms import DATA, HistogramSet
-from oddjets.selection.histogramming import make_histograms
+from oddjets.io.histograms import DATA, HistogramSet, ThresholdResult
+from oddjets.selection.closure_measurement import measure_closure, read_closure_events
+from oddjets.selection.histogramming import make_histograms, threshold_from
 from oddjets.selection.normalisation import factors
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
 
-__all__ = ["work"]
+__all__ = ["closure_lines", "measure", "work"]
 
 #: data efficiencies at which the closure is repeated (at 0.2 % few events are left)
 CLOSURE_EFFICIENCIES = (0.05, 0.10)
@@ -56,7 +59,75 @@ def work(run: RunContext) -> dict[str, Any]:
         just_below = at(CLOSURE_EFFICIENCIES[0], below=nominal.threshold.value)
         scans.append(ClosureSample("data with both scores below the threshold", DATA, just_below))
     found = closure(run.analysis, nominal, scans)
+    found["parts"] = _parts(run, nominal.threshold)
+    for line in closure_lines(found["parts"]):
+        console.print(escape(line))
     if note := found.get("note"):
         console.print(f"closure: {escape(note)}")
     write_json(run.out / "closure.json", found)
     return {}
+
+
+def _parts(run: RunContext, threshold: ThresholdResult) -> dict[str, Any]:
+    """Return the parts of the closure; where there are no events to measure them on, a note that says so."""
+    processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
+    normalisation = factors(run.analysis, run.extra("process"), run.luminosity_pb)
+    events = read_closure_events(run.analysis, processor, run.out / "events", normalisation)
+    try:
+        return measure_closure(run.analysis, processor, events, threshold)
+    except OddjetsError as error:
+        return {"regions": {}, "notes": [str(error)]}
+
+
+def measure(run: RunContext) -> dict[str, Any]:
+    """Measure the parts of the closure of all regions on the event tables of a run; no histograms are needed.
+
+    Args:
+        run: an analysis and its folder, whose stage `process`, or `import-npz`, is done.
+
+    Raises:
+        OddjetsError: no events, or no 'fit' section.
+    """
+    processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
+    normalisation = factors(run.analysis, run.extra("process"), run.luminosity_pb)
+    events = read_closure_events(run.analysis, processor, run.out / "events", normalisation)
+    lower = None if events.data is None else events.smaller_scores(run.analysis.threshold.score)
+    return measure_closure(run.analysis, processor, events, threshold_from(run.analysis, lower))
+
+
+def closure_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return the parts of the closure as lines of text.
+
+    Args:
+        found: from `measure_closure`.
+    """
+    lines = list(found.get("notes", ()))
+    for region, one in found["regions"].items():
+        what = {"union": f"union of {', '.join(one['cells'])}", "unknown": f"unknown: {one['why']}"}.get(
+            one["kind"], one["kind"]
+        )
+        lines.append(f"{region} ({what}): {one.get('verdict', 'inconclusive')}")
+        rows = {"mixed": "structural", "unmixed": "unmixed", "correlation": "correlation"}
+        for label, part in rows.items():
+            if part in one and "values" in one[part] and len(one[part]["values"]) == len(found["efficiencies"]):
+                measured = zip(
+                    *(one[part][k] for k in ("values", "errors", "used")), found["efficiencies"], strict=True
+                )
+                at = ", ".join(
+                    f"{100 * e:.3g} % {_with_error(value, error) if use else 'too few events'}"
+                    for value, error, use, e in measured
+                )
+                lines.append(f"  c {label}: {at}; at {100 * found['working_point']:.3g} %: {_value(one[part])}")
+        if one["advice"]["treatment"]:
+            lines.append(f"  abcd: {one['advice']['treatment']} is advised, as {one['advice']['why']}")
+    return lines
+
+
+def _value(part: Mapping[str, Any]) -> str:
+    return _with_error(part["value"], part["error"])
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" + ("" if error is None else f" ± {error:.3f}")
