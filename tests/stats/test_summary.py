@@ -14,12 +14,13 @@ from scipy.optimize import brentq
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats import Model
+from oddjets.stats.fitted_yields import split_channel
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError
 from oddjets.stats.inference.estimates import best_fits
 from oddjets.stats.inference.postfit import SampleModel
 from oddjets.stats.strengths import strengths
-from oddjets.stats.summary import fit_workspace, split_channel, summary
+from oddjets.stats.summary import fit_workspace, summary
 from oddjets.stats.workspace import build
 
 

@@ -51,9 +51,11 @@ def _write_combine_card(run: RunContext) -> None:
     from oddjets.stats.histfactory.workspace_sources import load_workspace
     from oddjets.stats.workspace import varied_variances
 
-    edges = run.extra("workspace")["report"]["edges"]
+    report = run.extra("workspace")["report"]
     variances = varied_variances(run.analysis, HistogramSet.load(run.out / "histograms"))
-    files = write_card(load_workspace(run.out / "workspace.json"), run.out, edges, variances)
+    files = write_card(
+        load_workspace(run.out / "workspace.json"), run.out, report["edges"], variances, report.get("cells")
+    )
     for file in files:
         console.print(escape(str(file)))
     changes = card_changes(json.loads(files[-1].read_text(encoding="utf-8"))["changes"])

@@ -127,6 +127,11 @@ class Fit(StrictModel):
         description="true: the data in A are shown nowhere and are replaced by the expected background in the fit,"
         " until --unblind",
     )
+    abcd: Literal["as-published", "structural", "cells"] = Field(
+        default="as-published",
+        description="as-published: A = B C / D in each region; structural: in unions of products of cuts on each jet, times the"
+        " closure's structural constant, with its error; cells: in each of their product cells",
+    )
     tested: str | None = Field(
         default=None,
         description="the parameter of significance, limit, scan and impacts; not given: the first of 'poi'",

@@ -1,8 +1,8 @@
 """The ABCD closure of all regions, measured on event tables: jets of one event, and jets of different events.
 
 Sources are the simulation of the data-driven process, and data with both scores below the threshold, from which the other
-processes are subtracted by weight. All data, with the others subtracted, are the source of
-jets of different events where that simulation has fewer.
+processes are subtracted by weight. All data, with the others subtracted, are the source of jets of different events where that
+simulation has fewer.
 """
 
 from __future__ import annotations
@@ -123,9 +123,9 @@ def measure_closure(
         threshold: the working point.
 
     Returns:
-        ``efficiencies`` and their ``thresholds``, ``working_point``, ``sources`` of the two parts, ``notes``, and by region ``kind`` (product,
-        union, unknown), ``why``, ``cells``, ``advice`` and the entries of `closure_parts.closure_parts`, also for
-        ``flavours`` and for ``control``, data below the threshold.
+        ``efficiencies`` and their ``thresholds``, ``working_point``, ``sources`` of the two parts, ``notes``, and by region
+        ``kind`` (product, union, unknown), ``why``, ``cells``, ``advice`` and the entries of `closure_parts`, also
+        for ``flavours`` and for ``control``, data below the threshold.
 
     Raises:
         OddjetsError: there is neither simulation of the data-driven process nor data.

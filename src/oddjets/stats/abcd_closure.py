@@ -10,7 +10,7 @@ import numpy as np
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.io.histograms import DATA, HistogramSet, ThresholdResult
-from oddjets.stats.closure_parts import LEAST_EVENTS, verdict
+from oddjets.stats.closure_parts import LEAST_EVENTS, StructuralFactor, verdict
 
 __all__ = [
     "ClosureSample",
@@ -277,7 +277,9 @@ class ClosureUncertainty(NamedTuple):
     fallback: bool
 
 
-def closure_uncertainties(result: Mapping[str, Any], regions: Sequence[str]) -> dict[str, ClosureUncertainty]:
+def closure_uncertainties(
+    result: Mapping[str, Any], regions: Sequence[str], structural: Mapping[str, StructuralFactor] | None = None
+) -> dict[str, ClosureUncertainty]:
     """Turn a closure into relative uncertainties of the data-driven yield in A, by region, for `workspace.build`.
 
     The first closure with a constant in the region is used, in this order: simulation at the threshold;
@@ -286,6 +288,8 @@ def closure_uncertainties(result: Mapping[str, Any], regions: Sequence[str]) -> 
     Args:
         result: of `closure`.
         regions: of the fit.
+        structural: constants that the fit knows already, as by ``abcd: structural`` or ``cells``; the closure's are divided by
+            them.
 
     Raises:
         OddjetsError: a region without a constant in any of them.
@@ -302,6 +306,8 @@ def closure_uncertainties(result: Mapping[str, Any], regions: Sequence[str]) -> 
         for i, (label, closed) in enumerate(order):
             constant, error = (closed.get(region, {}).get(key) for key in ("constant", "constant_error"))
             if constant is not None and error is not None:
+                known = structural[region].value if structural and region in structural else 1.0
+                constant, error = constant / known, error / known
                 size = max(abs(constant - 1), error)
                 found[region] = ClosureUncertainty(size, constant, error, label, fallback=i > 0)
                 break

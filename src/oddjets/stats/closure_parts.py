@@ -15,10 +15,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.core.errors import OddjetsError
+
 __all__ = [
     "EFFICIENCIES",
     "LEAST_EVENTS",
     "Extrapolation",
+    "StructuralFactor",
     "Verdict",
     "abcd_constant",
     "advice",
@@ -27,6 +30,7 @@ __all__ = [
     "extrapolate",
     "predicted",
     "spread",
+    "structural_factors",
     "structural_part",
     "verdict",
 ]
@@ -73,6 +77,46 @@ class Extrapolation(NamedTuple):
     chi2: float
     ndf: int
     replicas: Floats
+
+
+class StructuralFactor(NamedTuple):
+    """The structural constant of a region.
+
+    Attributes:
+        value: QCD in A is B C / D times this.
+        error: its error.
+    """
+
+    value: float
+    error: float
+
+
+def structural_factors(closure: Mapping[str, Any], regions: Sequence[str]) -> dict[str, StructuralFactor]:
+    """Return the structural constants of those regions that are unions.
+
+    Args:
+        closure: the content of ``closure.json``.
+        regions: of the fit.
+
+    Raises:
+        OddjetsError: a region is neither a product nor a union of products, or its constant is not known.
+    """
+    parts = closure.get("parts", {}).get("regions", {})
+    found = {}
+    for region in regions:
+        one = parts.get(region, {"kind": "not tested", "why": "; ".join(closure.get("parts", {}).get("notes", ()))})
+        if one["kind"] == "product":
+            continue
+        structural = one.get("structural") or {}
+        value, error = structural.get("value"), structural.get("error")
+        if one["kind"] != "union" or value is None or error is None or not value > 0:
+            why = one["why"] or "too few events to pair jets of different events"
+            raise OddjetsError(
+                f"fit.abcd: region '{region}' has no structural constant in closure.json ({why}); simulate more events, or set"
+                " 'abcd: as-published'"
+            )
+        found[region] = StructuralFactor(value, error)
+    return found
 
 
 def predicted(letters: Floats) -> Floats:

@@ -32,7 +32,7 @@ import uproot
 
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
-from oddjets.stats.summary import split_channel
+from oddjets.stats.fitted_yields import split_channel
 
 __all__ = ["card_changes", "write_card"]
 
@@ -59,6 +59,7 @@ def write_card(
     folder: Path,
     edges: Mapping[str, Sequence[float]] | None = None,
     variances: Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray]] | None = None,
+    cells: Mapping[str, Collection[str]] | None = None,
 ) -> list[Path]:
     """Write a workspace as a Combine card.
 
@@ -68,6 +69,7 @@ def write_card(
         edges: bin edges by region; None: bin numbers.
         variances: variances of the varied templates, from `workspace.varied_variances`; without them, the relative
             errors are those of the nominal template.
+        cells: region -> its product cells, for the head of the card.
 
     Returns:
         The files, ``datacard.txt``, ``shapes.root`` and ``combine_report.json`` (see `card_changes`).
@@ -105,6 +107,9 @@ def write_card(
                             file[f"{channel}/{line.process}_{m['name']}{side}"] = _histogram(varied, spread, at)
     descriptions = card_changes(changes)
     write_json(report, {"changes": changes})
+    descriptions += [
+        f"region {r}: the sum of its product cells {', '.join(names)}" for r, names in (cells or {}).items()
+    ]
     card.write_text("\n".join(_card(workspace, lines, data, descriptions)) + "\n", encoding="utf-8")
     return [card, shapes, report]
 

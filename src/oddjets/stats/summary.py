@@ -9,20 +9,22 @@ from typing import Any, Literal
 import numpy as np
 
 from oddjets.core.errors import OddjetsError
+from oddjets.stats.fitted_yields import fitted_yields
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError, FitResult
 from oddjets.stats.inference import estimates
 from oddjets.stats.inference.estimates import Fits, best_fits, significance
 from oddjets.stats.inference.limits import upper_limit
-from oddjets.stats.inference.postfit import ChannelYields, SampleModel
 from oddjets.stats.inference.toy_limits import toy_limit
 from oddjets.stats.inference.toys import goodness_of_fit, toy_significance
 from oddjets.stats.strengths import strengths, tested
 
-__all__ = ["fit_workspace", "split_channel", "summary"]
+__all__ = ["fit_workspace", "summary"]
 
 GofModel = Literal["background", "signal"]
 
+#: the names under which the yields of the fits are in the results
+_YIELDS = {"background": "background_only", "signal_plus_background": "signal_plus_background"}
 #: a free factor within this fraction of its range from a bound gets a warning
 NEAR_BOUND = 0.01
 
@@ -38,12 +40,6 @@ class _Stopwatch:
         now = time.perf_counter()
         self.times[name] = round(now - self._last, 4)
         self._last = now
-
-
-def split_channel(name: str) -> tuple[str, str]:
-    """Split a channel's name into region and letter; the letter is "" if the name has none."""
-    region, _, letter = name.rpartition("_")
-    return (region, letter) if region and letter in {"A", "B", "C", "D"} else (name, "")
 
 
 def fit_workspace(
@@ -79,7 +75,8 @@ def fit_workspace(
         gof_model: the model that the toys are generated from and fitted with.
         seed: seed of all toys.
         progress: show progress bars.
-        report: the report of `workspace.build`, for the bin edges; its warnings and ``absorbed`` are copied.
+        report: the report of `workspace.build`, for the bin edges and the product cells, which are shown as one region; its
+            warnings and ``absorbed`` are copied.
 
     Returns:
         The content of ``results.json``, without analysis, title and closure, which are not in the workspace. Results
@@ -119,7 +116,12 @@ def fit_workspace(
     _answer(result, "significance", lambda: {**significance(model, fits)._asdict(), "tests": about["tests"]}, failed)
     result |= {
         "twice_nll": {label: fit.twice_nll for label, fit in _fitted(fits).items()},
-        "yields": _yields(model, fits, (report or {}).get("edges", {})),
+        "yields": fitted_yields(
+            model,
+            {_YIELDS[label]: fit for label, fit in _fitted(fits).items()},
+            (report or {}).get("edges", {}),
+            (report or {}).get("cells", {}),
+        ),
     }
     clock.record("yields")
     if toys:
@@ -281,38 +283,6 @@ def _gof(
         "distribution": found.distribution.tolist(),
         "letters": list(letters) if letters is not None else None,
         "model": kind,
-    }
-
-
-def _yields(model: HistFactoryModel, fits: Fits, edges: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    samples = SampleModel(model)
-    prefit = samples.channels(model.parameters.init)
-    labels = {"background": "background_only", "signal_plus_background": "signal_plus_background"}
-    fitted = {labels[label]: samples.with_errors(fit) for label, fit in _fitted(fits).items()}
-    result: dict[str, Any] = {}
-    for channel, part in model.spec.slices.items():
-        region, letter = split_channel(channel)
-        bins = part.stop - part.start
-        result.setdefault(region, {})[letter] = {
-            "edges": list(edges.get(region, range(bins + 1))),
-            "data": model.spec.data[part].tolist(),
-            "prefit": {name: values.tolist() for name, values in prefit[channel].items()},
-            **{label: _channel(yields[channel]) for label, yields in fitted.items()},
-        }
-    return result
-
-
-def _channel(yields: ChannelYields) -> dict[str, Any]:
-    """Return yields with errors by bin and of all bins together; their errors are correlated, so they do not add."""
-    parts = {name: (values, yields.errors[name]) for name, values in yields.values.items()}
-    parts["total"] = (yields.total, yields.total_error)
-    return {
-        name: {
-            "values": values.tolist(),
-            "errors": errors.tolist(),
-            "sum": {"value": float(values.sum()), "error": yields.sum_errors[name]},
-        }
-        for name, (values, errors) in parts.items()
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from oddjets.config.fit import Variations
 from oddjets.core.errors import OddjetsError
 from oddjets.io.histograms import HistogramSet
 
-__all__ = ["Template", "nuisance_names", "read_templates", "smooth_variation"]
+__all__ = ["Template", "nuisance_names", "read_templates", "smooth_variation", "total_of"]
 
 #: the authors' code clips varied histograms here (OmniLearnedAD)
 AUTHORS_VARIED_FLOOR = 1e-5
@@ -36,6 +36,12 @@ class Template(NamedTuple):
     variance: np.ndarray
     shapes: dict[str, tuple[np.ndarray, np.ndarray]]
     shape_variances: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def total_of(templates: Sequence[Template], size: int, scale: Mapping[str, float] | None = None) -> np.ndarray:
+    """Return the events of templates of one channel, (bins,), each process scaled where ``scale`` has it."""
+    scale = scale or {}
+    return np.asarray(np.sum([scale.get(t.process, 1.0) * t.nominal for t in templates] + [np.zeros(size)], axis=0))
 
 
 def nuisance_names(variations: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:

@@ -5,12 +5,15 @@ The choices made, all of them visible in the workspace or in its report:
 - ABCD. Per bin, three shapefactors shared between a region's channels: s in A, B, C and D; b in A and B; c in A and C. With
   the nominal BC/D in A, the relation A = B C / D holds for every value of the factors.
 - QCD's nominal template in B, C and D is data minus simulation, not below `QCD_FLOOR` events (the floor moves only
-  the starting point: the factors are free). With ``mode: authors-code`` see `_qcd_of_authors_code`.
+  the starting point: the factors are free). With ``mode: authors-code`` see `qcd_of_authors_code`.
 - Luminosity is a log-normal named ``lumi`` on every simulated process, log-normals have ``lo = 1/hi``.
 - Negative bins of simulated templates, nominal or varied, are set to zero and reported; nothing is rescaled.
 - A variation of a bin that is empty at nominal is left out: interpolated, it would be negative on one side.
 - A variation that equals its nominal is kept, so that no uncertainty is dropped silently.
 - Templates without any event in a channel are left out there and reported.
+- With ``abcd: structural`` QCD in A of a union of products is B C / D times the closure's structural constant, whose error is
+  a log-normal ``structural_REGION``. With ``abcd: cells`` a union has channels for each of its product cells, ``REGION_CELL_A``
+  and so on, with factors s, b and c of their own; see `abcd_cells`.
 """
 
 from __future__ import annotations
@@ -24,8 +27,11 @@ from oddjets.config.analysis import Analysis
 from oddjets.config.fit import LETTERS, Fit
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.io.histograms import DATA, HistogramSet
+from oddjets.stats.abcd_cells import channels_of, merged_cells, shown_edges, with_merged_cells
 from oddjets.stats.abcd_closure import ClosureUncertainty
-from oddjets.stats.templates import Template, read_templates
+from oddjets.stats.closure_parts import StructuralFactor
+from oddjets.stats.qcd_templates import QCD_FLOOR, qcd_of_authors_code, qcd_templates, unclipped
+from oddjets.stats.templates import Template, read_templates, total_of
 
 __all__ = ["build", "varied_variances"]
 
@@ -42,8 +48,6 @@ _LISTS = (
     "blinded",
     "warnings",
 )
-#: smallest nominal QCD, events per bin; half an event is well below the Poisson error of an empty bin
-QCD_FLOOR = 0.5
 #: QCD may grow to this many times (data + 5 standard deviations) in each bin
 BOUND_MARGIN = 10.0
 #: standard deviations of data above itself that QCD's bounds reach at least
@@ -61,7 +65,10 @@ Report = dict[str, Any]
 
 
 def build(
-    analysis: Analysis, histograms: HistogramSet, closure: Mapping[str, ClosureUncertainty] | None = None
+    analysis: Analysis,
+    histograms: HistogramSet,
+    closure: Mapping[str, ClosureUncertainty] | None = None,
+    structural: Mapping[str, StructuralFactor] | None = None,
 ) -> tuple[dict[str, Any], Report]:
     """Build the workspace of an analysis.
 
@@ -70,12 +77,15 @@ def build(
         histograms: the templates and data, normalised to the luminosity.
         closure: relative uncertainties of the data-driven yield in A by region (see `abcd_closure.closure_uncertainties`),
             added as log-normals ``closure_REGION``; None: no such uncertainty.
+        structural: structural constants of the regions that are unions (see `closure_parts.structural_factors`), which
+            ``abcd: structural`` needs.
 
     Returns:
         A schema-valid pyhf workspace with one measurement, and a report: ``edges`` by region,
         ``floored`` and ``negative`` bins, ``left_out`` templates, ``one_sided`` and ``large`` variations, which were
         ``smoothed`` and ``capped`` (if the YAML says so), variations ``mirrored`` because one direction is missing, ``blinded``
-        regions, the ``closure_uncertainty`` of each region and its source, the events of the signal that BC/D would
+        regions, the ``cells`` of regions with their merged bins, the ``structural`` factors, the ``closure_uncertainty`` of
+        each region and its source, the events of the signal that BC/D would
         have ``absorbed``, and ``warnings``.
 
     Raises:
@@ -94,6 +104,7 @@ def build(
         **{key: [] for key in _LISTS},
         "edges": {},
         "absorbed": {},
+        **({"structural": {region: used._asdict() for region, used in structural.items()}} if structural else {}),
         "closure_uncertainty": {region: used._asdict() for region, used in (closure or {}).items()},
     }
     report["warnings"] += [
@@ -104,6 +115,13 @@ def build(
     ]
     if fit.mode == "authors-code" and analysis.data_driven:
         report["warnings"].append(AUTHORS_WARNING)
+    if fit.abcd == "structural" and structural is None:
+        raise OddjetsError(
+            "fit.abcd: 'structural' needs the structural constants of the closure: run `oddjets closure` first"
+        )
+    if fit.abcd == "cells":
+        histograms, report["cells"] = with_merged_cells(analysis, histograms)
+        report["warnings"] += merged_cells(report["cells"])
     processes = [p for p in analysis.processes if p != analysis.data_driven and p in histograms.variations]
     signals = {poi.process: poi for poi in fit.pois}
     if len(signals) < len(fit.pois):
@@ -117,7 +135,7 @@ def build(
     channels, observations, parameters = [], [], _common_parameters(fit)
     seen: set[str] = set()
     letters: tuple[str, ...] = LETTERS
-    for region in fit.regions:
+    for whole, region in [(name, channel) for name in fit.regions for channel in channels_of(analysis, name)]:
         edges = histograms.edges(region, fit.observable)
         report["edges"][region] = edges.tolist()
         templates = {
@@ -129,27 +147,32 @@ def build(
         qcd: dict[str, np.ndarray] = {}
         if analysis.data_driven and fit.mode == "authors-code":
             backgrounds = [p for p in processes if p not in signals]
-            qcd = _qcd_of_authors_code(
-                region, data, _unclipped(histograms, region, fit.observable, backgrounds), report
-            )
+            qcd = qcd_of_authors_code(region, data, unclipped(histograms, region, fit.observable, backgrounds), report)
         elif analysis.data_driven:
-            qcd = _qcd(region, data, templates, fit, report)
+            qcd = qcd_templates(region, data, templates, fit, report)
+        factor = (structural or {}).get(whole) if qcd and fit.abcd == "structural" else None
+        if factor is not None:
+            qcd["A"] = factor.value * qcd["A"]
         if fit.blind:
             data = {"A": _asimov(templates["A"], signals, qcd.get("A"), len(edges) - 1), **data}
-            report["blinded"].append(region)
+            report["blinded"] += [whole] if whole not in report["blinded"] else []
         _check_signal_region(region, data["A"], templates["A"], qcd.get("A"))
         if qcd:
-            report["absorbed"][region] = _absorbed(data, templates, signals)
+            _add_absorbed(report["absorbed"].setdefault(whole, {}), _absorbed(data, templates, signals))
             parameters += _qcd_parameters(region, data, qcd, fit)
         for letter in letters:
             samples = [_sample(t, region, letter, analysis, signals) for t in templates[letter]]
             if qcd:
                 samples.append(_qcd_sample(str(analysis.data_driven), region, letter, qcd[letter]))
+                if letter == "A" and factor is not None:
+                    samples[-1]["modifiers"].append(_lognormal(f"structural_{whole}", factor.error / factor.value))
                 if letter == "A" and closure is not None:
-                    samples[-1]["modifiers"].append(_lognormal(f"closure_{region}", closure[region].size))
+                    samples[-1]["modifiers"].append(_lognormal(f"closure_{whole}", closure[whole].size))
             channels.append({"name": f"{region}_{letter}", "samples": samples})
             observations.append({"name": f"{region}_{letter}", "data": data[letter].tolist()})
             seen |= {t.process for t in templates[letter]}
+    for region, groups in report.get("cells", {}).items():
+        report["edges"][region] = shown_edges(groups, histograms.edges(region, fit.observable).tolist())
     for poi in fit.pois:
         if poi.process not in seen:
             raise OddjetsError(
@@ -190,11 +213,14 @@ def varied_variances(
         (channel, process, nuisance parameter) -> sums of squared weights of the templates at +1 and at -1, (bins,) each.
     """
     assert analysis.fit is not None
+    if analysis.fit.abcd == "cells":
+        histograms, _ = with_merged_cells(analysis, histograms)
     processes = [p for p in analysis.processes if p != analysis.data_driven and p in histograms.variations]
     unused_report: Report = {key: [] for key in _LISTS}
     return {
         (f"{region}_{letter}", template.process, name): both
-        for region in analysis.fit.regions
+        for whole in analysis.fit.regions
+        for region in channels_of(analysis, whole)
         for letter in LETTERS
         for template in read_templates(analysis, histograms, region, letter, processes, unused_report)
         for name, both in template.shape_variances.items()
@@ -209,11 +235,6 @@ def _common_parameters(fit: Fit) -> list[dict[str, Any]]:
     if fit.scale_factor is not None:
         result.append({"name": "sf", "bounds": [list(fit.scale_factor.bounds)], "inits": [fit.scale_factor.init]})
     return result
-
-
-def _total(templates: Sequence[Template], size: int, scale: Mapping[str, float] | None = None) -> np.ndarray:
-    scale = scale or {}
-    return np.asarray(np.sum([scale.get(t.process, 1.0) * t.nominal for t in templates] + [np.zeros(size)], axis=0))
 
 
 def _check_data(region: str, data: Mapping[str, np.ndarray], data_driven: str | None) -> None:
@@ -232,7 +253,7 @@ def _check_data(region: str, data: Mapping[str, np.ndarray], data_driven: str | 
 
 
 def _check_signal_region(region: str, data: np.ndarray, templates: Sequence[Template], qcd: np.ndarray | None) -> None:
-    expected = _total(templates, len(data)).sum() + (0.0 if qcd is None else qcd.sum())
+    expected = total_of(templates, len(data)).sum() + (0.0 if qcd is None else qcd.sum())
     if data.sum() == 0 and expected == 0:
         raise OddjetsError(
             f"region '{region}' is empty in A: no data event and none expected; "
@@ -240,65 +261,9 @@ def _check_signal_region(region: str, data: np.ndarray, templates: Sequence[Temp
         )
 
 
-def _qcd(
-    region: str, data: Mapping[str, np.ndarray], templates: Mapping[str, list[Template]], fit: Fit, report: Report
-) -> dict[str, np.ndarray]:
-    """Compute nominal QCD: data minus simulation, signal included, in B, C and D, with a floor; BC/D of those in A."""
-    scale = {poi.process: float(np.clip(poi.init, *poi.bounds)) for poi in fit.pois}
-    qcd = {}
-    for letter in "BCD":
-        rest = data[letter] - _total(templates[letter], len(data[letter]), scale)
-        qcd[letter] = _floored(rest, QCD_FLOOR, region, letter, "data_minus_simulation", report)
-    qcd["A"] = qcd["B"] * qcd["C"] / qcd["D"]
-    return qcd
-
-
-def _qcd_of_authors_code(
-    region: str, data: Mapping[str, np.ndarray], simulation: Mapping[str, np.ndarray], report: Report
-) -> dict[str, np.ndarray]:
-    """Compute nominal QCD as the authors' code does (OmniLearnedAD, `save_combine_histograms`).
-
-    Data minus the simulated background, without clipping it first; the signal is not subtracted.
-    B, C and D are clipped at zero for the templates, and A is (C/D) B of the yields before that clip, 0 where D is 0, and
-    clipped itself.
-
-    Args:
-        region: the region, for the report.
-        data: data by letter.
-        simulation: the sum of the simulated backgrounds by letter, not clipped.
-        report: filled with the clipped bins.
-    """
-    rest = {letter: data[letter] - simulation[letter] for letter in "BCD"}
-    prediction = np.divide(rest["C"], rest["D"], out=np.zeros_like(rest["D"]), where=rest["D"] != 0) * rest["B"]
-    qcd = {x: _floored(rest[x], 0.0, region, x, "data_minus_simulation", report) for x in "BCD"}
-    qcd["A"] = _floored(prediction, 0.0, region, "A", "b_c_over_d", report)
-    return qcd
-
-
-def _floored(values: np.ndarray, floor: float, region: str, letter: str, what: str, report: Report) -> np.ndarray:
-    """Apply a lower limit to the bins of a template, and list the changed bins in the report."""
-    report["floored"] += [
-        {"region": region, "letter": letter, "bin": int(i), what: float(values[i]), "floor": floor}
-        for i in np.flatnonzero(values < floor)
-    ]
-    return np.asarray(np.maximum(values, floor))
-
-
-def _unclipped(
-    histograms: HistogramSet, region: str, observable: str, processes: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Return the sum of simulated processes by letter, with negative bins unchanged."""
-    size = len(histograms.edges(region, observable)) - 1
-    none = np.zeros(size)
-    return {
-        letter: np.asarray(sum((histograms.values(region, observable, p, letter) for p in processes), none))
-        for letter in "BCD"
-    }
-
-
 def _asimov(templates: Sequence[Template], signals: Mapping[str, Any], qcd: np.ndarray | None, size: int) -> np.ndarray:
     """Return the background-only expectation in A, which replaces data in a blinded fit."""
-    background = _total([t for t in templates if t.process not in signals], size)
+    background = total_of([t for t in templates if t.process not in signals], size)
     return background if qcd is None else background + qcd
 
 
@@ -351,6 +316,13 @@ def _lognormal(name: str, size: float) -> dict[str, Any]:
     return {"name": name, "type": "normsys", "data": {"hi": 1 + size, "lo": 1 / (1 + size)}}
 
 
+def _add_absorbed(total: dict[str, dict[str, float]], more: Mapping[str, dict[str, float]]) -> None:
+    """Add what is absorbed in a cell to that of its region."""
+    for process, found in more.items():
+        before = total.get(process, {"events": 0.0, "signal_in_A": 0.0})
+        total[process] = {**found, **{key: before[key] + found[key] for key in ("events", "signal_in_A")}}
+
+
 def _absorbed(
     data: Mapping[str, np.ndarray], templates: Mapping[str, list[Template]], signals: Mapping[str, Any]
 ) -> dict[str, dict[str, float]]:
@@ -359,11 +331,11 @@ def _absorbed(
     rest: dict[str, np.ndarray] = {}
     for x in "BCD":
         others = [t for t in templates[x] if t.process not in signals]
-        rest[x] = np.maximum(data[x] - _total(others, len(data[x])), QCD_FLOOR)
+        rest[x] = np.maximum(data[x] - total_of(others, len(data[x])), QCD_FLOOR)
     for process, poi in signals.items():
         strength = float(np.clip(poi.init, *poi.bounds))
         signal: dict[str, np.ndarray] = {
-            x: strength * _total([t for t in templates[x] if t.process == process], len(data[x])) for x in "ABCD"
+            x: strength * total_of([t for t in templates[x] if t.process == process], len(data[x])) for x in "ABCD"
         }
         without = {x: np.maximum(rest[x] - signal[x], QCD_FLOOR) for x in "BCD"}
         taken = rest["B"] * rest["C"] / rest["D"] - without["B"] * without["C"] / without["D"]

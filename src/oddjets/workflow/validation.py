@@ -21,7 +21,7 @@ from oddjets.corrections.systematics import BUILT_IN, directions_of, kind_of, wi
 from oddjets.io import fileset, paper_npz
 from oddjets.io.histograms import DATA
 from oddjets.scoring.model_card import load_card
-from oddjets.selection import processor_loader, regions
+from oddjets.selection import processor_loader, region_products, regions
 from oddjets.selection.decorators import cuts_of, jet_cuts_of, jet_variations_of
 from oddjets.selection.processor import DijetProcessor
 from oddjets.selection.table_columns import unknown_columns
@@ -102,7 +102,22 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None) -
     moving = jet_variations_of(processor)
     systematics = tuple(with_defaults(s, moves_jets=s.name in moving) for s in analysis.systematics)
     analysis = analysis.model_copy(update={"systematics": systematics})
+    analysis = _with_cells(analysis, processor(analysis, era, era_folder, {}))
     return ResolvedAnalysis(analysis, source, processor, era, era_folder, card_files)
+
+
+def _with_cells(analysis: Analysis, processor: DijetProcessor) -> Analysis:
+    """Return an analysis whose fit asks for product cells with these as regions; check that its regions have them."""
+    if analysis.fit is None or analysis.fit.abcd == "as-published":
+        return analysis
+    try:
+        if analysis.fit.abcd == "cells":
+            return region_products.with_cells(analysis, processor, analysis.fit.regions)
+        for region in analysis.fit.regions:
+            _ = region_products.describe_region(analysis, processor, region).cells
+    except OddjetsError as error:
+        raise ConfigError(f"{analysis.path or analysis.name}: fit.abcd: {error}") from None
+    return analysis
 
 
 def _input_problems(analysis: Analysis, era: lookups.Era | None) -> Iterator[str]:

@@ -27,7 +27,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     maps: list[dict[str, Any]] = []
     for region, asked in artifacts.analysis.regions.items():
         observable = next((o for r, o in histograms.histograms if r == region), None)
-        if observable is None:
+        if observable is None or asked.part_of is not None:
             continue
         if fit is not None and (region, fit.observable) in histograms.histograms:
             observable = fit.observable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ __all__ = ["ChannelYields", "SampleModel"]
 
 #: derivatives are symmetric differences over this fraction of a parameter's error
 STEP = 0.02
+Groups = Sequence[Sequence[int]]
+
 #: points evaluated at once
 GROUP = 64
 
@@ -70,8 +73,16 @@ class SampleModel:
             for channel, part in self.model.spec.slices.items()
         }
 
-    def with_errors(self, fit: FitResult) -> dict[str, ChannelYields]:
-        """Return the yields at a fit with their errors, by channel."""
+    def with_errors(
+        self, fit: FitResult, sums: Mapping[str, Mapping[str, Groups]] | None = None
+    ) -> dict[str, ChannelYields]:
+        """Return the yields at a fit with their errors, by channel.
+
+        Args:
+            fit: where.
+            sums: name -> channel -> for each bin of the sum, the channel's bins in it: further entries of the result, which
+                are sums over channels, with the covariance of all their bins.
+        """
         p = self.model.parameters
         moving = np.flatnonzero(fit.errors > 0)
         step = STEP * fit.errors[moving]
@@ -91,10 +102,12 @@ class SampleModel:
         total_error = _propagate(by_slot.sum(axis=2), matrix)
         errors = _propagate(by_slot.reshape(len(moving), centre.size), matrix).reshape(centre.shape)
         result = {}
+        for name, channels in (sums or {}).items():
+            result[name] = self._sum(channels, centre, by_slot, matrix)
         for channel, bins in self.model.spec.slices.items():
             names = self.names[channel]
-            sums = by_slot[:, bins, : len(names)].sum(axis=1)
-            sum_errors = _propagate(np.column_stack([sums, sums.sum(axis=1)]), matrix)
+            totals = by_slot[:, bins, : len(names)].sum(axis=1)
+            sum_errors = _propagate(np.column_stack([totals, totals.sum(axis=1)]), matrix)
             result[channel] = ChannelYields(
                 {name: centre[bins, j] for j, name in enumerate(names)},
                 {name: errors[bins, j] for j, name in enumerate(names)},
@@ -103,6 +116,31 @@ class SampleModel:
                 dict(zip([*names, "total"], sum_errors.tolist(), strict=True)),
             )
         return result
+
+    def _sum(
+        self, channels: Mapping[str, Groups], centre: np.ndarray, by_slot: np.ndarray, matrix: np.ndarray
+    ) -> ChannelYields:
+        """Return the yields of a sum over channels with their errors."""
+        names = list(dict.fromkeys(name for channel in channels for name in self.names[channel]))
+        size = len(next(iter(channels.values())))
+        values, slopes = np.zeros((size, len(names))), np.zeros((len(by_slot), size, len(names)))
+        for channel, groups in channels.items():
+            start = self.model.spec.slices[channel].start
+            for j, name in enumerate(self.names[channel]):
+                for i, group in enumerate(groups):
+                    bins = [start + b for b in group]
+                    values[i, names.index(name)] += centre[bins, j].sum()
+                    slopes[:, i, names.index(name)] += by_slot[:, bins, j].sum(axis=1)
+        errors = _propagate(slopes.reshape(len(by_slot), values.size), matrix).reshape(values.shape)
+        totals = slopes.sum(axis=1)
+        sum_errors = _propagate(np.column_stack([totals, totals.sum(axis=1)]), matrix)
+        return ChannelYields(
+            {name: values[:, j] for j, name in enumerate(names)},
+            {name: errors[:, j] for j, name in enumerate(names)},
+            values.sum(axis=1),
+            _propagate(slopes.sum(axis=2), matrix),
+            dict(zip([*names, "total"], sum_errors.tolist(), strict=True)),
+        )
 
 
 def _propagate(slopes: np.ndarray, covariance: np.ndarray) -> np.ndarray:

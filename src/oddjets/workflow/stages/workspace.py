@@ -23,20 +23,28 @@ def work(run: RunContext) -> dict[str, Any]:
     """Build the workspace; the manifest gets what was capped, smoothed or left out."""
     from oddjets.stats import workspace
     from oddjets.stats.abcd_closure import closure_uncertainties
+    from oddjets.stats.closure_parts import structural_factors
 
     fit = run.analysis.fit
-    closure = None
-    if fit is not None and fit.closure_uncertainty:
-        file = run.out / "closure.json"
-        if not file.is_file():
-            raise InputFileError(
-                f"{file}: not there, and fit.closure_uncertainty needs it; run `oddjets closure` first"
-            )
-        closure = closure_uncertainties(json.loads(file.read_text(encoding="utf-8")), fit.regions)
+    closure = structural = None
+    needs = [] if fit is None else [
+        *(["fit.closure_uncertainty"] if fit.closure_uncertainty else []),
+        *(["fit.abcd: structural"] if fit.abcd == "structural" else []),
+    ]  # fmt: skip
+    file = run.out / "closure.json"
+    if needs and not file.is_file():
+        raise InputFileError(f"{file}: not there, and {needs[0]} needs it; run `oddjets closure` first")
+    if fit is not None and needs:
+        measured = json.loads(file.read_text(encoding="utf-8"))
+        if fit.abcd != "as-published":
+            structural = structural_factors(measured, fit.regions)
+        if fit.closure_uncertainty:
+            closure = closure_uncertainties(measured, fit.regions, structural)
+    if closure:
         for region, used in closure.items():
             if used.fallback:
                 console.print(f"closure of {region}: from {escape(used.source)}, {used.size:.1%}")
-    built, report = workspace.build(run.analysis, HistogramSet.load(run.out / "histograms"), closure)
+    built, report = workspace.build(run.analysis, HistogramSet.load(run.out / "histograms"), closure, structural)
     write_json(run.out / "workspace.json", built)
     write_json(run.out / "workspace_report.json", report)
     acts = read_history(run.out)
