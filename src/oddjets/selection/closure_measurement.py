@@ -22,6 +22,7 @@ from oddjets.io.event_table import JETS, Columns
 from oddjets.io.histograms import DATA, ThresholdResult
 from oddjets.selection.decorators import HasCuts
 from oddjets.selection.mixing import (
+    PAIRS,
     PairedEvents,
     abcd_yields,
     abcd_yields_of_events,
@@ -112,7 +113,12 @@ def read_closure_events(
 
 
 def measure_closure(
-    analysis: Analysis, processor: HasCuts, events: ClosureEvents, threshold: ThresholdResult
+    analysis: Analysis,
+    processor: HasCuts,
+    events: ClosureEvents,
+    threshold: ThresholdResult,
+    *,
+    pairs: int = PAIRS,
 ) -> dict[str, Any]:
     """Measure the parts of the closure of all regions.
 
@@ -121,6 +127,7 @@ def measure_closure(
         processor: defines the cuts.
         events: from `read_closure_events`.
         threshold: the working point.
+        pairs: how many pairs of jets of different events are made at least, if there are so many.
 
     Returns:
         ``efficiencies`` and their ``thresholds``, ``working_point``, ``sources`` of the two parts, ``notes``, and by region
@@ -139,7 +146,7 @@ def measure_closure(
     )
     grid = _Grid.from_events(asked, events, threshold)
     descriptions = {region: describe_region(asked, processor, region) for region in asked.regions}
-    measured = _Measurement(asked, processor, asked.fit.observable if asked.fit else "", grid.at)
+    measured = _Measurement(asked, processor, asked.fit.observable if asked.fit else "", grid.at, pairs)
     notes: list[str] = []
     regions: dict[str, dict[str, Any]] = {region: {} for region in asked.regions}
     sources: dict[str, str | None] = {"structural": None, "correlation": None}
@@ -222,6 +229,7 @@ class _Measurement:
     processor: HasCuts
     observable: str
     at: float
+    n_pairs: int
 
     def parts(
         self, columns: Columns, weights: Floats, efficiencies: Sequence[float], thresholds: Sequence[float]
@@ -231,7 +239,9 @@ class _Measurement:
         groups = _flavour_pairs if has_flavours(columns) else _one_group
         asked = (self.analysis, self.processor)
         events = abcd_yields_of_events(*asked, source, thresholds, self.observable, split=groups)
-        pairs = abcd_yields_of_pairs(*asked, self._most(source), thresholds, self.observable, seed=SEED, split=groups)
+        pairs = abcd_yields_of_pairs(
+            *asked, self._most(source), thresholds, self.observable, seed=SEED, pairs=self.n_pairs, split=groups
+        )
         masks = groups(columns)
         squares = [
             self._squares({name: array[mask] for name, array in columns.items()}, weights[mask], thresholds)
@@ -269,7 +279,13 @@ class _Measurement:
 
     def _pairs(self, source: PairedEvents, thresholds: Sequence[float]) -> dict[str, Floats]:
         return abcd_yields_of_pairs(
-            self.analysis, self.processor, self._most(source), thresholds, self.observable, seed=SEED
+            self.analysis,
+            self.processor,
+            self._most(source),
+            thresholds,
+            self.observable,
+            seed=SEED,
+            pairs=self.n_pairs,
         )
 
     def _most(self, source: PairedEvents) -> PairedEvents:

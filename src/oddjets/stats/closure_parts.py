@@ -2,8 +2,9 @@
 
 In a region the constant c = A / (B C / D) is c_structural x c_correlation. The first is that of jets of different events,
 which are independent; it differs from 1 where the region is no product of cuts on each jet. The second is what is left in the
-events as they are. Both are measured at several efficiencies, and extrapolated to the working point along a straight line in
-the logarithm of the efficiency, weighted with the covariance of a bootstrap of the events. All numbers of a region come from
+events as they are. Both are measured at several efficiencies. At the working point the first is measured where there are
+enough jets; otherwise it is extrapolated, like the second, along a straight line in the logarithm of the efficiency, weighted
+with the covariance of a bootstrap of the events. All numbers of a region come from
 the same replicas, so the errors of products and ratios have all correlations.
 """
 
@@ -170,6 +171,9 @@ def effective_events(letters: Floats, squares: Floats) -> tuple[Floats, Floats]:
 def extrapolate(points: Floats, efficiencies: Sequence[float], at: float, usable: Mask) -> Extrapolation:
     """Fit a straight line in the logarithm of the efficiency to constants, and return it at the working point.
 
+    Where chi2 is above its degrees of freedom, the line is not quite straight: the errors are scaled by the root of the ratio,
+    as the Particle Data Group does. One measurement alone stands for all efficiencies.
+
     Args:
         points: the constants, shape (efficiencies, replicas + 1); the first replica is the measurement.
         efficiencies: where they were measured.
@@ -191,8 +195,10 @@ def extrapolate(points: Floats, efficiencies: Sequence[float], at: float, usable
     found = estimator @ y
     residual = y[:, 0] - design @ found[:, 0]
     chi2 = float(residual @ np.linalg.solve(covariance, residual))
-    slope, slope_error = (float(found[1, 0]), spread(found[1])) if len(x) > 1 else (np.nan, np.nan)
     ndf = max(len(x) - 2, 0)
+    scale = max(1.0, float(np.sqrt(chi2 / ndf))) if ndf else 1.0
+    found = found[:, :1] + scale * (found - found[:, :1])
+    slope, slope_error = (float(found[1, 0]), spread(found[1])) if len(x) > 1 else (np.nan, np.nan)
     return Extrapolation(float(found[0, 0]), spread(found[0]), slope, slope_error, chi2, ndf, found[0])
 
 
@@ -240,7 +246,11 @@ def closure_parts(
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = unmixed / structural
     measured = {"structural": (structural, single), "correlation": (correlation, usable), "unmixed": (unmixed, usable)}
-    found = {name: extrapolate(points, efficiencies, at, use) for name, (points, use) in measured.items()}
+    # pairs of different events are many at the working point too, where no line has to be straight
+    there = np.isclose(efficiencies, at)
+    direct = single & there if (single & there).any() else single
+    asked = {**measured, "structural": (structural, direct)}
+    found = {name: extrapolate(points, efficiencies, at, use) for name, (points, use) in asked.items()}
     product = found["structural"].replicas * found["correlation"].replicas
     constant, error = float(product[0]), spread(product)
     return {
