@@ -137,7 +137,7 @@ def test_data_stand_in_for_simulation_and_others_are_subtracted():
     at = with_signal["efficiencies"].index(with_signal["working_point"])
     assert abs(part["values"][at] - UNION) < 3.5 * part["errors"][at]
     ignored = measured(data=data)["regions"]["ANY"]["structural"]
-    assert abs(ignored["values"][at] - UNION) > 3 * part["errors"][at]
+    assert abs(ignored["values"][at] - UNION) > 3 * ignored["errors"][at]
 
 
 def test_control_regions_of_data_have_no_event_above_the_threshold():
