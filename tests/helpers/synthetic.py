@@ -291,7 +291,59 @@ def _closure(out: Path, asked: Analysis, rng: np.random.Generator) -> None:
     scans = [
         {"label": "qcd simulation at 5%", "process": "qcd", "threshold": 0.8, "efficiency": 0.05, "regions": looser}
     ]
-    (out / "closure.json").write_text(json.dumps({"process": "qcd", "regions": regions, "scans": scans}))
+    content = {"process": "qcd", "regions": regions, "scans": scans, "parts": _closure_parts()}
+    (out / "closure.json").write_text(json.dumps(content))
+
+
+def _closure_parts() -> dict[str, Any]:
+    """Parts of the closure: a product that closes, and a union that does not."""
+    efficiencies = [0.002, 0.01, 0.05, 0.1]
+    used = {"structural": [True] * 4, "unmixed": [False, True, True, True], "correlation": [False, True, True, True]}
+    constants = {
+        "SR": {"structural": (1.0, 0.02), "unmixed": (0.99, 0.06), "correlation": (0.99, 0.06)},
+        "VR1": {"structural": (0.93, 0.015), "unmixed": (1.02, 0.05), "correlation": (1.1, 0.06)},
+    }
+    regions = {}
+    for region, parts in constants.items():
+        entries = {
+            part: {
+                "values": [value + 0.01 * i for i in range(4)],
+                "errors": [error * (3.0 - 0.6 * i) for i in range(4)],
+                "used": used[part],
+                "value": value,
+                "error": error,
+                "slope": 0.01,
+                "slope_error": 0.02,
+                "chi2": 1.1,
+                "ndf": 2,
+            }
+            for part, (value, error) in parts.items()
+        }
+        union = region == "VR1"
+        advice = {
+            "treatment": "cells" if union else "as-published",
+            "why": "the union is off 1" if union else "a product",
+        }
+        regions[region] = {
+            "kind": "union" if union else "product",
+            "why": "",
+            "cells": ["both", "leading", "subleading"] if union else [],
+            **entries,
+            "constant": parts["structural"][0] * parts["correlation"][0],
+            "constant_error": 0.06,
+            "verdict": "closes",
+            "advice": advice,
+        }
+    source = "simulation of 'qcd'"
+    return {
+        "efficiencies": efficiencies,
+        "thresholds": [0.95, 0.9, 0.8, 0.7],
+        "working_point": 0.01,
+        "observable": "mass",
+        "sources": {"structural": source, "correlation": source},
+        "notes": [],
+        "regions": regions,
+    }
 
 
 def _manifests(out: Path, asked: Analysis) -> None:

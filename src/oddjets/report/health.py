@@ -252,17 +252,34 @@ def _closure(artifacts: Artifacts) -> HealthCheck:
     if not artifacts.has("closure"):
         return _absent("ABCD closure", "closure")
     regions: dict[str, Any] = artifacts.closure.get("regions", {})
-    verdicts = {region: found.get("verdict", "inconclusive") for region, found in regions.items()}
+    parts = artifacts.closure.get("parts", {}).get("regions", {})
+    # at the working point, with all efficiencies behind it, where that is known
+    known = {region: one for region in regions if (one := parts.get(region, {})).get("constant") is not None}
+    verdicts = {
+        region: (known.get(region) or found).get("verdict", "inconclusive") for region, found in regions.items()
+    }
     status: Status = "good"
-    if any(v == "fails" for v in verdicts.values()):
+    if any(v == "does not close" for v in verdicts.values()):
         status = "bad"
     elif any(v != "closes" for v in verdicts.values()) or not verdicts:
         status = "watch"
     constants = "; ".join(
         f"{region} c = {found['constant']:.2f} ± {found.get('constant_error') or 0:.2f}"
-        for region, found in regions.items()
+        for region, found in ((region, known.get(region, found)) for region, found in regions.items())
         if found.get("constant") is not None
     )
+    fit = artifacts.analysis.fit
+    advised = [
+        f"{region}: abcd '{one['advice']['treatment']}' is advised, as {one['advice']['why']}"
+        for region, one in parts.items()
+        if fit is not None
+        and region in fit.regions
+        and fit.abcd == "as-published"
+        and one["advice"]["treatment"] not in (None, "as-published")
+    ]
+    if advised:
+        constants = "; ".join([*([constants] if constants else []), *advised])
+        status = "watch" if status == "good" else status
     if note := artifacts.closure.get("note"):
         return HealthCheck("ABCD closure", status, "not tested on simulation", note, "closure.json", "note")
     value = ", ".join(f"{region} {verdict}" for region, verdict in verdicts.items()) or "no region"

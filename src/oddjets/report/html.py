@@ -41,7 +41,10 @@ SECTIONS = {
         ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
     ),
     "events": ("The odd events", ("bump", "kde", "overlap")),
-    "fit": ("The fit", ("yields", "grid", "closures", "pulls", "impacts", "scan", "limit", "gof", "correlation")),
+    "fit": (
+        "The fit",
+        ("yields", "grid", "closures", "mixing", "pulls", "impacts", "scan", "limit", "gof", "correlation"),
+    ),
     "systematics": ("Systematic variations", ("systematics",)),
     "simulated": ("Simulated processes", ("processes",)),
 }
@@ -190,8 +193,11 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
                 tables.variations_table(artifacts, health.VARIATIONS),
                 tables.weights_table(artifacts, health.WEIGHTS),
             ]
-        if name == "fit" and artifacts.has("results"):
-            shown = [tables.parameter_table(artifacts)]
+        if name == "fit":
+            shown = [
+                tables.parameter_table(artifacts) if artifacts.has("results") else None,
+                tables.closure_table(artifacts) if artifacts.has("closure") else None,
+            ]
         present = [table for table in shown if table is not None]
         if drawn or present:
             made.append({"name": name, "title": title, "figures": drawn, "tables": present})

@@ -15,6 +15,7 @@ from oddjets.report.text import count, duration, label_html, with_error
 __all__ = [
     "Cell",
     "Table",
+    "closure_table",
     "cutflow_table",
     "last_cut_table",
     "parameter_table",
@@ -96,6 +97,52 @@ def _absorbed_signal(artifacts: Artifacts, region: str) -> list[str]:
         f"without them, B C / D would take {taken['events']:.3g} of {taken['signal_in_A']:.3g} such events in A for QCD."
         for process, taken in artifacts.results.get("absorbed", {}).get(region, {}).items()
     ]
+
+
+def closure_table(artifacts: Artifacts) -> Table | None:
+    """Return the parts of the ABCD closure: regions by what they are, the constants at the working point, and advice."""
+    parts = artifacts.closure.get("parts", {})
+    if not any("structural" in one for one in parts.get("regions", {}).values()):
+        return None
+
+    def cell(entry: dict[str, Any] | None, value: str = "value", error: str = "error") -> Cell:
+        if not entry or entry.get(value) is None:
+            return Cell("–")
+        return Cell(with_error(entry[value], entry.get(error)), entry[value])
+
+    rows = [
+        [
+            Cell(region),
+            Cell(one["kind"], title=one["why"] or ", ".join(one["cells"])),
+            cell(one.get("structural")),
+            cell(one.get("correlation")),
+            cell((one.get("control") or {}).get("correlation")),
+            cell(one, "constant", "constant_error"),
+            Cell(one.get("verdict", "inconclusive")),
+            Cell(one["advice"]["treatment"] or "–", title=one["advice"]["why"]),
+        ]
+        for region, one in parts["regions"].items()
+    ]
+    heads = ["Region", "Kind", "Structural", "Correlation", "Correlation, control", "c", "Verdict", "Advised abcd"]
+    sources = parts["sources"]
+    return Table(
+        f"What ABCD assumes, at an efficiency of {100 * parts['working_point']:.3g} %",
+        heads,
+        rows,
+        "closure.json",
+        "parts",
+        note=" ".join(
+            [
+                (
+                    "c = structural x correlation: the first from jets of different events"
+                    f" ({sources['structural'] or 'none'}), the second from events as they are"
+                    f" ({sources['correlation'] or 'none'}; control: data with both scores below the threshold), extrapolated"
+                    " along a line in the logarithm of the efficiency."
+                ),
+                *(f"Note: {note}." for note in parts["notes"]),
+            ]
+        ),
+    )
 
 
 def cutflow_table(artifacts: Artifacts, kind: str) -> Table:

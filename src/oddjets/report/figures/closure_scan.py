@@ -13,7 +13,7 @@ from oddjets.report.artifacts import Artifacts
 __all__ = ["data", "draw"]
 
 #: what the verdicts look like: face colour ("none": open) and marker, readable in grey
-LOOKS = {"closes": ("#3f90da", "o"), "fails": ("#bd1f01", "s"), "inconclusive": ("none", "o")}
+LOOKS = {"closes": ("#3f90da", "o"), "does not close": ("#bd1f01", "s"), "inconclusive": ("none", "o")}
 #: the axis ends here at the latest; points beyond are shown at the edge
 LONGEST = 2.5
 
@@ -50,7 +50,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "caption": (
                 f"The constant fitted to A / (B C / D) of simulated {process} at the threshold of the fit and at looser "
                 "ones, where there are more events, and in data whose scores are both below the threshold. Filled "
-                "blue: closes; red square: fails; open: inconclusive, its error is above 10 %."
+                "blue: closes; red square: does not close, 3 errors off 1; open: inconclusive."
             ),
             "sources": [{"file": "closure.json", "key": "regions, scans"}],
         }
