@@ -83,26 +83,27 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "binned_events certification chunk_counts constituents decorators event_weights histogramming "
-            "jet_systematics needed_columns normalisation objects processor reclustering regions"
+            "binned_events certification chunk_counts closure_measurement constituents decorators event_weights "
+            "histogramming jet_systematics mixing needed_columns normalisation objects processor reclustering "
+            "region_products regions"
         ),
-        "stats": "abcd_closure",
+        "stats": "abcd_closure cell_bins closure_parts",
         "workflow.stages": "closure",
     },
     "workspace": {
         "core": "blinding_history",
         "io": "histograms",
-        "stats": "abcd_closure templates workspace",
+        "stats": "abcd_cells abcd_closure cell_bins closure_parts qcd_templates templates workspace",
         "workflow.stages": "workspace",
     },
     "fit": {
         "core": "blinding_history",
+        "stats": "cell_bins fitted_yields strengths summary",
         "stats.histfactory": (
-            "barlow_beeston expected gamma_refits hessian likelihood minima model newton posdef results starts tensors "
-            "workspace_checks workspace_reader workspace_sources"
+            "barlow_beeston expected gamma_refits hessian likelihood minima model newton posdef results "
+            "starts tensors workspace_checks workspace_reader workspace_sources"
         ),
         "stats.inference": "estimates limits postfit profile searches toy_limits toys",
-        "stats": "strengths summary",
         "workflow.stages": "fit",
     },
     "plot": {
@@ -111,7 +112,7 @@ CODE: dict[str, dict[str, str]] = {
         "report": "artifacts figure_files intervals panels registry style",
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
-            "likelihood_scan limit nsubjettiness postfit processes pulls regions residual score "
+            "likelihood_scan limit mixing nsubjettiness postfit processes pulls regions residual score "
             "score_overlap score_shapes systematics threshold_scan yields"
         ),
         "simulation": "processes resonances",
@@ -128,7 +129,7 @@ CODE: dict[str, dict[str, str]] = {
         ),
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
-            "likelihood_scan limit nsubjettiness postfit processes pulls regions residual score "
+            "likelihood_scan limit mixing nsubjettiness postfit processes pulls regions residual score "
             "score_overlap score_shapes systematics threshold_scan yields"
         ),
         "selection": "event_weights input_anomalies",

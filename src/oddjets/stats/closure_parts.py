@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
+from oddjets.stats.cell_bins import LEAST_IN_BIN
 
 __all__ = [
     "EFFICIENCIES",
@@ -50,8 +51,6 @@ CLOSING_SIGMAS = 2.0
 LARGEST_ERROR = 0.10
 #: effective events that must be expected, so that the errors mean something
 LEAST_EVENTS = 10.0
-#: expected events in B, C and D of a cell's bin that ABCD needs there
-LEAST_IN_BIN = 4.0
 #: part of the prediction that must be in bins with so many events before product cells are advised
 LEAST_IN_CELLS = 0.8
 #: relative size of what is added to the diagonal of a covariance, so that it can be inverted

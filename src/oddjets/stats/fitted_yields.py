@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from oddjets.stats.abcd_cells import sums_over_cells
+from oddjets.stats.cell_bins import sums_over_cells
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitResult
 from oddjets.stats.inference.postfit import ChannelYields, SampleModel

@@ -27,8 +27,9 @@ from oddjets.config.analysis import Analysis
 from oddjets.config.fit import LETTERS, Fit
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.io.histograms import DATA, HistogramSet
-from oddjets.stats.abcd_cells import channels_of, merged_cells, shown_edges, with_merged_cells
+from oddjets.stats.abcd_cells import channels_of, merged_cells, with_merged_cells
 from oddjets.stats.abcd_closure import ClosureUncertainty
+from oddjets.stats.cell_bins import shown_edges
 from oddjets.stats.closure_parts import StructuralFactor
 from oddjets.stats.qcd_templates import QCD_FLOOR, qcd_of_authors_code, qcd_templates, unclipped
 from oddjets.stats.templates import Template, read_templates, total_of
