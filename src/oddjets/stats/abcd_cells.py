@@ -17,15 +17,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.io.histograms import DATA, LETTERS, Hist, HistogramSet, histogram_of
 from oddjets.stats.cell_bins import LEAST_IN_BIN, Groups, bin_groups
 
-__all__ = [
-    "bin_groups",
-    "channels_of",
-    "merge_bins",
-    "merged_cells",
-    "shown_edges",
-    "sums_over_cells",
-    "with_merged_cells",
-]
+__all__ = ["channels_of", "merge_bins", "merged_cells", "with_merged_cells"]
 
 
 def channels_of(analysis: Analysis, region: str) -> list[str]:

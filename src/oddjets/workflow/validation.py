@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oddjets.config.analysis import Analysis, CorrectionSpec
+from oddjets.config.fit import Fit
 from oddjets.config.yaml import ConfigError
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError, nearest
@@ -102,18 +103,17 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None) -
     moving = jet_variations_of(processor)
     systematics = tuple(with_defaults(s, moves_jets=s.name in moving) for s in analysis.systematics)
     analysis = analysis.model_copy(update={"systematics": systematics})
-    analysis = _with_cells(analysis, processor(analysis, era, era_folder, {}))
+    if analysis.fit is not None and analysis.fit.abcd != "as-published":
+        analysis = _with_cells(analysis, analysis.fit, processor(analysis, era, era_folder, {}))
     return ResolvedAnalysis(analysis, source, processor, era, era_folder, card_files)
 
 
-def _with_cells(analysis: Analysis, processor: DijetProcessor) -> Analysis:
+def _with_cells(analysis: Analysis, fit: Fit, processor: DijetProcessor) -> Analysis:
     """Return an analysis whose fit asks for product cells with these as regions; check that its regions have them."""
-    if analysis.fit is None or analysis.fit.abcd == "as-published":
-        return analysis
     try:
-        if analysis.fit.abcd == "cells":
-            return region_products.with_cells(analysis, processor, analysis.fit.regions)
-        for region in analysis.fit.regions:
+        if fit.abcd == "cells":
+            return region_products.with_cells(analysis, processor, fit.regions)
+        for region in fit.regions:
             _ = region_products.describe_region(analysis, processor, region).cells
     except OddjetsError as error:
         raise ConfigError(f"{analysis.path or analysis.name}: fit.abcd: {error}") from None
