@@ -19,7 +19,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from oddjets.corrections.systematics import NOMINAL, kind_of, variations_of
 from oddjets.io import event_table
 from oddjets.io.event_table import JETS, EventTable
 from oddjets.io.histograms import DATA, HistogramSet, empty_histogram
+from oddjets.selection.decorators import JetColumns
 from oddjets.selection.event_weights import ALL_LETTERS, OUTLIER, WeightAudit
 from oddjets.selection.histogramming import add_envelope, make_histograms
 from oddjets.selection.regions import find_threshold, split_cut
@@ -181,10 +182,23 @@ def plain_passing(processor: Any, table: EventTable) -> np.ndarray:
 def plain_region(analysis: Analysis, processor: Any, region: str, table: EventTable) -> np.ndarray:
     """A region's mask, each of its cuts evaluated wherever it is named."""
     mask = np.ones(table.size, dtype=bool)
+    for quantifier, cuts in analysis.regions[region].of_jets.items():
+        one, two = (plain_jets(processor, cuts, JetColumns(table, jet)) for jet in JETS)
+        mask &= {"all": one & two, "any": one | two, "leading": one, "subleading": two}[quantifier]
     for cut in analysis.regions[region].cuts:
         name, negated = split_cut(cut)
         inner = name in analysis.regions
         passed = plain_region(analysis, processor, name, table) if inner else getattr(processor, name)(table)
+        mask &= ~passed if negated else passed
+    return mask
+
+
+def plain_jets(processor: Any, cuts: Sequence[str], jets: JetColumns) -> np.ndarray:
+    """Which jets pass all cuts of a list."""
+    mask = np.ones(len(jets["pt"]), dtype=bool)
+    for cut in cuts:
+        name, negated = split_cut(cut)
+        passed = getattr(processor, name)(jets)
         mask &= ~passed if negated else passed
     return mask
 
