@@ -160,6 +160,14 @@ def test_all_nuisances_have_an_impact_and_they_are_ranked(abcd):
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_an_impact_is_of_one_parameter(abcd):
+    model, _ = abcd
+    said = r"'mcstat_SR_A' stands for 5 parameters, one for each bin, .* as \['mcstat_SR_A\[0\]', 'mcstat_SR_A\[1\]'\]"
+    with pytest.raises(OddjetsError, match=said):
+        model.impacts(["lumi", "mcstat_SR_A"])
+    assert [i.name for i in model.impacts(["mcstat_SR_A[1]"]).ranking] == ["mcstat_SR_A[1]"]
+
+
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
@@ -178,12 +186,15 @@ def test_all_nuisances_have_an_impact_and_they_are_ranked(abcd):
         (lambda m: m.goodness_of_fit(2, seed=-1, progress=False), "seed: a whole number, 0 or more; got -1"),
         # no channel at all gave a p value of 1
         (lambda m: m.goodness_of_fit(2, channels=[], progress=False), "channels: at least one is needed"),
-        (lambda m: m.goodness_of_fit(2, channels="SR_A", progress=False), "channels: a list of names; got 'SR_A'"),
+        (
+            lambda m: m.goodness_of_fit(2, channels="SR_A", progress=False),
+            r"channels: a list of names, such as \['SR_A'\]; got 'SR_A'",
+        ),
         (lambda m: m.scan("mu", 2), "points: a whole number, 3 or more; got 2"),
         *((lambda m, x=x: m.scan("mu", 5, x), "sigmas: .* above 0; got") for x in (0, -1, float("nan"), float("inf"))),
         (lambda m: m.scan(3), "no parameter '3'"),
         (lambda m: m.two_sided_error(""), "no parameter ''"),
-        (lambda m: m.impacts("mu"), "names: a list of names; got 'mu'"),
+        (lambda m: m.impacts("mu"), r"names: a list of names, such as \['mu'\]; got 'mu'"),
         *((lambda _, x=x: Model(x), "workspace") for x in (None, 3, [], (1, 2), (1, 2, 3))),
         (
             lambda m: Model(_counting(1.0, 5.0, 5.0), patches=[3]),

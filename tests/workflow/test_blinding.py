@@ -319,7 +319,7 @@ def test_the_report_shows_what_the_yaml_says_and_that_it_was_opened(blind: Path,
     run("histogram", blind, "--out", out)
     run("report", blind, "--out", out, "--unblind")
     page = (out / "report.html").read_text()
-    assert "# --unblind on the command line opened the data in A" in page
+    assert "# --unblind opened the data in A" in page
     assert "blind: true" in page
     assert "blind: false" not in page
     run("report", blind, "--out", out)

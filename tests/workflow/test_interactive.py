@@ -240,6 +240,41 @@ def test_what_is_missing_is_told_which_call_makes_it(folder: Path, tmp_path: Pat
     assert run.figures == []
 
 
+@pytest.mark.parametrize(
+    ("file", "ask", "key"),
+    [
+        ("cutflow.json", lambda r: r.figure("cutflow"), "cuts"),
+        ("results.json", lambda r: r.results, "poi"),
+        ("results.json", lambda r: r.figure("limit"), "poi"),
+    ],
+)
+def test_a_file_of_results_that_was_emptied_is_named(
+    folder: Path, tmp_path: Path, file: str, ask: Any, key: str
+) -> None:
+    run = copied(folder, tmp_path)
+    (run.output / file).write_text("{}")
+    with pytest.raises(InputFileError, match=rf"{file}: has no '{key}', so it is not complete; make it again"):
+        ask(run)
+
+
+def test_the_yields_of_results_are_as_they_are_described(run: oddjets.Run) -> None:
+    yields = run.results["yields"]
+    assert list(yields) == list(run.analysis.fit.regions)
+    for region, letters in yields.items():
+        assert list(letters) == ["A", "B", "C", "D"]
+        bins = len(run.analysis.binning(run.analysis.fit.observable, region)) - 1
+        for found in letters.values():
+            assert {*found} == {"edges", "data", "prefit", "background_only", "signal_plus_background"}
+            assert (len(found["edges"]), len(found["data"])) == (bins + 1, bins)
+            assert {len(values) for values in found["prefit"].values()} == {bins}
+            for fit in ("background_only", "signal_plus_background"):
+                assert {*found[fit]} == {*found["prefit"], "total"}
+                total = found[fit]["total"]
+                assert {*total} == {"values", "errors", "sum"}
+                assert sum(total["values"]) == pytest.approx(total["sum"]["value"])
+                assert len(total["errors"]) == bins
+
+
 def test_stages_that_the_analysis_does_not_have(folder: Path, tmp_path: Path) -> None:
     run = copied(folder, tmp_path, fit=None)
     with pytest.raises(OddjetsError, match="the analysis has no 'fit'"):
@@ -417,6 +452,7 @@ def test_looking_at_hidden_data_is_recorded(blind: oddjets.Run) -> None:
     assert len(check_workers.events("data")) > hidden
     acts = json.loads((blind.output / "blinding.json").read_text())["history"]
     assert [act["state"] for act in acts] == ["blinded", "unblinded"]
+    assert acts[1]["by"] == "unblind=True"
     assert "data in A: warning" in repr(blind.status())
 
 
@@ -446,7 +482,7 @@ def test_an_analysis_is_found_by_its_folder_its_file_or_its_name(
 ) -> None:
     assert oddjets.Run(str(folder / "out")).analysis == run.analysis
     assert oddjets.Run("demo_small").analysis.name == "demo_small"
-    assert oddjets.Run("demo_small").output == Path("output/demo_small")
+    assert oddjets.Run("demo_small").output == Path("output/demo_small").absolute()
     with pytest.raises(OddjetsError, match="is an output folder"):
         oddjets.Run(folder / "out", tmp_path)
     with pytest.raises(OddjetsError, match="demo_smal"):
@@ -474,9 +510,31 @@ def test_what_is_no_output_folder_or_no_answer(folder: Path, tmp_path: Path) -> 
     with pytest.raises(OddjetsError, match="give the analysis's YAML, and this folder as 'output'"):
         oddjets.Run(tmp_path)
     (tmp_path / "file").write_text("")
-    for output in ("file", "file/below"):
-        with pytest.raises(OddjetsError, match=r"nothing can be written there .*; give another folder as 'output'"):
-            oddjets.Run(file, tmp_path / output).up_to("process", progress=False)
+    with pytest.raises(
+        OddjetsError, match="file: is a file, and results need a folder; give another folder as 'output'"
+    ):
+        oddjets.Run(file, tmp_path / "file")
+    with pytest.raises(OddjetsError, match=r"nothing can be written there .*; give another folder as 'output'"):
+        oddjets.Run(file, tmp_path / "file" / "below").up_to("process", progress=False)
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_relative_paths_are_those_of_the_folder_where_a_run_is_made(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, loaded: bool
+) -> None:
+    shutil.copytree(folder, tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "there")
+    made = oddjets.Run(oddjets.load("analysis.yaml") if loaded else "analysis.yaml", "out")
+    default = oddjets.Run("analysis.yaml")
+    assert repr(made) == f"Run({made.analysis.name!r}, output='out')"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert made.status()["fit"].state == "done"
+    made.up_to("histogram", force=True, progress=False)
+    assert made.output == tmp_path / "there" / "out"
+    assert default.output == tmp_path / "there" / "output" / default.analysis.name
+    assert repr(made) == f"Run({made.analysis.name!r}, output={str(made.output)!r})"
+    assert not [*Path.cwd().iterdir()]
 
 
 def test_the_home_folder_has_its_short_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

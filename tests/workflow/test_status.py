@@ -128,6 +128,13 @@ def test_changed_code_and_versions_are_named(finished, depends, why):
     assert said.startswith(why)
 
 
+def test_a_file_is_no_output_folder(file, tmp_path):
+    (tmp_path / "notes.txt").write_text("")
+    said = CliRunner().invoke(main.app, ["status", str(file), "--out", str(tmp_path / "notes.txt")])
+    assert "notes.txt: is a file, and results need a folder; give another folder with --out" in str(said.exception)
+    assert isinstance(said.exception, OddjetsError)
+
+
 def test_a_failed_stage_says_why(file, monkeypatch):
     def failing(self, chunk):
         raise ZeroDivisionError("a bug of mine")

@@ -99,7 +99,8 @@ def make_run(
 
     analysis = _override_simulation(load(file, **execution), seed, inject, luminosity, no_filter)
     analysis = with_fit_options(analysis, **(fit_options or {}))
-    run = RunContext(analysis, out if out is not None else Path("output") / analysis.name, unblind=unblind)
+    folder = out if out is not None else Path("output") / analysis.name
+    run = RunContext(analysis, folder, unblind="--unblind" if unblind else "")
     if run.unblinds:
         console.print(
             "[bold yellow]--unblind[/bold yellow]: the data in A are shown, although the YAML says 'blind: true'"

@@ -96,11 +96,15 @@ class Artifacts:
                 f"{command}` first"
             )
 
-    def json(self, place: str) -> dict[str, Any]:
+    def json(self, place: str, *keys: str) -> dict[str, Any]:
         """Read a JSON file of the output directory.
 
+        Args:
+            place: the file.
+            keys: what it must have.
+
         Raises:
-            InputFileError: it is not a JSON object; the message has the file and the line.
+            InputFileError: it is not a JSON object, or lacks a key; the message has the file and the line, or the key.
         """
         path = self.out / place
         try:
@@ -109,6 +113,9 @@ class Artifacts:
             raise InputFileError(f"{path}: cannot be read as JSON: {error}; make it again or remove it") from None
         if not isinstance(content, dict):
             raise InputFileError(f"{path}: does not contain a JSON object; make it again or remove it")
+        for key in keys:
+            if key not in content:
+                raise InputFileError(f"{path}: has no '{key}', so it is not complete; make it again or remove it")
         return content
 
     @cached_property
@@ -120,7 +127,7 @@ class Artifacts:
         """
         if self.exposed:
             raise BlindedError(f"{self.path('results')} is {EXPOSED}")
-        return self.json("results.json")
+        return self.json("results.json", "poi", "pois", "significance", "warnings")
 
     @cached_property
     def exposed(self) -> bool:
@@ -130,7 +137,7 @@ class Artifacts:
     @cached_property
     def cutflow(self) -> dict[str, Any]:
         """Events after each cut, per dataset."""
-        return self.json("cutflow.json")
+        return self.json("cutflow.json", "cuts", "datasets")
 
     @cached_property
     def event_weights(self) -> dict[str, Any] | None:

@@ -70,7 +70,7 @@ class EmbeddedFigure:
         return self.width > WIDE
 
 
-def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None, *, unblinds: bool = False) -> Path:
+def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None, *, unblinds: str = "") -> Path:
     """Write ``out/report.html``, from whatever exists of the analysis.
 
     Figures that were drawn from the same data are taken from ``out/figures``; the others are drawn there.
@@ -79,7 +79,7 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None,
         analysis: what was asked.
         out: the output directory.
         stale: stage to why its results no longer stand; the first screen says it.
-        unblinds: the data in A are shown against what the YAML says.
+        unblinds: how the data in A are shown against what the YAML says (``--unblind``); "": they are not.
 
     Returns:
         The file.
@@ -100,7 +100,7 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None,
     asked = analysis.model_dump(mode="json", exclude={"execution": {"cluster", "executor_options"}})
     if unblinds:
         asked["fit"]["blind"] = True
-    opened = "# --unblind on the command line opened the data in A\n" if unblinds else ""
+    opened = f"# {unblinds} opened the data in A\n" if unblinds else ""
     html = environment.get_template("report.html.j2").render(
         analysis=analysis,
         simulated=artifacts.simulated,

@@ -206,8 +206,19 @@ class Model(HistFactoryModel):
 
         Returns:
             The ranking, the largest first, and the parameters of which a refit did not converge.
+
+        Raises:
+            OddjetsError: no such parameter; or a name that stands for one parameter in each bin.
         """
-        return estimates.impacts(self, self.fits.best, _names(names, "names"))
+        chosen = _names(names, "names")
+        for name in chosen or ():
+            part = self.parameters.sets.get(name)
+            if part is not None and part.stop - part.start > 1:
+                raise OddjetsError(
+                    f"names: '{name}' stands for {part.stop - part.start} parameters, one for each bin, and each has an impact"
+                    f" of its own: list those that you want, as ['{name}[0]', '{name}[1]']"
+                )
+        return estimates.impacts(self, self.fits.best, chosen)
 
     def _known(self, name: str | None) -> str:
         return self._need_poi() if name is None else str(name)
@@ -246,5 +257,6 @@ def _thrown(toys: int, seed: int) -> _Thrown:
 
 def _names(names: Any, what: str) -> list[str] | None:
     if isinstance(names, str) or not isinstance(names, Iterable | None):
-        raise OddjetsError(f"{what}: a list of names; got {names!r}")
+        example = f", such as [{names!r}]" if isinstance(names, str) else ""
+        raise OddjetsError(f"{what}: a list of names{example}; got {names!r}")
     return None if names is None else [str(name) for name in names]

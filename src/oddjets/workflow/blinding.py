@@ -49,7 +49,7 @@ def _json(file: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def apply_blinding(analysis: Analysis, out: Path, *, unblinds: bool) -> None:
+def apply_blinding(analysis: Analysis, out: Path, *, unblinds: str) -> None:
     """Apply the blinding that the analysis asks for to an output folder, before a verb works there.
 
     Where the data in A are hidden that were not, whatever figures, cards, reports and exports may show them are removed;
@@ -59,7 +59,7 @@ def apply_blinding(analysis: Analysis, out: Path, *, unblinds: bool) -> None:
     Args:
         analysis: as it runs.
         out: its output folder.
-        unblinds: it shows the data in A against what its YAML says.
+        unblinds: how the user shows the data in A against what its YAML says (`RunContext.unblinds`); "": they do not.
 
     Raises:
         InputFileError: the record cannot be read.
@@ -106,13 +106,13 @@ def _exports(analysis: Analysis, out: Path) -> Iterator[Path]:
             yield file
 
 
-def record_state(analysis: Analysis, out: Path, *, unblinds: bool) -> BlindingEvent | None:
+def record_state(analysis: Analysis, out: Path, *, unblinds: str) -> BlindingEvent | None:
     """Record the state of the data in A, if it differs from the last record.
 
     Args:
         analysis: whose data are about to be seen, or hidden.
         out: its output folder.
-        unblinds: it shows the data in A against what its YAML says.
+        unblinds: how the user shows the data in A against what its YAML says (`RunContext.unblinds`); "": they do not.
 
     Returns:
         The last act; None where the data were never blind.
@@ -134,7 +134,7 @@ def record_state(analysis: Analysis, out: Path, *, unblinds: bool) -> BlindingEv
     if analysis.blind and last != BLINDED:
         acts.append({"state": BLINDED, "on": now, "by": f"fit.blind: true in {where}"})
     elif not analysis.blind and (last == BLINDED or (last is None and unblinds)):
-        opened = "--unblind" if unblinds else f"fit.blind: false in {where}"
+        opened = unblinds or f"fit.blind: false in {where}"
         acts.append({"state": UNBLINDED, "on": now, "by": opened})
     if not acts:
         return None

@@ -62,7 +62,8 @@ def processor(
             raise OddjetsError("'changes' are laid over a YAML: give its path, or give the changes to oddjets.load")
         asked = analysis
     else:
-        asked = load_analysis(find_analysis(analysis), changes)
+        file = find_analysis(analysis)
+        asked = load_analysis(file, changes).model_copy(update={"path": file.absolute()})
     resolved = resolve(asked, selection)
     if resolved.analysis.npz is not None:
         raise OddjetsError(f"{asked.path or asked.name}: reads the authors' event files ('npz'), not ROOT files")

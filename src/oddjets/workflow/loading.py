@@ -47,9 +47,11 @@ def load(source: str | Path, changes: Mapping[str, Any] | None = None) -> Analys
         raise OddjetsError(
             f"the changes of an analysis are a mapping, such as {{'threshold': {{'value': 0.5}}}}; got {changes!r}"
         )
-    analysis = load_analysis(find_analysis(path), _plain(changes or {}))
+    file = find_analysis(path)
+    analysis = load_analysis(file, _plain(changes or {}))
     resolve(analysis)
-    return analysis
+    # the working folder may be another one when it is run
+    return analysis.model_copy(update={"path": file.absolute()})
 
 
 def path_of(given: Any, what: str) -> Path:

@@ -65,7 +65,8 @@ class Run:
     Args:
         analysis: an analysis YAML, its name if it is part of the package, or the result of `load`; or an output folder, in
             which its analysis is recorded.
-        output: the folder of the results, by default ``output/NAME``.
+        output: the folder of the results, by default ``output/NAME``; like the analysis, relative to the working folder when
+            this object is made.
         unblind: show the data in A although the analysis is blind; this is recorded in the folder.
 
     Raises:
@@ -98,7 +99,11 @@ class Run:
                 asked, folder = saved_analysis(given), given
             else:
                 asked = load(given)
-            self._context = RunContext(asked, folder or Path("output") / asked.name, unblind=unblind)
+            if asked.path is not None:
+                asked = asked.model_copy(update={"path": asked.path.absolute()})
+            # relative paths are those of today's working folder, wherever the program goes later
+            out = (folder or Path("output") / asked.name).absolute()
+            self._context = RunContext(asked, out, unblind="unblind=True" if unblind else "")
 
     @property
     def analysis(self) -> Analysis:
@@ -107,11 +112,13 @@ class Run:
 
     @property
     def output(self) -> Path:
-        """The folder of the results."""
+        """The folder of the results, an absolute path."""
         return self._context.out
 
     def __repr__(self) -> str:
-        return f"Run({self.analysis.name!r}, output={str(self.output)!r})"
+        here = Path.cwd()
+        shown = self.output.relative_to(here) if self.output.is_relative_to(here) else self.output
+        return f"Run({self.analysis.name!r}, output={str(shown)!r})"
 
     # ---- run stages ---------------------------------------------------------------------------------------------------
 

@@ -104,6 +104,26 @@ class RunHistograms(Tabular, Mapping[tuple[str, str], Hist]):
 class RunResults(Mapping[str, Any]):
     """The content of ``results.json``; displayed as a summary of a few lines.
 
+    Lists have one entry per bin, parameter or point. A result that was not asked for, or whose fits did not converge, is
+    absent; ``failed`` lists the latter.
+
+    * ``poi``, ``pois``: name, value and error of the strength (with ``error_up``, ``error_down``: two-sided, 68 %), and of all
+      strengths.
+    * ``significance``: ``z``, ``q0``, ``p_value``; ``limit``: ``observed``, and ``expected`` at -2, -1, 0, 1 and 2 standard
+      deviations, at the confidence ``level``; both with ``toys`` if asked for.
+    * ``yields``: by region and letter (``results["yields"]["SR"]["A"]``; "" where a channel's name has no letter):
+
+        * ``edges``: of the bins, (bins + 1,), in the observable's unit; ``data``: events, (bins,).
+        * ``prefit``: process to its expected events before the fit, (bins,).
+        * ``background_only``, ``signal_plus_background``: after the fit without the signal and after the best fit, process (and
+          ``total``) to ``values`` and ``errors``, (bins,), and to ``sum``, ``value`` and ``error`` of all bins together. Errors
+          are those of the fit; they are correlated between bins and processes.
+
+    * ``pulls``: of the constrained parameters; ``correlation``: ``names`` and ``matrix`` of the others than factors of single
+      bins; ``impacts``, largest first; ``scan``: ``poi`` (values of the parameter ``name``) and ``twice_delta_nll``.
+    * ``gof``: the saturated goodness of fit, with the ``distribution`` of its toys; ``closure``: as in ``closure.json``.
+    * ``twice_nll``, ``convergence``, ``at_bounds``, ``at_kinks``, ``failed``, ``warnings``, ``seed``, ``timing_s`` (s).
+
     Args:
         content: the results of the stage `fit`.
     """
