@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oddjets.stats import Model
 from oddjets.stats.histfactory.hessian import SingularModelError, covariance, hessian
 from oddjets.stats.histfactory.results import Data, FitError
-from oddjets.stats.histfactory.starts import Bends
+from oddjets.stats.histfactory.starts import NonlinearParameters
 from oddjets.stats.workspace import build
 
 seeds = st.integers(0, 2**31)
@@ -74,7 +74,7 @@ def test_the_lower_of_two_minima_is_found():
     workspace["channels"][0]["samples"][1]["modifiers"].append(shape)
     model = Model(workspace)
     fit = model.fit({"mu": 0.0}, with_covariance=False)
-    assert [model.parameters.names[i] for i in model.bends.one_sided] == ["shape"]
+    assert [model.parameters.names[i] for i in model.nonlinear.one_sided] == ["shape"]
     grid = np.repeat(fit.values[None], 801, axis=0)
     grid[:, model.parameters.index("shape")] = np.linspace(-4, 4, 801)
     values = model.deviance(grid, Data(*(np.repeat(a, 801, axis=0) for a in model.data)))
@@ -167,7 +167,7 @@ def test_a_fit_leaves_a_saddle_point():
     workspace["channels"][0]["samples"][1]["modifiers"].append(shape)
     model = Model(workspace)
     none = np.zeros(0, dtype=int)
-    model.bends = Bends(none, none, none, none, none)  # else both sides are tried anyway
+    model.nonlinear = NonlinearParameters(none, none, none, none, none)  # else both sides are tried anyway
     fit = model.fit({"mu": 0.0})
     assert abs(fit["shape"]) > 0.5
     assert fit.error("shape") > 0

@@ -143,21 +143,21 @@ def _by_bin(
         here = np.isin(layout.order, held.bins)
         r[here] = held.slope[np.searchsorted(held.bins, layout.order[here])]
         w[here] = KINK_CURVATURE
-    bend = total(y, row_weights(layout, r[None, :, None] * weight))
+    derivatives = total(y, row_weights(layout, r[None, :, None] * weight))
     first = slopes(y, row_weights(layout, weight))
     slope = np.concatenate([first.by_global[0], first.by_local[0], y.rows[0, :, 1:]], axis=1)
     result = slope[:, :, None] * (w[:, None] * slope)[:, None, :]
     part = slice(K, K + L)
-    result[:, part, part] += bend.local_local[0]
-    if bend.global_local is not None:
-        result[:, part, :K] += bend.global_local[0]
-        result[:, :K, part] += bend.global_local[0].swapaxes(1, 2)
+    result[:, part, part] += derivatives.local_local[0]
+    if derivatives.global_local is not None:
+        result[:, part, :K] += derivatives.global_local[0]
+        result[:, :K, part] += derivatives.global_local[0].swapaxes(1, 2)
     for k in range(gamma.shape[2]):
         by_row = slopes(y, layout.row[None, :, :, 1 + k])
         mixed = r[:, None] * np.concatenate([by_row.by_global[0], by_row.by_local[0]], axis=1)
         result[:, K + L + k, : K + L] += mixed
         result[:, : K + L, K + L + k] += mixed
-    return result, bend.global_global[0]
+    return result, derivatives.global_global[0]
 
 
 def jacobian(model: Expectations, pars: np.ndarray) -> np.ndarray:
@@ -179,7 +179,7 @@ def _arrow(model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | N
     layout, p = model.layout, model.parameters
     K, L, R = len(layout.global_pars), layout.block_pars.shape[1], layout.gamma_pars.shape[1]
     N, B = len(layout.block_pars) - 1, layout.block_size
-    by_bin, bend = _by_bin(model, pars, data, held)
+    by_bin, of_globals = _by_bin(model, pars, data, held)
     # the bins of a block come one after the other; every other bin is a group with gammas only
     others = np.arange(N * B, len(by_bin))
     G, m = N + len(others), L + B * R
@@ -198,7 +198,7 @@ def _arrow(model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | N
     poisson = p.kind == "poisson"
     curvature[poisson] = data.aux[0, poisson] / pars[poisson] ** 2
     k, j = np.arange(K), np.arange(m)
-    head = by_bin[:, :K, :K].sum(axis=0) + bend
+    head = by_bin[:, :K, :K].sum(axis=0) + of_globals
     head[k, k] += curvature[layout.global_pars]
     there = groups >= 0
     inside[:, j, j] += np.where(there, curvature[groups], 0.0)

@@ -11,7 +11,7 @@ from oddjets.stats.histfactory.barlow_beeston import Gammas, Profile, profile
 from oddjets.stats.histfactory.expected import Yields, evaluate, local_slopes, row_weights, slopes, total
 from oddjets.stats.histfactory.tensors import Layout
 
-__all__ = ["Constraints", "KinkRounding", "LeftOutBins", "Point", "Problem", "Race", "objective", "profile_bins"]
+__all__ = ["Constraints", "KinkRounding", "KnownMinima", "LeftOutBins", "Point", "Problem", "objective", "profile_bins"]
 
 
 class Constraints(NamedTuple):
@@ -54,22 +54,22 @@ class KinkRounding(NamedTuple):
     width: float
 
 
-class Race(NamedTuple):
-    """Known minima that fits compete with.
+class KnownMinima(NamedTuple):
+    """Known minima, for fits that look for lower ones.
 
     Attributes:
         value: half of their -2 log L, (T,).
         alpha: where, (T, K).
         local: likewise, (T, N + 1, L).
         scale: square roots of the curvatures there, (T, K).
-        turned: a global parameter that must stay on its side of zero, (T,); -1: none.
+        kept_sign: a global parameter whose sign the fit must keep, (T,); -1: none.
     """
 
     value: np.ndarray
     alpha: np.ndarray
     local: np.ndarray
     scale: np.ndarray
-    turned: np.ndarray
+    kept_sign: np.ndarray
 
 
 class Problem(NamedTuple):
@@ -86,7 +86,7 @@ class Problem(NamedTuple):
         local_held: held local parameters, (T, N + 1, L).
         rest: bins that the layout leaves out; None: it has all.
         kinks: how those of the empty bins are rounded off; None: they aren't.
-        race: minima that are known; None: none.
+        known: minima that are known, if lower ones are looked for; None: none.
     """
 
     data: np.ndarray
@@ -101,7 +101,7 @@ class Problem(NamedTuple):
     local_held: np.ndarray
     rest: LeftOutBins | None = None
     kinks: KinkRounding | None = None
-    race: Race | None = None
+    known: KnownMinima | None = None
 
     def take(self, index: np.ndarray) -> Problem:
         """Return the problem of some of the data sets."""
@@ -113,7 +113,7 @@ class Problem(NamedTuple):
             held=self.held[index],
             local_held=self.local_held[index],
             kinks=None if self.kinks is None else self.kinks._replace(slope=self.kinks.slope[index]),
-            race=None if self.race is None else Race(*(a[index] for a in self.race)),
+            known=None if self.known is None else KnownMinima(*(a[index] for a in self.known)),
         )
 
 
@@ -210,7 +210,7 @@ def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.nda
         variance += bins.width[:, :, -1]
     c = w / (1 + w * variance)
     r = bins.slope
-    # an empty bin whose expectation its gammas hold at zero bends like r^2 V / 2
+    # an empty bin whose expectation its gammas hold at zero has the curvature of r^2 V / 2
     held = (problem.data <= 0) & (r > 0) & (r < 1) & (variance > 0)
     c = np.where(held, 1 / np.where(held, variance, 1.0), c)
     weight = np.concatenate([np.ones_like(r)[..., None], bins.gamma[:, :, own]], axis=2)
@@ -219,8 +219,8 @@ def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.nda
     # the derivatives of each bin's expectation times the square root of its curvature
     vg, vl = slopes(y, row_weights(layout, np.sqrt(c)[..., None] * moved))
     pushed = row_weights(layout, r[..., None] * weight)
-    bend = total(y, pushed)
-    hessian = np.matmul(vg.transpose(0, 2, 1), vg) + bend.global_global
+    derivatives = total(y, pushed)
+    hessian = np.matmul(vg.transpose(0, 2, 1), vg) + derivatives.global_global
     k = np.arange(hessian.shape[1])
     hessian[:, k, k] += global_curvature
     N, L = len(layout.block_pars) - 1, layout.uses.shape[2]
@@ -230,15 +230,15 @@ def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.nda
 
     local_gradient = blocks(local_slopes(y, pushed)).sum(axis=2) + local_slope[:, :N]
     across = blocks(vl).transpose(0, 1, 3, 2)
-    local_hessian = np.matmul(across, blocks(vl)) + blocks(bend.local_local).sum(axis=2)
+    local_hessian = np.matmul(across, blocks(vl)) + blocks(derivatives.local_local).sum(axis=2)
     m = np.arange(L)
     local_hessian[:, :, m, m] += local_curvature[:, :N]
     mixed = np.matmul(across, blocks(vg))
-    if bend.global_local is not None:
-        mixed += blocks(bend.global_local).sum(axis=2)
+    if derivatives.global_local is not None:
+        mixed += blocks(derivatives.global_local).sum(axis=2)
     multiplied = np.matmul(np.abs(y.slots[:, :, None, : layout.uses.shape[1]]), layout.uses)[:, :, 0]
     events = blocks(multiplied).max(axis=2, initial=0.0)
-    gradient = bend.gradient + global_slope
+    gradient = derivatives.gradient + global_slope
     if problem.rest is not None:
         away = alpha - problem.rest.centre
         pull = away @ problem.rest.hessian

@@ -7,22 +7,22 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from oddjets.stats.histfactory.expected import evaluate
-from oddjets.stats.histfactory.likelihood import Problem, Race, objective, profile_bins
+from oddjets.stats.histfactory.likelihood import KnownMinima, Problem, objective, profile_bins
 from oddjets.stats.histfactory.newton import minimise
 from oddjets.stats.histfactory.results import Batch, Data
-from oddjets.stats.histfactory.starts import BentModel, Starts, further_starts, is_narrow, possible_start
+from oddjets.stats.histfactory.starts import NonlinearModel, Starts, further_starts, is_small, possible_start
 
 __all__ = ["FittedModel", "fit_once", "lowest_minima"]
 
-#: by so much -2 log L must be lower to be another minimum's: fits are exact to about 1e-7
+#: a minimum is another one if its -2 log L is lower by more than this: fits are exact to about 1e-7
 LOWER = 1e-6
-#: how often a lower minimum is looked for from the one found last
+#: the most times that the search is repeated from a lower minimum
 MAX_ROUNDS = 8
-#: a start of a wide model whose bins' -2 log L is further above the known minimum's is not worth its steps
+#: in a large model, a start is not used if the bins' -2 log L is above the known minimum's by more than this
 TOO_HIGH = 100.0
 
 
-class FittedModel(BentModel, Protocol):
+class FittedModel(NonlinearModel, Protocol):
     """The methods of a model that fits need; `model.HistFactoryModel` has them."""
 
     def deviance(self, pars: np.ndarray, data: Data) -> np.ndarray:
@@ -32,14 +32,16 @@ class FittedModel(BentModel, Protocol):
         """Return the likelihood to be minimised."""
 
 
-class _Known(NamedTuple):
-    """Minima that fits race against, and the parameters that must stay on their side (see `likelihood.Race`)."""
+class _KnownFits(NamedTuple):
+    """Known minima, and the parameters whose signs the fits must keep (see `likelihood.KnownMinima`)."""
 
     minima: Batch
-    turned: np.ndarray
+    kept_sign: np.ndarray
 
 
-def fit_once(model: FittedModel, data: Data, start: np.ndarray, held: np.ndarray, known: _Known | None = None) -> Batch:
+def fit_once(
+    model: FittedModel, data: Data, start: np.ndarray, held: np.ndarray, known: _KnownFits | None = None
+) -> Batch:
     """Fit each data set from one start.
 
     Args:
@@ -47,7 +49,7 @@ def fit_once(model: FittedModel, data: Data, start: np.ndarray, held: np.ndarray
         data: T data sets.
         start: (T, n); held parameters keep their values.
         held: mask of the held parameters, (T, n).
-        known: minima of the same data sets; fits that lead to them, or nowhere lower, are given up.
+        known: minima of the same data sets; fits that lead to one of them, or to a higher one, are given up.
 
     Returns:
         The fits.
@@ -56,8 +58,8 @@ def fit_once(model: FittedModel, data: Data, start: np.ndarray, held: np.ndarray
     problem = model.problem(data, start, held)
     begin = np.where(held, start, np.clip(start, p.low, p.high))
     alpha, local, _ = model.split(begin)
-    racing = problem if known is None else problem._replace(race=_race(model, problem, known))
-    minimum = minimise(layout, racing, alpha, local)
+    problem_with_known = problem if known is None else problem._replace(known=_known_minima(model, problem, known))
+    minimum = minimise(layout, problem_with_known, alpha, local)
     pars = np.where(held | ~p.constrained, begin, np.clip(data.aux / p.factor, p.low, p.high))
     pars[:, layout.global_pars] = minimum.alpha
     real = layout.block_pars >= 0
@@ -69,18 +71,18 @@ def fit_once(model: FittedModel, data: Data, start: np.ndarray, held: np.ndarray
     return Batch(pars, model.deviance(pars, data), minimum.converged, minimum.iterations)
 
 
-def _race(model: FittedModel, problem: Problem, known: _Known) -> Race:
-    """Return the known minima that fits of a problem compete with; minima shared by many fits are evaluated once."""
+def _known_minima(model: FittedModel, problem: Problem, known: _KnownFits) -> KnownMinima:
+    """Return the known minima with which fits are compared; minima shared by many fits are evaluated once."""
     best = known.minima
     first, place = np.unique(best.parameters, axis=0, return_index=True, return_inverse=True)[1:]
     alpha, local, _ = model.split(best.parameters[first])
     there = objective(model.layout, problem.take(first), alpha, local)
     k = np.arange(alpha.shape[1])
     scale = np.sqrt(np.abs(there.hessian[:, k, k]))
-    # where there is none yet, none can be beaten
+    # without a known minimum, any other is lower
     value = np.where(best.converged[first], there.value, np.inf)
     of = place.ravel()
-    return Race(value[of], alpha[of], local[of], scale[of], known.turned)
+    return KnownMinima(value[of], alpha[of], local[of], scale[of], known.kept_sign)
 
 
 def lowest_minima(model: FittedModel, batch: Batch, data: Data, held: np.ndarray) -> Batch:
@@ -103,7 +105,7 @@ def lowest_minima(model: FittedModel, batch: Batch, data: Data, held: np.ndarray
         starts, owner = _collect(model, result, data, held, rows, attempt)
         if not len(owner):
             break
-        known = _Known(Batch(*(a[owner] for a in result)), starts.turned)
+        known = _KnownFits(Batch(*(a[owner] for a in result)), starts.kept_sign)
         found = fit_once(model, Data(*(a[owner] for a in data)), starts.points, held[owner], known)
         value = np.where(found.converged, found.deviance, np.inf)
         # each data set's lowest: the last of equal owners stays
@@ -136,17 +138,17 @@ def _collect(
             owner.append(np.full(len(tried), t))
             begin = tried[-1]
         more = further_starts(model, begin, held[t], own, attempt)
-        value = _of_bins(model, own, more.points, held[t])
+        value = _bins_deviance(model, own, more.points, held[t])
         most = np.inf
-        if batch.converged[t] and not is_narrow(model):
-            most = _of_bins(model, own, batch.parameters[t : t + 1], held[t])[0] + TOO_HIGH
+        if batch.converged[t] and not is_small(model):
+            most = _bins_deviance(model, own, batch.parameters[t : t + 1], held[t])[0] + TOO_HIGH
         allowed = np.isfinite(value) & (value <= most)
         parts.append(Starts(*(a[allowed] for a in more)))
         owner.append(np.full(int(allowed.sum()), t))
     return Starts(*map(np.concatenate, zip(*parts, strict=True))), np.concatenate(owner)
 
 
-def _of_bins(model: FittedModel, data: Data, points: np.ndarray, held: np.ndarray) -> np.ndarray:
+def _bins_deviance(model: FittedModel, data: Data, points: np.ndarray, held: np.ndarray) -> np.ndarray:
     """Return the bins' share of -2 log L of a data set at points (S, n), gammas at their minimum; inf where impossible."""
     many = Data(*(np.repeat(a, len(points), axis=0) for a in data))
     problem = model.problem(many, points, np.repeat(held[None], len(points), axis=0))

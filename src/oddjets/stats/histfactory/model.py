@@ -17,7 +17,7 @@ from oddjets.stats.histfactory.hessian import Covariance, SingularModelError, co
 from oddjets.stats.histfactory.likelihood import Constraints, Problem
 from oddjets.stats.histfactory.minima import fit_once, lowest_minima
 from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult, HeldBins, ImpossiblePointError
-from oddjets.stats.histfactory.starts import Bends, bends, possible_start
+from oddjets.stats.histfactory.starts import NonlinearParameters, nonlinear_parameters, possible_start
 from oddjets.stats.histfactory.tensors import Layout, compile_layout
 from oddjets.stats.histfactory.workspace_reader import Parameters, Spec, read
 from oddjets.stats.histfactory.workspace_sources import Patch, WorkspaceSource, load_workspace
@@ -117,7 +117,7 @@ class HistFactoryModel:
         result.data = data
         result.parameters = replace(self.parameters, init=init, low=low, high=high, fixed=fixed)
         # depends on the starting point
-        result.__dict__.pop("bends", None)
+        result.__dict__.pop("nonlinear", None)
         return result
 
     def from_pyhf(self, data: Sequence[float] | np.ndarray) -> Data:
@@ -345,9 +345,9 @@ class HistFactoryModel:
         raise FitError("the fit ended at saddle points of the likelihood repeatedly; add constraints to the model")
 
     @cached_property
-    def bends(self) -> Bends:
+    def nonlinear(self) -> NonlinearParameters:
         """The properties of the model that can give several minima."""
-        return bends(self)
+        return nonlinear_parameters(self)
 
     def _possible(self, start: np.ndarray, held: np.ndarray, data: Data) -> np.ndarray:
         """Return the start, or a possible point near it if the data are impossible there."""

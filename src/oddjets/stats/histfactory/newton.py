@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from oddjets.stats.histfactory.expected import evaluate
-from oddjets.stats.histfactory.likelihood import KinkRounding, Point, Problem, Race, objective, profile_bins
+from oddjets.stats.histfactory.likelihood import KinkRounding, KnownMinima, Point, Problem, objective, profile_bins
 from oddjets.stats.histfactory.posdef import nearby_positive, solve_positive
 from oddjets.stats.histfactory.tensors import Layout
 
@@ -34,11 +34,11 @@ IDLE, WIDEST = 1e-12, 1e10
 MAX_STEP, MAX_LOG_STEP = 3.0, 2.0
 #: events over which kinks of empty bins are rounded off, as often as their slopes are estimated anew
 ROUNDING = 0.01 * 0.5 ** np.arange(12)
-#: a fit that is to find another minimum is given up where it would have to go this many times further down than estimated, once
-#: the estimates fall by at least such a factor a step
-HOPE, FALLING = 3.0, 0.3
-#: and where its next step ends this close to the known one, in units of the parameters' errors with all others held (of a local
-#: parameter: of its size), and -log L would be this close
+#: a search for another minimum is given up if, to reach the known one, -log L must fall by this many times the estimate, and
+#: the estimate has fallen in the last step to this fraction or less
+MAX_UNDERESTIMATE, MAX_CONTRACTION = 3.0, 0.3
+#: and if its next step ends this close to the known one, in units of the parameters' errors with all others held (of a local
+#: parameter: of its size), with -log L this close
 NEAR, NEAR_LOCAL, NEAR_VALUE = 0.1, 0.02, 0.02
 
 
@@ -50,7 +50,7 @@ class Minimum(NamedTuple):
         local: (T, N + 1, L).
         converged: (T,).
         iterations: (T,).
-        given_up: those that lose a race, (T,).
+        given_up: those that lead to no lower minimum than the known one, (T,).
     """
 
     alpha: np.ndarray
@@ -86,7 +86,7 @@ def minimise(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
     found = _descend(layout, problem, alpha, local)
     stuck = np.flatnonzero(~found.converged & ~found.given_up & _has_empty(problem))
     if len(stuck):
-        again = _rounded(layout, problem.take(stuck)._replace(race=None), found.alpha[stuck], found.local[stuck])
+        again = _rounded(layout, problem.take(stuck)._replace(known=None), found.alpha[stuck], found.local[stuck])
         for old, new in zip(found, again, strict=True):
             old[stuck] = new
     return found
@@ -143,10 +143,10 @@ def _descend(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
         done = (step.distance < TOLERANCE) & (damping <= FIRST_DAMPING) & step.downhill & np.isfinite(now.value)
         given_up = (damping > most_damping[active]) | (result.iterations[active] >= most_steps[active])
         lost = given_up | ~np.isfinite(now.value)
-        if part.race is not None:
-            beaten = ~done & _beaten(part.race, now, step, damping, before[active])
-            result.given_up[active], before[active] = beaten, step.distance
-            lost |= beaten
+        if part.known is not None:
+            not_lower = ~done & _not_lower(part.known, now, step, damping, before[active])
+            result.given_up[active], before[active] = not_lower, step.distance
+            lost |= not_lower
         leave = done | lost
         if leave.any():
             where = active[leave]
@@ -183,17 +183,19 @@ def _descend(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
     return result
 
 
-def _beaten(race: Race, now: Point, step: _Step, damping: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Tell which fits will not end lower than the minima that are known: they stay too high, lead there, or turn back."""
+def _not_lower(known: KnownMinima, now: Point, step: _Step, damping: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Return which fits will not end lower than the known minima: they stay too high, lead there, or a sign changes."""
     sound = step.downhill & (damping <= FIRST_DAMPING)
-    too_high = (now.value - HOPE * step.distance > race.value) & (step.distance < FALLING * before)
-    moved = np.abs(step.local - race.local) < NEAR_LOCAL * (1 + np.abs(race.local))
-    near = (np.abs(step.alpha - race.alpha) * race.scale < NEAR).all(axis=1) & moved.all(axis=(1, 2))
+    too_far_above = (now.value - MAX_UNDERESTIMATE * step.distance > known.value) & (
+        step.distance < MAX_CONTRACTION * before
+    )
+    moved = np.abs(step.local - known.local) < NEAR_LOCAL * (1 + np.abs(known.local))
+    near = (np.abs(step.alpha - known.alpha) * known.scale < NEAR).all(axis=1) & moved.all(axis=(1, 2))
     ahead = now.value - step.distance
-    same = near & (ahead < race.value + NEAR_VALUE) & (ahead > race.value - NEAR_VALUE)
+    same = near & (ahead < known.value + NEAR_VALUE) & (ahead > known.value - NEAR_VALUE)
     t = np.arange(len(step.alpha))
-    back = (race.turned >= 0) & (step.alpha[t, race.turned] * now.alpha[t, race.turned] < 0)
-    return np.asarray(sound & (too_high | same | back))
+    changes_sign = (known.kept_sign >= 0) & (step.alpha[t, known.kept_sign] * now.alpha[t, known.kept_sign] < 0)
+    return np.asarray(sound & (too_far_above | same | changes_sign))
 
 
 def _choose(mask: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

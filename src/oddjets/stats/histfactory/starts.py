@@ -1,8 +1,8 @@
 """Further starts of fits: a model can have several minima, and the nearest one need not be the lowest.
 
--ln L is convex in the expected yields. Where these are straight lines in the parameters it has one minimum; several come from
-what bends: variations that go the same way up and down, large log-normals, statistical errors on samples with free factors,
-and products of free factors, as of ABCD, where a bin has few events.
+-ln L is convex in the expected yields. Where these are linear in the parameters it has one minimum; several come from what is
+not: variations that go the same way up and down, large log-normals, statistical errors on samples with free factors, and
+products of free factors, as of ABCD, where a bin has few events.
 """
 
 from __future__ import annotations
@@ -16,50 +16,58 @@ from oddjets.stats.histfactory.expected import evaluate, variations
 from oddjets.stats.histfactory.hessian import Expectations, jacobian
 from oddjets.stats.histfactory.results import Data
 
-__all__ = ["Bends", "BentModel", "Starts", "bends", "further_starts", "is_narrow", "possible_start"]
+__all__ = [
+    "NonlinearModel",
+    "NonlinearParameters",
+    "Starts",
+    "further_starts",
+    "is_small",
+    "nonlinear_parameters",
+    "possible_start",
+]
 
-#: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for: where the two go the same
-#: way, and where they don't
-ONE_SIDED, BENT = 0.02, 0.5
-#: where a parameter that bends is started, in its prior widths from the centre: one that is one-sided, and another
-BESIDE, FAR = 1.0, 2.0
-#: a model of more global parameters is wide: its starts are dear, and each must promise something
-NARROW = 30
-#: the least that a variation must take off the curvature (of 1, by the constraint) somewhere, to be tried in a wide model; from
-#: where on the factors are tried too; and the size of a weak one-sided variation, which is given up once it turns back
-PROMISING, STRONG, WEAK = 1.0, 4.0, 0.7
-#: the largest and the least curvature of an interpolation between two equal shifts of one
-MOST_CURVED, LEAST_CURVED = 3.75, -1.25
+#: sum over bins of (common shift of up and down)^2/expected above which two minima are looked for: if both shifts have the
+#: same sign, and if not
+MIN_ONE_SIDED, MIN_NONLINEAR = 0.02, 0.5
+#: distance of a nonlinear parameter's starts from its centre, in prior widths: of a one-sided one, and of another
+ONE_SIDED_START, NONLINEAR_START = 1.0, 2.0
+#: the most global parameters of a small model; in a large one each start takes long, and only promising ones are tried
+MAX_SMALL = 30
+#: in a large model: the least reduction of the curvature (which is 1, by the constraint) by a variation that is tried; the one
+#: from which factors are tried too; and the size below which a one-sided variation's fit is given up if its sign changes
+MIN_REDUCTION, MIN_REDUCTION_FOR_FACTORS, WEAK_ONE_SIDED = 1.0, 4.0, 0.7
+#: the largest and the smallest curvature of an interpolation between two equal shifts of one event
+MAX_CURVATURE, MIN_CURVATURE = 3.75, -1.25
 #: random starts, and how far they go, in prior widths
 RANDOM, SPREAD = 8, 3.0
 #: the share of its range at which a parameter is near its end
 NEAR_END = 0.02
-#: bounds of a factor that are further apart than this, in units of how far the data may move it, are none
-FURTHEST = 100.0
-#: free factors of single bins that are moved one at a time; beyond, all together
-FEW_KNOTS = 8
-#: a factor of a product is left out where -2 log L rises by less than this before all else follows
+#: bounds of a factor that are further apart than this, in units of the range that the data allow, are ignored
+MAX_RANGE = 100.0
+#: the most free factors of single bins that are moved one at a time; more are moved together
+FEW_BIN_FACTORS = 8
+#: a factor of a product is set to zero if that raises -2 log L by less than this, all other parameters fixed
 FEW_EVENTS = 20.0
-#: a start this close to where its parameter is already, in units of how far it might go, is none
-SAME = 0.05
-#: steps towards a point that the data allow
+#: smallest distance of a start from the known minimum, in prior widths (of a factor: in units of its value)
+MIN_MOVE = 0.05
+#: the most steps of the search for a possible point
 LEAST_SQUARES_STEPS = 50
 
 
-class Bends(NamedTuple):
+class NonlinearParameters(NamedTuple):
     """The parameters that can give a model several minima, as indices.
 
     Attributes:
-        one_sided: constrained ones whose variations up and down go the same way by much: both sides may fit.
-        bent: other constrained ones whose effect is far from a straight line.
-        knots: free factors of single bins on samples with statistical errors: either may take up the other's part.
-        products: free factors of single bins that multiply another one: without one, another process must make its events.
-        factors: free factors of samples in a narrow model that has several: one may make up for another.
+        one_sided: constrained ones whose large variations up and down have the same sign: both sides may fit.
+        nonlinear: other constrained ones whose effect is far from linear.
+        bin_factors: free factors of single bins on samples with statistical errors, which can replace each other.
+        products: free factors of single bins that multiply another one: if one is zero, another process explains the events.
+        factors: free factors of samples in a small model that has several, which can replace each other.
     """
 
     one_sided: np.ndarray
-    bent: np.ndarray
-    knots: np.ndarray
+    nonlinear: np.ndarray
+    bin_factors: np.ndarray
     products: np.ndarray
     factors: np.ndarray
 
@@ -69,16 +77,16 @@ class Bends(NamedTuple):
         return any(map(len, self))
 
     @property
-    def curved(self) -> bool:
-        """Whether there are any besides products."""
-        return any(map(len, (self.one_sided, self.bent, self.knots, self.factors)))
+    def any_but_products(self) -> bool:
+        """Whether there are any except products."""
+        return any(map(len, (self.one_sided, self.nonlinear, self.bin_factors, self.factors)))
 
 
-class BentModel(Expectations, Protocol):
+class NonlinearModel(Expectations, Protocol):
     """The methods of a model that starts need; `model.HistFactoryModel` has them."""
 
     @property
-    def bends(self) -> Bends:
+    def nonlinear(self) -> NonlinearParameters:
         """The parameters that can give several minima."""
 
     def bin_deviance(self, pars: np.ndarray, main: np.ndarray) -> np.ndarray:
@@ -86,32 +94,32 @@ class BentModel(Expectations, Protocol):
 
 
 class Starts(NamedTuple):
-    """Starting points, (S, n), and a global parameter that must stay on its side of zero, (S,): -1 for none."""
+    """Starting points, (S, n), and a global parameter whose sign the fit must keep, (S,): -1 for none."""
 
     points: np.ndarray
-    turned: np.ndarray
+    kept_sign: np.ndarray
 
 
-def bends(model: BentModel) -> Bends:
+def nonlinear_parameters(model: NonlinearModel) -> NonlinearParameters:
     """Find the parameters that can give several minima, around the model's own start."""
     p, layout = model.parameters, model.layout
     position = np.flatnonzero((p.kind[layout.global_pars] == "normal") & ~p.fixed[layout.global_pars])
     index = layout.global_pars[position]
     even, odd, rate = _even_and_odd(model, p.init, position)
     weight = 1 / np.maximum(rate, 1.0)
-    one_sided = (np.where(np.abs(even) > np.abs(odd), even, 0.0) ** 2 * weight).sum(axis=1) > ONE_SIDED
-    bent = ((even**2 * weight).sum(axis=1) > BENT) & ~one_sided
+    one_sided = (np.where(np.abs(even) > np.abs(odd), even, 0.0) ** 2 * weight).sum(axis=1) > MIN_ONE_SIDED
+    nonlinear = ((even**2 * weight).sum(axis=1) > MIN_NONLINEAR) & ~one_sided
     # a slot that has a gamma, and the local parameters that multiply it
     with_gamma = layout.row[:, : layout.uses.shape[1], 0] == 0
     used = (layout.uses & with_gamma[:, :, None]).any(axis=1)
     multiplied = (layout.uses & (layout.uses.sum(axis=2) > 1)[:, :, None]).any(axis=1)
     factors = layout.global_pars[(p.kind[layout.global_pars] == "free") & ~p.fixed[layout.global_pars]]
-    several = is_narrow(model) and len(factors) > 1
+    several = is_small(model) and len(factors) > 1
     local = _free_locals(model, used), _free_locals(model, multiplied)
-    return Bends(index[one_sided], index[bent], *local, factors[: len(factors) * several])
+    return NonlinearParameters(index[one_sided], index[nonlinear], *local, factors[: len(factors) * several])
 
 
-def _free_locals(model: BentModel, used: np.ndarray) -> np.ndarray:
+def _free_locals(model: NonlinearModel, used: np.ndarray) -> np.ndarray:
     """Return the free factors among local parameters that are marked by bin, (P, L)."""
     p, layout = model.parameters, model.layout
     index = np.unique(layout.block_pars[layout.bin_block][used])
@@ -119,7 +127,7 @@ def _free_locals(model: BentModel, used: np.ndarray) -> np.ndarray:
 
 
 def _even_and_odd(
-    model: BentModel, point: np.ndarray, position: np.ndarray
+    model: NonlinearModel, point: np.ndarray, position: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return even and odd parts of variations by one prior width, (k, P), and expected yields, (P,), in the layout's order."""
     p, layout = model.parameters, model.layout
@@ -132,64 +140,66 @@ def _even_and_odd(
     return 0.5 * (rate[:, 1] + rate[:, 2]) - rate[:, 0], 0.5 * (rate[:, 1] - rate[:, 2]), here
 
 
-def is_narrow(model: BentModel) -> bool:
-    """Return whether a model has so few global parameters that further starts cost little."""
-    return len(model.layout.global_pars) <= NARROW
+def is_small(model: NonlinearModel) -> bool:
+    """Return whether a model has so few global parameters that further starts take little time."""
+    return len(model.layout.global_pars) <= MAX_SMALL
 
 
-def further_starts(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data, attempt: int = 0) -> Starts:
+def further_starts(model: NonlinearModel, best: np.ndarray, held: np.ndarray, data: Data, attempt: int = 0) -> Starts:
     """Return starts from which a lower minimum than a known one may be reached.
 
-    In a narrow model all that bends is tried from its other side, all free factors from their ends, and a few random points.
-    In a wide one a variation is tried where it can make the likelihood curve down (see `_promise`), and factors only if one
-    does so by much.
+    In a small model: each nonlinear parameter on its other side, each free factor at the ends of its range, and a few random
+    points. In a large one: a variation only if it can make the curvature of -ln L negative (see `_curvature_reduction`), and
+    factors only if one reduces it much.
 
     Args:
         model: the model.
         best: the known minimum, (n,).
         held: mask of the held parameters, (n,).
         data: the data set.
-        attempt: how often it was asked before; random points are other ones each time.
+        attempt: number of earlier calls for this minimum; each has its own random points.
 
     Returns:
         The starts.
     """
-    p, layout, found = model.parameters, model.layout, model.bends
+    p, layout, found = model.parameters, model.layout, model.nonlinear
     stuck = layout.gamma_pars[layout.gamma_pars >= 0]
     stuck = stuck[~held[stuck] & (best[stuck] <= p.low[stuck])]
     if not found.any and not len(stuck):
         return Starts(np.zeros((0, len(p))), np.zeros(0, dtype=int))
-    narrow = is_narrow(model)
+    small = is_small(model)
     position = {int(i): k for k, i in enumerate(layout.global_pars)}
-    index = np.concatenate([found.one_sided, found.bent])
-    promise, size = _promise(model, best, data, np.array([position[int(i)] for i in index], dtype=int))
+    index = np.concatenate([found.one_sided, found.nonlinear])
+    reduction, size = _curvature_reduction(model, best, data, np.array([position[int(i)] for i in index], dtype=int))
     moves: list[tuple[int, float, int]] = []
-    for i, expected, weight in zip(index.tolist(), promise.tolist(), size.tolist(), strict=True):
-        if narrow or expected > PROMISING:
-            turned = position[i] if not narrow and weight < WEAK and p.init[i] == 0 else -1
-            moves += [(i, x, turned) for x in _sides(model, i, best, one_sided=i in found.one_sided)]
-    if (narrow and found.curved) or len(stuck) or promise.max(initial=0.0) > STRONG:
+    for i, expected, weight in zip(index.tolist(), reduction.tolist(), size.tolist(), strict=True):
+        if small or expected > MIN_REDUCTION:
+            kept_sign = position[i] if not small and weight < WEAK_ONE_SIDED and p.init[i] == 0 else -1
+            moves += [(i, x, kept_sign) for x in _constrained_starts(model, i, best, one_sided=i in found.one_sided)]
+    if (small and found.any_but_products) or len(stuck) or reduction.max(initial=0.0) > MIN_REDUCTION_FOR_FACTORS:
         free = [i for i in layout.global_pars.tolist() if p.kind[i] == "free"]
-        moves += [(i, x, -1) for i in free for x in _ends(model, i, best, data)]
+        moves += [(i, x, -1) for i in free for x in _factor_starts(model, i, best, data)]
     points, sides = [], []
-    for i, value, turned in moves:
+    for i, value, kept_sign in moves:
         value = float(np.clip(value, p.low[i], p.high[i]))
         far = p.sigma[i] if p.kind[i] == "normal" else max(abs(value), abs(best[i]))
-        if not held[i] and abs(value - best[i]) > SAME * far:
+        if not held[i] and abs(value - best[i]) > MIN_MOVE * far:
             points.append(best.copy())
             points[-1][i] = value
-            sides.append(turned)
-    points += _untied(model, best, held) + _without_products(model, best, held, data)
-    points += _random(model, best, held, data, attempt) if narrow else []
+            sides.append(kept_sign)
+    points += _bin_factor_starts(model, best, held) + _product_starts(model, best, held, data)
+    points += _random_starts(model, best, held, data, attempt) if small else []
     sides += [-1] * (len(points) - len(sides))
     return Starts(np.array(points).reshape(len(points), len(p)), np.array(sides, dtype=int))
 
 
-def _promise(model: BentModel, best: np.ndarray, data: Data, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tell what variations can take off the curvature of -ln L along their parameters, and their sizes, both (k,).
+def _curvature_reduction(
+    model: NonlinearModel, best: np.ndarray, data: Data, position: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return by how much variations can reduce the curvature of -ln L along their parameters, and their sizes, both (k,).
 
-    With slopes r = 1 - n/lambda and a shift e of a bin on both sides, r moves by about e/lambda on the way to one prior
-    width, and the interpolation bends by at most `MOST_CURVED` and at least `LEAST_CURVED` times e.
+    With slopes r = 1 - n/lambda and a shift e of a bin on both sides, r changes by about e/lambda up to one prior width, and
+    the curvature of the interpolation is at most `MAX_CURVATURE` and at least `MIN_CURVATURE` times e.
     """
     if not len(position):
         return np.zeros(0), np.zeros(0)
@@ -197,23 +207,23 @@ def _promise(model: BentModel, best: np.ndarray, data: Data, position: np.ndarra
     n = np.append(data.main[0], 0.0)[model.layout.order]
     slope = np.where(rate > 0, 1 - n / np.where(rate > 0, rate, 1.0), 0.0)
     pushed, size = even @ slope, (even**2 / np.maximum(rate, 1.0)).sum(axis=1)
-    return np.maximum(-MOST_CURVED * pushed, -LEAST_CURVED * (pushed + size)), size
+    return np.maximum(-MAX_CURVATURE * pushed, -MIN_CURVATURE * (pushed + size)), size
 
 
-def _sides(model: BentModel, i: int, best: np.ndarray, *, one_sided: bool) -> list[float]:
+def _constrained_starts(model: NonlinearModel, i: int, best: np.ndarray, *, one_sided: bool) -> list[float]:
     """Return the starting values of a constrained parameter."""
     centre, width, away = float(model.parameters.init[i]), float(model.parameters.sigma[i]), 0.0
     if one_sided:
         away = float(best[i]) - centre
         if abs(away) > 0.5 * width:
-            # an effect that both sides share has its mirror's minimum there
-            return [centre - float(np.sign(away)) * max(abs(away), BESIDE * width)]
-        return [centre - BESIDE * width, centre + BESIDE * width]
-    return [centre - FAR * width, centre + FAR * width]
+            # an effect that both sides share may have a second minimum at the mirrored value
+            return [centre - float(np.sign(away)) * max(abs(away), ONE_SIDED_START * width)]
+        return [centre - ONE_SIDED_START * width, centre + ONE_SIDED_START * width]
+    return [centre - NONLINEAR_START * width, centre + NONLINEAR_START * width]
 
 
-def _ends(model: BentModel, i: int, best: np.ndarray, data: Data) -> list[float]:
-    """Return starting values of a free factor: zero, and those at which its samples give all events of a bin and more."""
+def _factor_starts(model: NonlinearModel, i: int, best: np.ndarray, data: Data) -> list[float]:
+    """Return starting values of a free factor: zero, and one at which its samples alone give more events than a bin has."""
     p = model.parameters
     points = np.repeat(best[None], 2, axis=0)
     points[:, i] = 0.0, 1.0
@@ -224,11 +234,11 @@ def _ends(model: BentModel, i: int, best: np.ndarray, data: Data) -> list[float]
     return [max(float(p.low[i]), 0.0), most, *([-most] if p.low[i] < 0 else [])]
 
 
-def _untied(model: BentModel, best: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
+def _bin_factor_starts(model: NonlinearModel, best: np.ndarray, held: np.ndarray) -> list[np.ndarray]:
     """Return starts with free factors of single bins at zero, and at twice their values."""
     p = model.parameters
-    knots = [i for i in model.bends.knots.tolist() if not held[i]]
-    groups = [[i] for i in knots] if len(knots) <= FEW_KNOTS else [knots]
+    bin_factors = [i for i in model.nonlinear.bin_factors.tolist() if not held[i]]
+    groups = [[i] for i in bin_factors] if len(bin_factors) <= FEW_BIN_FACTORS else [bin_factors]
     points = []
     for group in groups:
         for value in (np.zeros(len(group)), np.maximum(2 * best[group], 1.0)):
@@ -237,13 +247,14 @@ def _untied(model: BentModel, best: np.ndarray, held: np.ndarray) -> list[np.nda
     return points
 
 
-def _without_products(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data) -> list[np.ndarray]:
-    """Return starts for products of free factors, with each factor of all bins at other values, and without one factor.
+def _product_starts(model: NonlinearModel, best: np.ndarray, held: np.ndarray, data: Data) -> list[np.ndarray]:
+    """Return starts for products of free factors: with one factor at zero, and with the factors of all bins at other values.
 
-    A bin of B without its QCD leaves A to the signal, and the other way round: either may be a minimum. From the best fit all
-    bins go back to where they are; the model's own start has no opinion yet.
+    If QCD is zero in a bin of B, it is zero in A, whose events are then signal; or QCD explains them, and the signal is zero:
+    both may be minima. The first starts are the best fit but for one factor. The others are the model's own starting point,
+    which is not close to any of the minima, unlike the best fit, from which fits return to the same minimum.
     """
-    p, here = model.parameters, model.bends.products
+    p, here = model.parameters, model.nonlinear.products
     here = here[~held[here]]
     if not len(here):
         return []
@@ -256,15 +267,17 @@ def _without_products(model: BentModel, best: np.ndarray, held: np.ndarray, data
     others = [np.where(held, best, p.init)]
     for i in model.layout.global_pars.tolist():
         if p.kind[i] == "free" and not held[i]:
-            most = max(_ends(model, i, best, data))
+            most = max(_factor_starts(model, i, best, data))
             for value in (0.0, 0.1 * most, 0.25 * most, 0.5 * most, most, 2 * most):
                 others.append(others[0].copy())
                 others[-1][i] = np.clip(value, p.low[i], p.high[i])
     return [*points[rise < FEW_EVENTS], *others]
 
 
-def _random(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data, attempt: int) -> list[np.ndarray]:
-    """Return random points, the same shares of all ranges in every fit; in half of them factors go as far as their bounds."""
+def _random_starts(
+    model: NonlinearModel, best: np.ndarray, held: np.ndarray, data: Data, attempt: int
+) -> list[np.ndarray]:
+    """Return random points, at the same fractions of all ranges in every fit; for half of them factors have all their range."""
     p, layout = model.parameters, model.layout
     low, high = p.init - SPREAD * p.sigma, p.init + SPREAD * p.sigma
     local = layout.block_pars[layout.block_pars >= 0]
@@ -272,11 +285,11 @@ def _random(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data, at
     low[local], high[local] = 0.0, np.maximum(2 * best[local], 2.0)
     factors = [i for i in layout.global_pars.tolist() if p.kind[i] == "free"]
     for i in factors:
-        ends = _ends(model, i, best, data)
+        ends = _factor_starts(model, i, best, data)
         low[i], high[i] = min(ends), max(ends)
-    far = [i for i in factors if p.high[i] - p.low[i] < FURTHEST * (high[i] - low[i])]
+    far = [i for i in factors if p.high[i] - p.low[i] < MAX_RANGE * (high[i] - low[i])]
     shares = np.random.default_rng([len(p), attempt]).random((RANDOM, len(p)))
-    # and all near one of their ends
+    # and all parameters near the lower or the upper end
     shares = np.concatenate([shares, np.full((2, len(p)), NEAR_END)])
     shares[-1] = 1 - NEAR_END
     points = []
@@ -288,8 +301,8 @@ def _random(model: BentModel, best: np.ndarray, held: np.ndarray, data: Data, at
     return points
 
 
-def possible_start(model: BentModel, start: np.ndarray, held: np.ndarray, data: Data) -> np.ndarray | None:
-    """Look for a point at which every bin with events expects some, by least squares, which no negative yield stops.
+def possible_start(model: NonlinearModel, start: np.ndarray, held: np.ndarray, data: Data) -> np.ndarray | None:
+    """Look for a point at which every bin with events expects some, by least squares, which also work with negative yields.
 
     Args:
         model: the model.

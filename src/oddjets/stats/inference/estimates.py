@@ -157,10 +157,10 @@ def best_fits(model: HistFactoryModel, data: Data | None = None) -> Fits:
 
 
 def _from_best(model: HistFactoryModel, data: Data | None, background: FitResult, best: FitResult) -> FitResult:
-    """Return the background-only fit, refitted where the valley of the best fit leads lower."""
+    """Return the background-only fit, refitted if a start from the best fit gives a lower one."""
     poi = _poi(model)
     index = model.parameters.index(poi)
-    if not model.bends.any:
+    if not model.nonlinear.any:
         return background
     start, held = best.values.copy(), np.zeros(len(best.values), dtype=bool)
     start[index], held[index] = 0.0, True
