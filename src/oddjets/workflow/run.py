@@ -30,21 +30,21 @@ class RunContext:
     Args:
         analysis: the analysis.
         out: the output folder.
-        unblind: how the user asked to show the data in A although the analysis is blind, for its record: ``--unblind``, or
-            ``unblind=True`` in Python; "": not asked.
+        unblind: show the data in A although the analysis is blind; a text says how the user asked for it, for the record of
+            blinding (``--unblind``), and True stands for ``unblind=True``.
 
     Raises:
         ConfigError: mistakes in the analysis.
         OddjetsError: ``out`` is a file.
     """
 
-    def __init__(self, analysis: Analysis, out: Path, *, unblind: str = "") -> None:
+    def __init__(self, analysis: Analysis, out: Path, *, unblind: bool | str = False) -> None:
         if out.is_file():
             raise OddjetsError(f"{out}: is a file, and results need a folder; give another folder with --out")
         #: the analysis as given
         self.requested = analysis
         #: how the data in A are shown although the YAML blinds them; "" if they are not
-        self.unblinds = unblind if analysis.blind else ""
+        self.unblinds = ("unblind=True" if unblind is True else unblind or "") if analysis.blind else ""
         self.resolved: ResolvedAnalysis = resolve(analysis.unblinded() if unblind else analysis)
         self.analysis = self.resolved.analysis
         self.out = out

@@ -103,7 +103,7 @@ class Run:
                 asked = asked.model_copy(update={"path": asked.path.absolute()})
             # relative paths are those of today's working folder, wherever the program goes later
             out = (folder or Path("output") / asked.name).absolute()
-            self._context = RunContext(asked, out, unblind="unblind=True" if unblind else "")
+            self._context = RunContext(asked, out, unblind=unblind)
 
     @property
     def analysis(self) -> Analysis:
