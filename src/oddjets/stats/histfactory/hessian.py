@@ -23,16 +23,16 @@ __all__ = [
     "profile_hessian",
 ]
 
-#: a direction whose curvature is this small against its parameters' own is not determined: the fit is exact to about as much
+#: a direction is not determined if its curvature is less than this fraction of its parameters' own: the precision of the fit
 SINGULAR = 1e-7
-#: a curvature below this is rounding: the direction is not determined at all
+#: a curvature below this is a rounding error: the direction is not determined at all
 ROUNDING = 1e-12
-#: an eigenvalue below minus this, where each parameter's own curvature is one, is no rounding error
+#: an eigenvalue below minus this, for a matrix with ones on its diagonal, is no rounding error: a saddle point
 CURVES_DOWN = 1e-6
-#: a parameter whose curvature, over its whole range (so much where there is no bound), is less than this does nothing
-IDLE, WIDEST = 1e-10, 1e10
-#: an empty bin that expects less than so many events may sit at the kink of its likelihood, max(lambda, 0); where the model
-#: itself starts with less than `FEW`, in proportion
+#: a parameter has no effect if its curvature times its range squared is less than this; the range of one without bounds
+NO_EFFECT, WIDEST = 1e-10, 1e10
+#: an empty bin that expects less than so many events may be at the kink of its likelihood, max(lambda, 0); the number is less
+#: in proportion where the expectation at the model's starting point is less than `FEW`
 AT_KINK, FEW = 1e-5, 1e-3
 #: curvature that holds such a bin there, 1/events^2: its expectation may move by a hundredth of an event
 KINK_CURVATURE = 1e4
@@ -136,7 +136,7 @@ def _by_bin(
     weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
     rate = (y.rows * weight).sum(axis=2)[0]
     n = np.append(data.main[0], 0.0)[layout.order]
-    # below zero an empty bin expects nothing, whatever moves
+    # the expectation of an empty bin is clipped at zero, so that it has no slope below
     r = np.where(rate > 0, 1 - n / np.where(rate > 0, rate, 1.0), np.where(n > 0, 1.0, 0.0))
     w = np.where(rate > 0, n / np.where(rate > 0, rate, 1.0) ** 2, 0.0)
     if held is not None:
@@ -167,7 +167,7 @@ def jacobian(model: Expectations, pars: np.ndarray) -> np.ndarray:
     y = evaluate(layout, alpha, local)
     weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
     first = slopes(y, row_weights(layout, weight))
-    # row n_bins and column n take what pads
+    # row n_bins and column n take the padding
     result = np.zeros((model.spec.n_bins + 1, len(model.parameters) + 1))
     result[layout.order[:, None], layout.global_pars] = first.by_global[0]
     result[layout.order[:, None], layout.block_pars[layout.bin_block]] = first.by_local[0]
@@ -219,7 +219,7 @@ def hessian(model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | 
     """
     head, groups, across, inside = _arrow(model, pars, data, held)
     n, g = len(model.parameters), model.layout.global_pars
-    # row and column n take what pads
+    # row and column n take the padding
     result = np.zeros((n + 1, n + 1))
     rest = np.where(groups >= 0, groups, n)
     result[np.ix_(g, g)] = head
@@ -275,11 +275,11 @@ def covariance(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarr
     diagonal = np.zeros(len(free))
     diagonal[g] = np.diag(arrow.head)
     diagonal[groups[groups >= 0]] = arrow.inside[:, m, m][groups >= 0]
-    # from one bound to the other it would change -log L by nothing that can be seen
+    # from one bound to the other -log L changes by less than a rounding error
     reach = model.parameters.high - model.parameters.low
     reach = np.where(np.isfinite(reach), reach, WIDEST)
-    idle = free & (np.abs(diagonal) * reach**2 < IDLE)
-    used = free & ~idle
+    no_effect = free & (np.abs(diagonal) * reach**2 < NO_EFFECT)
+    used = free & ~no_effect
     scale = np.where(used, 1 / np.sqrt(np.where(used, np.abs(diagonal), 1.0)), 0.0)
     result = _inverse(arrow, g, scale)
     # the smallest eigenvalue is at least one over the trace of the inverse
@@ -294,7 +294,7 @@ def covariance(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarr
             error.downhill = np.zeros(len(pars))
             error.downhill[index] = vectors[:, 0] * scale[index]
         raise error
-    return Covariance(result, np.flatnonzero(idle), held)
+    return Covariance(result, np.flatnonzero(no_effect), held)
 
 
 def _smallest_curvature(model: Expectations, pars: np.ndarray, data: Data, held: HeldBins, scale: np.ndarray) -> float:

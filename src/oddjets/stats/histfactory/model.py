@@ -24,13 +24,12 @@ from oddjets.stats.histfactory.workspace_sources import Patch, WorkspaceSource, 
 
 __all__ = ["HistFactoryModel"]
 
-#: expected events that are none: what a shape variation leaves below zero, or a fit at a kink; where the model starts with
-#: less than one, in proportion
+#: fewer expected events than this are zero in Asimov data, such as remainders of a fit at a kink; the number is smaller in
+#: proportion in bins where the model starts with less than one event
 NOTHING = 1e-7
-#: how often a fit goes on from a saddle point
+#: the most times that a fit is continued from a saddle point
 MAX_SADDLES = 4
-
-#: bounds that are as close as this fraction of themselves leave a parameter one value
+#: a parameter is constant if its bounds differ by less than this fraction of them
 ONE_VALUE = 1e-9
 
 
@@ -94,7 +93,7 @@ class HistFactoryModel:
             name: the parameter.
 
         Raises:
-            OddjetsError: no such parameter, it is fixed, or its bounds leave it one value (all but `ONE_VALUE` of it).
+            OddjetsError: no such parameter, it is fixed, or its bounds are equal (within `ONE_VALUE` of them).
         """
         p = self.parameters
         index = p.index(name)
@@ -259,7 +258,7 @@ class HistFactoryModel:
             data: the data sets.
             start: (T, n) or (n,), the starting point; held parameters keep their values.
             held: (T, n) or (n,), mask of the held parameters; those that pyhf holds are held anyway.
-            restarts: look for lower minima too (see `minima.lowest_minima`), at a cost where something can give several.
+            restarts: look for lower minima too (see `minima.lowest_minima`); slower for models that can have several.
 
         Returns:
             The fits; those that did not converge are marked, and are no result.
@@ -307,12 +306,12 @@ class HistFactoryModel:
                 + "; check the model for parameters that the data cannot tell apart"
             )
         none = np.zeros(0, dtype=int)
-        spread = Covariance(np.zeros((0, 0)), none, HeldBins(none, np.zeros(0)))
+        found = Covariance(np.zeros((0, 0)), none, HeldBins(none, np.zeros(0)))
         if with_covariance:
-            batch, spread = self._covered(batch, data, held)
+            batch, found = self._with_covariance(batch, data, held)
         values = batch.parameters[0]
         bound = ~held & ((values <= p.low) | (values >= p.high))
-        matrix, no_effect, kinks = spread
+        matrix, no_effect, kinks = found
         return FitResult(
             names=p.names,
             values=values,
@@ -326,7 +325,7 @@ class HistFactoryModel:
             kinks=kinks,
         )
 
-    def _covered(self, batch: Batch, data: Data, held: np.ndarray) -> tuple[Batch, Covariance]:
+    def _with_covariance(self, batch: Batch, data: Data, held: np.ndarray) -> tuple[Batch, Covariance]:
         """Add the covariance to a fit; a fit that ended at a saddle point is continued downhill from there."""
         p = self.parameters
         for _ in range(MAX_SADDLES):

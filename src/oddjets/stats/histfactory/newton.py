@@ -22,14 +22,14 @@ MAX_ITERATIONS = 300
 GROUP = 32
 #: the damping to start with, in units of each parameter's curvature, and where a fit gives up
 FIRST_DAMPING, MAX_DAMPING = 1e-3, 1e12
-#: where one with empty bins gives up, and after how many steps: it may sit at a kink, which more damping doesn't smooth
+#: the same for a fit with empty bins, and its most steps: it may be at a kink, where more damping does not help
 STUCK_DAMPING, STUCK_ITERATIONS = 1e4, 40
-#: the least damping after a step that led up
+#: the smallest damping after a step to a higher -log L
 REJECTED = 0.01
 #: above this, a factor that multiplies other free ones steps in its logarithm
 SMALL_FACTOR = 0.05
-#: a local parameter with less curvature and gradient, over its whole range (at most so much), does nothing
-IDLE, WIDEST = 1e-12, 1e10
+#: a local parameter with less curvature and gradient than this, over its whole range (at most so much), has no effect
+NO_EFFECT, WIDEST = 1e-12, 1e10
 #: no constrained parameter moves by more than this many prior widths in a step, no local one by more than a factor e^2
 MAX_STEP, MAX_LOG_STEP = 3.0, 2.0
 #: events over which kinks of empty bins are rounded off, as often as their slopes are estimated anew
@@ -227,7 +227,9 @@ def _local_side(problem: Problem, now: Point, damping: np.ndarray) -> _Side:
     m = np.arange(L)
     # over its whole range
     reach = np.clip(high - low, 1.0, WIDEST)
-    free &= (np.abs(now.local_hessian[:, :, m, m]) * reach**2 > IDLE) | (np.abs(now.local_gradient) * reach > IDLE)
+    free &= (np.abs(now.local_hessian[:, :, m, m]) * reach**2 > NO_EFFECT) | (
+        np.abs(now.local_gradient) * reach > NO_EFFECT
+    )
     logarithmic = (low >= 0) & (x > 0) & (now.events > FEW_EVENTS) & free
     scale = np.where(logarithmic, x, 1.0) * free
     gradient = scale * now.local_gradient
@@ -236,7 +238,7 @@ def _local_side(problem: Problem, now: Point, damping: np.ndarray) -> _Side:
     # where there is no curvature, the gradient over the parameter's own size limits the step
     length = np.where(logarithmic, 1.0, np.maximum(x, SMALL_FACTOR))
     size = np.maximum(np.abs(hessian[:, :, m, m]), np.abs(gradient) / length)
-    hessian[:, :, m, m] += np.where(free, damping[:, None, None] * size + IDLE * (1 + size), 1.0)
+    hessian[:, :, m, m] += np.where(free, damping[:, None, None] * size + NO_EFFECT * (1 + size), 1.0)
     return _Side(logarithmic, free, scale, gradient, hessian)
 
 

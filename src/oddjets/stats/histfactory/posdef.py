@@ -70,7 +70,7 @@ def solve_positive(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:
     try:
         np.linalg.cholesky(matrices[finite])
     except np.linalg.LinAlgError:
-        # one that is not positive spoils the call for all
+        # a single matrix that is not positive definite makes the call fail for all
         good[finite] = [_is_positive(matrix) for matrix in matrices[finite]]
     result[good] = np.linalg.solve(matrices[good], right[good][..., None])[..., 0]
     bad = finite & ~good

@@ -109,18 +109,18 @@ class ToyFits:
         p = model.parameters
         self.model, self.truth, self.held = model, truth, held | p.fixed
         moving = ~self.held & (truth > p.low) & (truth < p.high)
-        # a strength at its bound responds, and is clipped
+        # global parameters at a bound respond as well; the start is clipped to the bounds
         moving[model.layout.global_pars] = ~self.held[model.layout.global_pars]
         try:
-            spread = covariance(model, truth, model.asimov(truth), moving).matrix
+            matrix = covariance(model, truth, model.asimov(truth), moving).matrix
         except SingularModelError:
             # parameters that the truth's own data do not determine start at the truth
-            spread = np.zeros((len(p), len(p)))
+            matrix = np.zeros((len(p), len(p)))
         rate = model.expected(truth)
         slope = jacobian(model, truth) / np.where(rate > 0, rate, np.inf)[:, None]
         weight = np.where(p.kind == "normal", 1 / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
         weight[p.kind == "poisson"] = 1 / np.maximum(truth[p.kind == "poisson"], 1e-300)
-        self._rate, self._by_main, self._by_aux = rate, slope @ spread, weight[:, None] * spread
+        self._rate, self._by_main, self._by_aux = rate, slope @ matrix, weight[:, None] * matrix
         # no factor starts at zero: no events would be expected in bins that have events
         self._least = np.where(p.constrained, p.low, np.maximum(p.low, np.minimum(SMALLEST_START * truth, truth)))
 
