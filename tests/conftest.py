@@ -62,7 +62,7 @@ def official_cache(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory, m
     if not (shared_dir / "data" / "pog").is_dir():
         pytest.skip("needs the official corrections in shared/data/pog")
     cache = tmp_path_factory.mktemp("cache")
-    (cache / "2016UL").symlink_to(shared_dir / "data" / "pog")
+    (cache / "2016postVFP").symlink_to(shared_dir / "data" / "pog")
     monkeypatch.setenv("ODDJETS_CACHE", str(cache))
     return cache
 

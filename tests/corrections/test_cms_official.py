@@ -146,7 +146,7 @@ def test_the_veto_map_as_a_cut(official_cache):
 
 def test_another_working_point_is_refused(tmp_path, cms_file, official_cache):
     with pytest.raises(
-        OddjetsError, match=r"btag_min: 0\.5 is not working point 'M' of era '2016UL', which is 0\.5847"
+        OddjetsError, match=r"btag_min: 0\.5 is not working point 'M' of era '2016postVFP', which is 0\.5847"
     ):
         run_of(tmp_path, cms_file, btag_min=0.5)
 

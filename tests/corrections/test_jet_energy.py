@@ -171,12 +171,12 @@ def test_the_file_called_directly_gives_the_same(chunk, era):
 def test_the_pogs_file_called_directly_gives_the_same(chunk, era, official_cache):
     """The official file by the names of the official era; resolution and scale factor stay those of this test."""
     official, _ = lookups.load_era("2016UL")
-    path = official_cache / "2016UL" / official.files["jer_smear"].path
+    path = official_cache / "2016postVFP" / official.files["jer_smear"].path
     here, folder = era
     files = here.files | {"jer_smear": official.files["jer_smear"]}
     corrections = here.corrections | {"jer_smear": official.corrections["jer_smear"]}
     # of this name, since that is where the cache has it
-    mixed = here.model_copy(update={"name": "2016UL", "files": files, "corrections": corrections})
+    mixed = here.model_copy(update={"name": "2016postVFP", "files": files, "corrections": corrections})
     smear = correctionlib.CorrectionSet.from_file(str(path))["JERSmear"]
     assert_as_correctionlib_alone(smear, *chunk, (mixed, folder), SIGMA, FACTORS["nominal"])
 

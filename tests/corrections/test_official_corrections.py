@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from oddjets.corrections import lookups
+from oddjets.corrections.working_point import working_point
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_energy_corrections_of_data_and_simulation_differ_by_little(era):
 
 def test_btag_working_point(era):
     description, folder = era
-    assert lookups.working_point(description, folder) == pytest.approx(0.5847, abs=1e-9)
+    assert working_point(description, folder) == pytest.approx(0.5847, abs=1e-9)
 
 
 def test_pileup_up_moves_data_to_more_interactions(era):

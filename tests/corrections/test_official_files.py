@@ -137,7 +137,7 @@ def test_the_verb_fetches_an_era_of_ones_own(tmp_path, server, monkeypatch):
 def test_a_file_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("ODDJETS_CACHE", str(tmp_path))
     era, folder = lookups.load_era("2016UL")
-    with pytest.raises(OddjetsError, match="`oddjets fetch 2016UL` downloads it"):
+    with pytest.raises(OddjetsError, match="`oddjets fetch 2016postVFP` downloads it"):
         lookups.verified_path(era, folder, "jerc")
 
 

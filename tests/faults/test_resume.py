@@ -27,7 +27,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.core.locks import LockedError, locked
 from oddjets.core.provenance import read_manifest
 from oddjets.workflow.executors import chunk_worker
-from oddjets.workflow.keys import rows_key
+from oddjets.workflow.keys import rows_keys
 from oddjets.workflow.pipeline import run_stage, run_stages, stage_of
 from oddjets.workflow.stages import histogram
 
@@ -428,7 +428,7 @@ def test_rows_depend_on_model_corrections_versions_and_code_and_on_nothing_later
             repository / "models" / name, tmp_path / name.replace("omnilearned_small_simulation.yaml", "mine.yaml")
         )
     shutil.copytree(repository / "corrections", tmp_path / "corrections")
-    before = rows_key(toy.run_of(toy.write(tmp_path, inputs, **MODEL)))
+    before = rows_keys(toy.run_of(toy.write(tmp_path, inputs, **MODEL)))
     card, versions = tmp_path / "mine.yaml", dict(provenance.versions())
     changes = {}
     if change == "model":
@@ -452,7 +452,7 @@ def test_rows_depend_on_model_corrections_versions_and_code_and_on_nothing_later
         changes = {"title": "Another", "processes": {"top": {"label": "t"}}}
     else:
         changes = {"execution": {"executor": "futures", "workers": 7}}
-    assert (rows_key(toy.run_of(toy.write(tmp_path, inputs, **MODEL | changes))) != before) is counts
+    assert (rows_keys(toy.run_of(toy.write(tmp_path, inputs, **MODEL | changes))) != before) is counts
 
 
 def test_force_redoes_all(inputs, tmp_path, worked_on):

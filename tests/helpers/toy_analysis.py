@@ -37,13 +37,23 @@ def files(folder: Path) -> dict[str, list[Path]]:
     }
 
 
-def write(folder: Path, found: Mapping[str, Sequence[Path]], **changes: Any) -> Path:
-    """Write the analysis and its fileset; datasets whose names begin with "data" are data."""
+def write(
+    folder: Path, found: Mapping[str, Sequence[Path]], eras: Mapping[str, str] | None = None, **changes: Any
+) -> Path:
+    """Write the analysis and its fileset; datasets whose names begin with "data" are data.
+
+    Args:
+        folder: where to.
+        found: dataset to its files.
+        eras: dataset to its era; None: the analysis's, or the simulated one.
+        changes: of the analysis.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     fileset = {}
     for name, paths in found.items():
         is_data = name.startswith("data")
-        metadata = {"process": "data" if is_data else "top", "is_data": is_data, "era": "simulation"}
+        metadata = {"process": "data" if is_data else "top", "is_data": is_data}
+        metadata |= {"era": (eras or {}).get(name, changes.get("era", "simulation"))}
         metadata |= {"luminosity_pb": 10.0} if is_data else {"cross_section_pb": 1.0}
         fileset[name] = {"files": [str(path) for path in paths], "metadata": metadata}
     (folder / "fileset.json").write_text(json.dumps(fileset), encoding="utf-8")

@@ -234,7 +234,7 @@ def test_cutflow_and_n_minus_1_agree_with_a_loop_over_events(tmp_path, sample, s
 def test_weights_and_factors_give_the_cross_section(reference, sample):
     """The expected yield is cross section x K x luminosity x passed / tried, whatever the filter dropped."""
     metadata = sample.fileset["top"]["metadata"]
-    process, is_data, factor = factors(reference.analysis, reference.extra("process"), 1.0)["top"]
+    process, is_data, factor, _ = factors(reference.analysis, reference.extra("process"), 1.0)["top"]
     top = event_table.read(reference.out / "events", "top")
     assert (process, is_data) == ("top", False)
     passed = top["passes_nominal"]

@@ -30,7 +30,7 @@ CODE: dict[str, dict[str, str]] = {
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification chunk_counts constituents decorators jet_systematics needed_columns "
-            "objects processor processor_loader reclustering"
+            "objects per_era processor processor_loader reclustering"
         ),
         "workflow.executors": "chunk_worker",
     },
@@ -48,13 +48,13 @@ CODE: dict[str, dict[str, str]] = {
         "core": "expressions kernels kinematics substructure",
         "corrections": (
             "generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
-            "systematics weights"
+            "systematics weights working_point"
         ),
         "io": ("branches event_table fileset histograms layouts nanoaod_schema paper_npz sums_of_weights weight_order"),
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "certification chunk_counts constituents decorators input_anomalies jet_systematics "
-            "needed_columns normalisation objects processor processor_loader reclustering sums_checks "
+            "needed_columns normalisation objects per_era processor processor_loader reclustering sums_checks "
             "trigger_menus"
         ),
         "workflow.executors": "chunk_worker",
@@ -63,21 +63,21 @@ CODE: dict[str, dict[str, str]] = {
     "histogram": {
         "core": "expressions kernels kinematics substructure",
         "corrections": (
-            "generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
+            "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
             "systematics weights"
         ),
         "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "binned_events certification chunk_counts constituents decorators event_weights histogramming "
-            "jet_systematics needed_columns normalisation objects processor reclustering regions"
+            "jet_systematics needed_columns normalisation objects per_era processor reclustering regions"
         ),
         "workflow.stages": "cutflow histogram",
     },
     "closure": {
         "core": "expressions kernels kinematics substructure",
         "corrections": (
-            "generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
+            "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
             "systematics weights"
         ),
         "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order",
@@ -124,7 +124,7 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history kernels kinematics redaction",
         "io": "event_table histograms",
         "report": (
-            "artifacts figure_files headline health health_line html input_health intervals panels registry style "
+            "artifacts eras figure_files headline health health_line html input_health intervals panels registry style "
             "tables text"
         ),
         "report.figures": (

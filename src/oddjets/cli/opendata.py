@@ -14,7 +14,7 @@ from oddjets.core.errors import InputFileError, OddjetsError
 
 __all__ = ["fetch", "fileset"]
 
-#: the era with official files and a catalogue of samples
+#: the catalogue of samples, and the era that it is of: 2016postVFP under its earlier name
 OFFICIAL_ERA = "2016UL"
 
 
@@ -32,6 +32,7 @@ def fetch(
     ] = False,
 ) -> None:
     """Download the official correction files into the cache (folder $ODDJETS_CACHE) and check them."""
+    from oddjets.core.files import sha256_of
     from oddjets.corrections import lookups
     from oddjets.corrections.official_files import fetch as download
 
@@ -47,26 +48,40 @@ def fetch(
         era, folder = lookups.load_era(OFFICIAL_ERA)
     for name, path, new in download(era, folder, files):
         console.print(f"{name}: {'downloaded to' if new else 'already in'} {escape(str(path))}")
+        if not era.files[name].checked:
+            console.print(
+                f"{name}: [bold yellow]not checked[/bold yellow]: era '{era.name}' knows no sha256 of this file; it has"
+                f" {sha256_of(path)}: compare it with the publisher's, and put it into the era's YAML"
+            )
 
 
 def _list_available(names: list[str]) -> None:
-    """Print the official files of an era and the samples of its catalogue, or what single samples need."""
+    """Print the official files of an era, with the samples where there is a catalogue, or what single samples need."""
     from rich.table import Column, Table
 
     from oddjets.corrections import lookups
     from oddjets.io.opendata import describe_sample, find_sample, load_catalogue
 
     samples = load_catalogue(OFFICIAL_ERA)
-    if names not in ([], [OFFICIAL_ERA]):
+    asked = names[0] if len(names) == 1 else OFFICIAL_ERA
+    try:
+        era, folder = lookups.load_era(asked, Path.cwd())
+    except InputFileError:
+        era = None
+    if era is None or len(names) > 1:
         for name in names:
             for line in describe_sample(samples, find_sample(samples, name)):
                 console.print(escape(line), highlight=False)
         return
-    era, folder = lookups.load_era(OFFICIAL_ERA)
-    files = Table("file", "in the cache", Column("source", overflow="fold"), title=f"official files of {era.name}")
+    files = Table(
+        "file", "in the cache", "checked", Column("source", overflow="fold"), title=f"official files of {era.name}"
+    )
     for name, file in era.files.items():
         there = lookups.locate(era, folder, name).is_file()
-        files.add_row(name, "yes" if there else "no", file.source)
+        files.add_row(name, "yes" if there else "no", "by sha256" if file.checked else "not checked", file.source)
+    if asked != OFFICIAL_ERA:
+        console.print(files)
+        return
     table = Table("sample", "process", "cross section [pb]", "records", title=f"samples of {samples.era} on the portal")
     for name, sample in samples.samples.items():
         records = ", ".join(f"{tier} {record}" for tier, record in sample.records.items())

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from oddjets.config.eras import ByPeriod, Correlation, EraName, EraNames, Luminosities
 from oddjets.config.execution import Execution
 from oddjets.config.fit import Fit
 from oddjets.config.regions import Observable, Region, with_own_requirements
@@ -74,7 +75,10 @@ class CorrectionSpec(StrictModel):
     file: str | None = Field(
         default=None, description="a correctionlib file, by its name under 'files' in the era's YAML"
     )
-    key: str | None = Field(default=None, description="the name of the correction in the correctionlib file")
+    key: ByPeriod | None = Field(
+        default=None,
+        description="the name of the correction in the correctionlib file; by the era's period, where it depends on the run",
+    )
     inputs: dict[str, str | float | int] = Field(
         default={},
         description="input of the correction: its value, which is an expression over columns and branches, a number, or"
@@ -130,6 +134,14 @@ class Systematic(StrictModel):
         description="true: each variation of the weight is normalised with its own sum of weights, so that it changes"
         " shape and acceptance but not the cross section; false: with the nominal sum",
     )
+    eras: tuple[EraName, ...] | None = Field(
+        default=None, description="the eras that it acts in, of several; not given: all"
+    )
+    correlation: Correlation | None = Field(
+        default=None,
+        description="all: one nuisance parameter over the eras; era: one for each era; or era to a label, where the same label"
+        " is one parameter. Not given: as the eras' files say",
+    )
 
 
 class Analysis(StrictModel):
@@ -139,7 +151,9 @@ class Analysis(StrictModel):
     title: str = Field(description="the title of the report")
     question: str = Field(default="", description="the question that the analysis answers: first line of the report")
     notes: tuple[str, ...] = Field(default=(), description="remarks that the report prints")
-    era: str = Field(pattern=r"^\w+$", description="the data-taking period: the corrections of corrections/ERA.yaml")
+    era: EraNames = Field(
+        description="the data-taking period: the corrections of corrections/ERA.yaml; or a list of eras, fitted together"
+    )
     processor: str = Field(
         default="processors/dijet_anomaly.py:DijetAnomaly",
         description="FILE.py:CLASS, a DijetProcessor with the selection and its cuts",
@@ -151,14 +165,16 @@ class Analysis(StrictModel):
         default=None, description="the input files: a JSON or YAML in coffea's layout (datasets/README.md)"
     )
     npz: AuthorsFiles | None = Field(default=None, description="the authors' event files as input, instead of PFNano")
-    luminosity: float | None = Field(
+    luminosity: Luminosities | None = Field(
         default=None,
-        gt=0,
-        description="/pb, of all data; not given: that of the certified sections read (with 'golden_json'), or the sum of"
-        " 'luminosity_pb' of the fileset",
+        description="/pb, of all data, by era where there are several; not given: that of the certified sections read (with"
+        " 'golden_json'), or the sum of 'luminosity_pb' of the fileset",
     )
     processes: dict[Name, Process] = Field(description="the processes by name")
     selection: Selection = Field(description="the base selection, which `oddjets process` applies")
+    selection_by_era: dict[EraName, dict[str, Any]] = Field(
+        default={}, description="keys that are laid over 'selection' for the datasets of one of several eras"
+    )
     scores: dict[Name, Score] = Field(description="the scores of each jet by name")
     threshold: Threshold = Field(description="the cut on a score that divides events into A, B, C and D")
     observables: dict[Name, Observable] = Field(description="the quantities to histogram by name")
@@ -171,6 +187,10 @@ class Analysis(StrictModel):
     jer: Literal["ours", "official"] = Field(
         default="ours",
         description="the random numbers of the smearing. ours: seeded by event and jet; official: from the POG's JERSmear",
+    )
+    jes: Literal["total", "sources"] = Field(
+        default="total",
+        description="what 'jes' is: the total uncertainty, or one systematic for each of the era's sources",
     )
     systematics: tuple[Systematic, ...] = Field(
         default=(), description="the systematic uncertainties: names, or names with settings"

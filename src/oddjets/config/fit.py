@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from oddjets.config.eras import LuminosityUncertainties
 from oddjets.config.yaml import Name, StrictModel
 
 __all__ = ["LETTERS", "POI", "RESULT_FIELDS", "Fit", "GoodnessOfFit", "LogNormal", "ScaleFactor", "Variations"]
@@ -100,8 +101,10 @@ class Fit(StrictModel):
     poi: POI | tuple[POI, ...] = Field(
         description="the parameter of interest, or several; significance and limit are for the first, see 'tested'"
     )
-    luminosity_uncertainty: float = Field(
-        default=0.025, ge=0, lt=1, description="relative; the default, 2.5 %, is the paper's (arXiv:2603.23593)"
+    luminosity_uncertainty: LuminosityUncertainties = Field(
+        default=0.025,
+        description="relative; the default, 2.5 %, is the paper's (arXiv:2603.23593). eras: the parts given by the eras' files,"
+        " the default of several eras; or era to its parts, where the same label is one nuisance parameter",
     )
     scale_factor: ScaleFactor | None = Field(
         default=None,

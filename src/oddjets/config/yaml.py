@@ -8,7 +8,7 @@ import typing
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -76,7 +76,7 @@ def describe_errors(error: ValidationError, top: type[BaseModel]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-_UNION_BRANCHES = {"POI", "tuple[POI, ...]"}
+_UNION_BRANCHES = {"POI", "tuple[POI, ...]", "(one)", "(several)", "(word)"}
 
 
 #: bytes; a fileset of all files of Run 2 has some MB
@@ -180,14 +180,18 @@ def read_extended(
     path: Path,
     above: tuple[Path, ...] = (),
     *,
+    kind: Literal["processors", "corrections"] = "processors",
     complete: Callable[[dict[Any, Any], dict[Any, Any]], dict[Any, Any]] = lambda own, base: own,
+    opened: Callable[[dict[Any, Any], Path], None] = lambda own, file: None,
 ) -> Any:
     """Read a YAML; what it ``extends`` is read first, and its own keys are laid over that.
 
     Args:
-        path: the file; ``extends`` names one beside it, or a shipped analysis.
+        path: the file; ``extends`` names one beside it, or a shipped one of its kind.
         above: the files that extend this one.
+        kind: whether it is an analysis or an era; an era names another one without the ending ``.yaml``.
         complete: adds to the keys of each file what follows from them; gets the file's own, and those it extends.
+        opened: is told of each file that is a mapping, with its own keys, which it may change.
 
     Raises:
         ConfigError: see `read_yaml`; or the file extends itself, or one that is not there.
@@ -197,22 +201,30 @@ def read_extended(
     data = read_yaml(path)
     if not isinstance(data, dict):
         return data
+    opened(data, path)
     if "extends" not in data:
         return complete(data, {})
-    base_name = data.pop("extends")
+    given = data.pop("extends")
+    # an era that is named by its year is a number in YAML
+    base_name = str(given) if kind == "corrections" and isinstance(given, int) else given
     if not isinstance(base_name, str) or Path(base_name).name != base_name:
         raise ConfigError(
-            f"{path}: extends: must be the name of a file beside this one, or of a shipped one (got {base_name!r})"
+            f"{path}: extends: must be the name of a file beside this one, or of a shipped one (got {given!r})"
         )
+    if kind == "corrections":
+        base_name = f"{base_name.removesuffix('.yaml')}.yaml"
     base_file = path.with_name(base_name)
     if not base_file.is_file():
         try:
-            base_file = resources.find(base_name, "processors")
+            base_file = resources.find(base_name, kind)
         except OddjetsError as error:
             raise ConfigError(f"{path}: extends: {error}") from None
-    base = read_extended(base_file, (*above, path.resolve()), complete=complete)
+    base = read_extended(base_file, (*above, path.resolve()), kind=kind, complete=complete, opened=opened)
     if not isinstance(base, dict):
-        raise ConfigError(f"{base_file}: an analysis is a mapping with keys such as name, regions")
+        what = "an analysis is a mapping with keys such as name, regions"
+        if kind == "corrections":
+            what = "an era is a mapping with keys such as name, files, corrections"
+        raise ConfigError(f"{base_file}: {what}")
     return merge_mappings(base, complete(data, base))
 
 

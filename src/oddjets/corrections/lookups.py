@@ -1,8 +1,8 @@
 """Corrections: correctionlib lookups configured per era.
 
 ``corrections/<era>.yaml`` names files (with sha256 and source) and, for each correction, the key in the file and what
-its inputs are. A file whose source is a URL is official: it is not ours to hand on, so it is looked for in a cache that
-`oddjets fetch` fills.
+its inputs are; it may extend another era. A file whose source is a URL is official: it is not ours to hand on, so it is
+looked for in a cache that `oddjets fetch` fills.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import correctionlib
 import numpy as np
 import numpy.typing as npt
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from oddjets.config.analysis import Analysis, CorrectionSpec
-from oddjets.config.taggers import DEEP_CSV
-from oddjets.config.yaml import ConfigError, describe_errors, read_yaml
+from oddjets.config.analysis import CorrectionSpec
+from oddjets.config.eras import Label
+from oddjets.config.yaml import ConfigError, describe_errors, read_extended
 from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
 from oddjets.core.expressions import evaluate
@@ -31,19 +31,23 @@ from oddjets.core.paths import inside_folder
 __all__ = [
     "CorrectionFile",
     "Era",
+    "JesSources",
     "NotFiniteError",
     "Period",
     "cache_folder",
-    "check_working_point",
+    "era_yamls",
     "load_era",
     "locate",
     "lookup",
+    "unchecked_files",
     "verified_path",
     "weight",
-    "working_point",
 ]
 
 Array = npt.NDArray[np.float64]
+
+#: in place of a sha256: the file could not be had when the era was written
+UNCHECKED = "unchecked"
 
 
 class NotFiniteError(OddjetsError):
@@ -55,15 +59,18 @@ class CorrectionFile(BaseModel):
 
     Attributes:
         path: relative to the era's YAML; of an official file, relative to the era's folder in the cache.
-        sha256: of its content.
+        sha256: of its content; ``unchecked``: nobody could look at the publisher's file yet, so that any version is taken,
+            which `oddjets fetch`, the manifest and the report say.
         source: the URL of an official file, or how ours was made.
+        folder: of the YAML that states it, where that is another than the era's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    sha256: str = Field(pattern=f"^([0-9a-f]{{64}}|{UNCHECKED})$")
     source: str
+    folder: Path | None = Field(default=None, exclude=True, repr=False)
 
     @model_validator(mode="after")
     def _check_path(self) -> CorrectionFile:
@@ -76,14 +83,56 @@ class CorrectionFile(BaseModel):
         """Whether it is downloaded into the cache."""
         return "://" in self.source
 
+    @property
+    def checked(self) -> bool:
+        """Whether its content is compared with a sha256."""
+        return self.sha256 != UNCHECKED
+
 
 class Period(BaseModel):
-    """A part of data taking: its runs, first and last, and its certified luminosity."""
+    """A part of data taking: its runs, first and last (several such ranges if it has gaps), and its certified luminosity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    runs: tuple[int, int]
+    runs: tuple[int, int] | tuple[tuple[int, int], ...]
     luminosity_pb: float = Field(gt=0)
+
+    @property
+    def _ranges(self) -> Any:
+        return (self.runs,) if isinstance(self.runs[0], int) else self.runs
+
+    def has(self, runs: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Return which runs belong to it, in the shape of ``runs``."""
+        return np.asarray(np.any([(runs >= first) & (runs <= last) for first, last in self._ranges], axis=0))
+
+    def __str__(self) -> str:
+        return " and ".join(f"{first}-{last}" for first, last in self._ranges)
+
+
+class JesSources(BaseModel):
+    """The sources of the jet energy scale's uncertainty, each a correction of one file.
+
+    Attributes:
+        file: a correctionlib JSON, by its name in the era's YAML.
+        key: of a source's correction in the file; ``{source}`` stands for its name.
+        inputs: as for other corrections.
+        names: the sources; one of the same name in another era is the same nuisance parameter.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    key: str = Field(pattern=r"\{source\}")
+    inputs: dict[str, str | float | int]
+    names: tuple[str, ...] = Field(min_length=1)
+
+    @property
+    def systematics(self) -> dict[str, CorrectionSpec]:
+        """Systematic, ``jes`` and the source's name, to its correction."""
+        return {
+            f"jes{name}": CorrectionSpec(file=self.file, key=self.key.replace("{source}", name), inputs=self.inputs)
+            for name in self.names
+        }
 
 
 class Era(BaseModel):
@@ -91,7 +140,9 @@ class Era(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^\w[\w.-]*$", description="also of its folder in the cache")
+    name: Annotated[str, BeforeValidator(str)] = Field(
+        pattern=r"^\w[\w.-]*$", description="also of its folder in the cache; datasets state it"
+    )
     energy_TeV: float = 13.0
     description: str = ""
     files: dict[str, CorrectionFile] = {}
@@ -104,22 +155,60 @@ class Era(BaseModel):
     )
     jet_mass_scale: float = 0.02
     jet_mass_resolution: float = 0.02
+    jes_sources: JesSources | None = Field(default=None, description="for analyses with 'jes: sources'")
+    correlations: dict[str, Label] = Field(
+        default={},
+        description="systematic to label, for analyses of several eras: one nuisance parameter for eras with the same label,"
+        " SYSTEMATIC_LABEL, or SYSTEMATIC where the label is 'all'",
+    )
+    luminosity_uncertainties: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default={}, description="label to a part of the luminosity's relative uncertainty: the parameter lumi_LABEL"
+    )
+
+    @model_validator(mode="after")
+    def _check_periods(self) -> Era:
+        for name, spec in self.corrections.items():
+            if isinstance(spec.key, dict) and spec.key.keys() != self.periods.keys():
+                given, known = (", ".join(keys) or "none" for keys in (spec.key, self.periods))
+                raise ValueError(f"corrections.{name}.key: is given for {given}, and the era's periods are {known}")
+        return self
 
 
 def load_era(name: str, beside: Path | None = None) -> tuple[Era, Path]:
-    """Read ``corrections/<name>.yaml``.
+    """Read ``corrections/<name>.yaml``, and the eras that it extends.
 
     Returns:
         The era and the folder of its file, from which relative paths in it start.
 
     Raises:
-        OddjetsError: no such era, or an error in its file.
+        OddjetsError: no such era, an error in its file, or one that extends itself or what is not there.
     """
-    file = resources.find(name, "corrections", beside, suffixes=(".yaml",))
+    (file, *_), content = _era_content(name, beside)
     try:
-        return Era.model_validate(read_yaml(file)), file.parent
+        return Era.model_validate(content), file.parent
     except ValidationError as error:
         raise ConfigError(f"{file}:\n" + "\n".join(f"  {line}" for line in describe_errors(error, Era))) from None
+
+
+def era_yamls(name: str, beside: Path | None = None) -> list[Path]:
+    """Return the YAML of an era and those that it extends; see `load_era`."""
+    return _era_content(name, beside)[0]
+
+
+def _era_content(name: str, beside: Path | None) -> tuple[list[Path], Any]:
+    file = resources.find(name, "corrections", beside, suffixes=(".yaml",))
+    found: list[Path] = []
+
+    def note(own: dict[Any, Any], opened: Path) -> None:
+        found.append(opened)
+        files = own.get("files")
+        for entry in files.values() if isinstance(files, dict) else ():
+            # what a file states starts in its folder, whoever extends it
+            if isinstance(entry, dict) and "path" in entry and opened.parent != file.parent:
+                entry["folder"] = opened.parent
+
+    content = read_extended(file, kind="corrections", opened=note)
+    return found or [file], content
 
 
 def cache_folder() -> Path:
@@ -143,7 +232,13 @@ def locate(era: Era, folder: Path, name: str) -> Path:
     if name not in era.files:
         raise OddjetsError(f"era '{era.name}': no correction file '{name}'; {nearest(name, era.files)}")
     file = era.files[name]
-    return cache_folder() / era.name / file.path if file.official else folder / file.path
+    return cache_folder() / era.name / file.path if file.official else (file.folder or folder) / file.path
+
+
+def unchecked_files(era: Era, folder: Path) -> dict[str, str]:
+    """Return the files of an era that are there and whose version nobody checked: name to the sha256 that they have."""
+    paths = {name: locate(era, folder, name) for name, file in era.files.items() if not file.checked}
+    return {name: sha256_of(path) for name, path in paths.items() if path.is_file()}
 
 
 def verified_path(era: Era, folder: Path, name: str) -> Path:
@@ -163,8 +258,7 @@ def _check(path: str, sha256: str, advice: str) -> None:
     file = Path(path)
     if not file.is_file():
         raise InputFileError(f"{file}: no such correction file; {advice}")
-    found = sha256_of(file)
-    if found != sha256:
+    if sha256 != UNCHECKED and (found := sha256_of(file)) != sha256:
         raise InputFileError(
             f"{file}: sha256 is {found}, the era's YAML says {sha256}: the file is another version, or damaged"
         )
@@ -197,10 +291,13 @@ def lookup(
 
     Raises:
         NotFiniteError: an input is NaN or infinite; the message has no file, which the caller knows.
-        OddjetsError: an unknown file, key or input; the message has the nearest names.
+        OddjetsError: an unknown file, key or input; the message has the nearest names; or a key that depends on the period, and
+            a run that is in none.
     """
     if spec.file is None or spec.key is None:
         raise OddjetsError(f"era '{era.name}': this correction needs a correctionlib 'file' and 'key'")
+    if isinstance(spec.key, dict):
+        return _lookup_by_period(era, folder, spec, columns, variation)
     path = verified_path(era, folder, spec.file)
     corrections = _open(str(path), era.files[spec.file].sha256)
     known: Mapping[str, Any] = {**corrections, **corrections.compound}
@@ -236,6 +333,27 @@ def lookup(
     return np.asarray(correction.evaluate(*flat), dtype=np.float64).reshape(shape)
 
 
+def _lookup_by_period(
+    era: Era, folder: Path, spec: CorrectionSpec, columns: Mapping[str, npt.NDArray[Any]], variation: str | None
+) -> Array:
+    """Evaluate a correction whose key is that of the era's period which a run belongs to."""
+    assert isinstance(spec.key, dict)
+    runs = np.asarray(columns["run"])
+    found, known = np.empty(runs.shape), np.zeros(runs.shape, dtype=bool)
+    for period, key in spec.key.items():
+        here = era.periods[period].has(runs) & ~known
+        if here.any():
+            of_period = {name: np.asarray(values)[here] for name, values in columns.items()}
+            found[here] = lookup(era, folder, spec.model_copy(update={"key": key}), of_period, variation)
+        known |= here
+    if not known.all():
+        raise OddjetsError(
+            f"era '{era.name}': run {runs[~known][0]} is in none of its periods ({', '.join(era.periods)}), and its"
+            f" correction '{next(iter(spec.key.values()))}' and others depend on them: are these data of another era?"
+        )
+    return found
+
+
 def _require_finite(values: npt.NDArray[Any], what: str, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     """Refuse what is not finite, naming the first event that it is in."""
     if values.dtype.kind != "f" or (bad := ~np.isfinite(values)).sum() == 0:
@@ -261,27 +379,3 @@ def weight(
     if spec.file is None:
         return np.asarray(evaluate(name, columns), dtype=np.float64)
     return lookup(era, folder, spec, columns, name)
-
-
-def working_point(era: Era, folder: Path) -> float | None:
-    """Return the b tag's working point that the era's correction ``btag`` names; None where it has none."""
-    spec = era.corrections.get("btag")
-    return None if spec is None else float(lookup(era, folder, spec, {}, spec.nominal))
-
-
-def check_working_point(analysis: Analysis, era: Era, folder: Path) -> None:
-    """Refuse a b tag that is not the working point which the era's file names.
-
-    Raises:
-        OddjetsError: ``selection.btag_min`` is another number.
-    """
-    if analysis.selection.taggers.branch("btag") != DEEP_CSV:
-        # the era's file is about DeepCSV, and the working point of another tagger is the user's own
-        return
-    stated = working_point(era, folder)
-    if stated is not None and abs(stated - analysis.selection.btag_min) > 1e-6:
-        assert era.corrections["btag"].nominal is not None
-        raise OddjetsError(
-            f"selection.btag_min: {analysis.selection.btag_min} is not working point '{era.corrections['btag'].nominal}' of era"
-            f" '{era.name}', which is {stated:.4f}"
-        )

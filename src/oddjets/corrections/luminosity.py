@@ -15,6 +15,7 @@ import numpy.typing as npt
 from rich.markup import escape
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.eras import by_era
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import sha256_of
@@ -36,6 +37,7 @@ __all__ = [
     "certified_sections",
     "input_digests",
     "luminosities",
+    "luminosities_of_eras",
     "luminosity_of",
     "read_luminosity_table",
 ]
@@ -205,9 +207,8 @@ def luminosity_of(
         return Luminosity(total, False, len(good), of_runs)
     total, of_periods, counted = 0.0, 0, 0
     for period in periods.values():
-        first, last = period.runs
-        here = int(((runs >= first) & (runs <= last)).sum())
-        of_period = (runs_certified >= first) & (runs_certified <= last)
+        here = int(period.has(runs).sum())
+        of_period = period.has(runs_certified)
         if here:
             if (run := certified.open_ended_run(of_period)) is not None:
                 raise OddjetsError(
@@ -219,7 +220,7 @@ def luminosity_of(
             of_periods += whole
             counted += here
     if counted != len(good):
-        known = ", ".join(f"{k} ({p.runs[0]}-{p.runs[1]})" for k, p in periods.items()) or "none"
+        known = ", ".join(f"{k} ({p})" for k, p in periods.items()) or "none"
         raise OddjetsError(
             f"dataset '{name}': certified sections of runs {runs.min()} to {runs.max()} are in no period of the era"
             f" ({known}); give a 'luminosity_table'"
@@ -293,6 +294,30 @@ def luminosities(
                     f" {shared[0] % RUN} of run {shared[0] // RUN}: their luminosity would count twice"
                 )
         counted[name] = mine
+    return found
+
+
+def luminosities_of_eras(
+    analysis: Analysis,
+    eras: Mapping[str, tuple[Era, Path]],
+    read: Mapping[str, tuple[Dataset, Iterable[FileInfo]]],
+    known: Mapping[str, Sections] | None = None,
+) -> dict[str, Luminosity]:
+    """Return the certified luminosity of every dataset of data, by the golden JSON and the periods of its era.
+
+    Args:
+        analysis: of one era or several.
+        eras: name to era, and the folder where its relative paths start.
+        read: as for `luminosities`.
+        known: likewise.
+
+    Raises:
+        OddjetsError: see `luminosities`.
+    """
+    found: dict[str, Luminosity] = {}
+    for asked, part in by_era(analysis, read):
+        assert isinstance(asked.era, str)
+        found |= luminosities(asked, *eras[asked.era], part, known)
     return found
 
 

@@ -16,6 +16,8 @@ __all__ = ["fetch"]
 def fetch(era: Era, folder: Path, names: Sequence[str] = ()) -> Iterator[tuple[str, Path, bool]]:
     """Download the official files of an era into the cache, those already there and right left alone.
 
+    A file that the era calls unchecked is taken as it is, and left alone wherever there is one.
+
     Args:
         era: names the files.
         folder: where its relative paths start.
@@ -37,7 +39,8 @@ def fetch(era: Era, folder: Path, names: Sequence[str] = ()) -> Iterator[tuple[s
         try:
             lookups.verified_path(era, folder, name)
         except InputFileError:
-            download(era.files[name].source, path, era.files[name].sha256)
+            file = era.files[name]
+            download(file.source, path, file.sha256 if file.checked else None)
             yield name, path, True
         else:
             yield name, path, False

@@ -21,14 +21,14 @@ class FetchError(OddjetsError):
     """A download that failed or is not what it should be."""
 
 
-def download(url: str, target: Path, sha256: str) -> None:
+def download(url: str, target: Path, sha256: str | None) -> None:
     """Download a file; it appears under its name only when it is whole and its sha256 is right.
 
     Args:
         url: https; plain http only on this machine.
         target: where to; its folder is made. What arrived of an interrupted download is beside it, in ``NAME.part``,
             and is gone on with.
-        sha256: what the content must have.
+        sha256: what the content must have; None: nobody knows, and what arrived whole is taken.
 
     Raises:
         FetchError: the server can't be reached or breaks off (what arrived is kept), or the checksum is wrong (nothing
@@ -59,8 +59,7 @@ def download(url: str, target: Path, sha256: str) -> None:
         raise FetchError(f"{url}: {reason}; {_resume_advice(part)}") from None
     if missing:
         raise FetchError(f"{url}: the connection broke off; {_resume_advice(part)}")
-    found = sha256_of(part)
-    if found != sha256:
+    if sha256 is not None and (found := sha256_of(part)) != sha256:
         part.unlink()
         raise FetchError(
             f"{url}: sha256 is {found}, expected {sha256}; the download is deleted. If the publisher has a new version,"

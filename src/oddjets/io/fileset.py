@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from oddjets.config.eras import EraName
 from oddjets.config.execution import RemoteAccess
 from oddjets.config.yaml import ConfigError, StrictModel, describe_errors, read_yaml
 from oddjets.core.errors import InputFileError, nearest
@@ -48,7 +49,7 @@ class DatasetMetadata(StrictModel):
 
     process: str = Field(description="name of the process in the analysis")
     is_data: bool = Field(description="true for data, false for simulation")
-    era: str = Field(description="data-taking period")
+    era: EraName = Field(description="data-taking period")
     cross_section_pb: float | None = Field(default=None, gt=0, description="cross section, pb; simulation only")
     k_factor: float = Field(default=1.0, gt=0, description="multiplies the cross section")
     cross_section_source: str = Field(default="", description="where the cross section comes from")
@@ -217,11 +218,13 @@ def fileset_of(content: Any, path: Path) -> dict[str, Dataset]:
 
 def _overlaps(datasets: Iterable[Dataset]) -> Iterator[str]:
     """List the overlap groups whose alternatives do not all have a ``generator_cut``."""
-    groups: dict[str, list[Dataset]] = {}
+    groups: dict[tuple[str, str], list[Dataset]] = {}
     for dataset in datasets:
+        # the samples of two eras have no event in common
         if dataset.metadata.overlap_group is not None:
-            groups.setdefault(dataset.metadata.overlap_group.partition(":")[0], []).append(dataset)
-    for group, members in groups.items():
+            group = dataset.metadata.overlap_group.partition(":")[0]
+            groups.setdefault((dataset.metadata.era, group), []).append(dataset)
+    for (_, group), members in groups.items():
         for dataset in members:
             alternative = str(dataset.metadata.overlap_group).partition(":")[2]
             others = [

@@ -279,8 +279,9 @@ class Artifacts:
             return float(self.histograms.luminosity_pb)
         if self.has("cutflow"):
             # the luminosity of the data read
-            return self.cutflow.get("luminosity_pb", self.analysis.luminosity)
-        return self.analysis.luminosity
+            return self.cutflow.get("luminosity_pb")
+        stated = self.analysis.luminosity
+        return sum(stated.values()) if isinstance(stated, dict) else stated
 
     @cached_property
     def header(self) -> dict[str, Any]:

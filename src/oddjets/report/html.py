@@ -18,7 +18,7 @@ from oddjets import __version__
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.core.redaction import redacted
-from oddjets.report import headline, health, tables
+from oddjets.report import eras, headline, health, tables
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import remove_hidden, write_figures
 from oddjets.report.registry import KINDS, FigureKind
@@ -190,6 +190,8 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
             ]
         if name == "systematics":
             shown = [
+                eras.luminosity_table(artifacts),
+                eras.nuisance_table(artifacts),
                 tables.variations_table(artifacts, health.VARIATIONS),
                 tables.weights_table(artifacts, health.WEIGHTS),
             ]

@@ -29,6 +29,8 @@ from oddjets.selection.mixing import (
     abcd_yields_of_pairs,
     select_nominal,
 )
+from oddjets.selection.normalisation import Normalisation
+from oddjets.selection.per_era import at_era
 from oddjets.selection.region_products import RegionDescription, describe_region, with_cells
 from oddjets.stats.closure_parts import EFFICIENCIES, advice, closure_parts, structural_part
 
@@ -79,7 +81,7 @@ class ClosureEvents:
 
 
 def read_closure_events(
-    analysis: Analysis, processor: HasCuts, folder: Path, normalisation: Mapping[str, tuple[str, bool, float]]
+    analysis: Analysis, processor: HasCuts, folder: Path, normalisation: Mapping[str, Normalisation]
 ) -> ClosureEvents:
     """Read the nominal events that pass the base selection.
 
@@ -87,17 +89,17 @@ def read_closure_events(
         analysis: names the data-driven process.
         processor: has the base selection.
         folder: ``out/events``.
-        normalisation: dataset -> (process, is_data, factor).
+        normalisation: of each dataset.
     """
     read: dict[str, list[tuple[Columns, Floats]]] = {}
-    for dataset, (process, is_data, factor) in normalisation.items():
+    for dataset, (process, is_data, factor, era) in normalisation.items():
         if not event_table.parts(folder, dataset):
             continue
         process = DATA if is_data else process
         # what a fit scales by a thousand is not subtracted a thousandfold
         factor /= 1.0 if is_data or process not in analysis.processes else analysis.processes[process].template_scale
         for columns in event_table.stream(folder, dataset):
-            kept = select_nominal(processor, columns)
+            kept = select_nominal(at_era(analysis, processor, era), columns)
             read.setdefault(process, []).append((kept, np.asarray(kept["weight"], np.float64) * factor))
     simulation = _joined(read.get(str(analysis.data_driven), []))
     data = _joined(read.get(DATA, []))

@@ -21,6 +21,7 @@ import uproot
 from coffea.processor import ProcessorABC, column_accumulator
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.eras import eras_of, of_era
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.corrections import lookups
 from oddjets.corrections.sections import sections_of_file
@@ -34,6 +35,7 @@ from oddjets.selection.chunk_counts import ChunkCounts
 from oddjets.selection.coffea_results import CoffeaResults, results_of
 from oddjets.selection.file_layouts import layout_errors
 from oddjets.selection.histogramming import HistogramFiller, histogram_with, smaller_scores
+from oddjets.selection.per_era import at_era
 
 __all__ = ["CoffeaInterface"]
 
@@ -134,8 +136,9 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
         dataset = self._introduce(events)
         metadata = events.metadata
         start, stop, uuid = int(metadata["entrystart"]), int(metadata["entrystop"]), str(metadata["fileuuid"])
+        here = at_era(self.analysis, self, dataset.metadata.era)
         if len(events):
-            columns, counts = self.table(events)
+            columns, counts = here.table(events)
         else:
             columns, counts = {"event": np.empty(0, np.uint64)}, _nothing(len(self.analysis.selection.cuts))
         found: dict[str, Any] = _counted(counts) | {
@@ -146,10 +149,10 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
         if start == 0:
             found |= self._of_file(events, dataset)
         if dataset.metadata.is_data:
-            lower = smaller_scores(self.analysis, self, columns) if len(columns["event"]) else np.empty(0)
+            lower = smaller_scores(self.analysis, here, columns) if len(columns["event"]) else np.empty(0)
             found["smaller_scores"] = column_accumulator(np.asarray(lower, np.float64))
         if (threshold := self._threshold_used) is not None:
-            found |= self._histograms(columns, dataset, threshold)
+            found |= self._histograms(columns, dataset, threshold, here)
         return {dataset.name: found}
 
     def postprocess(self, accumulator: Mapping[str, Any]) -> CoffeaResults:
@@ -161,9 +164,9 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
         Raises:
             OddjetsError: events were counted twice.
         """
-        return results_of(
-            self.analysis, self.era, self.era_folder, self.datasets, accumulator, self._threshold_used, self._cards
-        )
+        here = {era: at_era(self.analysis, self, era) for era in eras_of(self.analysis)}
+        eras = {era: (processor.era, processor.era_folder) for era, processor in here.items()}
+        return results_of(self.analysis, eras, self.datasets, accumulator, self._threshold_used, self._cards)
 
     # ---- the parts -----------------------------------------------------------------------------------------------------
 
@@ -212,20 +215,21 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
         if errors := layout_errors({dataset.name: (dataset, [info])}, self._cards):
             raise InputFileError("\n".join(errors))
         # of two thousand names, those that somebody asks for later
-        asked = frozenset(f"HLT_{name}" for name in self.analysis.selection.triggers)
+        triggers = of_era(self.analysis, dataset.metadata.era).selection.triggers
+        asked = frozenset(f"HLT_{name}" for name in triggers)
         found: dict[str, Any] = {"files": {dataclasses.replace(info, branches=info.branches & asked)}}
         if is_data and self.analysis.selection.golden_json is not None:
             access = self.analysis.execution.access(self.analysis.folder)
             found["sections"] = set(sections_of_file(path, access).tolist())
         return found
 
-    def _histograms(self, columns: Columns, dataset: Dataset, threshold: ThresholdResult) -> dict[str, Any]:
+    def _histograms(self, columns: Columns, dataset: Dataset, threshold: ThresholdResult, here: Any) -> dict[str, Any]:
         """Fill a chunk's histograms; all have all of the dataset's categories, so that adding them keeps their order."""
         is_data = dataset.metadata.is_data
         process = DATA if is_data else dataset.metadata.process
-        variations = variations_of(self.analysis, process, is_data=is_data)
+        variations = variations_of(here.analysis, process, is_data=is_data)
         names = [NOMINAL, *(v.name for v in variations)]
-        filler = HistogramFiller(self.analysis, self, threshold)
+        filler = HistogramFiller(self.analysis, here, threshold)
         if len(columns["event"]):
             filler.add(columns, process, dict.fromkeys(names, 1.0))
         else:

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from oddjets.config.analysis import Analysis
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError, nearest
+from oddjets.corrections.correlations import contributions_of
 from oddjets.corrections.lookups import Era
-from oddjets.corrections.luminosity import luminosities
-from oddjets.corrections.systematics import NOMINAL, variations_of
+from oddjets.corrections.luminosity import luminosities_of_eras
 from oddjets.io.fileset import Dataset, FileInfo, sum_of_weights, sums_of_variations
 from oddjets.io.histograms import DATA, LETTERS, Hist, HistogramSet, ThresholdResult
 from oddjets.io.remote.access import is_remote
@@ -24,9 +24,16 @@ from oddjets.scoring.model_card import ModelCard
 from oddjets.selection import input_anomalies
 from oddjets.selection.file_layouts import describe_layouts, warn_of_stale_weights
 from oddjets.selection.histogramming import assembled, histogram_with, threshold_from
-from oddjets.selection.normalisation import cutflow_of, factors, own_factors
+from oddjets.selection.normalisation import (
+    Luminosities,
+    cutflow_of,
+    factors,
+    luminosities_read,
+    own_factors,
+    total_luminosity,
+)
 from oddjets.selection.sums_checks import refuse_unlike_sums, sums_problems
-from oddjets.selection.trigger_menus import absent_triggers, partly_absent_triggers
+from oddjets.selection.trigger_menus import trigger_menus
 
 __all__ = ["CoffeaResults", "results_of"]
 
@@ -55,8 +62,7 @@ class CoffeaResults(dict[str, Any]):
 
 def results_of(
     analysis: Analysis,
-    era: Era,
-    era_folder: Path,
+    eras: Mapping[str, tuple[Era, Path]],
     datasets: Mapping[str, Dataset],
     accumulated: Mapping[str, Any],
     threshold: ThresholdResult | None,
@@ -66,8 +72,7 @@ def results_of(
 
     Args:
         analysis: what was asked.
-        era: its corrections.
-        era_folder: where the era's relative paths start.
+        eras: its eras, and where their relative paths start.
         datasets: what is known of each dataset, and all its files.
         accumulated: dataset to its accumulator.
         threshold: the cut that histograms were filled with; None: none was known, and there are no histograms.
@@ -93,16 +98,15 @@ def results_of(
         return _refused(results, "not normalised, because not all events were read", *problems)
     fileset = {name: (dataset, _files(accumulated[name])) for name, dataset in read.items()}
     describe_layouts(fileset, cards)
-    absent_triggers(fileset, analysis.selection.triggers)
-    partly_absent_triggers(fileset, analysis.selection.triggers)
+    trigger_menus(analysis, fileset)
     if errors := sums_problems(fileset):
         raise OddjetsError("\n".join(errors))
     for name, (dataset, files) in fileset.items():
         if not dataset.metadata.is_data and dataset.metadata.generator_cut is None:
             weights = accumulated[name]["weights"]
             refuse_unlike_sums(name, files, {info.path: weights[info.uuid] for info in files})
-    processed = _processed(analysis, era, era_folder, fileset, accumulated)
-    luminosity = _luminosity(analysis, processed)
+    processed = _processed(analysis, eras, fileset, accumulated)
+    luminosity = luminosities_read(analysis, processed)
     results["cutflow"] = cutflow_of(processed, luminosity)
     of_data = [name for name, (dataset, _) in fileset.items() if dataset.metadata.is_data]
     lower = np.concatenate([accumulated[name]["smaller_scores"].value for name in of_data]) if of_data else None
@@ -132,7 +136,8 @@ def results_of(
             f"{analysis.name}: no luminosity: give 'luminosity' (/pb) in the YAML, or 'luminosity_pb' in the metadata of"
             " every dataset of data, and read the data in the same run",
         )
-    made = _normalised(analysis, era, accumulated, processed, luminosity, found)
+    energy = next(iter(eras.values()))[0].energy_TeV
+    made = _normalised(analysis, energy, accumulated, processed, luminosity, found)
     results |= {"histograms": dict(made.histograms), "histogram_set": made}
     return results
 
@@ -199,14 +204,13 @@ def _files(found: Mapping[str, Any]) -> list[FileInfo]:
 
 def _processed(
     analysis: Analysis,
-    era: Era,
-    era_folder: Path,
+    eras: Mapping[str, tuple[Era, Path]],
     fileset: Mapping[str, tuple[Dataset, Sequence[FileInfo]]],
     accumulated: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what the stage `process` would leave in its manifest, as far as a normalisation needs it."""
     sections = {name: np.array(sorted(found.get("sections", ())), np.int64) for name, found in accumulated.items()}
-    measured = luminosities(analysis, era, era_folder, fileset, sections)
+    measured = luminosities_of_eras(analysis, eras, fileset, sections)
     datasets = {}
     for name, (dataset, files) in fileset.items():
         found, metadata = accumulated[name], dataset.metadata
@@ -226,19 +230,12 @@ def _processed(
     return {"cuts": ["all", *analysis.selection.cuts], "datasets": datasets}
 
 
-def _luminosity(analysis: Analysis, processed: Mapping[str, Any]) -> float | None:
-    if analysis.luminosity is not None:
-        return analysis.luminosity
-    read = [d["luminosity_pb"] for d in processed["datasets"].values() if d["is_data"]]
-    return float(sum(read)) if read and None not in read else None
-
-
 def _normalised(
     analysis: Analysis,
-    era: Era,
+    energy_TeV: float,
     accumulated: Mapping[str, Any],
     processed: Mapping[str, Any],
-    luminosity_pb: float,
+    luminosity: Luminosities,
     threshold: ThresholdResult,
 ) -> HistogramSet:
     """Add up the datasets of each process, each with its factor."""
@@ -246,16 +243,16 @@ def _normalised(
     sums: dict[tuple[str, str], dict[tuple[str, str], Floats]] = {}
     names: dict[str, list[str]] = {}
     shared: Counter[tuple[str, str]] = Counter()
-    for dataset, (process, is_data, factor) in factors(analysis, processed, luminosity_pb).items():
-        process = DATA if is_data else process
-        variations = variations_of(analysis, process, is_data=is_data)
-        names.setdefault(process, [NOMINAL, *(v.name for v in variations if v.kind != "envelope")])
+    for dataset, n in factors(analysis, processed, luminosity).items():
+        process = DATA if n.is_data else n.process
+        parts = contributions_of(analysis, process, n.era, is_data=n.is_data)
+        names.setdefault(process, [name for name, part in parts.items() if not part.member])
         shared.update(accumulated[dataset]["shared_events"])
         for key, histogram in accumulated[dataset]["histograms"].items():
             of_histogram = sums.setdefault(key, {})
-            for name in (NOMINAL, *(v.name for v in variations)):
-                scale = factor * own.get(dataset, {}).get(name, 1.0)
-                contents = _contents(histogram, process, name) * np.array([scale, scale**2])[:, None, None]
+            for name, part in parts.items():
+                scale = n.factor * own.get(dataset, {}).get(part.source, 1.0) * part.scale
+                contents = _contents(histogram, process, part.source) * np.array([scale, scale**2])[:, None, None]
                 of_histogram[process, name] = of_histogram.get((process, name), 0.0) + contents
                 if not np.isfinite(contents).all():
                     raise OddjetsError(
@@ -267,7 +264,7 @@ def _normalised(
         for region in analysis.regions
         for name in analysis.observables
     }
-    return assembled(analysis, filled, names, threshold, luminosity_pb, era.energy_TeV, shared_events=shared)
+    return assembled(analysis, filled, names, threshold, total_luminosity(luminosity), energy_TeV, shared_events=shared)
 
 
 def _contents(histogram: Hist, process: str, variation: str) -> Floats:

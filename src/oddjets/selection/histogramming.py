@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.nuisances import nuisances_of
 from oddjets.core.errors import OddjetsError
-from oddjets.corrections.systematics import NOMINAL, kind_of, variations_of
+from oddjets.corrections.correlations import contributions_of
+from oddjets.corrections.systematics import NOMINAL, kind_of
 from oddjets.io import event_table, histograms
 from oddjets.io.event_table import EventTable
 from oddjets.io.histograms import DATA, LETTERS, Hist, HistogramSet, ThresholdResult
@@ -22,6 +24,8 @@ from oddjets.selection.binned_events import BinnedEvents, Cells, add_weights, bi
 from oddjets.selection.decorators import HasCuts
 from oddjets.selection.event_weights import WeightAudit
 from oddjets.selection.needed_columns import columns_needed
+from oddjets.selection.normalisation import Normalisation
+from oddjets.selection.per_era import at_era
 
 __all__ = [
     "HistogramFiller",
@@ -89,6 +93,7 @@ class HistogramFiller:
         audit: WeightAudit | None = None,
     ) -> None:
         self._analysis, self._processor, self._threshold, self._audit = analysis, processor, threshold, audit
+        self._processor_used = processor
         self.cells = Cells.from_analysis(analysis)
         self.sums: dict[tuple[str, str], Floats] = {}
         self.filled: dict[str, dict[tuple[str, str], None]] = {region: {} for region in analysis.regions}
@@ -99,21 +104,37 @@ class HistogramFiller:
         """How many cells a process and a variation have: letters x bins of all histograms."""
         return len(LETTERS) * self.cells.size
 
-    def add(self, columns: event_table.Columns, process: str, factors: Mapping[str, float]) -> None:
+    def add(
+        self,
+        columns: event_table.Columns,
+        process: str,
+        factors: Mapping[str, float],
+        sources: Mapping[str, str] | None = None,
+        processor: HasCuts | None = None,
+    ) -> None:
         """Add events.
 
         Args:
             columns: columns of the events.
             process: name on the process axis.
             factors: variation, ``nominal`` first, -> factor of its weights: cross section x luminosity / sum of weights.
+            sources: variation -> the events' own variation that it is filled with, where that is another one: of several
+                eras, those that do not share a nuisance parameter fill its variations with nominal.
+            processor: defines the cuts of these events, where they are not those of all.
         """
+        self._processor_used = processor or self._processor
         tracked = _TrackedEvents(columns)
         events = self._events(tracked, process)
         self.shared_events.update(events.shared())
         own = tracked.used_variation
-        tables = {name: EventTable.under(tracked, name) if name != NOMINAL else tracked for name in factors}
+        source = {name: (sources or {}).get(name, name) for name in factors}
+        varied = {
+            name: EventTable.under(tracked, name) if name != NOMINAL else tracked
+            for name in dict.fromkeys(source.values())
+        }
+        tables = {name: varied[source[name]] for name in factors}
         # groups of variations with the same events in the same bins
-        groups = [[name for name, table in tables.items() if name == NOMINAL or not (own or table.varies_jets)]]
+        groups = [[name for name, table in tables.items() if source[name] == NOMINAL or not (own or table.varies_jets)]]
         groups += [[name] for name in factors if name not in groups[0]]
         passed: dict[str, tuple[str, ...]] = {}
         for names in groups:
@@ -126,7 +147,7 @@ class HistogramFiller:
                 self.filled[region].setdefault((process, name))
 
     def _events(self, table: EventTable, process: str) -> BinnedEvents:
-        events = bin_events(self._analysis, self._processor, table, self.cells)
+        events = bin_events(self._analysis, self._processor_used, table, self.cells)
         if self._analysis.blind and process == DATA:
             return events.select(self._letters(events) != LETTERS.index("A"))
         return events
@@ -275,7 +296,7 @@ def make_histograms(
     analysis: Analysis,
     processor: HasCuts,
     folder: Path,
-    normalisation: Mapping[str, tuple[str, bool, float]],
+    normalisation: Mapping[str, tuple[str, bool, float] | Normalisation],
     luminosity_pb: float,
     energy_TeV: float,
     *,
@@ -287,9 +308,9 @@ def make_histograms(
 
     Args:
         analysis: the analysis.
-        processor: defines the cuts.
+        processor: defines the cuts; of several eras, each has its own (``at_era``).
         folder: ``out/events``.
-        normalisation: dataset -> (process, is_data, factor), from the manifest of `process`.
+        normalisation: dataset -> its process, era and factor, from the manifest of `process`.
         luminosity_pb: integrated luminosity of the data, /pb.
         energy_TeV: centre-of-mass energy, TeV.
         below: keep only events with both scores of the threshold below this.
@@ -303,28 +324,32 @@ def make_histograms(
 
     def tables(name: str) -> Iterator[event_table.Columns]:
         """Yield the parts of a dataset's event table; a dataset without events has none."""
-        found = event_table.stream(folder, name, needed=needed) if event_table.parts(folder, name) else ()
+        asked = needed[datasets[name].era]
+        found = event_table.stream(folder, name, needed=asked) if event_table.parts(folder, name) else ()
         for columns in found:
             yield columns if below is None else _both_below(columns, analysis.threshold.score, below)
 
-    needed = columns_needed(analysis, processor)
-    of_data = [name for name, (_, is_data, _) in normalisation.items() if is_data and event_table.parts(folder, name)]
+    datasets = {name: Normalisation(*given) for name, given in normalisation.items()}
+    processors = {n.era: at_era(analysis, processor, n.era) for n in datasets.values()}
+    needed = {era: columns_needed(analysis, of_era) for era, of_era in processors.items()}
+    of_data = [name for name, n in datasets.items() if n.is_data and event_table.parts(folder, name)]
     lower = [np.empty(0)]
     for name in of_data:
         for columns in tables(name):
-            lower.append(smaller_scores(analysis, processor, columns))
+            lower.append(smaller_scores(analysis, processors[datasets[name].era], columns))
     threshold = threshold_from(analysis, np.concatenate(lower) if of_data else None)
     filler = HistogramFiller(analysis, processor, threshold, audit)
     found: dict[str, list[str]] = {}
-    for dataset, (process, is_data, factor) in normalisation.items():
-        process = DATA if is_data else process
-        variations = variations_of(analysis, process, is_data=is_data)
-        found.setdefault(process, [NOMINAL, *(v.name for v in variations if v.kind != "envelope")])
+    for dataset, n in datasets.items():
+        process = DATA if n.is_data else n.process
+        parts = contributions_of(analysis, process, n.era, is_data=n.is_data)
+        found.setdefault(process, [name for name, part in parts.items() if not part.member])
         own = (own_factors or {}).get(dataset, {})
-        factors = {name: factor * own.get(name, 1.0) for name in (NOMINAL, *(v.name for v in variations))}
+        factors = {name: n.factor * own.get(part.source, 1.0) * part.scale for name, part in parts.items()}
+        sources = {name: part.source for name, part in parts.items()}
         for columns in tables(dataset):
             if len(columns["event"]):
-                filler.add(columns, process, factors)
+                filler.add(columns, process, factors, sources, processors[n.era])
         filler.require_finite(process, dataset)
     return assembled(
         analysis, filler.histograms(), found, threshold, luminosity_pb, energy_TeV, shared_events=filler.shared_events
@@ -357,9 +382,10 @@ def assembled(
         for process in found if kind_of(systematic) == "envelope" else ():
             if process == DATA or (systematic.processes is not None and process not in systematic.processes):
                 continue
-            for histogram in filled.values():
-                add_envelope(histogram, process, systematic.name, systematic.members)
-            found[process] += [f"{systematic.name}Up", f"{systematic.name}Down"]
+            for name in nuisances_of(analysis, systematic):
+                for histogram in filled.values():
+                    add_envelope(histogram, process, name, systematic.members)
+                found[process] += [f"{name}Up", f"{name}Down"]
     order = [DATA, *analysis.processes]
     by_process = {p: found[p] for p in sorted(found, key=lambda p: order.index(p) if p in order else len(order))}
     return HistogramSet(

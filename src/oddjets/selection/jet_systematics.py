@@ -104,11 +104,20 @@ class JetVariations:
             jets[f"mass_jer{direction}"] = np.maximum(objects.take_pair(smeared["msoftdrop"], pair), 0.0)
         varied: dict[str, Array] = {}
         for variation in variations:
-            pt, mass = getattr(self, variation.systematic)(jets, variation.sign)
+            pt, mass = self._varied(variation, jets)
             for j in JETS:
                 varied[f"pt_{j}__{variation.name}"] = pt[:, j - 1]
                 varied[f"mass_{j}__{variation.name}"] = mass[:, j - 1]
         return varied
+
+    def _varied(self, variation: Variation, jets: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Return varied pT and soft-drop mass: by the method of the systematic's name, or by a source of the energy scale."""
+        sources = self.era.jes_sources.systematics if self.analysis.jes == "sources" and self.era.jes_sources else {}
+        if (spec := sources.get(variation.systematic)) is None:
+            pt, mass = getattr(self, variation.systematic)(jets, variation.sign)
+            return pt, mass
+        scale = 1.0 + variation.sign * lookups.lookup(self.era, self.era_folder, spec, jets, None)
+        return jets["pt"] * scale, jets["mass"] * scale
 
     def _links_to_no_generator_jet(self, events: Any, rows: npt.NDArray[np.int64], pair: npt.NDArray[np.int64]) -> int:
         """Count the jets of the pair whose index of a generator jet is none of their event's."""

@@ -41,6 +41,7 @@ from oddjets.selection.coffea_interface import CoffeaInterface
 from oddjets.selection.decorators import cut, mask_of
 from oddjets.selection.jet_systematics import JetVariations
 from oddjets.selection.needed_columns import columns_needed
+from oddjets.selection.per_era import PerEra
 
 __all__ = ["DijetProcessor"]
 
@@ -66,12 +67,12 @@ TAGGER_COLUMNS = ("btag", "xbb", "xqq", "xcc")
 NEGATIVE_MASS = -0.1
 
 
-class DijetProcessor(JetVariations, DataQuality, CoffeaInterface):
+class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
     """A processor that turns a chunk of PFNano into rows of the event table; in coffea's `Runner`, into histograms (`process`).
 
     Args:
         analysis: what was asked.
-        era: its corrections.
+        era: its corrections; of several eras, those of the first, and `at_era` has the others.
         era_folder: where the era's relative paths start.
         scorers: score name to scorer, for the scores that have a model card.
         score_cache: the folder ``scores``; None: scores are not kept.

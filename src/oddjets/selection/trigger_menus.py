@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.markup import escape
 
+from oddjets.config.analysis import Analysis
+from oddjets.config.eras import by_era
 from oddjets.core.console import console
 from oddjets.core.errors import nearest
 from oddjets.io.fileset import Dataset, FileInfo
 
-__all__ = ["absent_triggers", "partly_absent_triggers"]
+__all__ = ["absent_triggers", "partly_absent_triggers", "trigger_menus"]
 
 #: dataset name to dataset and what its files hold
 _Fileset = Mapping[str, tuple[Dataset, Sequence[FileInfo]]]
+
+
+def trigger_menus(analysis: Analysis, fileset: _Fileset) -> dict[str, dict[str, Any]]:
+    """Compare the trigger paths that an analysis asks of each era with those of the files; see the two functions below.
+
+    Args:
+        analysis: of one era or several.
+        fileset: the datasets and their files.
+
+    Returns:
+        Dataset to its ``absent_triggers`` and ``partly_absent_triggers``.
+    """
+    absent: dict[str, list[str]] = {}
+    partly: dict[str, dict[str, str]] = {}
+    for asked, part in by_era(analysis, fileset):
+        absent |= absent_triggers(part, asked.selection.triggers)
+        partly |= partly_absent_triggers(part, asked.selection.triggers)
+    return {name: {"absent_triggers": absent[name], "partly_absent_triggers": partly[name]} for name in fileset}
 
 
 def absent_triggers(fileset: _Fileset, paths: Sequence[str]) -> dict[str, list[str]]:

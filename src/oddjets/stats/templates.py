@@ -9,6 +9,7 @@ import numpy as np
 
 from oddjets.config.analysis import Analysis
 from oddjets.config.fit import Variations
+from oddjets.config.nuisances import luminosity_parts, nuisances_of
 from oddjets.core.errors import OddjetsError
 from oddjets.io.histograms import HistogramSet
 
@@ -27,6 +28,7 @@ class Template(NamedTuple):
         process: its name.
         nominal: events.
         variance: sum of squared weights.
+        scales: nuisance parameter -> what it multiplies the events by at +1 and at -1: parts of the luminosity's uncertainty.
         shapes: nuisance parameter -> events with it at +1 and at -1.
         shape_variances: nuisance parameter -> sums of squared weights of these two.
     """
@@ -34,6 +36,7 @@ class Template(NamedTuple):
     process: str
     nominal: np.ndarray
     variance: np.ndarray
+    scales: dict[str, tuple[float, float]]
     shapes: dict[str, tuple[np.ndarray, np.ndarray]]
     shape_variances: dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -143,7 +146,8 @@ def read_templates(
     assert analysis.fit is not None
     observable = analysis.fit.observable
     floor = AUTHORS_VARIED_FLOOR if analysis.fit.mode == "authors-code" else 0.0
-    apart = {s.name for s in analysis.systematics if s.decorrelate}
+    apart = {name for s in analysis.systematics if s.decorrelate for name in nuisances_of(analysis, s)}
+    luminosity = luminosity_parts(analysis)
     result = []
     for process in processes:
 
@@ -171,7 +175,7 @@ def read_templates(
             report["left_out"].append(entry | ({"variations": varied} if varied else {}))
             continue
         variance = np.maximum(histograms.variances(region, observable, process, letter), 0.0)
-        shapes, spreads = {}, {}
+        scales, shapes, spreads = {}, {}, {}
         for name, (up, down) in nuisance_names(histograms.variations[process]).items():
             high = values(up) if up else None
             low = values(down) if down else None
@@ -181,6 +185,10 @@ def read_templates(
                 assert given is not None
                 other = np.maximum(2 * nominal - given, floor)
                 high, low = (given, other) if high is not None else (other, given)
+            if name in luminosity:
+                # of the eras that have this part: each bin has its own mixture of eras, and the channel's is taken
+                scales[name] = (float(high.sum() / nominal.sum()), float(low.sum() / nominal.sum()))
+                continue
             if floor == 0:
                 # a bin that is empty at nominal stays empty: the interpolation would make it negative on one side
                 high, low = np.where(nominal > 0, high, 0.0), np.where(nominal > 0, low, 0.0)
@@ -193,5 +201,5 @@ def read_templates(
                 np.maximum(histograms.variances(region, observable, process, letter, up or str(down)), 0.0),
                 np.maximum(histograms.variances(region, observable, process, letter, down or str(up)), 0.0),
             )
-        result.append(Template(process, nominal, variance, shapes, spreads))
+        result.append(Template(process, nominal, variance, scales, shapes, spreads))
     return result

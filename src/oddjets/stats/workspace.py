@@ -6,7 +6,8 @@ The choices made, all of them visible in the workspace or in its report:
   the nominal BC/D in A, the relation A = B C / D holds for every value of the factors.
 - QCD's nominal template in B, C and D is data minus simulation, not below `QCD_FLOOR` events (the floor moves only
   the starting point: the factors are free). With ``mode: authors-code`` see `qcd_of_authors_code`.
-- Luminosity is a log-normal named ``lumi`` on every simulated process, log-normals have ``lo = 1/hi``.
+- Luminosity is a log-normal named ``lumi`` on every simulated process, log-normals have ``lo = 1/hi``. If it has parts,
+  ``lumi_LABEL``, each scales the events of the eras that have it.
 - Negative bins of simulated templates, nominal or varied, are set to zero and reported; nothing is rescaled.
 - A variation of a bin that is empty at nominal is left out: interpolated, it would be negative on one side.
 - A variation that equals its nominal is kept, so that no uncertainty is dropped silently.
@@ -299,8 +300,13 @@ def _sample(
         modifiers.append({"name": signals[process].name, "type": "normfactor", "data": None})
     if fit.scale_factor and process in fit.scale_factor.processes and letter in fit.scale_factor.letters:
         modifiers.append({"name": "sf", "type": "normfactor", "data": None})
-    if fit.luminosity_uncertainty > 0:
+    if isinstance(fit.luminosity_uncertainty, float) and fit.luminosity_uncertainty > 0:
         modifiers.append(_lognormal("lumi", fit.luminosity_uncertainty))
+    modifiers += [
+        {"name": name, "type": "normsys", "data": {"hi": high, "lo": low}}
+        for name, (high, low) in template.scales.items()
+        if high != 1
+    ]
     for name, norm in fit.normalisations.items():
         if process in norm.processes and letter in norm.letters:
             modifiers.append(_lognormal(name, norm.size))

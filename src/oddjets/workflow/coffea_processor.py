@@ -14,6 +14,7 @@ from oddjets.io.fileset import Dataset, fileset_of, load_fileset
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection.processor import DijetProcessor
+from oddjets.workflow.dataset_eras import match_eras
 from oddjets.workflow.validation import resolve
 
 __all__ = ["processor"]
@@ -77,6 +78,8 @@ def processor(
         None if score_cache is None else Path(score_cache).resolve(),
     )
     made.datasets = _datasets(resolved.analysis, fileset)
+    if fileset is not None or resolved.analysis.fileset is not None:
+        made.datasets = match_eras(resolved.analysis, made.datasets)
     if selection is None:
         made.source = resolved.source
     if resolved.analysis.threshold.value is None:

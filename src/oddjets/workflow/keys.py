@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
+from oddjets.config.analysis import Analysis
+from oddjets.config.eras import by_era
+from oddjets.config.nuisances import luminosity_parts, nuisances_of
 from oddjets.core import provenance
 from oddjets.core.code_digests import code_parts, code_sha256
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import sha256_of
-from oddjets.corrections import luminosity
+from oddjets.corrections import lookups, luminosity
 from oddjets.scoring.model_card import load_card
 from oddjets.selection.normalisation import own_normalisations
 from oddjets.workflow.executors import chunk_worker
@@ -28,7 +33,7 @@ __all__ = [
     "is_done",
     "key_of",
     "row_selection",
-    "rows_key",
+    "rows_keys",
     "stage_state",
     "stage_states",
 ]
@@ -58,25 +63,42 @@ def _process(run: RunContext) -> Any:
             "scores": {name: score.column for name, score in analysis.scores.items()},
             "files": {file.name: sha256_of(file) for file in files},
         }
+    parts = {
+        str(asked.era): {
+            **_of_era(run, asked),
+            "luminosity": luminosity.input_digests(
+                asked, *run.resolved.eras[str(asked.era)], [dataset for dataset, _ in part.values()]
+            ),
+        }
+        for asked, part in by_era(analysis, run.fileset)
+    }
+    of_files = {
+        name: [dataset.metadata.model_dump(mode="json"), [[f.uuid, f.entries, f.sum_of_weights] for f in files]]
+        for name, (dataset, files) in run.fileset.items()
+    }
+    if isinstance(analysis.era, str):
+        return {**parts[analysis.era], "files": of_files}
+    return {"eras": parts, "files": of_files}
+
+
+def _of_era(run: RunContext, asked: Analysis) -> dict[str, Any]:
+    """Return what decides the rows of an era's datasets: that of an analysis of this era alone."""
+    era, folder = run.resolved.eras[str(asked.era)]
+    # what relates an era to others decides no row; nor do sources of the energy scale that nobody asks for
+    other = {"correlations", "luminosity_uncertainties", *(("jes_sources",) if asked.jes == "total" else ())}
+    unchecked = lookups.unchecked_files(era, folder)
+    related = {"decorrelate", "own_normalisation", "eras", "correlation"}
     return {
-        "selection": analysis.selection.model_dump(mode="json"),
-        "scores": {name: score.model_dump(mode="json", exclude={"label"}) for name, score in analysis.scores.items()},
-        "systematics": [
-            s.model_dump(mode="json", exclude={"decorrelate", "own_normalisation"}) for s in analysis.systematics
-        ],
+        "selection": asked.selection.model_dump(mode="json"),
+        "scores": {name: score.model_dump(mode="json", exclude={"label"}) for name, score in asked.scores.items()},
+        "systematics": [s.model_dump(mode="json", exclude=related) for s in asked.systematics],
         "processor": [run.resolved.source.code_sha256, run.resolved.source.class_name],
         "cards": {name: load_card(path).sha256 for name, path in run.resolved.cards.items()},
         "card_files": {name: sha256_of(path) for name, path in run.resolved.cards.items()},
-        "era": run.resolved.era.model_dump(mode="json"),
-        "jet_corrections": analysis.jet_corrections,
-        "jer": analysis.jer,
-        "luminosity": luminosity.input_digests(
-            analysis, run.resolved.era, run.resolved.era_folder, [dataset for dataset, _ in run.fileset.values()]
-        ),
-        "files": {
-            name: [dataset.metadata.model_dump(mode="json"), [[f.uuid, f.entries, f.sum_of_weights] for f in files]]
-            for name, (dataset, files) in run.fileset.items()
-        },
+        "era": era.model_dump(mode="json", exclude=other),
+        **({"unchecked_files": unchecked} if unchecked else {}),
+        "jet_corrections": asked.jet_corrections,
+        "jer": asked.jer,
     }
 
 
@@ -84,8 +106,11 @@ def _histogram(run: RunContext) -> Any:
     dump = run.analysis.model_dump(mode="json")
     keys = ("threshold", "observables", "regions", "luminosity")
     scales = {name: process.template_scale for name, process in run.analysis.processes.items()}
+    parts = luminosity_parts(run.analysis)
     return {
         **{k: dump[k] for k in keys},
+        **_several(run.analysis),
+        **({"luminosity_parts": parts} if parts else {}),
         "processes": scales,
         "own_normalisation": own_normalisations(run.analysis),
         "blind": run.analysis.blind,
@@ -103,7 +128,8 @@ def _workspace(run: RunContext) -> Any:
     return {
         "fit": run.analysis.fit.model,
         "processes": {k: v.data_driven for k, v in run.analysis.processes.items()},
-        "systematics": [s.model_dump(mode="json") for s in run.analysis.systematics],
+        "systematics": [_stated(s, "eras", "correlation") for s in run.analysis.systematics],
+        **_several(run.analysis),
     }
 
 
@@ -114,7 +140,21 @@ def _fit(run: RunContext) -> Any:
 
 def _plot_and_report(run: RunContext) -> Any:
     # labels and colours count; who did the work does not
-    return run.analysis.model_dump(mode="json", exclude={"execution"})
+    dump = _stated(run.analysis, "jes", "selection_by_era", exclude={"execution", "systematics"})
+    return {**dump, "systematics": [_stated(s, "eras", "correlation") for s in run.analysis.systematics]}
+
+
+def _several(analysis: Analysis) -> dict[str, Any]:
+    """Return which nuisance parameters several eras have; nothing of one era."""
+    if isinstance(analysis.era, str):
+        return {}
+    return {"eras": analysis.era, "nuisances": {s.name: nuisances_of(analysis, s) for s in analysis.systematics}}
+
+
+def _stated(model: BaseModel, *fields: str, exclude: set[str] | None = None) -> dict[str, Any]:
+    """Return a model's content, without those of the fields that have their default: who does not use them has no other key."""
+    usual = {name for name in fields if getattr(model, name) == type(model).model_fields[name].default}
+    return model.model_dump(mode="json", exclude={*usual, *(exclude or ())})
 
 
 _VALUES: dict[str, Callable[[RunContext], Any]] = {
@@ -129,9 +169,18 @@ _VALUES: dict[str, Callable[[RunContext], Any]] = {
 }
 
 
-def rows_key(run: RunContext) -> str:
-    """Return the content key of all that rows depend on, apart from the files: what chunks are done again for."""
+def rows_keys(run: RunContext) -> str | dict[str, str]:
+    """Return the content key of all that rows depend on, apart from the files: what chunks are done again for.
+
+    Of an analysis of several eras, era to its key: that of an analysis of this era alone.
+    """
     used = _process(run)
+    if isinstance(run.analysis.era, str):
+        return _rows_key(used)
+    return {era: _rows_key(part) for era, part in used["eras"].items()}
+
+
+def _rows_key(used: Mapping[str, Any]) -> str:
     # these go into numbers of whole datasets
     decides = {name: part for name, part in used.items() if name not in ("files", "luminosity")}
     decides["selection"] = {name: value for name, value in used["selection"].items() if name != "luminosity_table"}
@@ -143,7 +192,10 @@ def row_selection(run: RunContext) -> dict[str, Any]:
     """Return the part of the configuration that decides which events and branches a skim has."""
     content: dict[str, Any] = _process(run)
     # a file's own part comes with the file, and which model it is does not matter
-    return {name: content[name] for name in (*DECIDES_ROWS, "scores")}
+    names = (*DECIDES_ROWS, "scores")
+    if isinstance(run.analysis.era, str):
+        return {name: content[name] for name in names}
+    return {name: {era: part[name] for era, part in content["eras"].items()} for name in names}
 
 
 # ---- keys of stages ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ from oddjets.core.locks import locked
 from oddjets.io import paper_npz
 from oddjets.io.fileset import Dataset, FileInfo, inspect, load_fileset
 from oddjets.io.histograms import DATA
+from oddjets.selection.normalisation import Luminosities, luminosities_read, total_luminosity
 from oddjets.workflow import blinding
+from oddjets.workflow.dataset_eras import match_eras
 from oddjets.workflow.executors.skipped_files import SkippedFile
 from oddjets.workflow.output_folder import save_analysis
 from oddjets.workflow.validation import ResolvedAnalysis, resolve
@@ -106,7 +108,10 @@ class RunContext:
         access = execution.access(self.analysis.folder)
         found: dict[str, tuple[Dataset, list[FileInfo]]] = {}
         losses = []
-        for name, dataset in load_fileset(path).items():
+        datasets = load_fileset(path)
+        if self.analysis.fileset is not None:
+            datasets = match_eras(self.analysis, datasets)
+        for name, dataset in datasets.items():
             infos = []
             for file in dataset.files:
                 try:
@@ -142,19 +147,23 @@ class RunContext:
         return extra
 
     @property
-    def luminosity_pb(self) -> float:
-        """The luminosity that simulation is normalised to, /pb."""
-        if self.analysis.luminosity is not None:
-            # what the YAML says is that of all files
-            manifest = provenance.read_manifest(self.out, "process") or {}
-            return self.analysis.luminosity * float(manifest.get("extra", {}).get("fraction_of_data", 1.0))
-        read = [d["luminosity_pb"] for d in self.extra("process")["datasets"].values() if d["is_data"]]
-        if not read or any(value is None for value in read):
+    def luminosities(self) -> Luminosities:
+        """The luminosity that simulation is normalised to, /pb: one number, or era to number where there are several eras."""
+        stated = self.analysis.luminosity is not None
+        manifest = provenance.read_manifest(self.out, "process") or {}
+        # what the YAML says is known before anything was processed
+        found = luminosities_read(self.analysis, manifest.get("extra", {}) if stated else self.extra("process"))
+        if found is None:
             raise OddjetsError(
                 f"{self.analysis.name}: no luminosity: give 'luminosity' (/pb) in the YAML, or 'luminosity_pb' in the"
                 " metadata of every dataset of data"
             )
-        return float(sum(read))
+        return found
+
+    @property
+    def luminosity_pb(self) -> float:
+        """The luminosity of all eras together, /pb."""
+        return total_luminosity(self.luminosities)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from oddjets.core.tables import Table, Tabular
 from oddjets.workflow.blinding import stages_showing_data
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.executors.records import completed_record
-from oddjets.workflow.keys import StageState, rows_key, stage_states
+from oddjets.workflow.keys import StageState, rows_keys, stage_states
 from oddjets.workflow.pipeline import stages_of
 from oddjets.workflow.run import RunContext
 
@@ -176,7 +176,7 @@ def chunk_counts(run: RunContext) -> list[ChunkCount]:
     Raises:
         OddjetsError: the files are not known.
     """
-    chunks = plan(run.fileset, run.analysis.execution.chunk_size, rows_key(run))
+    chunks = plan(run.fileset, run.analysis.execution.chunk_size, rows_keys(run))
     manifest = provenance.read_manifest(run.out, "process")
     lost = set(provenance.lost_files(manifest.get("extra") if manifest else None))
     return [

@@ -7,11 +7,13 @@ cuts of the processor, observables, scores, systematics, files.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from oddjets.config.analysis import Analysis, CorrectionSpec
+from oddjets.config.eras import eras_of
 from oddjets.config.fit import Fit
 from oddjets.config.yaml import ConfigError
 from oddjets.core import resources
@@ -27,6 +29,8 @@ from oddjets.selection.decorators import cuts_of, jet_cuts_of, jet_variations_of
 from oddjets.selection.processor import DijetProcessor
 from oddjets.selection.table_columns import unknown_columns
 from oddjets.simulation.processes import check_processes
+from oddjets.workflow.dataset_eras import dataset_problems
+from oddjets.workflow.era_validation import era_problems, load_eras, nuisance_names, of_each, with_eras
 
 __all__ = ["ResolvedAnalysis", "resolve"]
 
@@ -39,17 +43,25 @@ class ResolvedAnalysis:
         analysis: what was asked; each systematic's kind is filled in.
         source: the processor's file.
         processor: the class in it.
-        era: the corrections.
-        era_folder: where the era's relative paths start.
+        eras: the corrections: era, as the analysis names it, to what it is and where its relative paths start.
         cards: score name to model card file.
     """
 
     analysis: Analysis
     source: processor_loader.ProcessorSource
     processor: type[DijetProcessor]
-    era: lookups.Era
-    era_folder: Path
+    eras: dict[str, tuple[lookups.Era, Path]]
     cards: dict[str, Path]
+
+    @property
+    def era(self) -> lookups.Era:
+        """The corrections; of several eras, those of the first."""
+        return next(iter(self.eras.values()))[0]
+
+    @property
+    def era_folder(self) -> Path:
+        """The folder in which relative paths of `era` start."""
+        return next(iter(self.eras.values()))[1]
 
 
 def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None) -> ResolvedAnalysis:
@@ -63,17 +75,17 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None) -
         ConfigError: with all errors, each with its place and the nearest valid name.
     """
     problems: list[str] = []
-    source = processor = era = None
-    era_folder = Path()
+    source = processor = None
     try:
         source = processor_loader.find_processor(analysis.processor, analysis.folder)
         processor = selection or source.load()
     except OddjetsError as error:
         problems.append(f"processor: {error}")
-    try:
-        era, era_folder = lookups.load_era(analysis.era, analysis.folder)
-    except OddjetsError as error:
-        problems.append(f"era: {error}")
+    eras = load_eras(analysis, problems)
+    readable = not problems or len(eras) == len(eras_of(analysis))
+    if readable:
+        problems += era_problems(analysis, eras)
+    fitting = not any(problem.startswith("era: ") for problem in problems)
     card_files: dict[str, Path] = {}
     for name, score in analysis.scores.items():
         if score.card is not None:
@@ -82,30 +94,36 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None) -
                 load_card(card_files[name])
             except OddjetsError as error:
                 problems.append(f"scores.{name}.card: {error}")
-    problems += _input_problems(analysis, era)
+    problems += _input_problems(analysis, eras if fitting else {})
     problems += _name_problems(analysis)
     if processor is not None:
         problems += _cut_problems(analysis, cuts_of(processor), jet_cuts_of(processor))
         problems += _trigger_problems(analysis, processor)
-        if era is not None:
+        for era, era_folder in list(eras.values())[:1]:
             problems += _column_problems(analysis, processor, era, era_folder)
         if analysis.npz is None:
-            problems += _systematic_problems(analysis, jet_variations_of(processor), era)
-            problems += _correction_problems(analysis, era)
+            problems += _systematic_problems(analysis, jet_variations_of(processor), eras)
+            problems += _selection_problems(analysis)
+            for asked, era in of_each(analysis, eras):
+                problems += _correction_problems(asked, era)
         else:
             problems += _stored_problems(analysis)
+    if fitting and not problems:
+        analysis = with_eras(analysis, eras)
+        problems += _parameter_problems(analysis)
+    problems = list(dict.fromkeys(problems))
     if problems:
         count = f"{len(problems)} error{'s' if len(problems) > 1 else ''}"
         raise ConfigError(f"{analysis.path or analysis.name}: {count}\n" + "\n".join(f"  {p}" for p in problems))
     assert source is not None
     assert processor is not None
-    assert era is not None
     moving = jet_variations_of(processor)
-    systematics = tuple(with_defaults(s, moves_jets=s.name in moving) for s in analysis.systematics)
+    systematics = tuple(with_defaults(s, moves_jets=s.name in moving or s.kind == "jets") for s in analysis.systematics)
     analysis = analysis.model_copy(update={"systematics": systematics})
     if analysis.fit is not None and analysis.fit.abcd != "as-published":
+        era, era_folder = next(iter(eras.values()))
         analysis = _with_cells(analysis, analysis.fit, processor(analysis, era, era_folder, {}))
-    return ResolvedAnalysis(analysis, source, processor, era, era_folder, card_files)
+    return ResolvedAnalysis(analysis, source, processor, eras, card_files)
 
 
 def _with_cells(analysis: Analysis, fit: Fit, processor: DijetProcessor) -> Analysis:
@@ -120,7 +138,7 @@ def _with_cells(analysis: Analysis, fit: Fit, processor: DijetProcessor) -> Anal
     return analysis
 
 
-def _input_problems(analysis: Analysis, era: lookups.Era | None) -> Iterator[str]:
+def _input_problems(analysis: Analysis, eras: Mapping[str, tuple[lookups.Era, Path]]) -> Iterator[str]:
     if sum(given is not None for given in (analysis.simulate, analysis.fileset, analysis.npz)) != 1:
         yield "(top level): give one of 'simulate' (make the input), 'fileset' (read files) and 'npz' (the authors' files)"
     for name, score in analysis.scores.items():
@@ -137,15 +155,19 @@ def _input_problems(analysis: Analysis, era: lookups.Era | None) -> Iterator[str
     if analysis.fileset is not None:
         try:
             file = resources.find(analysis.fileset, "datasets", analysis.folder)
-            for name, dataset in fileset.load_fileset(file).items():
+            datasets = fileset.load_fileset(file)
+            if eras:
+                yield from dataset_problems(analysis, datasets)
+            known = {era.name: era for era, _ in eras.values()} | {name: era for name, (era, _) in eras.items()}
+            for name, dataset in datasets.items():
                 process = dataset.metadata.process
                 if not dataset.metadata.is_data and process not in analysis.processes:
                     yield f"fileset.{name}: no process '{process}'; {nearest(process, analysis.processes)}"
-                if era is not None:
-                    for weight in dataset.metadata.weights:
-                        if weight not in era.corrections:
-                            near = nearest(weight, era.corrections)
-                            yield f"fileset.{name}.weights: era '{era.name}' has no correction '{weight}'; {near}"
+                era = known.get(dataset.metadata.era, next(iter(known.values())) if len(eras) == 1 else None)
+                for weight in dataset.metadata.weights if era is not None else ():
+                    if era is not None and weight not in era.corrections:
+                        near = nearest(weight, era.corrections)
+                        yield f"fileset.{name}.weights: era '{era.name}' has no correction '{weight}'; {near}"
         except OddjetsError as error:
             yield f"fileset: {error}"
 
@@ -218,6 +240,24 @@ def _name_problems(analysis: Analysis) -> Iterator[str]:
         yield "processes: the fit needs one process with 'data_driven: true', which ABCD estimates"
 
 
+def _parameter_problems(analysis: Analysis) -> Iterator[str]:
+    """Check that no two sources of uncertainty, and no other parameter, have one name; the eras' scheme is filled in."""
+    names = Counter(nuisance_names(analysis))
+    for name, count in names.items():
+        if count > 1:
+            yield (
+                f"systematics: '{name}' would be the nuisance parameter of {count} systematics; give one of them another name,"
+                " or another 'correlation'"
+            )
+    fit = analysis.fit
+    for poi in fit.pois if fit is not None else ():
+        if poi.name in names:
+            yield f"fit.poi.name: '{poi.name}' is another parameter's name"
+    for name in fit.normalisations if fit is not None else ():
+        if name in names and name != "lumi":
+            yield f"fit.normalisations.{name}: this name is that of a systematic's nuisance parameter"
+
+
 def _cut_problems(analysis: Analysis, cuts: dict[str, str], of_jets: dict[str, str]) -> Iterator[str]:
     on_jets = "is a cut on single jets; a region says which jets pass it: all, any, leading or subleading"
     for i, name in enumerate(analysis.selection.cuts):
@@ -268,22 +308,25 @@ def _trigger_problems(analysis: Analysis, processor: type[DijetProcessor]) -> It
         )
 
 
-def _correction_problems(analysis: Analysis, era: lookups.Era | None) -> Iterator[str]:
+def _correction_problems(analysis: Analysis, era: lookups.Era) -> Iterator[str]:
     """Check that the era has the corrections that the selection and the jets need."""
-    if era is not None:
-        for step in analysis.jet_corrections:
-            for name in jet_energy.REQUIRED_CORRECTIONS[step]:
-                if name not in era.corrections:
-                    yield f"jet_corrections: '{step}' needs the correction '{name}', which era '{era.name}' does not have"
-        if analysis.jer == "official" and jet_energy.OFFICIAL_SMEARING not in era.corrections:
-            yield (
-                f"jer: 'official' needs the correction '{jet_energy.OFFICIAL_SMEARING}' (the POG's JERSmear), which era"
-                f" '{era.name}' does not have; 'ours' needs none"
-            )
-        if "jet_veto" in analysis.selection.cuts and "jet_veto_map" not in era.corrections:
-            yield f"selection.cuts: 'jet_veto' needs the correction 'jet_veto_map', which era '{era.name}' does not have"
-        if analysis.selection.golden_json == "era" and era.golden_json is None:
-            yield f"selection.golden_json: era '{era.name}' has none of its own; give a file"
+    for step in analysis.jet_corrections:
+        for name in jet_energy.REQUIRED_CORRECTIONS[step]:
+            if name not in era.corrections:
+                yield f"jet_corrections: '{step}' needs the correction '{name}', which era '{era.name}' does not have"
+    if analysis.jer == "official" and jet_energy.OFFICIAL_SMEARING not in era.corrections:
+        yield (
+            f"jer: 'official' needs the correction '{jet_energy.OFFICIAL_SMEARING}' (the POG's JERSmear), which era"
+            f" '{era.name}' does not have; 'ours' needs none"
+        )
+    if "jet_veto" in analysis.selection.cuts and "jet_veto_map" not in era.corrections:
+        yield f"selection.cuts: 'jet_veto' needs the correction 'jet_veto_map', which era '{era.name}' does not have"
+    if analysis.selection.golden_json == "era" and era.golden_json is None:
+        yield f"selection.golden_json: era '{era.name}' has none of its own; give a file"
+
+
+def _selection_problems(analysis: Analysis) -> Iterator[str]:
+    """Check what parts of the analysis need of each other."""
     if "jer" in [s.name for s in analysis.systematics] and "jer" not in analysis.jet_corrections:
         yield "systematics: 'jer' varies the smearing, so it needs 'jet_corrections: [jer]'"
     if analysis.jer == "official" and "jer" not in analysis.jet_corrections:
@@ -320,14 +363,18 @@ def _expression_problems(place: str, correction: CorrectionSpec | None) -> Itera
             yield f"{place}.{name}: {error}"
 
 
-def _systematic_problems(analysis: Analysis, jet_variations: dict[str, str], era: lookups.Era | None) -> Iterator[str]:
+def _systematic_problems(
+    analysis: Analysis, jet_variations: dict[str, str], eras: Mapping[str, tuple[lookups.Era, Path]]
+) -> Iterator[str]:
     names = [s.name for s in analysis.systematics]
     for i, systematic in enumerate(analysis.systematics):
         place = f"systematics.{i}"
         yield from _expression_problems(f"{place}.correction", systematic.correction)
         if names.count(systematic.name) > 1 and names.index(systematic.name) != i:
             yield f"{place}: '{systematic.name}' is listed twice"
-        known = {*BUILT_IN, *jet_variations, *(era.corrections if era is not None else ())}
+        acting = [era for name, (era, _) in eras.items() if systematic.eras is None or name in systematic.eras]
+        lacking = [era for era in acting if systematic.name not in era.corrections]
+        known = {*BUILT_IN, *jet_variations, *(name for era in acting for name in era.corrections)}
         if systematic.name in jet_variations:
             if kind_of(systematic) == "weight" and systematic.kind is not None:
                 yield f"{place}.kind: '{systematic.name}' moves jets"
@@ -338,5 +385,9 @@ def _systematic_problems(analysis: Analysis, jet_variations: dict[str, str], era
             pass  # from branches, whatever the era
         elif systematic.kind == "envelope":
             yield f"{place}: only 'scale' is an envelope; the file would have to say what the members are"
-        elif systematic.correction is None and era is not None and systematic.name not in era.corrections:
-            yield f"{place}: no systematic '{systematic.name}' in era '{era.name}'; {nearest(systematic.name, known)}"
+        elif systematic.correction is None and lacking:
+            near = nearest(systematic.name, known)
+            if len(lacking) < len(acting):
+                having = ", ".join(name for name, (era, _) in eras.items() if era in acting and era not in lacking)
+                near = f"'eras: [{having}]' of the systematic has it act in the others alone"
+            yield f"{place}: no systematic '{systematic.name}' in era '{lacking[0].name}'; {near}"

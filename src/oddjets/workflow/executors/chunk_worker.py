@@ -13,6 +13,7 @@ from typing import Any
 from coffea.nanoevents import NanoEventsFactory
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.eras import eras_of
 from oddjets.core import provenance
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.errors import InputFileError, OddjetsError
@@ -101,7 +102,8 @@ class ChunkWorker:
 
     def build(self) -> DijetProcessor:
         """Make the processor, with its scorers and corrections."""
-        era, folder = load_era(self.analysis.era, self.analysis.folder)
+        # of several eras, each chunk is that of one: `DijetProcessor.at_era`
+        era, folder = load_era(eras_of(self.analysis)[0], self.analysis.folder)
         scorers = {
             name: Scorer(load_card(Path(card)), provider=self.analysis.execution.provider, threads=self.threads)
             for name, card in self.cards
@@ -156,7 +158,7 @@ class ChunkWorker:
         with open_file(chunk.path, self.analysis.execution.access(self.analysis.folder)) as file:
             if str(file.file.uuid) != chunk.uuid:
                 raise OddjetsError(f"{chunk.path}: another file has taken its place since the work began; run it again")
-            return processor.table(_events(file, chunk))
+            return processor.at_era(dict(chunk.metadata)["era"]).table(_events(file, chunk))
 
     def _write(self, chunk: Chunk, columns: dict[str, Any]) -> TablePart:
         metadata = dict(chunk.metadata)

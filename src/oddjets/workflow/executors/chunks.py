@@ -62,13 +62,13 @@ class Chunk:
         return f"{self.path}: events {self.start} to {self.stop}"
 
 
-def plan(fileset: Fileset, chunk_size: int, key: str) -> list[Chunk]:
+def plan(fileset: Fileset, chunk_size: int, key: str | Mapping[str, str]) -> list[Chunk]:
     """Cut all files of a fileset into chunks; files without events have none.
 
     Args:
         fileset: the datasets and their files.
         chunk_size: events; the chunks of a file are of nearly this, equal size.
-        key: of all that the rows depend on apart from the file.
+        key: of all that the rows depend on apart from the file; by era where there are several.
 
     Returns:
         The chunks, in the fileset's order.
@@ -77,12 +77,13 @@ def plan(fileset: Fileset, chunk_size: int, key: str) -> list[Chunk]:
     for name, (dataset, files) in fileset.items():
         known = dataset.metadata.model_dump(mode="json", include=set(DATASET_FIELDS))
         metadata = tuple((field, _frozen(known[field])) for field in DATASET_FIELDS)
+        of_all = key if isinstance(key, str) else key[dataset.metadata.era]
         for info in files:
             number = max(round(info.entries / chunk_size), 1) if info.entries else 0
             edges = [i * info.entries // number for i in range(number + 1)] if number else []
             for start, stop in itertools.pairwise(edges):
                 of_chunk = provenance.content_key(
-                    {"of all": key, "dataset": name, "metadata": known, "file": info.uuid, "entries": [start, stop]}
+                    {"of all": of_all, "dataset": name, "metadata": known, "file": info.uuid, "entries": [start, stop]}
                 )
                 chunks.append(Chunk(name, info.path, info.uuid, start, stop, metadata, of_chunk))
     return chunks

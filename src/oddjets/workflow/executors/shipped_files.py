@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from oddjets.core import resources
+from oddjets.config.eras import eras_of
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import atomic_write
 from oddjets.corrections import lookups
-from oddjets.corrections.lookups import load_era
+from oddjets.corrections.lookups import era_yamls, load_era
 from oddjets.scoring.model_card import load_card
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import Chunk
@@ -75,20 +75,28 @@ def pack(work: ChunkWorker) -> ShippedFiles:
             found[f"{_MODELS}/{name}/{member}"] = folder / member
         cards.append((name, f"{_MODELS}/{name}/{Path(path).name}"))
     analysis = work.analysis
-    era, era_folder = load_era(analysis.era, analysis.folder)
-    found[f"{_ANALYSIS}/corrections/{analysis.era}.yaml"] = resources.find(
-        analysis.era, "corrections", analysis.folder, suffixes=(".yaml",)
-    )
-    for name, spec in era.files.items():
-        top = f"{_CACHE}/{era.name}" if spec.official else f"{_ANALYSIS}/corrections"
-        file = lookups.locate(era, era_folder, name)
-        if file.is_file():  # what an analysis does not use need not have been fetched
-            found[f"{top}/{spec.path}"] = file
+    for era_name in eras_of(analysis):
+        era, era_folder = load_era(era_name, analysis.folder)
+        own, *extended = era_yamls(era_name, analysis.folder)
+        found[f"{_ANALYSIS}/corrections/{era_name}.yaml"] = own
+        found |= {f"{_ANALYSIS}/corrections/{file.name}": file for file in extended}
+        for name, spec in era.files.items():
+            top = f"{_CACHE}/{era.name}" if spec.official else f"{_ANALYSIS}/corrections"
+            file = lookups.locate(era, era_folder, name)
+            if file.is_file():  # what an analysis does not use need not have been fetched
+                found[f"{top}/{spec.path}"] = file
     golden = analysis.selection.golden_json
     if golden not in (None, "era"):
         found[f"{_ANALYSIS}/golden.json"] = analysis.folder / str(golden)
         selection = analysis.selection.model_copy(update={"golden_json": "golden.json"})
         analysis = analysis.model_copy(update={"selection": selection})
+    by_era = dict(analysis.selection_by_era)
+    for era_name, stated in by_era.items():
+        if stated.get("golden_json") not in (None, "era"):
+            found[f"{_ANALYSIS}/golden_{era_name}.json"] = analysis.folder / str(stated["golden_json"])
+            by_era[era_name] = {**stated, "golden_json": f"golden_{era_name}.json"}
+    if by_era != analysis.selection_by_era:
+        analysis = analysis.model_copy(update={"selection_by_era": by_era})
     there = replace(work, analysis=analysis, cards=tuple(cards), score_cache=None)
     return ShippedFiles(tuple(_packed(found)), there)
 

@@ -9,6 +9,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.config.eras import of_era
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.corrections.systematics import NOMINAL, variations_of
 from oddjets.io import event_table
@@ -16,6 +17,7 @@ from oddjets.io.event_table import JETS, EventTable
 from oddjets.io.histograms import ThresholdResult
 from oddjets.report.artifacts import Artifacts
 from oddjets.selection.normalisation import factors, own_factors
+from oddjets.selection.per_era import at_era
 from oddjets.selection.processor import DijetProcessor
 from oddjets.workflow import blinding
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
@@ -45,7 +47,9 @@ def events_of(run: RunContext, dataset: str, variation: str, columns: Sequence[s
     if dataset not in [*processed["datasets"]]:
         raise OddjetsError(f"{run.out}: no dataset '{dataset}'; {nearest(dataset, processed['datasets'])}")
     about = processed["datasets"][dataset]
-    known = [NOMINAL, *(v.name for v in variations_of(run.analysis, about["process"], is_data=about["is_data"]))]
+    era = about.get("era", "")
+    asked = of_era(run.analysis, era)
+    known = [NOMINAL, *(v.name for v in variations_of(asked, about["process"], is_data=about["is_data"]))]
     if variation not in known:
         raise OddjetsError(f"dataset '{dataset}' has no variation '{variation}'; {nearest(variation, known)}")
     factor, hidden = 1.0, None
@@ -56,12 +60,12 @@ def events_of(run: RunContext, dataset: str, variation: str, columns: Sequence[s
             # if they were hidden before, this is recorded as unblinding
             blinding.record_state(run.analysis, run.out, unblinds=run.unblinds)
     else:
-        factor = factors(run.analysis, processed, run.luminosity_pb)[dataset][2]
+        factor = factors(run.analysis, processed, run.luminosities)[dataset].factor
         factor *= own_factors(run.analysis, processed).get(dataset, {}).get(variation, 1.0)
     folder = run.out / "events"
     if not event_table.parts(folder, dataset):
         raise OddjetsError(f"dataset '{dataset}': no event passes the base selection, nominal or varied")
-    processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
+    processor = at_era(run.analysis, ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build(), era)
     pieces = [
         _passing(EventTable(piece, variation), processor, hidden, factor, columns)
         for piece in event_table.stream(folder, dataset)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import uproot
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.eras import of_era
 from oddjets.core import provenance
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import console, progress
@@ -80,8 +81,10 @@ class SkimTask:
         Raises:
             OddjetsError: a branch is missing, or another mistake that a user can mend.
         """
-        era, folder = load_era(self.analysis.era, self.analysis.folder)
-        processor = without_model(self.source.load())(self.analysis, era, folder, {})
+        asked = of_era(self.analysis, self.dataset.metadata.era)
+        assert isinstance(asked.era, str)
+        era, folder = load_era(asked.era, self.analysis.folder)
+        processor = without_model(self.source.load())(asked, era, folder, {})
         with atomic_write(self.target) as temporary:
             try:
                 with_retries(lambda: self._write(processor, temporary), self.info.path)

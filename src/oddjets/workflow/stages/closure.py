@@ -31,7 +31,7 @@ def work(run: RunContext) -> dict[str, Any]:
     from oddjets.stats.abcd_closure import ClosureSample, closure
 
     nominal = HistogramSet.load(run.out / "histograms")
-    normalisation = factors(run.analysis, run.extra("process"), run.luminosity_pb)
+    normalisation = factors(run.analysis, run.extra("process"), run.luminosities)
     processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
 
     def at(efficiency: float, below: float | None = None) -> HistogramSet:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from oddjets.config.analysis import Analysis
+from oddjets.config.nuisances import luminosity_parts, nuisances_of
 from oddjets.core.files import write_json
+from oddjets.corrections.correlations import combined_luminosity_uncertainty
 from oddjets.selection.event_weights import WeightAudit
 from oddjets.selection.histogramming import make_histograms
-from oddjets.selection.normalisation import factors, own_factors
+from oddjets.selection.normalisation import factors, own_factors, total_luminosity
 from oddjets.workflow.blinding import record_state
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.stages.cutflow import write_cutflow
@@ -23,7 +27,8 @@ def work(run: RunContext) -> dict[str, Any]:
     """Find the threshold and fill the histograms."""
     processed = run.extra("process")
     act = record_state(run.analysis, run.out, unblinds=run.unblinds)
-    luminosity = run.luminosity_pb
+    luminosities = run.luminosities
+    luminosity = total_luminosity(luminosities)
     write_cutflow(run, processed)
     work = ChunkWorker(run.resolved.source, run.analysis, (), None, 1)
     folder = run.out / "histograms"
@@ -33,7 +38,7 @@ def work(run: RunContext) -> dict[str, Any]:
         run.analysis,
         work.build(),
         run.out / "events",
-        factors(run.analysis, processed, luminosity),
+        factors(run.analysis, processed, luminosities),
         luminosity,
         run.resolved.era.energy_TeV,
         own_factors=own_factors(run.analysis, processed),
@@ -43,4 +48,19 @@ def work(run: RunContext) -> dict[str, Any]:
     histograms.save(folder)
     threshold = vars(histograms.threshold)
     write_json(run.out / "threshold.json", threshold)
-    return {"luminosity_pb": luminosity, "threshold": threshold, **({"blinding": act} if act else {})}
+    eras = {"eras": _eras(run.analysis, luminosities)} if isinstance(luminosities, Mapping) else {}
+    return {"luminosity_pb": luminosity, **eras, "threshold": threshold, **({"blinding": act} if act else {})}
+
+
+def _eras(analysis: Analysis, luminosities: Mapping[str, float]) -> dict[str, Any]:
+    """Return what the manifest says of several eras."""
+    parts = luminosity_parts(analysis)
+    stated = analysis.fit.luminosity_uncertainty if analysis.fit is not None else None
+    by_era = {era: {name: sizes.get(era, 0.0) for name, sizes in parts.items()} for era in luminosities}
+    combined = combined_luminosity_uncertainty(luminosities, by_era) if parts else stated
+    return {
+        "luminosity_by_era_pb": dict(luminosities),
+        "luminosity_parts": parts,
+        "luminosity_uncertainty": combined,
+        "nuisances": {name: eras for s in analysis.systematics for name, eras in nuisances_of(analysis, s).items()},
+    }

@@ -117,10 +117,10 @@ def export_npz(run: RunContext, folder: Path) -> list[Path]:
     score = run.analysis.threshold.score
     stems = _kept_probabilities(run, score)
     processed = run.extra("process")
-    normalisation = factors(run.analysis, processed, run.luminosity_pb)
-    of_process = Counter((process, is_data) for process, is_data, _ in normalisation.values())
+    normalisation = factors(run.analysis, processed, run.luminosities)
+    of_process = Counter((n.process, n.is_data) for n in normalisation.values())
     contents: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
-    for dataset, (process, is_data, factor) in normalisation.items():
+    for dataset, (process, is_data, factor, _) in normalisation.items():
         table = read(run.out / "events", dataset)
         if any(f"{stem}_{score}_1" not in table for stem in stems):
             raise OddjetsError(

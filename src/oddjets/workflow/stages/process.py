@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from oddjets.config.eras import by_era, eras_of
 from oddjets.core import provenance
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError
 from oddjets.corrections import lookups, luminosity
 from oddjets.corrections.sections import sections_of_file
+from oddjets.corrections.working_point import check_working_point
 from oddjets.io.event_table import parts
 from oddjets.io.fileset import FileInfo, sum_of_weights, sums_of_variations
 from oddjets.scoring.model_card import load_card
@@ -21,7 +23,7 @@ from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
 from oddjets.selection.file_layouts import constituent_sources, summarise_layouts, warn_of_stale_weights
 from oddjets.selection.sums_checks import refuse_unlike_sums
-from oddjets.selection.trigger_menus import absent_triggers, partly_absent_triggers
+from oddjets.selection.trigger_menus import trigger_menus
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import plan
@@ -31,7 +33,7 @@ from oddjets.workflow.executors.preflight import (
 )
 from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
 from oddjets.workflow.executors.skipped_files import SkippedFile
-from oddjets.workflow.keys import rows_key
+from oddjets.workflow.keys import rows_keys
 from oddjets.workflow.skim.compatibility import incompatible_skims
 from oddjets.workflow.stages.cutflow import write_cutflow
 from oddjets.workflow.stages.npz import import_npz
@@ -71,7 +73,9 @@ def work(run: RunContext) -> dict[str, Any]:
         shutil.rmtree(events, ignore_errors=True)
         events.mkdir(parents=True)
         return import_npz(run, events)
-    lookups.check_working_point(run.analysis, run.resolved.era, run.resolved.era_folder)
+    for asked, _ in by_era(run.analysis, run.fileset):
+        assert isinstance(asked.era, str)
+        check_working_point(asked, *run.resolved.eras[asked.era], only=len(run.resolved.eras) == 1)
     for name, (analysis, differing) in incompatible_skims(run).items():
         console.print(
             f"[bold yellow]dataset '{escape(name)}' is a skim made for '{analysis}', with other"
@@ -84,7 +88,7 @@ def work(run: RunContext) -> dict[str, Any]:
     lost = [*run.unreadable, *(_unreadable_sections(run) if execution.skip_bad_files else [])]
     fileset = skipped_files.without_files(run.fileset, (loss.file for loss in lost))
     # before the work, so that a wrong golden JSON is found at once
-    luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, fileset)
+    luminosities = luminosity.luminosities_of_eras(run.analysis, run.resolved.eras, fileset)
     found = bookkeeping.run(
         ChunkWorker(
             source=run.resolved.source,
@@ -94,14 +98,14 @@ def work(run: RunContext) -> dict[str, Any]:
             threads=2 if execution.executor == "iterative" else 1,
             score_cache=str(run.out / "scores") if execution.score_cache else None,
         ),
-        plan(fileset, execution.chunk_size, rows_key(run)),
+        plan(fileset, execution.chunk_size, rows_keys(run)),
         execution,
         run.out,
     )
     if found.losses:
         lost += found.losses
         fileset = skipped_files.without_files(fileset, found.lost_files)
-        luminosities = luminosity.luminosities(run.analysis, run.resolved.era, run.resolved.era_folder, fileset)
+        luminosities = luminosity.luminosities_of_eras(run.analysis, run.resolved.eras, fileset)
     counting = found.counting()
     for name, (dataset, files) in fileset.items():
         # a cut of the generator takes weights of events away
@@ -124,10 +128,8 @@ def work(run: RunContext) -> dict[str, Any]:
         name: _summary(run, name, files, counted[name], luminosities.get(name), accounts[name]["fraction"])
         for name, (_, files) in fileset.items()
     }
-    for name, paths in absent_triggers(fileset, run.analysis.selection.triggers).items():
-        summary[name]["absent_triggers"] = paths
-    for name, partly in partly_absent_triggers(fileset, run.analysis.selection.triggers).items():
-        summary[name]["partly_absent_triggers"] = partly
+    for name, menus in trigger_menus(run.analysis, fileset).items():
+        summary[name] |= menus
     _report_inference([how for dataset in summary.values() for how in dataset["inference"].values()])
     refuse_overlap(run.out / EVENTS, fileset)
     extra = {
@@ -135,6 +137,7 @@ def work(run: RunContext) -> dict[str, Any]:
         "datasets": summary,
         "ledger": accounts,
         "fraction_of_data": _fraction_of_data(run, accounts),
+        **_of_eras(run, accounts),
         "probabilities": _classes(run),
         "chunks": {"executor": execution.executor, **found.costs()},
     }
@@ -207,9 +210,29 @@ def _origin(is_data: bool, files: Sequence[FileInfo]) -> str | None:
     return "metadata" if files and all(info.sum_of_weights is None for info in files) else "files"
 
 
-def _fraction_of_data(run: RunContext, accounts: Mapping[str, Any]) -> float:
-    """Return which part of all events of data was read."""
-    data = [accounts[name] for name, (dataset, _) in run.fileset.items() if dataset.metadata.is_data]
+def _of_eras(run: RunContext, accounts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the manifest says of the eras: files of theirs that nobody checked, and which part of each was read."""
+    found: dict[str, Any] = {}
+    unchecked = {name: lookups.unchecked_files(*era) for name, era in run.resolved.eras.items()}
+    if unchecked := {name: files for name, files in unchecked.items() if files}:
+        found["unchecked_files"] = unchecked
+        for name, files in unchecked.items():
+            console.print(
+                f"[bold yellow]era '{escape(name)}': not checked[/bold yellow]: its YAML has no sha256 of {', '.join(files)};"
+                " the manifest says which version was used"
+            )
+    if not isinstance(run.analysis.era, str):
+        found["fraction_of_data_by_era"] = {era: _fraction_of_data(run, accounts, era) for era in eras_of(run.analysis)}
+    return found
+
+
+def _fraction_of_data(run: RunContext, accounts: Mapping[str, Any], era: str | None = None) -> float:
+    """Return which part of all events of data, or of those of an era, was read."""
+    data = [
+        accounts[name]
+        for name, (dataset, _) in run.fileset.items()
+        if dataset.metadata.is_data and era in (None, dataset.metadata.era)
+    ]
     planned = math.fsum(found["done"] / found["fraction"] for found in data if found["done"])
     return sum(found["done"] for found in data) / planned if planned else 1.0
 
