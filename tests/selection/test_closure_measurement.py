@@ -13,6 +13,7 @@ from oddjets.io.event_table import dijet_mass, write_part
 from oddjets.io.histograms import ThresholdResult
 from oddjets.selection import cut
 from oddjets.selection.closure_measurement import ClosureEvents, measure_closure, read_closure_events
+from oddjets.selection.normalisation import Normalisation
 from oddjets.stats.closure_parts import EFFICIENCIES
 
 #: the efficiency of the toy: both jets pass
@@ -207,11 +208,11 @@ def test_events_are_read_with_the_signs_and_sizes_of_their_weights(tmp_path):
         write_part(tmp_path / name / "part-000000.parquet", table | {"mjj": dijet_mass(table)}, {})
     processes = {"qcd": {"label": "q", "data_driven": True}, "top": {"label": "t", "template_scale": 4.0}}
     factors = {
-        "data": ("data", True, 1.0),
-        "qcd_a": ("qcd", False, 2.0),
-        "qcd_b": ("qcd", False, 3.0),
-        "top": ("top", False, 8.0),
-        "nothing": ("top", False, 1.0),
+        "data": Normalisation("data", True, 1.0),
+        "qcd_a": Normalisation("qcd", False, 2.0),
+        "qcd_b": Normalisation("qcd", False, 3.0),
+        "top": Normalisation("top", False, 8.0),
+        "nothing": Normalisation("top", False, 1.0),
     }
     found = read_closure_events(toy(fit=FIT, processes=processes), Tagged(), tmp_path, factors)
     assert found.simulation[1].tolist() == [2.0] * 20 + [3.0] * 10

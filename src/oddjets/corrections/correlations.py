@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from oddjets.config.analysis import Analysis, Systematic
-from oddjets.config.eras import ALL, EACH, eras_of
+from oddjets.config.eras import ALL, EACH
 from oddjets.config.nuisances import luminosity_parts, nuisances_of
+from oddjets.config.per_era import eras_of
 from oddjets.corrections.generator_weights import GENERATOR_SYSTEMATICS
 from oddjets.corrections.lookups import Era
 from oddjets.corrections.systematics import NOMINAL, directions_of, kind_of, variations_of
@@ -28,7 +29,7 @@ __all__ = [
 
 
 class Contribution(NamedTuple):
-    """What a dataset adds to one variation of its process's histograms.
+    """The contribution of a dataset to one variation of its process's histograms.
 
     Attributes:
         source: which variation of the dataset: a column of its event table, or ``nominal``.

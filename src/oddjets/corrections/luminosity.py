@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rich.markup import escape
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.eras import by_era
+from oddjets.config.per_era import by_era
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import sha256_of

@@ -21,7 +21,7 @@ import uproot
 from coffea.processor import ProcessorABC, column_accumulator
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.eras import eras_of, of_era
+from oddjets.config.per_era import eras_of, of_era
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.corrections import lookups
 from oddjets.corrections.sections import sections_of_file

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.eras import of_era
+from oddjets.config.per_era import of_era
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections.systematics import variations_of
 

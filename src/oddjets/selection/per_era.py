@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.eras import of_era
+from oddjets.config.per_era import of_era
 from oddjets.corrections import lookups
 from oddjets.scoring.scorer import Scorer
 

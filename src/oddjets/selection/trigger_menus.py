@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.eras import by_era
+from oddjets.config.per_era import by_era
 from oddjets.core.console import console
 from oddjets.core.errors import nearest
 from oddjets.io.fileset import Dataset, FileInfo

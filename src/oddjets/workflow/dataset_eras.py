@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.eras import eras_of
+from oddjets.config.per_era import eras_of
 from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections.lookups import load_era

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from oddjets.config.analysis import Analysis, Systematic
-from oddjets.config.eras import eras_of, of_era, selection_problem
 from oddjets.config.nuisances import luminosity_parts, nuisances_of
+from oddjets.config.per_era import eras_of, of_era, selection_problem
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.corrections.correlations import undecided, with_scheme
 from oddjets.corrections.lookups import Era, load_era

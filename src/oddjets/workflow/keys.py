@@ -12,8 +12,8 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.eras import by_era
 from oddjets.config.nuisances import luminosity_parts, nuisances_of
+from oddjets.config.per_era import by_era
 from oddjets.core import provenance
 from oddjets.core.code_digests import code_parts, code_sha256
 from oddjets.core.errors import OddjetsError

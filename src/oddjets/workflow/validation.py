@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oddjets.config.analysis import Analysis, CorrectionSpec
-from oddjets.config.eras import eras_of
 from oddjets.config.fit import Fit
+from oddjets.config.per_era import eras_of
 from oddjets.config.yaml import ConfigError
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError, nearest

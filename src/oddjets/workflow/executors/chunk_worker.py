@@ -13,7 +13,7 @@ from typing import Any
 from coffea.nanoevents import NanoEventsFactory
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.eras import eras_of
+from oddjets.config.per_era import eras_of
 from oddjets.core import provenance
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.errors import InputFileError, OddjetsError

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from oddjets.config.eras import eras_of
+from oddjets.config.per_era import eras_of
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import atomic_write
 from oddjets.corrections import lookups

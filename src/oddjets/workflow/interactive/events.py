@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.config.eras import of_era
+from oddjets.config.per_era import of_era
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.corrections.systematics import NOMINAL, variations_of
 from oddjets.io import event_table

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import uproot
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.eras import of_era
+from oddjets.config.per_era import of_era
 from oddjets.core import provenance
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import console, progress

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from oddjets.config.eras import by_era, eras_of
+from oddjets.config.per_era import by_era, eras_of
 from oddjets.core import provenance
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError
