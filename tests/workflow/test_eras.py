@@ -19,6 +19,7 @@ import oddjets
 from oddjets.config.analysis import load_analysis
 from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import OddjetsError
+from oddjets.core.files import sha256_of
 from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet
 from oddjets.io.nanoaod_schema import PFNano
@@ -256,6 +257,62 @@ def test_the_manifest_and_the_report_list_the_eras(run: RunContext) -> None:
     ]
     assert nuisances is not None
     assert [cell.text for cell in nuisances.rows[1]] == [f"jms_{FIRST}", "varied", "–"]
+
+
+def test_files_that_nobody_checked_are_in_manifest_report_and_key(tmp_path: Path) -> None:
+    file = toy_eras.write(tmp_path, systematics=["pu"], fit=None)
+    era = yaml.safe_load((tmp_path / "corrections" / f"{FIRST}.yaml").read_text())
+    era["files"]["all"]["sha256"] = "unchecked"
+    (tmp_path / "corrections" / f"{FIRST}.yaml").write_text(yaml.safe_dump(era))
+    made = toy.process(toy.run_of(file))
+    corrections = tmp_path / "corrections" / f"{FIRST}.json"
+    assert made.extra("process")["unchecked_files"] == {FIRST: {"all": sha256_of(corrections)}}
+    (line,) = era_checks(Artifacts(made.analysis, made.out))
+    assert (line.name, line.status, line.value) == ("Correction files", "watch", "1 not checked")
+    assert f"all of {FIRST}" in line.note
+    before, weights = rows_keys(made), toy.rows(made)["top_1"]["weight__puUp"]
+    corrections.write_text(corrections.read_text().replace(str(toy_eras.PILEUP[FIRST]), "1.5"))
+    after = rows_keys(toy.run_of(file))
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    assert before[FIRST] != after[FIRST]
+    assert before[SECOND] == after[SECOND]
+    again = toy.rows(toy.process(toy.run_of(file)))["top_1"]["weight__puUp"]
+    np.testing.assert_allclose(again / weights, 1.5 / toy_eras.PILEUP[FIRST], rtol=1e-6)
+
+
+def test_each_era_has_its_own_certified_sections(tmp_path: Path) -> None:
+    """Runs 1 and 2 have sections 1 to 10; 4 and 5 of them are certified, of 8 and 5 in the golden JSON of the era."""
+    file = toy_eras.write(
+        tmp_path,
+        luminosity=None,
+        systematics=[],
+        fit=None,
+        selection={
+            "triggers": ["PFHT800"],
+            "filters": ["goodVertices"],
+            "golden_json": "era",
+            "cuts": ["certified", "two_jets"],
+        },
+    )
+    corrections = tmp_path / "corrections"
+    for era, run, last, total, more in ((FIRST, 1, 4, 80.0, {"7": [[1, 4]]}), (SECOND, 2, 5, 50.0, {})):
+        golden = corrections / f"golden{era}.json"
+        golden.write_text(json.dumps({str(run): [[1, last]], **more}))
+        content = yaml.safe_load((corrections / f"{era}.yaml").read_text())
+        content["files"]["golden"] = {"path": golden.name, "sha256": sha256_of(golden), "source": "a test"}
+        content |= {"golden_json": "golden", "periods": {"X": {"runs": [run, 9], "luminosity_pb": total}}}
+        (corrections / f"{era}.yaml").write_text(yaml.safe_dump(content))
+    made = toy.run_of(file)
+    run_stages(made, stages_up_to(made, "histogram"))
+    assert made.luminosities == {FIRST: pytest.approx(40.0), SECOND: pytest.approx(50.0)}
+    rows = toy.rows(made)
+    assert set(rows["data_1"]["luminosityBlock"]) == {1, 2, 3, 4}
+    assert set(rows["data_2"]["luminosityBlock"]) == {1, 2, 3, 4, 5}
+    flow = json.loads((made.out / "cutflow.json").read_text())
+    assert flow["luminosity_by_era_pb"] == {FIRST: pytest.approx(40.0), SECOND: pytest.approx(50.0)}
+    # the cross section is 1 pb, so before any cut there are as many events as /pb
+    assert [flow["datasets"][f"top_{n}"]["weighted"][0] for n in (1, 2)] == pytest.approx([40.0, 50.0])
 
 
 def test_an_era_keeps_its_rows_when_another_one_joins(run: RunContext) -> None:

@@ -265,8 +265,8 @@ def _check(path: str, sha256: str, advice: str) -> None:
 
 
 @functools.lru_cache(maxsize=32)
-def _open(path: str, sha256: str) -> correctionlib.CorrectionSet:
-    """Open a correction file once per process; the sha256 stands in the key, so that two versions don't mix."""
+def _open(path: str, version: str) -> correctionlib.CorrectionSet:
+    """Open a correction file once per process; its version stands in the key, so that two versions don't mix."""
     try:
         return correctionlib.CorrectionSet.from_file(path)
     except Exception as error:  # correctionlib raises bare RuntimeError and others
@@ -299,7 +299,8 @@ def lookup(
     if isinstance(spec.key, dict):
         return _lookup_by_period(era, folder, spec, columns, variation)
     path = verified_path(era, folder, spec.file)
-    corrections = _open(str(path), era.files[spec.file].sha256)
+    file = era.files[spec.file]
+    corrections = _open(str(path), file.sha256 if file.checked else str(path.stat().st_mtime_ns))
     known: Mapping[str, Any] = {**corrections, **corrections.compound}
     if spec.key not in known:
         raise OddjetsError(f"{path.name}: no correction '{spec.key}'; {nearest(spec.key, known)}")
