@@ -17,7 +17,7 @@ from oddjets.config.regions import Region
 from oddjets.core.errors import OddjetsError
 from oddjets.io.histograms import DATA, HistogramSet, ThresholdResult, empty_histogram
 from oddjets.stats import Model
-from oddjets.stats.abcd_cells import channels_of, merge_bins
+from oddjets.stats.abcd_cells import channels_of
 from oddjets.stats.abcd_closure import closure_uncertainties
 from oddjets.stats.cell_bins import bin_groups, shown_edges, sums_over_cells
 from oddjets.stats.closure_parts import StructuralFactor, structural_factors
@@ -212,7 +212,8 @@ def test_merged_bins_keep_all_events_and_flow():
     rng = np.random.default_rng(1)
     h.fill(process="qcd", letter="B", variation="nominal", mass=rng.uniform(0, 300, 500), weight=rng.uniform(size=500))
     h.fill(process="top", letter="A", variation="jesUp", mass=rng.uniform(0, 300, 50), weight=rng.uniform(size=50))
-    merged = merge_bins(h, [[0], [1, 2], [3, 4]])
+    histograms = HistogramSet({("SR", "mass"): h}, {}, 1.0, ThresholdResult("s", 0.5, None, None, 0, 0))
+    merged = histograms.with_merged_bins("mass", {"SR": [[0], [1, 2], [3, 4]]}).histograms["SR", "mass"]
     assert merged.axes[-1].edges.tolist() == [60, 90, 150, 210]
     for process, letter, variation in (("qcd", "B", "nominal"), ("top", "A", "jesUp")):
         before, after = (x[process, letter, variation, :].view(flow=True) for x in (h, merged))

@@ -10,8 +10,9 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import hist
 import numpy as np
@@ -104,6 +105,36 @@ def histogram_of(
     return histogram
 
 
+class _Arrays(NamedTuple):
+    """The contents of a histogram without flow, (processes, letters, variations, bins), and the places of all names."""
+
+    places: tuple[dict[str, int], ...]
+    contents: npt.NDArray[Any]
+    nothing: npt.NDArray[Any]
+
+    @classmethod
+    def of(cls, histogram: Hist) -> _Arrays:
+        *categories, axis = histogram.axes
+        places = tuple({name: i for i, name in enumerate(names)} for names in categories)
+        nothing = np.zeros(len(axis), dtype=[("value", float), ("variance", float)])
+        return cls(places, np.asarray(histogram.view(flow=True))[..., 1:-1], nothing)
+
+
+def _merged_bins(histogram: Hist, groups: Sequence[Sequence[int]]) -> Hist:
+    """Return a histogram with groups of neighbouring bins as its bins; under- and overflow stay."""
+    processes, letters, variations, axis = histogram.axes
+    view: Any = histogram.view(flow=True)
+    starts = [0, *(group[0] + 1 for group in groups), len(axis) + 1]
+    contents = {}
+    for p, process in enumerate(processes):
+        for v, variation in enumerate(variations):
+            cells = view[p, : len(letters), v]
+            both = np.stack([cells["value"], cells["variance"]])
+            contents[process, variation] = np.add.reduceat(both, starts, axis=-1)
+    edges = [axis.edges[group[0]] for group in groups] + [axis.edges[-1]]
+    return histogram_of(axis.name, edges, axis.label, contents)
+
+
 def _without_data_in_a(histogram: Hist) -> Hist:
     copied = histogram.copy()
     if DATA in copied.axes["process"]:
@@ -151,14 +182,30 @@ class HistogramSet:
                 f"no histogram of '{observable}' in region '{region}'; {nearest(f'{region}.{observable}', known)}"
             ) from None
 
+    def with_merged_bins(self, observable: str, groups: Mapping[str, Sequence[Sequence[int]]]) -> HistogramSet:
+        """Return the same histograms with groups of neighbouring bins of some regions as their bins.
+
+        Args:
+            observable: the observable.
+            groups: region -> its groups of bins, which are all of them in order.
+        """
+        merged = {(r, observable): _merged_bins(self._at(r, observable), found) for r, found in groups.items()}
+        return dataclasses.replace(self, histograms={**self.histograms, **merged})
+
+    @cached_property
+    def _arrays(self) -> dict[tuple[str, str], _Arrays]:
+        """The contents by region and observable; hist's own indexing would take most of the time of building a workspace."""
+        return {}
+
     def _view(self, region: str, observable: str, process: str, letter: str, variation: str) -> Any:
-        histogram = self._at(region, observable)
+        arrays = self._arrays.get((region, observable))
+        if arrays is None:
+            arrays = self._arrays[region, observable] = _Arrays.of(self._at(region, observable))
         if self.blinded and process == DATA and letter == "A":
             raise BlindedError(
                 f"the data in A of region '{region}' are blinded; `oddjets histogram ANALYSIS.yaml --unblind`, or 'fit.blind:"
                 " false' and `oddjets histogram`, fills them in"
             )
-        axes = histogram.axes
         if letter not in LETTERS:
             raise OddjetsError(f"no letter '{letter}'; there are {', '.join(LETTERS)}")
         if process not in self.variations:
@@ -167,14 +214,9 @@ class HistogramSet:
             raise OddjetsError(
                 f"process '{process}' has no variation '{variation}'; {nearest(variation, self.variations[process])}"
             )
-        try:
-            place = [axis.index(name) for axis, name in zip(axes, (process, letter, variation), strict=False)]
-        except KeyError:
-            # no event of this process is in this region
-            return np.zeros(len(axes[-1]), dtype=[("value", float), ("variance", float)])
-        # hist's own indexing makes a new histogram, which would take most of the time of building a workspace
-        view: Any = histogram.view(flow=True)
-        return view[*place, 1:-1]
+        place = [known.get(name) for known, name in zip(arrays.places, (process, letter, variation), strict=True)]
+        # without a place, no event of this process is in this region
+        return arrays.nothing if None in place else arrays.contents[*place]
 
     def values(self, region: str, observable: str, process: str, letter: str, variation: str = "nominal") -> Array:
         """Return the contents of the bins (no flow), in events at the luminosity, shape (bins,)."""

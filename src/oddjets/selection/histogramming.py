@@ -19,6 +19,7 @@ from oddjets.corrections.systematics import NOMINAL, kind_of
 from oddjets.io import event_table, histograms
 from oddjets.io.event_table import EventTable
 from oddjets.io.histograms import DATA, LETTERS, Hist, HistogramSet, ThresholdResult
+from oddjets.io.yields import envelope
 from oddjets.selection import regions
 from oddjets.selection.binned_events import BinnedEvents, Cells, add_weights, bin_events
 from oddjets.selection.decorators import HasCuts
@@ -29,6 +30,7 @@ from oddjets.selection.per_era import at_era
 
 __all__ = [
     "HistogramFiller",
+    "TrackedEvents",
     "add_envelope",
     "assembled",
     "histogram_with",
@@ -40,7 +42,7 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 
-class _TrackedEvents(EventTable):
+class TrackedEvents(EventTable):
     """The nominal events; they record whether a weight or the name of the variation was read."""
 
     def __init__(self, columns: event_table.Columns) -> None:
@@ -54,6 +56,7 @@ class _TrackedEvents(EventTable):
 
     @property
     def variation(self) -> str:
+        """The name of the variation, ``nominal``; whoever reads it depends on it."""
         self.used_variation = True
         return self._variation
 
@@ -62,6 +65,7 @@ class _TrackedEvents(EventTable):
         self._variation = name
 
     def under(self, variation: str) -> EventTable:
+        """Return the same events as another variation sees them."""
         self.used_variation = True
         return super().under(variation)
 
@@ -123,7 +127,7 @@ class HistogramFiller:
             processor: defines the cuts of these events, where they are not those of all.
         """
         self._processor_used = processor or self._processor
-        tracked = _TrackedEvents(columns)
+        tracked = TrackedEvents(columns)
         events = self._events(tracked, process)
         self.shared_events.update(events.shared())
         own = tracked.used_variation
@@ -240,24 +244,24 @@ def add_envelope(histogram: Hist, process: str, systematic: str, members: int) -
     if process not in histogram.axes["process"] or not {NOMINAL, *members_of} <= {*histogram.axes["variation"]}:
         return
     centre = float(histogram.axes[-1].centers[0])
-    for direction, choose in (("Up", np.max), ("Down", np.min)):
-        name = f"{systematic}{direction}"
+    for direction in ("Up", "Down"):
         # an entry of weight 0 creates the category
         entry: dict[str, Any] = {
-            "process": process, "letter": "A", "variation": name, histogram.axes[-1].name: [centre], "weight": [0.0]
+            "process": process, "letter": "A", "variation": f"{systematic}{direction}",
+            histogram.axes[-1].name: [centre], "weight": [0.0],
         }  # fmt: skip
         histogram.fill(**entry)
-        view: Any = histogram.view(flow=True)
-        index = {v: i for i, v in enumerate(histogram.axes["variation"])}
-        p = list(histogram.axes["process"]).index(process)
-        nominal = view[p, :, index[NOMINAL], :]
-        varied = np.stack([view[p, :, index[member], :]["value"] for member in members_of])
-        positive = nominal["value"] > 0
-        ratios = np.divide(varied, nominal["value"], out=np.ones_like(varied), where=positive)
-        ratio = choose(ratios, axis=0)
-        target = view[p, :, index[name], :]
-        target["value"] = nominal["value"] * ratio
-        target["variance"] = nominal["variance"] * ratio**2
+    view: Any = histogram.view(flow=True)
+    index = {v: i for i, v in enumerate(histogram.axes["variation"])}
+    of_process = view[list(histogram.axes["process"]).index(process)]
+    nominal = of_process[:, index[NOMINAL]]
+    both = envelope(
+        np.stack([nominal["value"], nominal["variance"]]),
+        np.stack([of_process[:, index[member]]["value"] for member in members_of]),
+    )
+    for direction, (values, variances) in zip(("Up", "Down"), both, strict=True):
+        target = of_process[:, index[f"{systematic}{direction}"]]
+        target["value"], target["variance"] = values, variances
 
 
 def _both_below(table: event_table.Columns, score: str, value: float) -> event_table.Columns:

@@ -7,17 +7,17 @@ each of B, C and D; what is left at the lowest end joins the group above it. Wha
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from oddjets.config.analysis import Analysis
-from oddjets.io.histograms import DATA, LETTERS, Hist, HistogramSet, histogram_of
+from oddjets.io.histograms import DATA
+from oddjets.io.yields import RegionYields
 from oddjets.stats.cell_bins import LEAST_IN_BIN, Groups, bin_groups
 
-__all__ = ["channels_of", "merge_bins", "merged_cells", "with_merged_cells"]
+__all__ = ["channels_of", "merged_cells", "with_merged_cells"]
 
 
 def channels_of(analysis: Analysis, region: str) -> list[str]:
@@ -27,23 +27,7 @@ def channels_of(analysis: Analysis, region: str) -> list[str]:
     return cells if cells and analysis.fit.abcd == "cells" else [region]
 
 
-def merge_bins(histogram: Hist, groups: Groups) -> Hist:
-    """Return a histogram with groups of neighbouring bins as its bins; under- and overflow stay."""
-    processes, letters, variations, axis = histogram.axes
-    view: Any = histogram.view(flow=True)
-    starts = [0, *(group[0] + 1 for group in groups), len(axis) + 1]
-    contents = {}
-    for p, process in enumerate(processes):
-        for v, variation in enumerate(variations):
-            cells = view[p, : len(letters), v]
-            both = np.stack([cells["value"], cells["variance"]])
-            contents[process, variation] = np.add.reduceat(both, starts, axis=-1)
-    assert tuple(letters) == LETTERS
-    edges = [axis.edges[group[0]] for group in groups] + [axis.edges[-1]]
-    return histogram_of(axis.name, edges, axis.label, contents)
-
-
-def with_merged_cells(analysis: Analysis, histograms: HistogramSet) -> tuple[HistogramSet, dict[str, Any]]:
+def with_merged_cells(analysis: Analysis, histograms: RegionYields) -> tuple[RegionYields, dict[str, Any]]:
     """Merge the bins of product cells that have too few events.
 
     Args:
@@ -55,7 +39,7 @@ def with_merged_cells(analysis: Analysis, histograms: HistogramSet) -> tuple[His
     """
     fit = analysis.fit
     assert fit is not None
-    made = dict(histograms.histograms)
+    made: dict[str, Groups] = {}
     report: dict[str, Any] = {}
     scales = {poi.process: float(np.clip(poi.init, *poi.bounds)) for poi in fit.pois}
     simulated = [p for p in analysis.processes if p != analysis.data_driven and p in histograms.variations]
@@ -71,8 +55,8 @@ def with_merged_cells(analysis: Analysis, histograms: HistogramSet) -> tuple[His
                 expected.append(rest)
             groups = bin_groups(np.array(expected))
             report.setdefault(region, {})[name] = groups
-            made[name, fit.observable] = merge_bins(made[name, fit.observable], groups)
-    return dataclasses.replace(histograms, histograms=made), report
+            made[name] = groups
+    return histograms.with_merged_bins(fit.observable, made), report
 
 
 def merged_cells(cells: Mapping[str, Mapping[str, list[list[int]]]]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from oddjets.config.fit import Fit
-from oddjets.io.histograms import HistogramSet
+from oddjets.io.yields import RegionYields
 from oddjets.stats.templates import Template, total_of
 
 __all__ = ["QCD_FLOOR", "qcd_of_authors_code", "qcd_templates", "unclipped"]
@@ -64,7 +64,7 @@ def _floored(values: np.ndarray, floor: float, region: str, letter: str, what: s
 
 
 def unclipped(
-    histograms: HistogramSet, region: str, observable: str, processes: Sequence[str]
+    histograms: RegionYields, region: str, observable: str, processes: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Return the sum of simulated processes by letter, with negative bins unchanged."""
     size = len(histograms.edges(region, observable)) - 1

@@ -11,7 +11,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.config.fit import Variations
 from oddjets.config.nuisances import luminosity_parts, nuisances_of
 from oddjets.core.errors import OddjetsError
-from oddjets.io.histograms import HistogramSet
+from oddjets.io.yields import RegionYields
 
 __all__ = ["Template", "nuisance_names", "read_templates", "smooth_variation", "total_of"]
 
@@ -120,7 +120,7 @@ def _treat_variation(
 
 def read_templates(
     analysis: Analysis,
-    histograms: HistogramSet,
+    histograms: RegionYields,
     region: str,
     letter: str,
     processes: Sequence[str],

@@ -27,7 +27,8 @@ import numpy as np
 from oddjets.config.analysis import Analysis
 from oddjets.config.fit import LETTERS, Fit
 from oddjets.core.errors import OddjetsError, nearest
-from oddjets.io.histograms import DATA, HistogramSet
+from oddjets.io.histograms import DATA
+from oddjets.io.yields import RegionYields
 from oddjets.stats.abcd_cells import channels_of, merged_cells, with_merged_cells
 from oddjets.stats.abcd_closure import ClosureUncertainty
 from oddjets.stats.cell_bins import shown_edges
@@ -68,7 +69,7 @@ Report = dict[str, Any]
 
 def build(
     analysis: Analysis,
-    histograms: HistogramSet,
+    histograms: RegionYields,
     closure: Mapping[str, ClosureUncertainty] | None = None,
     structural: Mapping[str, StructuralFactor] | None = None,
 ) -> tuple[dict[str, Any], Report]:
@@ -203,7 +204,7 @@ def _refuse_shared_events(fit: Fit, histograms: HistogramSet) -> None:
 
 
 def varied_variances(
-    analysis: Analysis, histograms: HistogramSet
+    analysis: Analysis, histograms: RegionYields
 ) -> dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]:
     """Return the sums of squared weights of the varied templates, for the Combine card; a workspace cannot contain them.
 

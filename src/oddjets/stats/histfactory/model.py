@@ -42,6 +42,8 @@ class HistFactoryModel:
         measurement: which measurement; None: the first.
         patches: what to change in the workspace first, such as a signal to put in: JSON patches, their files, or a patch set
             and the patch's name or values, as a pair (see `workspace_sources.load_workspace`).
+        schema: compare it with pyhf's schema, which takes most of the time; a workspace that `oddjets.stats` has just built
+            follows it.
 
     Raises:
         WorkspaceError: the workspace describes no model (see `workspace_reader.read`), or a patch does not apply.
@@ -56,13 +58,14 @@ class HistFactoryModel:
         measurement: str | None = None,
         *,
         patches: Iterable[Patch] = (),
+        schema: bool = True,
     ) -> None:
         patches = list(patches)
         if patches and isinstance(workspace, tuple):
             raise OddjetsError(
                 "patches apply to a workspace, not to a pyhf.Model with its data; patch the workspace first"
             )
-        self.spec: Spec = read(load_workspace(workspace, patches), measurement, poi)
+        self.spec: Spec = read(load_workspace(workspace, patches), measurement, poi, schema=schema)
         self.layout: Layout = compile_layout(self.spec)
         self.parameters: Parameters = self.spec.parameters
         self.poi: str | None = self.spec.poi

@@ -81,12 +81,13 @@ def check_schema(content: Any, schema: str = "workspace.json") -> None:
         ) from None
 
 
-def check(workspace: Mapping[str, Any], measurement: str | None = None) -> dict[str, Any]:
+def check(workspace: Mapping[str, Any], measurement: str | None = None, *, schema: bool = True) -> dict[str, Any]:
     """Check a workspace.
 
     Args:
         workspace: of plain lists and numbers (see `plain`).
         measurement: name of the measurement; None: the first.
+        schema: compare it with pyhf's schema too.
 
     Returns:
         The measurement.
@@ -108,7 +109,8 @@ def check(workspace: Mapping[str, Any], measurement: str | None = None) -> dict[
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         check_schema(workspace)
         raise WorkspaceError(f"the workspace does not follow pyhf's schema: {error}") from None
-    check_schema(workspace)
+    if schema:
+        check_schema(workspace)
     return chosen
 
 

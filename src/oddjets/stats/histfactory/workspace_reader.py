@@ -144,13 +144,16 @@ class Spec:
         return rows[:, :P], aux
 
 
-def read(workspace: Mapping[str, Any], measurement: str | None = None, poi: str | None = None) -> Spec:
+def read(
+    workspace: Mapping[str, Any], measurement: str | None = None, poi: str | None = None, *, schema: bool = True
+) -> Spec:
     """Check a workspace and read it.
 
     Args:
         workspace: a pyhf workspace.
         measurement: which one; None: the first.
         poi: the parameter of interest; None: the measurement's.
+        schema: compare it with pyhf's schema too.
 
     Returns:
         The model and its data.
@@ -159,7 +162,7 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None, poi: str 
         WorkspaceError: a key is missing, no such measurement, a modifier unknown, a number no number, a binning wrong.
     """
     content: dict[str, Any] = plain(workspace)
-    chosen = check(content, measurement)
+    chosen = check(content, measurement, schema=schema)
     names = {m["name"] for c in content["channels"] for s in c["samples"] for m in s["modifiers"]}
     theirs = chosen["config"]["poi"] or None
     if poi is None and theirs is not None and theirs not in names:
