@@ -66,7 +66,7 @@ CODE: dict[str, dict[str, str]] = {
             "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
             "systematics weights"
         ),
-        "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order",
+        "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order yields",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "binned_events certification chunk_counts constituents decorators event_weights histogramming "
@@ -80,7 +80,7 @@ CODE: dict[str, dict[str, str]] = {
             "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
             "systematics weights"
         ),
-        "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order",
+        "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order yields",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "binned_events certification chunk_counts closure_measurement constituents decorators event_weights "
@@ -92,7 +92,7 @@ CODE: dict[str, dict[str, str]] = {
     },
     "workspace": {
         "core": "blinding_history",
-        "io": "histograms",
+        "io": "histograms yields",
         "stats": "abcd_cells abcd_closure cell_bins closure_parts qcd_templates templates workspace",
         "workflow.stages": "workspace",
     },
@@ -112,7 +112,7 @@ CODE: dict[str, dict[str, str]] = {
         "report": "artifacts figure_files intervals panels registry style",
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
-            "likelihood_scan limit mixing nsubjettiness postfit processes pulls regions residual score "
+            "likelihood_scan limit mixing nsubjettiness null postfit processes pulls regions residual score "
             "score_overlap score_shapes systematics threshold_scan yields"
         ),
         "simulation": "processes resonances",
@@ -122,14 +122,14 @@ CODE: dict[str, dict[str, str]] = {
     },
     "report": {
         "core": "blinding_history kernels kinematics redaction",
-        "io": "event_table histograms",
+        "io": "event_table histograms yields",
         "report": (
-            "artifacts eras figure_files headline health health_line html input_health intervals panels registry style "
-            "tables text"
+            "artifacts eras figure_files headline health health_line html input_health intervals panels registry studies "
+            "style tables text"
         ),
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
-            "likelihood_scan limit mixing nsubjettiness postfit processes pulls regions residual score "
+            "likelihood_scan limit mixing nsubjettiness null postfit processes pulls regions residual score "
             "score_overlap score_shapes systematics threshold_scan yields"
         ),
         "selection": "event_weights input_anomalies",

@@ -36,6 +36,7 @@ from oddjets.cli.options import (
 )
 from oddjets.cli.paper import paper
 from oddjets.cli.simulate import simulate
+from oddjets.cli.study import app as study_app
 from oddjets.core import resources
 from oddjets.core.console import RedactingFormatter, console
 from oddjets.core.errors import OddjetsError
@@ -53,6 +54,7 @@ app = typer.Typer(
 )
 
 app.add_typer(training_app, name="model")
+app.add_typer(study_app, name="study")
 
 #: what click calls UsageError, wherever this version of typer keeps it
 _USAGE_ERROR: Any = typer.BadParameter.__bases__[0]

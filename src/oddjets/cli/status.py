@@ -13,7 +13,7 @@ from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.core.locks import locked
 
-__all__ = ["clean", "status"]
+__all__ = ["analysis_and_folder", "clean", "status"]
 
 _COLORS = {"done": "green", "incomplete": "yellow", "stale": "yellow", "failed": "red", "missing": "dim"}
 
@@ -35,7 +35,7 @@ def status(
     from oddjets.workflow.run import RunContext
     from oddjets.workflow.status import status_of
 
-    analysis, folder = _analysis_and_folder(target, out)
+    analysis, folder = analysis_and_folder(target, out)
     # one file that cannot be read says nothing of the others
     execution = analysis.execution.model_copy(update={"skip_bad_files": True})
     found = status_of(RunContext(analysis.model_copy(update={"execution": execution}), folder))
@@ -61,7 +61,7 @@ def status(
         raise typer.Exit(1)
 
 
-def _analysis_and_folder(target: Path, out: Path | None) -> tuple[Analysis, Path]:
+def analysis_and_folder(target: Path, out: Path | None) -> tuple[Analysis, Path]:
     """Return the analysis, with the options of its last run, and its output folder."""
     from oddjets.workflow.output_folder import saved_analysis  # heavy imports only where the verb runs
 

@@ -40,6 +40,7 @@ _WITHOUT_EFFECT = (
     "oddjets.io.opendata",
     "oddjets.io.remote",
     "oddjets.io.rntuple",
+    "oddjets.io.studies",
     "oddjets.selection.coffea_interface",
     "oddjets.simulation.cost_estimate",
     "oddjets.workflow",

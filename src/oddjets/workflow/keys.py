@@ -19,6 +19,7 @@ from oddjets.core.code_digests import code_parts, code_sha256
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import sha256_of
 from oddjets.corrections import lookups, luminosity
+from oddjets.io.studies import FOLDER
 from oddjets.scoring.model_card import load_card
 from oddjets.selection.normalisation import own_normalisations
 from oddjets.workflow.executors import chunk_worker
@@ -141,7 +142,12 @@ def _fit(run: RunContext) -> Any:
 def _plot_and_report(run: RunContext) -> Any:
     # labels and colours count; who did the work does not
     dump = _stated(run.analysis, "jes", "selection_by_era", exclude={"execution", "systematics"})
-    return {**dump, "systematics": [_stated(s, "eras", "correlation") for s in run.analysis.systematics]}
+    studies = {file.name: sha256_of(file) for file in sorted((run.out / FOLDER).glob("null_*.json"))}
+    return {
+        **dump,
+        "systematics": [_stated(s, "eras", "correlation") for s in run.analysis.systematics],
+        **({"studies": studies} if studies else {}),
+    }
 
 
 def _several(analysis: Analysis) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from oddjets.core.blinding_history import UNBLINDED, open_periods, read_history
 from oddjets.core.console import console
 from oddjets.core.errors import BlindedError, OddjetsError
 from oddjets.core.files import write_json
+from oddjets.io.studies import calibration_line, read_null_studies
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
@@ -91,4 +92,7 @@ def work(run: RunContext) -> dict[str, Any]:
     write_json(run.out / "results.json", results)
     for line in summary(results):
         console.print(escape(line))
+    for study in read_null_studies(run.out).values():
+        if "calibration" in study and not results.get("blinded"):
+            console.print(escape(calibration_line(study["name"], study["calibration"])))
     return {}

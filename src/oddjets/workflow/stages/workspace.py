@@ -14,14 +14,21 @@ from oddjets.core.files import write_json
 from oddjets.io.histograms import HistogramSet
 
 if TYPE_CHECKING:
+    from oddjets.stats.abcd_closure import ClosureUncertainty
+    from oddjets.stats.closure_parts import StructuralFactor
     from oddjets.workflow.run import RunContext
 
-__all__ = ["work"]
+__all__ = ["measured_closure", "work"]
 
 
-def work(run: RunContext) -> dict[str, Any]:
-    """Build the workspace; the manifest gets what was capped, smoothed or left out."""
-    from oddjets.stats import workspace
+def measured_closure(
+    run: RunContext,
+) -> tuple[dict[str, ClosureUncertainty] | None, dict[str, StructuralFactor] | None]:
+    """Return what the fit takes from ``closure.json``: uncertainties and structural constants; None where it asks for none.
+
+    Raises:
+        InputFileError: the closure was not measured, and the fit needs it.
+    """
     from oddjets.stats.abcd_closure import closure_uncertainties
     from oddjets.stats.closure_parts import structural_factors
 
@@ -40,6 +47,14 @@ def work(run: RunContext) -> dict[str, Any]:
             structural = structural_factors(measured, fit.regions)
         if fit.closure_uncertainty:
             closure = closure_uncertainties(measured, fit.regions, structural)
+    return closure, structural
+
+
+def work(run: RunContext) -> dict[str, Any]:
+    """Build the workspace; the manifest gets what was capped, smoothed or left out."""
+    from oddjets.stats import workspace
+
+    closure, structural = measured_closure(run)
     if closure:
         for region, used in closure.items():
             if used.fallback:

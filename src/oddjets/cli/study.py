@@ -1,0 +1,149 @@
+"""The verbs `study`: pseudo-experiments that tell whether the result of an analysis can be believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from oddjets.cli import completion
+from oddjets.core.console import console
+from oddjets.core.errors import OddjetsError
+from oddjets.workflow.overrides import with_execution
+
+if TYPE_CHECKING:
+    from oddjets.workflow.run import RunContext
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Make pseudo-experiments of an analysis: false alarms, calibrated p values.", no_args_is_help=True
+)
+
+Target = Annotated[
+    Path,
+    typer.Argument(
+        metavar="ANALYSIS.yaml|FOLDER", help="An analysis, or its output folder.", autocompletion=completion.analyses
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Number of worker processes (default: the YAML's).")
+]
+
+
+def _run_of(target: Path, out: Path | None) -> RunContext:
+    from oddjets.cli.status import analysis_and_folder
+    from oddjets.workflow.run import RunContext
+
+    return RunContext(*analysis_and_folder(target, out))
+
+
+@app.command()
+def null(
+    target: Target,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source",
+            help="What experiments are drawn from: simulation, independent, mixed, control or toys.",
+        ),
+    ] = "independent",
+    experiments: Annotated[
+        int, typer.Option("--experiments", min=1, metavar="N", help="Number of experiments.")
+    ] = 1000,
+    tail: Annotated[
+        int | None,
+        typer.Option(
+            "--tail",
+            min=0,
+            metavar="N",
+            help="Number of experiments with a signal that is weighted back, for large z (default: as many).",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
+    workers: Workers = None,
+    bank: Annotated[
+        Path | None,
+        typer.Option("--bank", metavar="FILE", help="Draw experiments from a bank instead of the folder's simulation."),
+    ] = None,
+    luminosity: Annotated[
+        float | None,
+        typer.Option(
+            "--luminosity", min=0.0, help="Integrated luminosity of an experiment in 1/pb (default: the analysis's)."
+        ),
+    ] = None,
+    no_limit: Annotated[bool, typer.Option("--no-limit", help="Find no upper limits.")] = False,
+    nominal_only: Annotated[
+        bool, typer.Option("--nominal-only", help="Try no other values of nuisance parameters and of the closure.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
+    ] = None,
+) -> None:
+    """Study an analysis where there is no signal: how often is there a false alarm, and which p is right?"""
+    from oddjets.workflow.studies import Options, study_null
+
+    if luminosity == 0:
+        raise OddjetsError("--luminosity: must be above 0")
+    run = _run_of(target, out)
+    found: Options = Options(
+        source,  # type: ignore[arg-type]
+        experiments,
+        tail,
+        seed,
+        workers or run.analysis.execution.processes,
+        bank,
+        luminosity,
+        not no_limit,
+        not nominal_only,
+    )
+    study_null(run, found)
+
+
+@app.command()
+def bank(
+    target: Target,
+    file: Annotated[Path, typer.Option("--file", help="The bank to write, such as bank.parquet.")],
+    generate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--generate",
+            metavar="PROCESS=N",
+            help="Simulate first, with so many hard events of a process (repeatable; default: the YAML's).",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="Random seed of the simulation; without it nothing is simulated."),
+    ] = None,
+    pseudo_data: Annotated[
+        bool,
+        typer.Option(
+            "--pseudo-data", help="Take the data-driven process also from the folder's simulated pseudo-data, by truth."
+        ),
+    ] = False,
+    workers: Workers = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for simulation and event tables.")] = None,
+) -> None:
+    """Pack selected events of all processes into a bank, a small file for studies; with --seed, simulate them first."""
+    from oddjets.workflow.banks import bank_analysis, make_bank
+    from oddjets.workflow.pipeline import run_stage, stage_of
+
+    if generate and seed is None:
+        raise OddjetsError("--generate: nothing is simulated without --seed")
+    run = _run_of(target, out)
+    if seed is not None:
+        from oddjets.workflow.run import RunContext
+
+        if out is None:
+            raise OddjetsError("--seed: a bank's own simulation needs a folder of its own; give it with --out")
+        analysis = with_execution(bank_analysis(run.analysis, seed, generate or []), workers=workers)
+        run = RunContext(analysis, out)
+        for name in ("simulate", "process"):
+            run_stage(run, stage_of(run, name))
+    counts = make_bank(run, file, pseudo_data=pseudo_data)
+    for process, events in counts.items():
+        console.print(f"{escape(process)}: {events} events")
+    console.print(f"bank: {escape(str(file))}, {file.stat().st_size / 1e6:.2f} MB")

@@ -1,0 +1,284 @@
+"""Results of experiments without signal: false alarms, pulls, coverage, and p values that are calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import beta, kstest, norm
+
+from oddjets.study.experiments import ExperimentChunk
+
+__all__ = ["Tail", "binomial_interval", "calibrated", "describe", "read_chunks", "tail_curve"]
+
+Floats = npt.NDArray[np.float64]
+
+#: the confidence of intervals
+LEVEL = 0.6827
+#: experiments that must be at least as extreme, or a p value is an extrapolation
+LEAST_ABOVE = 10
+#: the largest relative error of a p value by importance sampling that is none
+MOST_ERROR = 0.5
+#: the significances of the table of false alarms
+SIGMAS = (1.0, 2.0, 3.0)
+#: the bins of z in the figure
+Z_EDGES = np.linspace(-5.0, 6.0, 56)
+
+
+def binomial_interval(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return the Clopper-Pearson interval of a probability (C. J. Clopper, E. S. Pearson, Biometrika 26 (1934) 404).
+
+    Args:
+        successes: how many.
+        trials: of how many.
+        level: its confidence.
+    """
+    if trials == 0:
+        return 0.0, 1.0
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes > 0 else 0.0
+    high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
+    return low, high
+
+
+def read_chunks(files: Iterable[Path]) -> dict[str, Floats]:
+    """Read recorded experiments: an array over experiments for each entry of `ExperimentChunk`; nuisances are summed."""
+    found: dict[str, list[Floats]] = {}
+    sums: Floats | None = None
+    for file in files:
+        chunk = ExperimentChunk.load(file)
+        for name, value in vars(chunk).items():
+            if name != "nuisances":
+                found.setdefault(name, []).append(value)
+        if chunk.nuisances.size:
+            sums = chunk.nuisances if sums is None else sums + chunk.nuisances
+    whole = {name: np.concatenate(values) for name, values in found.items()}
+    return whole | {"nuisances": np.zeros((3, 0)) if sums is None else sums}
+
+
+class Tail:
+    """The probability of a z at least as large, without signal.
+
+    Args:
+        z: of plain experiments, NaN where the fits failed, (n,).
+        tilted_z: of experiments with a signal injected, (m,); None: there are none.
+        log_weight: of those, (m,).
+    """
+
+    def __init__(self, z: Floats, tilted_z: Floats | None = None, log_weight: Floats | None = None) -> None:
+        self.z, self.failed = z[np.isfinite(z)], int((~np.isfinite(z)).sum())
+        self.tilted = None
+        if tilted_z is not None and log_weight is not None and len(tilted_z):
+            self.tilted = (np.where(np.isfinite(tilted_z), tilted_z, -np.inf), np.exp(log_weight))
+
+    def counted(self, z: float) -> tuple[float, float, float, int]:
+        """Return p, its Clopper-Pearson interval, and the experiments at least as extreme.
+
+        p is (1 + k)/(1 + n), never zero, as of toys.
+        """
+        above = int((self.z >= z).sum())
+        return (1 + above) / (1 + len(self.z)), *binomial_interval(above, len(self.z)), above
+
+    def weighted(self, z: float) -> tuple[float, float] | None:
+        """Return p by importance sampling, and its error; None without such experiments, or with none above."""
+        if self.tilted is None:
+            return None
+        values, weights = self.tilted
+        inside = np.where(values >= z, weights, 0.0)
+        p = float(inside.mean())
+        return (p, float(inside.std() / np.sqrt(len(inside)))) if p > 0 else None
+
+    def __call__(self, z: float) -> dict[str, Any]:
+        """Return the calibrated p of an observed z: by counting, or beyond its reach by importance sampling."""
+        p, low, high, above = self.counted(z)
+        how, reached = "counting", above >= LEAST_ABOVE
+        tail = self.weighted(z)
+        if not reached and tail is not None and tail[1] <= MOST_ERROR * tail[0]:
+            (p, error), how, reached = tail, "importance sampling", True
+            low, high = max(p - error, 0.0), p + error
+        return {
+            "z": float(norm.isf(p)),
+            "p_value": p,
+            "low": low,
+            "high": high,
+            "experiments_above": above,
+            "method": how,
+            "extrapolated": not reached,
+        }
+
+    @property
+    def reach(self) -> float:
+        """The largest z whose p is no extrapolation."""
+        ordered = np.sort(self.z)[::-1]
+        least = float(ordered[min(LEAST_ABOVE, len(ordered)) - 1]) if len(ordered) >= LEAST_ABOVE else 0.0
+        for z in np.arange(np.ceil(10 * least) / 10, 8.0, 0.1):
+            tail = self.weighted(float(z))
+            if tail is None or tail[1] > MOST_ERROR * tail[0]:
+                break
+            least = float(z)
+        return least
+
+
+def tail_curve(tail: Tail, zs: Sequence[float]) -> list[dict[str, float | None]]:
+    """Return p at some z, by counting and by importance sampling, beside the asymptotic one."""
+    curve: list[dict[str, float | None]] = []
+    for z in zs:
+        p, low, high, _ = tail.counted(z)
+        by_weight = tail.weighted(z)
+        curve.append(
+            {
+                "z": float(z),
+                "asymptotic": float(norm.sf(z)),
+                "counted": p,
+                "low": low,
+                "high": high,
+                "weighted": None if by_weight is None else by_weight[0],
+                "weighted_error": None if by_weight is None else by_weight[1],
+            }
+        )
+    return curve
+
+
+def _rates(z: Floats, failed: int) -> list[dict[str, Any]]:
+    """Return how often z is as large as 1, 2, 3, with failures as no alarms left out, and as alarms."""
+    rates = []
+    for sigma in SIGMAS:
+        expected, above = float(norm.sf(sigma)), int((z >= sigma).sum())
+        low, high = binomial_interval(above, len(z))
+        rates.append(
+            {
+                "sigma": sigma,
+                "expected": expected,
+                "above": above,
+                "of": len(z),
+                "rate": above / max(len(z), 1),
+                "low": low,
+                "high": high,
+                "ratio": above / max(len(z), 1) / expected,
+                "rate_failures_are_alarms": (above + failed) / max(len(z) + failed, 1),
+                "rate_failures_are_none": above / max(len(z) + failed, 1),
+            }
+        )
+    return rates
+
+
+def describe(
+    found: Mapping[str, Floats], names: Sequence[str], regions: Sequence[str], strength: float
+) -> dict[str, Any]:
+    """Return what plain experiments say, for ``null_*.json``.
+
+    Args:
+        found: from `read_chunks`.
+        names: the nuisance parameters.
+        regions: of the fit.
+        strength: the true strength.
+    """
+    good = np.isfinite(found["z"])
+    z, pull, fitted = (found[name][good] for name in ("z", "pull", "strength"))
+    failed = int((~good).sum())
+    if not len(z):
+        return {"experiments": failed, "failed": failed}
+    # of the p value of a signed z, which without signal is uniform
+    test = kstest(z, "norm")
+    of_p = np.histogram(norm.sf(z), 20, (0.0, 1.0))[0]
+    pull = pull[np.isfinite(pull)]
+    coverage = []
+    for level, half in ((0.6827, 1.0), (0.95, float(norm.isf(0.025)))):
+        inside = int((np.abs(pull) <= half).sum())
+        low, high = binomial_interval(inside, len(pull))
+        coverage.append({"level": level, "covered": inside / max(len(pull), 1), "low": low, "high": high})
+    error = float(fitted.std() / np.sqrt(len(fitted)))
+    gof = found["gof"][good]
+    count, total, squares = found["nuisances"] if found["nuisances"].size else np.ones((3, 0))
+    mean = total / np.maximum(count, 1)
+    return {
+        "experiments": len(good),
+        "failed": failed,
+        "z": {
+            "mean": float(z.mean()),
+            "sd": float(z.std()),
+            "kolmogorov_smirnov": {"statistic": float(test.statistic), "p_value": float(test.pvalue)},
+            "edges": Z_EDGES.tolist(),
+            "counts": np.histogram(np.clip(z, Z_EDGES[0], np.nextafter(Z_EDGES[-1], 0)), Z_EDGES)[0].tolist(),
+        },
+        "p_values": of_p.tolist(),
+        "false_alarms": _rates(z, failed),
+        "strength": {
+            "true": strength,
+            "mean": float(fitted.mean()),
+            "error_of_mean": error,
+            "sd": float(fitted.std()),
+            "bias_in_sd": float((fitted.mean() - strength) / fitted.std()) if fitted.std() > 0 else 0.0,
+        },
+        "coverage": coverage,
+        "limit": _limit(found["limit"][good], strength),
+        "goodness_of_fit": {
+            "mean": float(gof.mean()),
+            "sd": float(gof.std()),
+            "quantiles": {f"{q:g}": float(np.quantile(gof, q)) for q in (0.025, 0.16, 0.5, 0.84, 0.975)},
+        },
+        "nuisances": [
+            {"name": name, "mean": float(m), "sd": float(np.sqrt(max(s / max(n, 1) - m**2, 0.0)))}
+            for name, n, m, s in zip(names, count, mean, squares, strict=False)
+        ],
+        "closure": _closure(found["in_a"], found["predicted"], regions),
+        "events": {"above": float(found["above"].mean()), "total": float(found["total"].mean())},
+    }
+
+
+def _limit(limit: Floats, strength: float) -> dict[str, Any] | None:
+    if not np.isfinite(limit).any():
+        return None
+    known = limit[np.isfinite(limit)]
+    return {
+        "level": 0.95,
+        "not_found": int((~np.isfinite(limit)).sum()),
+        "quantiles": {f"{q:g}": float(np.quantile(known, q)) for q in (0.025, 0.16, 0.5, 0.84, 0.975)},
+        "covered": float((limit >= strength).mean()),
+    }
+
+
+def _closure(in_a: Floats, predicted: Floats, regions: Sequence[str]) -> dict[str, dict[str, float]]:
+    found = {}
+    for i, region in enumerate(regions):
+        there = np.isfinite(predicted[:, i]) & (predicted[:, i] > 0)
+        if there.any():
+            ratio = in_a[there, i] / predicted[there, i]
+            found[region] = {
+                "constant": float(in_a[there, i].sum() / predicted[there, i].sum()),
+                "sd": float(ratio.std()),
+            }
+    return found
+
+
+def calibrated(observed: float, tails: Mapping[str, Tail], asymptotic: float) -> dict[str, Any]:
+    """Return the calibrated p of the observed z, and its range over what may be true.
+
+    Where too few experiments of another truth are as extreme, its tail is the nominal one, moved and stretched to its mean and
+    standard deviation of z.
+
+    Args:
+        observed: z of the analysis's fit.
+        tails: what may be true -> its tail; the first is nominal.
+        asymptotic: the asymptotic p.
+    """
+    (first, nominal), *others = tails.items()
+    answers = {first: nominal(observed)}
+    for label, tail in others:
+        answer = tail(observed)
+        if answer["extrapolated"] and len(tail.z) > 1 and tail.z.std() > 0:
+            ratio = nominal.z.std() / tail.z.std()
+            answer = nominal(float(nominal.z.mean() + (observed - tail.z.mean()) * ratio))
+            answer["method"] += ", moved and stretched"
+        answers[label] = answer
+    values = [answer["p_value"] for answer in answers.values()]
+    return {
+        "observed_z": observed,
+        "p_asymptotic": asymptotic,
+        **answers[first],
+        "range": [min(values), max(values)],
+        "truths": answers,
+    }

@@ -1,0 +1,138 @@
+"""Banks of an analysis: what is simulated for them, and what their cards say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.errors import OddjetsError, nearest
+from oddjets.io import event_table
+from oddjets.io.event_table import Columns
+from oddjets.scoring.model_card import load_card
+from oddjets.selection.normalisation import factor_of, own_factors
+from oddjets.study.bank import columns_for, pack
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
+from oddjets.workflow.run import RunContext
+
+__all__ = ["bank_analysis", "card_of", "make_bank"]
+
+
+def card_of(run: RunContext) -> dict[str, Any]:
+    """Return what the card of a bank says of an analysis: its selection, and the models of its scores."""
+    analysis = run.analysis
+    selection = analysis.selection.model_dump(mode="json", exclude={"golden_json", "luminosity_table"})
+    models: dict[str, Any] = {}
+    for name, score in analysis.scores.items():
+        card = run.resolved.cards.get(name)
+        # the card's own content, so that a comment changes nothing
+        models[name] = _model_of(card) if card is not None else score.model_dump(mode="json", exclude={"label"})
+    return {"selection": selection, "models": models}
+
+
+def _model_of(card: Path) -> str:
+    return str(load_card(card).sha256)
+
+
+def bank_analysis(analysis: Analysis, seed: int, generate: Sequence[str]) -> Analysis:
+    """Return an analysis that simulates a bank: no pseudo-data, and as many templates as asked.
+
+    Args:
+        analysis: whose bank it is.
+        seed: of the simulation, another one than that of any sample that is studied with the bank.
+        generate: words PROCESS=N, hard events.
+
+    Raises:
+        OddjetsError: it simulates nothing, or a word of another form.
+    """
+    if analysis.simulate is None:
+        raise OddjetsError(f"'{analysis.name}' has no 'simulate': make its event tables, then pack them without --seed")
+    counts = dict(analysis.simulate.templates)
+    for word in generate:
+        process, _, number = word.partition("=")
+        if process not in counts or not number.isdecimal() or int(number) < 1:
+            raise OddjetsError(
+                f"--generate: '{word}' is not of the form PROCESS=N, such as qcd=100000; {nearest(process, counts)}"
+            )
+        counts[process] = int(number)
+    update = {"seed": seed, "templates": counts, "luminosity": None}
+    spec = analysis.simulate.model_copy(update=update)
+    return analysis.model_copy(update={"simulate": spec})
+
+
+def make_bank(run: RunContext, file: Path, *, pseudo_data: bool = False) -> dict[str, int]:
+    """Pack the events of a processed analysis into a bank.
+
+    Args:
+        run: the analysis and its folder.
+        file: where to.
+        pseudo_data: take the data-driven process also from simulated pseudo-data, by truth; weights are for all of them.
+
+    Returns:
+        Process -> events.
+    """
+    processed, analysis = run.extra("process"), run.analysis
+    processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
+    parts = list(_parts(run, processed, pseudo_data=pseudo_data))
+    wanted = {p: columns_for(analysis, processor, p, simulated=p != analysis.data_driven) for p in analysis.processes}
+    simulate = analysis.simulate
+    card = {
+        **card_of(run),
+        "analysis": analysis.name,
+        "era": analysis.era,
+        "simulate": None if simulate is None else simulate.model_dump(mode="json"),
+        "weights": "events for 1 /pb",
+    }
+    return pack(file, parts, card, wanted)
+
+
+def _parts(run: RunContext, processed: Mapping[str, Any], *, pseudo_data: bool) -> Iterator[tuple[str, Columns]]:
+    analysis, folder = run.analysis, run.out / "events"
+    by_hand = own_factors(analysis, processed)
+    extra: list[Columns] = []
+    share = 1.0
+    qcd = str(analysis.data_driven)
+    if pseudo_data:
+        extra, luminosity = _pseudo_data(run, processed, qcd)
+        of_qcd = next((factor_of(d, 1.0) for d in processed["datasets"].values() if d["process"] == qcd), 0.0)
+        # both samples describe the same events: each counts by its luminosity
+        share = 1 / (1 + luminosity * of_qcd) if of_qcd else 0.0
+        for columns in extra:
+            columns["weight"] = columns["weight"] * (1 - share) / luminosity
+    for dataset, d in processed["datasets"].items():
+        if d["is_data"] or d["process"] not in analysis.processes or not event_table.parts(folder, dataset):
+            continue
+        factor = factor_of(d, 1.0) * (share if d["process"] == qcd else 1.0)
+        for columns in event_table.stream(folder, dataset):
+            scaled = dict(columns)
+            for name in columns:
+                if name == "weight" or name.startswith("weight__"):
+                    own = by_hand.get(dataset, {}).get(name.partition("__")[2], 1.0)
+                    scaled[name] = columns[name] * (factor * own)
+            yield d["process"], scaled
+    for columns in extra:
+        yield qcd, columns
+
+
+def _pseudo_data(run: RunContext, processed: Mapping[str, Any], process: str) -> tuple[list[Columns], float]:
+    """Return the events of a process among simulated pseudo-data, and the luminosity of these, /pb."""
+    truth = sorted((run.out / "simulation" / "truth").glob("*.npz"))
+    data = [name for name, d in processed["datasets"].items() if d["is_data"]]
+    if not truth or not data:
+        raise OddjetsError(f"{run.out}: has no simulated pseudo-data with their truth")
+    keys = ("run", "luminosityBlock", "event")
+    known: set[tuple[int, ...]] = set()
+    for file in truth:
+        with np.load(file) as stored:
+            of = np.asarray(stored["process"]).astype(str) == process
+            known |= set(zip(*(stored[key][of].tolist() for key in keys), strict=True))
+    found = []
+    for dataset in data:
+        for columns in event_table.stream(run.out / "events", dataset):
+            there = zip(*(columns[key].tolist() for key in keys), strict=True)
+            kept = np.fromiter((event in known for event in there), bool, len(columns["event"]))
+            found.append({name: array[kept] for name, array in columns.items()})
+    return found, float(sum(processed["datasets"][name]["luminosity_pb"] for name in data))

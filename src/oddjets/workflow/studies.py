@@ -1,0 +1,290 @@
+"""Studies of an analysis: their events, from its output folder or a bank, and where their results are written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+
+from oddjets.config.analysis import Analysis
+from oddjets.core import resources
+from oddjets.core.console import console
+from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.files import sha256_of, write_json
+from oddjets.corrections.systematics import NOMINAL, kind_of, variations_of
+from oddjets.io import event_table
+from oddjets.io.event_table import JETS, Columns
+from oddjets.io.studies import FOLDER
+from oddjets.selection.normalisation import factors, own_factors
+from oddjets.stats.model import Model
+from oddjets.study import null
+from oddjets.study.bank import Bank, factors_of
+from oddjets.study.events import EventArrays, JetClasses, read_events
+from oddjets.study.independence import classes_of
+from oddjets.study.mixed import mixed_events
+from oddjets.study.rates import LEAST_RATIO, require_bank
+from oddjets.workflow.banks import card_of
+from oddjets.workflow.executors.chunk_worker import ChunkWorker
+from oddjets.workflow.run import RunContext
+from oddjets.workflow.stages.workspace import measured_closure
+
+__all__ = ["Options", "study_null"]
+
+#: a closure with a larger error says nothing
+MOST_CLOSURE_ERROR = 0.3
+#: how many nuisance parameters, those with the largest impact, are one width off
+NUISANCES = 2
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a study.
+
+    Attributes:
+        source: what experiments are drawn from.
+        experiments: how many.
+        tail: for importance sampling; None: as many; toys have none.
+        seed: of all random numbers.
+        workers: processes.
+        bank: a file of `make_bank`; None: the events of the folder.
+        luminosity: of an experiment, /pb; None: the analysis's.
+        limit: whether limits are found.
+        truths: whether other values of nuisance parameters and of c are tried.
+    """
+
+    source: null.Source = "independent"
+    experiments: int = 1000
+    tail: int | None = None
+    seed: int = 1
+    workers: int = 1
+    bank: Path | None = None
+    luminosity: float | None = None
+    limit: bool = True
+    truths: bool = True
+
+
+class _Events:
+    """The events of an analysis, of its folder or of a bank."""
+
+    def __init__(self, run: RunContext, bank: Path | None, luminosity: float | None) -> None:
+        self.run, self.analysis = run, run.analysis
+        self.processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
+        self.bank = None if bank is None else Bank.open(resources.find(str(bank), "datasets"))
+        if self.bank is not None:
+            self.bank.require_fit(self.analysis, card_of(run))
+        own = None if self.bank is not None and not _is_processed(run) else run.luminosity_pb
+        if own is None and luminosity is None:
+            simulate = self.analysis.simulate
+            own = self.analysis.luminosity or (simulate.luminosity if simulate is not None else None)
+            if own is None:
+                raise OddjetsError(f"{self.analysis.name}: no luminosity; give --luminosity, /pb")
+        self.luminosity = float(luminosity if luminosity is not None else own or 0.0)
+        #: what the weights of the folder are multiplied by
+        self.scale = self.luminosity / own if own else 1.0
+
+    def of_bank(self, classes: JetClasses | None) -> list[EventArrays]:
+        """Return the events of all processes of the bank."""
+        assert self.bank is not None
+        found = []
+        for process in self.analysis.processes:
+            made = factors_of(self.analysis, process, self.luminosity)
+            found += read_events(
+                self.analysis, self.processor, self.bank.tables(process), process, made, classes=classes
+            )
+        return found
+
+    def tables_of(self, process: str) -> Iterator[Columns]:
+        """Yield the nominal events of a process, with normalised weights."""
+        if self.bank is not None:
+            by = self.luminosity * self.analysis.processes[process].template_scale
+            for columns in self.bank.tables(process):
+                yield columns | {"weight": columns["weight"].astype(np.float64) * by}
+            return
+        processed, folder = self.run.extra("process"), self.run.out / "events"
+        normalisation = factors(self.analysis, processed, self.run.luminosity_pb)
+        for dataset, (of, is_data, factor) in normalisation.items():
+            if of == process and not is_data and event_table.parts(folder, dataset):
+                for columns in event_table.stream(folder, dataset):
+                    yield columns | {"weight": columns["weight"] * (factor * self.scale)}
+
+    def of_folder(
+        self,
+        classes: JetClasses | None,
+        *,
+        data: bool = False,
+        below: float | None = None,
+        scale: float | None = None,
+    ) -> list[EventArrays]:
+        """Return the simulated events of the folder, or its data as the data-driven process.
+
+        Args:
+            classes: the cuts on single jets.
+            data: take data.
+            below: keep events with both scores below this.
+            scale: what weights are multiplied by; None: to the luminosity.
+        """
+        processed = self.run.extra("process")
+        folder, by_hand = self.run.out / "events", own_factors(self.analysis, processed)
+        parts: dict[str, list[EventArrays]] = {}
+        for dataset, (process, is_data, factor) in factors(self.analysis, processed, self.run.luminosity_pb).items():
+            if is_data != data or not event_table.parts(folder, dataset):
+                continue
+            if not is_data and process not in self.analysis.processes:
+                continue
+            name = str(self.analysis.data_driven) if is_data else process
+            names = [] if name == self.analysis.data_driven else variations_of(self.analysis, process, is_data=is_data)
+            by = factor * (self.scale if scale is None else scale)
+            made = {v: by * by_hand.get(dataset, {}).get(v, 1.0) for v in (NOMINAL, *(v.name for v in names))}
+            tables = _below(event_table.stream(folder, dataset), self.analysis.threshold.score, below)
+            for events in read_events(self.analysis, self.processor, tables, name, made, classes=classes):
+                parts.setdefault(f"{name} {events.variations}", []).append(events)
+        return [EventArrays.joined(found) for found in parts.values()]
+
+
+def _below(tables: Iterator[Columns], score: str, below: float | None) -> Iterator[Columns]:
+    for columns in tables:
+        if below is None:
+            yield columns
+            continue
+        kept = np.maximum(*(columns[f"score_{score}_{j}"] for j in JETS)) < below
+        yield {name: array[kept] for name, array in columns.items()}
+
+
+def _is_processed(run: RunContext) -> bool:
+    return (run.out / "manifests" / "process.json").is_file()
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return content
+
+
+def study_null(run: RunContext, options: Options) -> dict[str, Any]:
+    """Study an analysis without signal, and write ``study/null_SOURCE.json``.
+
+    Args:
+        run: the analysis and its folder.
+        options: what is asked.
+
+    Returns:
+        What was written.
+
+    Raises:
+        OddjetsError: the source does not fit the analysis, a bank is too small or another's, results are missing.
+    """
+    source = options.source
+    if source not in null.SOURCES:
+        raise OddjetsError(f"--source: no source '{source}'; {nearest(source, null.SOURCES)}")
+    with run.lock():
+        results = _read(run.out / "results.json")
+        closed = _read(run.out / "closure.json")
+        tail = options.experiments if options.tail is None else options.tail
+        plan = null.NullPlan(
+            options.experiments,
+            0 if source == "toys" else tail,
+            _largest_impacts(run.analysis, results) if options.truths and source != "toys" else (),
+            _constants(closed) if options.truths and source != "toys" else {},
+            options.seed,
+            options.limit,
+        )
+        study = _of_toys(run, plan) if source == "toys" else _of_events(run, options, plan)
+        folder = run.out / FOLDER
+        found = null.run(
+            study,
+            folder / f"null_{source}",
+            workers=options.workers,
+            # an experiment of another size is another one
+            observed=results if options.luminosity is None and source != "control" else None,
+            say=lambda line: console.print(escape(line)),
+        )
+        file = run.out / "workspace.json"
+        found["workspace_sha256"] = sha256_of(file) if file.is_file() else None
+        if options.bank is not None:
+            found["bank"] = {
+                "file": options.bank.name,
+                "sha256": sha256_of(resources.find(str(options.bank), "datasets")),
+            }
+        write_json(folder / f"null_{source}.json", found)
+        console.print(f"study: {escape(str(folder / f'null_{source}.json'))}")
+    return found
+
+
+def _of_toys(run: RunContext, plan: null.NullPlan) -> null.NullStudy:
+    file = run.out / "workspace.json"
+    if not file.is_file():
+        raise InputFileError(f"{file}: not there, and toys are of the fitted model; run `oddjets fit` first")
+    built = json.loads(file.read_text(encoding="utf-8"))
+    poi, _, _ = null.tested(run.analysis)
+    model = Model(built, poi=poi)
+    background = model.fits.background
+    if background is None:
+        raise OddjetsError(f"there are no toys without signal: {model.fits.no_background}")
+    truth = dict(zip(background.names, background.values.tolist(), strict=True))
+    value = float(_read(run.out / "threshold.json").get("value", np.nan))
+    return null.of_model(run.analysis, plan, built, truth, value)
+
+
+def _of_events(run: RunContext, options: Options, plan: null.NullPlan) -> null.NullStudy:
+    source, analysis = options.source, run.analysis
+    events = _Events(run, options.bank, options.luminosity)
+    classes = classes_of(analysis, events.processor) if source == "independent" else None
+    qcd = str(analysis.data_driven)
+    closure, structural = measured_closure(run)
+    if source == "control":
+        value = _read(run.out / "threshold.json").get("value")
+        if value is None:
+            raise InputFileError(f"{run.out}: no threshold; run `oddjets histogram` first")
+        # an experiment is a tenth of the data, so that the data are ten times an experiment
+        data = events.of_folder(None, data=True, below=value, scale=1 / LEAST_RATIO)
+        simulated = [e for e in events.of_folder(None, below=value, scale=1 / LEAST_RATIO) if e.process != qcd]
+        if not data:
+            raise OddjetsError(f"{run.out}: no event of data has both scores below the threshold")
+        # all processes are in the data
+        signal = null.tested(analysis)[1]
+        truth = [*data, *(e for e in simulated if e.process == signal)]
+        return null.of_events(
+            analysis, source, plan, simulated, truth, closure=closure, structural=structural, complete=True
+        )
+    if options.bank is not None:
+        truth = events.of_bank(classes)
+        folder = _is_processed(run) and not options.luminosity
+        templates = events.of_folder(None) if folder else [replace(e) for e in truth]
+    else:
+        truth = templates = events.of_folder(classes)
+    if source == "simulation":
+        require_bank(truth, qcd)
+    if source == "mixed":
+        mixed = mixed_events(analysis, events.processor, events.tables_of(qcd), qcd, seed=plan.seed)
+        truth = [*(e for e in truth if e.process != qcd), mixed]
+    return null.of_events(analysis, source, plan, templates, truth, closure=closure, structural=structural)
+
+
+def _constants(closed: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Return region -> (c, its error) as the closure has measured it, by its parts or on simulation alone, where it has."""
+    known = {}
+    parts = closed.get("parts", {}).get("regions", {})
+    for region, alone in closed.get("regions", {}).items():
+        found = parts.get(region, {})
+        found = found if found.get("constant") is not None else alone
+        c, error = found.get("constant"), found.get("constant_error")
+        if c is None or error is None or error > MOST_CLOSURE_ERROR:
+            console.print(f"study: c of {escape(region)} is not measured, so that no range of it is tried")
+        else:
+            known[region] = (c, error)
+    return known
+
+
+def _largest_impacts(analysis: Analysis, results: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the systematics with the largest impacts that have events of their own."""
+    own = {s.name for s in analysis.systematics if kind_of(s) != "envelope"}
+    found: dict[str, None] = {}
+    for impact in results.get("impacts") or []:
+        names = [n for n in own if impact["name"] == n or re.fullmatch(f"{re.escape(n)}_.*", impact["name"])]
+        found |= dict.fromkeys(names)
+    return tuple(found)[:NUISANCES]

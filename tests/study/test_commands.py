@@ -1,0 +1,158 @@
+"""The commands `study null` and `study bank`, on the shipped bank."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from oddjets.cli.main import app
+from oddjets.config.analysis import load_analysis
+from oddjets.core.errors import OddjetsError
+from oddjets.core.resources import find
+from oddjets.io.studies import calibration_line, read_null_studies
+from oddjets.report.artifacts import Artifacts
+from oddjets.report.figures import null as null_figure
+from oddjets.report.studies import calibration_table, false_alarm_table
+from oddjets.study.bank import Bank
+from oddjets.workflow.banks import bank_analysis, card_of
+from oddjets.workflow.run import RunContext
+from oddjets.workflow.studies import Options, study_null
+
+RUNNER = CliRunner()
+
+
+def analysis(**changes):
+    return load_analysis(find("demo.yaml", "processors"), changes)
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory):
+    """A study of the demo, of a few experiments, without its simulation."""
+    out = tmp_path_factory.mktemp("study")
+    arguments = ["study", "null", "demo.yaml", "--bank", "bank.parquet", "--experiments", "24", "--tail", "0"]
+    found = RUNNER.invoke(app, [*arguments, "--nominal-only", "--no-limit", "--workers", "1", "--out", str(out)])
+    assert found.exit_code == 0, found.output
+    return out, found.output
+
+
+def test_the_shipped_bank_fits_the_demo():
+    file = find("bank.parquet", "datasets")
+    assert file.stat().st_size < 8e6
+    bank = Bank.open(file)
+    bank.require_fit(analysis(), card_of(RunContext(analysis(), Path("nowhere"))))
+    assert bank.card["events"]["qcd"] > 5000
+
+
+def test_a_study_writes_what_it_found(studied):
+    out, _ = studied
+    content = json.loads((out / "study" / "null_independent.json").read_text(encoding="utf-8"))
+    assert content["experiments"] == 24
+    assert content["name"] == "p if ABCD holds"
+    assert content["bank"]["file"] == "bank.parquet"
+    # without a fit nothing is calibrated
+    assert "calibration" not in content
+    # SR is a product, and closes by construction; VR1 is a union, and does not
+    closure = content["closure_of_source"]
+    assert closure["SR"] == pytest.approx(1.0, abs=0.05)
+    assert closure["VR1"] < 0.985
+
+
+def test_the_report_shows_a_study_of_its_workspace(studied, tmp_path):
+    out, _ = studied
+    artifacts = Artifacts(analysis(), out)
+    assert set(artifacts.studies) == {"independent"}
+    (figure,) = null_figure.data(artifacts).values()
+    null_figure.draw(figure)
+    table = false_alarm_table(artifacts)
+    assert [cell.text for cell in table.rows[0][:3]] == ["independent", "24", "0"]
+    assert calibration_table(artifacts) is None
+    # of another workspace, it is not shown
+    content = json.loads((out / "study" / "null_independent.json").read_text(encoding="utf-8"))
+    seen = {"z": 2.0, "p_value": 0.02, "low": 0.01, "high": 0.03, "experiments_above": 20, "method": "counting"}
+    seen |= {"extrapolated": False, "observed_z": 2.1, "p_asymptotic": 0.018, "range": [0.01, 0.05]}
+    content["calibration"] = seen | {"truths": {"nominal": seen, "c +1 sigma": seen}}
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "null_independent.json").write_text(json.dumps(content), encoding="utf-8")
+    assert set(read_null_studies(tmp_path)) == {"independent"}
+    line = calibration_line(content["name"], content["calibration"])
+    assert line.startswith(
+        "p if ABCD holds: 0.02 [0.01, 0.03], z = 2.00; asymptotic 0.018, z = 2.10; 0.01 to 0.05 over"
+    )
+    shown = calibration_table(Artifacts(analysis(), tmp_path))
+    assert shown.rows[0][0].text == "independent: p if ABCD holds"
+    # a blind analysis shows no observed significance
+    blind = analysis(fit={"blind": True})
+    assert calibration_table(Artifacts(blind, tmp_path)) is None
+    (tmp_path / "workspace.json").write_text("{}", encoding="utf-8")
+    assert not read_null_studies(tmp_path)
+
+
+@pytest.mark.fault(
+    "A study without its results, or with a bank that is too small", "Names what is missing, and the command to run."
+)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"source": "simulated"}, "no source 'simulated'; did you mean"),
+        ({"source": "simulation", "bank": Path("bank.parquet")}, "needs 10 times"),
+        ({"source": "toys"}, "run `oddjets fit` first"),
+        ({"source": "control", "bank": Path("bank.parquet")}, "run `oddjets histogram` first"),
+        ({"bank": Path("no.parquet")}, "no file 'no.parquet'"),
+        ({}, "no results of the stage 'process'"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, options, message):
+    run = RunContext(analysis(), tmp_path / "out")
+    with pytest.raises(OddjetsError, match=message):
+        study_null(run, Options(**options))
+
+
+def test_a_region_that_is_no_union_of_products_is_named(tmp_path):
+    odd = analysis(regions={"SR": {"cuts": ["two_jets", "jet_mass"]}})
+    with pytest.raises(OddjetsError, match="neither a product"):
+        study_null(RunContext(odd, tmp_path / "out"), Options(bank=Path("bank.parquet")))
+
+
+def test_a_blind_analysis_can_be_studied(tmp_path):
+    blind = analysis(fit={"blind": True})
+    options = Options(bank=Path("bank.parquet"), experiments=4, tail=0, limit=False, truths=False)
+    found = study_null(RunContext(blind, tmp_path / "out"), options)
+    assert found["experiments"] == 4
+
+
+def test_the_simulation_of_a_bank_has_its_seed_and_no_pseudo_data():
+    made = bank_analysis(analysis(), 2026, ["qcd=100", "top=7"])
+    assert made.simulate.seed == 2026
+    assert made.simulate.luminosity is None
+    assert made.simulate.templates["qcd"] == 100
+    assert made.simulate.templates["top"] == 7
+    with pytest.raises(OddjetsError, match="'qdc=3' is not of the form"):
+        bank_analysis(analysis(), 1, ["qdc=3"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bank", "demo.yaml", "--file", "b.parquet", "--generate", "qcd=3"], "nothing is simulated without --seed"),
+        (["bank", "demo.yaml", "--file", "b.parquet", "--seed", "3"], "needs a folder of its own"),
+        (["null", "demo.yaml", "--luminosity", "0"], "must be above 0"),
+    ],
+)
+def test_options_that_do_not_go_together(arguments, message):
+    found = RUNNER.invoke(app, ["study", *arguments])
+    assert message in str(found.exception)
+
+
+def test_product_cells_close_where_their_union_does_not(tmp_path):
+    """VR1 in its product cells, with merged bins: each cell of independent jets closes."""
+    cells = analysis(fit={"abcd": "cells"})
+    options = Options(bank=Path("bank.parquet"), experiments=8, tail=0, limit=False, truths=False)
+    found = study_null(RunContext(cells, tmp_path / "out"), options)
+    closure = found["closure_of_source"]
+    assert set(closure) == {"SR", "VR1_both", "VR1_leading", "VR1_subleading"}
+    assert all(c == pytest.approx(1.0, abs=0.03) for c in closure.values())
+    assert found["failed"] == 0

@@ -1,0 +1,239 @@
+"""What a study finds where the truth is known: nothing where there is nothing, and the known failures without being told."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from helpers import study_events
+from scipy.stats import kstest, norm
+
+from oddjets.core.errors import OddjetsError
+from oddjets.stats.model import Model
+from oddjets.study import null
+from oddjets.study.calibration import Tail, binomial_interval, calibrated, read_chunks
+from oddjets.study.events import Patterns
+from oddjets.study.experiments import CHUNK, ExperimentChunk, run_chunks
+from oddjets.study.rates import closure_of, require_bank, require_marginals
+from oddjets.study.thresholds import find_grid
+
+POI = {"name": "mu", "process": "top", "bounds": [0, 10]}
+PLAN = null.NullPlan(experiments=256, limit=False)
+
+
+@cache
+def prepared(regions=("SR",), source="simulation", **settings):
+    return prepare(regions, source, **settings)
+
+
+def prepare(regions=("SR",), source="simulation", *, qcd=60_000, scale=0.1, plan=PLAN, efficiency=0.02, **odd):
+    analysis = study_events.make_analysis(
+        fit={"observable": "mass", "regions": list(regions), "poi": POI},
+        threshold={"score": "s", "efficiency": efficiency},
+    )
+    events = study_events.make_events(analysis, qcd=qcd, scale=scale, **odd)
+    return null.of_events(analysis, source, plan, events, events)
+
+
+def z_of(study, chunks=1):
+    experiments = study.truths["nominal"]
+    return np.concatenate([experiments.chunk(i).z for i in range(chunks)])
+
+
+def test_where_abcd_holds_z_is_normal():
+    z = z_of(prepared())
+    assert np.isfinite(z).all()
+    assert abs(z.mean()) < 4 / np.sqrt(len(z))
+    assert abs(z.std() - 1) < 0.2
+
+
+def test_a_union_is_found_not_to_close():
+    """VR1, at least one jet with high tau21, whose jets know nothing of each other."""
+    study = prepared(("VR1",))
+    assert study.notes["closure_of_source"]["VR1"] < 0.75
+    assert z_of(study).mean() < -0.4
+
+
+def test_a_union_fails_among_independent_scores_too_and_a_product_does_not():
+    union = prepared(("VR1",), "independent", correlation=0.3)
+    product = prepared(("SR",), "independent", correlation=0.3)
+    assert union.notes["closure_of_source"]["VR1"] < 0.75
+    assert product.notes["closure_of_source"]["SR"] == pytest.approx(1, abs=0.02)
+    assert z_of(union).mean() < -0.4
+    assert abs(z_of(product).mean()) < 0.3
+
+
+def test_a_correlation_of_the_scores_is_found():
+    study = prepared(("SR",), correlation=0.3)
+    assert study.notes["closure_of_source"]["SR"] > 1.5
+    assert z_of(study).mean() > 1
+
+
+def test_a_bump_of_the_score_is_found():
+    z = z_of(prepared(("SR",), bump=0.05))
+    assert z.mean() > 0.4
+
+
+def test_few_events_are_found_to_have_more_false_alarms():
+    """With a few events a bin, z is not normal any more: its errors are too small."""
+    study = prepared(("SR",), qcd=30_000, scale=0.02, efficiency=0.04)
+    found = study.truths["nominal"].chunk(0, 64)
+    z = found.z[np.isfinite(found.z)]
+    coverage = (np.abs(z) < 1).mean()
+    low, high = binomial_interval(int((np.abs(z) < 1).sum()), len(z), 0.99)
+    assert found.above.mean() < 30
+    assert not low < 0.6827 < high, coverage
+
+
+def test_toys_of_many_events_are_uniform(tmp_path):
+    study = prepared(("SR",), qcd=60_000, scale=20.0)
+    nominal = study.truths["nominal"]
+    toys = null.of_model(study.analysis, PLAN, nominal.workspaces[nominal.central], {}, 0.5)
+    found = read_chunks(run_chunks(toys.truths["nominal"], 512, tmp_path))
+    assert np.isfinite(found["z"]).all()
+    assert kstest(found["z"], "norm").pvalue > 1e-3
+    for n in (1.0, 2.0):
+        low, high = binomial_interval(int((found["z"] >= n).sum()), 512, 0.999)
+        assert low < norm.sf(n) < high
+
+
+def test_z_strength_and_limit_are_those_of_the_analysis_fit():
+    """Single experiments against the fit of a workspace of their own, with the published bounds."""
+    study = prepare(("SR",), plan=null.NullPlan(experiments=8, limit=True))
+    nominal = study.truths["nominal"]
+    procedure = nominal.procedure(nominal.central)
+    rng = np.random.default_rng(5)
+    data = procedure.model.sample(procedure.truth, 4, rng)
+    answers = procedure.answer(data)
+    for i in range(4):
+        model = Model(nominal.workspaces[nominal.central], poi="mu")
+        model.data = type(data)(data.main[i : i + 1], data.aux[i : i + 1])
+        expected = model.significance().z
+        assert max(answers.z[i], 0) == pytest.approx(expected, abs=2e-3)
+        if answers.strength[i] > 0:
+            assert answers.strength[i] == pytest.approx(model.fits.best["mu"], rel=1e-3)
+        # the limit of a fit whose strength may not be negative is the same
+        assert answers.limit[i] == pytest.approx(model.limit().observed, rel=5e-3)
+
+
+def test_the_same_bits_for_any_number_of_workers_and_after_a_stop(tmp_path):
+    experiments = prepared().truths["nominal"]
+    one = run_chunks(experiments, CHUNK + 40, tmp_path / "one")
+    assert [f.name for f in one] == ["chunk-00000-256.npz", "chunk-00001-40.npz"]
+    # a study that was stopped goes on: what is there is kept
+    before = one[0].stat().st_mtime_ns
+    content = ExperimentChunk.load(one[1])
+    one[1].unlink()
+    again = run_chunks(experiments, CHUNK + 40, tmp_path / "one")
+    assert again[0].stat().st_mtime_ns == before
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    one[0].unlink()
+    two = run_chunks(experiments, CHUNK + 40, tmp_path / "one", workers=2)
+    for name, value in vars(content).items():
+        np.testing.assert_array_equal(value, getattr(ExperimentChunk.load(two[1]), name))
+    np.testing.assert_array_equal(
+        ExperimentChunk.load(two[0]).z, ExperimentChunk.load(tmp_path / "other" / one[0].parent.name / one[0].name).z
+    )
+
+
+def test_other_questions_are_other_experiments(tmp_path):
+    study = prepared()
+    nominal = study.truths["nominal"]
+    assert nominal.key != replace(nominal, seed=2).key
+    assert nominal.key != replace(nominal, number=2).key
+    assert nominal.key == replace(nominal).key
+
+
+def test_importance_sampling_agrees_with_counting(tmp_path):
+    """The tail of the same experiments, counted and weighted back; and beyond, with a useful error."""
+    experiments = prepared(("SR",)).truths["nominal"]
+    files = run_chunks(experiments, 1024, tmp_path)
+    tilted = experiments.tilted(files, null.TILTS, 1)
+    more = read_chunks(run_chunks(tilted, 1024, tmp_path))
+    weights = np.exp(more["log_weight"])
+    # a mixture that has the truth in it
+    assert weights.max() <= len(null.TILTS) * (1 + 1e-9)
+    assert weights.mean() == pytest.approx(1, abs=5 * weights.std() / 32)
+    tail = Tail(read_chunks(files)["z"], more["z"], more["log_weight"])
+    counted, low, high, _ = tail.counted(1.0)
+    p, error = tail.weighted(1.0)
+    assert abs(p - counted) < 4 * np.hypot(error, (high - low) / 2)
+    p, error = tail.weighted(4.0)
+    assert norm.sf(4) / 5 < p < norm.sf(4) * 5
+    assert error < 0.7 * p
+
+
+def test_calibrated_p_counts_extrapolates_and_ranges():
+    z = np.linspace(-3, 3, 1001)
+    moved = Tail(z + 0.5)
+    found = calibrated(2.0, {"nominal": Tail(z), "moved": moved}, float(norm.sf(2)))
+    above = int((z >= 2).sum())
+    assert found["p_value"] == pytest.approx((1 + above) / 1002)
+    assert not found["extrapolated"]
+    assert found["range"] == [found["p_value"], found["truths"]["moved"]["p_value"]]
+    far = calibrated(5.0, {"nominal": Tail(z), "moved": moved}, float(norm.sf(5)))
+    assert far["extrapolated"]
+    assert far["p_value"] == pytest.approx(1 / 1002)
+    assert Tail(z).reach == pytest.approx(np.sort(z)[-10])
+
+
+def test_clopper_pearson_covers():
+    low, high = binomial_interval(0, 10, 0.9)
+    assert low == 0
+    assert high == pytest.approx(1 - 0.05 ** (1 / 10))
+    assert binomial_interval(10, 10, 0.9)[0] == pytest.approx(0.05 ** (1 / 10))
+
+
+def test_a_whole_study(tmp_path):
+    plan = null.NullPlan(experiments=128, tail=64, nuisances=("jes", "isr"), closures={"SR": (1.1, 0.1)}, limit=True)
+    study = prepare(("SR",), plan=plan)
+    observed = {"significance": {"z": 1.5}, "gof": {"statistic": 3.0, "p_value": 0.5}}
+    found = null.run(study, tmp_path, observed=observed)
+    assert found["experiments"] == 128
+    assert found["failed"] == 0
+    assert {r["sigma"] for r in found["false_alarms"]} == {1.0, 2.0, 3.0}
+    assert sum(found["z"]["counts"]) == 128
+    assert set(found["truths"]) == {f"{n} {s}" for n in ("jes", "isr", "c") for s in ("+1 sigma", "-1 sigma")}
+    # a larger c is taken for a signal
+    shift = [found["truths"][f"c {s} sigma"]["z"]["mean"] for s in ("+1", "-1")]
+    assert shift[0] > shift[1] + 0.2
+    assert found["truths"]["c +1 sigma"]["closure"]["SR"]["constant"] == pytest.approx(1.2, abs=0.05)
+    assert found["calibration"]["range"][0] <= found["calibration"]["p_value"] <= found["calibration"]["range"][1]
+    assert found["limit"]["quantiles"]["0.5"] > 0
+    assert {n["name"] for n in found["nuisances"]} >= {"jes", "isr_top", "lumi"}
+    assert all(abs(n["sd"] - 1) < 0.3 for n in found["nuisances"])
+    text = "\n".join(null.lines_of(found))
+    assert "p if the simulation is right" in text
+
+
+def test_a_bank_that_is_too_small_is_refused():
+    analysis = study_events.make_analysis()
+    events = study_events.make_events(analysis, qcd=5000, scale=0.5)
+    with pytest.raises(OddjetsError, match="only 2 times the experiment"):
+        require_bank(events, "qcd")
+    assert require_bank(study_events.make_events(analysis, qcd=5000, scale=0.1), "qcd") == pytest.approx(10)
+    few = study_events.make_events(analysis, qcd=100, scale=20)
+    with pytest.raises(OddjetsError, match="too few for --source independent"):
+        require_marginals(few, Patterns.from_analysis(analysis), find_grid(analysis, few, {}), "qcd")
+
+
+def test_experiments_need_all_processes():
+    analysis = study_events.make_analysis()
+    events = [e for e in study_events.make_events(analysis, qcd=5000) if e.process != "top"]
+    with pytest.raises(OddjetsError, match="no events of 'top'"):
+        null.of_events(analysis, "simulation", PLAN, events, events)
+
+
+def test_the_closure_of_the_source_is_a_d_over_b_c():
+    study = prepared()
+    experiments = study.truths["nominal"]
+    rates, central = experiments.rates, experiments.central
+    a = rates.qcd[1:, central + 1 :, central + 1 :].sum()
+    assert a > 0
+    found = closure_of(rates, experiments.patterns)
+    assert found.shape == (len(experiments.grid), 1)
+    moved = rates.with_closure(experiments.patterns, central, {"SR": 2.0})
+    assert closure_of(moved, experiments.patterns)[central] == pytest.approx(2 * found[central])
