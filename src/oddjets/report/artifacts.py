@@ -16,6 +16,7 @@ from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
 from oddjets.core.provenance import is_consistent
 from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet, ThresholdResult
+from oddjets.io.studies import read_null_studies
 from oddjets.report.style import HATCH, PALETTE, hatches, luminosity_text
 
 __all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError"]
@@ -29,6 +30,7 @@ ARTIFACTS = {
     "closure": ("closure.json", "closure"),
     "workspace": ("workspace.json", "workspace"),
     "results": ("results.json", "fit"),
+    "study": ("study", "study null"),
 }
 
 
@@ -82,6 +84,8 @@ class Artifacts:
             "closure": analysis.data_driven,
             "workspace": analysis.fit,
             "results": analysis.fit,
+            # nobody must make one
+            "study": None,
         }
         return optional.get(artifact, True) is not None
 
@@ -154,6 +158,14 @@ class Artifacts:
     def closure(self) -> dict[str, Any]:
         """The ABCD closure on simulation."""
         return self.json("closure.json")
+
+    @cached_property
+    def studies(self) -> dict[str, dict[str, Any]]:
+        """The studies without signal of the workspace, by source; of a blind analysis without the observed significance."""
+        found = read_null_studies(self.out)
+        if self.analysis.blind:
+            return {s: {k: v for k, v in content.items() if k != "calibration"} for s, content in found.items()}
+        return found
 
     @cached_property
     def histograms(self) -> HistogramSet:

@@ -91,6 +91,10 @@ def summarise_results(artifacts: Artifacts) -> ResultSummary | None:
         if toys := results["significance"].get("toys"):
             failed = f", {count(toys['failed'])} failed" if toys.get("failed") else ""
             note += f"; p = {p_value(toys['p_value'])} from {count(toys['toys'])} toys{failed}"
+        for study in artifacts.studies.values():
+            if calibrated := study.get("calibration"):
+                what = "extrapolated" if calibrated["extrapolated"] else "calibrated"
+                note += f"; {study['name']}: {p_value(calibrated['p_value'])} ({what})"
         significance = "Significance" if signal else f"Significance of {poi['name']} > 0"
         numbers.append((significance, f"{z:.2f} σ", note, "results.json", "significance.z"))
     limit = results.get("limit") or {}

@@ -18,7 +18,7 @@ from oddjets import __version__
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.core.redaction import redacted
-from oddjets.report import eras, headline, health, tables
+from oddjets.report import eras, headline, health, studies, tables
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import remove_hidden, write_figures
 from oddjets.report.registry import KINDS, FigureKind
@@ -45,6 +45,7 @@ SECTIONS = {
         "The fit",
         ("yields", "grid", "closures", "mixing", "pulls", "impacts", "scan", "limit", "gof", "correlation"),
     ),
+    "study": ("Can it be a false alarm?", ("null",)),
     "systematics": ("Systematic variations", ("systematics",)),
     "simulated": ("Simulated processes", ("processes",)),
 }
@@ -195,6 +196,8 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
                 tables.variations_table(artifacts, health.VARIATIONS),
                 tables.weights_table(artifacts, health.WEIGHTS),
             ]
+        if name == "study":
+            shown = [studies.calibration_table(artifacts), studies.false_alarm_table(artifacts)]
         if name == "fit":
             shown = [
                 tables.parameter_table(artifacts) if artifacts.has("results") else None,

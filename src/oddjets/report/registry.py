@@ -27,6 +27,7 @@ from oddjets.report.figures import (
     limit,
     mixing,
     nsubjettiness,
+    null,
     postfit,
     processes,
     pulls,
@@ -108,6 +109,7 @@ KINDS: dict[str, FigureKind] = {
         FigureKind("scan", "Likelihood scan", ("results",), likelihood_scan.data, likelihood_scan.draw),
         FigureKind("limit", "Upper limit", ("results",), limit.data, limit.draw),
         FigureKind("gof", "Goodness of fit", ("results",), gof.data, gof.draw),
+        FigureKind("null", "Experiments without signal", ("study",), null.data, null.draw),
         FigureKind("correlation", "Correlations", ("results",), correlation.data, correlation.draw),
     )
 }

@@ -1,0 +1,86 @@
+"""The report's tables of studies: calibrated p values, false alarms, coverage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oddjets.report.artifacts import Artifacts
+from oddjets.report.tables import Cell, Table
+from oddjets.report.text import count, p_value
+
+__all__ = ["calibration_table", "false_alarm_table"]
+
+
+def calibration_table(artifacts: Artifacts) -> Table | None:
+    """Return the calibrated p beside the asymptotic one, for each source; None without a study of the observed z."""
+    rows = []
+    for source, found in artifacts.studies.items():
+        seen = found.get("calibration")
+        if seen is None:
+            continue
+        low, high = seen["range"]
+        span = f"{p_value(low)} to {p_value(high)}" if len(seen["truths"]) > 1 else "not tried"
+        how = "extrapolation" if seen["extrapolated"] else seen["method"]
+        rows.append(
+            [
+                Cell(f"{source}: {found['name']}"),
+                Cell(f"{seen['observed_z']:.2f}", seen["observed_z"]),
+                Cell(p_value(seen["p_asymptotic"]), seen["p_asymptotic"]),
+                Cell(p_value(seen["p_value"]), seen["p_value"], f"{seen['low']:.3g} to {seen['high']:.3g} at 68 %"),
+                Cell(f"{seen['z']:.2f}", seen["z"]),
+                Cell(span),
+                Cell(how),
+                Cell(f"{found['reach']:.1f}", found["reach"]),
+            ]
+        )
+    if not rows:
+        return None
+    return Table(
+        caption="Calibrated p values",
+        columns=["Null", "z", "asymptotic p", "calibrated p", "its z", "over nuisance values and c", "by", "reach"],
+        rows=rows,
+        file="study/null_*.json",
+        key="calibration",
+        note="The probability of a z at least as large where there is no signal. Above the reach it is an extrapolation:"
+        " too few experiments are as extreme, and the true p may be smaller.",
+    )
+
+
+def false_alarm_table(artifacts: Artifacts) -> Table | None:
+    """Return how often there are false alarms, and how often intervals cover; None without a study."""
+    rows = [_row(source, found) for source, found in artifacts.studies.items()]
+    if not rows:
+        return None
+    return Table(
+        caption="Experiments without signal",
+        columns=["Source", "experiments", "failed", "mean z", "sd of z", "1σ", "2σ", "3σ", "68 %", "95 %"],
+        rows=rows,
+        file="study/null_*.json",
+        key="false_alarms",
+        note="1σ, 2σ, 3σ: how often z is larger, over the normal probability, with its 68 % Clopper-Pearson interval."
+        " 68 %, 95 %: how often the interval of the strength covers the truth.",
+    )
+
+
+def _row(source: str, found: dict[str, Any]) -> list[Cell]:
+    z = found["z"]
+    alarms = [
+        Cell(
+            f"{r['ratio']:.2f} [{r['low'] / r['expected']:.2f}, {r['high'] / r['expected']:.2f}]",
+            r["ratio"],
+            f"{r['rate_failures_are_none']:.3g} to {r['rate_failures_are_alarms']:.3g} with failed fits as none or as alarms",
+        )
+        for r in found["false_alarms"]
+    ]
+    covered = [
+        Cell(f"{c['covered']:.3f}", c["covered"], f"{c['low']:.3f} to {c['high']:.3f}") for c in found["coverage"]
+    ]
+    return [
+        Cell(source),
+        Cell(count(found["experiments"]), found["experiments"]),
+        Cell(count(found["failed"]), found["failed"]),
+        Cell(f"{z['mean']:+.3f}", z["mean"]),
+        Cell(f"{z['sd']:.3f}", z["sd"]),
+        *alarms,
+        *covered,
+    ]
