@@ -124,8 +124,8 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history kernels kinematics redaction",
         "io": "event_table histograms yields",
         "report": (
-            "artifacts eras figure_files headline health health_line html input_health intervals panels registry studies "
-            "style tables text"
+            "artifacts eras figure_files headline health health_line html input_health intervals panels registry studies style "
+            "tables text"
         ),
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "

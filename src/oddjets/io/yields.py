@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +22,10 @@ class RegionYields(Protocol):
     @property
     def variations(self) -> Mapping[str, Sequence[str]]:
         """Process -> names of its variations, ``nominal`` first; others do not exist (they are not zero)."""
+
+    @property
+    def shared_events(self) -> Mapping[tuple[str, str], int]:
+        """Pair of regions -> how many events are in both, for pairs that share any."""
 
     def values(self, region: str, observable: str, process: str, letter: str, variation: str = "nominal") -> Array:
         """Return the events in each bin, shape (bins,)."""
@@ -52,6 +56,8 @@ class YieldArrays:
     bin_edges: Mapping[str, Array]
     variations: Mapping[str, Sequence[str]]
     contents: Mapping[tuple[str, str, str], Array]
+    #: none are counted here: the analysis's own workspace was refused if its regions share events
+    shared_events: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def _at(self, region: str, process: str, letter: str, variation: str) -> Array:
         if process not in self.variations or variation not in self.variations[process]:

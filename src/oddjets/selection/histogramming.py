@@ -27,10 +27,10 @@ from oddjets.selection.event_weights import WeightAudit
 from oddjets.selection.needed_columns import columns_needed
 from oddjets.selection.normalisation import Normalisation
 from oddjets.selection.per_era import at_era
+from oddjets.selection.tracked_events import TrackedEvents
 
 __all__ = [
     "HistogramFiller",
-    "TrackedEvents",
     "add_envelope",
     "assembled",
     "histogram_with",
@@ -40,34 +40,6 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-
-
-class TrackedEvents(EventTable):
-    """The nominal events; they record whether a weight or the name of the variation was read."""
-
-    def __init__(self, columns: event_table.Columns) -> None:
-        self._variation = NOMINAL
-        super().__init__(columns)
-        self.used_variation = False
-
-    def __getitem__(self, column: str) -> npt.NDArray[Any]:
-        self.used_variation |= column == "weight"
-        return super().__getitem__(column)
-
-    @property
-    def variation(self) -> str:
-        """The name of the variation, ``nominal``; whoever reads it depends on it."""
-        self.used_variation = True
-        return self._variation
-
-    @variation.setter
-    def variation(self, name: str) -> None:
-        self._variation = name
-
-    def under(self, variation: str) -> EventTable:
-        """Return the same events as another variation sees them."""
-        self.used_variation = True
-        return super().under(variation)
 
 
 class HistogramFiller:

@@ -17,7 +17,12 @@ from oddjets.io.histograms import DATA
 from oddjets.io.yields import RegionYields
 from oddjets.stats.cell_bins import LEAST_IN_BIN, Groups, bin_groups
 
-__all__ = ["channels_of", "merged_cells", "with_merged_cells"]
+__all__ = [
+    "bin_groups",
+    "channels_of",
+    "merged_cells",
+    "with_merged_cells",
+]
 
 
 def channels_of(analysis: Analysis, region: str) -> list[str]:

@@ -191,7 +191,7 @@ def build(
     }, report
 
 
-def _refuse_shared_events(fit: Fit, histograms: HistogramSet) -> None:
+def _refuse_shared_events(fit: Fit, histograms: RegionYields) -> None:
     """Refuse regions that are not statistically independent, as the product of their Poisson probabilities assumes."""
     pairs = {pair: n for pair, n in histograms.shared_events.items() if {*pair} <= {*fit.regions}}
     if pairs:

@@ -91,6 +91,8 @@ def make_bank(run: RunContext, file: Path, *, pseudo_data: bool = False) -> dict
 
 def _parts(run: RunContext, processed: Mapping[str, Any], *, pseudo_data: bool) -> Iterator[tuple[str, Columns]]:
     analysis, folder = run.analysis, run.out / "events"
+    if not isinstance(analysis.era, str):
+        raise OddjetsError(f"{analysis.name}: a bank has one era: make an analysis of each era, and pack these")
     by_hand = own_factors(analysis, processed)
     extra: list[Columns] = []
     share = 1.0

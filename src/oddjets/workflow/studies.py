@@ -21,7 +21,7 @@ from oddjets.corrections.systematics import NOMINAL, kind_of, variations_of
 from oddjets.io import event_table
 from oddjets.io.event_table import JETS, Columns
 from oddjets.io.studies import FOLDER
-from oddjets.selection.normalisation import factors, own_factors
+from oddjets.selection.normalisation import Luminosities, factors, own_factors, total_luminosity
 from oddjets.stats.model import Model
 from oddjets.study import null
 from oddjets.study.bank import Bank, factors_of
@@ -74,16 +74,22 @@ class _Events:
 
     def __init__(self, run: RunContext, bank: Path | None, luminosity: float | None) -> None:
         self.run, self.analysis = run, run.analysis
+        if not isinstance(self.analysis.era, str):
+            raise OddjetsError(
+                f"{self.analysis.name}: a study of several eras together does not exist yet: make an analysis of each era, and"
+                " study these"
+            )
         self.processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
         self.bank = None if bank is None else Bank.open(resources.find(str(bank), "datasets"))
         if self.bank is not None:
             self.bank.require_fit(self.analysis, card_of(run))
-        own = None if self.bank is not None and not _is_processed(run) else run.luminosity_pb
-        if own is None and luminosity is None:
+        known: Luminosities | None = None if self.bank is not None and not _is_processed(run) else run.luminosity_pb
+        if known is None and luminosity is None:
             simulate = self.analysis.simulate
-            own = self.analysis.luminosity or (simulate.luminosity if simulate is not None else None)
-            if own is None:
+            known = self.analysis.luminosity or (simulate.luminosity if simulate is not None else None)
+            if known is None:
                 raise OddjetsError(f"{self.analysis.name}: no luminosity; give --luminosity, /pb")
+        own = None if known is None else total_luminosity(known)
         self.luminosity = float(luminosity if luminosity is not None else own or 0.0)
         #: what the weights of the folder are multiplied by
         self.scale = self.luminosity / own if own else 1.0
@@ -108,7 +114,7 @@ class _Events:
             return
         processed, folder = self.run.extra("process"), self.run.out / "events"
         normalisation = factors(self.analysis, processed, self.run.luminosity_pb)
-        for dataset, (of, is_data, factor) in normalisation.items():
+        for dataset, (of, is_data, factor, _) in normalisation.items():
             if of == process and not is_data and event_table.parts(folder, dataset):
                 for columns in event_table.stream(folder, dataset):
                     yield columns | {"weight": columns["weight"] * (factor * self.scale)}
@@ -132,7 +138,7 @@ class _Events:
         processed = self.run.extra("process")
         folder, by_hand = self.run.out / "events", own_factors(self.analysis, processed)
         parts: dict[str, list[EventArrays]] = {}
-        for dataset, (process, is_data, factor) in factors(self.analysis, processed, self.run.luminosity_pb).items():
+        for dataset, (process, is_data, factor, _) in factors(self.analysis, processed, self.run.luminosity_pb).items():
             if is_data != data or not event_table.parts(folder, dataset):
                 continue
             if not is_data and process not in self.analysis.processes:
