@@ -22,8 +22,8 @@ FIT = {"observable": "mass", "regions": ["ANY", "BOTH"], "poi": {"process": "top
 UNION = constant_of_union(TAG, PASS_TAGGED, PASS_PLAIN)
 
 
-def threshold(value=0.5):
-    return ThresholdResult("s", value, None, None, 0, 0)
+def threshold(value=0.5, asked=None):
+    return ThresholdResult("s", value, asked, None, 0, 0)
 
 
 def smooth(events, rng):
@@ -34,7 +34,7 @@ def smooth(events, rng):
     return events
 
 
-def measured(simulation=None, data=None, others=(), analysis=None, processor=None):
+def measured(simulation=None, data=None, others=(), analysis=None, processor=None, asked=None):
     joined = None
     n_data = 0
     if data is not None:
@@ -49,8 +49,8 @@ def measured(simulation=None, data=None, others=(), analysis=None, processor=Non
         analysis or toy(fit=FIT),
         processor or Tagged(),
         ClosureEvents(source, joined, n_data),
-        threshold(),
-        pairs=200_000,
+        threshold(asked=asked),
+        pairs=100_000,
     )
     json.dumps(found, allow_nan=False)
     return found
@@ -151,19 +151,33 @@ def test_control_regions_of_data_have_no_event_above_the_threshold():
     assert found["regions"]["ALL"]["constant"] is not None
 
 
-def test_of_blinded_data_nothing_in_a_is_looked_at():
+@pytest.mark.parametrize("asked", [None, 0.02])
+def test_of_blinded_data_nothing_in_a_is_looked_at(asked):
+    """Other events in A, or more of them: everything that is found stays."""
+    rng = np.random.default_rng(5)
+    data, simulation = smooth(columns(3000, rng), rng), smooth(columns(2000, rng), rng)
+    analysis = toy(fit={**FIT, "blind": True})
+    above = np.flatnonzero(np.minimum(data["score_s_1"], data["score_s_2"]) >= 0.5)
+    more = {name: np.concatenate([array, array[above]]) for name, array in data.items()}
+    for name in ("mass_1", "tag_1", "score_s_1"):
+        more[name][above] = {"mass_1": 1e6, "tag_1": 1.0, "score_s_1": 0.99}[name]
+    found = measured(simulation, data, analysis=analysis, asked=asked)
+    again = measured(simulation, more, analysis=analysis, asked=asked)
+    assert again == found
+    assert found["sources"]["structural"] == "simulation of 'qcd'"
+    assert any("blinded" in note for note in found["notes"])
+
+
+def test_blinded_data_without_simulation_have_their_asked_efficiency_and_looser_ones():
     rng = np.random.default_rng(5)
     data = smooth(columns(3000, rng), rng)
     analysis = toy(fit={**FIT, "blind": True})
-    found = measured(data=data, analysis=analysis)
-    # other events in A: nothing of what is found changes but the thresholds of efficiencies, which data above it decide
-    above = np.minimum(data["score_s_1"], data["score_s_2"]) >= 0.5
-    other = {name: array.copy() for name, array in data.items()}
-    for name in ("mass_1", "tag_1", "tag_2"):
-        other[name][above] = rng.permutation(other[name][above]) if name != "mass_1" else 1e6
-    assert measured(data=other, analysis=analysis) == found
+    found = measured(data=data, analysis=analysis, asked=0.02)
+    assert found["efficiencies"] == [0.02, 0.05, 0.1]
     assert "structural" not in found["regions"]["ANY"]
-    assert any("blinded" in note for note in found["notes"])
+    assert found["regions"]["ANY"]["control"]["correlation"]["value"] is not None
+    with pytest.raises(OddjetsError, match=r"blinded, the threshold is a fixed one, .* no simulation of 'qcd'"):
+        measured(data=data, analysis=analysis)
 
 
 def test_advice_counts_events_in_cells():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -16,14 +17,24 @@ from oddjets.cli.main import app
 from oddjets.config.analysis import load_analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.io.histograms import HistogramSet
+from oddjets.selection.closure_measurement import measure_closure
 from oddjets.workflow.pipeline import run_stages, stage_of, stages_up_to
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stages import closure as stages_closure
 
 REGIONS = {"SR": {"all": "tau21_low"}, "VR1": {"any": "not tau21_low"}}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_pairs():
+    """Fewer pairs of jets: the errors are larger, and the tests faster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages_closure, "measure_closure", functools.partial(measure_closure, pairs=40_000))
+        yield
+
+
 @pytest.fixture(scope="module")
-def search(tmp_path_factory):
+def search(few_pairs, tmp_path_factory):
     """A finished closure of a product and a union, in files of random jets without simulated QCD."""
     folder = tmp_path_factory.mktemp("abcd")
     changes = {"regions": REGIONS, "threshold": {"score": "xbb", "value": 0.6}}

@@ -141,7 +141,12 @@ def test_closure_below_the_threshold_is_that_of_an_open_analysis(blind: Path, ou
     seen = json.loads((out / "closure.json").read_text())
     for scan in (*hidden["scans"], *seen["scans"]):
         scan.pop("efficiency")
+    parts = [found.pop("parts")["regions"] for found in (hidden, seen)]
     assert hidden == seen
+    # the working point's efficiency is that of data in one, of simulation in the other
+    for one, other in zip(*(found.values() for found in parts), strict=True):
+        for part in ("structural", "correlation"):
+            assert one["control"][part]["values"] == other["control"][part]["values"]
     assert any(scan["process"] == DATA for scan in seen["scans"])
 
 

@@ -202,22 +202,33 @@ class _Grid:
 
     @classmethod
     def from_events(cls, analysis: Analysis, events: ClosureEvents, threshold: ThresholdResult) -> _Grid:
-        if events.data is not None and events.n_data:
+        with_data = events.data is not None and events.n_data > 0
+        simulated = events.simulation is not None and len(events.simulation[1]) > 0
+        asked = threshold.efficiency_asked
+        known: Sequence[float] = EFFICIENCIES
+        # of blinded data, how many pass a threshold and how their scores go on above it is not looked at
+        if simulated and (analysis.blind or not with_data):
+            assert events.simulation is not None
+            lower, weights, asked = _smaller_scores(events.simulation[0], threshold.score), events.simulation[1], None
+        elif with_data and not (analysis.blind and asked is None):
             lower, weights = events.smaller_scores(threshold.score), np.ones(events.n_data)
-        elif events.simulation is not None and len(events.simulation[1]):
-            lower, weights = _smaller_scores(events.simulation[0], threshold.score), events.simulation[1]
+            known = [e for e in EFFICIENCIES if asked is None or not analysis.blind or e > asked]
+        elif with_data:
+            raise OddjetsError(
+                "the data in A are blinded, the threshold is a fixed one, and there is no simulation of"
+                f" '{analysis.data_driven}': the efficiency of the threshold is not known before the data are unblinded"
+            )
         else:
             raise OddjetsError(
                 f"there are no events of data or of '{analysis.data_driven}' after the base selection: nothing to test"
             )
-        passing = float(weights[lower >= threshold.value].sum() / weights.sum())
-        at = threshold.efficiency_asked or passing
+        at = asked or float(weights[lower >= threshold.value].sum() / weights.sum())
         if not 0 < at < 1:
             raise OddjetsError(
-                f"the threshold {threshold.value:g} keeps {passing:.3g} of the events: no efficiency to extrapolate to; choose"
+                f"the threshold {threshold.value:g} keeps {at:.3g} of the events: no efficiency to extrapolate to; choose"
                 " another"
             )
-        others = [e for e in EFFICIENCIES if not at / _SAME < e < at * _SAME]
+        others = [e for e in known if not at / _SAME < e < at * _SAME]
         found = {at: threshold.value} | {e: _quantile(lower, weights, 1 - e) for e in others}
         efficiencies = tuple(sorted(found))
         return cls(efficiencies, tuple(found[e] for e in efficiencies), at)

@@ -19,6 +19,7 @@ from oddjets.io.event_table import JETS, Columns, EventTable, dijet_mass
 from oddjets.io.histograms import LETTERS
 from oddjets.selection.binned_events import Cells, bin_events
 from oddjets.selection.decorators import HasCuts
+from oddjets.selection.regions import jet_masks
 
 __all__ = [
     "PairedEvents",
@@ -35,10 +36,12 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 
-#: pairs that are made at least, unless all pairs are fewer; with many pairs of each event, the events alone limit the error
-PAIRS = 1_000_000
-#: pairs of each leading jet that are made at least
-_PARTNERS = 20
+#: pairs that are made to count ABCD yields; with so many, the events alone limit the error
+PAIRS = 400_000
+#: a scale this many times larger or smaller than expected is taken for the accident of weights that cancel
+_SOUND = 5.0
+#: a difference of sums below this fraction of them is a rounding error, and means no event
+_ROUNDING = 1e-9
 #: events whose weights are multiplied by those of all replicas at once
 _CHUNK = 20_000
 
@@ -113,7 +116,7 @@ def pair_jets(columns: Mapping[str, npt.NDArray[Any]], leading: Rows, subleading
     return paired
 
 
-def pairings(events: int, seed: int, pairs: int = PAIRS) -> Iterator[tuple[Rows, Rows]]:
+def pairings(events: int, seed: int, pairs: int) -> Iterator[tuple[Rows, Rows]]:
     """Yield rows of leading jets and of subleading jets: each event is in each of the arrays once, never with itself.
 
     Args:
@@ -122,7 +125,7 @@ def pairings(events: int, seed: int, pairs: int = PAIRS) -> Iterator[tuple[Rows,
         pairs: how many pairs are made at least, unless all pairs of different events are fewer.
     """
     order = np.random.default_rng(seed).permutation(events)
-    rounds = min(events - 1, max(_PARTNERS, -(-pairs // events)))
+    rounds = min(events - 1, -(-pairs // events))
     # by shifts of one order no pair comes twice
     for shift in np.unique(np.linspace(1, events - 1, rounds).round().astype(np.intp)):
         yield order, np.roll(order, -shift)
@@ -151,17 +154,23 @@ def abcd_yields(
     """
     asked = analysis.model_copy(update={"observables": {observable: analysis.observables[observable]}})
     cells = Cells.from_analysis(asked)
-    sums = np.zeros((len(thresholds), len(LETTERS) * cells.size, len(weights)))
+    sets, last = len(weights), len(LETTERS) - 1
+    total = np.zeros((cells.size, sets))
+    passing = np.zeros((len(thresholds), len(LETTERS), cells.size, sets))
     for start in range(0, weights.shape[1], _CHUNK):
         part = slice(start, start + _CHUNK)
         events = bin_events(asked, processor, EventTable({name: array[part] for name, array in columns.items()}), cells)
         dense = np.ascontiguousarray(weights[:, part][:, events.rows].T, dtype=np.float64)
+        total += events.matrix @ dense
         for i, threshold in enumerate(thresholds):
-            sums[i] += events.by_letter(events.letters(threshold, strict=analysis.threshold.strict)) @ dense
-    by_letter = sums.reshape(len(thresholds), len(LETTERS), cells.size, len(weights))
-    return {
-        region: np.moveaxis(by_letter[:, :, place], -1, 1)[..., 1:-1] for (region, _), place in cells.slices.items()
-    }
+            # most events are in D, where no score passes: what the others leave of the sum of all
+            letter = events.letters(threshold, strict=analysis.threshold.strict)
+            kept = letter != last
+            found = events.select(kept).by_letter(letter[kept]) @ dense[kept]
+            passing[i] += found.reshape(len(LETTERS), cells.size, sets)
+    rest = total - passing.sum(axis=1)
+    passing[:, last] = np.where(np.abs(rest) > _ROUNDING * np.abs(passing).sum(axis=1), rest, 0.0)
+    return {region: np.moveaxis(passing[:, :, place], -1, 1)[..., 1:-1] for (region, _), place in cells.slices.items()}
 
 
 def abcd_yields_of_pairs(
@@ -179,8 +188,11 @@ def abcd_yields_of_pairs(
 
     A pair weighs the product of its events' weights, and is in a replica as often as the product of its events' numbers
     says: so the replicas scatter as samples of events would. A bootstrap, and not the scatter of several pairings, gives the
-    error, because all pairings are of the same events; that they are not all pairs makes it too large, by little where each
-    jet has many partners.
+    error, because all pairings are of the same events.
+
+    Not all pairs are made, but of each kind some, or all where there are few: kinds are the thresholds and the cuts that the
+    two jets pass. Those of a kind are scaled to what all pairs of the kind weigh, in each replica, so that the choice of pairs
+    matters for the bins alone.
 
     Args:
         analysis: regions, binnings, the score.
@@ -188,24 +200,82 @@ def abcd_yields_of_pairs(
         events: to pair.
         thresholds: cuts on the scores.
         observable: whose bins are used.
-        seed: of the pairing.
-        pairs: how many pairs are made at least, unless all pairs of different events are fewer.
+        seed: of the choice of pairs.
+        pairs: how many pairs are made at most.
         split: gives the masks of groups of pairs that are counted apart; None: all pairs are one group.
 
     Returns:
         Region -> shape (groups, thresholds, replicas + 1, letters, bins), in arbitrary units; without ``split`` there is no
         axis of groups.
     """
+    table = EventTable(events.columns)
+    levels = np.stack([_level(table[f"score_{analysis.threshold.score}_{j}"], thresholds, analysis) for j in JETS])
+    kinds = levels
+    for mask in jet_masks(analysis, processor, table).values():
+        kinds = 2 * kinds + mask
     total: dict[str, Floats] = {}
-    for one, other in _in_chunks(pairings(len(events.weights), seed, pairs)):
-        weights = events.replicas[:, one].astype(np.float64) * events.replicas[:, other]
-        weights *= events.weights[one] * events.weights[other]
+    for one, other, weights in _in_chunks(_weighted_pairs(events, kinds, np.random.default_rng(seed), pairs)):
         paired = pair_jets(events.columns, one, other)
         found = abcd_yields_of_groups(
             analysis, processor, paired, weights, thresholds, observable, None if split is None else split(paired)
         )
         total = {region: total.get(region, 0.0) + yields for region, yields in found.items()}
     return total
+
+
+def _level(scores: npt.NDArray[Any], thresholds: Sequence[float], analysis: Analysis) -> npt.NDArray[np.int64]:
+    """Return how many thresholds each score passes."""
+    passes = np.greater if analysis.threshold.strict else np.greater_equal
+    return np.asarray(np.sum([passes(scores, threshold) for threshold in thresholds], axis=0), np.int64)
+
+
+def _weighted_pairs(
+    events: PairedEvents, kinds: npt.NDArray[np.int64], rng: np.random.Generator, pairs: int
+) -> Iterator[tuple[Rows, Rows, Floats]]:
+    """Yield leading jets, subleading jets and weights in all replicas, (replicas + 1, m), of pairs of each kind.
+
+    Args:
+        events: to pair.
+        kinds: of the leading and of the subleading jets, shape (2, n).
+        rng: chooses the pairs.
+        pairs: how many are made at most.
+    """
+    rows = [{int(kind): np.flatnonzero(of_jet == kind) for kind in np.unique(of_jet)} for of_jet in kinds]
+    strata = [(one, other) for one in rows[0].values() for other in rows[1].values()]
+    sizes = [len(one) * len(other) for one, other in strata]
+    # half of them by size, so that large kinds fill all bins, and half in equal shares, so that rare kinds do
+    each, share = _most_of_each(sizes, pairs // 2), min(1.0, pairs / 2 / sum(sizes))
+    numbers = events.replicas * events.weights
+    for (one, other), size in zip(strata, sizes, strict=True):
+        most = each + int(share * size)
+        if size <= most:
+            first, second = np.repeat(one, len(other)), np.tile(other, len(one))
+        else:
+            first, second = (rng.permutation(np.resize(rng.permutation(of_jet), most)) for of_jet in (one, other))
+        different = first != second
+        first, second = first[different], second[different]
+        if not len(first):
+            continue
+        weights = numbers[:, first] * numbers[:, second]
+        both = np.intersect1d(one, other, assume_unique=True)
+        all_pairs = numbers[:, one].sum(axis=1) * numbers[:, other].sum(axis=1) - np.square(numbers[:, both]).sum(
+            axis=1
+        )
+        made = weights.sum(axis=1)
+        plain = (len(one) * len(other) - len(both)) / len(first)
+        scale = np.divide(all_pairs, made, out=np.full(len(made), plain), where=made != 0)
+        # weights of both signs may cancel, and leave nothing that a scale could be taken from
+        sound = (scale > plain / _SOUND) & (scale < plain * _SOUND)
+        yield first, second, weights * np.where(sound, scale, plain)[:, None]
+
+
+def _most_of_each(sizes: Sequence[int], pairs: int) -> int:
+    """Return how many pairs of each kind can be made, if there are not more in all."""
+    low, high = 1, max(sizes)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if sum(min(size, middle) for size in sizes) <= pairs else (low, middle - 1)
+    return low
 
 
 def abcd_yields_of_events(
@@ -265,14 +335,18 @@ def abcd_yields_of_groups(
     return {region: np.stack([of_group[region] for of_group in found]) for region in analysis.regions}
 
 
-def _in_chunks(rounds: Iterator[tuple[Rows, Rows]]) -> Iterator[tuple[Rows, Rows]]:
+def _in_chunks(pairs: Iterator[tuple[Rows, Rows, Floats]]) -> Iterator[tuple[Rows, Rows, Floats]]:
     """Yield the same pairs, about `_CHUNK` at once."""
-    waiting: list[tuple[Rows, Rows]] = []
-    for one, other in rounds:
-        for start in range(0, len(one), _CHUNK):
-            waiting.append((one[start : start + _CHUNK], other[start : start + _CHUNK]))
-            if sum(len(rows) for rows, _ in waiting) >= _CHUNK:
-                yield np.concatenate([rows for rows, _ in waiting]), np.concatenate([rows for _, rows in waiting])
-                waiting = []
+    waiting: list[tuple[Rows, Rows, Floats]] = []
+    for one in pairs:
+        waiting.append(one)
+        if sum(len(rows) for rows, _, _ in waiting) >= _CHUNK:
+            yield _joined(waiting)
+            waiting = []
     if waiting:
-        yield np.concatenate([rows for rows, _ in waiting]), np.concatenate([rows for _, rows in waiting])
+        yield _joined(waiting)
+
+
+def _joined(parts: Sequence[tuple[Rows, Rows, Floats]]) -> tuple[Rows, Rows, Floats]:
+    first, second, weights = zip(*parts, strict=True)
+    return np.concatenate(first), np.concatenate(second), np.concatenate(weights, axis=1)
