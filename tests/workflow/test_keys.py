@@ -50,10 +50,10 @@ CODE: dict[str, dict[str, str]] = {
             "generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
             "systematics weights working_point"
         ),
-        "io": ("branches event_table fileset histograms layouts nanoaod_schema paper_npz sums_of_weights weight_order"),
+        "io": "branches event_table fileset histograms layouts nanoaod_schema paper_npz sums_of_weights weight_order",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification chunk_counts constituents decorators input_anomalies jet_systematics "
+            "certification chunk_counts constituents decorators file_layouts input_anomalies jet_systematics "
             "needed_columns normalisation objects per_era processor processor_loader reclustering sums_checks "
             "trigger_menus"
         ),
@@ -63,29 +63,30 @@ CODE: dict[str, dict[str, str]] = {
     "histogram": {
         "core": "expressions kernels kinematics substructure",
         "corrections": (
-            "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
-            "systematics weights"
+            "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity "
+            "sections systematics weights"
         ),
         "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order yields",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "binned_events certification chunk_counts constituents decorators event_weights histogramming "
-            "jet_systematics needed_columns normalisation objects per_era processor reclustering regions"
+            "jet_systematics needed_columns normalisation objects per_era processor reclustering regions "
+            "tracked_events"
         ),
         "workflow.stages": "cutflow histogram",
     },
     "closure": {
         "core": "expressions kernels kinematics substructure",
         "corrections": (
-            "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
-            "systematics weights"
+            "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity "
+            "sections systematics weights"
         ),
         "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order yields",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "binned_events certification chunk_counts closure_measurement constituents decorators event_weights "
-            "histogramming jet_systematics mixing needed_columns normalisation objects processor reclustering "
-            "region_products regions"
+            "histogramming jet_systematics mixing needed_columns normalisation objects per_era processor "
+            "reclustering region_products regions tracked_events"
         ),
         "stats": "abcd_closure cell_bins closure_parts",
         "workflow.stages": "closure",
