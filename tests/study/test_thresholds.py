@@ -104,6 +104,8 @@ def test_events_of_several_regions_and_none_are_counted_once_each():
     low = Cuts().low_tau21(_Sized(table)) & inside
     assert sums[:, :5].sum() == low.sum()
     assert sums[:, 5:].sum() == inside.sum()
+    # all of SR, under- and overflow included
+    assert patterns.shared(events.codes) == {("SR", "ALL"): int(Cuts().low_tau21(_Sized(table)).sum())}
 
 
 class _Sized(dict):

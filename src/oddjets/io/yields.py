@@ -50,13 +50,13 @@ class YieldArrays:
         variations: process -> names of its variations, ``nominal`` first.
         contents: (region, process, variation) -> sums of weights and of squared weights, shape (2, letters, bins), letters in
             the order A, B, C, D; what is missing has no events.
+        shared_events: pair of regions -> how many events are in both, for pairs that share any.
     """
 
     observable: str
     bin_edges: Mapping[str, Array]
     variations: Mapping[str, Sequence[str]]
     contents: Mapping[tuple[str, str, str], Array]
-    #: none are counted here: the analysis's own workspace was refused if its regions share events
     shared_events: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def _at(self, region: str, process: str, letter: str, variation: str) -> Array:
@@ -98,7 +98,7 @@ class YieldArrays:
             key: np.add.reduceat(found, starts[key[0]], axis=-1) if key[0] in starts else found
             for key, found in self.contents.items()
         }
-        return YieldArrays(observable, edges, self.variations, contents)
+        return YieldArrays(observable, edges, self.variations, contents, self.shared_events)
 
 
 def envelope(nominal: Array, members: Array) -> tuple[Array, Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,15 @@ class Patterns:
             # 0: not in the region; then underflow, the bins, overflow
             code = code * (len(edges) + 2) + np.where(inside[region], bin_numbers(values, edges) + 1, 0)
         return code
+
+    def shared(self, codes: Ints) -> dict[tuple[str, str], int]:
+        """Return how many events two regions share, for pairs that share any; the events' patterns have shape (n,)."""
+        rest, inside = np.array(codes), {}
+        for region, edges in reversed(list(self.edges.items())):
+            rest, place = np.divmod(rest, len(edges) + 2)
+            inside[region] = place > 0
+        both = {pair: int((inside[pair[0]] & inside[pair[1]]).sum()) for pair in combinations(self.edges, 2)}
+        return {pair: number for pair, number in both.items() if number}
 
     def cells_of(self, codes: Ints) -> Floats:
         """Return which cells patterns fill, 1 or 0, shape (cells, n)."""

@@ -211,6 +211,7 @@ def templates_at(
     # of regions that are fitted in their product cells too
     whole = {r: np.array(analysis.binning(analysis.fit.observable, r)) for r in analysis.fit.regions}
     edges = {**whole, **patterns.edges}
+    shared = patterns.shared(np.concatenate([e.codes for e in events if NOMINAL in e.variations]))
     made = []
     for t in range(len(grid)):
         contents: dict[tuple[str, str, str], Floats] = {}
@@ -220,5 +221,5 @@ def templates_at(
                 contents |= {(region, process, n): sums[process, n][t, :, :, part] for n in names}
             contents[region, "data", NOMINAL] = data[t, :, :, part]
         known = {"data": [NOMINAL], **variations}
-        made.append(YieldArrays(analysis.fit.observable, edges, known, contents))
+        made.append(YieldArrays(analysis.fit.observable, edges, known, contents, shared))
     return made
