@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from oddjets.cli.main import app
 from oddjets.config.analysis import load_analysis
+from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.core.resources import find
 from oddjets.io.studies import calibration_line, read_null_studies
@@ -19,7 +20,7 @@ from oddjets.report.studies import calibration_table, false_alarm_table
 from oddjets.study.bank import Bank
 from oddjets.workflow.banks import bank_analysis, card_of
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.studies import Options, study_null
+from oddjets.workflow.studies import Options, _largest_impacts, study_null
 
 RUNNER = CliRunner()
 
@@ -84,6 +85,12 @@ def test_the_report_shows_a_study_of_its_workspace(studied, tmp_path):
     )
     shown = calibration_table(Artifacts(analysis(), tmp_path))
     assert shown.rows[0][0].text == "independent: p if ABCD holds"
+    bound = {"p_below": 0.0099, "z_above": 2.33, "level": 0.95, "experiments": 300}
+    unknown = seen | {"z": None, "p_value": None, "bound": bound, "range": None, "extrapolated": True}
+    content["calibration"] = unknown | {"truths": {"nominal": seen, "c +1 sigma": seen}}
+    (folder / "null_independent.json").write_text(json.dumps(content), encoding="utf-8")
+    texts = [cell.text for cell in calibration_table(Artifacts(analysis(), tmp_path)).rows[0]]
+    assert texts[3:7] == ["< 0.0099", "> 2.33", "not measured: too few experiments", "a bound by counting"]
     # a blind analysis shows no observed significance
     blind = analysis(fit={"blind": True})
     assert calibration_table(Artifacts(blind, tmp_path)) is None
@@ -115,6 +122,18 @@ def test_a_region_that_is_no_union_of_products_is_named(tmp_path):
     odd = analysis(regions={"SR": {"cuts": ["two_jets", "jet_mass"]}})
     with pytest.raises(OddjetsError, match="neither a product"):
         study_null(RunContext(odd, tmp_path / "out"), Options(bank=Path("bank.parquet")))
+
+
+def test_what_no_background_has_is_not_varied_and_named():
+    """In the demo the scale is an envelope, toppt and fsr_top act on the signal alone, and lumi moves no events."""
+    demo = RunContext(analysis(), Path("nowhere")).analysis
+    names = ["scale_top", "fsr_top", "toppt", "lumi", "jes", "fsr_wjets", "pu"]
+    with console.capture() as captured:
+        assert _largest_impacts(demo, {"impacts": [{"name": n} for n in names]}) == ("jes", "fsr")
+    said = " ".join(captured.get().split())
+    assert "scale_top (an envelope" in said
+    assert "fsr_top, toppt (on the signal alone" in said
+    assert "lumi (no systematic" in said
 
 
 def test_a_blind_analysis_can_be_studied(tmp_path):

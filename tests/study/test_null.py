@@ -12,6 +12,7 @@ from helpers import study_events
 from scipy.stats import kstest, norm
 
 from oddjets.core.errors import OddjetsError
+from oddjets.io.studies import calibration_line
 from oddjets.stats.model import Model
 from oddjets.study import null
 from oddjets.study.calibration import Tail, binomial_interval, calibrated, read_chunks
@@ -176,8 +177,37 @@ def test_calibrated_p_counts_extrapolates_and_ranges():
     assert found["range"] == [found["p_value"], found["truths"]["moved"]["p_value"]]
     far = calibrated(5.0, {"nominal": Tail(z), "moved": moved}, float(norm.sf(5)))
     assert far["extrapolated"]
-    assert far["p_value"] == pytest.approx(1 / 1002)
+    # no experiment is as extreme: (1 - p)^1001 is above 5 % for all p below the bound
+    assert far["p_value"] is None
+    assert far["z"] is None
+    assert far["bound"]["p_below"] == pytest.approx(1 - 0.05 ** (1 / 1001))
+    assert far["range"] is None
+    assert far["not_measured"] == ["nominal", "moved"]
     assert Tail(z).reach == pytest.approx(np.sort(z)[-10])
+
+
+def test_a_bound_is_never_a_value_and_importance_sampling_goes_before_it():
+    z = np.linspace(-3, 3, 300)
+    line = calibration_line("p", calibrated(4.95, {"nominal": Tail(z), "moved": Tail(z / 2)}, float(norm.sf(4.95))))
+    assert line.startswith(
+        "p: p < 0.0099 at 95 % (none of 300 experiments is as extreme), z > 2.33; asymptotic 3.71e-07"
+    )
+    assert "not measured: too few experiments over nuisance" in line
+    # k of 100 weighted experiments of the same weight are above: the relative error is sqrt((100 / k - 1) / 99)
+    for k, used, extrapolated in ((1, False, True), (2, True, True), (3, True, True), (4, True, False)):
+        tilted = np.where(np.arange(100) < k, 6.0, 0.0)
+        tail = Tail(z, tilted, np.full(100, -10.0))
+        found = tail(5.0)
+        assert (found["p_value"] is not None) == used
+        assert found["extrapolated"] == extrapolated
+        assert tail.needed(5.0) == {1: 400, 2: 200, 3: 140, 4: 100}[k]
+        if used:
+            assert found["bound"] is None
+            assert found["p_value"] == pytest.approx(k / 100 * np.exp(-10))
+            assert (found["high"] - found["p_value"]) / found["p_value"] == pytest.approx(np.sqrt((100 / k - 1) / 99))
+    assert "importance sampling, extrapolation" in calibration_line(
+        "p", calibrated(5.0, {"nominal": Tail(z, np.repeat([6.0, 0.0], [2, 98]), np.zeros(100))}, 1e-6)
+    )
 
 
 def test_clopper_pearson_covers():

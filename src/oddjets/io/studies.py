@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from oddjets.core.errors import InputFileError
 from oddjets.core.files import sha256_of
 
-__all__ = ["FOLDER", "calibration_line", "read_null_studies"]
+__all__ = ["FOLDER", "bound_of", "calibration_line", "method_of", "range_of", "read_null_studies"]
 
 #: the folder of studies, in the output folder
 FOLDER = "study"
@@ -42,6 +42,43 @@ def read_null_studies(out: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def bound_of(found: Mapping[str, Any]) -> str | None:
+    """Return what is known of a p where no experiment is as extreme: ``p < 0.0099 at 95 % (...)``; None if it is measured.
+
+    Args:
+        found: the entry ``calibration`` of a study.
+    """
+    if not (bound := found.get("bound")):
+        return None
+    level = f"{100 * bound['level']:g} %"
+    return f"p < {bound['p_below']:.2g} at {level} (none of {bound['experiments']} experiments is as extreme)"
+
+
+def method_of(found: Mapping[str, Any]) -> str:
+    """Return how a calibrated p was found, and whether it is an extrapolation.
+
+    Args:
+        found: the entry ``calibration`` of a study.
+    """
+    if found.get("bound"):
+        return f"a bound by {found['method']}"
+    return f"{found['method']}, extrapolation" if found["extrapolated"] else str(found["method"])
+
+
+def range_of(found: Mapping[str, Any], digits: Callable[[float], str]) -> str:
+    """Return the range of a calibrated p over nuisance values and c, or why there is none.
+
+    Args:
+        found: the entry ``calibration`` of a study.
+        digits: how a p is written.
+    """
+    if len(found["truths"]) < 2:
+        return "not tried"
+    if found["range"] is None:
+        return "not measured: too few experiments"
+    return " to ".join(digits(p) for p in found["range"])
+
+
 def calibration_line(name: str, found: Mapping[str, Any]) -> str:
     """Return a calibrated p in a line.
 
@@ -49,11 +86,14 @@ def calibration_line(name: str, found: Mapping[str, Any]) -> str:
         name: what it is the probability under.
         found: the entry ``calibration`` of a study.
     """
-    line = (
-        f"{name}: {found['p_value']:.3g} [{found['low']:.2g}, {found['high']:.2g}], z = {found['z']:.2f};"
-        f" asymptotic {found['p_asymptotic']:.3g}, z = {found['observed_z']:.2f}"
-    )
+    if bound := bound_of(found):
+        line = f"{name}: {bound}, z > {found['bound']['z_above']:.2f}"
+    else:
+        line = f"{name}: {found['p_value']:.3g} [{found['low']:.2g}, {found['high']:.2g}], z = {found['z']:.2f}"
+    line += f"; asymptotic {found['p_asymptotic']:.3g}, z = {found['observed_z']:.2f}"
     if len(found["truths"]) > 1:
-        low, high = found["range"]
-        line += f"; {low:.2g} to {high:.2g} over nuisance values and c"
-    return line + ("; an extrapolation" if found["extrapolated"] else f"; by {found['method']}")
+        line += f"; {range_of(found, '{:.2g}'.format)} over nuisance values and c"
+    line += f"; {method_of(found)}" if found.get("bound") or found["extrapolated"] else f"; by {found['method']}"
+    if needed := found.get("tail_needed"):
+        line += f"; for an error of 50 % use about --tail {needed}"
+    return line

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from oddjets.io.studies import bound_of, method_of
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.text import count, label_html, p_value, with_error
 
@@ -93,8 +94,8 @@ def summarise_results(artifacts: Artifacts) -> ResultSummary | None:
             note += f"; p = {p_value(toys['p_value'])} from {count(toys['toys'])} toys{failed}"
         for study in artifacts.studies.values():
             if calibrated := study.get("calibration"):
-                what = "extrapolated" if calibrated["extrapolated"] else "calibrated"
-                note += f"; {study['name']}: {p_value(calibrated['p_value'])} ({what})"
+                known = bound_of(calibrated) or f"{p_value(calibrated['p_value'])} ({method_of(calibrated)})"
+                note += f"; {study['name']}: {known}"
         significance = "Significance" if signal else f"Significance of {poi['name']} > 0"
         numbers.append((significance, f"{z:.2f} σ", note, "results.json", "significance.z"))
     limit = results.get("limit") or {}

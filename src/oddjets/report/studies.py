@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from oddjets.io.studies import bound_of, method_of, range_of
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.tables import Cell, Table
 from oddjets.report.text import count, p_value
@@ -18,18 +19,25 @@ def calibration_table(artifacts: Artifacts) -> Table | None:
         seen = found.get("calibration")
         if seen is None:
             continue
-        low, high = seen["range"]
-        span = f"{p_value(low)} to {p_value(high)}" if len(seen["truths"]) > 1 else "not tried"
-        how = "extrapolation" if seen["extrapolated"] else seen["method"]
+        bound = seen.get("bound")
+        if bound:
+            cells = [
+                Cell(f"< {p_value(bound['p_below'])}", None, str(bound_of(seen))),
+                Cell(f"> {bound['z_above']:.2f}", None),
+            ]
+        else:
+            cells = [
+                Cell(p_value(seen["p_value"]), seen["p_value"], f"{seen['low']:.3g} to {seen['high']:.3g} at 68 %"),
+                Cell(f"{seen['z']:.2f}", seen["z"]),
+            ]
         rows.append(
             [
                 Cell(f"{source}: {found['name']}"),
                 Cell(f"{seen['observed_z']:.2f}", seen["observed_z"]),
                 Cell(p_value(seen["p_asymptotic"]), seen["p_asymptotic"]),
-                Cell(p_value(seen["p_value"]), seen["p_value"], f"{seen['low']:.3g} to {seen['high']:.3g} at 68 %"),
-                Cell(f"{seen['z']:.2f}", seen["z"]),
-                Cell(span),
-                Cell(how),
+                *cells,
+                Cell(range_of(seen, p_value)),
+                Cell(method_of(seen)),
                 Cell(f"{found['reach']:.1f}", found["reach"]),
             ]
         )
@@ -42,7 +50,7 @@ def calibration_table(artifacts: Artifacts) -> Table | None:
         file="study/null_*.json",
         key="calibration",
         note="The probability of a z at least as large where there is no signal. Above the reach it is an extrapolation:"
-        " too few experiments are as extreme, and the true p may be smaller.",
+        " too few experiments are as extreme. < and >: none of them is, and the bound is at 95 %.",
     )
 
 

@@ -18,7 +18,7 @@ from oddjets.io.studies import calibration_line
 from oddjets.stats import workspace
 from oddjets.stats.abcd_closure import ClosureUncertainty
 from oddjets.stats.closure_parts import StructuralFactor
-from oddjets.study.calibration import Tail, calibrated, describe, read_chunks, tail_curve
+from oddjets.study.calibration import Tail, calibrated, counted_p, describe, read_chunks, tail_curve
 from oddjets.study.events import EventArrays, Patterns
 from oddjets.study.experiments import Experiments, run_chunks
 from oddjets.study.procedure import Procedure, Questions
@@ -291,6 +291,9 @@ def run(
     seen = (observed or {}).get("significance") or {}
     if seen.get("z") is not None and not (observed or {}).get("blinded"):
         result["calibration"] = calibrated(float(seen["z"]), tails, float(norm.sf(seen["z"])))
+        # toys of the model have no importance sampling
+        needed = result["calibration"]["extrapolated"] and nominal.rates is not None
+        result["calibration"]["tail_needed"] = tail.needed(float(seen["z"])) if needed else None
         gof = (observed or {}).get("gof")
         if gof and gof.get("statistic") is not None:
             good = found["gof"][np.isfinite(found["gof"])]
@@ -298,7 +301,7 @@ def run(
             result["calibration"]["goodness_of_fit"] = {
                 "statistic": gof["statistic"],
                 "p_toys": gof.get("p_value"),
-                "p_value": (1 + above) / (1 + len(good)),
+                **counted_p(above, len(good)),
             }
     for line in lines_of(result):
         say(line)

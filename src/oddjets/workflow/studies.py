@@ -40,6 +40,8 @@ __all__ = ["Options", "study_null"]
 MOST_CLOSURE_ERROR = 0.3
 #: how many nuisance parameters, those with the largest impact, are one width off
 NUISANCES = 2
+#: of nuisance parameters that are not varied, so many are named a reason
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -280,17 +282,36 @@ def _constants(closed: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
         found = found if found.get("constant") is not None else alone
         c, error = found.get("constant"), found.get("constant_error")
         if c is None or error is None or error > MOST_CLOSURE_ERROR:
-            console.print(f"study: c of {escape(region)} is not measured, so that no range of it is tried")
+            console.print(
+                f"study: c of unmixed events in {escape(region)} is not measured to"
+                f" {100 * MOST_CLOSURE_ERROR:g} %, so that no range of it is tried"
+            )
         else:
             known[region] = (c, error)
     return known
 
 
 def _largest_impacts(analysis: Analysis, results: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the systematics with the largest impacts that have events of their own."""
-    own = {s.name for s in analysis.systematics if kind_of(s) != "envelope"}
+    """Return the systematics with the largest impacts that background has events of, and say which others are skipped."""
+    signal = null.tested(analysis)[1]
+    background = set(analysis.processes) - {signal, analysis.data_driven}
     found: dict[str, None] = {}
-    for impact in results.get("impacts") or []:
-        names = [n for n in own if impact["name"] == n or re.fullmatch(f"{re.escape(n)}_.*", impact["name"])]
-        found |= dict.fromkeys(names)
-    return tuple(found)[:NUISANCES]
+    skipped: dict[str, list[str]] = {}
+    for name in (impact["name"] for impact in results.get("impacts") or []):
+        if len(found) == NUISANCES:
+            break
+        of = next(
+            (s for s in analysis.systematics if name == s.name or re.fullmatch(f"{re.escape(s.name)}_.*", name)), None
+        )
+        if of is None:
+            skipped.setdefault("no systematic with events one width off", []).append(name)
+        elif kind_of(of) == "envelope":
+            skipped.setdefault("an envelope, without events one width off", []).append(name)
+        elif name == f"{of.name}_{signal}" or not background & set(of.processes or analysis.processes):
+            skipped.setdefault("on the signal alone, of which the experiments have none", []).append(name)
+        else:
+            found[of.name] = None
+    for reason, names in skipped.items():
+        shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+        console.print(escape(f"study: not varied, though of large impact: {shown} ({reason})"))
+    return tuple(found)
