@@ -438,6 +438,24 @@ def test_an_era_under_another_file_name_is_the_same_era(tmp_path: Path) -> None:
     assert {d.metadata.era for d, _ in made.fileset.values()} == {FIRST, SECOND}
 
 
+def test_runs_that_are_in_the_periods_of_two_eras_are_refused(tmp_path: Path) -> None:
+    """As where an era extends another one and inherits its periods."""
+    file = toy_eras.write(tmp_path)
+    corrections = tmp_path / "corrections"
+
+    def with_periods(**second: Any) -> None:
+        for era, periods in ((FIRST, {"F": {"runs": [[10, 12], [15, 20]], "luminosity_pb": 1.0}}), (SECOND, second)):
+            content = yaml.safe_load((corrections / f"{era}.yaml").read_text())
+            (corrections / f"{era}.yaml").write_text(yaml.safe_dump({**content, "periods": periods}))
+
+    with_periods(G={"runs": [20, 30], "luminosity_pb": 1.0}, H={"runs": [11, 11], "luminosity_pb": 1.0})
+    message = problems(file)
+    assert "era: '2101' and '2102' both have runs 11 and 20 in their periods" in message
+    assert "would count twice: restrict 'periods' in the file of '2101' or of '2102'" in message
+    with_periods(G={"runs": [[13, 14], [21, 30]], "luminosity_pb": 1.0})
+    resolve(load_analysis(file))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -98,15 +98,16 @@ class Period(BaseModel):
     luminosity_pb: float = Field(gt=0)
 
     @property
-    def _ranges(self) -> Any:
+    def ranges(self) -> Any:
+        """Its ranges of runs, each the first and the last one."""
         return (self.runs,) if isinstance(self.runs[0], int) else self.runs
 
     def has(self, runs: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Return which runs belong to it, in the shape of ``runs``."""
-        return np.asarray(np.any([(runs >= first) & (runs <= last) for first, last in self._ranges], axis=0))
+        return np.asarray(np.any([(runs >= first) & (runs <= last) for first, last in self.ranges], axis=0))
 
     def __str__(self) -> str:
-        return " and ".join(f"{first}-{last}" for first, last in self._ranges)
+        return " and ".join(f"{first}-{last}" for first, last in self.ranges)
 
 
 class JesSources(BaseModel):

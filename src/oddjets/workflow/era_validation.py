@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
 
 from oddjets.config.analysis import Analysis, Systematic
@@ -78,6 +79,7 @@ def _problems_of_several(analysis: Analysis, eras: Mapping[str, Era]) -> Iterato
         if names[era.name] > 1:
             others = [other for other in eras if other != name and eras[other].name == era.name]
             yield f"era: '{name}' and '{others[0]}' are the same era, '{era.name}': its events would count twice"
+    yield from _shared_runs(eras)
     if len(energies := {era.energy_TeV for era in eras.values()}) > 1:
         yield f"era: eras of different energies ({', '.join(f'{e:g} TeV' for e in sorted(energies))}) have other cross sections"
     if analysis.simulate is not None or analysis.npz is not None:
@@ -104,6 +106,28 @@ def _problems_of_several(analysis: Analysis, eras: Mapping[str, Era]) -> Iterato
                     " as that of the other eras: give it 'correlation: all' or 'correlation: era', or era to label, or add it"
                     " to 'correlations' of the era's file"
                 )
+
+
+def _shared_runs(eras: Mapping[str, Era]) -> Iterator[str]:
+    """Check that no run is of two eras, which would have its events and its luminosity twice."""
+    for (name, era), (other, theirs) in combinations(eras.items(), 2):
+        shared = sorted(
+            {
+                (max(first, begin), min(last, end))
+                for period in era.periods.values()
+                for first, last in period.ranges
+                for another in theirs.periods.values()
+                for begin, end in another.ranges
+                if max(first, begin) <= min(last, end)
+            }
+        )
+        if shared and era.name != theirs.name:
+            runs = " and ".join(f"{first}-{last}" if last > first else f"{first}" for first, last in shared)
+            yield (
+                f"era: '{name}' and '{other}' both have runs {runs} in their periods, whose events and luminosity would count"
+                f" twice: restrict 'periods' in the file of '{name}' or of '{other}' (a period that it inherits and does not"
+                " have is 'NAME: null')"
+            )
 
 
 def _one_each(eras: Mapping[str, Era], value: str) -> str:
