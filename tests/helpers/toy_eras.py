@@ -139,7 +139,7 @@ def write(folder: Path, **changes: Any) -> Path:
         "era": [int(FIRST), int(SECOND)],
         "luminosity": {int(era): value for era, value in LUMINOSITY.items()},
         "processes": PROCESSES,
-        "regions": {"SR": {"cuts": ["heavy_subleading"]}},
+        "regions": {"SR": {"subleading": "mass_high"}},
         "observables": {"leading_mass": {"expression": "mass_1", "label": "mass", "edges": EDGES}},
         "systematics": ["jes", "jms", "pu", {"name": "pref", "eras": [int(FIRST)]}],
         "fit": {

@@ -149,6 +149,15 @@ def test_a_fileset_with_an_unknown_process(problems):
     assert "fileset.top: no process 'tpo'; did you mean 'top'" in problems(content(), fileset)
 
 
+def test_only_filesets_are_offered_for_a_fileset(problems):
+    """The folder has the analysis too, and datasets/ a list of samples, a text and a bank."""
+    message = problems(content(fileset="filset.jsn"))
+    assert "fileset: no file 'filset.jsn' in datasets/ or beside the analysis; did you mean 'fileset.json'?" in message
+    message = problems(content(fileset="x"))
+    assert "valid names: cms_2016.json, fileset.json" in message
+    assert "bank.parquet" not in message
+
+
 def test_a_weight_that_the_era_does_not_have(problems):
     fileset = json.loads(json.dumps(FILESET))
     fileset["top"]["metadata"]["weights"] = ["prof"]

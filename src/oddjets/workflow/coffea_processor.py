@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from oddjets.config.analysis import Analysis, find_analysis, load_analysis
-from oddjets.core import resources
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io.fileset import Dataset, fileset_of, load_fileset
+from oddjets.io.fileset_search import find_fileset
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection.processor import DijetProcessor
@@ -96,7 +96,7 @@ def _datasets(analysis: Analysis, fileset: str | Path | Mapping[str, Any] | None
     if fileset is not None:
         return load_fileset(Path(fileset).resolve())
     if analysis.fileset is not None:
-        return load_fileset(resources.find(analysis.fileset, "datasets", analysis.folder))
+        return load_fileset(find_fileset(analysis.fileset, analysis.folder))
     path = Path("output") / analysis.name / "simulation" / "fileset.json"
     if not path.is_file():
         raise InputFileError(

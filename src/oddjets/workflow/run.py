@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from oddjets.config.analysis import Analysis
-from oddjets.core import provenance, resources
+from oddjets.core import provenance
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.locks import locked
 from oddjets.io import paper_npz
 from oddjets.io.fileset import Dataset, FileInfo, inspect, load_fileset
+from oddjets.io.fileset_search import find_fileset
 from oddjets.io.histograms import DATA
 from oddjets.selection.normalisation import Luminosities, luminosities_read, total_luminosity
 from oddjets.workflow import blinding
@@ -99,7 +100,7 @@ class RunContext:
     @cached_property
     def _inspected(self) -> tuple[dict[str, tuple[Dataset, list[FileInfo]]], list[SkippedFile]]:
         if self.analysis.fileset is not None:
-            path = resources.find(self.analysis.fileset, "datasets", self.analysis.folder)
+            path = find_fileset(self.analysis.fileset, self.analysis.folder)
         else:
             path = self.out / "simulation" / "fileset.json"
             if not path.is_file():

@@ -22,6 +22,7 @@ from oddjets.core.expressions import names_in
 from oddjets.corrections import generator_weights, jet_energy, lookups
 from oddjets.corrections.systematics import BUILT_IN, directions_of, kind_of, with_defaults
 from oddjets.io import fileset, paper_npz
+from oddjets.io.fileset_search import find_fileset
 from oddjets.io.histograms import DATA
 from oddjets.scoring.model_card import load_card
 from oddjets.selection import processor_loader, region_products, regions
@@ -154,7 +155,7 @@ def _input_problems(analysis: Analysis, eras: Mapping[str, tuple[lookups.Era, Pa
             yield str(error)
     if analysis.fileset is not None:
         try:
-            file = resources.find(analysis.fileset, "datasets", analysis.folder)
+            file = find_fileset(analysis.fileset, analysis.folder)
             datasets = fileset.load_fileset(file)
             if eras:
                 yield from dataset_problems(analysis, datasets)
