@@ -115,6 +115,15 @@ def test_structural_constants_come_from_the_closure(search):
     assert "closure.json: not there, and fit.abcd: structural needs it; run `oddjets closure` first" in said
 
 
+def test_histograms_without_the_cells_are_to_be_made_again(search):
+    plain = with_fit(search, abcd="as-published")
+    run = RunContext(load_analysis(plain), search.parent / "out")
+    run_stages(run, [stage_of(run, "histogram")])
+    said = oddjets("workspace", with_fit(search, abcd="cells"), "--out", run.out, "--force", code=2)
+    assert "fit.abcd: 'cells' needs the histograms of VR1_both, VR1_leading, VR1_subleading" in said
+    assert "were made without these cells; run `oddjets histogram` (or `oddjets run`) first" in said
+
+
 @pytest.mark.parametrize("abcd", ["cells", "structural"])
 def test_a_region_that_is_neither_is_refused_where_its_products_are_needed(search, abcd):
     file = search.with_name(f"odd_{abcd}.yaml")

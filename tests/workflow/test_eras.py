@@ -14,8 +14,10 @@ from coffea.processor import IterativeExecutor, Runner
 from helpers import toy_analysis as toy
 from helpers import toy_eras
 from helpers.toy_eras import EDGES, FIRST, PARTS, SECOND, normalisation, templates
+from typer.testing import CliRunner
 
 import oddjets
+from oddjets.cli.main import app
 from oddjets.config.analysis import load_analysis
 from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import OddjetsError
@@ -454,6 +456,31 @@ def test_runs_that_are_in_the_periods_of_two_eras_are_refused(tmp_path: Path) ->
     assert "would count twice: restrict 'periods' in the file of '2101' or of '2102'" in message
     with_periods(G={"runs": [[13, 14], [21, 30]], "luminosity_pb": 1.0})
     resolve(load_analysis(file))
+
+
+def test_validate_says_which_official_files_it_could_not_look_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ODDJETS_CACHE", str(tmp_path / "cache"))
+    file = toy_eras.write(tmp_path)
+    era = tmp_path / "corrections" / f"{SECOND}.yaml"
+    files = {name: {"path": f"{name}.json", "sha256": "0" * 64, "source": f"https://a.b/{name}"} for name in "xy"}
+    content = yaml.safe_load(era.read_text())
+    era.write_text(yaml.safe_dump({**content, "files": {**content.get("files", {}), **files}}))
+
+    def said() -> str:
+        result = CliRunner().invoke(app, ["validate", str(file)])
+        assert result.exit_code == 0
+        return " ".join(result.output.split())
+
+    expected = f"not checked: the files {{}} of era '{SECOND}' are not here: run `oddjets fetch {SECOND}`"
+    assert "no errors" in said()
+    assert expected.format("x, y") in said()
+    (tmp_path / "cache" / SECOND).mkdir(parents=True)
+    (tmp_path / "cache" / SECOND / "x.json").touch()
+    assert expected.format("y") in said()
+    (tmp_path / "cache" / SECOND / "y.json").touch()
+    assert "not checked" not in said()
 
 
 @pytest.mark.parametrize(

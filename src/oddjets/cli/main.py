@@ -131,11 +131,14 @@ def demo(
 
 @app.command()
 def validate(analysis: AnalysisFile) -> None:
-    """Check an analysis YAML and list all its errors."""
+    """Check an analysis YAML and list all its errors; say which files could not be looked into."""
+    from oddjets.workflow.era_validation import absent_files
     from oddjets.workflow.validation import resolve
 
     resolved = resolve(load(analysis))
     console.print(f"{escape(str(analysis))}: no errors ({len(resolved.analysis.regions)} regions)")
+    for line in absent_files(resolved.analysis, resolved.eras):
+        console.print(escape(line))
 
 
 app.command()(simulate)

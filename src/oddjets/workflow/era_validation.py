@@ -12,9 +12,9 @@ from oddjets.config.nuisances import luminosity_parts, nuisances_of
 from oddjets.config.per_era import eras_of, of_era, selection_problem
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.corrections.correlations import undecided, with_scheme
-from oddjets.corrections.lookups import Era, load_era
+from oddjets.corrections.lookups import Era, load_era, locate
 
-__all__ = ["era_problems", "load_eras", "nuisance_names", "of_each", "with_eras"]
+__all__ = ["absent_files", "era_problems", "load_eras", "nuisance_names", "of_each", "with_eras"]
 
 Eras = Mapping[str, tuple[Era, Path]]
 
@@ -189,3 +189,16 @@ def of_each(analysis: Analysis, eras: Eras) -> Iterator[tuple[Analysis, Era]]:
     for name, (era, _) in eras.items():
         if name not in analysis.selection_by_era or selection_problem(analysis, name) is None:
             yield of_era(analysis, name), era
+
+
+def absent_files(analysis: Analysis, eras: Eras) -> Iterator[str]:
+    """Say which official files are not in the cache, so that what the eras ask of them could not be checked.
+
+    Args:
+        analysis: imported event files need none.
+        eras: all of its eras.
+    """
+    for asked, (era, folder) in eras.items() if analysis.npz is None else ():
+        absent = [name for name, file in era.files.items() if file.official and not locate(era, folder, name).is_file()]
+        if absent:
+            yield f"not checked: the files {', '.join(absent)} of era '{era.name}' are not here: run `oddjets fetch {asked}`"

@@ -50,6 +50,16 @@ def measured_closure(
     return closure, structural
 
 
+def _require_cells(run: RunContext, histograms: HistogramSet) -> None:
+    """Refuse histograms from before the fit asked for product cells."""
+    cells = [name for name, region in run.analysis.regions.items() if region.part_of is not None]
+    if absent := [name for name in cells if name not in histograms.regions]:
+        raise InputFileError(
+            f"fit.abcd: 'cells' needs the histograms of {', '.join(absent)}, and those in {run.out / 'histograms'} were made"
+            " without these cells; run `oddjets histogram` (or `oddjets run`) first"
+        )
+
+
 def work(run: RunContext) -> dict[str, Any]:
     """Build the workspace; the manifest gets what was capped, smoothed or left out."""
     from oddjets.stats import workspace
@@ -59,7 +69,9 @@ def work(run: RunContext) -> dict[str, Any]:
         for region, used in closure.items():
             if used.fallback:
                 console.print(f"closure of {region}: from {escape(used.source)}, {used.size:.1%}")
-    built, report = workspace.build(run.analysis, HistogramSet.load(run.out / "histograms"), closure, structural)
+    histograms = HistogramSet.load(run.out / "histograms")
+    _require_cells(run, histograms)
+    built, report = workspace.build(run.analysis, histograms, closure, structural)
     write_json(run.out / "workspace.json", built)
     write_json(run.out / "workspace_report.json", report)
     acts = read_history(run.out)
