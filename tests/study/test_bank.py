@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +17,7 @@ from oddjets.study.events import Patterns, read_events
 from oddjets.study.rates import closure_of, rates_of
 from oddjets.study.thresholds import find_grid, templates_at
 
-CARD = {"selection": {"tau21_max": 0.45}, "models": {"s": "abc"}, "analysis": "small"}
+CARD = {"era": "simulation", "selection": {"tau21_max": 0.45}, "models": {"s": "abc"}, "analysis": "small"}
 
 
 def probability(columns):
@@ -95,8 +97,12 @@ def test_only_columns_that_studies_read_are_kept(made):
 )
 def test_banks_of_something_else_are_refused(made, tmp_path):
     analysis, tables, bank = made
-    asked = {"selection": CARD["selection"], "models": CARD["models"]}
+    asked = {"era": CARD["era"], "selection": CARD["selection"], "models": CARD["models"]}
     bank.require_fit(analysis, asked)
+    with pytest.raises(OddjetsError, match="the bank is of era 'simulation', and 'small' of '2018'"):
+        bank.require_fit(analysis, asked | {"era": "2018"})
+    with pytest.raises(OddjetsError, match=r"other cuts than those of 'small'.*unknown"):
+        bank.require_fit(analysis, asked | {"selection": CARD["selection"] | {"unknown": 1}})
     with pytest.raises(OddjetsError, match=r"other cuts than those of 'small'.*tau21_max"):
         bank.require_fit(analysis, asked | {"selection": {"tau21_max": 0.5}})
     with pytest.raises(OddjetsError, match="another model's"):
@@ -121,3 +127,20 @@ def test_banks_of_something_else_are_refused(made, tmp_path):
     bad = tables["qcd"] | {"score_s_1": tables["qcd"]["score_s_1"] + 1}
     with pytest.raises(OddjetsError, match="not between 0 and 1"):
         pack(tmp_path / "bad.parquet", [("qcd", bad)], CARD, {"qcd": list(bad)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"events": {"qcd": 1, "top": 1, "wjets": 1}}, "its card counts other events than it has"),
+        ({"selection": None}, "is no bank of this version"),
+        ({"models": []}, "is no bank of this version"),
+    ],
+)
+def test_a_card_that_is_not_its_banks_is_refused(made, tmp_path, change, message):
+    stored = pq.read_table(made[2].file)
+    card = json.loads(stored.schema.metadata[b"oddjets_bank"]) | change
+    table = stored.replace_schema_metadata({"oddjets_bank": json.dumps(card)})
+    pq.write_table(table, tmp_path / "edited.parquet")
+    with pytest.raises(InputFileError, match=message):
+        Bank.open(tmp_path / "edited.parquet")

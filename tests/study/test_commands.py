@@ -43,7 +43,8 @@ def test_the_shipped_bank_fits_the_demo():
     file = find("bank.parquet", "datasets")
     assert file.stat().st_size < 8e6
     bank = Bank.open(file)
-    bank.require_fit(analysis(), card_of(RunContext(analysis(), Path("nowhere"))))
+    run = RunContext(analysis(), Path("nowhere"))
+    bank.require_fit(run.analysis, card_of(run))
     assert bank.card["events"]["qcd"] > 5000
 
 

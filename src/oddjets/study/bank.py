@@ -165,9 +165,17 @@ class Bank:
             raise InputFileError(
                 f"{file}: cannot be read as a bank ({error}); make one with `oddjets study bank`"
             ) from None
-        if card is None or card.get("layout") != LAYOUT:
+        parts = ("events", "selection", "models")
+        whole = isinstance(card, dict) and all(isinstance(card.get(part), dict) for part in parts)
+        if not isinstance(card, dict) or not whole or card.get("layout") != LAYOUT:
             raise InputFileError(f"{file}: is no bank of this version; make one with `oddjets study bank`")
-        return cls(file, card)
+        bank = cls(file, card)
+        with pq.ParquetFile(file, memory_map=False) as stored:
+            groups = stored.metadata
+            found = [groups.row_group(i).num_rows for i in range(groups.num_row_groups)]
+        if found != [card["events"][process] for process in bank.processes]:
+            raise InputFileError(f"{file}: damaged bank (its card counts other events than it has)")
+        return bank
 
     @property
     def processes(self) -> list[str]:
@@ -182,7 +190,10 @@ class Bank:
         """
         try:
             with pq.ParquetFile(self.file, memory_map=False) as stored:
-                table = stored.read_row_group(self.processes.index(process)).drop_columns([_PROCESS])
+                table = stored.read_row_group(self.processes.index(process))
+            if set(table[_PROCESS].unique().to_pylist()) - {process}:
+                raise InputFileError(f"{self.file}: damaged bank (events of another process stand for '{process}')")
+            table = table.drop_columns([_PROCESS])
         except (pa.ArrowException, OSError, ValueError) as error:
             raise InputFileError(f"{self.file}: damaged bank ({error})") from None
         columns: Columns = {}
@@ -199,7 +210,7 @@ class Bank:
 
         Args:
             analysis: the analysis.
-            asked: what the card of its own bank would say, under ``selection`` and ``models``.
+            asked: what the card of its own bank would say, under ``era``, ``selection`` and ``models``.
 
         Raises:
             OddjetsError: it is of something else; the message says of what.
@@ -210,9 +221,13 @@ class Bank:
                 f"{self.file}: the bank has no events of '{missing[0]}', a process of '{analysis.name}'; it has"
                 f" {', '.join(self.processes)}"
             )
-        differing = [
-            name for name, value in asked["selection"].items() if self.card["selection"].get(name, value) != value
-        ]
+        if self.card.get("era") != asked["era"]:
+            raise OddjetsError(
+                f"{self.file}: the bank is of era '{self.card.get('era')}', and '{analysis.name}' of '{asked['era']}'; make"
+                " one with `oddjets study bank`"
+            )
+        cuts = self.card["selection"]
+        differing = [name for name, value in asked["selection"].items() if name not in cuts or cuts[name] != value]
         if differing:
             raise OddjetsError(
                 f"{self.file}: the bank was made with other cuts than those of '{analysis.name}' (selection:"
@@ -227,10 +242,10 @@ class Bank:
                 f"{self.file}: the score '{score}' of the bank is another model's than that of '{analysis.name}'; make a bank"
                 " with `oddjets study bank`"
             )
-        known = set(pq.read_schema(self.file).names)
         for process in analysis.processes:
             if process == analysis.data_driven:
                 continue
+            known = {name for columns in self.tables(process) for name in columns}
             for variation in variations_of(analysis, process, is_data=False):
                 column = f"pt_1__{variation.name}" if variation.kind == "jets" else f"weight__{variation.name}"
                 if column not in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
@@ -17,6 +18,7 @@ from scipy.sparse import csr_array
 from oddjets.core import provenance
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import progress
+from oddjets.core.errors import InputFileError
 from oddjets.core.files import atomic_write
 from oddjets.core.worker_pool import run_tasks
 from oddjets.stats.histfactory.results import Data
@@ -78,9 +80,18 @@ class ExperimentChunk:
 
     @classmethod
     def load(cls, file: Path) -> ExperimentChunk:
-        """Read what `save` wrote."""
-        with np.load(file) as stored:
-            return cls(**{f.name: stored[f.name] for f in fields(cls)})
+        """Read what `save` wrote.
+
+        Raises:
+            InputFileError: the file is damaged.
+        """
+        try:
+            with np.load(file) as stored:
+                return cls(**{f.name: stored[f.name] for f in fields(cls)})
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputFileError(
+                f"{file}: is damaged ({type(error).__name__}); remove it, and the study makes these experiments again"
+            ) from None
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def card_of(run: RunContext) -> dict[str, Any]:
         card = run.resolved.cards.get(name)
         # the card's own content, so that a comment changes nothing
         models[name] = _model_of(card) if card is not None else score.model_dump(mode="json", exclude={"label"})
-    return {"selection": selection, "models": models}
+    return {"era": analysis.era, "selection": selection, "models": models}
 
 
 def _model_of(card: Path) -> str:
@@ -82,7 +82,6 @@ def make_bank(run: RunContext, file: Path, *, pseudo_data: bool = False) -> dict
     card = {
         **card_of(run),
         "analysis": analysis.name,
-        "era": analysis.era,
         "simulate": None if simulate is None else simulate.model_dump(mode="json"),
         "weights": "events for 1 /pb",
     }

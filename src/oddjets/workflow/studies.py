@@ -31,6 +31,8 @@ from oddjets.study.mixed import mixed_events
 from oddjets.study.rates import LEAST_RATIO, require_bank
 from oddjets.workflow.banks import card_of
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
+from oddjets.workflow.keys import stage_states
+from oddjets.workflow.pipeline import stages_up_to
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.workspace import measured_closure
 
@@ -169,8 +171,47 @@ def _is_processed(run: RunContext) -> bool:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    """Return the content of a stage's result; nothing where there is none."""
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputFileError(f"{file}: is damaged ({error}); run `oddjets run` again") from None
+    if not isinstance(content, dict):
+        raise InputFileError(f"{file}: is damaged (no mapping); run `oddjets run` again")
     return content
+
+
+def _current(run: RunContext, name: str, file: Path) -> dict[str, Any]:
+    """Return a stage's result, of this analysis as it is now; nothing where there is none.
+
+    Raises:
+        OddjetsError: it is of another state of the analysis, such as before it was blinded, or damaged.
+    """
+    content = _read(file)
+    if content:
+        state, why = stage_states(run, stages_up_to(run, name))[name]
+        if state != "done":
+            raise OddjetsError(
+                f"{file}: is out of date ({why}), and experiments would be compared with another analysis's data: run"
+                f" `oddjets {name}` again, or give another folder with --out"
+            )
+    return content
+
+
+def _results(run: RunContext) -> dict[str, Any]:
+    """Return the results of the fit, with numbers where a study reads numbers."""
+    file = run.out / "results.json"
+    results = _current(run, "fit", file)
+    z = (results.get("significance") or {}).get("z")
+    impacts = results.get("impacts") or []
+    sound = (
+        isinstance(z, int | float | None) and isinstance(impacts, list) and all("name" in impact for impact in impacts)
+    )
+    if not sound:
+        raise InputFileError(f"{file}: is damaged (significance or impacts); run `oddjets fit` again")
+    return results
 
 
 def study_null(run: RunContext, options: Options) -> dict[str, Any]:
@@ -190,7 +231,9 @@ def study_null(run: RunContext, options: Options) -> dict[str, Any]:
     if source not in null.SOURCES:
         raise OddjetsError(f"--source: no source '{source}'; {nearest(source, null.SOURCES)}")
     with run.lock():
-        results = _read(run.out / "results.json")
+        if run.analysis.fit is None:
+            raise OddjetsError(f"{run.analysis.name}: a study needs a 'fit' section, which says what is fitted")
+        results = _results(run)
         closed = _read(run.out / "closure.json")
         tail = options.experiments if options.tail is None else options.tail
         plan = null.NullPlan(
@@ -227,7 +270,7 @@ def _of_toys(run: RunContext, plan: null.NullPlan) -> null.NullStudy:
     file = run.out / "workspace.json"
     if not file.is_file():
         raise InputFileError(f"{file}: not there, and toys are of the fitted model; run `oddjets fit` first")
-    built = json.loads(file.read_text(encoding="utf-8"))
+    built = _current(run, "workspace", file)
     poi, _, _ = null.tested(run.analysis)
     model = Model(built, poi=poi)
     background = model.fits.background
