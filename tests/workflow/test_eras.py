@@ -450,11 +450,13 @@ def test_runs_that_are_in_the_periods_of_two_eras_are_refused(tmp_path: Path) ->
             content = yaml.safe_load((corrections / f"{era}.yaml").read_text())
             (corrections / f"{era}.yaml").write_text(yaml.safe_dump({**content, "periods": periods}))
 
-    with_periods(G={"runs": [20, 30], "luminosity_pb": 1.0}, H={"runs": [11, 11], "luminosity_pb": 1.0})
+    with_periods()
+    assert "era: '2101' and '2102' both have runs 10-12 and 15-20 in their periods" in problems(file)
+    with_periods(F=None, G={"runs": [20, 30], "luminosity_pb": 1.0}, H={"runs": [11, 11], "luminosity_pb": 1.0})
     message = problems(file)
     assert "era: '2101' and '2102' both have runs 11 and 20 in their periods" in message
     assert "would count twice: restrict 'periods' in the file of '2101' or of '2102'" in message
-    with_periods(G={"runs": [[13, 14], [21, 30]], "luminosity_pb": 1.0})
+    with_periods(F=None, G={"runs": [[13, 14], [21, 30]], "luminosity_pb": 1.0})
     resolve(load_analysis(file))
 
 
