@@ -77,7 +77,10 @@ def test_mixing_prints_all_regions_from_event_tables_alone(search):
     said = oddjets("mixing", search, "--out", search.parent / "out")
     assert "VR1 (union of both, leading, subleading)" in said
     assert "SR (product)" in said
-    assert "c mixed: 0.2 %" in said
+    assert "c structural (data, other processes subtracted): 0.2 %" in said
+    assert "c correlation (data with both scores below the threshold): 2 %" in said
+    assert said.count("too few events") == 1
+    assert "simulate more QCD, or look at the data below the threshold" in said
     assert "there is no simulation of 'qcd'" in said
     assert "oddjets process" in oddjets("mixing", search, "--out", search.parent / "empty", code=2)
 
@@ -157,7 +160,9 @@ def test_mixing_reads_imported_event_files_and_shows_nothing_of_blinded_data(tmp
     file = planted.write(tmp_path / "files", blind=blind)
     oddjets("import-npz", file.parent, "--analysis", file, "--out", tmp_path / "out")
     said = oddjets("mixing", file, "--out", tmp_path / "out")
-    at = re.findall(r"c unmixed: .*? at ([\d.]+) %: ([\d.]+) ± ([\d.]+)", said)
+    at = re.findall(
+        r"c of the events as they are \(simulation of 'qcd'\): .*? at ([\d.]+) %: ([\d.]+) ± ([\d.]+)", said
+    )
     assert len(at) == 2
     for _, value, error in at:
         assert abs(float(value) - 1) < 4 * float(error)

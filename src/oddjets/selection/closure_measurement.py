@@ -34,12 +34,13 @@ from oddjets.selection.per_era import at_era
 from oddjets.selection.region_products import RegionDescription, describe_region, with_cells
 from oddjets.stats.closure_parts import EFFICIENCIES, advice, closure_parts, structural_part
 
-__all__ = ["ClosureEvents", "measure_closure", "read_closure_events"]
+__all__ = ["CONTROL", "ClosureEvents", "measure_closure", "read_closure_events"]
 
 Floats = npt.NDArray[np.float64]
 
 #: efficiencies in data below the threshold
 CONTROL_EFFICIENCIES = (0.02, 0.05, 0.10)
+#: the source of what is measured there
 CONTROL = "data with both scores below the threshold"
 #: replicas of the bootstrap
 REPLICAS = 100

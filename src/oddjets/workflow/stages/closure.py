@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -12,7 +12,7 @@ from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
 from oddjets.io.histograms import DATA, HistogramSet, ThresholdResult
-from oddjets.selection.closure_measurement import measure_closure, read_closure_events
+from oddjets.selection.closure_measurement import CONTROL, measure_closure, read_closure_events
 from oddjets.selection.histogramming import make_histograms, threshold_from
 from oddjets.selection.normalisation import factors
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
@@ -102,25 +102,43 @@ def closure_lines(found: Mapping[str, Any]) -> list[str]:
         found: from `measure_closure`.
     """
     lines = list(found.get("notes", ()))
+    sources, few = found.get("sources", {}), False
     for region, one in found["regions"].items():
         what = {"union": f"union of {', '.join(one['cells'])}", "unknown": f"unknown: {one['why']}"}.get(
             one["kind"], one["kind"]
         )
         lines.append(f"{region} ({what}): {one.get('verdict', 'inconclusive')}")
-        rows = {"mixed": "structural", "unmixed": "unmixed", "correlation": "correlation"}
-        for label, part in rows.items():
-            if part in one and "values" in one[part] and len(one[part]["values"]) == len(found["efficiencies"]):
-                measured = zip(
-                    *(one[part][k] for k in ("values", "errors", "used")), found["efficiencies"], strict=True
-                )
-                at = ", ".join(
-                    f"{100 * e:.3g} % {_with_error(value, error) if use else 'too few events'}"
-                    for value, error, use, e in measured
-                )
-                lines.append(f"  c {label}: {at}; at {100 * found['working_point']:.3g} %: {_value(one[part])}")
+        of_structure, of_events, control = sources["structural"], sources["correlation"], one.get("control", {})
+        rows = [("structural", of_structure, one.get("structural"), found["efficiencies"])]
+        if of_events != CONTROL:
+            rows.append(("of the events as they are", of_events, one.get("unmixed"), found["efficiencies"]))
+            rows.append(("correlation", of_events, one.get("correlation"), found["efficiencies"]))
+        rows.append(("correlation", CONTROL, control.get("correlation"), control.get("efficiencies", ())))
+        for label, source, part, efficiencies in rows:
+            line, lacks = _line(part, efficiencies, found["working_point"])
+            lines += [f"  c {label} ({source}): {line}"] if line else []
+            few |= lacks
         if one["advice"]["treatment"]:
             lines.append(f"  abcd: {one['advice']['treatment']} is advised, as {one['advice']['why']}")
+    if few:
+        lines.append(
+            "-: too few events (fewer than 10 in B or C, or expected in A); simulate more QCD, or look at the data below the"
+            " threshold and at the control regions"
+        )
+    if any(one["advice"]["treatment"] not in (None, "as-published") for one in found["regions"].values()):
+        lines.append("fit.abcd is one setting for all regions, and leaves those that are products as they are")
     return lines
+
+
+def _line(part: Mapping[str, Any] | None, efficiencies: Sequence[float], at: float) -> tuple[str, bool]:
+    """Return a constant by efficiency and at the working point, "" if not measured; and whether any has too few events."""
+    if part is None or len(part.get("values", ())) != len(efficiencies):
+        return "", False
+    measured = list(zip(*(part[key] for key in ("values", "errors", "used")), efficiencies, strict=True))
+    points = ", ".join(
+        f"{100 * e:.3g} % {_with_error(value if use else None, error)}" for value, error, use, e in measured
+    )
+    return f"{points}; at {100 * at:.3g} %: {_value(part)}", not all(use for _, _, use, _ in measured)
 
 
 def _value(part: Mapping[str, Any]) -> str:
