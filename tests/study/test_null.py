@@ -236,7 +236,27 @@ def test_a_whole_study(tmp_path):
     assert {n["name"] for n in found["nuisances"]} >= {"jes", "isr_top", "lumi"}
     assert all(abs(n["sd"] - 1) < 0.3 for n in found["nuisances"])
     text = "\n".join(null.lines_of(found))
+    assert f"in the source, without fluctuations, {found['closure_of_source']['SR']:.3f}" in text
+    # the error of the mean of c is that of its ratio, whose denominator hardly fluctuates
+    closed = found["closure"]["SR"]
+    assert closed["error_of_mean"] == pytest.approx(closed["sd"] / np.sqrt(128), rel=0.3)
     assert "p if the simulation is right" in text
+
+
+@pytest.mark.parametrize(
+    ("p", "covered", "low", "high", "said"),
+    [
+        (0.049, 0.68, 0.66, 0.70, ["warning: z is not normal", "good: intervals"]),
+        (0.051, 0.63, 0.62, 0.65, ["good: z agrees", "too rarely"]),
+        (0.5, 0.73, 0.71, 0.75, ["good: z agrees", "too often"]),
+    ],
+)
+def test_words_say_whether_z_and_coverage_are_good(p, covered, low, high, said):
+    coverage = [{"level": 0.6827, "covered": covered, "low": low, "high": high}]
+    result = {"z": {"kolmogorov_smirnov": {"p_value": p}}, "coverage": coverage}
+    lines = null.warnings_of(result, "z") + null.warnings_of(result, "coverage")
+    assert len(lines) == 2
+    assert all(words in line for words, line in zip(said, lines, strict=True))
 
 
 def test_a_bank_that_is_too_small_is_refused():

@@ -279,17 +279,26 @@ def _limit(limit: Floats, strength: float) -> dict[str, Any] | None:
     }
 
 
-def _closure(in_a: Floats, predicted: Floats, regions: Sequence[str]) -> dict[str, dict[str, float]]:
-    found = {}
+def _closure(in_a: Floats, predicted: Floats, regions: Sequence[str]) -> dict[str, dict[str, float | None]]:
+    found: dict[str, dict[str, float | None]] = {}
     for i, region in enumerate(regions):
         there = np.isfinite(predicted[:, i]) & (predicted[:, i] > 0)
         if there.any():
             ratio = in_a[there, i] / predicted[there, i]
             found[region] = {
                 "constant": float(in_a[there, i].sum() / predicted[there, i].sum()),
+                "error_of_mean": _ratio_error(in_a[there, i], predicted[there, i]),
                 "sd": float(ratio.std()),
             }
     return found
+
+
+def _ratio_error(numerator: Floats, denominator: Floats) -> float | None:
+    """Return the error of a ratio of sums by linear propagation; None of a single experiment."""
+    if len(numerator) < 2:
+        return None
+    residual = numerator - numerator.sum() / denominator.sum() * denominator
+    return float(residual.std(ddof=1) * np.sqrt(len(residual)) / denominator.sum())
 
 
 def calibrated(observed: float, tails: Mapping[str, Tail], asymptotic: float) -> dict[str, Any]:

@@ -43,6 +43,8 @@ NAMES: Mapping[str, str] = {
 TILTS = (0.0, 1.5, 3.0, 4.5)
 #: the part of the experiments that is made for each thing that may be true instead
 SHARE = 0.25
+#: a Kolmogorov-Smirnov p below this is a warning
+LEAST_KS = 0.05
 _NO_TILTS = np.zeros((0, 0, 0))
 
 
@@ -308,6 +310,30 @@ def run(
     return result
 
 
+def warnings_of(result: Mapping[str, Any], about: Literal["z", "coverage"]) -> list[str]:
+    """Return whether z is normal, or whether intervals cover as they should, in words; a warning where not.
+
+    Args:
+        result: from `run`.
+        about: of which.
+    """
+    if about == "z":
+        p = result["z"]["kolmogorov_smirnov"]["p_value"]
+        if p < LEAST_KS:
+            return [
+                f"warning: z is not normal (p < {LEAST_KS:g}): asymptotic p values and intervals are not right here"
+            ]
+        return [f"good: z agrees with the normal distribution (p >= {LEAST_KS:g})"]
+    lines = []
+    for c in result["coverage"]:
+        if not c["low"] <= c["level"] <= c["high"]:
+            how = "too rarely: they are too short" if c["covered"] < c["level"] else "too often: they are too long"
+            lines.append(
+                f"warning: intervals of {100 * c['level']:.0f} % cover {how}; by chance this is said one time in three"
+            )
+    return lines or ["good: intervals cover as often as they should"]
+
+
 def lines_of(result: Mapping[str, Any]) -> list[str]:
     """Return a study in a few lines of text.
 
@@ -318,6 +344,7 @@ def lines_of(result: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{result['experiments']} experiments ({result['source']}), {result['failed']} failed",
         f"signed z: mean {z['mean']:+.3f}, sd {z['sd']:.3f}; Kolmogorov-Smirnov p = {z['kolmogorov_smirnov']['p_value']:.3g}",
+        *warnings_of(result, "z"),
     ]
     lines += [
         f"z >= {r['sigma']:g}: {r['rate']:.4g}, expected {r['expected']:.4g}; ratio {r['ratio']:.2f}"
@@ -337,8 +364,12 @@ def lines_of(result: Mapping[str, Any]) -> list[str]:
         f"coverage at {c['level']:.0%}: {c['covered']:.3f} [{c['low']:.3f}, {c['high']:.3f}]"
         for c in result["coverage"]
     ]
+    lines += warnings_of(result, "coverage")
+    source = result.get("closure_of_source", {})
     for region, closed in result["closure"].items():
-        lines.append(f"c of {region}: {closed['constant']:.3f}, sd of an experiment {closed['sd']:.3f}")
+        error = "" if closed["error_of_mean"] is None else f" +- {closed['error_of_mean']:.2g}"
+        truth = "" if source.get(region) is None else f"; in the source, without fluctuations, {source[region]:.3f}"
+        lines.append(f"c of {region}: {closed['constant']:.3f}{error}, sd of an experiment {closed['sd']:.3f}{truth}")
     if found := result.get("calibration"):
         lines.append(calibration_line(result["name"], found))
     lines.append(f"p values are extrapolated above z = {result['reach']:.1f}")

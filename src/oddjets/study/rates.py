@@ -22,6 +22,8 @@ Ints = npt.NDArray[np.int64]
 LEAST_RATIO = 10.0
 #: events of a bank in B and in C, a bin, that say how often one jet passes
 LEAST_IN_BIN = 3.0
+#: what helps against too few events, whether there is a bank or not
+LARGER = "a larger bank (that of the package, for the demo: --bank bank.parquet)"
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def require_marginals(events: Sequence[EventArrays], patterns: Patterns, grid: T
         if least < LEAST_IN_BIN:
             raise OddjetsError(
                 f"the simulated events of '{data_driven}' are too few for --source independent: {least:.2g} a bin in B or C,"
-                f" where {LEAST_IN_BIN:g} are needed; use a larger --bank, a looser threshold, or --source toys"
+                f" where {LEAST_IN_BIN:g} are needed; use {LARGER}, a looser threshold, or --source toys"
             )
 
 
@@ -191,7 +193,7 @@ def require_bank(events: Sequence[EventArrays], data_driven: str) -> float:
         raise OddjetsError(
             f"the simulated events of '{data_driven}' are only {ratio:.2g} times the experiment, and a source that draws from"
             f" them needs {LEAST_RATIO:g} times: all experiments would share their statistical error. Use --source independent"
-            " or toys, a larger --bank, or a smaller --luminosity"
+            f" or toys, {LARGER}, or a smaller --luminosity"
         )
     return ratio
 
