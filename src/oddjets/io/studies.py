@@ -95,5 +95,5 @@ def calibration_line(name: str, found: Mapping[str, Any]) -> str:
         line += f"; {range_of(found, '{:.2g}'.format)} over nuisance values and c"
     line += f"; {method_of(found)}" if found.get("bound") or found["extrapolated"] else f"; by {found['method']}"
     if needed := found.get("tail_needed"):
-        line += f"; for an error of 50 % use about --tail {needed}"
+        line += f"; for an error of 50 % use --tail {needed} or more"
     return line
