@@ -205,7 +205,7 @@ def test_luminosity_is_of_the_sections_of_whole_files(tmp_path, monkeypatch):
     broken_basket(found["data"][1])
     asked = []
 
-    def luminosities(analysis, era, folder, read):
+    def luminosities(analysis, era, folder, read, *_):
         asked.append({name: [info.path for info in files] for name, (_, files) in read.items()})
         return {"data": luminosity.Luminosity(4.0, False, 3, 9)}
 

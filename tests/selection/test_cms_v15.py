@@ -23,7 +23,7 @@ CUTS = ["two_jets", "jet_pt", "jet_mass"]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, nanoaod_v15_file):
     folder = tmp_path_factory.mktemp("v15")
-    metadata = {"process": "top", "is_data": False, "era": "2024", "cross_section_pb": 1.0, "sum_of_weights": SUM}
+    metadata = {"process": "top", "is_data": False, "era": "run3", "cross_section_pb": 1.0, "sum_of_weights": SUM}
     (folder / "fileset.json").write_text(json.dumps({"tt": {"files": [str(nanoaod_v15_file)], "metadata": metadata}}))
     (folder / "run3.yaml").write_text("name: run3\nenergy_TeV: 13.6\njet_id: Run3\n")
     data = content(

@@ -6,7 +6,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from oddjets.config.analysis import JetSelection, LeptonSelection
+from oddjets.config.selection import JetSelection, LeptonSelection
 from oddjets.core.errors import InputFileError
 from oddjets.selection import objects
 

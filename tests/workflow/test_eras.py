@@ -298,12 +298,16 @@ def test_each_era_has_its_own_certified_sections(tmp_path: Path) -> None:
         },
     )
     corrections = tmp_path / "corrections"
-    for era, run, last, total, more in ((FIRST, 1, 4, 80.0, {"7": [[1, 4]]}), (SECOND, 2, 5, 50.0, {})):
+    first, second = [[1, 1], [7, 9]], [2, 6]
+    for era, run, last, total, more, runs in (
+        (FIRST, 1, 4, 80.0, {"7": [[1, 4]]}, first),
+        (SECOND, 2, 5, 50.0, {}, second),
+    ):
         golden = corrections / f"golden{era}.json"
         golden.write_text(json.dumps({str(run): [[1, last]], **more}))
         content = yaml.safe_load((corrections / f"{era}.yaml").read_text())
         content["files"]["golden"] = {"path": golden.name, "sha256": sha256_of(golden), "source": "a test"}
-        content |= {"golden_json": "golden", "periods": {"X": {"runs": [run, 9], "luminosity_pb": total}}}
+        content |= {"golden_json": "golden", "periods": {"X": {"runs": runs, "luminosity_pb": total}}}
         (corrections / f"{era}.yaml").write_text(yaml.safe_dump(content))
     made = toy.run_of(file)
     run_stages(made, stages_up_to(made, "histogram"))

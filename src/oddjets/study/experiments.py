@@ -86,7 +86,7 @@ class ExperimentChunk:
             InputFileError: the file is damaged.
         """
         try:
-            with np.load(file) as stored:
+            with np.load(file, allow_pickle=False) as stored:
                 return cls(**{f.name: stored[f.name] for f in fields(cls)})
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputFileError(

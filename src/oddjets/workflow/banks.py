@@ -127,7 +127,7 @@ def _pseudo_data(run: RunContext, processed: Mapping[str, Any], process: str) ->
     keys = ("run", "luminosityBlock", "event")
     known: set[tuple[int, ...]] = set()
     for file in truth:
-        with np.load(file) as stored:
+        with np.load(file, allow_pickle=False) as stored:
             of = np.asarray(stored["process"]).astype(str) == process
             known |= set(zip(*(stored[key][of].tolist() for key in keys), strict=True))
     found = []
