@@ -102,8 +102,9 @@ def _json(example: Example, folder: Path) -> None:
 def _yaml(example: Example, folder: Path) -> None:
     file = _written(example, folder)
     content = yaml.safe_load(example.parsed)
-    if file is not None and not {"extends", "regions"} & set(content):
-        return  # no analysis: what refers to it checks it
+    # no analysis, or an era: what refers to it checks it
+    if file is not None and (not {"extends", "regions"} & set(content) or {"corrections", "files"} & set(content)):
+        return
     if file is None:
         file = folder / "fragment.yaml"
         file.write_text(yaml.safe_dump({"extends": "demo.yaml", **content}))
