@@ -108,7 +108,12 @@ def test_the_report_shows_a_study_of_its_workspace(studied, tmp_path):
         ({"source": "simulated"}, "no source 'simulated'; did you mean"),
         ({"source": "simulation", "bank": Path("bank.parquet")}, "needs 10 times"),
         ({"source": "toys"}, "run `oddjets fit` first"),
-        ({"source": "control", "bank": Path("bank.parquet")}, "run `oddjets histogram` first"),
+        ({"source": "control"}, "no results of the stage 'process'"),
+        ({"source": "control", "bank": Path("bank.parquet")}, "--bank: has no meaning with --source control"),
+        ({"source": "control", "luminosity": 3.0}, "--luminosity: has no meaning with --source control"),
+        ({"source": "toys", "bank": Path("bank.parquet")}, "--bank: has no meaning with --source toys"),
+        ({"source": "toys", "luminosity": 40.0}, "--luminosity: has no meaning with --source toys"),
+        ({"source": "toys", "tail": 100}, "--tail: has no meaning with --source toys"),
         ({"bank": Path("no.parquet")}, "no file 'no.parquet'"),
         ({}, "no results of the stage 'process'"),
     ],
@@ -151,7 +156,9 @@ def test_the_simulation_of_a_bank_has_its_seed_and_no_pseudo_data():
     assert made.simulate.templates["qcd"] == 100
     assert made.simulate.templates["top"] == 7
     with pytest.raises(OddjetsError, match="'qdc=3' is not of the form"):
-        bank_analysis(analysis(), 1, ["qdc=3"])
+        bank_analysis(analysis(), 2, ["qdc=3"])
+    with pytest.raises(OddjetsError, match="--seed: 1 is the seed of 'demo' itself"):
+        bank_analysis(analysis(), 1, [])
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def bank_analysis(analysis: Analysis, seed: int, generate: Sequence[str]) -> Ana
         generate: words PROCESS=N, hard events.
 
     Raises:
-        OddjetsError: it simulates nothing, or a word of another form.
+        OddjetsError: it simulates nothing, the seed is the analysis's own, or a word of another form.
     """
     if analysis.simulate is None:
         raise OddjetsError(f"'{analysis.name}' has no 'simulate': make its event tables, then pack them without --seed")
@@ -58,6 +58,10 @@ def bank_analysis(analysis: Analysis, seed: int, generate: Sequence[str]) -> Ana
                 f"--generate: '{word}' is not of the form PROCESS=N, such as qcd=100000; {nearest(process, counts)}"
             )
         counts[process] = int(number)
+    if seed == analysis.simulate.seed:
+        raise OddjetsError(
+            f"--seed: {seed} is the seed of '{analysis.name}' itself, whose events the bank would repeat; give another one"
+        )
     update = {"seed": seed, "templates": counts, "luminosity": None}
     spec = analysis.simulate.model_copy(update=update)
     return analysis.model_copy(update={"simulate": spec})

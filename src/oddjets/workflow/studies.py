@@ -87,6 +87,12 @@ class _Events:
         self.bank = None if bank is None else Bank.open(resources.find(str(bank), "datasets"))
         if self.bank is not None:
             self.bank.require_fit(self.analysis, card_of(run))
+            made, simulate = self.bank.card.get("simulate") or {}, self.analysis.simulate
+            if simulate is not None and made.get("seed") == simulate.seed:
+                console.print(
+                    f"warning: {escape(str(self.bank.file))} was simulated with the seed of '{self.analysis.name}' itself"
+                    f" ({simulate.seed}): its experiments repeat the events that are studied; make a bank with another --seed"
+                )
         known: Luminosities | None = None if self.bank is not None and not _is_processed(run) else run.luminosity_pb
         if known is None and luminosity is None:
             simulate = self.analysis.simulate
@@ -230,11 +236,12 @@ def study_null(run: RunContext, options: Options) -> dict[str, Any]:
     source = options.source
     if source not in null.SOURCES:
         raise OddjetsError(f"--source: no source '{source}'; {nearest(source, null.SOURCES)}")
+    _refuse_unused(options)
     with run.lock():
         if run.analysis.fit is None:
             raise OddjetsError(f"{run.analysis.name}: a study needs a 'fit' section, which says what is fitted")
         results = _results(run)
-        closed = _read(run.out / "closure.json")
+        closed = _current(run, "closure", run.out / "closure.json")
         tail = options.experiments if options.tail is None else options.tail
         plan = null.NullPlan(
             options.experiments,
@@ -264,6 +271,23 @@ def study_null(run: RunContext, options: Options) -> dict[str, Any]:
         write_json(folder / f"null_{source}.json", found)
         console.print(f"study: {escape(str(folder / f'null_{source}.json'))}")
     return found
+
+
+def _refuse_unused(options: Options) -> None:
+    """Refuse options that mean nothing for a source, since they would be ignored."""
+    own = {
+        "toys": "toys are of the fitted model, at the luminosity of its data",
+        "control": "the experiments of 'control' are a tenth of the folder's data below the threshold",
+    }.get(options.source)
+    if own is None:
+        return
+    given = {"--bank": options.bank, "--luminosity": options.luminosity}
+    if options.source == "toys":
+        # 0 asks for what toys do anyway
+        given["--tail"] = options.tail or None
+    for name, value in given.items():
+        if value is not None:
+            raise OddjetsError(f"{name}: has no meaning with --source {options.source}: {own}; leave it out")
 
 
 def _of_toys(run: RunContext, plan: null.NullPlan) -> null.NullStudy:
