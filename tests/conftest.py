@@ -21,11 +21,29 @@ import uproot
 from helpers import analyses
 from hypothesis import HealthCheck, settings
 
+from oddjets.selection import closure_measurement
+
 # how long an example takes says how busy the machine is
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+#: tests of the closure's parts themselves
+MEASURING = ("test_closure_measurement.py", "test_mixing.py", "test_abcd.py")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_pairs_of_jets(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the stage `closure` make few pairs of jets and replicas, but where its numbers are tested: it costs seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name not in MEASURING:
+            defaults = closure_measurement.measure_closure.__kwdefaults__
+            assert defaults is not None
+            patch.setitem(defaults, "pairs", 2000)
+            patch.setattr(closure_measurement, "REPLICAS", 20)
+        yield
 
 
 @pytest.fixture(scope="session")
