@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, kstest, norm
+from scipy.stats import binomtest, kstest, norm
 
 from oddjets.study.experiments import ExperimentChunk
 
@@ -40,10 +40,8 @@ def binomial_interval(successes: int, trials: int, level: float = LEVEL) -> tupl
     """
     if trials == 0:
         return 0.0, 1.0
-    tail = (1 - level) / 2
-    low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes > 0 else 0.0
-    high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
-    return low, high
+    found = binomtest(successes, trials).proportion_ci(level, method="exact")
+    return float(found.low), float(found.high)
 
 
 def counted_p(above: int, trials: int) -> dict[str, Any]:
