@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from helpers.small_fit import EDGES
+from helpers import small_fit
 
 from oddjets.config.analysis import Analysis
 from oddjets.corrections.systematics import NOMINAL
@@ -27,26 +27,10 @@ class Cuts:
 
 def make_analysis(**changes: Any) -> Analysis:
     """Return an analysis whose threshold comes from data, with the regions of a product (SR) and a union (VR1)."""
-    content = {
-        "name": "small",
-        "title": "A small search",
-        "era": "simulation",
-        "processes": {
-            "qcd": {"label": "QCD", "data_driven": True},
-            "top": {"label": "top"},
-            "wjets": {"label": "W"},
-        },
-        "selection": {"triggers": ["PFHT800"]},
-        "scores": {"s": {"signal": ["a"], "background": ["b"]}},
+    content = small_fit.make_analysis(regions=["SR"]).model_dump(exclude_unset=True)
+    content |= {
         "threshold": {"score": "s", "efficiency": 0.02},
-        "observables": {"mass": {"expression": "mass_1", "label": "mass", "edges": EDGES}},
         "regions": {"SR": {"cuts": ["low_tau21"]}, "VR1": {"cuts": ["not SR"]}},
-        "systematics": ["jes", {"name": "isr", "decorrelate": True}],
-        "fit": {
-            "observable": "mass",
-            "regions": ["SR"],
-            "poi": {"name": "mu", "process": "top", "bounds": [0, 10]},
-        },
     }
     return Analysis.model_validate(content | changes)
 
