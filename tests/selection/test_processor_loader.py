@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -40,6 +41,14 @@ def test_files_beside_it_travel_too(source):
 
 def test_it_is_imported_once(source):
     assert source.load() is source.load()
+
+
+def test_a_thread_waits_for_another_that_is_importing_it(tmp_path):
+    (tmp_path / "mine.py").write_text("import time\ntime.sleep(0.2)\n" + BASE)
+    source = find_processor("mine.py:Base", tmp_path)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = [thread.result() for thread in [threads.submit(source.load) for _ in range(2)]]
+    assert first is second
 
 
 def test_the_key_changes_with_the_text_of_any_of_them(source, tmp_path):

@@ -11,6 +11,7 @@ import hashlib
 import importlib.abc
 import importlib.util
 import sys
+import threading
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from oddjets.core.errors import OddjetsError, nearest
 from oddjets.selection.processor import DijetProcessor
 
 __all__ = ["ProcessorSource", "find_processor"]
+
+#: a dask worker has several threads: the second must not take the module while the first is still executing it
+_IMPORTING = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,22 @@ class ProcessorSource:
         Raises:
             OddjetsError: the file can't be imported, or has no such class, or it is no `DijetProcessor`.
         """
+        with _IMPORTING:
+            module = self._module()
+        classes = {
+            name: value
+            for name, value in vars(module).items()
+            if isinstance(value, type) and issubclass(value, DijetProcessor)
+        }
+        if self.class_name not in classes:
+            others = [name for name in classes if name != "DijetProcessor"]
+            known = nearest(self.class_name, others) or "it has none, so write 'class NAME(DijetProcessor)'"
+            raise OddjetsError(
+                f"processor file {self.name}.py has no DijetProcessor called '{self.class_name}'; {known}"
+            )
+        return classes[self.class_name]
+
+    def _module(self) -> types.ModuleType:
         unique = f"oddjets_user_{self.sha256[:16]}"
         module = sys.modules.get(unique)
         if module is None:
@@ -83,18 +103,7 @@ class ProcessorSource:
                     sys.modules.pop(name, None)
             # a subclass in a notebook travels to coffea's workers with the base that it has here
             cloudpickle.register_pickle_by_value(module)
-        classes = {
-            name: value
-            for name, value in vars(module).items()
-            if isinstance(value, type) and issubclass(value, DijetProcessor)
-        }
-        if self.class_name not in classes:
-            others = [name for name in classes if name != "DijetProcessor"]
-            known = nearest(self.class_name, others) or "it has none, so write 'class NAME(DijetProcessor)'"
-            raise OddjetsError(
-                f"processor file {self.name}.py has no DijetProcessor called '{self.class_name}'; {known}"
-            )
-        return classes[self.class_name]
+        return module
 
     def restored(self, state: Mapping[str, Any]) -> DijetProcessor:
         """Return a processor of the class, with the attributes that it had where it was pickled."""
