@@ -75,7 +75,7 @@ def test_a_notebook_runs(name: str, pages: ModuleType) -> None:
             "the same with dask",
             "the same histograms",
             "upper limit:",
-            "not normalised, since not all events were read",
+            "not normalised, because not all events were read",
         ],
         "fast_fit": ["pyhf's CLs: 0.0500, expected 0.0500", "is about half of"],
     }
