@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +170,12 @@ def test_mixing_reads_imported_event_files_and_shows_nothing_of_blinded_data(tmp
     assert ("the data in A are blinded" in said) == blind
     if blind:
         assert not planted.found_in(said)
+
+
+def test_event_tables_that_are_gone_are_named(search, tmp_path):
+    out = shutil.copytree(search.parent / "out", tmp_path / "out")
+    shutil.rmtree(out / "events")
+    for verb in (("mixing",), ("histogram", "--force")):
+        assert f"{out / 'events'}: the event tables are gone; run `oddjets process` again" in oddjets(
+            *verb, search, "--out", out, code=2
+        )

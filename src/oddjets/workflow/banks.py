@@ -93,7 +93,7 @@ def make_bank(run: RunContext, file: Path, *, pseudo_data: bool = False) -> dict
 
 
 def _parts(run: RunContext, processed: Mapping[str, Any], *, pseudo_data: bool) -> Iterator[tuple[str, Columns]]:
-    analysis, folder = run.analysis, run.out / "events"
+    analysis, folder = run.analysis, run.event_tables
     if not isinstance(analysis.era, str):
         raise OddjetsError(f"{analysis.name}: a bank has one era: make an analysis of each era, and pack these")
     by_hand = own_factors(analysis, processed)
@@ -136,7 +136,7 @@ def _pseudo_data(run: RunContext, processed: Mapping[str, Any], process: str) ->
             known |= set(zip(*(stored[key][of].tolist() for key in keys), strict=True))
     found = []
     for dataset in data:
-        for columns in event_table.stream(run.out / "events", dataset):
+        for columns in event_table.stream(run.event_tables, dataset):
             there = zip(*(columns[key].tolist() for key in keys), strict=True)
             kept = np.fromiter((event in known for event in there), bool, len(columns["event"]))
             found.append({name: array[kept] for name, array in columns.items()})

@@ -13,7 +13,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.core import provenance
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.locks import locked
-from oddjets.io import paper_npz
+from oddjets.io import event_table, paper_npz
 from oddjets.io.fileset import Dataset, FileInfo, inspect, load_fileset
 from oddjets.io.fileset_search import find_fileset
 from oddjets.io.histograms import DATA
@@ -146,6 +146,19 @@ class RunContext:
             raise InputFileError(f"{self.out}: no results of the stage '{stage}'; run `oddjets {stage}` first")
         extra: dict[str, Any] = manifest["extra"]
         return extra
+
+    @property
+    def event_tables(self) -> Path:
+        """The folder of the event tables.
+
+        Raises:
+            InputFileError: the stage `process` has not run, or its tables are gone.
+        """
+        folder = self.out / "events"
+        rows = sum(found.get("rows", 0) for found in self.extra("process")["datasets"].values())
+        if rows and not event_table.datasets(folder):
+            raise InputFileError(f"{folder}: the event tables are gone; run `oddjets process` again")
+        return folder
 
     @property
     def luminosities(self) -> Luminosities:

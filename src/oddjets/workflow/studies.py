@@ -122,7 +122,7 @@ class _Events:
             for columns in self.bank.tables(process):
                 yield columns | {"weight": columns["weight"].astype(np.float64) * by}
             return
-        processed, folder = self.run.extra("process"), self.run.out / "events"
+        processed, folder = self.run.extra("process"), self.run.event_tables
         normalisation = factors(self.analysis, processed, self.run.luminosity_pb)
         for dataset, (of, is_data, factor, _) in normalisation.items():
             if of == process and not is_data and event_table.parts(folder, dataset):
@@ -146,7 +146,7 @@ class _Events:
             scale: what weights are multiplied by; None: to the luminosity.
         """
         processed = self.run.extra("process")
-        folder, by_hand = self.run.out / "events", own_factors(self.analysis, processed)
+        folder, by_hand = self.run.event_tables, own_factors(self.analysis, processed)
         parts: dict[str, list[EventArrays]] = {}
         for dataset, (process, is_data, factor, _) in factors(self.analysis, processed, self.run.luminosity_pb).items():
             if is_data != data or not event_table.parts(folder, dataset):

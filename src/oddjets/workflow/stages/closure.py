@@ -42,7 +42,7 @@ def work(run: RunContext) -> dict[str, Any]:
         return make_histograms(
             analysis,
             processor,
-            run.out / "events",
+            run.event_tables,
             normalisation,
             nominal.luminosity_pb,
             nominal.energy_TeV,
@@ -72,7 +72,7 @@ def _parts(run: RunContext, threshold: ThresholdResult) -> dict[str, Any]:
     """Return the parts of the closure; where there are no events to measure them on, a note that says so."""
     processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
     normalisation = factors(run.analysis, run.extra("process"), run.luminosity_pb)
-    events = read_closure_events(run.analysis, processor, run.out / "events", normalisation)
+    events = read_closure_events(run.analysis, processor, run.event_tables, normalisation)
     try:
         return measure_closure(run.analysis, processor, events, threshold)
     except OddjetsError as error:
@@ -90,7 +90,7 @@ def measure(run: RunContext) -> dict[str, Any]:
     """
     processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
     normalisation = factors(run.analysis, run.extra("process"), run.luminosity_pb)
-    events = read_closure_events(run.analysis, processor, run.out / "events", normalisation)
+    events = read_closure_events(run.analysis, processor, run.event_tables, normalisation)
     lower = None if events.data is None else events.smaller_scores(run.analysis.threshold.score)
     return measure_closure(run.analysis, processor, events, threshold_from(run.analysis, lower))
 

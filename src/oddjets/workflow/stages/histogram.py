@@ -37,7 +37,7 @@ def work(run: RunContext) -> dict[str, Any]:
     histograms = make_histograms(
         run.analysis,
         work.build(),
-        run.out / "events",
+        run.event_tables,
         factors(run.analysis, processed, luminosities),
         luminosity,
         run.resolved.era.energy_TeV,
