@@ -13,11 +13,11 @@ from helpers import toy_eras
 from typer.testing import CliRunner
 
 from oddjets.cli.main import app
-from oddjets.config.analysis import Systematic
+from oddjets.config.analysis import Analysis, Systematic
 from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.corrections import lookups
-from oddjets.corrections.correlations import combined_luminosity_uncertainty, undecided
+from oddjets.corrections.correlations import combined_luminosity_uncertainty, undecided, with_scheme
 from oddjets.corrections.lookups import Era, Period, era_yamls, load_era, unchecked_files
 
 RUN_2 = ("2016preVFP", "2016postVFP", "2017", "2018")
@@ -246,6 +246,13 @@ def test_the_official_file_has_all_sources_and_they_add_up(official_cache: Path)
     np.testing.assert_allclose(total, lookups.lookup(era, folder, era.corrections["jes"], columns, None), rtol=0.02)
 
 
+def test_an_era_of_ones_own_does_not_share_the_resolution_of_the_one_that_it_extends(tmp_path: Path) -> None:
+    write(tmp_path, "mine", {"extends": "2018", "name": "mine"})
+    eras = {era: load_era(era, tmp_path)[0] for era in ("2018", "mine")}
+    assert labels("jer", eras) == {"2018": "2018", "mine": "mine"}
+    assert labels("jes", eras) == {"2018": "all", "mine": "all"}
+
+
 # ---- luminosities and correlations ----------------------------------------------------------------------------------------
 
 
@@ -294,10 +301,16 @@ def test_every_usual_systematic_has_a_label_in_every_official_era(name: str) -> 
     assert undecided(Systematic(name=name), {era: load_era(era)[0] for era in RUN_2}) == []
 
 
+def labels(systematic: str, eras: dict[str, Era]) -> Any:
+    """Return era to label, as an analysis of these eras gets them."""
+    analysis = Analysis.model_construct(systematics=(Systematic(name=systematic),), fit=None)
+    return with_scheme(analysis, eras).systematics[0].correlation
+
+
 def test_the_resolution_is_one_parameter_an_era_and_pileup_one_for_all() -> None:
     eras = {era: load_era(era)[0] for era in RUN_2}
-    assert [era.correlations["jer"] for era in eras.values()] == list(RUN_2)
-    assert {era.correlations["pu"] for era in eras.values()} == {"all"}
+    assert labels("jer", eras) == {era: era for era in RUN_2}
+    assert labels("pu", eras) == dict.fromkeys(RUN_2, "all")
     assert [eras[era].correlations["pref"] for era in RUN_2[:3]] == ["2016", "2016", "2017"]
 
 

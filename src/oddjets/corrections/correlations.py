@@ -129,4 +129,5 @@ def _labels(systematic: Systematic, eras: Mapping[str, Era]) -> dict[str, str | 
     own = given if isinstance(given, dict) else {}
     # the theory of a process is the same in every year
     usual = ALL if systematic.name in GENERATOR_SYSTEMATICS else None
-    return {name: own.get(name, era.correlations.get(systematic.name, usual)) for name, era in acting.items()}
+    found = {name: own.get(name, era.correlations.get(systematic.name, usual)) for name, era in acting.items()}
+    return {name: name if label == EACH else label for name, label in found.items()}

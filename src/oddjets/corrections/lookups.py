@@ -160,7 +160,7 @@ class Era(BaseModel):
     correlations: dict[str, Label] = Field(
         default={},
         description="systematic to label, for analyses of several eras: one nuisance parameter for eras with the same label,"
-        " SYSTEMATIC_LABEL, or SYSTEMATIC where the label is 'all'",
+        " SYSTEMATIC_LABEL, or SYSTEMATIC where the label is 'all'; 'era' is the era's own name, also of one that extends this",
     )
     luminosity_uncertainties: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field(
         default={}, description="label to a part of the luminosity's relative uncertainty: the parameter lumi_LABEL"
