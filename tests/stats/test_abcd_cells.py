@@ -268,7 +268,7 @@ def test_the_closure_uncertainty_leaves_out_what_the_fit_knows():
 
 
 def test_a_blinded_fit_of_cells_expects_its_background():
-    analysis = union_analysis("cells", init=0.0, blind=True)
+    analysis = union_analysis("cells", blind=True)
     histograms = union_histograms(strength=0.0).blind()
     workspace, report = build(analysis, histograms)
     assert report["blinded"] == ["ANY"]

@@ -11,7 +11,7 @@ from oddjets.config.fit import Fit
 from oddjets.io.yields import RegionYields
 from oddjets.stats.templates import Template, total_of
 
-__all__ = ["QCD_FLOOR", "qcd_of_authors_code", "qcd_templates", "unclipped"]
+__all__ = ["QCD_FLOOR", "initial_strengths", "qcd_of_authors_code", "qcd_templates", "unclipped"]
 
 #: smallest nominal QCD, events per bin; half an event is well below the Poisson error of an empty bin
 QCD_FLOOR = 0.5
@@ -19,14 +19,30 @@ QCD_FLOOR = 0.5
 Report = dict[str, Any]
 
 
+def initial_strengths(fit: Fit) -> dict[str, float]:
+    """Return signal process to the strength at which its fit starts, within its bounds."""
+    return {poi.process: float(np.clip(poi.init, *poi.bounds)) for poi in fit.pois}
+
+
 def qcd_templates(
-    region: str, data: Mapping[str, np.ndarray], templates: Mapping[str, list[Template]], fit: Fit, report: Report
+    region: str,
+    data: Mapping[str, np.ndarray],
+    templates: Mapping[str, list[Template]],
+    strengths: Mapping[str, float],
+    report: Report,
 ) -> dict[str, np.ndarray]:
-    """Compute nominal QCD: data minus simulation, signal included, in B, C and D, with a floor; BC/D of those in A."""
-    scale = {poi.process: float(np.clip(poi.init, *poi.bounds)) for poi in fit.pois}
+    """Compute nominal QCD: data minus simulation in B, C and D, with a floor; BC/D of those in A.
+
+    Args:
+        region: the region, for the report.
+        data: data by letter.
+        templates: of simulation, by letter.
+        strengths: by which the templates of signals are multiplied.
+        report: filled with the bins at the floor.
+    """
     qcd = {}
     for letter in "BCD":
-        rest = data[letter] - total_of(templates[letter], len(data[letter]), scale)
+        rest = data[letter] - total_of(templates[letter], len(data[letter]), strengths)
         qcd[letter] = _floored(rest, QCD_FLOOR, region, letter, "data_minus_simulation", report)
     qcd["A"] = qcd["B"] * qcd["C"] / qcd["D"]
     return qcd

@@ -33,7 +33,7 @@ from oddjets.stats.abcd_cells import channels_of, merged_cells, with_merged_cell
 from oddjets.stats.abcd_closure import ClosureUncertainty
 from oddjets.stats.cell_bins import shown_edges
 from oddjets.stats.closure_parts import StructuralFactor
-from oddjets.stats.qcd_templates import QCD_FLOOR, qcd_of_authors_code, qcd_templates, unclipped
+from oddjets.stats.qcd_templates import QCD_FLOOR, initial_strengths, qcd_of_authors_code, qcd_templates, unclipped
 from oddjets.stats.templates import Template, read_templates, total_of
 
 __all__ = ["build", "varied_variances"]
@@ -152,12 +152,18 @@ def build(
             backgrounds = [p for p in processes if p not in signals]
             qcd = qcd_of_authors_code(region, data, unclipped(histograms, region, fit.observable, backgrounds), report)
         elif analysis.data_driven:
-            qcd = qcd_templates(region, data, templates, fit, report)
+            qcd = qcd_templates(region, data, templates, initial_strengths(fit), report)
         factor = (structural or {}).get(whole) if qcd and fit.abcd == "structural" else None
-        if factor is not None:
-            qcd["A"] = factor.value * qcd["A"]
+        by_structure = factor.value if factor is not None else 1.0
+        if qcd:
+            qcd["A"] = by_structure * qcd["A"]
         if fit.blind:
-            data = {"A": _asimov(templates["A"], signals, qcd.get("A"), len(edges) - 1), **data}
+            background = qcd.get("A")
+            if qcd and fit.mode != "authors-code":
+                # the model without signal takes the signal of B, C and D for QCD: so a fit finds the strength 0
+                alone = qcd_templates(region, data, templates, dict.fromkeys(signals, 0.0), {"floored": []})
+                background = by_structure * alone["A"]
+            data = {"A": _asimov(templates["A"], signals, background, len(edges) - 1), **data}
             report["blinded"] += [whole] if whole not in report["blinded"] else []
         _check_signal_region(region, data["A"], templates["A"], qcd.get("A"))
         if qcd:
