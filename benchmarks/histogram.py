@@ -20,6 +20,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -416,10 +417,12 @@ def later(analysis: Analysis, histograms: HistogramSet, rounds: int) -> None:
         return lambda: [view(*place) for place in places if place[2] != DATA or place[3] != "A"]
 
     workspace, _ = build(analysis, histograms)
+    # what was looked at before is kept beside the fields
+    given = {field.name: getattr(histograms, field.name) for field in fields(histograms)}
     work = {
-        "viewed, before": all_of(ViewedByHist(**vars(histograms)).values),
+        "viewed, before": all_of(ViewedByHist(**given).values),
         "viewed, now": all_of(histograms.values),
-        "built, before": lambda: build(analysis, ViewedByHist(**vars(histograms)))[0],
+        "built, before": lambda: build(analysis, ViewedByHist(**given))[0],
         "built, now": lambda: build(analysis, histograms)[0],
         "read, before": lambda: read_in_steps(workspace),
         "read, now": lambda: read(workspace).pyhf_data,
