@@ -72,7 +72,7 @@ def test_complaints_are_heard(page: Browser) -> None:
 @pytest.mark.parametrize("size", [(1600, 1000), (800, 1100), (360, 780)])
 def test_question_answer_and_health_are_on_the_first_screen(page: Browser, size: tuple[int, int]) -> None:
     page.size(*size)
-    # the health in full where there is room beside the answer, else its sum
+    # the health in full where there is room beside the result, else its sum
     for what in (".question", ".headline", ".health" if size[0] == 1600 else ".pulse"):
         bottom = page.run(f"document.querySelector('{what}').getBoundingClientRect().bottom")
         assert 0 < bottom <= size[1], what

@@ -146,7 +146,7 @@ def test_an_analysis_without_a_fit_is_not_told_to_fit(tmp_path: Path) -> None:
     known = synthetic.analysis(fit=None)
     asked = known.model_copy(update={"processes": {"top": known.processes["top"]}})
     said = Document(html.write(asked, tmp_path).read_text(encoding="utf-8")).text
-    assert "its figures are the answer" in said
+    assert "its figures are its result" in said
     assert "oddjets process" in said
     assert not re.search("oddjets (fit|workspace|closure)|Goodness of fit|ABCD", said)
 

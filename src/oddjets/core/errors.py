@@ -73,7 +73,7 @@ class UnknownKeyError(OddjetsError, KeyError):
 
 
 class StaleResultsWarning(UserWarning):
-    """Results are read that no longer are what the analysis as it is now would give; the message says why."""
+    """Results that are read are out of date: the analysis has changed since. The message says what."""
 
 
 def nearest(name: object, valid: Iterable[str], count: int = 3) -> str:

@@ -50,7 +50,7 @@ class ResultSummary:
     Attributes:
         headline: one sentence.
         numbers: (name, value, note, file, key) of the large numbers.
-        sentences: what else belongs to the answer.
+        sentences: what else belongs to the result.
     """
 
     headline: Markup
@@ -59,7 +59,7 @@ class ResultSummary:
 
 
 def summarise_results(artifacts: Artifacts) -> ResultSummary | None:
-    """Return the answer, or None where there is no fit yet."""
+    """Return the result, or None where there is no fit yet."""
     if not artifacts.has("results") or not artifacts.results.get("poi"):
         return None
     results = artifacts.results
@@ -133,7 +133,7 @@ def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup, sig
     if artifacts.blinded:
         yield Statement(
             Markup(
-                "Letter A is blinded: the expected background stands in for its data, and the answer is an expectation."
+                "Letter A is blinded: the expected background stands in for its data, and the result is an expectation."
             )
         )
     likelihood = results.get("twice_nll") or {}

@@ -40,7 +40,7 @@ SECTIONS = {
         "Score and selection",
         ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
     ),
-    "events": ("The odd events", ("bump", "kde", "overlap")),
+    "events": ("The anomalous events", ("bump", "kde", "overlap")),
     "fit": (
         "The fit",
         ("yields", "grid", "closures", "mixing", "pulls", "impacts", "scan", "limit", "gof", "correlation"),

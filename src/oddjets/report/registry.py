@@ -99,7 +99,7 @@ KINDS: dict[str, FigureKind] = {
         ),
         FigureKind("bump", "Mass of the oddest jets, sideband fit", _TABLES, bump.data, bump.draw, in_a=True),
         FigureKind("overlap", "Overlap of two scores", _TABLES, score_overlap.data, score_overlap.draw, in_a=True),
-        FigureKind("kde", "Density of the odd events", _TABLES, kde.data, kde.draw, in_a=True),
+        FigureKind("kde", "Density of the anomalous events", _TABLES, kde.data, kde.draw, in_a=True),
         FigureKind("closure", "ABCD closure on simulation", ("closure",), closure.data, closure.draw),
         FigureKind("closures", "ABCD closure at other thresholds", ("closure",), closure_scan.data, closure_scan.draw),
         FigureKind("mixing", "What ABCD assumes", ("closure",), mixing.data, mixing.draw),

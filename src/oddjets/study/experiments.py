@@ -125,7 +125,7 @@ class Experiments:
 
     @cached_property
     def key(self) -> str:
-        """A hash of everything that the answers depend on."""
+        """A hash of everything that the results depend on."""
         digest = hashlib.sha256()
         arrays = [] if self.rates is None else [self.rates.codes, self.rates.qcd, self.rates.others, self.rates.signal]
         for array in (self.grid.values, self.tilts, *arrays, *self.patterns.edges.values()):

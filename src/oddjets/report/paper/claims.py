@@ -247,7 +247,7 @@ def _overlap(results: Results) -> Found:
     here = None if drawn is None else f"{drawn['share']:.0%}".replace("%", " %")
     # a little beside the paper's range
     holds = None if drawn is None else 0.15 <= drawn["share"] <= 0.35
-    return [_statement("Odd by X(bb), too", "20 to 30 %", here, holds, file, "share")]
+    return [_statement("Anomalous by X(bb), too", "20 to 30 %", here, holds, file, "share")]
 
 
 def _controls(setup: str) -> Callable[[Results], Found]:
