@@ -41,6 +41,7 @@ from oddjets.selection.event_weights import ALL_LETTERS, OUTLIER, WeightAudit
 from oddjets.selection.histogramming import add_envelope, make_histograms
 from oddjets.selection.regions import find_threshold, split_cut
 from oddjets.stats.histfactory import workspace_reader
+from oddjets.stats.histfactory.workspace_checks import check
 from oddjets.stats.histfactory.workspace_reader import read
 from oddjets.stats.workspace import build
 from oddjets.workflow.validation import resolve
@@ -337,7 +338,7 @@ class ViewedByHist(HistogramSet):
 
 def read_in_steps(workspace: dict[str, Any]) -> np.ndarray:
     """The data of a workspace, checked and read in the steps that were pyhf's own."""
-    workspace_reader._check(workspace)
+    check(workspace)
     read_by_pyhf = pyhf.Workspace(workspace)
     chosen = read_by_pyhf.get_measurement()
     model = read_by_pyhf.model(measurement_name=chosen["name"], poi_name=chosen["config"]["poi"], validate=False)

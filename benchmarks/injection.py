@@ -57,7 +57,7 @@ def main() -> None:
     a = parser.parse_args()
     jobs = [(strength, seed) for seed in a.seeds for strength in a.strengths]
     with ThreadPoolExecutor(a.parallel) as pool:
-        results = list(pool.map(lambda job: run(a.analysis, a.process, *job, a.out, a.workers), jobs))
+        results = list(pool.map(lambda job: run(a.analysis, a.process, job[0], job[1], a.out, a.workers), jobs))
     rows = [row for row in results if row is not None]
     if len(rows) < len(jobs):
         print(f"{len(jobs) - len(rows)} of {len(jobs)} runs failed")

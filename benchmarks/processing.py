@@ -173,7 +173,7 @@ class Ours(DijetProcessor):
     """The processor, its rows returned instead of written."""
 
     def process(self, events: Any) -> dict[str, Any]:
-        self.scorers = {"sum": Sum()}
+        self.scorers: dict[str, Any] = {"sum": Sum()}
         columns, counts = self.table(events)
         rows = {f"{name}_{j}": columns[f"{name}_{j}"] for name in (*JET_COLUMNS, "score_sum") for j in (1, 2)}
         return {

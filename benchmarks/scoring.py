@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from oddjets.scoring import ModelCard, Scorer, load_card, score
+from oddjets.scoring import ModelCard, Scorer, anomaly_score, class_probabilities, load_card
 from oddjets.scoring.onnx_session import get_session
 from oddjets.training import Reference, read_checkpoint
 from oddjets.training.export import export, load_jets
@@ -240,7 +240,7 @@ def main() -> None:
             card = cards.get(variant.runtime, next(iter(cards.values())))
             seconds, memory, logits = apart(measure, variant, arguments.provider, checkpoint, card, jets)
             rate = n / seconds
-            probabilities, scores = score.class_probabilities(logits, described), score.score(logits, described)
+            probabilities, scores = class_probabilities(logits, described), anomaly_score(logits, described)
             parity = compare(variant.name, probabilities, scores, exact, described)
             rows.append({"variant": variant.name, "rate": rate, "memory": memory, "maximum": parity.maximum})
             share, ratio = rate * per_jet / peak, rate / rows[0]["rate"]

@@ -15,11 +15,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import awkward as ak
 import numpy as np
 
 from oddjets.simulation import load_processes, reconstruction
+from oddjets.simulation.detector import detect
 from oddjets.simulation.generator import GeneratedBatch, generate, prepare_multiparton_tables
 from oddjets.simulation.writer import write_nano
 
@@ -57,20 +59,18 @@ def measure(name: str, veto: bool, tables: Path, seconds: float) -> dict[str, An
     spent = dict.fromkeys(("pythia", "detector", "jets", "writing"), 0.0)
     rng = np.random.default_rng(1)
     selected = finished = tried = 0
-    plain = reconstruction.detect
 
     def timed(*arguments: Any) -> Any:
         start = time.process_time()
-        candidates = plain(*arguments)
+        candidates = detect(*arguments)
         spent["detector"] += time.process_time() - start
         return candidates
 
-    reconstruction.detect = timed
     batches: Iterator[GeneratedBatch] = generate(
         process, 10_000_000, 5, early_veto=veto, tables=tables, shower_variations=process.shower_variations
     )
     next(batches)  # initialises
-    try:
+    with mock.patch.object(reconstruction, "detect", timed):
         while sum(spent.values()) < seconds:
             start = time.process_time()
             batch = next(batches)
@@ -85,8 +85,6 @@ def measure(name: str, veto: bool, tables: Path, seconds: float) -> dict[str, An
             jets = events.FatJet
             good = (jets.pt > 450) & (abs(jets.eta) < 2.5) & (jets.msoftdrop > 60)
             selected += int(ak.sum(ak.sum(good[:, :2], axis=1) == 2))
-    finally:
-        reconstruction.detect = plain
     total = sum(spent.values())
     counts = {"tried": tried, "finished": finished, "selected": selected, "rate": selected / total}
     return {"process": name, "early_veto": veto, **counts, **spent}
