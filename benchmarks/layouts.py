@@ -37,7 +37,6 @@ from oddjets.config import Analysis  # noqa: E402
 from oddjets.corrections import load_era  # noqa: E402
 from oddjets.io import nanoaod_schema  # noqa: E402
 from oddjets.io.layouts import LAYOUTS  # noqa: E402
-from oddjets.io.rntuple import index_fields  # noqa: E402
 from oddjets.selection import DijetProcessor  # noqa: E402
 
 METADATA = {"process": "qcd", "is_data": False, "era": "simulation", "cross_section_pb": 1.0, "dataset": "qcd"}
@@ -68,7 +67,7 @@ def process(path: Path, layout: str, log: list[Any] | None = None) -> int:
     """Run the processor over a file; return the rows that it keeps."""
     processor = processor_of(layout)
     with uproot.open(path) as file:
-        n = int(index_fields(file["Events"]).num_entries)
+        n = int(file["Events"].num_entries)
         events = NanoEventsFactory.from_root(
             file,
             treepath="Events",

@@ -16,7 +16,6 @@ from helpers import analyses
 
 from oddjets.config.analysis import load_analysis
 from oddjets.io import nanoaod_schema
-from oddjets.io.rntuple import index_fields
 from oddjets.workflow.pipeline import run_stage, stage_of
 from oddjets.workflow.run import RunContext
 
@@ -27,7 +26,6 @@ def chunk_of(path: Path, start: int = 0, stop: int | None = None, log: list[Any]
     """A chunk of a file, its virtual branches noted in ``log`` when they are read."""
     known = {"dataset": "test", "filename": str(path), "fileuuid": "0", "entrystart": start, "entrystop": stop}
     file = uproot.open(path)
-    index_fields(file["Events"])
     factory = NanoEventsFactory.from_root(
         file,
         treepath="Events",

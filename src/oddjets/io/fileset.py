@@ -24,7 +24,7 @@ from oddjets.io import nanoaod_schema
 from oddjets.io.layouts import WITHOUT_CANDIDATES, CandidateLayout, find_layout
 from oddjets.io.remote.access import is_remote, open_file
 from oddjets.io.remote.failures import advice_on, cause_of, with_retries
-from oddjets.io.rntuple import index_fields
+from oddjets.io.rntuple import find_fields_at_once
 from oddjets.io.sums_of_weights import LISTS, RunsRow, read_sums, stored_name
 
 __all__ = [
@@ -42,6 +42,9 @@ __all__ = [
 TREE = "Events"
 #: what coffea's preprocessing adds to a dataset
 _PREPROCESSED = {"compressed_form", "did", "form", "format"}
+
+# whoever opens a file, coffea's Runner too, has imported this module
+find_fields_at_once()
 
 
 class DatasetMetadata(StrictModel):
@@ -301,7 +304,7 @@ def inspect_open(file: Any, path: str, *, is_data: bool, sum_is_given: bool = Fa
             f"{path}: no tree '{TREE}'; it has {', '.join(file.keys(cycle=False)) or 'nothing'}",
             cause="missing tree",
         )
-    tree = index_fields(file[TREE])
+    tree = file[TREE]
     entries = int(tree.num_entries)
     branches = set(tree.keys())
     simulated = bool(branches & {"genWeight", "Pileup_nTrueInt", "nGenPart", "GenPart_pt"})

@@ -7,24 +7,34 @@ from typing import Any
 
 from uproot.behaviors.RNTuple import HasFields
 
-__all__ = ["index_fields"]
+__all__ = ["UPROOT_FIELDS", "find_fields_at_once"]
+
+#: uproot's own property, which `find_fields_at_once` replaces
+UPROOT_FIELDS: Any = HasFields.fields
 
 
-def index_fields(tree: Any) -> Any:
-    """Find the subfields of all fields of an RNTuple at once, and return it; a TTree is returned unchanged.
+def find_fields_at_once() -> None:
+    """Let uproot find the subfields of all fields of an RNTuple in one pass, in this process from now on.
 
     uproot finds the fields under a field when they are first asked for, and looks through all fields of the file to find them.
     coffea asks every field, which made ten million comparisons for the 3100 fields of a CMS file: 4.7 of the 5.2 s that ten
-    events took. Here one pass finds all of them.
-
-    Args:
-        tree: of uproot, from an open file. uproot keeps it with the file, whose next reader gets the same one.
+    events took. What is found is the same. It is a change of uproot's class, since coffea's `Runner` opens files itself.
     """
-    if not isinstance(tree, HasFields):
-        return tree
-    fields = tree.ntuple.all_fields
+    HasFields.fields = property(_fields)
+
+
+def _fields(self: Any) -> list[Any]:
+    if vars(self)["_fields"] is None:
+        _index(self.ntuple)
+    found: list[Any] = UPROOT_FIELDS.fget(self)
+    return found
+
+
+def _index(ntuple: Any) -> None:
+    """Keep with each field those under it."""
+    fields = ntuple.all_fields
     below: dict[int, list[int]] = defaultdict(list)
-    for i, record in enumerate(tree.ntuple.field_records):
+    for i, record in enumerate(ntuple.field_records):
         # at the top, a field is its own parent
         if record.parent_field_id != i:
             below[record.parent_field_id].append(i)
@@ -42,4 +52,3 @@ def index_fields(tree: Any) -> Any:
 
     for i in range(len(fields)):
         named(i)
-    return tree

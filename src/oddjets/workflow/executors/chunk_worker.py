@@ -26,7 +26,6 @@ from oddjets.io.fileset import TREE
 from oddjets.io.nanoaod_schema import PFNano
 from oddjets.io.remote.access import open_file
 from oddjets.io.remote.failures import cause_of, with_retries
-from oddjets.io.rntuple import index_fields
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection.chunk_counts import ChunkCounts
@@ -183,8 +182,6 @@ class _OutputError(OddjetsError):
 def _events(file: Any, chunk: Chunk) -> Any:
     """Return a chunk's events as coffea's runner would hand them to the processor."""
     known = {"dataset": chunk.dataset, "filename": chunk.path, "fileuuid": chunk.uuid, "treename": TREE}
-    # coffea gets the same object from uproot's cache
-    index_fields(file[TREE])
     factory = NanoEventsFactory.from_root(
         file,
         treepath=TREE,

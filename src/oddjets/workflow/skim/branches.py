@@ -15,7 +15,6 @@ from oddjets.io import nanoaod_schema
 from oddjets.io.event_table import JETS
 from oddjets.io.fileset import TREE, Dataset, FileInfo
 from oddjets.io.layouts import LAYOUTS, CandidateLayout, describe_misfits
-from oddjets.io.rntuple import index_fields
 from oddjets.selection.processor import DijetProcessor
 
 __all__ = ["RequiredBranches", "chunk_of", "required_branches", "without_model"]
@@ -64,8 +63,6 @@ def chunk_of(file: Any, dataset: Dataset, info: FileInfo, start: int, stop: int,
         log: is told of every branch that is read.
     """
     known = {"dataset": dataset.name, "filename": info.path, "fileuuid": info.uuid, "treename": TREE}
-    # coffea gets the same object from uproot's cache
-    index_fields(file[TREE])
     factory = NanoEventsFactory.from_root(
         file,
         treepath=TREE,
