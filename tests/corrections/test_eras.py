@@ -63,6 +63,23 @@ def test_a_file_starts_in_the_folder_of_the_yaml_that_states_it(tmp_path: Path) 
     assert era.model_dump(mode="json")["files"] == shipped.model_dump(mode="json")["files"]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"periods": {"A": {"runs": [5, 1], "luminosity_pb": 1.0}}}, "the first run is behind the last one"),
+        (
+            {"periods": {n: {"runs": r, "luminosity_pb": 1.0} for n, r in (("A", [1, 5]), ("B", [[3, 9]]))}},
+            "'A' and 'B' both have run 3: it would count twice",
+        ),
+        ({"jet_mass_scale": -3}, "jet_mass_scale: input should be greater than or equal to 0"),
+    ],
+)
+def test_numbers_of_an_era_that_cannot_be_are_errors(tmp_path: Path, change: Any, message: str) -> None:
+    write(tmp_path, "mine", {"name": "mine"} | change)
+    with pytest.raises(ConfigError, match=message):
+        load_era("mine", tmp_path)
+
+
 @pytest.mark.fault("Era that extends itself, or one that does not exist", "An error with the file.")
 @pytest.mark.parametrize(
     ("content", "message"),

@@ -353,6 +353,15 @@ def test_the_threshold_of_an_efficiency_is_found_in_a_first_pass(
         made.with_threshold(runner()({"top": made.fileset["top"]}, made))
 
 
+@pytest.mark.parametrize("given", ["0.3", float("nan"), True, None, 7])
+def test_what_is_no_threshold_or_not_that_of_the_analysis_is_refused_before_a_pass(search: Path, given: Any) -> None:
+    made = processor(search)
+    assert made.with_threshold(made.analysis.threshold.value).threshold is not None
+    message = "and the analysis fixes 'threshold.value' at" if given == 7 else "is no threshold"
+    with pytest.raises(OddjetsError, match=message):
+        made.with_threshold(given)
+
+
 def test_data_in_a_of_a_blind_analysis_are_in_no_accumulator(search: Path) -> None:
     shown, hidden = (processor(search, {"fit": {"blind": blind}}) for blind in (False, True))
     data = {"data2": shown.fileset["data2"]}
@@ -438,10 +447,10 @@ def test_a_cross_section_that_is_mended_counts_at_once(search: Path) -> None:
 
 def test_it_pickles_without_the_file_that_its_class_is_of(search: Path) -> None:
     made = processor(search)
-    text = pickle.dumps(made.with_threshold(0.4))
+    text = pickle.dumps(made.with_threshold(0.5))
     again = pickle.loads(text)
     assert type(again) is type(made)
-    assert (again.analysis, again.datasets, again.threshold.value) == (made.analysis, made.datasets, 0.4)
+    assert (again.analysis, again.datasets, again.threshold.value) == (made.analysis, made.datasets, 0.5)
     assert len(text) < 20_000
 
 

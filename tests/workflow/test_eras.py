@@ -497,13 +497,13 @@ def test_validate_says_which_official_files_it_could_not_look_into(
         ({"luminosity": {2101: 1.0, 2102: 1.0, 2103: 1.0}}, "luminosity: '2103' is no era of the analysis"),
         ({"selection_by_era": {2018: {}}}, "selection_by_era: '2018' is no era of the analysis"),
         ({"selection_by_era": {2101: {"cuts": []}}}, r"selection_by_era.2101.cuts: the cuts are those of all eras"),
-        ({"selection_by_era": {2101: {"jets": {"pt": 3}}}}, r"selection_by_era.2101.jets.pt: Extra inputs"),
+        ({"selection_by_era": {2101: {"jets": {"pt": 3}}}}, r"selection_by_era.2101.jets.pt: unknown key; did you mean 'pt_min'"),
         ({"systematics": [{"name": "jms", "eras": [2018]}]}, r"systematics.0.eras: '2018' is no era of the analysis"),
         (
             {"systematics": [{"name": "jms", "correlation": {"2018": "a"}}]},
             r"systematics.0.correlation: '2018' is no era of the analysis",
         ),
-        ({"systematics": ["jmr"]}, r"systematics.0: nothing says whether 'jmr' of era '2101' is the same nuisance"),
+        ({"systematics": ["jmr"]}, r"systematics.0: nothing says whether 'jmr' of 2101 and 2102 is the same nuisance"),
         (
             {"systematics": ["pref"]},
             r"no systematic 'pref' in era '2102'; 'eras: \[2101\]' of the systematic has it act in the others alone",
@@ -526,6 +526,25 @@ def test_what_does_not_fit_is_said_before_any_work(tmp_path: Path, changes: dict
     (corrections / "eleven.yaml").write_text(yaml.safe_dump({"extends": 2101, "name": "eleven", "energy_TeV": 13.6}))
     with pytest.raises(ConfigError, match=message):
         resolve(load_analysis(file))
+
+
+def test_validate_says_what_eras_share_and_which_of_their_labels_is_of_nothing(tmp_path: Path) -> None:
+    file = toy_eras.write(tmp_path, systematics=["jms", "pu"])
+    second = tmp_path / "corrections" / f"{SECOND}.yaml"
+    content = yaml.safe_load(second.read_text(encoding="utf-8"))
+    content["correlations"]["jmss"] = "x"
+    second.write_text(yaml.safe_dump(content), encoding="utf-8")
+    result = CliRunner().invoke(app, ["validate", str(file)])
+    said = " ".join(result.output.split())
+    assert f"nuisance parameters of {FIRST}, {SECOND}: pu, lumi_both (0.006, 0.009)" in said
+    assert f"nuisance parameters of {SECOND}: jms_{SECOND}, lumi_{SECOND} (0.02)" in said
+    assert f"era '{SECOND}': its 'correlations' name 'jmss', which is no systematic here; did you mean 'jms'" in said
+
+
+def test_a_number_for_the_luminosity_is_said_to_replace_the_parts_of_the_eras(tmp_path: Path) -> None:
+    file = toy_eras.write(tmp_path, fit=fit_with(0.025))
+    said = " ".join(CliRunner().invoke(app, ["validate", str(file)]).output.split())
+    assert "lumi (0.025, in place of the parts in the eras' files)" in said
 
 
 def test_what_several_eras_need_is_refused_for_one(tmp_path: Path) -> None:

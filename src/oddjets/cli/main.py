@@ -132,12 +132,12 @@ def demo(
 @app.command()
 def validate(analysis: AnalysisFile) -> None:
     """Check an analysis YAML and list all its errors; say which files could not be looked into."""
-    from oddjets.workflow.era_validation import absent_files
+    from oddjets.workflow.era_validation import absent_files, scheme_lines
     from oddjets.workflow.validation import resolve
 
     resolved = resolve(load(analysis))
     console.print(f"{escape(str(analysis))}: no errors ({len(resolved.analysis.regions)} regions)")
-    for line in absent_files(resolved.analysis, resolved.eras):
+    for line in (*scheme_lines(resolved.analysis, resolved.eras), *absent_files(resolved.analysis, resolved.eras)):
         console.print(escape(line))
 
 

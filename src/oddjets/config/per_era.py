@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from oddjets.config.analysis import Analysis, Systematic
-from oddjets.config.yaml import merge_mappings
+from oddjets.config.yaml import describe_errors, merge_mappings
 
 __all__ = ["by_era", "eras_of", "of_era", "selection_problem"]
 
@@ -75,7 +75,5 @@ def selection_problem(analysis: Analysis, era: str) -> str | None:
     try:
         of_era(analysis, era)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(step) for step in first["loc"])
-        return f"selection_by_era.{era}.{place}: {first['msg']}"
+        return f"selection_by_era.{era}.{describe_errors(error, type(analysis.selection))[0]}"
     return None

@@ -156,5 +156,8 @@ class Threshold(StrictModel):
     @model_validator(mode="after")
     def _one(self) -> Threshold:
         if (self.efficiency is None) == (self.value is None):
-            raise ValueError("give either 'efficiency' (a threshold from data) or 'value' (a fixed one)")
+            raise ValueError(
+                "give either 'efficiency' (a threshold from data) or 'value' (a fixed one);"
+                " 'efficiency: null' removes an inherited one"
+            )
         return self

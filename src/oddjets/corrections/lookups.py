@@ -8,6 +8,7 @@ looked for in a cache that `oddjets fetch` fills.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -154,8 +155,8 @@ class Era(BaseModel):
         default=None,
         description="criteria of the tight ID, for files without FatJet_jetId; a correction 'jet_id' takes precedence",
     )
-    jet_mass_scale: float = 0.02
-    jet_mass_resolution: float = 0.02
+    jet_mass_scale: float = Field(default=0.02, ge=0, lt=1, description="relative uncertainty of a jet's mass")
+    jet_mass_resolution: float = Field(default=0.02, ge=0, lt=1, description="of its resolution, relative to the mass")
     jes_sources: JesSources | None = Field(default=None, description="for analyses with 'jes: sources'")
     correlations: dict[str, Label] = Field(
         default={},
@@ -168,6 +169,13 @@ class Era(BaseModel):
 
     @model_validator(mode="after")
     def _check_periods(self) -> Era:
+        of_runs = sorted((*range_, name) for name, period in self.periods.items() for range_ in period.ranges)
+        for first, last, name in of_runs:
+            if last < first:
+                raise ValueError(f"periods.{name}.runs: {first} to {last}: the first run is behind the last one")
+        for (_, last, name), (first, _, other) in itertools.pairwise(of_runs):
+            if first <= last:
+                raise ValueError(f"periods: '{name}' and '{other}' both have run {first}: it would count twice")
         for name, spec in self.corrections.items():
             if isinstance(spec.key, dict) and spec.key.keys() != self.periods.keys():
                 given, known = (", ".join(keys) or "none" for keys in (spec.key, self.periods))

@@ -96,9 +96,16 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
             found: what a first pass over the data returned, or its ``threshold``, or a number.
 
         Raises:
-            OddjetsError: the first pass read no data, or not all.
+            OddjetsError: the first pass read no data, or not all; no number; not the threshold that the analysis fixes.
         """
         cut = found["threshold"] if isinstance(found, CoffeaResults) else found
+        fixed, value = self.analysis.threshold.value, cut.value if isinstance(cut, ThresholdResult) else cut
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+            raise OddjetsError(
+                f"with_threshold: {value!r} is no threshold: give a number, or the results of a first pass"
+            )
+        if fixed is not None and value != fixed:
+            raise OddjetsError(f"with_threshold: {value:.6g}, and the analysis fixes 'threshold.value' at {fixed:.6g}")
         changed = copy.copy(self)
         changed.threshold = cut if isinstance(cut, ThresholdResult) else _given(self.analysis, float(cut))
         return changed

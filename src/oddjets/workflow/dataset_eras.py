@@ -68,9 +68,9 @@ def dataset_problems(analysis: Analysis, datasets: Mapping[str, Dataset]) -> Ite
     for era in asked if len(asked) > 1 else ():
         of_era = found[_name_of(era, analysis.folder)]
         for what in sorted(everything - of_era):
-            others = [other for other in asked if what in found[_name_of(other, analysis.folder)]]
+            other = next(other for other in asked if what in found[_name_of(other, analysis.folder)])
             yield (
-                f"fileset: era '{era}' has no dataset of {what}, and {', '.join(others)} has: the sum of eras would lack it;"
+                f"fileset: era '{era}' has no dataset of {what}, and {other} has one: the sum of eras would lack it;"
                 " add the dataset, or leave the era out of 'era'"
             )
 

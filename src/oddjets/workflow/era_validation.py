@@ -13,8 +13,9 @@ from oddjets.config.per_era import eras_of, of_era, selection_problem
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.corrections.correlations import undecided, with_scheme
 from oddjets.corrections.lookups import Era, load_era, locate
+from oddjets.corrections.systematics import BUILT_IN
 
-__all__ = ["absent_files", "era_problems", "load_eras", "nuisance_names", "of_each", "with_eras"]
+__all__ = ["absent_files", "era_problems", "load_eras", "nuisance_names", "of_each", "scheme_lines", "with_eras"]
 
 Eras = Mapping[str, tuple[Era, Path]]
 
@@ -99,13 +100,12 @@ def _problems_of_several(analysis: Analysis, eras: Mapping[str, Era]) -> Iterato
         if "cuts" in stated:
             yield f"selection_by_era.{name}.cuts: the cuts are those of all eras, in the order of the cutflow"
     for i, systematic in enumerate(analysis.systematics):
-        if systematic.name != "jes" or analysis.jes == "total":
-            for name in undecided(systematic, eras):
-                yield (
-                    f"systematics.{i}: nothing says whether '{systematic.name}' of era '{name}' is the same nuisance parameter"
-                    " as that of the other eras: give it 'correlation: all' or 'correlation: era', or era to label, or add it"
-                    " to 'correlations' of the era's file"
-                )
+        if (systematic.name != "jes" or analysis.jes == "total") and (without := undecided(systematic, eras)):
+            yield (
+                f"systematics.{i}: nothing says whether '{systematic.name}' of {' and '.join(without)} is the same nuisance"
+                " parameter as that of the other eras: give it 'correlation: all' or 'correlation: era', or era to label,"
+                " or add it to 'correlations' of the era's file"
+            )
 
 
 def _shared_runs(eras: Mapping[str, Era]) -> Iterator[str]:
@@ -182,6 +182,33 @@ def nuisance_names(analysis: Analysis) -> Iterator[str]:
     yield from luminosity_parts(analysis) or ["lumi"]
     for systematic in analysis.systematics:
         yield from nuisances_of(analysis, systematic)
+
+
+def scheme_lines(analysis: Analysis, eras: Eras) -> Iterator[str]:
+    """Say which eras share which nuisance parameters: much of it is inherited from files that an era extends.
+
+    Args:
+        analysis: with its scheme filled in (`with_eras`); of one era there is nothing to say.
+        eras: all of its eras.
+    """
+    if len(eras) < 2:
+        return
+    sharing: dict[tuple[str, ...], list[str]] = {}
+    for systematic in analysis.systematics:
+        for name, having in nuisances_of(analysis, systematic).items():
+            sharing.setdefault(tuple(having), []).append(name)
+    for name, sizes in luminosity_parts(analysis).items():
+        sizes_said = ", ".join(f"{size:.2g}" for size in dict.fromkeys(sizes.values()))
+        sharing.setdefault(tuple(sizes), []).append(f"{name} ({sizes_said})")
+    if analysis.fit is not None and isinstance(size := analysis.fit.luminosity_uncertainty, float):
+        sharing.setdefault(tuple(eras), []).append(f"lumi ({size:.2g}, in place of the parts in the eras' files)")
+    for sharers, names in sorted(sharing.items(), key=lambda item: -len(item[0])):
+        yield f"nuisance parameters of {', '.join(sharers)}: {', '.join(names)}"
+    known = {*BUILT_IN, *(s.name for s in analysis.systematics)}
+    for asked, (era, _) in eras.items():
+        for name in era.correlations:
+            if name not in known:
+                yield f"era '{asked}': its 'correlations' name '{name}', which is no systematic here; {nearest(name, known)}"
 
 
 def of_each(analysis: Analysis, eras: Eras) -> Iterator[tuple[Analysis, Era]]:

@@ -274,7 +274,9 @@ def _cut_problems(analysis: Analysis, cuts: dict[str, str], of_jets: dict[str, s
             if bare in of_jets and bare not in analysis.regions:
                 yield f"regions.{name}.cuts.{i}: '{bare}' {on_jets}"
             elif bare not in cuts and bare not in analysis.regions:
-                yield f"regions.{name}.cuts.{i}: no cut or region '{bare}'; {nearest(bare, [*cuts, *analysis.regions])}"
+                known = nearest(bare, [*cuts, *analysis.regions])
+                jets = f"; cuts on single jets, for 'all' or 'any': {', '.join(of_jets)}" if of_jets else ""
+                yield f"regions.{name}.cuts.{i}: no cut or region '{bare}'; {known}{jets}"
         for quantifier, asked in region.of_jets.items():
             for cut in asked:
                 bare, _ = regions.split_cut(cut)
