@@ -71,7 +71,7 @@ def test_absent_trigger_paths_are_left_out_and_none_at_all_is_an_error():
     assert {k: v.tolist() for k, v in found.items()} == {"PFHT900": [True, False]}
     with pytest.raises(InputFileError, match=r"none of the 1 trigger paths.*did you mean 'PFHT900'"):
         objects.trigger_decisions(events, ["PFHT800"])
-    with pytest.raises(InputFileError, match="or it was read with a schema that does not group branches by name$"):
+    with pytest.raises(InputFileError, match=r"or it was read with a schema that does not group branches by name$"):
         objects.trigger_decisions(Events(), ["PFHT800"])
 
 

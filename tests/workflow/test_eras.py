@@ -497,7 +497,10 @@ def test_validate_says_which_official_files_it_could_not_look_into(
         ({"luminosity": {2101: 1.0, 2102: 1.0, 2103: 1.0}}, "luminosity: '2103' is no era of the analysis"),
         ({"selection_by_era": {2018: {}}}, "selection_by_era: '2018' is no era of the analysis"),
         ({"selection_by_era": {2101: {"cuts": []}}}, r"selection_by_era.2101.cuts: the cuts are those of all eras"),
-        ({"selection_by_era": {2101: {"jets": {"pt": 3}}}}, r"selection_by_era.2101.jets.pt: unknown key; did you mean 'pt_min'"),
+        (
+            {"selection_by_era": {2101: {"jets": {"pt": 3}}}},
+            "selection_by_era.2101.jets.pt: unknown key; did you mean 'pt_min'",
+        ),
         ({"systematics": [{"name": "jms", "eras": [2018]}]}, r"systematics.0.eras: '2018' is no era of the analysis"),
         (
             {"systematics": [{"name": "jms", "correlation": {"2018": "a"}}]},

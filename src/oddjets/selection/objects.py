@@ -164,13 +164,13 @@ def trigger_decisions(events: Any, paths: Sequence[str], *, required: bool = Tru
     menu = events["HLT"].fields if "HLT" in events.fields else []
     present = [path for path in paths if path in menu]
     if required and paths and not present:
-        asked = f"none of the {len(paths)} trigger paths is in this file"
         hint = (
-            f"'s menu ({len(menu)} paths); for 'HLT_{paths[0]}': {nearest(paths[0], menu)}"
+            f"its menu has {len(menu)} paths; for 'HLT_{paths[0]}': {nearest(paths[0], menu)}"
             if menu
-            else ", or it was read with a schema that does not group branches by name"
+            else "it has none, or it was read with a schema that does not group branches by name"
         )
-        raise InputFileError(f"{nanoaod_schema.location_of(events)}: {asked}{hint}")
+        place = nanoaod_schema.location_of(events)
+        raise InputFileError(f"{place}: none of the {len(paths)} trigger paths is in this file; {hint}")
     return {path: nanoaod_schema.flags(events, "HLT", path) for path in present}
 
 
