@@ -56,7 +56,11 @@ def calibration_table(artifacts: Artifacts) -> Table | None:
 
 def false_alarm_table(artifacts: Artifacts) -> Table | None:
     """Return how often there are false alarms, and how often intervals cover; None without a study."""
-    rows = [_row(source, found) for source, found in artifacts.studies.items()]
+    rows = []
+    for source, found in artifacts.studies.items():
+        rows.append(_row(source, found))
+        if found.get("toys"):
+            rows.append(_toy_row(source, found["toys"]))
     if not rows:
         return None
     return Table(
@@ -66,8 +70,29 @@ def false_alarm_table(artifacts: Artifacts) -> Table | None:
         file="study/null_*.json",
         key="false_alarms",
         note="1σ, 2σ, 3σ: how often z is larger, over the normal probability, with its 68 % Clopper-Pearson interval."
-        " 68 %, 95 %: how often the interval of the strength covers the truth.",
+        " 68 %, 95 %: how often the interval of the strength covers the truth. p by toys: how often p of toys is that small.",
     )
+
+
+def _toy_row(source: str, found: dict[str, Any]) -> list[Cell]:
+    alarms = []
+    for r in found["false_alarms"]:
+        if r["rate"] is None:
+            alarms.append(Cell("too few toys"))
+            continue
+        ratio, low, high = (r[key] / r["expected"] for key in ("rate", "low", "high"))
+        alarms.append(Cell(f"{ratio:.2f} [{low:.2f}, {high:.2f}]", ratio, f"{r['expected']:.3g} expected"))
+    number = found["false_alarms"][0]["of"]
+    first = [Cell(f"{source}, p by {found['toys']} toys"), Cell(count(number), number)]
+    return [
+        *first,
+        Cell(count(found["not_found"]), found["not_found"]),
+        Cell(""),
+        Cell(""),
+        *alarms,
+        Cell(""),
+        Cell(""),
+    ]
 
 
 def _row(source: str, found: dict[str, Any]) -> list[Cell]:

@@ -12,7 +12,16 @@ from scipy.stats import binomtest, kstest, norm
 
 from oddjets.study.experiments import ExperimentChunk
 
-__all__ = ["Tail", "binomial_interval", "calibrated", "counted_p", "describe", "read_chunks", "tail_curve"]
+__all__ = [
+    "Tail",
+    "binomial_interval",
+    "calibrated",
+    "counted_p",
+    "describe",
+    "read_chunks",
+    "tail_curve",
+    "toy_lines",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -201,8 +210,70 @@ def _rates(z: Floats, failed: int) -> list[dict[str, Any]]:
     return rates
 
 
+def _by_toys(p: Floats, toys: int) -> dict[str, Any] | None:
+    """Return how p values by toys are distributed; None where there are none.
+
+    With n toys p is one of 1/(1 + n), 2/(1 + n), ..., 1, all alike where it is right; so an alarm at s sigma is expected in
+    floor((1 + n) p_s)/(1 + n) of the experiments, p_s being the normal probability. Where this is 0, n is too small to see one.
+    """
+    known = p[np.isfinite(p)]
+    if not toys or not len(known):
+        return None
+    # the middle of the steps, so that the test sees no more than half a step of them
+    test = kstest(known - 0.5 / (1 + toys), "uniform")
+    alarms = []
+    for sigma in SIGMAS:
+        nominal = float(norm.sf(sigma))
+        expected, above = np.floor((1 + toys) * nominal) / (1 + toys), int((known <= nominal).sum())
+        low, high = binomial_interval(above, len(known))
+        seen = expected > 0
+        alarms.append(
+            {
+                "sigma": sigma,
+                "expected": float(expected),
+                "above": above if seen else None,
+                "of": len(known),
+                "rate": above / len(known) if seen else None,
+                "low": low if seen else None,
+                "high": high if seen else None,
+            }
+        )
+    return {
+        "toys": toys,
+        "not_found": len(p) - len(known),
+        "kolmogorov_smirnov": {"statistic": float(test.statistic), "p_value": float(test.pvalue)},
+        "p_values": np.histogram(known, 20, (0.0, 1.0))[0].tolist(),
+        "false_alarms": alarms,
+    }
+
+
+def toy_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return what p values by toys say, in lines; nothing without them.
+
+    Args:
+        result: with the entries of `describe`.
+    """
+    found = result.get("toys")
+    if not found:
+        return []
+    test = found["kolmogorov_smirnov"]["p_value"]
+    lines = [f"p by {found['toys']} toys of each experiment: Kolmogorov-Smirnov p = {test:.3g}"]
+    for r in found["false_alarms"]:
+        if r["rate"] is None:
+            lines.append(
+                f"p by toys, {r['sigma']:g} sigma: too few toys, {np.ceil(1 / norm.sf(r['sigma']) - 1):.0f} are needed"
+            )
+        else:
+            ratios = [r[key] / r["expected"] for key in ("rate", "low", "high")]
+            lines.append(
+                f"p by toys, {r['sigma']:g} sigma: {r['rate']:.4g}, expected {r['expected']:.4g}; ratio"
+                f" {ratios[0]:.2f} [{ratios[1]:.2f}, {ratios[2]:.2f}]"
+            )
+    return lines
+
+
 def describe(
-    found: Mapping[str, Floats], names: Sequence[str], regions: Sequence[str], strength: float
+    found: Mapping[str, Floats], names: Sequence[str], regions: Sequence[str], strength: float, toys: int = 0
 ) -> dict[str, Any]:
     """Return what plain experiments say, for ``null_*.json``.
 
@@ -211,6 +282,7 @@ def describe(
         names: the nuisance parameters.
         regions: of the fit.
         strength: the true strength.
+        toys: of each experiment.
     """
     good = np.isfinite(found["z"])
     z, pull, fitted = (found[name][good] for name in ("z", "pull", "strength"))
@@ -242,6 +314,7 @@ def describe(
         },
         "p_values": of_p.tolist(),
         "false_alarms": _rates(z, failed),
+        "toys": _by_toys(found["toy_p"][good], toys),
         "strength": {
             "true": strength,
             "mean": float(fitted.mean()),

@@ -104,6 +104,7 @@ class EventArrays:
         classes: the events' cuts on single jets, by jet, (2, n); zero if nobody asked.
         scores: of the leading and the subleading jet, -inf where one is no number, (2, n).
         weights: normalised to the luminosity, (n, variations).
+        rows: the rows of the process's event tables, which are the same event in all variations, (n,).
     """
 
     process: str
@@ -112,6 +113,7 @@ class EventArrays:
     classes: Ints
     scores: Floats
     weights: Floats
+    rows: Ints
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -132,6 +134,7 @@ class EventArrays:
             np.concatenate([p.classes for p in parts], axis=1),
             np.concatenate([p.scores for p in parts], axis=1),
             np.concatenate([p.weights for p in parts]),
+            np.concatenate([p.rows for p in parts]),
         )
 
 
@@ -153,6 +156,7 @@ def read_events(
     *,
     scores: Scores | None = None,
     classes: JetClasses | None = None,
+    first: int = 0,
 ) -> list[EventArrays]:
     """Read the events of a process that pass the base selection.
 
@@ -164,6 +168,7 @@ def read_events(
         factors: variation, ``nominal`` first, -> what its weights are multiplied by.
         scores: the scores of events; None: the columns of the threshold's score.
         classes: the cuts on single jets.
+        first: the number of the first row.
 
     Returns:
         One entry for each group of variations that have the same events in the same bins, the nominal one first.
@@ -175,6 +180,7 @@ def read_events(
     patterns, read = Patterns.from_analysis(analysis), scores or scores_of_table(analysis.threshold.score)
     observable = analysis.observables[analysis.fit.observable]
     found: dict[tuple[str, ...], list[EventArrays]] = {}
+    start = first
 
     def add(table: EventTable, names: Sequence[str], weights: Mapping[str, npt.ArrayLike]) -> None:
         base = processor.passing(table)
@@ -191,7 +197,7 @@ def read_events(
         both = np.where(np.isnan(both), -np.inf, both)
         codes = patterns.codes(inside, np.asarray(values, np.float64))
         found.setdefault(tuple(names), []).append(
-            EventArrays(process, tuple(names), codes, of_jets, both, np.ascontiguousarray(scaled))
+            EventArrays(process, tuple(names), codes, of_jets, both, np.ascontiguousarray(scaled), start + rows)
         )
 
     for columns in tables:
@@ -208,6 +214,7 @@ def read_events(
         for name in factors:
             if name not in shared:
                 add(views[name], [name], {name: views[name]["weight"]})
+        start += len(columns["event"])
     return [EventArrays.joined(parts) for parts in found.values()]
 
 

@@ -18,10 +18,11 @@ from scipy.sparse import csr_array
 from oddjets.core import provenance
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import progress
-from oddjets.core.errors import InputFileError
+from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import atomic_write
 from oddjets.core.worker_pool import run_tasks
 from oddjets.stats.histfactory.results import Data
+from oddjets.study.bootstrap import TemplateBootstrap
 from oddjets.study.events import Patterns
 from oddjets.study.procedure import Answers, Procedure, Questions, bins_of_cells
 from oddjets.study.rates import Rates
@@ -55,9 +56,10 @@ class ExperimentChunk:
         pull: of the true strength, (E,).
         limit: observed limit, (E,).
         gof: goodness of fit, (E,).
+        toy_p: p of z by toys, (E,); NaN where nobody asked.
         in_a: events of the data-driven process in A, (E, regions).
         predicted: its B C / D, summed over the bins in which B, C and D are not empty, (E, regions).
-        nuisances: sums over converged experiments of 1, pulls and their squares, (3, nuisance parameters).
+        nuisances: sums over experiments whose fits converged of 1, pulls and their squares, (3, nuisance parameters).
     """
 
     threshold: npt.NDArray[np.int64]
@@ -69,6 +71,7 @@ class ExperimentChunk:
     pull: Floats
     limit: Floats
     gof: Floats
+    toy_p: Floats
     in_a: Floats
     predicted: Floats
     nuisances: Floats
@@ -110,6 +113,8 @@ class Experiments:
         tilts: what multiplies the rates by letter at the expected threshold and pattern, of experiments in turn, (k, 4,
             patterns); experiments are weighted back. Empty: none.
         merged: for each threshold, region -> groups of its bins that are one bin of the workspace; empty: none.
+        bootstrap: draws templates of each experiment's own; None: auxiliary measurements of the templates' statistical errors
+            are thrown instead.
     """
 
     seed: int
@@ -122,6 +127,7 @@ class Experiments:
     truth: Mapping[str, float]
     tilts: Floats
     merged: Sequence[Mapping[str, Sequence[Sequence[int]]]] = ()
+    bootstrap: TemplateBootstrap | None = None
 
     @cached_property
     def key(self) -> str:
@@ -132,6 +138,7 @@ class Experiments:
             digest.update(np.ascontiguousarray(array).tobytes())
         plain: list[Any] = [self.seed, self.number, CHUNK, self.grid.strict, self.grid.efficiency]
         plain += [list(self.patterns.edges)]
+        plain += [None if self.bootstrap is None else self.bootstrap.digest]
         plain += [self.questions.__dict__, dict(self.truth), list(self.workspaces), list(self.merged)]
         digest.update(json.dumps(plain, sort_keys=True).encode())
         code = code_sha256(__name__)
@@ -155,7 +162,7 @@ class Experiments:
         """
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(self.number, number)))
         if self.rates is None:
-            return self._toys(size, rng)
+            return self._toys(number, size, rng)
         drawn = self._drawn(size, rng)
         found = self._empty(size)
         found["threshold"], found["above"], found["total"] = drawn.threshold, drawn.above, drawn.total
@@ -164,17 +171,50 @@ class Experiments:
         sums: Floats | None = None
         for place in np.unique(drawn.threshold).tolist():
             rows = np.flatnonzero(drawn.threshold == place)
-            procedure = self.procedure(place)
             by_letter = self._by_letter[place]
-            data = drawn.data[rows] @ by_letter
-            sizes = {region: len(edges) - 1 for region, edges in self.patterns.edges.items()}
-            bins = bins_of_cells(procedure.model, sizes, self.merged[place] if self.merged else {})
-            answers = procedure.answer(Data(data @ bins, procedure.auxiliary(len(rows), rng)))
+            answers = self._answers(place, drawn.data[rows] @ by_letter, self._own_rngs(number, rows), rng)
             for name in names:
                 found[name][rows] = getattr(answers, name)
             found["in_a"][rows], found["predicted"][rows] = self._closure(drawn.qcd[rows] @ by_letter)
             sums = _added(sums, answers.nuisances)
         return ExperimentChunk(**found, nuisances=np.zeros((3, 0)) if sums is None else sums)
+
+    def _own_rngs(self, number: int, rows: npt.NDArray[np.intp]) -> list[np.random.Generator]:
+        """Return a generator for each of some experiments of a chunk, whatever the others do."""
+        seeds = [np.random.SeedSequence(self.seed, spawn_key=(self.number, number, row)) for row in rows.tolist()]
+        return [np.random.default_rng(seed) for seed in seeds]
+
+    def _answers(
+        self, place: int, data: Floats, rngs: Sequence[np.random.Generator], rng: np.random.Generator
+    ) -> Answers:
+        """Fit experiments with the same threshold.
+
+        Args:
+            place: of the threshold.
+            data: their events by letter and cell, (E, letters x cells).
+            rngs: of each, for its templates and toys.
+            rng: throws auxiliary measurements of all.
+        """
+        sizes = {region: len(edges) - 1 for region, edges in self.patterns.edges.items()}
+        if self.bootstrap is None:
+            procedure = self.procedure(place)
+            bins = bins_of_cells(procedure.model, sizes, self.merged[place] if self.merged else {})
+            return procedure.answer(Data(data @ bins, procedure.auxiliary(len(data), rng)), rngs)
+        names = self.procedure(self.central).names
+        found = [Answers.failed(len(names)) for _ in rngs]
+        for i, own in enumerate(rngs):
+            try:
+                built, merged = self.bootstrap.workspace(place, own)
+                procedure = Procedure(built, self.questions, self.truth)
+                bins = bins_of_cells(procedure.model, sizes, merged)
+                auxiliary = procedure.auxiliary(1, own, of_templates=False)
+                found[i] = procedure.answer(Data(data[i : i + 1] @ bins, auxiliary), [own]).named(
+                    procedure.names, names
+                )
+            except OddjetsError:
+                # templates that no fit can be made with, such as none of the signal: counted with the fits that fail
+                continue
+        return Answers.joined(found)
 
     def _empty(self, size: int) -> dict[str, Any]:
         regions = len(self.patterns.edges)
@@ -182,12 +222,12 @@ class Experiments:
         shapes |= {"in_a": (size, regions), "predicted": (size, regions)}
         return {name: np.zeros(shape, np.int64 if name == "threshold" else float) for name, shape in shapes.items()}
 
-    def _toys(self, size: int, rng: np.random.Generator) -> ExperimentChunk:
+    def _toys(self, number: int, size: int, rng: np.random.Generator) -> ExperimentChunk:
         """Draw from the model at its truth; its threshold is given."""
         procedure = self.procedure(0)
         data = procedure.model.sample(procedure.truth, size, rng)
         found = self._empty(size)
-        answers = procedure.answer(data)
+        answers = procedure.answer(data, self._own_rngs(number, np.arange(size)))
         found |= {f.name: getattr(answers, f.name) for f in fields(Answers) if f.name != "nuisances"}
         found["in_a"][:], found["predicted"][:] = np.nan, np.nan
         sums = _added(None, answers.nuisances)
@@ -279,7 +319,7 @@ class Experiments:
         covariance = np.where(used & (np.abs(covariance) > NOISE / np.sqrt(max(done, 1))), covariance, 0.0)
         shift = np.asarray(sizes)[:, None] * covariance / np.sqrt(np.where(used, rate, 1.0))
         tilts = np.clip(1 + shift, LEAST_TILT, MOST_TILT).reshape(len(sizes), *shape)
-        return replace(self, number=number, tilts=tilts, questions=replace(self.questions, limit=False))
+        return replace(self, number=number, tilts=tilts, questions=replace(self.questions, limit=False, toys=0))
 
     def _closure(self, qcd: Floats) -> tuple[Floats, Floats]:
         """Return A and B C / D of the data-driven process by region, of its counts (E, letters x cells)."""
@@ -310,8 +350,10 @@ class _Drawn:
 
 
 def _added(sums: Floats | None, pulls: Floats) -> Floats:
-    good = pulls[np.isfinite(pulls).all(axis=1)]
-    found = np.stack([np.full(pulls.shape[1], float(len(good))), good.sum(axis=0), (good**2).sum(axis=0)])
+    # an experiment with templates of its own may lack one of the parameters
+    good = np.isfinite(pulls)
+    known = np.where(good, pulls, 0.0)
+    found = np.stack([good.sum(axis=0).astype(float), known.sum(axis=0), (known**2).sum(axis=0)])
     return found if sums is None else sums + found
 
 

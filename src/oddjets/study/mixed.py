@@ -51,10 +51,12 @@ def mixed_events(
     common = set(parts[0]).intersection(*parts)
     columns = {name: np.concatenate([part[name] for part in parts]) for name in sorted(common)}
     weights = columns["weight"].astype(np.float64)
-    found = []
+    found: list[EventArrays] = []
+    made = 0
     for one, other in pairings(len(weights), seed, pairs):
         paired = pair_jets(columns, one, other) | {"weight": weights[one] * weights[other]}
-        found += read_events(analysis, processor, [paired], process, {NOMINAL: 1.0}, scores=scores)
+        found += read_events(analysis, processor, [paired], process, {NOMINAL: 1.0}, scores=scores, first=made)
+        made += len(one)
     whole = EventArrays.joined(found)
     total = whole.weights.sum()
     if not total > 0:

@@ -14,11 +14,13 @@ from scipy.stats import norm
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections.systematics import NOMINAL
+from oddjets.io.histograms import DATA
 from oddjets.io.studies import calibration_line
 from oddjets.stats import workspace
 from oddjets.stats.abcd_closure import ClosureUncertainty
 from oddjets.stats.closure_parts import StructuralFactor
-from oddjets.study.calibration import Tail, calibrated, counted_p, describe, read_chunks, tail_curve
+from oddjets.study.bootstrap import TemplateBootstrap
+from oddjets.study.calibration import Tail, calibrated, counted_p, describe, read_chunks, tail_curve, toy_lines
 from oddjets.study.events import EventArrays, Patterns
 from oddjets.study.experiments import Experiments, run_chunks
 from oddjets.study.procedure import Procedure, Questions
@@ -60,6 +62,8 @@ class NullPlan:
         seed: of all random numbers.
         limit: whether limits are found.
         strength: true strength of the signal; 0: none.
+        toys: toys of each plain experiment's fit, for its p by toys; 0: none.
+        bootstrap: whether each experiment has templates of its own (see `TemplateBootstrap`).
     """
 
     experiments: int = 1000
@@ -69,6 +73,8 @@ class NullPlan:
     seed: int = 1
     limit: bool = True
     strength: float = 0.0
+    toys: int = 0
+    bootstrap: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def questions_of(analysis: Analysis, plan: NullPlan) -> Questions:
     assert analysis.fit is not None
     gof = analysis.fit.goodness_of_fit
     name, _, _ = tested(analysis)
-    return Questions(name, plan.strength, plan.limit, tuple(gof.letters), gof.model == "signal")
+    return Questions(name, plan.strength, plan.limit, tuple(gof.letters), gof.model == "signal", plan.toys)
 
 
 def of_events(
@@ -157,18 +163,24 @@ def of_events(
     questions = questions_of(analysis, plan)
     known = {} if analysis.fit.scale_factor is None else {"sf": 1.0}
 
-    nominal = Experiments(plan.seed, 0, grid, patterns, built, questions, rates, known, _NO_TILTS, merged)
+    bootstrap = None
+    if plan.bootstrap:
+        simulated = [e for e in templates if e.process != qcd]
+        expected = [{r: here.contents[r, DATA, NOMINAL] for r in patterns.edges} for here in yields]
+        bootstrap = TemplateBootstrap(shown, simulated, grid, expected, closure, structural)
+    nominal = Experiments(plan.seed, 0, grid, patterns, built, questions, rates, known, _NO_TILTS, merged, bootstrap)
     central = nominal.central
     constants = closure_of(rates, patterns)[central]
     notes = {
         "thresholds": grid.values.tolist(),
         "bank_over_experiment": {e.process: bank_ratio(e) for e in truth if NOMINAL in e.variations},
         "negative_events": rates.negative,
+        "templates": "bootstrap" if plan.bootstrap else "auxiliary data",
         "closure_of_source": dict(zip(patterns.edges, (_plain(c) for c in constants), strict=True)),
     }
     truths = {"nominal": nominal}
-    # limits are of the nominal truth alone
-    unlimited = replace(nominal, questions=replace(questions, limit=False))
+    # limits and toys are of the nominal truth alone
+    unlimited = replace(nominal, questions=replace(questions, limit=False, toys=0))
     # 1 is for importance sampling
     number = 2
     parameters = set(Procedure(built[central], questions).names) if plan.nuisances else set()
@@ -269,7 +281,7 @@ def run(
         "source": study.source,
         "name": NAMES[study.source],
         "seed": plan.seed,
-        **describe(found, names, list(nominal.patterns.edges), plan.strength),
+        **describe(found, names, list(nominal.patterns.edges), plan.strength, plan.toys),
         **study.notes,
     }
     tilted: tuple[Floats, Floats] | tuple[None, None] = (None, None)
@@ -356,6 +368,7 @@ def lines_of(result: Mapping[str, Any]) -> list[str]:
         )
         for r in result["false_alarms"]
     ]
+    lines += toy_lines(result)
     lines.append(
         f"strength: true {strength['true']:g}, mean {strength['mean']:.3g} +- {strength['error_of_mean']:.2g},"
         f" sd {strength['sd']:.3g}"

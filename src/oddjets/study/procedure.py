@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class Questions:
         limit: whether the upper limit is found, at 95 % CL.
         gof_letters: the letters of the goodness of fit.
         gof_signal: whether the signal is free in it.
+        toys: toys of each experiment's own fit without signal, for its p by toys; 0: none.
     """
 
     poi: str
@@ -43,6 +44,7 @@ class Questions:
     limit: bool = True
     gof_letters: tuple[str, ...] = ("A",)
     gof_signal: bool = True
+    toys: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Answers:
         gof: the saturated -2 log L in the chosen letters, (E,).
         nuisances: the constrained parameters of the fit with a free signal, (E, k), in units of their prior widths from their
             true values.
+        toy_p: the p of z by toys, (1 + toys with a z at least as large) / (1 + toys), (E,); NaN where nobody asked.
     """
 
     strength: Floats
@@ -65,6 +68,31 @@ class Answers:
     limit: Floats
     gof: Floats
     nuisances: Floats
+    toy_p: Floats
+
+    @classmethod
+    def failed(cls, nuisances: int) -> Answers:
+        """Return the answers of one experiment whose fits failed, with so many constrained parameters."""
+        nothing = np.full(1, np.nan)
+        return cls(nothing, nothing, nothing, nothing, nothing, np.full((1, nuisances), np.nan), nothing)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Answers]) -> Answers:
+        """Return the answers of several experiments as one."""
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
+    def named(self, own: Sequence[str], wanted: Sequence[str]) -> Answers:
+        """Return the same with other constrained parameters, NaN where there is no such one.
+
+        Args:
+            own: the names of these answers'.
+            wanted: the names that are wanted.
+        """
+        found = np.full((len(self.z), len(wanted)), np.nan)
+        for place, name in enumerate(wanted):
+            if name in own:
+                found[:, place] = self.nuisances[:, list(own).index(name)]
+        return replace(self, nuisances=found)
 
 
 class Procedure:
@@ -119,21 +147,29 @@ class Procedure:
             found = 0.0
         return float(np.sqrt(found)) if found > 0 else 0.1 * float(p.high[self.poi])
 
-    def auxiliary(self, experiments: int, rng: np.random.Generator) -> Floats:
-        """Throw auxiliary measurements about the truth, as `HistFactoryModel.sample` does: (E, n)."""
+    def auxiliary(self, experiments: int, rng: np.random.Generator, *, of_templates: bool = True) -> Floats:
+        """Throw auxiliary measurements about the truth, as `HistFactoryModel.sample` does: (E, n).
+
+        Args:
+            experiments: E.
+            rng: throws them.
+            of_templates: whether those of the templates' statistical errors are thrown too, which are of single bins.
+        """
         p, truth = self.model.parameters, self.truth
         aux = np.repeat(p.aux[None], experiments, axis=0)
         normal, poisson = (p.kind == kind for kind in ("normal", "poisson"))
         aux[:, normal] = rng.normal(truth[normal], p.sigma[normal], size=(experiments, int(normal.sum())))
         aux[:, poisson] = rng.poisson(p.factor[poisson] * truth[poisson], size=(experiments, int(poisson.sum())))
-        aux[:, p.fixed] = p.aux[p.fixed]
+        kept = p.fixed if of_templates else p.fixed | p.binned
+        aux[:, kept] = p.aux[kept]
         return aux
 
-    def answer(self, data: Data) -> Answers:
+    def answer(self, data: Data, rngs: Sequence[np.random.Generator] = ()) -> Answers:
         """Fit experiments and answer all questions.
 
         Args:
             data: E experiments.
+            rngs: one for the toys of each experiment; not used where no toys are asked for.
         """
         p, asked = self.model.parameters, self.questions
         without, free = self._without(data), self._free(data)
@@ -144,7 +180,7 @@ class Procedure:
             _improve(self.model, data, free, at_truth)
         good = without.converged & free.converged
         strength = np.where(good, free.parameters[:, self.poi], np.nan)
-        z = np.sign(strength) * np.sqrt(np.maximum(without.deviance - free.deviance, 0.0))
+        z = np.where(good, _signed_z(without, free, self.poi), np.nan)
         pull = np.sign(strength - asked.strength) * np.sqrt(np.maximum(at_truth.deviance - free.deviance, 0.0))
         pull = np.where(at_truth.converged, pull, np.nan)
         # the analysis's own fit ends at its bound
@@ -157,7 +193,31 @@ class Procedure:
         if asked.limit and good.any():
             chosen = Data(data.main[good], data.aux[good])
             limit[good] = self._limits(chosen, _rows(without, good), _rows(free, good))
-        return Answers(strength, z, pull, limit, np.where(good, gof, np.nan), np.where(good[:, None], pulls, np.nan))
+        toy_p = np.full(len(strength), np.nan)
+        for row in np.flatnonzero(good).tolist() if asked.toys else ():
+            toy_p[row] = self._toy_p(without.parameters[row], float(z[row]), rngs[row])
+        gof, pulls = np.where(good, gof, np.nan), np.where(good[:, None], pulls, np.nan)
+        return Answers(strength, z, pull, limit, gof, pulls, toy_p)
+
+    def _toy_p(self, without: Floats, z: float, rng: np.random.Generator) -> float:
+        """Return the p of an experiment's z by toys of its own fit without signal; NaN where the fits of all toys fail.
+
+        As `inference.toy_significance`, but of the signed z, so that experiments with a negative strength have a p too.
+
+        Args:
+            without: the parameters of that fit, (n,).
+            z: of the experiment.
+            rng: draws the toys.
+        """
+        free = np.zeros(len(without), dtype=bool)
+        held = free.copy()
+        held[self.poi] = True
+        toys = self.model.sample(without, self.questions.toys, rng)
+        null, best = ToyFits(self.model, without, held)(toys), ToyFits(self.model, without, free)(toys)
+        _improve(self.model, toys, best, null)
+        good = null.converged & best.converged
+        of_toys = _signed_z(null, best, self.poi)[good]
+        return float((1 + (of_toys >= z).sum()) / (1 + len(of_toys))) if len(of_toys) else float("nan")
 
     def _limits(self, data: Data, without: Batch, free: Batch) -> Floats:
         """Return observed CLs limits at 95 % by asymptotic formulas (see `inference.limits`), (E,); NaN where fits failed.
@@ -203,6 +263,12 @@ def _limit_of_parabolas(best: Floats, width: Floats, of_background: Floats) -> F
         above = cls_from_q(np.maximum(q, 0.0), (mu / of_background) ** 2) > 1 - LEVEL
         low, high = np.where(above, mu, low), np.where(above, high, mu)
     return np.asarray(0.5 * (low + high))
+
+
+def _signed_z(without: Batch, free: Batch, poi: int) -> Floats:
+    """Return sqrt(q0) with the sign of the fitted strength, (E,)."""
+    q0 = np.maximum(without.deviance - free.deviance, 0.0)
+    return np.asarray(np.sign(free.parameters[:, poi]) * np.sqrt(q0))
 
 
 def _rows(batch: Batch, rows: npt.NDArray[Any]) -> Batch:

@@ -60,6 +60,8 @@ class Options:
         luminosity: of an experiment, /pb; None: the analysis's.
         limit: whether limits are found.
         truths: whether other values of nuisance parameters and of c are tried.
+        toys: of each experiment, for its p by toys; 0: none.
+        bootstrap: whether each experiment has templates of its own.
     """
 
     source: null.Source = "independent"
@@ -71,6 +73,8 @@ class Options:
     luminosity: float | None = None
     limit: bool = True
     truths: bool = True
+    toys: int = 0
+    bootstrap: bool = False
 
 
 class _Events:
@@ -148,6 +152,7 @@ class _Events:
         processed = self.run.extra("process")
         folder, by_hand = self.run.event_tables, own_factors(self.analysis, processed)
         parts: dict[str, list[EventArrays]] = {}
+        rows: dict[str, int] = {}
         for dataset, (process, is_data, factor, _) in factors(self.analysis, processed, self.run.luminosity_pb).items():
             if is_data != data or not event_table.parts(folder, dataset):
                 continue
@@ -158,8 +163,11 @@ class _Events:
             by = factor * (self.scale if scale is None else scale)
             made = {v: by * by_hand.get(dataset, {}).get(v, 1.0) for v in (NOMINAL, *(v.name for v in names))}
             tables = _below(event_table.stream(folder, dataset), self.analysis.threshold.score, below)
-            for events in read_events(self.analysis, self.processor, tables, name, made, classes=classes):
+            first = rows.get(name, 0)
+            for events in read_events(self.analysis, self.processor, tables, name, made, classes=classes, first=first):
                 parts.setdefault(f"{name} {events.variations}", []).append(events)
+                # two datasets of a process have no row in common
+                rows[name] = max(rows.get(name, 0), int(events.rows.max(initial=-1)) + 1)
         return [EventArrays.joined(found) for found in parts.values()]
 
 
@@ -250,6 +258,8 @@ def study_null(run: RunContext, options: Options) -> dict[str, Any]:
             _constants(closed) if options.truths and source != "toys" else {},
             options.seed,
             options.limit,
+            toys=options.toys,
+            bootstrap=options.bootstrap,
         )
         study = _of_toys(run, plan) if source == "toys" else _of_events(run, options, plan)
         folder = run.out / FOLDER
@@ -285,6 +295,7 @@ def _refuse_unused(options: Options) -> None:
     if options.source == "toys":
         # 0 asks for what toys do anyway
         given["--tail"] = options.tail or None
+        given["--bootstrap"] = options.bootstrap or None
     for name, value in given.items():
         if value is not None:
             raise OddjetsError(f"{name}: has no meaning with --source {options.source}: {own}; leave it out")
