@@ -18,7 +18,7 @@ from oddjets.study import null
 from oddjets.study.calibration import Tail, binomial_interval, calibrated, read_chunks
 from oddjets.study.events import Patterns
 from oddjets.study.experiments import CHUNK, ExperimentChunk, run_chunks
-from oddjets.study.rates import closure_of, require_bank, require_marginals
+from oddjets.study.rates import closure_counts, closure_of, require_bank, require_marginals
 from oddjets.study.thresholds import find_grid
 
 POI = {"name": "mu", "process": "top", "bounds": [0, 10]}
@@ -275,6 +275,31 @@ def test_experiments_need_all_processes():
     events = [e for e in study_events.make_events(analysis, qcd=5000) if e.process != "top"]
     with pytest.raises(OddjetsError, match="no events of 'top'"):
         null.of_events(analysis, "simulation", PLAN, events, events)
+
+
+@pytest.mark.parametrize("events_in_d", [4.0, 30.0])
+def test_the_mean_closure_of_experiments_with_few_events_is_that_of_their_source(events_in_d):
+    """Bins that close, with few events in B, C and D: the ratio of the means of A and of B C / D would be off by 1/d."""
+    patterns = Patterns({"SR": np.array([0.0, 1, 2]), "VR1": np.array([0.0, 1])})
+    mean = np.array([[0.4, 0.9, 0.2], [1.5, 2.0, 0.5], [0, 0, 0], [events_in_d] * 3])
+    mean[2] = mean[0] * mean[3] / mean[1]
+    counts = np.random.default_rng(7).poisson(mean.ravel(), (60_000, 12)).astype(float)
+    in_a, predicted = closure_counts(counts, patterns)
+    assert in_a.shape == predicted.shape == (60_000, 2)
+    np.testing.assert_array_equal(in_a[:, 0], counts[:, :2].sum(axis=1))
+    found = in_a.sum(axis=0) / predicted.sum(axis=0)
+    error = (in_a - found * predicted).std(axis=0) / predicted.mean(axis=0) / np.sqrt(len(counts))
+    assert (np.abs(found * (1 - np.exp(-events_in_d)) - 1) < 4 * error).all()
+    _, b, c, d = np.moveaxis(counts.reshape(-1, 4, 3), 1, 0)
+    plain = np.where(d > 0, b * c / np.maximum(d, 1), 0.0)
+    assert in_a[:, 0].sum() / plain[:, :2].sum() < 1 - 0.7 / events_in_d
+
+
+def test_the_closure_of_the_source_is_that_of_its_bins():
+    """Products that close in each bin close, also where jets of another mass pass more often."""
+    study = prepared(("SR",), "independent")
+    experiments = study.truths["nominal"]
+    assert closure_of(experiments.rates, experiments.patterns)[:, 0] == pytest.approx(1, abs=1e-9)
 
 
 def test_the_closure_of_the_source_is_a_d_over_b_c():

@@ -25,7 +25,7 @@ from oddjets.stats.histfactory.results import Data
 from oddjets.study.bootstrap import TemplateBootstrap
 from oddjets.study.events import Patterns
 from oddjets.study.procedure import Answers, Procedure, Questions, bins_of_cells
-from oddjets.study.rates import Rates
+from oddjets.study.rates import Rates, closure_counts
 from oddjets.study.thresholds import ThresholdGrid
 
 __all__ = ["CHUNK", "ExperimentChunk", "Experiments", "run_chunks"]
@@ -58,7 +58,7 @@ class ExperimentChunk:
         gof: goodness of fit, (E,).
         toy_p: p of z by toys, (E,); NaN where nobody asked.
         in_a: events of the data-driven process in A, (E, regions).
-        predicted: its B C / D, summed over the bins in which B, C and D are not empty, (E, regions).
+        predicted: its B C / (D + 1), summed over bins (see `closure_counts`), (E, regions).
         nuisances: sums over experiments whose fits converged of 1, pulls and their squares, (3, nuisance parameters).
     """
 
@@ -175,7 +175,7 @@ class Experiments:
             answers = self._answers(place, drawn.data[rows] @ by_letter, self._own_rngs(number, rows), rng)
             for name in names:
                 found[name][rows] = getattr(answers, name)
-            found["in_a"][rows], found["predicted"][rows] = self._closure(drawn.qcd[rows] @ by_letter)
+            found["in_a"][rows], found["predicted"][rows] = closure_counts(drawn.qcd[rows] @ by_letter, self.patterns)
             sums = _added(sums, answers.nuisances)
         return ExperimentChunk(**found, nuisances=np.zeros((3, 0)) if sums is None else sums)
 
@@ -320,14 +320,6 @@ class Experiments:
         shift = np.asarray(sizes)[:, None] * covariance / np.sqrt(np.where(used, rate, 1.0))
         tilts = np.clip(1 + shift, LEAST_TILT, MOST_TILT).reshape(len(sizes), *shape)
         return replace(self, number=number, tilts=tilts, questions=replace(self.questions, limit=False, toys=0))
-
-    def _closure(self, qcd: Floats) -> tuple[Floats, Floats]:
-        """Return A and B C / D of the data-driven process by region, of its counts (E, letters x cells)."""
-        a, b, c, d = np.moveaxis(qcd.reshape(len(qcd), 4, -1), 1, 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            predicted = np.where((b > 0) & (c > 0) & (d > 0), b * c / d, 0.0)
-        starts = list(self.patterns.starts.values())
-        return np.add.reduceat(a, starts, axis=1), np.add.reduceat(predicted, starts, axis=1)
 
 
 @dataclass(frozen=True)

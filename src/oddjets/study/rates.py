@@ -10,10 +10,20 @@ import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections.systematics import NOMINAL
+from oddjets.stats.closure_parts import abcd_constant
 from oddjets.study.events import EventArrays, Patterns, alike
 from oddjets.study.thresholds import ThresholdGrid, letter_sums, of_letters
 
-__all__ = ["Rates", "bank_ratio", "closure_of", "factorised", "rates_of", "require_bank", "require_marginals"]
+__all__ = [
+    "Rates",
+    "bank_ratio",
+    "closure_counts",
+    "closure_of",
+    "factorised",
+    "rates_of",
+    "require_bank",
+    "require_marginals",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -199,16 +209,30 @@ def require_bank(events: Sequence[EventArrays], data_driven: str) -> float:
 
 
 def closure_of(rates: Rates, patterns: Patterns) -> Floats:
-    """Return c = A D / (B C) of the data-driven process, all bins of a region together, at each threshold.
+    """Return the constant of what is expected of the data-driven process at each threshold: see `abcd_constant`.
 
     Returns:
-        Shape (thresholds, regions); NaN where B or C is empty.
+        Sum of A over the sum of B C / D of the bins of a region, shape (thresholds, regions); NaN where nothing is predicted.
     """
     cells = patterns.cells_of(rates.codes)
     found = []
     for region, start in patterns.starts.items():
-        there = cells[start : start + len(patterns.edges[region]) - 1].any(axis=0)
-        a, b, c, d = of_letters(rates.qcd[there].sum(axis=0)).T
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found.append(np.where(b * c > 0, a * d / (b * c), np.nan))
+        of_bins = cells[start : start + len(patterns.edges[region]) - 1]
+        found.append(abcd_constant(of_letters(np.tensordot(of_bins, rates.qcd, axes=1))))
     return np.stack(found, axis=1)
+
+
+def closure_counts(counts: Floats, patterns: Patterns) -> tuple[Floats, Floats]:
+    """Return A and its prediction from counts of events, each summed over the bins of each region, (E, regions).
+
+    The prediction of a bin is B C / (D + 1). For Poisson counts of means b, c and d, E[1/(D + 1)] = (1 - e^-d)/d, so that its
+    mean is b c / d but for e^-d. That of B C / D without the bins that have no D is larger, by 1/d for large d, so that the
+    ratio of the means would be below 1 where ABCD holds.
+
+    Args:
+        counts: events by letter and cell, (E, letters x cells).
+        patterns: the regions.
+    """
+    a, b, c, d = np.moveaxis(counts.reshape(len(counts), 4, -1), 1, 0)
+    starts = list(patterns.starts.values())
+    return np.add.reduceat(a, starts, axis=1), np.add.reduceat(b * c / (d + 1), starts, axis=1)
