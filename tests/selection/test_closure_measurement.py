@@ -12,9 +12,11 @@ from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import dijet_mass, write_part
 from oddjets.io.histograms import ThresholdResult
 from oddjets.selection import cut
-from oddjets.selection.closure_measurement import ClosureEvents, measure_closure, read_closure_events
+from oddjets.selection.closure_events import ClosureEvents, read_closure_events
+from oddjets.selection.closure_measurement import measure_closure
 from oddjets.selection.normalisation import Normalisation
-from oddjets.stats.closure_parts import EFFICIENCIES
+from oddjets.stats.closure_parts import EFFICIENCIES, one_efficiency
+from oddjets.workflow.stages.closure import closure_lines
 
 #: the efficiency of the toy: both jets pass
 PASSING = (TAG * PASS_TAGGED + (1 - TAG) * PASS_PLAIN) ** 2
@@ -208,6 +210,28 @@ def test_nothing_to_measure_on_is_an_error():
     events = columns(50, np.random.default_rng(1))
     with pytest.raises(OddjetsError, match="threshold 2 keeps 0 of the events: no efficiency"):
         measure_closure(toy(fit=FIT), Tagged(), ClosureEvents((events, np.ones(50)), None, 0), threshold(2.0))
+
+
+def test_efficiencies_with_too_few_events_have_no_values_and_one_alone_is_named():
+    """A constant of 0 where nothing is in A would be taken for a measurement."""
+    rng = np.random.default_rng(10)
+    found = measured(smooth(columns(400, rng), rng))
+    at, part = found["working_point"], found["regions"]["ALL"]["correlation"]
+    for use, value, error in zip(part["used"], part["values"], part["errors"], strict=True):
+        assert (value is not None) == use == (error is not None)
+    assert not all(part["used"])
+    assert part["measured_at"] == [e for e, use in zip(found["efficiencies"], part["used"], strict=True) if use]
+    # measured there, and not extrapolated
+    structural = found["regions"]["ALL"]["structural"]
+    assert one_efficiency(structural, at) is None
+    alone = {**part, "measured_at": [0.05]}
+    assert one_efficiency(alone, at) == 0.05
+    assert one_efficiency({**part, "measured_at": [at]}, at) is None
+    assert one_efficiency({"value": 1.0}, at) is None
+    found["regions"]["ALL"]["correlation"] = alone
+    text = "\n".join(closure_lines(found))
+    assert text.count("(from 5 % alone: without the error of a slope)") == 1
+    assert found["definition"].startswith("sum of A over the sum of B C / D")
 
 
 def test_two_events_give_no_answer_but_no_failure():

@@ -155,6 +155,31 @@ def test_the_method_is_tested_again_on_other_sources(analysis, histograms):
     assert found[1]["regions"]["SR"]["observed_error"][0] > found[0]["regions"]["SR"]["observed_error"][0] / 5
 
 
+def test_what_a_fit_scales_up_is_subtracted_as_it_is():
+    """Templates of a signal at a thousand times its rate: the data have it once."""
+    plain, scaled = make_histograms(strength=1, seed=None), make_histograms(strength=1, seed=None)
+    for histogram in scaled.histograms.values():
+        view = histogram.view(flow=True)
+        place = list(histogram.axes["process"]).index("top")
+        part = [slice(None)] * view.ndim
+        part[[axis.name for axis in histogram.axes].index("process")] = place
+        view.value[tuple(part)] *= 1000
+        view.variance[tuple(part)] *= 1000**2
+    analysis = make_analysis()
+    processes = {
+        name: one.model_copy(update={"template_scale": 1000.0}) if name == "top" else one
+        for name, one in analysis.processes.items()
+    }
+    by_hand = analysis.model_copy(update={"processes": processes})
+    found, expected = (
+        closure(a, h, [ClosureSample("data", "data", h)])["scans"][0]["regions"]["SR"]
+        for a, h in ((by_hand, scaled), (analysis, plain))
+    )
+    assert found["constant"] == pytest.approx(expected["constant"])
+    assert found["observed_error"] == pytest.approx(expected["observed_error"])
+    assert found["constant"] == pytest.approx(1.0)
+
+
 def entry(constant, error=0.1):
     return {"constant": constant, "constant_error": None if constant is None else error}
 

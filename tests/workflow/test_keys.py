@@ -84,7 +84,7 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order yields",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "binned_events certification chunk_counts closure_measurement constituents decorators event_weights "
+            "binned_events certification chunk_counts closure_events closure_measurement constituents decorators event_weights "
             "histogramming jet_systematics mixing needed_columns normalisation objects per_era processor "
             "reclustering region_products regions tracked_events"
         ),
@@ -135,7 +135,7 @@ CODE: dict[str, dict[str, str]] = {
         ),
         "selection": "event_weights input_anomalies",
         "simulation": "processes resonances",
-        "stats": "dijet_function templates",
+        "stats": "cell_bins closure_parts dijet_function templates",
         "workflow.stages": "report",
         "report/templates/": "report.css report.html.j2 report.js theme.js",
         "simulation/": "processes.yaml",

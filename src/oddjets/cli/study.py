@@ -153,14 +153,18 @@ def bank(
 
     if generate and seed is None:
         raise OddjetsError("--generate: nothing is simulated without --seed")
-    run = _run_of(target, out)
-    if seed is not None:
+    if seed is None:
+        run = _run_of(target, out)
+    else:
+        from oddjets.config.analysis import find_analysis, load_analysis
+        from oddjets.workflow.output_folder import saved_analysis
         from oddjets.workflow.run import RunContext
 
         if out is None:
             raise OddjetsError("--seed: a bank's own simulation needs a folder of its own; give it with --out")
-        analysis = with_execution(bank_analysis(run.analysis, seed, generate or []), workers=workers)
-        run = RunContext(analysis, out)
+        # not what that folder was made with, so that the same command goes on with a bank that was stopped
+        of = saved_analysis(target) if target.is_dir() else load_analysis(find_analysis(target))
+        run = RunContext(with_execution(bank_analysis(of, seed, generate or []), workers=workers), out)
         for name in ("simulate", "process"):
             run_stage(run, stage_of(run, name))
     counts = make_bank(run, file, pseudo_data=pseudo_data)

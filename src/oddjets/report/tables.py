@@ -11,6 +11,7 @@ from markupsafe import Markup
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import cutflow
 from oddjets.report.text import count, duration, label_html, with_error
+from oddjets.stats.closure_parts import one_efficiency
 
 __all__ = [
     "Cell",
@@ -137,12 +138,30 @@ def closure_table(artifacts: Artifacts) -> Table | None:
                     "c = structural x correlation: the first from jets of different events"
                     f" ({sources['structural'] or 'none'}), the second from events as they are"
                     f" ({sources['correlation'] or 'none'}; control: data with both scores below the threshold), extrapolated"
-                    " along a line in the logarithm of the efficiency."
+                    " along a line in the logarithm of the efficiency. The constant is the sum of A over the sum of B C / D of"
+                    " the bins; that of the closure figures is fitted to the ratios of the bins."
                 ),
+                *_from_one_efficiency(parts),
                 *(f"Note: {note}." for note in parts["notes"]),
             ]
         ),
     )
+
+
+def _from_one_efficiency(parts: dict[str, Any]) -> list[str]:
+    """Return a sentence that names the constants that are from a single efficiency, other than the working point's."""
+    alone = [
+        f"{name} of {region} ({100 * efficiency:.3g} %)"
+        for region, one in parts["regions"].items()
+        for name, part in (
+            ("structural", one),
+            ("correlation", one),
+            ("correlation, control", one.get("control") or {}),
+        )
+        if (found := part.get(name.partition(",")[0])) is not None
+        and (efficiency := one_efficiency(found, parts["working_point"])) is not None
+    ]
+    return [f"From one efficiency alone, without the error of a slope: {', '.join(alone)}."] if alone else []
 
 
 def cutflow_table(artifacts: Artifacts, kind: str) -> Table:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,9 @@ import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
-from oddjets.io import event_table
 from oddjets.io.event_table import JETS, Columns
-from oddjets.io.histograms import DATA, ThresholdResult
+from oddjets.io.histograms import ThresholdResult
+from oddjets.selection.closure_events import ClosureEvents, EfficiencyGrid, effective_number, smaller_scores
 from oddjets.selection.decorators import HasCuts
 from oddjets.selection.mixing import (
     PAIRS,
@@ -27,14 +26,11 @@ from oddjets.selection.mixing import (
     abcd_yields,
     abcd_yields_of_events,
     abcd_yields_of_pairs,
-    select_nominal,
 )
-from oddjets.selection.normalisation import Normalisation
-from oddjets.selection.per_era import at_era
 from oddjets.selection.region_products import RegionDescription, describe_region, with_cells
-from oddjets.stats.closure_parts import EFFICIENCIES, advice, closure_parts, structural_part
+from oddjets.stats.closure_parts import DEFINITION, advice, closure_parts, structural_part
 
-__all__ = ["CONTROL", "ClosureEvents", "measure_closure", "read_closure_events"]
+__all__ = ["CONTROL", "measure_closure"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,8 +44,6 @@ REPLICAS = 100
 SEED = 1
 #: events whose jets are paired, at most; more make no visible difference to the error
 MOST_EVENTS = 200_000
-#: an efficiency of the list within this factor of the working point gives way to it
-_SAME = 1.05
 #: pairs of flavours of the two jets in either order, by the heaviest quark of a jet's hadrons
 FLAVOUR_PAIRS = {
     "b b": (5, 5),
@@ -59,60 +53,6 @@ FLAVOUR_PAIRS = {
     "c light": (4, 0),
     "light light": (0, 0),
 }
-
-
-@dataclass(frozen=True)
-class ClosureEvents:
-    """The events that the closure is measured on.
-
-    Attributes:
-        simulation: columns of the data-driven process's simulation, and its weights; None: there is none.
-        data: columns of data and of the other processes, and weights: 1 for data, negative for what is subtracted; None:
-            there are no data.
-        n_data: events of data, which come first.
-    """
-
-    simulation: tuple[Columns, Floats] | None
-    data: tuple[Columns, Floats] | None
-    n_data: int
-
-    def smaller_scores(self, score: str) -> Floats:
-        """Return the smaller score of each event of data, shape (n_data,)."""
-        return np.empty(0) if self.data is None else _smaller_scores(self.data[0], score)[: self.n_data]
-
-
-def read_closure_events(
-    analysis: Analysis, processor: HasCuts, folder: Path, normalisation: Mapping[str, Normalisation]
-) -> ClosureEvents:
-    """Read the nominal events that pass the base selection.
-
-    Args:
-        analysis: names the data-driven process.
-        processor: has the base selection.
-        folder: ``out/events``.
-        normalisation: of each dataset.
-    """
-    read: dict[str, list[tuple[Columns, Floats]]] = {}
-    for dataset, (process, is_data, factor, era) in normalisation.items():
-        if not event_table.parts(folder, dataset):
-            continue
-        process = DATA if is_data else process
-        # what a fit scales by a thousand is not subtracted a thousandfold
-        factor /= 1.0 if is_data or process not in analysis.processes else analysis.processes[process].template_scale
-        for columns in event_table.stream(folder, dataset):
-            kept = select_nominal(at_era(analysis, processor, era), columns)
-            read.setdefault(process, []).append((kept, np.asarray(kept["weight"], np.float64) * factor))
-    simulation = _joined(read.get(str(analysis.data_driven), []))
-    data = _joined(read.get(DATA, []))
-    others = [
-        (columns, -weights)
-        for process, parts in read.items()
-        if process not in (DATA, analysis.data_driven)
-        for columns, weights in parts
-    ]
-    if data is None:
-        return ClosureEvents(simulation, None, 0)
-    return ClosureEvents(simulation, _joined([data, *others]), len(data[1]))
 
 
 def measure_closure(
@@ -133,9 +73,9 @@ def measure_closure(
         pairs: how many pairs of jets of different events are made at least, if there are so many.
 
     Returns:
-        ``efficiencies`` and their ``thresholds``, ``working_point``, ``sources`` of the two parts, ``notes``, and by region
-        ``kind`` (product, union, unknown), ``why``, ``cells``, ``advice`` and the entries of `closure_parts`, also
-        for ``flavours`` and for ``control``, data below the threshold.
+        The ``definition`` of the constants, ``efficiencies`` and their ``thresholds``, ``working_point``, ``sources`` of the
+        two parts, ``notes``, and by region ``kind`` (product, union, unknown), ``why``, ``cells``, ``advice`` and the entries
+        of `closure_parts`, also for ``flavours`` and for ``control``, data below the threshold.
 
     Raises:
         OddjetsError: there is neither simulation of the data-driven process nor data.
@@ -147,13 +87,13 @@ def measure_closure(
     asked = analysis.model_copy(
         update={"regions": {name: region for name, region in analysis.regions.items() if region.part_of is None}}
     )
-    grid = _Grid.from_events(asked, events, threshold)
+    grid = EfficiencyGrid.from_events(asked, events, threshold)
     descriptions = {region: describe_region(asked, processor, region) for region in asked.regions}
     measured = _Measurement(asked, processor, asked.fit.observable if asked.fit else "", grid.at, pairs)
     notes: list[str] = []
     regions: dict[str, dict[str, Any]] = {region: {} for region in asked.regions}
     sources: dict[str, str | None] = {"structural": None, "correlation": None}
-    n_simulated = 0.0 if events.simulation is None else _effective(events.simulation[1])
+    n_simulated = 0.0 if events.simulation is None else effective_number(events.simulation[1])
     if events.simulation is not None and len(events.simulation[1]) > 1:
         sources = dict.fromkeys(sources, f"simulation of '{asked.data_driven}'")
         regions = measured.parts(*events.simulation, grid.efficiencies, grid.thresholds)
@@ -164,7 +104,7 @@ def measure_closure(
         regions[region]["control"] = found
     if analysis.blind:
         notes.append("the data in A are blinded, so that jets of data are not paired anew")
-    elif events.data is not None and events.n_data > 1 and _effective(events.data[1]) > n_simulated:
+    elif events.data is not None and events.n_data > 1 and effective_number(events.data[1]) > n_simulated:
         sources["structural"] = "data, other processes subtracted"
         if sources["correlation"] is None and control:
             sources["correlation"] = CONTROL
@@ -183,6 +123,7 @@ def measure_closure(
             "advice": advice(kind, regions[region].get("structural"), cells.get(region)),
         }
     return {
+        "definition": DEFINITION,
         "efficiencies": list(grid.efficiencies),
         "thresholds": list(grid.thresholds),
         "working_point": grid.at,
@@ -191,48 +132,6 @@ def measure_closure(
         "notes": notes,
         "regions": regions,
     }
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Efficiencies, their thresholds, and the efficiency of the working point."""
-
-    efficiencies: tuple[float, ...]
-    thresholds: tuple[float, ...]
-    at: float
-
-    @classmethod
-    def from_events(cls, analysis: Analysis, events: ClosureEvents, threshold: ThresholdResult) -> _Grid:
-        with_data = events.data is not None and events.n_data > 0
-        simulated = events.simulation is not None and len(events.simulation[1]) > 0
-        asked = threshold.efficiency_asked
-        known: Sequence[float] = EFFICIENCIES
-        # of blinded data, how many pass a threshold and how their scores go on above it is not looked at
-        if simulated and (analysis.blind or not with_data):
-            assert events.simulation is not None
-            lower, weights, asked = _smaller_scores(events.simulation[0], threshold.score), events.simulation[1], None
-        elif with_data and not (analysis.blind and asked is None):
-            lower, weights = events.smaller_scores(threshold.score), np.ones(events.n_data)
-            known = [e for e in EFFICIENCIES if asked is None or not analysis.blind or e > asked]
-        elif with_data:
-            raise OddjetsError(
-                "the data in A are blinded, the threshold is a fixed one, and there is no simulation of"
-                f" '{analysis.data_driven}': the efficiency of the threshold is not known before the data are unblinded"
-            )
-        else:
-            raise OddjetsError(
-                f"there are no events of data or of '{analysis.data_driven}' after the base selection: nothing to test"
-            )
-        at = asked or float(weights[lower >= threshold.value].sum() / weights.sum())
-        if not 0 < at < 1:
-            raise OddjetsError(
-                f"the threshold {threshold.value:g} keeps {at:.3g} of the events: no efficiency to extrapolate to; choose"
-                " another"
-            )
-        others = [e for e in known if not at / _SAME < e < at * _SAME]
-        found = {at: threshold.value} | {e: _quantile(lower, weights, 1 - e) for e in others}
-        efficiencies = tuple(sorted(found))
-        return cls(efficiencies, tuple(found[e] for e in efficiencies), at)
 
 
 @dataclass(frozen=True)
@@ -343,7 +242,7 @@ def _counts_in_cells(
         return {}
     columns, weights = events.data
     # the data in A are not looked at
-    outside = ~(_smaller_scores(columns, threshold.score) >= threshold.value)
+    outside = ~(smaller_scores(columns, threshold.score) >= threshold.value)
     kept = {name: array[outside] for name, array in columns.items()}
     found = {}
     for region, description in descriptions.items():
@@ -370,31 +269,3 @@ def _flavour_pairs(columns: Columns) -> list[npt.NDArray[np.bool_]]:
 
 def _one_group(columns: Columns) -> list[npt.NDArray[np.bool_]]:
     return [np.ones(len(columns["weight"]), bool)]
-
-
-def _joined(parts: Sequence[tuple[Columns, Floats]]) -> tuple[Columns, Floats] | None:
-    """Return the events of several tables as one, with the columns that all have; None without tables."""
-    if not parts:
-        return None
-    names = set(parts[0][0]).intersection(*(columns for columns, _ in parts))
-    joined = {name: np.concatenate([columns[name] for columns, _ in parts]) for name in sorted(names)}
-    return joined, np.concatenate([weights for _, weights in parts])
-
-
-def _effective(weights: Floats) -> float:
-    """Return how many events of equal weights have the same relative error."""
-    return float(weights.sum() ** 2 / np.square(weights).sum()) if len(weights) else 0.0
-
-
-def _smaller_scores(columns: Columns, score: str) -> Floats:
-    lower = np.minimum(*(np.asarray(columns[f"score_{score}_{j}"], np.float64) for j in JETS))
-    return np.where(np.isnan(lower), -np.inf, lower)
-
-
-def _quantile(values: Floats, weights: Floats, level: float) -> float:
-    """Return the quantile of weighted values; NumPy's (linear) where all weigh the same."""
-    if np.ptp(weights) == 0:
-        return float(np.quantile(values, level))
-    order = np.argsort(values)
-    below = np.cumsum(np.maximum(weights[order], 0))
-    return float(values[order][np.searchsorted(below, level * below[-1])])

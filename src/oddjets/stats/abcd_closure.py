@@ -26,6 +26,8 @@ __all__ = [
 
 #: the note if there is no simulation to test the method on
 NOT_SIMULATED = "there is no simulation of '{process}': A = B C / D is not tested on it"
+#: what ``constant`` of a region is here; `closure_parts.abcd_constant` is another one
+DEFINITION = "least-squares constant of A / (B C / D) by bin; bins without events in B, C or D are left out"
 #: toys that say how often chi2 is larger than found: with few events it does not follow its distribution
 CHI2_TOYS = 1000
 
@@ -191,16 +193,20 @@ class ClosureSample(NamedTuple):
 def _yields(
     analysis: Analysis, histograms: HistogramSet, process: str, region: str
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return yields and variances by letter; the simulated processes are subtracted from data."""
+    """Return yields and variances by letter; the simulated processes are subtracted from data.
+
+    What a fit scales by a thousand (``template_scale``) is not subtracted a thousandfold.
+    """
     assert analysis.fit is not None
     observable = analysis.fit.observable
     values: dict[str, np.ndarray] = {x: histograms.values(region, observable, process, x) for x in "ABCD"}
     variances: dict[str, np.ndarray] = {x: histograms.variances(region, observable, process, x) for x in "ABCD"}
     others = [p for p in histograms.processes if p != analysis.data_driven] if process == DATA else []
     for other in others:
+        scale = analysis.processes[other].template_scale
         for x in "ABCD":
-            values[x] = values[x] - histograms.values(region, observable, other, x)
-            variances[x] = variances[x] + histograms.variances(region, observable, other, x)
+            values[x] = values[x] - histograms.values(region, observable, other, x) / scale
+            variances[x] = variances[x] + histograms.variances(region, observable, other, x) / scale**2
     return values, variances
 
 
@@ -223,9 +229,9 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
         scans: other efficiencies, or data with both scores just below the threshold.
 
     Returns:
-        The content of ``closure.json``: process and, by region, observed and predicted yields with errors, the fitted
-        constant, chi2/ndf with its p value from toys, and a verdict: "closes", "does not close" or "inconclusive" (see
-        `closure_parts.verdict`; always the last where fewer than 10 events are expected in A);
+        The content of ``closure.json``: process, the ``definition`` of the constants and, by region, observed and predicted
+        yields with errors, the fitted constant, chi2/ndf with its p value from toys, and a verdict: "closes", "does not close"
+        or "inconclusive" (see `closure_parts.verdict`; always the last where fewer than 10 events are expected in A);
         ``scans`` is a list of label, process and regions of the same form. Without simulation of the process ``regions``
         is empty, ``note`` says so, and only the scans in data remain.
 
@@ -238,6 +244,7 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
     simulated = process in histograms.variations
     return {
         "process": process,
+        "definition": DEFINITION,
         **({} if simulated else {"note": NOT_SIMULATED.format(process=process)}),
         "regions": _regions(analysis, histograms, process) if simulated else {},
         "scans": [

@@ -30,6 +30,7 @@ __all__ = [
     "closure_parts",
     "effective_events",
     "extrapolate",
+    "one_efficiency",
     "predicted",
     "spread",
     "structural_factors",
@@ -41,6 +42,10 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Verdict = Literal["closes", "does not close", "inconclusive"]
 
+#: what ``constant`` and values of parts are; `abcd_closure.region_closure` has another constant
+DEFINITION = (
+    "sum of A over the sum of B C / D of the bins; bins without events in B or C count as 0, those without D not"
+)
 #: efficiencies at which the constant is measured, beside that of the working point
 EFFICIENCIES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.10)
 #: a constant whose distance from 1 is more than this many errors does not close
@@ -236,7 +241,9 @@ def closure_parts(
     Returns:
         ``structural``, ``correlation`` and ``unmixed``, each with ``values`` and ``errors`` by efficiency, and ``value``,
         ``error``, ``slope``, ``slope_error``, ``chi2``, ``ndf`` at the working point, and ``used``, whether there are enough
-        events at each efficiency: at least 10 in B and in C, and 10 expected in A where jets of one event are looked at; the
+        events at each efficiency: at least 10 in B and in C, and 10 expected in A where jets of one event are looked at; where
+        there are not, values and errors are None. ``measured_at`` has the efficiencies that the value at the working point is
+        from: if it is a single other one, the slope is not known (None), and ``error`` does not have its part. The
         ``constant`` at the working point, ``constant_error``, and the ``verdict``.
     """
     in_control, expected = effective_events(events[:, 0], squares)
@@ -250,10 +257,11 @@ def closure_parts(
     direct = single & there if (single & there).any() else single
     asked = {**measured, "structural": (structural, direct)}
     found = {name: extrapolate(points, efficiencies, at, use) for name, (points, use) in asked.items()}
+    where = {name: np.asarray(efficiencies)[use & np.isfinite(points[:, 0])] for name, (points, use) in asked.items()}
     product = found["structural"].replicas * found["correlation"].replicas
     constant, error = float(product[0]), spread(product)
     return {
-        **{name: _entry(*measured[name], one) for name, one in found.items()},
+        **{name: _entry(points, use, found[name], where[name].tolist()) for name, (points, use) in measured.items()},
         "constant": _json(constant),
         "constant_error": _json(error),
         "verdict": verdict(constant, error),
@@ -283,11 +291,26 @@ def structural_part(structural: Mapping[str, Any], control: Mapping[str, Any] | 
     return {**found, "constant": constant, "constant_error": total, "verdict": verdict(constant, total)}
 
 
-def _entry(points: Floats, usable: Mask, found: Extrapolation) -> dict[str, Any]:
+def one_efficiency(part: Mapping[str, Any], at: float) -> float | None:
+    """Return the efficiency that a part's value at the working point is from, where it is a single other one; else None.
+
+    Args:
+        part: an entry of `closure_parts`.
+        at: the efficiency of the working point.
+    """
+    # results of earlier versions do not say
+    measured: Sequence[float] = part.get("measured_at") or ()
+    return float(measured[0]) if len(measured) == 1 and not np.isclose(measured[0], at) else None
+
+
+def _entry(points: Floats, usable: Mask, found: Extrapolation, measured_at: Sequence[float]) -> dict[str, Any]:
+    # few events give a constant of 0, or anything
+    known = [_json(value) if use else None for value, use in zip(points[:, 0], usable, strict=True)]
     return {
-        "values": [_json(value) for value in points[:, 0]],
-        "errors": [_json(spread(one)) for one in points],
+        "values": known,
+        "errors": [None if value is None else _json(spread(one)) for value, one in zip(known, points, strict=True)],
         "used": usable.tolist(),
+        "measured_at": list(measured_at),
         **{name: _json(value) for name, value in found._asdict().items() if name not in ("replicas", "ndf")},
         "ndf": found.ndf,
     }

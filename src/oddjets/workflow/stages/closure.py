@@ -12,9 +12,11 @@ from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
 from oddjets.io.histograms import DATA, HistogramSet, ThresholdResult
-from oddjets.selection.closure_measurement import CONTROL, measure_closure, read_closure_events
+from oddjets.selection.closure_events import read_closure_events
+from oddjets.selection.closure_measurement import CONTROL, measure_closure
 from oddjets.selection.histogramming import make_histograms, threshold_from
 from oddjets.selection.normalisation import factors
+from oddjets.stats.closure_parts import one_efficiency
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 
 if TYPE_CHECKING:
@@ -135,10 +137,10 @@ def _line(part: Mapping[str, Any] | None, efficiencies: Sequence[float], at: flo
     if part is None or len(part.get("values", ())) != len(efficiencies):
         return "", False
     measured = list(zip(*(part[key] for key in ("values", "errors", "used")), efficiencies, strict=True))
-    points = ", ".join(
-        f"{100 * e:.3g} % {_with_error(value if use else None, error)}" for value, error, use, e in measured
-    )
-    return f"{points}; at {100 * at:.3g} %: {_value(part)}", not all(use for _, _, use, _ in measured)
+    points = ", ".join(f"{100 * e:.3g} % {_with_error(value, error)}" for value, error, _, e in measured)
+    alone = one_efficiency(part, at)
+    said = "" if alone is None else f" (from {100 * alone:.3g} % alone: without the error of a slope)"
+    return f"{points}; at {100 * at:.3g} %: {_value(part)}{said}", not all(use for _, _, use, _ in measured)
 
 
 def _value(part: Mapping[str, Any]) -> str:
