@@ -14,11 +14,12 @@ from oddjets.stats import Model
 from oddjets.stats.abcd_closure import (
     ClosureSample,
     closure,
-    closure_uncertainties,
     constant_fit,
     predict,
     region_closure,
 )
+from oddjets.stats.closure_parts import StructuralFactor
+from oddjets.stats.closure_uncertainty import closure_uncertainties
 from oddjets.stats.inference.estimates import best_fits
 from oddjets.stats.summary import fit_workspace
 from oddjets.stats.workspace import build
@@ -215,6 +216,75 @@ def test_a_region_without_a_constant_has_the_next_closures_uncertainty(constants
     used = closure_uncertainties(result(**constants), ["SR"])["SR"]
     assert used.size == pytest.approx(size)
     assert (used.source, used.fallback) == (source, fallback)
+
+
+def part(value, error, measured_at=(0.02, 0.05)):
+    return {"value": value, "error": error, "measured_at": list(measured_at)}
+
+
+def known_by(simulation=None, extrapolated=None, control=None, expected=20.0):
+    """A closure with 5 % at 0.9 ± 0.01; constants with errors at the threshold, and of the two kinds of extrapolation."""
+    found = result(nominal=None if simulation is None else simulation[0], five=0.9)
+    found["regions"]["SR"] |= {"constant_error": simulation and simulation[1], "expected_events": expected}
+    found["scans"][2]["regions"]["SR"]["constant_error"] = 0.01
+    of_region = {"structural": part(0.95, 0.0, [0.01])}
+    of_region |= {"correlation": part(*extrapolated)} if extrapolated else {}
+    of_region |= {"control": {"correlation": part(*control)}} if control else {}
+    found["parts"] = {"sources": {"correlation": "simulation of 'qcd'"}, "regions": {"SR": of_region}}
+    return found
+
+
+CONTROL = "data with both scores below the threshold, extrapolated"
+
+
+@pytest.mark.parametrize(
+    ("closures", "source", "constant", "size", "why"),
+    [
+        # the one that is known best at the threshold; 5 %, which is known better, is elsewhere
+        ({"simulation": (0.8, 0.3), "control": (1.0, 0.05)}, CONTROL, 0.95, 0.05, "which is known to ± 0.3 there"),
+        ({"simulation": (0.8, 0.04), "control": (1.0, 0.05)}, "qcd simulation at the threshold", 0.8, 0.2, ""),
+        (
+            {"simulation": (1.0, 0.3), "extrapolated": (1.1, 0.04), "control": (1.0, 0.05)},
+            "qcd simulation, extrapolated to the threshold",
+            1.045,
+            0.045,
+            "which is known to ± 0.3 there",
+        ),
+        # nothing in A by chance has a small error, and is not well known
+        (
+            {"simulation": (0.04, 0.05), "control": (1.0, 0.1)},
+            CONTROL,
+            0.95,
+            0.96,
+            "of qcd simulation at the threshold",
+        ),
+        (
+            {"simulation": (0.0, 0.32), "control": (1.0, 0.1), "expected": 4.6},
+            CONTROL,
+            0.95,
+            0.095,
+            "too few events there",
+        ),
+        # one efficiency says nothing of another one
+        ({"simulation": (0.9, 0.3), "control": (1.0, 0.05, (0.05,))}, "qcd simulation at the threshold", 0.9, 0.3, ""),
+        ({"control": (1.0, 0.05, (0.05,))}, "qcd simulation at 5 %", 0.9, 0.1, "which has no constant there"),
+        # what contradicts it is not forgotten
+        ({"simulation": (1.6, 0.2), "control": (1.0, 0.05)}, CONTROL, 0.95, 0.6, "contradicts it (1.60 ± 0.2)"),
+    ],
+)
+def test_the_best_known_closure_at_the_threshold_is_used(closures, source, constant, size, why):
+    used = closure_uncertainties(known_by(**closures), ["SR"])["SR"]
+    assert used.source == source
+    assert used.constant == pytest.approx(constant)
+    assert used.size == pytest.approx(size, rel=0.06)
+    assert why in used.why
+    assert used.fallback == (source != "qcd simulation at the threshold")
+
+
+def test_of_a_structural_constant_that_the_fit_knows_only_the_correlation_is_left():
+    found = known_by(control=(1.02, 0.05))
+    used = closure_uncertainties(found, ["SR"], {"SR": StructuralFactor(0.5, 0.02)})["SR"]
+    assert (used.constant, used.constant_error, used.size) == pytest.approx((1.02, 0.05, 0.05))
 
 
 def test_a_region_without_any_constant_is_an_error():

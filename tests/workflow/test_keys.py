@@ -88,13 +88,13 @@ CODE: dict[str, dict[str, str]] = {
             "histogramming jet_systematics mixing needed_columns normalisation objects per_era processor "
             "reclustering region_products regions tracked_events"
         ),
-        "stats": "abcd_closure cell_bins closure_parts",
+        "stats": "abcd_closure cell_bins closure_parts closure_uncertainty",
         "workflow.stages": "closure",
     },
     "workspace": {
         "core": "blinding_history",
         "io": "histograms yields",
-        "stats": "abcd_cells abcd_closure cell_bins closure_parts qcd_templates templates workspace",
+        "stats": "abcd_cells cell_bins closure_parts closure_uncertainty qcd_templates templates workspace",
         "workflow.stages": "workspace",
     },
     "fit": {

@@ -295,7 +295,9 @@ def _closure_uncertainty(results: dict[str, Any]) -> list[HealthCheck]:
         return []
     status: Status = "watch" if any(one["fallback"] for one in used.values()) else "good"
     value = ", ".join(f"{region} {100 * one['size']:.3g} %" for region, one in used.items())
-    note = "; ".join(f"{region}: {one['source']}" for region, one in used.items())
+    note = "; ".join(
+        f"{region}: {one['source']}" + (f" ({one['why']})" if one.get("why") else "") for region, one in used.items()
+    )
     return [HealthCheck("Closure uncertainty", status, value, note, "results.json", "closure_uncertainty")]
 
 

@@ -10,15 +10,13 @@ import numpy as np
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.io.histograms import DATA, HistogramSet, ThresholdResult
-from oddjets.stats.closure_parts import LEAST_EVENTS, StructuralFactor, verdict
+from oddjets.stats.closure_parts import LEAST_EVENTS, effective_events, verdict
 
 __all__ = [
     "ClosureSample",
-    "ClosureUncertainty",
     "ConstantFit",
     "chi2_p_value",
     "closure",
-    "closure_uncertainties",
     "constant_fit",
     "predict",
     "region_closure",
@@ -154,6 +152,7 @@ def region_closure(
     ratio, error, _, event_weight = _ratios(values, variances)
     fit = constant_fit(ratio, error)
     enough = np.isfinite(event_weight) and np.nansum(prediction) >= LEAST_EVENTS * event_weight
+    letters, squares = (np.stack([of[x] for x in "ABCD"]) for of in (values, variances))
     return {
         "edges": np.asarray(edges).tolist(),
         "observed": observed.tolist(),
@@ -162,6 +161,7 @@ def region_closure(
         "predicted_error": _json(np.sqrt(variance)),
         "constant": _json(fit.value),
         "constant_error": _json(fit.error),
+        "expected_events": float(effective_events(letters, squares)[1]),
         "chi2": _json(fit.chi2),
         "ndf": fit.ndf,
         "chi2_p": _json(chi2_p_value(values, variances, fit.chi2, fit.value)) if fit.ndf else None,
@@ -230,8 +230,9 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
 
     Returns:
         The content of ``closure.json``: process, the ``definition`` of the constants and, by region, observed and predicted
-        yields with errors, the fitted constant, chi2/ndf with its p value from toys, and a verdict: "closes", "does not close"
-        or "inconclusive" (see `closure_parts.verdict`; always the last where fewer than 10 events are expected in A);
+        yields with errors, the fitted constant, how many events of equal weights are expected in A, chi2/ndf with its p value
+        from toys, and a verdict: "closes", "does not close" or "inconclusive" (see `closure_parts.verdict`; always the last
+        where fewer than 10 events are expected in A);
         ``scans`` is a list of label, process and regions of the same form. Without simulation of the process ``regions``
         is empty, ``note`` says so, and only the scans in data remain.
 
@@ -264,64 +265,3 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
 def _efficiency(threshold: ThresholdResult) -> float | None:
     """Return the fraction of data above a threshold; the requested one if the data in A are blinded."""
     return threshold.efficiency_asked if threshold.n_above is None else threshold.efficiency_found
-
-
-class ClosureUncertainty(NamedTuple):
-    """The uncertainty of A = B C / D in a region.
-
-    Attributes:
-        size: relative uncertainty of the yield in A: the larger of |constant - 1| and the constant's error.
-        constant: the fitted constant of the closure used.
-        constant_error: its error.
-        source: the name of that closure.
-        fallback: whether it is a different closure than that of simulation at the threshold.
-    """
-
-    size: float
-    constant: float
-    constant_error: float
-    source: str
-    fallback: bool
-
-
-def closure_uncertainties(
-    result: Mapping[str, Any], regions: Sequence[str], structural: Mapping[str, StructuralFactor] | None = None
-) -> dict[str, ClosureUncertainty]:
-    """Turn a closure into relative uncertainties of the data-driven yield in A, by region, for `workspace.build`.
-
-    The first closure with a constant in the region is used, in this order: simulation at the threshold;
-    simulation at other efficiencies, the nearest (the smallest) first; data with both scores below the threshold.
-
-    Args:
-        result: of `closure`.
-        regions: of the fit.
-        structural: constants that the fit knows already, as by ``abcd: structural`` or ``cells``; the closure's are divided by
-            them.
-
-    Raises:
-        OddjetsError: a region without a constant in any of them.
-    """
-    scans = list(result.get("scans", ()))
-    others = [s for s in scans if s["process"] != DATA]
-    others.sort(key=lambda scan: np.inf if scan.get("efficiency") is None else scan["efficiency"])
-    order = [
-        (f"{result['process']} simulation at the threshold", result["regions"]),
-        *((scan["label"], scan["regions"]) for scan in [*others, *(s for s in scans if s["process"] == DATA)]),
-    ]
-    found = {}
-    for region in regions:
-        for i, (label, closed) in enumerate(order):
-            constant, error = (closed.get(region, {}).get(key) for key in ("constant", "constant_error"))
-            if constant is not None and error is not None:
-                known = structural[region].value if structural and region in structural else 1.0
-                constant, error = constant / known, error / known
-                size = max(abs(constant - 1), error)
-                found[region] = ClosureUncertainty(size, constant, error, label, fallback=i > 0)
-                break
-        else:
-            raise OddjetsError(
-                f"fit.closure_uncertainty: no closure has a constant in region '{region}' (tried: "
-                f"{'; '.join(label for label, _ in order)}), so the uncertainty of A = B C / D there is unknown; simulate more "
-                "events, remove the region from fit.regions, or set 'closure_uncertainty: false' and justify it"
-            )
-    return found

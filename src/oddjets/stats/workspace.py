@@ -30,9 +30,9 @@ from oddjets.core.errors import OddjetsError, nearest
 from oddjets.io.histograms import DATA
 from oddjets.io.yields import RegionYields
 from oddjets.stats.abcd_cells import channels_of, merged_cells, with_merged_cells
-from oddjets.stats.abcd_closure import ClosureUncertainty
 from oddjets.stats.cell_bins import shown_edges
 from oddjets.stats.closure_parts import StructuralFactor
+from oddjets.stats.closure_uncertainty import ClosureUncertainty
 from oddjets.stats.qcd_templates import QCD_FLOOR, initial_strengths, qcd_of_authors_code, qcd_templates, unclipped
 from oddjets.stats.templates import Template, read_templates, total_of
 
@@ -78,8 +78,8 @@ def build(
     Args:
         analysis: the analysis; its `fit` section defines regions, observable and parameters of interest.
         histograms: the templates and data, normalised to the luminosity.
-        closure: relative uncertainties of the data-driven yield in A by region (see `abcd_closure.closure_uncertainties`),
-            added as log-normals ``closure_REGION``; None: no such uncertainty.
+        closure: relative uncertainties of the data-driven yield in A by region (see
+            `closure_uncertainty.closure_uncertainties`), added as log-normals ``closure_REGION``; None: no such uncertainty.
         structural: structural constants of the regions that are unions (see `closure_parts.structural_factors`), which
             ``abcd: structural`` needs.
 
@@ -112,9 +112,11 @@ def build(
     }
     report["warnings"] += [
         f"the closure uncertainty of {region}, {used.size:.1%}, is not from the closure of simulation at the "
-        f"threshold, which has no constant there, but from: {used.source}"
-        for region, used in (closure or {}).items()
+        f"threshold, {used.why}, but from: {used.source}"
         if used.fallback
+        else f"the closure uncertainty of {region} is {used.size:.1%}: {used.why}"
+        for region, used in (closure or {}).items()
+        if used.fallback or used.why
     ]
     if fit.mode == "authors-code" and analysis.data_driven:
         report["warnings"].append(AUTHORS_WARNING)

@@ -27,8 +27,8 @@ from oddjets.config.analysis import Analysis
 from oddjets.corrections.systematics import NOMINAL
 from oddjets.io.histograms import DATA
 from oddjets.stats import workspace
-from oddjets.stats.abcd_closure import ClosureUncertainty
 from oddjets.stats.closure_parts import StructuralFactor
+from oddjets.stats.closure_uncertainty import ClosureUncertainty
 from oddjets.study.events import EventArrays
 from oddjets.study.thresholds import ThresholdGrid, templates_at
 

@@ -17,8 +17,8 @@ from oddjets.corrections.systematics import NOMINAL
 from oddjets.io.histograms import DATA
 from oddjets.io.studies import calibration_line
 from oddjets.stats import workspace
-from oddjets.stats.abcd_closure import ClosureUncertainty
 from oddjets.stats.closure_parts import StructuralFactor
+from oddjets.stats.closure_uncertainty import ClosureUncertainty
 from oddjets.study.bootstrap import TemplateBootstrap
 from oddjets.study.calibration import Tail, calibrated, counted_p, describe, read_chunks, tail_curve, toy_lines
 from oddjets.study.events import EventArrays, Patterns

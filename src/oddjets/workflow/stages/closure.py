@@ -62,6 +62,7 @@ def work(run: RunContext) -> dict[str, Any]:
         scans.append(ClosureSample("data with both scores below the threshold", DATA, just_below))
     found = closure(run.analysis, nominal, scans)
     found["parts"] = _parts(run, nominal.threshold)
+    found["uncertainty"] = _uncertainty(run, found)
     for line in closure_lines(found["parts"]):
         console.print(escape(line))
     if note := found.get("note"):
@@ -79,6 +80,23 @@ def _parts(run: RunContext, threshold: ThresholdResult) -> dict[str, Any]:
         return measure_closure(run.analysis, processor, events, threshold)
     except OddjetsError as error:
         return {"regions": {}, "notes": [str(error)]}
+
+
+def _uncertainty(run: RunContext, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``closure_uncertainty: true`` takes from this closure, by region; None where it would be an error."""
+    from oddjets.stats.closure_parts import structural_factors
+    from oddjets.stats.closure_uncertainty import closure_uncertainties
+
+    fit = run.analysis.fit
+    assert fit is not None
+    made: dict[str, Any] = {}
+    for region in fit.regions:
+        try:
+            known = None if fit.abcd == "as-published" else structural_factors(found, [region])
+            made[region] = closure_uncertainties(found, [region], known)[region]._asdict()
+        except OddjetsError:
+            made[region] = None
+    return made
 
 
 def measure(run: RunContext) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from oddjets.core.files import write_json
 from oddjets.io.histograms import HistogramSet
 
 if TYPE_CHECKING:
-    from oddjets.stats.abcd_closure import ClosureUncertainty
     from oddjets.stats.closure_parts import StructuralFactor
+    from oddjets.stats.closure_uncertainty import ClosureUncertainty
     from oddjets.workflow.run import RunContext
 
 __all__ = ["measured_closure", "work"]
@@ -29,8 +29,8 @@ def measured_closure(
     Raises:
         InputFileError: the closure was not measured, and the fit needs it.
     """
-    from oddjets.stats.abcd_closure import closure_uncertainties
     from oddjets.stats.closure_parts import structural_factors
+    from oddjets.stats.closure_uncertainty import closure_uncertainties
 
     fit = run.analysis.fit
     closure = structural = None
@@ -67,8 +67,9 @@ def work(run: RunContext) -> dict[str, Any]:
     closure, structural = measured_closure(run)
     if closure:
         for region, used in closure.items():
-            if used.fallback:
-                console.print(f"closure of {region}: from {escape(used.source)}, {used.size:.1%}")
+            if used.fallback or used.why:
+                why = f" (not at the threshold, {used.why})" if used.fallback else f" ({used.why})"
+                console.print(escape(f"closure of {region}: from {used.source}, {used.size:.1%}{why}"))
     histograms = HistogramSet.load(run.out / "histograms")
     _require_cells(run, histograms)
     built, report = workspace.build(run.analysis, histograms, closure, structural)
