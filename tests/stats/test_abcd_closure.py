@@ -268,6 +268,14 @@ CONTROL = "data with both scores below the threshold, extrapolated"
         # one efficiency says nothing of another one
         ({"simulation": (0.9, 0.3), "control": (1.0, 0.05, (0.05,))}, "qcd simulation at the threshold", 0.9, 0.3, ""),
         ({"control": (1.0, 0.05, (0.05,))}, "qcd simulation at 5 %", 0.9, 0.1, "which has no constant there"),
+        # a low fluctuation is no contradiction, however small its own error is, and a line that ends below 0 says nothing
+        (
+            {"simulation": (0.3, 0.2), "extrapolated": (-0.05, 0.4), "control": (1.0, 0.1)},
+            CONTROL,
+            0.95,
+            0.095,
+            "which is known to ± 0.2 there",
+        ),
         # what contradicts it is not forgotten
         ({"simulation": (1.6, 0.2), "control": (1.0, 0.05)}, CONTROL, 0.95, 0.6, "contradicts it (1.60 ± 0.2)"),
     ],

@@ -52,7 +52,7 @@ class _Candidate(NamedTuple):
 
         Otherwise too few events in A by chance would make a closure look well known.
         """
-        return float(self.error / np.sqrt(self.constant)) if self.constant > 0 else float("inf")
+        return float(self.error / np.sqrt(self.constant))
 
 
 def closure_uncertainties(
@@ -78,7 +78,8 @@ def closure_uncertainties(
     found = {}
     for region in regions:
         known = structural.get(region) if structural else None
-        sound = list(_at_threshold(result, region, known))
+        # a line can end below 0, where a Poisson error says nothing
+        sound = [one for one in _at_threshold(result, region, known) if one.constant > 0]
         best = min(sound, key=lambda candidate: candidate.rank, default=None)
         if best is not None:
             found[region] = _of_best(best, sound, _name_of_nominal(result))
@@ -158,7 +159,9 @@ def _of_best(best: _Candidate, sound: Sequence[_Candidate], nominal: str) -> Clo
     if best.source != nominal:
         why = f"which is known to ± {first.error:.2g} there" if first else "which has too few events there"
     for other in sound:
-        apart = abs(other.constant - best.constant) / np.hypot(other.error, best.error)
+        # the error that the other one would have if the best one's constant were true
+        error = other.rank * np.sqrt(best.constant)
+        apart = abs(other.constant - best.constant) / np.hypot(error, best.error)
         if apart > CONTRADICTING_SIGMAS and other.size > size:
             size = other.size
             why = f"{why}; " if why else ""
