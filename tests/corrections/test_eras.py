@@ -49,6 +49,17 @@ def test_an_era_is_laid_over_the_one_that_it_extends(tmp_path: Path) -> None:
     assert [file.name for file in era_yamls("third", tmp_path)] == ["third.yaml", "7.yaml", "base.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"), [("", "is empty; an era"), ("# later\n", "is empty; an era"), ("- 1\n", " an era")]
+)
+def test_an_era_without_a_mapping_is_said_in_words(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "corrections").mkdir()
+    (tmp_path / "corrections" / "mine.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"{said} is a mapping with keys such as name, files, corrections$") as caught:
+        load_era("mine", tmp_path)
+    assert "Era" not in str(caught.value)
+
+
 def test_a_file_starts_in_the_folder_of_the_yaml_that_states_it(tmp_path: Path) -> None:
     """An era of one's own extends a shipped one, whose file lies in the package."""
     write(tmp_path, "mine", {"extends": "simulation", "name": "mine", "jet_mass_scale": 0.1})

@@ -10,7 +10,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import EventTable
 from oddjets.selection import DijetProcessor, cut, jet_cut, regions
 from oddjets.selection.needed_columns import columns_needed
-from oddjets.selection.region_products import cell_masks, describe_region
+from oddjets.selection.region_products import cell_masks, describe_region, impossible_regions
 from oddjets.workflow.loading import load
 from oddjets.workflow.validation import resolve
 
@@ -120,6 +120,25 @@ def test_regions_and_their_cells_follow_facts(region):
         kept = {((a, b), (c, d)) for a, b, c, d in zip(*(x[mask & only] for x in (t1, h1, t2, h2)), strict=True)}
         leading, subleading = ({pair[i] for pair in kept} for i in (0, 1))
         assert kept == set(itertools.product(leading, subleading))
+
+
+@pytest.mark.parametrize(
+    ("region", "said"),
+    [
+        ({"all": ["tagged", "not tagged"]}, "(all: tagged, not tagged)"),
+        ({"all": "tagged", "subleading": "not tagged"}, "(all: tagged; subleading: not tagged)"),
+        ({"all": "tagged", "any": "not tagged"}, "(all: tagged; any: not tagged)"),
+        ({"all": ["tagged", "heavy"], "cuts": ["not A"]}, "(all: tagged, heavy; cuts: not A)"),
+        ({"cuts": ["fired", "not F"]}, "(cuts: fired, not F)"),
+        # what else a cut reads does not matter
+        ({"all": "tagged", "leading": "not tagged", "cuts": ["far"]}, "(all: tagged; leading: not tagged; cuts: far)"),
+        ({"any": ["tagged", "heavy"], "all": "not tagged"}, "(all: not tagged; any: tagged, heavy)"),
+    ],
+)
+def test_regions_that_no_event_can_pass_are_named(region, said):
+    asked = small(X=region)
+    assert impossible_regions(asked) == {"X": f"no event can pass, since its cuts contradict each other {said}"}
+    assert not regions.region_mask(asked, Jets(), "X", table()).any()
 
 
 def test_jet_masks_have_both_jets():

@@ -12,6 +12,7 @@ from oddjets.cli.main import app
 from oddjets.config.analysis import load_analysis
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
+from oddjets.core.files import write_json
 from oddjets.core.resources import find
 from oddjets.io.studies import calibration_line, read_null_studies
 from oddjets.report.artifacts import Artifacts
@@ -20,7 +21,8 @@ from oddjets.report.studies import calibration_table, false_alarm_table
 from oddjets.study.bank import Bank
 from oddjets.workflow.banks import bank_analysis, card_of
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.studies import Options, _largest_impacts, study_null
+from oddjets.workflow.studies import _largest_impacts, study_null
+from oddjets.workflow.study_options import Options
 
 RUNNER = CliRunner()
 
@@ -114,7 +116,11 @@ def test_the_report_shows_a_study_of_its_workspace(studied, tmp_path):
         ({"source": "toys", "bank": Path("bank.parquet")}, "--bank: has no meaning with --source toys"),
         ({"source": "toys", "luminosity": 40.0}, "--luminosity: has no meaning with --source toys"),
         ({"source": "toys", "tail": 100}, "--tail: has no meaning with --source toys"),
-        ({"bank": Path("no.parquet")}, "no file 'no.parquet'"),
+        ({"source": "toys", "bootstrap": True}, "--bootstrap: has no meaning with --source toys"),
+        ({"bank": Path("no.parquet")}, "no file 'no.parquet' here or among .* package; did you mean 'bank.parquet'.$"),
+        ({"bank": Path(__file__).parent}, "--bank: .*study is a folder; give the file of a bank"),
+        ({"bank": Path("bank.parquet"), "luminosity": float("inf")}, "--luminosity: must be above 0 and finite"),
+        ({"bank": Path("bank.parquet"), "luminosity": float("nan")}, "--luminosity: must be above 0 and finite"),
         ({}, "no results of the stage 'process'"),
     ],
 )
@@ -122,6 +128,54 @@ def test_what_is_missing_is_named(tmp_path, options, message):
     run = RunContext(analysis(), tmp_path / "out")
     with pytest.raises(OddjetsError, match=message):
         study_null(run, Options(**options))
+
+
+def test_a_study_with_other_options_says_what_it_replaces(tmp_path):
+    run = RunContext(analysis(), tmp_path / "out")
+    plain = {"bank": Path("bank.parquet"), "tail": 0, "limit": False, "truths": False}
+
+    def said(**options):
+        with console.capture() as captured:
+            study_null(run, Options(**plain, **options))
+        return " ".join(captured.get().split())
+
+    first = said(experiments=3)
+    assert "warning: 3 experiments say little: the mean of z has an error of 0.58" in first
+    assert "replaced" not in first
+    assert "replaced" not in said(experiments=3, workers=2)
+    other = said(experiments=2, seed=5)
+    assert (
+        "the study that was there is replaced (experiments 3, now 2; seed 1, now 5); its experiments are kept" in other
+    )
+    content = json.loads((run.out / "study" / "null_independent.json").read_text(encoding="utf-8"))
+    assert content["options"]["seed"] == 5
+    assert content["options"]["bank"] == "bank.parquet"
+
+
+def test_a_bank_cannot_be_a_folder_and_nothing_is_simulated_for_it(tmp_path):
+    arguments = ["study", "bank", "demo.yaml", "--file", str(tmp_path), "--seed", "7", "--out", str(tmp_path / "out")]
+    found = RUNNER.invoke(app, arguments)
+    assert f"--file: {tmp_path} is a folder; give a file, such as {tmp_path / 'bank.parquet'}" in str(found.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bank_that_was_stopped_goes_on_with_the_same_command(tmp_path, monkeypatch):
+    """Its folder has an analysis with the bank's seed, which is not that of the analysis that it is for."""
+    asked = []
+    monkeypatch.setattr("oddjets.workflow.pipeline.run_stage", lambda run, stage: asked.append(run.analysis.simulate))
+    monkeypatch.setattr(
+        "oddjets.workflow.banks.make_bank", lambda run, file, pseudo_data: {"qcd": file.write_bytes(b"")}
+    )
+    file, out = tmp_path / "bank.parquet", tmp_path / "out"
+    out.mkdir()
+    arguments = ["study", "bank", "demo.yaml", "--file", str(file), "--seed", "7", "--out", str(out)]
+    for number in (1000, 2000):
+        found = RUNNER.invoke(app, [*arguments, "--generate", f"qcd={number}"])
+        assert found.exit_code == 0, found.output
+        of = {"analysis": str(find("demo.yaml", "processors")), "laid_over": {"simulate": {"seed": 7}}}
+        write_json(out / "analysis.json", of)
+    assert [spec.templates["qcd"] for spec in asked] == [1000, 1000, 2000, 2000]
+    assert {spec.seed for spec in asked} == {7}
 
 
 def test_a_region_that_is_no_union_of_products_is_named(tmp_path):
@@ -167,6 +221,7 @@ def test_the_simulation_of_a_bank_has_its_seed_and_no_pseudo_data():
         (["bank", "demo.yaml", "--file", "b.parquet", "--generate", "qcd=3"], "nothing is simulated without --seed"),
         (["bank", "demo.yaml", "--file", "b.parquet", "--seed", "3"], "needs a folder of its own"),
         (["null", "demo.yaml", "--luminosity", "0"], "must be above 0"),
+        (["null", "demo.yaml", "--luminosity", "-3"], "must be above 0"),
     ],
 )
 def test_options_that_do_not_go_together(arguments, message):

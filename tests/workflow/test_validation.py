@@ -91,6 +91,10 @@ def test_all_at_once_with_nearest_names(problems):
         ({"fileset": None}, "give one of 'simulate'"),
         ({"fileset": "filset.json"}, "no file 'filset.json'"),
         ({"regions": {"SR": {"cuts": ["not VR"]}, "VR": {"cuts": ["not SR"]}}}, "refers to itself"),
+        (
+            {"regions": {"SR": {"all": ["tau21_low", "not tau21_low"]}}},
+            "regions.SR: no event can pass, since its cuts contradict each other (all: tau21_low, not tau21_low)",
+        ),
         ({"systematics": ["jes", "jes"]}, "'jes' is listed twice"),
         ({"systematics": [{"name": "new", "kind": "jets"}]}, "no jet systematic 'new'"),
         (

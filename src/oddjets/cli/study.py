@@ -70,9 +70,7 @@ def null(
     ] = None,
     luminosity: Annotated[
         float | None,
-        typer.Option(
-            "--luminosity", min=0.0, help="Integrated luminosity of an experiment in 1/pb (default: the analysis's)."
-        ),
+        typer.Option("--luminosity", help="Integrated luminosity of an experiment in 1/pb (default: the analysis's)."),
     ] = None,
     toys: Annotated[
         int,
@@ -101,10 +99,9 @@ def null(
     ] = None,
 ) -> None:
     """Study an analysis where there is no signal: how often is there a false alarm, and which p is right?"""
-    from oddjets.workflow.studies import Options, study_null
+    from oddjets.workflow.studies import study_null
+    from oddjets.workflow.study_options import Options
 
-    if luminosity == 0:
-        raise OddjetsError("--luminosity: must be above 0")
     run = _run_of(target, out)
     found: Options = Options(
         source,  # type: ignore[arg-type]
@@ -148,11 +145,12 @@ def bank(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for simulation and event tables.")] = None,
 ) -> None:
     """Pack selected events of all processes into a bank, a small file for studies; with --seed, simulate them first."""
-    from oddjets.workflow.banks import bank_analysis, make_bank
+    from oddjets.workflow.banks import bank_analysis, make_bank, require_file
     from oddjets.workflow.pipeline import run_stage, stage_of
 
     if generate and seed is None:
         raise OddjetsError("--generate: nothing is simulated without --seed")
+    require_file(file)
     if seed is None:
         run = _run_of(target, out)
     else:

@@ -193,6 +193,9 @@ def load_era(name: str, beside: Path | None = None) -> tuple[Era, Path]:
         OddjetsError: no such era, an error in its file, or one that extends itself or what is not there.
     """
     (file, *_), content = _era_content(name, beside)
+    if not isinstance(content, dict):
+        what = "is empty; " if content is None else ""
+        raise ConfigError(f"{file}: {what}an era is a mapping with keys such as name, files, corrections")
     try:
         return Era.model_validate(content), file.parent
     except ValidationError as error:

@@ -10,10 +10,12 @@ from typing import Any
 from oddjets.core.errors import InputFileError
 from oddjets.core.files import sha256_of
 
-__all__ = ["FOLDER", "bound_of", "calibration_line", "method_of", "range_of", "read_null_studies"]
+__all__ = ["FOLDER", "bound_of", "calibration_line", "few_experiments", "method_of", "range_of", "read_null_studies"]
 
 #: the folder of studies, in the output folder
 FOLDER = "study"
+#: fewer experiments are a warning: at 2 sigma two of so many are expected
+LEAST_EXPERIMENTS = 100
 
 
 def read_null_studies(out: Path) -> dict[str, dict[str, Any]]:
@@ -40,6 +42,17 @@ def read_null_studies(out: Path) -> dict[str, dict[str, Any]]:
         if of == now:
             found[source] = content
     return found
+
+
+def few_experiments(number: int) -> list[str]:
+    """Return a warning where so many experiments say little; nothing where they are enough."""
+    if number >= LEAST_EXPERIMENTS:
+        return []
+    line = (
+        f"warning: {number} experiments say little: the mean of z has an error of {number**-0.5:.2f}, its sd one of"
+        f" {(2 * number) ** -0.5:.2f}, and no rate of 2 or 3 sigma is measured; take 1000 or more"
+    )
+    return [line]
 
 
 def bound_of(found: Mapping[str, Any]) -> str | None:

@@ -9,7 +9,7 @@ jets and from the columns that cuts on events read.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,15 @@ from oddjets.selection.decorators import HasCuts
 from oddjets.selection.needed_columns import columns_read
 from oddjets.selection.regions import region_mask, split_cut
 
-__all__ = ["JetRequirement", "ProductCell", "RegionDescription", "cell_masks", "describe_region", "with_cells"]
+__all__ = [
+    "JetRequirement",
+    "ProductCell",
+    "RegionDescription",
+    "cell_masks",
+    "describe_region",
+    "impossible_regions",
+    "with_cells",
+]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -127,6 +135,16 @@ class RegionDescription:
                 f"region '{self.name}' is neither a product of cuts on each jet nor a union of such products: {self.unknown};"
                 " declare its cuts on single jets with @jet_cut, and say which jets pass: all, any, leading or subleading"
             )
+        return self._possible
+
+    @property
+    def is_impossible(self) -> bool:
+        """Whether no event can pass, since its cuts contradict each other."""
+        bare = dict.fromkeys(map(split_cut, self.event_cuts))
+        return not self._possible or any((name, not negated) in bare for name, negated in bare)
+
+    @property
+    def _possible(self) -> tuple[ProductCell, ...]:
         choices = [_PASSING[requirement.quantifier].items() for requirement in self.requirements]
         cells = (
             ProductCell("_".join(name for name, _ in chosen if name), tuple(passing for _, passing in chosen))
@@ -164,6 +182,28 @@ def describe_region(analysis: Analysis, processor: HasCuts, region: str) -> Regi
         processor: has the cuts as methods.
         region: its name.
     """
+    return _describe(analysis, region, lambda cut: _reads_both(processor, cut))
+
+
+def impossible_regions(analysis: Analysis) -> dict[str, str]:
+    """Check that the cuts of regions do not contradict each other, as far as their names tell.
+
+    Args:
+        analysis: its regions refer to regions that there are, without circles.
+
+    Returns:
+        Region to the problem it has; empty if there is none.
+    """
+    found = {}
+    for name, region in analysis.regions.items():
+        if _describe(analysis, name, lambda cut: "").is_impossible:
+            asked = [f"{quantifier}: {', '.join(cuts)}" for quantifier, cuts in region.of_jets.items()]
+            asked += [f"cuts: {', '.join(region.cuts)}"] if region.cuts else []
+            found[name] = f"no event can pass, since its cuts contradict each other ({'; '.join(asked)})"
+    return found
+
+
+def _describe(analysis: Analysis, region: str, unknown_of: Callable[[str], str]) -> RegionDescription:
     asked = analysis.regions[region]
     requirements = [JetRequirement(quantifier, cuts) for quantifier, cuts in asked.of_jets.items()]
     event_cuts: list[str] = []
@@ -172,9 +212,9 @@ def describe_region(analysis: Analysis, processor: HasCuts, region: str) -> Regi
         name, negated = split_cut(cut)
         if name not in analysis.regions:
             event_cuts.append(cut)
-            unknown = unknown or _reads_both(processor, name)
+            unknown = unknown or unknown_of(name)
             continue
-        inner = describe_region(analysis, processor, name)
+        inner = _describe(analysis, name, unknown_of)
         unknown = unknown or inner.unknown
         if not negated:
             requirements += inner.requirements

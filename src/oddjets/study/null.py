@@ -15,7 +15,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections.systematics import NOMINAL
 from oddjets.io.histograms import DATA
-from oddjets.io.studies import calibration_line
+from oddjets.io.studies import calibration_line, few_experiments
 from oddjets.stats import workspace
 from oddjets.stats.closure_parts import StructuralFactor
 from oddjets.stats.closure_uncertainty import ClosureUncertainty
@@ -355,6 +355,7 @@ def lines_of(result: Mapping[str, Any]) -> list[str]:
     z, strength = result["z"], result["strength"]
     lines = [
         f"{result['experiments']} experiments ({result['source']}), {result['failed']} failed",
+        *few_experiments(result["experiments"] - result["failed"]),
         f"signed z: mean {z['mean']:+.3f}, sd {z['sd']:.3f}; Kolmogorov-Smirnov p = {z['kolmogorov_smirnov']['p_value']:.3g}",
         *warnings_of(result, "z"),
     ]

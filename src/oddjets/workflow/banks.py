@@ -18,7 +18,7 @@ from oddjets.study.bank import columns_for, pack
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.run import RunContext
 
-__all__ = ["bank_analysis", "card_of", "make_bank"]
+__all__ = ["bank_analysis", "card_of", "make_bank", "require_file"]
 
 
 def card_of(run: RunContext) -> dict[str, Any]:
@@ -67,6 +67,16 @@ def bank_analysis(analysis: Analysis, seed: int, generate: Sequence[str]) -> Ana
     return analysis.model_copy(update={"simulate": spec})
 
 
+def require_file(file: Path) -> None:
+    """Refuse a folder as the file of a bank, before anything is simulated for it.
+
+    Raises:
+        OddjetsError: it is one.
+    """
+    if file.is_dir():
+        raise OddjetsError(f"--file: {file} is a folder; give a file, such as {file / 'bank.parquet'}")
+
+
 def make_bank(run: RunContext, file: Path, *, pseudo_data: bool = False) -> dict[str, int]:
     """Pack the events of a processed analysis into a bank.
 
@@ -78,6 +88,7 @@ def make_bank(run: RunContext, file: Path, *, pseudo_data: bool = False) -> dict
     Returns:
         Process -> events.
     """
+    require_file(file)
     processed, analysis = run.extra("process"), run.analysis
     processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
     parts = list(_parts(run, processed, pseudo_data=pseudo_data))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ import numpy as np
 from rich.markup import escape
 
 from oddjets.config.analysis import Analysis
-from oddjets.core import resources
 from oddjets.core.console import console
-from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import sha256_of, write_json
 from oddjets.corrections.systematics import NOMINAL, kind_of, variations_of
 from oddjets.io import event_table
@@ -35,6 +34,7 @@ from oddjets.workflow.keys import stage_states
 from oddjets.workflow.pipeline import stages_up_to
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.workspace import measured_closure
+from oddjets.workflow.study_options import Options, find_bank, recorded, refuse_odd, replaced
 
 __all__ = ["Options", "study_null"]
 
@@ -44,37 +44,6 @@ MOST_CLOSURE_ERROR = 0.3
 NUISANCES = 2
 #: of nuisance parameters that are not varied, so many are named a reason
 NAMED = 3
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of a study.
-
-    Attributes:
-        source: what experiments are drawn from.
-        experiments: how many.
-        tail: for importance sampling; None: as many; toys have none.
-        seed: of all random numbers.
-        workers: processes.
-        bank: a file of `make_bank`; None: the events of the folder.
-        luminosity: of an experiment, /pb; None: the analysis's.
-        limit: whether limits are found.
-        truths: whether other values of nuisance parameters and of c are tried.
-        toys: of each experiment, for its p by toys; 0: none.
-        bootstrap: whether each experiment has templates of its own.
-    """
-
-    source: null.Source = "independent"
-    experiments: int = 1000
-    tail: int | None = None
-    seed: int = 1
-    workers: int = 1
-    bank: Path | None = None
-    luminosity: float | None = None
-    limit: bool = True
-    truths: bool = True
-    toys: int = 0
-    bootstrap: bool = False
 
 
 class _Events:
@@ -88,7 +57,7 @@ class _Events:
                 " study these"
             )
         self.processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
-        self.bank = None if bank is None else Bank.open(resources.find(str(bank), "datasets"))
+        self.bank = None if bank is None else Bank.open(find_bank(bank))
         if self.bank is not None:
             self.bank.require_fit(self.analysis, card_of(run))
             made, simulate = self.bank.card.get("simulate") or {}, self.analysis.simulate
@@ -184,16 +153,20 @@ def _is_processed(run: RunContext) -> bool:
     return (run.out / "manifests" / "process.json").is_file()
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """Return the content of a stage's result; nothing where there is none."""
+def _read(file: Path, verb: str = "run") -> dict[str, Any]:
+    """Return the content of a result; nothing where there is none.
+
+    Raises:
+        InputFileError: it is damaged; the message names the verb that makes it again.
+    """
     if not file.is_file():
         return {}
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputFileError(f"{file}: is damaged ({error}); run `oddjets run` again") from None
+        raise InputFileError(f"{file}: is damaged ({error}); run `oddjets {verb}` again") from None
     if not isinstance(content, dict):
-        raise InputFileError(f"{file}: is damaged (no mapping); run `oddjets run` again")
+        raise InputFileError(f"{file}: is damaged (no mapping); run `oddjets {verb}` again")
     return content
 
 
@@ -241,10 +214,8 @@ def study_null(run: RunContext, options: Options) -> dict[str, Any]:
     Raises:
         OddjetsError: the source does not fit the analysis, a bank is too small or another's, results are missing.
     """
+    refuse_odd(options)
     source = options.source
-    if source not in null.SOURCES:
-        raise OddjetsError(f"--source: no source '{source}'; {nearest(source, null.SOURCES)}")
-    _refuse_unused(options)
     with run.lock():
         if run.analysis.fit is None:
             raise OddjetsError(f"{run.analysis.name}: a study needs a 'fit' section, which says what is fitted")
@@ -276,29 +247,15 @@ def study_null(run: RunContext, options: Options) -> dict[str, Any]:
         if options.bank is not None:
             found["bank"] = {
                 "file": options.bank.name,
-                "sha256": sha256_of(resources.find(str(options.bank), "datasets")),
+                "sha256": sha256_of(find_bank(options.bank)),
             }
-        write_json(folder / f"null_{source}.json", found)
-        console.print(f"study: {escape(str(folder / f'null_{source}.json'))}")
+        found["options"] = recorded(options)
+        made = folder / f"null_{source}.json"
+        if said := replaced(_read(made, "study null"), options):
+            console.print(escape(f"study: {said}"))
+        write_json(made, found)
+        console.print(escape(f"study: {made}"))
     return found
-
-
-def _refuse_unused(options: Options) -> None:
-    """Refuse options that mean nothing for a source, since they would be ignored."""
-    own = {
-        "toys": "toys are of the fitted model, at the luminosity of its data",
-        "control": "the experiments of 'control' are a tenth of the folder's data below the threshold",
-    }.get(options.source)
-    if own is None:
-        return
-    given = {"--bank": options.bank, "--luminosity": options.luminosity}
-    if options.source == "toys":
-        # 0 asks for what toys do anyway
-        given["--tail"] = options.tail or None
-        given["--bootstrap"] = options.bootstrap or None
-    for name, value in given.items():
-        if value is not None:
-            raise OddjetsError(f"{name}: has no meaning with --source {options.source}: {own}; leave it out")
 
 
 def _of_toys(run: RunContext, plan: null.NullPlan) -> null.NullStudy:

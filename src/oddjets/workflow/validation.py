@@ -285,7 +285,8 @@ def _cut_problems(analysis: Analysis, cuts: dict[str, str], of_jets: dict[str, s
                 elif bare not in of_jets:
                     yield f"regions.{name}.{quantifier}: no cut '{bare}' on single jets; {nearest(bare, of_jets)}"
     if all(regions.split_cut(c)[0] in {*cuts, *analysis.regions} for r in analysis.regions.values() for c in r.cuts):
-        for name, problem in regions.circular_regions(analysis).items():
+        problems = regions.circular_regions(analysis) or region_products.impossible_regions(analysis)
+        for name, problem in problems.items():
             yield f"regions.{name}: {problem}"
 
 
