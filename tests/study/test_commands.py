@@ -21,7 +21,7 @@ from oddjets.report.studies import calibration_table, false_alarm_table
 from oddjets.study.bank import Bank
 from oddjets.workflow.banks import bank_analysis, card_of
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.studies import _largest_impacts, study_null
+from oddjets.workflow.studies import _Events, _largest_impacts, study_null
 from oddjets.workflow.study_options import Options
 
 RUNNER = CliRunner()
@@ -47,11 +47,21 @@ def test_the_shipped_bank_fits_the_demo():
     bank = Bank.open(file)
     run = RunContext(analysis(), Path("nowhere"))
     bank.require_fit(run.analysis, card_of(run))
-    assert bank.card["events"]["qcd"] > 5000
+    assert bank.card["events"]["qcd"] > 15_000
+    # neither the demo's events nor its seed: experiments would repeat what is studied
+    assert bank.card["simulate"]["seed"] != run.analysis.simulate.seed
+    assert bank.card["simulate"]["luminosity"] is None
+
+
+def test_a_bank_with_the_seed_of_the_analysis_is_said_to_repeat_its_events(tmp_path):
+    with console.capture() as captured:
+        _Events(RunContext(analysis(simulate={"seed": 2026}), tmp_path), Path("bank.parquet"), None)
+    assert "was simulated with the seed of 'demo' itself (2026)" in " ".join(captured.get().split())
 
 
 def test_a_study_writes_what_it_found(studied):
-    out, _ = studied
+    out, said = studied
+    assert "was simulated with the seed" not in said
     content = json.loads((out / "study" / "null_independent.json").read_text(encoding="utf-8"))
     assert content["experiments"] == 24
     assert content["name"] == "p if ABCD holds"
