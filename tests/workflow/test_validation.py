@@ -80,7 +80,10 @@ def test_all_at_once_with_nearest_names(problems):
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"era": "simulaton"}, "did you mean 'simulation.yaml'"),
+        (
+            {"era": "simulaton"},
+            "no file 'simulaton' in corrections/ or beside the analysis; did you mean 'simulation'?",
+        ),
         ({"processor": "dijet_anomaly.py"}, "not of the form FILE.py:CLASS"),
         ({"processor": "dijet_anomly.py:X"}, "did you mean 'dijet_anomaly.py'"),
         ({"processor": "dijet_anomaly.py:DijetAnomly"}, "did you mean 'DijetAnomaly'"),

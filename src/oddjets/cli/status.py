@@ -63,7 +63,7 @@ def status(
 
 def analysis_and_folder(target: Path, out: Path | None) -> tuple[Analysis, Path]:
     """Return the analysis, with the options of its last run, and its output folder."""
-    from oddjets.workflow.output_folder import saved_analysis  # heavy imports only where the verb runs
+    from oddjets.workflow.output_folder import folders_beside, saved_analysis  # heavy imports only where the verb runs
 
     if target.is_dir():
         if out is not None:
@@ -71,7 +71,7 @@ def analysis_and_folder(target: Path, out: Path | None) -> tuple[Analysis, Path]
                 f"--out: {target} is already an output folder; give the folder alone, or an analysis with --out"
             )
         return saved_analysis(target), target
-    file = find_analysis(target)
+    file = find_analysis(target, folders_beside(target))
     analysis = load_analysis(file)
     folder = out if out is not None else Path("output") / analysis.name
     try:

@@ -7,7 +7,8 @@ frozen `Analysis`; names that point elsewhere (a region's cuts need the processo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from oddjets.config.selection import Score, Selection, Threshold
 from oddjets.config.simulation import SimulationSpec, default_seed
 from oddjets.config.yaml import ConfigError, Name, StrictModel, describe_errors, merge_mappings, read_extended
 from oddjets.core import resources
-from oddjets.core.errors import OddjetsError
+from oddjets.core.errors import InputFileError, nearest_file
 
 __all__ = [
     "Analysis",
@@ -32,6 +33,8 @@ __all__ = [
     "find_analysis",
     "load_analysis",
 ]
+
+_ENDINGS = (".yaml", ".yml")
 
 
 class Process(StrictModel):
@@ -274,24 +277,31 @@ def _with_seed(own: dict[Any, Any], base: dict[Any, Any]) -> dict[Any, Any]:
     return {**own, "simulate": {**asked, "seed": default_seed(str(name))}}
 
 
-def find_analysis(source: str | Path) -> Path:
+def find_analysis(source: str | Path, folders: Iterable[str] | None = None) -> Path:
     """Return the file of an analysis.
 
     Args:
         source: its YAML; one that the package carries may be named without its folder, and without its ending.
+        folders: the output folders beside it, if one could be meant; None: where only an analysis can.
 
     Raises:
-        OddjetsError: there is none of this name, neither here nor in the package.
+        InputFileError: there is none of this name, neither here nor in the package; the message has the nearest names.
     """
     file = Path(source)
     if file.exists():
         return file
-    try:
+    with suppress(InputFileError):
         return resources.find(str(file), "processors", suffixes=("", ".yaml"))
-    except OddjetsError:
-        if file.suffix in (".yaml", ".yml"):
-            return file  # whoever reads it says what is beside it
-        raise
+    what, looked = ("analysis", "file") if folders is None else ("analysis or output folder", "file or folder")
+    shipped = [name for name in resources.available("processors") if name.endswith(_ENDINGS)]
+    if file.suffix not in _ENDINGS:
+        shipped = [Path(name).stem for name in shipped]
+    beside = [str(path) for ending in _ENDINGS for path in file.parent.glob(f"*{ending}")]
+    near = nearest_file(file.name, [*shipped, *beside, *(folders or ())], or_all=False)
+    near = near or f"the package has {', '.join(shipped)}"
+    raise InputFileError(
+        f"no {what} '{file}': there is no such {looked}, and no analysis of this name in the package; {near}"
+    )
 
 
 def load_analysis(path: str | Path, changes: Mapping[str, Any] | None = None) -> Analysis:

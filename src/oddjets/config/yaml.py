@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from oddjets.core import resources
-from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.errors import OddjetsError, nearest, nearest_file
 
 __all__ = ["ConfigError", "Name", "StrictModel", "describe_errors", "merge_mappings", "read_extended", "read_yaml"]
 
@@ -157,7 +157,9 @@ def read_yaml(path: Path) -> Any:
         text = _unzipped(path) if path.suffix == ".gz" else path.read_text(encoding="utf-8")
     except FileNotFoundError:
         beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
-        raise ConfigError(f"{path}: no such file; {nearest(path.name, beside)}".rstrip("; ")) from None
+        raise ConfigError(
+            f"{path}: no such file; {nearest_file(path.name, beside, or_all=False)}".removesuffix("; ")
+        ) from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder; give a YAML file, such as ANALYSIS.yaml") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:

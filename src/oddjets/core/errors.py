@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import PurePath
 from typing import Literal
 
 from oddjets.core.redaction import redacted
@@ -16,6 +17,7 @@ __all__ = [
     "StaleResultsWarning",
     "UnknownKeyError",
     "nearest",
+    "nearest_file",
 ]
 
 #: why a file could not be read
@@ -91,13 +93,46 @@ def nearest(name: object, valid: Iterable[str], count: int = 3) -> str:
     names = sorted({str(v) for v in valid})
     if not names:
         return ""
-    name = str(name)
-    close = difflib.get_close_matches(name, names, n=count, cutoff=0.6)
-    if not close:
-        lowered = {n.lower(): n for n in names}
-        close = [lowered[n] for n in difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.5)]
-    if close:
-        return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+    if close := _close(str(name), names, count):
+        return _did_you_mean(close)
+    return _all_of(names)
+
+
+def nearest_file(name: str, files: Iterable[str], count: int = 3, *, or_all: bool = True) -> str:
+    """Return a phrase that names the files closest to ``name``; endings, which many files share, make no file closer.
+
+    Args:
+        name: the file that was asked for, without its folder.
+        files: those that can be meant; with their folders, where these have to be given.
+        count: how many to suggest at most.
+        or_all: list all files where none is near.
+
+    Returns:
+        For example ``"did you mean 'demo_small.yaml'?"``; "" where there is nothing to offer.
+    """
+    names = sorted({str(f) for f in files})
+    by_stem: dict[str, list[str]] = {}
+    for file in names:
+        by_stem.setdefault(PurePath(file).stem, []).append(file)
+    # who gives no ending may have a dot in the name
+    for asked in dict.fromkeys((PurePath(name).stem, name)):
+        if close := [file for stem in _close(asked, list(by_stem), count) for file in by_stem[stem]]:
+            return _did_you_mean(close[:count])
+    return _all_of(names) if names and or_all else ""
+
+
+def _close(name: str, names: list[str], count: int) -> list[str]:
+    if close := difflib.get_close_matches(name, names, n=count, cutoff=0.6):
+        return close
+    lowered = {n.lower(): n for n in names}
+    return [lowered[n] for n in difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.5)]
+
+
+def _all_of(names: list[str]) -> str:
     if len(names) <= 12:
         return "valid names: " + ", ".join(names)
     return f"valid names: {', '.join(names[:12])}, ... ({len(names)} in all)"
+
+
+def _did_you_mean(names: list[str]) -> str:
+    return "did you mean " + " or ".join(f"'{name}'" for name in names) + "?"

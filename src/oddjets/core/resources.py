@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from oddjets.core.errors import InputFileError, nearest
+from oddjets.core.errors import InputFileError, nearest_file
 
 __all__ = ["KINDS", "available", "find"]
 
@@ -43,13 +43,27 @@ def find(name: str, kind: str, beside: Path | None = None, suffixes: Sequence[st
         The first that exists.
 
     Raises:
-        InputFileError: none exists; the message has the nearest names.
+        InputFileError: none exists; the message has the nearest names of those that can be meant, by their ending.
     """
     for suffix in suffixes:
         for candidate in _candidates(name + suffix, kind, beside):
             if candidate.is_file():
                 return candidate.resolve()
-    raise InputFileError(f"no file '{name}' in {kind}/ or beside the analysis; {nearest(name, available(kind))}")
+    path = Path(name)
+    where = f"in {kind}/ or beside the analysis" if beside is not None else f"here or in the package's {kind}/"
+    if path.is_absolute():
+        raise InputFileError(f"{name}: no such file")
+    near = nearest_file(path.name, _meant(path, kind, suffixes))
+    raise InputFileError(f"no file '{name}' {where}; {near}".removesuffix("; "))
+
+
+def _meant(path: Path, kind: str, suffixes: Sequence[str]) -> list[str]:
+    """Return the files of a kind that a name can mean: those with its ending, or with one of the suffixes."""
+    if "" not in suffixes:
+        # always given without its ending
+        return [file.removesuffix(suffix) for file in available(kind) for suffix in suffixes if file.endswith(suffix)]
+    endings = {suffix for suffix in suffixes if suffix} or ({path.suffix} if path.suffix else set())
+    return [file for file in available(kind) if not endings or Path(file).suffix in endings]
 
 
 def available(kind: str) -> list[str]:

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from oddjets.config.eras import EraName
 from oddjets.config.execution import RemoteAccess
 from oddjets.config.yaml import ConfigError, StrictModel, describe_errors, read_yaml
-from oddjets.core.errors import InputFileError, nearest
+from oddjets.core.errors import InputFileError, nearest_file
 from oddjets.core.paths import is_file_name
 from oddjets.io import nanoaod_schema
 from oddjets.io.layouts import WITHOUT_CANDIDATES, CandidateLayout, find_layout
@@ -262,7 +262,7 @@ def inspect(path: str, *, is_data: bool, access: RemoteAccess | None = None, sum
         folder = Path(path).parent
         names = [p.name for p in folder.glob("*.root")] if folder.is_dir() else []
         raise InputFileError(
-            f"{path}: no such file; {nearest(Path(path).name, names)}".rstrip("; "), cause="missing file"
+            f"{path}: no such file; {nearest_file(Path(path).name, names)}".rstrip("; "), cause="missing file"
         )
     try:
         return with_retries(lambda: _inspected(path, is_data, access, sum_is_given), path)

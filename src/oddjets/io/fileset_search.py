@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oddjets.config.yaml import read_yaml
 from oddjets.core import resources
-from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.errors import InputFileError, OddjetsError, nearest_file
 
 __all__ = ["find_fileset"]
 
@@ -29,7 +29,7 @@ def find_fileset(name: str, beside: Path | None = None) -> Path:
     try:
         return resources.find(name, "datasets", beside)
     except InputFileError:
-        near = nearest(name, _filesets(beside)) or "there are no filesets there"
+        near = nearest_file(Path(name).name, _filesets(beside)) or "there are no filesets there"
     raise InputFileError(f"no file '{name}' in datasets/ or beside the analysis; {near}")
 
 

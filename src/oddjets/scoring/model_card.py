@@ -21,7 +21,7 @@ from pydantic import (
 
 from oddjets.config.yaml import StrictModel, read_yaml
 from oddjets.core import resources
-from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.errors import OddjetsError, nearest, nearest_file
 from oddjets.core.files import sha256_of
 from oddjets.core.paths import inside_folder
 
@@ -333,7 +333,7 @@ def load_card(path: str | Path) -> ModelCard:
         cards = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         if path.name == str(path):
             cards += [name for name in resources.available("models") if name.endswith(".yaml")]
-        raise OddjetsError(f"no model card {path}; {nearest(path.name, cards) or 'its folder holds no card'}")
+        raise OddjetsError(f"no model card {path}; {nearest_file(path.name, cards) or 'its folder holds no card'}")
     card = card_of(read_yaml(path), path)
     card._folder = path.parent.resolve()
     _verify(path, card._folder / card.file, card.sha256)

@@ -57,10 +57,12 @@ def orphans(out: Path) -> list[OrphanedFile]:
         The files, sorted by path.
 
     Raises:
-        OddjetsError: the folder has no manifests, so nothing tells what is referred to.
+        OddjetsError: there is no such folder, or it has no manifests, so nothing tells what is referred to.
     """
     manifests = {path.stem: provenance.read_manifest(out, path.stem) for path in (out / "manifests").glob("*.json")}
     finished = {stage: manifest["extra"] for stage, manifest in manifests.items() if manifest and "extra" in manifest}
+    if not out.is_dir():
+        raise OddjetsError(f"{out}: no such folder")
     if not finished:
         raise OddjetsError(f"{out}: no manifests of finished stages here, so nothing tells what is in use; not touched")
     found = [*_temporary(out)]

@@ -11,7 +11,7 @@ from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
 
-__all__ = ["FILE", "save_analysis", "saved_analysis"]
+__all__ = ["FILE", "folders_beside", "save_analysis", "saved_analysis"]
 
 FILE = "analysis.json"
 #: how the work is done changes no result, but which chunks are planned
@@ -74,6 +74,11 @@ def saved_analysis(out: Path) -> Analysis:
         # --unblind holds for one command; what was hidden on top of the YAML stays so
         laid_over["fit"] = laid_over["fit"] | {"blind": plain.fit.blind or bool(laid_over["fit"].get("blind"))}
     return Analysis.model_validate(content | laid_over).model_copy(update={"path": path})
+
+
+def folders_beside(path: Path) -> list[str]:
+    """Return the output folders in the folder of a path, for messages."""
+    return sorted(str(found.parent) for found in path.parent.glob(f"*/{FILE}"))
 
 
 def _content(analysis: Analysis) -> dict[str, Any]:

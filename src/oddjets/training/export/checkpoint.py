@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.errors import OddjetsError, nearest, nearest_file
 from oddjets.training.optional_imports import require
 
 __all__ = ["SIZES", "Checkpoint", "Pet2Config", "read_checkpoint", "read_tensors"]
@@ -84,7 +84,7 @@ def read_checkpoint(path: Path, size: str | None = None) -> Checkpoint:
     require("torch")
     if not path.is_file():
         beside = [p.name for p in path.parent.glob("*.pt")] if path.parent.is_dir() else []
-        raise OddjetsError(f"no checkpoint {path}; {nearest(path.name, beside)}".rstrip("; "))
+        raise OddjetsError(f"no checkpoint {path}; {nearest_file(path.name, beside)}".rstrip("; "))
     content = read_tensors(path)
     if not isinstance(content, dict) or not {"body", "classifier_head"} <= set(content):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__

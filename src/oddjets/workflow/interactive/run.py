@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 
-from oddjets.config.analysis import Analysis
+from oddjets.config.analysis import Analysis, find_analysis
 from oddjets.core.console import console, quiet
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, StaleResultsWarning, nearest
 from oddjets.core.interrupts import Interrupted, interruptible
@@ -24,7 +24,7 @@ from oddjets.workflow.interactive.views import RunHistograms, RunResults
 from oddjets.workflow.interactive.wording import in_words_of_python, worded_for_python
 from oddjets.workflow.keys import stage_states
 from oddjets.workflow.loading import load, path_of
-from oddjets.workflow.output_folder import saved_analysis
+from oddjets.workflow.output_folder import folders_beside, saved_analysis
 from oddjets.workflow.pipeline import (
     STAGES,
     run_stage,
@@ -98,7 +98,7 @@ class Run:
                     )
                 asked, folder = saved_analysis(given), given
             else:
-                asked = load(given)
+                asked = load(find_analysis(given, folders_beside(given)))
             if asked.path is not None:
                 asked = asked.model_copy(update={"path": asked.path.absolute()})
             # relative paths are those of today's working folder, wherever the program goes later
