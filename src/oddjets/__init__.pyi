@@ -7,6 +7,7 @@ from . import scoring as scoring
 from . import selection as selection
 from . import simulation as simulation
 from . import stats as stats
+from . import study as study
 from . import training as training
 from . import workflow as workflow
 from .config.analysis import Analysis as Analysis
@@ -46,6 +47,7 @@ __all__ = [
     "selection",
     "simulation",
     "stats",
+    "study",
     "training",
     "workflow",
 ]

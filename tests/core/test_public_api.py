@@ -41,6 +41,13 @@ def test_every_name_is_listed_and_there() -> None:
         assert getattr(oddjets, name) is not None
 
 
+def test_every_subpackage_is_behind_the_front_door() -> None:
+    folders = {stub.parent.name for stub in Path(oddjets.__file__).parent.glob("*/__init__.pyi")}
+    assert folders >= {"study", "stats"}
+    assert folders <= set(dir(oddjets))
+    assert callable(oddjets.study.of_events)
+
+
 def test_importing_the_package_loads_nothing_of_what_it_needs_later() -> None:
     heavy = [
         "numpy",
