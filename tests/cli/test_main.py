@@ -111,3 +111,22 @@ def test_fitting_a_workspace_does_not_replace_the_results_of_an_analysis(tmp_pat
         refused = CliRunner().invoke(app, ["fit", str(tmp_path / "workspace.json"), *words])
         assert isinstance(refused.exception, OddjetsError)
         assert "whose results.json this fit would replace: give another folder with --out" in str(refused.exception)
+
+
+@pytest.mark.parametrize("listing", [[], ["--list"]])
+def test_an_era_that_is_none_is_told_the_eras(listing):
+    done = CliRunner().invoke(app, ["fetch", *listing, "2019"])
+    assert isinstance(done.exception, OddjetsError)
+    assert str(done.exception).startswith(
+        "no era '2019'; eras: 2016UL, 2016postVFP, 2016preVFP, 2017, 2018, simulation; and "
+    )
+
+
+def test_a_misspelt_official_file_is_told_the_right_one():
+    said = str(CliRunner().invoke(app, ["fetch", "goldn"]).exception)
+    assert said.endswith("; and era '2016postVFP' has no official file 'goldn'; did you mean 'golden'?")
+
+
+@pytest.mark.parametrize("name", ["2016UL", "2016postVFP"])
+def test_both_names_of_the_open_era_list_its_samples(name):
+    assert "jetht_g" in CliRunner().invoke(app, ["fetch", "--list", name]).output

@@ -39,13 +39,13 @@ def official_names(context: typer.Context) -> list[str]:
 
     names: list[str] = []
     try:
-        for era in _shipped("corrections"):
+        for era in resources.available_yamls("corrections"):
             if files := load_era(era)[0].files:
                 names += [era, *files]
         if context.params.get("listing"):
             from oddjets.io.opendata import load_catalogue
 
-            for catalogue in _shipped("datasets"):
+            for catalogue in resources.available_yamls("datasets"):
                 names += load_catalogue(catalogue).samples
     except OddjetsError:
         pass  # a file that cannot be read offers no names; the verb itself says what is wrong with it
@@ -57,11 +57,6 @@ def _analyses_and(incomplete: str, suffixes: tuple[str, ...]) -> list[str]:
     return _unless_the_shell_lists(
         _files(incomplete, suffixes) + [name for name in shipped if name.startswith(incomplete)]
     )
-
-
-def _shipped(kind: str) -> list[str]:
-    """Return the names of the YAML files of a kind in the package, without suffix."""
-    return [Path(name).stem for name in resources.available(kind) if name.endswith(_YAML)]
 
 
 def _files(incomplete: str, suffixes: tuple[str, ...]) -> list[str]:

@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 
 from oddjets.cli import completion
+from oddjets.core import resources
 from oddjets.core.console import console
-from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.errors import InputFileError, OddjetsError, nearest
 
 __all__ = ["fetch", "fileset"]
 
@@ -46,6 +47,11 @@ def fetch(
         # no era of this name: files of the official one
         files = list(names or [])
         era, folder = lookups.load_era(OFFICIAL_ERA)
+        if era_name not in era.files:
+            official = [name for name, file in era.files.items() if file.official]
+            raise OddjetsError(
+                f"{_no_era(era_name)}; and era '{era.name}' has no official file '{era_name}'; {nearest(era_name, official)}"
+            ) from None
     for name, path, new in download(era, folder, files):
         console.print(f"{name}: {'downloaded to' if new else 'already in'} {escape(str(path))}")
         if not era.files[name].checked:
@@ -53,6 +59,10 @@ def fetch(
                 f"{name}: [bold yellow]not checked[/bold yellow]: era '{era.name}' knows no sha256 of this file; it has"
                 f" {sha256_of(path)}: compare it with the publisher's, and put it into the era's YAML"
             )
+
+
+def _no_era(name: str) -> str:
+    return f"no era '{name}'; eras: {', '.join(resources.available_yamls('corrections'))}"
 
 
 def _list_available(names: list[str]) -> None:
@@ -70,7 +80,11 @@ def _list_available(names: list[str]) -> None:
         era = None
     if era is None or len(names) > 1:
         for name in names:
-            for line in describe_sample(samples, find_sample(samples, name)):
+            try:
+                found = find_sample(samples, name)
+            except OddjetsError as error:
+                raise OddjetsError(f"{_no_era(name)}; and {error}") from None
+            for line in describe_sample(samples, found):
                 console.print(escape(line), highlight=False)
         return
     files = Table(
@@ -79,7 +93,7 @@ def _list_available(names: list[str]) -> None:
     for name, file in era.files.items():
         there = lookups.locate(era, folder, name).is_file()
         files.add_row(name, "yes" if there else "no", "by sha256" if file.checked else "not checked", file.source)
-    if asked != OFFICIAL_ERA:
+    if era.name != lookups.load_era(OFFICIAL_ERA)[0].name:
         console.print(files)
         return
     table = Table("sample", "process", "cross section [pb]", "records", title=f"samples of {samples.era} on the portal")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oddjets.core.errors import InputFileError, nearest_file
 
-__all__ = ["KINDS", "available", "find"]
+__all__ = ["KINDS", "available", "available_yamls", "find"]
 
 #: the folders of the repository that travel with the wheel, as ``oddjets/resources/<kind>``
 KINDS = ("processors", "corrections", "models", "datasets")
@@ -69,3 +69,8 @@ def _meant(path: Path, kind: str, suffixes: Sequence[str]) -> list[str]:
 def available(kind: str) -> list[str]:
     """Return the names of the files of a kind that the checkout or the wheel carries."""
     return sorted({p.name for root in _roots() for p in (root / kind).glob("*") if p.is_file()})
+
+
+def available_yamls(kind: str) -> list[str]:
+    """Return the names of the YAML files of a kind, without their ending."""
+    return [Path(name).stem for name in available(kind) if name.endswith((".yaml", ".yml"))]
