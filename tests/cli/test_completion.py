@@ -44,6 +44,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         (["fit", "a.yaml", "--imp"], ["--impacts"]),
         (["run", "m"], ["mine.yaml"]),
         (["simulate", "--set", "ti"], ["tiny"]),
+        (["plot", "a.yaml", "closur"], ["closure", "closures"]),
         (["process", "a.yaml", "--executor", "da"], ["dask", "dask-awkward"]),
     ],
 )

@@ -10,7 +10,7 @@ import typer
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError
 
-__all__ = ["analyses", "analyses_and_workspaces", "official_names"]
+__all__ = ["analyses", "analyses_and_workspaces", "figures", "official_names"]
 
 _YAML = (".yaml", ".yml")
 
@@ -31,6 +31,13 @@ def analyses(incomplete: str) -> list[str]:
 def analyses_and_workspaces(incomplete: str) -> list[str]:
     """Return what `analyses` does, and JSON files."""
     return _analyses_and(incomplete, (*_YAML, ".json"))
+
+
+def figures(incomplete: str) -> list[str]:
+    """Return the kinds of figures whose name begins so."""
+    from oddjets.report.registry import KINDS  # heavy imports only where they are needed
+
+    return [name for name in KINDS if name.startswith(incomplete)]
 
 
 def official_names(context: typer.Context) -> list[str]:

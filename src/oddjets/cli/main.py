@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.traceback import install as install_traceback
 
 from oddjets import __version__
-from oddjets.cli import fit, npz, opendata, status
+from oddjets.cli import completion, fit, npz, opendata, status
 from oddjets.cli.mixing import mixing
 from oddjets.cli.model import app as training_app
 from oddjets.cli.options import (
@@ -186,7 +186,10 @@ app.command()(fit.fit)
 def plot(
     analysis: AnalysisFile,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Names of figures to draw (default: all).")
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="Names of figures to draw (default: all).", autocompletion=completion.figures
+        ),
     ] = None,
     out: Out = None,
     unblind: Unblind = False,
