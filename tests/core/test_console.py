@@ -14,12 +14,12 @@ from oddjets.core.tables import text_table
 @pytest.mark.parametrize(
     ("seconds_a_step", "said"),
     [
-        (0.1, ["work: 100 %, 2 s gone"]),
+        (0.1, ["work: 100 %, 2 s elapsed"]),
         (
             3.0,
             [
-                *(f"work: {10 * i} %, {6 * i} s gone, about {60 - 6 * i} s left" for i in range(1, 10)),
-                "work: 100 %, 60 s gone",
+                *(f"work: {10 * i} %, {6 * i} s elapsed, about {60 - 6 * i} s left" for i in range(1, 10)),
+                "work: 100 %, 60 s elapsed",
             ],
         ),
         (400.0, [5 * i for i in range(1, 21)]),

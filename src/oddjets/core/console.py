@@ -100,12 +100,12 @@ class NotebookBar:
             self._handle.update(self)
 
     def __repr__(self) -> str:
-        gone = time.monotonic() - self._started
+        elapsed = time.monotonic() - self._started
         if not self.total:
-            return f"{self.description}: {self.done:g}, {_duration(gone)} gone"
+            return f"{self.description}: {self.done:g}, {_duration(elapsed)} elapsed"
         share = self.done / self.total
-        left = f", about {_duration(gone * (1 / share - 1))} left" if 0 < share < 1 - 1e-9 else ""
-        return f"{self.description}: {int(100 * share + 1e-9)} %, {_duration(gone)} gone{left}"
+        left = f", about {_duration(elapsed * (1 / share - 1))} left" if 0 < share < 1 - 1e-9 else ""
+        return f"{self.description}: {int(100 * share + 1e-9)} %, {_duration(elapsed)} elapsed{left}"
 
     def _repr_html_(self) -> str:
         value = f' value="{self.done:g}" max="{self.total:g}"' if self.total else ""
@@ -134,10 +134,10 @@ class ProgressReporter:
             silence = now - self._said
             if (tenth > self._tenth and (silence > _FLOOD_S or tenth >= 10)) or silence > _SILENCE_S:
                 self._said, self._tenth = now, tenth
-                gone = now - self._started
-                left = f", about {_duration(gone * (self.total / self.done - 1))} left" if tenth < 10 else ""
+                elapsed = now - self._started
+                left = f", about {_duration(elapsed * (self.total / self.done - 1))} left" if tenth < 10 else ""
                 percent = int(100 * self.done / self.total + 1e-9)
-                console.print(f"{self.description}: {percent} %, {_duration(gone)} gone{left}")
+                console.print(f"{self.description}: {percent} %, {_duration(elapsed)} elapsed{left}")
 
 
 def _duration(seconds: float) -> str:
