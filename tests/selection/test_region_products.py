@@ -183,7 +183,9 @@ def test_a_cut_on_single_jets_must_return_a_mask_and_have_its_column():
             assert len(jets) == 2
             return jets["mass"]
 
-    with pytest.raises(OddjetsError, match=r"region 'V'.*cut 'tagged' needs the column 'mjj_1'"):
+    with pytest.raises(
+        OddjetsError, match=r"region 'V'.*cut 'tagged' needs the column 'mjj' of each jet, .*; valid names: mass, tag$"
+    ):
         regions.region_mask(small(), Odd(), "V", table())
     with pytest.raises(OddjetsError, match=r"cut 'heavy' returns values of type float64 and shape \(32,\)"):
         regions.region_mask(small(X={"any": "heavy"}), Odd(), "X", table())

@@ -80,7 +80,7 @@ def test_regions_follow_facts(small):
 
 
 def test_a_region_without_its_column_says_which(small):
-    with pytest.raises(OddjetsError, match=r"region 'SR1': cut 'mass_high'.*mass_1"):
+    with pytest.raises(OddjetsError, match=r"region 'SR1': cut 'mass_high' needs the column 'mass' of each jet"):
         regions.region_mask(
             small, processor_of(small), "SR1", EventTable({"tau21_1": np.zeros(2), "tau21_2": np.zeros(2)})
         )
@@ -93,7 +93,7 @@ def test_a_region_without_its_column_says_which(small):
         ("table['mass'] > 1 / 0", r"failed in mine.py, line 7 \(ZeroDivisionError: division by zero\)"),
         ("np.ones(2) @ table['mass']", r"failed in mine.py, line 7 \(ValueError: matmul"),
         ("help_with(table)", r"failed in helping.py, line 2 \(IndexError: "),
-        ("table['mas']", "needs the column 'mas', .*; mine.py, line 7"),
+        ("table['mas']", r"needs the column 'mas', .*; mine.py, line 7\); did you mean 'mass'\?$"),
     ],
 )
 def test_a_cut_that_fails_is_named_with_its_line(tmp_path, code, said):

@@ -68,7 +68,11 @@ class JetColumns(Mapping[str, npt.NDArray[Any]]):
         self._ending = f"_{jet}"
 
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
-        return self._table[f"{column}{self._ending}"]
+        try:
+            return self._table[f"{column}{self._ending}"]
+        except KeyError:
+            # the name that was written
+            raise KeyError(column) from None
 
     def __iter__(self) -> Iterator[str]:
         return (name.removesuffix(self._ending) for name in self._table if name.endswith(self._ending))

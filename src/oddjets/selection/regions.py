@@ -15,7 +15,7 @@ import numpy.typing as npt
 from oddjets.config.analysis import Analysis
 from oddjets.config.regions import Quantifier
 from oddjets.config.selection import Threshold
-from oddjets.core.errors import OddjetsError
+from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.tracebacks import user_line
 from oddjets.io.event_table import JETS, EventTable
 from oddjets.io.histograms import LETTERS, ThresholdResult
@@ -156,9 +156,11 @@ class _Masks:
             # the names that the cut may read, of events or of single jets
             if isinstance(error, KeyError) and error.args and error.args[0] not in columns:
                 where = f"; {line}" if line else ""
+                asked, known = error.args[0], [name for name in columns if "__" not in name]
+                of_jets = " of each jet" if isinstance(columns, JetColumns) else ""
                 raise OddjetsError(
-                    f"region '{region}': cut '{cut}' needs the column {error}, which the event table does not have"
-                    f" (the files have no such branch{where})"
+                    f"region '{region}': cut '{cut}' needs the column '{asked}'{of_jets}, which the event table does not have"
+                    f" (the files have no such branch{where}); {nearest(asked, known)}"
                 ) from None
             where = f" in {line}" if line else ""
             raise OddjetsError(
