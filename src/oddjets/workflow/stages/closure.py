@@ -22,7 +22,7 @@ from oddjets.workflow.executors.chunk_worker import ChunkWorker
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
 
-__all__ = ["closure_lines", "measure", "work"]
+__all__ = ["closure_lines", "measure", "region_lines", "work"]
 
 #: data efficiencies at which the closure is repeated (at 0.2 % few events are left)
 CLOSURE_EFFICIENCIES = (0.05, 0.10)
@@ -63,8 +63,7 @@ def work(run: RunContext) -> dict[str, Any]:
     found = closure(run.analysis, nominal, scans)
     found["parts"] = _parts(run, nominal.threshold)
     found["uncertainty"] = _uncertainty(run, found)
-    for line in closure_lines(found["parts"]):
-        console.print(escape(line))
+    _show(found["parts"])
     if note := found.get("note"):
         console.print(f"closure: {escape(note)}")
     write_json(run.out / "closure.json", found)
@@ -115,6 +114,38 @@ def measure(run: RunContext) -> dict[str, Any]:
     return measure_closure(run.analysis, processor, events, threshold_from(run.analysis, lower))
 
 
+def _show(found: Mapping[str, Any]) -> None:
+    """Print the parts of the closure; a notebook, where each print is an output of its own, gets one short one."""
+    lines = region_lines(found) if console.is_jupyter else closure_lines(found)
+    if lines:
+        console.print(escape("\n".join(lines)))
+
+
+def region_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return the parts of the closure as a line a region: the verdict, the constants at the working point, the advice.
+
+    Args:
+        found: from `measure_closure`.
+    """
+    lines = list(found.get("notes", ()))
+    for region, one in found["regions"].items():
+        parts = {
+            "structural": one.get("structural"),
+            "correlation": one.get("correlation") or one.get("control", {}).get("correlation"),
+        }
+        values = [f"c {label} {_value(part)}" for label, part in parts.items() if part and part["value"] is not None]
+        measured = f"at {100 * found['working_point']:.3g} %: {', '.join(values)}" if values else "too few events"
+        treatment = one["advice"]["treatment"]
+        advice = f"; abcd: {treatment} is advised" if treatment else ""
+        lines.append(f"{_heading(region, one)}; {measured}{advice}")
+    return lines
+
+
+def _heading(region: str, one: Mapping[str, Any]) -> str:
+    what = {"union": f"union of {', '.join(one.get('cells', ()))}", "unknown": f"unknown: {one.get('why', '')}"}
+    return f"{region} ({what.get(one['kind'], one['kind'])}): {one.get('verdict', 'inconclusive')}"
+
+
 def closure_lines(found: Mapping[str, Any]) -> list[str]:
     """Return the parts of the closure as lines of text.
 
@@ -124,10 +155,7 @@ def closure_lines(found: Mapping[str, Any]) -> list[str]:
     lines = list(found.get("notes", ()))
     sources, few = found.get("sources", {}), False
     for region, one in found["regions"].items():
-        what = {"union": f"union of {', '.join(one['cells'])}", "unknown": f"unknown: {one['why']}"}.get(
-            one["kind"], one["kind"]
-        )
-        lines.append(f"{region} ({what}): {one.get('verdict', 'inconclusive')}")
+        lines.append(_heading(region, one))
         of_structure, of_events, control = sources["structural"], sources["correlation"], one.get("control", {})
         rows = [("structural", of_structure, one.get("structural"), found["efficiencies"])]
         if of_events != CONTROL:
