@@ -175,7 +175,7 @@ def test_event_files_of_the_authors_have_no_workers(tmp_path: Path, options: lis
 
 def test_a_model_that_has_no_files_is_a_message(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["import-npz", str(tmp_path), "--model", "xl", "--out", str(tmp_path / "out")])
-    assert "--model: model" in str(done.exception)
+    assert str(done.exception).startswith("--model: input should be 's', 'm' or 'l' (got 'xl')")
 
 
 def test_a_prediction_of_a_simulation_forces_nothing() -> None:

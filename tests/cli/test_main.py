@@ -130,3 +130,21 @@ def test_a_misspelt_official_file_is_told_the_right_one():
 @pytest.mark.parametrize("name", ["2016UL", "2016postVFP"])
 def test_both_names_of_the_open_era_list_its_samples(name):
     assert "jetht_g" in CliRunner().invoke(app, ["fetch", "--list", name]).output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["process", "demo_small", "--executor", "futurs", "--workers", "2"],
+            "--executor: no executor 'futurs', and no class as in coffea.processor:FuturesExecutor; did you mean 'futures'?",
+        ),
+        (
+            ["fit", "demo_small", "--gof", "5", "--gof-channels", "A,Q"],
+            "--gof-channels: input should be 'A', 'B', 'C' or 'D' (got 'Q')",
+        ),
+    ],
+)
+def test_an_option_and_its_value_are_named_once(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert str(CliRunner().invoke(app, words).exception) == said

@@ -93,6 +93,7 @@ def test_all_at_once_with_nearest_names(problems):
         ),
         ({"fileset": None}, "give one of 'simulate'"),
         ({"fileset": "filset.json"}, "no file 'filset.json'"),
+        ({"processor": "mine.py"}, "\n  processor: 'mine.py' is not of the form FILE.py:CLASS"),
         ({"regions": {"SR": {"cuts": ["not VR"]}, "VR": {"cuts": ["not SR"]}}}, "refers to itself"),
         (
             {"regions": {"SR": {"all": ["tau21_low", "not tau21_low"]}}},

@@ -12,9 +12,9 @@ from rich.markup import escape
 from oddjets.cli import completion
 from oddjets.cli.options import AnalysisFile, Out, Unblind, load, make_run
 from oddjets.config.analysis import AuthorsFiles
-from oddjets.config.yaml import describe_errors
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
+from oddjets.workflow.overrides import option_error
 
 __all__ = ["export_npz", "import_npz"]
 
@@ -41,7 +41,7 @@ def import_npz(
     try:
         spec = AuthorsFiles.model_validate(loaded.npz.model_dump() | changes)
     except ValidationError as error:
-        raise OddjetsError(f"--model: {'; '.join(describe_errors(error, AuthorsFiles))}") from None
+        raise option_error(error, AuthorsFiles, {"model": "--model"}) from None
     run = RunContext(loaded.model_copy(update={"npz": spec}), out if out is not None else Path("output") / loaded.name)
     run_stage(run, stage_of(run, "process"))
 

@@ -32,6 +32,7 @@ __all__ = [
     "Systematic",
     "find_analysis",
     "load_analysis",
+    "place_of",
 ]
 
 _ENDINGS = (".yaml", ".yml")
@@ -304,6 +305,11 @@ def find_analysis(source: str | Path, folders: Iterable[str] | None = None) -> P
     )
 
 
+def place_of(path: Path, changes: Mapping[str, Any] | None) -> str:
+    """Return what the head of a message about errors says: the file, and whether something was laid over it."""
+    return f"{path}, with the changes" if changes else str(path)
+
+
 def load_analysis(path: str | Path, changes: Mapping[str, Any] | None = None) -> Analysis:
     """Read an analysis YAML; ``extends: FILE`` in it starts from another one, beside it or shipped.
 
@@ -328,6 +334,5 @@ def load_analysis(path: str | Path, changes: Mapping[str, Any] | None = None) ->
     except ValidationError as error:
         lines = describe_errors(error, Analysis)
         count = f"{len(lines)} error{'s' if len(lines) > 1 else ''}"
-        where = f"{path}, with the changes" if changes else path
-        raise ConfigError(f"{where}: {count}\n" + "\n".join(f"  {line}" for line in lines)) from None
+        raise ConfigError(f"{place_of(path, changes)}: {count}\n" + "\n".join(f"  {line}" for line in lines)) from None
     return analysis.model_copy(update={"path": path})

@@ -70,8 +70,9 @@ def describe_errors(error: ValidationError, top: type[BaseModel]) -> list[str]:
             key = str(location[-1])
             lines.append(f"{place}: unknown key; {nearest(key, _keys_at(location[:-1], top))}")
         else:
-            got = "" if item["type"] == "missing" or not location else f" (got {item['input']!r})"
-            message = item["msg"].removeprefix("Value error, ")
+            given, message = item["input"], item["msg"].removeprefix("Value error, ")
+            named = isinstance(given, str) and repr(given) in message
+            got = "" if item["type"] == "missing" or not location or named else f" (got {given!r})"
             lines.append(f"{place}: {message[0].lower()}{message[1:]}{got if len(got) < 120 else ''}")
     return list(dict.fromkeys(lines))
 

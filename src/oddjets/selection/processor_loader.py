@@ -72,9 +72,7 @@ class ProcessorSource:
         if self.class_name not in classes:
             others = [name for name in classes if name != "DijetProcessor"]
             known = nearest(self.class_name, others) or "it has none, so write 'class NAME(DijetProcessor)'"
-            raise OddjetsError(
-                f"processor file {self.name}.py has no DijetProcessor called '{self.class_name}'; {known}"
-            )
+            raise OddjetsError(f"{self.name}.py has no DijetProcessor called '{self.class_name}'; {known}")
         return classes[self.class_name]
 
     def _module(self) -> types.ModuleType:
@@ -94,9 +92,7 @@ class ProcessorSource:
                 raise
             except Exception as error:
                 del sys.modules[unique]
-                raise OddjetsError(
-                    f"processor file {self.name}.py can't be imported: {type(error).__name__}: {error}"
-                ) from error
+                raise OddjetsError(f"{self.name}.py can't be imported: {type(error).__name__}: {error}") from error
             finally:
                 sys.meta_path.remove(finder)
                 for name in finder.texts:
@@ -152,7 +148,7 @@ def find_processor(reference: str, beside: Path | None) -> ProcessorSource:
     """
     file_name, colon, class_name = reference.partition(":")
     if not colon or not file_name.endswith(".py") or not class_name.isidentifier():
-        raise OddjetsError(f"processor: '{reference}' is not of the form FILE.py:CLASS")
+        raise OddjetsError(f"'{reference}' is not of the form FILE.py:CLASS")
     file = resources.find(file_name, "processors", beside)
     modules: dict[str, str] = {}
     waiting = [file]
@@ -163,7 +159,7 @@ def find_processor(reference: str, beside: Path | None) -> ProcessorSource:
         try:
             imported = _imports(text)
         except SyntaxError as error:
-            raise OddjetsError(f"processor: {path.name}, line {error.lineno}: {error.msg}") from None
+            raise OddjetsError(f"{path.name}, line {error.lineno}: {error.msg}") from None
         waiting += [
             sibling
             for name in sorted(imported)

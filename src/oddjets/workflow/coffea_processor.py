@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from oddjets.config.analysis import Analysis, find_analysis, load_analysis
+from oddjets.config.analysis import Analysis, find_analysis, load_analysis, place_of
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io.fileset import Dataset, fileset_of, load_fileset
@@ -61,11 +61,12 @@ def processor(
     if isinstance(analysis, Analysis):
         if changes is not None:
             raise OddjetsError("'changes' are laid over a YAML: give its path, or give the changes to oddjets.load")
-        asked = analysis
+        asked, place = analysis, ""
     else:
         file = find_analysis(analysis)
         asked = load_analysis(file, changes).model_copy(update={"path": file.absolute()})
-    resolved = resolve(asked, selection)
+        place = place_of(file, changes)
+    resolved = resolve(asked, selection, place=place)
     if resolved.analysis.npz is not None:
         raise OddjetsError(f"{asked.path or asked.name}: reads the authors' event files ('npz'), not ROOT files")
     execution = resolved.analysis.execution

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from oddjets.config.analysis import Analysis, find_analysis, load_analysis
+from oddjets.config.analysis import Analysis, find_analysis, load_analysis, place_of
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.output_folder import FILE
 from oddjets.workflow.validation import resolve
@@ -49,7 +49,7 @@ def load(source: str | Path, changes: Mapping[str, Any] | None = None) -> Analys
         )
     file = find_analysis(path)
     analysis = load_analysis(file, _plain(changes or {}))
-    resolve(analysis)
+    resolve(analysis, place=place_of(file, changes))
     # the working folder may be another one when it is run
     return analysis.model_copy(update={"path": file.absolute()})
 

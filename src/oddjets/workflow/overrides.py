@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from oddjets.config.analysis import Analysis
 from oddjets.config.execution import EXECUTORS, Execution
@@ -21,6 +22,7 @@ __all__ = [
     "SkipBadFiles",
     "Workers",
     "check_fit_options",
+    "option_error",
     "with_execution",
     "with_fit_options",
     "with_simulation",
@@ -91,12 +93,29 @@ def with_execution(
     try:
         execution = Execution.model_validate(analysis.execution.model_dump() | changes)
     except ValidationError as error:
-        options = ", ".join(
-            f"--{name.replace('_', '-')}" for name in given if name in changes and given[name] is not None
-        )
-        problems = [line.removeprefix("(top level): ") for line in describe_errors(error, Execution)]
-        raise OddjetsError(f"{options}: " + "; ".join(problems)) from None
+        options = {name: _option(name) for name in given if given[name] is not None}
+        raise option_error(error, Execution, options) from None
     return analysis.model_copy(update={"execution": execution})
+
+
+def option_error(error: ValidationError, model: type[BaseModel], options: Mapping[str, str]) -> OddjetsError:
+    """Return an error whose message names the option in front of what is wrong with its value.
+
+    Args:
+        error: what pydantic found.
+        model: the model that was validated.
+        options: place in the model to the option that was given for it. What is wrong elsewhere is said of all of them.
+    """
+    given, problems = ", ".join(options.values()), []
+    for line in describe_errors(error, model):
+        place, _, what = line.partition(": ")
+        own = [option for key, option in options.items() if place == key or place.startswith(f"{key}.")]
+        problems.append(f"{own[0]}: {what}" if own else f"{given}: {line.removeprefix('(top level): ')}")
+    return OddjetsError("; ".join(problems))
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def check_fit_options(toys: int, gof: int, /, **given: Any) -> None:
@@ -142,8 +161,11 @@ def with_fit_options(analysis: Analysis, **given: Any) -> Analysis:
     try:
         fit = Fit.model_validate(content)
     except ValidationError as error:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise OddjetsError(f"{options}: " + "; ".join(describe_errors(error, Fit))) from None
+        options = {
+            f"goodness_of_fit.{places[name]}" if name.startswith("gof") else places.get(name, name): _option(name)
+            for name in given
+        }
+        raise option_error(error, Fit, options) from None
     check_fit_options(fit.toys, fit.goodness_of_fit.toys, **given)
     return analysis.model_copy(update={"fit": fit})
 

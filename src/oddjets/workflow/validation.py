@@ -65,12 +65,13 @@ class ResolvedAnalysis:
         return next(iter(self.eras.values()))[1]
 
 
-def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None) -> ResolvedAnalysis:
+def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *, place: str = "") -> ResolvedAnalysis:
     """Check every name and return what they mean.
 
     Args:
         analysis: what was asked.
         selection: the processor's class, in place of the one in the file that the YAML names.
+        place: what the message is headed by; by default the analysis's file.
 
     Raises:
         ConfigError: with all errors, each with its place and the nearest valid name.
@@ -115,7 +116,9 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None) -
     problems = list(dict.fromkeys(problems))
     if problems:
         count = f"{len(problems)} error{'s' if len(problems) > 1 else ''}"
-        raise ConfigError(f"{analysis.path or analysis.name}: {count}\n" + "\n".join(f"  {p}" for p in problems))
+        raise ConfigError(
+            f"{place or analysis.path or analysis.name}: {count}\n" + "\n".join(f"  {p}" for p in problems)
+        )
     assert source is not None
     assert processor is not None
     moving = jet_variations_of(processor)
