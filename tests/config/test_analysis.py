@@ -116,3 +116,17 @@ def test_binning_of_a_region_replaces_that_of_the_observable():
 def test_an_analysis_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         analysis().name = "other"  # type: ignore[misc]
+
+
+def test_an_analysis_is_shown_as_a_short_table():
+    shown = analysis(title="Jets <b>", path=None)
+    for text in (repr(shown), str(shown)):
+        lines = text.splitlines()
+        assert lines[0] == "small: Jets <b>"
+        assert len(lines) == 13
+        assert "SR, VR1, SR1, SR2" in text
+        assert "leading_mass" in text
+    assert "<table>" in shown._repr_html_()
+    assert "Jets &lt;b&gt;" in shown._repr_html_()
+    without = analysis(fit=None, systematics=[])
+    assert [line.split() for line in repr(without).splitlines()[-2:]] == [["systematics", "none"], ["fit", "none"]]

@@ -23,6 +23,7 @@ from oddjets.config.simulation import SimulationSpec, default_seed
 from oddjets.config.yaml import ConfigError, Name, StrictModel, describe_errors, merge_mappings, read_extended
 from oddjets.core import resources
 from oddjets.core.errors import InputFileError, nearest_file
+from oddjets.core.tables import Table, Tabular
 
 __all__ = [
     "Analysis",
@@ -148,7 +149,7 @@ class Systematic(StrictModel):
     )
 
 
-class Analysis(StrictModel):
+class Analysis(Tabular, StrictModel):
     """An analysis: the whole content of its YAML."""
 
     name: Name = Field(description="the name of the analysis; its results are in output/NAME")
@@ -227,6 +228,34 @@ class Analysis(StrictModel):
     def blind(self) -> bool:
         """Whether the data in A are blinded."""
         return self.fit is not None and self.fit.blind
+
+    # pydantic's own would print every field
+    __str__ = Tabular.__repr__
+
+    @property
+    def _headline(self) -> str:
+        return f"{self.name}: {self.title}"
+
+    def _tables(self) -> list[Table]:
+        """Return one table: what the analysis reads, selects, fills and fits, by name."""
+        made = "simulated" if self.simulate is not None else "the authors' event files" if self.npz is not None else ""
+        cut, systematics = self.threshold, [systematic.name for systematic in self.systematics]
+        passing = f">= {cut.value:g}" if cut.value is not None else f"passed by {cut.efficiency:g} of the data"
+        blinded = " (the data in A are hidden)" if self.blind else ""
+        rows = [
+            ("file", self.path or ""),
+            ("era", self.era if isinstance(self.era, str) else ", ".join(self.era)),
+            ("input", self.fileset or made),
+            ("processor", self.processor),
+            ("processes", ", ".join(self.processes)),
+            ("scores", ", ".join(self.scores)),
+            ("threshold", f"{cut.score} {passing}"),
+            ("regions", ", ".join(self.regions)),
+            ("observables", ", ".join(self.observables)),
+            ("systematics", f"{len(systematics)}: {', '.join(systematics)}" if systematics else "none"),
+            ("fit", "none" if self.fit is None else f"of {', '.join(self.fit.regions)}{blinded}"),
+        ]
+        return [(("", ""), rows)]
 
     def unblinded(self) -> Analysis:
         """Return the same analysis without blinding."""
