@@ -491,9 +491,9 @@ def test_an_analysis_is_found_by_its_folder_its_file_or_its_name(
 
 @pytest.mark.parametrize("given", [None, 3, b"demo", ["demo"], {"name": "x"}, "", "name: x\n" * 1000, "a\0b"])
 def test_what_is_no_analysis_is_told_what_one_is(given: Any) -> None:
-    with pytest.raises(OddjetsError, match=r"a Run is made of an analysis|no file 'a"):
+    with pytest.raises(OddjetsError, match=r"a Run is made of an analysis|no analysis or output folder 'a"):
         oddjets.Run(given)
-    with pytest.raises(OddjetsError, match=r"an analysis is the file of a YAML|no file 'a"):
+    with pytest.raises(OddjetsError, match=r"an analysis is the file of a YAML|no analysis 'a"):
         oddjets.load(given)
 
 
