@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
-__all__ = ["Table", "Tabular", "html_table", "text_table"]
+__all__ = ["Table", "Tabular", "html_table", "shown_as_table", "text_table"]
 
 #: the columns' names, and the rows of cells
 Table = tuple[Sequence[str], Sequence[Sequence[object]]]
+
+C = TypeVar("C", bound=type[Any])
 
 _CELL = "text-align:left;vertical-align:top"
 
@@ -68,3 +71,11 @@ class Tabular:
     def _notes(self) -> list[str]:
         """Return lines below the tables."""
         return []
+
+
+def shown_as_table(cls: C) -> C:
+    """Give a class that cannot have the base class `Tabular`, as a `NamedTuple`, its ways of being displayed."""
+    for name in ("__repr__", "_repr_html_", "_notes"):
+        if name == "__repr__" or not hasattr(cls, name):
+            setattr(cls, name, vars(Tabular)[name])
+    return cls

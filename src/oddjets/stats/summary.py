@@ -334,7 +334,10 @@ def _warnings(model: HistFactoryModel, best: FitResult) -> list[str]:
             )
     binned = [name for name in best.at_bounds if p.binned[p.index(name)]]
     if binned:
-        result.append(f"{len(binned)} parameters of single bins end at a bound (listed under at_bounds)")
+        count = (
+            "1 parameter of a single bin ends" if len(binned) == 1 else f"{len(binned)} parameters of single bins end"
+        )
+        result.append(f"{count} at a bound (listed under at_bounds)")
     ended = [p.names[i] for i in model.layout.global_pars if p.names[i] in best.at_bounds]
     if ended:
         result.append(f"the errors of post-fit yields do not include that of {', '.join(ended)}, which is at its bound")

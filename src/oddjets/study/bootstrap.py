@@ -68,7 +68,7 @@ def redrawn(events: Sequence[EventArrays], rng: np.random.Generator) -> list[Eve
 
 @dataclass(frozen=True)
 class TemplateBootstrap:
-    """What the workspaces of experiments with templates of their own are built from; can be pickled.
+    """The parts from which workspaces of experiments with templates of their own are built; can be pickled.
 
     Attributes:
         analysis: an analysis that is not blinded.

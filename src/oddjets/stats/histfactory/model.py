@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from scipy.special import gammaln, xlogy
@@ -60,7 +61,7 @@ class HistFactoryModel:
         patches: Iterable[Patch] = (),
         schema: bool = True,
     ) -> None:
-        patches = list(patches)
+        patches = [patches] if isinstance(patches, (str, Path)) else list(patches)
         if patches and isinstance(workspace, tuple):
             raise OddjetsError(
                 "patches apply to a workspace, not to a pyhf.Model with its data; patch the workspace first"
@@ -294,6 +295,8 @@ class HistFactoryModel:
         Raises:
             FitError: it did not converge, no point is allowed, or directions are left undetermined.
         """
+        if fixed is not None and not isinstance(fixed, Mapping):
+            raise OddjetsError(f"fixed: names and values of parameters, as {{'mu': 1.0}}; got {fixed!r}")
         p = self.parameters
         data = self.data if data is None else data
         begin = (p.init if start is None else np.asarray(start, dtype=float)).copy()

@@ -54,7 +54,8 @@ def load_workspace(source: WorkspaceSource, patches: Iterable[Patch] = ()) -> di
     """
     workspace = _workspace(source)
     published = workspace
-    for patch in patches:
+    # a file's name alone is one patch
+    for patch in [patches] if isinstance(patches, (str, Path)) else patches:
         workspace = _patched(workspace, patch, published)
     return workspace
 
@@ -73,11 +74,15 @@ def _workspace(source: WorkspaceSource) -> dict[str, Any]:
         return _of_model(*pair)
     if isinstance(source, Mapping):
         return dict(source)
+    if isinstance(source, pyhf.Model):
+        raise WorkspaceError("a pyhf.Model has no data: give it and its data as a pair, (model, data)")
     if not isinstance(source, (str, Path)):
         raise WorkspaceError(
             "a workspace is a dictionary, a pyhf.Workspace, a file, or a pyhf.Model and its data as a pair; this is a "
             f"{type(source).__name__}"
         )
+    if isinstance(source, str) and source.lstrip()[:1] == "{":
+        raise WorkspaceError("this is the text of a workspace, not the name of its file: give json.loads(TEXT)")
     path = Path(source)
     workspace = _read_json(path, "a workspace")
     if not isinstance(workspace, dict):

@@ -9,10 +9,11 @@ import numpy as np
 from scipy.stats import norm
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.tables import Table, shown_as_table
 from oddjets.stats.histfactory.gamma_refits import refit_gammas
 from oddjets.stats.histfactory.minima import LOWER
 from oddjets.stats.histfactory.model import HistFactoryModel
-from oddjets.stats.histfactory.results import Data, FitError, FitResult, ImpossiblePointError
+from oddjets.stats.histfactory.results import SHOWN, Data, FitError, FitResult, ImpossiblePointError
 from oddjets.stats.histfactory.workspace_reader import Parameters
 from oddjets.stats.inference.profile import ProfileLikelihood
 from oddjets.stats.inference.searches import Crossing, find_crossings, rise_search
@@ -78,6 +79,7 @@ class TwoSidedError(NamedTuple):
     down_at_bound: bool
 
 
+@shown_as_table
 class Significance(NamedTuple):
     """Discovery: q0, its z = sqrt(q0) and one-sided p value, asymptotic (Cowan et al., arXiv:1007.1727)."""
 
@@ -85,12 +87,28 @@ class Significance(NamedTuple):
     q0: float
     p_value: float
 
+    @property
+    def _headline(self) -> str:
+        return f"significance: {self.z:.3g} sigma"
 
+    def _tables(self) -> list[Table]:
+        return [(("q0", "p value (asymptotic)"), [(f"{self.q0:.4g}", f"{self.p_value:.3g}")])]
+
+
+@shown_as_table
 class Scan(NamedTuple):
     """A profile likelihood: parameter values and -2 Delta log L against the best fit, both (points,)."""
 
     values: np.ndarray
     twice_delta_nll: np.ndarray
+
+    @property
+    def _headline(self) -> str:
+        return f"profile likelihood at {len(self.values)} points"
+
+    def _tables(self) -> list[Table]:
+        rows = [(f"{x:.4g}", f"{y:.4g}") for x, y in zip(self.values, self.twice_delta_nll, strict=True)]
+        return [(("value", "-2 Delta log L"), rows)]
 
 
 class Impact(NamedTuple):
@@ -107,11 +125,26 @@ class Impact(NamedTuple):
     error: float
 
 
+@shown_as_table
 class Impacts(NamedTuple):
     """The ranking of nuisance parameters, largest impact first, and the parameters whose refits did not converge."""
 
     ranking: list[Impact]
     failed: tuple[str, ...]
+
+    @property
+    def _headline(self) -> str:
+        return f"impacts on the parameter of interest: {len(self.ranking)}"
+
+    def _tables(self) -> list[Table]:
+        rows = [
+            (i.name, f"{i.up:+.3g}", f"{i.down:+.3g}", f"{i.pull:+.2f}", f"{i.error:.2f}") for i in self.ranking[:SHOWN]
+        ]
+        return [(("parameter", "up", "down", "pull", "error"), rows)]
+
+    def _notes(self) -> list[str]:
+        more = [f"... and {len(self.ranking) - SHOWN} more"] if len(self.ranking) > SHOWN else []
+        return [*more, *([f"no refit converged: {', '.join(self.failed)}"] if self.failed else [])]
 
 
 def _poi(model: HistFactoryModel) -> str:
@@ -214,7 +247,9 @@ def scan(model: HistFactoryModel, name: str, best: FitResult, points: int = 41, 
             if error < np.inf
             else bound
         )
-    grid = np.unique(np.append(np.linspace(ends[0], ends[1], points - 1), profile.start.value))
+    # the best value is one of the points; at a bound it is an end of the range
+    others = points if profile.start.value in ends else points - 1
+    grid = np.unique(np.append(np.linspace(ends[0], ends[1], others), profile.start.value))
     rises = profile_rises(profile, grid.tolist())
     kept = np.isfinite(rises)
     return Scan(grid[kept], np.maximum(rises[kept], 0.0))

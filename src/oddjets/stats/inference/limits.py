@@ -10,6 +10,7 @@ from scipy.special import erfcx
 from scipy.stats import norm
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.tables import Table, shown_as_table
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError, FitResult
 from oddjets.stats.inference.estimates import Fits
@@ -26,6 +27,7 @@ MOST_LOWER_MINIMA = 3
 NAMES = (*(f"expected limit at {band:+g} sigma" for band in BANDS), "observed limit")
 
 
+@shown_as_table
 class Limit(NamedTuple):
     """Upper limits.
 
@@ -40,6 +42,17 @@ class Limit(NamedTuple):
     expected: tuple[float, ...]
     level: float
     notes: tuple[str, ...] = ()
+
+    @property
+    def _headline(self) -> str:
+        return f"upper limit at {self.level:.0%} confidence level: {self.observed:.4g}"
+
+    def _tables(self) -> list[Table]:
+        head = [f"expected, {band:+g} sigma" if band else "expected" for band in BANDS]
+        return [(head, [[f"{limit:.4g}" for limit in self.expected]])]
+
+    def _notes(self) -> list[str]:
+        return list(self.notes)
 
 
 def cls_from_q(q: np.ndarray, q_asimov: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from oddjets.core.console import progress as progress_bar
 from oddjets.core.errors import OddjetsError
+from oddjets.core.tables import Table, shown_as_table
 from oddjets.stats.histfactory.hessian import SingularModelError, covariance, jacobian
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult
@@ -23,6 +24,7 @@ GROUP = 128
 SMALLEST_START = 0.1
 
 
+@shown_as_table
 class GoodnessOfFitTest(NamedTuple):
     """The saturated goodness of fit.
 
@@ -40,7 +42,15 @@ class GoodnessOfFitTest(NamedTuple):
     failed: int
     distribution: np.ndarray
 
+    @property
+    def _headline(self) -> str:
+        return f"goodness of fit: p = {self.p_value:.3g}"
 
+    def _tables(self) -> list[Table]:
+        return [(("statistic", "toys", "failed"), [(f"{self.statistic:.4g}", self.toys, self.failed)])]
+
+
+@shown_as_table
 class ToySignificance(NamedTuple):
     """The p value of q0 from background toys, the numbers of generated and failed toys, and their q0."""
 
@@ -48,6 +58,13 @@ class ToySignificance(NamedTuple):
     toys: int
     failed: int
     distribution: np.ndarray
+
+    @property
+    def _headline(self) -> str:
+        return f"significance from toys: p = {self.p_value:.3g}"
+
+    def _tables(self) -> list[Table]:
+        return [(("toys", "failed"), [(self.toys, self.failed)])]
 
 
 def letter_bins(model: HistFactoryModel, letters: Sequence[str] | None) -> np.ndarray:
