@@ -131,9 +131,11 @@ def held(seed: int) -> list[tuple[str, float, float]]:
     mask[index] = True
     background = p.init.copy()
     background[index] = max(0.0, p.low[index])
-    asimov = model.asimov(model.fit_batch(model.data, background, mask).parameters[0])
+    without = model.fit_batch(model.data, background, mask, restarts=True)
+    asimov = model.asimov(without.parameters[0])
     for name, data, strength in (("0", model.data, 0.0), ("2.5", model.data, 2.5), ("Asimov, 2.5", asimov, 2.5)):
-        if strength < p.low[index]:
+        # there are no such data where the background's fit does not converge
+        if strength < p.low[index] or (data is asimov and not without.converged[0]):
             continue
         start = p.init.copy()
         start[index] = strength

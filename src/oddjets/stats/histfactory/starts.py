@@ -31,6 +31,8 @@ __all__ = [
 MIN_ONE_SIDED, MIN_NONLINEAR = 0.02, 0.5
 #: distance of a nonlinear parameter's starts from its centre, in prior widths: of a one-sided one, and of another
 ONE_SIDED_START, NONLINEAR_START = 1.0, 2.0
+#: above so much -2 log L a bin, pulls of several widths are likely, and further starts of these parameters are this far away
+BAD_FIT, FAR_START = 25.0, 4.0
 #: the most global parameters of a small model; in a large one each start takes long, and only promising ones are tried
 MAX_SMALL = 30
 #: in a large model: the least reduction of the curvature (which is 1, by the constraint) by a variation that is tried; the one
@@ -172,6 +174,8 @@ def further_starts(model: NonlinearModel, best: np.ndarray, held: np.ndarray, da
     index = np.concatenate([found.one_sided, found.nonlinear])
     reduction, size = _curvature_reduction(model, best, data, np.array([position[int(i)] for i in index], dtype=int))
     moves: list[tuple[int, float, int]] = []
+    if small and model.bin_deviance(best[None], data.main).sum() > BAD_FIT * data.main.shape[1]:
+        moves += [(int(i), float(p.init[i] + k * FAR_START * p.sigma[i]), -1) for i in index for k in (-1, 1)]
     for i, expected, weight in zip(index.tolist(), reduction.tolist(), size.tolist(), strict=True):
         if small or expected > MIN_REDUCTION:
             kept_sign = position[i] if not small and weight < WEAK_ONE_SIDED and p.init[i] == 0 else -1
