@@ -11,6 +11,8 @@ import pytest
 from helpers.random_workspace import hard_workspace
 
 from oddjets.stats import Model
+from oddjets.stats.histfactory.likelihood import KnownMinima
+from oddjets.stats.histfactory.newton import minimise
 from oddjets.stats.histfactory.results import Data
 
 #: pyhf's lowest -2 ln L, made with `benchmarks/minima.py reference`, which is long: MINUIT from eight starts
@@ -88,3 +90,22 @@ def test_the_minimum_is_the_lowest_where_the_strength_is_held(
     found = model.fit_batch(data, tested, held, restarts=True)
     assert found.converged[0]
     assert found.deviance[0] <= lowest + 1e-4
+
+
+def test_a_search_that_gets_stuck_at_empty_bins_is_given_up_where_it_is_too_high() -> None:
+    model = Model(hard_workspace(8))
+    p = model.parameters
+    alpha, local, _ = model.split(p.init[None])
+    problem = model.problem(model.data, p.init[None], p.fixed[None])
+    found = minimise(model.layout, problem, alpha, local)
+    value = 0.5 * model.fit_batch(model.data, p.init, p.fixed).deviance
+
+    def search(known: float) -> bool:
+        far = KnownMinima(value + known, alpha + 100.0, local, np.ones_like(alpha), np.array([-1]))
+        result = minimise(model.layout, problem._replace(known=far), alpha, local)
+        assert result.converged[0] != result.given_up[0]
+        return bool(result.given_up[0])
+
+    assert found.converged[0]
+    assert search(-5.0)
+    assert not search(5.0)

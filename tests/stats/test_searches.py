@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 from oddjets.stats import Model
 from oddjets.stats.histfactory.results import FitError
+from oddjets.stats.inference import profile as profile_module
 from oddjets.stats.inference.estimates import best_fits, two_sided_errors
 from oddjets.stats.inference.limits import BANDS, cls_from_q, upper_limit
 from oddjets.stats.inference.profile import ProfileLikelihood, find_lower_minima
@@ -175,3 +176,29 @@ def test_points_lie_on_the_lowest_branch_that_any_of_them_found(seed: int) -> No
     held = [model.fit({"mu": value}, with_covariance=False).deviance - profile.minimum.deviance for value in values]
     assert (found < np.array(held) + 1e-5).all()
     assert not find_lower_minima([profile])
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_point_that_a_result_is_read_from_is_searched_for_other_minima(
+    many: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # also in a model with many bins, where close points are left out
+    if many:
+        monkeypatch.setattr(profile_module, "MANY_BINS", 0)
+    asked: list[float] = []
+    take = profile_module._take_lower
+
+    def record(requests, starts, *, lowest):
+        asked.extend(value for _, value in requests if lowest)
+        return take(requests, starts, lowest=lowest)
+
+    monkeypatch.setattr(profile_module, "_take_lower", record)
+    model = Model(random_workspace(7))
+    best = best_fits(model).best
+    profile = ProfileLikelihood(model, "mu", best.values, best.deviance)
+    (end,) = find_crossings([rise_search(profile, 1.0, 1.0)])
+    assert end.value in asked
+    heights = np.sort([profile.height(profile.point_at(value)) for value in asked])
+    if many:
+        assert (np.diff(heights) > profile_module.LARGE_SPACING).all()
+        assert len(asked) < len(profile.points) - 1

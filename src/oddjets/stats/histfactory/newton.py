@@ -24,6 +24,8 @@ GROUP = 32
 FIRST_DAMPING, MAX_DAMPING = 1e-3, 1e12
 #: the same for a fit with empty bins, and its most steps: it may be at a kink, where more damping does not help
 STUCK_DAMPING, STUCK_ITERATIONS = 1e4, 40
+#: the most steps of a search for another minimum with rounded kinks: those that find one need fewer
+SEARCH_ITERATIONS = 100
 #: the smallest damping after a step to a higher -log L
 REJECTED = 0.01
 #: above this, a factor that multiplies other free ones steps in its logarithm
@@ -86,7 +88,7 @@ def minimise(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
     found = _descend(layout, problem, alpha, local)
     stuck = np.flatnonzero(~found.converged & ~found.given_up & _has_empty(problem))
     if len(stuck):
-        again = _rounded(layout, problem.take(stuck)._replace(known=None), found.alpha[stuck], found.local[stuck])
+        again = _rounded(layout, problem.take(stuck), found.alpha[stuck], found.local[stuck])
         for old, new in zip(found, again, strict=True):
             old[stuck] = new
     return found
@@ -116,7 +118,13 @@ def _rounded(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
         gap = (above - below + 0.5 * width * kinks.slope**2).sum(axis=1)
         result.converged[active] = found.converged & (gap < TOLERANCE)
         slope[active] = rounded.slope
-        active = active[~result.converged[active]]
+        if part.known is not None:
+            # the rounded likelihood is nowhere higher: if its minimum is not lower than the known one, neither is the other
+            value = objective(layout, part._replace(kinks=kinks), found.alpha, found.local).value
+            too_high = found.converged & (value > part.known.value)
+            too_long = result.iterations[active] >= SEARCH_ITERATIONS
+            result.given_up[active] = ~result.converged[active] & (found.given_up | too_high | too_long)
+        active = active[~result.converged[active] & ~result.given_up[active]]
         if not len(active):
             break
     return result
@@ -138,6 +146,8 @@ def _descend(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
     may_stick = _has_empty(problem) & (problem.kinks is None)
     most_damping = np.where(may_stick, STUCK_DAMPING, MAX_DAMPING)
     most_steps = np.where(may_stick, STUCK_ITERATIONS, MAX_ITERATIONS)
+    if problem.known is not None:
+        most_steps = np.minimum(most_steps, SEARCH_ITERATIONS)
     while len(active):
         step = _step(layout, part, now, damping)
         done = (step.distance < TOLERANCE) & (damping <= FIRST_DAMPING) & step.downhill & np.isfinite(now.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -23,8 +23,11 @@ FURTHEST = 1e9
 EXTRAPOLATED = 2.0
 #: largest size of a batch, in bins times processes: about a hundred megabytes
 MOST_YIELDS = 2_000_000
-#: smallest distance of points that are fitted from further starts, in sqrt(-2 Delta log L)
-MIN_SPACING = 0.02
+#: smallest distance of points that are fitted from further starts, in sqrt(-2 Delta log L), and in a model with many bins,
+#: where the starts of a point take seconds; points that a result is read from are always fitted from them
+MIN_SPACING, LARGE_SPACING = 0.02, 0.5
+#: more bins than this are many
+MANY_BINS = 60
 #: largest number of passes in which points are refitted from their neighbours
 MOST_SWEEPS = 20
 #: a point that is lower in -2 log L by more than this is a different minimum: fits are exact to about 1e-7
@@ -216,8 +219,12 @@ def fit_points(requests: Sequence[PointRequest]) -> None:
                 todo[i][0].add(point)
 
 
-def find_lower_minima(profiles: Sequence[ProfileLikelihood]) -> bool:
-    """Search for lower minima at all points of one model's profiles, by restarts and by starts from neighbouring points.
+def find_lower_minima(profiles: Sequence[ProfileLikelihood], results: Sequence[PointRequest] = ()) -> bool:
+    """Search for lower minima at points of one model's profiles, by restarts and by starts from neighbouring points.
+
+    Args:
+        profiles: the profiles. Restarts are made at points that are not close to another one.
+        results: points of them that results are read from: among close points, these have the restarts.
 
     Returns:
         Whether one was found.
@@ -226,7 +233,7 @@ def find_lower_minima(profiles: Sequence[ProfileLikelihood]) -> bool:
     new = [(profile, value) for profile, value in points if value not in profile.checked]
     for profile, value in new:
         profile.checked.add(value)
-    spaced = [ask for profile in dict.fromkeys(profiles) for ask in _spaced(profile, new)]
+    spaced = [ask for profile in dict.fromkeys(profiles) for ask in _spaced(profile, set(new), set(results))]
     changed = _take_lower(spaced, [_at(profile, value).parameters for profile, value in spaced], lowest=True)
     lower = bool(changed)
     near = new
@@ -249,19 +256,24 @@ def find_lower_minima(profiles: Sequence[ProfileLikelihood]) -> bool:
     return lower
 
 
-def _spaced(profile: ProfileLikelihood, new: Sequence[PointRequest]) -> list[PointRequest]:
-    """Return those of a profile's new points that are not close to another one: a search clusters them at its crossing."""
+def _spaced(
+    profile: ProfileLikelihood, new: Collection[PointRequest], results: Collection[PointRequest]
+) -> list[PointRequest]:
+    """Return those of a profile's new points that are not close to another one: a search clusters them at its crossing.
+
+    Of close points that of a result is kept.
+    """
+    others = LARGE_SPACING if profile.model.spec.n_bins > MANY_BINS else MIN_SPACING
     chosen: list[PointRequest] = []
-    last = -np.inf
-    for point in profile.points:
-        request = (profile, point.value)
-        height = np.sign(point.value - profile.start.value) * profile.height(point)
-        is_new = request in new
-        if is_new and abs(height - last) <= MIN_SPACING:
-            continue
-        if is_new:
-            chosen.append(request)
-        last = height
+    heights: list[float] = []
+    for spacing, of_result in ((MIN_SPACING, True), (others, False)):
+        for point in profile.points:
+            request = (profile, point.value)
+            height = float(np.sign(point.value - profile.start.value)) * profile.height(point)
+            if (request in results) is of_result and all(abs(height - h) > spacing for h in heights):
+                heights.append(height)
+                if request in new:
+                    chosen.append(request)
     return chosen
 
 

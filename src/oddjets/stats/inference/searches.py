@@ -226,7 +226,14 @@ def find_crossings(searches: Sequence[Search]) -> list[Crossing | FitError]:
     """
     found = _run_together(searches)
     for _ in range(MOST_CHECKS):
-        if not find_lower_minima([profile for search in searches for profile in search.profiles]):
+        profiles = [profile for search in searches for profile in search.profiles]
+        ends = [
+            request
+            for search, end in zip(searches, found, strict=True)
+            if isinstance(end, Crossing)
+            for request in search.requests(end.value)
+        ]
+        if not find_lower_minima(profiles, ends):
             break
         found = _run_together(searches)
     return found
