@@ -74,7 +74,7 @@ def test_the_fit_of_an_abcd_with_few_events_is_the_lowest_minimum(seed: int) -> 
 
 @pytest.mark.parametrize(
     ("seed", "strength", "asimov", "lowest"),
-    # the lowest of 400 random starts of the fast fit; none of pyhf's eight starts ends lower
+    # the lowest of at least 400 random starts of the fast fit; none of pyhf's eight starts ends lower
     [(9, 1.5039, False, 4.28339), (9, 1.5039, True, 6.23233), (261, 2.5, True, 2837.46695)],
 )
 def test_the_minimum_is_the_lowest_where_the_strength_is_held(
