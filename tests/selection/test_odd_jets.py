@@ -74,7 +74,8 @@ def test_an_index_outside_of_the_event_is_no_match(tmp_path, index):
     assert lacking.any()
     assert (expected["mass_1__jmrUp"] != expected["mass_1"]).all()
     file = toy_nano(tmp_path / "bad.root", NUMBER, change=with_generator_jets(index))
-    for chunk_size in (1000, 1):
+    # chunks of single events are slow, and the same for all indices
+    for chunk_size in (1000, 1 if index == 1 else 16):
         table, counted = of(run_of(tmp_path, {"top": [file]}, chunk_size, "bad", **JETS))
         toy_analysis.assert_same_rows({"top": table}, {"top": expected})
         # of all pairs; that an event passes is decided later

@@ -59,6 +59,7 @@ def test_the_scan_is_cabinetrys(pair, ours):
     assert found.delta_nlls == pytest.approx(theirs.delta_nlls, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_the_limits_are_cabinetrys(pair, ours):
     theirs = cabinetry.fit.limit(*pair, poi_tolerance=1e-4, tolerance=1e-3, strategy=2)
     found = ours.limit()

@@ -142,6 +142,9 @@ def test_closure_below_the_threshold_is_that_of_an_open_analysis(blind: Path, ou
     for scan in (*hidden["scans"], *seen["scans"]):
         scan.pop("efficiency")
     parts = [found.pop("parts")["regions"] for found in (hidden, seen)]
+    # follows the parts, which are of simulation where data are blinded
+    for found in (hidden, seen):
+        assert found.pop("uncertainty").keys() == {"SR", "VR1"}
     assert hidden == seen
     # the working point's efficiency is that of data in one, of simulation in the other
     for one, other in zip(*(found.values() for found in parts), strict=True):
