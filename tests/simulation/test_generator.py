@@ -13,7 +13,7 @@ import pytest
 from oddjets.config.simulation import SimulationSpec
 from oddjets.core.errors import OddjetsError
 from oddjets.core.kinematics import invariant_mass
-from oddjets.simulation.generator import generate
+from oddjets.simulation.generator import generate, prepare_multiparton_tables
 from oddjets.simulation.processes import load_processes
 from oddjets.simulation.run import simulate
 from oddjets.simulation.writer import write_nano
@@ -76,3 +76,10 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(OddjetsError, match="No space left on device; finished files are kept"):
         write_nano(tmp_path / "x.root", [ak.zip({"event": np.arange(3)})], {"run": np.array([1])})
     assert not list(tmp_path.iterdir())
+
+
+def test_tables_can_lie_in_a_folder_whose_name_has_blanks(tables: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my search for top"
+    folder.mkdir()
+    made = prepare_multiparton_tables(folder / "multiparton.dat")
+    assert made.read_bytes() == tables.read_bytes()

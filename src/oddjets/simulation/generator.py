@@ -192,10 +192,13 @@ def initialise(lines: Sequence[str], seed: int, tables: Path | None, hooks: Iter
         *lines,
     ]
     if tables is not None:
-        settings += ["MultipartonInteractions:reuseInit = 3", f"MultipartonInteractions:initFile = {tables}"]
+        settings.append("MultipartonInteractions:reuseInit = 3")
     for line in settings:
         if not pythia.readString(line):
             raise OddjetsError(f"simulate: Pythia does not know the setting '{line}'")
+    if tables is not None:
+        # a path in a line would end at its first blank
+        pythia.settings.word("MultipartonInteractions:initFile", str(tables))
     for hook in hooks:
         hook.pythia = pythia
         pythia.addUserHooksPtr(hook)
