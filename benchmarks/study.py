@@ -27,11 +27,11 @@ from oddjets.stats.model import Model
 from oddjets.stats.workspace import build
 from oddjets.study import null
 from oddjets.study.bank import Bank, factors_of
-from oddjets.study.calibration import describe, read_chunks
 from oddjets.study.events import read_events
 from oddjets.study.experiments import run_chunks
 from oddjets.study.independence import classes_of
 from oddjets.study.rates import rates_of
+from oddjets.study.summary import describe, read_chunks
 from oddjets.study.thresholds import find_grid, templates_at
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.validation import resolve

@@ -12,9 +12,9 @@ from scipy.stats import norm
 from oddjets.corrections.systematics import NOMINAL
 from oddjets.study import null
 from oddjets.study.bootstrap import redrawn
-from oddjets.study.calibration import describe, read_chunks, toy_lines
 from oddjets.study.events import Patterns
 from oddjets.study.experiments import ExperimentChunk, run_chunks
+from oddjets.study.summary import describe, read_chunks, toy_lines
 from oddjets.study.thresholds import find_grid, letter_sums
 
 POI = {"name": "mu", "process": "top", "bounds": [0, 10]}

@@ -15,10 +15,11 @@ from oddjets.core.errors import OddjetsError
 from oddjets.io.studies import calibration_line
 from oddjets.stats.model import Model
 from oddjets.study import null
-from oddjets.study.calibration import Tail, binomial_interval, calibrated, read_chunks
+from oddjets.study.calibration import Tail, binomial_interval, calibrated
 from oddjets.study.events import Patterns
 from oddjets.study.experiments import CHUNK, ExperimentChunk, run_chunks
 from oddjets.study.rates import closure_counts, closure_of, require_bank, require_marginals
+from oddjets.study.summary import read_chunks
 from oddjets.study.thresholds import find_grid
 
 POI = {"name": "mu", "process": "top", "bounds": [0, 10]}

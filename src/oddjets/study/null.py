@@ -20,11 +20,12 @@ from oddjets.stats import workspace
 from oddjets.stats.closure_parts import StructuralFactor
 from oddjets.stats.closure_uncertainty import ClosureUncertainty
 from oddjets.study.bootstrap import TemplateBootstrap
-from oddjets.study.calibration import Tail, calibrated, counted_p, describe, read_chunks, tail_curve, toy_lines
+from oddjets.study.calibration import Tail, calibrated, counted_p, tail_curve
 from oddjets.study.events import EventArrays, Patterns
 from oddjets.study.experiments import Experiments, run_chunks
 from oddjets.study.procedure import Procedure, Questions
 from oddjets.study.rates import bank_ratio, closure_of, rates_of, require_marginals
+from oddjets.study.summary import describe, read_chunks, toy_lines
 from oddjets.study.thresholds import ThresholdGrid, find_grid, templates_at
 
 __all__ = ["NAMES", "SOURCES", "NullPlan", "NullStudy", "Source", "of_events", "of_model", "run", "tested"]
