@@ -6,7 +6,8 @@ The PFNano events of ``benchmarks/processing.py`` (1500 candidates an event) are
 `oddjets.io.layouts`, as TTree and, of the first, as RNTuple. For each file, in turn and several times: the processor, up to the
 constituents of the pair, without a model; and uproot, which reads the same branches of the same events as arrays: all
 branches of jets and leptons, and the candidates' branches that the layout has, where a model would read them. Times are CPU
-seconds of one core, the smallest of the repetitions; the first, which imports and compiles, does not count. Clustering jets
+seconds of one core, the smallest of the repetitions; the first, which imports and compiles, does not count, nor does reading
+the analysis and the model card, which a worker does once for all its files. Clustering jets
 again is work that uproot does not do, and so is the selection where there are no candidates. Without candidates an event is
 small: the file has the events 20 times, so that opening it is not most of the time.
 """
@@ -63,9 +64,8 @@ def processor_of(layout: str) -> DijetProcessor:
     return DijetProcessor(analysis, *load_era(analysis.era, Path()), {} if without_model else {"sum": Sum()})
 
 
-def process(path: Path, layout: str, log: list[Any] | None = None) -> int:
-    """Run the processor over a file; return the rows that it keeps."""
-    processor = processor_of(layout)
+def process(path: Path, processor: DijetProcessor, log: list[Any] | None = None) -> int:
+    """Run a processor over a file; return the rows that it keeps."""
     with uproot.open(path) as file:
         n = int(file["Events"].num_entries)
         events = NanoEventsFactory.from_root(
@@ -89,7 +89,7 @@ def read(path: Path, branches: list[str]) -> int:
 def branches_of(path: Path, layout: str) -> list[str]:
     """What the processor reads of a file: what coffea noted, and the candidates that it reads itself."""
     log: list[Any] = []
-    process(path, layout, log)
+    process(path, processor_of(layout), log)
     row = next(row for row in LAYOUTS if row.name == layout)
     own = ["FatJet_rawFactor"] if row.weighted else []
     return sorted({accessed.branch for accessed in log} | set(row.required) | set(own))
@@ -119,9 +119,10 @@ def main() -> None:
                 if not path.is_file():
                     copy(source, path, change, rntuple=mode == "RNTuple")
                 branches = branches_of(path, layout)
-                rows = process(path, layout)
+                processor = processor_of(layout)
+                rows = process(path, processor)
                 pairs = [
-                    (cpu(lambda: process(path, layout)), cpu(lambda: read(path, branches)))  # noqa: B023
+                    (cpu(lambda: process(path, processor)), cpu(lambda: read(path, branches)))  # noqa: B023
                     for _ in range(options.repeat)
                 ]
                 ours, theirs = (min(times) for times in zip(*pairs, strict=True))
