@@ -67,7 +67,7 @@ def _compare(ours: Model, theirs: Any, data: np.ndarray, seed: int) -> None:
         rate = theirs.expected_data(point, include_auxdata=False)
         np.testing.assert_allclose(ours.expected(point), rate, rtol=1e-12, atol=1e-12 * np.abs(rate).max())
         expected = -2 * float(theirs.logpdf(point, data)[0])
-        # an empty bin is not rewarded for an expectation below zero, see docs/statistics.md
+        # an empty bin is not rewarded for an expectation below zero, see docs/minimiser.md
         if np.isfinite(expected) and rate.min() >= 0:
             # pyhf's sum has terms of the size of n ln n, and loses what lies beyond their digits
             terms = (ours.spec.data * np.log(ours.spec.data + 1)).sum()
