@@ -54,6 +54,12 @@ def test_the_numbers_of_the_first_selection_are_those_that_it_prints(after_the_t
     assert "\n".join(["```text", *lines, "```"]) in text_of("first_selection.md")
 
 
+def test_where_pyhf_stops_short_is_what_the_page_says(tmp_path, capsys):
+    """pyhf's own minimisers end above the fast fit, and from another start its minimiser finds the same minimum."""
+    run_page("minimiser.md", tmp_path)
+    assert f"```text\n{capsys.readouterr().out}```" in text_of("minimiser.md")
+
+
 @pytest.mark.parametrize("page", pages())
 def test_every_block_says_what_it_is(page):
     """A fence with a language that is run, or `text`; indented blocks would escape."""
