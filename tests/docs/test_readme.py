@@ -18,16 +18,15 @@ def test_the_readmes_links_lead_somewhere():
 
 
 def test_every_page_is_in_the_navigation():
-    """mkdocs.yml; the pages of the reference that are generated have no file, and those of notebooks are no Markdown."""
+    """mkdocs.yml; those of notebooks are no Markdown."""
     text = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
     listed = re.findall(r"^ +- .*: ([\w/]+\.md)$", text, re.MULTILINE)
-    generated = {"reference/commands.md", "reference/yaml.md"}
     notebooks = {f"notebooks/{file.stem}.md" for file in (DOCS / "notebooks").glob("*.ipynb")}
-    assert sorted(listed) == sorted({*pages(), *generated, *notebooks} - {f"../{name}" for name in AT_THE_TOP})
+    assert sorted(listed) == sorted({*pages(), *notebooks} - {f"../{name}" for name in AT_THE_TOP})
 
 
 def test_links_between_pages_lead_to_files_that_are_there():
-    """In a clone, too: pages that `make docs` makes are named without a link."""
+    """In a clone, too."""
     for page in pages():
         folder = (DOCS / page).parent
         links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text_of(page))
