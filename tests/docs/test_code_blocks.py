@@ -13,7 +13,7 @@ AFTER_THE_TOUR = ("first_selection.md", "extending.md", "figures.md", "processin
 #: pages whose blocks simulate collisions
 SLOW = ("simulation.md",)
 #: at most so many blocks run nowhere but at a user's; each has its reason before it
-SKIPPED = 34
+SKIPPED = 38
 
 LANGUAGES = {"python", "yaml", "json", "console", "text"}
 

@@ -1,8 +1,9 @@
-"""Batch systems and Parsl as docs/cluster.md has them; scripts play SLURM's and HTCondor's commands."""
+"""Batch systems and Parsl as docs/cluster.md and docs/sites.md have them; scripts play SLURM's and HTCondor's commands."""
 
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,16 +18,19 @@ from helpers.environments import on_top
 
 pytestmark = pytest.mark.slow
 
-PAGE = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+PAGES = "\n".join(
+    (Path(__file__).parents[2] / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("cluster", "sites")
+)
 
 #: submits: starts the job at once, in a session of its own; notes what was asked for
 SUBMIT = """
 import re, subprocess, sys
 from pathlib import Path
-text = Path(sys.argv[1]).read_text()
+# options come first
+text = Path(sys.argv[-1]).read_text()
 quoted = re.search(r"^Arguments = \\"-c '(.*)'\\"$", text, re.MULTILINE)
 # HTCondor's manual, condor_submit, "arguments": quotes are doubled
-words = ["-c", quoted[1].replace("''", "'").replace('""', '"')] if quoted else [sys.argv[1]]
+words = ["-c", quoted[1].replace("''", "'").replace('""', '"')] if quoted else [sys.argv[-1]]
 nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
 job = subprocess.Popen(["sh", *words], start_new_session=True, **nowhere)
 Path(__file__).with_name(f"job-{job.pid}").write_text(text)
@@ -41,8 +45,9 @@ for job in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """A Python with dask-jobqueue and Parsl."""
-    return on_top(tmp_path_factory.mktemp("environment"), "dask-jobqueue>=0.9", "parsl>=2026.10")
+    """A Python with dask-jobqueue, two classes that are made of it, and Parsl."""
+    packages = ("dask-jobqueue>=0.9", "dask-lxplus>=0.3.3", "coffea-casa>=2026.10.14", "parsl>=2026.10")
+    return on_top(tmp_path_factory.mktemp("environment"), *packages)
 
 
 @pytest.fixture
@@ -71,9 +76,15 @@ def runs(process):
     return False
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def fence(language, word):
-    """The example of the page in which a word is."""
-    (found,) = (text for text in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if word in text)
+    """The example of the pages in which a word is."""
+    (found,) = (text for text in re.findall(rf"```{language}\n(.*?)```", PAGES, re.DOTALL) if word in text)
     return found
 
 
@@ -89,14 +100,24 @@ def rows(tmp_path):
     [
         ("SLURMCluster", ["#SBATCH -p normal", "#SBATCH --mem=4G", "#SBATCH -t 08:00:00"]),
         ("HTCondorCluster", ['+JobFlavour = "workday"', "MY.DaskWorkerDisk = 10000000000"]),
+        (
+            "CernCluster",
+            ['MY.JobFlavour = "workday"', "getenv = true", "MY.DaskWorkerMemory = 3000000000", "universe = vanilla"],
+        ),
+        ("CoffeaCasaCluster", ["MY.DaskWorkerMemory = 4294967296", "MY.DaskWorkerCores = 1", "universe = docker"]),
     ],
 )
-def test_jobs_are_submitted_and_do_the_work(tmp_path, python, rows, batch_system, name, asked):
+def test_jobs_are_submitted_and_do_the_work(tmp_path, monkeypatch, python, rows, batch_system, name, asked):
     inputs, expected = rows
     example = yaml.safe_load(fence("yaml", name))["execution"] | {"workers": 2, "chunk_size": toy.CHUNK_SIZE}
     if "adaptive" in example["cluster"]:
         example["cluster"]["adaptive"]["maximum"] = 2
-    example["cluster"]["options"]["scheduler_options"] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    options = example["cluster"]["options"]
+    options["scheduler_options"] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    if options.pop("ship_env", False):
+        # there is no conda here; the class tells workers this address and port
+        monkeypatch.setenv("POD_IP", "127.0.0.1")
+        options |= {"ship_env": False, "scheduler_port": free_port(), "log_directory": str(tmp_path)}
     file = toy.write(tmp_path / "there", inputs, execution=example)
     command = [str(python), "-m", "oddjets", "process", str(file), "--out", str(file.parent / "out")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
