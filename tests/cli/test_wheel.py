@@ -1,9 +1,12 @@
-"""The installed package is the whole program: a wheel in an empty folder runs the small demo."""
+"""The installed package is the whole program: a wheel in an empty folder runs the small demo. What is released has no junk."""
 
 import json
 import os
 import subprocess
 import sys
+import tarfile
+import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,59 @@ def test_the_wheel_runs_the_small_demo_in_an_empty_folder(tmp_path):
     )
     assert again.stderr.count("up to date") >= 8
     assert (out / "results.json").stat().st_mtime_ns == before
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    """The folder of the files of a release, built as `make wheel` does: the wheel from the source distribution."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--outdir", str(folder), str(REPOSITORY)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+def files(*which):
+    """The files that git knows (`--cached`), or others."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("needs the repository, not a copy of its files")
+    command = ["git", "-C", str(REPOSITORY), "ls-files", "-z", *which]
+    names = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
+    return {name for name in names if name and (REPOSITORY / name).is_file()}
+
+
+@pytest.mark.slow
+def test_the_source_distribution_is_the_repository(released):
+    (file,) = released.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        packed = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+    assert "PKG-INFO" in packed
+    known = files("--cached")
+    assert known <= packed
+    # what is new in the folders that are packed may be in it
+    new = packed - known - {"PKG-INFO"}
+    assert new <= files("--others", "--exclude-standard")
+    assert {name.partition("/")[0] for name in new} <= {name.partition("/")[0] for name in known}
+
+
+@pytest.mark.slow
+def test_the_wheel_has_the_package_and_its_resources_and_nothing_else(released):
+    (file,) = released.glob("*.whl")
+    with zipfile.ZipFile(file) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    resources = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    places = {"src/oddjets": "oddjets", **resources}
+
+    def packed_as(names):
+        return {
+            place + name.removeprefix(top)
+            for name in names
+            for top, place in places.items()
+            if name.startswith(f"{top}/")
+        }
+
+    assert packed_as(files("--cached")) <= packed
+    assert packed <= packed_as(files("--cached", "--others", "--exclude-standard"))
+    # PyPI's limit is 100 MB; CONTRIBUTING says about 30
+    assert file.stat().st_size < 40e6

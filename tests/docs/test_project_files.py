@@ -83,6 +83,44 @@ def test_every_python_that_is_promised_is_tested() -> None:
     assert pythons == [f"3.{minor}" for minor in range(11, 11 + len(pythons))]
 
 
+# ---- containers ------------------------------------------------------------------------------------------------------
+
+
+def test_both_recipes_install_the_same_parts_and_say_that_nobody_has_built_them() -> None:
+    docker, apptainer = (
+        (REPOSITORY / "containers" / name).read_text(encoding="utf-8") for name in ("Dockerfile", "oddjets.def")
+    )
+    extras = re.search(r"^ARG EXTRAS=(.+)$", docker, re.MULTILINE)[1]
+    assert f"oddjets-*.whl)[{extras}]" in apptainer
+    assert set(extras.split(",")) <= set(PROJECT["project"]["optional-dependencies"])
+    base = re.search(r"^FROM (.+)$", docker, re.MULTILINE)[1]
+    assert re.search(r"^From: (.+)$", apptainer, re.MULTILINE)[1] == base
+    for recipe in (docker, apptainer):
+        assert "NOT BUILT" in recipe
+        # the image is used before it is done
+        assert {"oddjets --version", "oddjets validate demo.yaml"} <= set(
+            re.findall(r"oddjets (?:--version|validate demo.yaml)", recipe)
+        )
+        assert set(re.findall(r"make ([\w-]+)", recipe)) <= TARGETS
+    page = text_of("sites.md")
+    assert "Not tried" in page
+    assert all(f"`{extra}`" in page for extra in extras.split(","))
+
+
+def test_a_release_is_used_in_a_fresh_environment_by_the_same_commands_here_and_on_github() -> None:
+    (step,) = [s for s in steps(REPOSITORY / ".github/workflows/wheel.yml") if "fresh" in s.get("run", "")]
+    loop = re.compile(r"for words in (.+?); do")
+    here, there = loop.search(MAKEFILE)[1], loop.search(step["run"])[1]
+    assert here == there
+    assert {"--help", '"demo --help"', '"validate demo.yaml"'} <= set(re.findall(r'"[^"]+"|\S+', here))
+
+
+def test_the_tag_in_the_page_for_contributors_is_the_version() -> None:
+    tags = re.findall(r"\bv(\d+\.\d+\.\d+)\b", text_of("../CONTRIBUTING.md"))
+    assert tags
+    assert set(tags) == {oddjets.__version__}
+
+
 # ---- versions and citations ------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
+from oddjets import __version__
 from oddjets.config.analysis import Analysis
 from oddjets.core.provenance import digests, read_manifest, upstream_state
 from oddjets.io import event_table
@@ -362,7 +363,7 @@ def _manifests(out: Path, asked: Analysis) -> None:
             "stage": stage,
             "key": stage.encode().hex().ljust(64, "0"),
             "inputs": inputs,
-            "versions": {"oddjets": "0.1.0", "numpy": np.__version__},
+            "versions": {"oddjets": __version__, "numpy": np.__version__},
             "time_s": 1.5,
             "finished": "2026-01-02T03:04:05+00:00",
             "extra": {"datasets": read} if stage == "process" else {},
