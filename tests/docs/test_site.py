@@ -58,7 +58,8 @@ def test_the_search_finds_an_error_message_without_a_server(site: Path, browser:
     browser.open(site / "index.html")
     browser.click("[data-md-component=search-query]")
     browser.ask("Input.insertText", text="worker processes were killed")
-    found = """new Promise((done) => { let left = 100; const look = () => {
+    # the index is read first, which takes long on a busy machine; results come in parts
+    found = """new Promise((done) => { let left = 600; const look = () => {
       const links = [...document.querySelectorAll(".md-search-result__link")].map((a) => a.href);
-      links.length || !left-- ? done(links) : setTimeout(look, 100); }; look(); })"""
+      links.some((link) => link.includes("faq.html")) || !left-- ? done(links) : setTimeout(look, 100); }; look(); })"""
     assert any("faq.html" in link for link in browser.run(found))
