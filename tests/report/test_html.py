@@ -15,8 +15,8 @@ from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core import resources
 from oddjets.report import headline, health, html, registry, tables
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.figures import limit, postfit
-from oddjets.report.text import count, label_html, p_value, with_error
+from oddjets.report.figures import likelihood_scan, limit, postfit
+from oddjets.report.text import count, label_html, p_value, strength, with_error
 from oddjets.workflow.pipeline import stage_of
 from oddjets.workflow.run import RunContext
 
@@ -183,6 +183,81 @@ def test_toys_and_the_closures_uncertainty_are_told(finished: tuple[Analysis, Pa
     assert (check.status, check.value, check.note) == ("watch", "SR 20 %", "SR: QCD simulation at 5 %")
 
 
+def answer_of(
+    finished: tuple[Analysis, Path], tmp_path: Path, verdict: str, **results: object
+) -> headline.ResultSummary:
+    """The answer with other results, where the closure has one verdict in all regions."""
+    known = json.loads((finished[1] / "results.json").read_text())
+    significance = {**known["significance"], **results.pop("significance", {})}
+    (tmp_path / "results.json").write_text(json.dumps({**known, **results, "significance": significance}))
+    closure = json.loads((finished[1] / "closure.json").read_text())
+    for one in (*closure["regions"].values(), *closure["parts"]["regions"].values()):
+        one["verdict"] = verdict
+    (tmp_path / "closure.json").write_text(json.dumps(closure))
+    found = headline.summarise_results(Artifacts(finished[0], tmp_path))
+    assert found is not None
+    return found
+
+
+USED = {region: {"size": 0.2, "source": "a test", "fallback": False} for region in ("SR", "VR1")}
+DENIED = "the closure contradicts: 5.6 standard deviations"
+SIZES = "a closure uncertainty of 20 % in SR and 20 % in VR1"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "uncertainty", "beside", "said"),
+    [
+        ("closes", USED, None, "Observation of top pairs: 5.6 standard deviations."),
+        ("closes", {}, 4.2, f"Observation of top pairs if ABCD holds: 5.6 standard deviations; 4.2 with {SIZES}."),
+        ("closes", {}, None, "Observation of top pairs if ABCD holds: 5.6 standard deviations."),
+        ("inconclusive", USED, None, f"Observation of top pairs if ABCD holds: 5.6 standard deviations, with {SIZES}."),
+        ("does not close", USED, None, f"Observation of top pairs if ABCD holds, which {DENIED}, with {SIZES}."),
+    ],
+)  # fmt: skip
+def test_the_headline_agrees_with_the_health(
+    finished: tuple[Analysis, Path], tmp_path: Path, verdict: str, uncertainty: dict, beside: float | None, said: str
+) -> None:
+    known = {"z": beside, "sizes": dict.fromkeys(USED, 0.2)}
+    significance = {} if beside is None else {"with_closure_uncertainty": known}
+    answer = answer_of(finished, tmp_path, verdict, closure_uncertainty=uncertainty, significance=significance)
+    label = label_html(Artifacts(*finished).process("top")["label"])
+    assert answer.headline == said.replace("top pairs", label)
+    (line,) = [c for c in health.health_checks(Artifacts(finished[0], tmp_path)) if c.name == "ABCD closure"]
+    sure = verdict == "closes" and bool(uncertainty)
+    # what the health calls into question is not stated as a fact, with the reason below
+    assert ("if ABCD holds" not in answer.headline) == sure
+    assert sure or line.status != "good" or not uncertainty
+    reasons = [str(s.before) for s in answer.sentences if "It is not shown that ABCD holds" in s.before]
+    assert len(reasons) == (not sure)
+
+
+def test_expected_stands_beside_observed_and_errors_on_both_sides(
+    finished: tuple[Analysis, Path], tmp_path: Path
+) -> None:
+    poi = {"name": "mu", "value": 1.3, "error": 0.55, "error_kind": "symmetric", "error_up": 0.66, "error_down": 0.46}
+    toys = {"p_value": 1 / 1001, "toys": 1000, "failed": 0}
+    significance = {"expected": {"strength": 1.0, "z": 4.06, "p_value": 2.5e-5}, "toys": toys}
+    answer = answer_of(finished, tmp_path, "closes", poi=poi, significance=significance)
+    numbers = {name: (value, note) for name, value, note, _, _ in answer.numbers}
+    assert numbers["Signal strength"][0] == "μ = 1.30 +0.66 −0.46"
+    assert numbers["Significance"][1].startswith("4.06 expected for μ = 1; p = 1.1 × 10⁻⁸ without signal, asymptotic")
+    assert "; p < 0.001 from 1\u202f000 toys" in numbers["Significance"][1]
+    assert numbers["95 % CL upper limit"][1].endswith("expected without signal, asymptotic")
+    scanned = likelihood_scan.data(Artifacts(finished[0], tmp_path))["scan"]
+    assert (scanned["poi"]["error_up"], scanned["poi"]["error_down"]) == (0.66, 0.46)
+    assert "with error +0.66 -0.46" in scanned["alt"]
+
+
+@pytest.mark.parametrize(
+    ("value", "up", "down", "text"),
+    [(1.3, 0.66, 0.46, "1.30 +0.66 −0.46"), (0.0, 0.83, 0.0, "0.00 +0.83 −0.00"), (12.3, 4.1, 13.0, "12.3 +4.1 −13.0"),
+     (1.0, 0.21, 0.2, "1.00 ± 0.20")],
+)  # fmt: skip
+def test_a_strength_has_two_errors_where_they_differ(value: float, up: float, down: float, text: str) -> None:
+    poi = {"value": value, "error": 0.2, "error_kind": "symmetric", "error_up": up, "error_down": down}
+    assert strength(poi) == text
+
+
 def test_another_parameter_than_a_strength_is_called_by_its_name(
     finished: tuple[Analysis, Path], tmp_path: Path
 ) -> None:
@@ -193,7 +268,7 @@ def test_another_parameter_than_a_strength_is_called_by_its_name(
     artifacts = Artifacts(finished[0], tmp_path)
     found = headline.summarise_results(artifacts)
     assert found is not None
-    assert found.headline == "sf lies 1.5 standard deviations above 0."
+    assert found.headline == "sf lies 1.5 standard deviations above 0 if ABCD holds."
     assert "cross section" not in found.numbers[0][2]
     names = [name for name, *_ in found.numbers]
     assert names[:2] == ["Fitted sf", "Significance of sf > 0"]

@@ -17,8 +17,7 @@ from oddjets.config.regions import Region
 from oddjets.core.errors import OddjetsError
 from oddjets.io.histograms import DATA, HistogramSet, ThresholdResult, empty_histogram
 from oddjets.stats import Model
-from oddjets.stats.abcd_cells import channels_of
-from oddjets.stats.cell_bins import bin_groups, shown_edges, sums_over_cells
+from oddjets.stats.cell_bins import bin_groups, channels_of, shown_edges, sums_over_cells
 from oddjets.stats.closure_parts import StructuralFactor, structural_factors
 from oddjets.stats.closure_uncertainty import closure_uncertainties
 from oddjets.stats.combine import write_card

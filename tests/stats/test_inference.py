@@ -12,9 +12,10 @@ from scipy.stats import norm
 from oddjets.core.errors import OddjetsError
 from oddjets.stats import Model
 from oddjets.stats.histfactory.gamma_refits import refit_gammas
-from oddjets.stats.inference.estimates import best_fits, impacts, scan, significance
+from oddjets.stats.inference.estimates import best_fits, impacts, significance
 from oddjets.stats.inference.limits import cls_from_q, upper_limit
 from oddjets.stats.inference.profile import ProfileLikelihood
+from oddjets.stats.inference.scans import scan
 from oddjets.stats.inference.searches import rises
 from oddjets.stats.workspace import build
 

@@ -12,9 +12,10 @@ from scipy.optimize import brentq
 
 from oddjets.stats import Model
 from oddjets.stats.histfactory.results import FitError
-from oddjets.stats.inference.estimates import best_fits, scan, significance, two_sided_error
+from oddjets.stats.inference.estimates import best_fits, significance, two_sided_error
 from oddjets.stats.inference.limits import upper_limit
 from oddjets.stats.inference.profile import ProfileLikelihood
+from oddjets.stats.inference.scans import scan
 from oddjets.stats.inference.searches import rises
 from oddjets.stats.summary import fit_workspace
 

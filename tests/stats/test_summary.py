@@ -20,7 +20,8 @@ from oddjets.stats.histfactory.results import FitError
 from oddjets.stats.inference.estimates import best_fits
 from oddjets.stats.inference.postfit import SampleModel
 from oddjets.stats.strengths import strengths
-from oddjets.stats.summary import fit_workspace, summary
+from oddjets.stats.summary import fit_workspace
+from oddjets.stats.summary_lines import summary
 from oddjets.stats.workspace import build
 
 
@@ -193,7 +194,7 @@ def test_a_question_that_fails_is_left_out_and_listed(built, monkeypatch, questi
     def fail(*_, **__):
         raise FitError("no fit")
 
-    places = {"limit": "summary.upper_limit", "scan": "inference.estimates.scan", "gof": "summary.goodness_of_fit"}
+    places = {"limit": "summary.upper_limit", "scan": "inference.scans.scan", "gof": "summary.goodness_of_fit"}
     monkeypatch.setattr(f"oddjets.stats.{places[question]}", fail)
     result = fit_workspace(built[0], impacts=False, gof_toys=3, progress=False)
     assert question not in result

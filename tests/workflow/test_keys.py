@@ -84,8 +84,8 @@ CODE: dict[str, dict[str, str]] = {
         "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order yields",
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "binned_events certification chunk_counts closure_events closure_measurement constituents decorators event_weights "
-            "histogramming jet_systematics mixing needed_columns normalisation objects per_era processor "
+            "binned_events certification chunk_counts closure_bank closure_events closure_measurement constituents decorators "
+            "event_weights histogramming jet_systematics mixing needed_columns normalisation objects per_era processor "
             "reclustering region_products regions tracked_events"
         ),
         "stats": "abcd_closure cell_bins closure_parts closure_uncertainty",
@@ -99,12 +99,16 @@ CODE: dict[str, dict[str, str]] = {
     },
     "fit": {
         "core": "blinding_history",
-        "stats": "cell_bins fitted_yields strengths summary",
+        "io": "histograms",
+        "stats": (
+            "cell_bins closure_parts closure_significance closure_state closure_uncertainty fitted_yields "
+            "shown_numbers strengths summary summary_lines"
+        ),
         "stats.histfactory": (
             "barlow_beeston expected gamma_refits hessian likelihood minima model newton posdef results "
             "starts tensors workspace_checks workspace_reader workspace_sources"
         ),
-        "stats.inference": "estimates limits postfit profile searches toy_limits toys",
+        "stats.inference": "estimates expectation limits postfit profile scans searches toy_limits toys",
         "workflow.stages": "fit",
     },
     "plot": {
@@ -117,7 +121,7 @@ CODE: dict[str, dict[str, str]] = {
             "score_overlap score_shapes systematics threshold_scan yields"
         ),
         "simulation": "processes resonances",
-        "stats": "dijet_function",
+        "stats": "dijet_function shown_numbers",
         "workflow.stages": "plot",
         "simulation/": "processes.yaml",
     },
@@ -135,7 +139,7 @@ CODE: dict[str, dict[str, str]] = {
         ),
         "selection": "event_weights input_anomalies",
         "simulation": "processes resonances",
-        "stats": "cell_bins closure_parts dijet_function templates",
+        "stats": "cell_bins closure_parts closure_state dijet_function shown_numbers templates",
         "workflow.stages": "report",
         "report/templates/": "report.css report.html.j2 report.js theme.js",
         "simulation/": "processes.yaml",

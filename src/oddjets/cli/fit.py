@@ -145,7 +145,8 @@ def fit(
         return
     from oddjets.core.files import write_json
     from oddjets.stats.histfactory.workspace_sources import load_workspace, patch_of
-    from oddjets.stats.summary import fit_workspace, summary
+    from oddjets.stats.summary import fit_workspace
+    from oddjets.stats.summary_lines import summary
 
     if unblind:
         raise OddjetsError("--unblind: applies to an analysis only; the data of a workspace are never blinded")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,9 @@ from markupsafe import Markup
 
 from oddjets.io.studies import bound_of, method_of
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.text import count, label_html, p_value, with_error
+from oddjets.report.text import count, label_html, p_of_toys, p_value, strength
+from oddjets.stats.closure_state import conditions
+from oddjets.stats.shown_numbers import is_asymmetric, percent
 
 __all__ = ["ResultSummary", "Statement", "summarise_results"]
 
@@ -73,13 +75,13 @@ def summarise_results(artifacts: Artifacts) -> ResultSummary | None:
     numbers = [
         (
             "Signal strength" if signal else f"Fitted {poi['name']}",
-            f"{'μ' if poi['name'] == 'mu' else poi['name']} = {with_error(poi['value'], poi.get('error'))}",
+            f"{'μ' if poi['name'] == 'mu' else poi['name']} = {strength(poi)}",
             "; ".join(
                 filter(
                     None,
                     (
                         "in units of the stated cross section" if signal else "",
-                        ERRORS.get(poi.get("error_kind") or ""),
+                        _kind_of_error(poi),
                     ),
                 )
             ),
@@ -88,24 +90,27 @@ def summarise_results(artifacts: Artifacts) -> ResultSummary | None:
         )
     ]
     if z is not None:
-        note = f"p = {p_value(results['significance'].get('p_value'))} {without}"
-        if toys := results["significance"].get("toys"):
+        found = results["significance"]
+        symbol = "μ" if poi["name"] == "mu" else poi["name"]
+        notes = [f"p = {p_value(found.get('p_value'))} {without}, asymptotic"]
+        if expected := found.get("expected"):
+            notes.insert(0, f"{expected['z']:.2f} expected for {symbol} = {expected['strength']:g}")
+        if toys := found.get("toys"):
             failed = f", {count(toys['failed'])} failed" if toys.get("failed") else ""
-            note += f"; p = {p_value(toys['p_value'])} from {count(toys['toys'])} toys{failed}"
+            p = p_of_toys(toys["p_value"], toys["toys"], toys.get("failed") or 0)
+            notes.append(f"{p} from {count(toys['toys'])} toys{failed}")
         for study in artifacts.studies.values():
             if calibrated := study.get("calibration"):
                 known = bound_of(calibrated) or f"{p_value(calibrated['p_value'])} ({method_of(calibrated)})"
-                note += f"; {study['name']}: {known}"
+                notes.append(f"{study['name']}: {known}")
         significance = "Significance" if signal else f"Significance of {poi['name']} > 0"
-        numbers.append((significance, f"{z:.2f} σ", note, "results.json", "significance.z"))
+        numbers.append((significance, f"{z:.2f} σ", "; ".join(notes), "results.json", "significance.z"))
     limit = results.get("limit") or {}
     if limit.get("observed") is not None:
         expected = limit.get("expected")
-        note = (
-            f"{expected[2]:.3g} expected {without}"
-            if expected and len(expected) == 5 and expected[2] is not None
-            else ""
-        )
+        note = "asymptotic"
+        if expected and len(expected) == 5 and expected[2] is not None:
+            note = f"{expected[2]:.3g} expected {without}, asymptotic"
         if toys := limit.get("toys"):
             middle = toys["expected"][len(toys["expected"]) // 2]
             seen = "none" if toys["observed"] is None else f"{toys['observed']:.3g}"
@@ -114,16 +119,84 @@ def summarise_results(artifacts: Artifacts) -> ResultSummary | None:
             note = "; ".join(filter(None, parts))
         upper = "95 % CL upper limit" if signal else f"95 % CL upper limit on {poi['name']}"
         numbers.append((upper, f"{limit['observed']:.3g}", note, "results.json", "limit.observed"))
-    return ResultSummary(_headline(label, z, signal), numbers, list(_sentences(artifacts, results, label, signal)))
+    condition = _Condition.of(artifacts, results)
+    sentences = [*condition.reasons(), *_sentences(artifacts, results, label, signal)]
+    return ResultSummary(_headline(label, z, signal, condition), numbers, sentences)
 
 
-def _headline(label: Markup, z: float | None, signal: bool) -> Markup:
+def _kind_of_error(poi: Mapping[str, Any]) -> str:
+    kind = str(poi.get("error_kind") or "")
+    if not is_asymmetric(poi) or kind == "fixed":
+        return ERRORS.get(kind, "")
+    ends = [word for side, word in (("up", "upper"), ("down", "lower")) if poi.get(f"{side}_at_bound")]
+    bound = f"; the {' and the '.join(ends)} one ends at the bound" if ends else ""
+    return f"errors at which −2 ln L has risen by one{bound}"
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """The assumption that a result rests on.
+
+    Attributes:
+        why: clauses that say why it stands only if ABCD holds; empty: it needs no such words.
+        contradicted: whether the closure contradicts ABCD.
+        beside: the significance with the closure's uncertainty, where the fit has none; None: not known.
+        sizes: that uncertainty by region, of the fit or of `beside`.
+    """
+
+    why: Sequence[str]
+    contradicted: bool
+    beside: float | None
+    sizes: Mapping[str, float]
+
+    @classmethod
+    def of(cls, artifacts: Artifacts, results: Mapping[str, Any]) -> _Condition:
+        fit, used = artifacts.analysis.fit, results.get("closure_uncertainty") or {}
+        if fit is None or artifacts.analysis.data_driven is None:
+            return cls((), contradicted=False, beside=None, sizes={})
+        closure = artifacts.closure if artifacts.has("closure") else None
+        why = conditions(closure, fit.regions, used)
+        other = results.get("significance", {}).get("with_closure_uncertainty") or {}
+        sizes = {region: one["size"] for region, one in used.items()} or other.get("sizes", {})
+        return cls(why, any("contradicts" in clause for clause in why), other.get("z"), sizes)
+
+    @property
+    def words(self) -> str:
+        """What the headline says behind the process."""
+        if not self.why:
+            return ""
+        return " if ABCD holds, which the closure contradicts" if self.contradicted else " if ABCD holds"
+
+    @property
+    def uncertainty(self) -> str:
+        """The sizes of the uncertainty in words."""
+        return " and ".join(f"{percent(size)} in {region}" for region, size in self.sizes.items())
+
+    @property
+    def end(self) -> str:
+        """What the headline says behind the significance."""
+        if not self.why or not self.sizes:
+            return ""
+        if self.beside is None:
+            return f", with a closure uncertainty of {self.uncertainty}"
+        return f"; {self.beside:.1f} with a closure uncertainty of {self.uncertainty}"
+
+    def reasons(self) -> Iterator[Statement]:
+        """Yield the sentence that says why."""
+        if self.why:
+            yield Statement(Markup("It is not shown that ABCD holds: {}.").format("; ".join(self.why)))
+
+
+def _headline(label: Markup, z: float | None, signal: bool, condition: _Condition) -> Markup:
     if z is None:
         return Markup("The strength of {} was fitted." if signal else "{} was fitted.").format(label)
+    shown = f"{max(z, 0.0):.1f}"
     if not signal:
-        return Markup("{} lies {} standard deviations above 0.").format(label, f"{max(z, 0.0):.1f}")
+        return Markup("{} lies {} standard deviations above 0{}{}.").format(
+            label, shown, condition.words, condition.end
+        )
     words = next(text for least, text in WORDS if max(z, 0.0) >= least)
-    return Markup("{} {}: {} standard deviations.").format(words, label, f"{max(z, 0.0):.1f}")
+    return Markup("{} {}{}: {} standard deviations{}.").format(words, label, condition.words, shown, condition.end)
 
 
 def _sentences(artifacts: Artifacts, results: dict[str, Any], label: Markup, signal: bool) -> Iterator[Statement]:

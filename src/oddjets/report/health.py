@@ -13,8 +13,9 @@ from oddjets.report.artifacts import ARTIFACTS, EXPOSED, Artifacts
 from oddjets.report.eras import era_checks
 from oddjets.report.health_line import HealthCheck, Status
 from oddjets.report.input_health import input_checks
-from oddjets.report.text import count, name_some, p_value
+from oddjets.report.text import count, name_some, p_of_toys
 from oddjets.selection.event_weights import ALL_LETTERS
+from oddjets.stats.closure_state import known_parts, region_verdicts
 from oddjets.stats.templates import LARGE
 
 __all__ = ["VARIATIONS", "WEIGHTS", "health_checks", "missing"]
@@ -255,11 +256,7 @@ def _closure(artifacts: Artifacts) -> HealthCheck:
         return _absent("ABCD closure", "closure")
     regions: dict[str, Any] = artifacts.closure.get("regions", {})
     parts = artifacts.closure.get("parts", {}).get("regions", {})
-    # at the working point, with all efficiencies behind it, where that is known
-    known = {region: one for region in regions if (one := parts.get(region, {})).get("constant") is not None}
-    verdicts = {
-        region: (known.get(region) or found).get("verdict", "inconclusive") for region, found in regions.items()
-    }
+    known, verdicts = known_parts(artifacts.closure), region_verdicts(artifacts.closure)
     status: Status = "good"
     if any(v == "does not close" for v in verdicts.values()):
         status = "bad"
@@ -282,6 +279,8 @@ def _closure(artifacts: Artifacts) -> HealthCheck:
     if advised:
         constants = "; ".join([*([constants] if constants else []), *advised])
         status = "watch" if status == "good" else status
+    if constants and (source := artifacts.closure.get("simulation")):
+        constants += f"; {source}"
     if note := artifacts.closure.get("note"):
         return HealthCheck("ABCD closure", status, "not tested on simulation", note, "closure.json", "note")
     value = ", ".join(f"{region} {verdict}" for region, verdict in verdicts.items()) or "no region"
@@ -320,7 +319,14 @@ def _fit(artifacts: Artifacts) -> list[HealthCheck]:
         note = f"{count(found.get('toys'))} toys, saturated, in {', '.join(found.get('letters') or ['all letters'])}"
         if found.get("failed"):
             note += f"; {count(found['failed'])} toys failed"
-        fit = HealthCheck("Goodness of fit", status, f"p = {p_value(p)}", note, "results.json", "gof.p_value")
+        fit = HealthCheck(
+            "Goodness of fit",
+            status,
+            p_of_toys(p, found.get("toys") or 0, found.get("failed") or 0),
+            note,
+            "results.json",
+            "gof.p_value",
+        )
     return [fit, _convergence(results), _bounds(results), *_empty_bins(results), *_closure_uncertainty(results)]
 
 

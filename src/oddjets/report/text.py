@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from markupsafe import Markup, escape
 
-__all__ = ["count", "duration", "label_html", "name_some", "p_value", "prose_html", "with_error"]
+from oddjets.stats.shown_numbers import is_asymmetric, unreached
+
+__all__ = [
+    "count",
+    "duration",
+    "label_html",
+    "name_some",
+    "p_of_toys",
+    "p_value",
+    "prose_html",
+    "strength",
+    "with_error",
+]
 
 _SYMBOLS = {
     r"\rightarrow": "→",
@@ -110,6 +123,34 @@ def p_value(value: float | None) -> str:
     mantissa, exponent = f"{value:.1e}".split("e")
     powers = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
     return f"{mantissa} × 10{str(int(exponent)).translate(powers)}"
+
+
+def p_of_toys(value: float, toys: int, failed: int = 0) -> str:
+    """Return a p-value from toys with its relation: ``p = 0.34``, or ``p < 0.001`` if none of a thousand toys reached it.
+
+    Args:
+        value: (1 + toys as extreme) / (1 + toys that converged).
+        toys: number of generated toys.
+        failed: number of those that did not converge.
+    """
+    none_of = unreached(value, toys, failed)
+    return f"p = {p_value(value)}" if none_of is None else f"p < {p_value(1 / none_of)}"
+
+
+def strength(poi: Mapping[str, Any]) -> str:
+    """Return a strength with its error; with its two-sided errors where they differ from it: ``1.30 +0.66 −0.46``.
+
+    Args:
+        poi: an entry of ``pois`` in ``results.json``.
+    """
+    value, up, down = poi.get("value"), poi.get("error_up"), poi.get("error_down")
+    if value is None or up is None or down is None or not is_asymmetric(poi):
+        return with_error(value, poi.get("error"))
+    # the smaller error that is one decides the digits of all
+    least = min((error for error in (up, down) if error > 0), default=0.0)
+    digits = min(max(1 - math.floor(math.log10(least)), 0), 8) if least > 0 else 2
+    low, high = (f"{error:.{digits}f}" for error in (down, up))
+    return f"{_signed(f'{value:.{digits}f}')} +{high} −{low}"
 
 
 def duration(seconds: float | None) -> str:

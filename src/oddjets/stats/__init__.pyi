@@ -5,10 +5,10 @@ from .histfactory.results import FitResult as FitResult
 from .histfactory.workspace_sources import load_workspace as load_workspace
 from .inference.estimates import best_fits as best_fits
 from .inference.estimates import impacts as impacts
-from .inference.estimates import scan as scan
 from .inference.estimates import significance as significance
 from .inference.estimates import two_sided_error as two_sided_error
 from .inference.limits import upper_limit as upper_limit
+from .inference.scans import scan as scan
 from .inference.toys import goodness_of_fit as goodness_of_fit
 from .model import Model as Model
 from .pyhf_optimizer import PyhfOptimizer as PyhfOptimizer

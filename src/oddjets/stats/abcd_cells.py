@@ -15,21 +15,13 @@ import numpy as np
 from oddjets.config.analysis import Analysis
 from oddjets.io.histograms import DATA
 from oddjets.io.yields import RegionYields
-from oddjets.stats.cell_bins import LEAST_IN_BIN, Groups, bin_groups
+from oddjets.stats.cell_bins import LEAST_IN_BIN, Groups, bin_groups, channels_of
 
 __all__ = [
     "bin_groups",
-    "channels_of",
     "merged_cells",
     "with_merged_cells",
 ]
-
-
-def channels_of(analysis: Analysis, region: str) -> list[str]:
-    """Return the names under which a region of the fit has channels: itself, or its product cells where the fit has them."""
-    assert analysis.fit is not None
-    cells = [name for name, one in analysis.regions.items() if one.part_of == region]
-    return cells if cells and analysis.fit.abcd == "cells" else [region]
 
 
 def with_merged_cells(analysis: Analysis, histograms: RegionYields) -> tuple[RegionYields, dict[str, Any]]:

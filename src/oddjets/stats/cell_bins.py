@@ -1,4 +1,4 @@
-"""Bins of the product cells of a region: which are merged, and in which bins the region is shown."""
+"""The product cells of a region: their channels, which bins are merged, and in which bins the region is shown."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LEAST_IN_BIN", "Groups", "bin_groups", "shown_edges", "sums_over_cells"]
+from oddjets.config.analysis import Analysis
+
+__all__ = ["LEAST_IN_BIN", "Groups", "bin_groups", "channels_of", "shown_edges", "sums_over_cells"]
 
 Floats = npt.NDArray[np.float64]
 Groups = list[list[int]]
 
 #: expected events in B, C and D of a cell's bin that ABCD needs there
 LEAST_IN_BIN = 4.0
+
+
+def channels_of(analysis: Analysis, region: str) -> list[str]:
+    """Return the names under which a region of the fit has channels: itself, or its product cells where the fit has them."""
+    assert analysis.fit is not None
+    cells = [name for name, one in analysis.regions.items() if one.part_of == region]
+    return cells if cells and analysis.fit.abcd == "cells" else [region]
 
 
 def bin_groups(expected: Floats, least: float = LEAST_IN_BIN) -> Groups:

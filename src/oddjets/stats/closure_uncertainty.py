@@ -11,7 +11,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.io.histograms import DATA
 from oddjets.stats.closure_parts import LEAST_EVENTS, StructuralFactor
 
-__all__ = ["ClosureUncertainty", "closure_uncertainties"]
+__all__ = ["ClosureUncertainty", "closure_modifier", "closure_uncertainties"]
 
 #: closures whose constants are further apart than this many errors of their difference contradict each other
 CONTRADICTING_SIGMAS = 2.0
@@ -25,7 +25,7 @@ class ClosureUncertainty(NamedTuple):
         constant: the constant of the closure used.
         constant_error: its error.
         source: the name of that closure.
-        fallback: whether it is a different closure than that of simulation at the threshold.
+        fallback: whether it is a different closure than that of simulation at the threshold, alone or with other efficiencies.
         why: what another closure has to do with it, in words; empty: nothing.
     """
 
@@ -41,6 +41,8 @@ class _Candidate(NamedTuple):
     source: str
     constant: float
     error: float
+    #: whether simulation was measured at the threshold, too
+    at_threshold: bool = False
 
     @property
     def size(self) -> float:
@@ -100,8 +102,22 @@ def closure_uncertainties(
     return found
 
 
+def closure_modifier(region: str, size: float) -> dict[str, Any]:
+    """Return the log-normal uncertainty of the data-driven process in A of a region, a modifier of a workspace.
+
+    Args:
+        region: its name.
+        size: relative.
+    """
+    return {"name": f"closure_{region}", "type": "normsys", "data": {"hi": 1 + size, "lo": 1 / (1 + size)}}
+
+
+def _simulation(result: Mapping[str, Any]) -> str:
+    return str(result.get("simulation") or f"{result['process']} simulation")
+
+
 def _name_of_nominal(result: Mapping[str, Any]) -> str:
-    return f"{result['process']} simulation at the threshold"
+    return f"{_simulation(result)} at the threshold"
 
 
 def _in_order(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -131,13 +147,21 @@ def _at_threshold(result: Mapping[str, Any], region: str, known: StructuralFacto
     found = parts.get("regions", {}).get(region, {})
     of_events = str((parts.get("sources") or {}).get("correlation"))
     if of_events.startswith("simulation"):
-        yield from _extrapolated(f"{result['process']} simulation, extrapolated to the threshold", found, found, known)
+        measured = (found.get("correlation") or {}).get("measured_at") or ()
+        there = bool(np.isclose(measured, parts.get("working_point", np.nan)).any())
+        how = "at the threshold and other efficiencies" if there else "extrapolated to the threshold"
+        yield from _extrapolated(f"{_simulation(result)}, {how}", found, found, known, at_threshold=there)
     if control := found.get("control"):
         yield from _extrapolated("data with both scores below the threshold, extrapolated", found, control, known)
 
 
 def _extrapolated(
-    source: str, region: Mapping[str, Any], events: Mapping[str, Any], known: StructuralFactor | None
+    source: str,
+    region: Mapping[str, Any],
+    events: Mapping[str, Any],
+    known: StructuralFactor | None,
+    *,
+    at_threshold: bool = False,
 ) -> Iterator[_Candidate]:
     """Yield c = structural x correlation: the first of the region at the threshold, the second of some events."""
     correlation, structural = events.get("correlation") or {}, region.get("structural") or {}
@@ -147,16 +171,17 @@ def _extrapolated(
         return
     if known is not None:
         # what the fit knows is the structural constant itself
-        yield _Candidate(source, value, error)
+        yield _Candidate(source, value, error, at_threshold)
     elif structural.get("value") is not None and structural.get("error") is not None:
         by, error_by = structural["value"], structural["error"]
-        yield _Candidate(source, value * by, float(np.hypot(error * by, error_by * value)))
+        yield _Candidate(source, value * by, float(np.hypot(error * by, error_by * value)), at_threshold)
 
 
 def _of_best(best: _Candidate, sound: Sequence[_Candidate], nominal: str) -> ClosureUncertainty:
     size, why = best.size, ""
     first = next((c for c in sound if c.source == nominal), None)
-    if best.source != nominal:
+    elsewhere = best.source != nominal and not best.at_threshold
+    if elsewhere:
         why = f"which is known to ± {first.error:.2g} there" if first else "which has too few events there"
     for other in sound:
         # the error that the other one would have if the best one's constant were true
@@ -168,4 +193,4 @@ def _of_best(best: _Candidate, sound: Sequence[_Candidate], nominal: str) -> Clo
             why += (
                 f"its size is that of {other.source}, which contradicts it ({other.constant:.2f} ± {other.error:.2g})"
             )
-    return ClosureUncertainty(size, best.constant, best.error, best.source, best.source != nominal, why)
+    return ClosureUncertainty(size, best.constant, best.error, best.source, elsewhere, why)

@@ -15,8 +15,10 @@ from oddjets.stats.histfactory.results import Data, FitError, FitResult
 from oddjets.stats.histfactory.workspace_reader import Parameters
 from oddjets.stats.inference import estimates, limits, toy_limits
 from oddjets.stats.inference import toys as _toys
-from oddjets.stats.inference.estimates import Fits, Impacts, LowerMinimumError, Scan, Significance, TwoSidedError
+from oddjets.stats.inference.estimates import Fits, Impacts, LowerMinimumError, Significance, TwoSidedError
+from oddjets.stats.inference.expectation import expected_significance
 from oddjets.stats.inference.limits import Limit
+from oddjets.stats.inference.scans import Scan, scan
 from oddjets.stats.inference.toys import GoodnessOfFitTest, ToySignificance
 from oddjets.stats.strengths import MOST_LOWER_MINIMA
 
@@ -116,6 +118,19 @@ class Model(HistFactoryModel):
         """
         return estimates.significance(self, self.fits)
 
+    def expected_significance(self, strength: float = 1.0) -> Significance:
+        """Return the median significance of a signal of a given strength, asymptotic: that of its Asimov data.
+
+        The other parameters of these data are those fitted to the data with the strength held there.
+
+        Args:
+            strength: of the signal, above 0 and within the bounds of the parameter of interest.
+
+        Raises:
+            FitError: there is no background-only fit, or the strength is out of bounds.
+        """
+        return expected_significance(self, self.fits, strength)
+
     def toy_significance(self, toys: int, *, seed: int = 1, progress: bool = True) -> ToySignificance:
         """Return the p value of the observed q0 among toys of the background.
 
@@ -162,7 +177,8 @@ class Model(HistFactoryModel):
         Args:
             name: name of the parameter; None: the parameter of interest.
             points: number of points, 3 at least; those whose fits fail are omitted.
-            sigmas: range to each side, in units of the error of that side, within the bounds.
+            sigmas: range to each side, in units of the error of that side, within the bounds. Where -2 log L rises more slowly
+                than a parabola, the range goes on until it has risen by 4, or by the square of `sigmas` if that is less.
 
         Raises:
             OddjetsError: no such parameter, or it is constant.
@@ -172,7 +188,7 @@ class Model(HistFactoryModel):
         given: Any = sigmas
         if not isinstance(given, Real) or not 0 < float(given) < np.inf:
             raise OddjetsError(f"sigmas: the range of the scan in units of the error, a number above 0; got {sigmas!r}")
-        return estimates.scan(self, self._known(name), self._best(), points, sigmas)
+        return scan(self, self._known(name), self._best(), points, sigmas)
 
     def two_sided_error(self, name: str | None = None) -> TwoSidedError:
         """Return how far a parameter moves up and down until -2 log L rises by one, all others refitted (MINOS).

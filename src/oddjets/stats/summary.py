@@ -1,4 +1,4 @@
-"""All results of the fit of a workspace: the content of ``results.json``, and its summary in a few lines."""
+"""All results of the fit of a workspace: the content of ``results.json``."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from oddjets.core.errors import OddjetsError
 from oddjets.stats.fitted_yields import fitted_yields
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError, FitResult
-from oddjets.stats.inference import estimates
+from oddjets.stats.inference import estimates, scans
 from oddjets.stats.inference.estimates import Fits, best_fits, significance
+from oddjets.stats.inference.expectation import FEW_EVENTS, deciding_events, expected_significance
 from oddjets.stats.inference.limits import upper_limit
 from oddjets.stats.inference.toy_limits import toy_limit
 from oddjets.stats.inference.toys import goodness_of_fit, toy_significance
 from oddjets.stats.strengths import strengths, tested
 
-__all__ = ["fit_workspace", "summary"]
+__all__ = ["fit_workspace"]
 
 GofModel = Literal["background", "signal"]
 
 #: the names under which the yields of the fits are in the results
 _YIELDS = {"background": "background_only", "signal_plus_background": "signal_plus_background"}
+#: the formulas behind significances and limits without toys
+ASYMPTOTIC = "asymptotic"
+#: the strength of the stated cross section, whose significance is expected
+STATED = 1.0
 #: a free factor within this fraction of its range from a bound gets a warning
 NEAR_BOUND = 0.01
 
@@ -114,6 +119,12 @@ def fit_workspace(
         "significance": {},
     }
     _answer(result, "significance", lambda: {**significance(model, fits)._asdict(), "tests": about["tests"]}, failed)
+    if result["significance"]:
+        result["significance"] |= {"method": ASYMPTOTIC}
+    if result["significance"] and about["kind"] == "strength":
+        result["significance"]["deciding_events"] = _finite(deciding_events(model, fits))
+        if model.parameters.high[model.parameters.index(str(model.poi))] >= STATED:
+            _answer(result, "significance.expected", lambda: _expected(model, fits), failed)
     result |= {
         "twice_nll": {label: fit.twice_nll for label, fit in _fitted(fits).items()},
         "yields": fitted_yields(
@@ -152,6 +163,7 @@ def fit_workspace(
         *(_several_measurements(measurements) if measurement is None else []),
         *([about["note"]] if about["note"] and fits.background is not None else []),
         *_warnings(model, best),
+        *_few_events(result, with_toys=bool(toys)),
         *(f"{f['question']}: {f['reason']}" for f in failed),
         *(f"limit: {note}" for note in result.get("limit", {}).get("notes", ())),
         *(f"limit.toys: {note}" for note in result.get("limit", {}).get("toys", {}).get("notes", ())),
@@ -164,43 +176,6 @@ def fit_workspace(
     result["seed"] = seed
     result["timing_s"] = clock.times
     return result
-
-
-def summary(result: Mapping[str, Any]) -> list[str]:
-    """Return the results in a few lines of text, the warnings last.
-
-    Args:
-        result: from `fit_workspace`.
-    """
-    lines, name = [], result["poi"]["name"]
-    if result.get("blinded"):
-        lines.append(f"blinded in {', '.join(result['blinded'])}: the data in A are the expected background (Asimov)")
-    for poi in result["pois"]:
-        error = "" if poi["error"] is None else f" +- {poi['error']:.2g} ({poi['error_kind']})"
-        if poi.get("error_up") is not None:
-            ends = [" (bound)" if poi[f"{side}_at_bound"] else "" for side in ("up", "down")]
-            error += f", 68 %: +{poi['error_up']:.2g}{ends[0]} -{poi['error_down']:.2g}{ends[1]}"
-        lines.append(f"{poi['name']} = {poi['value']:.3g}{error}")
-    if "z" in result["significance"]:
-        lines.append(f"significance of {name} > 0: {result['significance']['z']:.2f}")
-    if "toys" in result["significance"]:
-        toys = result["significance"]["toys"]
-        lines.append(
-            f"p value of {name} = 0 from toys {toys['p_value']:.3g} ({toys['toys']} toys, {toys['failed']} failed)"
-        )
-    if "limit" in result:
-        low, middle, high = (_number(value) for value in result["limit"]["expected"][1:4])
-        limit, level = _number(result["limit"]["observed"]), result["limit"]["level"]
-        lines.append(f"upper limit on {name} {limit} at {level:.0%}, expected {middle} ({low} to {high})")
-    if "toys" in result.get("limit", {}):
-        toys = result["limit"]["toys"]
-        middle = toys["expected"][len(toys["expected"]) // 2]
-        expected = "" if middle is None else f", expected {_number(middle)}"
-        lines.append(f"upper limit on {name} from toys {_number(toys['observed'])}{expected} ({toys['toys']} toys)")
-    if "gof" in result:
-        gof = result["gof"]
-        lines.append(f"goodness of fit p = {gof['p_value']:.3g} ({gof['toys']} toys, {gof['failed']} failed)")
-    return lines + [f"warning: {warning}" for warning in result["warnings"]]
 
 
 def _answer(result: dict[str, Any], question: str, ask: Callable[[], Any], failed: list[dict[str, str]]) -> None:
@@ -236,6 +211,7 @@ def _limit(model: HistFactoryModel, fits: Fits) -> dict[str, Any]:
     expected = [_finite(value) for value in found.expected]
     return {
         "parameter": str(model.poi),
+        "method": ASYMPTOTIC,
         "observed": _finite(found.observed),
         "expected": expected,
         "level": found.level,
@@ -248,14 +224,25 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3g}"
-
-
 def _fitted(fits: Fits) -> dict[str, FitResult]:
     """Return the available fits by name, the background-only fit first."""
     found = {"background": fits.background, "signal_plus_background": fits.best}
     return {label: fit for label, fit in found.items() if fit is not None}
+
+
+def _expected(model: HistFactoryModel, fits: Fits) -> dict[str, float]:
+    found = expected_significance(model, fits, STATED)
+    return {"strength": STATED, "z": found.z, "p_value": found.p_value}
+
+
+def _few_events(result: Mapping[str, Any], *, with_toys: bool) -> list[str]:
+    """Return a warning that offers toys where few events decide; none where there are toys."""
+    deciding = result["significance"].get("deciding_events")
+    if with_toys or deciding is None or deciding >= FEW_EVENTS:
+        return []
+    what = "the significance and the limit are" if "limit" in result else "the significance is"
+    few = f"{what} asymptotic, and only some {deciding:.2g} background events decide"
+    return [f"{few}: compare with toys (--toys 1000, or 'toys: 1000' under 'fit')"]
 
 
 def _toy_limit(model: HistFactoryModel, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:
@@ -308,7 +295,9 @@ def _correlation(model: HistFactoryModel, best: FitResult) -> dict[str, Any]:
 
 
 def _scan(model: HistFactoryModel, name: str, best: FitResult) -> dict[str, Any]:
-    found = estimates.scan(model, name, best)
+    # a strength is compared with its absence
+    include = 0.0 if model.spec.types.get(name) == "normfactor" else None
+    found = scans.scan(model, name, best, include=include)
     return {"name": name, "poi": found.values.tolist(), "twice_delta_nll": found.twice_delta_nll.tolist()}
 
 

@@ -29,10 +29,10 @@ from oddjets.config.fit import LETTERS, Fit
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.io.histograms import DATA
 from oddjets.io.yields import RegionYields
-from oddjets.stats.abcd_cells import channels_of, merged_cells, with_merged_cells
-from oddjets.stats.cell_bins import shown_edges
+from oddjets.stats.abcd_cells import merged_cells, with_merged_cells
+from oddjets.stats.cell_bins import channels_of, shown_edges
 from oddjets.stats.closure_parts import StructuralFactor
-from oddjets.stats.closure_uncertainty import ClosureUncertainty
+from oddjets.stats.closure_uncertainty import ClosureUncertainty, closure_modifier
 from oddjets.stats.qcd_templates import QCD_FLOOR, initial_strengths, qcd_of_authors_code, qcd_templates, unclipped
 from oddjets.stats.templates import Template, read_templates, total_of
 
@@ -178,7 +178,7 @@ def build(
                 if letter == "A" and factor is not None:
                     samples[-1]["modifiers"].append(_lognormal(f"structural_{whole}", factor.error / factor.value))
                 if letter == "A" and closure is not None:
-                    samples[-1]["modifiers"].append(_lognormal(f"closure_{whole}", closure[whole].size))
+                    samples[-1]["modifiers"].append(closure_modifier(whole, closure[whole].size))
             channels.append({"name": f"{region}_{letter}", "samples": samples})
             observations.append({"name": f"{region}_{letter}", "data": data[letter].tolist()})
             seen |= {t.process for t in templates[letter]}

@@ -18,7 +18,7 @@ from oddjets.selection import regions
 from oddjets.selection.binned_events import bin_numbers
 from oddjets.selection.decorators import HasCuts
 from oddjets.selection.tracked_events import TrackedEvents
-from oddjets.stats.abcd_cells import channels_of
+from oddjets.stats.cell_bins import channels_of
 
 __all__ = ["EventArrays", "JetClasses", "Patterns", "Scores", "alike", "read_events", "scores_of_table"]
 

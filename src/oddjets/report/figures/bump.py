@@ -11,6 +11,7 @@ from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.intervals import finite, points
 from oddjets.stats import dijet_function
+from oddjets.stats.shown_numbers import p_from_toys
 
 __all__ = ["data", "draw", "signal_window"]
 
@@ -97,7 +98,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 "with a smooth fit of "
                 f"{order} parameters to the sidebands: {numbers['observed']:.0f} jets between {edges[first]:g} and "
                 f"{edges[last]:g} GeV against {numbers['expected']:.1f} ± {numbers['error']:.1f}; local p-value {local:.2g}, "
-                f"global {overall:.2g}."
+                f"global {p_from_toys(overall, TOYS, digits=2)}."
             ),
             "caption": (
                 f"Dijet-type function with {order} parameters (F-tests at {dijet_function.F_TEST_LEVEL:.0%} chose "
@@ -163,7 +164,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
             *drawn["text"],
             f"deviance / ndf = {quality['deviance']:.1f} / {quality['ndf']}",
             f"p = {_p(p['local'])} in the window (local)",
-            f"p = {_p(p['global'])} anywhere (global)",
+            f"{p_from_toys(p['global'], p['toys'], digits=2)} anywhere (global)",
         ],
     )
     style.header(main, drawn["header"]["label"], drawn["header"]["right"])

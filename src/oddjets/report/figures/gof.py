@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.intervals import finite, garwood
+from oddjets.stats.shown_numbers import p_from_toys
 
 __all__ = ["data", "draw"]
 
@@ -43,7 +44,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "alt": (
                 f"Saturated goodness of fit in {letters}: observed {observed:.1f}, {len(toys)} toys between "
                 f"{toys.min():.1f} and "
-                f"{toys.max():.1f}, p = {_p(found.get('p_value'))}."
+                f"{toys.max():.1f}, {_p(found.get('p_value'), len(toys))}."
             ),
             "caption": (
                 f"Saturated goodness-of-fit statistic of {len(toys)} toys (histogram) and of the data (line), "
@@ -73,10 +74,10 @@ def draw(drawn: dict[str, Any]) -> Figure:
     axes.set_ylabel("Toys / bin")
     style.headroom(axes, float((counts + up).max()), 0.2, log=False)
     axes.legend(loc="upper right")
-    style.text_block(axes, [f"p = {_p(drawn['p_value'])}", f"evaluated in {drawn['letters']}"])
+    style.text_block(axes, [_p(drawn["p_value"], drawn["toys"]), f"evaluated in {drawn['letters']}"])
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made
 
 
-def _p(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g}"
+def _p(value: float | None, toys: int) -> str:
+    return "p = unknown" if value is None else p_from_toys(value, toys)

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.intervals import finite
+from oddjets.stats.shown_numbers import is_asymmetric
 
 __all__ = ["data", "draw"]
 
@@ -36,13 +37,13 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "name": "scan",
             "title": "Likelihood scan",
             "header": artifacts.header,
-            "poi": {"name": name, "value": poi.get("value"), "error": poi.get("error")},
+            "poi": {"name": name, "value": poi.get("value"), "error": poi.get("error"), **_sides(poi)},
             "x": finite(found["poi"]),
             "values": finite(found["twice_delta_nll"]),
             "alt": (
                 f"Twice the difference of the negative log-likelihood against {name} from {low:.3g} to "
                 f"{high:.3g}: the minimum is "
-                f"at {_number(poi.get('value'))} with error {_number(poi.get('error'))}."
+                f"at {_number(poi.get('value'))} with error {_error(poi)}."
             ),
             "caption": f"Profile likelihood against {name}; the lines mark one and two standard deviations.",
             "sources": [{"file": "results.json", "key": "scan"}],
@@ -70,17 +71,38 @@ def draw(drawn: dict[str, Any]) -> Figure:
     # the curve ends where the words begin
     (curve,) = axes.plot(x, y, color=style.PALETTE[0], linewidth=2.6, marker="o" if len(x) < 15 else None, markersize=5)
     curve.set_clip_path(Rectangle((0, 0), 1, 1 - FREE, transform=axes.transAxes))
-    value, error = drawn["poi"]["value"], drawn["poi"]["error"]
+    value = drawn["poi"]["value"]
     if value is not None:
         axes.axvline(value, 0, 1 - FREE, color="black", linewidth=1.2)
         label = r"$\mu$" if drawn["poi"]["name"] == "mu" else drawn["poi"]["name"]
-        style.text_block(axes, [f"{label} = {value:.3g}" + (f" $\\pm$ {error:.2g}" if error is not None else "")])
+        words = f"{label} = {value:.3g}{_shown(drawn['poi'])}"
+        # where the curve begins at 0, it may be above the panel
+        if x[0] == 0 < value:
+            words += f";  {float(y[0]):.3g} at {label} = 0"
+        style.text_block(axes, [words])
     axes.set_xlim(float(np.nanmin(x)), float(np.nanmax(x)) if len(x) > 1 else float(np.nanmax(x)) + 1)
     axes.set_ylim(0, top / (1 - FREE))
     axes.set_xlabel(r"$\mu$" if drawn["poi"]["name"] == "mu" else drawn["poi"]["name"])
     axes.set_ylabel(r"$-2\,\Delta\,\ln L$")
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made
+
+
+def _sides(poi: dict[str, Any]) -> dict[str, float]:
+    """Return the two-sided errors where they differ from the symmetric one."""
+    return {side: poi[side] for side in ("error_up", "error_down")} if is_asymmetric(poi) else {}
+
+
+def _shown(poi: dict[str, Any]) -> str:
+    if "error_up" in poi:
+        return f"$^{{+{poi['error_up']:.2g}}}_{{-{poi['error_down']:.2g}}}$"
+    return "" if poi["error"] is None else f" $\\pm$ {poi['error']:.2g}"
+
+
+def _error(poi: dict[str, Any]) -> str:
+    if sides := _sides(poi):
+        return f"+{sides['error_up']:.2g} -{sides['error_down']:.2g}"
+    return _number(poi.get("error"))
 
 
 def _number(value: float | None) -> str:

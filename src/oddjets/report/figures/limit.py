@@ -43,11 +43,11 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "expected": finite(expected),
             "confidence": confidence,
             "alt": (
-                f"Upper limit on {name} at {confidence:.0%} confidence level: observed {seen}, median expected "
+                f"Asymptotic upper limit on {name} at {confidence:.0%} confidence level: observed {seen}, median expected "
                 f"{expected[2]:.3g}, 68 % band {expected[1]:.3g} to {expected[3]:.3g}."
             ),
             "caption": (
-                f"CLs upper limit on {name} at {confidence:.0%} confidence level, with the expected bands {without}."
+                f"Asymptotic CLs upper limit on {name} at {confidence:.0%} confidence level, with the expected bands {without}."
             ).replace("%", " %"),
             "sources": [{"file": "results.json", "key": "limit"}],
         }
@@ -74,5 +74,6 @@ def draw(drawn: dict[str, Any]) -> Figure:
     poi = r"$\mu$" if drawn["poi"] == "mu" else drawn["poi"].replace("$", r"\$")
     axes.set_xlabel(f"{drawn['confidence']:.0%} CL upper limit on {poi}".replace("%", r" %"))
     axes.legend(loc="upper right", ncols=2)
+    style.text_block(axes, ["asymptotic"])
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from scipy.stats import chi2
 
-from oddjets.report.text import count, p_value, with_error
+from oddjets.report.text import count, p_of_toys, p_value, strength, with_error
 
 __all__ = ["Comparison", "Results", "compare"]
 
@@ -103,7 +103,7 @@ def _bump(results: Results) -> Found:
         fit = f"deviance / ndf = {quality['deviance']:.1f} / {quality['ndf']}"
         # the deviance of counts follows a chi-square where they are not small
         good = bool(chi2.sf(quality["deviance"], quality["ndf"]) > 0.05)
-        window = f"local p = {p_value(p['local'])}, global p = {p_value(p['global'])}"
+        window = f"local p = {p_value(p['local'])}, global {p_of_toys(p['global'], p['toys'])}"
         excess = p["local"] < 0.00135
     return [
         _statement("Fit of the sidebands", "excellent (small), poor (large)", fit, good, file, "quality"),
@@ -192,8 +192,9 @@ def _top(results: Results) -> Found:
 
 def _goodness(setup: str, what: str, paper: str, comparable: bool) -> Callable[[Results], Comparison]:
     def found(results: Results) -> Comparison:
-        p = ((results.fit(setup) or {}).get("gof") or {}).get("p_value")
-        here = None if p is None else f"p = {p_value(p)}"
+        gof = (results.fit(setup) or {}).get("gof") or {}
+        p = gof.get("p_value")
+        here = None if p is None else p_of_toys(p, gof.get("toys") or 0, gof.get("failed") or 0)
         holds = p > 0.05 if p is not None and comparable else None
         return _statement(what, paper, here, holds, f"{setup}/results.json", "gof.p_value")
 
@@ -218,7 +219,7 @@ def _strength(results: Results) -> Comparison:
     poi = fit.get("poi")
     here = None
     if poi is not None:
-        here = f"μ = {with_error(poi['value'], poi['error'])}; {results.injected.get('hh', 0):g} put in"
+        here = f"μ = {strength(poi)}; {results.injected.get('hh', 0):g} put in"
     return _statement("Strength", "4000 × SM", here, None, "paper_hh/results.json", "poi")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from oddjets.report import health
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.html import COLORS
 from oddjets.report.paper.claims import Comparison, Results, compare
-from oddjets.report.text import label_html, p_value, prose_html, with_error
+from oddjets.report.text import label_html, p_of_toys, prose_html, strength
 
 __all__ = ["write"]
 
@@ -190,12 +190,19 @@ def _setup(analysis: Analysis, results: Results) -> SetUp:
         figures=figures,
         paper=paper,
         significance="–" if z is None else f"{z:.2f}",
-        strength=with_error(poi.get("value"), poi.get("error")),
-        goodness=p_value((found.get("gof") or {}).get("p_value")),
+        strength=strength(poi),
+        goodness=_goodness(found.get("gof") or {}),
         closure=", ".join(f"{region} {one.get('verdict', '–')}" for region, one in closure.items()) or "–",
         health=_health(analysis, results.out / name) if done else [],
         done=done,
     )
+
+
+def _goodness(gof: Mapping[str, Any]) -> str:
+    """Return the p value of a goodness of fit, or that no toy reached it."""
+    if gof.get("p_value") is None:
+        return "–"
+    return p_of_toys(gof["p_value"], gof.get("toys") or 0, gof.get("failed") or 0).removeprefix("p ").removeprefix("= ")
 
 
 def _health(analysis: Analysis, out: Path) -> list[tuple[str, str]]:

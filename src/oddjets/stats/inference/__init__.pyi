@@ -1,14 +1,16 @@
 from .estimates import Fits as Fits
 from .estimates import Impact as Impact
-from .estimates import Scan as Scan
 from .estimates import Significance as Significance
 from .estimates import best_fits as best_fits
 from .estimates import impacts as impacts
-from .estimates import scan as scan
 from .estimates import significance as significance
+from .expectation import deciding_events as deciding_events
+from .expectation import expected_significance as expected_significance
 from .limits import Limit as Limit
 from .limits import upper_limit as upper_limit
 from .postfit import SampleModel as SampleModel
+from .scans import Scan as Scan
+from .scans import scan as scan
 from .toy_limits import toy_cls as toy_cls
 from .toy_limits import toy_limit as toy_limit
 from .toys import GoodnessOfFitTest as GoodnessOfFitTest
@@ -24,6 +26,8 @@ __all__ = [
     "Scan",
     "Significance",
     "best_fits",
+    "deciding_events",
+    "expected_significance",
     "goodness_of_fit",
     "impacts",
     "scan",

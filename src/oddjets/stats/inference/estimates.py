@@ -1,4 +1,4 @@
-"""Best fits, discovery significance, profile scans and impacts."""
+"""Best fits, discovery significance, two-sided errors and impacts."""
 
 from __future__ import annotations
 
@@ -17,21 +17,19 @@ from oddjets.stats.histfactory.results import SHOWN, Data, FitError, FitResult, 
 from oddjets.stats.histfactory.workspace_reader import Parameters
 from oddjets.stats.inference.profile import ProfileLikelihood
 from oddjets.stats.inference.searches import Crossing, find_crossings, rise_search
-from oddjets.stats.inference.searches import rises as profile_rises
 
 __all__ = [
     "Fits",
     "Impact",
     "Impacts",
     "LowerMinimumError",
-    "Scan",
     "Significance",
     "TwoSidedError",
     "best_fits",
     "error_of",
     "impacts",
-    "scan",
     "significance",
+    "significance_of",
     "two_sided_error",
     "two_sided_errors",
 ]
@@ -89,26 +87,10 @@ class Significance(NamedTuple):
 
     @property
     def _headline(self) -> str:
-        return f"significance: {self.z:.3g} sigma"
+        return f"significance: {self.z:.3g} sigma (asymptotic)"
 
     def _tables(self) -> list[Table]:
         return [(("q0", "p value (asymptotic)"), [(f"{self.q0:.4g}", f"{self.p_value:.3g}")])]
-
-
-@shown_as_table
-class Scan(NamedTuple):
-    """A profile likelihood: parameter values and -2 Delta log L against the best fit, both (points,)."""
-
-    values: np.ndarray
-    twice_delta_nll: np.ndarray
-
-    @property
-    def _headline(self) -> str:
-        return f"profile likelihood at {len(self.values)} points"
-
-    def _tables(self) -> list[Table]:
-        rows = [(f"{x:.4g}", f"{y:.4g}") for x, y in zip(self.values, self.twice_delta_nll, strict=True)]
-        return [(("value", "-2 Delta log L"), rows)]
 
 
 class Impact(NamedTuple):
@@ -211,48 +193,15 @@ def significance(model: HistFactoryModel, fits: Fits) -> Significance:
     """
     if fits.background is None:
         raise FitError(f"there is no significance: {fits.no_background}")
-    q0 = max(fits.background.deviance - fits.best.deviance, 0.0) if fits.best[_poi(model)] > 0 else 0.0
+    return significance_of(
+        max(fits.background.deviance - fits.best.deviance, 0.0) if fits.best[_poi(model)] > 0 else 0.0
+    )
+
+
+def significance_of(q0: float) -> Significance:
+    """Return the asymptotic significance of a value of the test statistic q0."""
     z = float(np.sqrt(q0))
     return Significance(z, q0, float(norm.sf(z)))
-
-
-def scan(model: HistFactoryModel, name: str, best: FitResult, points: int = 41, sigmas: float = 3.0) -> Scan:
-    """Scan the profile likelihood of a parameter about its best value.
-
-    Args:
-        model: the model.
-        name: the parameter.
-        best: the best fit.
-        points: number of points; those whose fits fail are omitted.
-        sigmas: range to each side, in units of the error of that side, within the bounds.
-
-    Returns:
-        The scan.
-
-    Raises:
-        OddjetsError: the parameter is constant.
-        FitError: no error was found on either side.
-    """
-    model.check_free(name)
-    profile = ProfileLikelihood(model, name, best.values, best.deviance)
-    ends = []
-    sides = ((-1.0, profile.low), (1.0, profile.high))
-    for (side, bound), found in zip(
-        sides, find_crossings([rise_search(profile, 1.0, side) for side, _ in sides]), strict=True
-    ):
-        # without an error, scan up to the bound; failed points are omitted
-        error = np.inf if isinstance(found, FitError) else abs(found.value - profile.start.value)
-        ends.append(
-            float(np.clip(profile.start.value + side * sigmas * error, profile.low, profile.high))
-            if error < np.inf
-            else bound
-        )
-    # the best value is one of the points; at a bound it is an end of the range
-    others = points if profile.start.value in ends else points - 1
-    grid = np.unique(np.append(np.linspace(ends[0], ends[1], others), profile.start.value))
-    rises = profile_rises(profile, grid.tolist())
-    kept = np.isfinite(rises)
-    return Scan(grid[kept], np.maximum(rises[kept], 0.0))
 
 
 def two_sided_error(model: HistFactoryModel, name: str, best: FitResult) -> TwoSidedError:

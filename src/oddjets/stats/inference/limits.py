@@ -36,16 +36,19 @@ class Limit(NamedTuple):
         expected: at -2, -1, 0, 1, 2 sigma under the background; NaN where there is none.
         level: the confidence level.
         notes: reasons why a limit does not exist, and which limits lie beyond the parameter's bounds.
+        toys: number of toys per hypothesis that they are from; 0: they are from the asymptotic formulas.
     """
 
     observed: float
     expected: tuple[float, ...]
     level: float
     notes: tuple[str, ...] = ()
+    toys: int = 0
 
     @property
     def _headline(self) -> str:
-        return f"upper limit at {self.level:.0%} confidence level: {self.observed:.4g}"
+        how = f"from {self.toys} toys" if self.toys else "asymptotic"
+        return f"upper limit at {self.level:.0%} confidence level: {self.observed:.4g} ({how})"
 
     def _tables(self) -> list[Table]:
         head = [f"expected, {band:+g} sigma" if band else "expected" for band in BANDS]

@@ -139,7 +139,7 @@ def toy_limit(
     ]
     if np.isnan(crossing).all():
         raise FitError("; ".join(notes))
-    return Limit(crossing[0], tuple(crossing[1:]), level, tuple(notes))
+    return Limit(crossing[0], tuple(crossing[1:]), level, tuple(notes), toys)
 
 
 def _crossing(grid: np.ndarray, values: np.ndarray, target: float) -> float:

@@ -14,6 +14,7 @@ from oddjets.stats.histfactory.hessian import SingularModelError, covariance, ja
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult
 from oddjets.stats.inference.estimates import Fits
+from oddjets.stats.shown_numbers import p_from_toys
 
 __all__ = ["GoodnessOfFitTest", "ToyFits", "ToySignificance", "goodness_of_fit", "letter_bins", "toy_significance"]
 
@@ -44,7 +45,7 @@ class GoodnessOfFitTest(NamedTuple):
 
     @property
     def _headline(self) -> str:
-        return f"goodness of fit: p = {self.p_value:.3g}"
+        return f"goodness of fit: {p_from_toys(self.p_value, self.toys, self.failed)}"
 
     def _tables(self) -> list[Table]:
         return [(("statistic", "toys", "failed"), [(f"{self.statistic:.4g}", self.toys, self.failed)])]
@@ -61,7 +62,7 @@ class ToySignificance(NamedTuple):
 
     @property
     def _headline(self) -> str:
-        return f"significance from toys: p = {self.p_value:.3g}"
+        return f"significance from toys: {p_from_toys(self.p_value, self.toys, self.failed)}"
 
     def _tables(self) -> list[Table]:
         return [(("toys", "failed"), [(self.toys, self.failed)])]

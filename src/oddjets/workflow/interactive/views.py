@@ -12,7 +12,7 @@ import numpy as np
 from oddjets.core.errors import UnknownKeyError, nearest
 from oddjets.core.tables import Table, Tabular
 from oddjets.io.histograms import DATA, Hist, HistogramSet
-from oddjets.stats.summary import summary
+from oddjets.stats.summary_lines import summary
 
 __all__ = ["RunHistograms", "RunResults"]
 
@@ -110,7 +110,9 @@ class RunResults(Mapping[str, Any]):
     * ``poi``, ``pois``: name, value and error of the strength (with ``error_up``, ``error_down``: two-sided, 68 %), and of all
       strengths.
     * ``significance``: ``z``, ``q0``, ``p_value``; ``limit``: ``observed``, and ``expected`` at -2, -1, 0, 1 and 2 standard
-      deviations, at the confidence ``level``; both with ``toys`` if asked for.
+      deviations, at the confidence ``level``; both with ``toys`` if asked for. ``significance`` also has what is ``expected``
+      of the stated cross section, the ``deciding_events``, and ``with_closure_uncertainty`` where the fit has none.
+    * ``if_abcd_holds``: why the result stands only if ABCD holds; empty where the closure shows it.
     * ``yields``: by region and letter (``results["yields"]["SR"]["A"]``; "" where a channel's name has no letter):
 
         * ``edges``: of the bins, (bins + 1,), in the observable's unit; ``data``: events, (bins,).

@@ -16,6 +16,8 @@ from oddjets.core.files import write_json
 from oddjets.io.studies import calibration_line, read_null_studies
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from oddjets.workflow.run import RunContext
 
 __all__ = ["work"]
@@ -40,8 +42,10 @@ def check_names(run: RunContext) -> None:
 
 def work(run: RunContext) -> dict[str, Any]:
     """Fit, and write ``results.json``."""
+    from oddjets.stats.closure_state import conditions
     from oddjets.stats.histfactory.workspace_sources import load_workspace
-    from oddjets.stats.summary import fit_workspace, summary
+    from oddjets.stats.summary import fit_workspace
+    from oddjets.stats.summary_lines import summary
 
     fit = run.analysis.fit
     assert fit is not None
@@ -56,8 +60,9 @@ def work(run: RunContext) -> dict[str, Any]:
             f"{run.out / 'workspace.json'} is blinded, and this fit is not: run `oddjets workspace` with --unblind first"
         )
     started = time.perf_counter()
+    workspace = load_workspace(run.out / "workspace.json")
     results = fit_workspace(
-        load_workspace(run.out / "workspace.json"),
+        workspace,
         poi=fit.tested or fit.pois[0].name,
         limit=fit.limit,
         impacts=fit.impacts,
@@ -76,7 +81,10 @@ def work(run: RunContext) -> dict[str, Any]:
         if manifest is not None:
             timing[name] = manifest["time_s"]
     timing |= {"fit": time.perf_counter() - started, **{f"fit.{k}": v for k, v in results.get("timing_s", {}).items()}}
-    closure = run.out / "closure.json"
+    closure = _closure(run)
+    if run.analysis.data_driven:
+        results["if_abcd_holds"] = conditions(closure, fit.regions, results["closure_uncertainty"])
+        _add_with_closure(run, results, workspace, closure or {})
     acts = read_history(run.out)
     results = {
         "analysis": run.analysis.name,
@@ -86,7 +94,7 @@ def work(run: RunContext) -> dict[str, Any]:
         **({"unblinded": acts[-1]} if acts and acts[-1]["state"] == UNBLINDED else {}),
         **({"was_open": periods} if (periods := open_periods(acts)) else {}),
         **results,
-        "closure": json.loads(closure.read_text(encoding="utf-8")) if closure.is_file() else None,
+        "closure": closure,
         "timing_s": timing,
     }
     write_json(run.out / "results.json", results)
@@ -96,3 +104,37 @@ def work(run: RunContext) -> dict[str, Any]:
         if "calibration" in study and not results.get("blinded"):
             console.print(escape(calibration_line(study["name"], study["calibration"])))
     return {}
+
+
+def _closure(run: RunContext) -> dict[str, Any] | None:
+    """Return the content of ``closure.json``; None where there is none."""
+    file = run.out / "closure.json"
+    if not file.is_file():
+        return None
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def _add_with_closure(
+    run: RunContext, results: dict[str, Any], workspace: Mapping[str, Any], closure: Mapping[str, Any]
+) -> None:
+    """Add the significance with the closure's uncertainty, if the fit has none and the closure knows it in all regions."""
+    from oddjets.stats.cell_bins import channels_of
+    from oddjets.stats.closure_significance import significance_with_closure
+    from oddjets.stats.histfactory.results import FitError
+
+    fit, known = run.analysis.fit, closure.get("uncertainty") or {}
+    assert fit is not None
+    if fit.closure_uncertainty or fit.blind or "z" not in results["significance"]:
+        return
+    sizes = {region: known[region]["size"] for region in fit.regions if known.get(region)}
+    if len(sizes) < len(fit.regions):
+        return
+    channels = {region: channels_of(run.analysis, region) for region in fit.regions}
+    process, poi = str(run.analysis.data_driven), fit.tested or fit.pois[0].name
+    try:
+        found = significance_with_closure(workspace, process, channels, sizes, poi)
+    except FitError as error:
+        results["failed"].append({"question": "significance.with_closure_uncertainty", "reason": str(error)})
+        return
+    results["significance"]["with_closure_uncertainty"] = {**found._asdict(), "sizes": sizes}
