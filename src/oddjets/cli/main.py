@@ -121,7 +121,7 @@ def demo(
     no_filter: NoFilter = False,
     workers: Workers = None,
 ) -> None:
-    """Run the built-in demo analysis, which finds top quarks as anomalous jets in simulated collisions."""
+    """Run the built-in demo analysis, which looks for top quarks among the anomalous jets of simulated collisions."""
     from oddjets.workflow.pipeline import run_stages
 
     file = resources.find("demo_small.yaml" if small else DEMO, "processors")

@@ -149,6 +149,15 @@ class Systematic(StrictModel):
     )
 
 
+class Closure(StrictModel):
+    """The test of A = B C / D on simulation of the data-driven process."""
+
+    bank: str = Field(
+        description="a file of `oddjets study bank`, or the name of one in the package: its events of the data-driven process"
+        " take the place of the analysis's own in the closure, if era, selection and model are the same"
+    )
+
+
 class Analysis(Tabular, StrictModel):
     """An analysis: the whole content of its YAML."""
 
@@ -201,6 +210,9 @@ class Analysis(Tabular, StrictModel):
         default=(), description="the systematic uncertainties: names, or names with settings"
     )
     fit: Fit | None = Field(default=None, description="the statistical model and its results; not given: no fit")
+    closure: Closure | None = Field(
+        default=None, description="more simulation for the closure; not given: that of the analysis itself"
+    )
     execution: Execution = Field(
         default=Execution(), description="where and how the processing runs; changes no result"
     )
@@ -273,6 +285,20 @@ class Analysis(Tabular, StrictModel):
     def folder(self) -> Path:
         """The folder that relative paths in the YAML refer to."""
         return self.path.parent if self.path is not None else Path.cwd()
+
+    @property
+    def closure_bank(self) -> Path | None:
+        """The bank of the closure; None where none is asked for.
+
+        Raises:
+            InputFileError: there is none of this name, neither beside the YAML nor in the package.
+        """
+        if self.closure is None:
+            return None
+        try:
+            return resources.find(self.closure.bank, "datasets", beside=self.folder)
+        except InputFileError as error:
+            raise InputFileError(f"{self.path or self.name}: closure.bank: {error}") from None
 
     def binning(self, observable: str, region: str) -> list[float]:
         """Return the bin edges of an observable in a region, in the observable's unit."""

@@ -37,11 +37,13 @@ class ClosureEvents:
         data: columns of data and of the other processes, and weights: 1 for data, negative for what is subtracted; None:
             there are no data.
         n_data: events of data, which come first.
+        source: what the simulation is called; "": simulation of the data-driven process.
     """
 
     simulation: tuple[Columns, Floats] | None
     data: tuple[Columns, Floats] | None
     n_data: int
+    source: str = ""
 
     def smaller_scores(self, score: str) -> Floats:
         """Return the smaller score of each event of data, shape (n_data,)."""

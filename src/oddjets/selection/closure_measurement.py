@@ -95,7 +95,7 @@ def measure_closure(
     sources: dict[str, str | None] = {"structural": None, "correlation": None}
     n_simulated = 0.0 if events.simulation is None else effective_number(events.simulation[1])
     if events.simulation is not None and len(events.simulation[1]) > 1:
-        sources = dict.fromkeys(sources, f"simulation of '{asked.data_driven}'")
+        sources = dict.fromkeys(sources, events.source or f"simulation of '{asked.data_driven}'")
         regions = measured.parts(*events.simulation, grid.efficiencies, grid.thresholds)
     else:
         notes.append(f"there is no simulation of '{asked.data_driven}': what jets have in common is seen in data alone")

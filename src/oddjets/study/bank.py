@@ -205,17 +205,19 @@ class Bank:
         columns["event"] = np.arange(table.num_rows)
         yield columns
 
-    def require_fit(self, analysis: Analysis, asked: Mapping[str, Any]) -> None:
+    def require_fit(self, analysis: Analysis, asked: Mapping[str, Any], processes: Sequence[str] | None = None) -> None:
         """Refuse a bank that is not of this analysis: other cuts, another model, a process or a variation missing.
 
         Args:
             analysis: the analysis.
             asked: what the card of its own bank would say, under ``era``, ``selection`` and ``models``.
+            processes: those that are needed; None: all of the analysis.
 
         Raises:
             OddjetsError: it is of something else; the message says of what.
         """
-        missing = [process for process in analysis.processes if process not in self.processes]
+        needed = list(analysis.processes) if processes is None else list(processes)
+        missing = [process for process in needed if process not in self.processes]
         if missing:
             raise OddjetsError(
                 f"{self.file}: the bank has no events of '{missing[0]}', a process of '{analysis.name}'; it has"
@@ -242,7 +244,7 @@ class Bank:
                 f"{self.file}: the score '{score}' of the bank is another model's than that of '{analysis.name}'; make a bank"
                 " with `oddjets study bank`"
             )
-        for process in analysis.processes:
+        for process in needed:
             if process == analysis.data_driven:
                 continue
             known = {name for columns in self.tables(process) for name in columns}

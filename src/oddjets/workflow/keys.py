@@ -121,7 +121,12 @@ def _histogram(run: RunContext) -> Any:
 
 
 def _closure(run: RunContext) -> Any:
-    return [run.analysis.data_driven, _workspace(run) if run.analysis.fit else None]
+    bank = run.analysis.closure_bank
+    return [
+        run.analysis.data_driven,
+        _workspace(run) if run.analysis.fit else None,
+        *([] if bank is None else [sha256_of(bank), run.analysis.simulate.seed if run.analysis.simulate else None]),
+    ]
 
 
 def _workspace(run: RunContext) -> Any:
@@ -141,7 +146,7 @@ def _fit(run: RunContext) -> Any:
 
 def _plot_and_report(run: RunContext) -> Any:
     # labels and colours count; who did the work does not
-    dump = _stated(run.analysis, "jes", "selection_by_era", exclude={"execution", "systematics"})
+    dump = _stated(run.analysis, "closure", "jes", "selection_by_era", exclude={"execution", "systematics"})
     # what the report shows of studies
     studies = {file.name: sha256_of(file) for file in sorted((run.out / FOLDER).glob("null_*.json"))}
     return {

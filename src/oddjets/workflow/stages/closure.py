@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -12,11 +13,13 @@ from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
 from oddjets.io.histograms import DATA, HistogramSet, ThresholdResult
-from oddjets.selection.closure_events import read_closure_events
+from oddjets.selection.closure_bank import ClosureBank
+from oddjets.selection.closure_events import ClosureEvents, read_closure_events
 from oddjets.selection.closure_measurement import CONTROL, measure_closure
 from oddjets.selection.histogramming import make_histograms, threshold_from
 from oddjets.selection.normalisation import factors
 from oddjets.stats.closure_parts import one_efficiency
+from oddjets.workflow.closure_banks import read_closure_bank
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 
 if TYPE_CHECKING:
@@ -35,6 +38,13 @@ def work(run: RunContext) -> dict[str, Any]:
     nominal = HistogramSet.load(run.out / "histograms")
     normalisation = factors(run.analysis, run.extra("process"), run.luminosities)
     processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
+    bank, unused = read_closure_bank(run, processor)
+
+    def simulation(histograms: HistogramSet) -> HistogramSet:
+        """Return the histograms with the simulation that the closure is measured on, at the same threshold."""
+        if bank is None:
+            return histograms
+        return bank.histograms(run.analysis, processor, histograms.threshold, nominal.luminosity_pb, nominal.energy_TeV)
 
     def at(efficiency: float, below: float | None = None) -> HistogramSet:
         threshold = Threshold(score=run.analysis.threshold.score, efficiency=efficiency)
@@ -54,14 +64,18 @@ def work(run: RunContext) -> dict[str, Any]:
     qcd = run.analysis.data_driven
     assert qcd is not None
     scans = []
-    simulated = qcd in nominal.variations
+    simulated = bank is not None or qcd in nominal.variations
     if nominal.threshold.n_data and simulated:
-        scans += [ClosureSample(f"{qcd} simulation at {e:.0%}", qcd, at(e)) for e in CLOSURE_EFFICIENCIES]
+        scans += [ClosureSample(f"{qcd} simulation at {e:.0%}", qcd, simulation(at(e))) for e in CLOSURE_EFFICIENCIES]
     if nominal.threshold.n_data:
         just_below = at(CLOSURE_EFFICIENCIES[0], below=nominal.threshold.value)
         scans.append(ClosureSample("data with both scores below the threshold", DATA, just_below))
-    found = closure(run.analysis, nominal, scans)
-    found["parts"] = _parts(run, nominal.threshold)
+    found = closure(run.analysis, simulation(nominal), scans)
+    found["parts"] = _parts(run, nominal.threshold, bank)
+    if bank is not None:
+        found["simulation"] = bank.source
+    if unused:
+        found["parts"]["notes"].append(unused)
     found["uncertainty"] = _uncertainty(run, found)
     _show(found["parts"])
     if note := found.get("note"):
@@ -70,11 +84,11 @@ def work(run: RunContext) -> dict[str, Any]:
     return {}
 
 
-def _parts(run: RunContext, threshold: ThresholdResult) -> dict[str, Any]:
+def _parts(run: RunContext, threshold: ThresholdResult, bank: ClosureBank | None) -> dict[str, Any]:
     """Return the parts of the closure; where there are no events to measure them on, a note that says so."""
     processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
     normalisation = factors(run.analysis, run.extra("process"), run.luminosity_pb)
-    events = read_closure_events(run.analysis, processor, run.event_tables, normalisation)
+    events = _with_bank(read_closure_events(run.analysis, processor, run.event_tables, normalisation), bank)
     try:
         return measure_closure(run.analysis, processor, events, threshold)
     except OddjetsError as error:
@@ -111,7 +125,14 @@ def measure(run: RunContext) -> dict[str, Any]:
     normalisation = factors(run.analysis, run.extra("process"), run.luminosity_pb)
     events = read_closure_events(run.analysis, processor, run.event_tables, normalisation)
     lower = None if events.data is None else events.smaller_scores(run.analysis.threshold.score)
-    return measure_closure(run.analysis, processor, events, threshold_from(run.analysis, lower))
+    bank, unused = read_closure_bank(run, processor)
+    found = measure_closure(run.analysis, processor, _with_bank(events, bank), threshold_from(run.analysis, lower))
+    return {**found, "notes": [*found["notes"], *([unused] if unused else [])]}
+
+
+def _with_bank(events: ClosureEvents, bank: ClosureBank | None) -> ClosureEvents:
+    """Return the events with those of a bank as the simulation of the data-driven process."""
+    return events if bank is None else replace(events, simulation=(bank.columns, bank.weights), source=bank.source)
 
 
 def _show(found: Mapping[str, Any]) -> None:
