@@ -88,7 +88,8 @@ def test_every_python_that_is_promised_is_tested() -> None:
 
 def test_both_recipes_install_the_same_parts_and_say_that_nobody_has_built_them() -> None:
     docker, apptainer = (
-        (REPOSITORY / "docs" / "containers" / name).read_text(encoding="utf-8") for name in ("Dockerfile", "oddjets.def")
+        (REPOSITORY / "docs" / "containers" / name).read_text(encoding="utf-8")
+        for name in ("Dockerfile", "oddjets.def")
     )
     extras = re.search(r"^ARG EXTRAS=(.+)$", docker, re.MULTILINE)[1]
     assert f"oddjets-*.whl)[{extras}]" in apptainer
