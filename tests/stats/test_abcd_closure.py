@@ -277,7 +277,7 @@ CONTROL = "data with both scores below the threshold, extrapolated"
             "which is known to ± 0.2 there",
         ),
         # what contradicts it is not forgotten
-        ({"simulation": (1.6, 0.2), "control": (1.0, 0.05)}, CONTROL, 0.95, 0.6, "contradicts it (1.60 ± 0.2)"),
+        ({"simulation": (1.6, 0.2), "control": (1.0, 0.05)}, CONTROL, 0.95, 0.6, "contradicts it (1.60 ± 0.20)"),
     ],
 )
 def test_the_best_known_closure_at_the_threshold_is_used(closures, source, constant, size, why):

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from oddjets.core.rounding import rounded
 from oddjets.stats.shown_numbers import is_asymmetric, unreached
 
 __all__ = [
@@ -102,16 +103,12 @@ def count(value: float | None) -> str:
 
 
 def with_error(value: float | None, error: float | None) -> str:
-    """Return ``value ± error``, both rounded to two significant digits of the error."""
+    """Return ``value ± error``, both rounded to the second significant digit of the error, see `rounded`."""
     if value is None or not math.isfinite(value):
         return "–"
     if error is None or not math.isfinite(error) or error <= 0:
         return _signed(f"{value:.4g}") if abs(value) < 1e5 else count(value)
-    digits = max(1 - math.floor(math.log10(error)), 0)
-    if digits > 8:
-        return _signed(f"{value:.4g} ± {error:.2g}")
-    space = "\N{NARROW NO-BREAK SPACE}"
-    return _signed(f"{value:,.{digits}f} ± {error:,.{digits}f}".replace(",", space))
+    return " ± ".join(rounded(value, error))
 
 
 def p_value(value: float | None) -> str:

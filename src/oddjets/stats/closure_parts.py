@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.rounding import rounded
 from oddjets.stats.cell_bins import LEAST_IN_BIN
 
 __all__ = [
@@ -335,7 +336,7 @@ def advice(kind: str, structural: Mapping[str, Any] | None, cells: Floats | None
     if off <= max(CLOSING_SIGMAS * error, 0.01):
         return {
             "treatment": "as-published",
-            "why": f"its structural constant is {structural['value']:.3f} ± {error:.3f}",
+            "why": f"its structural constant is {' ± '.join(rounded(structural['value'], error))}",
         }
     share = 0.0 if cells is None else _share_in_full_bins(cells)
     why = f"{share:.0%} of B C / D is in bins of product cells with at least {LEAST_IN_BIN:.0f} events in B, C and D"

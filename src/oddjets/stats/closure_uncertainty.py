@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.rounding import rounded
 from oddjets.io.histograms import DATA
 from oddjets.stats.closure_parts import LEAST_EVENTS, StructuralFactor
 
@@ -190,7 +191,6 @@ def _of_best(best: _Candidate, sound: Sequence[_Candidate], nominal: str) -> Clo
         if apart > CONTRADICTING_SIGMAS and other.size > size:
             size = other.size
             why = f"{why}; " if why else ""
-            why += (
-                f"its size is that of {other.source}, which contradicts it ({other.constant:.2f} ± {other.error:.2g})"
-            )
+            constant = " ± ".join(rounded(other.constant, other.error))
+            why += f"its size is that of {other.source}, which contradicts it ({constant})"
     return ClosureUncertainty(size, best.constant, best.error, best.source, elsewhere, why)

@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
+from oddjets.core.rounding import rounded
 from oddjets.corrections.systematics import NOMINAL
 from oddjets.io.histograms import DATA
 from oddjets.io.studies import calibration_line, few_experiments
@@ -372,7 +373,7 @@ def lines_of(result: Mapping[str, Any]) -> list[str]:
     ]
     lines += toy_lines(result)
     lines.append(
-        f"strength: true {strength['true']:g}, mean {strength['mean']:.3g} +- {strength['error_of_mean']:.2g},"
+        f"strength: true {strength['true']:g}, mean {' ± '.join(rounded(strength['mean'], strength['error_of_mean']))},"
         f" sd {strength['sd']:.3g}"
     )
     lines += [
@@ -382,9 +383,10 @@ def lines_of(result: Mapping[str, Any]) -> list[str]:
     lines += warnings_of(result, "coverage")
     source = result.get("closure_of_source", {})
     for region, closed in result["closure"].items():
-        error = "" if closed["error_of_mean"] is None else f" +- {closed['error_of_mean']:.2g}"
+        constant, error = closed["constant"], closed["error_of_mean"]
+        known = f"{constant:.3f}" if error is None else " ± ".join(rounded(constant, error))
         truth = "" if source.get(region) is None else f"; in the source, without fluctuations, {source[region]:.3f}"
-        lines.append(f"c of {region}: {closed['constant']:.3f}{error}, sd of an experiment {closed['sd']:.3f}{truth}")
+        lines.append(f"c of {region}: {known}, sd of an experiment {closed['sd']:.3f}{truth}")
     if found := result.get("calibration"):
         lines.append(calibration_line(result["name"], found))
     lines.append(f"p values are extrapolated above z = {result['reach']:.1f}")

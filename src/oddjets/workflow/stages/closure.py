@@ -12,6 +12,7 @@ from oddjets.config.selection import Threshold
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
+from oddjets.core.rounding import rounded
 from oddjets.io.histograms import DATA, HistogramSet, ThresholdResult
 from oddjets.selection.closure_bank import ClosureBank
 from oddjets.selection.closure_events import ClosureEvents, read_closure_events
@@ -217,4 +218,4 @@ def _value(part: Mapping[str, Any]) -> str:
 def _with_error(value: float | None, error: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.3f}" + ("" if error is None else f" ± {error:.3f}")
+    return f"{value:.3f}" if error is None else " ± ".join(rounded(value, error))
