@@ -16,6 +16,8 @@ import numpy as np
 import uproot
 
 from oddjets.config import SimulationSpec
+from oddjets.config.analysis import Process
+from oddjets.report.artifacts import process_colors
 from oddjets.report.figure_files import write_figure
 from oddjets.report.figures import processes as picture
 from oddjets.simulation import load_processes, simulate
@@ -55,7 +57,10 @@ def main() -> None:
                     flush=True,
                 )
     header = {"label": ["oddjets", "simulation"]}
-    for file in write_figure(options.out / "figures", "processes", picture.figure_data(picture.rows(found), header)):
+    colors = process_colors({name: Process(label=process.label) for name, process in load_processes().items()})
+    for file in write_figure(
+        options.out / "figures", "processes", picture.figure_data(picture.rows(found, colors), header)
+    ):
         print(file)
 
 

@@ -10,7 +10,7 @@ from helpers import synthetic
 from helpers.browser import CHROMIUM, CONTRAST_AA, Browser
 
 from oddjets.config.analysis import Analysis
-from oddjets.report import html
+from oddjets.report import html, layout
 from oddjets.report.figure_files import make
 from oddjets.report.paper.page import write
 from oddjets.workflow.paper import analyses
@@ -206,6 +206,28 @@ def test_nothing_overflows(page: Browser, width: int) -> None:
     page.run("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     page.size(width, 900)
     assert page.run("innerWidth") == width
+    assert page.run("document.documentElement.scrollWidth") <= width
+    assert page.run(BEYOND) == []
+
+
+@pytest.mark.parametrize("width", [1280, 1600])
+def test_figures_have_the_width_that_their_text_is_made_for(page: Browser, width: int) -> None:
+    page.size(width, 900)
+    # those here are of one pixel, and so of one column
+    for number, name in {1: "", 2: "broad", 3: "wide"}.items():
+        shown = page.run(
+            f"(() => {{ const f = document.querySelector('.figures > figure'); f.className = '{name}';"
+            " return f.querySelector('img').getBoundingClientRect().width; })()"
+        )
+        assert shown >= layout.COLUMN_PIXELS[number]
+
+
+@pytest.mark.parametrize("width", [1279, 1000, 840, 832, 831, 700, 375])
+def test_figures_of_several_columns_do_not_overflow(page: Browser, width: int) -> None:
+    page.size(width, 900)
+    page.run(
+        "document.querySelectorAll('.figures > figure').forEach((f, k) => { f.className = ['broad', 'wide', ''][k % 3]; })"
+    )
     assert page.run("document.documentElement.scrollWidth") <= width
     assert page.run(BEYOND) == []
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +14,19 @@ from helpers import synthetic
 from scipy.stats import chi2
 
 from oddjets.config.analysis import Analysis
-from oddjets.report import registry
+from oddjets.report import panels, registry
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.figures import kde, postfit, regions, residual, score, score_overlap, systematics, threshold_scan
+from oddjets.report.figures import (
+    kde,
+    observable,
+    postfit,
+    regions,
+    residual,
+    score,
+    score_overlap,
+    systematics,
+    threshold_scan,
+)
 from oddjets.report.figures import yields as yields_figure
 from oddjets.report.intervals import binomial, garwood
 
@@ -184,9 +197,107 @@ def test_blinded_data_in_a_are_in_no_figure(tmp_path: Path) -> None:
     edges = np.array(shown["x"]["edges"])
     assert all(v is None for v, high in zip(shown["data"]["values"], edges[1:], strict=True) if high > 0.9 + 1e-9)
     assert regions.data(artifacts)["regions"]["maps"][0]["letters"]["A"] is None
-    assert postfit.panel(artifacts, "SR", "A", "signal_plus_background")["text"][-1] == "blinded: Asimov data"
+    assert postfit.panel(artifacts, "SR", "A", "signal_plus_background")["text"][-1] == "blinded"
     for kind in ("bump", "kde", "overlap", "threshold_scan"):
         assert registry.KINDS[kind].data(artifacts) == {}
+    # what stands in for the data is not called data
+    for region in ("SR", "VR1"):
+        panel = postfit.panel(artifacts, region, "A", "signal_plus_background")
+        names = [handle.get_label() for handle in panels.handles([panel])]
+        assert "Expected background" in names
+        assert "Data" not in names
+    below, above = observable.data(artifacts)["observable_SR_mass"]["panels"]
+    assert below["data"] is not None
+    assert above["data"] is None
+
+
+def test_every_observable_in_every_region_has_a_figure_of_all_its_events(tmp_path: Path) -> None:
+    # a region that no fit uses, and an observable that is not the fit's
+    asked = synthetic.analysis(
+        fit={"observable": "mass", "regions": ["SR"], "poi": {"name": "mu", "process": "top"}},
+    )
+    synthetic.fabricate(tmp_path, asked)
+    artifacts = Artifacts(asked, tmp_path)
+    histograms = artifacts.histograms
+    figures = observable.data(artifacts)
+    assert set(figures) == {f"observable_{region}_mass" for region in asked.regions}
+    for region in asked.regions:
+        below, above = figures[f"observable_{region}_mass"]["panels"]
+        for panel, letters in ((below, "BCD"), (above, "A")):
+            counted = sum(histograms.values(region, "mass", "data", a) for a in letters)
+            simulated = sum(histograms.values(region, "mass", p, a) for p in histograms.processes for a in letters)
+            np.testing.assert_allclose(panel["data"]["values"], counted)
+            np.testing.assert_allclose(panel["total"]["values"], simulated)
+            np.testing.assert_allclose(np.sum([one["values"] for one in panel["stack"]], axis=0), simulated)
+
+
+def _words(content: Any) -> Iterator[str]:
+    """Every text in a figure's data, without names of files."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            if key not in ("sources", "process", "name", "kind"):
+                yield from _words(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _words(value)
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_simulated_data_are_called_pseudo_data_in_every_figure(simulated: bool, tmp_path: Path) -> None:
+    asked = synthetic.analysis()
+    synthetic.fabricate(tmp_path, asked)
+    if simulated:
+        manifest = tmp_path / "manifests" / "process.json"
+        content = json.loads(manifest.read_text())
+        content["extra"]["datasets"]["data_one"]["generator"] = "pythia8"
+        manifest.write_text(json.dumps(content))
+    closure = json.loads((tmp_path / "closure.json").read_text())
+    closure["scans"].append({**closure["scans"][0], "label": "data below the threshold"})
+    (tmp_path / "closure.json").write_text(json.dumps(closure))
+    artifacts = Artifacts(asked, tmp_path)
+    seen = 0
+    for kind in registry.KINDS.values():
+        for name, data in kind.data(artifacts).items():
+            for text in _words(data):
+                plain = re.search(r"(?<!pseudo-)\bdata\b", text, re.IGNORECASE)
+                pseudo = re.search(r"pseudo-data", text, re.IGNORECASE)
+                assert not (plain if simulated else pseudo), f"{name}: {text}"
+                seen += bool(pseudo)
+    assert (seen > 10) is simulated
+
+
+def _colors(content: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(content, dict):
+        if {"process", "color"} <= set(content):
+            yield content["process"], content["color"]
+        for value in content.values():
+            yield from _colors(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _colors(value)
+
+
+def test_a_process_has_one_colour_in_all_figures_and_shares_it_with_none(tmp_path: Path) -> None:
+    asked = synthetic.analysis(processes=18)
+    synthetic.fabricate(tmp_path, asked)
+    artifacts = Artifacts(asked, tmp_path)
+    found: dict[str, set[str]] = {}
+    for kind in registry.KINDS.values():
+        for data in kind.data(artifacts).values():
+            for process, color in _colors(data):
+                found.setdefault(process, set()).add(color)
+    assert set(asked.processes) <= set(found)
+    assert all(len(colors) == 1 for colors in found.values()), found
+    assert len(set().union(*found.values())) == len(found)
+
+
+def test_a_process_without_a_place_in_the_analysis_takes_no_colour_of_another() -> None:
+    asked = synthetic.analysis()
+    found = Artifacts(asked, Path("nowhere")).colors_of(["zjets", "top", "hh"])
+    assert found["top"] == asked.processes["top"].color
+    assert len(set(found.values())) == len(found) == len(asked.processes) + 2
 
 
 def test_shapes_of_many_processes_keep_the_signal_and_say_what_they_leave_out(tmp_path: Path) -> None:

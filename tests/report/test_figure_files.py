@@ -88,6 +88,50 @@ def test_all_from_an_empty_directory_is_nothing_and_says_what_to_run(
     assert "closure, closures" in said[2]
 
 
+def _blind(asked: Analysis) -> Analysis:
+    assert asked.fit is not None
+    return asked.model_copy(update={"fit": asked.fit.model_copy(update={"blind": True})})
+
+
+@pytest.mark.parametrize("names", [None, ["cutflow"]])
+def test_figures_of_a_blind_analysis_that_no_longer_hold_are_removed(
+    names: list[str] | None, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oddjets.report.style.save", lambda figure, path: path.touch())
+    folder = tmp_path / "figures"
+    # with its data in A; half of one; one that is not ours
+    make(
+        finished[0],
+        _copy(finished, tmp_path, "histograms", "cutflow.json"),
+        ["observable_SR_mass", "regions", "cutflow"],
+    )
+    (folder / "score.png").touch()
+    (folder / "mine.png").touch()
+    make(_blind(finished[0]), tmp_path, names)
+    left = {file.stem for file in folder.iterdir()}
+    assert {"cutflow", "mine"} <= left
+    assert "score" not in left
+    if names is not None:
+        assert left == {"cutflow", "mine"}
+        return
+    # drawn anew: nothing of A is left
+    assert json.loads((folder / "observable_SR_mass.json").read_text())["panels"][1]["data"] is None
+    assert json.loads((folder / "regions.json").read_text())["maps"][0]["letters"]["A"] is None
+
+
+def test_events_that_cannot_be_shown_blind_leave_the_other_figures(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = _blind(synthetic.analysis())
+    synthetic.fabricate(tmp_path, asked)
+    other = asked.model_copy(update={"threshold": asked.threshold.model_copy(update={"efficiency": 0.01})})
+    drawn = {kind.name for kind, _ in collect(Artifacts(other, tmp_path))}
+    assert {"postfit", "cutflow", "regions", "observable"} <= drawn
+    assert "score" not in drawn
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert any("'score'" in line and "`oddjets histogram`" in line for line in said)
+
+
 ODD = [
     pytest.param({}, {"with_data": False}, id="no data"),
     pytest.param({"bins": 1}, {}, id="one bin"),

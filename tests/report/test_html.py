@@ -245,7 +245,7 @@ def test_expected_stands_beside_observed_and_errors_on_both_sides(
     assert numbers["95 % CL upper limit"][1].endswith("expected without signal, asymptotic")
     scanned = likelihood_scan.data(Artifacts(finished[0], tmp_path))["scan"]
     assert (scanned["poi"]["error_up"], scanned["poi"]["error_down"]) == (0.66, 0.46)
-    assert "with error +0.66 -0.46" in scanned["alt"]
+    assert "1.30 +0.66 −0.46" in scanned["alt"]
 
 
 @pytest.mark.parametrize(
@@ -325,11 +325,34 @@ def test_text_from_the_configuration_is_escaped(tmp_path: Path) -> None:
     assert "a &lt;b&gt; &amp; <code>c</code>" in text
 
 
+def test_a_report_before_the_figures_draws_them_and_says_what_has_not_run(
+    finished: tuple[Analysis, Path], tmp_path: Path, quick_pictures: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "histograms").symlink_to(finished[1] / "histograms")
+    text = html.write(finished[0], tmp_path).read_text(encoding="utf-8")
+    assert (tmp_path / "figures" / "regions.png").is_file()
+    assert 'id="figure-observable_SR_mass"' in text
+    said = "\n".join(record.getMessage() for record in caplog.records)
+    assert "`oddjets fit` has not run: no figures yet of postfit" in said
+
+
+def test_notes_of_tables_show_formulas_and_data_by_their_name(
+    finished: tuple[Analysis, Path], written: tuple[str, Document]
+) -> None:
+    text = written[1].text
+    assert "The model knows the tt events in B, C and D" in text
+    assert "$" not in text.partition("The whole configuration")[0]
+    yields = tables.yields_table(Artifacts(*finished), "SR")
+    assert yields is not None
+    assert [row[0].text for row in yields.foot] == ["Fitted total", "Data"]
+
+
 @pytest.mark.parametrize(
     ("value", "error", "text"),
     [
         (1.0999, 0.2, "1.10 ± 0.20"),
         (1234.6, 35.2, "1\u202f235 ± 35"),
+        (1.5, 0.0996, "1.50 ± 0.10"),
         (-0.5, 0.031, "−0.500 ± 0.031"),
         (None, 1.0, "–"),
     ],

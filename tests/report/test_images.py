@@ -32,6 +32,7 @@ SHOWN = {kind: kind for kind in registry.KINDS} | {
     "kde": "kde_masses",
     "closure": "closure_SR",
     "systematics": "systematics_top",
+    "observable": "observable_SR_mass",
 }
 #: root of the mean square of the differences of pixels, of 255: with the same Matplotlib there are none, other versions
 #: move text by less than a pixel; another word in the line above makes 4.5, other numbers more (see the test below)
@@ -81,6 +82,7 @@ def null_data(artifacts: Artifacts) -> dict[str, Any]:
         "counts": np.round(100 * np.exp(-(middle**2) / 2)).astype(int).tolist(),
         "experiments": 1000,
         "observed": 2.5,
+        "data_label": "Data",
     }
 
 

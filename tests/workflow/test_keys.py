@@ -76,7 +76,7 @@ CODE: dict[str, dict[str, str]] = {
         "workflow.stages": "cutflow histogram",
     },
     "closure": {
-        "core": "expressions kernels kinematics substructure",
+        "core": "expressions kernels kinematics rounding substructure",
         "corrections": (
             "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity "
             "sections systematics weights"
@@ -92,13 +92,13 @@ CODE: dict[str, dict[str, str]] = {
         "workflow.stages": "closure",
     },
     "workspace": {
-        "core": "blinding_history",
+        "core": "blinding_history rounding",
         "io": "histograms yields",
         "stats": "abcd_cells cell_bins closure_parts closure_uncertainty qcd_templates templates workspace",
         "workflow.stages": "workspace",
     },
     "fit": {
-        "core": "blinding_history",
+        "core": "blinding_history rounding",
         "io": "histograms",
         "stats": (
             "cell_bins closure_parts closure_significance closure_state closure_uncertainty fitted_yields "
@@ -112,13 +112,13 @@ CODE: dict[str, dict[str, str]] = {
         "workflow.stages": "fit",
     },
     "plot": {
-        "core": "blinding_history kernels kinematics",
+        "core": "blinding_history kernels kinematics rounding",
         "io": "event_table histograms",
-        "report": "artifacts figure_files intervals panels registry style",
+        "report": "artifacts figure_files intervals layout panels registry style text",
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
-            "likelihood_scan limit mixing nsubjettiness null postfit processes pulls regions residual score "
-            "score_overlap score_shapes systematics threshold_scan yields"
+            "likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
+            "residual score score_overlap score_shapes systematics threshold_scan yields"
         ),
         "simulation": "processes resonances",
         "stats": "dijet_function shown_numbers",
@@ -126,16 +126,16 @@ CODE: dict[str, dict[str, str]] = {
         "simulation/": "processes.yaml",
     },
     "report": {
-        "core": "blinding_history kernels kinematics redaction",
+        "core": "blinding_history kernels kinematics redaction rounding",
         "io": "event_table histograms yields",
         "report": (
-            "artifacts eras figure_files headline health health_line html input_health intervals panels registry studies style "
-            "tables text"
+            "artifacts eras figure_files headline health health_line html input_health intervals layout panels registry "
+            "studies style tables text"
         ),
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
-            "likelihood_scan limit mixing nsubjettiness null postfit processes pulls regions residual score "
-            "score_overlap score_shapes systematics threshold_scan yields"
+            "likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
+            "residual score score_overlap score_shapes systematics threshold_scan yields"
         ),
         "selection": "event_weights input_anomalies",
         "simulation": "processes resonances",

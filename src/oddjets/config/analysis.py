@@ -43,7 +43,10 @@ class Process(StrictModel):
     """A physical process, as histograms and figures name it."""
 
     label: str = Field(description="the name in figures and tables; LaTeX between $ signs")
-    color: str = Field(default="#999999", description="the colour in figures: any Matplotlib colour")
+    color: str = Field(
+        default="#999999",
+        description="the colour in figures: any Matplotlib colour; not given: one that no other process has",
+    )
     template_scale: float = Field(
         default=1.0,
         gt=0,

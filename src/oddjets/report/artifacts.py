@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import to_hex
 
-from oddjets.config.analysis import Analysis
+from oddjets.config.analysis import Analysis, Process
 from oddjets.core.blinding_history import UNBLINDED, BlindingEvent, read_history
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
 from oddjets.core.provenance import is_consistent
 from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet, ThresholdResult
 from oddjets.io.studies import read_null_studies
-from oddjets.report.style import HATCH, PALETTE, hatches, luminosity_text
+from oddjets.report.style import HATCH, MORE_COLORS, PALETTE, hatches, luminosity_text
 
-__all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError"]
+__all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError", "process_colors"]
 
 #: artifact: (its path in the output directory, the command that makes it)
 ARTIFACTS = {
@@ -249,6 +251,15 @@ class Artifacts:
         # metadata of real data have no generator
         return any(d["is_data"] and d.get("generator") for d in self.datasets.values())
 
+    @property
+    def data_name(self) -> str:
+        """What the data are called: ``Data``, and ``Pseudo-data`` where they are simulated."""
+        return "Pseudo-data" if self.simulated else "Data"
+
+    def naming_data(self, text: str) -> str:
+        """Return a text about data, with these called what they are: ``pseudo-data`` where they are simulated."""
+        return re.sub(r"(?<!pseudo-)\bdata\b", self.data_name.lower(), text)
+
     @cached_property
     def blinded(self) -> bool:
         """Whether the data in A are hidden: the analysis is blind, or its histograms or workspace were made blind."""
@@ -259,12 +270,13 @@ class Artifacts:
     @property
     def blinded_points(self) -> str:
         """The sentence of a caption if the points in A are not data; else ""."""
-        return " A is blinded: its points are the expected background." if self.blinded else ""
+        return " A is blinded: its points, open, are the expected background." if self.blinded else ""
 
     @property
     def blinded_events(self) -> str:
         """The sentence of a caption if the data in A are omitted; else ""."""
-        return " A is blinded: data with both jets above the threshold are left out." if self.blinded else ""
+        left_out = f"{self.data_name.lower()} with both jets above the threshold are left out"
+        return f" A is blinded: {left_out}." if self.blinded else ""
 
     @cached_property
     def unblinded(self) -> BlindingEvent | None:
@@ -317,14 +329,14 @@ class Artifacts:
             "signal": name in signals,
         }
 
+    def colors_of(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the colours of processes: those of the analysis, and unused ones for others."""
+        missing = {name: Process(label=name) for name in names if name not in self.analysis.processes}
+        return process_colors({**self.analysis.processes, **missing})
+
     @cached_property
     def _colors(self) -> dict[str, str]:
-        """The colour of each process: that in the analysis, else an unused one of the palette."""
-        processes = self.analysis.processes
-        given = {n: p.color for n, p in processes.items() if "color" in p.model_fields_set}
-        free = [c for c in PALETTE if c not in given.values()] or list(PALETTE)
-        others = [n for n in processes if n not in given]
-        return {**given, **{n: free[i % len(free)] for i, n in enumerate(others)}}
+        return self.colors_of(())
 
     @cached_property
     def _hatches(self) -> dict[str, str | None]:
@@ -355,3 +367,16 @@ class Artifacts:
         """Return a region's name and label."""
         known = self.analysis.regions.get(region)
         return f"{region}: {known.label}" if known and known.label else region
+
+
+def process_colors(processes: Mapping[str, Process]) -> dict[str, str]:
+    """Return the colour of each process, the same in every figure: that in the analysis, else an unused one.
+
+    Args:
+        processes: in order; one that is appended changes no colour of those before it.
+    """
+    given = {n: p.color for n, p in processes.items() if "color" in p.model_fields_set}
+    taken = {to_hex(c) for c in given.values()}
+    free = [c for c in (*PALETTE, *MORE_COLORS) if c not in taken] or list(PALETTE)
+    others = [n for n in processes if n not in given]
+    return {**given, **{n: free[i % len(free)] for i, n in enumerate(others)}}

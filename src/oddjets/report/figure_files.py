@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,16 @@ from oddjets.report import style
 from oddjets.report.artifacts import ARTIFACTS, Artifacts, MissingArtifactError
 from oddjets.report.registry import KINDS, FigureKind, find
 
-__all__ = ["collect", "figures_of", "make", "remove_hidden", "write_figure", "write_figures"]
+__all__ = [
+    "collect",
+    "collect_possible",
+    "figures_of",
+    "log_missing",
+    "make",
+    "remove_hidden",
+    "write_figure",
+    "write_figures",
+]
 
 #: smallest number of figures for which a second process saves time
 WORTH_SHARING = 8
@@ -32,13 +41,16 @@ def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tu
 
     Raises:
         MissingArtifactError: the stage of a named figure has not run; the message has the command.
-        BlindedError: a named figure shows the data in A, and these are blinded.
+        BlindedError: a named figure shows the data in A, and these are blinded; of all figures, those are left out with a
+            warning.
         OddjetsError: no such figure; the message has the nearest.
     """
     if names is None or "all" in names:
-        chosen = [kind for kind in KINDS.values() if all(artifacts.has(need) for need in kind.needs)]
-        _log_missing(artifacts)
-        return [(kind, data) for kind in chosen for data in kind.data(artifacts).values()]
+        log_missing(artifacts)
+        found, problems = collect_possible(artifacts, BlindedError)
+        for problem in problems:
+            log.warning("%s", problem)
+        return found
     made: dict[str, tuple[FigureKind, dict[str, Any]]] = {}
     for name in names:
         kind = find(name)
@@ -59,7 +71,12 @@ def collect(artifacts: Artifacts, names: Sequence[str] | None = None) -> list[tu
     return list(made.values())
 
 
-def _log_missing(artifacts: Artifacts) -> None:
+def log_missing(artifacts: Artifacts) -> None:
+    """Log which stages of the analysis have not run, and the kinds of figures that wait for each.
+
+    Args:
+        artifacts: artifacts of the output directory.
+    """
     waiting: dict[str, list[str]] = {verb: [] for _, verb in ARTIFACTS.values()}
     for kind in KINDS.values():
         absent = [need for need in kind.needs if not artifacts.has(need)]
@@ -68,6 +85,27 @@ def _log_missing(artifacts: Artifacts) -> None:
     for verb, names in waiting.items():
         if names:
             log.info("`oddjets %s` has not run: no figures yet of %s", verb, ", ".join(names))
+
+
+def collect_possible(
+    artifacts: Artifacts, reasons: type[OddjetsError] = OddjetsError
+) -> tuple[list[tuple[FigureKind, dict[str, Any]]], list[str]]:
+    """Return the data of every figure whose artifacts exist, and why those of some kinds cannot be drawn.
+
+    Args:
+        artifacts: artifacts of the output directory.
+        reasons: errors for which a kind is left out; others are raised.
+    """
+    found: list[tuple[FigureKind, dict[str, Any]]] = []
+    problems = []
+    for kind in KINDS.values():
+        if not all(artifacts.has(need) for need in kind.needs):
+            continue
+        try:
+            found += [(kind, data) for data in kind.data(artifacts).values()]
+        except reasons as error:
+            problems.append(f"The figures '{kind.name}' could not be drawn: {error}")
+    return found, problems
 
 
 def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> list[Path]:
@@ -91,9 +129,11 @@ def make(analysis: Analysis, out: Path, names: Sequence[str] | None = None) -> l
     hidden: list[str] = []
     if names is None or "all" in names:
         chosen = collect(artifacts, names)
-        remove_hidden(artifacts, [data["name"] for _, data in chosen])
+        remove_hidden(artifacts, [data for _, data in chosen])
     else:
         chosen, hidden = _visible(artifacts, names)
+        if artifacts.blinded:
+            remove_hidden(artifacts, [data for _, data in collect_possible(artifacts)[0]])
     workers = analysis.execution.processes
     files = [file for made in write_figures(out / "figures", chosen, workers=workers) for file in made]
     if hidden:
@@ -114,16 +154,26 @@ def _visible(artifacts: Artifacts, names: Sequence[str]) -> tuple[list[tuple[Fig
     return list(visible.values()), hidden
 
 
-def remove_hidden(artifacts: Artifacts, drawn: Collection[str]) -> None:
-    """Remove figures of data in A that were drawn before these were blinded.
+def remove_hidden(artifacts: Artifacts, current: Sequence[dict[str, Any]]) -> None:
+    """Remove figures of a blinded analysis that are not what would be drawn now: they may show the data in A.
 
     Args:
         artifacts: artifacts of the output directory.
-        drawn: names of the figures to keep.
+        current: the data of every figure that can be drawn.
     """
-    for file in figures_of(artifacts.out / "figures") if artifacts.blinded else ():
-        if file.stem not in drawn:
-            file.unlink(missing_ok=True)
+    if not artifacts.blinded:
+        return
+    texts = {data["name"]: _text(data) for data in current}
+    for file in figures_of(artifacts.out / "figures"):
+        stored = file.with_suffix(".json")
+        if file.stem not in texts or not stored.is_file() or stored.read_text(encoding="utf-8") != texts[file.stem]:
+            for suffix in (".png", ".pdf", ".gif", ".json"):
+                file.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def _text(data: dict[str, Any]) -> str:
+    """Return what the JSON file of a figure holds."""
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
 def figures_of(folder: Path) -> list[Path]:
@@ -180,7 +230,7 @@ def write_figure(folder: Path, name: str, data: dict[str, Any], reuse: bool = Fa
     kind = KINDS[name]
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{data['name']}.{suffix}" for suffix in ("json", "png", "pdf")]
-    text = json.dumps(data, indent=1, allow_nan=False) + "\n"
+    text = _text(data)
     if reuse and all(f.is_file() for f in files) and files[0].read_text(encoding="utf-8") == text:
         return files
     with style.context():

@@ -16,21 +16,19 @@ from PIL import Image
 
 from oddjets import __version__
 from oddjets.config.analysis import Analysis
-from oddjets.core.errors import OddjetsError
 from oddjets.core.redaction import redacted
-from oddjets.report import eras, headline, health, studies, tables
+from oddjets.report import eras, headline, health, layout, studies, tables
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.figure_files import remove_hidden, write_figures
-from oddjets.report.registry import KINDS, FigureKind
+from oddjets.report.figure_files import collect_possible, log_missing, remove_hidden, write_figures
+from oddjets.report.registry import FigureKind
+from oddjets.report.style import DPI
 from oddjets.report.text import label_html, prose_html
 
 __all__ = ["write"]
 
 #: figures that stand beside their region, not in the sections
-REGIONAL = ("postfit", "residual", "closure")
+REGIONAL = ("postfit", "residual", "closure", "observable")
 
-#: pixels: what is wider has several panels, and takes the width of the page
-WIDE = 1200
 #: of a figure's palette in the report
 COLORS = 128
 
@@ -66,9 +64,9 @@ class EmbeddedFigure:
     height: int
 
     @property
-    def wide(self) -> bool:
-        """Whether it needs the width of the page to be read."""
-        return self.width > WIDE
+    def columns(self) -> int:
+        """How many of the page's three columns it needs to be read."""
+        return layout.columns_of(self.width / DPI)
 
 
 def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None, *, unblinds: str = "") -> Path:
@@ -105,6 +103,7 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None,
     html = environment.get_template("report.html.j2").render(
         analysis=analysis,
         simulated=artifacts.simulated,
+        data_name=artifacts.data_name.lower(),
         header=artifacts.header,
         answer=headline.summarise_results(artifacts),
         checks=health.health_checks(artifacts),
@@ -125,16 +124,9 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None,
 
 def _figures(artifacts: Artifacts) -> tuple[dict[str, dict[str, EmbeddedFigure]], list[str]]:
     """Draw or reuse every figure that can be; return them by kind, and what went wrong with the others."""
-    problems: list[str] = []
-    chosen: list[tuple[FigureKind, dict[str, Any]]] = []
-    for kind in KINDS.values():
-        if not all(artifacts.has(need) for need in kind.needs):
-            continue
-        try:
-            chosen += [(kind, data) for data in kind.data(artifacts).values()]
-        except OddjetsError as error:
-            problems.append(f"The figures '{kind.name}' could not be drawn: {error}")
-    remove_hidden(artifacts, [data["name"] for _, data in chosen])
+    log_missing(artifacts)
+    chosen, problems = collect_possible(artifacts)
+    remove_hidden(artifacts, [data for _, data in chosen])
     workers = artifacts.analysis.execution.processes
     written = write_figures(artifacts.out / "figures", chosen, workers=workers, reuse=True)
     made: dict[str, dict[str, EmbeddedFigure]] = {}
@@ -166,10 +158,17 @@ def _embed(kind: FigureKind, data: dict[str, Any], png: Path) -> EmbeddedFigure:
 def _regions(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]]) -> list[dict[str, Any]]:
     fitted = list(artifacts.results.get("yields", {})) if artifacts.has("results") else []
     known = [*fitted, *(artifacts.closure.get("regions", {}) if artifacts.has("closure") else [])]
+    observables = list(artifacts.analysis.observables)
+    known += [
+        r
+        for r in artifacts.analysis.regions
+        for o in observables
+        if f"observable_{r}_{o}" in figures.get("observable", {})
+    ]
     made = []
     for region in dict.fromkeys(known):
         names = [f"postfit_{region}_{a}" for a in ("A", "A_background", "B", "C", "D")]
-        names += [f"residual_{region}", f"closure_{region}"]
+        names += [f"residual_{region}", f"closure_{region}", *(f"observable_{region}_{o}" for o in observables)]
         drawn = [figures[kind][name] for kind in REGIONAL for name in names if name in figures.get(kind, {})]
         table = tables.yields_table(artifacts, region) if region in fitted else None
         made.append({"name": region, "label": artifacts.region_label(region), "figures": drawn, "table": table})
@@ -180,8 +179,8 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
     made = []
     for name, (title, kinds) in SECTIONS.items():
         drawn = [figure for kind in kinds for figure in figures.get(kind, {}).values()]
-        # wide figures take a row of their own: after the others, so that no row is left half empty
-        drawn.sort(key=lambda figure: figure.wide)
+        # those of two columns first, so that those of one column stand beside them; then those of all three
+        drawn.sort(key=lambda figure: (2, 1, 3).index(figure.columns))
         shown: list[tables.Table | None] = []
         if name == "score" and artifacts.has("cutflow"):
             shown = [

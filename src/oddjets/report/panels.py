@@ -12,19 +12,26 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from oddjets.report import layout
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.intervals import finite, points, ratio
 
-__all__ = ["MAX_PROCESSES", "draw_ratio", "draw_stack", "legend", "shared_legend", "stack_data"]
+__all__ = ["MAX_PROCESSES", "draw_ratio", "draw_stack", "handles", "shared_legend", "stack_data"]
 
 #: more processes than this are drawn as one, the smallest first: more colours cannot be told apart
 MAX_PROCESSES = 9
+#: what the hatched band of a fit is called
+BAND = "Uncertainty"
+#: the line of a signal that is drawn alone, as well as on top of the stack
+_ALONE: dict[str, Any] = {"linewidth": 2.2, "linestyle": "--"}
 
 
 def stack_data(
     artifacts: Artifacts,
     fitted: Mapping[str, Mapping[str, Any]],
     data: Any | None,
+    *,
+    expected: Sequence[bool] | None = None,
 ) -> dict[str, Any]:
     """Return stack, total, data and ratio of one panel, as JSON can hold them.
 
@@ -32,6 +39,8 @@ def stack_data(
         artifacts: for labels and colours.
         fitted: process to ``values`` and ``errors``, each of shape (bins,), with ``total`` among them.
         data: counts, shape (bins,); None without data.
+        expected: whether the counts of each bin are not data but the expected background, since these are blinded; None: none
+            of them.
 
     Returns:
         ``stack`` (from bottom to top: backgrounds by rising yield, then signals), ``total``, ``data`` and ``ratio``
@@ -56,7 +65,8 @@ def stack_data(
         "ratio": None,
     }
     if data is not None:
-        made["data"] = points(data)
+        blind = [bool(one) for one in expected] if expected is not None else [False] * len(values)
+        made["data"] = {"label": artifacts.data_name, "expected": blind, **points(data)}
         made["ratio"] = {
             "values": finite(ratio(data, values)),
             "down": finite(ratio(_array(made["data"]["down"]), values)),
@@ -103,27 +113,32 @@ def draw_stack(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
     if log:
         for layer in drawn["stack"]:
             if layer["signal"]:
-                axes.stairs(
-                    _array(layer["values"]), x, baseline=None, color=layer["color"], linewidth=2.2, linestyle="--"
-                )
+                axes.stairs(_array(layer["values"]), x, baseline=None, color=layer["color"], **_ALONE)
     if drawn["data"] is not None:
         counts, up = _array(drawn["data"]["values"]), _array(drawn["data"]["up"])
         # in a logarithmic panel an empty bin would be an arrow from nowhere; its ratio shows it
         shown = counts > 0 if log else np.isfinite(counts)
-        _points(axes, x, counts, _array(drawn["data"]["down"]), up, shown)
+        _points(axes, x, counts, _array(drawn["data"]["down"]), up, shown, drawn["data"]["expected"])
         highest = max(highest, float(np.nanmax((counts + up)[shown], initial=0.0)))
     return highest
 
 
-def draw_ratio(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], label: str = "Data / fit") -> None:
-    """Draw the ratio of the data to the stack, with the stack's relative uncertainty as a band around one."""
+def draw_ratio(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], label: str = "Ratio to fit") -> None:
+    """Draw the ratio of the data to the stack, with the stack's relative uncertainty as a band around one.
+
+    Args:
+        axes: the panel.
+        drawn: what `stack_data` returned.
+        edges: bin edges, shape (bins + 1,).
+        label: of the y axis.
+    """
     x = np.asarray(edges, dtype=float)
     values, down, up, band = (_array(drawn["ratio"][key]) for key in ("values", "down", "up", "band"))
     band = np.nan_to_num(band)
     axes.axhline(1.0, color="black", linewidth=1, zorder=1)
     axes.stairs(1 + band, x, baseline=1 - band, fill=True, facecolor="0.8", edgecolor="0.45", hatch="xxxx", linewidth=0)
     good = np.isfinite(values)
-    _points(axes, x, values, down, up, good)
+    _points(axes, x, values, down, up, good, drawn["data"]["expected"])
     reach = np.concatenate([np.abs(values - 1)[good] + 0.5 * up[good], 1.2 * band])
     span = float(np.clip(np.max(reach, initial=0.1) * 1.15, 0.15, 1.0))
     _arrows(axes, x, values, good, span)
@@ -133,57 +148,53 @@ def draw_ratio(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
     axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=4, steps=[1, 2, 5, 10], prune="both"))
 
 
-def legend(axes: Axes, drawn: Mapping[str, Any], *, band: str = "Uncertainty") -> float:
-    """Draw the legend in one or two columns and return the fraction of the panel's height that it takes."""
-    handles = _handles([drawn], band)
-    columns = 1 if len(handles) <= 4 else 2
-    axes.legend(
-        handles=handles,
-        loc="upper right",
-        ncols=columns,
-        columnspacing=1.0,
-        handlelength=1.3,
-        labelspacing=0.3,
-        borderaxespad=0.6,
-    )
-    rows = -(-len(handles) // columns)
-    height = float(axes.bbox.height) * 72 / matplotlib.rcParams["figure.dpi"]  # points
-    return float((rows * 1.4 + 1.2) * matplotlib.rcParams["legend.fontsize"] / height)
-
-
-def shared_legend(made: Figure, drawn: Sequence[Mapping[str, Any]], *, band: str = "Uncertainty") -> None:
+def shared_legend(made: Figure, drawn: Sequence[Mapping[str, Any]], *, band: str = BAND, log: bool = False) -> None:
     """Draw one legend for all panels, below them.
 
     Args:
         made: the figure, in constrained layout.
         drawn: the panels' data.
         band: what the hatched band is called.
+        log: as for `handles`.
     """
     size = 1.2 * matplotlib.rcParams["legend.fontsize"]
-    # a label has some ten letters
-    columns = max(int(made.get_figwidth() * 72 / (10 * size)), 2)
+    entries = handles(drawn, band=band, log=log)
+    longest = max(layout.text_width(str(entry.get_label()), size) for entry in entries) + 3.8 * size
     made.legend(
-        handles=_handles(drawn, band),
+        handles=entries,
         loc="outside lower left",
-        ncols=columns,
+        ncols=max(int(made.get_figwidth() * 72 / longest), 1),
         columnspacing=1.2,
         handlelength=1.3,
         fontsize=size,
     )
 
 
-def _handles(drawn: Sequence[Mapping[str, Any]], band: str) -> list[Any]:
-    """Return the legend's entries: data, every process in any of the panels, and the band."""
-    handles: list[Any] = []
-    if any(one["data"] is not None for one in drawn):
-        handles.append(Line2D([], [], color="black", marker="o", linewidth=1.4, markersize=5, label="Data"))
+def handles(drawn: Sequence[Mapping[str, Any]], *, band: str = BAND, log: bool = False) -> list[Any]:
+    """Return a legend's entries: data, every process in any of the panels, the signal's line, and the band.
+
+    Args:
+        drawn: the panels' data, from `stack_data`.
+        band: what the hatched band is called.
+        log: whether any of the panels is logarithmic: a signal is there drawn alone, too.
+    """
+    made: list[Any] = []
+    point: dict[str, Any] = {"color": "black", "marker": "o", "linewidth": 1.4, "markersize": 5}
+    data = [one["data"] for one in drawn if one["data"] is not None]
+    if any(not all(one["expected"]) for one in data):
+        made.append(Line2D([], [], label=data[0]["label"], **point))
+    if any(any(one["expected"]) for one in data):
+        made.append(Line2D([], [], label="Expected background", markerfacecolor="white", **point))
     layers = {layer["process"]: layer for one in drawn for layer in reversed(one["stack"])}
     for layer in layers.values():
-        handles.append(
+        made.append(
             Patch(facecolor=layer["color"], edgecolor="0.2", linewidth=0.6, hatch=layer["hatch"], label=layer["label"])
         )
-    handles.append(Patch(facecolor="none", edgecolor="0.25", hatch="xxxx", linewidth=0, label=band))
-    return handles
+    for layer in layers.values():
+        if log and layer["signal"]:
+            made.append(Line2D([], [], color=layer["color"], label=f"{layer['label']}, not stacked", **_ALONE))
+    made.append(Patch(facecolor="none", edgecolor="0.25", hatch="xxxx", linewidth=0, label=band))
+    return made
 
 
 def _array(values: Any) -> np.ndarray:
@@ -209,19 +220,30 @@ def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _points(axes: Axes, edges: np.ndarray, y: np.ndarray, down: np.ndarray, up: np.ndarray, shown: np.ndarray) -> None:
-    centres = (edges[:-1] + edges[1:])[shown] / 2
-    axes.errorbar(
-        centres,
-        y[shown],
-        yerr=[np.maximum(np.nan_to_num(down[shown]), 0), np.maximum(np.nan_to_num(up[shown]), 0)],
-        fmt="o",
-        color="black",
-        markersize=5 if len(y) <= 40 else 3,
-        linewidth=1.4,
-        capsize=0,
-        zorder=5,
-    )
+def _points(
+    axes: Axes,
+    edges: np.ndarray,
+    y: np.ndarray,
+    down: np.ndarray,
+    up: np.ndarray,
+    shown: np.ndarray,
+    expected: Sequence[bool],
+) -> None:
+    """Draw points with their bars: data filled, and the expected background in their place open."""
+    centres = (edges[:-1] + edges[1:]) / 2
+    for chosen, face in ((shown & ~np.array(expected), "black"), (shown & np.array(expected), "white")):
+        axes.errorbar(
+            centres[chosen],
+            y[chosen],
+            yerr=[np.maximum(np.nan_to_num(down[chosen]), 0), np.maximum(np.nan_to_num(up[chosen]), 0)],
+            fmt="o",
+            color="black",
+            markerfacecolor=face,
+            markersize=5 if len(y) <= 40 else 3,
+            linewidth=1.4,
+            capsize=0,
+            zorder=5,
+        )
 
 
 def _arrows(axes: Axes, edges: np.ndarray, values: np.ndarray, good: np.ndarray, span: float) -> None:

@@ -16,10 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from oddjets.report import layout
+
 __all__ = [
     "DASHES",
     "DPI",
     "HATCH",
+    "MORE_COLORS",
     "PALETTE",
     "StyledFigure",
     "context",
@@ -31,6 +34,7 @@ __all__ = [
     "ratio_axes",
     "save",
     "text_block",
+    "words",
 ]
 
 #: M. Petroff, "Accessible color sequences for data visualization", arXiv:2107.02270, ten colours; their lightness
@@ -46,6 +50,20 @@ PALETTE = (
     "#b9ac70",
     "#717581",
     "#92dadd",
+)
+
+#: for what is beyond the ten, from the same source's six and eight colours, those that differ most from the ten
+MORE_COLORS = (
+    "#7a21dd",
+    "#c849a9",
+    "#1845fb",
+    "#adad7d",
+    "#e42536",
+    "#656364",
+    "#578dff",
+    "#964a8b",
+    "#f89c20",
+    "#9c9ca1",
 )
 
 #: of pictures, pixels an inch
@@ -71,6 +89,11 @@ DASHES: tuple[Any, ...] = (
 _HATCHES = ("\\\\\\\\", "....", "----", "||||", "oo", "++++", "**", "\\\\")
 #: difference of CIE lightness (0 to 100) that is seen between two fills with a line between them
 _SEEN = 7.0
+
+#: of a font, in units of its size: between lines
+_LINE = 1.35
+#: of a legend, in units of its font's size: handle with the space around it, row, frame
+_HANDLE, _ROW, _FRAME = 2.6, 1.4, 1.2
 
 _OVERRIDES: dict[str, Any] = {
     "figure.figsize": (8.0, 7.4),
@@ -224,22 +247,91 @@ def header(axes: Axes, label: Sequence[str], right: str = "", scale: float = 1.0
         axes.annotate(right, (1, 1), (0, 5), fontsize=0.9 * size, ha="right", **above)
 
 
-def text_block(axes: Axes, lines: Sequence[str], scale: float = 0.82) -> None:
-    """Write lines at the upper left inside a panel, the first in bold."""
-    size = scale * matplotlib.rcParams["font.size"]
+def text_block(axes: Axes, lines: Sequence[str], scale: float = 0.82, *, width: float | None = None) -> float:
+    """Write lines at the upper left inside a panel, the first in bold, wrapped to the panel.
+
+    Args:
+        axes: the panel.
+        lines: the lines.
+        scale: factor on the font size.
+        width: of the lines, points; None: of the panel.
+
+    Returns:
+        The height that they take, points.
+    """
+    size = float(scale * matplotlib.rcParams["font.size"])
+    width = _points(axes)[0] - 1.6 * size if width is None else width
     offset = -1.1 * size
     for number, line in enumerate(lines):
-        axes.annotate(
-            line,
-            (0, 1),
-            (0.8 * size, offset),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            va="top",
-            fontsize=size,
-            fontweight="bold" if number == 0 else "normal",
-        )
-        offset -= 1.35 * size
+        bold = number == 0
+        # the font has no narrow space that keeps lines together
+        for row in layout.wrapped(line.replace("\N{NARROW NO-BREAK SPACE}", "\N{THIN SPACE}"), width, size, bold=bold):
+            axes.annotate(
+                row,
+                (0, 1),
+                (0.8 * size, offset),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                va="top",
+                fontsize=size,
+                fontweight="bold" if bold else "normal",
+            )
+            offset -= _LINE * size
+    return -offset
+
+
+def words(axes: Axes, lines: Sequence[str], handles: Sequence[Any]) -> float:
+    """Write lines at the upper left of a panel and a legend at the upper right, or below the lines where both do not fit.
+
+    Args:
+        axes: the panel.
+        lines: the lines, the first in bold.
+        handles: the legend's entries.
+
+    Returns:
+        The fraction of the panel's height that both take, for `headroom`.
+    """
+    width, height = _points(axes)
+    size, legend_size = 0.82 * matplotlib.rcParams["font.size"], matplotlib.rcParams["legend.fontsize"]
+    frame = 1.6 * legend_size
+    labels = [str(handle.get_label()) for handle in handles]
+    longest = max((layout.text_width(label, legend_size) for label in labels), default=0.0) + _HANDLE * legend_size
+    written = (
+        max((layout.text_width(line, size, bold=k == 0) for k, line in enumerate(lines)), default=0.0) + 1.6 * size
+    )
+    most = 1 if len(handles) <= 4 else 2
+    columns = next((n for n in range(most, 0, -1) if n * longest + frame + written <= width), 0)
+    below = 0.0
+    if columns:
+        taken = text_block(axes, lines, width=width)
+    elif written > 0.55 * width and longest + frame <= 0.5 * width and len(handles) <= 8:
+        columns, taken = 1, text_block(axes, lines, width=width - longest - frame - 1.6 * size)
+    else:
+        taken = below = text_block(axes, lines)
+        columns = most if most * longest + frame <= width else 1
+    room = (width - frame) / columns - _HANDLE * legend_size
+    rows = [layout.wrapped(label, room, legend_size) for label in labels]
+    for handle, row in zip(handles, rows, strict=True):
+        handle.set_label("\n".join(row))
+    axes.legend(
+        handles=list(handles),
+        loc="upper right",
+        bbox_to_anchor=(1, 1 - below / height),
+        ncols=columns,
+        columnspacing=1.0,
+        handlelength=1.3,
+        labelspacing=0.3,
+        borderaxespad=0.6,
+    )
+    filled = -(-len(rows) // columns)
+    tall = max((sum(map(len, rows[k * filled : (k + 1) * filled])) for k in range(columns)), default=0)
+    return float(max(taken, below + (tall * _ROW + _FRAME) * legend_size) / height)
+
+
+def _points(axes: Axes) -> tuple[float, float]:
+    """Return width and height of a panel in points, as they are before the layout is found: a little small."""
+    scale = 72 / matplotlib.rcParams["figure.dpi"]
+    return float(axes.bbox.width) * scale, float(axes.bbox.height) * scale
 
 
 def count_label(edges: Sequence[float], unit: str) -> str:

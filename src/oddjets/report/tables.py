@@ -74,7 +74,7 @@ def yields_table(artifacts: Artifacts, region: str) -> Table | None:
         counts = [None if e.get("data") is None else float(np.sum(e["data"])) for e in letters.values()]
         hidden = "A" if artifacts.blinded else None
         seen = (Cell("blinded") if x == hidden else Cell(count(c), c) for x, c in zip(letters, counts, strict=True))
-        foot.append([Cell("Data"), *seen])
+        foot.append([Cell(artifacts.data_name), *seen])
     return Table(
         f"Yields in {region}, signal + background fit",
         ["Process", *letters],
@@ -134,7 +134,7 @@ def closure_table(artifacts: Artifacts) -> Table | None:
         "parts",
         note=" ".join(
             [
-                (
+                artifacts.naming_data(
                     "c = structural x correlation: the first from jets of different events"
                     f" ({sources['structural'] or 'none'}), the second from events as they are"
                     f" ({sources['correlation'] or 'none'}; control: data with both scores below the threshold), extrapolated"
@@ -142,7 +142,7 @@ def closure_table(artifacts: Artifacts) -> Table | None:
                     " the bins; that of the closure figures is fitted to the ratios of the bins."
                 ),
                 *_from_one_efficiency(parts),
-                *(f"Note: {note}." for note in parts["notes"]),
+                *(artifacts.naming_data(f"Note: {note}.") for note in parts["notes"]),
             ]
         ),
     )
@@ -176,7 +176,7 @@ def cutflow_table(artifacts: Artifacts, kind: str) -> Table:
     foot: list[list[Cell]] = []
     for process, numbers in cutflow.by_process(artifacts).items():
         is_data = process == "data"
-        label = Cell("Data") if is_data else Cell(label_html(artifacts.process(process)["label"]))
+        label = Cell(artifacts.data_name) if is_data else Cell(label_html(artifacts.process(process)["label"]))
         values = numbers["raw" if is_data else kind]
         shares = [100 * b / a if a else None for a, b in zip(values[:1] + values[:-1], values, strict=True)]
         cells = [
@@ -210,7 +210,7 @@ def last_cut_table(artifacts: Artifacts) -> Table | None:
 
     rows = [
         [
-            Cell("Data" if process == "data" else label_html(artifacts.process(process)["label"])),
+            Cell(artifacts.data_name if process == "data" else label_html(artifacts.process(process)["label"])),
             *(cell(one.get(cut)) for cut in cuts),
         ]
         for process, one in counts.items()

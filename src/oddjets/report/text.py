@@ -145,9 +145,8 @@ def strength(poi: Mapping[str, Any]) -> str:
         return with_error(value, poi.get("error"))
     # the smaller error that is one decides the digits of all
     least = min((error for error in (up, down) if error > 0), default=0.0)
-    digits = min(max(1 - math.floor(math.log10(least)), 0), 8) if least > 0 else 2
-    low, high = (f"{error:.{digits}f}" for error in (down, up))
-    return f"{_signed(f'{value:.{digits}f}')} +{high} −{low}"
+    middle, low, high = (rounded(number, least)[0] for number in (value, down, up))
+    return f"{middle} +{high} −{low}"
 
 
 def duration(seconds: float | None) -> str:

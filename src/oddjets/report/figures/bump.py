@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.intervals import finite, points
+from oddjets.report.text import with_error
 from oddjets.stats import dijet_function
 from oddjets.stats.shown_numbers import p_from_toys
 
@@ -74,6 +75,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     spread = np.sqrt(found.expected[0] + (found.expected[0] * found.relative_error[0]) ** 2)
     label = artifacts.process(process)["label"]
     numbers = {"observed": float(counts[window].sum()), "expected": float(expected[0]), "error": float(error[0])}
+    name = artifacts.data_name.lower()
+    background = with_error(numbers["expected"], numbers["error"])
     ndf = int((~window).sum()) - order
     return {
         "bump": {
@@ -83,7 +86,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "header": artifacts.header,
             "text": [f"Oddest {100 * efficiency:.3g} % of jets", f"score > {cut:.4g}"],
             "edges": finite(edges),
-            "data": points(counts),
+            "data": {"label": artifacts.data_name, **points(counts)},
             "fit": {"values": finite(found.expected[0]), "errors": finite(found.expected[0] * found.relative_error[0])},
             "pulls": finite((counts - found.expected[0]) / spread),
             "window": [float(edges[first]), float(edges[last])],
@@ -94,18 +97,19 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "in_window": numbers,
             "p_value": {"local": local, "global": overall, "smallest_local": smallest, "toys": TOYS},
             "alt": (
-                f"Soft-drop mass of {counts.sum():.0f} jets, the oddest {100 * efficiency:.3g} % of the data, "
+                f"Soft-drop mass of {counts.sum():.0f} jets, the oddest {100 * efficiency:.3g} % of the {name}, "
                 "with a smooth fit of "
                 f"{order} parameters to the sidebands: {numbers['observed']:.0f} jets between {edges[first]:g} and "
-                f"{edges[last]:g} GeV against {numbers['expected']:.1f} ± {numbers['error']:.1f}; local p-value {local:.2g}, "
+                f"{edges[last]:g} GeV against {background}; local p-value {local:.2g}, "
                 f"global {p_from_toys(overall, TOYS, digits=2)}."
             ),
             "caption": (
                 f"Dijet-type function with {order} parameters (F-tests at {dijet_function.F_TEST_LEVEL:.0%} chose "
                 "them), fitted outside "
                 f"the window, the shortest with {COVERAGE:.0%} of simulated {label}. In it {numbers['observed']:.0f} jets, "
-                f"{numbers['expected']:.1f} ± {numbers['error']:.1f} expected; global p-value from {TOYS} toys, "
-                "any window of this width. Dashed: simulation of the signal, not fitted. Below: (data − fit) / error."
+                f"{background} expected; global p-value from {TOYS} toys, "
+                "any window of this width. Dashed: simulation of the signal, not fitted. "
+                f"Below: ({name} − fit) / error."
             ).replace("%", " %"),
             "sources": [{"file": "events/", "key": f"mass_j, score_{threshold.score}_j of data"}],
         }
@@ -151,14 +155,21 @@ def draw(drawn: dict[str, Any]) -> Figure:
         linewidth=2,
         label=f"{drawn['signal']['label']} (simulation)",
     )
-    main.errorbar(centres, counts, yerr=[down, up], fmt="o", color="black", markersize=5, linewidth=1.4, label="Data")
+    main.errorbar(
+        centres,
+        counts,
+        yerr=[down, up],
+        fmt="o",
+        color="black",
+        markersize=5,
+        linewidth=1.4,
+        label=drawn["data"]["label"],
+    )
     main.set_xlim(x[0], x[-1])
     main.set_ylabel(style.count_label(drawn["edges"], "GeV").replace("Events", "Jets"))
-    main.legend(loc="upper right")
-    style.headroom(main, float(max((counts + up).max(), values.max(), signal.max())), 0.36, log=False)
     p = drawn["p_value"]
     quality = drawn["quality"]
-    style.text_block(
+    taken = style.words(
         main,
         [
             *drawn["text"],
@@ -166,7 +177,9 @@ def draw(drawn: dict[str, Any]) -> Figure:
             f"p = {_p(p['local'])} in the window (local)",
             f"{p_from_toys(p['global'], p['toys'], digits=2)} anywhere (global)",
         ],
+        main.get_legend_handles_labels()[0],
     )
+    style.headroom(main, float(max((counts + up).max(), values.max(), signal.max())), taken, log=False)
     style.header(main, drawn["header"]["label"], drawn["header"]["right"])
     pulls = np.asarray(drawn["pulls"], dtype=float)
     inside = (centres > drawn["window"][0]) & (centres < drawn["window"][1])

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.intervals import finite, ratio
+from oddjets.report.text import with_error
 
 __all__ = ["data", "draw"]
 
@@ -59,7 +60,9 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
 
 
 def draw(drawn: dict[str, Any]) -> Figure:
-    """Draw the closure of one region."""
+    """Draw the closure of one region; where it has no events, say so."""
+    if not any((drawn["predicted"]["values"] or []) + (drawn["observed"]["values"] or [])):
+        return _without_events(drawn)
     made = style.figure()
     main, below = style.ratio_axes(made)
     assert below is not None
@@ -90,12 +93,11 @@ def draw(drawn: dict[str, Any]) -> Figure:
         linewidth=1.4,
         label="Simulation in A",
     )
-    main.legend(loc="upper right")
     main.set_ylabel(drawn["y"]["label"])
     main.set_xlim(x[0], x[-1])
     highest = max(np.max(predicted + predicted_error, initial=0.0), np.max(observed + observed_error, initial=0.0))
-    style.headroom(main, float(highest), 0.27, log=False)
-    style.text_block(main, drawn["text"])
+    taken = style.words(main, drawn["text"], main.get_legend_handles_labels()[0])
+    style.headroom(main, float(highest), taken, log=False)
     style.header(main, drawn["header"]["label"], drawn["header"]["right"])
     values, errors = (_array(drawn["ratio"][k]) for k in ("values", "errors"))
     good = np.isfinite(values) & np.isfinite(errors)
@@ -105,6 +107,8 @@ def draw(drawn: dict[str, Any]) -> Figure:
         error = error or 0.0
         below.axhspan(constant - error, constant + error, color=drawn["color"], alpha=0.35, linewidth=0)
         below.axhline(constant, color="black", linestyle="--", linewidth=1.4)
+    if not good.any():
+        below.text(0.5, 0.8, "no bin has a prediction", transform=below.transAxes, ha="center", va="center")
     below.errorbar(centres[good], values[good], yerr=errors[good], fmt="o", color="black", markersize=5, linewidth=1.4)
     reach = np.max((np.abs(values - 1) + 0.6 * errors)[good], initial=0.2)
     span = float(np.clip(1.1 * reach, 0.2, 2.0))
@@ -114,11 +118,22 @@ def draw(drawn: dict[str, Any]) -> Figure:
     return made
 
 
+def _without_events(drawn: dict[str, Any]) -> Figure:
+    """Say that there is nothing to compare, in place of empty axes."""
+    made = style.figure(height=3.2)
+    axes = made.subplots()
+    axes.set_xticks([])
+    axes.set_yticks([])
+    style.text_block(axes, [drawn["text"][0], f"{drawn['text'][1]}: no events, neither in A nor in $B C / D$"])
+    style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
+    return made
+
+
 def _describe(found: dict[str, Any]) -> str:
     if found.get("constant") is None:
         return "no constant fitted"
     quality = f", $\\chi^2$/ndf = {found['chi2']:.1f}/{found['ndf']}" if found.get("ndf") else ""
-    return f"$c = {found['constant']:.3f} \\pm {found.get('constant_error') or 0:.3f}$" + quality
+    return f"c = {with_error(found['constant'], found.get('constant_error'))}{quality}"
 
 
 def _array(values: Any) -> np.ndarray:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from oddjets.report import style
+from oddjets.report import layout, style
 from oddjets.report.artifacts import Artifacts
+from oddjets.report.text import with_error
 
 __all__ = ["data", "draw"]
 
@@ -16,6 +17,8 @@ __all__ = ["data", "draw"]
 LOOKS = {"closes": ("#3f90da", "o"), "does not close": ("#bd1f01", "s"), "inconclusive": ("none", "o")}
 #: the axis ends here at the latest; points beyond are shown at the edge
 LONGEST = 2.5
+#: inches
+WIDTH = 9.5
 
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
@@ -26,7 +29,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     rows = [
         {
             "region": region,
-            "label": scan["label"],
+            "label": artifacts.naming_data(scan["label"]),
             "value": found["constant"],
             "error": found["constant_error"],
             "verdict": found["verdict"],
@@ -38,7 +41,9 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     if not rows or not closure.get("scans"):
         return {}
     process = closure.get("process") or artifacts.analysis.data_driven or "background"
-    said = "; ".join(f"{r['region']}, {r['label']}: {r['value']:.2f} ± {r['error']:.2f} ({r['verdict']})" for r in rows)
+    said = "; ".join(
+        f"{r['region']}, {r['label']}: {with_error(r['value'], r['error'])} ({r['verdict']})" for r in rows
+    )
     return {
         "closures": {
             "kind": "closures",
@@ -49,8 +54,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "alt": f"Constant fitted to A over B C / D: {said}.",
             "caption": (
                 f"The constant fitted to A / (B C / D) of simulated {process} at the threshold of the fit and at looser "
-                "ones, where there are more events, and in data whose scores are both below the threshold. Filled "
-                "blue: closes; red square: does not close, 3 errors off 1; open: inconclusive."
+                f"ones, where there are more events, and in {artifacts.data_name.lower()} whose scores are both below the "
+                "threshold. Filled blue: closes; red square: does not close, 3 errors off 1; open: inconclusive."
             ),
             "sources": [{"file": "closure.json", "key": "regions, scans"}],
         }
@@ -60,7 +65,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
 def draw(drawn: dict[str, Any]) -> Figure:
     """Draw one row a constant, region after region."""
     rows = drawn["rows"]
-    made = style.figure(width=9.5, height=3.0 + 0.42 * max(len(rows), 4))
+    made = style.figure(width=WIDTH, height=3.0 + 0.48 * max(len(rows), 4))
     axes = made.subplots()
     y = np.arange(len(rows))[::-1]
     values, errors = (np.array([row[k] for row in rows], dtype=float) for k in ("value", "error"))
@@ -87,7 +92,8 @@ def draw(drawn: dict[str, Any]) -> Figure:
             axes.axhline(y[k] + 0.5, color="0.6", linewidth=0.8)
     axes.set_xlim(1 - reach, 1 + reach)
     axes.set_ylim(-0.8, len(rows) - 0.2)
-    axes.set_yticks(y, [f"{row['region']}: {row['label']}" for row in rows], fontsize=13)
+    names = [layout.wrapped(f"{row['region']}: {row['label']}", 0.4 * 72 * WIDTH, 13, lines=2) for row in rows]
+    axes.set_yticks(y, ["\n".join(name) for name in names], fontsize=13)
     axes.tick_params(axis="y", which="both", length=0)
     axes.set_xlabel("A / (B C / D), fitted constant")
     made.legend(loc="outside lower left", ncols=4, columnspacing=1.2, handletextpad=0.4)

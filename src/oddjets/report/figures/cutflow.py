@@ -45,7 +45,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         if len(simulated) > len(shown)
         else ""
     )
-    seen = f"data fall from {counted[0]} to {counted[-1]} events; " if counted else ""
+    seen = f"{artifacts.data_name.lower()} fall from {counted[0]} to {counted[-1]} events; " if counted else ""
     best = ", ".join(f"{line['process']} to {line['values'][-1] or 0:.4g}" for line in lines[:3])
     return {
         "cutflow": {
@@ -56,6 +56,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "cuts": list(cuts),
             "lines": lines,
             "data": counted,
+            "data_label": artifacts.data_name,
             "alt": f"Events after each of {len(cuts)} cuts, from '{cuts[0]}' to '{cuts[-1]}': {seen}simulation: "
             f"{best}.",
             "caption": f"Events left after each cut, simulation normalised to the luminosity.{left_out}",
@@ -87,7 +88,14 @@ def draw(drawn: dict[str, Any]) -> Figure:
         lowest = min(lowest, float(values[values > 0].min(initial=1.0)))
     if drawn["data"] is not None:
         counts = np.asarray(drawn["data"], dtype=float)
-        axes.plot(np.arange(number)[counts > 0], counts[counts > 0], "o", color="black", markersize=7, label="Data")
+        axes.plot(
+            np.arange(number)[counts > 0],
+            counts[counts > 0],
+            "o",
+            color="black",
+            markersize=7,
+            label=drawn["data_label"],
+        )
         highest = max(highest, float(counts.max(initial=0)))
     axes.set_ylabel("Events")
     axes.set_xlim(edges[0], edges[-1])
@@ -95,9 +103,9 @@ def draw(drawn: dict[str, Any]) -> Figure:
         np.arange(number), [c.replace("_", " ") for c in drawn["cuts"]], rotation=35, ha="right", rotation_mode="anchor"
     )
     axes.tick_params(axis="x", which="minor", bottom=False, top=False)
+    taken = 0.1
     if drawn["lines"] or drawn["data"] is not None:
-        axes.legend(loc="upper right", ncols=2, columnspacing=1.0, labelspacing=0.3)
-    rows = -(-(len(drawn["lines"]) + 1) // 2)
-    style.headroom(axes, highest, 0.1 + 0.055 * rows, log=True, lowest=max(0.5 * lowest, highest * 1e-9))
+        taken = style.words(axes, [], axes.get_legend_handles_labels()[0])
+    style.headroom(axes, highest, taken, log=True, lowest=max(0.5 * lowest, highest * 1e-9))
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made

@@ -12,7 +12,10 @@ from matplotlib.figure import Figure
 from oddjets.report import panels, style
 from oddjets.report.artifacts import Artifacts
 
-__all__ = ["draw", "stack"]
+__all__ = ["BAND", "draw", "stack"]
+
+#: what the hatched band is called
+BAND = "Simulation stat."
 
 
 def stack(
@@ -53,13 +56,12 @@ def draw(drawn: dict[str, Any]) -> Figure:
     highest = panels.draw_stack(main, drawn, edges=edges, log=log)
     main.set_ylabel(drawn["y"]["label"])
     main.set_xlim(edges[0], edges[-1])
-    taken = max(panels.legend(main, drawn, band="Simulation stat."), 0.2)
+    taken = style.words(main, drawn["text"], panels.handles([drawn], band=BAND, log=log))
     style.headroom(main, highest, taken, log=log, lowest=max(0.3, highest * 1e-6))
     _mark(main, below, drawn, 1 - taken)
-    style.text_block(main, drawn["text"])
     style.header(main, drawn["header"]["label"], drawn["header"]["right"])
     if below is not None:
-        panels.draw_ratio(below, drawn, edges=edges, label="Data / sim.")
+        panels.draw_ratio(below, drawn, edges=edges, label="Ratio to sim.")
     (below if below is not None else main).set_xlabel(drawn["x"]["label"])
     return made
 
@@ -77,7 +79,7 @@ def _mark(main: Axes, below: Axes | None, drawn: dict[str, Any], top: float) -> 
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
         ha="right" if right else "left",
-        fontsize=13,
+        fontsize=13.5,
         bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
         zorder=7,
     )

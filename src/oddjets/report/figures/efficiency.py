@@ -151,11 +151,10 @@ def draw(drawn: dict[str, Any]) -> Figure:
     if drawn["cut"] is not None:
         text = f"the analysis's cut, {drawn['cut']:g} GeV"
         axes.axvline(drawn["cut"], ymax=_TOP / _FRAME, color="0.4", linestyle=":", linewidth=1.8, label=text)
-    axes.legend(loc="upper right")
+    style.words(axes, drawn["text"], axes.get_legend_handles_labels()[0])
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, _FRAME)
     axes.set_xlabel(drawn["x"]["label"])
     axes.set_ylabel("Efficiency")
-    style.text_block(axes, drawn["text"])
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made

@@ -37,6 +37,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "edges": finite(edges),
             "counts": [int(c) for c in np.histogram(toys, edges)[0]],
             "statistic": observed,
+            "data_label": artifacts.data_name,
             "p_value": found.get("p_value"),
             "toys": len(toys),
             "failed": found.get("failed", 0),
@@ -47,7 +48,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f"{toys.max():.1f}, {_p(found.get('p_value'), len(toys))}."
             ),
             "caption": (
-                f"Saturated goodness-of-fit statistic of {len(toys)} toys (histogram) and of the data (line), "
+                f"Saturated goodness-of-fit statistic of {len(toys)} toys (histogram) and of the "
+                f"{artifacts.data_name.lower()} (line), "
                 "evaluated in "
                 f"{letters}."
             ),
@@ -67,14 +69,19 @@ def draw(drawn: dict[str, Any]) -> Figure:
     down, up = garwood(counts)
     axes.errorbar((edges[:-1] + edges[1:]) / 2, counts, yerr=[down, up], fmt="none", ecolor="0.35", linewidth=1)
     axes.axvline(
-        drawn["statistic"], 0, 0.78, color=style.PALETTE[2], linewidth=3, label=f"Data: {drawn['statistic']:.1f}"
+        drawn["statistic"],
+        0,
+        0.78,
+        color=style.PALETTE[2],
+        linewidth=3,
+        label=f"{drawn['data_label']}: {drawn['statistic']:.1f}",
     )
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel("Saturated goodness-of-fit statistic")
     axes.set_ylabel("Toys / bin")
-    style.headroom(axes, float((counts + up).max()), 0.2, log=False)
-    axes.legend(loc="upper right")
-    style.text_block(axes, [_p(drawn["p_value"], drawn["toys"]), f"evaluated in {drawn['letters']}"])
+    text = [_p(drawn["p_value"], drawn["toys"]), f"evaluated in {drawn['letters']}"]
+    taken = style.words(axes, text, axes.get_legend_handles_labels()[0])
+    style.headroom(axes, float((counts + up).max()), max(taken, 0.2), log=False)
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made
 

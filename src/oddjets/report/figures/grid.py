@@ -63,7 +63,8 @@ def draw(drawn: dict[str, Any]) -> Figure:
                         below.set_axis_off()
                     continue
                 _panel(main, below, line[column])
-        panels.shared_legend(made, [panel for line in rows for panel in line])
+        shown = [panel for line in rows for panel in line]
+        panels.shared_legend(made, shown, log=any(panel["y"]["log"] for panel in shown))
         style.header(axes[0, 0], drawn["header"]["label"], scale=1.25)
         style.header(axes[0, -1], [""], drawn["header"]["right"], scale=1.25)
     return made
@@ -76,9 +77,9 @@ def _panel(main: Any, below: Any, panel: dict[str, Any]) -> None:
     highest = panels.draw_stack(main, panel, edges=edges, log=log)
     main.set_ylabel(panel["y"]["label"])
     main.set_xlim(edges[0], edges[-1])
-    # room for two lines of text
-    style.headroom(main, highest, 0.26, log=log, lowest=postfit.lowest(panel) if log else 0.0)
-    style.text_block(main, [panel["text"][0].split(":")[0], panel["text"][1]], scale=0.9)
+    taken = style.text_block(main, [panel["text"][0].split(":")[0], panel["text"][1]], scale=0.9)
+    height = main.bbox.height * 72 / matplotlib.rcParams["figure.dpi"]
+    style.headroom(main, highest, taken / height, log=log, lowest=postfit.lowest(panel) if log else 0.0)
     bottom = main
     if below is not None:
         if panel["ratio"] is not None:

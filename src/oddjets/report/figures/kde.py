@@ -76,8 +76,9 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f"{LABELS[other].split(' [')[0].lower()}; medians {np.median(x):.0f} and {np.median(y):.0f} GeV."
             ),
             "caption": (
-                f"Gaussian kernel density (bandwidth {BANDWIDTH:.2f} of the standard deviations) of the {len(x)} data events "
-                f"in A before any region cut; points: the events{', the first ' + str(POINTS) if len(x) > POINTS else ''}."
+                f"Gaussian kernel density (bandwidth {BANDWIDTH:.2f} of the standard deviations) of the {len(x)} "
+                f"{artifacts.data_name.lower()} events in A before any region cut; points: the "
+                f"events{', the first ' + str(POINTS) if len(x) > POINTS else ''}."
             ),
             "sources": [{"file": "events/", "key": f"mass_1, {other} of data in A"}],
         }
@@ -98,14 +99,14 @@ def draw(drawn: dict[str, Any]) -> Figure:
     axes.set_ylabel(drawn["y"]["label"])
     bar = made.colorbar(filled, ax=axes, pad=0.02)
     bar.set_label("Density / maximum")
-    bar.ax.tick_params(which="both", labelsize=13)
+    bar.ax.tick_params(which="both", labelsize=13.5)
     axes.annotate(
         "\n".join(drawn["text"]),
         (0.98, 0.98),
         xycoords="axes fraction",
         ha="right",
         va="top",
-        fontsize=13,
+        fontsize=13.5,
         bbox={"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
     )
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.intervals import finite
+from oddjets.report.text import strength
 from oddjets.stats.shown_numbers import is_asymmetric
 
 __all__ = ["data", "draw"]
@@ -37,13 +38,19 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "name": "scan",
             "title": "Likelihood scan",
             "header": artifacts.header,
-            "poi": {"name": name, "value": poi.get("value"), "error": poi.get("error"), **_sides(poi)},
+            "poi": {
+                "name": name,
+                "value": poi.get("value"),
+                "error": poi.get("error"),
+                **_sides(poi),
+                "shown": strength(poi),
+            },
             "x": finite(found["poi"]),
             "values": finite(found["twice_delta_nll"]),
             "alt": (
                 f"Twice the difference of the negative log-likelihood against {name} from {low:.3g} to "
                 f"{high:.3g}: the minimum is "
-                f"at {_number(poi.get('value'))} with error {_error(poi)}."
+                f"at {strength(poi)}."
             ),
             "caption": f"Profile likelihood against {name}; the lines mark one and two standard deviations.",
             "sources": [{"file": "results.json", "key": "scan"}],
@@ -75,7 +82,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
     if value is not None:
         axes.axvline(value, 0, 1 - FREE, color="black", linewidth=1.2)
         label = r"$\mu$" if drawn["poi"]["name"] == "mu" else drawn["poi"]["name"]
-        words = f"{label} = {value:.3g}{_shown(drawn['poi'])}"
+        words = f"{label} = {drawn['poi']['shown']}"
         # where the curve begins at 0, it may be above the panel
         if x[0] == 0 < value:
             words += f";  {float(y[0]):.3g} at {label} = 0"
@@ -91,19 +98,3 @@ def draw(drawn: dict[str, Any]) -> Figure:
 def _sides(poi: dict[str, Any]) -> dict[str, float]:
     """Return the two-sided errors where they differ from the symmetric one."""
     return {side: poi[side] for side in ("error_up", "error_down")} if is_asymmetric(poi) else {}
-
-
-def _shown(poi: dict[str, Any]) -> str:
-    if "error_up" in poi:
-        return f"$^{{+{poi['error_up']:.2g}}}_{{-{poi['error_down']:.2g}}}$"
-    return "" if poi["error"] is None else f" $\\pm$ {poi['error']:.2g}"
-
-
-def _error(poi: dict[str, Any]) -> str:
-    if sides := _sides(poi):
-        return f"+{sides['error_up']:.2g} -{sides['error_down']:.2g}"
-    return _number(poi.get("error"))
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g}"

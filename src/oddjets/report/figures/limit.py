@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib
 from matplotlib.figure import Figure
 
-from oddjets.report import style
+from oddjets.report import layout, style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.intervals import finite
 
@@ -66,7 +67,8 @@ def draw(drawn: dict[str, Any]) -> Figure:
         axes.plot([drawn["observed"]] * 2, [-0.3, 0.3], color="black", linewidth=2.5)
         axes.plot([drawn["observed"]], [0], "o", color="black", markersize=9, label="Observed")
     axes.set_ylim(-0.7, 1.5)
-    axes.set_yticks([0], [drawn["process"]])
+    size = matplotlib.rcParams["ytick.labelsize"]
+    axes.set_yticks([0], ["\n".join(layout.wrapped(drawn["process"], 10 * size, size))])
     axes.tick_params(axis="y", which="both", length=0)
     top = max(v for v in (two_high, drawn["observed"]) if v is not None)
     axes.set_xlim(0, 1.15 * top)

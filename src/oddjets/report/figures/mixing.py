@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
+from oddjets.report.text import with_error
 
 __all__ = ["data", "draw"]
 
@@ -108,10 +109,10 @@ def _panel(axes: Any, one: dict[str, Any], at: float) -> None:
     reach = min(1.1 * reach, REACH[1])
     axes.set_xscale("log")
     axes.set_ylim(1 - reach, 1 + reach)
-    axes.text(0.04, 0.95, f"{one['region']}: {one['kind']}", transform=axes.transAxes, va="top", fontweight="bold")
+    style.text_block(axes, [one["region"], one["kind"]], scale=0.9)
 
 
 def _said(part: dict[str, Any] | None) -> str:
     if part is None or part["value"] is None or part["error"] is None:
         return "not known"
-    return f"{part['value']:.2f} ± {part['error']:.2f}"
+    return with_error(part["value"], part["error"])

@@ -31,6 +31,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "counts": z["counts"],
             "experiments": number,
             "observed": observed,
+            "data_label": artifacts.data_name,
             "text": [
                 f"{source}: {number} experiments",
                 f"mean {z['mean']:+.2f}, sd {z['sd']:.2f}",
@@ -59,14 +60,13 @@ def draw(drawn: dict[str, Any]) -> Figure:
     axes.stairs(counts, edges, color="0.2", linewidth=1.2)
     axes.plot((edges[:-1] + edges[1:]) / 2, expected, color="black", linestyle="--", linewidth=1.6, label="Normal")
     if drawn["observed"] is not None:
-        axes.axvline(drawn["observed"], 0, 0.7, color=style.PALETTE[2], linewidth=3, label="Data")
+        axes.axvline(drawn["observed"], 0, 0.7, color=style.PALETTE[2], linewidth=3, label=drawn["data_label"])
     axes.set_yscale("log")
     axes.set_xlim(edges[0], edges[-1])
-    style.headroom(axes, float(max(counts.max(), expected.max(), 1.0)), 0.3, log=True)
+    taken = style.words(axes, drawn["text"], axes.get_legend_handles_labels()[0])
+    style.headroom(axes, float(max(counts.max(), expected.max(), 1.0)), max(taken, 0.3), log=True)
     axes.set_ylim(bottom=0.5)
     axes.set_xlabel("Signed significance z")
     axes.set_ylabel("Experiments / bin")
-    axes.legend(loc="upper right")
-    style.text_block(axes, drawn["text"])
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made

@@ -58,8 +58,10 @@ def panel(artifacts: Artifacts, region: str, letter: str, hypothesis: str) -> di
     if fit is not None and poi not in {None, *(p.name for p in fit.pois)}:
         # another parameter than a strength was asked about, and the signal is in both fits
         what = f"fit with {poi} = 0" if suffix else "best fit"
-    blind = ["blinded: Asimov data"] if artifacts.blinded and letter == "A" else []
-    stack = panels.stack_data(artifacts, entry[hypothesis], entry.get("data"))
+    hidden = artifacts.blinded and letter == "A"
+    blind = ["blinded"] if hidden else []
+    stack = panels.stack_data(artifacts, entry[hypothesis], entry.get("data"), expected=[hidden] * (len(edges) - 1))
+    empty = [] if any(stack["total"]["values"]) or any((stack["data"] or {}).get("values", [])) else ["no events"]
     label = artifacts.axis_label(observable) if observable in artifacts.analysis.observables else "Observable"
     unit = artifacts.analysis.observables[observable].unit if observable in artifacts.analysis.observables else ""
     return {
@@ -67,7 +69,7 @@ def panel(artifacts: Artifacts, region: str, letter: str, hypothesis: str) -> di
         "name": f"postfit_{region}_{letter}{suffix}",
         "title": f"{region}, letter {letter}, {what}",
         "header": artifacts.header,
-        "text": [artifacts.region_label(region), LETTER_TEXT.get(letter, letter), what, *blind],
+        "text": [artifacts.region_label(region), LETTER_TEXT.get(letter, letter), what, *blind, *empty],
         "x": {"label": label, "edges": edges},
         "y": {"label": style.count_label(edges, unit), "log": letter != "A"},
         **stack,
@@ -87,10 +89,9 @@ def draw(drawn: dict[str, Any]) -> Figure:
     highest = panels.draw_stack(main, drawn, edges=edges, log=log)
     main.set_ylabel(drawn["y"]["label"])
     main.set_xlim(edges[0], edges[-1])
-    taken = panels.legend(main, drawn)
-    style.headroom(main, highest, max(taken, 0.26), log=log, lowest=lowest(drawn) if log else 0.0)
     text = drawn["text"] if with_data else [*drawn["text"], "no data"]
-    style.text_block(main, text)
+    taken = style.words(main, text, panels.handles([drawn], log=log))
+    style.headroom(main, highest, taken, log=log, lowest=lowest(drawn) if log else 0.0)
     style.header(main, drawn["header"]["label"], drawn["header"]["right"])
     if below is not None:
         panels.draw_ratio(below, drawn, edges=edges)
@@ -115,7 +116,10 @@ def _alt(
     shares = sorted(_shares(stack, total), reverse=True)[:3]
     parts = ", ".join(f"{name} {share:.0%}" for share, name in shares)
     counted = stack["data"]
-    seen = f"{sum(v for v in counted['values'] if v is not None):.0f} data events" if counted else "no data"
+    number = sum(v for v in counted["values"] if v is not None) if counted else 0
+    hidden = counted is not None and all(counted["expected"])
+    what_seen = "events of expected background" if hidden else f"{artifacts.data_name.lower()} events"
+    seen = f"{number:.0f} {what_seen}" if counted else "no data"
     return (
         f"Histogram of {label} from {edges[0]:g} to {edges[-1]:g} in {len(edges) - 1} bins, region {region}, "
         f"letter {letter}, "

@@ -61,11 +61,12 @@ def histograms(files: Sequence[Path]) -> dict[str, Any]:
     return {"jets": jets, **shares}
 
 
-def rows(processes: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def rows(processes: Mapping[str, Mapping[str, Any]], colors: Mapping[str, str]) -> list[dict[str, Any]]:
     """Put processes in rows by family.
 
     Args:
         processes: name to what `histograms` returned.
+        colors: name to colour, as in all figures of an analysis.
 
     Returns:
         Rows with ``label`` and ``lines``; families without a process are left out.
@@ -74,10 +75,7 @@ def rows(processes: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     made = []
     for label, names in FAMILIES.items():
         shown = [name for name in names if name in processes and processes[name]["jets"]]
-        lines = [
-            {"process": n, "label": known[n].label, "color": style.PALETTE[k], **processes[n]}
-            for k, n in enumerate(shown)
-        ]
+        lines = [{"process": n, "label": known[n].label, "color": colors[n], **processes[n]} for n in shown]
         if lines:
             made.append({"label": label, "lines": lines})
     return made
@@ -92,7 +90,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         for name, entry in fileset.items()
         if not entry["metadata"]["is_data"]
     }
-    made = rows(found)
+    made = rows(found, artifacts.colors_of(found))
     return {"processes": figure_data(made, artifacts.header)} if made else {}
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
+from oddjets.report.text import with_error
 
 __all__ = ["data", "draw", "impacts_data"]
 
@@ -30,7 +31,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     rows.sort(key=lambda row: -abs(row["pull"]))
     if not rows:
         return {}
-    worst = ", ".join(f"{row['name']} {row['pull']:+.2f} ± {row['error']:.2f}" for row in rows[:3])
+    worst = ", ".join(f"{row['name']} {with_error(row['pull'], row['error'])}" for row in rows[:3])
     return {
         "pulls": {
             **_common(artifacts, "pulls", rows[:ROWS], len(rows)),
@@ -90,7 +91,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
     left.set_xlim(-span, span)
     # room for the legend below the last row
     left.set_ylim(-1.9 if with_impacts else -0.8, number - 0.2)
-    left.set_yticks(y, [_short(row["name"]) for row in rows], fontsize=12 if number > 15 else 14)
+    left.set_yticks(y, [_short(row["name"]) for row in rows], fontsize=13.5)
     left.tick_params(axis="y", which="minor", left=False, right=False)
     left.tick_params(axis="y", which="major", length=0)
     left.set_xlabel(r"$(\hat\theta - \theta_0)\,/\,\Delta\theta$")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from oddjets.config.regions import Region
-from oddjets.report import style
+from oddjets.report import layout, style
 from oddjets.report.artifacts import Artifacts
 
 __all__ = ["data", "draw"]
 
 #: letter: column (leading jet fails, passes) and row (subleading jet fails, passes)
 PLACES = {"A": (1, 1), "B": (0, 1), "C": (1, 0), "D": (0, 0)}
+#: inches of a region's square; points of its words, and of the fonts of its name and its cuts
+PANEL, WORDS, NAME, CUTS = 3.9, 200.0, 15.0, 11.5
 TINTS = {"A": "#f6d3b3", "B": "#dbe7f3", "C": "#dbe7f3", "D": "#eeeeee"}
 
 
@@ -50,7 +53,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         )
     if not maps:
         return {}
-    what = "data" if with_data else "simulated"
+    what = artifacts.data_name.lower() if with_data else "simulated"
     in_a = ", ".join(f"{m['region']} {_count(m['letters']['A'])}" for m in maps)
     return {
         "regions": {
@@ -84,14 +87,20 @@ def draw(drawn: dict[str, Any]) -> Figure:
     maps = drawn["maps"]
     columns = min(len(maps), 4)
     rows = -(-len(maps) // columns)
+    names = [layout.wrapped(one["region"], WORDS, NAME, bold=True, lines=3) for one in maps]
+    cuts = [layout.wrapped(" and ".join(one["cuts"]) or "all events", WORDS, CUTS, lines=5) for one in maps]
+    # of a square's unit, which is some 1.45 inches
+    tall = max(len(n) * 1.2 * NAME + len(c) * 1.25 * CUTS for n, c in zip(names, cuts, strict=True)) / 72 / 1.45 + 0.12
     with style.context(0.8):
-        made = style.figure(max(3.7 * columns, 5.0), 4.4 * rows + 0.3)
+        made = style.figure(
+            columns * PANEL if columns > 2 else 8.6 if columns == 2 else 5.4, (3.6 + 1.45 * tall) * rows + 0.3
+        )
         axes = made.subplots(rows, columns, squeeze=False)
         for index, panel in enumerate(axes.flat):
             if index >= len(maps):
                 panel.set_axis_off()
                 continue
-            _map(panel, maps[index])
+            _map(panel, maps[index], names[index], cuts[index], tall)
             panel.set_xlabel("Leading jet's score", loc="center")
             if index % columns == 0:
                 panel.set_ylabel("Subleading jet's score", loc="center")
@@ -101,9 +110,9 @@ def draw(drawn: dict[str, Any]) -> Figure:
     return made
 
 
-def _map(panel: Any, one: dict[str, Any]) -> None:
+def _map(panel: Any, one: dict[str, Any], name: Sequence[str], cuts: Sequence[str], tall: float) -> None:
     panel.set_xlim(0, 2)
-    panel.set_ylim(0, 2.55)
+    panel.set_ylim(0, 2 + tall)
     for letter, (x, y) in PLACES.items():
         panel.fill_between([x, x + 1], y, y + 1, color=TINTS[letter], linewidth=0)
         panel.text(x + 0.07, y + 0.93, letter, va="top", fontweight="bold", fontsize=17)
@@ -113,8 +122,9 @@ def _map(panel: Any, one: dict[str, Any]) -> None:
     panel.plot([1, 1], [0, 2], color="black", linewidth=1.5)
     panel.plot([0, 2], [1, 1], color="black", linewidth=1.5)
     panel.plot([0, 2], [2, 2], color="black", linewidth=1.0)
-    panel.text(0.07, 2.5, one["region"], va="top", fontweight="bold", fontsize=15)
-    panel.text(0.07, 2.27, _fitting(" and ".join(one["cuts"]) or "all events", 34), va="top", fontsize=10.5)
+    top = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "linespacing": 1.15}
+    panel.annotate("\n".join(name), (0, 1), (6, -5), fontweight="bold", fontsize=NAME, **top)
+    panel.annotate("\n".join(cuts), (0, 1), (6, -6 - 1.2 * NAME * len(name)), fontsize=CUTS, **top)
     panel.set_xticks([0.5, 1.5], ["fails", "passes"])
     panel.set_yticks([0.5, 1.5], ["fails", "passes"], rotation=90, va="center")
     panel.tick_params(which="both", length=0)
@@ -132,7 +142,3 @@ def _count(value: float | None) -> str:
     return (
         f"{value:,.0f}".replace(",", "\N{THIN SPACE}") if value >= 100 or value == np.floor(value) else f"{value:.1f}"
     )
-
-
-def _fitting(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -35,21 +35,32 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         made[f"residual_{region}"] = {
             "kind": "residual",
             "name": f"residual_{region}",
-            "title": f"Data minus background, {region}",
+            "title": f"{artifacts.data_name} minus background, {region}",
             "header": artifacts.header,
             "text": panel["text"],
             "x": panel["x"],
-            "y": {"label": panel["y"]["label"].replace("Events", "Data − background")},
-            "signal": {**artifacts.process(signals[0]), "values": finite(signal)},
+            "y": {"label": panel["y"]["label"].replace("Events", "Events − background")},
+            "signal": {
+                **artifacts.process(signals[0]),
+                "label": " + ".join(artifacts.process(p)["label"] for p in signals),
+                "values": finite(signal),
+            },
             # the total's error belongs to signal and background together: it is what the points are compared with
             "band": finite(fitted["total"]["errors"]),
-            "points": {"values": finite(excess), "down": finite(down), "up": finite(up)},
+            "points": {
+                "label": artifacts.data_name,
+                "expected": artifacts.blinded,
+                "values": finite(excess),
+                "down": finite(down),
+                "up": finite(up),
+            },
             "alt": (
-                f"Data minus fitted background in {region}, letter A, {len(counts)} bins: {excess.sum():.1f} events in all, "
+                f"{artifacts.data_name} minus fitted background in {region}, letter A, {len(counts)} bins: "
+                f"{excess.sum():.1f} events in all, "
                 f"{signal.sum():.1f} of fitted signal."
             ),
-            "caption": "Points: data minus the fitted background; histogram: the fitted signal; hatched: the "
-            "fit's uncertainty." + artifacts.blinded_points,
+            "caption": f"Points: {artifacts.data_name.lower()} minus the fitted background; histogram: the fitted signal; "
+            "hatched: the fit's uncertainty." + artifacts.blinded_points,
             "sources": [{"file": "results.json", "key": f"yields.{region}.A.signal_plus_background"}],
         }
     return made
@@ -92,16 +103,16 @@ def draw(drawn: dict[str, Any]) -> Figure:
         color="black",
         linewidth=1.4,
         markersize=5,
-        label="Data − background",
+        markerfacecolor="white" if drawn["points"]["expected"] else "black",
+        label="Expected background" if drawn["points"]["expected"] else drawn["points"]["label"],
     )
     axes.axhline(0, color="black", linewidth=1)
     low = min(float(np.min(values - down)), float(np.min(signal - band)), 0.0)
     high = max(float(np.max(values + up)), float(np.max(signal + band)), 1.0)
-    axes.set_ylim(low - 0.08 * (high - low), high + 0.45 * (high - low))
+    taken = min(style.words(axes, drawn["text"], axes.get_legend_handles_labels()[0]), 0.7)
+    axes.set_ylim(low - 0.08 * (high - low), high + (0.05 + 1.08 * taken / (1 - taken)) * (high - low))
     axes.set_xlim(x[0], x[-1])
     axes.set_xlabel(drawn["x"]["label"])
     axes.set_ylabel(drawn["y"]["label"])
-    axes.legend(loc="upper right")
-    style.text_block(axes, drawn["text"])
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made

@@ -32,7 +32,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     if artifacts.blinded and stack["data"] is not None:
         _blind(stack, int(np.searchsorted(edges, threshold.value, side="right")) - 1)
     label = artifacts.analysis.scores[name].label if name in artifacts.analysis.scores else name
-    found = "" if threshold.efficiency_found is None else f"; {100 * threshold.efficiency_found:.3g} % of data pass"
+    seen = artifacts.data_name.lower()
+    found = "" if threshold.efficiency_found is None else f"; {100 * threshold.efficiency_found:.3g} % of {seen} pass"
     return {
         "score": {
             "kind": "score",
@@ -46,7 +47,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "mark": {"value": threshold.value, "text": f"threshold {threshold.value:.4g}"},
             "alt": (
                 f"Distribution of the smaller {label} of the two jets for {len(set(smaller) - {'data'})} simulated "
-                f"processes{' and data' if 'data' in smaller else ''}, with the threshold at {threshold.value:.5g}{found}."
+                f"processes{f' and {seen}' if 'data' in smaller else ''}, with the threshold at {threshold.value:.5g}{found}."
             ),
             "caption": (
                 f"The smaller {label} of the two jets after the base selection. Simulation is normalised to the "

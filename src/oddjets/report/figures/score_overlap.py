@@ -47,6 +47,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         fraction, down, up = binomial(shared, counted)
         labels = [artifacts.analysis.scores[s].label for s in (threshold.score, other)]
         share = both.sum() / odd.sum()
+        where = artifacts.data_name.lower() if source == "data" else "simulated"
         made[f"overlap_{other}"] = {
             "kind": "overlap",
             "name": f"overlap_{other}",
@@ -62,8 +63,9 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f"{labels[1]}, against the leading jet's mass in {len(edges) - 1} bins; overall {share:.1%}."
             ),
             "caption": (
-                f"Points (left axis): fraction of the events anomalous by {labels[0]} that {labels[1]} finds anomalous, too, "
-                "at the same efficiency, with Clopper-Pearson 68 % intervals. Grey (right axis): the events anomalous by the "
+                f"Points (left axis): fraction of the {where} events anomalous by {labels[0]} that {labels[1]} finds "
+                "anomalous, too, at the same efficiency, with Clopper-Pearson 68 % intervals. Grey (right axis): the "
+                "events anomalous by the "
                 "first."
             ),
             "sources": [{"file": "events/", "key": f"min(score_*_1, score_*_2) of {source}"}],

@@ -40,12 +40,12 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             errors = np.sqrt(np.histogram(jets[process], edges, weights=weights[process] ** 2)[0])
             label = {
                 **artifacts.process(process),
-                **({"label": "Data", "color": "#000000"} if process == "data" else {}),
+                **({"label": artifacts.data_name, "color": "#000000"} if process == "data" else {}),
             }
             total = weights[process].sum()
             lines.append({**label, "values": finite(values / total), "errors": finite(errors / total)})
         left_out = len(present) - len(shown)
-        above = ", ".join(f"{line['process']} {line['values'][-1]:.2g}" for line in lines)
+        above = ", ".join(f"{artifacts.naming_data(line['process'])} {line['values'][-1]:.2g}" for line in lines)
         made[f"shapes_{name}"] = {
             "kind": "shapes",
             "name": f"shapes_{name}",
@@ -84,7 +84,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
                 color="black",
                 markersize=4,
                 linewidth=1.2,
-                label="Data",
+                label=line["label"],
             )
             continue
         axes.stairs(
@@ -101,8 +101,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
     axes.set_xlim(x[0], x[-1])
     axes.set_xlabel(drawn["x"]["label"])
     axes.set_ylabel("Fraction of jets / bin")
-    axes.legend(loc="upper right", ncols=2, columnspacing=1.0, labelspacing=0.3)
-    rows = -(-len(drawn["lines"]) // 2)
-    style.headroom(axes, float(positive.max()), 0.1 + 0.055 * rows, log=True, lowest=0.5 * float(positive.min()))
+    taken = style.words(axes, [], axes.get_legend_handles_labels()[0])
+    style.headroom(axes, float(positive.max()), taken, log=True, lowest=0.5 * float(positive.min()))
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,8 +19,11 @@ __all__ = ["data", "draw"]
 
 #: figures: the largest processes
 MAX_PROCESSES = 12
-#: panels side by side: more are too small to be read on a page
-COLUMNS = 5
+#: panels side by side, and their size in inches: more are too small to be read on a page
+COLUMNS = 4
+PANEL = (3.6, 2.7)
+#: inches at least: with less, the figure has one column of the page, and its text is too small there
+WIDTH = 8.6
 UP, DOWN, BAND = "#bd1f01", "#3f90da", "0.85"
 
 
@@ -104,18 +108,22 @@ def draw(drawn: dict[str, Any]) -> Figure:
         for k in range(len(line["panels"]))
     ]
     with style.context(0.75):
-        made = style.figure(max(3.1 * columns, 6.0) + 0.6, 2.5 * starts[-1] + 1.2)
+        made = style.figure(max(PANEL[0] * columns + 0.6, WIDTH), PANEL[1] * starts[-1] + 1.2)
         axes = made.subplots(starts[-1], columns, squeeze=False, sharey=True)
         for panel in axes.flat:
             panel.set_axis_off()
-        reach = 0.02
+        reach, taken = 0.02, 0.0
         for (line, one), place in zip(panels, places, strict=True):
             axes[place].set_axis_on()
-            reach = max(reach, _panel(axes[place], line, one))
+            largest, words = _panel(axes[place], line, one)
+            reach, taken = max(reach, largest), max(taken, words)
         for panel in axes[:, 0]:
             panel.set_ylabel("Varied / nominal", loc="center")
         axes[places[-1]].set_xlabel(drawn["x"]["label"])
-        axes[0, 0].set_ylim(1 - min(1.2 * reach, 1.0), 1 + min(1.8 * reach, 1.6))
+        low, high = min(1.2 * reach, 1.0), min(1.2 * reach, 1.2)
+        taken = min(taken, 0.6)
+        # the words are above the lines
+        axes[0, 0].set_ylim(1 - low, 1 - low + (low + high) / (1 - taken))
         made.legend(
             handles=[
                 Line2D([], [], color=UP, linewidth=2, label="up"),
@@ -132,8 +140,8 @@ def draw(drawn: dict[str, Any]) -> Figure:
     return made
 
 
-def _panel(panel: Axes, line: dict[str, Any], one: dict[str, Any]) -> float:
-    """Draw one systematic in one region; return its largest change."""
+def _panel(panel: Axes, line: dict[str, Any], one: dict[str, Any]) -> tuple[float, float]:
+    """Draw one systematic in one region; return its largest change, and the fraction of the panel that its words take."""
     x = np.asarray(line["edges"], dtype=float)
     band = np.nan_to_num(np.asarray(line["band"], dtype=float))
     panel.stairs(1 + band, x, baseline=1 - band, fill=True, color=BAND, linewidth=0)
@@ -145,5 +153,5 @@ def _panel(panel: Axes, line: dict[str, Any], one: dict[str, Any]) -> float:
             panel.stairs(values, x, baseline=None, color=color, linestyle=dash, linewidth=2)
             reach = max(reach, float(np.nanmax(np.abs(values - 1), initial=0.0)))
     panel.set_xlim(x[0], x[-1])
-    style.text_block(panel, [one["name"], line["region"]])
-    return reach
+    taken = style.text_block(panel, [one["name"], line["region"]], scale=0.9)
+    return reach, taken / (panel.bbox.height * 72 / matplotlib.rcParams["figure.dpi"])

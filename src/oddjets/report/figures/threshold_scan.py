@@ -21,8 +21,6 @@ LOOSEST, TIGHTEST = 0.99, 0.001
 #: of the frames, those in the picture
 SHOWN = 6
 MILLISECONDS = 350
-#: the hatched band
-BAND = "Simulation stat."
 
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
@@ -76,7 +74,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
         axes = made.subplots(2, SHOWN // 2)
         for panel, frame in zip(axes.flat, chosen, strict=True):
             _frame(panel, frame, drawn)
-        panels.shared_legend(made, chosen, band=BAND)
+        panels.shared_legend(made, chosen, band=distribution.BAND)
         style.header(axes[0, 0], drawn["header"]["label"])
         style.header(axes[0, -1], [""], drawn["header"]["right"])
     return made
@@ -95,7 +93,7 @@ def animate(drawn: dict[str, Any], path: Path) -> None:
             made = style.figure(6.4, 5.4)
             axes = made.subplots()
             _frame(axes, frame, drawn)
-            panels.shared_legend(made, [frame], band=BAND)
+            panels.shared_legend(made, [frame], band=distribution.BAND)
             style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
             made.canvas.draw()
         pixels = np.asarray(made.canvas.buffer_rgba())  # type: ignore[attr-defined]
