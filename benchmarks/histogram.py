@@ -29,6 +29,7 @@ import pyhf
 import uhi.io.json
 
 from oddjets.config.analysis import Analysis, load_analysis
+from oddjets.config.regions import split_cut
 from oddjets.core.expressions import evaluate
 from oddjets.core.kinematics import momenta
 from oddjets.core.resources import find
@@ -39,7 +40,7 @@ from oddjets.io.histograms import DATA, HistogramSet, empty_histogram
 from oddjets.selection.decorators import JetColumns
 from oddjets.selection.event_weights import ALL_LETTERS, OUTLIER, WeightAudit
 from oddjets.selection.histogramming import add_envelope, make_histograms
-from oddjets.selection.regions import find_threshold, split_cut
+from oddjets.selection.regions import find_threshold
 from oddjets.stats.histfactory import workspace_reader
 from oddjets.stats.histfactory.workspace_checks import check
 from oddjets.stats.histfactory.workspace_reader import read
@@ -187,7 +188,7 @@ def plain_region(analysis: Analysis, processor: Any, region: str, table: EventTa
     for quantifier, cuts in analysis.regions[region].of_jets.items():
         one, two = (plain_jets(processor, cuts, JetColumns(table, jet)) for jet in JETS)
         mask &= {"all": one & two, "any": one | two, "leading": one, "subleading": two}[quantifier]
-    for cut in analysis.regions[region].cuts:
+    for cut in analysis.regions[region].of_events:
         name, negated = split_cut(cut)
         inner = name in analysis.regions
         passed = plain_region(analysis, processor, name, table) if inner else getattr(processor, name)(table)

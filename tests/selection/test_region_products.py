@@ -1,6 +1,7 @@
 """Cuts on single jets, and what regions are made of: products, unions of products, or neither."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -59,6 +60,14 @@ REGIONS = {
     "NE": {"cuts": ["not F"]},
     "F": {"cuts": ["fired"]},
     "contradicts": {"all": "tagged", "any": ["tagged", "heavy"], "leading": "not heavy"},
+    # expressions over columns: of a jet, of one jet of the event, of one jet and the event
+    "XP": {"all": "tag>0", "leading": ["mass > 100"], "cuts": ["not mass_2 > 100"]},
+    "XU": {"any": "tag > 0 and mass > 100"},
+    "XL": {"cuts": ["tag_1 > 0 or mass_1 > 100"]},
+    "XN": {"cuts": ["not XL", "mass_2 < 100"]},
+    "XE": {"all": "tagged", "cuts": ["not (mass_2 > 100 and trigger_X)"]},
+    "XJ": {"cuts": ["not XJ1"]},
+    "XJ1": {"cuts": ["100 < mass_2 < 200"]},
 }
 #: by hand: events by (leading tagged, leading heavy, subleading tagged, subleading heavy, fired)
 EXPECTED = {
@@ -74,6 +83,13 @@ EXPECTED = {
     "NE": lambda t1, h1, t2, h2, f: not f,
     "F": lambda t1, h1, t2, h2, f: f,
     "contradicts": lambda t1, h1, t2, h2, f: t1 and t2 and not h1 and h2,
+    "XP": lambda t1, h1, t2, h2, f: t1 and t2 and h1 and not h2,
+    "XU": lambda t1, h1, t2, h2, f: (t1 and h1) or (t2 and h2),
+    "XL": lambda t1, h1, t2, h2, f: t1 or h1,
+    "XN": lambda t1, h1, t2, h2, f: not (t1 or h1) and not h2,
+    "XE": lambda t1, h1, t2, h2, f: t1 and t2 and not (h2 and f),
+    "XJ": lambda t1, h1, t2, h2, f: not h2,
+    "XJ1": lambda t1, h1, t2, h2, f: h2,
 }
 CELLS = {
     "P": [""],
@@ -88,6 +104,8 @@ CELLS = {
     "NE": [""],
     "F": [""],
     "contradicts": ["subleading"],
+    "XU": ["both", "leading", "subleading"],
+    **{name: [""] for name in ("XP", "XL", "XN", "XE", "XJ", "XJ1")},
 }
 
 
@@ -133,6 +151,10 @@ def test_regions_and_their_cells_follow_facts(region):
         # what else a cut reads does not matter
         ({"all": "tagged", "leading": "not tagged", "cuts": ["far"]}, "(all: tagged; leading: not tagged; cuts: far)"),
         ({"any": ["tagged", "heavy"], "all": "not tagged"}, "(all: not tagged; any: tagged, heavy)"),
+        (
+            {"all": "mass>100", "cuts": ["not(mass_2 > 100)"]},
+            "(all: mass>100; cuts: not(mass_2 > 100))",
+        ),
     ],
 )
 def test_regions_that_no_event_can_pass_are_named(region, said):
@@ -143,8 +165,8 @@ def test_regions_that_no_event_can_pass_are_named(region, said):
 
 def test_jet_masks_have_both_jets():
     masks = regions.jet_masks(small(), Jets(), table())
-    assert sorted(masks) == ["heavy", "tagged"]
-    for name, (first, second) in {"heavy": (1, 3), "tagged": (0, 2)}.items():
+    assert {"heavy", "tagged", "mass > 100"} < {*masks}
+    for name, (first, second) in {"heavy": (1, 3), "tagged": (0, 2), "mass > 100": (1, 3)}.items():
         bits = np.array(list(itertools.product([False, True], repeat=5))).T
         np.testing.assert_array_equal(masks[name], bits[[first, second]])
 
@@ -154,6 +176,8 @@ def test_jet_masks_have_both_jets():
     [
         ({"any": "tagged", "cuts": ["heavy_pair"]}, "the cut 'heavy_pair' reads columns of both jets"),
         ({"cuts": ["not far"]}, "the cut 'far' reads 'mjj', which both jets may decide"),
+        ({"cuts": ["mass_1 + mass_2>200"]}, "the cut 'mass_1 + mass_2 > 200' reads columns of both jets"),
+        ({"cuts": ["not mjj > 100"]}, "the cut 'mjj > 100' reads 'mjj', which both jets may decide"),
         ({"cuts": ["not P"]}, "'not P' negates a region of several cuts"),
         ({"cuts": ["not E"]}, "'not E' negates a region of several cuts"),
     ],
@@ -161,13 +185,35 @@ def test_jet_masks_have_both_jets():
 def test_what_is_neither_is_said_and_why(region, why):
     described = describe_region(small(X=region), Jets(), "X")
     assert (described.unknown, described.is_product, described.is_union) == (why, False, False)
-    with pytest.raises(OddjetsError, match=f"region 'X' is neither a product .* products: {why}; declare its cuts"):
+    with pytest.raises(
+        OddjetsError, match=f"region 'X' is neither a product .* products: {re.escape(why)}; declare its cuts"
+    ):
         _ = described.cells
 
 
 def test_the_columns_of_a_cut_on_single_jets_are_those_of_both_jets():
     asked = analysis(regions={"R": {"subleading": "tagged"}}, selection={"cuts": []}, observables={}, fit=None)
     assert columns_needed(asked, Jets()) == {"tag_1": "cut 'tagged'", "tag_2": "cut 'tagged'"}
+
+
+def test_the_columns_of_expressions_are_needed_too():
+    region = {"any": "not tag > 1", "cuts": ["mass_2 > 100", "mjj > 500"]}
+    asked = analysis(regions={"R": region}, selection={"cuts": []}, observables={}, fit=None)
+    needed = columns_needed(asked, Jets())
+    of_jets = {f"{name}_{j}": f"cut '{name} > {value}'" for name, value in (("tag", 1), ("mass", 100)) for j in (1, 2)}
+    assert needed == of_jets | {"mjj": "cut 'mjj > 500'"}
+
+
+@pytest.mark.parametrize(
+    ("region", "said"),
+    [
+        ({"cuts": ["mas_2 > 100"]}, "region 'X': cut 'mas > 100': no column 'mas'; did you mean 'mass'"),
+        ({"cuts": ["mass_2 - mjj"]}, "the cut 'mass_2 - mjj' is no condition; compare it"),
+    ],
+)
+def test_an_expression_that_is_no_cut_is_said(region, said):
+    with pytest.raises(OddjetsError, match=said):
+        regions.region_mask(small(X=region), Jets(), "X", table())
 
 
 def test_a_cut_on_single_jets_must_return_a_mask_and_have_its_column():

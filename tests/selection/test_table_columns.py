@@ -37,7 +37,7 @@ def test_every_column_of_a_table_may_be_an_observable(tmp_path: Path, name: str)
     shown = {column: {"expression": column, "label": column, "bins": 2, "range": [0, 1]} for column in columns}
     asked = analysis(**changes, observables=shown | {"wrong": {**shown["mjj"], "expression": "mjj + mij"}})
     made: DijetProcessor = source(asked, Era(name="simulation"), Path(), {})
-    assert unknown_columns(asked, made) == {"wrong": "no column 'mij'; did you mean 'mjj'?"}
+    assert unknown_columns(asked, made) == {"observables.wrong.expression": "no column 'mij'; did you mean 'mjj'?"}
 
 
 def test_imported_files_have_columns_of_their_own() -> None:
@@ -53,4 +53,4 @@ def test_imported_files_have_columns_of_their_own() -> None:
         fit=None,
     )
     made = DijetProcessor(asked, Era(name="simulation"), Path(), {})
-    assert [*unknown_columns(asked, made)] == ["passes_certified"]
+    assert [*unknown_columns(asked, made)] == ["observables.passes_certified.expression", "cut 'trigger'"]

@@ -109,6 +109,27 @@ def test_all_at_once_with_nearest_names(problems):
             {"observables": {"leading_mass": observable("mas_1")}},
             "observables.leading_mass.expression: no column 'mas_1'; did you mean 'mass_1'",
         ),
+        ({"regions": {"SR": {"cuts": ["mas_2 > 100"]}}}, "regions.SR.cuts.0: no column 'mas_2'; did you mean 'mass_2'"),
+        (
+            {"regions": {"SR": {"subleading": "not mas > 100"}}},
+            "regions.SR.subleading: no column 'mas' of each jet; did you mean 'mass'",
+        ),
+        ({"regions": {"SR": {"any": "mjj > 100"}}}, "regions.SR.any: no column 'mjj' of each jet;"),
+        ({"regions": {"SR": {"cuts": ["mass_2 + 1"]}}}, "regions.SR.cuts.0: the cut 'mass_2 + 1' is no condition"),
+        ({"regions": {"SR": {"all": "1 > 0"}}}, "regions.SR.all: the cut '1 > 0' reads no column"),
+        ({"regions": {"SR": {"cuts": [""]}}}, "regions.SR.cuts.0: an empty cut; leave it out"),
+        (
+            {"regions": {"SR": {"cuts": ["maximum(mass_1", "mass_2) > 100"]}}},
+            "'maximum(mass_1' is not an arithmetic expression; in a list between [ and ], a cut with a comma stands in quot",
+        ),
+        ({"regions": {"SR": {"cuts": ["mass_2 >> 100"]}}}, "regions.SR.cuts.0: 'mass_2 >> 100': only arithmetic"),
+        ({"regions": {"SR": {"cuts": ["len(mass_2) > 100"]}}}, "no function 'len'"),
+        (
+            {"regions": {"SR": {"cuts": ["mass_2"]}}},
+            "regions.SR.cuts.0: 'mass_2' is a column: compare it with something, as in mass_2 > 100",
+        ),
+        ({"regions": {"SR": {"all": "not mass"}}}, "regions.SR.all: 'mass' is a column: compare it"),
+        ({"selection": {"cuts": ["mjj > 100"]}}, "selection.cuts.0: is no name, which has letters, digits"),
         # of the processor's own columns
         (
             {"observables": {"leading_mass": observable("tau12_1 * mass_1")}},
@@ -128,6 +149,32 @@ def test_columns_that_there_will_be_are_right(problems, expression):
     data = content(observables={"leading_mass": observable(expression)})
     data["scores"]["omnilearned"]["keep_probabilities"] = True
     assert problems(data) == ""
+
+
+@pytest.mark.parametrize(
+    ("decorator", "code", "said"),
+    [
+        ("cut", "table['mas_2'] > 100", "cut 'mine': mine.py, line 6: no column 'mas_2'; did you mean 'mass_2'"),
+        (
+            "jet_cut",
+            "table['mas'] > 100",
+            "cut 'mine': mine.py, line 6: no column 'mas' of each jet; did you mean 'mass'",
+        ),
+        # who looks first may read what is not there
+        ("cut", "table['ma_1'] > 1 if 'ma_1' in table else table['mass_1'] > 1", ""),
+        ("cut", "table['mass_2__jesUp'] > 100", ""),
+        ("cut", "table[{}['x']] > 100", ""),
+    ],
+)
+def test_a_method_that_reads_a_column_that_will_not_be_there_is_found(problems, tmp_path, decorator, code, said):
+    (tmp_path / "mine.py").write_text(
+        "from oddjets.selection import DijetProcessor, cut, jet_cut\n\nclass Mine(DijetProcessor):\n"
+        f"    @{decorator}\n    def mine(self, table):\n        return {code}\n"
+    )
+    quantifier = "all" if decorator == "jet_cut" else "cuts"
+    fit = {"observable": "leading_mass", "regions": ["SR"], "poi": {"process": "top"}}
+    message = problems(content(processor="mine.py:Mine", regions={"SR": {quantifier: "mine"}}, fit=fit))
+    assert (said in message) if said else message == ""
 
 
 @pytest.mark.parametrize(

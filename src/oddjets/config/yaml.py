@@ -18,8 +18,9 @@ from oddjets.core.errors import OddjetsError, nearest, nearest_file
 
 __all__ = ["ConfigError", "Name", "StrictModel", "describe_errors", "merge_mappings", "read_extended", "read_yaml"]
 
+_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 #: of anything that a YAML names
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Name = Annotated[str, Field(pattern=_NAME_PATTERN)]
 
 
 class StrictModel(BaseModel):
@@ -71,6 +72,8 @@ def describe_errors(error: ValidationError, top: type[BaseModel]) -> list[str]:
             lines.append(f"{place}: unknown key; {nearest(key, _keys_at(location[:-1], top))}")
         else:
             given, message = item["input"], item["msg"].removeprefix("Value error, ")
+            if item["type"] == "string_pattern_mismatch" and item["ctx"]["pattern"] == _NAME_PATTERN:
+                message = "is no name, which has letters, digits and _ and starts with a letter"
             named = isinstance(given, str) and repr(given) in message
             got = "" if item["type"] == "missing" or not location or named else f" (got {given!r})"
             lines.append(f"{place}: {message[0].lower()}{message[1:]}{got if len(got) < 120 else ''}")

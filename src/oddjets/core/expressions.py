@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError, nearest
 
-__all__ = ["ExpressionError", "MissingColumnError", "evaluate", "names_in"]
+__all__ = ["ExpressionError", "MissingColumnError", "evaluate", "names_in", "renamed", "without_not"]
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
@@ -112,6 +112,40 @@ def names_in(expression: str) -> set[str]:
 
     visit(_parse(expression))
     return names
+
+
+def without_not(expression: str) -> tuple[str, bool]:
+    """Return an expression without ``not`` before all of it, in one way of writing it, and whether that negates it.
+
+    Raises:
+        ExpressionError: it can't be parsed.
+
+    Examples:
+        >>> without_not("not (pt_1>500)")
+        ('pt_1 > 500', True)
+    """
+    node, negated = _parse(expression), False
+    while isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        node, negated = node.operand, not negated
+    return ast.unparse(node), negated
+
+
+def renamed(expression: str, names: Mapping[str, str]) -> str:
+    """Return an expression that reads other columns.
+
+    Args:
+        expression: the expression.
+        names: column to the one in its place.
+
+    Raises:
+        ExpressionError: it can't be parsed.
+    """
+    tree = _parse(expression)
+    functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and id(node) not in functions:
+            node.id = names.get(node.id, node.id)
+    return ast.unparse(tree)
 
 
 def evaluate(expression: str, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.regions import is_expression, split_cut
 from oddjets.core.expressions import names_in
 from oddjets.io.event_table import JETS, EventTable, dtype_of
 from oddjets.selection.decorators import JetColumns, jet_cuts_of
@@ -36,17 +37,24 @@ class _ReadRecorder(Mapping[str, npt.NDArray[Any]]):
         return 1
 
 
-def columns_read(processor: object, cut: str) -> frozenset[str]:
+def columns_read(processor: object, cut: str, *, of_jets: bool = False) -> frozenset[str]:
     """Return the columns that a cut reads, of both jets if it is one on single jets.
 
     Args:
         processor: has the cut as a method. What it reads after it fails on a table of no events is not known.
-        cut: its name.
+        cut: its name, or an expression.
+        of_jets: whether an expression is one on single jets; of a name the processor knows it.
+
+    Raises:
+        ExpressionError: the expression can't be parsed.
     """
+    if is_expression(cut):
+        names = names_in(cut)
+        return frozenset(f"{name}_{jet}" for name in names for jet in JETS) if of_jets else frozenset(names)
     asked = _ReadRecorder()
     table = EventTable(asked)
-    of_jets = cut in jet_cuts_of(type(processor))
-    for columns in [JetColumns(table, jet) for jet in JETS] if of_jets else [table]:
+    on_jets = cut in jet_cuts_of(type(processor))
+    for columns in [JetColumns(table, jet) for jet in JETS] if on_jets else [table]:
         try:
             with np.errstate(all="ignore"):
                 getattr(processor, cut)(columns)
@@ -66,7 +74,21 @@ def columns_needed(analysis: Analysis, processor: object) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in sorted(analysis.named_cuts):
         found |= dict.fromkeys(sorted(columns_read(processor, name) - found.keys()), f"cut '{name}'")
+    for cut, of_jets in expressions_of(analysis):
+        read = columns_read(processor, cut, of_jets=of_jets)
+        found |= dict.fromkeys(sorted(read - found.keys()), f"cut '{cut}'")
     for name, observable in analysis.observables.items():
         new = names_in(observable.expression) - found.keys()
         found |= dict.fromkeys(sorted(new), f"observable '{name}'")
     return found
+
+
+def expressions_of(analysis: Analysis) -> list[tuple[str, bool]]:
+    """Return the expressions that are cuts of regions, without ``not``, and whether each is a cut on single jets."""
+    asked = [
+        (split_cut(cut)[0], of_jets)
+        for region in analysis.regions.values()
+        for cuts, of_jets in [(region.of_events, False), *((cuts, True) for cuts in region.of_jets.values())]
+        for cut in cuts
+    ]
+    return sorted({(cut, of_jets) for cut, of_jets in asked if is_expression(cut)})

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.regions import Quantifier, Region
+from oddjets.config.regions import QUANTIFIERS, Quantifier, Region, negated_cut, split_cut
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import JETS, EventTable
 from oddjets.selection.decorators import HasCuts
 from oddjets.selection.needed_columns import columns_read
-from oddjets.selection.regions import region_mask, split_cut
+from oddjets.selection.regions import region_mask
 
 __all__ = [
     "JetRequirement",
@@ -80,7 +80,7 @@ class JetRequirement:
         quantifier = _NEGATED[self.quantifier]
         if len(self.cuts) == 1 and not self.negated:
             name, negated = split_cut(self.cuts[0])
-            return JetRequirement(quantifier, (name if negated else f"not {name}",))
+            return JetRequirement(quantifier, (name if negated else negated_cut(name),))
         return JetRequirement(quantifier, self.cuts, not self.negated)
 
 
@@ -197,8 +197,9 @@ def impossible_regions(analysis: Analysis) -> dict[str, str]:
     found = {}
     for name, region in analysis.regions.items():
         if _describe(analysis, name, lambda cut: "").is_impossible:
-            asked = [f"{quantifier}: {', '.join(cuts)}" for quantifier, cuts in region.of_jets.items()]
-            asked += [f"cuts: {', '.join(region.cuts)}"] if region.cuts else []
+            # as they were written
+            written = {key: getattr(region, key) for key in (*QUANTIFIERS, "cuts")}
+            asked = [f"{key}: {', '.join(cuts)}" for key, cuts in written.items() if cuts]
             found[name] = f"no event can pass, since its cuts contradict each other ({'; '.join(asked)})"
     return found
 
@@ -208,7 +209,7 @@ def _describe(analysis: Analysis, region: str, unknown_of: Callable[[str], str])
     requirements = [JetRequirement(quantifier, cuts) for quantifier, cuts in asked.of_jets.items()]
     event_cuts: list[str] = []
     unknown = ""
-    for cut in asked.cuts:
+    for cut in asked.of_events:
         name, negated = split_cut(cut)
         if name not in analysis.regions:
             event_cuts.append(cut)
@@ -223,7 +224,7 @@ def _describe(analysis: Analysis, region: str, unknown_of: Callable[[str], str])
             requirements.append(inner.requirements[0].opposite())
         elif len(inner.event_cuts) == 1 and not inner.requirements:
             bare, twice = split_cut(inner.event_cuts[0])
-            event_cuts.append(bare if twice else f"not {bare}")
+            event_cuts.append(bare if twice else negated_cut(bare))
         else:
             unknown = unknown or f"'{cut}' negates a region of several cuts"
     return RegionDescription(region, tuple(dict.fromkeys(requirements)), tuple(dict.fromkeys(event_cuts)), unknown)

@@ -1,6 +1,7 @@
 """Regions and letters of events.
 
-A region is a conjunction of named cuts, on single jets and on events, on top of the base selection. Within it, the two
+A region is a conjunction of cuts, on single jets and on events, on top of the base selection. A cut is a method of the
+processor, by its name, or an expression over columns. Within a region, the two
 scores split events into A (both pass), B (leading fails), C (subleading fails) and D (both fail), as in the paper. Events at
 the threshold pass.
 """
@@ -13,15 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
-from oddjets.config.regions import Quantifier
+from oddjets.config.regions import Quantifier, is_expression, split_cut
 from oddjets.config.selection import Threshold
 from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.expressions import evaluate
 from oddjets.core.tracebacks import user_line
 from oddjets.io.event_table import JETS, EventTable
 from oddjets.io.histograms import LETTERS, ThresholdResult
 from oddjets.selection.decorators import HasCuts, JetColumns, mask_of
 
 __all__ = [
+    "NO_CONDITION",
     "circular_regions",
     "find_threshold",
     "jet_masks",
@@ -30,18 +33,12 @@ __all__ = [
     "quantified",
     "region_mask",
     "region_masks",
-    "split_cut",
 ]
 
 Mask = npt.NDArray[np.bool_]
 
-
-def split_cut(name: str) -> tuple[str, bool]:
-    """Return a cut's name and whether it is negated: ``not btagged``."""
-    words = name.split()
-    if len(words) == 2 and words[0] == "not":
-        return words[1], True
-    return name.strip(), False
+#: what is said of an expression that is neither true nor false
+NO_CONDITION = "the cut '{}' is no condition; compare it with something, as in mass_2 > 100"
 
 
 def circular_regions(analysis: Analysis) -> dict[str, str]:
@@ -56,7 +53,7 @@ def circular_regions(analysis: Analysis) -> dict[str, str]:
         if region in above:
             problems[region] = f"refers to itself: {' -> '.join((*above, region))}"
             return
-        for cut in analysis.regions[region].cuts:
+        for cut in analysis.regions[region].of_events:
             name, _ = split_cut(cut)
             if name in analysis.regions:
                 visit(name, (*above, region))
@@ -119,7 +116,7 @@ class _Masks:
         mask = np.ones(self._table.size, dtype=bool)
         for quantifier, cuts in asked.of_jets.items():
             mask &= quantified(quantifier, self._jets_passing(name, cuts))
-        for cut in asked.cuts:
+        for cut in asked.of_events:
             bare, negated = split_cut(cut)
             passed = self.region(bare) if bare in self._analysis.regions else self._events(name, bare)
             mask &= ~passed if negated else passed
@@ -147,6 +144,8 @@ class _Masks:
         return self._of_events[cut]
 
     def _evaluated(self, region: str, cut: str, columns: EventTable | JetColumns) -> Mask:
+        if is_expression(cut):
+            return self._expression(region, cut, columns)
         try:
             return mask_of(cut, getattr(self._processor, cut)(columns), self._table.size)
         except OddjetsError:
@@ -166,6 +165,16 @@ class _Masks:
             raise OddjetsError(
                 f"region '{region}': cut '{cut}' failed{where} ({type(error).__name__}: {error}); --debug shows where"
             ) from error
+
+    def _expression(self, region: str, cut: str, columns: EventTable | JetColumns) -> Mask:
+        try:
+            passed = evaluate(cut, columns)
+        except OddjetsError as error:
+            of_jets = ", of the columns of each jet" if isinstance(columns, JetColumns) else ""
+            raise OddjetsError(f"region '{region}': cut {error}{of_jets}") from None
+        if passed.dtype != np.bool_:
+            raise OddjetsError(f"region '{region}': {NO_CONDITION.format(cut)}")
+        return np.array(np.broadcast_to(passed, self._table.size))
 
 
 def quantified(quantifier: Quantifier, jets: Mask) -> Mask:

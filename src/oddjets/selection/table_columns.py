@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.regions import QUANTIFIERS, is_expression, split_cut
 from oddjets.core.errors import nearest
 from oddjets.core.expressions import ExpressionError, names_in
+from oddjets.core.tracebacks import user_line
 from oddjets.io import paper_npz
-from oddjets.io.event_table import JETS
+from oddjets.io.event_table import JETS, EventTable, dtype_of
+from oddjets.selection.decorators import JetColumns, cuts_of, jet_cuts_of
 from oddjets.selection.processor import JET_BRANCHES, TAGGER_COLUMNS, DijetProcessor
 
-__all__ = ["unknown_columns"]
+__all__ = ["COLUMNS_OF_EVENTS", "unknown_columns"]
 
 #: columns of every event, beside those of jets
-_OF_EVENTS = (
+COLUMNS_OF_EVENTS = (
     *("run", "luminosityBlock", "event", "mjj", "n_muons", "n_electrons", "weight"),
     *("passes_nominal", "passes_filters", "passes_certified"),
 )
@@ -39,29 +44,87 @@ class _NoJets:
         return self[name]
 
 
+class _Columns(Mapping[str, npt.NDArray[Any]]):
+    """A table without events that has some columns, and those of every variation."""
+
+    def __init__(self, names: set[str]) -> None:
+        self._names = names
+        #: what was asked for and is not there
+        self.lacking: set[str] = set()
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        if name in self._names or "__" in name:
+            return np.empty(0, dtype_of(name))
+        self.lacking.add(name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 def unknown_columns(analysis: Analysis, processor: DijetProcessor) -> dict[str, str]:
-    """Return observable to a message that names a column which its expression reads and no event table will have.
+    """Return where a column is read that no event table will have: place in the YAML to a message.
 
     Columns of variations are not checked. Nothing is, if code of the processor's own may add columns that are not known without
     events: its `event_columns`, its `table`, or `jet_columns` that fail for no events.
 
     Args:
-        analysis: its observables; an expression of the wrong form is passed over.
+        analysis: its cuts and observables; an expression of the wrong form, and a cut that is none, are passed over.
         processor: of the analysis.
     """
-    asked = {name: _columns_in(observable.expression) for name, observable in analysis.observables.items()}
+    asked = _columns_of_expressions(analysis)
     known = _imported(analysis) if analysis.npz is not None else _of_every_processor(analysis)
     probabilities = [name for name, score in analysis.scores.items() if score.keep_probabilities]
     kept = re.compile(rf"prob\d+_({'|'.join(map(re.escape, probabilities))})_[12]")
     known |= {column for names in asked.values() for column in names if probabilities and kept.fullmatch(column)}
-    if analysis.npz is None and not known.issuperset(itertools.chain(*asked.values())):
+    known |= {
+        f"{column}_{jet}"
+        for names in _columns_of_jet_expressions(analysis).values()
+        for column in names
+        for jet in JETS
+        if probabilities and kept.fullmatch(f"{column}_1")
+    }
+    if analysis.npz is None:
         own = _of_its_own(processor)
         if own is None:
             return {}
         known |= own
-    lacking = {name: [column for column in columns if column not in known] for name, columns in asked.items()}
+    found = {}
+    for place, columns in asked.items():
+        if wrong := [column for column in columns if column not in known]:
+            found[place] = f"no column '{wrong[0]}'; {nearest(wrong[0], sorted(known))}"
+    table = EventTable(_Columns(known))
+    for place, columns in _columns_of_jet_expressions(analysis).items():
+        of_jets = JetColumns(table, JETS[0])
+        if wrong := [column for column in columns if column not in of_jets]:
+            found[place] = f"no column '{wrong[0]}' of each jet; {nearest(wrong[0], sorted(of_jets))}"
+    for name in sorted(analysis.named_cuts):
+        if problem := _problem_of_method(processor, name, known):
+            found[f"cut '{name}'"] = problem
+    return found
+
+
+def _columns_of_expressions(analysis: Analysis) -> dict[str, list[str]]:
+    """Return place to the columns that the expression there reads."""
+    asked = {f"observables.{name}.expression": _columns_in(o.expression) for name, o in analysis.observables.items()}
+    for name, region in analysis.regions.items():
+        for i, (cut, _) in enumerate(map(split_cut, region.cuts)):
+            if is_expression(cut):
+                asked[f"regions.{name}.cuts.{i}"] = _columns_in(cut)
+    return asked
+
+
+def _columns_of_jet_expressions(analysis: Analysis) -> dict[str, list[str]]:
+    """Return place to the columns of each jet that the expression there reads, without the jet's number."""
     return {
-        name: f"no column '{wrong[0]}'; {nearest(wrong[0], sorted(known))}" for name, wrong in lacking.items() if wrong
+        f"regions.{name}.{quantifier}": _columns_in(cut)
+        for name, region in analysis.regions.items()
+        for quantifier in QUANTIFIERS
+        for cut, _ in map(split_cut, getattr(region, quantifier))
+        if is_expression(cut)
     }
 
 
@@ -72,10 +135,33 @@ def _columns_in(expression: str) -> list[str]:
         return []
 
 
+def _problem_of_method(processor: DijetProcessor, name: str, known: set[str]) -> str:
+    """Return which column a cut of the processor reads that is not there; "" if there is none, or if it fails otherwise."""
+    asked = _Columns(known)
+    table = EventTable(asked)
+    method, of_jets = getattr(processor, name, None), name in jet_cuts_of(type(processor))
+    if method is None or not (of_jets or name in cuts_of(type(processor))):
+        return ""
+    columns = JetColumns(table, JETS[0]) if of_jets else table
+    try:
+        with np.errstate(all="ignore"):
+            method(columns)
+    except KeyError as error:
+        wrong, line = str(error.args[0]) if error.args else "", user_line(error)
+        # a user's own mapping may lack a key, too
+        if {wrong, f"{wrong}_{JETS[0]}"} & asked.lacking:
+            where, jets = f"{line}: " if line else "", " of each jet" if of_jets else ""
+            return f"{where}no column '{wrong}'{jets}; {nearest(wrong, sorted(columns))}"
+    except Exception:
+        # a user's cut may do anything with a table of no events; here nothing is decided
+        pass
+    return ""
+
+
 def _of_every_processor(analysis: Analysis) -> set[str]:
     of_jets = [*JET_BRANCHES, *TAGGER_COLUMNS, "n_constituents", *(f"score_{name}" for name in analysis.scores)]
     triggers = [f"trigger_{path}" for path in analysis.selection.triggers]
-    return {*_OF_EVENTS, *triggers, *(f"{stem}_{j}" for stem in of_jets for j in JETS)}
+    return {*COLUMNS_OF_EVENTS, *triggers, *(f"{stem}_{j}" for stem in of_jets for j in JETS)}
 
 
 def _imported(analysis: Analysis) -> set[str]:

@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.regions import split_cut
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import EventTable
 from oddjets.selection.decorators import HasCuts
 from oddjets.selection.region_products import describe_region
-from oddjets.selection.regions import jet_masks, split_cut
+from oddjets.selection.regions import jet_masks
 from oddjets.study.events import JetClasses
 
 __all__ = ["classes_of", "used_by_fit"]
@@ -33,7 +34,7 @@ def used_by_fit(analysis: Analysis, processor: HasCuts) -> Analysis:
         name = wanted.pop()
         if name not in found and name in analysis.regions:
             found.add(name)
-            wanted += [split_cut(cut)[0] for cut in analysis.regions[name].cuts]
+            wanted += [split_cut(cut)[0] for cut in analysis.regions[name].of_events]
     ordered = {name: region for name, region in analysis.regions.items() if name in found}
     return analysis.model_copy(update={"regions": ordered})
 

@@ -25,11 +25,11 @@ from oddjets.io import fileset, paper_npz
 from oddjets.io.fileset_search import find_fileset
 from oddjets.io.histograms import DATA
 from oddjets.scoring.model_card import load_card
-from oddjets.selection import processor_loader, region_products, regions
-from oddjets.selection.decorators import cuts_of, jet_cuts_of, jet_variations_of
+from oddjets.selection import processor_loader, region_products
+from oddjets.selection.decorators import jet_variations_of
 from oddjets.selection.processor import DijetProcessor
-from oddjets.selection.table_columns import unknown_columns
 from oddjets.simulation.processes import check_processes
+from oddjets.workflow.cut_validation import column_problems, cut_problems
 from oddjets.workflow.dataset_eras import dataset_problems
 from oddjets.workflow.era_validation import era_problems, load_eras, nuisance_names, of_each, with_eras
 
@@ -99,10 +99,9 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *
     problems += _input_problems(analysis, eras if fitting else {})
     problems += _name_problems(analysis)
     if processor is not None:
-        problems += _cut_problems(analysis, cuts_of(processor), jet_cuts_of(processor))
-        problems += _trigger_problems(analysis, processor)
+        problems += cut_problems(analysis, processor)
         for era, era_folder in list(eras.values())[:1]:
-            problems += _column_problems(analysis, processor, era, era_folder)
+            problems += column_problems(analysis, processor, era, era_folder)
         if analysis.npz is None:
             problems += _systematic_problems(analysis, jet_variations_of(processor), eras)
             problems += _selection_problems(analysis)
@@ -260,59 +259,6 @@ def _parameter_problems(analysis: Analysis) -> Iterator[str]:
     for name in fit.normalisations if fit is not None else ():
         if name in names and name != "lumi":
             yield f"fit.normalisations.{name}: this name is that of a systematic's nuisance parameter"
-
-
-def _cut_problems(analysis: Analysis, cuts: dict[str, str], of_jets: dict[str, str]) -> Iterator[str]:
-    on_jets = "is a cut on single jets; a region says which jets pass it: all, any, leading or subleading"
-    for i, name in enumerate(analysis.selection.cuts):
-        if name in of_jets:
-            yield f"selection.cuts.{i}: '{name}' {on_jets}"
-        elif name not in cuts:
-            yield f"selection.cuts.{i}: no cut '{name}'; {nearest(name, cuts)}"
-    for name, region in analysis.regions.items():
-        if name in cuts or name in of_jets:
-            yield f"regions.{name}: there is a cut of the same name"
-        for i, cut in enumerate(region.cuts):
-            bare, _ = regions.split_cut(cut)
-            if bare in of_jets and bare not in analysis.regions:
-                yield f"regions.{name}.cuts.{i}: '{bare}' {on_jets}"
-            elif bare not in cuts and bare not in analysis.regions:
-                known = nearest(bare, [*cuts, *analysis.regions])
-                jets = f"; cuts on single jets, for 'all' or 'any': {', '.join(of_jets)}" if of_jets else ""
-                yield f"regions.{name}.cuts.{i}: no cut or region '{bare}'; {known}{jets}"
-        for quantifier, asked in region.of_jets.items():
-            for cut in asked:
-                bare, _ = regions.split_cut(cut)
-                if bare in cuts or bare in analysis.regions:
-                    yield f"regions.{name}.{quantifier}: '{bare}' is no cut on single jets (@jet_cut); name it in 'cuts'"
-                elif bare not in of_jets:
-                    yield f"regions.{name}.{quantifier}: no cut '{bare}' on single jets; {nearest(bare, of_jets)}"
-    if all(regions.split_cut(c)[0] in {*cuts, *analysis.regions} for r in analysis.regions.values() for c in r.cuts):
-        problems = regions.circular_regions(analysis) or region_products.impossible_regions(analysis)
-        for name, problem in problems.items():
-            yield f"regions.{name}: {problem}"
-
-
-def _column_problems(
-    analysis: Analysis, processor: type[DijetProcessor], era: lookups.Era, era_folder: Path
-) -> Iterator[str]:
-    """Check that the columns exist that observables read, where they are known before a file is read."""
-    try:
-        made = processor(analysis, era, era_folder, {})
-    except Exception:  # a user's own may want something else; who runs it says so
-        return
-    for name, problem in unknown_columns(analysis, made).items():
-        yield f"observables.{name}.expression: {problem}"
-
-
-def _trigger_problems(analysis: Analysis, processor: type[DijetProcessor]) -> Iterator[str]:
-    """Check that the built-in cut on triggers has trigger paths; a subclass's own cut may need none."""
-    builtin = getattr(processor, "trigger", None) is DijetProcessor.trigger
-    if builtin and analysis.npz is None and "trigger" in analysis.named_cuts and not analysis.selection.triggers:
-        yield (
-            "selection.triggers: is empty, and the cut 'trigger' needs at least one; list paths, or remove the cut"
-            " from 'cuts'"
-        )
 
 
 def _correction_problems(analysis: Analysis, era: lookups.Era) -> Iterator[str]:

@@ -79,7 +79,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
 def _asked(region: Region) -> list[str]:
     """Return what a region asks, in words: ``any btagged``, ``heavy``."""
     of_jets = [f"{quantifier} {' & '.join(cuts)}" for quantifier, cuts in region.of_jets.items()]
-    return [words.replace("_", " ") for words in (*of_jets, *region.cuts)]
+    return [words.replace("_", " ") for words in (*of_jets, *region.of_events)]
 
 
 def draw(drawn: dict[str, Any]) -> Figure:
