@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 #: every verb of the design's table
 VERBS = (
     *("simulate", "process", "import-npz", "export-npz", "histogram", "closure", "workspace", "fit", "plot", "report"),
-    *("run", "demo", "skim", "status", "clean", "validate", "fetch", "model"),
+    *("run", "demo", "skim", "status", "clean", "validate", "fetch", "model", "yields"),
 )
 
 

@@ -155,6 +155,4 @@ def misbehaving(folder: Path) -> dict[str, str]:
     """Write a processor that fails, hangs or dies at a chunk if a file ``fail-START`` and so on is in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "mine.py").write_text(PROCESSOR.format(folder=str(folder)), encoding="utf-8")
-    shipped = Path(__file__).resolve().parents[2] / "processors" / "dijet_anomaly.py"
-    (folder / "dijet_anomaly.py").write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
     return {"processor": "mine.py:Mine"}

@@ -1,7 +1,6 @@
 """Branches that a file, or all files, do not have: said and named, or NaN; never a traceback, never silence."""
 
 import json
-import shutil
 
 import awkward as ak
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from helpers import toy_analysis
 from helpers.toy_nano import toy_nano
 
-from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.provenance import read_manifest
 from oddjets.io import event_table, nanoaod_schema
@@ -297,7 +295,6 @@ class Mine(DijetAnomaly):
 @pytest.mark.parametrize("asks", ASKS)
 def test_a_branch_that_is_asked_for_is_an_error_that_names_the_file(tmp_path, asks):
 
-    shutil.copy(resources.find("dijet_anomaly.py", "processors"), tmp_path)
     (tmp_path / "mine.py").write_text(PROCESSOR)
     files = [
         toy_nano(tmp_path / "a.root", 40, is_data=True, change=changed(particleNetMD_Xqq=0.5)),
@@ -329,7 +326,6 @@ def test_an_observable_that_comes_later_is_told_what_lacks_its_column(tmp_path):
 
 def test_a_hook_may_make_the_column_that_the_file_lacks(tmp_path):
 
-    shutil.copy(resources.find("dijet_anomaly.py", "processors"), tmp_path)
     hook = (
         "\n    def jet_columns(self, jets):\n        return super().jet_columns(jets) | {'xqq': jets.pt * 0 + 0.25}\n"
     )

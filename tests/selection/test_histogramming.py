@@ -21,7 +21,6 @@ from hypothesis.extra import numpy as hnp
 
 from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core.errors import OddjetsError
-from oddjets.core.resources import find
 from oddjets.corrections.lookups import Era
 from oddjets.io import event_table
 from oddjets.io.event_table import JETS, EventTable
@@ -135,7 +134,6 @@ def asked(**changes: Any) -> Analysis:
 def processor_class(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("mine")
     (folder / "mine.py").write_text(PROCESSOR)
-    (folder / "dijet_anomaly.py").write_text(find("dijet_anomaly.py", "processors").read_text())
     return find_processor("mine.py:Mine", folder).load()
 
 

@@ -1,7 +1,6 @@
 """Jets with odd corrections, indices and inputs: never a rejected jet in the pair, never another event's, never a last bin."""
 
 import json
-import shutil
 
 import awkward as ak
 import numpy as np
@@ -11,7 +10,6 @@ from helpers import toy_analysis
 from helpers.chunks import chunk_of
 from helpers.toy_nano import toy_nano
 
-from oddjets.core import resources
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import sha256_of
 from oddjets.simulation.nanoaod_layout import jagged
@@ -244,7 +242,6 @@ class Mine(DijetAnomaly):
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_a_varied_jet_that_is_not_finite_is_refused(tmp_path):
     """It would fail every cut without a word."""
-    shutil.copy(resources.find("dijet_anomaly.py", "processors"), tmp_path)
     (tmp_path / "mine.py").write_text(VARYING)
     file = toy_nano(tmp_path / "top.root", 20)
     changes = {"processor": "mine.py:Mine", "systematics": [{"name": "odd", "kind": "jets"}]}

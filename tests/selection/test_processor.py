@@ -263,9 +263,6 @@ def test_no_file_of_a_missing_branch_is_read_further(tmp_path, sample, simulated
 
 def test_a_new_cut_observable_and_jet_systematic_end_to_end(tmp_path, simulated_content):
     (tmp_path / "mine.py").write_text(MINE)
-    (tmp_path / "dijet_anomaly.py").write_text(
-        (Path(__file__).parents[2] / "processors" / "dijet_anomaly.py").read_text()
-    )
     data = simulated_content | {"processor": "mine.py:Mine", "systematics": ["tilt"]}
     data["selection"]["parameters"] = {"heavy": 60.0}
     data["regions"]["HEAVY"] = {"cuts": ["heavy_pair"]}

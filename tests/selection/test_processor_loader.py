@@ -65,6 +65,21 @@ def test_a_process_without_the_files_can_load_it(source, tmp_path):
     assert done.stdout.strip() == "Mine"
 
 
+def test_the_packages_processors_can_be_imported_also_where_they_are_not(tmp_path):
+    (tmp_path / "mine.py").write_text("from dijet_anomaly import DijetAnomaly\nclass Mine(DijetAnomaly):\n    pass\n")
+    source = find_processor("mine.py:Mine", tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "source.pickle").write_bytes(pickle.dumps(source))
+    code = "import pickle; print(pickle.load(open('source.pickle', 'rb')).load().__mro__[1].__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "elsewhere", capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "DijetAnomaly"
+    # one of that name beside it goes first
+    (tmp_path / "dijet_anomaly.py").write_text(BASE.replace("class Base", "class DijetAnomaly"))
+    assert hasattr(find_processor("mine.py:Mine", tmp_path).load(), "always")
+
+
 def test_an_exception_on_import_is_the_users(tmp_path):
     (tmp_path / "mine.py").write_text("1 / 0\n")
     with pytest.raises(OddjetsError, match=r"mine\.py can't be imported: ZeroDivisionError"):

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from oddjets.cli import main
 from oddjets.config.analysis import load_analysis
-from oddjets.core import resources
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections import luminosity
 from oddjets.io import event_table
@@ -259,7 +258,6 @@ def test_a_hook_that_reads_all_candidates_keeps_them(toys, tmp_path, sample):
     toys |= {"systematics": [], "processor": str(tmp_path / "mine.py") + ":Mine"}
     toys["selection"]["jets"] = {"pt_min": 430.0, "mass_min": 70.0}
     (tmp_path / "mine.py").write_text(ALL_CANDIDATES)
-    (tmp_path / "dijet_anomaly.py").write_text(resources.find("dijet_anomaly.py", "processors").read_text())
     run = processed(tmp_path / "one", toys)
     other = processed(tmp_path / "other", toys | {"fileset": str(skim(run, tmp_path / "skim"))})
     assert_same(run, other, "top")

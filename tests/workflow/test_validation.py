@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 
 import pytest
 import yaml
@@ -10,7 +9,6 @@ from helpers.analyses import content
 
 from oddjets.config.analysis import load_analysis
 from oddjets.config.yaml import ConfigError
-from oddjets.core import resources
 from oddjets.workflow.validation import resolve
 
 FILESET = {
@@ -293,6 +291,5 @@ def test_no_path_is_needed_without_the_cut(problems, triggers):
 
 
 def test_a_cut_of_ones_own_of_that_name_needs_no_path(problems, tmp_path):
-    shutil.copy(resources.find("dijet_anomaly.py", "processors"), tmp_path)
     (tmp_path / "mine.py").write_text(OWN)
     assert problems(content(selection={"cuts": CUTS}, processor="mine.py:Mine")) == ""

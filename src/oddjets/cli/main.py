@@ -37,6 +37,7 @@ from oddjets.cli.options import (
 from oddjets.cli.paper import paper
 from oddjets.cli.simulate import simulate
 from oddjets.cli.study import app as study_app
+from oddjets.cli.yields import yields
 from oddjets.core import resources
 from oddjets.core.console import RedactingFormatter, console
 from oddjets.core.errors import OddjetsError
@@ -177,6 +178,7 @@ def closure(analysis: AnalysisFile, out: Out = None, force: Force = False, unbli
     run_single_stage("closure", analysis, out, force, unblind=unblind)
 
 
+app.command()(yields)
 app.command()(mixing)
 app.command()(fit.workspace)
 app.command()(fit.fit)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oddjets.core.errors import InputFileError, nearest_file
 
-__all__ = ["KINDS", "available", "available_yamls", "find"]
+__all__ = ["KINDS", "available", "available_yamls", "carried", "find"]
 
 #: the folders of the repository that travel with the wheel, as ``oddjets/resources/<kind>``
 KINDS = ("processors", "corrections", "models", "datasets")
@@ -64,6 +64,16 @@ def _meant(path: Path, kind: str, suffixes: Sequence[str]) -> list[str]:
         return [file.removesuffix(suffix) for file in available(kind) for suffix in suffixes if file.endswith(suffix)]
     endings = {suffix for suffix in suffixes if suffix} or ({path.suffix} if path.suffix else set())
     return [file for file in available(kind) if not endings or Path(file).suffix in endings]
+
+
+def carried(name: str, kind: str) -> Path | None:
+    """Return the file of this name that the checkout or the wheel carries; None if there is none.
+
+    Args:
+        name: with its ending, without a folder.
+        kind: one of `KINDS`.
+    """
+    return next((file for root in _roots() if (file := root / kind / name).is_file()), None)
 
 
 def available(kind: str) -> list[str]:

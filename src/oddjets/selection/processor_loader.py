@@ -1,7 +1,8 @@
 """The user's processor file: found, shipped as source, and imported once per process.
 
 ``processors/dijet_anomaly.py:DijetAnomaly`` names a file and a class. A worker may not have the file, so its text travels,
-with that of the files beside it that it imports; it is imported as ``oddjets_user_<sha>``, and two versions can't mix.
+with that of the files that it imports, beside it or among the processors of the package (``from dijet_anomaly import
+DijetAnomaly``); it is imported as ``oddjets_user_<sha>``, and two versions can't mix.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _IMPORTING = threading.RLock()
 
 @dataclass(frozen=True)
 class ProcessorSource:
-    """The text of a processor file and of the files beside it that it imports.
+    """The text of a processor file and of the files that it imports, beside it or of the package.
 
     Attributes:
         name: the main module's name.
@@ -109,7 +110,7 @@ class ProcessorSource:
 
 
 class _Siblings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """An importer of the files beside the processor file, from their shipped text."""
+    """An importer of the files that the processor file imports, from their shipped text."""
 
     def __init__(self, texts: dict[str, str]) -> None:
         self.texts = texts
@@ -160,9 +161,9 @@ def find_processor(reference: str, beside: Path | None) -> ProcessorSource:
             imported = _imports(text)
         except SyntaxError as error:
             raise OddjetsError(f"{path.name}, line {error.lineno}: {error.msg}") from None
-        waiting += [
-            sibling
-            for name in sorted(imported)
-            if (sibling := path.with_name(f"{name}.py")).is_file() and name not in modules
-        ]
+        for name in sorted(imported - modules.keys()):
+            beside_it = path.with_name(f"{name}.py")
+            found = beside_it if beside_it.is_file() else resources.carried(f"{name}.py", "processors")
+            if found is not None:
+                waiting.append(found)
     return ProcessorSource(file.stem, class_name, tuple(sorted(modules.items())))
