@@ -1,7 +1,11 @@
 """`status`: what is done, missing, failed or stale, and why."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -146,6 +150,51 @@ def test_a_failed_stage_says_why(file, monkeypatch):
     assert state == "failed"
     assert "the processor failed in test_status.py, line " in why
     assert "(ZeroDivisionError: a bug of mine)" in why
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from helpers import toy_analysis as toy
+from oddjets.core.interrupts import Interrupted, interruptible
+from oddjets.workflow.executors import chunk_worker
+
+def stopped(self, chunk):
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+
+chunk_worker.ChunkWorker._rows = stopped
+try:
+    with interruptible():
+        toy.process(toy.run_of(Path(sys.argv[1])))
+except Interrupted:
+    pass
+"""
+
+
+@pytest.mark.fault("A stage that is killed", "`status` and the next run call it interrupted, not missing or failed.")
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
+def test_a_killed_stage_is_called_interrupted(file, signal, capfd):
+    assert states(file)["process"] == ("missing", "")
+    path = os.pathsep.join([str(Path(toy.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", KILLED, str(file), signal]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
+    state, why = states(file)["process"]
+    assert state == "interrupted"
+    assert "was stopped before its end; `oddjets process` continues or repeats it" in why
+    said = CliRunner().invoke(main.app, ["status", str(file), "--out", str(file.parent / "out")])
+    assert said.exit_code == 1
+    capfd.readouterr()
+    toy.process(toy.run_of(file))
+    assert "was interrupted" in capfd.readouterr().err
+    assert states(file)["process"] == ("done", "")
+
+
+def test_a_stage_at_work_is_running(file):
+    run = toy.run_of(file)
+    with run.lock():
+        provenance.write_start(run.out, "process")
+        assert states(file)["process"][0] == "running"
+    assert states(file)["process"][0] == "interrupted"
 
 
 DAMAGES = {

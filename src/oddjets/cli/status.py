@@ -15,7 +15,15 @@ from oddjets.core.locks import locked
 
 __all__ = ["analysis_and_folder", "clean", "status"]
 
-_COLORS = {"done": "green", "incomplete": "yellow", "stale": "yellow", "failed": "red", "missing": "dim"}
+_COLORS = {
+    "done": "green",
+    "incomplete": "yellow",
+    "stale": "yellow",
+    "failed": "red",
+    "missing": "dim",
+    "interrupted": "red",
+    "running": "cyan",
+}
 
 
 def status(
@@ -29,7 +37,7 @@ def status(
         Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
     ] = None,
 ) -> None:
-    """Show which stages are done, missing, failed or stale, and why; exit code 1 unless all are done."""
+    """Show which stages are done, missing, interrupted, failed or stale, and why; exit code 1 unless all are done."""
     from rich.table import Table
 
     from oddjets.workflow.run import RunContext

@@ -13,6 +13,7 @@ import json
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ __all__ = [
     "lost_files",
     "read_failure",
     "read_manifest",
+    "read_start",
     "remove_manifest",
     "upstream_state",
     "versions",
     "write_failure",
     "write_manifest",
+    "write_start",
 ]
 
 #: the packages whose versions can change a number
@@ -133,9 +136,28 @@ def is_consistent(out: Path, stage: str, upstream: str, config: Mapping[str, Any
 
 
 def remove_manifest(out: Path, stage: str) -> None:
-    """Remove a stage's manifest, and what it said when it failed."""
-    for suffix in ("json", "failed"):
+    """Remove a stage's manifest, and what it said when it began and when it failed."""
+    for suffix in ("json", "failed", "started"):
         (out / "manifests" / f"{stage}.{suffix}").unlink(missing_ok=True)
+
+
+def write_start(out: Path, stage: str) -> None:
+    """Say that a stage begins; what it leaves at its end, of success or failure, takes the place of this.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    (out / "manifests").mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    (out / "manifests" / f"{stage}.started").write_text(now, encoding="utf-8")
+
+
+def read_start(out: Path, stage: str) -> str | None:
+    """Return when a stage began that has not ended, ISO 8601: it is at work, or was killed. None where it ended."""
+    try:
+        return (out / "manifests" / f"{stage}.started").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
 
 
 def write_failure(out: Path, stage: str, message: str) -> None:
@@ -143,6 +165,7 @@ def write_failure(out: Path, stage: str, message: str) -> None:
     with suppress(OSError):
         (out / "manifests").mkdir(parents=True, exist_ok=True)
         (out / "manifests" / f"{stage}.failed").write_text(message, encoding="utf-8")
+    _remove_start(out, stage)
 
 
 def read_failure(out: Path, stage: str) -> str | None:
@@ -160,3 +183,9 @@ def write_manifest(out: Path, stage: str, content: Mapping[str, Any]) -> None:
     """
     (out / "manifests").mkdir(parents=True, exist_ok=True)
     write_json(out / "manifests" / f"{stage}.json", json.loads(redacted(json.dumps(content))))
+    _remove_start(out, stage)
+
+
+def _remove_start(out: Path, stage: str) -> None:
+    with suppress(OSError):
+        (out / "manifests" / f"{stage}.started").unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from oddjets.core import provenance
 from oddjets.core.code_digests import code_parts, code_sha256
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import sha256_of
+from oddjets.core.locks import lock_holder
 from oddjets.corrections import lookups, luminosity
 from oddjets.io.studies import FOLDER
 from oddjets.scoring.model_card import load_card
@@ -39,8 +40,8 @@ __all__ = [
     "stage_states",
 ]
 
-#: incomplete: done, but for files that could not be read; the next run tries them again
-StageState = Literal["done", "incomplete", "stale", "failed", "missing"]
+#: incomplete: done, but for files that could not be read; the next run tries them again. interrupted: killed before its end
+StageState = Literal["done", "incomplete", "stale", "failed", "interrupted", "running", "missing"]
 
 #: the parts of the configuration of `process` that decide which events are rows
 DECIDES_ROWS = ("selection", "systematics", "processor", "era", "jet_corrections", "jer", "luminosity")
@@ -258,7 +259,7 @@ def stage_state(run: RunContext, stage: Stage) -> tuple[StageState, str]:
     manifest = provenance.read_manifest(run.out, stage.name)
     if manifest is None:
         failure = provenance.read_failure(run.out, stage.name)
-        return ("missing", "") if failure is None else ("failed", failure.partition("\n")[0])
+        return _unfinished(run, stage) if failure is None else ("failed", failure.partition("\n")[0])
     if gone := _missing_outputs(run, stage, manifest):
         return "stale", f"{gone[0]} is not there"
     try:
@@ -272,6 +273,19 @@ def stage_state(run: RunContext, stage: Stage) -> tuple[StageState, str]:
     if not stage.intact(run, manifest.get("extra", {})):
         return "stale", "some of its files are missing, or there are additional ones"
     return "done", ""
+
+
+def _unfinished(run: RunContext, stage: Stage) -> tuple[StageState, str]:
+    """Return the state of a stage that left neither results nor an error."""
+    began = provenance.read_start(run.out, stage.name)
+    if began is None:
+        return "missing", ""
+    if lock_holder(run.out) is not None:
+        return "running", f"since {began}"
+    return (
+        "interrupted",
+        f"began {began} and was stopped before its end; `oddjets {stage.name}` continues or repeats it",
+    )
 
 
 def stage_states(run: RunContext, stages: Sequence[Stage]) -> dict[str, tuple[StageState, str]]:

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
+from rich.markup import escape
+
 from oddjets.core import provenance, redaction
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError, nearest
@@ -141,8 +143,11 @@ def run_stage(run: RunContext, stage: Stage, *, force: bool = False, later: Sequ
             each.ready(run)
         stage.check_names(run)
         console.print(f"[bold]{stage.name}[/bold]")
+        if began := provenance.read_start(run.out, stage.name):
+            console.print(f"{stage.name}: the last run, of {escape(began)}, was interrupted")
         # without its manifest, a half-written stage is never taken for a whole one
         provenance.remove_manifest(run.out, stage.name)
+        provenance.write_start(run.out, stage.name)
         for folder in stage.kept if force else ():
             shutil.rmtree(run.out / folder, ignore_errors=True)
         try:

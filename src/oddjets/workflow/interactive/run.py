@@ -338,8 +338,10 @@ class Run:
         stage_of(context, name)
         state, why = stage_states(context, stages_up_to(context, name))[name]
         absent = [place for place in STAGES[name].outputs if not (context.out / place).exists()]
-        if state in ("missing", "failed") or absent:
-            reason = f"the stage '{name}' failed: {why}" if state == "failed" else f"no results of the stage '{name}'"
+        if state in ("missing", "failed", "interrupted", "running") or absent:
+            reason = f"no results of the stage '{name}'"
+            if state in ("failed", "interrupted", "running"):
+                reason = f"the stage '{name}' {'failed' if state == 'failed' else f'is {state}'}: {why}"
             raise InputFileError(f"{context.out}: {reason}: call run.up_to('{name}')")
         if state != "done":
             what = "are incomplete" if state == "incomplete" else "are out of date"
