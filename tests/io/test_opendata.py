@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -73,6 +74,57 @@ def test_a_fileset_from_the_portals_indices(tmp_path):
     assert len(loaded["jetht_g"].files) == 2
     assert loaded["jetht_g"].metadata.is_data
     assert loaded["wjets_ht400to600"].metadata.weights == ("w_k_factor",)
+
+
+def fileset(tmp_path, *words):
+    return CliRunner().invoke(app, ["fileset", *words, "--out", str(tmp_path / "fileset.json")])
+
+
+def test_samples_of_ones_own_are_taken(tmp_path):
+    one, other = index(tmp_path, "one"), index(tmp_path, "other")
+    said = ["--process", "mine=top", "--cross-section", "mine=832.5", "--data", "run", "--luminosity", "run=12.5"]
+    result = fileset(tmp_path, f"mine={one}", f"run={other}", *said, "--era", "2018")
+    assert result.exit_code == 0, result.exception
+    loaded = load_fileset(tmp_path / "fileset.json")
+    mine, run = loaded["mine"].metadata, loaded["run"].metadata
+    assert (mine.process, mine.cross_section_pb, mine.is_data, mine.era) == ("top", 832.5, False, "2018")
+    assert (run.process, run.luminosity_pb, run.is_data, run.era) == ("data", 12.5, True, "2018")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "has no sample or record 'mine'.*say --process mine=PROCESS and --cross-section mine=PB, or --data mine"),
+        (["--process", "mine=top"], "so say --cross-section mine=PB too, or --data mine"),
+        (["--cross-section", "mine=1"], "so say --process mine=PROCESS too"),
+        (
+            ["--cross-section", "mine=x", "--process", "mine=top"],
+            "--cross-section: mine=x: must be a number above zero",
+        ),
+        (["--cross-section", "mine=0", "--process", "mine=top"], "mine=0: must be a number above zero"),
+        (["--cross-section", "mine=inf", "--process", "mine=top"], "mine=inf: must be a number"),
+        (["--data", "mine", "--cross-section", "mine=1"], "--cross-section: 'mine' is data"),
+        (["--luminosity", "mine=1", "--process", "mine=top"], "--luminosity: 'mine' is simulation"),
+        (["--data", "mien"], "--data: no sample 'mien' is given; did you mean 'mine'"),
+        (["--process", "top"], "--process: 'top' is not of the form SAMPLE=VALUE"),
+        (["--process", "mine=a", "--process", "mine=b"], "--process: 'mine' is given twice"),
+    ],
+)
+def test_what_is_not_known_of_a_sample_is_asked_for(tmp_path, words, said):
+    result = fileset(tmp_path, f"mine={index(tmp_path, 'mine')}", *words)
+    assert isinstance(result.exception, OddjetsError)
+    assert re.search(said, str(result.exception))
+    assert not (tmp_path / "fileset.json").exists()
+
+
+def test_what_the_catalogue_says_is_not_said_again(tmp_path):
+    result = fileset(tmp_path, f"jetht_g={index(tmp_path, 'x')}", "--data", "jetht_g")
+    assert "--data: catalogue '2016postVFP' has 'jetht_g'" in str(result.exception).replace("2016UL", "2016postVFP")
+
+
+def test_a_folder_in_place_of_the_fileset_is_said(tmp_path):
+    words = ["fileset", f"jetht_g={index(tmp_path, 'x')}", "--out", str(tmp_path)]
+    assert "is a folder; give a file, such as" in str(CliRunner().invoke(app, words).exception)
 
 
 @pytest.mark.parametrize(

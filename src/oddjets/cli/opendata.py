@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -114,21 +115,81 @@ def fileset(
     catalogue: Annotated[
         str, typer.Option("--catalogue", help="Catalogue of samples, datasets/NAME.yaml.")
     ] = OFFICIAL_ERA,
+    process: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--process", metavar="SAMPLE=PROCESS", help="Process of a sample that no catalogue has; repeatable."
+        ),
+    ] = None,
+    cross_section: Annotated[
+        list[str] | None,
+        typer.Option("--cross-section", metavar="SAMPLE=PB", help="Cross section of such a sample in pb; repeatable."),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="SAMPLE", help="Sample of data that no catalogue has; repeatable."),
+    ] = None,
+    luminosity: Annotated[
+        list[str] | None,
+        typer.Option("--luminosity", metavar="SAMPLE=1/PB", help="Luminosity of such data in 1/pb; repeatable."),
+    ] = None,
+    era: Annotated[
+        str | None, typer.Option("--era", help="Era of samples that no catalogue has (default: the catalogue's).")
+    ] = None,
 ) -> None:
-    """Make a fileset from the portal's file indices, with the catalogue's cross sections."""
+    """Make a fileset from lists of files, with the catalogue's cross sections, or those that are given."""
     from oddjets.core.files import write_json
     from oddjets.io.fileset import load_fileset
-    from oddjets.io.opendata import load_catalogue, make_fileset
+    from oddjets.io.opendata import OwnSamples, load_catalogue, make_fileset
 
+    if out.is_dir():
+        raise OddjetsError(f"--out: {out} is a folder; give a file, such as {out / 'fileset.json'}")
     given: dict[str, list[Path]] = {}
     for word in indices:
         name, equals, path = word.partition("=")
         if not equals:
             raise OddjetsError(f"'{word}' is not of the form SAMPLE=INDEX.json")
         given.setdefault(name, []).append(Path(path))
-    content = make_fileset(load_catalogue(catalogue, Path.cwd()), given)
+    own = OwnSamples(
+        era,
+        _by_sample("--process", process),
+        {
+            name: _positive("--cross-section", name, number)
+            for name, number in _by_sample("--cross-section", cross_section).items()
+        },
+        {
+            name: _positive("--luminosity", name, number)
+            for name, number in _by_sample("--luminosity", luminosity).items()
+        },
+        tuple(data or ()),
+    )
+    content = make_fileset(load_catalogue(catalogue, Path.cwd()), given, own)
+    # written also where samples overlap: the file is where a 'generator_cut' can be added
     write_json(out, content)
     datasets = load_fileset(out)
     console.print(
         f"{escape(str(out))}: {sum(len(d.files) for d in datasets.values())} files of {len(datasets)} samples"
     )
+
+
+def _by_sample(option: str, words: list[str] | None) -> dict[str, str]:
+    """Return what an option says of each sample."""
+    found: dict[str, str] = {}
+    for word in words or ():
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise OddjetsError(f"{option}: '{word}' is not of the form SAMPLE=VALUE")
+        if name in found:
+            raise OddjetsError(f"{option}: '{name}' is given twice")
+        found[name] = value
+    return found
+
+
+def _positive(option: str, name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise OddjetsError(f"{option}: {name}={text}: must be a number above zero")
+    return value

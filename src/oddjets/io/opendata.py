@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
 from oddjets.io.fileset import DatasetMetadata
 
-__all__ = ["Catalogue", "Sample", "describe_sample", "find_sample", "load_catalogue", "make_fileset"]
+__all__ = ["Catalogue", "OwnSamples", "Sample", "describe_sample", "find_sample", "load_catalogue", "make_fileset"]
 
 Tier = Literal["pfnano", "miniaod", "nanoaod"]
 
@@ -146,18 +147,97 @@ def read_index(path: Path) -> list[str]:
     return files
 
 
-def make_fileset(catalogue: Catalogue, indices: Mapping[str, list[Path]]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class OwnSamples:
+    """What the user says of samples that no catalogue has.
+
+    Attributes:
+        era: of them; None: the catalogue's.
+        processes: sample to its process; data may be without.
+        cross_sections_pb: simulated sample to its cross section, pb.
+        luminosities_pb: sample of data to its integrated luminosity, /pb, where that is known.
+        data: the samples of data.
+    """
+
+    era: str | None = None
+    processes: Mapping[str, str] = field(default_factory=dict)
+    cross_sections_pb: Mapping[str, float] = field(default_factory=dict)
+    luminosities_pb: Mapping[str, float] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Sample to the first option that names it."""
+        by_option = {
+            "--process": self.processes,
+            "--cross-section": self.cross_sections_pb,
+            "--luminosity": self.luminosities_pb,
+            "--data": self.data,
+        }
+        return {name: option for option, names in reversed(by_option.items()) for name in names}
+
+    def metadata(self, name: str, catalogue: Catalogue) -> dict[str, Any]:
+        """Return the metadata of a sample.
+
+        Raises:
+            OddjetsError: nothing is said of it, or not enough, or what contradicts itself.
+        """
+        era = self.era or catalogue.era
+        if name not in self.named:
+            try:
+                find_sample(catalogue, name)
+            except OddjetsError as error:
+                raise OddjetsError(
+                    f"{error}; of a sample of your own say --process {name}=PROCESS and --cross-section {name}=PB, or --data"
+                    f" {name}"
+                ) from None
+        if name in self.data:
+            wrong = "--cross-section" if name in self.cross_sections_pb else ""
+            wrong = wrong or ("--process" if self.processes.get(name, "data") != "data" else "")
+            if wrong:
+                raise OddjetsError(f"{wrong}: '{name}' is data (--data), which has none")
+            found: dict[str, Any] = {"process": "data", "is_data": True, "era": era}
+            return found | ({"luminosity_pb": self.luminosities_pb[name]} if name in self.luminosities_pb else {})
+        if name in self.luminosities_pb:
+            raise OddjetsError(f"--luminosity: '{name}' is simulation; of data say --data {name}")
+        lacking = [f"--process {name}=PROCESS"] if name not in self.processes else []
+        lacking += [f"--cross-section {name}=PB"] if name not in self.cross_sections_pb else []
+        if lacking:
+            raise OddjetsError(f"'{name}': no catalogue has it, so say {' and '.join(lacking)} too, or --data {name}")
+        found = {"process": self.processes[name], "is_data": False, "era": era}
+        source = "given to oddjets fileset"
+        return found | {"cross_section_pb": self.cross_sections_pb[name], "cross_section_source": source}
+
+
+def make_fileset(
+    catalogue: Catalogue, indices: Mapping[str, list[Path]], own: OwnSamples | None = None
+) -> dict[str, Any]:
     """Return a fileset, with the metadata that the catalogue has.
 
     Args:
         catalogue: knows the samples.
-        indices: sample, record or dataset to the indices of its files.
+        indices: sample, record or dataset to the indices of its files; of one's own samples, any name.
+        own: what is said of samples that the catalogue does not have.
 
     Raises:
-        OddjetsError: an unknown sample, or a broken index.
+        OddjetsError: an unknown sample of which nothing is said, one of which two things are said, or a broken index.
     """
+    own = own or OwnSamples()
+    known = {word for name, s in catalogue.samples.items() for word in (name, s.dataset, *map(str, s.records.values()))}
+    for name, option in own.named.items():
+        if name not in indices:
+            raise OddjetsError(f"{option}: no sample '{name}' is given; {nearest(name, indices)}")
+        if name in known:
+            raise OddjetsError(f"{option}: catalogue '{catalogue.era}' has '{name}' and says this; give another name")
     fileset: dict[str, Any] = {}
     for given, paths in indices.items():
+        if given not in known:
+            metadata_of_own = own.metadata(given, catalogue)
+            fileset[given] = {
+                "files": [file for path in paths for file in read_index(path)],
+                "metadata": metadata_of_own,
+            }
+            continue
         name = find_sample(catalogue, given)
         sample = catalogue.samples[name]
         metadata = DatasetMetadata(
