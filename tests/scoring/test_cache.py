@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +16,13 @@ import yaml
 from helpers import analyses, chunks, tiny_model
 
 from oddjets.config.analysis import load_analysis
+from oddjets.config.execution import Execution
 from oddjets.core import resources
+from oddjets.core.errors import OddjetsError
 from oddjets.io import event_table
 from oddjets.scoring import cache as cache_module
 from oddjets.scoring import scorer
-from oddjets.scoring.cache import ScoreCache, cache_key, evaluate
+from oddjets.scoring.cache import ScoreCache, cache_key, evaluate, refused_writing
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.scoring.scorer import Scorer
@@ -352,6 +356,59 @@ def test_workers_share_kept_scores(
     assert capfd.readouterr().err.count("on the CPU") == 1
     again = inference_of(processed(tmp_path, few, executor="futures", workers=2, chunk_size=8))
     assert (again["from_cache"], again["computed"]) == (first["computed"], 0)
+
+
+def test_analyses_share_a_folder_of_scores(few: Path, tmp_path: Path, no_inference: Any) -> None:
+    shared = {"score_folder": "../scores"}
+    first = processed(tmp_path / "one", few, **shared)
+    no_inference()
+    second = processed(tmp_path / "two", few, chunk_size=3, **shared)
+    counts = [run.extra("process")["datasets"]["top"]["inference"]["omnilearned"] for run in (first, second)]
+    assert counts[0]["computed"] == counts[1]["from_cache"] > 0
+    assert not (first.out / "scores").exists()
+    assert (tmp_path / "scores").is_dir()
+    assert rows_of(first)["score_omnilearned_1"].tobytes() == rows_of(second)["score_omnilearned_1"].tobytes()
+
+
+def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse any writing of scores, as a file system that is mounted for reading does, also from root."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(cache_module.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(cache_module, "atomic_write", refuse)
+
+
+@pytest.mark.fault(
+    "A shared folder of scores that can only be read", "Its scores are used, new ones are not kept; said once."
+)
+def test_a_folder_that_can_only_be_read_is_said_and_used(
+    jets: JetConstituents, scores: Any, cache: ScoreCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
+    assert refused_writing(cache.folder) == ""
+    read_only(monkeypatch)
+    assert refused_writing(cache.folder) == "Read-only file system"
+    again = evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
+    assert (again.computed, again.from_cache) == (0, 4)
+    new = evaluate(Scorer(CARD, "cpu"), jets, cache=replace(cache, uuid="other"))
+    assert new.computed == 4
+    assert new.scores.tobytes() == scores.tobytes()
+
+
+def test_what_cannot_be_a_folder_of_scores_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OddjetsError, match=r"file.*: cannot be the folder of scores \(.*'execution.score_folder'"):
+            refused_writing(place)
+
+
+@pytest.mark.parametrize("other", ["score_cache", "shared_filesystem"])
+def test_a_folder_of_scores_where_none_are_stored_is_refused(other: str) -> None:
+    asked = {"score_folder": "x", other: False, "executor": "dask"}
+    with pytest.raises(ValueError, match=f"with '{other}: false' none are"):
+        Execution.model_validate(asked)
 
 
 def test_without_kept_scores_the_rows_are_the_same(few: Path, tmp_path: Path) -> None:

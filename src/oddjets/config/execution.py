@@ -147,6 +147,11 @@ class Execution(StrictModel):
         default=True,
         description="true: store scores in the output folder's scores/, and use them again; false: compute them",
     )
+    score_folder: str | None = Field(
+        default=None,
+        description="folder to store scores in, which several analyses, outputs and users may share; where it cannot be"
+        " written, its scores are used and new ones are not stored; not given: scores/ in the output folder",
+    )
 
     @property
     def processes(self) -> int:
@@ -167,6 +172,17 @@ class Execution(StrictModel):
         """
         return RemoteAccess(self.timeout_s, folder / Path(self.cache).expanduser() if self.cache is not None else None)
 
+    def scores(self, out: Path, folder: Path) -> Path | None:
+        """Return the folder in which scores are stored; None if they are not.
+
+        Args:
+            out: the output folder.
+            folder: where a relative path of a shared one starts.
+        """
+        if not self.score_cache:
+            return None
+        return out / "scores" if self.score_folder is None else folder / Path(self.score_folder).expanduser()
+
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
         of_dask: Sequence[str] = [name for name in ("scheduler", "cluster") if getattr(self, name) is not None]
@@ -176,6 +192,9 @@ class Execution(StrictModel):
             raise ValueError("give 'scheduler' (a running one) or 'cluster' (to be started), not both")
         if not self.shared_filesystem and not self.uses_dask:
             raise ValueError(f"'shared_filesystem: false' needs the executor dask or dask-awkward, not {self.executor}")
+        if self.score_folder is not None and not (self.score_cache and self.shared_filesystem):
+            other = "shared_filesystem" if self.score_cache else "score_cache"
+            raise ValueError(f"'score_folder' is where scores are stored, and with '{other}: false' none are")
         if self.executor_options and self.executor in EXECUTORS:
             raise ValueError(
                 f"'executor_options' are keyword arguments of an executor class (package.module:Class), and"

@@ -8,13 +8,17 @@ found by the file's index or by clustering again: equal jets have equal scores, 
 
 The key is that of the model, of the arithmetic (a number that is raised when a bit of any score changes, and not when code
 moves: inference is dear), and of what computes. A part is written under a temporary name
-and renamed, and never changed: workers share a folder without locks, and at worst score a jet twice.
+and renamed, and never changed: workers, and analyses with a folder in common, share it without locks, and at worst score a
+jet twice.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
+import os
+import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
@@ -26,19 +30,24 @@ from numpy.typing import NDArray
 
 from oddjets.core import provenance
 from oddjets.core.console import log
+from oddjets.core.errors import OddjetsError
 from oddjets.core.files import atomic_write
 from oddjets.core.kinematics import offsets_from
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents, UnusualCounts, count_unusual
 from oddjets.scoring.onnx_session import runtime_version
 from oddjets.scoring.scorer import ARITHMETIC_VERSION, Scorer
 
-__all__ = ["Evaluation", "ScoreCache", "cache_key", "evaluate"]
+__all__ = ["Evaluation", "ScoreCache", "cache_key", "evaluate", "refused_writing"]
 
 #: of a jet's digest: that any two of 10^12 jets share one has a chance of 10^-15
 _DIGEST_BYTES = 16
 #: what reading a file that is no part, or a damaged one, raises; the archive's checksums find changed bytes, and a changed
 #: byte of its headers may ask for a password or another compression (RuntimeError and its kinds)
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+#: what writing into another's folder, or into one that is mounted for reading, answers
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,32 @@ class Evaluation(NamedTuple):
     unusual: UnusualCounts
 
 
+def refused_writing(folder: Path) -> str:
+    """Make a folder of scores, and return why nothing can be written there; "" if something can.
+
+    Raises:
+        OddjetsError: it is a file, cannot be made or cannot be read.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if not folder.is_dir():
+            raise OddjetsError(
+                f"{folder}: cannot be the folder of scores ({error.strerror or error}); name another one in"
+                " 'execution.score_folder'"
+            ) from None
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise OddjetsError(
+            f"{folder}: the scores there cannot be read; name another folder in 'execution.score_folder'"
+        )
+    try:
+        # what a file system is mounted as, or who may write, is known only when somebody tries
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
 def evaluate(
     scorer: Scorer, jets: JetConstituents, *, probabilities: bool = False, cache: ScoreCache | None = None
 ) -> Evaluation:
@@ -112,7 +147,12 @@ def evaluate(
     # a jet without constituents has no score, and needs no model to say so
     computed = np.flatnonzero(missing & np.isfinite(values[:, 0]))
     if cache is not None and len(computed):
-        _write(cache, key, [digests[i] for i in computed], values[computed])
+        try:
+            _write(cache, key, [digests[i] for i in computed], values[computed])
+        except OSError as error:
+            # a shared folder that is another's: the run has said so
+            if error.errno not in _NOT_OURS:
+                raise
     classes = values[:, 1:] if probabilities else None
     unusual = count_unusual(jets, scorer.card)
     return Evaluation(values[:, 0], classes, len(computed), int(np.count_nonzero(~missing)), key, unusual)

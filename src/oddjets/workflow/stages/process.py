@@ -18,6 +18,7 @@ from oddjets.corrections.sections import sections_of_file
 from oddjets.corrections.working_point import check_working_point
 from oddjets.io.event_table import parts
 from oddjets.io.fileset import FileInfo, sum_of_weights, sums_of_variations
+from oddjets.scoring.cache import refused_writing
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
@@ -55,6 +56,8 @@ def check_environment(run: RunContext) -> None:
         if run.resolved.cards:
             # workers of a cluster may have what is missing here
             check_provider(execution.provider if execution.executor in ("iterative", "futures") else "auto")
+            if execution.score_folder is not None and (folder := execution.scores(run.out, run.analysis.folder)):
+                refused_writing(folder)
 
 
 def has_all_outputs(run: RunContext, extra: Mapping[str, Any]) -> bool:
@@ -83,6 +86,11 @@ def work(run: RunContext) -> dict[str, Any]:
             " can be, skim again"
         )
     execution = run.analysis.execution
+    scores = execution.scores(run.out, run.analysis.folder)
+    if run.resolved.cards and execution.score_folder is not None and scores and (why := refused_writing(scores)):
+        console.print(
+            f"{escape(str(scores))}: scores are taken from there, and new ones are not stored ({escape(why)})"
+        )
     cards = {name: load_card(path) for name, path in run.resolved.cards.items()}
     check_files(run.fileset, cards, skip_bad_files=execution.skip_bad_files)
     lost = [*run.unreadable, *(_unreadable_sections(run) if execution.skip_bad_files else [])]
@@ -96,7 +104,7 @@ def work(run: RunContext) -> dict[str, Any]:
             cards=tuple((name, str(path)) for name, path in run.resolved.cards.items()),
             output=str(run.out),
             threads=2 if execution.executor == "iterative" else 1,
-            score_cache=str(run.out / "scores") if execution.score_cache else None,
+            score_cache=str(scores) if scores is not None else None,
         ),
         plan(fileset, execution.chunk_size, rows_keys(run)),
         execution,

@@ -1,0 +1,108 @@
+"""All errors of form of a YAML at once, also those that pydantic finds only when others are mended.
+
+What is wrong is mended in a copy, as far as that can be: an unknown key gets the name that it is near to, a value that
+cannot be is left out. The rest is then checked as if the user had done it.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from oddjets.config.yaml import describe_error, keys_at, place_in
+
+__all__ = ["Checked", "check_form"]
+
+M = TypeVar("M", bound=BaseModel)
+Place = tuple[int | str, ...]
+
+#: more rounds would mend what mending did
+_ROUNDS = 10
+
+
+@dataclass(frozen=True)
+class Checked(Generic[M]):
+    """What came of checking a form.
+
+    Attributes:
+        lines: the errors, each with its place.
+        model: the content without what is wrong; None if too little is left.
+        left_out: the places that are not in it.
+    """
+
+    lines: tuple[str, ...]
+    model: M | None
+    left_out: tuple[str, ...]
+
+    def follows(self, problem: str) -> bool:
+        """Return whether a problem of ``model`` may only be there because something was left out."""
+        return any(problem.startswith(place) or f"'{place.split('.')[-1]}'" in problem for place in self.left_out)
+
+
+def check_form(data: dict[Any, Any], model: type[M]) -> Checked[M]:
+    """Check content against a model; list all errors.
+
+    Args:
+        data: as read; not changed.
+        model: the model.
+    """
+    data = copy.deepcopy(data)
+    lines: list[str] = []
+    mended: list[Place] = []
+    left_out: list[str] = []
+    for _ in range(_ROUNDS):
+        try:
+            return Checked(tuple(dict.fromkeys(lines)), model.model_validate(data), tuple(left_out))
+        except ValidationError as error:
+            found = [(place_in(item["loc"]), item) for item in error.errors()]
+        lines += [
+            describe_error(item, model)
+            for place, item in found
+            # what is said of a place after something in it was mended may come of that
+            if not any(place == at[: len(place)] or at == place[: len(at)] for at in mended)
+        ]
+        changed = False
+        for place, item in found:
+            if (at := _mend(data, place, str(item["type"]), model, left_out)) is not None:
+                mended.append(at)
+                changed = True
+        if not changed:
+            break
+    return Checked(tuple(dict.fromkeys(lines)), None, tuple(left_out))
+
+
+def _mend(data: Any, place: Place, kind: str, model: type[BaseModel], left_out: list[str]) -> Place | None:
+    """Mend one error in place; return where, None if that cannot be."""
+    parents, reached = [data], []
+    for step in place:
+        inner = parents[-1]
+        if isinstance(inner, dict) and step in inner:
+            parents.append(inner[step])
+        elif isinstance(inner, list) and isinstance(step, int) and step < len(inner):
+            parents.append(inner[step])
+        else:
+            break
+        reached.append(step)
+    if not reached:
+        return None
+    owner, key = parents[len(reached) - 1], reached[-1]
+    if kind == "extra_forbidden" and isinstance(owner, dict) and len(reached) == len(place):
+        valid = [name for name in keys_at(place[:-1], model) if name not in owner]
+        near = difflib.get_close_matches(str(key), valid, n=1)
+        value = owner.pop(key)
+        if near:
+            owner[near[0]] = value
+        return tuple(reached)
+    while isinstance(owner, list) and len(reached) > 1:
+        # the places of what follows in the list stay right only if all of it goes
+        reached.pop()
+        owner, key = parents[len(reached) - 1], reached[-1]
+    if not isinstance(owner, dict):
+        return None
+    del owner[key]
+    left_out.append(".".join(map(str, reached)))
+    return tuple(reached)
