@@ -9,7 +9,7 @@ from helpers.analyses import content
 
 from oddjets.config.analysis import load_analysis
 from oddjets.config.yaml import ConfigError
-from oddjets.workflow.validation import resolve
+from oddjets.workflow.validation import resolve, validated
 
 FILESET = {
     "data": {"files": ["d.root"], "metadata": {"process": "data", "is_data": True, "era": "simulation"}},
@@ -75,6 +75,49 @@ def test_all_at_once_with_nearest_names(problems):
         assert part in message, part
 
 
+WRONG = """\
+extends: base.yaml
+titel: mine
+selection:
+  trigers: [PFHT800]
+  jets: {pt_min: high}
+regions:
+  SR: {al: tau12_low}
+  VR1: {cuts: [mas_2 > 100]}
+observables:
+  mass: {expression: mass_1, bins: 4}
+  bad: {expression: pt_3, label: x, bins: 2, range: [0, 1]}
+systematics: [jes, {name: pu, kind: wait}]
+fit:
+  regions: [SR, VRR]
+  observable: mass
+"""
+SAID = """\
+  titel: unknown key; did you mean 'title'? (line 2)
+  selection.trigers: unknown key; did you mean 'triggers' or 'taggers'? (line 4)
+  selection.jets.pt_min: input should be a valid number, unable to parse string as a number (got 'high') (line 5)
+  observables.mass.label: field required (line 10)
+  regions.SR.al: unknown key; did you mean 'all'? (line 7)
+  systematics.1.kind: input should be 'jets', 'weight' or 'envelope' (got 'wait') (line 12)
+  fit.limitt: unknown key; did you mean 'limit'? (base.yaml, line 2)
+  regions.SR.al: no cut 'tau12_low' on single jets; did you mean 'tau21_low'? (line 7)
+  regions.VR1.cuts.0: no column 'mas_2'; did you mean 'mass_2' or 'mass_1' or 'eta_2'? (line 8)
+"""
+
+
+def test_errors_of_form_and_of_names_are_said_together_with_their_lines(tmp_path):
+    base = content()
+    base["fit"]["limitt"] = True
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump({"fit": base.pop("fit")}) + yaml.safe_dump(base))
+    (tmp_path / "fileset.json").write_text(json.dumps(FILESET))
+    (tmp_path / "wrong.yaml").write_text(WRONG)
+    with pytest.raises(ConfigError) as found:
+        validated(tmp_path / "wrong.yaml")
+    said = str(found.value).splitlines()[1:]
+    for line in SAID.splitlines():
+        assert line in said
+
+
 @pytest.mark.parametrize(
     ("change", "part"),
     [
@@ -101,7 +144,7 @@ def test_all_at_once_with_nearest_names(problems):
         ({"systematics": [{"name": "new", "kind": "jets"}]}, "no jet systematic 'new'"),
         (
             {"systematics": [{"name": "new", "correction": {"nominal": "1", "up": "1 +", "down": "exec(1)"}}]},
-            "systematics.0.correction.up: '1 +' is not an arithmetic expression\n  systematics.0.correction.down: 'exec(1)'",
+            "systematics.0.correction.up: '1 +' is not an arithmetic expression (line 58)\n  systematics.0.correction.down",
         ),
         (
             {"observables": {"leading_mass": observable("mas_1")}},

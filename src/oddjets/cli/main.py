@@ -38,6 +38,7 @@ from oddjets.cli.paper import paper
 from oddjets.cli.simulate import simulate
 from oddjets.cli.study import app as study_app
 from oddjets.cli.yields import yields
+from oddjets.config.analysis import find_analysis
 from oddjets.core import resources
 from oddjets.core.console import RedactingFormatter, console
 from oddjets.core.errors import OddjetsError
@@ -134,9 +135,9 @@ def demo(
 def validate(analysis: AnalysisFile) -> None:
     """Check an analysis YAML and list all its errors; say which files could not be looked into."""
     from oddjets.workflow.era_validation import absent_files, scheme_lines
-    from oddjets.workflow.validation import resolve
+    from oddjets.workflow.validation import validated
 
-    resolved = resolve(load(analysis))
+    resolved = validated(find_analysis(analysis))
     console.print(f"{escape(str(analysis))}: no errors ({len(resolved.analysis.regions)} regions)")
     for line in (*scheme_lines(resolved.analysis, resolved.eras), *absent_files(resolved.analysis, resolved.eras)):
         console.print(escape(line))

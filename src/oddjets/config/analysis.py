@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from oddjets.config.eras import ByPeriod, Correlation, EraName, EraNames, Luminosities
 from oddjets.config.execution import Execution
 from oddjets.config.fit import Fit
 from oddjets.config.regions import Observable, Region, with_own_requirements
+from oddjets.config.repair import Checked, check_form
 from oddjets.config.selection import Score, Selection, Threshold
 from oddjets.config.simulation import SimulationSpec, default_seed
-from oddjets.config.yaml import ConfigError, Name, StrictModel, describe_errors, merge_mappings, read_extended
+from oddjets.config.yaml import ConfigError, Name, StrictModel, merge_mappings, read_extended
+from oddjets.config.yaml_lines import with_lines
 from oddjets.core import resources
 from oddjets.core.errors import InputFileError, nearest_file
 from oddjets.core.tables import Table, Tabular
@@ -31,6 +34,8 @@ __all__ = [
     "CorrectionSpec",
     "Process",
     "Systematic",
+    "check_analysis",
+    "files_of",
     "find_analysis",
     "load_analysis",
     "place_of",
@@ -379,7 +384,22 @@ def load_analysis(path: str | Path, changes: Mapping[str, Any] | None = None) ->
         The analysis, frozen; its `path` is set.
 
     Raises:
-        ConfigError: with every error of form at once, each with its place and the nearest valid name.
+        ConfigError: with every error of form at once, each with its place, its line and the nearest valid name.
+    """
+    checked = check_analysis(path, changes)
+    if checked.lines:
+        # what is laid over a file has no line
+        lines = checked.lines if changes else with_lines(checked.lines, files_of(Path(path)))
+        raise ConfigError.of_problems(place_of(Path(path), changes), lines)
+    assert checked.model is not None
+    return checked.model
+
+
+def check_analysis(path: str | Path, changes: Mapping[str, Any] | None = None) -> Checked[Analysis]:
+    """Read an analysis YAML as `load_analysis` does; return it without what is wrong in it, and all errors of form.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no mapping.
     """
     path = Path(path)
     data = read_extended(path, complete=_completed)
@@ -387,10 +407,14 @@ def load_analysis(path: str | Path, changes: Mapping[str, Any] | None = None) ->
         raise ConfigError(f"{path}: an analysis is a mapping with keys such as name, processor, regions")
     if changes:
         data = merge_mappings(data, _completed(dict(changes), data))
-    try:
-        analysis = Analysis.model_validate(data)
-    except ValidationError as error:
-        lines = describe_errors(error, Analysis)
-        count = f"{len(lines)} error{'s' if len(lines) > 1 else ''}"
-        raise ConfigError(f"{place_of(path, changes)}: {count}\n" + "\n".join(f"  {line}" for line in lines)) from None
-    return analysis.model_copy(update={"path": path})
+    checked = check_form(data, Analysis)
+    if checked.model is None:
+        return checked
+    return replace(checked, model=checked.model.model_copy(update={"path": path}))
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return an analysis's file and those that it extends, in order."""
+    files: list[Path] = []
+    read_extended(path, opened=lambda own, file: files.append(file))
+    return files

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -32,11 +33,20 @@ class Checked(Generic[M]):
         lines: the errors, each with its place.
         model: the content without what is wrong; None if too little is left.
         left_out: the places that are not in it.
+        renamed: place of an unknown key, as ``model`` has it -> as it is written.
     """
 
     lines: tuple[str, ...]
     model: M | None
     left_out: tuple[str, ...]
+    renamed: Mapping[str, str]
+
+    def as_written(self, problem: str) -> str:
+        """Return a problem of ``model`` with its place as the file has it."""
+        for new, old in self.renamed.items():
+            if problem.startswith((f"{new}:", f"{new}.")):
+                return old + problem.removeprefix(new)
+        return problem
 
     def follows(self, problem: str) -> bool:
         """Return whether a problem of ``model`` may only be there because something was left out."""
@@ -54,9 +64,10 @@ def check_form(data: dict[Any, Any], model: type[M]) -> Checked[M]:
     lines: list[str] = []
     mended: list[Place] = []
     left_out: list[str] = []
+    renamed: dict[str, str] = {}
     for _ in range(_ROUNDS):
         try:
-            return Checked(tuple(dict.fromkeys(lines)), model.model_validate(data), tuple(left_out))
+            return Checked(tuple(dict.fromkeys(lines)), model.model_validate(data), tuple(left_out), renamed)
         except ValidationError as error:
             found = [(place_in(item["loc"]), item) for item in error.errors()]
         lines += [
@@ -67,35 +78,37 @@ def check_form(data: dict[Any, Any], model: type[M]) -> Checked[M]:
         ]
         changed = False
         for place, item in found:
-            if (at := _mend(data, place, str(item["type"]), model, left_out)) is not None:
+            if (at := _mend(data, place, str(item["type"]), model, left_out, renamed)) is not None:
                 mended.append(at)
                 changed = True
         if not changed:
             break
-    return Checked(tuple(dict.fromkeys(lines)), None, tuple(left_out))
+    return Checked(tuple(dict.fromkeys(lines)), None, tuple(left_out), renamed)
 
 
-def _mend(data: Any, place: Place, kind: str, model: type[BaseModel], left_out: list[str]) -> Place | None:
+def _mend(
+    data: Any, place: Place, kind: str, model: type[BaseModel], left_out: list[str], renamed: dict[str, str]
+) -> Place | None:
     """Mend one error in place; return where, None if that cannot be."""
-    parents, reached = [data], []
+    parents: list[Any] = [data]
+    reached: list[int | str] = []
     for step in place:
         inner = parents[-1]
-        if isinstance(inner, dict) and step in inner:
-            parents.append(inner[step])
-        elif isinstance(inner, list) and isinstance(step, int) and step < len(inner):
-            parents.append(inner[step])
-        else:
+        there = step in inner if isinstance(inner, dict) else isinstance(inner, list) and step in range(len(inner))
+        if not there:
             break
+        parents.append(inner[step])
         reached.append(step)
     if not reached:
         return None
     owner, key = parents[len(reached) - 1], reached[-1]
     if kind == "extra_forbidden" and isinstance(owner, dict) and len(reached) == len(place):
-        valid = [name for name in keys_at(place[:-1], model) if name not in owner]
-        near = difflib.get_close_matches(str(key), valid, n=1)
+        near = difflib.get_close_matches(str(key), keys_at(place[:-1], model), n=1)
         value = owner.pop(key)
         if near:
+            # also in place of what the file has from one that it extends
             owner[near[0]] = value
+            renamed[".".join(map(str, (*reached[:-1], near[0])))] = ".".join(map(str, reached))
         return tuple(reached)
     while isinstance(owner, list) and len(reached) > 1:
         # the places of what follows in the list stay right only if all of it goes

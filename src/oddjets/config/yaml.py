@@ -6,9 +6,9 @@ import gzip
 import types
 import typing
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,7 +16,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError, nearest, nearest_file
 
-__all__ = ["ConfigError", "Name", "StrictModel", "describe_errors", "merge_mappings", "read_extended", "read_yaml"]
+__all__ = [
+    "ConfigError",
+    "Name",
+    "StrictModel",
+    "describe_error",
+    "describe_errors",
+    "keys_at",
+    "merge_mappings",
+    "place_in",
+    "read_extended",
+    "read_yaml",
+]
 
 _NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 #: of anything that a YAML names
@@ -30,7 +41,27 @@ class StrictModel(BaseModel):
 
 
 class ConfigError(OddjetsError):
-    """An error in a YAML; the message lists every place."""
+    """An error in a YAML; the message lists every place.
+
+    Attributes:
+        problems: what is wrong, each with its place; empty where that is not a list.
+    """
+
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def of_problems(cls, head: str, problems: Sequence[str], shown: Sequence[str] | None = None) -> Self:
+        """Return the error of a file with a list of problems.
+
+        Args:
+            head: names the file.
+            problems: at least one.
+            shown: how the message has them, with their lines; None: as they are.
+        """
+        count = f"{len(problems)} error{'s' if len(problems) > 1 else ''}"
+        error = cls(f"{head}: {count}\n" + "\n".join(f"  {problem}" for problem in shown or problems))
+        error.problems = tuple(problems)
+        return error
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
@@ -41,7 +72,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return []
 
 
-def _keys_at(location: tuple[int | str, ...], top: type[BaseModel]) -> list[str]:
+def keys_at(location: tuple[int | str, ...], top: type[BaseModel]) -> list[str]:
     """Return the valid keys of the model that a pydantic error's parent location points into."""
     candidates = [top]
     for step in location:
@@ -63,21 +94,32 @@ def describe_errors(error: ValidationError, top: type[BaseModel]) -> list[str]:
         error: what pydantic found.
         top: the model that was validated.
     """
-    lines = []
-    for item in error.errors():
-        location = tuple(step for step in item["loc"] if not (isinstance(step, str) and step in _UNION_BRANCHES))
-        place = ".".join(str(step) for step in location) or "(top level)"
-        if item["type"] == "extra_forbidden":
-            key = str(location[-1])
-            lines.append(f"{place}: unknown key; {nearest(key, _keys_at(location[:-1], top))}")
-        else:
-            given, message = item["input"], item["msg"].removeprefix("Value error, ")
-            if item["type"] == "string_pattern_mismatch" and item["ctx"]["pattern"] == _NAME_PATTERN:
-                message = "is no name, which has letters, digits and _ and starts with a letter"
-            named = isinstance(given, str) and repr(given) in message
-            got = "" if item["type"] == "missing" or not location or named else f" (got {given!r})"
-            lines.append(f"{place}: {message[0].lower()}{message[1:]}{got if len(got) < 120 else ''}")
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys(describe_error(item, top) for item in error.errors()))
+
+
+def describe_error(item: Mapping[str, Any], top: type[BaseModel]) -> str:
+    """Return one of pydantic's errors as: the place, what is wrong, the nearest valid name.
+
+    Args:
+        item: of pydantic's ``errors()``.
+        top: the model that was validated.
+    """
+    location = place_in(item["loc"])
+    place = ".".join(str(step) for step in location) or "(top level)"
+    if item["type"] == "extra_forbidden":
+        key = str(location[-1])
+        return f"{place}: unknown key; {nearest(key, keys_at(location[:-1], top))}"
+    given, message = item["input"], item["msg"].removeprefix("Value error, ")
+    if item["type"] == "string_pattern_mismatch" and item["ctx"]["pattern"] == _NAME_PATTERN:
+        message = "is no name, which has letters, digits and _ and starts with a letter"
+    named = isinstance(given, str) and repr(given) in message
+    got = "" if item["type"] == "missing" or not location or named else f" (got {given!r})"
+    return f"{place}: {message[0].lower()}{message[1:]}{got if len(got) < 120 else ''}"
+
+
+def place_in(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return a place of pydantic's without the names of a union's branches."""
+    return tuple(step for step in location if not (isinstance(step, str) and step in _UNION_BRANCHES))
 
 
 _UNION_BRANCHES = {"POI", "tuple[POI, ...]", "(one)", "(several)", "(word)"}

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from oddjets.config.analysis import Analysis, CorrectionSpec
+from oddjets.config.analysis import Analysis, CorrectionSpec, check_analysis, files_of
 from oddjets.config.fit import Fit
 from oddjets.config.per_era import eras_of
 from oddjets.config.yaml import ConfigError
+from oddjets.config.yaml_lines import with_lines
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.expressions import names_in
@@ -33,7 +34,7 @@ from oddjets.workflow.cut_validation import column_problems, cut_problems
 from oddjets.workflow.dataset_eras import dataset_problems
 from oddjets.workflow.era_validation import era_problems, load_eras, nuisance_names, of_each, with_eras
 
-__all__ = ["ResolvedAnalysis", "resolve"]
+__all__ = ["ResolvedAnalysis", "resolve", "validated"]
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,8 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *
         problems += _parameter_problems(analysis)
     problems = list(dict.fromkeys(problems))
     if problems:
-        count = f"{len(problems)} error{'s' if len(problems) > 1 else ''}"
-        raise ConfigError(
-            f"{place or analysis.path or analysis.name}: {count}\n" + "\n".join(f"  {p}" for p in problems)
-        )
+        shown = with_lines(problems, files_of(analysis.path)) if analysis.path is not None and not place else None
+        raise ConfigError.of_problems(place or str(analysis.path or analysis.name), problems, shown)
     assert source is not None
     assert processor is not None
     moving = jet_variations_of(processor)
@@ -127,6 +126,29 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *
         era, era_folder = next(iter(eras.values()))
         analysis = _with_cells(analysis, analysis.fit, processor(analysis, era, era_folder, {}))
     return ResolvedAnalysis(analysis, source, processor, eras, card_files)
+
+
+def validated(path: Path) -> ResolvedAnalysis:
+    """Read an analysis and check it whole: errors of form and of names in one message.
+
+    Args:
+        path: its YAML.
+
+    Raises:
+        ConfigError: with all errors, each with its place, its line and the nearest valid name.
+    """
+    checked = check_analysis(path)
+    problems = list(checked.lines)
+    try:
+        if checked.model is not None:
+            resolved = resolve(checked.model)
+    except ConfigError as error:
+        if not error.problems and not problems:
+            raise
+        problems += [checked.as_written(problem) for problem in error.problems if not checked.follows(problem)]
+    if problems:
+        raise ConfigError.of_problems(str(path), problems, with_lines(problems, files_of(path)))
+    return resolved
 
 
 def _with_cells(analysis: Analysis, fit: Fit, processor: DijetProcessor) -> Analysis:
