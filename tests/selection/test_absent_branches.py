@@ -294,7 +294,6 @@ class Mine(DijetAnomaly):
 )
 @pytest.mark.parametrize("asks", ASKS)
 def test_a_branch_that_is_asked_for_is_an_error_that_names_the_file(tmp_path, asks):
-
     (tmp_path / "mine.py").write_text(PROCESSOR)
     files = [
         toy_nano(tmp_path / "a.root", 40, is_data=True, change=changed(particleNetMD_Xqq=0.5)),
@@ -325,7 +324,6 @@ def test_an_observable_that_comes_later_is_told_what_lacks_its_column(tmp_path):
 
 
 def test_a_hook_may_make_the_column_that_the_file_lacks(tmp_path):
-
     hook = (
         "\n    def jet_columns(self, jets):\n        return super().jet_columns(jets) | {'xqq': jets.pt * 0 + 0.25}\n"
     )
@@ -360,7 +358,9 @@ def test_a_file_without_the_branch_of_a_weight_is_named_and_left_out(tmp_path, b
         toy_nano(tmp_path / "a.root", 20),
         toy_nano(tmp_path / "b.root", 25, run=2, seed=5, change=lambda record, runs: record.pop(branch)),
     ]
-    with pytest.raises(OddjetsError, match=rf"b\.root: .*no column '{branch}'"):
+    (asked,) = WEIGHTS[branch]["systematics"]
+    name = asked if isinstance(asked, str) else asked["name"]
+    with pytest.raises(OddjetsError, match=rf"b\.root: systematic '{name}': .*no column '{branch}'"):
         toy_analysis.process(run_of(tmp_path, {"top": files}, **WEIGHTS[branch]))
     run = run_of(tmp_path, {"top": files}, name="skipped", skip=True, **WEIGHTS[branch])
     with pytest.raises(LostEventsError, match=r"1 file\(s\) could not be read .*b\.root"):

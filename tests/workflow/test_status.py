@@ -197,6 +197,16 @@ def test_a_stage_at_work_is_running(file):
     assert states(file)["process"][0] == "interrupted"
 
 
+def test_where_no_event_passes_the_cutflow_says_which_cut_it_was(inputs, tmp_path, capfd):
+    cuts = {"selection": {"cuts": ["two_jets", "jet_pt"], "jets": {"pt_min": 1e5}}, "regions": {}}
+    file = toy.write(tmp_path, inputs, threshold={"score": "xbb", "efficiency": 0.1}, **cuts)
+    run = toy.process(toy.run_of(file))
+    said = " ".join(capfd.readouterr().err.split())
+    assert "dataset 'top': no event of 50 passes the base selection: all 50, two_jets 50, jet_pt 0" in said
+    with pytest.raises(OddjetsError, match=r"(?s)no data event passes.*data: all 100, two_jets 100, jet_pt 0"):
+        run_stage(run, stage_of(run, "histogram"))
+
+
 DAMAGES = {
     "half a manifest": ("manifests/process.json", "missing"),
     "another manifest": ("manifests/process.json", "stale"),

@@ -3,9 +3,11 @@
 import json
 import math
 
+import correctionlib.schemav2 as cs
 import pytest
 import yaml
 from helpers.analyses import content
+from helpers.toy_nano import toy_nano
 
 from oddjets.config.analysis import load_analysis
 from oddjets.config.yaml import ConfigError
@@ -116,6 +118,94 @@ def test_errors_of_form_and_of_names_are_said_together_with_their_lines(tmp_path
     said = str(found.value).splitlines()[1:]
     for line in SAID.splitlines():
         assert line in said
+
+
+ERA = """\
+extends: simulation
+files:
+  mine: {path: mine.json, sha256: SHA, source: me}
+"""
+BY_FILE = {"name": "mine", "correction": {"file": "mine", "key": "acceptance", "inputs": {"pt": "pt_1"}}}
+
+
+@pytest.mark.parametrize(
+    ("era", "change", "said"),
+    [
+        (
+            "0" * 64,
+            {"systematics": [BY_FILE]},
+            "systematics.0: {}/mine.json: no such correction file; see 'files.mine' in the",
+        ),
+        (
+            "unchecked",
+            {"systematics": ["jes", {**BY_FILE, "correction": {**BY_FILE["correction"], "file": "mien"}}]},
+            "systematics.1: era 'simulation': no correction file 'mien'; did you mean 'mine'?",
+        ),
+        (
+            "unchecked",
+            {"selection": {"cuts": ["certified", "two_jets"], "golden_json": "no.json", "luminosity_table": "no.csv"}},
+            "selection.luminosity_table: {}/no.csv: no such file",
+        ),
+        (
+            "unchecked",
+            {"selection": {"cuts": ["certified"], "golden_json": "no.json"}},
+            "selection.golden_json: {}/no.json: no",
+        ),
+        (
+            "unchecked",
+            {
+                "systematics": [
+                    {"name": "x", "correction": {"nominal": None, "up": "1 + ptt_1", "down": "genWeigth * pt_1"}}
+                ]
+            },
+            "systematics.0.correction.down: no column 'genWeigth', and no such branch in {}/t.root; did you mean 'genWeight'",
+        ),
+    ],
+)
+def test_files_that_are_named_are_looked_for_and_into(tmp_path, era, change, said):
+    toy_nano(tmp_path / "t.root", 5)
+    (tmp_path / "fileset.json").write_text(json.dumps(FILESET))
+    (tmp_path / "mine.yaml").write_text(ERA.replace("SHA", f"'{era}'"))
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(content(era="mine", **change)))
+    with pytest.raises(ConfigError) as found:
+        validated(tmp_path / "a.yaml")
+    assert said.format(tmp_path) in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "key", "said"),
+    [
+        ({"pt": "pt_1", "way": "variation"}, "acceptance", ""),
+        (
+            {"pt": "pt_1", "way": "variation"},
+            "acceptence",
+            "mine.json: no correction 'acceptence'; did you mean 'acceptance'?",
+        ),
+        ({"pt": "pt_1"}, "acceptance", "correction 'acceptance': inputs are pt, way; 'way' is missing or unknown"),
+    ],
+)
+def test_the_key_and_the_inputs_of_a_correction_are_compared_with_its_file(tmp_path, inputs, key, said):
+    ways = [cs.CategoryItem(key=way, value=weight) for way, weight in {"nominal": 1.0, "up": 1.1, "down": 0.9}.items()]
+    made = cs.Correction(
+        name="acceptance",
+        version=1,
+        inputs=[cs.Variable(name="pt", type="real"), cs.Variable(name="way", type="string")],
+        output=cs.Variable(name="weight", type="real"),
+        data=cs.Category(nodetype="category", input="way", content=ways),
+    )
+    whole = cs.CorrectionSet(schema_version=2, corrections=[made])
+    (tmp_path / "mine.json").write_text(whole.model_dump_json(exclude_unset=True))
+    (tmp_path / "fileset.json").write_text(json.dumps(FILESET))
+    (tmp_path / "mine.yaml").write_text(ERA.replace("SHA", "unchecked"))
+    correction = {"file": "mine", "key": key, "inputs": inputs}
+    systematic = {"name": "mine", "correction": correction}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(content(era="mine", systematics=[systematic])))
+    try:
+        validated(tmp_path / "a.yaml")
+        message = ""
+    except ConfigError as error:
+        message = str(error)
+    assert (said in message) if said else message == ""
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from oddjets.config.yaml import describe_error, keys_at, place_in
+from oddjets.config.yaml import describe_error, keys_at, place_in, told
 
 __all__ = ["Checked", "check_form"]
 
@@ -69,7 +69,7 @@ def check_form(data: dict[Any, Any], model: type[M]) -> Checked[M]:
         try:
             return Checked(tuple(dict.fromkeys(lines)), model.model_validate(data), tuple(left_out), renamed)
         except ValidationError as error:
-            found = [(place_in(item["loc"]), item) for item in error.errors()]
+            found = [(place_in(item["loc"]), item) for item in told(error)]
         lines += [
             describe_error(item, model)
             for place, item in found

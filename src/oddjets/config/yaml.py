@@ -27,6 +27,7 @@ __all__ = [
     "place_in",
     "read_extended",
     "read_yaml",
+    "told",
 ]
 
 _NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
@@ -94,7 +95,22 @@ def describe_errors(error: ValidationError, top: type[BaseModel]) -> list[str]:
         error: what pydantic found.
         top: the model that was validated.
     """
-    return list(dict.fromkeys(describe_error(item, top) for item in error.errors()))
+    return list(dict.fromkeys(describe_error(item, top) for item in told(error)))
+
+
+def told(error: ValidationError) -> list[Any]:
+    """Return pydantic's errors, without those of the other branch of a union: of a list where a mapping is given."""
+    found = error.errors()
+    inner = [place_in(item["loc"]) for item in found]
+    return [
+        item
+        for item, place in zip(found, inner, strict=True)
+        if not (
+            item["type"] == "tuple_type"
+            and isinstance(item["input"], dict)
+            and any(len(other) > len(place) and other[: len(place)] == place for other in inner)
+        )
+    ]
 
 
 def describe_error(item: Mapping[str, Any], top: type[BaseModel]) -> str:

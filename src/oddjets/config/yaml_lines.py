@@ -22,7 +22,9 @@ def with_lines(problems: Iterable[str], files: Sequence[Path]) -> list[str]:
         files: the YAML, and those that it extends, in order. A place in one of these gets the file's name, too.
     """
     marks = [_marks(file) for file in files]
-    return [f"{problem}{_where(problem, marks, files)}" for problem in problems]
+    # of several lines, the first says the place
+    parts = [(*problem.partition("\n"), _where(problem, marks, files)) for problem in problems]
+    return [f"{first}{where}{newline}{rest}" for first, newline, rest, where in parts]
 
 
 def _where(problem: str, marks: Sequence[_Marks], files: Sequence[Path]) -> str:

@@ -25,7 +25,7 @@ from oddjets.config.eras import Label
 from oddjets.config.yaml import ConfigError, describe_errors, read_extended
 from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
-from oddjets.core.expressions import evaluate
+from oddjets.core.expressions import ExpressionError, evaluate
 from oddjets.core.files import sha256_of
 from oddjets.core.paths import inside_folder
 
@@ -259,8 +259,9 @@ def verified_path(era: Era, folder: Path, name: str) -> Path:
     Raises:
         InputFileError: it is absent or another version; the message says how to get it.
     """
-    path = locate(era, folder, name)
-    _check(str(path), era.files[name].sha256, f"`oddjets fetch {era.name}` downloads it")
+    path, file = locate(era, folder, name), era.files[name]
+    advice = f"`oddjets fetch {era.name}` downloads it" if file.official else f"see 'files.{name}' in the era's YAML"
+    _check(str(path), file.sha256, advice)
     return path
 
 
@@ -330,7 +331,10 @@ def lookup(
         if value == "variation":
             arguments.append(variation)
         elif isinstance(value, str):
-            array = evaluate(value, columns)
+            try:
+                array = evaluate(value, columns)
+            except ExpressionError as error:
+                raise type(error)(f"input '{name}' of the correction '{spec.key}': {error}") from None
             _require_finite(array, f"{value} (input '{name}' of the correction '{spec.key}')", columns)
             shape = np.broadcast_shapes(shape, array.shape)
             arguments.append(array)

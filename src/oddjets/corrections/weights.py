@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from coffea.analysis_tools import Weights
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError, nearest
-from oddjets.core.expressions import evaluate
+from oddjets.core.expressions import ExpressionError, evaluate
 from oddjets.corrections import generator_weights, lookups
 from oddjets.corrections.systematics import Variation
 from oddjets.io import nanoaod_schema
@@ -71,8 +72,18 @@ def generator_weights_of(events: Any) -> Array:
     cut = events.metadata.get("generator_cut")
     if cut is None:
         return weights
-    kept = evaluate(cut, ChunkColumns({}, events, np.arange(len(events))))
+    with _named("generator_cut of the dataset"):
+        kept = evaluate(cut, ChunkColumns({}, events, np.arange(len(events))))
     return np.where(kept.astype(bool), weights, 0.0)
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say in messages what the expression or the correction is for; the caller knows the file."""
+    try:
+        yield
+    except (ExpressionError, lookups.NotFiniteError) as error:
+        raise type(error)(f"{what}: {error}") from error
 
 
 def event_weights(
@@ -105,7 +116,8 @@ def event_weights(
     for i, name in enumerate(chunk.events.metadata.get("weights", ())):
         if name not in era.corrections:
             raise OddjetsError(f"era '{era.name}' has no weight '{name}'; {nearest(name, era.corrections)}")
-        value = lookups.weight(era, era_folder, era.corrections[name], chunk, None)
+        with _named(f"weight '{name}' of the dataset"):
+            value = lookups.weight(era, era_folder, era.corrections[name], chunk, None)
         if value is not None:
             weights.add(f"dataset[{i}]", np.broadcast_to(value, generator.shape))
     specs = {s.name: s for s in analysis.systematics}
@@ -118,7 +130,8 @@ def event_weights(
             central, varied = np.ones(generator.shape), _generator_variations(name, directions, chunk, anomalies)
         else:
             spec = spec or era.corrections[name]
-            nominal, *found = (lookups.weight(era, era_folder, spec, chunk, d) for d in (None, *directions))
+            with _named(f"systematic '{name}'"):
+                nominal, *found = (lookups.weight(era, era_folder, spec, chunk, d) for d in (None, *directions))
             central = np.ones(generator.shape) if nominal is None else np.broadcast_to(nominal, generator.shape)
             varied = [weight for weight in found if weight is not None]
         # coffea knows Up and Down of a name, and an envelope has neither: each direction is the Up of a name of its own. No

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from oddjets.config.analysis import Analysis
@@ -14,6 +14,7 @@ from oddjets.corrections.systematics import variations_of
 __all__ = [
     "Luminosities",
     "Normalisation",
+    "cutflow_line",
     "cutflow_of",
     "factor_of",
     "factors",
@@ -106,6 +107,11 @@ def factors(analysis: Analysis, processed: Mapping[str, Any], luminosities: Lumi
         era = analysis.era if isinstance(analysis.era, str) else d["era"]
         out[name] = Normalisation(d["process"], bool(d["is_data"]), factor, era)
     return out
+
+
+def cutflow_line(cuts: Sequence[str], raw: Sequence[int]) -> str:
+    """Return a cutflow in a line, ``all 100, trigger 80, jet_pt 0``: the cuts, the first of them ``all``, and events left."""
+    return ", ".join(f"{cut} {events}" for cut, events in zip(cuts, raw, strict=True))
 
 
 def cutflow_of(processed: Mapping[str, Any], luminosities: Luminosities | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from coffea.analysis_tools import PackedSelection
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import Cause, InputFileError, OddjetsError
-from oddjets.core.expressions import MissingColumnError
+from oddjets.core.expressions import ExpressionError, MissingColumnError
 from oddjets.corrections import jet_identification, lookups
 from oddjets.corrections.systematics import variations_of
 from oddjets.corrections.weights import ChunkColumns, event_weights, generator_weights_of
@@ -163,7 +163,7 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
         """
         try:
             return self._table(events)
-        except (MissingColumnError, lookups.NotFiniteError) as error:
+        except (ExpressionError, lookups.NotFiniteError) as error:
             # an expression and a correction know columns, and not the file that they are of
             cause: Cause | None = "missing branch" if isinstance(error, MissingColumnError) else None
             raise InputFileError(f"{nanoaod_schema.location_of(events)}: {error}", cause=cause) from error

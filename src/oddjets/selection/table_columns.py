@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import awkward as ak
@@ -15,12 +16,13 @@ from oddjets.config.regions import QUANTIFIERS, is_expression, split_cut
 from oddjets.core.errors import nearest
 from oddjets.core.expressions import ExpressionError, names_in
 from oddjets.core.tracebacks import user_line
+from oddjets.corrections import lookups
 from oddjets.io import paper_npz
 from oddjets.io.event_table import JETS, EventTable, dtype_of
 from oddjets.selection.decorators import JetColumns, cuts_of, jet_cuts_of
 from oddjets.selection.processor import JET_BRANCHES, TAGGER_COLUMNS, DijetProcessor
 
-__all__ = ["COLUMNS_OF_EVENTS", "unknown_columns"]
+__all__ = ["COLUMNS_OF_EVENTS", "known_columns", "unknown_columns"]
 
 #: columns of every event, beside those of jets
 COLUMNS_OF_EVENTS = (
@@ -76,7 +78,9 @@ def unknown_columns(analysis: Analysis, processor: DijetProcessor) -> dict[str, 
         processor: of the analysis.
     """
     asked = _columns_of_expressions(analysis)
-    known = _imported(analysis) if analysis.npz is not None else _of_every_processor(analysis)
+    known = _known(analysis, processor)
+    if known is None:
+        return {}
     probabilities = [name for name, score in analysis.scores.items() if score.keep_probabilities]
     kept = re.compile(rf"prob\d+_({'|'.join(map(re.escape, probabilities))})_[12]")
     known |= {column for names in asked.values() for column in names if probabilities and kept.fullmatch(column)}
@@ -87,11 +91,6 @@ def unknown_columns(analysis: Analysis, processor: DijetProcessor) -> dict[str, 
         for jet in JETS
         if probabilities and kept.fullmatch(f"{column}_1")
     }
-    if analysis.npz is None:
-        own = _of_its_own(processor)
-        if own is None:
-            return {}
-        known |= own
     found = {}
     for place, columns in asked.items():
         if wrong := [column for column in columns if column not in known]:
@@ -105,6 +104,31 @@ def unknown_columns(analysis: Analysis, processor: DijetProcessor) -> dict[str, 
         if problem := _problem_of_method(processor, name, known):
             found[f"cut '{name}'"] = problem
     return found
+
+
+def known_columns(
+    analysis: Analysis, processor: type[DijetProcessor], era: lookups.Era, era_folder: Path
+) -> set[str] | None:
+    """Return the columns that event tables will have, without those of variations; None if that is not known.
+
+    Args:
+        analysis: its scores and triggers.
+        processor: makes the event table.
+        era: its corrections.
+        era_folder: where the era's relative paths start.
+    """
+    try:
+        made = processor(analysis, era, era_folder, {})
+    except Exception:  # a user's own may want something else; who runs it says so
+        return None
+    return _known(analysis, made)
+
+
+def _known(analysis: Analysis, processor: DijetProcessor) -> set[str] | None:
+    if analysis.npz is not None:
+        return _imported(analysis)
+    own = _of_its_own(processor)
+    return None if own is None else _of_every_processor(analysis) | own
 
 
 def _columns_of_expressions(analysis: Analysis) -> dict[str, list[str]]:

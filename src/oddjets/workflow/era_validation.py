@@ -15,7 +15,16 @@ from oddjets.corrections.correlations import undecided, with_scheme
 from oddjets.corrections.lookups import Era, load_era, locate
 from oddjets.corrections.systematics import BUILT_IN
 
-__all__ = ["absent_files", "era_problems", "load_eras", "nuisance_names", "of_each", "scheme_lines", "with_eras"]
+__all__ = [
+    "Eras",
+    "absent_files",
+    "era_problems",
+    "load_eras",
+    "nuisance_names",
+    "of_each",
+    "scheme_lines",
+    "with_eras",
+]
 
 Eras = Mapping[str, tuple[Era, Path]]
 

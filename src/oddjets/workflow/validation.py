@@ -33,6 +33,7 @@ from oddjets.simulation.processes import check_processes
 from oddjets.workflow.cut_validation import column_problems, cut_problems
 from oddjets.workflow.dataset_eras import dataset_problems
 from oddjets.workflow.era_validation import era_problems, load_eras, nuisance_names, of_each, with_eras
+from oddjets.workflow.file_validation import file_problems
 
 __all__ = ["ResolvedAnalysis", "resolve", "validated"]
 
@@ -139,16 +140,30 @@ def validated(path: Path) -> ResolvedAnalysis:
     """
     checked = check_analysis(path)
     problems = list(checked.lines)
+    if checked.model is not None:
+        eras = load_eras(checked.model, [])
+        problems += [
+            p for p in file_problems(checked.model, eras, _processor_of(checked.model)) if not checked.follows(p)
+        ]
     try:
         if checked.model is not None:
             resolved = resolve(checked.model)
     except ConfigError as error:
         if not error.problems and not problems:
             raise
-        problems += [checked.as_written(problem) for problem in error.problems if not checked.follows(problem)]
+        problems += [problem for problem in error.problems if not checked.follows(problem)]
+    problems = [checked.as_written(problem) for problem in dict.fromkeys(problems)]
     if problems:
         raise ConfigError.of_problems(str(path), problems, with_lines(problems, files_of(path)))
     return resolved
+
+
+def _processor_of(analysis: Analysis) -> type[DijetProcessor] | None:
+    """Return the processor's class; None if it cannot be imported, which `resolve` says."""
+    try:
+        return processor_loader.find_processor(analysis.processor, analysis.folder).load()
+    except OddjetsError:
+        return None
 
 
 def _with_cells(analysis: Analysis, fit: Fit, processor: DijetProcessor) -> Analysis:

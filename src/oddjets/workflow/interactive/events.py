@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -16,7 +16,7 @@ from oddjets.io import event_table
 from oddjets.io.event_table import JETS, EventTable
 from oddjets.io.histograms import ThresholdResult
 from oddjets.report.artifacts import Artifacts
-from oddjets.selection.normalisation import factors, own_factors
+from oddjets.selection.normalisation import cutflow_line, factors, own_factors
 from oddjets.selection.per_era import at_era
 from oddjets.selection.processor import DijetProcessor
 from oddjets.workflow import blinding
@@ -64,15 +64,20 @@ def events_of(run: RunContext, dataset: str, variation: str, columns: Sequence[s
         factor *= own_factors(run.analysis, processed).get(dataset, {}).get(variation, 1.0)
     folder = run.out / "events"
     if not event_table.parts(folder, dataset):
-        raise OddjetsError(f"dataset '{dataset}': no event passes the base selection, nominal or varied")
+        raise _without_events(dataset, processed)
     processor = at_era(run.analysis, ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build(), era)
     pieces = [
         _passing(EventTable(piece, variation), processor, hidden, factor, columns)
         for piece in event_table.stream(folder, dataset)
     ]
     if not pieces:
-        raise OddjetsError(f"dataset '{dataset}': no event passes the base selection, nominal or varied")
+        raise _without_events(dataset, processed)
     return _array({name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]})
+
+
+def _without_events(dataset: str, processed: Mapping[str, Any]) -> OddjetsError:
+    flow = cutflow_line(processed["cuts"], processed["datasets"][dataset]["raw"])
+    return OddjetsError(f"dataset '{dataset}': no event passes the base selection, nominal or varied: {flow}")
 
 
 def _passing(

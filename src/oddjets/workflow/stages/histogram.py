@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from oddjets.config.analysis import Analysis
 from oddjets.config.nuisances import luminosity_parts, nuisances_of
+from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
 from oddjets.corrections.correlations import combined_luminosity_uncertainty
 from oddjets.selection.event_weights import WeightAudit
 from oddjets.selection.histogramming import make_histograms
-from oddjets.selection.normalisation import factors, own_factors, total_luminosity
+from oddjets.selection.normalisation import cutflow_line, factors, own_factors, total_luminosity
 from oddjets.workflow.blinding import record_state
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.stages.cutflow import write_cutflow
@@ -30,6 +31,7 @@ def work(run: RunContext) -> dict[str, Any]:
     luminosities = run.luminosities
     luminosity = total_luminosity(luminosities)
     write_cutflow(run, processed)
+    _require_data(run.analysis, processed)
     work = ChunkWorker(run.resolved.source, run.analysis, (), None, 1)
     folder = run.out / "histograms"
     shutil.rmtree(folder, ignore_errors=True)
@@ -50,6 +52,18 @@ def work(run: RunContext) -> dict[str, Any]:
     write_json(run.out / "threshold.json", threshold)
     eras = {"eras": _eras(run.analysis, luminosities)} if isinstance(luminosities, Mapping) else {}
     return {"luminosity_pb": luminosity, **eras, "threshold": threshold, **({"blinding": act} if act else {})}
+
+
+def _require_data(analysis: Analysis, processed: Mapping[str, Any]) -> None:
+    """Refuse an efficiency of data of which none is left, with what each cut leaves."""
+    data = {name: found for name, found in processed["datasets"].items() if found["is_data"]}
+    if analysis.threshold.value is not None or not data or any(found["rows"] for found in data.values()):
+        return
+    flows = "\n".join(f"  {name}: {cutflow_line(processed['cuts'], found['raw'])}" for name, found in data.items())
+    raise OddjetsError(
+        f"threshold: an efficiency of {analysis.threshold.efficiency} asks for a quantile over data, but no data event passes"
+        f" the base selection; correct the cut that leaves none, or give 'threshold.value' (a fixed cut on the score)\n{flows}"
+    )
 
 
 def _eras(analysis: Analysis, luminosities: Mapping[str, float]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from oddjets.scoring.model_card import load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
 from oddjets.selection.file_layouts import constituent_sources, summarise_layouts, warn_of_stale_weights
+from oddjets.selection.normalisation import cutflow_line
 from oddjets.selection.sums_checks import refuse_unlike_sums
 from oddjets.selection.trigger_menus import trigger_menus
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
@@ -180,7 +181,8 @@ def _summary(
     if not counted["entries"]:
         console.print(f"dataset '{escape(name)}': its files hold no events")
     elif counted["rows"] == 0:
-        console.print(f"dataset '{escape(name)}': no event of {counted['entries']} passes the base selection")
+        flow = cutflow_line(["all", *run.analysis.selection.cuts], counted["raw"])
+        console.print(f"dataset '{escape(name)}': no event of {counted['entries']} passes the base selection: {flow}")
     input_anomalies.report(name, counted["input_anomalies"])
     warn_of_stale_weights(name, counted["input_anomalies"], 2 * counted["rows"])
     total = sum_of_weights(run.fileset[name][0], files)
