@@ -1,5 +1,6 @@
 """The program: help, versions, and mistakes that end with a message and exit code 2."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,28 @@ def test_a_workspace_that_is_no_json_is_a_message(tmp_path):
     done = program("fit", "w.json", cwd=tmp_path)
     assert done.returncode == 2
     assert "w.json" in done.stderr
+
+
+@pytest.mark.parametrize("measurements", ["m", 5, ["m"], {}, None])
+def test_measurements_that_are_none_are_a_message(tmp_path, measurements):
+    channel = {"name": "c", "samples": [{"name": "s", "data": [1.0], "modifiers": []}]}
+    content = {"channels": [channel], "observations": [{"name": "c", "data": [1]}], "version": "1.0.0"}
+    (tmp_path / "w.json").write_text(json.dumps({**content, "measurements": measurements}))
+    result = CliRunner().invoke(app, ["fit", str(tmp_path / "w.json"), "--out", str(tmp_path / "out")])
+    assert isinstance(result.exception, OddjetsError)
+    assert "measurement" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    "words", [("fit", "w.json"), ("skim", "demo.yaml"), ("simulate", "demo.yaml"), ("yields", "demo.yaml")]
+)
+def test_a_file_in_place_of_the_output_folder_is_said(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("w.json", "taken"):
+        (tmp_path / name).write_text("{}")
+    result = CliRunner().invoke(app, [*words, "--out", "taken"])
+    assert isinstance(result.exception, OddjetsError)
+    assert "taken: is a file, and results need a folder; give another folder with --out" in str(result.exception)
 
 
 def test_fitting_a_workspace_does_not_replace_the_results_of_an_analysis(tmp_path):

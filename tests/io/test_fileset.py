@@ -104,3 +104,12 @@ def test_a_file_without_events_tree(tmp_path):
         out.mktree("Other", {"x": "f4"})
     with pytest.raises(InputFileError, match="no tree 'Events'; it has Other"):
         inspect(str(tmp_path / "a.root"), is_data=False)
+
+
+@pytest.mark.parametrize("steps", ["x", 5, [5], [[0]], [["a", 1]], [[0, float("inf")]]])
+def test_steps_that_are_no_pairs_of_entries_are_said(tmp_path, steps):
+    about = {"object_path": "Events", "steps": steps, "num_entries": 5}
+    metadata = {"process": "data", "is_data": True, "era": "2018"}
+    (tmp_path / "f.json").write_text(json.dumps({"data": {"files": {"a.root": about}, "metadata": metadata}}))
+    with pytest.raises(ConfigError, match=r"data: 'steps' must be pairs of entries"):
+        load_fileset(tmp_path / "f.json")

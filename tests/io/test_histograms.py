@@ -1,5 +1,8 @@
 """The histogram set: what is saved is what is loaded, and absent is not zero."""
 
+import contextlib
+import json
+
 import numpy as np
 import pytest
 
@@ -54,3 +57,33 @@ def test_a_broken_folder_says_which_verb_mends_it(histograms, tmp_path):
     (tmp_path / "SR.mass.json").write_text("{")
     with pytest.raises(InputFileError, match="damaged histograms"):
         HistogramSet.load(tmp_path)
+
+
+GARBAGE = (None, "x", 5, [], {}, [None], [[1]], True, float("inf"), {"a": 1})
+
+
+def places(node, at=()):
+    """The places of all that a JSON holds."""
+    yield at
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in inner:
+        yield from places(value, (*at, key))
+
+
+def replaced(node, at, value):
+    if not at:
+        return value
+    copied = dict(node) if isinstance(node, dict) else list(node)
+    copied[at[0]] = replaced(node[at[0]], at[1:], value)
+    return copied
+
+
+@pytest.mark.fault("Nonsense in the index of histograms", "Is an error that names the folder, wherever it stands.")
+def test_nonsense_anywhere_in_the_index_is_an_error_of_ours(histograms, tmp_path):
+    histograms.save(tmp_path)
+    index = json.loads((tmp_path / "index.json").read_text()) | {"shared_events": [["SR", "VR", 2]]}
+    for at in places(index):
+        for value in GARBAGE:
+            (tmp_path / "index.json").write_text(json.dumps(replaced(index, at, value)))
+            with contextlib.suppress(OddjetsError):
+                HistogramSet.load(tmp_path)

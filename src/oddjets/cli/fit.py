@@ -156,6 +156,9 @@ def fit(
         raise OddjetsError(f"--gof-model: '{gof_model}' is neither 'background' nor 'signal'")
     check_fit_options(toys or 0, gof or 0, gof_channels=gof_channels, gof_model=gof_model, seed=seed)
     folder = out if out is not None else source.parent
+    if folder.is_file():
+        # before the fit, which may take long
+        raise OddjetsError(f"{folder}: is a file, and results need a folder; give another folder with --out")
     if (folder / "manifests").is_dir():
         raise OddjetsError(
             f"{folder} holds an analysis, whose results.json this fit would replace: give another folder with --out"

@@ -84,6 +84,8 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def _unwritable(out: Path, error: OSError) -> OddjetsError:
+    if out.is_file():
+        return OddjetsError(f"{out}: is a file, and results need a folder; give another folder with --out")
     return OddjetsError(
         f"{out}: nothing can be written there ({error.strerror or error}); give another folder with --out"
     )

@@ -148,7 +148,12 @@ def _left_out(about: Mapping[str, Any]) -> int:
     steps, entries = about.get("steps"), about.get("num_entries")
     if steps is None or entries is None:
         return 0
-    return int(entries) - sum(int(stop) - int(start) for start, stop in steps)
+    try:
+        return int(entries) - sum(int(stop) - int(start) for start, stop in steps)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(
+            "'steps' must be pairs of entries, and 'num_entries' a number, as coffea's preprocessing writes"
+        ) from None
 
 
 def load_fileset(path: Path) -> dict[str, Dataset]:

@@ -296,7 +296,7 @@ class HistogramSet:
                 # an index of an earlier version has none; its stage `histogram` is out of date
                 shared_events={(one, other): int(count) for one, other, count in index.get("shared_events", ())},
             )
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, OSError) as error:
             raise InputFileError(
                 f"{folder}: damaged histograms ({type(error).__name__}: {error}); `oddjets histogram --force` makes them again"
             ) from None

@@ -94,8 +94,10 @@ def fit_workspace(
     """
     clock = _Stopwatch()
     # a name that is there twice is none; else the first is chosen as if it had been asked for, and the warnings say so
-    measurements = [m["name"] for m in workspace.get("measurements", [])]
-    first = next(iter(measurements), None)
+    given = workspace.get("measurements", [])
+    # what has another form is refused below, with its place
+    measurements = [str(m.get("name")) for m in given if isinstance(m, Mapping)] if isinstance(given, Sequence) else []
+    first = measurements[0] if measurements else ""
     chosen = first if measurement is None and measurements.count(first) == 1 else measurement
     model = HistFactoryModel(workspace, poi, chosen)
     if model.poi is None:

@@ -95,6 +95,8 @@ def check(workspace: Mapping[str, Any], measurement: str | None = None, *, schem
     Raises:
         WorkspaceError: it is invalid; the message has the place.
     """
+    if not isinstance(workspace, Mapping):
+        raise WorkspaceError("a workspace is a JSON object with channels, observations and measurements")
     for key in ("channels", "observations", "measurements", "version"):
         if key not in workspace:
             raise WorkspaceError(f"the workspace has no '{key}'; is it a pyhf workspace?")
