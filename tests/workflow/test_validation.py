@@ -81,7 +81,7 @@ WRONG = """\
 extends: base.yaml
 titel: mine
 selection:
-  trigers: [PFHT800]
+  triger: [PFHT800]
   jets: {pt_min: high}
 regions:
   SR: {al: tau12_low}
@@ -96,7 +96,7 @@ fit:
 """
 SAID = """\
   titel: unknown key; did you mean 'title'? (line 2)
-  selection.trigers: unknown key; did you mean 'triggers' or 'taggers'? (line 4)
+  selection.triger: unknown key; did you mean 'triggers' or 'taggers'? (line 4)
   selection.jets.pt_min: input should be a valid number, unable to parse string as a number (got 'high') (line 5)
   observables.mass.label: field required (line 10)
   regions.SR.al: unknown key; did you mean 'all'? (line 7)
@@ -178,8 +178,8 @@ def test_files_that_are_named_are_looked_for_and_into(tmp_path, era, change, sai
         ({"pt": "pt_1", "way": "variation"}, "acceptance", ""),
         (
             {"pt": "pt_1", "way": "variation"},
-            "acceptence",
-            "mine.json: no correction 'acceptence'; did you mean 'acceptance'?",
+            "acceptance2",
+            "mine.json: no correction 'acceptance2'; did you mean 'acceptance'?",
         ),
         ({"pt": "pt_1"}, "acceptance", "correction 'acceptance': inputs are pt, way; 'way' is missing or unknown"),
     ],

@@ -128,7 +128,7 @@ class Region(StrictModel):
     """A conjunction of cuts, on single jets and on events, on top of the base selection.
 
     A cut is the name of a processor's cut, or an expression over columns of the event table: of one jet, without its number
-    (``mass > 100``), or of the event (``mass_2 > 100``). ``not`` negates it. In a list of cuts on single jets, the same jet
+    (mass > 100), or of the event (mass_2 > 100). 'not' negates it. In a list of cuts on single jets, the same jet
     must pass all of them.
     """
 
