@@ -71,8 +71,11 @@ def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, cap
 
 def test_a_folder_that_cannot_be_made_or_written_is_an_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    for out in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(OddjetsError, match=rf"{out}: nothing can be written there \("), locked(out):
+    for out, said in (
+        ("file", "is a file, and results need a folder"),
+        ("file/below", r"nothing can be written there \("),
+    ):
+        with pytest.raises(OddjetsError, match=f"{tmp_path / out}: {said}"), locked(tmp_path / out):
             pass
 
     def refusing(*_, **__):

@@ -11,7 +11,6 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from oddjets.config.yaml import Name, StrictModel
 from oddjets.core.errors import OddjetsError
-from oddjets.core.expressions import ExpressionError, names_in, renamed, without_not
 
 __all__ = [
     "QUANTIFIERS",
@@ -54,9 +53,12 @@ def split_cut(text: str) -> tuple[str, bool]:
     """
     if named := _NAME.fullmatch(text.strip()):
         return named[2], named[1] is not None
+    # brings NumPy with it, which offering the names of analyses does without
+    from oddjets.core.expressions import without_not
+
     try:
         return without_not(text)
-    except ExpressionError:
+    except OddjetsError:
         return text.strip(), False
 
 
@@ -75,6 +77,8 @@ def _of_one_jet(text: str) -> tuple[Quantifier, str] | None:
     cut, negated = split_cut(text)
     if not is_expression(cut):
         return None
+    from oddjets.core.expressions import names_in, renamed  # see `split_cut`
+
     try:
         names = names_in(cut)
     except OddjetsError:

@@ -27,7 +27,7 @@ _ROUNDS = 10
 
 @dataclass(frozen=True)
 class Checked(Generic[M]):
-    """What came of checking a form.
+    """The result of checking a form.
 
     Attributes:
         lines: the errors, each with its place.

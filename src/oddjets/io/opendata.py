@@ -149,7 +149,7 @@ def read_index(path: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class OwnSamples:
-    """What the user says of samples that no catalogue has.
+    """Process, cross section and so on of samples that no catalogue has, as the user gives them.
 
     Attributes:
         era: of them; None: the catalogue's.
