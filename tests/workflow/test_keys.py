@@ -101,7 +101,7 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history rounding",
         "io": "histograms",
         "stats": (
-            "cell_bins closure_parts closure_significance closure_state closure_uncertainty fitted_yields "
+            "cell_bins closure_parts closure_significance closure_state closure_uncertainty few_events fitted_yields "
             "shown_numbers strengths summary summary_lines"
         ),
         "stats.histfactory": (

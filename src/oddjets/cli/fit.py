@@ -13,7 +13,7 @@ from oddjets.cli import completion
 from oddjets.cli.options import AnalysisFile, Force, Out, Unblind, make_run, rerun_blinded_stages, run_single_stage
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
-from oddjets.workflow.overrides import check_fit_options
+from oddjets.workflow.overrides import check_fit_options, toys_option
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
@@ -103,9 +103,11 @@ def fit(
         str | None, typer.Option("--scan", metavar="NAME", help="Scan the profile likelihood of this parameter.")
     ] = None,
     toys: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            "--toys", min=0, metavar="N", help="Number of toys for significance and limit (default: the YAML's, or 0)."
+            "--toys",
+            metavar="N|auto",
+            help="Number of toys for significance and limit; auto: 2000 where few events decide (default: the YAML's, or 0).",
         ),
     ] = None,
     gof: Annotated[
@@ -132,6 +134,7 @@ def fit(
     ] = None,
 ) -> None:
     """Fit an analysis or any pyhf workspace. For an analysis, options override the YAML."""
+    made = toys_option(toys)
     if source.is_dir():
         raise OddjetsError(f"{source}: is a folder; give ANALYSIS.yaml, or the WORKSPACE.json in it")
     if ".json" not in source.suffixes:
@@ -139,7 +142,7 @@ def fit(
             raise OddjetsError(f"--patch: applies to a workspace (JSON), and {source} is not one")
         if measurement is not None:
             raise OddjetsError(f"--measurement: applies to a workspace (JSON), and {source} is not one")
-        fit_options = {"poi": poi, "limit": limit, "impacts": impacts, "scan": scan, "toys": toys, "gof": gof}
+        fit_options = {"poi": poi, "limit": limit, "impacts": impacts, "scan": scan, "toys": made, "gof": gof}
         fit_options |= {"gof_channels": gof_channels, "gof_model": gof_model, "seed": seed}
         run_single_stage("fit", source, out, force, unblind=unblind, fit_options=fit_options)
         return
@@ -154,7 +157,7 @@ def fit(
         raise OddjetsError("--force: applies to an analysis only; a workspace is always fitted again")
     if gof_model not in ("background", "signal", None):
         raise OddjetsError(f"--gof-model: '{gof_model}' is neither 'background' nor 'signal'")
-    check_fit_options(toys or 0, gof or 0, gof_channels=gof_channels, gof_model=gof_model, seed=seed)
+    check_fit_options(made or 0, gof or 0, gof_channels=gof_channels, gof_model=gof_model, seed=seed)
     folder = out if out is not None else source.parent
     if folder.is_file():
         # before the fit, which may take long
@@ -171,7 +174,7 @@ def fit(
         impacts=impacts,
         scan=scan is not None,
         scan_parameter=scan,
-        toys=toys or 0,
+        toys=made or 0,
         gof_toys=gof or 0,
         gof_letters=None if gof_channels is None else tuple(word.strip() for word in gof_channels.split(",")),
         gof_model="background" if gof_model == "background" else "signal",

@@ -144,10 +144,10 @@ class Fit(StrictModel):
     scan: bool | str = Field(
         default=True, description="scan the profile likelihood of 'tested', or of the parameter with this name"
     )
-    toys: int = Field(
+    toys: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         default=0,
-        ge=0,
-        description="number of toys for significance and limit, in addition to the asymptotic formulas; 0: none",
+        description="number of toys for significance and limit, in addition to the asymptotic formulas; 0: none; auto: 2000"
+        " where fewer than ten events decide, or estimate the background where they do, else none",
     )
     goodness_of_fit: GoodnessOfFit = Field(
         default=GoodnessOfFit(), description="the saturated goodness of fit, with a p value from toys"

@@ -9,12 +9,14 @@ from typing import Any, Literal
 import numpy as np
 
 from oddjets.core.errors import OddjetsError
+from oddjets.stats import few_events
+from oddjets.stats.few_events import Toys
 from oddjets.stats.fitted_yields import fitted_yields
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError, FitResult
 from oddjets.stats.inference import estimates, scans
 from oddjets.stats.inference.estimates import Fits, best_fits, significance
-from oddjets.stats.inference.expectation import FEW_EVENTS, deciding_events, expected_significance
+from oddjets.stats.inference.expectation import control_events, deciding_events, expected_significance
 from oddjets.stats.inference.limits import upper_limit
 from oddjets.stats.inference.toy_limits import toy_limit
 from oddjets.stats.inference.toys import goodness_of_fit, toy_significance
@@ -56,7 +58,7 @@ def fit_workspace(
     impacts: bool = True,
     scan: bool = True,
     scan_parameter: str | None = None,
-    toys: int = 0,
+    toys: Toys = 0,
     gof_toys: int = 0,
     gof_letters: Sequence[str] | None = None,
     gof_model: GofModel = "signal",
@@ -74,7 +76,8 @@ def fit_workspace(
         impacts: refit for the impact of every nuisance parameter.
         scan: scan the profile likelihood.
         scan_parameter: the parameter to scan; None: the POI.
-        toys: number of toys for significance and limit, in addition to the asymptotic formulas; 0: none.
+        toys: number of toys for significance and limit, in addition to the asymptotic formulas; 0: none; ``auto``: 2000
+            where few events decide (`few_events`), else none.
         gof_toys: number of toys for the goodness of fit; 0: none.
         gof_letters: letters to evaluate it in; None: all channels.
         gof_model: the model that the toys are generated from and fitted with.
@@ -124,7 +127,8 @@ def fit_workspace(
     if result["significance"]:
         result["significance"] |= {"method": ASYMPTOTIC}
     if result["significance"] and about["kind"] == "strength":
-        result["significance"]["deciding_events"] = _finite(deciding_events(model, fits))
+        for key, count in (("deciding_events", deciding_events), ("control_events", control_events)):
+            result["significance"][key] = _finite(count(model, fits))
         if model.parameters.high[model.parameters.index(str(model.poi))] >= STATED:
             _answer(result, "significance.expected", lambda: _expected(model, fits), failed)
     result |= {
@@ -137,16 +141,17 @@ def fit_workspace(
         ),
     }
     clock.record("yields")
-    if toys:
-        _answer(result, "significance.toys", lambda: _toy_significance(model, fits, toys, seed, progress), failed)
+    made = few_events.toys_of(toys, result["significance"])
+    if made:
+        _answer(result, "significance.toys", lambda: _toy_significance(model, fits, made, seed, progress), failed)
         clock.record("significance.toys")
     result["pulls"] = _pulls(model, best)
     result["correlation"] = _correlation(model, best)
     questions: dict[str, Callable[[], Any]] = {}
     if limit:
         questions["limit"] = lambda: _limit(model, fits)
-    if limit and toys:
-        questions["limit.toys"] = lambda: _toy_limit(model, fits, toys, seed, progress)
+    if limit and made:
+        questions["limit.toys"] = lambda: _toy_limit(model, fits, made, seed, progress)
     if scan:
         questions["scan"] = lambda: _scan(model, scanned, best)
     if gof_toys:
@@ -165,7 +170,7 @@ def fit_workspace(
         *(_several_measurements(measurements) if measurement is None else []),
         *([about["note"]] if about["note"] and fits.background is not None else []),
         *_warnings(model, best),
-        *_few_events(result, with_toys=bool(toys)),
+        *few_events.warnings(result, toys=made),
         *(f"{f['question']}: {f['reason']}" for f in failed),
         *(f"limit: {note}" for note in result.get("limit", {}).get("notes", ())),
         *(f"limit.toys: {note}" for note in result.get("limit", {}).get("toys", {}).get("notes", ())),
@@ -235,16 +240,6 @@ def _fitted(fits: Fits) -> dict[str, FitResult]:
 def _expected(model: HistFactoryModel, fits: Fits) -> dict[str, float]:
     found = expected_significance(model, fits, STATED)
     return {"strength": STATED, "z": found.z, "p_value": found.p_value}
-
-
-def _few_events(result: Mapping[str, Any], *, with_toys: bool) -> list[str]:
-    """Return a warning that offers toys where few events decide; none where there are toys."""
-    deciding = result["significance"].get("deciding_events")
-    if with_toys or deciding is None or deciding >= FEW_EVENTS:
-        return []
-    what = "the significance and the limit are" if "limit" in result else "the significance is"
-    few = f"{what} asymptotic, and only some {deciding:.2g} background events decide"
-    return [f"{few}: compare with toys (--toys 1000, or 'toys: 1000' under 'fit')"]
 
 
 def _toy_limit(model: HistFactoryModel, fits: Fits, toys: int, seed: int, progress: bool) -> dict[str, Any]:

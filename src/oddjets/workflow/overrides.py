@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -23,6 +23,7 @@ __all__ = [
     "Workers",
     "check_fit_options",
     "option_error",
+    "toys_option",
     "with_execution",
     "with_fit_options",
     "with_simulation",
@@ -118,7 +119,22 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def check_fit_options(toys: int, gof: int, /, **given: Any) -> None:
+def toys_option(text: str | None) -> int | Literal["auto"] | None:
+    """Return the toys that ``--toys`` asks for: a number, ``auto``, or None if it was not given.
+
+    Raises:
+        OddjetsError: neither a number of at least 0 nor ``auto``.
+    """
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal():
+        raise OddjetsError(f"--toys: '{text}' is neither a number of toys, such as 1000, nor auto")
+    return int(text)
+
+
+def check_fit_options(toys: int | str, gof: int, /, **given: Any) -> None:
     """Refuse options of a fit that would have no effect.
 
     Args:

@@ -4,6 +4,7 @@ from .estimates import Significance as Significance
 from .estimates import best_fits as best_fits
 from .estimates import impacts as impacts
 from .estimates import significance as significance
+from .expectation import control_events as control_events
 from .expectation import deciding_events as deciding_events
 from .expectation import expected_significance as expected_significance
 from .limits import Limit as Limit
@@ -26,6 +27,7 @@ __all__ = [
     "Scan",
     "Significance",
     "best_fits",
+    "control_events",
     "deciding_events",
     "expected_significance",
     "goodness_of_fit",

@@ -1,16 +1,18 @@
-"""The expected significance of a signal of a given strength, and the number of events that decide."""
+"""The expected significance of a signal of a given strength, and the numbers of events that decide."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from oddjets.stats.histfactory.hessian import jacobian
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import FitError
 from oddjets.stats.inference.estimates import Fits, Significance, significance_of
 
-__all__ = ["FEW_EVENTS", "deciding_events", "expected_significance"]
+__all__ = ["FEW_EVENTS", "control_events", "deciding_events", "expected_significance"]
 
-#: with fewer events that decide, asymptotic formulas are not to be trusted without toys
+#: with fewer events that decide, or that estimate the background where they do, asymptotic formulas are not to be trusted
+#: without toys: see the table of `docs/statistics.md`, made by `benchmarks/low_counts.py`
 FEW_EVENTS = 10.0
 
 
@@ -61,6 +63,43 @@ def deciding_events(model: HistFactoryModel, fits: Fits) -> float:
     Raises:
         FitError: there is no background-only fit.
     """
+    background, weight = _weights(model, fits)
+    second, third = (float((background * weight**power).sum()) for power in (2, 3))
+    return second**3 / third**2 if third else float("inf")
+
+
+def control_events(model: HistFactoryModel, fits: Fits) -> float:
+    """Return how few events of data estimate the background in the bins that decide; infinity where none does.
+
+    A free factor of a bin (a shapefactor) is measured by the data of the other bins that have it: the background of a bin of A
+    by those of B, C and D. Of each bin that decides, this is the smallest of their numbers of events; the bins count by
+    b w^2, as in `deciding_events`.
+
+    Args:
+        model: with a parameter of interest that scales a signal.
+        fits: as there.
+
+    Raises:
+        FitError: there is no background-only fit.
+    """
+    background, weight = _weights(model, fits)
+    p = model.parameters
+    factors = np.flatnonzero(p.binned & ~p.constrained & ~p.fixed)
+    # at the start, where no factor is zero and hides where it acts
+    acts = jacobian(model, p.init)[:, factors] != 0
+    data = model.data.main[0]
+    total, least = 0.0, 0.0
+    for i, importance in enumerate(background * weight**2):
+        others = acts[:, acts[i]].any(axis=1)
+        others[i] = False
+        if importance > 0 and others.any():
+            total += importance
+            least += importance * float(data[others].min())
+    return least / total if total else float("inf")
+
+
+def _weights(model: HistFactoryModel, fits: Fits) -> tuple[np.ndarray, np.ndarray]:
+    """Return the background of each bin and ln(1 + s/b), both (n_bins,); 0 where there is no background."""
     if fits.background is None:
         raise FitError(f"there is no background to count: {fits.no_background}")
     poi = str(model.poi)
@@ -68,9 +107,8 @@ def deciding_events(model: HistFactoryModel, fits: Fits) -> float:
     best = fits.best[poi]
     with_signal = fits.background.values.copy()
     with_signal[index] = best if best > 0 else min(1.0, float(model.parameters.high[index]))
-    background = model.expected(fits.background.values)
-    both = model.expected(with_signal)
+    background, both = model.expected(np.stack([fits.background.values, with_signal]))
     used = (background > 0) & (both > 0)
-    weight = np.log(both[used] / background[used])
-    second, third = (float((background[used] * weight**power).sum()) for power in (2, 3))
-    return second**3 / third**2 if third else float("inf")
+    weight = np.zeros(len(background))
+    weight[used] = np.log(both[used] / background[used])
+    return np.where(used, background, 0.0), weight
