@@ -75,7 +75,7 @@ def test_the_fit_of_an_abcd_with_few_events_is_the_lowest_minimum(seed: int) -> 
 @pytest.mark.parametrize(
     ("seed", "strength", "asimov", "lowest"),
     # the lowest of at least 400 random starts of the fast fit; none of pyhf's eight starts ends lower
-    [(9, 1.5039, False, 4.28339), (9, 1.5039, True, 6.23233), (261, 2.5, True, 2837.46695)],
+    [(9, 1.5039, False, 4.28339), (9, 1.5039, True, 6.23233)],
 )
 def test_the_minimum_is_the_lowest_where_the_strength_is_held(
     seed: int, strength: float, asimov: bool, lowest: float
@@ -85,9 +85,29 @@ def test_the_minimum_is_the_lowest_where_the_strength_is_held(
     held[p.index("mu")] = True
     without, tested = (np.where(np.array(p.names) == "mu", value, p.init) for value in (0.0, strength))
     if asimov:
-        # in 261 a bin has no background: the fit that these data are from did not converge, and they are fitted very badly
-        data = model.asimov(model.fit_batch(data, without, held, restarts=seed == 9).parameters[0])
+        data = model.asimov(model.fit_batch(data, without, held, restarts=True).parameters[0])
     found = model.fit_batch(data, tested, held, restarts=True)
+    assert found.converged[0]
+    assert found.deviance[0] <= lowest + 1e-4
+
+
+@pytest.mark.parametrize(
+    ("shapes", "lowest"),
+    [((-0.0310796, 0.398286, -0.116710), 2837.53286), ((-0.0071175, 0.382952, -0.109968), 2836.43535)],
+)
+def test_the_lowest_minimum_can_be_near_the_second_lowest_so_far(
+    shapes: tuple[float, float, float], lowest: float
+) -> None:
+    # data that the model fits very badly, as a bin of them has no background: from one start there are two lower minima, one
+    # by a shape and one by a norm with its strength; both of them together are the lowest (400 random starts do not find it)
+    model = Model(hard_workspace(261))
+    p = model.parameters
+    without, tested = (np.where(np.array(p.names) == "mu", value, p.init) for value in (0.0, 2.5))
+    for name, value in zip(("h0", "h1", "n2"), shapes, strict=True):
+        without[p.index(name)] = value
+    without[p.index("n0")] = 0.28121
+    held = p.fixed | (np.array(p.names) == "mu")
+    found = model.fit_batch(model.asimov(without), tested, held, restarts=True)
     assert found.converged[0]
     assert found.deviance[0] <= lowest + 1e-4
 

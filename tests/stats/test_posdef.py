@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oddjets.stats.histfactory.posdef import nearby_positive, solve_positive
+from oddjets.stats.histfactory.posdef import nearby_positive, solve_absolute, solve_positive
 
 
 def _symmetric(seed, n, size):
@@ -37,11 +38,18 @@ def test_a_positive_system_is_solved_exactly():
 def test_the_solution_of_an_indefinite_system_points_down():
     matrices = _symmetric(4, 20, 5)
     gradient = np.random.default_rng(5).normal(size=(20, 5))
-    assert (np.einsum("tk,tk->t", solve_positive(matrices, -gradient), gradient) < 0).all()
+    assert (np.einsum("tk,tk->t", solve_absolute(matrices, -gradient), gradient) < 0).all()
 
 
-def test_a_matrix_with_nan_has_no_solution_and_spoils_no_other():
+@pytest.mark.parametrize("solve", [solve_positive, solve_absolute])
+def test_a_matrix_with_nan_has_no_solution_and_spoils_no_other(solve):
     matrices = np.stack([np.eye(2), np.full((2, 2), np.nan)])
-    found = solve_positive(matrices, np.ones((2, 2)))
+    found = solve(matrices, np.ones((2, 2)))
     np.testing.assert_array_equal(found[0], [1, 1])
     assert np.isnan(found[1]).all()
+
+
+def test_an_indefinite_matrix_has_no_solution_and_spoils_no_other():
+    found = solve_positive(np.stack([np.diag([1.0, -1.0]), np.eye(2)]), np.ones((2, 2)))
+    assert np.isnan(found[0]).all()
+    np.testing.assert_array_equal(found[1], [1, 1])

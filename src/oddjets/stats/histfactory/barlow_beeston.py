@@ -15,6 +15,9 @@ from scipy.special import xlogy
 
 __all__ = ["Gammas", "Profile", "profile"]
 
+#: the precision of the slope r of a bin with gammas at bounds, relative to 1 + |r|
+ROUNDING = 1e-14
+
 
 class Gammas(NamedTuple):
     """The constraints of the gammas; arrays (T or 1, P, number of gammas per bin).
@@ -134,6 +137,8 @@ def _bounded(
             break
         falls = low_r - 1 + n / np.maximum(rate(low_r), 1e-300) > 0
         low_r = np.where(falls & ~empty, 4 * low_r, low_r)
+    # no gamma within its bounds gives these bins events
+    impossible = ~empty & ~(rate(low_r) > 0)
     r = np.clip(slope, low_r, high_r)
     for _ in range(80):
         now = rate(r)
@@ -142,9 +147,11 @@ def _bounded(
         free = centre - r[:, None] * scaled * width
         held = (width > 0) & ((free < low) | (free > high))
         _, step = _solve(fixed, scaled, n, np.where(held, np.clip(free, low, high), centre), np.where(held, 0.0, width))
-        inside = (step >= low_r) & (step <= high_r) & np.isfinite(step)
-        following = np.where(inside, step, 0.5 * (low_r + high_r))
-        if np.all(np.abs(following - r) <= 1e-15 * (1 + np.abs(r))):
+        # the root itself is an end of its bracket in the end: without room for rounding it would be bisected away from there
+        room = ROUNDING * (1 + np.abs(r))
+        inside = (step >= low_r - room) & (step <= high_r + room) & np.isfinite(step)
+        following = np.where(inside, np.clip(step, low_r, high_r), 0.5 * (low_r + high_r))
+        if np.all((np.abs(following - r) <= room) | impossible):
             r = following
             break
         r = following

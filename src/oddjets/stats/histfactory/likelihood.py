@@ -126,6 +126,10 @@ class Point(NamedTuple):
         value: (T,).
         gradient: (T, K); local_gradient: (T, N, L).
         hessian: (T, K, K); mixed: (T, N, L, K); local_hessian: (T, N, L, L).
+        second: the parts of the last three that come from second derivatives of the expected yields; without them, and with
+            the constraints, the matrix of all parameters is positive (Gauss and Newton).
+        second_mixed: likewise; (T, 1, 1, 1) where no slot has both local and global dependence.
+        second_local: likewise.
         events: the largest yield of a bin that a local parameter multiplies, (T, N, L).
     """
 
@@ -137,11 +141,25 @@ class Point(NamedTuple):
     hessian: np.ndarray
     mixed: np.ndarray
     local_hessian: np.ndarray
+    second: np.ndarray
+    second_mixed: np.ndarray
+    second_local: np.ndarray
     events: np.ndarray
 
     def take(self, index: np.ndarray) -> Point:
         """Return some of the points."""
         return Point(*(a[index] for a in self))
+
+    def with_less_second(self, kept: float) -> Point:
+        """Return the points with a fraction of the second derivatives, except where these increase a parameter's own curvature.
+
+        Without any, the curvature is that of linear yields.
+        """
+        k, m, less = np.arange(self.second.shape[1]), np.arange(self.second_local.shape[2]), 1 - kept
+        hessian, local = self.hessian - less * self.second, self.local_hessian - less * self.second_local
+        hessian[:, k, k] += less * np.maximum(self.second[:, k, k], 0.0)
+        local[:, :, m, m] += less * np.maximum(self.second_local[:, :, m, m], 0.0)
+        return self._replace(hessian=hessian, mixed=self.mixed - less * self.second_mixed, local_hessian=local)
 
 
 def _constraint(x: np.ndarray, c: Constraints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -230,12 +248,15 @@ def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.nda
 
     local_gradient = blocks(local_slopes(y, pushed)).sum(axis=2) + local_slope[:, :N]
     across = blocks(vl).transpose(0, 1, 3, 2)
-    local_hessian = np.matmul(across, blocks(vl)) + blocks(derivatives.local_local).sum(axis=2)
+    second_local = blocks(derivatives.local_local).sum(axis=2)
+    local_hessian = np.matmul(across, blocks(vl)) + second_local
     m = np.arange(L)
     local_hessian[:, :, m, m] += local_curvature[:, :N]
     mixed = np.matmul(across, blocks(vg))
+    second_mixed = np.zeros((len(alpha), 1, 1, 1))
     if derivatives.global_local is not None:
-        mixed += blocks(derivatives.global_local).sum(axis=2)
+        second_mixed = blocks(derivatives.global_local).sum(axis=2)
+        mixed += second_mixed
     multiplied = np.matmul(np.abs(y.slots[:, :, None, : layout.uses.shape[1]]), layout.uses)[:, :, 0]
     events = blocks(multiplied).max(axis=2, initial=0.0)
     gradient = derivatives.gradient + global_slope
@@ -245,4 +266,18 @@ def objective(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.nda
         value = value + away @ problem.rest.gradient + 0.5 * (pull * away).sum(axis=1)
         gradient = gradient + problem.rest.gradient + pull
         hessian += problem.rest.hessian
-    return Point(alpha, local, value, gradient, local_gradient, hessian, mixed, local_hessian, events)
+    second = derivatives.global_global
+    return Point(
+        alpha,
+        local,
+        value,
+        gradient,
+        local_gradient,
+        hessian,
+        mixed,
+        local_hessian,
+        second,
+        second_mixed,
+        second_local,
+        events,
+    )

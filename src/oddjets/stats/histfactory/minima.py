@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -101,8 +102,9 @@ def lowest_minima(model: FittedModel, batch: Batch, data: Data, held: np.ndarray
         The lowest minima found.
     """
     result, rows = batch, np.arange(len(data.main))
+    second: dict[int, np.ndarray | None] = {}
     for attempt in range(MAX_ROUNDS):
-        starts, owner = _collect(model, result, data, held, rows, attempt)
+        starts, owner = _collect(model, result, data, held, rows, attempt, second)
         if not len(owner):
             break
         known = _KnownFits(Batch(*(a[owner] for a in result)), starts.kept_sign)
@@ -117,16 +119,34 @@ def lowest_minima(model: FittedModel, batch: Batch, data: Data, held: np.ndarray
         rows = rows[value[lowest[rows]] < before - LOWER]
         if not len(rows):
             break
+        # the lowest minimum can be near another one than the lowest so far; in a large model this search would take too long
+        others = rows.tolist() if is_small(model) else []
+        second = {t: _second_lowest(result, found, np.flatnonzero(owner == t), t) for t in others}
         result = Batch(*(a.copy() for a in result))
         for old, new in zip(result, found, strict=True):
             old[rows] = new[lowest[rows]]
     return result
 
 
+def _second_lowest(before: Batch, found: Batch, mine: np.ndarray, t: int) -> np.ndarray | None:
+    """Return the second lowest of a data set's new minima, (n,), if it is lower than the minimum before too."""
+    value = np.where(found.converged[mine], found.deviance[mine], np.inf)
+    others = value > value.min() + LOWER
+    if not others.any() or not value[others].min() < before.deviance[t] - LOWER:
+        return None
+    return np.asarray(found.parameters[mine[others][np.argmin(value[others])]])
+
+
 def _collect(
-    model: FittedModel, batch: Batch, data: Data, held: np.ndarray, rows: np.ndarray, attempt: int
+    model: FittedModel,
+    batch: Batch,
+    data: Data,
+    held: np.ndarray,
+    rows: np.ndarray,
+    attempt: int,
+    second: Mapping[int, np.ndarray | None],
 ) -> tuple[Starts, np.ndarray]:
-    """Collect all possible starts of some data sets, and the data set of each start, (S,)."""
+    """Collect all possible starts of some data sets, also from second minima, and the data set of each start, (S,)."""
     parts, owner = [Starts(np.zeros((0, len(model.parameters))), np.zeros(0, dtype=int))], [np.zeros(0, dtype=int)]
     for t in rows.tolist():
         own, begin = Data(*(a[t : t + 1] for a in data)), batch.parameters[t]
@@ -138,6 +158,9 @@ def _collect(
             owner.append(np.full(len(tried), t))
             begin = tried[-1]
         more = further_starts(model, begin, held[t], own, attempt)
+        if (other := second.get(t)) is not None:
+            also = further_starts(model, other, held[t], own, attempt)
+            more = Starts(*(np.concatenate(pair) for pair in zip(more, also, strict=True)))
         value = _bins_deviance(model, own, more.points, held[t])
         most = np.inf
         if batch.converged[t] and not is_small(model):

@@ -8,7 +8,7 @@ import numpy as np
 
 from oddjets.stats.histfactory.expected import evaluate
 from oddjets.stats.histfactory.likelihood import KinkRounding, KnownMinima, Point, Problem, objective, profile_bins
-from oddjets.stats.histfactory.posdef import nearby_positive, solve_positive
+from oddjets.stats.histfactory.posdef import nearby_positive, solve_absolute, solve_positive
 from oddjets.stats.histfactory.tensors import Layout
 
 __all__ = ["Minimum", "minimise"]
@@ -42,6 +42,9 @@ MAX_UNDERESTIMATE, MAX_CONTRACTION = 3.0, 0.3
 #: and if its next step ends this close to the known one, in units of the parameters' errors with all others held (of a local
 #: parameter: of its size), with -log L this close
 NEAR, NEAR_LOCAL, NEAR_VALUE = 0.1, 0.02, 0.02
+
+#: where the Hessian is not positive, the fractions of the second derivatives of the yields that are tried
+SECOND_KEPT = (0.75, 0.0)
 
 
 class Minimum(NamedTuple):
@@ -230,7 +233,7 @@ class _Side(NamedTuple):
     hessian: np.ndarray
 
 
-def _local_side(problem: Problem, now: Point, damping: np.ndarray) -> _Side:
+def _local_side(problem: Problem, now: Point, damping: np.ndarray, *, convex: float) -> _Side:
     N, L = now.local_gradient.shape[1:]
     x, low, high = now.local[:, :N], problem.local_low[:N], problem.local_high[:N]
     free = _free(x, now.local_gradient, low, high, problem.local_held[:, :N])
@@ -244,7 +247,7 @@ def _local_side(problem: Problem, now: Point, damping: np.ndarray) -> _Side:
     scale = np.where(logarithmic, x, 1.0) * free
     gradient = scale * now.local_gradient
     hessian = now.local_hessian * scale[..., None] * scale[..., None, :]
-    hessian[:, :, m, m] += np.where(logarithmic, gradient, 0.0)
+    hessian[:, :, m, m] += np.where(logarithmic, np.maximum(gradient, (1 - convex) * gradient), 0.0)
     # where there is no curvature, the gradient over the parameter's own size limits the step
     length = np.where(logarithmic, 1.0, np.maximum(x, SMALL_FACTOR))
     size = np.maximum(np.abs(hessian[:, :, m, m]), np.abs(gradient) / length)
@@ -252,14 +255,16 @@ def _local_side(problem: Problem, now: Point, damping: np.ndarray) -> _Side:
     return _Side(logarithmic, free, scale, gradient, hessian)
 
 
-def _global_side(layout: Layout, problem: Problem, now: Point, damping: np.ndarray) -> _Side:
+def _global_side(layout: Layout, problem: Problem, now: Point, damping: np.ndarray, *, convex: float) -> _Side:
     """Prepare the global side like the local one, with every coordinate in units of its own curvature."""
     x = now.alpha
     free = _free(x, now.gradient, problem.low, problem.high, problem.held)
     k = np.arange(x.shape[1])
     logarithmic = free & layout.products & (problem.low >= 0) & (x > SMALL_FACTOR)
     scale = np.where(logarithmic, x, 1.0)
-    diagonal = now.hessian[:, k, k] * scale**2 + np.where(logarithmic, scale * now.gradient, 0.0)
+    slope = scale * now.gradient
+    diagonal = now.hessian[:, k, k] * scale**2
+    diagonal += np.where(logarithmic, np.maximum(slope, (1 - convex) * slope), 0.0)
     free &= (diagonal != 0) | (now.gradient != 0)
     unit = np.where(diagonal != 0, 1 / np.sqrt(np.where(diagonal != 0, np.abs(diagonal), 1.0)), 1.0)
     scale = scale * unit * free
@@ -268,21 +273,71 @@ def _global_side(layout: Layout, problem: Problem, now: Point, damping: np.ndarr
     return _Side(logarithmic, free, scale, scale * now.gradient, hessian)
 
 
-def _step(layout: Layout, problem: Problem, now: Point, damping: np.ndarray) -> _Step:
-    """Return one damped Newton step of each fit, clipped to the bounds."""
+class _System(NamedTuple):
+    """The linear system of a Newton step: both sides, and the global one's Schur complement, (T, K, K), and right side."""
+
+    blocks: _Side
+    rest: _Side
+    inverse: np.ndarray
+    mixed: np.ndarray
+    schur: np.ndarray
+    right: np.ndarray
+
+
+def _system(layout: Layout, problem: Problem, now: Point, damping: np.ndarray, *, convex: float = 0.0) -> _System:
     T, K = now.alpha.shape
     N, L = now.local_gradient.shape[1:]
-    blocks = _local_side(problem, now, damping)
-    rest = _global_side(layout, problem, now, damping)
-    inverse = np.linalg.inv(nearby_positive(blocks.hessian)) if N * L else blocks.hessian
+    blocks = _local_side(problem, now, damping, convex=convex)
+    rest = _global_side(layout, problem, now, damping, convex=convex)
     mixed = now.mixed.reshape(T, N * L, K)
+    if not N * L:
+        return _System(blocks, rest, blocks.hessian, mixed, rest.hessian, -rest.gradient)
+    inverse = np.linalg.inv(nearby_positive(blocks.hessian))
     inner = inverse * blocks.scale[..., None] * blocks.scale[..., None, :]
     b = np.matmul(inner, now.mixed).reshape(T, N * L, K)
     schur = rest.hessian - np.matmul(mixed.transpose(0, 2, 1), b) * rest.scale[:, :, None] * rest.scale[:, None, :]
     right = rest.scale * np.einsum("tnk,tn->tk", b, now.local_gradient.reshape(T, -1)) - rest.gradient
-    dg = solve_positive(schur, right)
-    coupled = np.matmul(mixed, (rest.scale * dg)[..., None]).reshape(T, N, L)
-    dl = -np.einsum("tnlm,tnm->tnl", inverse, blocks.gradient + blocks.scale * coupled)
+    return _System(blocks, rest, inverse, mixed, schur, right)
+
+
+def _step(layout: Layout, problem: Problem, now: Point, damping: np.ndarray) -> _Step:
+    """Return one damped Newton step of each fit, clipped to the bounds.
+
+    Where the Hessian is not positive, the one of linear yields replaces it (Gauss and Newton), whose step leads down too.
+    Damping of an indefinite Hessian would forbid long steps in all other directions as well.
+    """
+    system = _system(layout, problem, now, damping)
+    dg = solve_positive(system.schur, system.right)
+    for kept in SECOND_KEPT:
+        bent = np.flatnonzero(~np.isfinite(dg).all(axis=1))
+        if not len(bent):
+            break
+        part = problem.take(bent)
+        convex = _system(layout, part, now.take(bent).with_less_second(kept), damping[bent], convex=1 - kept)
+        straight = solve_positive(convex.schur, convex.right)
+        dg[bent] = straight
+        _replace_rows(system, convex, bent, np.isfinite(straight).all(axis=1))
+    bent = np.flatnonzero(~np.isfinite(dg).all(axis=1))
+    if len(bent):
+        dg[bent] = solve_absolute(system.schur[bent], system.right[bent])
+    return _moved_by(problem, now, system, dg)
+
+
+def _replace_rows(system: _System, other: _System, rows: np.ndarray, chosen: np.ndarray) -> None:
+    """Replace rows of a system by the chosen ones of another, in place."""
+    for old, new in zip(
+        (*system.blocks, *system.rest, *system[2:]), (*other.blocks, *other.rest, *other[2:]), strict=True
+    ):
+        old[rows[chosen]] = new[chosen]
+
+
+def _moved_by(problem: Problem, now: Point, system: _System, dg: np.ndarray) -> _Step:
+    """Return the step of all parameters that belongs to one of the global coordinates, (T, K)."""
+    T = len(dg)
+    N, L = now.local_gradient.shape[1:]
+    blocks, rest = system.blocks, system.rest
+    coupled = np.matmul(system.mixed, (rest.scale * dg)[..., None]).reshape(T, N, L)
+    dl = -np.einsum("tnlm,tnm->tnl", system.inverse, blocks.gradient + blocks.scale * coupled)
     slope = (rest.gradient * dg).sum(axis=1) + (blocks.gradient * dl).sum(axis=(1, 2))
     finite = np.isfinite(slope)
     local = now.local.copy()

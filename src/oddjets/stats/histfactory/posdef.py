@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg.lapack import dposv
 
-__all__ = ["nearby_positive", "solve_positive"]
+__all__ = ["nearby_positive", "solve_absolute", "solve_positive"]
 
 #: the least eigenvalue of a matrix whose diagonal is one
 FLOOR = 1e-7
@@ -46,16 +47,29 @@ def nearby_positive(matrices: np.ndarray) -> np.ndarray:
     return np.where(changed[..., None, None], raised, matrices)
 
 
-def _is_positive(matrix: np.ndarray) -> bool:
-    try:
-        np.linalg.cholesky(matrix)
-    except np.linalg.LinAlgError:
-        return bool(np.linalg.eigvalsh(matrix)[0] > FLOOR)
-    return True
-
-
 def solve_positive(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve linear systems whose matrices have a unit diagonal, by the absolute eigenvalues if one is negative.
+    """Solve linear systems with symmetric matrices, one Cholesky factorisation each.
+
+    Args:
+        matrices: (T, K, K), symmetric.
+        right: (T, K).
+
+    Returns:
+        The solutions, (T, K); NaN where a matrix is not positive definite, or not finite.
+    """
+    result = np.full_like(right, np.nan)
+    if not right.shape[1]:
+        return result
+    # LAPACK itself, because NumPy fails for all matrices of a batch if one is not positive definite
+    for t, matrix in enumerate(matrices):
+        _, solution, failed = dposv(matrix, right[t])
+        if not failed:
+            result[t] = solution
+    return np.where(np.isfinite(result).all(axis=1, keepdims=True), result, np.nan)
+
+
+def solve_absolute(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve linear systems whose matrices have diagonals of size one, with the absolute values of their eigenvalues.
 
     Args:
         matrices: (T, K, K), symmetric.
@@ -66,16 +80,8 @@ def solve_positive(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:
     """
     result = np.full_like(right, np.nan)
     finite = np.isfinite(matrices).all(axis=(1, 2))
-    good = finite.copy()
-    try:
-        np.linalg.cholesky(matrices[finite])
-    except np.linalg.LinAlgError:
-        # a single matrix that is not positive definite makes the call fail for all
-        good[finite] = [_is_positive(matrix) for matrix in matrices[finite]]
-    result[good] = np.linalg.solve(matrices[good], right[good][..., None])[..., 0]
-    bad = finite & ~good
-    if bad.any():
-        values, vectors = np.linalg.eigh(matrices[bad])
-        inside = np.einsum("tkl,tk->tl", vectors, right[bad]) / np.maximum(np.abs(values), FLOOR)
-        result[bad] = np.einsum("tkl,tl->tk", vectors, inside)
+    if finite.any():
+        values, vectors = np.linalg.eigh(matrices[finite])
+        inside = np.einsum("tkl,tk->tl", vectors, right[finite]) / np.maximum(np.abs(values), FLOOR)
+        result[finite] = np.einsum("tkl,tl->tk", vectors, inside)
     return result
