@@ -105,8 +105,8 @@ CODE: dict[str, dict[str, str]] = {
             "shown_numbers strengths summary summary_lines"
         ),
         "stats.histfactory": (
-            "barlow_beeston expected gamma_refits hessian likelihood minima model newton posdef results "
-            "starts tensors workspace_checks workspace_reader workspace_sources"
+            "arrow barlow_beeston expected gamma_refits hessian likelihood minima model newton posdef "
+            "pyhf_config results starts tensors workspace_checks workspace_reader workspace_sources"
         ),
         "stats.inference": "estimates expectation limits postfit profile scans searches toy_limits toys",
         "workflow.stages": "fit",

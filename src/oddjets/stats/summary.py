@@ -287,7 +287,7 @@ def _pulls(model: HistFactoryModel, best: FitResult) -> list[dict[str, Any]]:
 def _correlation(model: HistFactoryModel, best: FitResult) -> dict[str, Any]:
     index = [i for i in model.layout.global_pars if best.errors[i] > 0]
     errors = best.errors[index]
-    matrix = best.covariance[np.ix_(index, index)] / errors[:, None] / errors
+    matrix = best.parts.among(np.array(index, dtype=int)) / errors[:, None] / errors
     return {"names": [model.parameters.names[i] for i in index], "matrix": matrix.tolist()}
 
 

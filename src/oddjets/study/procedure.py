@@ -142,7 +142,7 @@ class Procedure:
         p, point = self.model.parameters, self._without.truth
         moving = ~p.fixed & (point > self.model.parameters.low) & (point < p.high)
         try:
-            found = covariance(self.model, point, self.model.asimov(point), moving).matrix[self.poi, self.poi]
+            found = covariance(self.model, point, self.model.asimov(point), moving).parts.diagonal[self.poi]
         except SingularModelError:
             found = 0.0
         return float(np.sqrt(found)) if found > 0 else 0.1 * float(p.high[self.poi])

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from oddjets.core.errors import OddjetsError
+from oddjets.stats.histfactory.arrow import Arrow, ArrowInverse, invert
 from oddjets.stats.histfactory.expected import evaluate, row_weights, slopes, total
 from oddjets.stats.histfactory.results import Data, HeldBins
 from oddjets.stats.histfactory.tensors import Layout
@@ -17,6 +18,7 @@ __all__ = [
     "Expectations",
     "SingularModelError",
     "covariance",
+    "depends_on",
     "hessian",
     "jacobian",
     "kinks",
@@ -66,29 +68,19 @@ class Covariance(NamedTuple):
     """The inverse of a Hessian.
 
     Attributes:
-        matrix: (n, n), zero where held.
+        parts: the matrix, in parts; zero where held.
         no_effect: indices of free parameters without any effect, which stay out.
         kinks: bins whose expectation cannot move.
     """
 
-    matrix: np.ndarray
+    parts: ArrowInverse
     no_effect: np.ndarray
     kinks: HeldBins
 
-
-class _Arrow(NamedTuple):
-    """A Hessian of the shape of an arrow: the global parameters couple to all, the rest only within small groups.
-
-    Attributes:
-        head: (K, K).
-        groups: parameter index or -1, (G, m): local parameters with the gammas of their bins.
-        across: (G, m, K); inside: (G, m, m).
-    """
-
-    head: np.ndarray
-    groups: np.ndarray
-    across: np.ndarray
-    inside: np.ndarray
+    @property
+    def matrix(self) -> np.ndarray:
+        """The whole matrix, (n, n)."""
+        return self.parts.dense()
 
 
 def kinks(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarray) -> HeldBins:
@@ -108,10 +100,12 @@ def kinks(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarray) -
     near = (main <= 0) & (np.abs(rate) < AT_KINK * np.where(usual > 0, np.minimum(usual / FEW, 1.0), 1.0))
     if not near.any():
         return HeldBins(np.zeros(0, dtype=int), np.zeros(0))
-    by_bin = jacobian(model, pars)[:, free]
-    bins = np.flatnonzero(near & (np.abs(by_bin).max(axis=1, initial=0.0) > 0))
+    bins = np.flatnonzero(near)
+    by_bin = jacobian(model, pars, bins)[:, free]
+    moved = np.abs(by_bin).max(axis=1, initial=0.0) > 0
+    bins, by_bin = bins[moved], by_bin[moved]
     r = np.where(near | (rate <= 0), 0.0, 1 - main / np.where(rate > 0, rate, 1.0))
-    slope = np.linalg.lstsq(by_bin[bins].T, -(r @ by_bin + _pull(p, pars, data)[free]), rcond=None)[0]
+    slope = np.linalg.lstsq(by_bin.T, -(_pushed(model, pars, r) + _pull(p, pars, data))[free], rcond=None)[0]
     inside = (slope > SINGULAR) & (slope < 1 - SINGULAR)
     return HeldBins(bins[inside], slope[inside])
 
@@ -122,15 +116,25 @@ def _pull(p: Parameters, pars: np.ndarray, data: Data) -> np.ndarray:
     return np.asarray(pull + np.where(p.kind == "poisson", p.factor - data.aux[0] / np.where(pars > 0, pars, 1.0), 0.0))
 
 
-def _by_bin(
-    model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return second derivatives of -log L without constraints: by bin, (P, d, d), and of the global ones, (K, K).
+class _ByBin(NamedTuple):
+    """Second derivatives of -log L without constraints: of the K global parameters, and of each bin's own.
 
-    The d parameters of a bin are the K global ones, its L local ones and its gammas.
+    The d parameters of a bin are its L local ones and its gammas.
+
+    Attributes:
+        head: (K, K).
+        across: (P, d, K).
+        inside: (P, d, d).
     """
+
+    head: np.ndarray
+    across: np.ndarray
+    inside: np.ndarray
+
+
+def _by_bin(model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | None = None) -> _ByBin:
     layout = model.layout
-    K, L = len(layout.global_pars), layout.block_pars.shape[1]
+    L = layout.block_pars.shape[1]
     alpha, local, gamma = model.split(pars[None])
     y = evaluate(layout, alpha, local)
     weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
@@ -145,43 +149,85 @@ def _by_bin(
         w[here] = KINK_CURVATURE
     derivatives = total(y, row_weights(layout, r[None, :, None] * weight))
     first = slopes(y, row_weights(layout, weight))
-    slope = np.concatenate([first.by_global[0], first.by_local[0], y.rows[0, :, 1:]], axis=1)
-    result = slope[:, :, None] * (w[:, None] * slope)[:, None, :]
-    part = slice(K, K + L)
-    result[:, part, part] += derivatives.local_local[0]
+    by_global, own = first.by_global[0], np.concatenate([first.by_local[0], y.rows[0, :, 1:]], axis=1)
+    weighted = w[:, None] * by_global
+    across = own[:, :, None] * weighted[:, None, :]
+    inside = own[:, :, None] * (w[:, None] * own)[:, None, :]
+    inside[:, :L, :L] += derivatives.local_local[0]
     if derivatives.global_local is not None:
-        result[:, part, :K] += derivatives.global_local[0]
-        result[:, :K, part] += derivatives.global_local[0].swapaxes(1, 2)
+        across[:, :L] += derivatives.global_local[0]
     for k in range(gamma.shape[2]):
         by_row = slopes(y, layout.row[None, :, :, 1 + k])
-        mixed = r[:, None] * np.concatenate([by_row.by_global[0], by_row.by_local[0]], axis=1)
-        result[:, K + L + k, : K + L] += mixed
-        result[:, : K + L, K + L + k] += mixed
-    return result, derivatives.global_global[0]
+        across[:, L + k] += r[:, None] * by_row.by_global[0]
+        mixed = r[:, None] * by_row.by_local[0]
+        inside[:, L + k, :L] += mixed
+        inside[:, :L, L + k] += mixed
+    return _ByBin(by_global.T @ weighted + derivatives.global_global[0], across, inside)
 
 
-def jacobian(model: Expectations, pars: np.ndarray) -> np.ndarray:
-    """Return the derivatives of the expected yields by all parameters at one point (n,): (n_bins, n), gammas included."""
-    layout = model.layout
+def _first(model: Expectations, pars: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the derivatives of the expected yields by global, (P, K), and by each bin's local parameters and gammas."""
     alpha, local, gamma = model.split(pars[None])
-    y = evaluate(layout, alpha, local)
-    weight = np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)
-    first = slopes(y, row_weights(layout, weight))
-    # row n_bins and column n take the padding
-    result = np.zeros((model.spec.n_bins + 1, len(model.parameters) + 1))
-    result[layout.order[:, None], layout.global_pars] = first.by_global[0]
-    result[layout.order[:, None], layout.block_pars[layout.bin_block]] = first.by_local[0]
-    result[layout.order[:, None], layout.gamma_pars] = y.rows[0, :, 1:]
-    return result[:-1, :-1]
+    y = evaluate(model.layout, alpha, local)
+    first = slopes(y, row_weights(model.layout, np.concatenate([np.ones((1, gamma.shape[1], 1)), gamma], axis=2)))
+    return first.by_global[0], first.by_local[0], y.rows[0, :, 1:]
 
 
-def _arrow(model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | None = None) -> _Arrow:
+def jacobian(model: Expectations, pars: np.ndarray, bins: np.ndarray | None = None) -> np.ndarray:
+    """Return the derivatives of the expected yields by all parameters at one point, gammas included.
+
+    Args:
+        model: the model.
+        pars: the point, (n,).
+        bins: positions in the data vector, (k,); None: all.
+
+    Returns:
+        The derivatives, (k, n).
+    """
+    layout = model.layout
+    chosen = layout.place if bins is None else layout.place[bins]
+    by_global, by_local, by_gamma = (a[chosen] for a in _first(model, pars))
+    row = np.arange(len(chosen))[:, None]
+    # column n takes the padding
+    result = np.zeros((len(chosen), len(model.parameters) + 1))
+    result[row, layout.global_pars] = by_global
+    result[row, layout.block_pars[layout.bin_block[chosen]]] = by_local
+    result[row, layout.gamma_pars[chosen]] = by_gamma
+    return result[:, :-1]
+
+
+def depends_on(model: Expectations, pars: np.ndarray, index: int) -> bool:
+    """Tell whether the expected yields at a point, (n,), depend on a parameter."""
+    layout = model.layout
+    by_global, by_local, by_gamma = _first(model, pars)
+    columns = layout.block_pars[layout.bin_block]
+    return bool(
+        by_global[:, layout.global_pars == index].any()
+        or by_local[columns == index].any()
+        or by_gamma[layout.gamma_pars == index].any()
+    )
+
+
+def _pushed(model: Expectations, pars: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the derivatives of the sum of the bins' expected yields with weights, (n_bins,), by all parameters, (n,)."""
+    layout = model.layout
+    w = np.append(weight, 0.0)[layout.order]
+    by_global, by_local, by_gamma = _first(model, pars)
+    # entry n takes the padding
+    result = np.zeros(len(model.parameters) + 1)
+    np.add.at(result, layout.global_pars, w @ by_global)
+    np.add.at(result, layout.block_pars[layout.bin_block], w[:, None] * by_local)
+    np.add.at(result, layout.gamma_pars, w[:, None] * by_gamma)
+    return result[:-1]
+
+
+def _arrow(model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | None = None) -> Arrow:
     layout, p = model.layout, model.parameters
     K, L, R = len(layout.global_pars), layout.block_pars.shape[1], layout.gamma_pars.shape[1]
     N, B = len(layout.block_pars) - 1, layout.block_size
-    by_bin, of_globals = _by_bin(model, pars, data, held)
+    by_bin = _by_bin(model, pars, data, held)
     # the bins of a block come one after the other; every other bin is a group with gammas only
-    others = np.arange(N * B, len(by_bin))
+    others = np.arange(N * B, len(by_bin.inside))
     G, m = N + len(others), L + B * R
     bins = np.full((G, B), -1)
     bins[:N], bins[N:, 0] = np.arange(N * B).reshape(N, B), others
@@ -189,20 +235,19 @@ def _arrow(model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | N
     groups[:N, :L] = layout.block_pars[:N]
     for b in range(B):
         g = np.flatnonzero(bins[:, b] >= 0)
-        h = by_bin[bins[g, b]]
         own = np.append(np.arange(L), L + b * R + np.arange(R))
         groups[g, L + b * R : L + (b + 1) * R] = layout.gamma_pars[bins[g, b]]
-        across[np.ix_(g, own)] += h[:, K:, :K]
-        inside[np.ix_(g, own, own)] += h[:, K:, K:]
+        across[np.ix_(g, own)] += by_bin.across[bins[g, b]]
+        inside[np.ix_(g, own, own)] += by_bin.inside[bins[g, b]]
     curvature = np.where(p.kind == "normal", 1 / np.where(p.sigma > 0, p.sigma, 1.0) ** 2, 0.0)
     poisson = p.kind == "poisson"
     curvature[poisson] = data.aux[0, poisson] / pars[poisson] ** 2
     k, j = np.arange(K), np.arange(m)
-    head = by_bin[:, :K, :K].sum(axis=0) + of_globals
+    head = by_bin.head.copy()
     head[k, k] += curvature[layout.global_pars]
     there = groups >= 0
     inside[:, j, j] += np.where(there, curvature[groups], 0.0)
-    return _Arrow(head, groups, across * there[..., None], inside * there[..., None] * there[:, None])
+    return Arrow(head, groups, across * there[..., None], inside * there[..., None] * there[:, None])
 
 
 def hessian(model: Expectations, pars: np.ndarray, data: Data, held: HeldBins | None = None) -> np.ndarray:
@@ -281,9 +326,9 @@ def covariance(model: Expectations, pars: np.ndarray, data: Data, free: np.ndarr
     no_effect = free & (np.abs(diagonal) * reach**2 < NO_EFFECT)
     used = free & ~no_effect
     scale = np.where(used, 1 / np.sqrt(np.where(used, np.abs(diagonal), 1.0)), 0.0)
-    result = _inverse(arrow, g, scale)
+    result = invert(arrow, g, scale)
     # the smallest eigenvalue is at least one over the trace of the inverse
-    if result is None or (np.diag(result) * np.abs(diagonal)).sum() > 1 / SINGULAR:
+    if result is None or (result.diagonal * np.abs(diagonal)).sum() > 1 / SINGULAR:
         index = np.flatnonzero(used)
         scaled = hessian(model, pars, data, held)[np.ix_(index, index)] * scale[index, None] * scale[index]
         values, vectors = np.linalg.eigh(scaled)
@@ -315,7 +360,7 @@ def _smallest_curvature(model: Expectations, pars: np.ndarray, data: Data, held:
         values, vectors = np.linalg.eigh(scaled)
         rate, main = model.expected(moved), data.main[0]
         r = np.where(rate > 0, 1 - main / np.where(rate > 0, rate, 1.0), (main > 0).astype(float))
-        gradient = (r @ jacobian(model, moved) + _pull(p, moved, data)) * scale
+        gradient = (_pushed(model, moved, r) + _pull(p, moved, data)) * scale
         along = np.where(values > SINGULAR, (vectors.T @ gradient[index]) / np.maximum(values, SINGULAR), 0.0)
         moved[index] = np.clip(moved[index] - scale[index] * (vectors @ along), p.low[index], p.high[index])
     return float(values[0])
@@ -332,38 +377,3 @@ def _reason(names: list[str], eigenvalue: float) -> str:
         f"the fit is not precise enough for errors: it measures one combination of these parameters {1 / eigenvalue:.1g} times "
         f"more tightly, in squares of errors, than another: {', '.join(names)}; remove one, or give it a tighter constraint"
     )
-
-
-def _inverse(arrow: _Arrow, global_pars: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
-    """Invert an arrow by its Schur complement, as K is much less than n: (n, n), zero where the scale is.
-
-    Returns None where the matrix is not positive definite.
-    """
-    K, (G, m) = len(global_pars), arrow.groups.shape
-    rest = np.where(arrow.groups >= 0, scale[arrow.groups], 0.0)
-    head_scale = scale[global_pars]
-    inside = arrow.inside * rest[:, :, None] * rest[:, None, :]
-    j, k = np.arange(m), np.arange(K)
-    inside[:, j, j] += rest == 0
-    across = arrow.across * rest[:, :, None] * head_scale
-    head = arrow.head * head_scale[:, None] * head_scale
-    head[k, k] += head_scale == 0
-    try:
-        root = np.linalg.inv(np.linalg.cholesky(inside)) if G * m else inside
-        inner = np.matmul(root.swapaxes(1, 2), root)
-        carried = np.matmul(inner, across).reshape(G * m, K)
-        complement = head - across.reshape(G * m, K).T @ carried
-        root = np.linalg.inv(np.linalg.cholesky(complement))
-    except np.linalg.LinAlgError:
-        return None
-    n = len(scale)
-    place = np.where(arrow.groups >= 0, arrow.groups, n)
-    outer = carried @ root.T
-    full = np.zeros((n + 1, n + 1))
-    flat = place.ravel()
-    full[np.ix_(flat, flat)] = outer @ outer.T
-    full[place[:, :, None], place[:, None, :]] += inner
-    full[np.ix_(flat, global_pars)] = -outer @ root
-    full[np.ix_(global_pars, flat)] = -(outer @ root).T
-    full[np.ix_(global_pars, global_pars)] = root.T @ root
-    return np.asarray(full[:-1, :-1] * scale[:, None] * scale)

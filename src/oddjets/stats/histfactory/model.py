@@ -12,9 +12,10 @@ import numpy as np
 from scipy.special import gammaln, xlogy
 
 from oddjets.core.errors import OddjetsError
+from oddjets.stats.histfactory.arrow import ArrowInverse
 from oddjets.stats.histfactory.barlow_beeston import Gammas
 from oddjets.stats.histfactory.expected import evaluate
-from oddjets.stats.histfactory.hessian import Covariance, SingularModelError, covariance, jacobian
+from oddjets.stats.histfactory.hessian import Covariance, SingularModelError, covariance, depends_on
 from oddjets.stats.histfactory.likelihood import Constraints, Problem
 from oddjets.stats.histfactory.minima import fit_once, lowest_minima
 from oddjets.stats.histfactory.results import Batch, Data, FitError, FitResult, HeldBins, ImpossiblePointError
@@ -83,7 +84,7 @@ class HistFactoryModel:
             # anywhere, so that no other factor is zero
             width = np.where(p.constrained, p.sigma, np.maximum(np.abs(p.init), 1.0))
             points = np.clip(p.init + np.random.default_rng(1).uniform(0.2, 0.8, (2, len(p))) * width, p.low, p.high)
-            if not any(jacobian(self, point)[:, index].any() for point in points):
+            if not any(depends_on(self, point, index) for point in points):
                 raise OddjetsError(
                     f"nothing depends on the parameter of interest '{poi}': it acts on no process with events in any region of "
                     "the fit"
@@ -312,17 +313,17 @@ class HistFactoryModel:
                 + "; check the model for parameters that the data cannot tell apart"
             )
         none = np.zeros(0, dtype=int)
-        found = Covariance(np.zeros((0, 0)), none, HeldBins(none, np.zeros(0)))
+        found = Covariance(ArrowInverse.empty(), none, HeldBins(none, np.zeros(0)))
         if with_covariance:
             batch, found = self._with_covariance(batch, data, held)
         values = batch.parameters[0]
         bound = ~held & ((values <= p.low) | (values >= p.high))
-        matrix, no_effect, kinks = found
+        parts, no_effect, kinks = found
         return FitResult(
             names=p.names,
             values=values,
-            errors=np.sqrt(np.maximum(np.diag(matrix), 0.0)),
-            covariance=matrix,
+            errors=np.sqrt(np.maximum(parts.diagonal, 0.0)),
+            parts=parts,
             twice_nll=float(batch.deviance[0] + self.constant(data)[0]),
             deviance=float(batch.deviance[0]),
             iterations=int(batch.iterations[0]),

@@ -18,8 +18,9 @@ TOLERANCE = 1e-7
 #: below so many events in each bin, a local parameter steps linearly (and may reach zero); above, in its logarithm
 FEW_EVENTS = 0.5
 MAX_ITERATIONS = 300
-#: fits worked on at once, whose arrays stay in the processor's cache
-GROUP = 32
+#: fits worked on at once, whose arrays stay in the processor's cache; fewer in a model whose derivatives by bin have more
+#: numbers than this in all of them together
+GROUP, MOST_DERIVATIVES = 32, 8_000_000
 #: the damping to start with, in units of each parameter's curvature, and where a fit gives up
 FIRST_DAMPING, MAX_DAMPING = 1e-3, 1e12
 #: the same for a fit with empty bins, and its most steps: it may be at a kink, where more damping does not help
@@ -141,7 +142,11 @@ def _descend(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
     """Minimise by Newton's method from one start, see `minimise`."""
     T = len(problem.data)
     result = Minimum(alpha.copy(), local.copy(), np.zeros(T, bool), np.zeros(T, int), np.zeros(T, bool))
-    active = np.arange(min(T, GROUP))
+    # by the global parameters, and before that by both sides of the shapes
+    group = min(
+        GROUP, 1 + MOST_DERIVATIVES // (len(layout.order) * (len(layout.global_pars) + 2 * layout.n_shapes) + 1)
+    )
+    active = np.arange(min(T, group))
     waiting = len(active)
     part = problem.take(active)
     now = objective(layout, part, alpha[active], local[active])
@@ -169,7 +174,7 @@ def _descend(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
             stay = np.flatnonzero(~leave)
             active, now, damping = active[stay], now.take(stay), damping[stay]
             step = _Step(*(a[stay] for a in step))
-        room = GROUP - len(active) if len(active) <= GROUP // 2 else 0
+        room = group - len(active) if len(active) <= group // 2 else 0
         newcomers = np.arange(waiting, min(T, waiting + room))
         waiting += len(newcomers)
         if leave.any() or len(newcomers):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.tables import Table, Tabular
+from oddjets.stats.histfactory.arrow import ArrowInverse
 
 __all__ = ["Batch", "Data", "FitError", "FitResult", "HeldBins", "ImpossiblePointError"]
 
@@ -61,7 +63,7 @@ class FitResult(Tabular):
         names: parameters in pyhf's order.
         values: their best values, (n,).
         errors: from the inverse Hessian, (n,); zero for parameters that are held or at a bound.
-        covariance: (n, n).
+        parts: the covariance, in parts.
         twice_nll: minus twice pyhf's full logpdf at the minimum.
         deviance: -2 log L against the saturated model.
         iterations: Newton steps.
@@ -73,13 +75,18 @@ class FitResult(Tabular):
     names: tuple[str, ...]
     values: np.ndarray
     errors: np.ndarray
-    covariance: np.ndarray
+    parts: ArrowInverse
     twice_nll: float
     deviance: float
     iterations: int
     at_bounds: tuple[str, ...]
     no_effect: tuple[str, ...]
     kinks: HeldBins
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """The covariance, (n, n)."""
+        return self.parts.dense()
 
     def __getitem__(self, name: str) -> float:
         """Return a parameter's best value.

@@ -12,6 +12,7 @@ import numpy as np
 import pyhf
 
 from oddjets.core.errors import OddjetsError, nearest
+from oddjets.stats.histfactory.pyhf_config import pyhf_config
 from oddjets.stats.histfactory.workspace_checks import WorkspaceError, check, numbers_of, plain
 
 #: events below zero that are rounding
@@ -89,7 +90,8 @@ class Spec:
         slices: channel -> its bins in the data vector.
         data: observed yields, shape (n_bins,).
         parameters: see `Parameters`.
-        pyhf_model: pyhf's own model.
+        settings: pyhf's parameter settings of the measurement.
+        aux_order: the parameters of pyhf's auxiliary data in their order.
         pyhf_data: main and auxiliary data in pyhf's order.
         poi: the requested parameter of interest, or the measurement's, or None.
         types: parameter set -> modifier type.
@@ -99,7 +101,8 @@ class Spec:
     slices: dict[str, slice]
     data: np.ndarray
     parameters: Parameters
-    pyhf_model: Any
+    settings: list[dict[str, Any]]
+    aux_order: np.ndarray
     pyhf_data: np.ndarray
     poi: str | None
     types: dict[str, str]
@@ -117,10 +120,14 @@ class Spec:
         raise IndexError(index)
 
     @cached_property
-    def aux_order(self) -> np.ndarray:
-        """The parameters of pyhf's auxiliary data in their order."""
-        parts = [self.parameters.sets[name] for name in self.pyhf_model.config.auxdata_order]
-        return np.concatenate([np.arange(part.start, part.stop) for part in parts] or [np.zeros(0, int)]).astype(int)
+    def pyhf_model(self) -> Any:
+        """The model of pyhf itself, for comparisons: the fast fit does not use it."""
+        spec = {"channels": list(self.channels), "parameters": self.settings}
+        model = pyhf.Model(spec, poi_name=None, validate=False)
+        sets = self.parameters.sets.items()
+        single = [name for name, part in sets if part.stop - part.start == 1 and self.poi in (name, f"{name}[0]")]
+        model.config.set_poi(single[0] if single else None)
+        return model
 
     def split(self, data: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Split pyhf data, shape (T, n) or (n,), into main, (T, n_bins), and auxiliary ones by parameter, (T, n_parameters).
@@ -170,10 +177,7 @@ def read(
             f"nothing depends on the parameter of interest '{theirs}'; {nearest(theirs, names)}".rstrip("; ")
         )
     try:
-        # `check` has compared all of it with the schema, which takes most of the time of reading
-        spec = {"channels": content["channels"], "parameters": chosen["config"]["parameters"]}
-        model = pyhf.Model(spec, poi_name=None, validate=False)
-        data = np.asarray(pyhf.Workspace(content, validate=False).data(model), dtype=float)
+        config = pyhf_config(content["channels"], chosen["config"]["parameters"])
     except pyhf.exceptions.InvalidNameReuse as error:
         raise WorkspaceError(f"a name is used for two different things in the workspace: {error}") from error
     except (
@@ -187,20 +191,25 @@ def read(
         pyhf.exceptions.InvalidModifier,
     ) as error:
         raise WorkspaceError(f"pyhf cannot make a model of the workspace: {error or type(error).__name__}") from error
-    config = model.config
     wanted = theirs if poi is None else poi
     # for pyhf, what has several bins has none of interest
     if wanted in config.par_map and config.param_set(wanted).n_parameters == 1:
         config.set_poi(wanted)
         wanted = config.par_names[config.poi_index]
-    by_name = {c["name"]: c for c in content["channels"]}
+    channels = {c["name"]: c for c in content["channels"]}
+    observed = {o["name"]: o["data"] for o in content["observations"]}
+    data = np.concatenate([np.asarray(observed[name], dtype=float) for name in config.channels])
+    parts = [config.par_slice(name) for name in config.auxdata_order]
     return Spec(
-        channels=tuple(by_name[name] for name in config.channels),
+        channels=tuple(channels[name] for name in config.channels),
         slices=dict(config.channel_slices),
-        data=data[: config.nmaindata],
+        data=data,
         parameters=_parameters(config),
-        pyhf_model=model,
-        pyhf_data=data,
+        settings=chosen["config"]["parameters"],
+        aux_order=np.concatenate([np.arange(part.start, part.stop) for part in parts] or [np.zeros(0, int)]).astype(
+            int
+        ),
+        pyhf_data=np.concatenate([data, np.asarray(config.auxdata, dtype=float)]),
         poi=wanted,
         types=dict(config.modifiers),
     )

@@ -300,7 +300,7 @@ def impacts(model: HistFactoryModel, best: FitResult, names: Sequence[str] | Non
     held = np.zeros((T, len(p)), dtype=bool)
     held[np.arange(T), index] = True
     # the quadratic approximation's minimum, the best fit, and the model's own start
-    move = best.covariance[index] / best.errors[index, None] * sign[:, None]
+    move = best.parts.rows(index) / best.errors[index, None] * sign[:, None]
     starts = [
         np.clip(best.values + move, p.low, p.high),
         *(np.repeat(x[None], T, axis=0) for x in (best.values, p.init)),

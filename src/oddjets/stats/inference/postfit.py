@@ -98,7 +98,7 @@ class SampleModel:
             width = points[rows, part] - points[len(part) + rows, part]
             y = self.yields(points)
             by_slot[i : i + GROUP] = (y[: len(part)] - y[len(part) :]) / width[:, None, None]
-        matrix = fit.covariance[np.ix_(moving, moving)]
+        matrix = fit.parts.among(moving)
         total_error = _propagate(by_slot.sum(axis=2), matrix)
         errors = _propagate(by_slot.reshape(len(moving), centre.size), matrix).reshape(centre.shape)
         result = {}

@@ -164,10 +164,11 @@ class ProfileLikelihood:
             found = covariance(self.model, values, self.data, free)
         except SingularModelError:
             return None
-        variance = found.matrix[self.index, self.index]
-        if not (np.isfinite(found.matrix).all() and variance > 0) or len(found.kinks.bins):
+        row = found.parts.rows(np.array([self.index]))[0]
+        variance = row[self.index]
+        if not (np.isfinite(row).all() and variance > 0) or len(found.kinks.bins):
             return None
-        return float(np.sqrt(variance)), found.matrix[self.index] / variance
+        return float(np.sqrt(variance)), row / variance
 
     @cached_property
     def _upwards(self) -> float:
