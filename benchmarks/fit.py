@@ -1,10 +1,18 @@
-"""The fit against pyhf, on a generated workspace of the paper's size, one core, one run; and what questions cost in fits.
+"""The fit against pyhf's with MINUIT, workspace by workspace: a table of times and memory. And what questions cost.
 
-    python benchmarks/fit.py [--skip-pyhf] [--limit SECONDS] [--json FILE]
+    python benchmarks/fit.py [WORKSPACE.json[.xz|.gz] ...] [--limit SECONDS] [--skip-pyhf] [--json FILE]
+    python benchmarks/fit.py --questions [--limit SECONDS] [--skip-pyhf] [--json FILE]
     python benchmarks/fit.py --multiples [WORKSPACE.json[.xz|.gz] ...]
 
-Prints Markdown tables of CPU seconds. JAX is used where it is installed; its compilation counts. The second form prints how
-many times the fit of the strength each question costs: the limit with its bands is to stay below 30.
+Prints Markdown, CPU seconds of one core. The first form has a row for a generated workspace of the paper's size and for each
+file: reading (pyhf's: `Workspace.model`), the S+B fit from one start alone, from all, and with covariance, the limit with bands
+in units of the latter, and pyhf's `mle.fit` with MINUIT and NumPy from its suggested start, which is stopped at the limit (then
+`>`). pyhf runs once; here each time is the mean of runs of 0.3 s or more. Each workspace
+has a process of its own here and another one for pyhf; the peak memory is that of the process, imports included.
+
+The second form is for the generated workspace and one five times as large: more questions, and pyhf's other minimisers and
+backends (JAX where it is installed; its compilation counts). The third prints how many times the fit of the strength each
+question costs: the limit with its bands is to stay below 30.
 """
 
 from __future__ import annotations
@@ -14,6 +22,8 @@ import one_thread  # noqa: F401  # isort: skip  before NumPy
 import argparse
 import importlib.util
 import json
+import math
+import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +40,8 @@ from oddjets.stats.inference.estimates import two_sided_error
 BINS = 14
 PROCESSES = ("top", "stop", "stopw", "wjets", "zjets", "ww", "wz", "zz")
 SHAPES = 36
+#: CPU seconds that the runs whose mean is taken last at least
+LEAST_TIME = 0.3
 FREE = ("stop", "stopw", "wjets", "zjets")
 
 
@@ -102,6 +114,16 @@ def clock(work: Callable[[], Any], repeat: int = 1) -> tuple[float, Any]:
     return best, result
 
 
+def mean_time(work: Callable[[], Any]) -> float:
+    """Return the mean CPU time of some runs in s: the clock of a process with a limit can be coarse."""
+    work()
+    runs, start = 0, time.process_time()
+    while time.process_time() < start + LEAST_TIME:
+        work()
+        runs += 1
+    return (time.process_time() - start) / runs
+
+
 def ours(workspace: dict[str, Any]) -> dict[str, float]:
     """Time the questions of the fit, in CPU s."""
     times: dict[str, float] = {}
@@ -138,6 +160,110 @@ def multiples(name: str, workspace: dict[str, Any], repeat: int = 3) -> str:
         except FitError:
             ratios.append("no answer")
     return f"| {name} | {model.spec.n_bins} | {len(model.parameters)} | {fit_s:.3f} | " + " | ".join(ratios) + " |"
+
+
+def peak_megabytes() -> float:
+    """The peak of this process's memory so far, imports included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(workspace: dict[str, Any]) -> Iterator[Answers]:
+    """Read, fit, and set limits here: CPU times in s, and -2 ln L."""
+    reading, model = clock(lambda: Model(workspace))
+    yield {"bins": model.spec.n_bins, "parameters": len(model.parameters), "reading": reading}
+    p = model.parameters
+    yield {"twice_nll": model.fit(with_covariance=False).twice_nll}
+    yield {"bare": mean_time(lambda: model.fit_batch(model.data, p.init, p.fixed))}
+    yield {"fit": mean_time(lambda: model.fit(with_covariance=False))}
+    yield {"covariance": mean_time(model.fit), "peak": peak_megabytes()}
+    fits = best_fits(model)
+    if fits.background is not None:
+        yield {"limit": mean_time(lambda: upper_limit(model, fits)), "peak": peak_megabytes()}
+
+
+def measure_pyhf(workspace: dict[str, Any]) -> Iterator[Answers]:
+    """Read and fit by pyhf with MINUIT: CPU times in s, -2 ln L, the tolerance and the estimated distance to the minimum."""
+    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(maxiter=1_000_000))
+    start = time.process_time()
+    spec = pyhf.Workspace(workspace)
+    model = spec.model()
+    yield {"reading": time.process_time() - start}
+    data = spec.data(model)
+    model.logpdf(model.config.suggested_init(), data)
+    yield {"peak": peak_megabytes()}
+    start = time.process_time()
+    try:
+        with np.errstate(all="ignore"):
+            _, value, result = pyhf.infer.mle.fit(data, model, return_fitted_val=True, return_result_obj=True)
+    except pyhf.exceptions.FailedMinimization as error:
+        yield {"failed": str(error).splitlines()[0]}
+    else:
+        minuit = result.minuit
+        yield {"twice_nll": float(value), "tolerance": float(minuit.tol), "edm": float(minuit.fmin.edm)}
+    yield {"fit": time.process_time() - start, "peak": peak_megabytes()}
+
+
+COLUMNS = (
+    "workspace",
+    "bins",
+    "parameters",
+    "reading",
+    "pyhf's",
+    "one start",
+    "S+B fit",
+    "with covariance",
+    "limit, in fits",
+    "peak, MB",
+    "pyhf's",
+    "pyhf's fit",
+    "times ours",
+    "its -2 ln L above ours",
+    "its tolerance, EDM",
+)
+
+
+def table_row(name: str, mine: Answers, theirs: Answers, limit: int) -> str:
+    """One row of the table of workspaces."""
+
+    def number(found: Answers, key: str, text: str) -> str:
+        return format(found[key], text) if key in found else "-"
+
+    ratio, above, precision = "-", "-", "-"
+    seconds = theirs.get("fit", limit) if theirs else math.nan
+    shown = "-"
+    if theirs:
+        more = "" if "fit" in theirs else "> "
+        shown, ratio = f"{more}{seconds:.3g}", f"{more}{seconds / mine['covariance']:.0f}"
+    if "twice_nll" in theirs:
+        above = f"{theirs['twice_nll'] - mine['twice_nll']:.1e}"
+        precision = f"{theirs['tolerance']:g}, {theirs['edm']:.1e}"
+    elif "failed" in theirs:
+        above = "failed"
+    fits = f"{mine['limit'] / mine['covariance']:.1f}" if "limit" in mine else "none"
+    cells = [
+        name,
+        f"{mine['bins']}",
+        f"{mine['parameters']}",
+        f"{mine['reading']:.3f}",
+        number(theirs, "reading", ".3f"),
+    ]
+    cells += [f"{mine[key]:.4f}" for key in ("bare", "fit", "covariance")]
+    cells += [fits, f"{mine['peak']:.0f}", number(theirs, "peak", ".0f"), shown, ratio, above, precision]
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(files: list[Path], limit: int, *, with_pyhf: bool) -> dict[str, Any]:
+    """Print the table of workspaces, and return its numbers."""
+    print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|", flush=True)
+    named = {path.name.split(".")[0] if path.stem != "workspace" else path.parent.name: path for path in files}
+    rows: dict[str, Any] = {}
+    for name in ("paper's size", *named):
+        workspace = load_workspace(named[name]) if name in named else make_workspace(3)
+        mine = ask_capped(3600, measure, workspace)
+        theirs = ask_capped(limit, measure_pyhf, workspace) if with_pyhf else {}
+        rows[name] = {"oddjets": mine, "pyhf": theirs}
+        print(table_row(name, mine, theirs, limit) if "covariance" in mine else f"| {name} | {mine} |", flush=True)
+    return rows
 
 
 def pyhf_fit(workspace: dict[str, Any], backend: str, optimizer: str) -> Iterator[Answers]:
@@ -181,13 +307,29 @@ def pyhf_rows(workspace: dict[str, Any], mine: dict[str, float], limit: int) -> 
     return rows
 
 
+def questions(limit: int, *, with_pyhf: bool) -> dict[str, Any]:
+    """Print what questions cost in generated workspaces of two sizes, and pyhf's fits, and return the numbers."""
+    workspace = make_workspace(3)
+    small, large = ours(workspace), ours(make_workspace(15))
+    rows: dict[str, Any] = {"paper's size": small, "five times": large}
+    print(f"{small['bins']} bins and {small['parameters']} parameters; {large['bins']} and {large['parameters']}\n")
+    print("| question | paper's size, CPU s | five times, CPU s | ratio |\n|---|---|---|---|")
+    for key in ("reading", "S+B fit", "S+B fit with covariance", "limit with bands", "500 GoF toys", "all impacts"):
+        print(f"| {key} | {small[key]:.3f} | {large[key]:.3f} | {large[key] / small[key]:.1f} |", flush=True)
+    if with_pyhf:
+        rows["pyhf"] = pyhf_rows(workspace, small, limit)
+    return rows
+
+
 def main() -> None:
     """Run everything and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workspaces", nargs="*", type=Path, help="with --multiples: instead of generated ones")
-    parser.add_argument("--multiples", action="store_true", help="what questions cost in fits of the strength")
+    parser.add_argument("workspaces", nargs="*", type=Path, help="files of workspaces")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--questions", action="store_true", help="more questions to generated workspaces of two sizes")
+    form.add_argument("--multiples", action="store_true", help="what questions cost in fits of the strength")
     parser.add_argument("--skip-pyhf", action="store_true", help="our times only")
-    parser.add_argument("--limit", type=int, default=600, help="CPU seconds that each of pyhf's fits may take")
+    parser.add_argument("--limit", type=int, default=300, help="CPU seconds that each of pyhf's processes may take")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     arguments = parser.parse_args()
     if arguments.multiples:
@@ -199,15 +341,10 @@ def main() -> None:
         for name, workspace in (given or {"paper's size": make_workspace(3), "a third": make_workspace(1)}).items():
             print(multiples(name, workspace), flush=True)
         return
-    workspace = make_workspace(3)
-    small, large = ours(workspace), ours(make_workspace(15))
-    rows: dict[str, Any] = {"paper's size": small, "five times": large}
-    print(f"{small['bins']} bins and {small['parameters']} parameters; {large['bins']} and {large['parameters']}\n")
-    print("| question | paper's size, CPU s | five times, CPU s | ratio |\n|---|---|---|---|")
-    for key in ("reading", "S+B fit", "S+B fit with covariance", "limit with bands", "500 GoF toys", "all impacts"):
-        print(f"| {key} | {small[key]:.3f} | {large[key]:.3f} | {large[key] / small[key]:.1f} |", flush=True)
-    if not arguments.skip_pyhf:
-        rows["pyhf"] = pyhf_rows(workspace, small, arguments.limit)
+    if arguments.questions:
+        rows = questions(arguments.limit, with_pyhf=not arguments.skip_pyhf)
+    else:
+        rows = table(arguments.workspaces, arguments.limit, with_pyhf=not arguments.skip_pyhf)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 

@@ -166,3 +166,42 @@ def hard_workspace(seed: int) -> dict[str, Any]:
         "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": parameters}}],
         "version": "1.0.0",
     }
+
+
+def one_sided_workspace(seed: int, nuisances: int, *, bins: int = 5, size: float = 0.15) -> dict[str, Any]:
+    """Three channels with a signal, two backgrounds and many shapes whose variations up and down go the same way.
+
+    Args:
+        seed: of the random numbers.
+        nuisances: number of the shapes.
+        bins: of each channel.
+        size: of the variations, relative.
+    """
+    rng = np.random.default_rng([seed, nuisances])
+    channels, observations = [], []
+    for c in range(3):
+        total, samples = np.zeros(bins), []
+        for sample in ("signal", "bkg1", "bkg2"):
+            y = 60 * rng.uniform(0.2, 1.5, bins) * (0.4 if sample == "signal" else 1.0)
+            modifiers: list[dict[str, Any]] = []
+            if sample == "signal":
+                modifiers.append({"name": "mu", "type": "normfactor", "data": None})
+            else:
+                modifiers.append({"name": f"stat_{c}", "type": "staterror", "data": (0.08 * y).tolist()})
+            for k in range(nuisances):
+                if rng.random() < 0.7:
+                    up = rng.normal(0, size, bins)
+                    down = np.abs(rng.normal(0, size, bins)) * np.sign(up)
+                    data = {"hi_data": (y * (1 + up)).tolist(), "lo_data": (y * (1 + down)).tolist()}
+                    modifiers.append({"name": f"h{k}", "type": "histosys", "data": data})
+            samples.append({"name": sample, "data": y.tolist(), "modifiers": modifiers})
+            total += y
+        channels.append({"name": f"ch{c}", "samples": samples})
+        observations.append({"name": f"ch{c}", "data": rng.poisson(total).astype(float).tolist()})
+    parameters = [{"name": "mu", "bounds": [[0.0, 10.0]], "inits": [1.0]}]
+    return {
+        "channels": channels,
+        "observations": observations,
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": parameters}}],
+        "version": "1.0.0",
+    }

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.random_workspace import hard_workspace
+from helpers.random_workspace import hard_workspace, one_sided_workspace
 
 from oddjets.stats import Model
 from oddjets.stats.histfactory.likelihood import KnownMinima
 from oddjets.stats.histfactory.newton import minimise
 from oddjets.stats.histfactory.results import Data
+from oddjets.stats.histfactory.starts import further_starts
 
 #: pyhf's lowest -2 ln L, made with `benchmarks/minima.py reference`, which is long: MINUIT from eight starts
 STORED = json.loads((Path(__file__).parents[1] / "data" / "pyhf_minima.json").read_text())["twice_nll"]
@@ -110,6 +111,32 @@ def test_the_lowest_minimum_can_be_near_the_second_lowest_so_far(
     found = model.fit_batch(model.asimov(without), tested, held, restarts=True)
     assert found.converged[0]
     assert found.deviance[0] <= lowest + 1e-4
+
+
+@pytest.mark.parametrize("nuisances", [10, 20, 35])
+def test_one_sided_variations_take_few_steps_and_the_fit_is_the_lowest_of_random_starts(nuisances: int) -> None:
+    model, starts = Model(one_sided_workspace(1, nuisances)), 40
+    p = model.parameters
+    once = model.fit_batch(model.data, p.init, p.fixed)
+    assert once.converged[0]
+    # with the absolute eigenvalues of the Hessian, and damping, these took 27, 37 and 32
+    assert once.iterations[0] <= 22
+    width = np.where(p.constrained, 2 * p.sigma, 0.0)
+    points = p.init + width * np.random.default_rng(2).uniform(-1, 1, (starts, len(p)))
+    batch = model.fit_batch(Data(*(np.repeat(a, starts, axis=0) for a in model.data)), points, p.fixed)
+    assert model.fit(with_covariance=False).deviance <= batch.deviance[batch.converged].min() + 1e-4
+
+
+def test_in_a_large_model_a_search_on_the_other_side_of_a_one_sided_variation_ends_where_it_goes_back() -> None:
+    model = Model(one_sided_workspace(1, 35))
+    p, one_sided = model.parameters, model.nonlinear.one_sided
+    best = model.fit_batch(model.data, p.init, p.fixed).parameters[0]
+    starts = further_starts(model, best, p.fixed, model.data)
+    kept = starts.kept_sign >= 0
+    assert kept.any()
+    assert set(model.layout.global_pars[starts.kept_sign[kept]]) <= set(one_sided)
+    moved = np.abs(starts.points - best) > 0
+    assert not moved[~kept][:, one_sided].any()
 
 
 def test_a_search_that_gets_stuck_at_empty_bins_is_given_up_where_it_is_too_high() -> None:

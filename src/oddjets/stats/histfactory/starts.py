@@ -35,9 +35,9 @@ ONE_SIDED_START, NONLINEAR_START = 1.0, 2.0
 BAD_FIT, FAR_START = 25.0, 4.0
 #: the most global parameters of a small model; in a large one each start takes long, and only promising ones are tried
 MAX_SMALL = 30
-#: in a large model: the least reduction of the curvature (which is 1, by the constraint) by a variation that is tried; the one
-#: from which factors are tried too; and the size below which a one-sided variation's fit is given up if its sign changes
-MIN_REDUCTION, MIN_REDUCTION_FOR_FACTORS, WEAK_ONE_SIDED = 1.0, 4.0, 0.7
+#: in a large model: the least reduction of the curvature (which is 1, by the constraint) by a variation that is tried; and the
+#: one from which factors are tried too
+MIN_REDUCTION, MIN_REDUCTION_FOR_FACTORS = 1.0, 4.0
 #: the largest and the smallest curvature of an interpolation between two equal shifts of one event
 MAX_CURVATURE, MIN_CURVATURE = 3.75, -1.25
 #: random starts, and how far they go, in prior widths
@@ -172,14 +172,16 @@ def further_starts(model: NonlinearModel, best: np.ndarray, held: np.ndarray, da
     small = is_small(model)
     position = {int(i): k for k, i in enumerate(layout.global_pars)}
     index = np.concatenate([found.one_sided, found.nonlinear])
-    reduction, size = _curvature_reduction(model, best, data, np.array([position[int(i)] for i in index], dtype=int))
+    reduction = _curvature_reduction(model, best, data, np.array([position[int(i)] for i in index], dtype=int))
     moves: list[tuple[int, float, int]] = []
     if small and model.bin_deviance(best[None], data.main).sum() > BAD_FIT * data.main.shape[1]:
         moves += [(int(i), float(p.init[i] + k * FAR_START * p.sigma[i]), -1) for i in index for k in (-1, 1)]
-    for i, expected, weight in zip(index.tolist(), reduction.tolist(), size.tolist(), strict=True):
+    for i, expected in zip(index.tolist(), reduction.tolist(), strict=True):
         if small or expected > MIN_REDUCTION:
-            kept_sign = position[i] if not small and weight < WEAK_ONE_SIDED and p.init[i] == 0 else -1
-            moves += [(i, x, kept_sign) for x in _constrained_starts(model, i, best, one_sided=i in found.one_sided)]
+            one_sided = i in found.one_sided
+            # a fit that goes back over the kink finds no minimum on the other side
+            kept_sign = position[i] if one_sided and not small and p.init[i] == 0 else -1
+            moves += [(i, x, kept_sign) for x in _constrained_starts(model, i, best, one_sided=one_sided)]
     if (small and found.any_but_products) or len(stuck) or reduction.max(initial=0.0) > MIN_REDUCTION_FOR_FACTORS:
         free = [i for i in layout.global_pars.tolist() if p.kind[i] == "free"]
         moves += [(i, x, -1) for i in free for x in _factor_starts(model, i, best, data)]
@@ -197,21 +199,19 @@ def further_starts(model: NonlinearModel, best: np.ndarray, held: np.ndarray, da
     return Starts(np.array(points).reshape(len(points), len(p)), np.array(sides, dtype=int))
 
 
-def _curvature_reduction(
-    model: NonlinearModel, best: np.ndarray, data: Data, position: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return by how much variations can reduce the curvature of -ln L along their parameters, and their sizes, both (k,).
+def _curvature_reduction(model: NonlinearModel, best: np.ndarray, data: Data, position: np.ndarray) -> np.ndarray:
+    """Return by how much variations can reduce the curvature of -ln L along their parameters, (k,).
 
     With slopes r = 1 - n/lambda and a shift e of a bin on both sides, r changes by about e/lambda up to one prior width, and
     the curvature of the interpolation is at most `MAX_CURVATURE` and at least `MIN_CURVATURE` times e.
     """
     if not len(position):
-        return np.zeros(0), np.zeros(0)
+        return np.zeros(0)
     even, _, rate = _even_and_odd(model, best, position)
     n = np.append(data.main[0], 0.0)[model.layout.order]
     slope = np.where(rate > 0, 1 - n / np.where(rate > 0, rate, 1.0), 0.0)
     pushed, size = even @ slope, (even**2 / np.maximum(rate, 1.0)).sum(axis=1)
-    return np.maximum(-MAX_CURVATURE * pushed, -MIN_CURVATURE * (pushed + size)), size
+    return np.asarray(np.maximum(-MAX_CURVATURE * pushed, -MIN_CURVATURE * (pushed + size)))
 
 
 def _constrained_starts(model: NonlinearModel, i: int, best: np.ndarray, *, one_sided: bool) -> list[float]:
