@@ -192,9 +192,10 @@ def _descend(layout: Layout, problem: Problem, alpha: np.ndarray, local: np.ndar
         result.iterations[active[:old]] += 1
         # the noise of the sum of so many logarithms is about 1e-12 of its value
         better = step.downhill & (trial.value[:old] <= now.value + 1e-12 * (1 + np.abs(now.value)))
-        worse = np.flatnonzero(~better)
-        for new, kept in zip(trial, now, strict=True):
-            new[worse] = kept[worse]
+        if not better.all():
+            worse = np.flatnonzero(~better)
+            for new, kept in zip(trial, now, strict=True):
+                new[worse] = kept[worse]
         now = trial
         damping = np.where(better, np.where(damping < 1e-6, 0.0, 0.1 * damping), np.maximum(10 * damping, REJECTED))
         damping = np.append(damping, np.full(len(newcomers), FIRST_DAMPING))
@@ -240,6 +241,9 @@ class _Side(NamedTuple):
 
 def _local_side(problem: Problem, now: Point, damping: np.ndarray, *, convex: float) -> _Side:
     N, L = now.local_gradient.shape[1:]
+    if not N * L:
+        none = now.local_gradient
+        return _Side(none > 0, none > 0, none, none, now.local_hessian)
     x, low, high = now.local[:, :N], problem.local_low[:N], problem.local_high[:N]
     free = _free(x, now.local_gradient, low, high, problem.local_held[:, :N])
     m = np.arange(L)
@@ -317,8 +321,8 @@ def _step(layout: Layout, problem: Problem, now: Point, damping: np.ndarray) -> 
         bent = np.flatnonzero(~np.isfinite(dg).all(axis=1))
         if not len(bent):
             break
-        part = problem.take(bent)
-        convex = _system(layout, part, now.take(bent).with_less_second(kept), damping[bent], convex=1 - kept)
+        part, points = (problem, now) if len(bent) == len(dg) else (problem.take(bent), now.take(bent))
+        convex = _system(layout, part, points.with_less_second(kept), damping[bent], convex=1 - kept)
         straight = solve_positive(convex.schur, convex.right)
         dg[bent] = straight
         _replace_rows(system, convex, bent, np.isfinite(straight).all(axis=1))
@@ -340,14 +344,16 @@ def _moved_by(problem: Problem, now: Point, system: _System, dg: np.ndarray) -> 
     """Return the step of all parameters that belongs to one of the global coordinates, (T, K)."""
     T = len(dg)
     N, L = now.local_gradient.shape[1:]
-    blocks, rest = system.blocks, system.rest
-    coupled = np.matmul(system.mixed, (rest.scale * dg)[..., None]).reshape(T, N, L)
-    dl = -np.einsum("tnlm,tnm->tnl", system.inverse, blocks.gradient + blocks.scale * coupled)
-    slope = (rest.gradient * dg).sum(axis=1) + (blocks.gradient * dl).sum(axis=(1, 2))
+    blocks, rest, local = system.blocks, system.rest, now.local
+    slope = (rest.gradient * dg).sum(axis=1)
     finite = np.isfinite(slope)
-    local = now.local.copy()
-    moved = _moved(now.local[:, :N], blocks, dl, problem.local_low[:N], problem.local_high[:N])
-    local[:, :N] = _choose(finite, moved, now.local[:, :N])
+    if N * L:
+        coupled = np.matmul(system.mixed, (rest.scale * dg)[..., None]).reshape(T, N, L)
+        dl = -np.einsum("tnlm,tnm->tnl", system.inverse, blocks.gradient + blocks.scale * coupled)
+        slope = slope + (blocks.gradient * dl).sum(axis=(1, 2))
+        finite, local = np.isfinite(slope), now.local.copy()
+        moved = _moved(now.local[:, :N], blocks, dl, problem.local_low[:N], problem.local_high[:N])
+        local[:, :N] = _choose(finite, moved, now.local[:, :N])
     dg = rest.scale * dg
     dg = np.where(rest.logarithmic, dg / np.where(rest.logarithmic, now.alpha, 1.0), _limited(dg, problem))
     moved = _moved(now.alpha, rest, dg, problem.low, problem.high)
