@@ -1,14 +1,15 @@
 """The fit against pyhf's with MINUIT, workspace by workspace: a table of times and memory. And what questions cost.
 
-    python benchmarks/fit.py [WORKSPACE.json[.xz|.gz] ...] [--limit SECONDS] [--skip-pyhf] [--json FILE]
+    python benchmarks/fit.py [WORKSPACE.json[.xz|.gz] ...] [--large] [--limit SECONDS] [--skip-pyhf] [--json FILE]
     python benchmarks/fit.py --questions [--limit SECONDS] [--skip-pyhf] [--json FILE]
     python benchmarks/fit.py --multiples [WORKSPACE.json[.xz|.gz] ...]
 
-Prints Markdown, CPU seconds of one core. The first form has a row for a generated workspace of the paper's size and for each
-file: reading (pyhf's: `Workspace.model`), the S+B fit from one start alone, from all, and with covariance, the limit with bands
-in units of the latter, and pyhf's `mle.fit` with MINUIT and NumPy from its suggested start, which is stopped at the limit (then
-`>`). pyhf runs once; here each time is the mean of runs of 0.3 s or more. Each workspace
-has a process of its own here and another one for pyhf; the peak memory is that of the process, imports included.
+Prints Markdown, CPU seconds of one core. The first form has a row for a generated workspace of the paper's size, for some with
+many one-sided shapes, for each file, and with `--large` for 100 channels with 100 bins and 200 nuisance parameters. Columns:
+reading (pyhf's: `Workspace.model`), the S+B fit from one start alone, from all, and with covariance, the limit with bands in
+units of the latter, and pyhf's `mle.fit` with MINUIT and NumPy from its suggested start, which is stopped at the limit (then
+`>`). pyhf runs once; here each time is the mean of runs of 0.3 s or more. Each workspace has a process of its own here and
+another one for pyhf; the peak memory is that of the process, imports included.
 
 The second form is for the generated workspace and one five times as large: more questions, and pyhf's other minimisers and
 backends (JAX where it is installed; its compilation counts). The third prints how many times the fit of the strength each
@@ -24,6 +25,7 @@ import importlib.util
 import json
 import math
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +35,10 @@ import numpy as np
 import pyhf
 from capped import Answers, ask_capped
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from helpers.random_workspace import one_sided_workspace
+
 from oddjets.stats import Model, best_fits, goodness_of_fit, impacts, load_workspace, scan, upper_limit
 from oddjets.stats.histfactory.results import FitError
 from oddjets.stats.inference.estimates import two_sided_error
@@ -40,6 +46,8 @@ from oddjets.stats.inference.estimates import two_sided_error
 BINS = 14
 PROCESSES = ("top", "stop", "stopw", "wjets", "zjets", "ww", "wz", "zz")
 SHAPES = 36
+#: numbers of one-sided shapes of generated workspaces
+ONE_SIDED = (10, 20, 30, 40)
 #: CPU seconds that the runs whose mean is taken last at least
 LEAST_TIME = 0.3
 FREE = ("stop", "stopw", "wjets", "zjets")
@@ -86,6 +94,29 @@ def make_workspace(regions: int, seed: int = 1) -> dict[str, Any]:
         "measurements": [{"name": "benchmark", "config": {"poi": "mu", "parameters": parameters}}],
         "version": "1.0.0",
     }
+
+
+def make_large(channels: int = 100, bins: int = 100, nuisances: int = 200) -> dict[str, Any]:
+    """Make channels of three samples, with half of the nuisance parameters in each; every other one is a shape."""
+    rng = np.random.default_rng(3)
+    result: dict[str, Any] = {"channels": [], "observations": [], "version": "1.0.0"}
+    for c in range(channels):
+        samples, total = [], np.zeros(bins)
+        for k in range(3):
+            y = rng.uniform(20, 200, bins) * (1.0 if k else 0.1)
+            modifiers = [{"name": f"stat{c}", "type": "staterror", "data": (0.05 * y).tolist()}]
+            modifiers += [] if k else [{"name": "mu", "type": "normfactor", "data": None}]
+            for q in np.flatnonzero(rng.random(nuisances) < 0.5).tolist():
+                shift = 0.02 * rng.normal() + 0.04 * rng.normal() * (np.arange(bins) / bins - 0.5)
+                both = {"hi_data": (y * (1 + shift)).tolist(), "lo_data": (y * (1 - shift)).tolist()}
+                shape = {"name": f"n{q}", "type": "histosys", "data": both}
+                modifiers.append(shape if q % 2 else _lognormal(f"n{q}", 0.03 * abs(float(rng.normal()))))
+            samples.append({"name": f"sample{k}", "data": y.tolist(), "modifiers": modifiers})
+            total += y
+        result["channels"].append({"name": f"c{c}", "samples": samples})
+        result["observations"].append({"name": f"c{c}", "data": rng.poisson(total).astype(float).tolist()})
+    parameters = [{"name": "mu", "bounds": [[0.0, 20.0]], "inits": [1.0]}]
+    return result | {"measurements": [{"name": "large", "config": {"poi": "mu", "parameters": parameters}}]}
 
 
 def _lognormal(name: str, size: float) -> dict[str, Any]:
@@ -252,13 +283,15 @@ def table_row(name: str, mine: Answers, theirs: Answers, limit: int) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def table(files: list[Path], limit: int, *, with_pyhf: bool) -> dict[str, Any]:
+def table(files: list[Path], limit: int, *, large: bool, with_pyhf: bool) -> dict[str, Any]:
     """Print the table of workspaces, and return its numbers."""
     print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|", flush=True)
     named = {path.name.split(".")[0] if path.stem != "workspace" else path.parent.name: path for path in files}
+    generated = {f"{k} one-sided shapes": one_sided_workspace(1, k, bins=20) for k in ONE_SIDED}
+    generated |= {"large": make_large()} if large else {}
     rows: dict[str, Any] = {}
-    for name in ("paper's size", *named):
-        workspace = load_workspace(named[name]) if name in named else make_workspace(3)
+    for name, given in ({"paper's size": make_workspace(3)} | generated | named).items():
+        workspace = load_workspace(given)
         mine = ask_capped(3600, measure, workspace)
         theirs = ask_capped(limit, measure_pyhf, workspace) if with_pyhf else {}
         rows[name] = {"oddjets": mine, "pyhf": theirs}
@@ -328,6 +361,9 @@ def main() -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--questions", action="store_true", help="more questions to generated workspaces of two sizes")
     form.add_argument("--multiples", action="store_true", help="what questions cost in fits of the strength")
+    parser.add_argument(
+        "--large", action="store_true", help="the large model too, whose workspace pyhf reads in half a minute"
+    )
     parser.add_argument("--skip-pyhf", action="store_true", help="our times only")
     parser.add_argument("--limit", type=int, default=300, help="CPU seconds that each of pyhf's processes may take")
     parser.add_argument("--json", type=Path, help="write the numbers here")
@@ -344,7 +380,7 @@ def main() -> None:
     if arguments.questions:
         rows = questions(arguments.limit, with_pyhf=not arguments.skip_pyhf)
     else:
-        rows = table(arguments.workspaces, arguments.limit, with_pyhf=not arguments.skip_pyhf)
+        rows = table(arguments.workspaces, arguments.limit, large=arguments.large, with_pyhf=not arguments.skip_pyhf)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 

@@ -178,13 +178,15 @@ def test_points_lie_on_the_lowest_branch_that_any_of_them_found(seed: int) -> No
     assert not find_lower_minima([profile])
 
 
-@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("many", ["", "bins", "parameters"])
 def test_a_point_that_a_result_is_read_from_is_searched_for_other_minima(
-    many: bool, monkeypatch: pytest.MonkeyPatch
+    many: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # also in a model with many bins, where close points are left out
-    if many:
+    # also in a model with many bins or global parameters, where close points are left out
+    if many == "bins":
         monkeypatch.setattr(profile_module, "MANY_BINS", 0)
+    if many == "parameters":
+        monkeypatch.setattr(profile_module, "is_small", lambda _: False)
     asked: list[float] = []
     take = profile_module._take_lower
 

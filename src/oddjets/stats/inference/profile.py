@@ -12,6 +12,7 @@ import numpy as np
 from oddjets.stats.histfactory.hessian import SingularModelError, covariance
 from oddjets.stats.histfactory.model import HistFactoryModel
 from oddjets.stats.histfactory.results import Data
+from oddjets.stats.histfactory.starts import is_small
 
 __all__ = ["PointRequest", "ProfileLikelihood", "ProfilePoint", "find_lower_minima", "fit_points"]
 
@@ -23,8 +24,8 @@ FURTHEST = 1e9
 EXTRAPOLATED = 2.0
 #: largest size of a batch, in bins times processes: about a hundred megabytes
 MOST_YIELDS = 2_000_000
-#: smallest distance of points that are fitted from further starts, in sqrt(-2 Delta log L), and in a model with many bins,
-#: where the starts of a point take seconds; points that a result is read from are always fitted from them
+#: smallest distance of points that are fitted from further starts, in sqrt(-2 Delta log L), and in a model with many bins or
+#: global parameters, where the starts of a point take long; points that a result is read from are always fitted from them
 MIN_SPACING, LARGE_SPACING = 0.02, 0.5
 #: more bins than this are many
 MANY_BINS = 60
@@ -264,7 +265,8 @@ def _spaced(
 
     Of close points that of a result is kept.
     """
-    others = LARGE_SPACING if profile.model.spec.n_bins > MANY_BINS else MIN_SPACING
+    small = profile.model.spec.n_bins <= MANY_BINS and is_small(profile.model)
+    others = MIN_SPACING if small else LARGE_SPACING
     chosen: list[PointRequest] = []
     heights: list[float] = []
     for spacing, of_result in ((MIN_SPACING, True), (others, False)):
