@@ -10,7 +10,7 @@ from oddjets.cli.main import app
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
 from oddjets.stats import Model
-from oddjets.stats.few_events import AUTO_TOYS, few_events, toys_of
+from oddjets.stats.few_events import AUTO_LIMIT_TOYS, AUTO_TOYS, few_events, toys_of
 from oddjets.stats.inference import control_events, deciding_events
 from oddjets.stats.summary import fit_workspace
 from oddjets.workflow.overrides import toys_option
@@ -92,9 +92,9 @@ def test_auto_makes_toys_where_few_events_decide_and_none_elsewhere(monkeypatch)
 
 
 def test_what_is_known_decides():
-    assert toys_of("auto", {"deciding_events": 9.0, "control_events": None}) == AUTO_TOYS
-    assert toys_of("auto", {"deciding_events": 90.0, "control_events": None}) == 0
-    assert toys_of(7, {"deciding_events": 9.0}) == 7
+    assert toys_of("auto", {"deciding_events": 9.0, "control_events": None}) == (AUTO_TOYS, AUTO_LIMIT_TOYS)
+    assert toys_of("auto", {"deciding_events": 90.0, "control_events": None}) == (0, 0)
+    assert toys_of(7, {"deciding_events": 9.0}) == (7, 7)
     assert few_events({}) == ""
     both = few_events({"deciding_events": 2.0, "control_events": 3.0})
     assert both.count("only some") == 2

@@ -245,19 +245,31 @@ def test_a_whole_study(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("p", "covered", "low", "high", "said"),
+    ("p", "width", "covered", "low", "high", "said"),
     [
-        (0.049, 0.68, 0.66, 0.70, ["warning: z is not normal", "good: intervals"]),
-        (0.051, 0.63, 0.62, 0.65, ["good: z agrees", "too rarely"]),
-        (0.5, 0.73, 0.71, 0.75, ["good: z agrees", "too often"]),
+        (0.049, 1.0, 0.68, 0.66, 0.70, ["warning: z is not normal", "good: intervals"]),
+        # 100 experiments: a width of 1.2 is 2.3 of its errors from 1, one of 1.44 is 4.3
+        (0.051, 1.2, 0.66, 0.645, 0.675, ["good: no difference", "too rarely: they are too short; by chance"]),
+        (0.5, 1.44, 0.73, 0.71, 0.75, ["warning: z has the width 1.44, not 1", "too often"]),
     ],
 )
-def test_words_say_whether_z_and_coverage_are_good(p, covered, low, high, said):
+def test_words_say_whether_z_and_coverage_are_good(p, width, covered, low, high, said):
     coverage = [{"level": 0.6827, "covered": covered, "low": low, "high": high}]
-    result = {"z": {"kolmogorov_smirnov": {"p_value": p}}, "coverage": coverage}
+    result = {
+        "experiments": 101,
+        "failed": 1,
+        "z": {"kolmogorov_smirnov": {"p_value": p}, "sd": width},
+        "coverage": coverage,
+    }
     lines = null.warnings_of(result, "z") + null.warnings_of(result, "coverage")
     assert len(lines) == 2
     assert all(words in line for words, line in zip(said, lines, strict=True))
+
+
+def test_a_coverage_that_no_chance_explains_is_not_called_chance():
+    coverage = [{"level": 0.9545, "covered": 0.81, "low": 0.762, "high": 0.851}]
+    (line,) = null.warnings_of({"coverage": coverage}, "coverage")
+    assert line.endswith("too rarely: they are too short")
 
 
 def test_a_bank_that_is_too_small_is_refused():

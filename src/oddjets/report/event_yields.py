@@ -105,6 +105,7 @@ def event_yields(analysis: Analysis, histograms: HistogramSet) -> EventYields:
     notes = [
         f"simulation at {histograms.luminosity_pb:g} /pb, with statistical errors; {threshold.score} >= {threshold.value:.4g}"
     ]
+    notes.append("all events of the region, also those beyond the ends of the axes, which figures and fit leave out")
     if expected:
         subtracted = ", ".join(name for name in processes if name != analysis.data_driven)
         notes.append(f"B C / D: of the data{f' without the simulated events of {subtracted}' if subtracted else ''}")

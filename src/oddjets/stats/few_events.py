@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 from oddjets.stats.inference.expectation import FEW_EVENTS
 
-__all__ = ["AUTO_TOYS", "Toys", "few_events", "toys_of", "warnings"]
+__all__ = ["AUTO_LIMIT_TOYS", "AUTO_TOYS", "Toys", "few_events", "toys_of", "warnings"]
 
 #: a number of toys, or ``auto``: `AUTO_TOYS` where few events decide, and none elsewhere
 Toys = int | Literal["auto"]
-#: resolves a p of 0.001 to a third
-AUTO_TOYS = 2000
+#: of the significance, which resolve a p of 0.001 to a third, and of each hypothesis and strength of the limit, which has nine
+#: strengths and wants a p of 0.05
+AUTO_TOYS, AUTO_LIMIT_TOYS = 2000, 400
 
 
 def few_events(significance: Mapping[str, Any]) -> str:
@@ -30,16 +31,16 @@ def few_events(significance: Mapping[str, Any]) -> str:
     return " and ".join(said)
 
 
-def toys_of(asked: Toys, significance: Mapping[str, Any]) -> int:
-    """Return how many toys are made.
+def toys_of(asked: Toys, significance: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many toys are made for the significance, and for each hypothesis and strength of the limit.
 
     Args:
         asked: a number, or ``auto``.
         significance: as in `few_events`.
     """
     if asked == "auto":
-        return AUTO_TOYS if few_events(significance) else 0
-    return asked
+        return (AUTO_TOYS, AUTO_LIMIT_TOYS) if few_events(significance) else (0, 0)
+    return asked, asked
 
 
 def warnings(result: Mapping[str, Any], *, toys: int) -> list[str]:

@@ -141,7 +141,7 @@ def fit_workspace(
         ),
     }
     clock.record("yields")
-    made = few_events.toys_of(toys, result["significance"])
+    made, of_limit = few_events.toys_of(toys, result["significance"])
     if made:
         _answer(result, "significance.toys", lambda: _toy_significance(model, fits, made, seed, progress), failed)
         clock.record("significance.toys")
@@ -151,7 +151,7 @@ def fit_workspace(
     if limit:
         questions["limit"] = lambda: _limit(model, fits)
     if limit and made:
-        questions["limit.toys"] = lambda: _toy_limit(model, fits, made, seed, progress)
+        questions["limit.toys"] = lambda: _toy_limit(model, fits, of_limit, seed, progress)
     if scan:
         questions["scan"] = lambda: _scan(model, scanned, best)
     if gof_toys:

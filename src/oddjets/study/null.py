@@ -47,6 +47,8 @@ NAMES: Mapping[str, str] = {
 TILTS = (0.0, 1.5, 3.0, 4.5)
 #: the part of the experiments that is made for each thing that may be true instead
 SHARE = 0.25
+#: a width of z that differs from 1 by more errors than this is said, and a coverage that differs by fewer may be chance
+WIDE, CLEAR = 3.0, 2.0
 #: a Kolmogorov-Smirnov p below this is a warning
 LEAST_KS = 0.05
 _NO_TILTS = np.zeros((0, 0, 0))
@@ -337,14 +339,19 @@ def warnings_of(result: Mapping[str, Any], about: Literal["z", "coverage"]) -> l
             return [
                 f"warning: z is not normal (p < {LEAST_KS:g}): asymptotic p values and intervals are not right here"
             ]
-        return [f"good: z agrees with the normal distribution (p >= {LEAST_KS:g})"]
+        number, width = result["experiments"] - result["failed"], result["z"]["sd"]
+        if number > 1 and abs(width - 1) > WIDE * width / np.sqrt(2 * (number - 1)):
+            return [
+                f"warning: z has the width {width:.2f}, not 1: asymptotic p values and intervals are not right here"
+            ]
+        return [f"good: no difference of z from the normal distribution is seen (p >= {LEAST_KS:g})"]
     lines = []
     for c in result["coverage"]:
         if not c["low"] <= c["level"] <= c["high"]:
             how = "too rarely: they are too short" if c["covered"] < c["level"] else "too often: they are too long"
-            lines.append(
-                f"warning: intervals of {100 * c['level']:.0f} % cover {how}; by chance this is said one time in three"
-            )
+            off = abs(c["covered"] - c["level"]) / (0.5 * (c["high"] - c["low"]))
+            chance = "; by chance this is said one time in three" if off < CLEAR else ""
+            lines.append(f"warning: intervals of {100 * c['level']:.0f} % cover {how}{chance}")
     return lines or ["good: intervals cover as often as they should"]
 
 
