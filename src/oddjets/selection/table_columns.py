@@ -94,16 +94,29 @@ def unknown_columns(analysis: Analysis, processor: DijetProcessor) -> dict[str, 
     found = {}
     for place, columns in asked.items():
         if wrong := [column for column in columns if column not in known]:
-            found[place] = f"no column '{wrong[0]}'; {nearest(wrong[0], sorted(known))}"
+            found[place] = _cut_in_expression(analysis, processor, wrong[0]) or (
+                f"no column '{wrong[0]}'; {nearest(wrong[0], sorted(known))}"
+            )
     table = EventTable(_Columns(known))
     for place, columns in _columns_of_jet_expressions(analysis).items():
         of_jets = JetColumns(table, JETS[0])
         if wrong := [column for column in columns if column not in of_jets]:
-            found[place] = f"no column '{wrong[0]}' of each jet; {nearest(wrong[0], sorted(of_jets))}"
+            found[place] = _cut_in_expression(analysis, processor, wrong[0]) or (
+                f"no column '{wrong[0]}' of each jet; {nearest(wrong[0], sorted(of_jets))}"
+            )
     for name in sorted(analysis.named_cuts):
         if problem := _problem_of_method(processor, name, known):
             found[f"cut '{name}'"] = problem
     return found
+
+
+def _cut_in_expression(analysis: Analysis, processor: DijetProcessor, name: str) -> str:
+    """Return what is said of a cut or region in an expression; "" if it is none."""
+    cuts = {*cuts_of(type(processor)), *jet_cuts_of(type(processor))}
+    if name not in {*cuts, *analysis.regions}:
+        return ""
+    kind = "cut" if name in cuts else "region"
+    return f"'{name}' is a {kind}, and an expression reads columns; list it beside the expression, which asks for both"
 
 
 def known_columns(

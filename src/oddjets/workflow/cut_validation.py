@@ -56,6 +56,7 @@ def cut_problems(analysis: Analysis, processor: type[DijetProcessor]) -> Iterato
 def _of_region(
     analysis: Analysis, name: str, region: Region, cuts: dict[str, str], of_jets: dict[str, str]
 ) -> Iterator[str]:
+    triggers = [f"trigger_{path}" for path in analysis.selection.triggers]
     for i, cut in enumerate(region.cuts):
         place = f"regions.{name}.cuts.{i}"
         bare, _ = split_cut(cut)
@@ -64,8 +65,8 @@ def _of_region(
         elif bare in of_jets and bare not in analysis.regions:
             yield f"{place}: '{bare}' {_ON_JETS}"
         elif bare not in cuts and bare not in analysis.regions:
-            if _is_column(bare):
-                yield f"{place}: '{bare}' is a column: compare it with something, as in {bare} > 100"
+            if _is_column(bare) or bare in triggers:
+                yield f"{place}: {_compare(bare)}"
                 continue
             known = nearest(bare, [*cuts, *analysis.regions])
             jets = f"; cuts on single jets, for 'all' or 'any': {', '.join(of_jets)}" if of_jets else ""
@@ -79,7 +80,7 @@ def _of_region(
             elif bare in cuts or bare in analysis.regions:
                 yield f"{place}: '{bare}' is no cut on single jets (@jet_cut); name it in 'cuts'"
             elif bare not in of_jets and _is_column(f"{bare}_1"):
-                yield f"{place}: '{bare}' is a column: compare it with something, as in {bare} > 100"
+                yield f"{place}: {_compare(bare)}"
             elif bare not in of_jets:
                 yield f"{place}: no cut '{bare}' on single jets; {nearest(bare, of_jets)}"
 
@@ -87,6 +88,12 @@ def _of_region(
 def _is_column(name: str) -> bool:
     """Return whether every event table has a column of this name."""
     return name in COLUMNS_OF_EVENTS or name[:-2] in (*JET_BRANCHES, *TAGGER_COLUMNS)
+
+
+def _compare(column: str) -> str:
+    """Return what is said of a column that stands as a cut."""
+    example = f"{column} == 1" if dtype_of(column) == np.bool_ else f"{column} > 100"
+    return f"'{column}' is a column: compare it with something, as in {example}"
 
 
 def _expression_problems(place: str, cut: str) -> Iterator[str]:
