@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from oddjets.cli.main import app
 from oddjets.config.analysis import load_analysis
-from oddjets.core.errors import InputFileError
+from oddjets.config.yaml import ConfigError
 from oddjets.io import event_table
 from oddjets.selection.closure_measurement import measure_closure
 from oddjets.study.bank import columns_for, pack
@@ -142,8 +142,42 @@ def test_the_closure_is_stale_where_the_bank_is_another(search):
     assert stage_state(plain, stage_of(plain, "closure"))[0] == "stale"
 
 
-def test_a_bank_that_is_not_there_is_named(search):
+@pytest.mark.parametrize(
+    ("bank", "says"),
+    [
+        ("bonk.parquet", r"absent.yaml: 1 error\n  closure.bank: no file 'bonk.parquet'.*bank.parquet"),
+        ("garbage.parquet", "closure.bank: .*garbage.parquet: cannot be read as a bank"),
+        ("fileset.json", "closure.bank: .*fileset.json: cannot be read as a bank"),
+        ("", "closure.bank: no file ''"),
+    ],
+)
+def test_a_bank_that_cannot_be_read_is_an_error_before_anything_is_done(search, bank, says):
     file, _ = search
-    run = with_bank(file, "absent", "bonk.parquet")
-    with pytest.raises(InputFileError, match=r"absent.yaml: closure.bank: no file 'bonk.parquet'.*bank.parquet"):
-        run_to(run, "closure")
+    file.with_name("garbage.parquet").write_bytes(b"no parquet" * 100)
+    with pytest.raises(ConfigError, match=says):
+        with_bank(file, "absent", bank)
+
+
+@pytest.mark.parametrize(
+    ("process", "card", "says"),
+    [
+        ("qcd", {"simulate": {"seed": 7}}, ""),
+        ("qcd", {"selection": {}}, "with other cuts"),
+        ("qcd", {"era": "2016UL"}, "is of era '2016UL'"),
+        ("qcd", {"models": {}}, "has no score 'xbb'"),
+        ("qcd", {"models": {"xbb": "another"}}, "another model's"),
+        ("top", {}, "has no events of 'qcd'"),
+    ],
+)
+def test_validate_says_that_a_bank_is_not_used(search, process, card, says):
+    file, data = search
+    plain = RunContext(load_analysis(file), file.parent / "out")
+    own = card_of(plain)
+    other = {
+        key: {} if value == {} else {**own[key], **value} if key == "models" else value for key, value in card.items()
+    }
+    pack(file.with_name("this.parquet"), [(process, data)], {**own, **other}, {process: list(data)})
+    said = CliRunner().invoke(app, ["validate", str(with_bank(file, "unused", "this.parquet").analysis.path)])
+    assert said.exit_code == 0, said.output
+    assert ("closure.bank: " in said.output) == bool(says)
+    assert says in " ".join(said.output.split())

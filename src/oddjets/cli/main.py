@@ -141,6 +141,8 @@ def validate(analysis: AnalysisFile) -> None:
     console.print(f"{escape(str(analysis))}: no errors ({len(resolved.analysis.regions)} regions)")
     for line in (*scheme_lines(resolved.analysis, resolved.eras), *absent_files(resolved.analysis, resolved.eras)):
         console.print(escape(line))
+    if reason := resolved.why_bank_unused():
+        console.print(escape(f"closure.bank: {reason}"))
 
 
 app.command()(simulate)

@@ -194,7 +194,7 @@ class Bank:
             if set(table[_PROCESS].unique().to_pylist()) - {process}:
                 raise InputFileError(f"{self.file}: damaged bank (events of another process stand for '{process}')")
             table = table.drop_columns([_PROCESS])
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise InputFileError(f"{self.file}: damaged bank ({error})") from None
         columns: Columns = {}
         for name in table.column_names:

@@ -12,9 +12,9 @@ from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.io import event_table
 from oddjets.io.event_table import Columns
-from oddjets.scoring.model_card import load_card
 from oddjets.selection.normalisation import factor_of, own_factors
 from oddjets.study.bank import columns_for, pack
+from oddjets.workflow.bank_validation import describe
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.run import RunContext
 
@@ -23,18 +23,7 @@ __all__ = ["bank_analysis", "card_of", "make_bank", "require_file"]
 
 def card_of(run: RunContext) -> dict[str, Any]:
     """Return what the card of a bank says of an analysis: its selection, and the models of its scores."""
-    analysis = run.analysis
-    selection = analysis.selection.model_dump(mode="json", exclude={"golden_json", "luminosity_table"})
-    models: dict[str, Any] = {}
-    for name, score in analysis.scores.items():
-        card = run.resolved.cards.get(name)
-        # the card's own content, so that a comment changes nothing
-        models[name] = _model_of(card) if card is not None else score.model_dump(mode="json", exclude={"label"})
-    return {"era": analysis.era, "selection": selection, "models": models}
-
-
-def _model_of(card: Path) -> str:
-    return str(load_card(card).sha256)
+    return describe(run.analysis, run.resolved.cards)
 
 
 def bank_analysis(analysis: Analysis, seed: int, generate: Sequence[str]) -> Analysis:

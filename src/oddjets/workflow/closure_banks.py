@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from oddjets.core.errors import OddjetsError
 from oddjets.selection.closure_bank import ClosureBank
 from oddjets.selection.decorators import HasCuts
-from oddjets.selection.needed_columns import columns_needed
 from oddjets.selection.normalisation import total_luminosity
 from oddjets.study.bank import Bank
-from oddjets.workflow.banks import card_of
+from oddjets.workflow.bank_validation import why_unused
 from oddjets.workflow.run import RunContext
 
 __all__ = ["read_closure_bank"]
@@ -31,19 +29,8 @@ def read_closure_bank(run: RunContext, processor: HasCuts) -> tuple[ClosureBank 
     file, process = analysis.closure_bank, analysis.data_driven
     if file is None or process is None:
         return None, ""
-    bank = Bank.open(file)
-    unused = "; the closure is measured on the simulation of the analysis itself"
-    if not isinstance(analysis.era, str):
-        return None, f"{bank.file.name} has one era, and the analysis several{unused}"
-    try:
-        bank.require_fit(analysis, card_of(run), processes=(process,))
-    except OddjetsError as error:
-        return None, f"{error}{unused}"
-    made, own = bank.card.get("simulate") or {}, analysis.simulate
-    if own is not None and made.get("seed") == own.seed:
-        return None, f"{bank.file.name} has the seed of the analysis itself, {own.seed}{unused}"
-    (columns,) = bank.tables(process)
-    if lacking := [name for name in columns_needed(analysis, processor) if name not in columns]:
-        return None, f"{bank.file.name} has no column '{lacking[0]}', which the analysis needs{unused}"
+    if reason := why_unused(analysis, run.resolved.cards, processor):
+        return None, reason
+    (columns,) = Bank.open(file).tables(process)
     luminosity = total_luminosity(run.luminosity_pb)
-    return ClosureBank.select(bank.file.name, process, columns, processor, luminosity), ""
+    return ClosureBank.select(file.name, process, columns, processor, luminosity), ""

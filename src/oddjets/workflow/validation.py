@@ -30,6 +30,7 @@ from oddjets.selection import processor_loader, region_products
 from oddjets.selection.decorators import jet_variations_of
 from oddjets.selection.processor import DijetProcessor
 from oddjets.simulation.processes import check_processes
+from oddjets.workflow.bank_validation import bank_problems, why_unused
 from oddjets.workflow.cut_validation import column_problems, cut_problems
 from oddjets.workflow.dataset_eras import dataset_problems
 from oddjets.workflow.era_validation import era_problems, load_eras, nuisance_names, of_each, with_eras
@@ -66,6 +67,16 @@ class ResolvedAnalysis:
         """The folder in which relative paths of `era` start."""
         return next(iter(self.eras.values()))[1]
 
+    def why_bank_unused(self) -> str:
+        """Return why the closure is not measured on the bank that the analysis names; "" if it is, or if it names none."""
+        if self.analysis.closure is None:
+            return ""
+        try:
+            processor = self.processor(self.analysis, self.era, self.era_folder, {})
+        except Exception:  # a user's own may want something else; who runs it says so
+            return ""
+        return why_unused(self.analysis, self.cards, processor)
+
 
 def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *, place: str = "") -> ResolvedAnalysis:
     """Check every name and return what they mean.
@@ -99,6 +110,7 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *
             except OddjetsError as error:
                 problems.append(f"scores.{name}.card: {error}")
     problems += _input_problems(analysis, eras if fitting else {})
+    problems += bank_problems(analysis)
     problems += _name_problems(analysis)
     if processor is not None:
         problems += cut_problems(analysis, processor)
