@@ -12,6 +12,7 @@ from rich.text import Text
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from oddjets.cli import main
 from oddjets.cli.main import app
 from oddjets.core.errors import OddjetsError
 
@@ -88,6 +89,20 @@ def test_a_folder_that_cannot_be_written_is_a_message(tmp_path):
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "file" in done.stderr
+
+
+def test_an_error_of_the_system_that_names_no_file_is_said_with_its_kind(monkeypatch, capsys):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(main, "app", refuse)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith(
+        "error: the system refused what a run needs, and named no file: Permission denied (PermissionError)"
+    )
 
 
 def test_run_py_is_the_same_program(tmp_path):

@@ -1,10 +1,14 @@
 """Worker processes of a script that starts itself again."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
 
+import pytest
+
 from oddjets.core import worker_pool
+from oddjets.core.errors import OddjetsError
 
 #: work under a lock, file by file on two processes, as a run does it
 SCRIPT = """
@@ -48,3 +52,21 @@ def test_cores_are_those_that_the_process_may_use(monkeypatch):
     # as on macOS
     monkeypatch.delattr(os, "sched_getaffinity")
     assert worker_pool.available_cores() == os.cpu_count()
+
+
+@pytest.mark.fault(
+    "No locks between processes (`/dev/shm` cannot be written)",
+    "Ends with exit code 2 and says how to work in one process; figures are drawn one after the other.",
+)
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), ImportError("This platform lacks a functioning sem_open")]
+)
+def test_where_no_process_can_be_started_it_is_said_what_to_do(monkeypatch, error):
+    def refuse():
+        raise error
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn"), "Lock", refuse)
+    said = r"refuses locks between them \((Permission denied|This platform .*)\): make /dev/shm writable.*iterative"
+    with pytest.raises(OddjetsError, match=said):
+        list(worker_pool.run_tasks([3, 4], abs, 2, "test"))
+    assert list(worker_pool.run_tasks([3, 4], abs, 1, "test")) == [3, 4]

@@ -235,6 +235,17 @@ app.command()(opendata.fileset)
 app.command()(status.status)
 
 
+def _of_the_system(error: OSError) -> str:
+    """Return what the system refused: of which file, or, where it names none, which kind of error it is."""
+    what = error.strerror or str(error) or "no reason given"
+    if error.filename:
+        return f"{error.filename}: {what}"
+    return (
+        f"the system refused what a run needs, and named no file: {what} ({type(error).__name__}); --debug behind 'oddjets'"
+        " shows where"
+    )
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends it with its message and exit code 2, without a traceback."""
     debug = "--debug" in sys.argv
@@ -258,8 +269,7 @@ def main() -> None:
     except OSError as error:
         if debug:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        console.print(f"[bold red]error:[/bold red] {escape(where)}{escape(error.strerror or str(error))}")
+        console.print(f"[bold red]error:[/bold red] {escape(_of_the_system(error))}")
         sys.exit(2)
     # what was asked to exit with, by `typer.Exit`
     sys.exit(ended if isinstance(ended, int) else 0)

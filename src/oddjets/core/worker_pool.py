@@ -10,14 +10,38 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from oddjets.core.errors import OddjetsError
 
-__all__ = ["available_cores", "is_importing_main", "missing_main_guard", "prepare_worker", "run_tasks"]
+__all__ = ["available_cores", "is_importing_main", "missing_main_guard", "pool_context", "prepare_worker", "run_tasks"]
 
 Task = TypeVar("Task")
+
+
+def pool_context(method: Literal["fork", "spawn"]) -> BaseContext:
+    """Return what makes the processes of a pool, and the locks between them.
+
+    Args:
+        method: how a process starts. Not ``fork`` where libraries have threads: it would copy their locks.
+
+    Raises:
+        OddjetsError: the system has no locks between processes, as where ``/dev/shm`` cannot be written; the message says
+            what to do.
+    """
+    context = multiprocessing.get_context(method)
+    try:
+        context.Lock()
+    except (OSError, ImportError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OddjetsError(
+            f"worker processes cannot be started, because the system refuses locks between them ({reason}): make /dev/shm"
+            " writable (in a container: give it shared memory), or work in one process with 'execution: {executor:"
+            " iterative, workers: 1}' (--executor iterative --workers 1)"
+        ) from error
+    return context
 
 
 def run_tasks(tasks: Sequence[Task], work: Callable[[Task], object], workers: int, verb: str) -> Iterator[Task]:
@@ -30,16 +54,14 @@ def run_tasks(tasks: Sequence[Task], work: Callable[[Task], object], workers: in
         verb: what is going on, for messages.
 
     Raises:
-        OddjetsError: a process was killed; what `work` raises, after which no further task is begun.
+        OddjetsError: a process was killed, or none can be started; what `work` raises, after which no further task is begun.
     """
     if workers <= 1 or len(tasks) <= 1:
         for task in tasks:
             work(task)
             yield task
         return
-    # spawn: a fork would copy the threads' locks of libraries that are loaded here
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), context, prepare_worker) as pool:
+    with ProcessPoolExecutor(min(workers, len(tasks)), pool_context("spawn"), prepare_worker) as pool:
         try:
             futures = {pool.submit(work, task): task for task in tasks}
             for future in as_completed(futures):

@@ -6,13 +6,14 @@ import json
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.console import log, progress
 from oddjets.core.errors import BlindedError, OddjetsError, nearest
-from oddjets.core.worker_pool import prepare_worker
+from oddjets.core.worker_pool import pool_context, prepare_worker
 from oddjets.report import style
 from oddjets.report.artifacts import ARTIFACTS, Artifacts, MissingArtifactError
 from oddjets.report.registry import KINDS, FigureKind, find
@@ -201,18 +202,28 @@ def write_figures(
         The files of each figure, see `write_figure`.
     """
     with progress("figures", len(figures)) as tracker:
-        # a forked process starts quickly and needs no importable main module; without fork, one after the other
-        if workers < 2 or len(figures) < WORTH_SHARING or "fork" not in multiprocessing.get_all_start_methods():
+        context = _forking() if workers >= 2 and len(figures) >= WORTH_SHARING else None
+        if context is None:
             made = []
             for kind, data in figures:
                 made.append(write_figure(folder, kind.name, data, reuse))
                 tracker.advance()
             return made
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), prepare_worker) as pool:
+        with ProcessPoolExecutor(workers, context, prepare_worker) as pool:
             futures = [pool.submit(write_figure, folder, kind.name, data, reuse) for kind, data in figures]
             for _ in as_completed(futures):
                 tracker.advance()
             return [future.result() for future in futures]
+
+
+def _forking() -> BaseContext | None:
+    """Return what forks processes, which start quickly and need no importable main module; None where that cannot be."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return None
+    try:
+        return pool_context("fork")
+    except OddjetsError:
+        return None
 
 
 def write_figure(folder: Path, name: str, data: dict[str, Any], reuse: bool = False) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +9,7 @@ from typing import Any
 
 from oddjets.config.execution import Execution
 from oddjets.core.console import console
-from oddjets.core.worker_pool import missing_main_guard, prepare_worker
+from oddjets.core.worker_pool import missing_main_guard, pool_context, prepare_worker
 from oddjets.workflow.executors import gpus
 from oddjets.workflow.executors.base import ALLOWED_WORKER_DEATHS, Outcomes, WorkersLostError
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
@@ -58,8 +57,7 @@ class LocalBackend:
 
     def _round(self, waiting: dict[str, Chunk], work: ChunkWorker, on_done: Callable[[Outcomes], None]) -> None:
         """Do what is waiting, until all is done or a worker dies."""
-        # spawn: a fork would copy the threads' locks of libraries that are loaded here
-        context = multiprocessing.get_context("spawn")
+        context = pool_context("spawn")
         workers = min(self.workers, len(waiting))
         begin = (_initialise_worker, (context.Value("i", 0), self.gpus))
         with ProcessPoolExecutor(workers, context, *begin) as pool:
