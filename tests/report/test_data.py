@@ -14,6 +14,7 @@ from helpers import synthetic
 from scipy.stats import chi2
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.regions import Region
 from oddjets.report import panels, registry
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import (
@@ -140,6 +141,21 @@ def test_region_map_holds_every_event_of_the_histograms(finished: Finished) -> N
             assert number == artifacts.histograms.values(one["region"], "mass", "data", letter).sum()
         letters = one["letters"]
         assert one["predicted"] == pytest.approx(letters["B"] * letters["C"] / letters["D"])
+
+
+def test_region_map_has_names_in_words_and_expressions_as_they_are(finished: Finished) -> None:
+    asked, out = finished
+    cuts = ("mass_1 > mass_2 or n_muons == 0", "not VR_1", "mass_2>100", "mass_1 + mass_2 > 300")
+    one = Region(all=("tau21_low", "mass_ungroomed > 50"), cuts=cuts)
+    changed = asked.model_copy(update={"regions": dict.fromkeys(asked.regions, one)})
+    (first, *_) = regions.data(Artifacts(changed, out))["regions"]["maps"]
+    assert first["cuts"] == [
+        "all tau21 low & mass_ungroomed > 50",
+        "subleading mass > 100",
+        "(mass_1 > mass_2 or n_muons == 0)",
+        "not VR 1",
+        "mass_1 + mass_2 > 300",
+    ]
 
 
 def test_systematic_ratios_are_varied_over_nominal(finished: Finished) -> None:

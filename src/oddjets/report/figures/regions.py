@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from oddjets.config.regions import Region
+from oddjets.config.regions import Region, is_expression, split_cut
 from oddjets.report import layout, style
 from oddjets.report.artifacts import Artifacts
 
@@ -77,9 +78,16 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
 
 
 def _asked(region: Region) -> list[str]:
-    """Return what a region asks, in words: ``any btagged``, ``heavy``."""
-    of_jets = [f"{quantifier} {' & '.join(cuts)}" for quantifier, cuts in region.of_jets.items()]
-    return [words.replace("_", " ") for words in (*of_jets, *region.of_events)]
+    """Return what a region asks: ``any low tau21``, ``mass_1 > mass_2``."""
+    of_jets = [f"{quantifier} {' & '.join(map(_words, cuts))}" for quantifier, cuts in region.of_jets.items()]
+    return [*of_jets, *map(_words, region.of_events)]
+
+
+def _words(cut: str) -> str:
+    """Return a name without underscores; an expression as it is, in parentheses where 'or' would be read as of more."""
+    if not is_expression(split_cut(cut)[0]):
+        return cut.replace("_", " ")
+    return f"({cut})" if re.search(r"\bor\b|\|", cut) else cut
 
 
 def draw(drawn: dict[str, Any]) -> Figure:
