@@ -3,10 +3,11 @@
 import pytest
 import yaml
 from helpers.analyses import analysis, content
+from pydantic import ValidationError
 
 from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.config.simulation import default_seed
-from oddjets.config.yaml import ConfigError
+from oddjets.config.yaml import ConfigError, describe_errors
 
 
 def write(folder, data, name="analysis.yaml"):
@@ -130,3 +131,27 @@ def test_an_analysis_is_shown_as_a_short_table():
     assert "Jets &lt;b&gt;" in shown._repr_html_()
     without = analysis(fit=None, systematics=[])
     assert [line.split() for line in repr(without).splitlines()[-2:]] == [["systematics", "none"], ["fit", "none"]]
+
+
+@pytest.mark.parametrize("toys", ["Auto", "many", -1, True, 1.5, [1]])
+def test_toys_are_a_number_or_auto_and_a_mistake_is_said_once(toys):
+    with pytest.raises(ValidationError) as caught:
+        analysis(fit={**content()["fit"], "toys": toys})
+    (line,) = describe_errors(caught.value, Analysis)
+    assert line.startswith("fit.toys: must be a number of toys, at least 0, or auto (got ")
+    assert analysis(fit={**content()["fit"], "toys": "auto"}).fit.toys == "auto"
+    assert analysis(fit={**content()["fit"], "toys": "200"}).fit.toys == 200
+
+
+@pytest.mark.parametrize("key", ["score_folder", "cache"])
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("", "must be the name of a folder"),
+        ("a\0b", "must be the name of a folder"),
+        ("~nobody-at-all/scores", "there is nobody whose own folder is '~nobody-at-all'"),
+    ],
+)
+def test_a_folder_that_none_can_have_is_refused(key, folder, said):
+    with pytest.raises(ValidationError, match=said):
+        analysis(execution={key: folder})

@@ -55,6 +55,17 @@ def _cluster_class(value: str) -> str:
     return value
 
 
+def _folder(value: str) -> str:
+    """Accept the name of a folder, of which ``~`` and ``~NAME`` at the beginning are somebody's own."""
+    if not value.strip() or "\0" in value:
+        raise ValueError("must be the name of a folder")
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is nobody whose own folder is '{Path(value).parts[0]}'") from None
+    return value
+
+
 @dataclass(frozen=True)
 class RemoteAccess:
     """Settings of the access to remote files.
@@ -134,7 +145,7 @@ class Execution(StrictModel):
         ge=1,
         description="seconds without an answer of a server of remote files, after which it is an error",
     )
-    cache: str | None = Field(
+    cache: Annotated[str, AfterValidator(_folder)] | None = Field(
         default=None,
         description="folder to download remote files into; not given: only what is needed is read, without a copy",
     )
@@ -147,7 +158,7 @@ class Execution(StrictModel):
         default=True,
         description="true: store scores in the output folder's scores/, and use them again; false: compute them",
     )
-    score_folder: str | None = Field(
+    score_folder: Annotated[str, AfterValidator(_folder)] | None = Field(
         default=None,
         description="folder to store scores in, which several analyses, outputs and users may share; where it cannot be"
         " written, its scores are used and new ones are not stored; not given: scores/ in the output folder",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from oddjets.config.eras import LuminosityUncertainties
 from oddjets.config.yaml import Name, StrictModel
@@ -26,6 +26,14 @@ def _check_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
 
 #: a range that a parameter can move in
 Bounds = Annotated[tuple[float, float], AfterValidator(_check_bounds)]
+
+
+def _number_or_auto(value: Any) -> Any:
+    """Accept a number of toys, or ``auto``; a mistake is said once, and not of both."""
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if number != "auto" and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
+        raise ValueError("must be a number of toys, at least 0, or auto")
+    return number
 
 
 #: fields of `Fit` that say what is asked of a workspace, and change nothing in it
@@ -144,7 +152,7 @@ class Fit(StrictModel):
     scan: bool | str = Field(
         default=True, description="scan the profile likelihood of 'tested', or of the parameter with this name"
     )
-    toys: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+    toys: Annotated[Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(_number_or_auto)] = Field(
         default=0,
         description="number of toys for significance and limit, in addition to the asymptotic formulas; 0: none; auto: 2000"
         " where fewer than ten events decide, or estimate the background where they do, else none",
