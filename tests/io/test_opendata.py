@@ -122,6 +122,29 @@ def test_what_the_catalogue_says_is_not_said_again(tmp_path):
     assert "--data: catalogue '2016postVFP' has 'jetht_g'" in str(result.exception).replace("2016UL", "2016postVFP")
 
 
+def test_comments_in_a_list_of_files_are_no_files(tmp_path):
+    (tmp_path / "list.txt").write_text("# of May\na.root\n\n  # not b.root\nc.root\n")
+    assert opendata.read_index(tmp_path / "list.txt") == ["a.root", "c.root"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mine={}/bytes.txt", "--data", "mine"], "bytes.txt: is no text"),
+        (["={}/list.txt"], "is not of the form SAMPLE=INDEX.json"),
+        (["mine="], "'mine=' is not of the form SAMPLE=INDEX.json"),
+        (["mine={}/list.txt", "--process", "mine=data", "--cross-section", "mine=1"], "of data say --data mine alone"),
+        (["mine={}/list.txt", "--data", "mine", "--out", "{}/none/f.json"], "none: no such folder; make it first"),
+    ],
+)
+def test_what_makes_no_fileset_is_said(tmp_path, words, said):
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00root")
+    (tmp_path / "list.txt").write_text("a.root\n")
+    result = CliRunner().invoke(app, ["fileset", *(word.format(tmp_path) for word in words)])
+    assert isinstance(result.exception, OddjetsError)
+    assert said in str(result.exception)
+
+
 def test_a_folder_in_place_of_the_fileset_is_said(tmp_path):
     words = ["fileset", f"jetht_g={index(tmp_path, 'x')}", "--out", str(tmp_path)]
     assert "is a folder; give a file, such as" in str(CliRunner().invoke(app, words).exception)

@@ -90,3 +90,24 @@ def test_a_file_without_a_processor_says_what_it_lacks(tmp_path):
     (tmp_path / "mine.py").write_text("class Mine:\n    pass\n")
     with pytest.raises(OddjetsError, match=r"no DijetProcessor called 'Mine'; it has none, so write 'class NAME\("):
         find_processor("mine.py:Mine", tmp_path).load()
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"# -*- coding: latin-1 -*-\n# caf\xe9\n"])
+def test_a_file_is_read_in_the_encoding_that_it_states(tmp_path, before):
+    (tmp_path / "mine.py").write_bytes(before + BASE.encode())
+    assert find_processor("mine.py:Base", tmp_path).load().__name__ == "Base"
+
+
+@pytest.mark.parametrize("broken", ["mine.py", "base.py"])
+def test_a_file_in_another_encoding_is_named(tmp_path, broken):
+    (tmp_path / "base.py").write_text(BASE)
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / broken).write_bytes(b"# caf\xe9\n" + (tmp_path / broken).read_bytes())
+    with pytest.raises(OddjetsError, match=f"^{broken}: is not UTF-8"):
+        find_processor("mine.py:Mine", tmp_path)
+
+
+def test_a_file_that_ends_the_program_is_an_error(tmp_path):
+    (tmp_path / "mine.py").write_text("import sys\nsys.exit(3)\n" + BASE)
+    with pytest.raises(OddjetsError, match=r"mine.py can't be imported: SystemExit: 3"):
+        find_processor("mine.py:Base", tmp_path).load()

@@ -144,10 +144,12 @@ def fileset(
 
     if out.is_dir():
         raise OddjetsError(f"--out: {out} is a folder; give a file, such as {out / 'fileset.json'}")
+    if not out.parent.is_dir():
+        raise OddjetsError(f"--out: {out.parent}: no such folder; make it first")
     given: dict[str, list[Path]] = {}
     for word in indices:
         name, equals, path = word.partition("=")
-        if not equals:
+        if not (name.strip() and equals and path):
             raise OddjetsError(f"'{word}' is not of the form SAMPLE=INDEX.json")
         given.setdefault(name, []).append(Path(path))
     own = OwnSamples(

@@ -125,7 +125,8 @@ def read_index(path: Path) -> list[str]:
     """Return the files that an index of the portal lists, in its order.
 
     Args:
-        path: JSON, a list of entries with ``uri``, as the portal's ``*_file_index.json``; or a text with one a line.
+        path: JSON, a list of entries with ``uri``, as the portal's ``*_file_index.json``; or a text with one a line, and
+            comments in lines that begin with #.
 
     Raises:
         InputFileError: missing, of another format, or a file twice.
@@ -134,13 +135,17 @@ def read_index(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputFileError(f"{path}: no such file index ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputFileError(
+            f"{path}: is no text; give a file index of the portal, or a text with a file a line"
+        ) from None
     if path.suffix == ".json":
         try:
             files = [str(entry["uri"]) for entry in json.loads(text)]
         except (ValueError, TypeError, KeyError):
             raise InputFileError(f"{path}: no file index of the portal: a JSON list of entries with 'uri'") from None
     else:
-        files = [line.strip() for line in text.splitlines() if line.strip()]
+        files = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     twice = sorted({file for file in files if files.count(file) > 1}) if len(set(files)) < len(files) else []
     if not files or twice:
         raise InputFileError(f"{path}: {f'{twice[0]} is listed twice' if twice else 'lists no file'}")
@@ -202,6 +207,8 @@ class OwnSamples:
             raise OddjetsError(f"--luminosity: '{name}' is simulation; of data say --data {name}")
         lacking = [f"--process {name}=PROCESS"] if name not in self.processes else []
         lacking += [f"--cross-section {name}=PB"] if name not in self.cross_sections_pb else []
+        if self.processes.get(name) == "data":
+            raise OddjetsError(f"--process: '{name}' would be simulation of 'data'; of data say --data {name} alone")
         if lacking:
             raise OddjetsError(f"'{name}': no catalogue has it, so say {' and '.join(lacking)} too, or --data {name}")
         found = {"process": self.processes[name], "is_data": False, "era": era}

@@ -91,7 +91,7 @@ class ProcessorSource:
             except OddjetsError:
                 del sys.modules[unique]
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 del sys.modules[unique]
                 raise OddjetsError(f"{self.name}.py can't be imported: {type(error).__name__}: {error}") from error
             finally:
@@ -127,6 +127,22 @@ class _Siblings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.texts[module.__name__], f"{module.__name__}.py", "exec"), module.__dict__)
 
 
+def _source(file: Path) -> str:
+    """Return the text of a Python file, in the encoding that it states.
+
+    Raises:
+        OddjetsError: it is in another one, or cannot be read.
+    """
+    try:
+        return importlib.util.decode_source(file.read_bytes())
+    except (UnicodeDecodeError, SyntaxError):
+        raise OddjetsError(
+            f"{file.name}: is not UTF-8, as Python files are; save it so, or state its encoding"
+        ) from None
+    except OSError as error:
+        raise OddjetsError(f"{file}: cannot be read ({error.strerror or error})") from None
+
+
 def _imports(text: str) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(text)):
@@ -155,7 +171,7 @@ def find_processor(reference: str, beside: Path | None) -> ProcessorSource:
     waiting = [file]
     while waiting:
         path = waiting.pop()
-        text = path.read_text(encoding="utf-8")
+        text = _source(path)
         modules[path.stem] = text
         try:
             imported = _imports(text)
