@@ -255,8 +255,14 @@ def test_the_key_and_the_inputs_of_a_correction_are_compared_with_its_file(tmp_p
         ),
         ({"regions": {"SR": {"cuts": ["mass_2 >> 100"]}}}, "regions.SR.cuts.0: 'mass_2 >> 100': only arithmetic"),
         ({"regions": {"SR": {"cuts": ["len(mass_2) > 100"]}}}, "no function 'len'"),
-        ({"regions": {"SR": {"cuts": ["VR1 and mass_2 > 3"]}, "VR1": {"any": "not tau21_low"}}}, "'VR1' is a region, and"),
-        ({"regions": {"SR": {"all": "tau21_low and mass > 3"}}}, "'tau21_low' is a cut, and an expression reads columns"),
+        (
+            {"regions": {"SR": {"cuts": ["VR1 and mass_2 > 3"]}, "VR1": {"any": "not tau21_low"}}},
+            "'VR1' is a region, and",
+        ),
+        (
+            {"regions": {"SR": {"all": "tau21_low and mass > 3"}}},
+            "'tau21_low' is a cut, and an expression reads columns",
+        ),
         ({"regions": {"SR": {"cuts": ["trigger_PFHT800"]}}}, "compare it with something, as in trigger_PFHT800 == 1"),
         ({"regions": {"SR": {"cuts": ["n_muons == 0 & n_electrons == 0"]}}}, "'&' and '|' are done before comparisons"),
         (

@@ -1,4 +1,4 @@
-"""Whether few events decide a fit's answers: the warning that offers toys, and the toys that ``auto`` makes."""
+"""Few events that decide the answers of a fit: the warning that offers toys, and the toys that ``auto`` makes."""
 
 from __future__ import annotations
 
