@@ -177,7 +177,7 @@ def test_pileup_that_is_not_finite_is_refused_with_file_and_event(tmp_path, valu
     good = toy_nano(tmp_path / "good.root", 20)
     bad = toy_nano(tmp_path / "bad.root", 20, run=2, seed=5, change=spoiled("Pileup_nTrueInt", value))
     run = run_of(tmp_path, {"top": [good, bad]}, chunk_size, systematics=["pu"])
-    said = r"bad\.root: Pileup_nTrueInt .* is not finite in 1 event\(s\), the first being 2:8:7 \(run"
+    said = r"bad\.root: systematic 'pu': Pileup_nTrueInt .* is not finite in 1 event\(s\), the first being 2:8:7 \(run"
     with pytest.raises(OddjetsError, match=said):
         toy_analysis.process(run)
     skipping = toy_analysis.run_of(tmp_path / "a.yaml", tmp_path / "skipped", skip_bad_files=True)

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from oddjets.config.yaml import describe_error, keys_at, place_in, told
+from oddjets.config.yaml import describe_error, keys_at, merge_mappings, place_in, told
 
 __all__ = ["Checked", "check_form"]
 
@@ -106,8 +106,10 @@ def _mend(
         near = difflib.get_close_matches(str(key), keys_at(place[:-1], model), n=1)
         value = owner.pop(key)
         if near:
-            # also in place of what the file has from one that it extends
-            owner[near[0]] = value
+            # laid over what the file has from one that it extends, as under the right name
+            there = owner.get(near[0])
+            both = isinstance(there, dict) and isinstance(value, dict)
+            owner[near[0]] = merge_mappings(there, value) if both else value
             renamed[".".join(map(str, (*reached[:-1], near[0])))] = ".".join(map(str, reached))
         return tuple(reached)
     while isinstance(owner, list) and len(reached) > 1:

@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-__all__ = ["COLUMN_PIXELS", "READABLE", "columns_of", "text_width", "wrapped"]
+__all__ = ["COLUMN_PIXELS", "READABLE", "columns_of", "legend_points", "text_width", "wrapped"]
 
 #: CSS pixels of a picture that takes one, two or all three columns of the report, in a window of 1280 pixels or more
 COLUMN_PIXELS = {1: 342, 2: 747, 3: 1153}
@@ -28,6 +28,11 @@ def columns_of(inches: float) -> int:
         inches: its width.
     """
     return next((n for n, widest in _COLUMN_INCHES.items() if inches <= widest), 3)
+
+
+def legend_points() -> float:
+    """Return the size of text in legends, points; Matplotlib's setting may be a word such as ``medium``."""
+    return float(FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points())
 
 
 @functools.lru_cache(maxsize=4096)

@@ -157,7 +157,7 @@ def shared_legend(made: Figure, drawn: Sequence[Mapping[str, Any]], *, band: str
         band: what the hatched band is called.
         log: as for `handles`.
     """
-    size = 1.2 * matplotlib.rcParams["legend.fontsize"]
+    size = 1.2 * layout.legend_points()
     entries = handles(drawn, band=band, log=log)
     longest = max(layout.text_width(str(entry.get_label()), size) for entry in entries) + 3.8 * size
     made.legend(

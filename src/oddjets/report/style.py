@@ -292,7 +292,8 @@ def words(axes: Axes, lines: Sequence[str], handles: Sequence[Any]) -> float:
         The fraction of the panel's height that both take, for `headroom`.
     """
     width, height = _points(axes)
-    size, legend_size = 0.82 * matplotlib.rcParams["font.size"], matplotlib.rcParams["legend.fontsize"]
+    size = 0.82 * matplotlib.rcParams["font.size"]
+    legend_size = layout.legend_points()
     frame = 1.6 * legend_size
     labels = [str(handle.get_label()) for handle in handles]
     longest = max((layout.text_width(label, legend_size) for label in labels), default=0.0) + _HANDLE * legend_size
