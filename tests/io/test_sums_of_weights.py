@@ -113,6 +113,12 @@ def test_sums_that_cannot_be(tmp_path, change, message):
         read(write(tmp_path / "a.root", 40, row_of(SIGNS) | change))
 
 
+def test_a_count_that_is_infinite_is_named(tmp_path):
+    row = row_of(SIGNS) | {"genEventCount": np.inf}
+    with pytest.raises(InputFileError, match=r"a\.root: 'genEventCount' of its tree 'Runs' is inf"):
+        read(write(tmp_path / "a.root", 40, row, types={"genEventCount": np.float64}))
+
+
 def test_an_empty_tree_of_sums_is_an_error(tmp_path):
     path = tmp_path / "a.root"
     with uproot.recreate(path) as out:

@@ -33,7 +33,9 @@ def delta_r(
         eta_b: pseudorapidities.
         phi_b: azimuths.
     """
-    return np.asarray(np.hypot(eta_a - eta_b, delta_phi(phi_a, phi_b)), np.float64)
+    # a damaged jet of infinite eta, whose generator jet has it too: its distance is NaN, near to nothing
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.hypot(eta_a - eta_b, delta_phi(phi_a, phi_b)), np.float64)
 
 
 def momenta(pt: npt.ArrayLike, eta: npt.ArrayLike, phi: npt.ArrayLike, mass: npt.ArrayLike) -> Floats:

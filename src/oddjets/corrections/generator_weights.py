@@ -149,7 +149,8 @@ def _top_pt(events: Any, rows: npt.NDArray[np.int64], direction: str) -> Relativ
     if not nanoaod_schema.has(events, ["GenPart_pdgId", "GenPart_statusFlags", "GenPart_pt"]):
         return _unit_weights(len(rows))
     particles = events["GenPart"]
-    up = top_pt_weight(*(particles[name][rows] for name in ("pdgId", "statusFlags", "pt")))
+    flags = nanoaod_schema.bits(events, "GenPart_statusFlags", particles["statusFlags"][rows])
+    up = top_pt_weight(particles["pdgId"][rows], flags, particles["pt"][rows])
     # nominal is not weighted; down mirrors up (our choice)
     return up if direction == "Up" else up._replace(values=2 - up.values)
 

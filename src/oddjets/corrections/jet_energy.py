@@ -144,7 +144,7 @@ def _columns(events: Any, pt: Array) -> dict[str, npt.NDArray[Any]]:
         raise InputFileError(
             f"{nanoaod_schema.location_of(events)}: no branch {_RHO_NAMES}, which jet corrections need"
         )
-    of_event = {name: np.asarray(nanoaod_schema.branch(events, name)) for name in ("run", "luminosityBlock", "event")}
+    of_event = nanoaod_schema.identifiers(events)
     of_event["rho"] = np.asarray(nanoaod_schema.branch(events, rho), dtype=np.float64)
     columns = {name: np.repeat(values, counts) for name, values in of_event.items()}
     # numbers from 1, in the order of the file, which no correction changes

@@ -100,11 +100,11 @@ def with_tight_id(events: Any, jets: Any, era: Era, folder: Path, eta_max: float
         The jets; and how many of them have an ID that was computed.
 
     Raises:
-        InputFileError: neither ``FatJet_jetId`` is there nor all that it is computed from.
+        InputFileError: neither ``FatJet_jetId`` is there nor all that it is computed from; or it has no bits.
         OddjetsError: the era has no criteria, or none for jets as far out as the selection goes.
     """
     if "jetId" in jets.fields:
-        return jets, 0
+        return ak.with_field(jets, nanoaod_schema.bits(events, "FatJet_jetId", jets["jetId"]), "jetId"), 0
     lacking = [f"FatJet_{name}" for name in (*_FRACTIONS, *_COUNTS) if name not in jets.fields]
     if lacking:
         raise InputFileError(

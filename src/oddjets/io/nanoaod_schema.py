@@ -17,8 +17,10 @@ from oddjets.core.errors import InputFileError, nearest
 from oddjets.core.kinematics import offsets_from
 
 __all__ = [
+    "IDENTITY",
     "TITLES",
     "PFNano",
+    "bits",
     "branch",
     "branches_of",
     "collection",
@@ -26,6 +28,7 @@ __all__ = [
     "flags",
     "flatten",
     "has",
+    "identifiers",
     "indices",
     "location_of",
     "offsets_of",
@@ -35,21 +38,31 @@ __all__ = [
 ]
 
 
+#: the branches that tell an event from all others, with NanoAOD's types
+IDENTITY: dict[str, type[np.unsignedinteger[Any]]] = {
+    "run": np.uint32,
+    "luminosityBlock": np.uint32,
+    "event": np.uint64,
+}
 #: under which a skim keeps the titles of branches, which uproot cannot write
 TITLES = "branch_titles"
 
 
 class PFNano(PFNanoAODSchema):  # type: ignore[misc]
-    """A coffea schema for PFNano, without warnings about unused cross references and photons."""
+    """A coffea schema for PFNano, without warnings about unused cross references, photons and event numbers."""
 
     warn_missing_crossrefs = False
+    #: they are looked for by `identifiers`, whose error names the file
+    error_missing_event_ids = False
     #: coffea's vertices cannot be looked at without x, y and z; a file may have their number alone
     mixins: ClassVar[dict[str, str]] = {k: v for k, v in PFNanoAODSchema.mixins.items() if k != "PV"}
 
     def __init__(self, base_form: Any, *args: Any, **kwargs: Any) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings(
-                "ignore", message="Branch Photon_(mass|charge) already exists", category=RuntimeWarning
+                "ignore",
+                message="Branch Photon_(mass|charge) already exists|Missing event_ids",
+                category=RuntimeWarning,
             )
             super().__init__(base_form, *args, **kwargs)
 
@@ -134,6 +147,48 @@ def indices(events: Any, name: str, inner: str) -> Any:
         raise InputFileError(f"{location_of(events)}: branch '{name}_{inner}' should have a list of numbers per event")
     counts = ak.num(values, axis=1)
     return ak.unflatten(whole_numbers(events, f"{name}_{inner}", ak.flatten(values, axis=1)).astype(np.int64), counts)
+
+
+def identifiers(events: Any) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of `IDENTITY`, in NanoAOD's types; each of shape (events,).
+
+    Raises:
+        InputFileError: one is missing, or has a value that its type cannot hold: a fraction, NaN, a negative number, or one
+            too large. Cast, it would be that of another event.
+    """
+    columns = {}
+    for name, kind in IDENTITY.items():
+        values = whole_numbers(events, name, branch(events, name))
+        if values.dtype.kind == "b":
+            raise InputFileError(f"{location_of(events)}: branch '{name}' is bool, and should be a number per event")
+        # as floats 2^32 and 2^64 are exact, and the largest numbers of the types are not
+        largest = np.iinfo(kind).max
+        above = values >= float(largest) + 1 if values.dtype.kind == "f" else values > largest
+        wrong = (values < 0) | above
+        if wrong.any():
+            raise InputFileError(
+                f"{location_of(events)}: branch '{name}' has {values[wrong][0]} in {int(wrong.sum())} event(s): these are whole"
+                f" numbers from 0 to {largest}; the file is damaged, or was not made with the standard NanoAOD tools"
+            )
+        columns[name] = values.astype(kind)
+    return columns
+
+
+def bits(events: Any, name: str, values: Any) -> Any:
+    """Return a jagged branch whose bits are asked for, such as ``FatJet_jetId``, in an integer type.
+
+    Raises:
+        InputFileError: it is boolean, so that it has one bit only, or not all its numbers are whole.
+    """
+    found = whole_numbers(events, name, flatten(values))
+    if found.dtype.kind == "b":
+        raise InputFileError(
+            f"{location_of(events)}: branch '{name}' is bool, and should have the bits of a whole number; the file was not made"
+            " with the standard NanoAOD tools"
+        )
+    if found.dtype.kind != "f":
+        return values
+    return ak.unflatten(found.astype(np.int64), np.asarray(ak.num(values, axis=1)))
 
 
 def whole_numbers(events: Any, name: str, values: Any) -> npt.NDArray[Any]:

@@ -109,6 +109,8 @@ def read_sums(runs: Any, path: str, entries: int, titles: Mapping[str, str]) -> 
         raise InputFileError(f"{path}: the sum of weights '{SUM}' is {total}")
     if entries and not len(totals):
         raise InputFileError(f"{path}: its tree 'Runs' is empty, so the number of generated events is unknown")
+    if counts is not None and not np.isfinite(counts).all():
+        raise InputFileError(f"{path}: '{COUNT}' of its tree 'Runs' is {counts[~np.isfinite(counts)][0]}")
     if counts is not None and not float(np.sum(counts)) >= entries:
         raise InputFileError(
             f"{path}: '{COUNT}' of its tree 'Runs' is {np.sum(counts):.0f}, but it holds {entries} events: Runs is from"

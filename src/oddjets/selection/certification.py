@@ -62,8 +62,9 @@ class DataQuality:
             return {}
         if not events.metadata["is_data"]:
             return {"passes_certified": np.ones(len(events), dtype=bool)}
-        run, section = (np.asarray(nanoaod_schema.branch(events, name)) for name in ("run", "luminosityBlock"))
-        return {"passes_certified": sections.in_intervals(self._certified, run, section)}
+        identity = nanoaod_schema.identifiers(events)
+        certified = sections.in_intervals(self._certified, identity["run"], identity["luminosityBlock"])
+        return {"passes_certified": certified}
 
     @cached_property
     def _certified(self) -> sections.SectionIntervals:

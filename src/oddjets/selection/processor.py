@@ -205,9 +205,7 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
 
     def _event_columns(self, events: Any, anomalies: Counter[str]) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
         """Read everything but PF candidates, for all events of the chunk; also the pair's positions in FatJet."""
-        columns: dict[str, Array] = {
-            name: np.asarray(nanoaod_schema.branch(events, name)) for name in ("run", "luminosityBlock", "event")
-        }
+        columns: dict[str, Array] = nanoaod_schema.identifiers(events)
         asked = self.analysis.named_cuts
         decisions = objects.trigger_decisions(
             events, self.selection.triggers, required="trigger" in asked or self._needs_trigger
