@@ -1,6 +1,7 @@
 """The authors' event files: synthetic ones in exactly their layout, against a slow reference, bin by bin."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -329,3 +330,54 @@ def test_the_paper_can_be_fitted_from_one_yaml(imported, tmp_path):
     workspace = json.loads((tmp_path / "out" / "workspace.json").read_text())
     assert len(workspace["channels"]) == 8
     assert workspace["measurements"][0]["config"]["poi"] == "mu"
+
+
+def rewrite(source, target, **changes):
+    """Copy a file, with other arrays."""
+    with np.load(source) as content:
+        np.savez(target, **{name: content[name] for name in content.files} | changes)
+
+
+def import_of(imported, folder, tmp_path):
+    """Import a folder into another output."""
+    npz = imported.analysis.npz.model_copy(update={"folder": str(folder)})
+    run = RunContext(imported.analysis.model_copy(update={"npz": npz}), tmp_path / "out")
+    run_stage(run, stage_of(run, "process"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"), [([34], "all weights are zero"), (list(range(18, 34, 2)), "all varied pT are zero")]
+)
+def test_data_that_are_called_simulation_are_named(imported, folder, tmp_path, columns, said):
+    """Their events would weigh nothing, or pass no varied cut."""
+    copied = shutil.copytree(folder, tmp_path / "npz")
+    file = next(copied.glob("*_top_*"))
+    cond = np.load(file)["cond"].copy()
+    cond[:, columns] = 0
+    rewrite(file, file, cond=cond)
+    with pytest.raises(InputFileError, match=rf"_top_dijet.*\.npz: {said}, as in a file of data"):
+        import_of(imported, copied, tmp_path)
+
+
+@pytest.mark.parametrize("process", ["top", "wjets"])
+def test_a_copy_of_a_file_is_named(imported, folder, tmp_path, process):
+    """The files have no event numbers: the events of a copy, also under another process, would count twice."""
+    copied = shutil.copytree(folder, tmp_path / "npz")
+    file = next(copied.glob("*_top_*"))
+    for old in copied.glob(f"*_{process}_*"):
+        if old != file:
+            old.unlink()
+    shutil.copy(file, copied / file.name.replace("_top_dijet", f"_{process}_dijet_again"))
+    with pytest.raises(InputFileError, match=r"\.npz: has the same events as outputs_pretrain_.*\.npz; keep one"):
+        import_of(imported, copied, tmp_path)
+
+
+@pytest.mark.parametrize("value", [-0.5, 1.5])
+@pytest.mark.parametrize("column", [0, 10, 11])
+def test_the_authors_formula_needs_probabilities(column, value):
+    """Of logits its score would be any number, in a table without a word."""
+    prediction = np.full((4, 12), 1 / 12)
+    prediction[2, column] = value
+    with pytest.raises(InputFileError, match=r"values from .* \(1 rows .* softmax of logits"):
+        score_of_predictions(prediction, "authors-code")
+    assert (score_of_predictions(prediction.clip(-1e-4, 1 + 1e-4), "authors-code") <= 1.001).all()

@@ -24,7 +24,16 @@ from oddjets.config.analysis import AuthorsFiles
 from oddjets.core.errors import InputFileError, nearest
 from oddjets.io.event_table import JETS, dijet_mass
 
-__all__ = ["COND_COLUMNS", "PREDICTION", "find_files", "find_unstorable", "from_table", "read_file", "to_table"]
+__all__ = [
+    "COND_COLUMNS",
+    "PREDICTION",
+    "find_files",
+    "find_unstorable",
+    "from_table",
+    "read_file",
+    "refuse_data",
+    "to_table",
+]
 
 Array = npt.NDArray[Any]
 
@@ -157,6 +166,25 @@ def _check_jets(file: Path, cond: Array) -> None:
                 f"{file}: row {row} of 'cond' has a pT of {cond[row, column]:g} GeV under {name} ({int(wrong.sum())} rows have"
                 " 0 or less)"
             )
+
+
+def refuse_data(file: Path, cond: Array) -> None:
+    """Refuse a file of a simulated process whose weights or varied jets are all zero, as those of data are.
+
+    Args:
+        file: for the message.
+        cond: from `read_file`.
+
+    Raises:
+        InputFileError: it is one.
+    """
+    columns = {"weights": [NOMINAL_WEIGHT], "varied pT": list(JET_VARIATIONS.values())}
+    lacking = [name for name, places in columns.items() if not cond[:, places].any()]
+    if len(cond) and lacking:
+        raise InputFileError(
+            f"{file}: all {' and '.join(lacking)} are zero, as in a file of data; a file of simulation has them. Data are"
+            f" called '{DATA_NAME}' in the file's name"
+        )
 
 
 def _refuse_bomb(file: Path) -> None:

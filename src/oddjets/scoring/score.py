@@ -16,6 +16,8 @@ __all__ = ["anomaly_score", "class_probabilities", "score_of_predictions"]
 
 #: what the authors' code adds to the denominator
 AUTHORS_EPSILON = 1e-6
+#: of probabilities in half precision
+PROBABILITY_ROUNDING = 1e-3
 #: the fewest columns that it needs: P(0) to P(10)
 AUTHORS_COLUMNS = 11
 
@@ -104,7 +106,8 @@ def score_of_predictions(prediction: NDArray[Any], formula: Literal["authors-cod
         Shape (n_jets,).
 
     Raises:
-        InputFileError: there are too few columns for the formula, or several where one is the score.
+        InputFileError: there are too few columns for the formula, or several where one is the score; or the formula needs
+            probabilities, and these are none.
     """
     columns = prediction.shape[1]
     if formula == "stored" and columns != 1:
@@ -117,5 +120,12 @@ def score_of_predictions(prediction: NDArray[Any], formula: Literal["authors-cod
     first = prediction[:, 0].astype(np.float64)
     if formula == "stored":
         return first
+    used = np.delete(prediction, np.s_[1:10], axis=1)
+    wrong = ((used < -PROBABILITY_ROUNDING) | (used > 1 + PROBABILITY_ROUNDING)).any(axis=1)
+    if wrong.any():
+        raise InputFileError(
+            f"'prediction' has values from {used.min():.3g} to {used.max():.3g} ({np.count_nonzero(wrong)} rows have some"
+            f" beyond 0 to 1); the formula '{formula}' needs class probabilities, for example the softmax of logits"
+        )
     signal = prediction[:, 10:].sum(axis=1, dtype=np.float64)
     return np.asarray(signal / (first + signal + AUTHORS_EPSILON))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,16 +28,29 @@ __all__ = ["export_npz", "import_npz"]
 
 
 def import_npz(run: RunContext, events: Path) -> dict[str, Any]:
-    """Turn the authors' event files into event tables; an event passes if its trigger fired and it has no lepton."""
+    """Turn the authors' event files into event tables; an event passes if its trigger fired and it has no lepton.
+
+    Args:
+        run: of an analysis with the option `npz`.
+        events: the folder of the tables.
+
+    Raises:
+        InputFileError: a file that is none of theirs, one of data that is called simulation, or a copy of another.
+    """
     spec = run.analysis.npz
     assert spec is not None
     scores = {name: score.column for name, score in run.analysis.scores.items() if score.column is not None}
     summary = {}
+    #: of the arrays of a file -> the file: without event numbers nothing else tells a copy
+    seen: dict[str, Path] = {}
     for process, files in run.npz_files.items():
         is_data = process == DATA
         raw, weighted = [0, 0, 0], [0.0, 0.0, 0.0]
         for number, file in enumerate(files):
             prediction, cond = paper_npz.read_file(file)
+            if not is_data:
+                paper_npz.refuse_data(file, cond)
+            _refuse_copy(file, cond, seen)
             # what no score is made of need not be of any form
             used = paper_npz.PREDICTION in scores.values()
             try:
@@ -68,6 +82,14 @@ def import_npz(run: RunContext, events: Path) -> dict[str, Any]:
     extra = {"cuts": ["all", "trigger", "lepton_veto"], "datasets": summary}
     write_cutflow(run, extra)
     return extra
+
+
+def _refuse_copy(file: Path, cond: np.ndarray, seen: dict[str, Path]) -> None:
+    """Refuse a file with the jets of another one: its events would count twice."""
+    digest = hashlib.sha256(np.ascontiguousarray(cond, dtype=np.float64).tobytes()).hexdigest()
+    if len(cond) and digest in seen:
+        raise InputFileError(f"{file}: has the same events as {seen[digest].name}; keep one of the two files")
+    seen[digest] = file
 
 
 def _threshold(run: RunContext) -> float | None:
