@@ -75,6 +75,21 @@ def test_mistakes_in_a_correction_name_what_there_is(era, change, message):
         lookups.weight(*era, SPEC.model_copy(update=change), {"a": np.ones(2)}, "Up")
 
 
+@pytest.mark.parametrize(
+    ("inputs", "variation", "said"),
+    [
+        ({"x": "a", "direction": "variation"}, "sideways", "sideways"),
+        ({"x": "a", "direction": "a"}, "up", "Array arguments only allowed"),
+        ({"x": "variation", "direction": "variation"}, "up", "x"),
+    ],
+)
+def test_what_a_correction_refuses_names_it_and_its_file(era, inputs, variation, said):
+    """A category that it does not have, numbers for a string, and a string for numbers."""
+    spec = SPEC.model_copy(update={"inputs": inputs})
+    with pytest.raises(OddjetsError, match=rf"correction 'double' of c\.json cannot be evaluated: .*{said}"):
+        lookups.lookup(*era, spec, {"a": np.ones(3)}, variation)
+
+
 def test_a_tampered_file_is_refused(era):
     description, folder = era
     (folder / "c.json").write_text((folder / "c.json").read_text() + " ")

@@ -304,8 +304,8 @@ def lookup(
 
     Raises:
         NotFiniteError: an input is NaN or infinite; the message has no file, which the caller knows.
-        OddjetsError: an unknown file, key or input; the message has the nearest names; or a key that depends on the period, and
-            a run that is in none.
+        OddjetsError: an unknown file, key or input; the message has the nearest names; values that the correction refuses; or a
+            key that depends on the period, and a run that is in none.
     """
     if spec.file is None or spec.key is None:
         raise OddjetsError(f"era '{era.name}': this correction needs a correctionlib 'file' and 'key'")
@@ -337,17 +337,17 @@ def lookup(
                 raise type(error)(f"input '{name}' of the correction '{spec.key}': {error}") from None
             _require_finite(array, f"{value} (input '{name}' of the correction '{spec.key}')", columns)
             shape = np.broadcast_shapes(shape, array.shape)
-            arguments.append(array)
+            arguments.append(array if array.dtype.kind in "iu" else array.astype(np.float64))
         else:
             _require_finite(np.asarray(value), f"input '{name}' of the correction '{spec.key}'", {})
             arguments.append(value)
-    flat = [
-        np.broadcast_to(a, shape).ravel().astype(a.dtype if a.dtype.kind in "iu" else np.float64)
-        if isinstance(a, np.ndarray)
-        else a
-        for a in arguments
-    ]
-    return np.asarray(correction.evaluate(*flat), dtype=np.float64).reshape(shape)
+    flat = [np.broadcast_to(a, shape).ravel() if isinstance(a, np.ndarray) else a for a in arguments]
+    try:
+        found = correction.evaluate(*flat)
+    # a category that it does not have, numbers for a string, a value beyond bins that end in an error
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise OddjetsError(f"correction '{spec.key}' of {path.name} cannot be evaluated: {error}") from None
+    return np.asarray(found, dtype=np.float64).reshape(shape)
 
 
 def _lookup_by_period(
