@@ -21,7 +21,7 @@ from oddjets.report.studies import calibration_table, false_alarm_table
 from oddjets.study.bank import Bank
 from oddjets.workflow.banks import bank_analysis, card_of
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.studies import _Events, _largest_impacts, study_null
+from oddjets.workflow.studies import _current, _Events, _largest_impacts, study_null
 from oddjets.workflow.study_options import Options
 
 RUNNER = CliRunner()
@@ -248,3 +248,11 @@ def test_product_cells_close_where_their_union_does_not(tmp_path):
     assert set(closure) == {"SR", "VR1_both", "VR1_leading", "VR1_subleading"}
     assert all(c == pytest.approx(1.0, abs=0.03) for c in closure.values())
     assert found["failed"] == 0
+
+
+def test_results_without_a_stage_before_them_say_what_makes_it(tmp_path):
+    """After the fit by its own command, without `closure`: the fit alone again would not be up to date either."""
+    file = tmp_path / "results.json"
+    file.write_text('{"mu": 1}', encoding="utf-8")
+    with pytest.raises(OddjetsError, match=r"results\.json: is out of date .* `oddjets run` again, which also runs"):
+        _current(RunContext(analysis(), tmp_path), "fit", file)

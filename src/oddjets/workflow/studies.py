@@ -182,7 +182,7 @@ def _current(run: RunContext, name: str, file: Path) -> dict[str, Any]:
         if state != "done":
             raise OddjetsError(
                 f"{file}: is out of date ({why}), and experiments would be compared with another analysis's data: run"
-                f" `oddjets {name}` again, or give another folder with --out"
+                " `oddjets run` again, which also runs the stages before, or give another folder with --out"
             )
     return content
 
