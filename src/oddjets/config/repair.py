@@ -107,9 +107,10 @@ def _mend(
         value = owner.pop(key)
         if near:
             # laid over what the file has from one that it extends, as under the right name
-            there = owner.get(near[0])
-            both = isinstance(there, dict) and isinstance(value, dict)
-            owner[near[0]] = merge_mappings(there, value) if both else value
+            known = owner.get(near[0])
+            if isinstance(known, dict) and isinstance(value, dict):
+                value = merge_mappings(known, value)
+            owner[near[0]] = value
             renamed[".".join(map(str, (*reached[:-1], near[0])))] = ".".join(map(str, reached))
         return tuple(reached)
     while isinstance(owner, list) and len(reached) > 1:
