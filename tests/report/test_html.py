@@ -365,3 +365,12 @@ def test_counts_p_values_and_labels() -> None:
     assert count(1234567) == "1\u202f234\u202f567"
     assert p_value(1.13e-8) == "1.1 × 10⁻⁸"
     assert label_html(r"$t\bar{t}$ & $\tau_{21} \geq 3$") == 't<span class="bar">t</span> &amp; τ<sub>21</sub> ≥ 3'
+
+
+@pytest.mark.parametrize(
+    ("inject", "said"),
+    [({}, []), ({"top": 0.0}, ["In the pseudo-data there is top 0 times its cross section."])],
+)
+def test_what_was_injected_is_a_note(inject, said):
+    analysis = load_analysis(resources.find("demo.yaml", "processors"), {"simulate": {"inject": inject}})
+    assert html.notes_of(analysis) == [*analysis.notes, *said]

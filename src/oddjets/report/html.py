@@ -102,6 +102,7 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None,
     opened = f"# {unblinds} opened the data in A\n" if unblinds else ""
     html = environment.get_template("report.html.j2").render(
         analysis=analysis,
+        notes=notes_of(analysis),
         simulated=artifacts.simulated,
         data_name=artifacts.data_name.lower(),
         header=artifacts.header,
@@ -173,6 +174,13 @@ def _regions(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]]
         table = tables.yields_table(artifacts, region) if region in fitted else None
         made.append({"name": region, "label": artifacts.region_label(region), "figures": drawn, "table": table})
     return made
+
+
+def notes_of(analysis: Analysis) -> list[str]:
+    """Return the notes of an analysis, and what its pseudo-data have that is not as in nature."""
+    injected = analysis.simulate.inject if analysis.simulate is not None else {}
+    said = ", ".join(f"{process} {strength:g} times" for process, strength in injected.items())
+    return [*analysis.notes, *([f"In the pseudo-data there is {said} its cross section."] if said else [])]
 
 
 def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]]) -> list[dict[str, Any]]:
