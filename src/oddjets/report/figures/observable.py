@@ -99,7 +99,8 @@ def draw(drawn: dict[str, Any]) -> Figure:
             highest = panels.draw_stack(main, panel, edges=edges, log=panel["log"])
             main.set_ylabel(drawn["y"]["label"])
             main.set_xlim(edges[0], edges[-1])
-            taken = style.words(main, panel["text"], panels.handles([panel], band=distribution.BAND, log=panel["log"]))
+            # one legend below both: in a panel of half the width it would push the content of a logarithmic one down
+            taken = style.words(main, panel["text"], [])
             style.headroom(main, highest, taken, log=panel["log"], lowest=_lowest(panel))
             if below is not None and panel["ratio"] is not None:
                 panels.draw_ratio(below, panel, edges=edges, label="Ratio to sim.")
@@ -108,6 +109,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
                 below.set_axis_off()
             bottom = below if below is not None and panel["ratio"] is not None else main
             bottom.set_xlabel(drawn["x"]["label"])
+        panels.shared_legend(made, shown, band=distribution.BAND, log=any(panel["log"] for panel in shown))
         style.header(axes[0, 0], drawn["header"]["label"])
         style.header(axes[0, -1], [""], drawn["header"]["right"])
     return made
