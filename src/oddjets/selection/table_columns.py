@@ -22,7 +22,7 @@ from oddjets.io.event_table import JETS, EventTable, dtype_of
 from oddjets.selection.decorators import JetColumns, cuts_of, jet_cuts_of
 from oddjets.selection.processor import JET_BRANCHES, TAGGER_COLUMNS, DijetProcessor
 
-__all__ = ["COLUMNS_OF_EVENTS", "known_columns", "unknown_columns"]
+__all__ = ["COLUMNS_OF_EVENTS", "known_columns", "unknown_columns", "without_models"]
 
 #: columns of every event, beside those of jets
 COLUMNS_OF_EVENTS = (
@@ -130,11 +130,25 @@ def known_columns(
         era: its corrections.
         era_folder: where the era's relative paths start.
     """
+    made = without_models(analysis, processor, era, era_folder)
+    return None if made is None else _known(analysis, made)
+
+
+def without_models(
+    analysis: Analysis, processor: type[DijetProcessor], era: lookups.Era, era_folder: Path
+) -> DijetProcessor | None:
+    """Return a processor that says what it reads, and scores nothing; None if a user's own cannot be made so.
+
+    Args:
+        analysis: its settings.
+        processor: its class.
+        era: its corrections.
+        era_folder: where the era's relative paths start.
+    """
     try:
-        made = processor(analysis, era, era_folder, {})
+        return processor(analysis, era, era_folder, {})
     except Exception:  # a user's own may want something else; who runs it says so
         return None
-    return _known(analysis, made)
 
 
 def _known(analysis: Analysis, processor: DijetProcessor) -> set[str] | None:

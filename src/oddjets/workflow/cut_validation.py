@@ -16,7 +16,7 @@ from oddjets.io.event_table import dtype_of
 from oddjets.selection import region_products, regions
 from oddjets.selection.decorators import cuts_of, jet_cuts_of
 from oddjets.selection.processor import JET_BRANCHES, TAGGER_COLUMNS, DijetProcessor
-from oddjets.selection.table_columns import COLUMNS_OF_EVENTS, unknown_columns
+from oddjets.selection.table_columns import COLUMNS_OF_EVENTS, unknown_columns, without_models
 
 __all__ = ["column_problems", "cut_problems"]
 
@@ -126,11 +126,8 @@ def column_problems(
         era: its corrections.
         era_folder: where the era's relative paths start.
     """
-    try:
-        made = processor(analysis, era, era_folder, {})
-    except Exception:  # a user's own may want something else; who runs it says so
-        return
-    for place, problem in unknown_columns(analysis, made).items():
+    made = without_models(analysis, processor, era, era_folder)
+    for place, problem in (unknown_columns(analysis, made) if made is not None else {}).items():
         yield f"{place}: {problem}"
 
 
