@@ -13,7 +13,8 @@ from helpers import toy_eras
 from typer.testing import CliRunner
 
 from oddjets.cli.main import app
-from oddjets.config.analysis import Analysis, Systematic
+from oddjets.config.analysis import Analysis
+from oddjets.config.systematics import Systematic
 from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.corrections import lookups

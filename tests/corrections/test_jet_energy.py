@@ -15,7 +15,8 @@ from helpers.chunks import chunk_of
 from helpers.toy_nano import toy_nano
 from scipy import stats
 
-from oddjets.config.analysis import CorrectionSpec, load_analysis
+from oddjets.config.analysis import load_analysis
+from oddjets.config.systematics import CorrectionSpec
 from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import InputFileError
 from oddjets.core.files import sha256_of

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from oddjets.config.analysis import CorrectionSpec
+from oddjets.config.systematics import CorrectionSpec
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import sha256_of
 from oddjets.corrections import lookups

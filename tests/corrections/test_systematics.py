@@ -6,7 +6,8 @@ import pytest
 import yaml
 from helpers.analyses import analysis, content
 
-from oddjets.config.analysis import Systematic, load_analysis
+from oddjets.config.analysis import load_analysis
+from oddjets.config.systematics import Systematic
 from oddjets.corrections import systematics
 from oddjets.corrections.systematics import BUILT_IN, variations_of, with_defaults
 from oddjets.workflow.validation import resolve

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.analyses import analysis
 
-from oddjets.config.analysis import CorrectionSpec
+from oddjets.config.systematics import CorrectionSpec
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections import generator_weights
 from oddjets.corrections.generator_weights import RelativeWeights

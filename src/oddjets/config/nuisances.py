@@ -6,9 +6,10 @@ come from is in `oddjets.corrections.correlations`.
 
 from __future__ import annotations
 
-from oddjets.config.analysis import Analysis, Systematic
+from oddjets.config.analysis import Analysis
 from oddjets.config.eras import ALL, EACH
 from oddjets.config.per_era import eras_of
+from oddjets.config.systematics import Systematic
 
 __all__ = ["labels_of", "luminosity_parts", "nuisances_of"]
 

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from oddjets.config.analysis import Analysis, Systematic
+from oddjets.config.analysis import Analysis
+from oddjets.config.systematics import Systematic
 from oddjets.config.yaml import describe_errors, merge_mappings
 
 __all__ = ["by_era", "eras_of", "of_era", "selection_problem"]

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from oddjets.config.analysis import Analysis, Systematic
+from oddjets.config.analysis import Analysis
 from oddjets.config.eras import ALL, EACH
 from oddjets.config.nuisances import luminosity_parts, nuisances_of
 from oddjets.config.per_era import eras_of
+from oddjets.config.systematics import Systematic
 from oddjets.corrections.generator_weights import GENERATOR_SYSTEMATICS
 from oddjets.corrections.lookups import Era
 from oddjets.corrections.systematics import NOMINAL, directions_of, kind_of, variations_of

@@ -20,8 +20,8 @@ import numpy.typing as npt
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from oddjets.config.analysis import CorrectionSpec
 from oddjets.config.eras import Label
+from oddjets.config.systematics import CorrectionSpec
 from oddjets.config.yaml import ConfigError, describe_errors, read_extended
 from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError, nearest

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from oddjets.config.analysis import Analysis, Systematic
+from oddjets.config.analysis import Analysis
+from oddjets.config.systematics import Systematic
 
 __all__ = [
     "BUILT_IN",

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 
-from oddjets.config.analysis import Analysis, Systematic
+from oddjets.config.analysis import Analysis
 from oddjets.config.nuisances import luminosity_parts, nuisances_of
 from oddjets.config.per_era import eras_of, of_era, selection_problem
+from oddjets.config.systematics import Systematic
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.corrections.correlations import undecided, with_scheme
 from oddjets.corrections.lookups import Era, load_era, locate

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.config.analysis import Analysis, CorrectionSpec
+from oddjets.config.analysis import Analysis
+from oddjets.config.systematics import CorrectionSpec
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.expressions import names_in
 from oddjets.corrections import jet_energy, lookups

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from oddjets.config.analysis import Analysis, CorrectionSpec, check_analysis, files_of
+from oddjets.config.analysis import Analysis, check_analysis, files_of
 from oddjets.config.fit import Fit
 from oddjets.config.per_era import eras_of
+from oddjets.config.systematics import CorrectionSpec
 from oddjets.config.yaml import ConfigError
 from oddjets.config.yaml_lines import with_lines
 from oddjets.core import resources
