@@ -40,6 +40,7 @@ from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
 from oddjets.workflow.executors.skipped_files import SkippedFile
 from oddjets.workflow.keys import rows_keys
 from oddjets.workflow.skim.compatibility import incompatible_skims
+from oddjets.workflow.stages.combined_scores import has_combined_scores, remove_combined_scores, write_combined_scores
 from oddjets.workflow.stages.cutflow import write_cutflow
 from oddjets.workflow.stages.npz import import_npz
 
@@ -66,9 +67,13 @@ def check_environment(run: RunContext) -> None:
 
 def has_all_outputs(run: RunContext, extra: Mapping[str, Any]) -> bool:
     """Tell whether all parts of the event tables are there, and no others; what could not be read is tried again."""
-    return not provenance.lost_files(extra) and all(
-        {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
-        for name, found in extra.get("datasets", {}).items()
+    return (
+        not provenance.lost_files(extra)
+        and has_combined_scores(run, extra)
+        and all(
+            {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
+            for name, found in extra.get("datasets", {}).items()
+        )
     )
 
 
@@ -79,7 +84,9 @@ def work(run: RunContext) -> dict[str, Any]:
         # what is there belongs to another key
         shutil.rmtree(events, ignore_errors=True)
         events.mkdir(parents=True)
-        return import_npz(run, events)
+        imported = import_npz(run, events)
+        return imported | write_combined_scores(run, imported["datasets"])
+    remove_combined_scores(run)
     for asked, _ in by_era(run.analysis, run.fileset):
         assert isinstance(asked.era, str)
         check_working_point(asked, *run.resolved.eras[asked.era], only=len(run.resolved.eras) == 1)
@@ -152,6 +159,7 @@ def work(run: RunContext) -> dict[str, Any]:
         summary[name] |= menus
     _report_inference([how for dataset in summary.values() for how in dataset["inference"].values()])
     refuse_overlap(run.out / EVENTS, fileset)
+    combined = write_combined_scores(run, summary)
     extra = {
         "cuts": ["all", *run.analysis.selection.cuts],
         "datasets": summary,
@@ -161,6 +169,7 @@ def work(run: RunContext) -> dict[str, Any]:
         "shares": _shares(run),
         "probabilities": _classes(run),
         "chunks": {"executor": execution.executor, **found.costs()},
+        **combined,
     }
     write_cutflow(run, extra)
     return extra
