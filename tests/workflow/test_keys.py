@@ -50,7 +50,10 @@ CODE: dict[str, dict[str, str]] = {
             "generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
             "systematics weights working_point"
         ),
-        "io": "branches combined_scores event_table fileset histograms layouts nanoaod_schema paper_npz sums_of_weights weight_order",
+        "io": (
+            "branches combined_scores event_table fileset histograms layouts "
+            "nanoaod_schema paper_npz sums_of_weights weight_order"
+        ),
         "scoring": "cache gpu inputs model_card onnx_session score scorer tail_probabilities",
         "selection": (
             "certification chunk_counts constituents decorators file_layouts input_anomalies jet_systematics "
@@ -66,7 +69,10 @@ CODE: dict[str, dict[str, str]] = {
             "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity "
             "sections systematics weights"
         ),
-        "io": "branches combined_scores event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order yields",
+        "io": (
+            "branches combined_scores event_table fileset histograms layouts "
+            "nanoaod_schema sums_of_weights weight_order yields"
+        ),
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "binned_events certification chunk_counts constituents decorators event_weights histogramming "
@@ -81,7 +87,10 @@ CODE: dict[str, dict[str, str]] = {
             "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity "
             "sections systematics weights"
         ),
-        "io": "branches combined_scores event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order yields",
+        "io": (
+            "branches combined_scores event_table fileset histograms layouts "
+            "nanoaod_schema sums_of_weights weight_order yields"
+        ),
         "scoring": "cache gpu inputs model_card onnx_session score scorer",
         "selection": (
             "binned_events certification chunk_counts closure_bank closure_events closure_measurement constituents decorators "
@@ -129,8 +138,8 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history kernels kinematics redaction rounding",
         "io": "combined_scores event_table histograms yields",
         "report": (
-            "artifacts combination_health eras figure_files headline health health_line html input_health intervals layout panels registry "
-            "studies style tables text"
+            "artifacts combination_health eras figure_files headline health health_line html input_health intervals layout "
+            "panels registry studies style tables text"
         ),
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
