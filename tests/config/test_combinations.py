@@ -53,7 +53,10 @@ def test_a_combination_is_one_way_and_its_scores(how):
         ({"product": ["a", "b", "a"]}, "'product' names 'a' twice"),
         ({"product": ["a", ""]}, "String should match pattern"),
         ({"product": ["a", None]}, "should be a valid string"),
-        ({"product": ["a", "b"], "keep_probabilities": True}, "'keep_probabilities' belongs to the score with the 'card'"),
+        (
+            {"product": ["a", "b"], "keep_probabilities": True},
+            "'keep_probabilities' belongs to the score with the 'card'",
+        ),
         ({"card": "x.yaml", "flat_in": {"mass": [60, 240]}}, "for one score write 'product: \\[NAME\\]'"),
         ({"product": ["a"], "flat_in": {}}, "give edges of 'mass' or of 'pt', or of both"),
         ({"product": ["a"], "flat_in": {"mass": [60]}}, "'mass' needs two edges or more, each above the one before"),
