@@ -278,7 +278,7 @@ def test_exported_files_have_the_classes_of_the_one_model(imported: Path, tmp_pa
             for j in (1, 2):
                 table |= {f"prob0_odd_{j}": 1 - table[f"score_odd_{j}"], f"prob10_odd_{j}": table[f"score_odd_{j}"]}
             event_table.write_part(part, table, {})
-    monkeypatch.setattr(npz, "_kept_probabilities", lambda run, score: ["prob0", "prob10"])
+    monkeypatch.setattr(npz, "_kept_probabilities", lambda run, score: [f"prob0_{score}", f"prob10_{score}"])
     files = npz.export_npz(run, tmp_path / "npz")
     assert len(files) == 3
     assert paper_npz.read_file(files[0])[0].shape[1] == 2
@@ -319,7 +319,7 @@ def test_validate_finds_who_reads_a_combination_too_early(tmp_path: Path):
     file = toy_analysis.write(
         tmp_path,
         {"data": [tmp_path / "absent.root"]},
-        scores={**OWN, "both": SCORES["both"]},
+        scores={**OWN, "both": SCORES["both"], "copy": {"column": "score_both"}},
         processor="early.py:Early",
         selection={"triggers": [], "cuts": ["two_jets", "odd"]},
         systematics=[
@@ -329,6 +329,7 @@ def test_validate_finds_who_reads_a_combination_too_early(tmp_path: Path):
     )
     found = cli("validate", file)
     assert "selection.cuts.1: 'odd' reads 'score_both_1', a combination of scores, which is made of all data" in found
+    assert "scores.copy.column: 'score_both' is a combination of scores" in found
     assert "systematics.0.correction: 'score_both_2' is of a combination of scores" in found
     assert "regions.SR" not in found
 

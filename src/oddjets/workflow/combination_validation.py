@@ -41,6 +41,12 @@ def combined_score_problems(analysis: Analysis, processor: type[DijetProcessor] 
     if not columns:
         return
     yield from combination_problems(analysis)
+    for name, score in analysis.scores.items():
+        if score.column is not None and f"{score.column}_1" in columns:
+            yield (
+                f"scores.{name}.column: '{score.column}' is a combination of scores, {_LATER}; name the score where it is"
+                " wanted"
+            )
     if analysis.fileset is not None:
         try:
             datasets = load_fileset(find_fileset(analysis.fileset, analysis.folder))

@@ -118,7 +118,8 @@ def _score_with_classes(run: RunContext, score: str) -> str:
     if run.analysis.scores[score].combined is None:
         return score
     components = components_of(run.analysis.scores, score)
-    models = [name for name in components if name in run.resolved.cards]
+    owners = dict.fromkeys(run.analysis.scores[name].of or name for name in components)
+    models = [name for name in owners if name in run.resolved.cards]
     if len(models) != 1:
         raise OddjetsError(
             f"the score '{score}' combines {', '.join(components)}, of which {', '.join(models) or 'none'} have a model: the"
