@@ -90,7 +90,7 @@ def test_what_is_kept_of_many_jets_is_exact_in_the_tail_and_near_it_below(decima
     assert in_tail.sum() > 400
     assert np.array_equal(coarse(asked)[in_tail], exact(asked)[in_tail])
     assert np.abs(coarse(asked) / exact(asked) - 1).max() < 1e-2
-    assert len(coarse.values) <= min(len(exact.values), 500 + np.log(100) / 1e-2 + 2)
+    assert len(coarse.values) <= min(len(exact.values), 500 + np.log(100) / np.log1p(1e-2) + 2)
     # never against the order
     ordered = np.sort(asked)
     assert (np.diff(coarse(ordered)) <= 0).all()

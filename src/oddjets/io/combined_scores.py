@@ -83,11 +83,9 @@ class TailProbability:
             raise OddjetsError("tail probabilities are of jets of data, and there are none")
         found[np.isnan(found)] = -np.inf
         found.sort()
-        first = np.flatnonzero(np.concatenate([[True], found[1:] != found[:-1]]))
-        equal = np.diff(np.append(first, len(found)))
-        above = len(found) - first - equal
-        kept = _kept(above, equal, exact, step)
-        return cls(found[first[kept]], above[kept], equal[kept], len(found))
+        values = np.unique(np.concatenate([found[-exact:], found[len(found) - 1 - _ranks(len(found), exact, step)]]))
+        first, behind = (np.searchsorted(found, values, side=side) for side in ("left", "right"))
+        return cls(values, len(found) - behind, behind - first, len(found))
 
     def __call__(self, scores: npt.ArrayLike) -> Floats:
         """Return the tail probabilities of scores, of their shape, between 0 and 1 and neither."""
@@ -104,19 +102,17 @@ class TailProbability:
         return np.asarray((between + 0.5) / (self.n + 1), np.float64)
 
 
-def _kept(above: Integers, equal: Integers, exact: int, step: float) -> npt.NDArray[np.bool_]:
-    """Return which scores of data are kept, of those without repetition in ascending order."""
-    coarse = above >= exact
-    kept = ~coarse
-    # the lowest one, and those that many jets share
-    kept[0] = True
-    kept |= equal > step * above
-    if coarse.any():
-        bins = np.floor(np.log(above[coarse] / max(exact, 1)) / step)
-        # ascending scores have descending ranks: the last one of each bin is the highest
-        last = np.append(bins[1:] != bins[:-1], True)
-        kept[np.flatnonzero(coarse)[last]] = True
-    return kept
+def _ranks(n: int, exact: int, step: float) -> Integers:
+    """Return the ranks of the jets that are kept of those below the largest ``exact``, 0 for the largest of all.
+
+    Each is larger than the one before by ``step``; many jets with one score have one of these ranks, and so are kept too. The
+    last is that of the smallest.
+    """
+    if n <= exact:
+        return np.array([n - 1])
+    steps = np.arange(np.ceil(np.log(n / exact) / np.log1p(step)))
+    ranks = np.floor(exact * (1 + step) ** steps).astype(np.int64)
+    return np.append(ranks[ranks < n], n - 1)
 
 
 @dataclass(frozen=True)
