@@ -37,9 +37,9 @@ CODE: dict[str, dict[str, str]] = {
     "simulate": {
         "core": "kernels kinematics substructure",
         "simulation": (
-            "detector flavour gen_particles generator jets job_plan leptons nanoaod_layout parton_veto "
-            "pileup pileup_profile prefiring processes puppi pythia_hooks reconstruction rho run scales "
-            "tagger_inputs taggers trigger vertices writer"
+            "detector flavour gen_particles generator jets job_plan leptons nanoaod_layout parton_veto pileup "
+            "pileup_profile prefiring processes puppi pythia_hooks reconstruction rho run scales tagger_inputs "
+            "taggers trigger vertices writer"
         ),
         "workflow.stages": "simulate",
         "simulation/": "processes.yaml taggers.json",
@@ -58,7 +58,7 @@ CODE: dict[str, dict[str, str]] = {
         "selection": (
             "certification chunk_counts constituents decorators file_layouts input_anomalies jet_scores "
             "jet_systematics needed_columns normalisation objects per_era processor processor_loader reclustering "
-            "sums_checks trigger_menus"
+            "score_checks sums_checks trigger_menus"
         ),
         "workflow.executors": "chunk_worker",
         "workflow.stages": "combined_scores cutflow npz process",
@@ -138,8 +138,8 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history kernels kinematics redaction rounding",
         "io": "combined_scores event_table histograms yields",
         "report": (
-            "artifacts combination_health eras figure_files headline health health_line html input_health intervals layout "
-            "panels registry studies style tables text"
+            "artifacts combination_health eras figure_files headline health health_line html input_health intervals "
+            "layout panels registry studies style tables text"
         ),
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
