@@ -27,9 +27,12 @@ CODE: dict[str, dict[str, str]] = {
             "systematics weights"
         ),
         "io": "branches combined_scores event_table fileset layouts nanoaod_schema sums_of_weights weight_order",
-        "scoring": "cache class_groups gpu inputs model_card onnx_session score scorer",
+        "scoring": (
+            "cache card_base class_groups column_card column_inputs column_scorer gpu inputs model_card onnx_session "
+            "score scorer"
+        ),
         "selection": (
-            "certification chunk_counts constituents decorators jet_scores jet_systematics needed_columns objects "
+            "certification chunk_counts column_scores constituents decorators jet_scores jet_systematics needed_columns objects "
             "per_era processor processor_loader reclustering"
         ),
         "workflow.executors": "chunk_worker",
@@ -54,9 +57,12 @@ CODE: dict[str, dict[str, str]] = {
             "branches combined_scores event_table fileset histograms layouts nanoaod_schema paper_npz sums_of_weights "
             "weight_order"
         ),
-        "scoring": "cache class_groups gpu inputs model_card onnx_session score scorer tail_probabilities",
+        "scoring": (
+            "cache card_base class_groups column_card column_inputs column_scorer gpu inputs model_card onnx_session "
+            "score scorer tail_probabilities"
+        ),
         "selection": (
-            "certification chunk_counts constituents decorators file_layouts input_anomalies jet_scores "
+            "certification chunk_counts column_scores constituents decorators file_layouts input_anomalies jet_scores "
             "jet_systematics needed_columns normalisation objects per_era processor processor_loader reclustering "
             "score_checks sums_checks trigger_menus"
         ),
@@ -73,9 +79,12 @@ CODE: dict[str, dict[str, str]] = {
             "branches combined_scores event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order "
             "yields"
         ),
-        "scoring": "cache class_groups gpu inputs model_card onnx_session score scorer",
+        "scoring": (
+            "cache card_base class_groups column_card column_inputs column_scorer gpu inputs model_card onnx_session "
+            "score scorer"
+        ),
         "selection": (
-            "binned_events certification chunk_counts constituents decorators event_weights histogramming "
+            "binned_events certification chunk_counts column_scores constituents decorators event_weights histogramming "
             "jet_scores jet_systematics needed_columns normalisation objects per_era processor reclustering "
             "regions tracked_events"
         ),
@@ -91,9 +100,12 @@ CODE: dict[str, dict[str, str]] = {
             "branches combined_scores event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order "
             "yields"
         ),
-        "scoring": "cache class_groups gpu inputs model_card onnx_session score scorer",
+        "scoring": (
+            "cache card_base class_groups column_card column_inputs column_scorer gpu inputs model_card onnx_session "
+            "score scorer"
+        ),
         "selection": (
-            "binned_events certification chunk_counts closure_bank closure_events closure_measurement constituents "
+            "binned_events certification chunk_counts closure_bank closure_events closure_measurement column_scores constituents "
             "decorators event_weights histogramming jet_scores jet_systematics mixing needed_columns normalisation "
             "objects per_era processor reclustering region_products regions tracked_events"
         ),

@@ -175,7 +175,7 @@ def check(
     from oddjets.training.validate.parity import groups, parity
     from oddjets.training.validate.reference import Reference
 
-    described = load_card(card)
+    described = load_card(card, "constituents")
     network = read_checkpoint(checkpoint)
     cases = groups(n_jets, seed, None if jets is None else load_jets(jets, n_jets))
     if provider is ProviderKind.cuda:

@@ -10,6 +10,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.config.combinations import columns_behind, without_combinations
 from oddjets.core.errors import OddjetsError
 from oddjets.scoring.class_groups import formula_of
+from oddjets.scoring.column_card import ColumnCard
 from oddjets.scoring.model_card import AuthorsCodeScore, ModelCard, PaperScore, load_card
 from oddjets.selection.decorators import HasCuts
 from oddjets.selection.needed_columns import columns_needed
@@ -56,7 +57,10 @@ def describe(analysis: Analysis, cards: Mapping[str, Path]) -> dict[str, Any]:
         card = load_card(cards[owner])
         # the card's own content, so that a comment changes nothing
         models[name] = str(card.sha256)
-        formulas[name] = _outputs(formula_of(score, card), card)
+        if isinstance(card, ColumnCard):
+            formulas[name] = card.model_dump(mode="json", include={"inputs", "output", "score"})
+        else:
+            formulas[name] = _outputs(formula_of(score, card), card)
     plain = [name for name, score in analysis.scores.items() if score.column is not None]
     return {
         "era": analysis.era,

@@ -12,8 +12,8 @@ from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io.fileset import Dataset, fileset_of, load_fileset
 from oddjets.io.fileset_search import find_fileset
+from oddjets.scoring.column_scorer import scorer_of
 from oddjets.scoring.model_card import load_card
-from oddjets.scoring.scorer import Scorer
 from oddjets.selection.processor import DijetProcessor
 from oddjets.workflow.dataset_eras import match_eras
 from oddjets.workflow.validation import resolve
@@ -77,7 +77,7 @@ def processor(
             f" {', '.join(map(repr, made_later))}"
         )
     execution = resolved.analysis.execution
-    scorers = {name: Scorer(load_card(path), provider=execution.provider) for name, path in resolved.cards.items()}
+    scorers = {name: scorer_of(load_card(path), provider=execution.provider) for name, path in resolved.cards.items()}
     made = resolved.processor(
         resolved.analysis,
         resolved.era,

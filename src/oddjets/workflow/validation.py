@@ -35,7 +35,7 @@ from oddjets.workflow.cut_validation import column_problems, cut_problems
 from oddjets.workflow.dataset_eras import dataset_problems
 from oddjets.workflow.era_validation import era_problems, load_eras, nuisance_names, of_each, with_eras
 from oddjets.workflow.file_validation import file_problems
-from oddjets.workflow.score_validation import cards_of, score_problems
+from oddjets.workflow.score_validation import card_problems, cards_of, score_problems
 
 __all__ = ["ResolvedAnalysis", "resolve", "validated"]
 
@@ -114,6 +114,7 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *
         problems += cut_problems(analysis, processor)
         for era, era_folder in list(eras.values())[:1]:
             problems += column_problems(analysis, processor, era, era_folder, cards)
+            problems += card_problems(analysis, processor, era, era_folder, cards)
         if analysis.npz is None:
             problems += _systematic_problems(analysis, jet_variations_of(processor), eras)
             problems += _selection_problems(analysis)

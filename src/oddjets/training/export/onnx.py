@@ -142,7 +142,7 @@ def _note(stable: bool, target: Target) -> str:
 
 def _description(path: Path) -> dict[str, Any]:
     """Return the parts of a card that hold for another export too."""
-    card = load_card(path)
+    card = load_card(path, "constituents")
     own = {"name", "file", "sha256", "external_data", "opset", "numerics", "metrics"}
     content = card.model_dump(mode="json", exclude=own, exclude_defaults=True)
     content["trained_on_labelled"] = list(card.trained_on_labelled)

@@ -79,7 +79,7 @@ def run(job: TrainingJob, parts: Sequence[JobPart]) -> None:
         OddjetsError: a package is missing, another process works in the folder, or see the parts.
     """
     _check_packages(parts)
-    compared = [load_card(path) for path in job.compare]  # before hours of work
+    compared = [load_card(path, "constituents") for path in job.compare]  # before hours of work
     with _lock_folder(job.folder):
         if JobPart.generate in parts:
             _generate(job)
@@ -172,7 +172,7 @@ def _evaluate(job: TrainingJob, compared: Sequence[ModelCard]) -> None:
 
     if not job.card.is_file():
         raise OddjetsError(f"{job.card} does not exist: train the model first (--only train), or give its --name")
-    own = load_card(job.card)
+    own = load_card(job.card, "constituents")
     jets = read_jets(shards(job.held_out_jets), job.folder / "cache" / "held-out", job.workers)
     models: dict[str, Any] = {}
     for card in (own, *compared):

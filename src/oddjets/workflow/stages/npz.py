@@ -131,7 +131,7 @@ def _score_with_classes(run: RunContext, score: str) -> str:
 def _kept_probabilities(run: RunContext, score: str) -> list[str]:
     """Return the stems of the columns, in the order of the card's softmax, as the model's probabilities are."""
     owner = _with_card(run, score)
-    return [*probability_columns(load_card(run.resolved.cards[owner]), owner).values()]
+    return [*probability_columns(load_card(run.resolved.cards[owner], "constituents"), owner).values()]
 
 
 def _with_card(run: RunContext, score: str) -> str:
