@@ -32,17 +32,17 @@ CODE: dict[str, dict[str, str]] = {
             "score scorer"
         ),
         "selection": (
-            "certification chunk_counts column_scores constituents decorators jet_scores jet_systematics needed_columns objects "
-            "per_era processor processor_loader reclustering"
+            "certification chunk_counts column_scores constituents decorators jet_scores jet_systematics "
+            "needed_columns objects per_era processor processor_loader reclustering"
         ),
         "workflow.executors": "chunk_worker",
     },
     "simulate": {
         "core": "kernels kinematics substructure",
         "simulation": (
-            "detector flavour gen_particles generator jets job_plan leptons nanoaod_layout parton_veto pileup "
-            "pileup_profile prefiring processes puppi pythia_hooks reconstruction rho run scales tagger_inputs "
-            "taggers trigger vertices writer"
+            "detector flavour gen_particles generator jets job_plan leptons nanoaod_layout parton_veto "
+            "pileup pileup_profile prefiring processes puppi pythia_hooks reconstruction rho run scales "
+            "tagger_inputs taggers trigger vertices writer"
         ),
         "workflow.stages": "simulate",
         "simulation/": "processes.yaml taggers.json",
@@ -62,9 +62,9 @@ CODE: dict[str, dict[str, str]] = {
             "score scorer tail_probabilities"
         ),
         "selection": (
-            "certification chunk_counts column_scores constituents decorators file_layouts input_anomalies jet_scores "
-            "jet_systematics needed_columns normalisation objects per_era processor processor_loader reclustering "
-            "score_checks sums_checks trigger_menus"
+            "certification chunk_counts column_scores constituents decorators file_layouts input_anomalies "
+            "jet_scores jet_systematics needed_columns normalisation objects per_era processor processor_loader "
+            "reclustering score_checks sums_checks trigger_menus"
         ),
         "workflow.executors": "chunk_worker",
         "workflow.stages": "combined_scores cutflow npz process",
@@ -84,9 +84,9 @@ CODE: dict[str, dict[str, str]] = {
             "score scorer"
         ),
         "selection": (
-            "binned_events certification chunk_counts column_scores constituents decorators event_weights histogramming "
-            "jet_scores jet_systematics needed_columns normalisation objects per_era processor reclustering "
-            "regions tracked_events"
+            "binned_events certification chunk_counts column_scores constituents decorators event_weights "
+            "histogramming jet_scores jet_systematics needed_columns normalisation objects per_era processor "
+            "reclustering regions tracked_events"
         ),
         "workflow.stages": "cutflow histogram",
     },
@@ -105,9 +105,10 @@ CODE: dict[str, dict[str, str]] = {
             "score scorer"
         ),
         "selection": (
-            "binned_events certification chunk_counts closure_bank closure_events closure_measurement column_scores constituents "
-            "decorators event_weights histogramming jet_scores jet_systematics mixing needed_columns normalisation "
-            "objects per_era processor reclustering region_products regions tracked_events"
+            "binned_events certification chunk_counts closure_bank closure_events closure_measurement "
+            "column_scores constituents decorators event_weights histogramming jet_scores jet_systematics mixing "
+            "needed_columns normalisation objects per_era processor reclustering region_products regions "
+            "tracked_events"
         ),
         "stats": "abcd_closure cell_bins closure_parts closure_uncertainty",
         "workflow.stages": "closure",
@@ -150,8 +151,8 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history kernels kinematics redaction rounding",
         "io": "combined_scores event_table histograms yields",
         "report": (
-            "artifacts combination_health eras figure_files headline health health_line html input_health intervals "
-            "layout panels registry studies style tables text"
+            "artifacts combination_health eras figure_files headline health health_line html input_health intervals layout "
+            "panels registry studies style tables text"
         ),
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
