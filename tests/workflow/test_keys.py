@@ -40,9 +40,9 @@ CODE: dict[str, dict[str, str]] = {
     "simulate": {
         "core": "kernels kinematics substructure",
         "simulation": (
-            "detector flavour gen_particles generator jets job_plan leptons nanoaod_layout parton_veto "
-            "pileup pileup_profile prefiring processes puppi pythia_hooks reconstruction rho run scales "
-            "tagger_inputs taggers trigger vertices writer"
+            "detector flavour gen_particles generator jets job_plan leptons nanoaod_layout parton_veto pileup "
+            "pileup_profile prefiring processes puppi pythia_hooks reconstruction rho run scales tagger_inputs "
+            "taggers trigger vertices writer"
         ),
         "workflow.stages": "simulate",
         "simulation/": "processes.yaml taggers.json",
@@ -151,8 +151,8 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history kernels kinematics redaction rounding",
         "io": "combined_scores event_table histograms yields",
         "report": (
-            "artifacts combination_health eras figure_files headline health health_line html input_health intervals layout "
-            "panels registry studies style tables text"
+            "artifacts combination_health eras figure_files headline health health_line html input_health intervals "
+            "layout panels registry studies style tables text"
         ),
         "report.figures": (
             "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
