@@ -1,0 +1,4 @@
+from .window import RegionEvents as RegionEvents
+from .window import Window as Window
+
+__all__ = ["RegionEvents", "Window"]
