@@ -25,8 +25,8 @@ from oddjets.scoring.model_card import load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
 from oddjets.selection.file_layouts import constituent_sources, summarise_layouts, warn_of_stale_weights
-from oddjets.selection.jet_scores import refuse_useless_columns
 from oddjets.selection.normalisation import cutflow_line
+from oddjets.selection.score_checks import refuse_useless_columns
 from oddjets.selection.sums_checks import refuse_unlike_sums
 from oddjets.selection.trigger_menus import trigger_menus
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
@@ -137,7 +137,8 @@ def work(run: RunContext) -> dict[str, Any]:
     refuse_useless_columns(
         run.analysis,
         {
-            name: (DATA if dataset.metadata.is_data else dataset.metadata.process, counted[name]["score_columns"])
+            # not for the manifest: the ends of data may be those of A
+            name: (DATA if dataset.metadata.is_data else dataset.metadata.process, counted[name].pop("score_columns"))
             for name, (dataset, _) in fileset.items()
         },
     )
