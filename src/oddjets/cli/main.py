@@ -35,6 +35,7 @@ from oddjets.cli.options import (
     run_single_stage,
 )
 from oddjets.cli.paper import paper
+from oddjets.cli.scores import scores
 from oddjets.cli.simulate import simulate
 from oddjets.cli.study import app as study_app
 from oddjets.cli.yields import yields
@@ -188,6 +189,7 @@ def closure(analysis: AnalysisFile, out: Out = None, force: Force = False, unbli
 
 
 app.command()(yields)
+app.command()(scores)
 app.command()(mixing)
 app.command()(fit.workspace)
 app.command()(fit.fit)

@@ -346,10 +346,10 @@ def gain(
         background: likewise, (m,) each.
 
     Returns:
-        The ratio, with a symmetric error to first order; NaN where either selects no signal. ``events`` is the smaller of the
-        effective numbers of signal events that they select.
+        The ratio, with a symmetric error to first order; NaN where either selects no signal. ``events`` is the least of the
+        effective numbers of events of signal and background that they select.
     """
-    number = min(of.efficiency.events, over.efficiency.events)
+    number = min(of.efficiency.events, over.efficiency.events, of.estimate.events, over.estimate.events)
     if not (of.estimate.value > 0 and over.estimate.value > 0):
         return Estimate(np.nan, np.nan, np.nan, number)
     first, second, weights = signal
