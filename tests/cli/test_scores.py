@@ -41,9 +41,14 @@ def test_the_scores_of_a_search_are_compared_with_its_data(search):
     # there is no simulated QCD
     assert content["background"] == "data"
     assert sorted(content["scores"]) == ["b", "xbb"]
-    data, top = (event_table.read(out / "events", name) for name in ("data", "top"))
-    scores, others = (np.minimum(x["score_xbb_1"], x["score_xbb_2"])[x["passes_nominal"]] for x in (data, top))
-    area = np.mean(others[:, None] > scores) + 0.5 * np.mean(others[:, None] == scores)
+    scores, weights = {}, {}
+    for name in ("data", "top"):
+        table = event_table.read(out / "events", name)
+        kept = table["passes_nominal"]
+        scores[name] = np.minimum(table["score_xbb_1"], table["score_xbb_2"])[kept]
+        weights[name] = table["weight"][kept] if name == "top" else np.ones(kept.sum())
+    higher = np.sign(scores["top"][:, None] - scores["data"]) / 2 + 0.5
+    area = weights["top"] @ higher.mean(axis=1) / weights["top"].sum()
     assert content["separation"]["top"]["xbb"]["area"]["value"] == pytest.approx(area)
     text = printed(search, "--out", out).stdout
     assert text.splitlines()[0] == "toy: scores compared"

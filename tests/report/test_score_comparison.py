@@ -75,8 +75,8 @@ def test_figures_tables_and_command_have_the_same_numbers(finished: Finished) ->
     at = compared["fractions"].index(0.02)
     for panel in shown["panels"]:
         (pair,) = compared["pairs"]
-        assert panel["rank"][1][0] == pair["rank"][panel["sample"]]["value"]
-        assert panel["overlap"][0][1] == pair["overlap"][panel["sample"]][at]["value"]
+        assert panel["rank"][1][0] == pair["rank"][panel["process"]]["value"]
+        assert panel["overlap"][0][1] == pair["overlap"][panel["process"]][at]["value"]
     printed = ScoreComparison.from_artifacts(artifacts)
     assert json.loads(printed.to_json())["separation"] == compared["separation"]
     tables = score_tables.comparison_tables(artifacts)

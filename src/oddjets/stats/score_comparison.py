@@ -17,11 +17,12 @@ from scipy.stats import beta
 
 __all__ = [
     "LEAST_EVENTS",
+    "Cut",
     "Estimate",
     "Improvement",
-    "Rejection",
     "area_under_curve",
     "efficiency",
+    "find_cuts",
     "gain",
     "improvement",
     "least_tail",
@@ -61,36 +62,39 @@ class Estimate(NamedTuple):
     events: float
 
 
+class Cut(NamedTuple):
+    """A threshold on a score that keeps a fraction of a sample.
+
+    Attributes:
+        threshold: of the score.
+        kept: share of the sample at or above the threshold; more than asked for where scores are equal.
+        around: a lower and a higher threshold, between which slopes are measured.
+        distance: logarithm of the ratio of what these two keep; 0 where they keep the same, or the higher one nothing.
+    """
+
+    threshold: float
+    kept: Estimate
+    around: tuple[float, float]
+    distance: float
+
+    @property
+    def relative_error(self) -> float:
+        """The statistical error of what is kept, over it."""
+        return (self.kept.down + self.kept.up) / (2 * self.kept.value) if self.kept.value > 0 else np.nan
+
+
 class Improvement(NamedTuple):
     """The significance improvement at one threshold.
 
     Attributes:
         estimate: efficiency of the signal over the root of that of the background; ``events``: background above the threshold.
-        threshold: of the score.
-        kept: share of the background at or above the threshold; more than asked for where scores are equal.
         efficiency: of the signal.
         slope: d ln(efficiency of the signal) / d ln(that of the background) at the threshold.
     """
 
     estimate: Estimate
-    threshold: float
-    kept: float
     efficiency: Estimate
     slope: float
-
-
-class Rejection(NamedTuple):
-    """The rejection of background at one efficiency of the signal.
-
-    Attributes:
-        estimate: one over the share of background at or above the threshold; infinite where none is. ``events``: that many.
-        threshold: of the score.
-        efficiency: of the signal; more than asked for where scores are equal.
-    """
-
-    estimate: Estimate
-    threshold: float
-    efficiency: float
 
 
 def _effective(weights: Floats) -> float:
@@ -135,14 +139,51 @@ def thresholds(scores: Floats, weights: Floats, fractions: Sequence[float]) -> F
     Returns:
         Scores of events, shape (fractions,); NaN without events.
     """
-    if not len(scores) or not weights.sum() > 0:
-        return np.full(len(fractions), np.nan)
+    return _thresholds(*_sorted(scores, weights), fractions)
+
+
+def _sorted(scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return the scores from the highest to the lowest, and the share of the weight at and above each."""
     order = np.argsort(-scores, kind="stable")
     # negative weights let the sum fall in between; its maximum so far does not
     above = np.maximum.accumulate(np.cumsum(weights[order]))
+    total = float(weights.sum())
+    return (scores[order], above / total) if total > 0 else (np.empty(0), np.empty(0))
+
+
+def _thresholds(ordered: Floats, above: Floats, fractions: Sequence[float]) -> Floats:
+    if not len(ordered):
+        return np.full(len(fractions), np.nan)
     # rounding of a sum must not ask for one event more
-    wanted = np.asarray(fractions) * float(weights.sum()) * (1 - 1e-12)
-    return np.asarray(scores[order][np.minimum(np.searchsorted(above, wanted), len(order) - 1)])
+    wanted = np.asarray(fractions) * (1 - 1e-12)
+    return np.asarray(ordered[np.minimum(np.searchsorted(above, wanted), len(ordered) - 1)])
+
+
+def find_cuts(scores: Floats, weights: Floats, fractions: Sequence[float]) -> list[Cut]:
+    """Return the thresholds that keep fractions of a sample, with what slopes are measured between.
+
+    Args:
+        scores: shape (n,).
+        weights: shape (n,).
+        fractions: each between 0 and 1.
+    """
+    ordered = _sorted(scores, weights)
+    found = []
+    for threshold in _thresholds(*ordered, fractions).tolist():
+        cut = Cut(threshold, efficiency(scores >= threshold, weights), (np.nan, np.nan), 0.0)
+        error = cut.relative_error
+        step = max(_STEP, error) if np.isfinite(error) else _STEP
+        wanted = [min(cut.kept.value * float(np.exp(side * step)), 1.0) for side in (1, -1)]
+        low, high = _thresholds(*ordered, wanted).tolist()
+        shares = [_share(scores, weights, one) for one in (low, high)]
+        distance = float(np.log(shares[0] / shares[1])) if min(shares) > 0 else 0.0
+        found.append(cut._replace(around=(low, high), distance=distance))
+    return found
+
+
+def _share(scores: Floats, weights: Floats, threshold: float) -> float:
+    total = float(weights.sum())
+    return float(weights[scores >= threshold].sum()) / total if total > 0 else 0.0
 
 
 def _placed(values: Floats, scores: Floats, weights: Floats) -> Floats:
@@ -255,93 +296,69 @@ def overlap(first: Mask, second: Mask, weights: Floats) -> Estimate:
     return Estimate(value, value - low, high - value, _effective(weights[either]))
 
 
-def improvement(
-    signal: Floats, signal_weights: Floats, background: Floats, background_weights: Floats, fraction: float
-) -> Improvement:
-    """Return the efficiency of the signal over the root of that of the background, where the threshold keeps a fraction.
+def improvement(signal: Floats, weights: Floats, cut: Cut) -> Improvement:
+    """Return the efficiency of the signal over the root of that of the background.
 
     The interval is that of the signal's efficiency at this threshold, in quadrature with what the background's statistics do:
     the true share of background above the threshold is off by its binomial error, and the signal's efficiency at the fraction
-    asked for by this times the slope.
+    asked for by this times the slope. Where equal scores keep more than this fraction, the result is for what is kept.
 
     Args:
         signal: scores, shape (n,).
-        signal_weights: shape (n,).
-        background: scores, shape (m,).
-        background_weights: shape (m,).
-        fraction: of the background that is to be kept; where scores are equal it is more, and the result is for what is kept.
+        weights: of the signal, shape (n,).
+        cut: on the background, from `find_cuts`.
     """
-    cut = float(thresholds(background, background_weights, [fraction])[0])
-    above = efficiency(background >= cut, background_weights)
-    passing = efficiency(signal >= cut, signal_weights)
-    relative = (above.down + above.up) / (2 * above.value) if above.value > 0 else np.nan
-    slope = _slope(background, background_weights, signal, signal_weights, above.value, relative)
-    root = float(np.sqrt(above.value))
-    spread = abs(slope) * relative * passing.value
-    estimate = Estimate(
-        passing.value / root if root > 0 else np.nan,
-        float(np.hypot(passing.down, spread)) / root if root > 0 else np.nan,
-        float(np.hypot(passing.up, spread)) / root if root > 0 else np.nan,
-        above.events,
-    )
-    return Improvement(estimate, cut, above.value, passing, slope)
+    passing = efficiency(signal >= cut.threshold, weights)
+    slope = _slope(signal, weights, cut)
+    root = float(np.sqrt(cut.kept.value)) if cut.kept.value > 0 else np.nan
+    spread = abs(slope) * cut.relative_error * passing.value
+    down, up = (float(np.hypot(side, spread)) / root for side in (passing.down, passing.up))
+    return Improvement(Estimate(passing.value / root, down, up, cut.kept.events), passing, slope)
 
 
-def _slope(known: Floats, known_weights: Floats, other: Floats, weights: Floats, at: float, relative: float) -> float:
-    """Return d ln(share of others above a threshold) / d ln(share of the known ones) at a share of these."""
-    step = max(_STEP, relative) if np.isfinite(relative) else _STEP
-    low, high = at * np.exp(-step), min(at * np.exp(step), 1.0)
-    cuts = thresholds(known, known_weights, [low, high])
-    shares = [
-        [float(w[s >= cut].sum()) / float(w.sum()) for cut in cuts]
-        for s, w in ((known, known_weights), (other, weights))
-    ]
-    if min(min(shares)) <= 0 or shares[0][0] == shares[0][1]:
-        return _UNKNOWN_SLOPE
-    of_known, of_other = (float(np.log(one[1] / one[0])) for one in shares)
-    return of_other / of_known
-
-
-def rejection(
-    signal: Floats, signal_weights: Floats, background: Floats, background_weights: Floats, target: float
-) -> Rejection:
+def rejection(background: Floats, weights: Floats, cut: Cut) -> Estimate:
     """Return one over the share of background that passes, at the threshold that keeps a share of the signal.
 
     The interval is that of the background's share at this threshold, in quadrature with the signal's statistics times the
     slope, as in `improvement`.
 
     Args:
-        signal: scores, shape (n,).
-        signal_weights: shape (n,).
         background: scores, shape (m,).
-        background_weights: shape (m,).
-        target: the share of the signal.
+        weights: of the background, shape (m,).
+        cut: on the signal, from `find_cuts`.
+
+    Returns:
+        The rejection, infinite where nothing passes; ``events`` is the effective number of events of background that pass.
     """
-    cut = float(thresholds(signal, signal_weights, [target])[0])
-    kept = efficiency(signal >= cut, signal_weights)
-    above = efficiency(background >= cut, background_weights)
-    relative = (kept.down + kept.up) / (2 * kept.value) if kept.value > 0 else np.nan
-    spread = abs(_slope(signal, signal_weights, background, background_weights, kept.value, relative)) * relative
+    above = efficiency(background >= cut.threshold, weights)
     if not above.value > 0:
-        return Rejection(Estimate(np.inf, np.nan, np.nan, 0.0), cut, kept.value)
+        return Estimate(np.inf, np.nan, np.nan, 0.0)
     value = 1 / above.value
+    spread = abs(_slope(background, weights, cut)) * cut.relative_error * value
     down = value - 1 / (above.value + above.up)
     up = 1 / (above.value - above.down) - value if above.value > above.down else np.inf
-    estimate = Estimate(value, float(np.hypot(down, spread * value)), float(np.hypot(up, spread * value)), above.events)
-    return Rejection(estimate, cut, kept.value)
+    return Estimate(value, float(np.hypot(down, spread)), float(np.hypot(up, spread)), above.events)
+
+
+def _slope(scores: Floats, weights: Floats, cut: Cut) -> float:
+    """Return d ln(share of these scores above a threshold) / d ln(share of the sample that it was found in)."""
+    low, high = (_share(scores, weights, threshold) for threshold in cut.around)
+    if min(low, high) <= 0 or cut.distance == 0:
+        return _UNKNOWN_SLOPE
+    return float(np.log(low / high)) / cut.distance
 
 
 def gain(
-    of: Improvement,
-    over: Improvement,
+    of: tuple[Improvement, Cut],
+    over: tuple[Improvement, Cut],
     signal: tuple[Mask, Mask, Floats],
     background: tuple[Mask, Mask, Floats],
 ) -> Estimate:
     """Return the ratio of two significance improvements in the same events, whose errors are partly common and cancel.
 
     Args:
-        of: of the numerator.
-        over: of the denominator, at the same fraction.
+        of: the numerator, and its cut on the background.
+        over: the denominator and its cut, at the same fraction.
         signal: which events the one selects, which the other, and the weights, (n,) each.
         background: likewise, (m,) each.
 
@@ -349,17 +366,18 @@ def gain(
         The ratio, with a symmetric error to first order; NaN where either selects no signal. ``events`` is the least of the
         effective numbers of events of signal and background that they select.
     """
-    number = min(of.efficiency.events, over.efficiency.events, of.estimate.events, over.estimate.events)
-    if not (of.estimate.value > 0 and over.estimate.value > 0):
+    (one, cut), (two, other) = of, over
+    number = min(one.efficiency.events, two.efficiency.events, cut.kept.events, other.kept.events)
+    if not (one.estimate.value > 0 and two.estimate.value > 0):
         return Estimate(np.nan, np.nan, np.nan, number)
     first, second, weights = signal
-    both = first / of.efficiency.value - second / over.efficiency.value
+    both = first / one.efficiency.value - second / two.efficiency.value
     variance = float(np.square(both * weights).sum()) / float(weights.sum()) ** 2
     first, second, weights = background
-    both = of.slope * first / of.kept - over.slope * second / over.kept
+    both = one.slope * first / cut.kept.value - two.slope * second / other.kept.value
     # where the slopes differ, the mean is not zero, and its square is no variance
-    both = both - (of.slope - over.slope)
+    both = both - (one.slope - two.slope)
     variance += float(np.square(both * weights).sum()) / float(weights.sum()) ** 2
-    value = of.estimate.value / over.estimate.value
+    value = one.estimate.value / two.estimate.value
     error = value * float(np.sqrt(variance))
     return Estimate(value, error, error, number)

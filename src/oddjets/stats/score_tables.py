@@ -11,17 +11,18 @@ import numpy as np
 
 from oddjets.stats.score_comparison import (
     LEAST_EVENTS,
+    Cut,
     Estimate,
     Floats,
     Improvement,
     area_under_curve,
+    find_cuts,
     gain,
     improvement,
     least_tail,
     overlap,
     rank_correlation,
     rejection,
-    thresholds,
 )
 
 __all__ = ["FRACTIONS", "TARGETS", "ScoredEvents", "compare_scores"]
@@ -104,67 +105,68 @@ def compare_scores(
 
 
 class _Comparison:
-    """What is compared, with the thresholds of each sample and score."""
+    """What is compared, with the thresholds of each sample and score, which are found once."""
 
     def __init__(self, samples: Mapping[str, ScoredEvents], background: str, fractions: tuple[float, ...]) -> None:
         self.samples = samples
         self.background = background
         self.fractions = fractions
+        self._cuts: dict[tuple[str, str], list[Cut]] = {}
         self._improvements: dict[tuple[str, str], list[Improvement]] = {}
+
+    def cuts(self, sample: str, score: str) -> list[Cut]:
+        """Return the cuts that keep the fractions of a sample."""
+        if (sample, score) not in self._cuts:
+            events = self.samples[sample]
+            self._cuts[sample, score] = find_cuts(events.scores[score], events.weights, self.fractions)
+        return self._cuts[sample, score]
 
     def improvements(self, signal: str, score: str) -> list[Improvement]:
         """Return the significance improvement at each fraction."""
         if (signal, score) not in self._improvements:
-            at = self._both(signal, score)
-            self._improvements[signal, score] = [improvement(*at, fraction) for fraction in self.fractions]
+            events = self.samples[signal]
+            self._improvements[signal, score] = [
+                improvement(events.scores[score], events.weights, cut) for cut in self.cuts(self.background, score)
+            ]
         return self._improvements[signal, score]
-
-    def _both(self, signal: str, score: str) -> tuple[Floats, Floats, Floats, Floats]:
-        one, other = self.samples[signal], self.samples[self.background]
-        return one.scores[score], one.weights, other.scores[score], other.weights
 
     def separation(self, signal: str, score: str, reference: str, targets: Sequence[float]) -> dict[str, Any]:
         """Return what is known of one score and one signal."""
-        at = self._both(signal, score)
-        enough = self.samples[signal].effective >= LEAST_EVENTS
+        events, others = self.samples[signal], self.samples[self.background]
+        enough = events.effective >= LEAST_EVENTS
         made = []
-        for target in targets:
-            rejected = rejection(*at, target)
-            made.append(
-                {
-                    "target": target,
-                    "kept": _number(rejected.efficiency),
-                    "threshold": _number(rejected.threshold),
-                    **_entry(rejected.estimate, enough=enough),
-                }
-            )
-        found, over = self.improvements(signal, score), self.improvements(signal, reference)
-        samples = [(self.samples[name].scores, self.samples[name].weights) for name in (signal, self.background)]
-        gains = [
-            self._gain(one, two, [(s[score], s[reference], w) for s, w in samples])
-            for one, two in zip(found, over, strict=True)
-        ]
+        for target, cut in zip(targets, find_cuts(events.scores[score], events.weights, targets), strict=True):
+            rejected = _entry(rejection(others.scores[score], others.weights, cut), enough=enough)
+            kept, threshold = _number(cut.kept.value), _number(cut.threshold)
+            made.append({"target": target, "kept": kept, "threshold": threshold, **rejected})
+        pairs = [(s.scores[score], s.scores[reference], s.weights) for s in (events, others)]
+        found, over = (
+            list(zip(self.improvements(signal, name), self.cuts(self.background, name), strict=True))
+            for name in (score, reference)
+        )
         return {
-            "area": _entry(area_under_curve(*at)),
+            "area": _entry(area_under_curve(*pairs[0][::2], *pairs[1][::2])),
             "rejection": made,
-            "improvement": [self._improvement(one, k, enough) for k, one in enumerate(found)],
-            "gain": gains,
+            "improvement": [self._improvement(*one, k, enough) for k, one in enumerate(found)],
+            "gain": [self._gain(one, two, pairs) for one, two in zip(found, over, strict=True)],
         }
 
-    def _improvement(self, found: Improvement, place: int, enough: bool) -> dict[str, Any]:
+    def _improvement(self, found: Improvement, cut: Cut, place: int, enough: bool) -> dict[str, Any]:
         return {
             "fraction": self.fractions[place],
-            "kept": _number(found.kept),
-            "threshold": _number(found.threshold),
+            "kept": _number(cut.kept.value),
+            "threshold": _number(cut.threshold),
             "efficiency": _entry(found.efficiency),
             **_entry(found.estimate, enough=enough),
         }
 
     @staticmethod
-    def _gain(of: Improvement, over: Improvement, samples: Sequence[tuple[Floats, Floats, Floats]]) -> dict[str, Any]:
-        # as from both samples: of the signal and the background
+    def _gain(
+        of: tuple[Improvement, Cut], over: tuple[Improvement, Cut], samples: Sequence[tuple[Floats, Floats, Floats]]
+    ) -> dict[str, Any]:
+        """Return a gain; the samples are the signal and the background, with both scores and weights."""
         signal, background = (
-            (first >= of.threshold, second >= over.threshold, weights) for first, second, weights in samples
+            (first >= of[1].threshold, second >= over[1].threshold, weights) for first, second, weights in samples
         )
         return _entry(gain(of, over, signal, background))
 
@@ -177,41 +179,44 @@ class _Comparison:
             if not sample.selected:
                 continue
             # those of a signal are the background's; data have their own, as in the analysis
-            within = self.samples[self.background] if name in signals else sample
-            cuts = [thresholds(within.scores[score], within.weights, self.fractions) for score in (first, second)]
+            within = self.background if name in signals else name
+            cuts = zip(self.cuts(within, first), self.cuts(within, second), strict=True)
             overlaps[name] = [
-                _entry(overlap(one >= cut, two >= other, weights)) for cut, other in zip(*cuts, strict=True)
+                _entry(overlap(one >= cut.threshold, two >= other.threshold, weights)) for cut, other in cuts
             ]
         return {
             "scores": [first, second],
             "rank": ranks,
             "overlap": overlaps,
-            "union": {signal: self._union(first, second, signal) for signal in signals},
+            "union": self._unions(first, second, signals),
         }
 
-    def _union(self, first: str, second: str, signal: str) -> list[dict[str, Any]]:
-        one, other = self.samples[signal], self.samples[self.background]
-        below = [other.scores[name] for name in (first, second)]
-        joined = [
-            least_tail([sample.scores[name] for name in (first, second)], below, other.weights)
-            for sample in (one, other)
-        ]
-        made = []
-        for place, fraction in enumerate(self.fractions):
-            found = improvement(joined[0], one.weights, joined[1], other.weights, fraction)
-            better = max((first, second), key=lambda name: np.nan_to_num(self._at(signal, name, place)))
-            samples = [
-                (union, sample.scores[better], sample.weights)
-                for union, sample in zip(joined, (one, other), strict=True)
-            ]
-            over = self.improvements(signal, better)[place]
-            made.append(
-                {
-                    **self._improvement(found, place, one.effective >= LEAST_EVENTS),
-                    "better": better,
-                    "gain": self._gain(found, over, samples),
-                }
-            )
+    def _unions(self, first: str, second: str, signals: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        others = self.samples[self.background]
+        below = [others.scores[name] for name in (first, second)]
+        of_background = least_tail(below, below, others.weights)
+        cuts = find_cuts(of_background, others.weights, self.fractions)
+        made: dict[str, list[dict[str, Any]]] = {}
+        for signal in signals:
+            events = self.samples[signal]
+            joined = least_tail([events.scores[name] for name in (first, second)], below, others.weights)
+            made[signal] = []
+            for place, cut in enumerate(cuts):
+                found = improvement(joined, events.weights, cut)
+                # the first where nothing is known
+                better = max((first, second), key=lambda name: np.nan_to_num(self._at(signal, name, place)))
+                over = self.improvements(signal, better)[place], self.cuts(self.background, better)[place]
+                samples = [
+                    (union, sample.scores[better], sample.weights)
+                    for union, sample in ((joined, events), (of_background, others))
+                ]
+                made[signal].append(
+                    {
+                        **self._improvement(found, cut, place, events.effective >= LEAST_EVENTS),
+                        "better": better,
+                        "gain": self._gain((found, cut), over, samples),
+                    }
+                )
         return made
 
     def _at(self, signal: str, score: str, place: int) -> float:

@@ -55,7 +55,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             rank, common = pair["rank"][sample], pair["overlap"].get(sample)
             ranks[j][i] = None if rank["few"] else rank["value"]
             overlaps[i][j] = None if common is None or common[place]["few"] else common[place]["value"]
-        panels.append({"sample": sample, "label": sample_label(artifacts, sample), "rank": ranks, "overlap": overlaps})
+        panels.append({"process": sample, "label": sample_label(artifacts, sample), "rank": ranks, "overlap": overlaps})
     fraction = percent(compared["fractions"][place])
     hidden = DATA in samples and not compared["samples"][DATA]["selected"]
     few = len(compared["scores"]) - len(names)

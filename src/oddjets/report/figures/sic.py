@@ -60,7 +60,6 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "name": "sic",
             "title": "Significance improvement of the scores",
             "header": artifacts.header,
-            "background": compared["background"],
             "background_label": background,
             "panels": panels,
             "alt": (
