@@ -51,7 +51,7 @@ def test_the_scores_of_a_search_are_compared_with_its_data(search):
     area = weights["top"] @ higher.mean(axis=1) / weights["top"].sum()
     assert content["separation"]["top"]["xbb"]["area"]["value"] == pytest.approx(area)
     text = printed(search, "--out", out).stdout
-    assert text.splitlines()[0] == "toy: scores compared"
+    assert text.splitlines()[0] == "small: scores compared"
     assert "gain over xbb" in text
 
 

@@ -60,7 +60,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     hidden = DATA in samples and not compared["samples"][DATA]["selected"]
     few = len(compared["scores"]) - len(names)
     omitted = [*([f"{left_out} processes"] if left_out else []), *([f"{few} scores"] if few else [])]
-    said = "; ".join(f"{artifacts.naming_data(panel['sample'])} {_range(panel['rank'])}" for panel in panels)
+    said = "; ".join(f"{artifacts.naming_data(panel['process'])} {_range(panel['rank'])}" for panel in panels)
     return {
         "agreement": {
             "kind": "agreement",
