@@ -25,7 +25,6 @@ import numpy as np
 from oddjets.config import load_analysis
 from oddjets.core.rounding import rounded
 from oddjets.io import event_table
-from oddjets.selection.closure_events import smaller_scores
 from oddjets.stats.score_tables import ScoredEvents, compare_scores
 
 HERE = Path(__file__).resolve().parent
@@ -76,9 +75,8 @@ def read(sample: Path, events: Path, names: list[str]) -> dict[str, ScoredEvents
         if dataset == "data":
             kept &= is_qcd(sample, columns)
         chosen = {name: values[kept] for name, values in columns.items()}
-        weights = np.ones(int(kept.sum())) if dataset == "data" else np.asarray(chosen["weight"], np.float64)
-        scores = {name: smaller_scores(chosen, name) for name in names}
-        samples["qcd" if dataset == "data" else dataset] = ScoredEvents(scores, weights)
+        weights = np.ones(int(kept.sum())) if dataset == "data" else chosen["weight"]
+        samples["qcd" if dataset == "data" else dataset] = ScoredEvents.from_jets(chosen, names, weights)
     return samples
 
 

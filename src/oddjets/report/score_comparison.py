@@ -18,7 +18,6 @@ from oddjets.io.event_table import JETS
 from oddjets.io.histograms import DATA
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.text import count, with_error
-from oddjets.selection.closure_events import smaller_scores
 from oddjets.stats.score_tables import ScoredEvents, compare_scores
 
 __all__ = [
@@ -62,10 +61,8 @@ def _compare(artifacts: Artifacts) -> dict[str, Any] | None:
     names = list(analysis.scores)
     table = artifacts.table([f"score_{name}_{j}" for name in names for j in JETS])
     samples = {
-        process: ScoredEvents(
-            {name: smaller_scores(columns, name) for name in names},
-            np.asarray(columns["weight"], np.float64),
-            selected=process != DATA or not artifacts.blinded,
+        process: ScoredEvents.from_jets(
+            columns, names, columns["weight"], selected=process != DATA or not artifacts.blinded
         )
         for process, columns in table.items()
         if columns["weight"].sum() > 0

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from oddjets.stats.score_comparison import (
     LEAST_EVENTS,
@@ -47,6 +48,24 @@ class ScoredEvents:
     scores: Mapping[str, Floats]
     weights: Floats
     selected: bool = True
+
+    @classmethod
+    def from_jets(
+        cls, columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str], weights: Floats, *, selected: bool = True
+    ) -> ScoredEvents:
+        """Return events with the smaller score of both jets, -inf where one is no number.
+
+        Args:
+            columns: of an event table: ``score_<name>_1`` and ``score_<name>_2``, (n,).
+            names: of the scores.
+            weights: (n,).
+            selected: as the attribute.
+        """
+        scores = {}
+        for name in names:
+            lower = np.minimum(*(np.asarray(columns[f"score_{name}_{j}"], np.float64) for j in (1, 2)))
+            scores[name] = np.where(np.isnan(lower), -np.inf, lower)
+        return cls(scores, np.asarray(weights, np.float64), selected)
 
     @property
     def effective(self) -> float:
