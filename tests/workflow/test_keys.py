@@ -136,14 +136,14 @@ CODE: dict[str, dict[str, str]] = {
     "plot": {
         "core": "blinding_history kernels kinematics rounding",
         "io": "combined_scores event_table histograms",
-        "report": "artifacts figure_files intervals layout panels registry style text",
+        "report": "artifacts figure_files intervals layout panels registry score_comparison style text",
         "report.figures": (
-            "bump closure closure_scan correlation cutflow display distribution efficiency gof grid kde "
-            "likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
-            "residual score score_overlap score_shapes systematics threshold_scan yields"
+            "agreement bump closure closure_scan correlation cutflow display distribution efficiency gof grid "
+            "kde likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
+            "residual score score_overlap score_shapes sic systematics threshold_scan yields"
         ),
         "simulation": "processes resonances",
-        "stats": "dijet_function shown_numbers",
+        "stats": "dijet_function score_comparison score_tables shown_numbers",
         "workflow.stages": "plot",
         "simulation/": "processes.yaml",
     },
@@ -152,16 +152,18 @@ CODE: dict[str, dict[str, str]] = {
         "io": "combined_scores event_table histograms yields",
         "report": (
             "artifacts combination_health eras figure_files headline health health_line html input_health inspections "
-            "intervals layout panels registry studies style tables text"
+            "intervals layout panels registry score_comparison score_tables studies style tables text"
         ),
         "report.figures": (
-            "bump closure closure_scan correlation cutflow display distribution efficiency gof grid kde "
-            "likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
-            "residual score score_overlap score_shapes systematics threshold_scan yields"
+            "agreement bump closure closure_scan correlation cutflow display distribution efficiency gof grid "
+            "kde likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
+            "residual score score_overlap score_shapes sic systematics threshold_scan yields"
         ),
         "selection": "event_weights input_anomalies",
         "simulation": "processes resonances",
-        "stats": "cell_bins closure_parts closure_state dijet_function shown_numbers templates",
+        "stats": (
+            "cell_bins closure_parts closure_state dijet_function score_comparison score_tables shown_numbers templates"
+        ),
         "workflow.stages": "report",
         "report/templates/": "report.css report.html.j2 report.js theme.js",
         "simulation/": "processes.yaml",

@@ -36,6 +36,7 @@ from oddjets.cli.options import (
     run_single_stage,
 )
 from oddjets.cli.paper import paper
+from oddjets.cli.scores import scores
 from oddjets.cli.simulate import simulate
 from oddjets.cli.study import app as study_app
 from oddjets.cli.yields import yields
@@ -189,6 +190,7 @@ def closure(analysis: AnalysisFile, out: Out = None, force: Force = False, unbli
 
 
 app.command()(yields)
+app.command()(scores)
 app.command()(mixing)
 app.command()(inspect)
 app.command()(fit.workspace)

@@ -17,7 +17,7 @@ from PIL import Image
 from oddjets import __version__
 from oddjets.config.analysis import Analysis
 from oddjets.core.redaction import redacted
-from oddjets.report import eras, headline, health, inspections, layout, studies, tables
+from oddjets.report import eras, headline, health, inspections, layout, score_tables, studies, tables
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import collect_possible, log_missing, remove_hidden, write_figures
 from oddjets.report.registry import FigureKind
@@ -38,8 +38,9 @@ SECTIONS = {
         "Score and selection",
         ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
     ),
-    "events": ("The anomalous events", ("bump", "kde", "overlap")),
+    "events": ("The anomalous events", ("bump", "kde")),
     "inspection": ("Event by event", ("display",)),
+    "scores": ("Scores compared", ("sic", "agreement", "overlap")),
     "fit": (
         "The fit",
         ("yields", "grid", "closures", "mixing", "pulls", "impacts", "scan", "limit", "gof", "correlation"),
@@ -197,6 +198,8 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
                 tables.cutflow_table(artifacts, "raw"),
                 tables.last_cut_table(artifacts),
             ]
+        if name == "scores":
+            shown = [*score_tables.comparison_tables(artifacts)]
         if name == "systematics":
             shown = [
                 eras.luminosity_table(artifacts),

@@ -13,6 +13,7 @@ from oddjets.core.errors import OddjetsError, nearest
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import (
+    agreement,
     bump,
     closure,
     closure_scan,
@@ -38,6 +39,7 @@ from oddjets.report.figures import (
     score,
     score_overlap,
     score_shapes,
+    sic,
     systematics,
     threshold_scan,
     yields,
@@ -107,6 +109,8 @@ KINDS: dict[str, FigureKind] = {
             in_a=True,
         ),
         FigureKind("bump", "Mass of the oddest jets, sideband fit", _TABLES, bump.data, bump.draw, in_a=True),
+        FigureKind("sic", "Significance improvement of the scores", _TABLES, sic.data, sic.draw),
+        FigureKind("agreement", "Agreement of the scores", _TABLES, agreement.data, agreement.draw),
         FigureKind("overlap", "Overlap of two scores", _TABLES, score_overlap.data, score_overlap.draw, in_a=True),
         FigureKind("kde", "Density of the anomalous events", _TABLES, kde.data, kde.draw, in_a=True),
         FigureKind("display", "Displays of the oddest events", ("inspection",), display.data, display.draw),
