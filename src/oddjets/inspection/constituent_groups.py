@@ -1,0 +1,190 @@
+"""Groups of a jet's constituents: by prong, by species, by displacement, and the softest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.core.errors import OddjetsError
+from oddjets.core.kinematics import momenta
+from oddjets.inspection.prongs import LEAST_ANGLE, MOST_PRONGS, Z_CUT, find_prongs
+from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
+from oddjets.scoring.model_card import ModelCard
+
+__all__ = [
+    "KINDS",
+    "OUTSIDE",
+    "SPECIES",
+    "Action",
+    "Group",
+    "Kind",
+    "RemovalPlan",
+    "displacement",
+    "find_groups",
+    "seen_constituents",
+    "species_of",
+    "weighted_pt",
+]
+
+Kind = Literal["prong", "species", "displacement", "softest"]
+Action = Literal["removed", "reset"]
+KINDS: tuple[Kind, ...] = ("prong", "species", "displacement", "softest")
+#: what particle flow tells apart, in the order of `species_of`
+SPECIES = ("charged hadrons", "neutral hadrons", "photons", "electrons", "muons")
+#: what soft drop dropped
+OUTSIDE = "outside the prongs"
+
+_ELECTRON, _MUON, _PHOTON = 11, 13, 22
+
+
+@dataclass(frozen=True)
+class RemovalPlan:
+    """What is removed from a jet, and how many random removals each is compared with.
+
+    Attributes:
+        draws: random sets for each group, 0 for none.
+        displacement: significances of d0 or dz above which tracks are a group; they are removed, and their d0 and dz reset.
+        softest: GeV; constituents with less pT are a group.
+        z_cut, least_angle, most_prongs: as `oddjets.inspection.prongs.find_prongs` takes them.
+    """
+
+    draws: int = 20
+    displacement: tuple[float, ...] = (3.0, 5.0, 10.0)
+    softest: tuple[float, ...] = (1.0, 2.0, 5.0)
+    z_cut: float = Z_CUT
+    least_angle: float = LEAST_ANGLE
+    most_prongs: int = MOST_PRONGS
+
+    def __post_init__(self) -> None:
+        if self.draws != 0 and self.draws < 2:
+            raise OddjetsError(f"{self.draws} random removals have no spread: take 0 or at least 2 draws")
+        for name, values in (("displacement", self.displacement), ("softest", self.softest)):
+            if any(not np.isfinite(value) or value <= 0 for value in values) or len(set(values)) != len(values):
+                raise OddjetsError(f"the steps of {name} are different numbers above 0, not {list(values)}")
+        if not 0 < self.z_cut < 0.5 or not self.least_angle >= 0 or self.most_prongs < 1:
+            raise OddjetsError(
+                f"prongs need a z_cut between 0 and 0.5, a least angle of 0 or more and at least one prong; got z_cut "
+                f"{self.z_cut}, least angle {self.least_angle}, {self.most_prongs} prongs"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Some constituents of a jet, and what is done with them.
+
+    Attributes:
+        kind: how they were found.
+        name: which of this kind, in words.
+        action: ``removed``, or ``reset``: d0 and dz are set to 0, and the constituents stay.
+        members: which constituents, (n,).
+        pool: what random constituents to compare with are taken from, (n,).
+    """
+
+    kind: Kind
+    name: str
+    action: Action
+    members: npt.NDArray[np.bool_]
+    pool: npt.NDArray[np.bool_]
+
+
+def weighted_pt(jets: JetConstituents, card: ModelCard) -> npt.NDArray[np.float64]:
+    """Return the pT that the model is given of each constituent, GeV, (n_constituents,)."""
+    pt = np.asarray(jets.pt, np.float64)
+    return pt * np.asarray(jets.puppi_weight, np.float64) if card.constituents.puppi == "weighted" else pt
+
+
+def seen_constituents(jets: JetConstituents, jet: int, card: ModelCard) -> JetConstituents:
+    """Return one jet with the constituents that the model sees: of positive pT, and the hardest if there are too many.
+
+    So a removal makes room for no other constituent.
+
+    Args:
+        jets: the jets.
+        jet: which.
+        card: the model card.
+    """
+    rows = np.arange(jets.offsets[jet], jets.offsets[jet + 1])
+    pt = weighted_pt(jets, card)[rows]
+    # the hardest, ties in the order given, as `prepare` chooses; then in the order that they had
+    chosen = np.sort(np.argsort(-pt, kind="stable")[: card.constituents.maximum])
+    rows = rows[chosen[pt[chosen] > 0]]
+    columns: dict[str, Any] = {name: getattr(jets, name)[rows] for name in CANDIDATE_BRANCHES}
+    return JetConstituents(
+        offsets=np.array([0, len(rows)]), jet_eta=jets.jet_eta[[jet]], jet_phi=jets.jet_phi[[jet]], **columns
+    )
+
+
+def species_of(pdg_id: npt.NDArray[Any], charge: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return the place in `SPECIES` of each constituent, (n,).
+
+    Any other charged particle is a charged hadron, any other neutral one a neutral hadron: also the candidates of the
+    forward calorimeter (codes 1 and 2), as in the model cards of the package.
+
+    Args:
+        pdg_id: PDG codes, (n,).
+        charge: charges, (n,); only whether they are 0 matters.
+    """
+    kind = np.where(np.asarray(charge) != 0, 0, 1)
+    for code, place in ((_PHOTON, 2), (_ELECTRON, 3), (_MUON, 4)):
+        kind[np.abs(pdg_id) == code] = place
+    return kind
+
+
+def displacement(jets: JetConstituents) -> npt.NDArray[np.float64]:
+    """Return the larger of |d0| and |dz| in units of their errors, (n_constituents,).
+
+    NaN without a measured track: for neutral constituents, and where an error is negative (the mark of CMS) or 0.
+    """
+    sizes = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for value, error in ((jets.d0, jets.d0_error), (jets.dz, jets.dz_error)):
+            sizes.append(np.abs(np.asarray(value, np.float64)) / np.asarray(error, np.float64))
+    measured = (jets.charge != 0) & (jets.d0_error > 0) & (jets.dz_error > 0)
+    return np.where(measured, np.maximum(*sizes), np.nan)
+
+
+def find_groups(jet: JetConstituents, card: ModelCard, plan: RemovalPlan) -> list[Group]:
+    """Divide the constituents of one jet into groups; those of one kind may share constituents.
+
+    Args:
+        jet: one jet, as `seen_constituents` gives it.
+        card: the model card, for its PUPPI rule and for whether the model reads impact parameters.
+        plan: the steps.
+
+    Returns:
+        The groups, also those without members.
+    """
+    return list(_groups(jet, card, plan))
+
+
+def _groups(jet: JetConstituents, card: ModelCard, plan: RemovalPlan) -> Iterator[Group]:
+    pt = weighted_pt(jet, card)
+    every = np.ones(len(pt), np.bool_)
+    scale = np.divide(pt, jet.pt, out=np.ones(len(pt)), where=jet.pt > 0)
+    p = momenta(pt, jet.eta, jet.phi, np.asarray(jet.mass, np.float64) * scale)
+    prongs = find_prongs(p, plan.z_cut, plan.least_angle, plan.most_prongs)
+    for number in range(1, prongs.max(initial=0) + 1):
+        yield Group("prong", f"prong {number}", "removed", prongs == number, every)
+    yield Group("prong", OUTSIDE, "removed", prongs == 0, every)
+
+    species = species_of(jet.pdg_id, jet.charge)
+    for place, name in enumerate(SPECIES):
+        yield Group("species", name, "removed", species == place, every)
+
+    size = displacement(jet)
+    tracks = ~np.isnan(size)
+    steps = sorted(plan.displacement)
+    for step in steps:
+        yield Group("displacement", f"tracks above {step:g} sigma", "removed", size > step, every)
+    # a model that does not read them gives the same score
+    if card.quantities & {"d0", "dz"}:
+        yield Group("displacement", "all tracks", "reset", tracks, tracks)
+        for step in steps:
+            yield Group("displacement", f"tracks above {step:g} sigma", "reset", size > step, tracks)
+
+    for limit in sorted(plan.softest):
+        yield Group("softest", f"pT below {limit:g} GeV", "removed", pt < limit, every)
