@@ -18,6 +18,7 @@ from rich.traceback import install as install_traceback
 
 from oddjets import __version__
 from oddjets.cli import completion, fit, npz, opendata, status
+from oddjets.cli.inspect import inspect
 from oddjets.cli.mixing import mixing
 from oddjets.cli.model import app as training_app
 from oddjets.cli.options import (
@@ -183,6 +184,7 @@ def closure(analysis: AnalysisFile, out: Out = None, force: Force = False, unbli
 
 app.command()(yields)
 app.command()(mixing)
+app.command()(inspect)
 app.command()(fit.workspace)
 app.command()(fit.fit)
 

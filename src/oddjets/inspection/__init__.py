@@ -1,4 +1,4 @@
-"""Single events and windows of events, looked at: what they are, and what their scores rest on."""
+"""The events of a window: which they are, what they look like, and whether they are like their neighbours."""
 
 import lazy_loader
 

@@ -2,5 +2,7 @@ from .constituent_groups import RemovalPlan as RemovalPlan
 from .removal import GroupEffect as GroupEffect
 from .removal import JetEffects as JetEffects
 from .removal import removal_effects as removal_effects
+from .window import RegionEvents as RegionEvents
+from .window import Window as Window
 
-__all__ = ["GroupEffect", "JetEffects", "RemovalPlan", "removal_effects"]
+__all__ = ["GroupEffect", "JetEffects", "RegionEvents", "RemovalPlan", "Window", "removal_effects"]

@@ -147,7 +147,7 @@ def _fit(run: RunContext) -> Any:
 
 def _plot_and_report(run: RunContext) -> Any:
     # labels and colours count; who did the work does not
-    dump = _stated(run.analysis, "closure", "jes", "selection_by_era", exclude={"execution", "systematics"})
+    dump = _stated(run.analysis, "closure", "jes", "selection_by_era", "inspect", exclude={"execution", "systematics"})
     # what the report shows of studies
     studies = {file.name: sha256_of(file) for file in sorted((run.out / FOLDER).glob("null_*.json"))}
     return {
