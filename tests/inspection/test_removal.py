@@ -313,7 +313,7 @@ def test_species_are_those_of_particle_flow() -> None:
         ({"displacement": (3.0, 3.0)}, "steps of displacement"),
         ({"softest": (0.0,)}, "steps of softest"),
         ({"z_cut": 0.6}, "z_cut"),
-        ({"most_prongs": 0}, "at least one prong"),
+        ({"most_prongs": 0}, "at least one"),
     ],
 )
 def test_a_plan_that_means_nothing_is_refused(options: dict[str, Any], message: str) -> None:

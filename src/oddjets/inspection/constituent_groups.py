@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
 from oddjets.core.kinematics import momenta
-from oddjets.inspection.prongs import LEAST_ANGLE, MOST_PRONGS, Z_CUT, find_prongs
+from oddjets.inspection.prongs import MOST_PRONGS, NO_PRONG, Z_CUT, find_prongs
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
 from oddjets.scoring.model_card import ModelCard
 
@@ -49,14 +49,13 @@ class RemovalPlan:
         draws: random sets for each group, 0 for none.
         displacement: significances of d0 or dz above which tracks are a group; they are removed, and their d0 and dz reset.
         softest: GeV; constituents with less pT are a group.
-        z_cut, least_angle, most_prongs: as `oddjets.inspection.prongs.find_prongs` takes them.
+        z_cut, most_prongs: of the prongs, as `oddjets.inspection.prongs.find_prongs` takes them.
     """
 
     draws: int = 20
     displacement: tuple[float, ...] = (3.0, 5.0, 10.0)
     softest: tuple[float, ...] = (1.0, 2.0, 5.0)
     z_cut: float = Z_CUT
-    least_angle: float = LEAST_ANGLE
     most_prongs: int = MOST_PRONGS
 
     def __post_init__(self) -> None:
@@ -65,10 +64,10 @@ class RemovalPlan:
         for name, values in (("displacement", self.displacement), ("softest", self.softest)):
             if any(not np.isfinite(value) or value <= 0 for value in values) or len(set(values)) != len(values):
                 raise OddjetsError(f"the steps of {name} are different numbers above 0, not {list(values)}")
-        if not 0 < self.z_cut < 0.5 or not self.least_angle >= 0 or self.most_prongs < 1:
+        if not 0 < self.z_cut < 0.5 or self.most_prongs < 1:
             raise OddjetsError(
-                f"prongs need a z_cut between 0 and 0.5, a least angle of 0 or more and at least one prong; got z_cut "
-                f"{self.z_cut}, least angle {self.least_angle}, {self.most_prongs} prongs"
+                f"prongs need a z_cut between 0 and 0.5 and a number of at least one; got z_cut {self.z_cut} and"
+                f" {self.most_prongs} prongs"
             )
 
 
@@ -166,10 +165,10 @@ def _groups(jet: JetConstituents, card: ModelCard, plan: RemovalPlan) -> Iterato
     every = np.ones(len(pt), np.bool_)
     scale = np.divide(pt, jet.pt, out=np.ones(len(pt)), where=jet.pt > 0)
     p = momenta(pt, jet.eta, jet.phi, np.asarray(jet.mass, np.float64) * scale)
-    prongs = find_prongs(p, plan.z_cut, plan.least_angle, plan.most_prongs)
-    for number in range(1, prongs.max(initial=0) + 1):
-        yield Group("prong", f"prong {number}", "removed", prongs == number, every)
-    yield Group("prong", OUTSIDE, "removed", prongs == 0, every)
+    prongs = find_prongs(p, z_cut=plan.z_cut, most=plan.most_prongs).members
+    for number in range(prongs.max(initial=NO_PRONG) + 1):
+        yield Group("prong", f"prong {number + 1}", "removed", prongs == number, every)
+    yield Group("prong", OUTSIDE, "removed", prongs == NO_PRONG, every)
 
     species = species_of(jet.pdg_id, jet.charge)
     for place, name in enumerate(SPECIES):

@@ -1,83 +1,149 @@
-"""The prongs of a jet, constituent by constituent: recursive soft drop."""
+"""The prongs of a jet, and which of its constituents belong to each."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import fastjet
 import numpy as np
 import numpy.typing as npt
 
-# its import silences fastjet's banner, which would go to standard output
-from oddjets.core import substructure as _substructure  # noqa: F401
-from oddjets.core.kinematics import pt_eta_phi
+from oddjets.core.kinematics import delta_phi
 
-__all__ = ["LEAST_ANGLE", "MOST_PRONGS", "Z_CUT", "find_prongs"]
+__all__ = ["MIN_DISTANCE", "MOST_PRONGS", "NO_PRONG", "RADIUS", "Z_CUT", "Prongs", "find_prongs"]
+
+#: of soft drop with beta = 0, as CMS has it for the masses of AK8 jets
+Z_CUT, RADIUS = 0.1, 0.8
+#: subjets nearer to each other than this are one prong, unless soft drop itself stops there
+MIN_DISTANCE = 0.2
+#: as many as the classes of the models have
+MOST_PRONGS = 4
+#: of a constituent that soft drop removes
+NO_PRONG = -1
 
 Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
-#: of soft drop, as for the groomed mass of CMS (beta = 0)
-Z_CUT = 0.1
-#: two prongs nearer than this in (rapidity, azimuth) count as one: within it, QCD splits in nearly every jet
-LEAST_ANGLE = 0.1
-#: as many as the classes of the model have
-MOST_PRONGS = 4
-#: larger than any distance, so that all constituents end in one jet
+#: a radius in which everything is one jet
 _ALL = 1000.0
 
+# fastjet (arXiv:1111.6097) would print a banner to standard output, which belongs to data
+fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
 
-def find_prongs(
-    p: Floats, z_cut: float = Z_CUT, least_angle: float = LEAST_ANGLE, most_prongs: int = MOST_PRONGS
-) -> Integers:
-    """Find the prong that each constituent of a jet belongs to.
 
-    Recursive soft drop (Dreyer, Necib, Soyez and Thaler, arXiv:1804.03657) with beta = 0: of all branches, that with the widest
-    last Cambridge/Aachen merging is undone; where min(pT1, pT2) / (pT1 + pT2) > z_cut, both go on as branches, else the
-    softer is dropped. It ends with ``most_prongs`` branches, or where no merging is wider than ``least_angle``. With
-    two prongs at most these are those of `oddjets.core.substructure.soft_drop`, if they are so far apart.
+class Prongs(NamedTuple):
+    """The prongs of a jet, by falling pT.
+
+    Attributes:
+        members: number of each constituent's prong, `NO_PRONG` for those that are groomed away, (constituents,).
+        momenta: px, py, pz, E of the prongs in GeV, (prongs, 4); their sum is that of the soft-dropped jet.
+    """
+
+    members: npt.NDArray[np.int8]
+    momenta: Floats
+
+
+def find_prongs(p: Floats, *, z_cut: float = Z_CUT, most: int = MOST_PRONGS) -> Prongs:
+    """Find the prongs of a jet by soft drop (beta = 0), and by declustering what it leaves.
+
+    The Cambridge/Aachen history is undone until a splitting passes min(pT1, pT2) / (pT1 + pT2) > z_cut (Larkoski et al.,
+    arXiv:1402.2657). Then subjets are split further, at the largest angle first as in recursive soft drop (Dreyer et al.,
+    arXiv:1804.03657), where both parts pass the same condition and are at least `MIN_DISTANCE` apart. After the first splitting
+    nothing is removed: soft parts stay with the harder prong, so that the prongs add up to the soft-dropped jet.
 
     Args:
-        p: (n, 4) px, py, pz, E of the constituents in GeV.
-        z_cut: the momentum fraction that a prong needs.
-        least_angle: distance in (rapidity, azimuth).
-        most_prongs: how many prongs at most.
+        p: px, py, pz, E of the constituents in GeV, (constituents, 4); each has a transverse momentum.
+        z_cut: the share of momentum that a prong needs.
+        most: the largest number of prongs.
 
     Returns:
-        (n,): 1 for constituents of the prong with the largest pT, 2 for the next, ...; 0 for those that were dropped.
+        The prongs; one if no splitting passes, none of a jet without constituents.
     """
-    labels = np.zeros(len(p), np.int64)
-    if not len(p):
-        return labels
+    if len(p) == 0:
+        return Prongs(np.empty(0, np.int8), np.empty((0, 4)))
     particles = []
-    for place, momentum in enumerate(np.asarray(p, np.float64).tolist()):
-        particles.append(fastjet.PseudoJet(*momentum))
-        particles[-1].set_user_index(place)
-    # the jets refer to it: it has to live as long as they do
-    sequence = fastjet.ClusterSequence(particles, fastjet.JetDefinition(fastjet.cambridge_algorithm, _ALL))
-    branches = [_Branch(sequence.inclusive_jets()[0])]
-    while len(branches) < most_prongs:
-        widest = max(branches, key=lambda branch: branch.angle)
-        if widest.angle <= least_angle:
+    for number, momentum in enumerate(np.asarray(p, np.float64).tolist()):
+        particle = fastjet.PseudoJet(*momentum)
+        particle.set_user_index(number)
+        particles.append(particle)
+    definition = fastjet.JetDefinition(fastjet.cambridge_algorithm, _ALL)
+    history = fastjet.ClusterSequence(particles, definition)
+    jet = max(history.inclusive_jets(), key=lambda found: found.pt())
+    first = next(_splittings(jet, z_cut, 0.0), None)
+    if first is None:
+        # nothing passes: all the way down the harder branch, as soft drop goes
+        return _numbered([_hardest_line(jet)[-1]], [], len(p))
+    prongs: list[_Prong] = [_Prong(first.hard, []), _Prong(first.soft, [])]
+    while len(prongs) < most:
+        choices = [(prong, split) for prong in prongs if (split := _next_splitting(prong, z_cut)) is not None]
+        if not choices:
             break
-        branches.remove(widest)
-        branches.append(_Branch(widest.harder))
-        if widest.softer.pt() > z_cut * (widest.harder.pt() + widest.softer.pt()):
-            branches.append(_Branch(widest.softer))
-    members = [np.array([particle.user_index() for particle in branch.jet.constituents()]) for branch in branches]
-    # a sum of their momenta, and not the branch's pT, so that the order is that of what is there
-    pt = [float(pt_eta_phi(np.asarray(p, np.float64)[of].sum(axis=0, keepdims=True))[0][0]) for of in members]
-    for number, place in enumerate(np.argsort(pt)[::-1], 1):
-        labels[members[place]] = number
-    return labels
+        prong, split = max(choices, key=lambda choice: choice[1].angle)
+        place = prongs.index(prong)
+        prongs[place : place + 1] = [_Prong(split.hard, [*prong.kept, *split.dropped]), _Prong(split.soft, [])]
+    return _numbered([prong.jet for prong in prongs], [prong.kept for prong in prongs], len(p))
 
 
-class _Branch:
-    """A branch of the history, and what its last merging joined."""
+class _Prong(NamedTuple):
+    """A subjet, and the soft parts that stay with it."""
 
-    def __init__(self, jet: fastjet.PseudoJet) -> None:
-        first, second = fastjet.PseudoJet(), fastjet.PseudoJet()
-        self.jet = jet
-        #: of the last merging; below every limit for a single constituent
-        self.angle = -1.0
-        if jet.has_parents(first, second):
-            self.angle = first.delta_R(second)
-        self.harder, self.softer = (first, second) if first.pt() >= second.pt() else (second, first)
+    jet: Any
+    kept: list[Any]
+
+
+class _Splitting(NamedTuple):
+    """A splitting that passes, and the softer parts on the way to it."""
+
+    hard: Any
+    soft: Any
+    angle: float
+    dropped: list[Any]
+
+
+def _next_splitting(prong: _Prong, z_cut: float) -> _Splitting | None:
+    return next(_splittings(prong.jet, z_cut, MIN_DISTANCE), None)
+
+
+def _parents(jet: Any) -> tuple[Any, Any] | None:
+    """Return what a jet was merged of, the harder first; None of a constituent."""
+    one, other = fastjet.PseudoJet(), fastjet.PseudoJet()
+    if not jet.has_parents(one, other):
+        return None
+    return (one, other) if one.pt2() >= other.pt2() else (other, one)
+
+
+def _hardest_line(jet: Any) -> list[Any]:
+    line = [jet]
+    while (parents := _parents(line[-1])) is not None:
+        line.append(parents[0])
+    return line
+
+
+def _splittings(jet: Any, z_cut: float, least: float) -> Iterator[_Splitting]:
+    """Yield the splittings along the harder branch that pass, from the last merging on."""
+    dropped: list[Any] = []
+    while (parents := _parents(jet)) is not None:
+        hard, soft = parents
+        angle = math.hypot(hard.rap() - soft.rap(), delta_phi(hard.phi(), soft.phi()))
+        if soft.pt() > z_cut * (hard.pt() + soft.pt()) and angle >= least:
+            yield _Splitting(hard, soft, angle, [*dropped])
+        dropped.append(soft)
+        jet = hard
+
+
+def _numbered(jets: list[Any], kept: list[list[Any]], size: int) -> Prongs:
+    """Return the prongs by falling pT, with the numbers of their constituents."""
+    members = np.full(size, NO_PRONG, np.int8)
+    found = []
+    for place, jet in enumerate(jets):
+        parts = [jet, *(kept[place] if kept else ())]
+        numbers = [
+            c.user_index() for part in parts for c in (part.constituents() if part.has_constituents() else [part])
+        ]
+        momentum = np.sum([[q.px(), q.py(), q.pz(), q.E()] for q in parts], axis=0)
+        found.append((float(np.hypot(momentum[0], momentum[1])), numbers, momentum))
+    found.sort(key=lambda prong: -prong[0])
+    for number, (_, constituents, _) in enumerate(found):
+        members[constituents] = number
+    return Prongs(members, np.array([momentum for _, _, momentum in found]).reshape(-1, 4))
