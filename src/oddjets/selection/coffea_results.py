@@ -24,6 +24,7 @@ from oddjets.scoring.model_card import ModelCard
 from oddjets.selection import input_anomalies
 from oddjets.selection.file_layouts import describe_layouts, warn_of_stale_weights
 from oddjets.selection.histogramming import assembled, histogram_with, threshold_from
+from oddjets.selection.jet_scores import refuse_useless_columns
 from oddjets.selection.normalisation import (
     Luminosities,
     cutflow_of,
@@ -96,6 +97,13 @@ def results_of(
     problems += [problem for name, dataset in read.items() for problem in _incomplete(dataset, accumulated[name])]
     if problems:
         return _refused(results, "not normalised, because not all events were read", *problems)
+    refuse_useless_columns(
+        analysis,
+        {
+            name: (DATA if dataset.metadata.is_data else dataset.metadata.process, accumulated[name]["score_columns"])
+            for name, dataset in read.items()
+        },
+    )
     fileset = {name: (dataset, _files(accumulated[name])) for name, dataset in read.items()}
     describe_layouts(fileset, cards)
     trigger_menus(analysis, fileset)
