@@ -183,7 +183,20 @@ def test_random_removals_have_the_mean_and_spread_of_the_sets() -> None:
     assert found.random.spread == pytest.approx(spread, rel=5 / np.sqrt(2 * 400))
     assert found.random.pt_fraction == pytest.approx(found.pt_fraction)
     assert found.random.shared == pytest.approx(drawn / n, abs=0.05)
-    assert found.excess == pytest.approx((0 - found.random.mean) / found.random.spread)
+    assert -drawn <= found.random.lowest < found.random.mean < found.random.highest <= 0
+    assert found.change == 0
+    assert found.stands_out == ("above" if found.random.highest < 0 else "")
+
+
+def test_a_group_stands_out_where_no_random_set_changes_the_score_as_much() -> None:
+    jets = random_jets([60], seed=5)
+    (jet,) = removal_effects(jets, Additive(lambda jets: 1.0 * (jets.pdg_id == 22)), [(1,)])
+    assert effect(jet.groups, "photons").stands_out == "below"
+    (jet,) = removal_effects(jets, Additive(lambda jets: -1.0 * (jets.pdg_id == 22)), [(1,)])
+    assert effect(jet.groups, "photons").stands_out == "above"
+    (jet,) = removal_effects(jets, Additive(lambda jets: np.full(len(jets.pt), 0.1)), [(1,)])
+    for group in jet.groups:  # all sets of a size have the same effect: what differs is rounding
+        assert group.random is None or group.random.spread == pytest.approx(0, abs=1e-9)
 
 
 def test_random_sets_depend_on_the_identity_alone() -> None:
@@ -210,7 +223,7 @@ def test_inferences_are_counted_and_none_is_done_twice() -> None:
     assert all(jet.inferences <= 21 * (len(jet.groups) + 1) for jet in jets)
     without = removal_effects(random_jets([50]), Additive(by_species), [(0,)], RemovalPlan(draws=0))[0]
     assert without.inferences <= len(without.groups) + 1
-    assert all(group.random is None and group.excess is None for group in without.groups)
+    assert all(group.random is None and not group.stands_out for group in without.groups)
 
 
 def test_jets_that_are_empty_or_become_so_have_no_number() -> None:

@@ -16,6 +16,7 @@ from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
 from oddjets.scoring.model_card import ModelCard
 
 __all__ = [
+    "ALL_TRACKS",
     "KINDS",
     "OUTSIDE",
     "SPECIES",
@@ -37,6 +38,7 @@ KINDS: tuple[Kind, ...] = ("prong", "species", "displacement", "softest")
 SPECIES = ("charged hadrons", "neutral hadrons", "photons", "electrons", "muons")
 #: what soft drop dropped
 OUTSIDE = "outside the prongs"
+ALL_TRACKS = "all tracks"
 
 _ELECTRON, _MUON, _PHOTON = 11, 13, 22
 
@@ -181,7 +183,7 @@ def _groups(jet: JetConstituents, card: ModelCard, plan: RemovalPlan) -> Iterato
         yield Group("displacement", f"tracks above {step:g} sigma", "removed", size > step, every)
     # a model that does not read them gives the same score
     if card.quantities & {"d0", "dz"}:
-        yield Group("displacement", "all tracks", "reset", tracks, tracks)
+        yield Group("displacement", ALL_TRACKS, "reset", tracks, tracks)
         for step in steps:
             yield Group("displacement", f"tracks above {step:g} sigma", "reset", size > step, tracks)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,7 @@ class RandomEffect:
     Attributes:
         draws: how many random sets.
         mean, spread: of the change of the logit; the spread is the standard deviation of one set.
+        lowest, highest: of the changes.
         pt_fraction: the mean share of the jet's pT.
         shared: the mean share of a set that belongs to the group too; where it is near 1, the comparison says little.
     """
@@ -64,6 +65,8 @@ class RandomEffect:
     draws: int
     mean: float
     spread: float
+    lowest: float
+    highest: float
     pt_fraction: float
     shared: float
 
@@ -94,11 +97,16 @@ class GroupEffect:
     note: str
 
     @property
-    def excess(self) -> float | None:
-        """The change beyond the mean of random ones, in spreads; no significance. None if there is no spread."""
-        if self.change is None or self.random is None or self.random.spread == 0:
-            return None
-        return (self.change - self.random.mean) / self.random.spread
+    def stands_out(self) -> Literal["below", "above", ""]:
+        """Whether the change is below or above those of all random sets.
+
+        Of groups that are like random ones, one in ``draws + 1`` is below and as many are above.
+        """
+        if self.change is None or self.random is None:
+            return ""
+        if self.change < self.random.lowest:
+            return "below"
+        return "above" if self.change > self.random.highest else ""
 
 
 @dataclass(frozen=True)
@@ -269,6 +277,8 @@ def _effects(jet: _Jet, scores: npt.NDArray[np.float64]) -> JetEffects:
                 len(drawn),
                 float(drawn.mean()),
                 float(drawn.std(ddof=1)),
+                float(drawn.min()),
+                float(drawn.max()),
                 float((sets @ jet.pt / total).mean()),
                 float((sets & group.members).sum() / sets.sum()),
             )
