@@ -110,6 +110,15 @@ def test_a_window_of_all_values_has_no_beside() -> None:
     assert list(selections_of(toy_events(20), Window("SR", "B", "leading_mass"))) == ["B", "A, C, D"]
 
 
+def test_letters_that_are_blinded_are_not_named() -> None:
+    window = Window("SR", "B", "leading_mass")
+    samples = {"data": [toy_events(50)], "qcd": [toy_events(50, process="qcd")]}
+    found = share_means(samples, window, COLUMNS, EDGES, blinded=True)
+    assert {(f.sample, f.selection) for f in found} == {
+        ("data", "B"), ("data", "C, D"), ("qcd", "B"), ("qcd", "A, C, D")
+    }  # fmt: skip
+
+
 def test_tables_without_shares_are_an_error_that_says_what_to_do() -> None:
     columns = {"X_bb": "share_X_bb_other"}
     with pytest.raises(OddjetsError, match=r"no column 'share_X_bb_other_1'.*`oddjets process --force`"):

@@ -37,8 +37,8 @@ CAVEAT = (
     "part is like no jet that the model was trained on, the effects of several groups do not add up, and groups share "
     "constituents."
 )
-#: constituents of variants that are scored in one call, at most; a jet's variants stay together
-_ROWS = 2_000_000
+#: constituents of variants that are scored in one call, at most, several batches of a GPU; a jet's variants stay together
+_ROWS = 500_000
 
 
 class _Scores(Protocol):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from oddjets.core.errors import OddjetsError
 from oddjets.inspection.window import RegionEvents, Window
 from oddjets.io.event_table import JETS
+from oddjets.io.histograms import DATA
 
 __all__ = ["Selection", "ShareMeans", "mean_and_error", "selections_of", "share_means"]
 
@@ -66,16 +67,19 @@ def mean_and_error(values: Floats, weights: Floats) -> tuple[float, float] | Non
     return mean, float(np.sqrt(variance))
 
 
-def selections_of(events: RegionEvents, window: Window, unit: str = "") -> dict[Selection, RegionEvents]:
+def selections_of(
+    events: RegionEvents, window: Window, unit: str = "", letters: str = "ABCD"
+) -> dict[Selection, RegionEvents]:
     """Return what is compared: the window's letter, and of it what is in the window and beside it; and the other letters.
 
     Args:
         events: of the window's region.
         window: its letter, and its range if it has one.
         unit: of the window's observable.
+        letters: those that the events can be of: not A where that is blinded.
     """
     own = events.letters == window.letter
-    others = ", ".join(letter for letter in "ABCD" if letter != window.letter)
+    others = ", ".join(letter for letter in letters if letter != window.letter)
     found = {window.letter: events.select(own)}
     if window.is_bounded:
         span = f"{window.observable} {window.low:g} to {window.high:g} {unit}".rstrip()
@@ -92,6 +96,8 @@ def share_means(
     columns: Mapping[str, str],
     edges: Sequence[float],
     unit: str = "",
+    *,
+    blinded: bool = False,
 ) -> list[ShareMeans]:
     """Compute the mean shares of all samples, selections and jets; those without events are left out.
 
@@ -101,13 +107,17 @@ def share_means(
         columns: class group to the column of its share, without ``_1`` and ``_2``.
         edges: bins of the mass, GeV, rising.
         unit: of the window's observable.
+        blinded: whether data in A have been left out.
 
     Raises:
         OddjetsError: a table has no shares.
     """
     found = []
     for sample, datasets in samples.items():
-        parts = [selections_of(_with_shares(events, columns), window, unit) for events in datasets if len(events)]
+        letters = "BCD" if blinded and sample == DATA else "ABCD"
+        parts = [
+            selections_of(_with_shares(events, columns), window, unit, letters) for events in datasets if len(events)
+        ]
         for selection in parts[0] if parts else ():
             chosen = [part[selection] for part in parts]
             for jet in JETS if any(map(len, chosen)) else ():

@@ -8,7 +8,6 @@ from typing import Any
 
 from oddjets.core.tables import text_table
 from oddjets.inspection.share_profiles import ShareMeans
-from oddjets.inspection.window import Window
 
 __all__ = ["CAVEAT", "share_content", "share_text"]
 
@@ -18,10 +17,9 @@ _JET = {1: "leading", 2: "subleading"}
 
 def share_content(
     means: Sequence[ShareMeans],
-    window: Window,
     *,
-    words: str,
     sample: str,
+    letter: str,
     score: str,
     model: str,
     edges: Sequence[float],
@@ -31,9 +29,8 @@ def share_content(
 
     Args:
         means: of all samples, selections and jets.
-        window: the window.
-        words: the window in words.
         sample: the name of the window's own sample.
+        letter: of the window.
         score: the score's name.
         model: the name of its model.
         edges: of the bins of the mass, GeV.
@@ -43,9 +40,8 @@ def share_content(
         "caveat": CAVEAT,
         "score": score,
         "model": model,
-        "window": words,
         "sample": sample,
-        "letter": window.letter,
+        "letter": letter,
         "edges": [float(edge) for edge in edges],
         "classes": list(means[0].means) if means else [],
         "signal": list(signal),
@@ -53,11 +49,12 @@ def share_content(
     }
 
 
-def share_text(content: Mapping[str, Any]) -> str:
+def share_text(content: Mapping[str, Any], words: str) -> str:
     """Return a table: a row for each sample, selection and jet, a column for each class group, in percent.
 
     Args:
         content: from `share_content`.
+        words: the window in words.
     """
     head = ["sample", "events", "jets", "number", *content["classes"]]
     rows = [
@@ -70,7 +67,7 @@ def share_text(content: Mapping[str, Any]) -> str:
         ]
         for found in content["means"]
     ]
-    title = f"Mean shares of the class groups of {content['model']} in percent, {content['window']}"
+    title = f"Mean shares of the class groups of {content['model']} in percent, {words}"
     if not rows:
         return f"{title}: no events\n"
     return f"{title}\n{content['caveat']}\n\n{text_table(head, rows)}\n"

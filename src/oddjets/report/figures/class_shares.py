@@ -12,7 +12,7 @@ from oddjets.io.histograms import DATA
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 
-__all__ = ["data", "draw"]
+__all__ = ["data", "draw", "figure_data"]
 
 SCALE = 0.72
 #: simulated processes that are drawn, those with the most events; more lines cannot be told apart
@@ -23,33 +23,40 @@ _MARKERS = "sD^vP"
 
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
-    """Return one figure of all signal classes and both jets."""
+    """Return one figure of all signal classes and both jets, of the window that the YAML asks for."""
     found = artifacts.inspection("shares")
-    if found is None or not found["means"]:
-        return {}
+    made = None if found is None else figure_data(artifacts, found)
+    return {} if made is None else {made["name"]: made}
+
+
+def figure_data(artifacts: Artifacts, found: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the data of the figure; None where there are no events, or no signal classes.
+
+    Args:
+        artifacts: for labels and colours.
+        found: the content of ``shares.json``.
+    """
     shown = [name for name in found["signal"] if name in found["classes"]]
     series = _series(artifacts, found)
     if not shown or not series:
-        return {}
+        return None
     return {
-        "class_shares": {
-            "kind": "class_shares",
-            "name": "class_shares",
-            "title": "Mean shares of the class groups",
-            "header": artifacts.header,
-            "edges": found["edges"],
-            "classes": shown,
-            "series": series,
-            "alt": (
-                f"Mean shares of {', '.join(shown)} against the soft-drop mass of the leading and of the subleading jet, for"
-                f" {', '.join(dict.fromkeys(one['label'] for one in series))}. " + " ".join(_in_words(found, shown))
-            ),
-            "caption": (
-                f"Mean share of each signal class of {found['model']} in bins of the jet's own soft-drop mass, with the"
-                f" error of the mean. {found['caveat']}"
-            ),
-            "sources": [{"file": "inspection/", "key": "shares.json: means"}],
-        }
+        "kind": "class_shares",
+        "name": "class_shares",
+        "title": "Mean shares of the class groups",
+        "header": artifacts.header,
+        "edges": found["edges"],
+        "classes": shown,
+        "series": series,
+        "alt": (
+            f"Mean shares of {', '.join(shown)} against the soft-drop mass of the leading and of the subleading jet, for"
+            f" {', '.join(dict.fromkeys(one['label'] for one in series))}. " + " ".join(_in_words(found, shown))
+        ),
+        "caption": (
+            f"{found['window']['region']}: mean share of each signal class of {found['model']} in bins of the jet's own"
+            f" soft-drop mass, with the error of the mean. {found['caveat']}"
+        ),
+        "sources": [{"file": f"inspection/{found['window']['name']}/shares.json", "key": "means"}],
     }
 
 

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 
-__all__ = ["data", "draw"]
+__all__ = ["data", "draw", "figure_data"]
 
 #: kind of group -> its colour
 COLORS = {
@@ -29,32 +29,39 @@ _JET = {1: "Leading jet", 2: "Subleading jet"}
 
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
-    """Return one figure an event."""
+    """Return one figure an event, of the window that the YAML asks for."""
     found = artifacts.inspection("why")
-    made: dict[str, dict[str, Any]] = {}
-    if found is None:
-        return made
-    for number, event in enumerate(found["events"], 1):
-        jets = [jet for jet in event["jets"] if any(group["change"] is not None for group in jet["groups"])]
-        if not jets:
-            continue
-        name = f"why_{number}"
-        made[name] = {
-            "kind": "why",
-            "name": name,
-            "title": f"What the scores of event {event['id']} rest on",
-            "header": artifacts.header,
-            "panels": [_panel(jet) for jet in jets],
-            "alt": " ".join(_in_words(jet) for jet in jets),
-            "caption": (
-                f"Event {event['id']}: change of the score's logit when a group of constituents is removed (full bars), or its"
-                " d0 and dz are set to 0 (hatched). Grey: mean, standard deviation and range of up to"
-                f" {found['plan']['draws']} sets of random constituents, as many and with about the same pT."
-                f" {found['axis'].capitalize()}. {found['caveat']}"
-            ),
-            "sources": [{"file": "inspection/", "key": f"why.json: events[{number - 1}]"}],
-        }
-    return made
+    made = [] if found is None else [figure_data(artifacts, found, number) for number in range(len(found["events"]))]
+    return {one["name"]: one for one in made if one is not None}
+
+
+def figure_data(artifacts: Artifacts, found: dict[str, Any], number: int) -> dict[str, Any] | None:
+    """Return the data of one event's figure; None where there is no number to draw.
+
+    Args:
+        artifacts: for the line above it.
+        found: the content of ``why.json``.
+        number: of the event, from 0.
+    """
+    event = found["events"][number]
+    jets = [jet for jet in event["jets"] if any(group["change"] is not None for group in jet["groups"])]
+    if not jets:
+        return None
+    return {
+        "kind": "why",
+        "name": f"why_{number + 1:02d}",
+        "title": f"What the scores of event {event['id']} rest on",
+        "header": artifacts.header,
+        "panels": [_panel(jet) for jet in jets],
+        "alt": " ".join(_in_words(jet) for jet in jets),
+        "caption": (
+            f"Event {event['id']}: change of the score's logit when a group of constituents is removed (full bars), or its d0"
+            " and dz are set to 0 (hatched). Grey: mean, standard deviation and range of up to"
+            f" {found['plan']['draws']} sets of random constituents, as many and with about the same pT."
+            f" {found['axis'].capitalize()}. {found['caveat']}"
+        ),
+        "sources": [{"file": f"inspection/{found['window']['name']}/why.json", "key": f"events.{number}"}],
+    }
 
 
 def _panel(jet: dict[str, Any]) -> dict[str, Any]:
