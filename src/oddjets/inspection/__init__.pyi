@@ -1,8 +1,8 @@
+from ..config.window import Window as Window
 from .constituent_groups import RemovalPlan as RemovalPlan
 from .removal import GroupEffect as GroupEffect
 from .removal import JetEffects as JetEffects
 from .removal import removal_effects as removal_effects
 from .window import RegionEvents as RegionEvents
-from .window import Window as Window
 
 __all__ = ["GroupEffect", "JetEffects", "RegionEvents", "RemovalPlan", "Window", "removal_effects"]

@@ -12,12 +12,14 @@ import numpy.typing as npt
 
 from oddjets.core.kinematics import delta_phi
 
-__all__ = ["MIN_DISTANCE", "MOST_PRONGS", "NO_PRONG", "RADIUS", "Z_CUT", "Prongs", "find_prongs"]
+__all__ = ["LEAST_SHARE", "MIN_DISTANCE", "MOST_PRONGS", "NO_PRONG", "RADIUS", "Z_CUT", "Prongs", "find_prongs"]
 
 #: of soft drop with beta = 0, as CMS has it for the masses of AK8 jets
 Z_CUT, RADIUS = 0.1, 0.8
 #: subjets nearer to each other than this are one prong, unless soft drop itself stops there
 MIN_DISTANCE = 0.2
+#: a part with less of the soft-dropped jet's pT is no prong of its own
+LEAST_SHARE = 0.05
 #: as many as the classes of the models have
 MOST_PRONGS = 4
 #: of a constituent that soft drop removes
@@ -49,8 +51,9 @@ def find_prongs(p: Floats, *, z_cut: float = Z_CUT, most: int = MOST_PRONGS) -> 
 
     The Cambridge/Aachen history is undone until a splitting passes min(pT1, pT2) / (pT1 + pT2) > z_cut (Larkoski et al.,
     arXiv:1402.2657). Then subjets are split further, at the largest angle first as in recursive soft drop (Dreyer et al.,
-    arXiv:1804.03657), where both parts pass the same condition and are at least `MIN_DISTANCE` apart. After the first splitting
-    nothing is removed: soft parts stay with the harder prong, so that the prongs add up to the soft-dropped jet.
+    arXiv:1804.03657), where both parts pass the same condition, are at least `MIN_DISTANCE` apart and have `LEAST_SHARE` of the
+    jet's pT. After the first splitting nothing is removed: soft parts stay with the harder prong, so that the prongs add up to
+    the soft-dropped jet.
 
     Args:
         p: px, py, pz, E of the constituents in GeV, (constituents, 4); each has a transverse momentum.
@@ -70,13 +73,14 @@ def find_prongs(p: Floats, *, z_cut: float = Z_CUT, most: int = MOST_PRONGS) -> 
     definition = fastjet.JetDefinition(fastjet.cambridge_algorithm, _ALL)
     history = fastjet.ClusterSequence(particles, definition)
     jet = max(history.inclusive_jets(), key=lambda found: found.pt())
-    first = next(_splittings(jet, z_cut, 0.0), None)
+    first = next(_splittings(jet, z_cut, 0.0, 0.0), None)
     if first is None:
         # nothing passes: all the way down the harder branch, as soft drop goes
         return _numbered([_hardest_line(jet)[-1]], [], len(p))
+    least_pt = LEAST_SHARE * math.hypot(first.hard.px() + first.soft.px(), first.hard.py() + first.soft.py())
     prongs: list[_Prong] = [_Prong(first.hard, []), _Prong(first.soft, [])]
     while len(prongs) < most:
-        choices = [(prong, split) for prong in prongs if (split := _next_splitting(prong, z_cut)) is not None]
+        choices = [(prong, split) for prong in prongs if (split := _next_splitting(prong, z_cut, least_pt)) is not None]
         if not choices:
             break
         prong, split = max(choices, key=lambda choice: choice[1].angle)
@@ -101,8 +105,8 @@ class _Splitting(NamedTuple):
     dropped: list[Any]
 
 
-def _next_splitting(prong: _Prong, z_cut: float) -> _Splitting | None:
-    return next(_splittings(prong.jet, z_cut, MIN_DISTANCE), None)
+def _next_splitting(prong: _Prong, z_cut: float, least_pt: float) -> _Splitting | None:
+    return next(_splittings(prong.jet, z_cut, MIN_DISTANCE, least_pt), None)
 
 
 def _parents(jet: Any) -> tuple[Any, Any] | None:
@@ -120,13 +124,14 @@ def _hardest_line(jet: Any) -> list[Any]:
     return line
 
 
-def _splittings(jet: Any, z_cut: float, least: float) -> Iterator[_Splitting]:
+def _splittings(jet: Any, z_cut: float, least_angle: float, least_pt: float) -> Iterator[_Splitting]:
     """Yield the splittings along the harder branch that pass, from the last merging on."""
     dropped: list[Any] = []
     while (parents := _parents(jet)) is not None:
         hard, soft = parents
         angle = math.hypot(hard.rap() - soft.rap(), delta_phi(hard.phi(), soft.phi()))
-        if soft.pt() > z_cut * (hard.pt() + soft.pt()) and angle >= least:
+        passes = soft.pt() > z_cut * (hard.pt() + soft.pt()) and soft.pt() >= least_pt
+        if passes and angle >= least_angle:
             yield _Splitting(hard, soft, angle, [*dropped])
         dropped.append(soft)
         jet = hard
