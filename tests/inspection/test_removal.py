@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import tiny_model
+from helpers.additive_model import CARD, WEIGHTS, Additive, by_species, random_jets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from oddjets.core.errors import OddjetsError
+from oddjets.core.kinematics import momenta
 from oddjets.inspection.constituent_groups import (
     SPECIES,
     RemovalPlan,
@@ -26,60 +27,10 @@ from oddjets.inspection.constituent_groups import (
     weighted_pt,
 )
 from oddjets.inspection.random_sets import random_sets
-from oddjets.inspection.removal import GroupEffect, removal_effects
-from oddjets.scoring.inputs import JetConstituents
-from oddjets.scoring.model_card import ModelCard, load_card
+from oddjets.inspection.removal import GroupEffect, axis_rule, removal_effects
+from oddjets.scoring.inputs import JetConstituents, prepare
+from oddjets.scoring.model_card import load_card
 from oddjets.scoring.scorer import Scorer
-
-CARD = load_card(Path(__file__).resolve().parents[2] / "models" / "omnilearned_small_simulation.yaml")
-KINDS = np.array([(211, 1), (-321, -1), (130, 0), (22, 0), (11, -1), (-13, 1)])
-#: what a constituent of each species adds to the logit, in the order of SPECIES
-WEIGHTS = np.array([0.05, -0.1, 0.03, 0.7, -0.9])
-
-
-def random_jets(counts: list[int], seed: int = 0) -> JetConstituents:
-    """Jets of three prongs; d0 and dz in units of their errors are steeply falling."""
-    rng = np.random.default_rng(seed)
-    n = sum(counts)
-    jet = np.repeat(np.arange(len(counts)), counts)
-    pdg_id, charge = KINDS[rng.choice(6, n, p=[0.4, 0.1, 0.1, 0.3, 0.05, 0.05])].T
-    eta, phi = rng.uniform(-0.4, 0.4, (2, 3, len(counts)))[:, rng.integers(0, 3, n), jet] + rng.normal(0, 0.05, (2, n))
-    tracked = charge != 0
-    return JetConstituents(
-        offsets=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]),
-        pt=np.float32(0.3 + rng.pareto(1.2, n)),
-        eta=np.float32(eta),
-        phi=np.float32(phi),
-        mass=np.float32(np.where(tracked, 0.13957, 0.0)),
-        pdg_id=pdg_id,
-        charge=charge,
-        d0=np.float32(np.where(tracked, 0.003 * rng.standard_t(1.5, n), -1)),
-        d0_error=np.float32(np.where(tracked, 0.003, -1)),
-        dz=np.float32(np.where(tracked, 0.005 * rng.standard_t(1.5, n), -1)),
-        dz_error=np.float32(np.where(tracked, 0.005, -1)),
-        puppi_weight=np.float32(rng.choice([0.0, 0.5, 1.0], n, p=[0.1, 0.2, 0.7])),
-        jet_eta=np.zeros(len(counts)),
-        jet_phi=np.zeros(len(counts)),
-    )
-
-
-class Additive:
-    """A model whose logit is a sum over the constituents that it sees."""
-
-    def __init__(self, weight: Callable[[JetConstituents], NDArray[Any]], card: ModelCard = CARD) -> None:
-        self.card = card
-        self.weight = weight
-        self.inferences = 0
-
-    def score(self, jets: JetConstituents) -> NDArray[np.float64]:
-        self.inferences += jets.n_jets
-        jet = np.repeat(np.arange(jets.n_jets), np.diff(jets.offsets))
-        values = np.where(weighted_pt(jets, self.card) > 0, self.weight(jets), 0.0)
-        return expit(np.bincount(jet, values, minlength=jets.n_jets))
-
-
-def by_species(jets: JetConstituents) -> NDArray[np.float64]:
-    return WEIGHTS[species_of(jets.pdg_id, jets.charge)]
 
 
 def by_displacement(jets: JetConstituents) -> NDArray[np.float64]:
@@ -258,6 +209,36 @@ def test_no_softer_constituent_takes_the_place_of_a_removed_one(tmp_path: Path) 
     seen = seen_constituents(jets, 0, scorer.card)
     softest = np.sort(weighted_pt(jets, scorer.card))[-tiny_model.MAXIMUM]
     assert weighted_pt(seen, scorer.card).min() == softest
+
+
+def test_the_axis_is_kept_or_recomputed_as_the_card_says() -> None:
+    jets = random_jets([20], seed=4)
+    jets = replace(jets, puppi_weight=np.ones(20, np.float32), jet_eta=np.array([0.25]), jet_phi=np.array([-0.5]))
+    raw = CARD.model_copy(update={"constituents": CARD.constituents.model_copy(update={"puppi": "raw"})})
+    seen: dict[str, list[JetConstituents]] = {"weighted": [], "raw": []}
+
+    class Looking(Additive):
+        def score(self, jets: JetConstituents) -> NDArray[np.float64]:
+            seen[self.card.constituents.puppi].append(jets)
+            return super().score(jets)
+
+    for card in (CARD, raw):
+        removal_effects(jets, Looking(by_species, card), [(1,)], RemovalPlan(draws=0))
+    (kept,), (recomputed,) = seen["weighted"], seen["raw"]
+    axis = CARD.inputs[0].columns.index(next(c for c in CARD.inputs[0].columns if c.quantity == "d_eta"))
+    for variants, card in ((kept, CARD), (recomputed, raw)):
+        prepared = prepare(variants, card)
+        for jet in range(variants.n_jets):
+            rows = slice(variants.offsets[jet], variants.offsets[jet + 1])
+            order = np.argsort(-variants.pt[rows].astype(np.float64), kind="stable")
+            p = momenta(
+                variants.pt[rows], variants.eta[rows], variants.phi[rows], np.zeros(rows.stop - rows.start)
+            ).sum(axis=0)
+            eta = 0.25 if card is CARD else np.arctanh(p[2] / np.linalg.norm(p[:3]))
+            found = prepared.columns["x"][prepared.offsets[jet] : prepared.offsets[jet + 1], axis]
+            np.testing.assert_allclose(found, variants.eta[rows][order] - eta, atol=1e-5)
+    assert axis_rule(CARD) == "the jet's axis is kept"
+    assert axis_rule(raw) == "the axis is that of the constituents that are left"
 
 
 def test_the_score_before_is_that_of_the_scorer() -> None:

@@ -11,7 +11,9 @@ from oddjets.inspection.share_profiles import ShareMeans
 
 __all__ = ["CAVEAT", "share_content", "share_text"]
 
-CAVEAT = "A description, not a proof: shares are what the model takes the jets for, on average, and it knows no classes but its own."
+CAVEAT = (
+    "A description, not a proof: shares are what the model takes the jets for, and it knows no classes but its own."
+)
 _JET = {1: "leading", 2: "subleading"}
 
 

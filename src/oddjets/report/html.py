@@ -39,7 +39,7 @@ SECTIONS = {
         ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
     ),
     "events": ("The anomalous events", ("bump", "kde", "overlap")),
-    "inspection": ("Event by event", ("display",)),
+    "inspection": ("Event by event", ("display", "why", "class_shares")),
     "fit": (
         "The fit",
         ("yields", "grid", "closures", "mixing", "pulls", "impacts", "scan", "limit", "gof", "correlation"),

@@ -14,6 +14,7 @@ from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import (
     bump,
+    class_shares,
     closure,
     closure_scan,
     correlation,
@@ -34,6 +35,7 @@ from oddjets.report.figures import (
     processes,
     pulls,
     regions,
+    removal,
     residual,
     score,
     score_overlap,
@@ -109,6 +111,14 @@ KINDS: dict[str, FigureKind] = {
         FigureKind("bump", "Mass of the oddest jets, sideband fit", _TABLES, bump.data, bump.draw, in_a=True),
         FigureKind("overlap", "Overlap of two scores", _TABLES, score_overlap.data, score_overlap.draw, in_a=True),
         FigureKind("kde", "Density of the anomalous events", _TABLES, kde.data, kde.draw, in_a=True),
+        FigureKind("why", "What the scores of the oddest events rest on", ("inspection",), removal.data, removal.draw),
+        FigureKind(
+            "class_shares",
+            "Mean shares of the class groups",
+            ("inspection",),
+            class_shares.data,
+            class_shares.draw,
+        ),
         FigureKind("display", "Displays of the oddest events", ("inspection",), display.data, display.draw),
         FigureKind("closure", "ABCD closure on simulation", ("closure",), closure.data, closure.draw),
         FigureKind("closures", "ABCD closure at other thresholds", ("closure",), closure_scan.data, closure_scan.draw),

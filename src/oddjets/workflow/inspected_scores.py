@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from rich.markup import escape
@@ -27,20 +27,28 @@ from oddjets.report.figures import class_shares, removal
 from oddjets.scoring.class_groups import formula_of, share_columns
 from oddjets.scoring.model_card import AuthorsCodeScore, ModelCard, load_card
 from oddjets.scoring.scorer import Scorer
-from oddjets.workflow.inspected_run import InspectedRun, stamp
-
-if TYPE_CHECKING:
-    from oddjets.workflow.inspection import Inspection
+from oddjets.workflow.inspected_run import InspectedRun
 
 __all__ = ["class_share_means", "what_scores_rest_on"]
 
 
-def what_scores_rest_on(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
+class _Files(Protocol):
+    """What takes the files and the words of an inspection."""
+
+    text: str
+    written: list[Path]
+
+    def write_text(self, name: str, content: str) -> None:
+        """Write a text file of the window's folder."""
+
+
+def what_scores_rest_on(inspected: InspectedRun, made: _Files, stamp: Mapping[str, Any]) -> dict[str, Any] | None:
     """Write what the scores of the oddest events rest on, as text and as pictures; return it as JSON can hold it.
 
     Args:
         inspected: its window and events.
         made: takes the files.
+        stamp: what every part says, of which window and whose events.
     """
     if not inspected.asked.why:
         return None
@@ -69,21 +77,23 @@ def what_scores_rest_on(inspected: InspectedRun, made: Inspection) -> dict[str, 
     content = removal_content(events, card, model[0], plan)
     made.write_text("why.txt", removal_text(content))
     if events:
-        made.add_text("\n".join(["What the scores rest on (a description, not a proof):", *removal_lines(content)]))
+        said = ["What the scores rest on (a description, not a proof; details in why.txt):", *removal_lines(content)]
+        made.text += "\n" + "\n".join(said) + "\n"
     artifacts = Artifacts(inspected.run.analysis, inspected.run.out)
-    stamped = stamp(inspected) | content
+    stamped = {**stamp, **content}
     for number in range(len(events)):
         if (data := removal.figure_data(artifacts, stamped, number)) is not None:
             made.written += write_figure(inspected.folder, "why", data)
     return content
 
 
-def class_share_means(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
+def class_share_means(inspected: InspectedRun, made: _Files, stamp: Mapping[str, Any]) -> dict[str, Any] | None:
     """Write the mean shares of class groups, as text and as a picture; return them as JSON can hold them.
 
     Args:
         inspected: its window and events.
         made: takes the files.
+        stamp: what every part says, of which window and whose events.
 
     Raises:
         OddjetsError: event tables of an earlier version, without shares.
@@ -112,7 +122,7 @@ def class_share_means(inspected: InspectedRun, made: Inspection) -> dict[str, An
     content["shows_data_in_A"] = inspected.is_data and inspected.hidden is None
     made.write_text("shares.txt", share_text(content, window.describe(run.analysis)))
     artifacts = Artifacts(run.analysis, run.out)
-    if (data := class_shares.figure_data(artifacts, stamp(inspected) | content)) is not None:
+    if (data := class_shares.figure_data(artifacts, {**stamp, **content})) is not None:
         made.written += write_figure(inspected.folder, "class_shares", data)
     return content
 
