@@ -23,7 +23,7 @@ __all__ = ["MIN_JETS", "refuse_useless_columns", "scores_of_columns", "scores_of
 
 Columns = dict[str, npt.NDArray[Any]]
 
-#: of fewer jets, equal values may be chance
+#: of fewer jets, values that are equal or not there may be chance
 MIN_JETS = 10
 
 
@@ -185,7 +185,7 @@ def refuse_useless_columns(
         place = f"scores.{name}.column: '{score.column}'"
         for process, parts in of_process.items():
             finite, other = (sum(part[key] for part in parts) for key in ("finite", "not_finite"))
-            if other and not finite:
+            if other >= MIN_JETS and not finite:
                 raise OddjetsError(
                     f"{place} is NaN or infinite for all {other} jets of '{process}': what makes the column has no number for"
                     " them"
