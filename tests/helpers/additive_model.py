@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from oddjets.inspection.constituent_groups import species_of, weighted_pt
+from oddjets.inspection.constituent_groups import SPECIES, weighted_pt
+from oddjets.inspection.displays import species_of
 from oddjets.scoring.inputs import JetConstituents
 from oddjets.scoring.model_card import ModelCard, load_card
 
@@ -62,4 +63,5 @@ class Additive:
 
 
 def by_species(jets: JetConstituents) -> NDArray[np.float64]:
-    return WEIGHTS[species_of(jets.pdg_id, jets.charge)]
+    species = species_of(jets.pdg_id, jets.charge)
+    return np.sum([weight * (species == name) for name, weight in zip(SPECIES, WEIGHTS, strict=True)], axis=0)

@@ -20,12 +20,11 @@ from oddjets.core.kinematics import momenta
 from oddjets.inspection.constituent_groups import (
     SPECIES,
     RemovalPlan,
-    displacement,
     find_groups,
     seen_constituents,
-    species_of,
     weighted_pt,
 )
+from oddjets.inspection.displays import displacement, species_of
 from oddjets.inspection.random_sets import random_sets
 from oddjets.inspection.removal import GroupEffect, axis_rule, removal_effects
 from oddjets.scoring.inputs import JetConstituents, prepare
@@ -49,11 +48,11 @@ def test_effects_of_a_sum_over_species_are_its_terms() -> None:
         seen = seen_constituents(jets, number, CARD)
         species = species_of(seen.pdg_id, seen.charge)
         assert jet.constituents == len(species)
-        assert jet.logit == pytest.approx(WEIGHTS[species].sum())
+        assert jet.logit == pytest.approx(by_species(seen).sum())
         changes = 0.0
         for place, name in enumerate(SPECIES):
-            members = species == place
-            found = effect(jet.groups, name)
+            members = species == name
+            found = effect(jet.groups, f"{name}s")
             assert found.constituents == members.sum()
             assert found.change == pytest.approx(-WEIGHTS[place] * members.sum(), abs=1e-9)
             assert found.score == pytest.approx(expit(jet.logit + found.change))
@@ -279,25 +278,6 @@ def test_random_sets_have_about_the_pt_of_the_group() -> None:
     # the five hardest: no other set has their pT; those that come nearest are taken
     sets = random_sets(pt, np.arange(60) < 5, every, 20, np.random.default_rng(2))
     assert (sets @ pt).mean() > 2 * 5 * pt.mean()
-
-
-def test_displacement_needs_a_track_with_errors() -> None:
-    jets = random_jets([5])
-    jets = replace(
-        jets,
-        charge=np.array([1, 1, 1, 0, -1]),
-        d0=np.array([0.3, 0.1, 0.1, 0.1, 0.0]),
-        d0_error=np.array([0.1, -1.0, 0.0, 0.1, 0.1]),
-        dz=np.array([0.1, 0.1, 0.1, 0.1, -0.8]),
-        dz_error=np.array([0.1, 0.1, 0.1, 0.1, 0.2]),
-    )
-    np.testing.assert_allclose(displacement(jets), [3, np.nan, np.nan, np.nan, 4])
-
-
-def test_species_are_those_of_particle_flow() -> None:
-    codes = np.array([211, -211, 321, -2212, 130, 310, 2112, 1, 2, 22, 11, -11, 13, -13])
-    charge = np.array([1, -1, 1, -1, 0, 0, 0, 0, 0, 0, -1, 1, -1, 1])
-    np.testing.assert_array_equal(species_of(codes, charge), [0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 3, 3, 4, 4])
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ class Inspect(StrictModel):
     )
     dataset: str | None = Field(default=None, description="look at the events of this dataset alone")
     top: int = Field(default=20, ge=1, description="number of events in the table, the oddest first")
-    displays: int = Field(default=10, ge=0, description="number of events of the table that are drawn, the oddest first")
+    displays: int = Field(
+        default=10, ge=0, description="number of events of the table that are drawn, the oddest first"
+    )
     truth: bool = Field(
         default=False, description="say of simulated pseudo-data which process each event was simulated as"
     )
@@ -36,11 +38,12 @@ class Inspect(StrictModel):
     why: int = Field(
         default=10,
         ge=0,
-        description="number of events of which is found what their scores rest on, the oddest first; some 600 inferences each",
+        description="number of events of the table of which is found what their scores rest on, the oddest first; some 600"
+        " inferences each",
     )
     shares: bool = Field(
         default=True,
-        description="average the shares of the model's class groups against the jets' mass, and in the window",
+        description="average the shares of the model's class groups: against the jets' mass, and in the window",
     )
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
 from oddjets.core.kinematics import momenta
+from oddjets.inspection.displays import displacement, species_of
 from oddjets.inspection.prongs import MOST_PRONGS, NO_PRONG, Z_CUT, find_prongs
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
 from oddjets.scoring.model_card import ModelCard
@@ -24,23 +25,19 @@ __all__ = [
     "Group",
     "Kind",
     "RemovalPlan",
-    "displacement",
     "find_groups",
     "seen_constituents",
-    "species_of",
     "weighted_pt",
 ]
 
 Kind = Literal["prong", "species", "displacement", "softest"]
 Action = Literal["removed", "reset"]
 KINDS: tuple[Kind, ...] = ("prong", "species", "displacement", "softest")
-#: what particle flow tells apart, in the order of `species_of`
-SPECIES = ("charged hadrons", "neutral hadrons", "photons", "electrons", "muons")
+#: what particle flow tells apart, as in displays
+SPECIES = ("charged hadron", "neutral hadron", "photon", "electron", "muon")
 #: what soft drop dropped
 OUTSIDE = "outside the prongs"
 ALL_TRACKS = "all tracks"
-
-_ELECTRON, _MUON, _PHOTON = 11, 13, 22
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,8 @@ class RemovalPlan:
 
     Attributes:
         draws: random sets for each group, 0 for none.
-        displacement: significances of d0 or dz above which tracks are a group; they are removed, and their d0 and dz reset.
+        displacement: significances of d0 and dz in quadrature above which tracks are a group; they are removed, and their d0
+            and dz reset.
         softest: GeV; constituents with less pT are a group.
         z_cut, most_prongs: of the prongs, as `oddjets.inspection.prongs.find_prongs` takes them.
     """
@@ -119,35 +117,6 @@ def seen_constituents(jets: JetConstituents, jet: int, card: ModelCard) -> JetCo
     )
 
 
-def species_of(pdg_id: npt.NDArray[Any], charge: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return the place in `SPECIES` of each constituent, (n,).
-
-    Any other charged particle is a charged hadron, any other neutral one a neutral hadron: also the candidates of the
-    forward calorimeter (codes 1 and 2), as in the model cards of the package.
-
-    Args:
-        pdg_id: PDG codes, (n,).
-        charge: charges, (n,); only whether they are 0 matters.
-    """
-    kind = np.where(np.asarray(charge) != 0, 0, 1)
-    for code, place in ((_PHOTON, 2), (_ELECTRON, 3), (_MUON, 4)):
-        kind[np.abs(pdg_id) == code] = place
-    return kind
-
-
-def displacement(jets: JetConstituents) -> npt.NDArray[np.float64]:
-    """Return the larger of |d0| and |dz| in units of their errors, (n_constituents,).
-
-    NaN without a measured track: for neutral constituents, and where an error is negative (the mark of CMS) or 0.
-    """
-    sizes = []
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for value, error in ((jets.d0, jets.d0_error), (jets.dz, jets.dz_error)):
-            sizes.append(np.abs(np.asarray(value, np.float64)) / np.asarray(error, np.float64))
-    measured = (jets.charge != 0) & (jets.d0_error > 0) & (jets.dz_error > 0)
-    return np.where(measured, np.maximum(*sizes), np.nan)
-
-
 def find_groups(jet: JetConstituents, card: ModelCard, plan: RemovalPlan) -> list[Group]:
     """Divide the constituents of one jet into groups; those of one kind may share constituents.
 
@@ -173,8 +142,8 @@ def _groups(jet: JetConstituents, card: ModelCard, plan: RemovalPlan) -> Iterato
     yield Group("prong", OUTSIDE, "removed", prongs == NO_PRONG, every)
 
     species = species_of(jet.pdg_id, jet.charge)
-    for place, name in enumerate(SPECIES):
-        yield Group("species", name, "removed", species == place, every)
+    for name in SPECIES:
+        yield Group("species", f"{name}s", "removed", species == name, every)
 
     size = displacement(jet)
     tracks = ~np.isnan(size)

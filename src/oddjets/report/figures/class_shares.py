@@ -148,6 +148,8 @@ def _draw_panel(axes: Axes, series: list[dict[str, Any]], name: str, edges: Any,
         marker = "o"
         if not one["own"]:
             marker, number = _MARKERS[number % len(_MARKERS)], number + 1
+        if not np.isfinite(values).any():
+            continue
         handles[one["label"]] = axes.errorbar(
             # beside each other, so that errors can be told apart
             centre + shift[place] * half,
