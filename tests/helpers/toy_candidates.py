@@ -101,7 +101,7 @@ def write(folder: Path, layout: str = "pfnano", **changes: Any) -> Path:
         "top": [_file(folder, "top", layout, 30, seed=3)],
     }
     own: Mapping[str, Any] = {
-        "scores": {"mine": {"card": str(tiny_model.write(folder))}},
+        "scores": {"mine": {"card": tiny_model.write(folder).name}},
         "threshold": {"score": "mine", "efficiency": 0.4},
         "regions": {"SR": {"cuts": ["mass_1 > 0"]}},
         "observables": {
