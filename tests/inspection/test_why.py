@@ -151,25 +151,32 @@ def test_figures_of_the_report_are_of_the_window_that_the_yaml_asks_for(folder: 
             assert [bar["change"] for bar in panel["bars"]] == [group["change"] for group in shown]
     (shares,) = class_shares.data(artifacts).values()
     assert shares["classes"] == ["X"]
-    assert {one["label"] for one in shares["series"]} == {"Data, A", "Data, B, C, D", "top, A"}
+    assert {one["label"] for one in shares["series"]} == {"Data, A", "Data, B, C, D", "top pairs, A"}
     assert "not a proof" in shares["caption"]
     other = Artifacts(load_analysis(ask(folder, inspect={"letter": "B"})), folder / "out")
     assert removal.data(other) == class_shares.data(other) == {}
 
 
-def test_blinded_data_are_in_no_mean_and_open_ones_not_shown_later(folder: Path) -> None:
-    fit = {"regions": ["SR"], "observable": "leading_mass", "signals": ["top"]}
-    opened = ask(folder, inspect={"letter": "B", "why": 1, "displays": 0}, fit=fit)
+def test_blinded_data_are_in_no_mean_and_open_ones_not_shown_later(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = ask(folder, inspect={"letter": "B", "why": 1, "displays": 0})
     inspect(folder)
     assert "A, C, D" in {one["selection"] for one in part(folder, "shares", "SR_B")["means"]}
-    assert class_shares.data(Artifacts(load_analysis(opened), folder / "out"))
-    blind = ask(folder, fit={**fit, "blind": True})
-    # made while the data were open: B alone would be fine, the other letters have A among them
-    assert class_shares.data(Artifacts(load_analysis(blind), folder / "out")) == {}
+    assert not part(folder, "why", "SR_B")["shows_data_in_A"]
+    assert class_shares.data(Artifacts(load_analysis(file), folder / "out"))
+    with monkeypatch.context() as patch:
+        # B alone would be fine, but the other letters have A among them
+        patch.setattr(Artifacts, "blinded", ["SR"])
+        assert class_shares.data(Artifacts(load_analysis(file), folder / "out")) == {}
+        assert removal.data(Artifacts(load_analysis(file), folder / "out"))
+    monkeypatch.setattr(InspectedRun, "hidden", property(lambda self: self.threshold))
     inspect(folder)
     found = part(folder, "shares", "SR_B")
     assert not found["shows_data_in_A"]
-    assert {one["selection"] for one in found["means"] if one["sample"] == "data"} == {"B", "C, D"}
+    counts = {one["selection"]: one["events"] for one in found["means"] if one["sample"] == "data" and one["jet"] == 1}
+    assert counts.keys() == {"B", "C, D"}
+    assert sum(counts.values()) == 60 - 24
     assert {one["selection"] for one in found["means"] if one["sample"] == "top"} == {"B", "A, C, D"}
 
 
