@@ -124,7 +124,8 @@ def _brief(group: Mapping[str, Any]) -> str:
 
 def signed(value: float) -> str:
     """Return a change of a logit with its sign, to 0.01."""
-    return f"{value:+.2f}".replace("-", _MINUS)
+    # a change that is rounded to zero has no minus
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", _MINUS)
 
 
 def removal_text(content: Mapping[str, Any]) -> str:
