@@ -10,7 +10,7 @@ from helpers.pages import examples, pages, run_page, text_of
 
 #: pages whose blocks use the files of the tour
 AFTER_THE_TOUR = (
-    *("first_selection.md", "extending.md", "figures.md", "processing.md", "python.md", "coffea.md"),
+    *("first_selection.md", "extending.md", "scoring.md", "figures.md", "processing.md", "python.md", "coffea.md"),
     "inspecting.md",
 )
 #: pages whose blocks simulate collisions

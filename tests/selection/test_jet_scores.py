@@ -23,13 +23,8 @@ from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents, prepare
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.scoring.score import anomaly_score, class_shares
 from oddjets.scoring.scorer import Scorer
-from oddjets.selection.jet_scores import (
-    MIN_JETS,
-    refuse_useless_columns,
-    scores_of_columns,
-    scores_of_models,
-    values_of_columns,
-)
+from oddjets.selection.jet_scores import scores_of_columns, scores_of_models, values_of_columns
+from oddjets.selection.score_checks import MIN_JETS, refuse_useless_columns
 
 CARD = load_card(resources.find("omnilearned_small_simulation.yaml", "models"))
 QCD = ("QCD_q", "QCD_g", "QCD_c", "QCD_b")

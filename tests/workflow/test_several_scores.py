@@ -76,11 +76,8 @@ def test_a_processors_column_is_a_score(one: RunContext) -> None:
     smaller = np.minimum(table["score_mine_1"], table["score_mine_2"])
     threshold = one.extra("histogram")["threshold"]["value"]
     assert 0.05 < np.mean(smaller >= threshold) < 0.15
-    values = one.extra("process")["datasets"]["top"]["score_columns"]["mine"]
-    top = event_table.read(one.out / "events", "top")
-    both = np.concatenate([top["odd_1"], top["odd_2"]])
-    assert (values["finite"], values["not_finite"]) == (len(both), 0)
-    assert [*values["lowest"], *values["highest"]] == pytest.approx([both.min(), both.max()], rel=1e-6)
+    # ends of data may be those of A
+    assert "score_columns" not in json.dumps(one.extra("process"))
 
 
 def test_coffeas_runner_has_the_same_threshold(one: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +127,7 @@ def test_jets_without_a_number_are_counted_and_get_the_lowest_score(
     lacking = sum(int(np.isnan(table[f"some_{j}"]).sum()) for j in (1, 2))
     # toy jets all pass the base selection
     assert lacking > 0
-    assert found["input_anomalies"]["scores_not_finite"] == found["score_columns"]["mine"]["not_finite"] == lacking
+    assert found["input_anomalies"]["scores_not_finite"] == lacking
     assert "(scores_not_finite)" in capfd.readouterr().err
     for j in (1, 2):
         assert (table[f"score_mine_{j}"][np.isnan(table[f"some_{j}"])] == 0).all()

@@ -24,7 +24,6 @@ from oddjets.scoring.model_card import ModelCard
 from oddjets.selection import input_anomalies
 from oddjets.selection.file_layouts import describe_layouts, warn_of_stale_weights
 from oddjets.selection.histogramming import assembled, histogram_with, threshold_from
-from oddjets.selection.jet_scores import refuse_useless_columns
 from oddjets.selection.normalisation import (
     Luminosities,
     cutflow_of,
@@ -33,6 +32,7 @@ from oddjets.selection.normalisation import (
     own_factors,
     total_luminosity,
 )
+from oddjets.selection.score_checks import refuse_useless_columns
 from oddjets.selection.sums_checks import refuse_unlike_sums, sums_problems
 from oddjets.selection.trigger_menus import trigger_menus
 

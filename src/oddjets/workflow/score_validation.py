@@ -43,7 +43,7 @@ def score_problems(analysis: Analysis, cards: Mapping[str, ModelCard]) -> Iterat
         cards: score to its model's card, of the scores whose card can be read.
     """
     for name, score in analysis.scores.items():
-        if analysis.npz is not None:
+        if analysis.npz is not None and score.combined is None:
             yield from _of_imported_files(name, score)
         elif score.of is not None:
             yield from _of_class_groups(analysis, cards, name, score, score.of)

@@ -57,7 +57,8 @@ class _Events:
                 " study these"
             )
         self.processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
-        self.bank = None if bank is None else Bank.open(find_bank(bank))
+        opened = None if bank is None else Bank.open(find_bank(bank))
+        self.bank = opened and opened.with_combinations(self.analysis, run.out / "events")
         if self.bank is not None:
             self.bank.require_fit(self.analysis, card_of(run))
             made, simulate = self.bank.card.get("simulate") or {}, self.analysis.simulate

@@ -30,6 +30,7 @@ from oddjets.selection.decorators import jet_variations_of
 from oddjets.selection.processor import DijetProcessor
 from oddjets.simulation.processes import check_processes
 from oddjets.workflow.bank_validation import bank_problems, why_unused
+from oddjets.workflow.combination_validation import combined_score_problems, no_data_problems
 from oddjets.workflow.cut_validation import column_problems, cut_problems
 from oddjets.workflow.dataset_eras import dataset_problems
 from oddjets.workflow.era_validation import era_problems, load_eras, nuisance_names, of_each, with_eras
@@ -108,6 +109,7 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *
     problems += _input_problems(analysis, eras if fitting else {})
     problems += bank_problems(analysis)
     problems += _name_problems(analysis)
+    problems += combined_score_problems(analysis, processor, eras)
     if processor is not None:
         problems += cut_problems(analysis, processor)
         for era, era_folder in list(eras.values())[:1]:
@@ -153,6 +155,7 @@ def validated(path: Path) -> ResolvedAnalysis:
         problems += [
             p for p in file_problems(checked.model, eras, _processor_of(checked.model)) if not checked.follows(p)
         ]
+        problems += no_data_problems(checked.model)
     try:
         if checked.model is not None:
             resolved = resolve(checked.model)

@@ -25,8 +25,8 @@ from oddjets.scoring.model_card import load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
 from oddjets.selection.file_layouts import constituent_sources, summarise_layouts, warn_of_stale_weights
-from oddjets.selection.jet_scores import refuse_useless_columns
 from oddjets.selection.normalisation import cutflow_line
+from oddjets.selection.score_checks import refuse_useless_columns
 from oddjets.selection.sums_checks import refuse_unlike_sums
 from oddjets.selection.trigger_menus import trigger_menus
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
@@ -40,6 +40,7 @@ from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
 from oddjets.workflow.executors.skipped_files import SkippedFile
 from oddjets.workflow.keys import rows_keys
 from oddjets.workflow.skim.compatibility import incompatible_skims
+from oddjets.workflow.stages.combined_scores import has_combined_scores, remove_combined_scores, write_combined_scores
 from oddjets.workflow.stages.cutflow import write_cutflow
 from oddjets.workflow.stages.npz import import_npz
 
@@ -66,9 +67,13 @@ def check_environment(run: RunContext) -> None:
 
 def has_all_outputs(run: RunContext, extra: Mapping[str, Any]) -> bool:
     """Tell whether all parts of the event tables are there, and no others; what could not be read is tried again."""
-    return not provenance.lost_files(extra) and all(
-        {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
-        for name, found in extra.get("datasets", {}).items()
+    return (
+        not provenance.lost_files(extra)
+        and has_combined_scores(run, extra)
+        and all(
+            {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
+            for name, found in extra.get("datasets", {}).items()
+        )
     )
 
 
@@ -79,7 +84,9 @@ def work(run: RunContext) -> dict[str, Any]:
         # what is there belongs to another key
         shutil.rmtree(events, ignore_errors=True)
         events.mkdir(parents=True)
-        return import_npz(run, events)
+        imported = import_npz(run, events)
+        return imported | write_combined_scores(run, imported["datasets"])
+    remove_combined_scores(run)
     for asked, _ in by_era(run.analysis, run.fileset):
         assert isinstance(asked.era, str)
         check_working_point(asked, *run.resolved.eras[asked.era], only=len(run.resolved.eras) == 1)
@@ -137,7 +144,8 @@ def work(run: RunContext) -> dict[str, Any]:
     refuse_useless_columns(
         run.analysis,
         {
-            name: (DATA if dataset.metadata.is_data else dataset.metadata.process, counted[name]["score_columns"])
+            # not for the manifest: the ends of data may be those of A
+            name: (DATA if dataset.metadata.is_data else dataset.metadata.process, counted[name].pop("score_columns"))
             for name, (dataset, _) in fileset.items()
         },
     )
@@ -151,6 +159,7 @@ def work(run: RunContext) -> dict[str, Any]:
         summary[name] |= menus
     _report_inference([how for dataset in summary.values() for how in dataset["inference"].values()])
     refuse_overlap(run.out / EVENTS, fileset)
+    combined = write_combined_scores(run, summary)
     extra = {
         "cuts": ["all", *run.analysis.selection.cuts],
         "datasets": summary,
@@ -160,6 +169,7 @@ def work(run: RunContext) -> dict[str, Any]:
         "shares": _shares(run),
         "probabilities": _classes(run),
         "chunks": {"executor": execution.executor, **found.costs()},
+        **combined,
     }
     write_cutflow(run, extra)
     return extra
