@@ -125,9 +125,9 @@ CODE: dict[str, dict[str, str]] = {
         "io": "combined_scores event_table histograms",
         "report": "artifacts figure_files intervals layout panels registry style text",
         "report.figures": (
-            "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
+            "bump class_shares closure closure_scan correlation cutflow display distribution efficiency gof grid kde "
             "likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
-            "residual score score_overlap score_shapes systematics threshold_scan yields"
+            "removal residual score score_overlap score_shapes systematics threshold_scan yields"
         ),
         "simulation": "processes resonances",
         "stats": "dijet_function shown_numbers",
@@ -138,13 +138,13 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history kernels kinematics redaction rounding",
         "io": "combined_scores event_table histograms yields",
         "report": (
-            "artifacts combination_health eras figure_files headline health health_line html input_health intervals layout "
-            "panels registry studies style tables text"
+            "artifacts combination_health eras figure_files headline health health_line html input_health inspections "
+            "intervals layout panels registry studies style tables text"
         ),
         "report.figures": (
-            "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
+            "bump class_shares closure closure_scan correlation cutflow display distribution efficiency gof grid kde "
             "likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
-            "residual score score_overlap score_shapes systematics threshold_scan yields"
+            "removal residual score score_overlap score_shapes systematics threshold_scan yields"
         ),
         "selection": "event_weights input_anomalies",
         "simulation": "processes resonances",
