@@ -42,7 +42,7 @@ ALL_TRACKS = "all tracks"
 
 @dataclass(frozen=True)
 class RemovalPlan:
-    """What is removed from a jet, and how many random removals each is compared with.
+    """The groups that are removed from a jet, and the number of random removals that each is compared with.
 
     Attributes:
         draws: random sets for each group, 0 for none.

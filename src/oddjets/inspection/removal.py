@@ -1,4 +1,4 @@
-"""What a jet's score rests on: how it changes when constituents are removed, with the model alone.
+"""The change of a jet's score when constituents are removed, with the model alone: it tells what the score rests on.
 
 This is a description of the model's response, and no proof of what a jet is: see `CAVEAT`.
 """
@@ -42,7 +42,7 @@ _ROWS = 500_000
 
 
 class _Scores(Protocol):
-    """What gives scores: `oddjets.Scorer`, or anything like it."""
+    """The source of scores: `oddjets.Scorer`, or anything like it."""
 
     card: ModelCard
 

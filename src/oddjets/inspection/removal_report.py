@@ -1,4 +1,4 @@
-"""What scores rest on, as JSON can hold it and as text."""
+"""The account of what scores rest on, as JSON can hold it and as text."""
 
 from __future__ import annotations
 

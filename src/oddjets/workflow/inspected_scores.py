@@ -1,4 +1,4 @@
-"""What the scores of inspected events rest on, and the mean shares of their class groups: which model, and which jets."""
+"""Inspected events and their scores: what these rest on, and the mean shares of class groups; which model, and which jets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["class_share_means", "what_scores_rest_on"]
 
 
 class _Files(Protocol):
-    """What takes the files and the words of an inspection."""
+    """The taker of the files and the words of an inspection."""
 
     text: str
     written: list[Path]

@@ -92,7 +92,7 @@ def _series(artifacts: Artifacts, found: dict[str, Any]) -> list[dict[str, Any]]
 
 
 def _whole(one: dict[str, Any]) -> bool:
-    """Whether these are all events of a letter or of the others, and not those of a window."""
+    """Tell whether these are all events of a letter or of the others, and not those of a window."""
     return all(part in "ABCD" for part in one["selection"].split(", "))
 
 

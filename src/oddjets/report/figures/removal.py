@@ -1,4 +1,4 @@
-"""What the scores of the oddest events rest on: their change without groups of constituents, beside random ones."""
+"""The change of the scores of the oddest events without groups of constituents, beside that without random ones."""
 
 from __future__ import annotations
 
