@@ -138,9 +138,10 @@ CODE: dict[str, dict[str, str]] = {
         "io": "combined_scores event_table histograms",
         "report": "artifacts figure_files intervals layout panels registry score_comparison style text",
         "report.figures": (
-            "agreement bump closure closure_scan correlation cutflow display distribution efficiency gof grid "
-            "kde likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
-            "residual score score_overlap score_shapes sic systematics threshold_scan yields"
+            "agreement bump class_shares closure closure_scan correlation cutflow display distribution "
+            "efficiency gof grid kde likelihood_scan limit mixing nsubjettiness null observable postfit "
+            "processes pulls regions removal residual score score_overlap score_shapes sic systematics "
+            "threshold_scan yields"
         ),
         "simulation": "processes resonances",
         "stats": "dijet_function score_comparison score_tables shown_numbers",
@@ -155,9 +156,10 @@ CODE: dict[str, dict[str, str]] = {
             "intervals layout panels registry score_comparison score_tables studies style tables text"
         ),
         "report.figures": (
-            "agreement bump closure closure_scan correlation cutflow display distribution efficiency gof grid "
-            "kde likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
-            "residual score score_overlap score_shapes sic systematics threshold_scan yields"
+            "agreement bump class_shares closure closure_scan correlation cutflow display distribution "
+            "efficiency gof grid kde likelihood_scan limit mixing nsubjettiness null observable postfit "
+            "processes pulls regions removal residual score score_overlap score_shapes sic systematics "
+            "threshold_scan yields"
         ),
         "selection": "event_weights input_anomalies",
         "simulation": "processes resonances",

@@ -39,7 +39,7 @@ SECTIONS = {
         ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
     ),
     "events": ("The anomalous events", ("bump", "kde")),
-    "inspection": ("Event by event", ("display",)),
+    "inspection": ("Event by event", ("display", "why", "class_shares")),
     "scores": ("Scores compared", ("sic", "agreement", "overlap")),
     "fit": (
         "The fit",

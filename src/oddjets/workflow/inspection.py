@@ -26,7 +26,7 @@ from oddjets.report.figure_files import write_figure
 from oddjets.report.figures import display
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.scorer import Scorer
-from oddjets.workflow import blinding
+from oddjets.workflow import blinding, inspected_scores
 from oddjets.workflow.inspected_run import InspectedRun
 from oddjets.workflow.keys import stage_state
 from oddjets.workflow.pipeline import stage_of
@@ -332,7 +332,11 @@ def _neighbours(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | N
 
 
 def _why(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
-    return None
+    return inspected_scores.what_scores_rest_on(inspected, made, _stamp(inspected))
+
+
+def _share_means(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
+    return inspected_scores.class_share_means(inspected, made, _stamp(inspected))
 
 
 #: part of an inspection, and its file's name, to what makes it: it writes further files of its own, and returns the
@@ -342,4 +346,5 @@ PARTS: dict[str, Callable[[InspectedRun, Inspection], dict[str, Any] | None]] = 
     "displays": _displays,
     "neighbours": _neighbours,
     "why": _why,
+    "shares": _share_means,
 }
