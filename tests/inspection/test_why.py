@@ -187,7 +187,7 @@ def test_a_score_that_is_no_models_output_is_said(folder: Path) -> None:
     run = RunContext(load_analysis(folder / "analysis.yaml"), folder / "out")
     run_stages(run, stages_up_to(run, "histogram"))
     said = inspect(folder, "--top", "2")
-    assert "the score 'tag' is no model's output in this analysis" in " ".join(said.split())
+    assert "the score 'tag' is not the output of a model of constituents in this analysis" in " ".join(said.split())
     window = folder / "out" / "inspection" / "SR_A"
     assert not [file for file in window.iterdir() if file.name.startswith(("why", "shares"))]
 

@@ -136,15 +136,15 @@ def _model_of(inspected: InspectedRun) -> tuple[str, ModelCard] | None:
     score = analysis.scores[name]
     of = name if score.of is None else score.of
     path = inspected.run.resolved.cards.get(of)
-    if path is None:
+    card = None if path is None else load_card(Path(path))
+    if not isinstance(card, ModelCard):
         console.print(
             escape(
-                f"inspect: the score '{name}' is no model's output in this analysis, so what it rests on and shares of class"
-                " groups are not computed"
+                f"inspect: the score '{name}' is not the output of a model of constituents in this analysis, so what it rests"
+                " on and shares of class groups are not computed"
             )
         )
         return None
-    card = load_card(Path(path))
     return of, card.model_copy(update={"score": formula_of(score, card)})
 
 

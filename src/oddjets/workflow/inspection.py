@@ -24,7 +24,7 @@ from oddjets.io.nanoaod_schema import IDENTITY
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import write_figure
 from oddjets.report.figures import display
-from oddjets.scoring.model_card import load_card
+from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.scoring.scorer import Scorer
 from oddjets.workflow import blinding, inspected_scores
 from oddjets.workflow.inspected_run import InspectedRun
@@ -245,6 +245,9 @@ def _shares(inspected: InspectedRun) -> list[Shares]:
     execution = inspected.run.analysis.execution
     for name, path in inspected.run.resolved.cards.items():
         card = load_card(path)
+        if not isinstance(card, ModelCard):
+            # a model of columns of the jet has no class groups
+            continue
         for number, event in enumerate(inspected.oddest):
             found[number][name] = [_stored(event, card, name, j) for j in JETS]
         if not read:
