@@ -324,8 +324,8 @@ def problems(folder: Path, scores: dict[str, Any], **changes: Any) -> str:
             "the class group 'X_bb' is listed twice in 'signal' and 'background'",
         ),
         ({"x": {"of": "omnilearned"}}, "'of' needs 'signal'"),
-        ({"x": {"of": "omnilearned", "column": "btag"}}, "give one of 'card', 'of', 'family', 'column', or 'signal'"),
-        ({"x": {"column": "btag", "signal": ["a"]}}, "give one of 'card', 'of', 'family', 'column', or 'signal'"),
+        ({"x": {"of": "omnilearned", "column": "btag"}}, "give one of 'card', 'of', 'family', 'column', 'signal'"),
+        ({"x": {"column": "btag", "signal": ["a"]}}, "give one of 'card', 'of', 'family', 'column', 'signal'"),
         # families
         ({"x": {"family": REDUCED}}, ""),
         ({"x": {"family": REDUCED}, "y": {"column": "spread_x"}}, ""),

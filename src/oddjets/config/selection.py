@@ -214,8 +214,8 @@ class Score(StrictModel):
     def _one_source(self) -> Score:
         if len(self.sources) != 1:
             raise ValueError(
-                "give one of 'card', 'of', 'family', 'column', 'signal' and 'background' branches, or a combination of other scores:"
-                f" {', '.join(map(repr, COMBINATIONS))}"
+                "give one of 'card', 'of', 'family', 'column', 'signal' and 'background' branches, or a combination of other"
+                f" scores: {', '.join(map(repr, COMBINATIONS))}"
             )
         return self
 
