@@ -300,6 +300,7 @@ class Score(StrictModel):
     def stated(self) -> dict[str, Any]:
         """Return what decides its values, as JSON: without the label, and without what later versions added and it has not."""
         added = {name for name in ("of", *COMBINATIONS, "flat_in") if getattr(self, name) is None}
+        added |= set() if self.family else {"family"}
         return self.model_dump(mode="json", exclude={"label", *added})
 
 

@@ -18,10 +18,11 @@ from oddjets.core.errors import OddjetsError
 from oddjets.corrections.systematics import NOMINAL
 from oddjets.io.histograms import DATA
 from oddjets.selection.histogramming import threshold_from
-from oddjets.stats import fit_workspace, workspace
+from oddjets.stats import workspace
 from oddjets.stats.agreement import rank_correlation
 from oddjets.stats.closure_parts import StructuralFactor
 from oddjets.stats.closure_uncertainty import ClosureUncertainty
+from oddjets.stats.summary import fit_workspace
 from oddjets.study.events import EventArrays, Patterns
 from oddjets.study.null import tested
 from oddjets.study.thresholds import ThresholdGrid, letter_sums, templates_at
