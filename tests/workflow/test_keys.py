@@ -153,7 +153,7 @@ CODE: dict[str, dict[str, str]] = {
         "io": "combined_scores event_table histograms yields",
         "report": (
             "artifacts combination_health eras figure_files headline health health_line html input_health inspections "
-            "intervals layout panels registry score_comparison score_tables studies style tables text"
+            "intervals layout panels registry score_comparison score_tables studies style tables text trainings"
         ),
         "report.figures": (
             "agreement bump class_shares closure closure_scan correlation cutflow display distribution "

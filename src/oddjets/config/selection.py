@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from oddjets.config.taggers import TaggerNames
 from oddjets.config.yaml import Name, StrictModel
 
-__all__ = ["FlatBins", "JetSelection", "LeptonSelection", "Score", "Selection", "Threshold"]
+__all__ = ["FlatBins", "JetSelection", "LeptonSelection", "Score", "Selection", "Threshold", "member_name"]
 
 #: the ways to combine scores, as they are named in a score
 COMBINATIONS = ("product", "max", "min", "mean")
@@ -142,6 +142,16 @@ class FlatBins(StrictModel):
         return self
 
 
+def member_name(family: str, number: int) -> str:
+    """Return the name of the score of a member of a family, in columns of the event table: ``NAME_member1``.
+
+    Args:
+        family: the name of the family's score.
+        number: the place of its card in the list, from 1.
+    """
+    return f"{family}_member{number}"
+
+
 class Score(StrictModel):
     """The source of a per-jet score: a model with a card, class groups of its classes, a column, branches, or other scores."""
 
@@ -150,6 +160,11 @@ class Score(StrictModel):
         default=None,
         description="the name of a score with a card: this score is sum(signal) / (sum(signal) + sum(background)) of class"
         " groups of that card, from the same inference",
+    )
+    family: tuple[str, ...] = Field(
+        default=(),
+        description="model cards of several trainings of one model (`oddjets model train --seeds`), two or more: the score is"
+        " the mean of the members' log odds, and each member's score is a column too",
     )
     column: str | None = Field(
         default=None,
@@ -174,12 +189,21 @@ class Score(StrictModel):
         " `oddjets export-npz` needs them",
     )
 
+    def members(self, name: str) -> dict[str, str]:
+        """Return the name of each member's score to its card; empty, if this is no family.
+
+        Args:
+            name: of this score.
+        """
+        return {member_name(name, i): card for i, card in enumerate(self.family, 1)}
+
     @property
     def sources(self) -> list[str]:
         """The keys that say what the score is made of; one, if it is valid ('branches' for those of the jet)."""
         given = {
             "card": self.card is not None,
             "of": self.of is not None,
+            "family": bool(self.family),
             "column": self.column is not None,
             "branches": self.of is None and bool(self.signal),
             **{how: getattr(self, how) is not None for how in COMBINATIONS},
@@ -190,10 +214,20 @@ class Score(StrictModel):
     def _one_source(self) -> Score:
         if len(self.sources) != 1:
             raise ValueError(
-                "give one of 'card', 'of', 'column', 'signal' and 'background' branches, or a combination of other scores:"
-                f" {', '.join(map(repr, COMBINATIONS))}"
+                "give one of 'card', 'of', 'family', 'column', 'signal' and 'background' branches, or a combination of other"
+                f" scores: {', '.join(map(repr, COMBINATIONS))}"
             )
         return self
+
+    @field_validator("family")
+    @classmethod
+    def _several(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) == 1:
+            raise ValueError(f"a family has two members or more; for a single model write 'card: {value[0]}'")
+        for card in value:
+            if value.count(card) > 1:
+                raise ValueError(f"the card '{card}' is listed twice, so that its training would count twice")
+        return value
 
     # ---- combinations of other scores: what is found from data after all files are processed ---------------------
 
@@ -266,6 +300,7 @@ class Score(StrictModel):
     def stated(self) -> dict[str, Any]:
         """Return what decides its values, as JSON: without the label, and without what later versions added and it has not."""
         added = {name for name in ("of", *COMBINATIONS, "flat_in") if getattr(self, name) is None}
+        added |= set() if self.family else {"family"}
         return self.model_dump(mode="json", exclude={"label", *added})
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from oddjets import __version__
 from oddjets.config.analysis import Analysis
 from oddjets.core.redaction import redacted
-from oddjets.report import eras, headline, health, inspections, layout, score_tables, studies, tables
+from oddjets.report import eras, headline, health, inspections, layout, score_tables, studies, tables, trainings
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import collect_possible, log_missing, remove_hidden, write_figures
 from oddjets.report.registry import FigureKind
@@ -209,6 +209,7 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
             ]
         if name == "study":
             shown = [studies.calibration_table(artifacts), studies.false_alarm_table(artifacts)]
+            shown += [trainings.training_table(artifacts), trainings.agreement_table(artifacts)]
         if name == "inspection":
             shown = [inspections.event_table(artifacts)]
         if name == "fit":

@@ -194,11 +194,15 @@ class ModelCard(CardBase):
         classes: name of a class to its indices in the output.
         score: its formula.
         numerics: how well the graph agrees with what it was made from.
+        family: the name that all trainings of one model share, where there are several; their scores can be averaged.
+        seed: of this training among them.
         metrics: numbers measured on jets that the training did not see, by name.
         notes: what else a user should know.
     """
 
     kind: Literal["constituents"] = "constituents"
+    family: Annotated[str, Field(min_length=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
     inputs: Annotated[tuple[InputTensor, ...], Field(min_length=1)]
     constituents: Constituents
     species: Species | None = None
@@ -251,6 +255,8 @@ class ModelCard(CardBase):
             "licence",
             "training",
             "trained_on_labelled",
+            "family",
+            "seed",
             "numerics",
             "metrics",
             "notes",

@@ -218,8 +218,12 @@ def _problem_of_method(processor: DijetProcessor, name: str, known: set[str]) ->
 
 def _of_every_processor(analysis: Analysis, cards: Mapping[str, ModelCard | ColumnCard]) -> set[str]:
     of_jets = [*JET_BRANCHES, *TAGGER_COLUMNS, "n_constituents", *(f"score_{name}" for name in analysis.scores)]
+    for name, score in analysis.scores.items():
+        of_jets += [f"score_{member}" for member in score.members(name)]
+        of_jets += [f"spread_{name}"] if score.family else []
     for name, card in cards.items():
-        if isinstance(card, ColumnCard):
+        # a member of a family has no shares of its own
+        if isinstance(card, ColumnCard) or name not in analysis.scores:
             continue
         of_jets += share_columns(card, name).values()
         if analysis.scores[name].keep_probabilities:

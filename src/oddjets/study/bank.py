@@ -67,7 +67,8 @@ def columns_for(analysis: Analysis, processor: object, process: str, *, simulate
     """
     named = [*columns_needed(analysis, processor), "weight"]
     named += [f"{name}_{j}" for name in _MOMENTA for j in JETS]
-    named += [f"score_{score}_{j}" for score in analysis.scores for j in JETS]
+    names = [own for name, score in analysis.scores.items() for own in (name, *score.members(name))]
+    named += [f"score_{name}_{j}" for name in names for j in JETS]
     for variation in variations_of(analysis, process, is_data=False) if simulated else ():
         if variation.kind == "jets":
             named += [f"{name}_{j}__{variation.name}" for name in ("pt", "mass", "mass_ungroomed") for j in JETS]

@@ -51,6 +51,9 @@ def describe(analysis: Analysis, cards: Mapping[str, Path]) -> dict[str, Any]:
     # a combination is no content of a bank: it is made of other scores, with the data of whoever reads them
     for name, score in without_combinations(analysis.scores).items():
         owner = score.of or name
+        if score.family:
+            models[name] = [str(load_card(cards[member]).sha256) for member in score.members(name)]
+            continue
         if owner not in cards:
             models[name] = score.stated()
             continue

@@ -23,7 +23,7 @@ from oddjets.core.files import sha256_of
 from oddjets.core.locks import lock_holder
 from oddjets.corrections import lookups, luminosity
 from oddjets.io.inspections import FOLDER as INSPECTIONS
-from oddjets.io.studies import FOLDER
+from oddjets.io.studies import FOLDER, TRAININGS
 from oddjets.scoring.model_card import load_card
 from oddjets.selection.normalisation import own_normalisations
 from oddjets.workflow.executors import chunk_worker
@@ -159,7 +159,8 @@ def _plot_and_report(run: RunContext) -> Any:
     # labels and colours count; who did the work does not
     dump = _stated(run.analysis, "closure", "jes", "selection_by_era", "inspect", exclude={"execution", "systematics"})
     # what the report shows of studies
-    studies = {file.name: sha256_of(file) for file in sorted((run.out / FOLDER).glob("null_*.json"))}
+    files = [*sorted((run.out / FOLDER).glob("null_*.json")), *(run.out / FOLDER).glob(TRAININGS)]
+    studies = {file.name: sha256_of(file) for file in files}
     return {
         **dump,
         "systematics": [_stated(s, "eras", "correlation") for s in run.analysis.systematics],

@@ -21,27 +21,32 @@ from oddjets.selection.table_columns import known_columns
 __all__ = ["card_problems", "cards_of", "score_problems"]
 
 #: sources of scores that are there when models of jet columns are run
-_BEFORE = ("branches", "card", "of")
+_BEFORE = ("branches", "card", "of", "family")
 
 Cards = Mapping[str, ModelCard | ColumnCard]
 
 
 def cards_of(analysis: Analysis, problems: list[str] | None = None) -> dict[str, tuple[Path, ModelCard | ColumnCard]]:
-    """Return score to its model's card and the card's file, of the scores whose card can be read.
+    """Return score to its model's card and the card's file, of the scores, and members of families, whose card can be read.
 
     Args:
         analysis: its form is right.
         problems: is told of the others.
     """
     found: dict[str, tuple[Path, ModelCard | ColumnCard]] = {}
+    asked: dict[str, tuple[str, str]] = {}
     for name, score in analysis.scores.items():
         if score.card is not None:
-            try:
-                file = resources.find(score.card, "models", analysis.folder, suffixes=("", ".yaml"))
-                found[name] = file, load_card(file)
-            except OddjetsError as error:
-                if problems is not None:
-                    problems.append(f"scores.{name}.card: {error}")
+            asked[name] = score.card, f"scores.{name}.card"
+        for i, (member, card) in enumerate(score.members(name).items()):
+            asked[member] = card, f"scores.{name}.family.{i}"
+    for name, (card, place) in asked.items():
+        try:
+            file = resources.find(card, "models", analysis.folder, suffixes=("", ".yaml"))
+            found[name] = file, load_card(file) if name in analysis.scores else load_card(file, "constituents")
+        except OddjetsError as error:
+            if problems is not None:
+                problems.append(f"{place}: {error}")
     return found
 
 
@@ -57,6 +62,8 @@ def score_problems(analysis: Analysis, cards: Cards) -> Iterator[str]:
             yield from _of_imported_files(name, score)
         elif score.of is not None:
             yield from _of_class_groups(analysis, cards, name, score, score.of)
+        elif score.family:
+            yield from _of_family(analysis, cards, name, score)
         for tagger in (*score.signal, *score.background) if score.of is None else ():
             if analysis.selection.taggers.branch(tagger) is None:
                 version = analysis.selection.taggers.names
@@ -101,10 +108,48 @@ def _of_class_groups(analysis: Analysis, cards: Cards, name: str, score: Score, 
             yield f"scores.{name}.{error}"
 
 
+def _of_family(analysis: Analysis, cards: Cards, name: str, score: Score) -> Iterator[str]:
+    """Check that the members of a family are trainings of one model: what they read and what their scores mean is the same."""
+    first: ModelCard | None = None
+    owners: dict[str, str] = {}
+    for i, member in enumerate(score.members(name)):
+        place = f"scores.{name}.family.{i}"
+        if member in analysis.scores:
+            yield f"{place}: its score is called '{member}', as another one of 'scores'; rename that one"
+        card = cards.get(member)
+        if card is None or isinstance(card, ColumnCard):
+            continue
+        if card.sha256 in owners:
+            yield f"{place}: {card.name} has the same model as {owners[card.sha256]}, which would count twice"
+        owners.setdefault(card.sha256, card.name)
+        first = first or card
+        for what, of in (("inputs", _inputs_of), ("classes", _classes_of), ("score formula", _formula_of)):
+            if of(card) != of(first):
+                yield (
+                    f"{place}: {card.name} has other {what} than {first.name}: they are no trainings of one model; give each a"
+                    " score of its own with 'card'"
+                )
+                break
+
+
+def _inputs_of(card: ModelCard) -> object:
+    return card.inputs, card.constituents, card.species and card.species.model_copy(update={"source": ""})
+
+
+def _classes_of(card: ModelCard) -> object:
+    return {name: sorted(indices) for name, indices in card.classes.items()}, sorted(card.output.softmax)
+
+
+def _formula_of(card: ModelCard) -> object:
+    return card.score
+
+
 def _columns_with_one_name(analysis: Analysis, cards: Cards) -> Iterator[str]:
     """Check that no two columns of class groups have one name: 'X_a' of 'b', and 'X' of 'a_b'."""
     owners: dict[str, str] = {}
     for name, card in cards.items():
+        if name not in analysis.scores:  # a member of a family has none
+            continue
         if isinstance(card, ColumnCard):
             if analysis.scores[name].keep_probabilities:
                 yield f"scores.{name}.keep_probabilities: the model reads columns of the jet, and has no classes"

@@ -54,7 +54,7 @@ def without_model(processor: type[DijetProcessor]) -> type[DijetProcessor]:
         stems = [f"score_{name}" for name in missing]
         # also columns that come with a model's output, where one of them is a score
         columns_of_scores = [self.analysis.scores[name].column or "" for name in missing]
-        stems += [column for column in columns_of_scores if column.startswith(("share_", "prob_"))]
+        stems += [column for column in columns_of_scores if column.startswith(("share_", "prob_", "spread_", "score_"))]
         return {f"{stem}_{j}": np.zeros(len(rows)) for stem in (*stems, "n_constituents") for j in JETS}
 
     return type(processor.__name__, (processor,), {"_scores": no_scores})
@@ -130,6 +130,7 @@ def required_branches(
 def _reads_constituents(analysis: Analysis) -> bool:
     """Return whether a model of the analysis reads PF candidates."""
     cards = [score.card for score in analysis.scores.values() if score.card is not None]
+    cards += [card for score in analysis.scores.values() for card in score.family]
     files = [resources.find(card, "models", analysis.folder, suffixes=("", ".yaml")) for card in cards]
     return any(load_card(file).reads_constituents for file in files)
 

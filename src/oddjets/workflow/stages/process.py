@@ -271,7 +271,8 @@ def _fraction_of_data(run: RunContext, accounts: Mapping[str, Any], era: str | N
 
 def _of_constituents(run: RunContext) -> dict[str, ModelCard]:
     cards = {name: load_card(path) for name, path in run.resolved.cards.items()}
-    return {name: card for name, card in cards.items() if isinstance(card, ModelCard)}
+    # members of families have no columns of classes
+    return {name: card for name, card in cards.items() if isinstance(card, ModelCard) and name in run.analysis.scores}
 
 
 def _shares(run: RunContext) -> dict[str, dict[str, str]]:
