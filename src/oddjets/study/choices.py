@@ -68,8 +68,8 @@ def absent_signals(choices: Mapping[str, Analysis]) -> dict[str, str]:
 def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str, Experiments], dict[str, Any]]:
     """Prepare the same experiments for all choices.
 
-    The experiments have none of the signals that any choice tests. Auxiliary measurements of nuisance parameters that
-    choices have in common are the same too.
+    The experiments have none of the signals that any choice tests, or ``plan.strength`` of the one that all of them test.
+    Auxiliary measurements of nuisance parameters that choices have in common are the same too.
 
     Args:
         choices: with the events of the same base selection.
@@ -79,10 +79,16 @@ def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str
         The experiments of each choice, and what there is to tell: ``absent``, ``events``, ``negative_events``.
 
     Raises:
-        OddjetsError: the choices do not have the same events, or one cannot be prepared; the message names it.
+        OddjetsError: the choices do not have the same events, or one cannot be prepared; the message names it. Or a signal is
+            to be there, and they test several.
     """
     absent = absent_signals({name: choice.analysis for name, choice in choices.items()})
-    plain = replace(plan, nuisances=(), closures={}, limit=False, toys=0, bootstrap=False, tail=0, strength=0.0)
+    if plan.strength and len(absent) > 1:
+        raise OddjetsError(
+            f"the choices test the strengths of {', '.join(sorted(absent))}, so that none of these can be injected for all of"
+            " them"
+        )
+    plain = replace(plan, nuisances=(), closures={}, limit=False, toys=0, bootstrap=False, tail=0)
     prepared: dict[str, Experiments] = {}
     present: dict[str, list[EventArrays]] = {}
     for name, choice in choices.items():
@@ -93,15 +99,15 @@ def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str
         except OddjetsError as error:
             raise OddjetsError(f"choice '{name}': {error}") from None
         prepared[name] = study.truths["nominal"]
-        present[name] = [e for e in joined_truth(truth) if e.process not in hidden]
-    rates, qcd = _same_events(choices, present)
+        present[name] = [e for e in joined_truth(truth) if plan.strength or e.process not in hidden]
+    rates, qcd = _same_events(choices, present, dict.fromkeys(absent, plan.strength))
     places = {}
     for name, experiments in prepared.items():
         assert experiments.rates is not None
         places[name] = places_in(experiments.rates, experiments.grid, experiments.entries, present[name])
     rates, negative = without_negative(rates, qcd, list(places.values()))
     notes = {
-        "absent": sorted(absent),
+        "absent": [] if plan.strength else sorted(absent),
         "events": len(rates),
         "expected_events": float(rates.sum()),
         "negative_events": negative,
@@ -111,7 +117,9 @@ def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str
 
 
 def _same_events(
-    choices: Mapping[str, ChoiceEvents], present: Mapping[str, Sequence[EventArrays]]
+    choices: Mapping[str, ChoiceEvents],
+    present: Mapping[str, Sequence[EventArrays]],
+    injected: Mapping[str, float],
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Return the expected number of each event, and whether it is of the data-driven process.
 
@@ -122,7 +130,7 @@ def _same_events(
     reference: list[Any] = []
     for name in (first, *others):
         analysis = choices[name].analysis
-        strengths = tested(analysis)[2]
+        strengths = {**tested(analysis)[2], **injected}
         rates = np.concatenate([e.nominal * strengths.get(e.process, 1.0) for e in present[name]])
         rows = np.concatenate([e.rows for e in present[name]])
         process = np.concatenate([np.repeat(e.process, len(e)) for e in present[name]])

@@ -23,6 +23,7 @@ from oddjets.study.mixed import mixed_events
 from oddjets.study.null import SOURCES, NullPlan
 from oddjets.study.rates import require_bank
 from oddjets.workflow.keys import stage_states
+from oddjets.workflow.output_folder import saved_analysis
 from oddjets.workflow.paper import share_events
 from oddjets.workflow.pipeline import run_stages, stages_up_to
 from oddjets.workflow.run import RunContext
@@ -127,6 +128,7 @@ def study_choices(choices: Choices, analyses: Mapping[str, Analysis], options: C
         OddjetsError: choices that do not share events, no event tables, too few events, a fit that cannot be made.
     """
     absent_signals(analyses)
+    analyses = _of_folder(analyses, options.events)
     runs = {}
     for name, analysis in analyses.items():
         try:
@@ -170,6 +172,15 @@ def study_choices(choices: Choices, analyses: Mapping[str, Analysis], options: C
     say_choices(found, lambda line: console.print(escape(line)))
     console.print(escape(f"study: {file}"))
     return found
+
+
+def _of_folder(analyses: Mapping[str, Analysis], events: Path) -> Mapping[str, Analysis]:
+    """Return the choices with the simulation that the folder was made with, which may have had options of its own."""
+    if not (events / "manifests" / "process.json").is_file():
+        return analyses
+    made = saved_analysis(events).simulate
+    own = {name: made if analysis.simulate is not None else None for name, analysis in analyses.items()}
+    return {name: analysis.model_copy(update={"simulate": own[name]}) for name, analysis in analyses.items()}
 
 
 def _described(analysis: Analysis) -> dict[str, Any]:
