@@ -234,3 +234,60 @@ def choices(
             not no_observed,
         ),
     )
+
+
+@app.command()
+def injection(
+    target: Target,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source",
+            help="What QCD of the experiments is drawn from: mixed (jets of different simulated events) or simulation.",
+        ),
+    ] = "mixed",
+    experiments: Annotated[
+        int, typer.Option("--experiments", min=1, metavar="N", help="Number of experiments for each strength.")
+    ] = 256,
+    strength: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--strength",
+            metavar="MU",
+            help="Strength to inject; repeatable (default: up to five times that of an expected significance of 3).",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
+    workers: Workers = None,
+    bank: Annotated[
+        Path | None,
+        typer.Option("--bank", metavar="FILE", help="Draw experiments from a bank instead of the folder's simulation."),
+    ] = None,
+    luminosity: Annotated[
+        float | None,
+        typer.Option("--luminosity", help="Integrated luminosity of an experiment in 1/pb (default: the analysis's)."),
+    ] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="Make no other searches on the same experiments.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
+    ] = None,
+) -> None:
+    """Put a signal into experiments: how large is its significance, is its strength right, and what do other searches see?"""
+    from oddjets.workflow.choices import require_source
+    from oddjets.workflow.injection import InjectionOptions, study_injection
+
+    require_source(source)
+    run = _run_of(target, out)
+    study_injection(
+        run,
+        InjectionOptions(
+            source,  # type: ignore[arg-type]
+            experiments,
+            tuple(strength or ()),
+            seed,
+            workers or run.analysis.execution.processes,
+            bank,
+            luminosity,
+            not alone,
+        ),
+    )

@@ -134,9 +134,9 @@ def signal_window(expected: Floats, share: float = WINDOW) -> npt.NDArray[np.boo
 
 
 def bump_significance(counts: Floats, edges: Floats, window: npt.NDArray[np.bool_]) -> Floats:
-    """Return the significance of a window of a spectrum above a smooth function of its side bands, shape (E,).
+    """Return the significance of a spectrum's window above a smooth function of its side bands, shape (E,).
 
-    What a search without scores does: all events that pass the base selection, a dijet function with four parameters in the side
+    A search without scores: all events that pass the base selection, a dijet function with four parameters in the side
     bands (`oddjets.stats.dijet_function`), and the probability of at least the count in the window for its uncertain
     expectation.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from rich.markup import escape
 
+from oddjets.config.analysis import Analysis
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections.systematics import NOMINAL, variations_of
@@ -29,6 +31,7 @@ class StudyEvents:
 
     def __init__(self, run: RunContext, bank: Path | None, luminosity: float | None) -> None:
         self.run, self.analysis = run, run.analysis
+        self.add: Callable[[Columns], Columns] | None = None
         if not isinstance(self.analysis.era, str):
             raise OddjetsError(
                 f"{self.analysis.name}: a study of several eras together does not exist yet: make an analysis of each era, and"
@@ -55,29 +58,43 @@ class StudyEvents:
         #: what the weights of the folder are multiplied by
         self.scale = self.luminosity / own if own else 1.0
 
+    def seen_by(self, analysis: Analysis, add: Callable[[Columns], Columns] | None) -> StudyEvents:
+        """Return the same events for another analysis of them, with further columns.
+
+        Args:
+            analysis: whose base selection is the same.
+            add: event table -> columns that are added to it; None: none.
+        """
+        other = copy.copy(self)
+        other.analysis, other.add = analysis, add
+        return other
+
+    def _added(self, tables: Iterable[Columns]) -> Iterator[Columns]:
+        for columns in tables:
+            yield columns if self.add is None else columns | self.add(columns)
+
     def of_bank(self, classes: JetClasses | None) -> list[EventArrays]:
         """Return the events of all processes of the bank."""
         assert self.bank is not None
         found = []
         for process in self.analysis.processes:
             made = factors_of(self.analysis, process, self.luminosity)
-            found += read_events(
-                self.analysis, self.processor, self.bank.tables(process), process, made, classes=classes
-            )
+            tables = self._added(self.bank.tables(process))
+            found += read_events(self.analysis, self.processor, tables, process, made, classes=classes)
         return found
 
     def tables_of(self, process: str) -> Iterator[Columns]:
         """Yield the nominal events of a process, with normalised weights."""
         if self.bank is not None:
             by = self.luminosity * self.analysis.processes[process].template_scale
-            for columns in self.bank.tables(process):
+            for columns in self._added(self.bank.tables(process)):
                 yield columns | {"weight": columns["weight"].astype(np.float64) * by}
             return
         processed, folder = self.run.extra("process"), self.run.event_tables
         normalisation = factors(self.analysis, processed, self.run.luminosity_pb)
         for dataset, (of, is_data, factor, _) in normalisation.items():
             if of == process and not is_data and event_table.parts(folder, dataset):
-                for columns in event_table.stream(folder, dataset):
+                for columns in self._added(event_table.stream(folder, dataset)):
                     yield columns | {"weight": columns["weight"] * (factor * self.scale)}
 
     def of_folder(
@@ -109,7 +126,7 @@ class StudyEvents:
             names = [] if name == self.analysis.data_driven else variations_of(self.analysis, process, is_data=is_data)
             by = factor * (self.scale if scale is None else scale)
             made = {v: by * by_hand.get(dataset, {}).get(v, 1.0) for v in (NOMINAL, *(v.name for v in names))}
-            tables = _below(event_table.stream(folder, dataset), self.analysis.threshold.score, below)
+            tables = _below(self._added(event_table.stream(folder, dataset)), self.analysis.threshold.score, below)
             first = rows.get(name, 0)
             for events in read_events(self.analysis, self.processor, tables, name, made, classes=classes, first=first):
                 parts.setdefault(f"{name} {events.variations}", []).append(events)
