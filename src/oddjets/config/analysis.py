@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from oddjets.config.eras import EraName, EraNames, Luminosities
 from oddjets.config.execution import Execution
 from oddjets.config.fit import Fit
+from oddjets.config.inspect import Inspect
 from oddjets.config.regions import Observable, Region, with_own_requirements
 from oddjets.config.repair import Checked, check_form
 from oddjets.config.selection import Score, Selection, Threshold
@@ -144,6 +145,10 @@ class Analysis(Tabular, StrictModel):
     fit: Fit | None = Field(default=None, description="the statistical model and its results; not given: no fit")
     closure: Closure | None = Field(
         default=None, description="more simulation for the closure; not given: that of the analysis itself"
+    )
+    inspect: Inspect | None = Field(
+        default=None,
+        description="the events that the report shows one by one, which `oddjets inspect` reads; not given: none",
     )
     execution: Execution = Field(
         default=Execution(), description="where and how the processing runs; changes no result"

@@ -10,6 +10,7 @@ from oddjets.core.blinding_history import format_time, open_periods
 from oddjets.core.provenance import read_failure
 from oddjets.core.redaction import redacted
 from oddjets.report.artifacts import ARTIFACTS, EXPOSED, Artifacts
+from oddjets.report.combination_health import combination_checks
 from oddjets.report.eras import era_checks
 from oddjets.report.health_line import HealthCheck, Status
 from oddjets.report.input_health import input_checks
@@ -38,6 +39,7 @@ def health_checks(artifacts: Artifacts) -> list[HealthCheck]:
         *_events(artifacts),
         *input_checks(artifacts),
         *era_checks(artifacts),
+        *combination_checks(artifacts),
         _threshold(artifacts),
         *_blinding(artifacts),
         *_weights(artifacts),
@@ -62,6 +64,12 @@ def missing(artifacts: Artifacts, stale: Mapping[str, str]) -> list[str]:
             said.append(f"{place} is {EXPOSED}.")
         elif not artifacts.has(name) and artifacts.expected(name):
             said.append(f"{place} is absent: run `oddjets {verb}`.")
+    if (
+        artifacts.analysis.inspect is not None
+        and artifacts.has("inspection")
+        and artifacts.inspection("events") is None
+    ):
+        said.append(_without_inspection(artifacts))
     for stage in STAGES:
         failure = read_failure(artifacts.out, stage)
         if failure is not None:
@@ -69,6 +77,13 @@ def missing(artifacts: Artifacts, stale: Mapping[str, str]) -> list[str]:
     for stage, why in stale.items():
         said.append(redacted(f"The stage {stage} no longer stands ({why}): run `oddjets {stage}` again."))
     return said
+
+
+def _without_inspection(artifacts: Artifacts) -> str:
+    asked = artifacts.analysis.inspect
+    if artifacts.blinded and asked is not None and asked.letter == "A" and not (asked.process or asked.dataset):
+        return "The events that 'inspect' asks for are not shown: the data in A are blinded."
+    return "The events that 'inspect' asks for were not looked at with the histograms that are there: run `oddjets inspect`."
 
 
 def _absent(name: str, verb: str) -> HealthCheck:

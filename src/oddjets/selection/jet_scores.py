@@ -15,16 +15,13 @@ from oddjets.io.event_table import JETS
 from oddjets.scoring.cache import ScoreCache, evaluate
 from oddjets.scoring.class_groups import formula_of, probability_columns, share_columns
 from oddjets.scoring.inputs import JetConstituents
-from oddjets.scoring.score import anomaly_score, class_probabilities, class_shares
+from oddjets.scoring.score import anomaly_score, class_probabilities, class_shares, mean_score, score_spread
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection.chunk_counts import ColumnValues, Inference
 
-__all__ = ["MIN_JETS", "refuse_useless_columns", "scores_of_columns", "scores_of_models", "values_of_columns"]
+__all__ = ["scores_of_columns", "scores_of_models", "stems_of", "values_of_columns"]
 
 Columns = dict[str, npt.NDArray[Any]]
-
-#: of fewer jets, values that are equal or not there may be chance
-MIN_JETS = 10
 
 
 def scores_of_models(
@@ -46,7 +43,8 @@ def scores_of_models(
         inference: is told how the jets of each model got its output, under the name of the model's first score.
 
     Returns:
-        Columns, shape (events,): ``score_<score>_j``; for the scores that have a card ``share_<class>_<score>_j``, and
+        Columns, shape (events,): ``score_<score>_j``; for families also ``spread_<score>_j`` and the scores of the members;
+        for the scores that have a card ``share_<class>_<score>_j``, and
         ``prob_..._j`` where probabilities are kept. A jet without constituents has the score 0, and NaN in other columns.
 
     Raises:
@@ -76,12 +74,27 @@ def scores_of_models(
             anomalies["constituents_of_1_GeV"] += found.unusual.ignored_constituents
         for name in names:
             out |= _columns_of(analysis, name, scorers[name], output)
+    return out | _of_families(analysis, out)
+
+
+def _of_families(analysis: Analysis, columns: Mapping[str, npt.NDArray[Any]]) -> Columns:
+    """Return the scores of families, and the spread of their members, given the members' scores."""
+    out: Columns = {}
+    for name, score in analysis.scores.items():
+        for j in JETS if score.family else ():
+            members = [columns[f"score_{member}_{j}"] for member in score.members(name)]
+            # a jet without constituents has the score 0 of every member, and no spread
+            empty = np.all([values == 0 for values in members], axis=0)
+            out[f"score_{name}_{j}"] = np.where(empty, 0.0, mean_score(members))
+            out[f"spread_{name}_{j}"] = np.where(empty, 0.0, score_spread(members))
     return out
 
 
 def _columns_of(analysis: Analysis, name: str, scorer: Scorer, output: npt.NDArray[np.float32]) -> Columns:
     """Return the columns of a score with a card, and of the scores of its class groups."""
     card = scorer.card
+    if name not in analysis.scores:  # a member of a family; its shares are those of a score with its card
+        return _of_jets(f"score_{name}", np.nan_to_num(anomaly_score(output, card)))
     out: Columns = {}
     for own, score in analysis.scores.items():
         if own == name or score.of == name:
@@ -161,52 +174,3 @@ def values_of_columns(analysis: Analysis, columns: Mapping[str, npt.NDArray[Any]
             "highest": {float(finite.max())} if len(finite) else set(),
         }
     return found
-
-
-def refuse_useless_columns(
-    analysis: Analysis, found: Mapping[str, tuple[str, Mapping[str, Mapping[str, Any]]]]
-) -> None:
-    """Refuse columns that are no scores: constant, without a number, or without a lowest value for jets without one.
-
-    Args:
-        analysis: its scores.
-        found: dataset -> its process, ``data`` of data, and what `values_of_columns` says of its rows, sets or lists.
-
-    Raises:
-        OddjetsError: with the score, its column, and whose events these are.
-    """
-    for name, score in analysis.scores.items():
-        if score.column is None:
-            continue
-        of_process: dict[str, list[Mapping[str, Any]]] = {}
-        for process, values in found.values():
-            if name in values:
-                of_process.setdefault(process, []).append(values[name])
-        place = f"scores.{name}.column: '{score.column}'"
-        for process, parts in of_process.items():
-            finite, other = (sum(part[key] for part in parts) for key in ("finite", "not_finite"))
-            if other >= MIN_JETS and not finite:
-                raise OddjetsError(
-                    f"{place} is NaN or infinite for all {other} jets of '{process}': what makes the column has no number for"
-                    " them"
-                )
-        everything = [part for parts in of_process.values() for part in parts]
-        for whose, parts in (
-            {f"'{process}'": of_process[process] for process in of_process} | {"": everything}
-        ).items():
-            if whose in ("", "'data'"):
-                _refuse_constant(place, parts, f" of {whose}" if whose else "")
-        lowest = min((value for part in everything for value in part["lowest"]), default=0.0)
-        if lowest < 0 and (other := sum(part["not_finite"] for part in everything)):
-            raise OddjetsError(
-                f"{place} is NaN or infinite for {other} jets and goes down to {lowest:.4g}: the score 0, which jets without a"
-                " number get, is not the lowest then; give these jets a number in jet_columns"
-            )
-
-
-def _refuse_constant(place: str, parts: Iterable[Mapping[str, Any]], whose: str) -> None:
-    parts = list(parts)
-    jets = sum(part["finite"] for part in parts)
-    ends = {value for part in parts for key in ("lowest", "highest") for value in part[key]}
-    if jets >= MIN_JETS and len(ends) == 1:
-        raise OddjetsError(f"{place} is {min(ends):.6g} for all {jets} jets{whose}: a constant is no score")

@@ -16,12 +16,15 @@ from oddjets.core.blinding_history import BLINDED, FILE, OPEN_BEFORE, UNBLINDED,
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
-from oddjets.io import paper_npz
+from oddjets.io import inspections, paper_npz
 
 __all__ = ["apply_blinding", "record_state", "stages_showing_data"]
 
 #: what verbs make beside the stages' results, of the workspace or of everything
-_OUTPUTS_WITH_DATA = ("report.html", "datacard.txt", "shapes.root", "combine_report.json")
+_OUTPUTS_WITH_DATA = (
+    *("report.html", "datacard.txt", "shapes.root", "combine_report.json"),
+    *("study/trainings.json", "study/trainings.txt"),
+)
 _EXPORTED = f"outputs_pretrain_s_{paper_npz.DATA_NAME}_dijet.npz"
 
 
@@ -80,6 +83,7 @@ def _remove_leftovers(analysis: Analysis, out: Path) -> None:
     found = [*figures_of(out / "figures")] if (out / "figures").is_dir() else []
     found += [out / name for name in _OUTPUTS_WITH_DATA if (out / name).is_file()]
     found += _exports(analysis, out)
+    found += _inspected(out)
     if not found:
         return
     for stage in ("plot", "report"):
@@ -89,7 +93,7 @@ def _remove_leftovers(analysis: Analysis, out: Path) -> None:
         file.unlink(missing_ok=True)
     # a figure has a JSON, a PNG and a PDF
     named = [file.relative_to(out) for file in found]
-    names = sorted({str(name.with_suffix("") if name.parts[0] == "figures" else name) for name in named})
+    names = sorted({_shown(name) for name in named})
     console.print(
         "[bold yellow]the data in A are blinded now[/bold yellow]: removed what may have shown them:"
         f" {escape(', '.join(names))}"
@@ -104,6 +108,24 @@ def _exports(analysis: Analysis, out: Path) -> Iterator[Path]:
     for file in out.rglob(_EXPORTED):
         if file.is_file() and file.resolve().parent != read:
             yield file
+
+
+def _shown(name: Path) -> str:
+    """Return how a removed file is named: a figure without its ending, an inspected window by its folder."""
+    if name.parts[0] == inspections.FOLDER:
+        return str(name.parent)
+    return str(name.with_suffix("") if name.parts[0] == "figures" else name)
+
+
+def _inspected(out: Path) -> Iterator[Path]:
+    """Yield the files of inspected windows that show data in A, or of which nobody can tell."""
+    folder = out / inspections.FOLDER
+    for window in sorted(folder.iterdir()) if folder.is_dir() else ():
+        found = [_json(file) for file in window.glob("*.json")]
+        # what figures show is in the parts, too
+        parts = [content for content in found if "kind" not in content]
+        if not parts or any(part.get("shows_data_in_A", True) for part in parts):
+            yield from (file for file in sorted(window.iterdir()) if file.is_file())
 
 
 def record_state(analysis: Analysis, out: Path, *, unblinds: str) -> BlindingEvent | None:

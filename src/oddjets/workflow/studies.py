@@ -30,7 +30,7 @@ from oddjets.workflow.stages.workspace import measured_closure
 from oddjets.workflow.study_events import StudyEvents, is_processed
 from oddjets.workflow.study_options import Options, find_bank, recorded, refuse_odd, replaced
 
-__all__ = ["Options", "study_null"]
+__all__ = ["Options", "results_of", "study_null"]
 
 #: a closure with a larger error says nothing
 MOST_CLOSURE_ERROR = 0.3
@@ -74,8 +74,12 @@ def _current(run: RunContext, name: str, file: Path) -> dict[str, Any]:
     return content
 
 
-def _results(run: RunContext) -> dict[str, Any]:
-    """Return the results of the fit, with numbers where a study reads numbers."""
+def results_of(run: RunContext) -> dict[str, Any]:
+    """Return the results of the fit, with numbers where a study reads numbers; nothing where there are none.
+
+    Raises:
+        OddjetsError: they are of another state of the analysis, or damaged.
+    """
     file = run.out / "results.json"
     results = _current(run, "fit", file)
     z = (results.get("significance") or {}).get("z")
@@ -106,7 +110,7 @@ def study_null(run: RunContext, options: Options) -> dict[str, Any]:
     with run.lock():
         if run.analysis.fit is None:
             raise OddjetsError(f"{run.analysis.name}: a study needs a 'fit' section, which says what is fitted")
-        results = _results(run)
+        results = results_of(run)
         closed = _current(run, "closure", run.out / "closure.json")
         tail = options.experiments if options.tail is None else options.tail
         plan = null.NullPlan(

@@ -17,7 +17,7 @@ from oddjets.io import event_table
 from oddjets.io.event_table import JETS, Columns
 from oddjets.selection.normalisation import Luminosities, factors, own_factors, total_luminosity
 from oddjets.study.bank import Bank, factors_of
-from oddjets.study.events import EventArrays, JetClasses, read_events
+from oddjets.study.events import EventArrays, JetClasses, read_events, scores_of_table
 from oddjets.workflow.banks import card_of
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.run import RunContext
@@ -38,7 +38,8 @@ class StudyEvents:
                 " study these"
             )
         self.processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
-        self.bank = None if bank is None else Bank.open(find_bank(bank))
+        opened = None if bank is None else Bank.open(find_bank(bank))
+        self.bank = opened and opened.with_combinations(self.analysis, run.out / "events")
         if self.bank is not None:
             self.bank.require_fit(self.analysis, card_of(run))
             made, simulate = self.bank.card.get("simulate") or {}, self.analysis.simulate
@@ -104,6 +105,7 @@ class StudyEvents:
         data: bool = False,
         below: float | None = None,
         scale: float | None = None,
+        score: str | None = None,
     ) -> list[EventArrays]:
         """Return the simulated events of the folder, or its data as the data-driven process.
 
@@ -112,6 +114,7 @@ class StudyEvents:
             data: take data.
             below: keep events with both scores below this.
             scale: what weights are multiplied by; None: to the luminosity.
+            score: the score of the events; None: that of the threshold.
         """
         processed = self.run.extra("process")
         folder, by_hand = self.run.event_tables, own_factors(self.analysis, processed)
@@ -128,7 +131,10 @@ class StudyEvents:
             made = {v: by * by_hand.get(dataset, {}).get(v, 1.0) for v in (NOMINAL, *(v.name for v in names))}
             tables = _below(self._added(event_table.stream(folder, dataset)), self.analysis.threshold.score, below)
             first = rows.get(name, 0)
-            for events in read_events(self.analysis, self.processor, tables, name, made, classes=classes, first=first):
+            read = None if score is None else scores_of_table(score)
+            for events in read_events(
+                self.analysis, self.processor, tables, name, made, scores=read, classes=classes, first=first
+            ):
                 parts.setdefault(f"{name} {events.variations}", []).append(events)
                 # two datasets of a process have no row in common
                 rows[name] = max(rows.get(name, 0), int(events.rows.max(initial=-1)) + 1)
