@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from oddjets.config.yaml import StrictModel
-from oddjets.core.expressions import ExpressionError, names_in
 from oddjets.scoring.card_base import CardBase, Numerics
 
 __all__ = ["ColumnCard", "ColumnInput", "ColumnOutput", "ColumnScore", "ColumnTensor", "known_unit"]
@@ -56,6 +55,9 @@ class ColumnInput(StrictModel):
 
     @model_validator(mode="after")
     def _understood(self) -> ColumnInput:
+        # here, as in the next functions: expressions need NumPy, and cards are loaded where none is needed
+        from oddjets.core.expressions import ExpressionError, names_in
+
         try:
             names = names_in(self.column)
         except ExpressionError as error:
@@ -162,6 +164,8 @@ class ColumnCard(CardBase):
     @property
     def columns_read(self) -> frozenset[str]:
         """The columns of a jet that are read, those inside of expressions too."""
+        from oddjets.core.expressions import names_in
+
         return frozenset(name for column in self.columns for name in names_in(column.column))
 
     @property
@@ -171,4 +175,6 @@ class ColumnCard(CardBase):
 
     def reads_what(self) -> dict[str, str]:
         """Return each column that is read, to the column or expression of the card that reads it."""
+        from oddjets.core.expressions import names_in
+
         return {name: column.column for column in self.columns[::-1] for name in sorted(names_in(column.column))}

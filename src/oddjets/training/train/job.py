@@ -11,14 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.markup import escape
 
 from oddjets.core.console import console, progress
 from oddjets.core.errors import OddjetsError
 from oddjets.core.locks import LockedError, lock_holder, locked
 from oddjets.scoring.model_card import ModelCard, load_card
-from oddjets.scoring.score import mean_score
 from oddjets.training.optional_imports import require
 from oddjets.training.train.settings import TrainingSettings
 
@@ -197,6 +195,8 @@ def _evaluate(job: TrainingJob, compared: Sequence[ModelCard]) -> None:
         with progress(f"scores of {name}", len(jets)) as tracker:
             scores[name] = scores_of(card, jets, progress=tracker.advance)
     if len(own) > 1:
+        from oddjets.scoring.score import mean_score
+
         scores[f"{job.name}-mean"] = mean_score([scores[card.name] for card in own])
     models = {name: measure(jets, values) for name, values in scores.items()}
     for_scale = {name: measure(jets, values)["signals"] for name, values in substructure(jets).items()}
@@ -222,6 +222,8 @@ def _evaluate(job: TrainingJob, compared: Sequence[ModelCard]) -> None:
 
 def _numerics(job: TrainingJob, member: Member, card: ModelCard, jets: JetSet) -> dict[str, float]:
     """Measure the differences of class probabilities from the checkpoint in float64, on jets without tied distances."""
+    import numpy as np  # heavy imports only where a part runs
+
     from oddjets.training.export.checkpoint import read_checkpoint
     from oddjets.training.train.artifacts import checkpoint_path
     from oddjets.training.validate.parity import groups, parity
