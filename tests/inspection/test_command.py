@@ -478,3 +478,10 @@ def test_displacement_is_the_significance_of_both_impact_parameters(made: Path) 
     expected = (jets.d0[charged] / 0.002) ** 2 + (jets.dz[charged] / 0.003) ** 2
     np.testing.assert_allclose(found[charged] ** 2, expected, rtol=1e-5)
     assert np.mean(found[charged] ** 2) == pytest.approx(2, abs=5 * 2 / np.sqrt(charged.sum()))
+
+
+def test_truth_that_is_not_known_is_said(folder: Path) -> None:
+    words = (folder / "analysis.yaml", "--out", folder / "out", "--displays", "0")
+    said = "truth: only an analysis that simulates its pseudo-data (`simulate:`) knows it; this one reads files"
+    assert said in " ".join(inspect(*words, "--truth").split())
+    assert said not in " ".join(inspect(*words).split())

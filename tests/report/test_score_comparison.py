@@ -17,7 +17,7 @@ from oddjets.io import event_table
 from oddjets.report import html, score_tables
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import agreement, sic
-from oddjets.report.score_comparison import ScoreComparison, comparison, estimate_text, score_labels
+from oddjets.report.score_comparison import ScoreComparison, comparison, comparison_notes, estimate_text, score_labels
 
 Finished = tuple[Analysis, Path]
 
@@ -147,6 +147,21 @@ def test_without_any_background_the_error_says_so(tmp_path: Path) -> None:
         ScoreComparison.from_artifacts(artifacts)
 
 
+def test_the_notes_warn_of_b_tags_and_say_what_helps_where_events_are_few(finished: Finished) -> None:
+    artifacts = Artifacts(*finished)
+    compared = comparison(artifacts)
+    assert compared is not None
+    notes = "\n".join(comparison_notes(artifacts, compared))
+    assert "b tags" not in notes
+    asked, out = finished
+    branch = {"xbb": asked.scores["xbb"].model_copy(update={"signal": ("particleNetMD_Xbb",)})}
+    tagged = Artifacts(asked.model_copy(update={"scores": {**asked.scores, **branch}}), out)
+    assert "\nb tags are in xbb: they couple the two jets" in "\n".join(comparison_notes(tagged, compared))
+    assert "more simulated events of qcd would make them numbers" in notes
+    of_data = comparison_notes(artifacts, {**compared, "background": "data"})
+    assert not any("more simulated events" in note for note in of_data)
+
+
 def test_scores_with_one_label_are_called_by_their_names() -> None:
     asked = synthetic.analysis()
     assert score_labels(asked) == {"odd": "anomaly score", "xbb": "X(bb)"}
@@ -173,6 +188,9 @@ def test_many_processes_are_counted_where_they_are_not_shown(tmp_path: Path) -> 
         ({"value": 1350.0, "down": 300, "up": 900, "events": 7.4, "few": True}, "too few (7.4)"),
         ({"value": None, "down": None, "up": None, "events": 50, "few": False}, "–"),
         ({"value": 1.0, "down": 0.0, "up": 0.0, "events": 50, "few": False}, "1"),
+        ({"value": 0.0, "down": 0.0, "up": 0.148, "events": 10, "few": False}, "0.00 +0.15 −0"),
+        ({"value": 1.0, "down": 0.148, "up": 0.0, "events": 10, "few": False}, "1.00 +0 −0.15"),
+        ({"value": -0.2, "down": 0.1, "up": 0.2, "events": 10, "few": False}, "−0.20 +0.20 −0.10"),
     ],
 )
 def test_estimates_are_shown_with_their_errors(entry: dict[str, Any], text: str) -> None:

@@ -26,6 +26,7 @@ from oddjets.report.figures import score, score_overlap, score_shapes
 from oddjets.study.bank import Bank, columns_for, pack
 from oddjets.workflow.banks import card_of
 from oddjets.workflow.coffea_processor import processor
+from oddjets.workflow.combination_validation import coupling_lines
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.keys import key_of, row_selection, rows_keys, stage_state
 from oddjets.workflow.pipeline import run_stages, stage_of, stages_up_to
@@ -378,6 +379,16 @@ def test_validate_warns_of_a_b_tag_without_a_closure_by_flavours(search: RunCont
     assert "scores.both: has a b tag inside (xbb, other), which couples the two jets" in said
     assert why in said
     assert said.endswith("3 warnings")
+
+
+@pytest.mark.parametrize(("templates", "own"), [({"qcd": 10, "top": 10}, True), ({"top": 10}, False)])
+def test_the_warning_with_a_bank_says_what_else_measures_the_closure(templates: dict[str, int], own: bool):
+    simulate = {"seed": 3, "luminosity": 1, "templates": templates}
+    scores = {**content()["scores"], **OWN, "both": SCORES["both"]}
+    changes = {"fileset": None, "simulate": simulate, "scores": scores, "closure": {"bank": "qcd.parquet"}}
+    (line,) = coupling_lines(Analysis.model_validate(content(**changes)), "")
+    assert "a bank has no flavours" in line
+    assert line.endswith("with 'closure: null' it is measured on the simulation of 'qcd'") == own
 
 
 def test_health_names_b_tags_missing_scores_and_small_bins(search: RunContext):

@@ -120,6 +120,21 @@ def test_errors_of_form_and_of_names_are_said_together_with_their_lines(tmp_path
         assert line in said
 
 
+def test_errors_of_shape_speak_of_lists_and_mappings(tmp_path):
+    file = tmp_path / "shapes.yaml"
+    wrong = {"both": {"product": "xbb"}, "flat": {"product": ["xbb"], "flat_in": "mass"}, "other": "xbb"}
+    (tmp_path / "fileset.json").write_text(json.dumps(FILESET))
+    file.write_text(yaml.safe_dump(content(scores={**content()["scores"], **wrong})))
+    with pytest.raises(ConfigError) as found:
+        validated(file)
+    said = str(found.value)
+    assert "scores.both.product: should be a list, as [a, b] (got 'xbb')" in said
+    assert "scores.flat.flat_in: should be a mapping, as {key: value} (got 'mass')" in said
+    assert "scores.other: should be a mapping, as {key: value} (got 'xbb')" in said
+    for word in ("tuple", "dictionary", "instance of"):
+        assert word not in said
+
+
 ERA = """\
 extends: simulation
 files:

@@ -128,6 +128,7 @@ def describe_error(item: Mapping[str, Any], top: type[BaseModel]) -> str:
     given, message = item["input"], item["msg"].removeprefix("Value error, ")
     if item["type"] == "string_pattern_mismatch" and item["ctx"]["pattern"] == _NAME_PATTERN:
         message = "is no name, which has letters, digits and _ and starts with a letter"
+    message = _SHAPES.get(item["type"], message)
     named = isinstance(given, str) and repr(given) in message
     got = "" if item["type"] == "missing" or not location or named else f" (got {given!r})"
     return f"{place}: {message[0].lower()}{message[1:]}{got if len(got) < 120 else ''}"
@@ -137,6 +138,15 @@ def place_in(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Return a place of pydantic's without the names of a union's branches."""
     return tuple(step for step in location if not (isinstance(step, str) and step in _UNION_BRANCHES))
 
+
+#: pydantic's errors about the shape of a value, in the words of YAML: readers know no tuples, dictionaries and instances
+_SHAPES = {
+    "tuple_type": "should be a list, as [a, b]",
+    "list_type": "should be a list, as [a, b]",
+    "dict_type": "should be a mapping, as {key: value}",
+    "model_type": "should be a mapping, as {key: value}",
+    "model_attributes_type": "should be a mapping, as {key: value}",
+}
 
 _UNION_BRANCHES = {"POI", "tuple[POI, ...]", "(one)", "(several)", "(word)"}
 

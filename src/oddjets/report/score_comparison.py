@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.combinations import b_tags_in
 from oddjets.core.errors import OddjetsError
 from oddjets.core.rounding import rounded
 from oddjets.core.tables import Table, Tabular
@@ -113,11 +114,13 @@ def estimate_text(entry: Mapping[str, Any]) -> str:
         return f"too few ({count(round(entry['events'], 1))})"
     if value is None:
         return "–"
-    if down is None or up is None or max(down, up) <= _LOPSIDED * min(down, up) or min(down, up) < 1e-9:
+    if down is None or up is None or max(down, up) <= _LOPSIDED * min(down, up) or max(down, up) < 1e-9:
         known = [error for error in (down, up) if error is not None]
         return with_error(value, max(known, default=None))
-    middle, low, high = (rounded(number, min(down, up))[0] for number in (value, down, up))
-    return f"{middle} +{high} −{low}"
+    # a value at its end, such as an overlap of 0, has no error on that side
+    size = min(down, up) if min(down, up) > 1e-9 else max(down, up)
+    low, high = (rounded(error, size)[0] if error > 1e-9 else "0" for error in (down, up))
+    return f"{rounded(value, size)[0]} +{high} −{low}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -229,7 +232,14 @@ def comparison_notes(artifacts: Artifacts, found: Mapping[str, Any]) -> tuple[st
     notes.append(
         "errors: 68 % intervals of effective counts, with the uncertainty of the threshold; too few: fewer than 10 effective"
         " events above the threshold"
+        + ("" if background == DATA else f"; more simulated events of {background} would make them numbers")
     )
+    if tagged := {name: tags for name in artifacts.analysis.scores if (tags := b_tags_in(artifacts.analysis, name))}:
+        inside = ", ".join(name if tags == (name,) else f"{name} ({', '.join(tags)})" for name, tags in tagged.items())
+        notes.append(
+            f"b tags are in {inside}: they couple the two jets of an event with b quarks of one gluon, so that B C / D may"
+            " predict too little and QCD looks like a signal; the numbers here do not see that, the closure does"
+        )
     if found["pairs"]:
         notes.append(
             "overlap: 2 x both / (first + second) of the selected events; union: events that either selects, at one tail"

@@ -105,6 +105,9 @@ def coupling_lines(analysis: Analysis, why_bank_unused: str) -> list[str]:
         why = "no process is 'data_driven', so that there is no closure"
     elif analysis.closure is not None and not why_bank_unused:
         why = "a bank has no flavours"
+        own = analysis.simulate
+        if _has_simulation(analysis) and (own is None or analysis.data_driven in own.templates):
+            why += f"; with 'closure: null' it is measured on the simulation of '{analysis.data_driven}'"
     elif (simulate := analysis.simulate) is not None and analysis.data_driven not in simulate.templates:
         why = f"'{analysis.data_driven}' is not simulated"
     elif not _has_simulation(analysis):

@@ -293,6 +293,10 @@ def _truth(inspected: InspectedRun) -> list[str | None]:
     """Return the process that each event of pseudo-data was simulated as, where it is asked for and known."""
     run = inspected.run
     if not inspected.asked.truth or not inspected.is_data or run.analysis.simulate is None:
+        if inspected.asked.truth and inspected.is_data:
+            console.print(
+                "truth: only an analysis that simulates its pseudo-data (`simulate:`) knows it; this one reads files"
+            )
         return [None for _ in inspected.oddest]
     return [_simulated_as(run.out / "simulation" / "truth", event, source) for event, source in
             zip(inspected.oddest, inspected.sources, strict=True)]  # fmt: skip

@@ -296,4 +296,6 @@ def _report_inference(found: list[dict[str, Any]]) -> None:
     """Say for how many jets no model had to run."""
     cached, computed = (sum(how[key] for how in found) for key in ("from_cache", "computed"))
     if cached:
-        console.print(f"process: models' output kept from earlier runs for {cached} jets, computed for {computed}")
+        console.print(
+            f"process: models' output kept from earlier runs for {cached} jets, computed for {computed} (each model counts)"
+        )
