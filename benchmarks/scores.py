@@ -3,7 +3,7 @@
     python benchmarks/scores.py --sample output/paper/paper_top/simulation --out output/scores
 
 The sample is that of `oddjets paper` (or of `oddjets simulate paper_top.yaml`). `oddjets process` computes the scores of
-scores.yaml on its pseudo-data, top and HH: some eight minutes of CPU with the shipped model; events that are done are
+scores.yaml on its pseudo-data, top and HH: some six minutes of CPU with the shipped model; events that are done are
 kept. Background are the QCD events of the pseudo-data, by generator truth, since the sample has few other ones.
 
 The first table has single jets, both of each event after the base selection: area under the curve and rejection at 50 and
