@@ -21,9 +21,9 @@ _NOT_COMPARED = ("event", "weight")
 def derived_columns(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float64]]:
     """Return what follows from the columns of an event table, as far as these are there, (n,) each.
 
-    ``delta_eta`` and ``delta_phi`` are the distances of the two jets, ``pt_balance`` is (pT1 - pT2) / (pT1 + pT2), ``eta_pair``
-    half the sum of their pseudorapidities, ``abs_eta_j`` the absolute pseudorapidity, ``tau21_j``, ``tau32_j`` and ``tau43_j`` are
-    ratios of N-subjettiness.
+    ``delta_eta`` and ``delta_phi`` are the distances of the two jets, ``pt_balance`` is (pT1 - pT2) / (pT1 + pT2),
+    ``eta_pair`` half the sum of their pseudorapidities, ``abs_eta_j`` the absolute pseudorapidity, ``tau21_j``, ``tau32_j``
+    and ``tau43_j`` are ratios of N-subjettiness.
 
     Args:
         columns: name to array.
@@ -38,7 +38,7 @@ def derived_columns(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.ND
         found["delta_eta"], found["eta_pair"] = np.abs(eta[0] - eta[1]), (eta[0] + eta[1]) / 2
         found |= {f"abs_eta_{j}": np.abs(eta[j - 1]) for j in JETS}
     if phi := both("phi"):
-        found["delta_phi"] = np.abs(delta_phi(phi[0], phi[1]))
+        found["delta_phi"] = np.abs(np.asarray(delta_phi(phi[0], phi[1]), np.float64))
     if pt := both("pt"):
         found["pt_balance"] = _ratio(pt[0] - pt[1], pt[0] + pt[1])
     for higher, lower in ((2, 1), (3, 2), (4, 3)):
@@ -48,7 +48,7 @@ def derived_columns(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.ND
 
 
 def _ratio(above: npt.NDArray[np.float64], below: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
+    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0), np.float64)
 
 
 def compared_columns(columns: Iterable[str]) -> list[str]:

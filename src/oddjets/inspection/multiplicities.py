@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def _groups(columns: Sequence[npt.NDArray[Any]], n: int) -> list[list[int]]:
     # NaN is equal to nothing, as it should be
     new[1:] = np.any([column[1:] != column[:-1] for column in ordered], axis=0)
     starts = np.append(np.flatnonzero(new), len(order))
-    groups = [sorted(order[a:b].tolist()) for a, b in zip(starts[:-1], starts[1:], strict=True) if b - a > 1]
+    groups = [sorted(order[a:b].tolist()) for a, b in pairwise(starts.tolist()) if b - a > 1]
     return sorted(group for group in groups if group[0] < n)
 
 
@@ -161,8 +162,8 @@ def rate_by_run(
 ) -> RateByRun | None:
     """Compare the events of a window with the exposure by run.
 
-    Runs that follow each other are joined until five events are expected. For a rate that is constant the events are distributed
-    multinomially over the groups; such distributions are drawn, so that p holds for few events as well.
+    Runs that follow each other are joined until five events are expected. For a rate that is constant the events are
+    distributed multinomially over the groups; such distributions are drawn, so that p holds for few events as well.
 
     Args:
         run: of the window's events, (n,).
