@@ -49,6 +49,9 @@ def inspect(
     displays: Annotated[
         int | None, typer.Option("--displays", min=0, metavar="N", help="Number of events to draw (default: 10).")
     ] = None,
+    truth: Annotated[
+        bool, typer.Option("--truth", help="Say of simulated pseudo-data what each event was simulated as.")
+    ] = False,
     neighbours: Annotated[
         bool | None,
         typer.Option("--neighbours/--no-neighbours", help="Compare the events of the window with those beside it."),
@@ -62,7 +65,8 @@ def inspect(
     unblind: Unblind = False,
 ) -> None:
     """List and draw the oddest events of a region, letter and range of an observable; compare them with their neighbours."""
-    from oddjets.workflow.inspection import asked_of, inspect_events
+    from oddjets.workflow.inspected_run import asked_of
+    from oddjets.workflow.inspection import inspect_events
 
     run = _run_of(target, out, unblind)
     asked = asked_of(
@@ -77,11 +81,13 @@ def inspect(
             "top": top,
             "displays": displays,
             "neighbours": neighbours,
+            "truth": truth or None,
             "why": why,
         },
     )
     rerun_blinded_stages(run, "workspace")
-    inspect_events(run, asked)
+    found = inspect_events(run, asked)
+    typer.echo(found.text)
 
 
 def _run_of(target: Path, out: Path | None, unblind: bool) -> RunContext:

@@ -37,6 +37,7 @@ _WITHOUT_EFFECT = (
     "oddjets.core.tracebacks",
     "oddjets.core.worker_pool",
     "oddjets.io.download",
+    "oddjets.io.inspections",
     "oddjets.io.opendata",
     "oddjets.io.remote",
     "oddjets.io.rntuple",

@@ -18,6 +18,8 @@ from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
 from oddjets.core.provenance import is_consistent
 from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet, ThresholdResult
+from oddjets.io.inspections import FOLDER as INSPECTIONS
+from oddjets.io.inspections import read_inspection
 from oddjets.io.studies import read_null_studies
 from oddjets.report.style import HATCH, MORE_COLORS, PALETTE, hatches, luminosity_text
 
@@ -33,6 +35,7 @@ ARTIFACTS = {
     "workspace": ("workspace.json", "workspace"),
     "results": ("results.json", "fit"),
     "study": ("study", "study null"),
+    "inspection": (INSPECTIONS, "inspect"),
 }
 
 
@@ -88,6 +91,7 @@ class Artifacts:
             "results": analysis.fit,
             # nobody must make one
             "study": None,
+            "inspection": analysis.inspect,
         }
         return optional.get(artifact, True) is not None
 
@@ -168,6 +172,25 @@ class Artifacts:
         if self.analysis.blind:
             return {s: {k: v for k, v in content.items() if k != "calibration"} for s, content in found.items()}
         return found
+
+    def inspection(self, part: str) -> dict[str, Any] | None:
+        """Return a part of the inspection that the YAML asks for; None if it asks for none, or if it was not made.
+
+        One of other histograms than those that are there now, or of data in A that are blinded, counts as not made.
+
+        Args:
+            part: ``events``, ``displays`` or another one.
+
+        Raises:
+            InputFileError: it is damaged.
+        """
+        if self.analysis.inspect is None:
+            return None
+        found = read_inspection(self.out, self.analysis, part)
+        if found is None or (self.blinded and found["shows_data_in_A"]):
+            # the data in A of a time when they were open
+            return None
+        return found if found["histogram_key"] == (self.manifests.get("histogram") or {}).get("key") else None
 
     @cached_property
     def histograms(self) -> HistogramSet:

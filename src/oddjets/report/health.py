@@ -62,6 +62,12 @@ def missing(artifacts: Artifacts, stale: Mapping[str, str]) -> list[str]:
             said.append(f"{place} is {EXPOSED}.")
         elif not artifacts.has(name) and artifacts.expected(name):
             said.append(f"{place} is absent: run `oddjets {verb}`.")
+    if (
+        artifacts.analysis.inspect is not None
+        and artifacts.has("inspection")
+        and artifacts.inspection("events") is None
+    ):
+        said.append(_without_inspection(artifacts))
     for stage in STAGES:
         failure = read_failure(artifacts.out, stage)
         if failure is not None:
@@ -69,6 +75,13 @@ def missing(artifacts: Artifacts, stale: Mapping[str, str]) -> list[str]:
     for stage, why in stale.items():
         said.append(redacted(f"The stage {stage} no longer stands ({why}): run `oddjets {stage}` again."))
     return said
+
+
+def _without_inspection(artifacts: Artifacts) -> str:
+    asked = artifacts.analysis.inspect
+    if artifacts.blinded and asked is not None and asked.letter == "A" and not (asked.process or asked.dataset):
+        return "The events that 'inspect' asks for are not shown: the data in A are blinded."
+    return "The events that 'inspect' asks for were not looked at with the histograms that are there: run `oddjets inspect`."
 
 
 def _absent(name: str, verb: str) -> HealthCheck:

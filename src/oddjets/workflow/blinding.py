@@ -16,7 +16,7 @@ from oddjets.core.blinding_history import BLINDED, FILE, OPEN_BEFORE, UNBLINDED,
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
-from oddjets.io import paper_npz
+from oddjets.io import inspections, paper_npz
 
 __all__ = ["apply_blinding", "record_state", "stages_showing_data"]
 
@@ -80,6 +80,7 @@ def _remove_leftovers(analysis: Analysis, out: Path) -> None:
     found = [*figures_of(out / "figures")] if (out / "figures").is_dir() else []
     found += [out / name for name in _OUTPUTS_WITH_DATA if (out / name).is_file()]
     found += _exports(analysis, out)
+    found += _inspected(out)
     if not found:
         return
     for stage in ("plot", "report"):
@@ -104,6 +105,14 @@ def _exports(analysis: Analysis, out: Path) -> Iterator[Path]:
     for file in out.rglob(_EXPORTED):
         if file.is_file() and file.resolve().parent != read:
             yield file
+
+
+def _inspected(out: Path) -> Iterator[Path]:
+    """Yield the files of inspected windows that show data in A, or of which nobody can tell."""
+    folder = out / inspections.FOLDER
+    for window in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if window.is_dir() and _json(window / "events.json").get("shows_data_in_A", True):
+            yield from (file for file in sorted(window.iterdir()) if file.is_file())
 
 
 def record_state(analysis: Analysis, out: Path, *, unblinds: str) -> BlindingEvent | None:

@@ -1,184 +1,111 @@
-"""Inspection of the events of a window: which are asked for, and where the results are written."""
+"""Inspection of the events of a window: the table, the displays, and what else is asked for, in files and in the report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+import html
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+import numpy as np
 from rich.markup import escape
 
 from oddjets.config.inspect import Inspect
-from oddjets.config.yaml import describe_errors
 from oddjets.core.console import console
-from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.errors import UnknownKeyError, nearest
 from oddjets.core.files import write_json
-from oddjets.inspection.window import RegionEvents, Window, events_of_region, refuse_blinded
-from oddjets.io import event_table
-from oddjets.io.histograms import ThresholdResult
-from oddjets.io.inspections import FOLDER
+from oddjets.core.provenance import read_manifest
+from oddjets.inspection.displays import DISPLACED, event_display
+from oddjets.inspection.shares import shares_of_columns, shares_of_groups
+from oddjets.inspection.source_files import SourceEvent, joined_jets
+from oddjets.inspection.table import OddEvent, event_rows, event_text, picked_list
+from oddjets.io.event_table import JETS
+from oddjets.io.nanoaod_schema import IDENTITY
 from oddjets.report.artifacts import Artifacts
-from oddjets.selection.normalisation import factors
-from oddjets.selection.per_era import at_era
+from oddjets.report.figure_files import write_figure
+from oddjets.report.figures import display
+from oddjets.scoring.model_card import load_card
+from oddjets.scoring.scorer import Scorer
+from oddjets.selection import input_anomalies
 from oddjets.workflow import blinding
-from oddjets.workflow.executors.chunk_worker import ChunkWorker
+from oddjets.workflow.inspected_run import InspectedRun
 from oddjets.workflow.keys import stage_state
 from oddjets.workflow.pipeline import stage_of
 from oddjets.workflow.run import RunContext
 
-__all__ = ["InspectedRun", "asked_of", "inspect_events"]
+__all__ = ["Inspection", "inspect_events"]
+
+#: a score that is computed again differs more than this only where the constituents are others: providers and versions of
+#: libraries change less
+_SAME_SCORE = 1e-3
+#: of events without constituents, so many are named with the reason
+_NAMED = 3
+#: written by an inspection: what else is in the folder of a window is of an earlier one
+_SUFFIXES = (".json", ".png", ".pdf", ".txt")
+
+#: of an event: score to the shares of the groups of classes of its two jets; None where they are not known
+Shares = dict[str, list[dict[str, float] | None]]
 
 
-def asked_of(run: RunContext, changes: Mapping[str, Any] | None = None) -> Inspect:
-    """Return what is to be inspected: the YAML's ``inspect``, with the options of the command line laid over it.
-
-    Args:
-        run: the analysis.
-        changes: key to value; None: as in the YAML.
-
-    Raises:
-        OddjetsError: a value that cannot be, such as a range that does not rise.
-    """
-    given = {name: value for name, value in (changes or {}).items() if value is not None}
-    base = run.analysis.inspect.model_dump() if run.analysis.inspect is not None else {}
-    if given.keys() & {"process", "dataset"}:
-        # one of them is asked for, and takes the place of the other
-        base |= {"process": None, "dataset": None}
-    if given.get("observable") not in (None, base.get("observable")):
-        # the YAML's are of another one
-        base["bins"] = None
-    try:
-        return Inspect.model_validate(base | given)
-    except ValidationError as error:
-        raise OddjetsError("; ".join(f"inspect: {line}" for line in describe_errors(error, Inspect))) from None
-
-
-class InspectedRun:
-    """An analysis whose events are inspected: what is asked for, and the events of the window's region.
+class Inspection(Mapping[str, Any]):
+    """The results of an inspection: part (``events``, ``displays``, ...) to the content of its JSON file.
 
     Args:
-        run: the analysis and its folder, whose stages `process` and `histogram` are done.
-        asked: what is asked for.
-
-    Raises:
-        BlindedError: the window has nothing but blinded data.
-        OddjetsError: no such region, observable, process or dataset; or results are missing.
+        folder: the folder of the window.
 
     Attributes:
-        run: the analysis and its folder.
-        asked: what is asked for.
-        window: the window.
-        folder: where the results of this window are written.
+        folder: the folder of the window.
+        text: the table of the oddest events.
+        written: the files.
     """
 
-    def __init__(self, run: RunContext, asked: Inspect) -> None:
-        self.run, self.asked = run, asked
-        self.window = Window.of_analysis(run.analysis, asked)
-        self.folder: Path = run.out / FOLDER / self.window.name
-        refuse_blinded(self.window, is_data=self.is_data, hidden=self.hidden)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.text = ""
+        self.written: list[Path] = []
+        self._parts: dict[str, Any] = {}
 
-    @cached_property
-    def processed(self) -> dict[str, Any]:
-        """What the stage `process` left in its manifest."""
-        return self.run.extra("process")
-
-    @cached_property
-    def datasets(self) -> list[str]:
-        """The datasets of the window's events.
+    def __getitem__(self, part: str) -> Any:
+        """Return the content of a part.
 
         Raises:
-            OddjetsError: there are none.
+            UnknownKeyError: there is none, or it was not asked for; the message has the nearest.
         """
-        known: dict[str, dict[str, Any]] = self.processed["datasets"]
-        if (name := self.asked.dataset) is not None:
-            if name not in known:
-                raise OddjetsError(f"inspect: {self.run.out} has no dataset '{name}'; {nearest(name, known)}")
-            return [name]
-        simulated = sorted({found["process"] for found in known.values() if not found["is_data"]})
-        if (process := self.asked.process) is not None:
-            found = [name for name, of in known.items() if not of["is_data"] and of["process"] == process]
-            if not found:
-                raise OddjetsError(
-                    f"inspect: no simulated dataset of the process '{process}'; {nearest(process, simulated)}"
-                )
-            return found
-        data = [name for name, of in known.items() if of["is_data"]]
-        if not data:
-            raise OddjetsError(
-                f"inspect: there is no data in {self.run.out}; look at a simulated process with --process:"
-                f" {', '.join(simulated)}"
-            )
-        return data
+        if part not in self._parts:
+            raise UnknownKeyError(f"no part '{part}' in this inspection; {nearest(part, self._parts)}")
+        return self._parts[part]
 
-    @cached_property
-    def is_data(self) -> bool:
-        """Whether the window's events are data."""
-        return bool(self.processed["datasets"][self.datasets[0]]["is_data"])
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
 
-    @cached_property
-    def threshold(self) -> ThresholdResult:
-        """What divides events into letters, as the stage `histogram` found it."""
-        return ThresholdResult(**self.run.extra("histogram")["threshold"])
+    def __len__(self) -> int:
+        return len(self._parts)
 
-    @cached_property
-    def hidden(self) -> ThresholdResult | None:
-        """The cut on the scores at and above which data are blinded; None: they are not.
+    def __repr__(self) -> str:
+        return self.text
 
-        Raises:
-            BlindedError: nobody can tell which data are.
-        """
-        return Artifacts(self.run.analysis, self.run.out).cut_on_data() if self.run.analysis.blind else None
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.text)}</pre>"
 
-    def of_datasets(self, names: list[str]) -> list[RegionEvents]:
-        """Return the events of datasets in the window's region: all letters, without blinded data, and all values.
+    def write_text(self, name: str, content: str) -> None:
+        """Write a text file of the window's folder."""
+        (self.folder / name).write_text(content, encoding="utf-8")
+        self.written.append(self.folder / name)
 
-        Args:
-            names: of the datasets; those without events are left out.
+    def write_part(self, name: str, content: dict[str, Any]) -> None:
+        """Write the JSON file of a part."""
+        write_json(self.folder / f"{name}.json", content)
+        self.written.append(self.folder / f"{name}.json")
+        self._parts[name] = content
 
-        Raises:
-            InputFileError: an event table is broken.
-            OddjetsError: a cut or the observable reads a column that is not there.
-        """
-        run = self.run
-        made = factors(run.analysis, self.processed, run.luminosities if not self._only_data(names) else 1.0)
-        processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
-        found = []
-        for name in names:
-            if not event_table.parts(run.event_tables, name):
-                continue
-            process, is_data, factor, era = made[name]
-            events = events_of_region(
-                run.analysis,
-                at_era(run.analysis, processor, era),
-                event_table.stream(run.event_tables, name),
-                self.window,
-                self.threshold,
-                dataset=name,
-                process=process,
-                is_data=is_data,
-                factor=factor,
-                hidden=self.hidden,
-            )
-            found.append(events)
-        return found
-
-    def _only_data(self, names: list[str]) -> bool:
-        return all(self.processed["datasets"][name]["is_data"] for name in names)
-
-    @cached_property
-    def events(self) -> list[RegionEvents]:
-        """The events of the window's datasets in its region, as `of_datasets`."""
-        return self.of_datasets(self.datasets)
-
-    @property
-    def simulated(self) -> list[RegionEvents]:
-        """The events of all simulated datasets in the window's region, as `of_datasets`."""
-        return self.of_datasets([name for name, of in self.processed["datasets"].items() if not of["is_data"]])
+    def remove_others(self) -> None:
+        """Remove what an earlier inspection of the window left."""
+        for file in self.folder.iterdir():
+            if file.suffix in _SUFFIXES and file not in self.written:
+                file.unlink()
 
 
-def inspect_events(run: RunContext, asked: Inspect) -> dict[str, Any]:
+def inspect_events(run: RunContext, asked: Inspect) -> Inspection:
     """Inspect the events of a window, and write the results to ``inspection/WINDOW`` in the output folder.
 
     Args:
@@ -186,7 +113,7 @@ def inspect_events(run: RunContext, asked: Inspect) -> dict[str, Any]:
         asked: what is asked for.
 
     Returns:
-        What was written, part by part.
+        What was written.
 
     Raises:
         BlindedError: the window has nothing but blinded data.
@@ -204,27 +131,214 @@ def inspect_events(run: RunContext, asked: Inspect) -> dict[str, Any]:
             # if they were hidden before, this is recorded as unblinding
             blinding.record_state(run.analysis, run.out, unblinds=run.unblinds)
         inspected.folder.mkdir(parents=True, exist_ok=True)
-        found: dict[str, Any] = {}
+        made = Inspection(inspected.folder)
         for name, part in PARTS.items():
-            content = part(inspected)
+            content = part(inspected, made)
             if content is not None:
-                found[name] = content
-                write_json(inspected.folder / f"{name}.json", content)
+                made.write_part(name, _stamp(inspected) | content)
+        made.remove_others()
+    return made
+
+
+def _stamp(inspected: InspectedRun) -> dict[str, Any]:
+    """Return what every part says: of which window, whose events, and of which results."""
+    run, window = inspected.run, inspected.window
+    return {
+        "analysis": run.analysis.name,
+        "window": {
+            "name": window.name,
+            "text": window.describe(run.analysis),
+            "region": window.region,
+            "letter": window.letter,
+            "observable": window.observable,
+            "low": window.low if np.isfinite(window.low) else None,
+            "high": window.high if np.isfinite(window.high) else None,
+            "of": window.of,
+        },
+        "shows_data_in_A": inspected.is_data and window.letter == "A",
+        "histogram_key": (read_manifest(run.out, "histogram") or {}).get("key"),
+    }
+
+
+# ---- the table -----------------------------------------------------------------------------------------------------------
+
+
+def _events(inspected: InspectedRun, made: Inspection) -> dict[str, Any]:
+    """Write the table of the oddest events as text and as a list; return it as JSON can hold it."""
+    run, window, inside = inspected.run, inspected.window, inspected.inside
+    number, weight = sum(map(len, inside)), float(sum(events.columns["weight"].sum() for events in inside))
+    words = window.describe(run.analysis)
+    if off := window.off_edges(run.analysis):
+        edges = ", ".join(f"{edge:g}" for edge in window.edges(run.analysis))
+        console.print(
+            f"inspect: {', '.join(f'{end:g}' for end in off)} is no edge of the bins of {window.observable} in"
+            f" {window.region} ({edges}): events are chosen by their values, and histograms and fits have other counts"
+        )
+    if not number:
+        console.print(escape(f"inspect: no event of {window.of} is in {words}{_where_else(inspected)}"))
+    shares = _shares(inspected)
+    _warn_of_unread(inspected.sources)
+    rows = event_rows(inspected.oddest, inspected.sources, [*run.analysis.scores], shares, _truth(inspected))
+    score = inspected.threshold.score
+    text = f"{_headline(inspected, number, weight)}\n\n"
+    text += event_text(rows, score) + "\n" if rows else ""
+    made.text = text
+    made.write_text("events.txt", text)
+    made.write_text("picks.txt", picked_list(rows))
+    counted = {name: count for name, count in inspected.anomalies.items() if count}
+    for dataset in inspected.datasets[:1] if counted else ():
+        input_anomalies.report(dataset, counted)
+    return {
+        "score": score,
+        "threshold": inspected.threshold.value,
+        "in_window": {"events": number, "weight": weight},
+        "datasets": inspected.datasets,
+        "is_data": inspected.is_data,
+        "events": rows,
+    }
+
+
+def _headline(inspected: InspectedRun, number: int, weight: float) -> str:
+    """Return how many events there are, and how many are shown."""
+    words = inspected.window.describe(inspected.run.analysis)
+    if inspected.is_data:
+        who = f"{number} events of {Artifacts(inspected.run.analysis, inspected.run.out).data_name.lower()}"
+    else:
+        who = f"{number} simulated events of {inspected.window.of} ({weight:.4g} expected)"
+    shown = len(inspected.oddest)
+    return f"{who} in {words}" + (
+        f"; the {shown} with the highest lower {inspected.threshold.score} of both jets:" if shown else ""
+    )
+
+
+def _where_else(inspected: InspectedRun) -> str:
+    """Return where the events of the region and letter are, if any are."""
+    window = inspected.window
+    others = [events.beside(window).values for events in inspected.events]
+    values = np.concatenate([np.empty(0), *others])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "; the letter has no other events"
+    return f"; the letter has {len(values)} events, from {values.min():.4g} to {values.max():.4g}"
+
+
+def _warn_of_unread(sources: list[SourceEvent]) -> None:
+    """Say which events have no constituents, and why: each reason once."""
+    reasons: dict[str, int] = {}
+    for source in sources:
+        if source.problem:
+            reasons[source.problem] = reasons.get(source.problem, 0) + 1
+    for reason, count in list(reasons.items())[:_NAMED]:
+        console.print(
+            f"[bold yellow]{count} event{'s' if count > 1 else ''} without constituents[/bold yellow], so without class groups"
+            f" and displays: {escape(reason)}"
+        )
+    if len(reasons) > _NAMED:
+        console.print(f"inspect: {len(reasons) - _NAMED} more reasons are in the table's JSON, under 'problem'")
+
+
+def _shares(inspected: InspectedRun) -> list[Shares]:
+    """Return the shares of the groups of classes behind the scores, of each of the oddest events.
+
+    They are computed for these jets alone, from their constituents; where these cannot be read, they are those of the event
+    table, if it keeps probabilities.
+    """
+    found: list[Shares] = [{} for _ in inspected.oddest]
+    read = [number for number, source in enumerate(inspected.sources) if source.jets is not None]
+    execution = inspected.run.analysis.execution
+    for name, path in inspected.run.resolved.cards.items():
+        card = load_card(path)
+        for number, event in enumerate(inspected.oddest):
+            found[number][name] = [_stored(event, card, name, j) for j in JETS]
+        if not read:
+            continue
+        jets = joined_jets([jets for number in read if (jets := inspected.sources[number].jets) is not None])
+        scores, probabilities = Scorer(card, provider=execution.provider).score_and_probabilities(jets)
+        groups = shares_of_groups(card, probabilities)
+        for place, number in enumerate(read):
+            found[number][name] = [
+                {group: float(values[2 * place + j - 1]) for group, values in groups.items()} for j in JETS
+            ]
+        _compare_scores(inspected, name, read, scores)
     return found
 
 
-def _table(inspected: InspectedRun) -> dict[str, Any] | None:
-    inside = [events.inside(inspected.window) for events in inspected.events]
-    return {"events": sum(len(events) for events in inside)}
+def _stored(event: OddEvent, card: Any, score: str, j: int) -> dict[str, float] | None:
+    table, place = event
+    one = {name: values[place : place + 1] for name, values in table.columns.items() if name.startswith("prob")}
+    groups = shares_of_columns(card, score, j, one)
+    return None if groups is None else {group: float(values[0]) for group, values in groups.items()}
 
 
-def _neighbours(inspected: InspectedRun) -> dict[str, Any] | None:
+def _compare_scores(inspected: InspectedRun, name: str, read: list[int], scores: Any) -> None:
+    """Warn where the constituents that were read again give another score than the one of the event table."""
+    stored = np.array([
+        [inspected.oddest[number].events.columns[f"score_{name}_{j}"][inspected.oddest[number].place] for j in JETS]
+        for number in read
+    ], np.float64)  # fmt: skip
+    different = np.abs(np.nan_to_num(scores.reshape(-1, 2)) - stored) > _SAME_SCORE
+    if different.any():
+        console.print(
+            f"[bold yellow]{int(different.sum())} of {different.size} scores '{escape(name)}' computed again differ by more"
+            f" than {_SAME_SCORE:g} from those of the event table[/bold yellow]: files or model have changed since `oddjets"
+            " process`"
+        )
+
+
+def _truth(inspected: InspectedRun) -> list[str | None]:
+    """Return the process that each event of pseudo-data was simulated as, where it is asked for and known."""
+    run = inspected.run
+    if not inspected.asked.truth or not inspected.is_data or run.analysis.simulate is None:
+        return [None for _ in inspected.oddest]
+    return [_simulated_as(run.out / "simulation" / "truth", event, source) for event, source in
+            zip(inspected.oddest, inspected.sources, strict=True)]  # fmt: skip
+
+
+def _simulated_as(folder: Path, event: OddEvent, source: SourceEvent) -> str | None:
+    file = folder / f"{Path(source.source.path).stem}.npz"
+    if not file.is_file():
+        return None
+    with np.load(file) as stored:
+        same = np.all([stored[name] == event.events.columns[name][event.place] for name in IDENTITY], axis=0)
+        return str(stored["process"][same][0]) if same.any() else None
+
+
+# ---- displays ------------------------------------------------------------------------------------------------------------
+
+
+def _displays(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
+    """Write the pictures of the oddest events; return what they show."""
+    if not inspected.asked.displays:
+        return None
+    drawn = [
+        event_display(row, source)
+        for row, source in zip(made["events"]["events"], inspected.sources, strict=True)
+        if row["rank"] <= inspected.asked.displays and source.fat_jets is not None
+    ]
+    content = {"score": inspected.threshold.score, "displaced": DISPLACED, "displays": drawn}
+    artifacts = Artifacts(inspected.run.analysis, inspected.run.out)
+    for one in drawn:
+        data = display.figure_data(artifacts, _stamp(inspected) | content, one)
+        made.written += write_figure(inspected.folder, "display", data)
+    return content
+
+
+# ---- what other parts make -----------------------------------------------------------------------------------------------
+
+
+def _neighbours(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
     return None
 
 
-def _why(inspected: InspectedRun) -> dict[str, Any] | None:
+def _why(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
     return None
 
 
-#: part of an inspection, and its file's name, to what makes it; None where it was not asked for
-PARTS = {"events": _table, "neighbours": _neighbours, "why": _why}
+#: part of an inspection, and its file's name, to what makes it: it writes further files of its own, and returns the
+#: content of its JSON file; None where it was not asked for
+PARTS: dict[str, Callable[[InspectedRun, Inspection], dict[str, Any] | None]] = {
+    "events": _events,
+    "displays": _displays,
+    "neighbours": _neighbours,
+    "why": _why,
+}

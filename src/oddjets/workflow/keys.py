@@ -14,12 +14,14 @@ from pydantic import BaseModel
 from oddjets.config.analysis import Analysis
 from oddjets.config.nuisances import luminosity_parts, nuisances_of
 from oddjets.config.per_era import by_era
+from oddjets.config.window import Window
 from oddjets.core import provenance
 from oddjets.core.code_digests import code_parts, code_sha256
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import sha256_of
 from oddjets.core.locks import lock_holder
 from oddjets.corrections import lookups, luminosity
+from oddjets.io.inspections import FOLDER as INSPECTIONS
 from oddjets.io.studies import FOLDER
 from oddjets.scoring.model_card import load_card
 from oddjets.selection.normalisation import own_normalisations
@@ -154,6 +156,17 @@ def _plot_and_report(run: RunContext) -> Any:
         **dump,
         "systematics": [_stated(s, "eras", "correlation") for s in run.analysis.systematics],
         **({"studies": studies} if studies else {}),
+        **({"inspected": inspected} if (inspected := _inspected(run)) else {}),
+    }
+
+
+def _inspected(run: RunContext) -> dict[str, str]:
+    """Return what the report shows of single events: file to its sha256."""
+    if run.analysis.inspect is None:
+        return {}
+    folder = run.out / INSPECTIONS / Window.of_analysis(run.analysis, run.analysis.inspect).name
+    return {
+        file.name: sha256_of(file) for file in sorted(folder.glob("*.json")) if not file.name.startswith("display_")
     }
 
 

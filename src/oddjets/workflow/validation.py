@@ -259,13 +259,13 @@ def _name_problems(analysis: Analysis) -> Iterator[str]:
         for process in analysis.simulate.templates:
             yield from unknown("simulate.templates", "process", process, analysis.processes)
     if (asked := analysis.inspect) is not None:
-        for what, name, valid in (
+        for what, named, valid in (
             ("region", asked.region, analysis.regions),
             ("observable", asked.observable, analysis.observables),
             ("process", asked.process, analysis.processes),
         ):
-            if name is not None:
-                yield from unknown(f"inspect.{what}", what, name, valid)
+            if named is not None:
+                yield from unknown(f"inspect.{what}", what, named, valid)
     fit = analysis.fit
     if fit is None:
         return

@@ -19,6 +19,8 @@ from oddjets.core.console import console, quiet
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, StaleResultsWarning, nearest
 from oddjets.core.interrupts import Interrupted, interruptible
 from oddjets.workflow.blinding import stages_showing_data
+from oddjets.workflow.inspected_run import asked_of
+from oddjets.workflow.inspection import Inspection, inspect_events
 from oddjets.workflow.interactive.events import events_of
 from oddjets.workflow.interactive.views import RunHistograms, RunResults
 from oddjets.workflow.interactive.wording import in_words_of_python, worded_for_python
@@ -223,6 +225,29 @@ class Run:
         """
         with worded_for_python():
             return events_of(self._checked("process"), dataset, variation, columns)
+
+    def inspect(self, **asked: Any) -> Inspection:
+        """Inspect the oddest events of a window, as the command `inspect` does.
+
+        Args:
+            **asked: keys of the YAML's section ``inspect``, such as ``region``, ``letter``, ``bins`` or ``top``; what is not
+                given is the YAML's.
+
+        Returns:
+            Part (``events``, ``displays``, ...) to the content of its JSON file; displayed as the table.
+
+        Raises:
+            OddjetsError: a key or a name that does not exist, or results are missing.
+            BlindedError: the events are blinded data.
+
+        Examples:
+            >>> found = run.inspect(process="top", top=3, displays=0)
+            >>> [event["rank"] for event in found["events"]["events"]]
+            [1, 2, 3]
+        """
+        with worded_for_python():
+            context = self._checked("histogram")
+            return inspect_events(context, asked_of(context, asked))
 
     @property
     def histograms(self) -> RunHistograms:
