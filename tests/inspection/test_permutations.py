@@ -83,6 +83,6 @@ def test_the_smallest_corrected_p_is_uniform_if_nothing_differs():
     for _ in range(500):
         common = rng.normal(size=(100, 1))
         values = np.exp(common + rng.normal(size=(100, 6)))
-        smallest.append(int(round(100 * correct(values).corrected.min())))
+        smallest.append(round(100 * correct(values).corrected.min()))
     # exactly uniform on 1/100, 2/100, ..., 1
     assert kstest(np.array(smallest) - rng.uniform(size=500), "uniform", args=(0, 100)).pvalue > 0.01

@@ -89,9 +89,9 @@ def compare(
 ) -> Comparison:
     """Compare the events of a window with others, column by column.
 
-    Each column is compared by the statistic of Anderson and Darling, the places of both jets in (eta, phi) by their largest local
-    excess and deficit. P values are those of permutations of the labels, the same for all columns, and are corrected for the
-    number of columns; see `oddjets.inspection.permutations.correct`.
+    Each column is compared by the statistic of Anderson and Darling, the places of both jets in (eta, phi) by their largest
+    local excess and deficit. P values are those of permutations of the labels, the same for all columns, and are corrected
+    for the number of columns; see `oddjets.inspection.permutations.correct`.
 
     Args:
         window: columns of the event table, (n,) each.
@@ -109,18 +109,15 @@ def compare(
         places = np.concatenate(
             [np.asarray(p, np.float64)[rows] for p, (rows, _) in zip(position, (first, second), strict=True)]
         )
-    columns, skipped = _joined(window | derived_columns(window), reference | derived_columns(reference), first, second)
+    columns, skipped = _joined(_with_derived(window), _with_derived(reference), first, second)
     n, total = len(first[0]), len(first[0]) + len(second[0])
     if min(n, total - n) < LEAST_EVENTS:
         few = f"fewer than {LEAST_EVENTS} events"
         return Comparison(n, total - n, 0, [], dict.fromkeys(columns, few) | skipped, None, None)
     drawn = divisions(n, total, permutations, rng)
-    follow = (
-        []
-        if places is None
-        else [name for name, values in columns.items() if abs(rank_correlation(values, places)) > FOLLOWS]
-    )
-    put_in = {*defining, *follow}
+    put_in = set(defining)
+    if places is not None:
+        put_in |= {name for name, values in columns.items() if abs(rank_correlation(values, places)) > FOLLOWS}
     compared = {
         name: values if places is None or name in put_in else without_trend(values, places, rng)
         for name, values in columns.items()
@@ -142,6 +139,10 @@ def compare(
     order = sorted(range(len(names)), key=lambda k: (results[k].corrected is None, *_rank(results[k]), k))
     hot, dead = spots if spots is not None else (None, None)
     return Comparison(n, total - n, permutations, [results[k] for k in order], skipped, hot, dead)
+
+
+def _with_derived(columns: Columns) -> Columns:
+    return {**columns, **derived_columns(columns)}
 
 
 def _rank(result: ColumnResult) -> tuple[float, float]:
@@ -189,13 +190,12 @@ def _result(name: str, p: float, corrected: float, values: npt.NDArray[np.float6
     if values is None:
         return ColumnResult(name, p, corrected, None, None, (0.0, 0.0))
     parts = [values[:n], values[n:]]
-    quantiles = [tuple(np.quantile(part[~np.isnan(part)], (0.16, 0.5, 0.84)).tolist()) for part in parts]
-    missing = tuple(float(np.isnan(part).mean()) for part in parts)
+    quantiles: list[Any] = [tuple(np.quantile(part[~np.isnan(part)], (0.16, 0.5, 0.84)).tolist()) for part in parts]
+    missing: Any = tuple(float(np.isnan(part).mean()) for part in parts)
     return ColumnResult(
         name,
         p,
         None if np.isnan(corrected) else corrected,
-        quantiles[0],  # type: ignore[arg-type]
-        quantiles[1],  # type: ignore[arg-type]
-        missing,  # type: ignore[arg-type]
+        *quantiles,
+        missing,
     )

@@ -1,9 +1,9 @@
 """Permutations of the labels of two samples, and p values of many statistics of the same permutations.
 
-If the events of a window and those that they are compared with are drawn from one distribution, all divisions of the joined events
-into two samples of these sizes are equally probable, whatever the distribution is. So the p value of a statistic is its rank among
-its values for random divisions, p = (1 + number as large or larger) / (1 + number of divisions): exact for any number of events
-(Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010) 39).
+If the events of a window and those that they are compared with are drawn from one distribution, all divisions of the joined
+events into two samples of these sizes are equally probable, whatever the distribution is. So the p value of a statistic is its
+rank among its values for random divisions, p = (1 + number as large or larger) / (1 + number of divisions): exact for any number
+of events (Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010) 39).
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ class Corrected:
 def correct(values: Floats, counted: npt.NDArray[np.bool_] | None = None) -> Corrected:
     """Return p values of statistics that are larger the less two samples agree, and correct them for their number.
 
-    The correction is the step-down procedure of Westfall and Young (Resampling-based multiple testing, Wiley 1993) with the largest
-    statistic: it uses how the statistics are correlated, so that ten copies of a column count as one. For statistics of different
-    kinds to be alike, each is first replaced by -ln p, by its rank among its own values; above their upper tenth, where ranks
-    become coarse, by an exponential tail with their median excess. All divisions, the observed one among them, are treated
-    alike, so that the corrected p values are exact as well.
+    The correction is the step-down procedure of Westfall and Young (Resampling-based multiple testing, Wiley 1993) with the
+    largest statistic: it uses how the statistics are correlated, so that ten copies of a column count as one. For statistics of
+    different kinds to be alike, each is first replaced by -ln p, by its rank among its own values; above their upper tenth,
+    where ranks become coarse, by an exponential tail with their median excess. All divisions, the observed one among them, are
+    treated alike, so that the corrected p values are exact as well.
 
     Args:
         values: of the observed division, then of the others, (1 + divisions, statistics).

@@ -18,9 +18,9 @@ def anderson_darling(columns: Sequence[npt.ArrayLike], drawn: npt.NDArray[np.int
 
     $$A^2 = \frac{1}{nm}\sum_j \frac{l_j\,(N M_j - n B_j)^2}{B_j\,(N-B_j)}$$
 
-    over the different values of the joined samples but the largest: $l_j$ events have the value j, $B_j$ it or a smaller one, and
-    $M_j$ of these are in the first sample (Scholz and Stephens, J. Am. Stat. Assoc. 82 (1987) 918, eq. 6). It depends on the
-    order of values alone: no monotone transformation changes it, and NaN counts as a value below all others.
+    over the different values of the joined samples but the largest: $l_j$ events have the value j, $B_j$ it or a smaller one,
+    and $M_j$ of these are in the first sample (Scholz and Stephens, J. Am. Stat. Assoc. 82 (1987) 918, eq. 6). It depends on
+    the order of values alone: no monotone transformation changes it, and NaN counts as a value below all others.
 
     Args:
         columns: values of the joined samples, (N,) each.
