@@ -86,6 +86,7 @@ def compare(
     permutations: int = 2000,
     defining: Collection[str] = (),
     position: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    only: Collection[str] | None = None,
 ) -> Comparison:
     """Compare the events of a window with others, column by column.
 
@@ -102,6 +103,7 @@ def compare(
         position: the window's observable of both, (n,) and (m,), where the others differ in it, as in side bands: what follows
             from it is removed, see `oddjets.inspection.two_sample.without_trend`, and columns whose rank correlation with it is
             above 0.4 are not counted, for there more than that differs. None: they do not differ in it.
+        only: columns that are compared, beside the places of the jets; None: all.
     """
     first, second = (_taken(events, len(next(iter(events.values()), ())), rng) for events in (window, reference))
     places = None
@@ -110,6 +112,8 @@ def compare(
             [np.asarray(p, np.float64)[rows] for p, (rows, _) in zip(position, (first, second), strict=True)]
         )
     columns, skipped = _joined(_with_derived(window), _with_derived(reference), first, second)
+    if only is not None:
+        skipped = {name: why for name, why in skipped.items() if name in only}
     n, total = len(first[0]), len(first[0]) + len(second[0])
     if min(n, total - n) < LEAST_EVENTS:
         few = f"fewer than {LEAST_EVENTS} events"
@@ -121,9 +125,10 @@ def compare(
     compared = {
         name: values if places is None or name in put_in else without_trend(values, places, rng)
         for name, values in columns.items()
+        if only is None or name in only
     }
     values = anderson_darling(list(compared.values()), drawn)
-    names, spots = list(columns), None
+    names, spots = list(compared), None
     if all(f"{name}_{j}" in columns for name in ("eta", "phi") for j in JETS):
         eta, phi = (np.stack([columns[f"{name}_{j}"] for j in JETS], axis=1) for name in ("eta", "phi"))
         cells, shape, start = cells_of(eta, phi)

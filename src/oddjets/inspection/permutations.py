@@ -2,8 +2,8 @@
 
 If the events of a window and those that they are compared with are drawn from one distribution, all divisions of the joined
 events into two samples of these sizes are equally probable, whatever the distribution is. So the p value of a statistic is its
-rank among its values for random divisions, p = (1 + number as large or larger) / (1 + number of divisions): exact for any number
-of events (Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010) 39).
+rank among its values for random divisions, p = (1 + number as large or larger) / (1 + number of divisions): exact for any
+number of events (Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010) 39).
 """
 
 from __future__ import annotations

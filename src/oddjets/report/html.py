@@ -17,7 +17,7 @@ from PIL import Image
 from oddjets import __version__
 from oddjets.config.analysis import Analysis
 from oddjets.core.redaction import redacted
-from oddjets.report import eras, headline, health, inspections, layout, studies, tables
+from oddjets.report import eras, headline, health, inspections, layout, neighbours, studies, tables
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import collect_possible, log_missing, remove_hidden, write_figures
 from oddjets.report.registry import FigureKind
@@ -39,7 +39,7 @@ SECTIONS = {
         ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
     ),
     "events": ("The anomalous events", ("bump", "kde", "overlap")),
-    "inspection": ("Event by event", ("display",)),
+    "inspection": ("Event by event", ("display", "neighbours")),
     "fit": (
         "The fit",
         ("yields", "grid", "closures", "mixing", "pulls", "impacts", "scan", "limit", "gof", "correlation"),
@@ -207,7 +207,7 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
         if name == "study":
             shown = [studies.calibration_table(artifacts), studies.false_alarm_table(artifacts)]
         if name == "inspection":
-            shown = [inspections.event_table(artifacts)]
+            shown = [inspections.event_table(artifacts), *neighbours.neighbour_tables(artifacts)]
         if name == "fit":
             shown = [
                 tables.parameter_table(artifacts) if artifacts.has("results") else None,
