@@ -21,6 +21,7 @@ from matplotlib.testing.compare import compare_images
 from oddjets.config.analysis import Analysis
 from oddjets.report import panels, registry, style
 from oddjets.report.artifacts import Artifacts
+from oddjets.report.figures import display
 from oddjets.report.intervals import binomial, finite
 
 BASELINE = Path(__file__).with_name("baseline")
@@ -86,12 +87,84 @@ def null_data(artifacts: Artifacts) -> dict[str, Any]:
     }
 
 
+def display_data(artifacts: Artifacts) -> dict[str, Any]:
+    """An event of two jets of three and of two prongs, and a third jet: the made-up directory has no events of files."""
+    rng = np.random.default_rng(4)
+    species = ["charged hadron", "photon", "neutral hadron", "charged hadron", "muon", "electron"]
+
+    def jet(number: int, prongs: list[tuple[float, float, float]]) -> dict[str, Any]:
+        x, y = (
+            np.concatenate([rng.normal(prong[k], 0.04, 12) for prong in prongs] + [rng.uniform(-0.6, 0.6, 5)])
+            for k in (0, 1)
+        )
+        pt = np.concatenate([rng.dirichlet(np.ones(12)) * prong[2] for prong in prongs] + [rng.uniform(0.5, 3, 5)])
+        return {
+            "pt": sum(prong[2] for prong in prongs),
+            "eta": 0.4 - number,
+            "phi": -0.6 + 3 * number,
+            "mass": 172.3 - 90 * number,
+            "tau21": 0.31,
+            "tau32": 0.42 if number == 0 else None,
+            "btag": 0.97,
+            "scores": {"odd": 0.99321 if number == 0 else 0.999999},
+            "shares": {
+                "odd": {"QCD": 0.02, "heavy flavour": 0.11, "2 prongs": 0.004, "3 prongs": 0.8, "4 prongs": 0.06}
+            },
+            "constituents": {
+                "d_eta": finite(x),
+                "d_phi": finite(y),
+                "pt": finite(pt),
+                "species": [species[k % 6 if k % 12 == 4 else k % 4] for k in range(len(pt))],
+                "displacement": [7.0 if k % 12 == 3 else 1.0 for k in range(len(pt))],
+                "prong": [k // 12 if k < 12 * len(prongs) else -1 for k in range(len(pt))],
+            },
+            "prongs": [{"d_eta": a, "d_phi": b, "pt": c, "radius": 0.09} for a, b, c in prongs],
+        }
+
+    jets = [
+        jet(0, [(0.1, 0.3, 310.0), (-0.3, 0.0, 180.0), (0.2, -0.3, 90.0)]),
+        jet(1, [(-0.1, 0.1, 400.0), (0.2, -0.1, 120.0)]),
+    ]
+    found = {
+        "window": {"name": "SR_A", "text": "SR, letter A, mass 140 to 170 GeV"},
+        "score": "odd",
+        "displaced": 4.0,
+        "displays": [],
+    }
+    seen = {"eta": finite(rng.uniform(-2.5, 2.5, 60)), "phi": finite(rng.uniform(-3.1, 3.1, 60)), "pt": [2.0] * 60}
+    fat = [("eta", "phi", "pt", "jet"), (0.4, -0.6, 580.0, 1), (-0.6, 2.4, 520.0, 2), (1.6, 2.9, 210.0, None)]
+    return display.figure_data(
+        artifacts,
+        found,
+        {
+            "rank": 1,
+            "id": "281613:12:987654321",
+            "dataset": "JetHT",
+            "process": None,
+            "truth": None,
+            "file": "data.root",
+            "entry": 17,
+            "value": 172.3,
+            "mjj": 1234.0,
+            "layout": "PFNano with allPF",
+            "jets": jets,
+            "event": {
+                "candidates": {**seen, "species": [species[k % 3] for k in range(60)]},
+                "all_stored": True,
+                "fat_jets": [dict(zip(fat[0], values, strict=True)) for values in fat[1:]],
+            },
+        },
+    )
+
+
 def data_of(finished: tuple[Analysis, Path], name: str) -> dict[str, Any]:
     artifacts = Artifacts(*finished)
     if name == "efficiency":
         return efficiency_data(artifacts)
     if name == "null":
         return null_data(artifacts)
+    if name == "display":
+        return display_data(artifacts)
     figures = registry.KINDS[name].data(artifacts)
     return figures.get(SHOWN[name]) or next(iter(figures.values()))
 

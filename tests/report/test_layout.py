@@ -89,7 +89,9 @@ def test_text_is_readable_at_the_width_of_the_page(name: str, long_named: Artifa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [kind for kind in registry.KINDS if kind not in (*GRIDS, "efficiency", "null")])
+@pytest.mark.parametrize(
+    "name", [kind for kind in registry.KINDS if kind not in (*GRIDS, "efficiency", "null", "display")]
+)
 def test_text_of_every_kind_is_readable(name: str, finished: tuple[Analysis, Path]) -> None:
     data = next(iter(registry.KINDS[name].data(Artifacts(*finished)).values()))
     assert smallest_pixels(drawn(data)) >= layout.READABLE

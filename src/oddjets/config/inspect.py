@@ -28,7 +28,9 @@ class Inspect(StrictModel):
     )
     dataset: str | None = Field(default=None, description="look at the events of this dataset alone")
     top: int = Field(default=20, ge=1, description="number of events in the table, the oddest first")
-    displays: int = Field(default=10, ge=0, description="number of events that are drawn, the oddest first")
+    displays: int = Field(
+        default=10, ge=0, description="number of events of the table that are drawn, the oddest first"
+    )
     truth: bool = Field(
         default=False, description="say of simulated pseudo-data which process each event was simulated as"
     )

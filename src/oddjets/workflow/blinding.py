@@ -90,7 +90,7 @@ def _remove_leftovers(analysis: Analysis, out: Path) -> None:
         file.unlink(missing_ok=True)
     # a figure has a JSON, a PNG and a PDF
     named = [file.relative_to(out) for file in found]
-    names = sorted({str(name.with_suffix("") if name.parts[0] == "figures" else name) for name in named})
+    names = sorted({_shown(name) for name in named})
     console.print(
         "[bold yellow]the data in A are blinded now[/bold yellow]: removed what may have shown them:"
         f" {escape(', '.join(names))}"
@@ -107,11 +107,19 @@ def _exports(analysis: Analysis, out: Path) -> Iterator[Path]:
             yield file
 
 
+def _shown(name: Path) -> str:
+    """Return how a removed file is named: a figure without its ending, an inspected window by its folder."""
+    if name.parts[0] == inspections.FOLDER:
+        return str(name.parent)
+    return str(name.with_suffix("") if name.parts[0] == "figures" else name)
+
+
 def _inspected(out: Path) -> Iterator[Path]:
     """Yield the files of inspected windows that show data in A, or of which nobody can tell."""
     folder = out / inspections.FOLDER
     for window in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if window.is_dir() and _json(window / "events.json").get("shows_data_in_A", True):
+        parts = [_json(file) for file in window.glob("*.json") if not file.name.startswith("display_")]
+        if not parts or any(part.get("shows_data_in_A", True) for part in parts):
             yield from (file for file in sorted(window.iterdir()) if file.is_file())
 
 

@@ -189,8 +189,8 @@ class InspectedRun:
 
     @cached_property
     def oddest(self) -> list[OddEvent]:
-        """The oddest events in the window, as many as the table or the displays show."""
-        return oddest(self.inside, max(self.asked.top, self.asked.displays))
+        """The oddest events in the window, as many as the table shows."""
+        return oddest(self.inside, self.asked.top)
 
     @cached_property
     def sources(self) -> list[SourceEvent]:

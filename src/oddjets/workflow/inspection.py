@@ -27,7 +27,6 @@ from oddjets.report.figure_files import write_figure
 from oddjets.report.figures import display, neighbours
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.scorer import Scorer
-from oddjets.selection import input_anomalies
 from oddjets.workflow import blinding
 from oddjets.workflow.inspected_neighbours import compare_with_neighbours
 from oddjets.workflow.inspected_run import InspectedRun
@@ -187,15 +186,14 @@ def _events(inspected: InspectedRun, made: Inspection) -> dict[str, Any]:
     made.text = text
     made.write_text("events.txt", text)
     made.write_text("picks.txt", picked_list(rows))
-    counted = {name: count for name, count in inspected.anomalies.items() if count}
-    for dataset in inspected.datasets[:1] if counted else ():
-        input_anomalies.report(dataset, counted)
     return {
         "score": score,
         "threshold": inspected.threshold.value,
         "in_window": {"events": number, "weight": weight},
         "datasets": inspected.datasets,
         "is_data": inspected.is_data,
+        # `process` has said them of whole datasets
+        "input_anomalies": {name: count for name, count in inspected.anomalies.items() if count},
         "events": rows,
     }
 
@@ -232,8 +230,7 @@ def _warn_of_unread(sources: list[SourceEvent]) -> None:
             reasons[source.problem] = reasons.get(source.problem, 0) + 1
     for reason, count in list(reasons.items())[:_NAMED]:
         console.print(
-            f"[bold yellow]{count} event{'s' if count > 1 else ''} without constituents[/bold yellow], so without class groups"
-            f" and displays: {escape(reason)}"
+            f"[bold yellow]{count} event{'s' if count > 1 else ''} without constituents[/bold yellow]: {escape(reason)}"
         )
     if len(reasons) > _NAMED:
         console.print(f"inspect: {len(reasons) - _NAMED} more reasons are in the table's JSON, under 'problem'")
