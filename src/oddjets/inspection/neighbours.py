@@ -196,11 +196,5 @@ def _result(name: str, p: float, corrected: float, values: npt.NDArray[np.float6
         return ColumnResult(name, p, corrected, None, None, (0.0, 0.0))
     parts = [values[:n], values[n:]]
     quantiles: list[Any] = [tuple(np.quantile(part[~np.isnan(part)], (0.16, 0.5, 0.84)).tolist()) for part in parts]
-    missing: Any = tuple(float(np.isnan(part).mean()) for part in parts)
-    return ColumnResult(
-        name,
-        p,
-        None if np.isnan(corrected) else corrected,
-        *quantiles,
-        missing,
-    )
+    missing = (float(np.isnan(parts[0]).mean()), float(np.isnan(parts[1]).mean()))
+    return ColumnResult(name, p, None if np.isnan(corrected) else corrected, quantiles[0], quantiles[1], missing)

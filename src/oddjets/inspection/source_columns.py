@@ -25,13 +25,13 @@ HORNS = (2.5, 3.0)
 
 
 def _plain(branch: str) -> Callable[[Mapping[str, ak.Array]], Floats]:
-    return lambda events: ak.to_numpy(events[branch]).astype(np.float64)
+    return lambda events: np.asarray(ak.to_numpy(events[branch]), np.float64)
 
 
 def _in_horns(collection: str) -> Callable[[Mapping[str, ak.Array]], Floats]:
     def count(events: Mapping[str, ak.Array]) -> Floats:
         eta = np.abs(events[f"{collection}_eta"])
-        return ak.to_numpy(ak.sum((eta > HORNS[0]) & (eta < HORNS[1]), axis=1)).astype(np.float64)
+        return np.asarray(ak.to_numpy(ak.sum((eta > HORNS[0]) & (eta < HORNS[1]), axis=1)), np.float64)
 
     return count
 
