@@ -9,7 +9,10 @@ import pytest
 from helpers.pages import examples, pages, run_page, text_of
 
 #: pages whose blocks use the files of the tour
-AFTER_THE_TOUR = ("first_selection.md", "extending.md", "figures.md", "processing.md", "python.md", "coffea.md")
+AFTER_THE_TOUR = (
+    *("first_selection.md", "extending.md", "scoring.md", "figures.md", "processing.md", "python.md", "coffea.md"),
+    "inspecting.md",
+)
 #: pages whose blocks simulate collisions
 SLOW = ("simulation.md", "inspecting.md")
 #: at most so many blocks run nowhere but at a user's; each has its reason before it

@@ -22,9 +22,10 @@ from oddjets.core.errors import OddjetsError
 from oddjets.io import event_table
 from oddjets.scoring import cache as cache_module
 from oddjets.scoring import scorer
-from oddjets.scoring.cache import ScoreCache, cache_key, evaluate, refused_writing
-from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents
-from oddjets.scoring.model_card import ModelCard, load_card
+from oddjets.scoring.cache import Evaluation, ScoreCache, cache_key, evaluate, refused_writing
+from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents, prepare
+from oddjets.scoring.model_card import ModelCard, PaperScore, load_card
+from oddjets.scoring.score import anomaly_score, class_probabilities, class_shares
 from oddjets.scoring.scorer import Scorer
 from oddjets.workflow.pipeline import run_stage, stage_of
 from oddjets.workflow.run import RunContext
@@ -72,6 +73,10 @@ def no_inference(monkeypatch: pytest.MonkeyPatch) -> Any:
     return switch
 
 
+def scores_of(found: Evaluation) -> Any:
+    return anomaly_score(found.output, CARD)
+
+
 def parts(cache: ScoreCache) -> list[Path]:
     return sorted(path for path in cache.folder.rglob("*") if path.is_file())
 
@@ -84,22 +89,22 @@ def test_kept_scores_have_the_bits_of_computed_ones(
     no_inference()
     again = evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
     assert (again.computed, again.from_cache) == (0, 4)
-    assert first.scores.tobytes() == again.scores.tobytes() == scores.tobytes()
+    assert scores_of(first).tobytes() == scores_of(again).tobytes() == scores.tobytes()
 
 
-def test_class_probabilities_are_kept_beside_their_scores(
-    jets: JetConstituents, scores: Any, cache: ScoreCache, no_inference: Any
+def test_what_is_kept_gives_every_score_share_and_probability(
+    jets: JetConstituents, cache: ScoreCache, no_inference: Any
 ) -> None:
-    evaluate(Scorer(CARD, "cpu"), jets, cache=cache)  # scores alone are no answer to who wants probabilities
-    first = evaluate(Scorer(CARD, "cpu"), jets, probabilities=True, cache=cache)
-    assert first.computed == 4
+    """Of a kept output, any formula has the bits of the model's own."""
+    own = Scorer(CARD, "cpu").run(prepare(jets, CARD))
+    evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
     no_inference()
-    again = evaluate(Scorer(CARD, "cpu"), jets, probabilities=True, cache=cache)
-    assert first.probabilities is not None
-    assert again.probabilities is not None
-    assert first.probabilities.tobytes() == again.probabilities.tobytes()
-    assert again.scores.tobytes() == scores.tobytes()
-    np.testing.assert_allclose(again.probabilities.sum(axis=1), 1)
+    kept = evaluate(Scorer(CARD, "cpu"), jets, cache=cache).output
+    assert (kept.dtype, kept.shape) == (own.dtype, own.shape)
+    for compute in (anomaly_score, class_shares, class_probabilities):
+        assert compute(kept, CARD).tobytes() == compute(own, CARD).tobytes()
+    of_groups = PaperScore(formula="paper", signal=("X_bb",), qcd=("QCD_b", "QCD_c"))
+    assert anomaly_score(kept, CARD, of_groups).tobytes() == anomaly_score(own, CARD, of_groups).tobytes()
 
 
 @pytest.mark.parametrize("name", [*CANDIDATE_BRANCHES, "jet_eta", "jet_phi"])
@@ -112,7 +117,7 @@ def test_a_jet_that_changed_in_anything_is_scored_again_and_no_other(
     changed = replace(jets, **{name: values})
     found = evaluate(Scorer(CARD, "cpu"), changed, cache=cache)
     assert (found.computed, found.from_cache) == (1, 3)
-    assert found.scores.tobytes() == Scorer(CARD, "cpu").score(changed).tobytes()
+    assert scores_of(found).tobytes() == Scorer(CARD, "cpu").score(changed).tobytes()
 
 
 def test_a_jet_that_lost_a_constituent_is_scored_again(jets: JetConstituents, cache: ScoreCache) -> None:
@@ -135,19 +140,21 @@ def with_card(**changes: Any) -> ModelCard:
         (with_card(sha256="0" * 64), False),
         (with_card(constituents=CARD.constituents.model_copy(update={"puppi": "raw"})), False),
         (with_card(constituents=CARD.constituents.model_copy(update={"maximum": 50})), False),
-        (with_card(score=CARD.score.model_copy(update={"signal": ("X_bb",)})), False),
+        (with_card(output=CARD.output.model_copy(update={"softmax": CARD.output.softmax[1:]})), False),
+        (with_card(score=CARD.score.model_copy(update={"signal": ("X_bb",)})), True),
+        (with_card(classes={**CARD.classes, "two": CARD.classes["X_qq"]}), True),
     ],
-    ids=["notes", "sha256", "puppi", "maximum", "formula"],
+    ids=["notes", "sha256", "puppi", "maximum", "softmax", "formula", "classes"],
 )
-def test_scores_of_another_model_or_card_are_not_taken(card: ModelCard, same: bool) -> None:
-    keys = [cache_key(Scorer(c, "cpu"), probabilities=False) for c in (CARD, card)]
+def test_outputs_of_another_model_are_not_taken_and_those_of_another_formula_are(card: ModelCard, same: bool) -> None:
+    keys = [cache_key(Scorer(c, "cpu")) for c in (CARD, card)]
     assert (keys[0] == keys[1]) is same
 
 
 def test_scores_of_another_provider_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    on_cpu = cache_key(Scorer(CARD, "auto"), probabilities=False)
+    on_cpu = cache_key(Scorer(CARD, "auto"))
     monkeypatch.setattr(scorer.Scorer, "provider_used", "cuda")
-    assert cache_key(Scorer(CARD, "auto"), probabilities=False) != on_cpu
+    assert cache_key(Scorer(CARD, "auto")) != on_cpu
 
 
 def flip_a_byte(file: Path) -> None:
@@ -200,7 +207,7 @@ def test_a_damaged_or_foreign_part_is_ignored_with_a_word_and_replaced(
     damage(file)
     found = evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
     assert (found.computed, found.from_cache) == (4, 0)
-    assert found.scores.tobytes() == scores.tobytes()
+    assert scores_of(found).tobytes() == scores.tobytes()
     assert [file.name in record.getMessage() for record in caplog.records] == [True]
     assert parts(cache) == [file]
     assert evaluate(Scorer(CARD, "cpu"), jets, cache=cache).from_cache == 4
@@ -216,7 +223,7 @@ def test_no_changed_byte_of_a_part_gives_another_score_or_stops_the_run(
     monkeypatch.setattr(cache_module.log, "disabled", True)
 
     def kept() -> set[tuple[bytes, bytes]]:
-        return {(jet, score.tobytes()) for jet, score in cache_module._read(cache, first.key, 1).items()}
+        return {(jet, kept.tobytes()) for jet, kept in cache_module._read(cache, first.key, 10).items()}
 
     right = kept()
     assert len(right) == 4
@@ -254,7 +261,7 @@ def test_a_jet_without_constituents_has_no_score_and_none_is_kept(cache: ScoreCa
     for expected in ((1, 0), (0, 1)):
         found = evaluate(Scorer(CARD, "cpu"), jets, cache=cache)
         assert (found.computed, found.from_cache) == expected
-        assert np.isnan(found.scores).tolist() == [True, False, True]
+        assert np.isnan(scores_of(found)).tolist() == [True, False, True]
 
 
 def test_what_is_unusual_is_counted_whether_scores_were_kept_or_not(cache: ScoreCache) -> None:
@@ -272,7 +279,7 @@ def test_workers_write_at_once(jets: JetConstituents, scores: Any, cache: ScoreC
     def work() -> None:
         barrier.wait()
         for _ in range(5):
-            found.append(evaluate(Scorer(CARD, "cpu"), jets, cache=cache).scores.tobytes())
+            found.append(scores_of(evaluate(Scorer(CARD, "cpu"), jets, cache=cache)).tobytes())
 
     workers = [threading.Thread(target=work) for _ in range(4)]
     for worker in workers:
@@ -285,7 +292,7 @@ def test_workers_write_at_once(jets: JetConstituents, scores: Any, cache: ScoreC
 
 def test_nothing_is_kept_unless_asked(jets: JetConstituents, scores: Any, tmp_path: Path) -> None:
     found = evaluate(Scorer(CARD, "cpu"), jets)
-    assert found.scores.tobytes() == scores.tobytes()
+    assert scores_of(found).tobytes() == scores.tobytes()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -322,6 +329,7 @@ def rows_of(run: RunContext) -> dict[str, Any]:
 def inference_of(run: RunContext, score: str = "omnilearned") -> Any:
     how = dict(run.extra("process")["datasets"]["top"]["inference"][score])
     assert all("has no CUDA" in reason or "could not start CUDA" in reason for reason in how.pop("fallbacks"))
+    assert score in how.pop("scores")
     # what `clean` leaves alone
     assert set(how.pop("kept_as")) <= {folder.name for folder in (run.out / "scores").glob("*")}
     return how
@@ -394,7 +402,7 @@ def test_a_folder_that_can_only_be_read_is_said_and_used(
     assert (again.computed, again.from_cache) == (0, 4)
     new = evaluate(Scorer(CARD, "cpu"), jets, cache=replace(cache, uuid="other"))
     assert new.computed == 4
-    assert new.scores.tobytes() == scores.tobytes()
+    assert scores_of(new).tobytes() == scores.tobytes()
 
 
 def test_what_cannot_be_a_folder_of_scores_is_said(tmp_path: Path) -> None:

@@ -297,14 +297,16 @@ def test_no_event_passes_is_said_and_the_fit_names_the_region(tmp_path, simulate
         run_stage(run, stage_of(run, "workspace"))
 
 
-def test_kept_probabilities_are_named_by_the_number_of_their_class(tmp_path, one_chunk, few_events):
+def test_kept_probabilities_are_named_by_their_class(tmp_path, one_chunk, few_events):
     """The card lists the outputs in another order than the network has them."""
     scores = {"omnilearned": few_events["scores"]["omnilearned"] | {"keep_probabilities": True}}
     run = processed(tmp_path, few_events | {"scores": scores})
     card = load_card(run.resolved.cards["omnilearned"])
     assert list(card.output.softmax) != sorted(card.output.softmax)
     table = event_table.read(run.out / "events", "top")
-    of_jet = {n: table[f"prob{n}_omnilearned_1"].astype(float) for n in card.output.softmax}
+    # the shipped card has one output a class
+    column = {index: f"prob_{name}_omnilearned" for index, name in card.class_names.items()}
+    of_jet = {n: table[f"{column[n]}_1"].astype(float) for n in card.output.softmax}
     np.testing.assert_allclose(sum(of_jet.values()), 1.0, rtol=1e-5)
     # S / (S + Q) by the numbers that the classes have in the network: 2 and 173 to 199 are QCD
     signal = sum(p for n, p in of_jet.items() if 12 <= n <= 172)
@@ -314,9 +316,10 @@ def test_kept_probabilities_are_named_by_the_number_of_their_class(tmp_path, one
         table["score_omnilearned_1"], event_table.read(one_chunk.out / "events", "top")["score_omnilearned_1"]
     )
     said = run.extra("process")["probabilities"]["omnilearned"]
-    assert said["prob12_omnilearned"] == "X_bb"
-    assert said["prob199_omnilearned"] == "QCD_q"
-    assert list(said) == [f"prob{n}_omnilearned" for n in card.output.softmax]
+    assert said["prob_X_bb_omnilearned"] == "X_bb"
+    assert list(said) == [*column.values()]
+    for name in card.classes:
+        np.testing.assert_array_equal(table[f"share_{name}_omnilearned_2"], table[f"prob_{name}_omnilearned_2"])
 
     file = next(path for path in export_npz(run, tmp_path / "npz") if "_top_" in path.name)
     exported = np.load(file)["prediction"].reshape(-1, 2, len(said))

@@ -144,3 +144,30 @@ def test_a_card_that_is_not_its_banks_is_refused(made, tmp_path, change, message
     pq.write_table(table, tmp_path / "edited.parquet")
     with pytest.raises(InputFileError, match=message):
         Bank.open(tmp_path / "edited.parquet")
+
+
+def test_the_formula_of_a_score_decides_too_where_a_bank_says_it(made, tmp_path):
+    analysis, tables, _ = made
+    formula = {"s": {"signal": [1], "qcd": [0]}}
+    asked = {**CARD, "formulas": formula}
+
+    def bank(**said):
+        pack(tmp_path / "b.parquet", tables.items(), CARD | said, {p: ["weight"] for p in tables})
+        return Bank.open(tmp_path / "b.parquet")
+
+    for fits in ({"formulas": formula}, {}):
+        bank(**fits).require_fit(analysis, asked, processes=("qcd",))
+    with pytest.raises(OddjetsError, match="is of other classes of the model"):
+        bank(formulas={"s": {"signal": [2], "qcd": [0]}}).require_fit(analysis, asked, processes=("qcd",))
+    # a key that nobody gave may have come with a new version
+    branches = {"signal": ["a"], "background": ["b"], "card": None}
+    of_branches = {**CARD, "models": {"s": {"signal": ["a"], "background": ["b"], "of": None}}}
+    bank(models={"s": branches}).require_fit(analysis, of_branches, processes=("qcd",))
+
+
+def test_scores_that_are_columns_may_be_any_numbers_and_are_kept_as_they_are(tmp_path):
+    values = np.array([-3.5, 0.0, 0.1, 2e5, np.nan], np.float32)
+    table = {"score_t_1": values.astype(np.float64), "score_t_2": values.astype(np.float64), "weight": np.arange(5.0)}
+    pack(tmp_path / "b.parquet", [("qcd", table)], CARD | {"plain_scores": ["t"]}, {"qcd": list(table)})
+    (found,) = Bank.open(tmp_path / "b.parquet").tables("qcd")
+    np.testing.assert_array_equal(found["score_t_1"], values)

@@ -346,7 +346,7 @@ def _with_probabilities(out: Path) -> None:
         for part in event_table.parts(out / "events", name):
             table = dict(event_table.read(out / "events", name))
             for j in (1, 2):
-                table |= {f"prob0_odd_{j}": 1 - table[f"score_odd_{j}"], f"prob10_odd_{j}": table[f"score_odd_{j}"]}
+                table |= {f"prob_0_odd_{j}": 1 - table[f"score_odd_{j}"], f"prob_10_odd_{j}": table[f"score_odd_{j}"]}
             event_table.write_part(part, table, {})
 
 
@@ -358,7 +358,7 @@ def exported(blind: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     _with_probabilities(out)
     # the planted score has no model that says which classes there are
-    monkeypatch.setattr(npz, "_kept_probabilities", lambda run, score: ["prob0", "prob10"])
+    monkeypatch.setattr(npz, "_kept_probabilities", lambda run, score: ["prob_0_odd", "prob_10_odd"])
     return export
 
 

@@ -32,10 +32,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunContext:
         for part in event_table.parts(run.out / "events", name):
             table = dict(event_table.read(run.out / "events", name))
             for j in (1, 2):
-                table |= {f"prob0_odd_{j}": 1 - table[f"score_odd_{j}"], f"prob10_odd_{j}": table[f"score_odd_{j}"]}
+                table |= {f"prob_0_odd_{j}": 1 - table[f"score_odd_{j}"], f"prob_10_odd_{j}": table[f"score_odd_{j}"]}
             event_table.write_part(part, table, {})
     # the planted score has no model that says which classes there are
-    monkeypatch.setattr(npz, "_kept_probabilities", lambda run, score: ["prob0", "prob10"])
+    monkeypatch.setattr(npz, "_kept_probabilities", lambda run, score: ["prob_0_odd", "prob_10_odd"])
     return run
 
 

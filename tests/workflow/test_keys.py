@@ -27,10 +27,10 @@ CODE: dict[str, dict[str, str]] = {
             "systematics weights"
         ),
         "io": "branches event_table fileset layouts nanoaod_schema sums_of_weights weight_order",
-        "scoring": "cache gpu inputs model_card onnx_session score scorer",
+        "scoring": "cache class_groups gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification chunk_counts constituents decorators jet_systematics needed_columns "
-            "objects per_era processor processor_loader reclustering"
+            "certification chunk_counts constituents decorators jet_scores jet_systematics needed_columns objects "
+            "per_era processor processor_loader reclustering"
         ),
         "workflow.executors": "chunk_worker",
     },
@@ -51,11 +51,11 @@ CODE: dict[str, dict[str, str]] = {
             "systematics weights working_point"
         ),
         "io": "branches event_table fileset histograms layouts nanoaod_schema paper_npz sums_of_weights weight_order",
-        "scoring": "cache gpu inputs model_card onnx_session score scorer",
+        "scoring": "cache class_groups gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "certification chunk_counts constituents decorators file_layouts input_anomalies jet_systematics "
-            "needed_columns normalisation objects per_era processor processor_loader reclustering sums_checks "
-            "trigger_menus"
+            "certification chunk_counts constituents decorators file_layouts input_anomalies jet_scores "
+            "jet_systematics needed_columns normalisation objects per_era processor processor_loader reclustering "
+            "score_checks sums_checks trigger_menus"
         ),
         "workflow.executors": "chunk_worker",
         "workflow.stages": "cutflow npz process",
@@ -67,11 +67,11 @@ CODE: dict[str, dict[str, str]] = {
             "sections systematics weights"
         ),
         "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order yields",
-        "scoring": "cache gpu inputs model_card onnx_session score scorer",
+        "scoring": "cache class_groups gpu inputs model_card onnx_session score scorer",
         "selection": (
             "binned_events certification chunk_counts constituents decorators event_weights histogramming "
-            "jet_systematics needed_columns normalisation objects per_era processor reclustering regions "
-            "tracked_events"
+            "jet_scores jet_systematics needed_columns normalisation objects per_era processor reclustering "
+            "regions tracked_events"
         ),
         "workflow.stages": "cutflow histogram",
     },
@@ -82,11 +82,11 @@ CODE: dict[str, dict[str, str]] = {
             "sections systematics weights"
         ),
         "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order yields",
-        "scoring": "cache gpu inputs model_card onnx_session score scorer",
+        "scoring": "cache class_groups gpu inputs model_card onnx_session score scorer",
         "selection": (
-            "binned_events certification chunk_counts closure_bank closure_events closure_measurement constituents decorators "
-            "event_weights histogramming jet_systematics mixing needed_columns normalisation objects per_era processor "
-            "reclustering region_products regions tracked_events"
+            "binned_events certification chunk_counts closure_bank closure_events closure_measurement constituents "
+            "decorators event_weights histogramming jet_scores jet_systematics mixing needed_columns normalisation "
+            "objects per_era processor reclustering region_products regions tracked_events"
         ),
         "stats": "abcd_closure cell_bins closure_parts closure_uncertainty",
         "workflow.stages": "closure",
@@ -116,7 +116,7 @@ CODE: dict[str, dict[str, str]] = {
         "io": "event_table histograms",
         "report": "artifacts figure_files intervals layout panels registry style text",
         "report.figures": (
-            "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
+            "bump closure closure_scan correlation cutflow display distribution efficiency gof grid kde "
             "likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
             "residual score score_overlap score_shapes systematics threshold_scan yields"
         ),
@@ -129,11 +129,11 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history kernels kinematics redaction rounding",
         "io": "event_table histograms yields",
         "report": (
-            "artifacts eras figure_files headline health health_line html input_health intervals layout panels registry "
-            "studies style tables text"
+            "artifacts eras figure_files headline health health_line html input_health inspections intervals layout panels "
+            "registry studies style tables text"
         ),
         "report.figures": (
-            "bump closure closure_scan correlation cutflow distribution efficiency gof grid kde "
+            "bump closure closure_scan correlation cutflow display distribution efficiency gof grid kde "
             "likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
             "residual score score_overlap score_shapes systematics threshold_scan yields"
         ),

@@ -284,7 +284,10 @@ def test_each_mistake_is_named(problems, change, part):
 
 @pytest.mark.parametrize(
     "expression",
-    ["tau21_2", "score_omnilearned_1", "trigger_PFHT800", "mass_1__jesUp", "n_constituents_2", "prob3_omnilearned_1"],
+    [
+        *("tau21_2", "score_omnilearned_1", "trigger_PFHT800", "mass_1__jesUp", "n_constituents_2"),
+        *("share_X_bb_omnilearned_2", "prob_X_3q_omnilearned_1"),
+    ],
 )
 def test_columns_that_there_will_be_are_right(problems, expression):
     data = content(observables={"leading_mass": observable(expression)})

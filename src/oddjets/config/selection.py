@@ -110,29 +110,69 @@ class Selection(StrictModel):
 
 
 class Score(StrictModel):
-    """The source of a per-jet score: a model with a card, or branches of the jet."""
+    """The source of a per-jet score: a model with a card, class groups of another score's model, a column, or branches."""
 
     card: str | None = Field(default=None, description="the model card (YAML), next to the analysis or in models/")
+    of: Name | None = Field(
+        default=None,
+        description="the name of a score with a card: this score is sum(signal) / (sum(signal) + sum(background)) of class"
+        " groups of that card, from the same inference",
+    )
     column: str | None = Field(
-        default=None, description="a column of the imported event tables, without _1 and _2; for `oddjets import-npz`"
+        default=None,
+        description="a column of both jets of the event table, without _1 and _2, which is the score as it is: a tagger, or"
+        " one that the processor's jet_columns makes; with `oddjets import-npz` a column of the imported files",
     )
     signal: tuple[str, ...] = Field(
-        default=(), description="FatJet branches; the score is sum(signal) / (sum(signal) + sum(background))"
+        default=(),
+        description="FatJet branches; the score is sum(signal) / (sum(signal) + sum(background)). With 'of': names of"
+        " class groups of the card",
     )
-    background: tuple[str, ...] = Field(default=(), description="FatJet branches of the background, see 'signal'")
+    background: tuple[str, ...] = Field(
+        default=(),
+        description="FatJet branches of the background, see 'signal'. With 'of': class groups of the card, by default the"
+        " 'qcd' of a card with the formula 'paper'",
+    )
     label: str = Field(default="anomaly score", description="the name in figures")
     keep_probabilities: bool = Field(
         default=False,
-        description="write the model's class probabilities to the event table as well, as prob<class number>_<score>_1 and"
-        " _2; `oddjets export-npz` needs them",
+        description="of a score with a card: write the model's class probabilities to the event table as well, as"
+        " prob_<class>_<score>_1 and _2, or prob_<class>_<number>_<score>_1 and _2 where a class has several numbers;"
+        " `oddjets export-npz` needs them",
     )
+
+    @property
+    def sources(self) -> list[str]:
+        """The keys that say what the score is made of; one, if it is valid ('branches' for those of the jet)."""
+        given = {
+            "card": self.card is not None,
+            "of": self.of is not None,
+            "column": self.column is not None,
+            "branches": self.of is None and bool(self.signal),
+        }
+        return [source for source, there in given.items() if there]
 
     @model_validator(mode="after")
     def _one_source(self) -> Score:
-        if sum((self.card is not None, bool(self.signal), self.column is not None)) != 1:
-            raise ValueError("give one of 'card', 'column', or 'signal' and 'background' branches")
-        if self.signal and not self.background:
+        if len(self.sources) != 1:
+            raise ValueError("give one of 'card', 'of', 'column', or 'signal' and 'background' branches")
+        return self
+
+    @model_validator(mode="after")
+    def _lists_that_fit(self) -> Score:
+        (source,) = self.sources
+        if source == "branches" and not self.background:
             raise ValueError("'signal' branches need 'background' branches")
+        if source == "of":
+            if not self.signal:
+                raise ValueError("'of' needs 'signal', a list of class groups of the card")
+            for name in (*self.signal, *self.background):
+                if (self.signal + self.background).count(name) > 1:
+                    raise ValueError(f"the class group '{name}' is listed twice in 'signal' and 'background'")
+        elif source != "branches" and (self.signal or self.background):
+            raise ValueError(f"'signal' and 'background' do not go with '{source}'")
+        if self.keep_probabilities and source != "card":
+            raise ValueError("'keep_probabilities' belongs to the score with the 'card'")
         return self
 
 

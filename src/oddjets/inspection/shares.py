@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.scoring.class_groups import share_columns
 from oddjets.scoring.model_card import ModelCard
 
 __all__ = ["OTHER", "class_groups", "shares_of_columns", "shares_of_groups"]
@@ -69,15 +70,21 @@ def shares_of_groups(card: ModelCard, probabilities: Floats) -> dict[str, Floats
 def shares_of_columns(
     card: ModelCard, score: str, jet: int, columns: Mapping[str, npt.NDArray[np.floating]]
 ) -> dict[str, Floats] | None:
-    """Return the shares from probabilities that the event table has (``keep_probabilities``); None if it has not all of them.
+    """Return the shares of the groups from those of the classes that the event table has; None if it has not all of them.
 
     Args:
         card: of the model.
-        score: the score's name.
+        score: the name of the score that has the card.
         jet: 1 or 2.
         columns: of the event table, (n,).
     """
-    names = [f"prob{index}_{score}_{jet}" for index in card.output.softmax]
-    if any(name not in columns for name in names):
+    names = {of_class: f"{column}_{jet}" for of_class, column in share_columns(card, score).items()}
+    if any(name not in columns for name in names.values()):
         return None
-    return shares_of_groups(card, np.stack([np.asarray(columns[name], np.float64) for name in names], axis=1))
+    found: dict[str, Floats] = {}
+    for of_class, name in names.items():
+        group = _group_of(of_class)
+        found[group] = found.get(group, 0.0) + np.asarray(columns[name], np.float64)
+    if OTHER in (groups := class_groups(card)):
+        found[OTHER] = 1.0 - np.sum(list(found.values()), axis=0)
+    return {group: found[group] for group in groups}

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 #: raised whenever a column changes its name or meaning
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: rows that are read together, at least
 _ROW_GROUP = 100_000
 #: the two jets of the pair, in the order of nominal pT

@@ -1,6 +1,9 @@
-"""The score cache on disk: each jet is scored once, so that a new cut, region or binning needs no inference.
+"""The score cache on disk: each jet is scored once, so that a new cut, region, binning or formula needs no inference.
 
-What is kept is found by the jet's content, all that scoring is given of it: constituents with their PUPPI weights, and
+What is kept is the model's output for a jet, in the type in which the model gives it, of which all scores, shares and
+probabilities are computed: their bits are those without the cache, and any number of scores have one entry.
+
+It is found by the jet's content, all that scoring is given of it: constituents with their PUPPI weights, and
 the jet's axis. So it does not matter which cuts an event passed, in which chunk it was, and whether constituents were
 found by the file's index or by clustering again: equal jets have equal scores, others are scored.
 
@@ -33,7 +36,7 @@ from oddjets.core.console import log
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import atomic_write
 from oddjets.core.kinematics import offsets_from
-from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents, UnusualCounts, count_unusual
+from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents, UnusualCounts, count_unusual, prepare
 from oddjets.scoring.onnx_session import runtime_version
 from oddjets.scoring.scorer import ARITHMETIC_VERSION, Scorer
 
@@ -68,19 +71,18 @@ class ScoreCache:
 
 
 class Evaluation(NamedTuple):
-    """Scores of jets and where they came from.
+    """A model's output for jets and where it came from.
 
     Attributes:
-        scores: between 0 and 1; NaN for a jet without constituents; shape (n_jets,).
-        probabilities: in the order of the card's ``output.softmax``, shape (n_jets, len(softmax)); None unless wanted.
+        output: as `Scorer.run` gives it, shape (n_jets, n_classes): NaN for a jet without constituents. Outputs outside the
+            card's softmax, which no score reads, are 0.
         computed: jets that the model scored now.
-        from_cache: jets whose scores were there.
-        key: under which scores are kept; "" where they are not.
+        from_cache: jets whose output was there.
+        key: under which outputs are kept; "" where they are not.
         unusual: jets and constituents with which the model does something that a user should know, kept scores or not.
     """
 
-    scores: NDArray[np.float64]
-    probabilities: NDArray[np.float64] | None
+    output: NDArray[np.float32]
     computed: int
     from_cache: int
     key: str
@@ -113,37 +115,35 @@ def refused_writing(folder: Path) -> str:
     return ""
 
 
-def evaluate(
-    scorer: Scorer, jets: JetConstituents, *, probabilities: bool = False, cache: ScoreCache | None = None
-) -> Evaluation:
-    """Score jets; take stored scores from the cache, and store new ones.
+def evaluate(scorer: Scorer, jets: JetConstituents, *, cache: ScoreCache | None = None) -> Evaluation:
+    """Run a model on jets; take what is stored from the cache, and store what is new.
 
     Args:
         scorer: the model.
         jets: the jets.
-        probabilities: whether class probabilities are wanted too.
-        cache: where the scores of these entries are kept; None: nowhere.
+        cache: where the outputs of these entries are kept; None: nowhere.
 
     Returns:
-        The scores: on a CPU, the bits are those that the model would give.
+        The output, from which `oddjets.scoring.score` computes scores: on a CPU, the bits are those that the model would
+        give.
 
     Raises:
         OddjetsError: as `Scorer.score`.
     """
-    width = 1 + (len(scorer.card.output.softmax) if probabilities else 0)
-    values = np.full((jets.n_jets, width), np.nan)
+    used = sorted(scorer.card.output.softmax)
+    values = np.full((jets.n_jets, len(used)), np.nan, np.float32)
     missing = np.ones(jets.n_jets, np.bool_)
     digests: list[bytes] = []
     key = ""
     if cache is not None:
-        key = cache_key(scorer, probabilities=probabilities)
+        key = cache_key(scorer)
         digests = _digests(jets)
-        kept = _read(cache, key, width)
+        kept = _read(cache, key, len(used))
         for i, digest in enumerate(digests):
             if digest in kept:
                 values[i], missing[i] = kept[digest], False
     if missing.any():
-        values[missing] = _compute(scorer, _take(jets, missing), probabilities)
+        values[missing] = scorer.run(prepare(_take(jets, missing), scorer.card))[:, used]
     # a jet without constituents has no score, and needs no model to say so
     computed = np.flatnonzero(missing & np.isfinite(values[:, 0]))
     if cache is not None and len(computed):
@@ -153,34 +153,27 @@ def evaluate(
             # a shared folder that is another's: the run has said so
             if error.errno not in _NOT_OURS:
                 raise
-    classes = values[:, 1:] if probabilities else None
+    output = np.zeros((jets.n_jets, scorer.card.output.n_classes), np.float32)
+    output[np.isnan(values[:, 0])] = np.nan
+    output[:, used] = values
     unusual = count_unusual(jets, scorer.card)
-    return Evaluation(values[:, 0], classes, len(computed), int(np.count_nonzero(~missing)), key, unusual)
+    return Evaluation(output, len(computed), int(np.count_nonzero(~missing)), key, unusual)
 
 
-def cache_key(scorer: Scorer, *, probabilities: bool) -> str:
-    """Return the key of stored scores: the model and its card, the arithmetic, and the provider.
+def cache_key(scorer: Scorer) -> str:
+    """Return the key of stored outputs: the model and its inputs, the arithmetic, and the provider; no formula.
 
     Args:
         scorer: the model; its provider counts as the one that really computes.
-        probabilities: whether class probabilities are kept too.
     """
     return provenance.content_key(
         {
-            "card": scorer.card.content_key,
+            "model": scorer.card.model_key,
             "arithmetic": ARITHMETIC_VERSION,
             "provider": scorer.provider_used,
-            "versions": [runtime_version(), *(importlib.metadata.version(name) for name in ("numpy", "scipy"))],
-            "probabilities": probabilities,
+            "versions": [runtime_version(), importlib.metadata.version("numpy")],
         }
     )
-
-
-def _compute(scorer: Scorer, jets: JetConstituents, probabilities: bool) -> NDArray[np.float64]:
-    if not probabilities:
-        return scorer.score(jets)[:, np.newaxis]
-    scores, classes = scorer.score_and_probabilities(jets)
-    return np.column_stack([scores, classes])
 
 
 def _take(jets: JetConstituents, wanted: NDArray[np.bool_]) -> JetConstituents:
@@ -208,9 +201,9 @@ def _digests(jets: JetConstituents) -> list[bytes]:
     return digests
 
 
-def _read(cache: ScoreCache, key: str, width: int) -> dict[bytes, NDArray[np.float64]]:
-    """Read the kept scores of a chunk's entries: digest to score and probabilities."""
-    kept: dict[bytes, NDArray[np.float64]] = {}
+def _read(cache: ScoreCache, key: str, width: int) -> dict[bytes, NDArray[np.float32]]:
+    """Read what is kept of a chunk's entries: digest to the model's output."""
+    kept: dict[bytes, NDArray[np.float32]] = {}
     for file in sorted((cache.folder / key / cache.uuid).glob("part-*.npz")):
         try:
             start, stop = (int(word) for word in file.stem.split("-")[1:3])
@@ -223,8 +216,8 @@ def _read(cache: ScoreCache, key: str, width: int) -> dict[bytes, NDArray[np.flo
                 raise ValueError("of another model or version")
             if jets.shape != (len(values), _DIGEST_BYTES) or jets.dtype != np.uint8:
                 raise ValueError("no digests of jets")
-            if values.shape != (len(jets), width) or values.dtype != np.float64 or not np.isfinite(values).all():
-                raise ValueError("no scores")
+            if values.shape != (len(jets), width) or values.dtype != np.float32 or not np.isfinite(values).all():
+                raise ValueError("no output of the model")
         except _UNREADABLE as error:
             log.warning("%s: not what this program wrote, ignored (%s)", file, error)
             continue
@@ -232,8 +225,8 @@ def _read(cache: ScoreCache, key: str, width: int) -> dict[bytes, NDArray[np.flo
     return kept
 
 
-def _write(cache: ScoreCache, key: str, digests: list[bytes], values: NDArray[np.float64]) -> None:
-    """Write scores; a reader sees all of the part or nothing."""
+def _write(cache: ScoreCache, key: str, digests: list[bytes], values: NDArray[np.float32]) -> None:
+    """Write outputs; a reader sees all of the part or nothing."""
     folder = cache.folder / key / cache.uuid
     folder.mkdir(parents=True, exist_ok=True)
     together = b"".join(digests)

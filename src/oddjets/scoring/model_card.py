@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -285,6 +286,17 @@ class ModelCard(StrictModel):
         # what a file must have decides which jets are scored, and no score
         left_out: dict[str, Any] = {**dict.fromkeys(descriptive, True), "constituents": {"required"}}
         return hashlib.sha256(self.model_dump_json(exclude=left_out).encode()).hexdigest()
+
+    @cached_property
+    def model_key(self) -> str:
+        """Sha256 of all that the model's output depends on; cards that differ in classes or formula alone share it."""
+        used = self.model_dump(
+            mode="json", include={"sha256", "external_data", "inputs", "constituents", "species", "output"}
+        )
+        del used["constituents"]["required"]  # decides which jets are scored, and no output
+        used["external_data"] = [file["sha256"] for file in used["external_data"]]
+        used["output"]["softmax"] = sorted(used["output"]["softmax"])
+        return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
 
     @property
     def quantities(self) -> frozenset[str]:

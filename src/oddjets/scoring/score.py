@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_softmax, logsumexp
 
 from oddjets.core.errors import InputFileError, OddjetsError
-from oddjets.scoring.model_card import AuthorsCodeScore, ModelCard
+from oddjets.scoring.model_card import AuthorsCodeScore, ModelCard, PaperScore
 
-__all__ = ["anomaly_score", "class_probabilities", "score_of_predictions"]
+__all__ = ["anomaly_score", "class_probabilities", "class_shares", "score_of_predictions"]
 
 #: what the authors' code adds to the denominator
 AUTHORS_EPSILON = 1e-6
@@ -51,8 +51,32 @@ def class_probabilities(output: NDArray[Any], card: ModelCard) -> NDArray[np.flo
     return np.exp(_log_probabilities(output, card))
 
 
-def anomaly_score(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
-    """Compute the anomaly score by the card's formula.
+def class_shares(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
+    """Compute the summed probabilities of the card's class groups.
+
+    Args:
+        output: the graph's output, shape (n_jets, n_classes).
+        card: the model card.
+
+    Returns:
+        The share of each group, in the order of ``card.classes``; NaN where the output is; shape (n_jets, len(classes)).
+    """
+    log_p = _log_probabilities(output, card)
+    shares = [np.exp(_log_sum(log_p, card, indices)) for indices in card.classes.values()]
+    return np.stack(shares, axis=1) if shares else np.empty((len(output), 0))
+
+
+def _log_sum(log_p: NDArray[np.float64], card: ModelCard, indices: Iterable[int]) -> NDArray[np.float64]:
+    """Return the logarithm of the summed probabilities of some outputs, given those of all of the softmax."""
+    column = {index: i for i, index in enumerate(card.output.softmax)}
+    result: NDArray[np.float64] = logsumexp(_columns(log_p, (column[i] for i in indices)), axis=1)
+    return result
+
+
+def anomaly_score(
+    output: NDArray[Any], card: ModelCard, formula: PaperScore | AuthorsCodeScore | None = None
+) -> NDArray[np.float64]:
+    """Compute the anomaly score by the card's formula, or by another one of its classes.
 
     Both formulas are 1 / (1 + background/signal), computed from the difference of logarithms: s is precise where it is
     small, and 1 - s is where it is close to 1, as far as float64 can hold it.
@@ -60,6 +84,7 @@ def anomaly_score(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
     Args:
         output: the graph's output, shape (n_jets, n_classes).
         card: the model card.
+        formula: None: the card's own.
 
     Returns:
         Scores between 0 and 1, large for odd jets; NaN where the output is; shape (n_jets,).
@@ -68,13 +93,11 @@ def anomaly_score(output: NDArray[Any], card: ModelCard) -> NDArray[np.float64]:
         OddjetsError: probabilities of zero for all classes of the score, which logits never give.
     """
     log_p = _log_probabilities(output, card)
-    column = {index: i for i, index in enumerate(card.output.softmax)}
 
     def log_sum(indices: Iterable[int]) -> NDArray[np.float64]:
-        result: NDArray[np.float64] = logsumexp(_columns(log_p, (column[i] for i in indices)), axis=1)
-        return result
+        return _log_sum(log_p, card, indices)
 
-    formula = card.score
+    formula = formula or card.score
     if isinstance(formula, AuthorsCodeScore):
         signal = log_sum(i for i in card.output.softmax if i >= formula.class_offset + 10)
         background = np.logaddexp(log_sum([formula.class_offset]), np.log(AUTHORS_EPSILON))

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-__all__ = ["ChunkCounts", "Inference"]
+__all__ = ["ChunkCounts", "ColumnValues", "Inference"]
 
 
 class Inference(TypedDict):
-    """The way in which the scores of the two leading jets were computed.
+    """The way in which a model's scores of the two leading jets were computed.
 
     Attributes:
         computed: jets that the model scored.
-        from_cache: jets whose score was kept from an earlier run.
+        from_cache: jets whose output of the model was kept from an earlier run.
         providers: what computes really: cpu or cuda.
         fallbacks: why that is the CPU, where ``auto`` was asked for.
         kept_as: the folders of kept scores that they are in.
+        scores: all scores that come from this one inference.
     """
 
     computed: int
@@ -25,6 +27,23 @@ class Inference(TypedDict):
     providers: set[str]
     fallbacks: set[str]
     kept_as: set[str]
+    scores: set[str]
+
+
+class ColumnValues(TypedDict):
+    """The values of the two leading jets in a column that is a score.
+
+    Attributes:
+        finite: jets with a number.
+        not_finite: jets without.
+        lowest: the lowest number; empty, if there is none.
+        highest: the highest one.
+    """
+
+    finite: int
+    not_finite: int
+    lowest: set[float]
+    highest: set[float]
 
 
 @dataclass
@@ -37,7 +56,8 @@ class ChunkCounts:
         weighted: likewise, with the generator's weights.
         n_minus_1: for each cut, the events and weights that pass all the others.
         input_anomalies: what was found odd and dealt with, counted (`oddjets.selection.input_anomalies`).
-        inference: score name to how its jets got it.
+        inference: a model's first score to how jets got the model's output.
+        score_columns: score name to the values of its column, of the scores that are columns.
     """
 
     entries: int = 0
@@ -46,11 +66,21 @@ class ChunkCounts:
     n_minus_1: list[tuple[int, float]] = field(default_factory=list)
     input_anomalies: Counter[str] = field(default_factory=Counter)
     inference: dict[str, Inference] = field(default_factory=dict)
+    score_columns: dict[str, ColumnValues] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields in a form that JSON has."""
-        inference = {
-            score: {key: sorted(value) if isinstance(value, set) else value for key, value in how.items()}
-            for score, how in self.inference.items()
+        return {
+            **vars(self),
+            "input_anomalies": dict(self.input_anomalies),
+            "inference": _listed(self.inference),
+            "score_columns": _listed(self.score_columns),
         }
-        return {**vars(self), "input_anomalies": dict(self.input_anomalies), "inference": inference}
+
+
+def _listed(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the same with sorted lists in place of sets."""
+    return {
+        name: {key: sorted(value) if isinstance(value, set) else value for key, value in of.items()}
+        for name, of in found.items()
+    }

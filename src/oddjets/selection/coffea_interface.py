@@ -123,6 +123,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
             * ``raw``, ``weighted``: events and weights after each cut, the first being all, shape (cuts + 1,); ``n_minus_1``,
               ``n_minus_1_weighted``: likewise what passes all other cuts, shape (cuts,);
             * ``input_anomalies``: what was odd and dealt with, counted; ``inference``: how jets got their scores;
+              ``score_columns``: the ends of columns that are scores;
             * ``histograms``: (region, observable) to a `hist.Hist` of process, letter, variation and the observable, with
               Weight storage, not normalised; only where the threshold is known;
             * ``shared_events``: pair of regions to how many events are in both, likewise;
@@ -286,6 +287,7 @@ def _counted(counts: ChunkCounts) -> dict[str, Any]:
         "n_minus_1_weighted": np.array([weighted for _, weighted in cuts], np.float64),
         "input_anomalies": dict(counts.input_anomalies),
         "inference": {score: dict(how) for score, how in counts.inference.items()},
+        "score_columns": {score: dict(values) for score, values in counts.score_columns.items()},
     }
 
 

@@ -32,6 +32,7 @@ from oddjets.selection.normalisation import (
     own_factors,
     total_luminosity,
 )
+from oddjets.selection.score_checks import refuse_useless_columns
 from oddjets.selection.sums_checks import refuse_unlike_sums, sums_problems
 from oddjets.selection.trigger_menus import trigger_menus
 
@@ -96,6 +97,13 @@ def results_of(
     problems += [problem for name, dataset in read.items() for problem in _incomplete(dataset, accumulated[name])]
     if problems:
         return _refused(results, "not normalised, because not all events were read", *problems)
+    refuse_useless_columns(
+        analysis,
+        {
+            name: (DATA if dataset.metadata.is_data else dataset.metadata.process, accumulated[name]["score_columns"])
+            for name, dataset in read.items()
+        },
+    )
     fileset = {name: (dataset, _files(accumulated[name])) for name, dataset in read.items()}
     describe_layouts(fileset, cards)
     trigger_menus(analysis, fileset)

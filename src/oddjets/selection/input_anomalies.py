@@ -21,7 +21,7 @@ DESCRIPTIONS = {
     "jet_ids_not_stored": "AK8 jets without jetId in the file: tight ID computed from fractions of energy and multiplicities",
     "links_to_no_generator_jet": "links of selected jets to a generator jet that the event does not have: treated as no match",
     "negative_masses": "masses of selected jets below -0.1 GeV, more than rounding: set to 0",
-    "scores_not_finite": "selected jets with score branches that are NaN or infinite: score set to 0",
+    "scores_not_finite": "selected jets whose score's branches or column are NaN or infinite: score set to 0",
     "links_to_no_jet": "links of candidates to an AK8 jet that the event does not have: ignored",
     "constituents_not_finite": "constituents without a finite momentum or PUPPI weight: left out",
     "impact_parameters_not_finite": "constituents with impact parameters that are NaN or infinite: treated as not measured",

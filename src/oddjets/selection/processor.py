@@ -32,9 +32,9 @@ from oddjets.corrections.weights import ChunkColumns, event_weights, generator_w
 from oddjets.io import nanoaod_schema
 from oddjets.io.event_table import JETS, EventTable, dijet_mass
 from oddjets.io.fileset import DatasetMetadata
-from oddjets.scoring.cache import ScoreCache, evaluate
+from oddjets.scoring.cache import ScoreCache
 from oddjets.scoring.scorer import Scorer
-from oddjets.selection import constituents, objects
+from oddjets.selection import constituents, jet_scores, objects
 from oddjets.selection.certification import DataQuality
 from oddjets.selection.chunk_counts import ChunkCounts, Inference
 from oddjets.selection.coffea_interface import CoffeaInterface
@@ -196,11 +196,13 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
 
         inference: dict[str, Inference] = {}
         columns_kept.update(self._scores(events, rows, pair[rows], columns_kept, anomalies, inference))
+        columns_kept |= jet_scores.scores_of_columns(self.analysis, columns_kept, anomalies, last=True)
         chunk = ChunkColumns(columns_kept, events, rows)
         weights = event_weights(self.analysis, self.era, self.era_folder, chunk, generator[rows], variations, anomalies)
         _require_finite(events, columns_kept, weights)
         counts = self._count(columns, generator, anomalies)
         counts.inference = inference
+        counts.score_columns = jet_scores.values_of_columns(self.analysis, columns_kept)
         return columns_kept | weights, counts
 
     def _event_columns(self, events: Any, anomalies: Counter[str]) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
@@ -247,13 +249,15 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
         columns["n_muons"], columns["n_electrons"] = self.count_leptons(events)
         columns |= self.event_columns(events)
         for name, score in self.analysis.scores.items():
-            if score.card is None:
+            if score.sources == ["branches"]:
                 signal, background = (self._branches_of(names) for names in (score.signal, score.background))
                 branches = {b: nanoaod_schema.field(events, "FatJet", b) for b in (*signal, *background)}
                 values = {b: objects.take_pair(branch, pair).astype(np.float64) for b, branch in branches.items()}
                 ratio = objects.score_of_branches(values, signal)
                 anomalies["scores_not_finite"] += int(np.count_nonzero(np.isnan(ratio) & (pair >= 0)))
                 columns |= {f"score_{name}_{j}": np.nan_to_num(ratio[:, j - 1]) for j in JETS}
+        # a column that comes with the models' output is one later
+        columns |= jet_scores.scores_of_columns(self.analysis, columns, anomalies)
         return columns, pair
 
     def _tagger_columns(self, events: Any, jets: Any, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -287,7 +291,13 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
 
     @cached_property
     def _needed(self) -> dict[str, str]:
-        return columns_needed(self.analysis, self)
+        of_scores = {
+            f"{score.column}_{j}": f"score '{name}'"
+            for name, score in self.analysis.scores.items()
+            for j in JETS
+            if score.column is not None
+        }
+        return of_scores | columns_needed(self.analysis, self)
 
     def passing(self, table: EventTable) -> Mask:
         """Return which events pass the base selection, as the table's variation sees them."""
@@ -325,41 +335,15 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
         if self.score_cache is not None:
             start, stop = (int(events.metadata[name]) for name in ("entrystart", "entrystop"))
             cache = ScoreCache(self.score_cache, events.metadata["fileuuid"], start, stop)
-        out: dict[str, Array] = {}
-        jets = None
-        for name, scorer in self.scorers.items():
-            if len(rows) == 0:
-                out |= {f"score_{name}_{j}": np.empty(0) for j in JETS}
-                continue
-            if jets is None:
-                eta, phi = (np.stack([columns[f"{axis}_{j}"] for j in JETS], axis=1) for axis in ("eta", "phi"))
-                jets = constituents.read_pair_constituents(events, rows, pair, eta, phi, anomalies)
-            wanted = self.analysis.scores[name].keep_probabilities
-            found = evaluate(scorer, jets, probabilities=wanted, cache=cache)
-            inference[name] = {
-                "computed": found.computed,
-                "from_cache": found.from_cache,
-                "providers": {scorer.provider_used},
-                "fallbacks": {scorer.fallback} - {""},
-                "kept_as": {found.key} - {""},
-            }
-            scores = found.scores.reshape(-1, 2)
-            anomalies["jets_without_constituents"] += found.unusual.without_constituents
-            anomalies["jets_cut_short"] += found.unusual.truncated
-            anomalies["constituents_of_1_GeV"] += found.unusual.ignored_constituents
-            # one NaN would make the threshold's quantile NaN
-            out |= {f"score_{name}_{j}": np.nan_to_num(scores[:, j - 1]) for j in JETS}
-            if found.probabilities is not None:
-                classes = found.probabilities.reshape(-1, 2, found.probabilities.shape[1])
-                # named by the model's own number of the class, whatever the order in which the card lists them
-                numbers = scorer.card.output.softmax
-                out |= {f"prob{n}_{name}_{j}": classes[:, j - 1, k] for j in JETS for k, n in enumerate(numbers)}
-        if jets is not None:
+        if not self.scorers:
+            return {}
+        jets, n_constituents = None, np.empty((0, 2), dtype=np.int64)
+        if len(rows):
+            eta, phi = (np.stack([columns[f"{axis}_{j}"] for j in JETS], axis=1) for axis in ("eta", "phi"))
+            jets = constituents.read_pair_constituents(events, rows, pair, eta, phi, anomalies)
             n_constituents = np.diff(jets.offsets).reshape(-1, 2)
-            out |= {f"n_constituents_{j}": n_constituents[:, j - 1] for j in JETS}
-        elif self.scorers:
-            out |= {f"n_constituents_{j}": np.empty(0, dtype=np.int64) for j in JETS}
-        return out
+        found = jet_scores.scores_of_models(self.analysis, self.scorers, jets, cache, anomalies, inference)
+        return found | {f"n_constituents_{j}": n_constituents[:, j - 1] for j in JETS}
 
     def _count(self, columns: Mapping[str, Array], generator: Array, anomalies: Counter[str]) -> ChunkCounts:
         table = EventTable(columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,9 @@ from oddjets.core.tracebacks import user_line
 from oddjets.corrections import lookups
 from oddjets.io import paper_npz
 from oddjets.io.event_table import JETS, EventTable, dtype_of
+from oddjets.scoring.class_groups import probability_columns, share_columns
+from oddjets.scoring.model_card import ModelCard
+from oddjets.selection import jet_scores
 from oddjets.selection.decorators import JetColumns, cuts_of, jet_cuts_of
 from oddjets.selection.processor import JET_BRANCHES, TAGGER_COLUMNS, DijetProcessor
 
@@ -67,7 +69,9 @@ class _Columns(Mapping[str, npt.NDArray[Any]]):
         return len(self._names)
 
 
-def unknown_columns(analysis: Analysis, processor: DijetProcessor) -> dict[str, str]:
+def unknown_columns(
+    analysis: Analysis, processor: DijetProcessor, cards: Mapping[str, ModelCard] | None = None
+) -> dict[str, str]:
     """Return where a column is read that no event table will have: place in the YAML to a message.
 
     Columns of variations are not checked. Nothing is, if code of the processor's own may add columns that are not known without
@@ -76,21 +80,12 @@ def unknown_columns(analysis: Analysis, processor: DijetProcessor) -> dict[str, 
     Args:
         analysis: its cuts and observables; an expression of the wrong form, and a cut that is none, are passed over.
         processor: of the analysis.
+        cards: score to its model's card, of the scores that have one; without, columns of class groups are not known.
     """
     asked = _columns_of_expressions(analysis)
-    known = _known(analysis, processor)
+    known = _known(analysis, processor, cards or {})
     if known is None:
         return {}
-    probabilities = [name for name, score in analysis.scores.items() if score.keep_probabilities]
-    kept = re.compile(rf"prob\d+_({'|'.join(map(re.escape, probabilities))})_[12]")
-    known |= {column for names in asked.values() for column in names if probabilities and kept.fullmatch(column)}
-    known |= {
-        f"{column}_{jet}"
-        for names in _columns_of_jet_expressions(analysis).values()
-        for column in names
-        for jet in JETS
-        if probabilities and kept.fullmatch(f"{column}_1")
-    }
     found = {}
     for place, columns in asked.items():
         if wrong := [column for column in columns if column not in known]:
@@ -104,6 +99,10 @@ def unknown_columns(analysis: Analysis, processor: DijetProcessor) -> dict[str, 
             found[place] = _cut_in_expression(analysis, processor, wrong[0]) or (
                 f"no column '{wrong[0]}' of each jet; {nearest(wrong[0], sorted(of_jets))}"
             )
+    stems = jet_scores.stems_of(known)
+    for name, score in analysis.scores.items() if analysis.npz is None else ():
+        if score.column is not None and score.column not in stems:
+            found[f"scores.{name}.column"] = f"no column '{score.column}' of each jet; {nearest(score.column, stems)}"
     for name in sorted(analysis.named_cuts):
         if problem := _problem_of_method(processor, name, known):
             found[f"cut '{name}'"] = problem
@@ -120,7 +119,11 @@ def _cut_in_expression(analysis: Analysis, processor: DijetProcessor, name: str)
 
 
 def known_columns(
-    analysis: Analysis, processor: type[DijetProcessor], era: lookups.Era, era_folder: Path
+    analysis: Analysis,
+    processor: type[DijetProcessor],
+    era: lookups.Era,
+    era_folder: Path,
+    cards: Mapping[str, ModelCard],
 ) -> set[str] | None:
     """Return the columns that event tables will have, without those of variations; None if that is not known.
 
@@ -129,9 +132,10 @@ def known_columns(
         processor: makes the event table.
         era: its corrections.
         era_folder: where the era's relative paths start.
+        cards: score to its model's card, of the scores that have one.
     """
     made = without_models(analysis, processor, era, era_folder)
-    return None if made is None else _known(analysis, made)
+    return None if made is None else _known(analysis, made, cards)
 
 
 def without_models(
@@ -151,11 +155,11 @@ def without_models(
         return None
 
 
-def _known(analysis: Analysis, processor: DijetProcessor) -> set[str] | None:
+def _known(analysis: Analysis, processor: DijetProcessor, cards: Mapping[str, ModelCard]) -> set[str] | None:
     if analysis.npz is not None:
         return _imported(analysis)
     own = _of_its_own(processor)
-    return None if own is None else _of_every_processor(analysis) | own
+    return None if own is None else _of_every_processor(analysis, cards) | own
 
 
 def _columns_of_expressions(analysis: Analysis) -> dict[str, list[str]]:
@@ -209,8 +213,12 @@ def _problem_of_method(processor: DijetProcessor, name: str, known: set[str]) ->
     return ""
 
 
-def _of_every_processor(analysis: Analysis) -> set[str]:
+def _of_every_processor(analysis: Analysis, cards: Mapping[str, ModelCard]) -> set[str]:
     of_jets = [*JET_BRANCHES, *TAGGER_COLUMNS, "n_constituents", *(f"score_{name}" for name in analysis.scores)]
+    for name, card in cards.items():
+        of_jets += share_columns(card, name).values()
+        if analysis.scores[name].keep_probabilities:
+            of_jets += probability_columns(card, name).values()
     triggers = [f"trigger_{path}" for path in analysis.selection.triggers]
     return {*COLUMNS_OF_EVENTS, *triggers, *(f"{stem}_{j}" for stem in of_jets for j in JETS)}
 

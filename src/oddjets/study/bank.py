@@ -1,14 +1,15 @@
 """A bank: selected events of all processes in one small file, for studies without simulation.
 
 The columns are those that cuts, observables, scores and variations read. Numbers are rounded to some binary digits: far finer
-than any bin, so that only events at an edge change sides. Scores are rounded in log(s/(1 - s)), which is fine near 1 too.
+than any bin, so that only events at an edge change sides. Scores are rounded in log(s/(1 - s)), which is fine near 1 too;
+those that are columns of the table are kept as they are, in 32 bits.
 Weights are normalised to 1 /pb. The card stands in the file: which analysis, model, selection and seed, and how many events.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,11 @@ def columns_for(analysis: Analysis, processor: object, process: str, *, simulate
     return list(dict.fromkeys(named))
 
 
-def _stored(name: str, values: npt.NDArray[Any]) -> pa.Array:
+def _stored(name: str, values: npt.NDArray[Any], plain: Container[str]) -> pa.Array:
     if values.dtype == np.bool_ or np.issubdtype(values.dtype, np.integer):
         return pa.array(values)
+    if name in plain:
+        return pa.array(values.astype(np.float32))
     if name.startswith("score_"):
         with np.errstate(invalid="ignore"):
             inside = np.clip(values.astype(np.float64), _NEAREST, 1 - _NEAREST)
@@ -101,13 +104,16 @@ def pack(
         OddjetsError: a score is not between 0 and 1.
     """
     tables: dict[str, list[pa.Table]] = {}
+    plain = _plain(card)
     for process, columns in parts:
         kept = {name: columns[name] for name in wanted[process] if name in columns}
         for name, values in kept.items():
             # NaN compares as neither
-            if name.startswith("score_") and ((values < 0) | (values > 1)).any():
+            if name.startswith("score_") and name not in plain and ((values < 0) | (values > 1)).any():
                 raise OddjetsError(f"'{process}': {name} is not between 0 and 1, as a score of a bank must be")
-        tables.setdefault(process, []).append(pa.table({name: _stored(name, v) for name, v in sorted(kept.items())}))
+        tables.setdefault(process, []).append(
+            pa.table({name: _stored(name, v, plain) for name, v in sorted(kept.items())})
+        )
     counts = {process: sum(t.num_rows for t in found) for process, found in tables.items()}
     joined = []
     for process, found in tables.items():
@@ -137,6 +143,16 @@ def pack(
             if part.num_rows:
                 writer.write_table(part, row_group_size=part.num_rows)
     return counts
+
+
+def _given(model: Any) -> Any:
+    """Return what is said of a score without a model, without keys that are not given; a model's sha256 as it is."""
+    return {key: value for key, value in model.items() if value} if isinstance(model, Mapping) else model
+
+
+def _plain(card: Mapping[str, Any]) -> set[str]:
+    """Return the columns of scores that are columns of the table: any numbers, kept as they are."""
+    return {f"score_{score}_{j}" for score in card.get("plain_scores", ()) for j in JETS}
 
 
 @dataclass(frozen=True)
@@ -197,11 +213,13 @@ class Bank:
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise InputFileError(f"{self.file}: damaged bank ({error})") from None
         columns: Columns = {}
+        plain = _plain(self.card)
         for name in table.column_names:
             if table[name].null_count == table.num_rows:
                 continue
             values = table[name].to_numpy()
-            columns[name] = expit(values.astype(np.float64)) if name.startswith("score_") else values
+            as_logit = name.startswith("score_") and name not in plain
+            columns[name] = expit(values.astype(np.float64)) if as_logit else values
         columns["event"] = np.arange(table.num_rows)
         yield columns
 
@@ -210,7 +228,7 @@ class Bank:
 
         Args:
             analysis: the analysis.
-            asked: what the card of its own bank would say, under ``era``, ``selection`` and ``models``.
+            asked: what the card of its own bank would say, under ``era``, ``selection``, ``models`` and ``formulas``.
             processes: those that are needed; None: all of the analysis.
 
         Raises:
@@ -239,10 +257,17 @@ class Bank:
         models = self.card["models"]
         if score not in models:
             raise OddjetsError(f"{self.file}: the bank has no score '{score}'; {nearest(score, models)}")
-        if models[score] != asked["models"].get(score):
+        if _given(models[score]) != _given(asked["models"].get(score)):
             raise OddjetsError(
                 f"{self.file}: the score '{score}' of the bank is another model's than that of '{analysis.name}'; make a bank"
                 " with `oddjets study bank`"
+            )
+        # banks of before say no formula
+        formulas, own = self.card.get("formulas"), asked.get("formulas", {})
+        if formulas is not None and formulas.get(score) != own.get(score):
+            raise OddjetsError(
+                f"{self.file}: the score '{score}' of the bank is of other classes of the model than that of"
+                f" '{analysis.name}'; make a bank with `oddjets study bank`"
             )
         for process in needed:
             if process == analysis.data_driven:

@@ -8,7 +8,8 @@ from typing import Any
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
-from oddjets.scoring.model_card import load_card
+from oddjets.scoring.class_groups import formula_of
+from oddjets.scoring.model_card import AuthorsCodeScore, ModelCard, PaperScore, load_card
 from oddjets.selection.decorators import HasCuts
 from oddjets.selection.needed_columns import columns_needed
 from oddjets.study.bank import Bank
@@ -36,7 +37,7 @@ def bank_problems(analysis: Analysis) -> Iterator[str]:
 
 
 def describe(analysis: Analysis, cards: Mapping[str, Path]) -> dict[str, Any]:
-    """Return what the card of a bank says of an analysis: its selection, and the models of its scores.
+    """Return what the card of a bank says of an analysis: its selection, and the models and formulas of its scores.
 
     Args:
         analysis: whose bank it is.
@@ -44,13 +45,32 @@ def describe(analysis: Analysis, cards: Mapping[str, Path]) -> dict[str, Any]:
     """
     selection = analysis.selection.model_dump(mode="json", exclude={"golden_json", "luminosity_table"})
     models: dict[str, Any] = {}
+    formulas: dict[str, Any] = {}
     for name, score in analysis.scores.items():
-        card = cards.get(name)
+        owner = score.of or name
+        if owner not in cards:
+            models[name] = score.model_dump(exclude={"label"}, mode="json")
+            continue
+        card = load_card(cards[owner])
         # the card's own content, so that a comment changes nothing
-        models[name] = (
-            str(load_card(card).sha256) if card is not None else score.model_dump(exclude={"label"}, mode="json")
-        )
-    return {"era": analysis.era, "selection": selection, "models": models}
+        models[name] = str(card.sha256)
+        formulas[name] = _outputs(formula_of(score, card), card)
+    plain = [name for name, score in analysis.scores.items() if score.column is not None]
+    return {
+        "era": analysis.era,
+        "selection": selection,
+        "models": models,
+        "formulas": formulas,
+        **({"plain_scores": plain} if plain else {}),
+    }
+
+
+def _outputs(formula: PaperScore | AuthorsCodeScore, card: ModelCard) -> dict[str, Any]:
+    """Return a formula by the model's outputs in place of names of classes."""
+    if isinstance(formula, AuthorsCodeScore):
+        return formula.model_dump(mode="json")
+    of_names = {"signal": formula.signal, "qcd": formula.qcd}
+    return {key: sorted(i for name in names for i in card.classes[name]) for key, names in of_names.items()}
 
 
 def why_unused(analysis: Analysis, cards: Mapping[str, Path], processor: HasCuts) -> str:

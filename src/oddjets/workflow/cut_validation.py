@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.expressions import evaluate, names_in
 from oddjets.corrections import lookups
 from oddjets.io.event_table import dtype_of
+from oddjets.scoring.model_card import ModelCard
 from oddjets.selection import region_products, regions
 from oddjets.selection.decorators import cuts_of, jet_cuts_of
 from oddjets.selection.processor import JET_BRANCHES, TAGGER_COLUMNS, DijetProcessor
@@ -116,18 +117,23 @@ def _expression_problems(place: str, cut: str) -> Iterator[str]:
 
 
 def column_problems(
-    analysis: Analysis, processor: type[DijetProcessor], era: lookups.Era, era_folder: Path
+    analysis: Analysis,
+    processor: type[DijetProcessor],
+    era: lookups.Era,
+    era_folder: Path,
+    cards: Mapping[str, ModelCard],
 ) -> Iterator[str]:
-    """Check that the columns exist that cuts and observables read, where they are known before a file is read.
+    """Check that the columns exist that cuts, observables and scores read, where they are known before a file is read.
 
     Args:
         analysis: its form is right.
         processor: makes the event table.
         era: its corrections.
         era_folder: where the era's relative paths start.
+        cards: score to its model's card, of the scores that have one.
     """
     made = without_models(analysis, processor, era, era_folder)
-    for place, problem in (unknown_columns(analysis, made) if made is not None else {}).items():
+    for place, problem in (unknown_columns(analysis, made, cards) if made is not None else {}).items():
         yield f"{place}: {problem}"
 
 

@@ -24,6 +24,7 @@ from oddjets.io.remote.access import is_remote
 from oddjets.selection.processor import DijetProcessor
 from oddjets.selection.table_columns import known_columns
 from oddjets.workflow.era_validation import Eras, of_each
+from oddjets.workflow.score_validation import cards_of
 
 __all__ = ["file_problems"]
 
@@ -100,7 +101,8 @@ def _lookup_problems(place: str, era: lookups.Era, folder: Path, spec: Correctio
 def _branch_problems(analysis: Analysis, eras: Eras, processor: type[DijetProcessor]) -> Iterator[str]:
     """Check the names in expressions of weights, where a file of simulation can be looked into."""
     era, folder = next(iter(eras.values()), (None, Path()))
-    columns = None if era is None else known_columns(analysis, processor, era, folder)
+    cards = {name: card for name, (_, card) in cards_of(analysis).items()}
+    columns = None if era is None else known_columns(analysis, processor, era, folder, cards)
     if columns is None:
         return
     asked: dict[str, set[str]] = {}

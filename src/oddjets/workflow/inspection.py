@@ -240,7 +240,7 @@ def _shares(inspected: InspectedRun) -> list[Shares]:
     """Return the shares of the groups of classes behind the scores, of each of the oddest events.
 
     They are computed for these jets alone, from their constituents; where these cannot be read, they are those of the event
-    table, if it keeps probabilities.
+    table. A score of class groups of another one's model has that one's.
     """
     found: list[Shares] = [{} for _ in inspected.oddest]
     read = [number for number, source in enumerate(inspected.sources) if source.jets is not None]
@@ -259,12 +259,16 @@ def _shares(inspected: InspectedRun) -> list[Shares]:
                 {group: float(values[2 * place + j - 1]) for group, values in groups.items()} for j in JETS
             ]
         _compare_scores(inspected, name, read, scores)
+    for name, score in inspected.run.analysis.scores.items():
+        if score.of is not None:
+            for shares in found:
+                shares[name] = shares[score.of]
     return found
 
 
 def _stored(event: OddEvent, card: Any, score: str, j: int) -> dict[str, float] | None:
     table, place = event
-    one = {name: values[place : place + 1] for name, values in table.columns.items() if name.startswith("prob")}
+    one = {name: values[place : place + 1] for name, values in table.columns.items() if name.startswith("share_")}
     groups = shares_of_columns(card, score, j, one)
     return None if groups is None else {group: float(values[0]) for group, values in groups.items()}
 

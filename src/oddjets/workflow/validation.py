@@ -18,7 +18,6 @@ from oddjets.config.per_era import eras_of
 from oddjets.config.systematics import CorrectionSpec
 from oddjets.config.yaml import ConfigError
 from oddjets.config.yaml_lines import with_lines
-from oddjets.core import resources
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.expressions import names_in
 from oddjets.corrections import generator_weights, jet_energy, lookups
@@ -26,7 +25,6 @@ from oddjets.corrections.systematics import BUILT_IN, directions_of, kind_of, wi
 from oddjets.io import fileset, paper_npz
 from oddjets.io.fileset_search import find_fileset
 from oddjets.io.histograms import DATA
-from oddjets.scoring.model_card import load_card
 from oddjets.selection import processor_loader, region_products
 from oddjets.selection.decorators import jet_variations_of
 from oddjets.selection.processor import DijetProcessor
@@ -36,6 +34,7 @@ from oddjets.workflow.cut_validation import column_problems, cut_problems
 from oddjets.workflow.dataset_eras import dataset_problems
 from oddjets.workflow.era_validation import era_problems, load_eras, nuisance_names, of_each, with_eras
 from oddjets.workflow.file_validation import file_problems
+from oddjets.workflow.score_validation import cards_of, score_problems
 
 __all__ = ["ResolvedAnalysis", "resolve", "validated"]
 
@@ -102,21 +101,17 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *
     if readable:
         problems += era_problems(analysis, eras)
     fitting = not any(problem.startswith("era: ") for problem in problems)
-    card_files: dict[str, Path] = {}
-    for name, score in analysis.scores.items():
-        if score.card is not None:
-            try:
-                card_files[name] = resources.find(score.card, "models", analysis.folder, suffixes=("", ".yaml"))
-                load_card(card_files[name])
-            except OddjetsError as error:
-                problems.append(f"scores.{name}.card: {error}")
+    found_cards = cards_of(analysis, problems)
+    card_files = {name: file for name, (file, _) in found_cards.items()}
+    cards = {name: card for name, (_, card) in found_cards.items()}
+    problems += score_problems(analysis, cards)
     problems += _input_problems(analysis, eras if fitting else {})
     problems += bank_problems(analysis)
     problems += _name_problems(analysis)
     if processor is not None:
         problems += cut_problems(analysis, processor)
         for era, era_folder in list(eras.values())[:1]:
-            problems += column_problems(analysis, processor, era, era_folder)
+            problems += column_problems(analysis, processor, era, era_folder, cards)
         if analysis.npz is None:
             problems += _systematic_problems(analysis, jet_variations_of(processor), eras)
             problems += _selection_problems(analysis)
@@ -194,12 +189,6 @@ def _with_cells(analysis: Analysis, fit: Fit, processor: DijetProcessor) -> Anal
 def _input_problems(analysis: Analysis, eras: Mapping[str, tuple[lookups.Era, Path]]) -> Iterator[str]:
     if sum(given is not None for given in (analysis.simulate, analysis.fileset, analysis.npz)) != 1:
         yield "(top level): give one of 'simulate' (make the input), 'fileset' (read files) and 'npz' (the authors' files)"
-    for name, score in analysis.scores.items():
-        if (score.column is None) != (analysis.npz is None):
-            yield f"scores.{name}: 'column' is for imported event files ('npz'), and they have nothing else"
-        columns = (paper_npz.PREDICTION, *paper_npz.JET_COLUMNS)
-        if score.column is not None and score.column not in columns:
-            yield f"scores.{name}.column: no column '{score.column}'; {nearest(score.column, columns)}"
     if analysis.simulate is not None:
         try:
             check_processes(analysis.simulate)
@@ -231,14 +220,6 @@ def _name_problems(analysis: Analysis) -> Iterator[str]:
         if name not in names:
             yield f"{place}: no {what} '{name}'; {nearest(name, names)}"
 
-    for name, score in analysis.scores.items():
-        for tagger in (*score.signal, *score.background):
-            if analysis.selection.taggers.branch(tagger) is None:
-                version = analysis.selection.taggers.names
-                yield (
-                    f"scores.{name}: NanoAOD{version} has no '{tagger}' of AK8 jets; name a branch of FatJet in"
-                    f" selection.taggers.{tagger}"
-                )
     if DATA in analysis.processes:
         yield f"processes.{DATA}: this name is kept for the data"
     if sum(p.data_driven for p in analysis.processes.values()) > 1:

@@ -29,6 +29,8 @@ LOOKS: dict[str, tuple[str, str]] = {
 RING = "black"
 #: points squared of a marker's area, per GeV, in the jets and in the whole event; and no smaller than this
 AREA, AREA_OF_EVENT, LEAST_AREA = 6.0, 2.0, 4.0
+#: GeV; where a jet has more pT, all areas are smaller, so that markers do not cover all that is beside them
+USUAL_PT = 700.0
 #: of AK8 jets
 RADIUS = 0.8
 #: half the width of a jet's panel, and its upper end, which leaves room for words
@@ -155,13 +157,13 @@ def _jet(panel: Axes, drawn: Mapping[str, Any], number: int) -> None:
     )
     significance = np.array([np.nan if v is None else v for v in parts["displacement"]], float)
     panel.add_patch(Circle((0, 0), RADIUS, fill=False, color="0.75", linewidth=1.2))
-    _scatter(panel, x, y, pt, parts["species"], AREA, removed=prong < 0)
+    _scatter(panel, x, y, pt, parts["species"], AREA * _scale(drawn), removed=prong < 0)
     marked = significance > drawn["displaced"]
     if marked.any():
         panel.scatter(
             x[marked],
             y[marked],
-            s=_area(pt[marked], AREA) + 60,
+            s=_area(pt[marked], AREA * _scale(drawn)) + 60,
             facecolors="none",
             edgecolors=RING,
             linewidths=1.6,
@@ -227,7 +229,7 @@ def _event(panel: Axes, drawn: Mapping[str, Any], half: float, tall: float) -> N
     whole = drawn["event"]
     if (parts := whole["candidates"]) is not None:
         x, y, pt = (np.array([np.nan if v is None else v for v in parts[n]], float) for n in ("eta", "phi", "pt"))
-        _scatter(panel, x, y, pt, parts["species"], AREA_OF_EVENT)
+        _scatter(panel, x, y, pt, parts["species"], AREA_OF_EVENT * _scale(drawn))
     # where azimuths are: the words above have no circles in them
     strip = Rectangle((-half, -math.pi), 2 * half, 2 * math.pi, transform=panel.transData)
     for jet in whole["fat_jets"]:
@@ -271,6 +273,8 @@ def _beside(jet: Mapping[str, Any], half: float) -> tuple[float, float]:
 def _event_lines(drawn: Mapping[str, Any]) -> list[str]:
     process = drawn["truth"] or drawn["process"]
     simulated = f"{drawn['dataset']}, simulated as {process}" if process else drawn["dataset"]
+    if process == drawn["dataset"]:
+        simulated = f"{process}, simulated"
     mass = "" if drawn["mjj"] is None else rf"$m_{{jj}}$ {drawn['mjj']:.0f} GeV, "
     return [f"Event {drawn['id']}", simulated, f"{mass}number {drawn['rank']} in", drawn["window"]]
 
@@ -279,6 +283,11 @@ def _half_width(drawn: Mapping[str, Any]) -> float:
     parts = drawn["event"]["candidates"]
     places = [] if parts is None else [abs(eta) for eta in parts["eta"] if eta is not None]
     return FAR if max(places, default=0.0) > NEAR else NEAR
+
+
+def _scale(drawn: Mapping[str, Any]) -> float:
+    """Return what areas are multiplied by."""
+    return min(1.0, USUAL_PT / max(jet["pt"] or USUAL_PT for jet in drawn["jets"]))
 
 
 def _area(pt: np.ndarray, per_GeV: float) -> np.ndarray:
@@ -326,7 +335,7 @@ def _legend(drawn: Mapping[str, Any], has_jets: bool) -> list[Line2D]:
             Line2D([], [], color="0.4", marker="x", linestyle="none", markersize=8, label="removed by soft drop")
         )
         made.append(Line2D([], [], color="0.15", linestyle=style.DASHES[1], label="prong"))
-        size = math.sqrt(AREA * 50)
+        size = math.sqrt(AREA * _scale(drawn) * 50)
         made.append(
             Line2D(
                 [], [], color="0.6", marker="o", linestyle="none", markersize=size, alpha=0.6, label="50 GeV in a jet"

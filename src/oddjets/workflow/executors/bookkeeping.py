@@ -173,15 +173,22 @@ def totals(records: Sequence[ChunkRecord], cuts: int) -> dict[str, Any]:
     counts = [record.counts for record in records]
     anomalies: Counter[str] = Counter()
     inference: dict[str, dict[str, Any]] = {}
+    columns: dict[str, dict[str, Any]] = {}
     for found in counts:
         anomalies.update(found["input_anomalies"])
         for score, how in found["inference"].items():
-            nothing = {"computed": 0, "from_cache": 0, "providers": [], "fallbacks": [], "kept_as": []}
+            nothing = {"computed": 0, "from_cache": 0, "providers": [], "fallbacks": [], "kept_as": [], "scores": []}
             known = inference.setdefault(score, nothing)
             known["computed"] += how["computed"]
             known["from_cache"] += how["from_cache"]
-            for names in ("providers", "fallbacks", "kept_as"):
+            for names in ("providers", "fallbacks", "kept_as", "scores"):
                 known[names] = sorted({*known[names], *how[names]})
+        for score, values in found["score_columns"].items():
+            so_far = columns.setdefault(score, {"finite": 0, "not_finite": 0, "lowest": [], "highest": []})
+            so_far["finite"] += values["finite"]
+            so_far["not_finite"] += values["not_finite"]
+            so_far["lowest"] = sorted([*so_far["lowest"], *values["lowest"]])[:1]
+            so_far["highest"] = sorted([*so_far["highest"], *values["highest"]])[-1:]
     return {
         "entries": sum(found["entries"] for found in counts),
         "rows": sum(record.part.rows for record in records),
@@ -194,4 +201,5 @@ def totals(records: Sequence[ChunkRecord], cuts: int) -> dict[str, Any]:
         ],
         "input_anomalies": dict(anomalies),
         "inference": inference,
+        "score_columns": columns,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,9 +44,15 @@ class RequiredBranches:
 def without_model(processor: type[DijetProcessor]) -> type[DijetProcessor]:
     """Return a processor's class that computes no model's score: none of them decides which events are rows."""
 
-    def no_scores(self: DijetProcessor, events: Any, rows: Integers, *_: Any) -> dict[str, npt.NDArray[Any]]:
-        names = [f"score_{name}" for name, score in self.analysis.scores.items() if score.card is not None]
-        return {f"{name}_{j}": np.zeros(len(rows)) for name in (*names, "n_constituents") for j in JETS}
+    def no_scores(
+        self: DijetProcessor, events: Any, rows: Integers, pair: Any, columns: Mapping[str, Any], *_: Any
+    ) -> dict[str, npt.NDArray[Any]]:
+        missing = [name for name in self.analysis.scores if f"score_{name}_{JETS[0]}" not in columns]
+        stems = [f"score_{name}" for name in missing]
+        # also columns that come with a model's output, where one of them is a score
+        columns_of_scores = [self.analysis.scores[name].column or "" for name in missing]
+        stems += [column for column in columns_of_scores if column.startswith(("share_", "prob_"))]
+        return {f"{stem}_{j}": np.zeros(len(rows)) for stem in (*stems, "n_constituents") for j in JETS}
 
     return type(processor.__name__, (processor,), {"_scores": no_scores})
 

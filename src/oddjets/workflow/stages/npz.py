@@ -15,6 +15,7 @@ from oddjets.core.provenance import is_consistent, read_manifest
 from oddjets.io import paper_npz
 from oddjets.io.event_table import read, write_part
 from oddjets.io.histograms import DATA
+from oddjets.scoring.class_groups import probability_columns
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.score import score_of_predictions
 from oddjets.selection.normalisation import factors
@@ -113,9 +114,16 @@ def _threshold(run: RunContext) -> float | None:
 
 def _kept_probabilities(run: RunContext, score: str) -> list[str]:
     """Return the stems of the columns, in the order of the card's softmax, as the model's probabilities are."""
-    if score not in run.resolved.cards:
+    owner = _with_card(run, score)
+    return [*probability_columns(load_card(run.resolved.cards[owner]), owner).values()]
+
+
+def _with_card(run: RunContext, score: str) -> str:
+    """Return the score whose card a score is computed with: itself, or the one that it is ``of``."""
+    owner = run.analysis.scores[score].of or score
+    if owner not in run.resolved.cards:
         raise OddjetsError(f"the score '{score}' has no model, and so no class probabilities")
-    return [f"prob{index}" for index in load_card(run.resolved.cards[score]).output.softmax]
+    return owner
 
 
 def export_npz(run: RunContext, folder: Path) -> list[Path]:
@@ -144,10 +152,10 @@ def export_npz(run: RunContext, folder: Path) -> list[Path]:
     contents: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
     for dataset, (process, is_data, factor, _) in normalisation.items():
         table = read(run.out / "events", dataset)
-        if any(f"{stem}_{score}_1" not in table for stem in stems):
+        if any(f"{stem}_1" not in table for stem in stems):
             raise OddjetsError(
                 f"{run.out / 'events' / dataset}: no class probabilities of '{score}'; say"
-                f" 'scores.{score}.keep_probabilities: true' and run `oddjets process` again"
+                f" 'scores.{run.analysis.scores[score].of or score}.keep_probabilities: true' and run `oddjets process` again"
             )
         kept = np.array(table["passes_nominal"], dtype=bool)
         if is_data and hidden is not None:
@@ -155,9 +163,7 @@ def export_npz(run: RunContext, folder: Path) -> list[Path]:
             kept &= ~(np.minimum(*(table[f"score_{score}_{j}"] for j in (1, 2))) >= hidden)
             console.print(f"dataset '{dataset}': blinded, the events in A are left out")
         selected = {name: array[kept] for name, array in table.items()}
-        classes = np.stack(
-            [np.stack([selected[f"{stem}_{score}_{j}"] for stem in stems], axis=1) for j in (1, 2)], axis=1
-        )
+        classes = np.stack([np.stack([selected[f"{stem}_{j}"] for stem in stems], axis=1) for j in (1, 2)], axis=1)
         name = paper_npz.DATA_NAME if is_data else process
         suffix = f"_{dataset}" if of_process[process, is_data] > 1 else ""
         prediction, cond = paper_npz.from_table(selected, classes, factor)

@@ -18,12 +18,15 @@ from oddjets.corrections.sections import sections_of_file
 from oddjets.corrections.working_point import check_working_point
 from oddjets.io.event_table import parts
 from oddjets.io.fileset import FileInfo, sum_of_weights, sums_of_variations
+from oddjets.io.histograms import DATA
 from oddjets.scoring.cache import refused_writing
+from oddjets.scoring.class_groups import probability_columns, share_columns
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
 from oddjets.selection.file_layouts import constituent_sources, summarise_layouts, warn_of_stale_weights
 from oddjets.selection.normalisation import cutflow_line
+from oddjets.selection.score_checks import refuse_useless_columns
 from oddjets.selection.sums_checks import refuse_unlike_sums
 from oddjets.selection.trigger_menus import trigger_menus
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
@@ -131,6 +134,14 @@ def work(run: RunContext) -> dict[str, Any]:
     accounts = skipped_files.close_ledger(
         run.fileset, lost, {name: counts["entries"] for name, counts in counted.items()}
     )
+    refuse_useless_columns(
+        run.analysis,
+        {
+            # not for the manifest: the ends of data may be those of A
+            name: (DATA if dataset.metadata.is_data else dataset.metadata.process, counted[name].pop("score_columns"))
+            for name, (dataset, _) in fileset.items()
+        },
+    )
     publish(run.out, found.chunks, counting)
     skipped_files.write(run.out, accounts)
     summary = {
@@ -147,6 +158,7 @@ def work(run: RunContext) -> dict[str, Any]:
         "ledger": accounts,
         "fraction_of_data": _fraction_of_data(run, accounts),
         **_of_eras(run, accounts),
+        "shares": _shares(run),
         "probabilities": _classes(run),
         "chunks": {"executor": execution.executor, **found.costs()},
     }
@@ -247,17 +259,29 @@ def _fraction_of_data(run: RunContext, accounts: Mapping[str, Any], era: str | N
     return sum(found["done"] for found in data) / planned if planned else 1.0
 
 
+def _shares(run: RunContext) -> dict[str, dict[str, str]]:
+    """Return score to column of a class group's share (without _1 and _2) to the group's name on the card."""
+    return {
+        name: {column: group for group, column in share_columns(load_card(path), name).items()}
+        for name, path in run.resolved.cards.items()
+    }
+
+
 def _classes(run: RunContext) -> dict[str, dict[str, str]]:
     """Return score to column of a class's probability (without _1 and _2) to the class's name on the card."""
-    return {
-        name: {f"prob{index}_{name}": of_class for index, of_class in load_card(path).class_names.items()}
+    cards = {
+        name: load_card(path)
         for name, path in run.resolved.cards.items()
         if run.analysis.scores[name].keep_probabilities
+    }
+    return {
+        name: {column: card.class_names[index] for index, column in probability_columns(card, name).items()}
+        for name, card in cards.items()
     }
 
 
 def _report_inference(found: list[dict[str, Any]]) -> None:
-    """Say how many scores needed no inference."""
+    """Say for how many jets no model had to run."""
     cached, computed = (sum(how[key] for how in found) for key in ("from_cache", "computed"))
     if cached:
-        console.print(f"process: {cached} scores of jets kept from earlier runs, {computed} computed")
+        console.print(f"process: models' output kept from earlier runs for {cached} jets, computed for {computed}")
