@@ -337,7 +337,7 @@ def test_the_table_stands_without_source_files(folder: Path, made: Path) -> None
 
 def test_from_python_it_is_the_same(folder: Path) -> None:
     run = oddjets.Run(folder / "analysis.yaml", folder / "out")
-    found = run.inspect(top=2, displays=0, letter="B")
+    found = run.inspect(top=2, displays=0, letter="B", neighbours=False)
     assert dict(found) == {"events": part(folder, "SR_B")}
     assert repr(found) == (folder / "out" / "inspection" / "SR_B" / "events.txt").read_text()
     assert found["events"]["events"][0]["id"] in found._repr_html_()
