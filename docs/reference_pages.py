@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import html
+import inspect
 import re
 import typing
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from typer.main import get_command
 
 from oddjets.cli.main import app
 from oddjets.config import analysis as config
+from oddjets.scoring.column_card import ColumnCard
+from oddjets.scoring.model_card import ModelCard
 
 __all__ = ["texts", "with_docstrings"]
 
@@ -41,6 +44,7 @@ def texts() -> Iterator[tuple[Path, str]]:
     """Yield every page of the reference: its file, and the text that it should have."""
     yield DOCS / "reference" / "commands.md", commands_page()
     yield DOCS / "reference" / "yaml.md", yaml_page()
+    yield DOCS / "reference" / "cards.md", cards_page()
     for page in sorted((DOCS / "reference").glob("*.md")):
         text = page.read_text(encoding="utf-8")
         if BEGIN in text:
@@ -124,19 +128,55 @@ def yaml_page() -> str:
         'value replaces the other\'s. Where the text says "not given", `null` means the same.',
         "",
     ]
-    seen: list[type[BaseModel]] = [config.Analysis]
+    return "\n".join(lines + _sections({config.Analysis: "Top level"}))
+
+
+def cards_page() -> str:
+    """Return the reference of model cards, from the models that check them."""
+    lines = [
+        "# Model cards",
+        "",
+        "All keys of the YAML beside an ONNX model, generated from the models that check it. `kind` says what the model reads;",
+        "without it, `constituents`. [Scores](../scoring.md#other-models) explains both kinds.",
+        "",
+    ]
+    roots = {ModelCard: "A model of constituents", ColumnCard: "A model of columns of the jet"}
+    return "\n".join(lines + _sections(roots))
+
+
+def _sections(roots: dict[Any, str]) -> list[str]:
+    """Return a section for each model and for all models inside of it, under the titles of the first."""
+    lines: list[str] = []
+    seen: list[type[BaseModel]] = list(roots)
     for model in seen:
-        place = "Top level" if model is config.Analysis else model.__name__
-        lines += [f"## {place}", "", _text(model.__doc__), ""]
+        summary, attributes = _of_docstring(model)
+        lines += [f"## {roots.get(model, model.__name__)}", "", summary, ""]
         rows = []
         for name, field in model.model_fields.items():
             if field.exclude:
                 continue
             seen += [m for m in dict.fromkeys(_models(field.annotation)) if m not in seen]
             key = field.alias or name
-            rows.append((f"`{key}`", _type(field.annotation), _default(field), _text(field.description)))
+            text = _text(field.description) or attributes.get(name, "")
+            rows.append((f"`{key}`", _type(field.annotation), _default(field), text))
         lines += _table(("key", "type", "default", ""), rows)
-    return "\n".join(lines)
+    return lines
+
+
+def _of_docstring(model: type[BaseModel]) -> tuple[str, dict[str, str]]:
+    """Return the text of a model's docstring, and what it says of its attributes, with those of its bases."""
+    inherited: dict[str, str] = {}
+    for base in model.__mro__[1:]:
+        if base is not BaseModel and isinstance(base, type) and issubclass(base, BaseModel):
+            inherited = _of_docstring(base)[1] | inherited
+    text, _, attributes = inspect.cleandoc(model.__doc__ or "").partition("\nAttributes:\n")
+    found = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE)
+    return _marked(text), inherited | {name: _marked(words) for name, words in found}
+
+
+def _marked(words: str) -> str:
+    """Return a docstring's text as Markdown."""
+    return _text(words).replace("``", "`")
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

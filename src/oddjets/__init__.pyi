@@ -1,6 +1,7 @@
 from . import config as config
 from . import core as core
 from . import corrections as corrections
+from . import inspection as inspection
 from . import io as io
 from . import report as report
 from . import scoring as scoring
@@ -36,6 +37,7 @@ __all__ = [
     "core",
     "corrections",
     "cut",
+    "inspection",
     "io",
     "jet_cut",
     "jet_variation",

@@ -32,10 +32,13 @@ def test_a_shared_ending_makes_no_file_near() -> None:
         ("xyz", "datasets", (".yaml",), "valid names: 2016UL"),
         ("xyz", "corrections", (".yaml",), "valid names: 2016UL, 2016postVFP, 2016preVFP, 2017, 2018, simulation"),
         (
-            "omnilearned_smal.onnx",
+            "omnilearned_small_simulatio.onnx",
             "models",
             ("", ".yaml"),
-            "did you mean 'omnilearned_small_simulation.yaml' or 'omnilearned_small_simulation_gpu.yaml'?",
+            (
+                "did you mean 'omnilearned_small_simulation.yaml' or 'omnilearned_small_simulation_gpu.yaml'"
+                " or 'omnilearned_small_reduced_5.yaml'?"
+            ),
         ),
     ],
 )

@@ -12,6 +12,7 @@ from helpers.pages import examples, pages, run_page, text_of
 AFTER_THE_TOUR = (
     *("first_selection.md", "extending.md", "scoring.md", "figures.md", "processing.md", "python.md", "coffea.md"),
     "inspecting.md",
+    "comparing_scores.md",
 )
 #: pages whose blocks simulate collisions
 SLOW = ("simulation.md", "inspecting.md")

@@ -24,7 +24,7 @@ from oddjets.workflow.pipeline import run_stages, stages_up_to
 from oddjets.workflow.run import RunContext
 
 WINDOW = "SR_A_leading_mass_85_160"
-WORDS = ("--bins", "85:160", "--displays", "0", "--no-why", "--permutations", "199")
+WORDS = ("--bins", "85:160", "--displays", "0", "--why", "0", "--no-shares", "--permutations", "199")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_side_bands_can_be_narrower_and_windows_without_bounds_have_none(folder)
     wide = content(folder)["against"]["side_bands"]["reference"]
     inspect(folder, *WORDS, "--side-bands", "60:185")
     assert 0 < content(folder)["against"]["side_bands"]["reference"] < wide
-    inspect(folder, "--displays", "0", "--no-why", "--permutations", "99")
+    inspect(folder, "--displays", "0", "--why", "0", "--no-shares", "--permutations", "99")
     found = content(folder, "SR_A")
     assert "side_bands" not in found["against"]
     assert "without --bins the window has no side bands" in found["notes"]
@@ -170,7 +170,7 @@ def test_files_that_are_gone_cost_their_columns_alone(folder):
 
 def test_the_report_has_tables_and_figures_where_the_yaml_asks(folder):
     file = folder / "analysis.yaml"
-    asked = {"bins": [85, 160], "displays": 0, "why": False, "permutations": 99}
+    asked = {"bins": [85, 160], "displays": 0, "why": 0, "shares": False, "permutations": 99}
     file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"inspect": asked}), encoding="utf-8")
     inspect(folder)
     artifacts = Artifacts(load_analysis(file), folder / "out")

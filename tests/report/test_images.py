@@ -7,6 +7,7 @@ mplhep_data carries, so that it is the same on every machine.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,20 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+from helpers.additive_model import CARD, Additive, by_species, random_jets
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.testing.compare import compare_images
 
 from oddjets.config.analysis import Analysis
+from oddjets.inspection.constituent_groups import RemovalPlan
+from oddjets.inspection.removal import removal_effects
+from oddjets.inspection.removal_report import jet_content, removal_content
+from oddjets.inspection.share_profiles import ShareMeans
+from oddjets.inspection.share_report import share_content
 from oddjets.report import panels, registry, style
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.figures import display
+from oddjets.report.figures import class_shares, display, removal
 from oddjets.report.intervals import binomial, finite
 
 BASELINE = Path(__file__).with_name("baseline")
@@ -157,14 +164,50 @@ def display_data(artifacts: Artifacts) -> dict[str, Any]:
     )
 
 
+def why_data(artifacts: Artifacts) -> dict[str, Any]:
+    """Two jets whose score is a sum over species: the made-up directory has no constituents."""
+    plan = RemovalPlan(draws=8)
+    effects = removal_effects(random_jets([40, 25], seed=2), Additive(by_species), [(1,), (2,)], plan)
+    event = {"id": "1:2:3", "problem": "", "jets": [jet_content(j, found) for j, found in enumerate(effects, 1)]}
+    content = removal_content([event], CARD, "odd", plan)
+    data = removal.figure_data(artifacts, content | {"window": {"name": "SR_A"}}, 0)
+    assert data is not None
+    return data
+
+
+def class_shares_data(artifacts: Artifacts) -> dict[str, Any]:
+    """Shares that rise and fall with the mass: the made-up directory has none."""
+    edges = [60.0, 100.0, 140.0, 180.0, 220.0]
+    rising = ((0.1, 0.03), (0.2, 0.03), None, (0.4, 0.05))
+    falling = ((0.5, 0.05), (0.3, 0.04), (0.2, 0.1), (0.1, 0.02))
+    means = [
+        ShareMeans(sample, selection, jet, 50, {"X_bb": one[0], "X_3q": other[1]}, (12, 14, 1, 9), {"X_bb": one, "X_3q": other})
+        for jet, (one, other) in ((1, (rising, falling)), (2, (falling, rising)))
+        for sample, selection in (("data", "A"), ("data", "B, C, D"), ("qcd", "A"), ("top", "A"))
+    ]  # fmt: skip
+    content = share_content(
+        means, sample="data", letter="A", score="odd", model="mine", edges=edges, signal=["X_bb", "X_3q"]
+    )
+    content = json.loads(json.dumps(content)) | {"window": {"name": "SR_A", "region": "SR"}}
+    data = class_shares.figure_data(artifacts, content)
+    assert data is not None
+    return data
+
+
+#: what the made-up directory has nothing of
+MADE_HERE = {
+    "efficiency": efficiency_data,
+    "null": null_data,
+    "display": display_data,
+    "why": why_data,
+    "class_shares": class_shares_data,
+}
+
+
 def data_of(finished: tuple[Analysis, Path], name: str) -> dict[str, Any]:
     artifacts = Artifacts(*finished)
-    if name == "efficiency":
-        return efficiency_data(artifacts)
-    if name == "null":
-        return null_data(artifacts)
-    if name == "display":
-        return display_data(artifacts)
+    if name in MADE_HERE:
+        return MADE_HERE[name](artifacts)
     figures = registry.KINDS[name].data(artifacts)
     return figures.get(SHOWN[name]) or next(iter(figures.values()))
 

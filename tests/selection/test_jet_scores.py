@@ -21,7 +21,7 @@ from oddjets.scoring.cache import ScoreCache
 from oddjets.scoring.class_groups import formula_of, probability_columns, share_columns
 from oddjets.scoring.inputs import CANDIDATE_BRANCHES, JetConstituents, prepare
 from oddjets.scoring.model_card import ModelCard, load_card
-from oddjets.scoring.score import anomaly_score, class_shares
+from oddjets.scoring.score import anomaly_score, class_shares, mean_score, score_spread
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection.jet_scores import scores_of_columns, scores_of_models, values_of_columns
 from oddjets.selection.score_checks import MIN_JETS, refuse_useless_columns
@@ -273,3 +273,54 @@ def test_columns_that_are_no_scores_are_refused(values: dict[str, Any], said: st
     found = useless(values)
     assert found.startswith("scores.mine.column: 'odd' ") if said else found == ""
     assert said in found
+
+
+TEAM = ("omnilearned_small_reduced_2.yaml", "omnilearned_small_reduced_3.yaml", "omnilearned_small_reduced_4.yaml")
+
+
+def test_a_family_is_the_mean_of_its_members_log_odds() -> None:
+    """Each member is scored by itself with scipy; the family's score is the mean, and its spread the standard deviation."""
+    asked = analyses.analysis(scores={"team": {"family": TEAM}}, threshold={"score": "team", "efficiency": 0.1})
+    cards = {f"team_member{i}": load_card(card) for i, card in enumerate(TEAM, 1)}
+    jets = some_jets([12, 20, 0, 7, 0, 0])
+    inference: dict[str, Any] = {}
+    scorers = {name: Scorer(card, "cpu") for name, card in cards.items()}
+    found = scores_of_models(asked, scorers, jets, None, Counter(), inference)
+    expected = np.stack([scorer.score(jets) for scorer in scorers.values()])
+    odds = np.log(expected / (1 - expected))
+    for j in (1, 2):
+        here = odds[:, j - 1 :: 2]
+        full = np.isfinite(here).all(axis=0)
+        np.testing.assert_allclose(
+            found[f"score_team_{j}"][full], 1 / (1 + np.exp(-here.mean(axis=0)[full])), rtol=1e-12
+        )
+        np.testing.assert_allclose(found[f"spread_team_{j}"][full], here.std(axis=0, ddof=1)[full], rtol=1e-12)
+        # a jet without constituents has no score
+        assert not found[f"score_team_{j}"][~full].any()
+        assert not found[f"spread_team_{j}"][~full].any()
+        for i, name in enumerate(cards):
+            np.testing.assert_array_equal(found[f"score_{name}_{j}"], np.nan_to_num(expected[i, j - 1 :: 2]))
+    assert np.isnan(expected).any()
+    assert found["spread_team_1"].max() > 0.01
+    # members have no shares of classes of their own
+    assert {*found} == {
+        f"{stem}_{j}" for stem in ("score_team", "spread_team", *(f"score_{n}" for n in cards)) for j in (1, 2)
+    }
+    assert set(inference) == set(cards)
+
+
+def test_no_events_have_the_columns_of_a_family() -> None:
+    asked = analyses.analysis(scores={"team": {"family": TEAM}}, threshold={"score": "team", "efficiency": 0.1})
+    scorers = {f"team_member{i}": Scorer(load_card(card), "cpu") for i, card in enumerate(TEAM, 1)}
+    found = scores_of_models(asked, scorers, None, None, Counter(), {})
+    assert found["spread_team_1"].shape == found["score_team_2"].shape == (0,)
+
+
+def test_equal_members_have_no_spread_and_certain_scores_stay_in_order() -> None:
+    certain = np.array([0.0, 1e-300, 0.5, 1 - 1e-12, 1.0])
+    np.testing.assert_allclose(mean_score([certain, certain]), certain, atol=2e-16)
+    assert not score_spread([certain, certain]).any()
+    # the mean of scores would follow the least sure member
+    low, sure, surest = (mean_score([np.array([s]), np.array([0.9])])[0] for s in (0.99, 0.999, 0.9999))
+    assert low < sure < surest
+    assert sure - 0.9495 > 0.03

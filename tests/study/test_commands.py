@@ -21,7 +21,7 @@ from oddjets.report.studies import calibration_table, false_alarm_table
 from oddjets.study.bank import Bank
 from oddjets.workflow.banks import bank_analysis, card_of
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.studies import _current, _Events, _largest_impacts, study_null
+from oddjets.workflow.studies import StudyEvents, _current, _largest_impacts, study_null
 from oddjets.workflow.study_options import Options
 
 RUNNER = CliRunner()
@@ -55,7 +55,7 @@ def test_the_shipped_bank_fits_the_demo():
 
 def test_a_bank_with_the_seed_of_the_analysis_is_said_to_repeat_its_events(tmp_path):
     with console.capture() as captured:
-        _Events(RunContext(analysis(simulate={"seed": 2026}), tmp_path), Path("bank.parquet"), None)
+        StudyEvents(RunContext(analysis(simulate={"seed": 2026}), tmp_path), Path("bank.parquet"), None)
     assert "was simulated with the seed of 'demo' itself (2026)" in " ".join(captured.get().split())
 
 

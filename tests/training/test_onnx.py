@@ -270,3 +270,50 @@ def _resigned(card: Path) -> Path:
     content["sha256"] = hashlib.sha256((card.parent / content["file"]).read_bytes()).hexdigest()
     card.write_text(yaml.safe_dump(content), encoding="utf-8")
     return card
+
+
+@pytest.mark.parametrize("counts", [[1, 2], [10, 11], [12, 150]])
+def test_weights_in_16_bits_are_half_the_file_and_the_same_network(
+    torch: Any,
+    checkpoint: Path,
+    exported: ModelCard,
+    reference: Any,
+    tmp_path: Path,
+    counts: list[int],
+    monkeypatch: Any,
+) -> None:
+    import onnx
+
+    from oddjets.training.export import onnx_graph
+    from oddjets.training.export.onnx import export
+    from oddjets.training.validate.parity import run_model
+
+    monkeypatch.setattr(onnx_graph, "_SMALLEST_HALF", 256)  # this network is small
+    card = load_card(export(checkpoint, tmp_path / "half.onnx", half_weights=True).card)
+    assert card.numerics.tolerance == 2e-3
+    assert "weights stored in 16 bits" in card.notes[-1]
+    stored = {tensor.name: tensor for tensor in onnx.load(card.path).graph.initializer}
+    half = [t for t in stored.values() if t.data_type == onnx.TensorProto.FLOAT16]
+    full = [t for t in stored.values() if t.data_type == onnx.TensorProto.FLOAT]
+    assert sum(len(t.raw_data) for t in half) > sum(len(t.raw_data) for t in full)
+    jets = random_jets(counts)
+    found, exact = (probabilities(v) for v in (run_model(card, jets), reference.logits(jets)))
+    assert 1e-6 < np.abs(found - exact).max() < card.numerics.tolerance
+    np.testing.assert_allclose(probabilities(run_model(exported, jets)), exact, rtol=0, atol=TOLERANCE)
+
+
+def test_a_value_too_large_for_16_bits_stays_in_32() -> None:
+    pytest.importorskip("onnx", reason="needs onnx: pip install 'oddjets[train]'")
+    from oddjets.training.export.onnx_graph import _fits_half
+
+    assert _fits_half(np.full(4096, 65000, np.float32))
+    assert not _fits_half(np.full(4096, 66000, np.float32))
+    assert not _fits_half(np.ones(4095, np.float32))
+    assert not _fits_half(np.ones(5000, np.int64))
+
+
+def test_weights_in_16_bits_are_for_cpus(torch: Any, checkpoint: Path, tmp_path: Path) -> None:
+    from oddjets.training.export.onnx import export
+
+    with pytest.raises(OddjetsError, match="stored in 16 bits for CPUs alone, not for GPUs"):
+        export(checkpoint, tmp_path / "x.onnx", target="gpu", half_weights=True)

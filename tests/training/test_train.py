@@ -341,3 +341,77 @@ def test_a_training_in_the_background_writes_its_log(torch: Any, tmp_path: Path)
         pass
     done = CliRunner().invoke(app, ["model", "train", "--help"])
     assert "--background" in done.output
+
+
+@pytest.mark.slow
+def test_several_seeds_are_a_family_on_the_same_jets(
+    torch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two trainings: same jets and split, other weights; the second start trains nothing that is there."""
+    import json
+
+    from typer.testing import CliRunner
+
+    from oddjets.cli import model
+    from oddjets.cli.main import app
+    from oddjets.scoring.model_card import load_card
+    from oddjets.training.dataset import generate
+    from oddjets.training.train import members
+    from oddjets.training.train.checkpoint_state import read_state
+
+    monkeypatch.setattr(generate, "generate", toy_generation)
+    monkeypatch.setattr(model, "TrainingSettings", toy_settings)
+    arguments = ["model", "train", str(tmp_path), "--jets", "600", "--held-out", "60", "--epochs", "1", "--batch", "64"]
+    arguments += ["--workers", "1", "--name", "toy", "--float16-weights", "--seed", "7"]
+    done = CliRunner().invoke(app, [*arguments, "--seeds", "2"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    cards = [load_card(tmp_path / f"seed-{seed}" / f"toy_{seed}.yaml") for seed in (8, 9)]
+    assert [(card.name, card.family, card.seed) for card in cards] == [("toy-8", "toy", 8), ("toy-9", "toy", 9)]
+    assert cards[0].sha256 != cards[1].sha256
+    assert all(card.numerics.maximum <= card.numerics.tolerance == 2e-3 for card in cards)
+    states = [read_state(tmp_path / f"seed-{seed}") for seed in (8, 9)]
+    assert states[0].jets == states[1].jets
+    assert {state.settings["split_seed"] for state in states} == {7}
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(metrics["models"]) == {"toy-8", "toy-9", "toy-mean"}
+    pair = metrics["agreement"]["QCD"]["toy-8, toy-9"]
+    assert -1 <= pair["rank_correlation"]["value"] < 1
+    assert set(metrics["history"]) == {"toy-8", "toy-9"}
+    # one more seed: what is there stays as it is
+    trained = []
+    train = members.train
+    monkeypatch.setattr(members, "train", lambda folder, *a, **k: (trained.append(folder.name), train(folder, *a, **k)))
+    done = CliRunner().invoke(app, [*arguments, "--seeds", "3", "--only", "train"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert trained == ["seed-10"]
+
+
+def test_trainings_share_the_gpus(torch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from oddjets.training.train import members
+
+    shares: list[Any] = []
+    monkeypatch.setattr(members.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(members, "run_tasks", lambda tasks, *rest: shares.extend(tasks) or [])
+    monkeypatch.setattr(members._Work, "read", lambda self, workers: None)
+    five = members.members_of(tmp_path, "toy", toy_settings(seed=1), 5)
+    members.train_members(five, [], tmp_path / "cache", 1)
+    assert [(share.gpu, [m.settings.seed for m in share.members]) for share in shares] == [(0, [2, 4, 6]), (1, [3, 5])]
+
+
+def test_a_single_training_is_as_before(torch: Any, tmp_path: Path) -> None:
+    from oddjets.training.train.members import members_of
+
+    (only,) = members_of(tmp_path, "toy", toy_settings(seed=3), 1)
+    assert (only.folder, only.name, only.family, only.settings) == (tmp_path, "toy", "", toy_settings(seed=3))
+    assert only.card == tmp_path / "toy.yaml"
+
+
+def test_a_state_from_before_a_setting_came_goes_on(torch: Any, shards: list[Path], tmp_path: Path) -> None:
+    from oddjets.training.train import loop
+    from oddjets.training.train.checkpoint_state import STATE
+
+    loop.train(tmp_path, shards, toy_settings(epochs=1), workers=1)
+    content = torch.load(tmp_path / STATE, weights_only=True)
+    del content["settings"]["split_seed"]
+    torch.save(content, tmp_path / STATE)
+    loop.train(tmp_path, shards, toy_settings(epochs=1), workers=1)

@@ -26,20 +26,23 @@ CODE: dict[str, dict[str, str]] = {
             "generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
             "systematics weights"
         ),
-        "io": "branches event_table fileset layouts nanoaod_schema sums_of_weights weight_order",
-        "scoring": "cache class_groups gpu inputs model_card onnx_session score scorer",
+        "io": "branches combined_scores event_table fileset layouts nanoaod_schema sums_of_weights weight_order",
+        "scoring": (
+            "cache card_base class_groups column_card column_inputs column_scorer gpu inputs model_card onnx_session "
+            "score scorer"
+        ),
         "selection": (
-            "certification chunk_counts constituents decorators jet_scores jet_systematics needed_columns objects "
-            "per_era processor processor_loader reclustering"
+            "certification chunk_counts column_scores constituents decorators jet_scores jet_systematics "
+            "needed_columns objects per_era processor processor_loader reclustering"
         ),
         "workflow.executors": "chunk_worker",
     },
     "simulate": {
         "core": "kernels kinematics substructure",
         "simulation": (
-            "detector flavour gen_particles generator jets job_plan leptons nanoaod_layout parton_veto "
-            "pileup pileup_profile prefiring processes puppi pythia_hooks reconstruction rho run scales "
-            "tagger_inputs taggers trigger vertices writer"
+            "detector flavour gen_particles generator jets job_plan leptons nanoaod_layout parton_veto pileup "
+            "pileup_profile prefiring processes puppi pythia_hooks reconstruction rho run scales tagger_inputs "
+            "taggers trigger vertices writer"
         ),
         "workflow.stages": "simulate",
         "simulation/": "processes.yaml taggers.json",
@@ -50,15 +53,21 @@ CODE: dict[str, dict[str, str]] = {
             "generator_weights jet_energy jet_identification jet_resolution lookups luminosity sections "
             "systematics weights working_point"
         ),
-        "io": "branches event_table fileset histograms layouts nanoaod_schema paper_npz sums_of_weights weight_order",
-        "scoring": "cache class_groups gpu inputs model_card onnx_session score scorer",
+        "io": (
+            "branches combined_scores event_table fileset histograms layouts nanoaod_schema paper_npz sums_of_weights "
+            "weight_order"
+        ),
+        "scoring": (
+            "cache card_base class_groups column_card column_inputs column_scorer gpu inputs model_card onnx_session "
+            "score scorer tail_probabilities"
+        ),
         "selection": (
-            "certification chunk_counts constituents decorators file_layouts input_anomalies jet_scores "
-            "jet_systematics needed_columns normalisation objects per_era processor processor_loader reclustering "
-            "score_checks sums_checks trigger_menus"
+            "certification chunk_counts column_scores constituents decorators file_layouts input_anomalies "
+            "jet_scores jet_systematics needed_columns normalisation objects per_era processor processor_loader "
+            "reclustering score_checks sums_checks trigger_menus"
         ),
         "workflow.executors": "chunk_worker",
-        "workflow.stages": "cutflow npz process",
+        "workflow.stages": "combined_scores cutflow npz process",
     },
     "histogram": {
         "core": "expressions kernels kinematics substructure",
@@ -66,12 +75,18 @@ CODE: dict[str, dict[str, str]] = {
             "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity "
             "sections systematics weights"
         ),
-        "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order yields",
-        "scoring": "cache class_groups gpu inputs model_card onnx_session score scorer",
+        "io": (
+            "branches combined_scores event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order "
+            "yields"
+        ),
+        "scoring": (
+            "cache card_base class_groups column_card column_inputs column_scorer gpu inputs model_card onnx_session "
+            "score scorer"
+        ),
         "selection": (
-            "binned_events certification chunk_counts constituents decorators event_weights histogramming "
-            "jet_scores jet_systematics needed_columns normalisation objects per_era processor reclustering "
-            "regions tracked_events"
+            "binned_events certification chunk_counts column_scores constituents decorators event_weights "
+            "histogramming jet_scores jet_systematics needed_columns normalisation objects per_era processor "
+            "reclustering regions tracked_events"
         ),
         "workflow.stages": "cutflow histogram",
     },
@@ -81,12 +96,19 @@ CODE: dict[str, dict[str, str]] = {
             "correlations generator_weights jet_energy jet_identification jet_resolution lookups luminosity "
             "sections systematics weights"
         ),
-        "io": "branches event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order yields",
-        "scoring": "cache class_groups gpu inputs model_card onnx_session score scorer",
+        "io": (
+            "branches combined_scores event_table fileset histograms layouts nanoaod_schema sums_of_weights weight_order "
+            "yields"
+        ),
+        "scoring": (
+            "cache card_base class_groups column_card column_inputs column_scorer gpu inputs model_card onnx_session "
+            "score scorer"
+        ),
         "selection": (
-            "binned_events certification chunk_counts closure_bank closure_events closure_measurement constituents "
-            "decorators event_weights histogramming jet_scores jet_systematics mixing needed_columns normalisation "
-            "objects per_era processor reclustering region_products regions tracked_events"
+            "binned_events certification chunk_counts closure_bank closure_events closure_measurement "
+            "column_scores constituents decorators event_weights histogramming jet_scores jet_systematics mixing "
+            "needed_columns normalisation objects per_era processor reclustering region_products regions "
+            "tracked_events"
         ),
         "stats": "abcd_closure cell_bins closure_parts closure_uncertainty",
         "workflow.stages": "closure",
@@ -113,33 +135,37 @@ CODE: dict[str, dict[str, str]] = {
     },
     "plot": {
         "core": "blinding_history kernels kinematics rounding",
-        "io": "event_table histograms",
-        "report": "artifacts figure_files intervals layout panels registry style text",
+        "io": "combined_scores event_table histograms",
+        "report": "artifacts figure_files intervals layout panels registry score_comparison style text",
         "report.figures": (
-            "bump closure closure_scan correlation cutflow display distribution efficiency gof grid kde "
-            "likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
-            "residual score score_overlap score_shapes systematics threshold_scan yields"
+            "agreement bump class_shares closure closure_scan correlation cutflow display distribution "
+            "efficiency gof grid kde likelihood_scan limit mixing nsubjettiness null observable postfit "
+            "processes pulls regions removal residual score score_overlap score_shapes sic systematics "
+            "threshold_scan yields"
         ),
         "simulation": "processes resonances",
-        "stats": "dijet_function shown_numbers",
+        "stats": "dijet_function score_comparison score_tables shown_numbers",
         "workflow.stages": "plot",
         "simulation/": "processes.yaml",
     },
     "report": {
         "core": "blinding_history kernels kinematics redaction rounding",
-        "io": "event_table histograms yields",
+        "io": "combined_scores event_table histograms yields",
         "report": (
-            "artifacts eras figure_files headline health health_line html input_health inspections intervals layout panels "
-            "registry studies style tables text"
+            "artifacts combination_health eras figure_files headline health health_line html input_health inspections "
+            "intervals layout panels registry score_comparison score_tables studies style tables text trainings"
         ),
         "report.figures": (
-            "bump closure closure_scan correlation cutflow display distribution efficiency gof grid kde "
-            "likelihood_scan limit mixing nsubjettiness null observable postfit processes pulls regions "
-            "residual score score_overlap score_shapes systematics threshold_scan yields"
+            "agreement bump class_shares closure closure_scan correlation cutflow display distribution "
+            "efficiency gof grid kde likelihood_scan limit mixing nsubjettiness null observable postfit "
+            "processes pulls regions removal residual score score_overlap score_shapes sic systematics "
+            "threshold_scan yields"
         ),
         "selection": "event_weights input_anomalies",
         "simulation": "processes resonances",
-        "stats": "cell_bins closure_parts closure_state dijet_function shown_numbers templates",
+        "stats": (
+            "cell_bins closure_parts closure_state dijet_function score_comparison score_tables shown_numbers templates"
+        ),
         "workflow.stages": "report",
         "report/templates/": "report.css report.html.j2 report.js theme.js",
         "simulation/": "processes.yaml",

@@ -256,6 +256,23 @@ def test_a_bank_knows_formulas_apart(several: RunContext) -> None:
 # ---- validation -------------------------------------------------------------------------------------------------------
 
 
+#: two of the trainings that come along
+REDUCED = ["omnilearned_small_reduced_2.yaml", "omnilearned_small_reduced_3.yaml"]
+
+
+def _changed_cards(folder: Path) -> None:
+    """Write cards of the reduced models: of another with other classes, with another formula, and a copy of one."""
+    models = Path(__file__).parents[2] / "models"
+    for number in (2, 3):
+        shutil.copy(models / f"omnilearned_small_reduced_{number}.onnx", folder)
+    told = {n: yaml.safe_load((models / f"omnilearned_small_reduced_{n}.yaml").read_text("utf-8")) for n in (2, 3)}
+    classes = {**told[3]["classes"], "X_qq": 13, "X_cc": 15}
+    formula = {**told[3]["score"], "signal": ["X_bb"]}
+    cards = {"copy": told[2], "classes": told[3] | {"classes": classes}, "formula": told[3] | {"score": formula}}
+    for name, card in cards.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
+
+
 def problems(folder: Path, scores: dict[str, Any], **changes: Any) -> str:
     """What is said of an analysis with further scores; "" if nothing."""
     card = {"omnilearned": {"card": "omnilearned_small_simulation.yaml"}}
@@ -307,8 +324,41 @@ def problems(folder: Path, scores: dict[str, Any], **changes: Any) -> str:
             "the class group 'X_bb' is listed twice in 'signal' and 'background'",
         ),
         ({"x": {"of": "omnilearned"}}, "'of' needs 'signal'"),
-        ({"x": {"of": "omnilearned", "column": "btag"}}, "give one of 'card', 'of', 'column', or 'signal'"),
-        ({"x": {"column": "btag", "signal": ["a"]}}, "give one of 'card', 'of', 'column', or 'signal'"),
+        ({"x": {"of": "omnilearned", "column": "btag"}}, "give one of 'card', 'of', 'family', 'column', 'signal'"),
+        ({"x": {"column": "btag", "signal": ["a"]}}, "give one of 'card', 'of', 'family', 'column', 'signal'"),
+        # families
+        ({"x": {"family": REDUCED}}, ""),
+        ({"x": {"family": REDUCED}, "y": {"column": "spread_x"}}, ""),
+        # the shipped model is of the same inputs, classes and formula
+        ({"x": {"family": [*REDUCED, "omnilearned_small_simulation.yaml"]}}, ""),
+        (
+            {"x": {"family": REDUCED[:1]}},
+            "a family has two members or more; for a single model write 'card: omnilearned_small",
+        ),
+        ({"x": {"family": [REDUCED[0]] * 2}}, "is listed twice, so that its training would count twice"),
+        (
+            {"x": {"family": [REDUCED[0], "copy.yaml"]}},
+            "scores.x.family.1: omnilearned-small-reduced-2 has the same model as omnilearned-small-reduced-2, which would",
+        ),
+        (
+            {"x": {"family": [REDUCED[0], "one.yaml"]}},
+            "scores.x.family.1: mine has other inputs than omnilearned-small-reduced-2: they are no trainings of one model",
+        ),
+        (
+            {"x": {"family": [REDUCED[0], "classes.yaml"]}},
+            "scores.x.family.1: omnilearned-small-reduced-3 has other classes than omnilearned-small-reduced-2",
+        ),
+        (
+            {"x": {"family": [REDUCED[0], "formula.yaml"]}},
+            "scores.x.family.1: omnilearned-small-reduced-3 has other score formula than omnilearned-small-reduced-2",
+        ),
+        ({"x": {"family": [REDUCED[0], "omnilearned_small_reduced.yaml"]}}, "scores.x.family.1: no file"),
+        (
+            {"x": {"family": REDUCED}, "x_member1": {"column": "btag"}},
+            "scores.x.family.0: its score is called 'x_member1', as another one of 'scores'; rename that one",
+        ),
+        ({"x": {"family": REDUCED, "keep_probabilities": True}}, "'keep_probabilities' belongs to the score with the"),
+        ({"x": {"family": REDUCED}, "y": {"of": "x", "signal": ["X_bb"]}}, "scores.y.of: 'x' has no card of its own"),
         ({"x": {"column": "btag", "background": ["a"]}}, "'signal' and 'background' do not go with 'column'"),
         ({"x": {"column": "btag", "keep_probabilities": True}}, "'keep_probabilities' belongs to the score with the"),
         ({"x": {"column": "btga"}}, "scores.x.column: no column 'btga' of each jet; did you mean 'btag'"),
@@ -324,6 +374,7 @@ def problems(folder: Path, scores: dict[str, Any], **changes: Any) -> str:
 )
 def test_scores_are_validated(tmp_path: Path, scores: dict[str, Any], said: str) -> None:
     tiny_model.write(tmp_path).rename(tmp_path / "one.yaml")
+    _changed_cards(tmp_path)
     message = problems(tmp_path, scores)
     assert (said in message) if said else message == ""
 

@@ -69,7 +69,17 @@ def inspect(
         typer.Option("--permutations", min=99, metavar="N", help="Permutations behind the p values (default: 2000)."),
     ] = None,
     why: Annotated[
-        bool | None, typer.Option("--why/--no-why", help="Find what the scores of the events rest on.")
+        int | None,
+        typer.Option(
+            "--why",
+            min=0,
+            metavar="N",
+            help="Number of events of which to find what their scores rest on (default: 10).",
+        ),
+    ] = None,
+    shares: Annotated[
+        bool | None,
+        typer.Option("--shares/--no-shares", help="Average the shares of the model's class groups in the sample."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
@@ -97,6 +107,7 @@ def inspect(
             "neighbours": neighbours,
             "truth": truth or None,
             "why": why,
+            "shares": shares,
         },
     )
     rerun_blinded_stages(run, "workspace")

@@ -36,6 +36,7 @@ from oddjets.cli.options import (
     run_single_stage,
 )
 from oddjets.cli.paper import paper
+from oddjets.cli.scores import scores
 from oddjets.cli.simulate import simulate
 from oddjets.cli.study import app as study_app
 from oddjets.cli.yields import yields
@@ -135,6 +136,7 @@ def demo(
 @app.command()
 def validate(analysis: AnalysisFile) -> None:
     """Check an analysis YAML and list all its errors; say which files could not be looked into."""
+    from oddjets.workflow.combination_validation import coupling_lines
     from oddjets.workflow.era_validation import absent_files, scheme_lines
     from oddjets.workflow.validation import validated
 
@@ -144,6 +146,11 @@ def validate(analysis: AnalysisFile) -> None:
         console.print(escape(line))
     if reason := resolved.why_bank_unused():
         console.print(escape(f"closure.bank: {reason}"))
+    warnings = coupling_lines(resolved.analysis, reason)
+    for line in warnings:
+        console.print(f"[bold yellow]{escape(line)}[/bold yellow]")
+    if warnings:
+        console.print(f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}")
 
 
 app.command()(simulate)
@@ -183,6 +190,7 @@ def closure(analysis: AnalysisFile, out: Out = None, force: Force = False, unbli
 
 
 app.command()(yields)
+app.command()(scores)
 app.command()(mixing)
 app.command()(inspect)
 app.command()(fit.workspace)

@@ -67,6 +67,14 @@ def train(
     seed: Annotated[
         int, typer.Option(min=0, help="Random seed of the jets, the initial weights and the order of the jets.")
     ] = _DEFAULTS.seed,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Number of trainings on the same jets, with the seeds after --seed: a family, in FOLDER/seed-*; each GPU "
+            "does one at a time.",
+        ),
+    ] = 1,
     epochs: Annotated[int, typer.Option(min=1, help="Number of passes over the jets.")] = _DEFAULTS.epochs,
     batch: Annotated[int, typer.Option(min=8, help="Number of jets per step, over all GPUs.")] = _DEFAULTS.batch,
     learning_rate: Annotated[
@@ -91,6 +99,9 @@ def train(
     only: Annotated[
         list[JobPart] | None, typer.Option(help="Run only this part; repeatable (default: all parts).")
     ] = None,
+    float16_weights: Annotated[
+        bool, typer.Option("--float16-weights", help="Store the model's weights in 16 bits: half the size.")
+    ] = False,
     background: Annotated[
         bool, typer.Option(_BACKGROUND, help="Run in the background, independent of this terminal.")
     ] = False,
@@ -114,6 +125,8 @@ def train(
             learning_rate=learning_rate,
             dropout=dropout,
         ),
+        seeds=seeds,
+        half_weights=float16_weights,
     )
     parts = only or list(JobPart)
     if not background:
@@ -144,13 +157,24 @@ def export(
         typer.Option("--for", help="Hardware to optimise for; gpu-half uses 16-bit numbers where they are safe."),
     ] = TargetKind.cpu,
     like: Annotated[Path | None, typer.Option(help="Card to copy classes, species, score and training from.")] = None,
+    float16_weights: Annotated[
+        bool,
+        typer.Option("--float16-weights", help="Store the weights in 16 bits: half the size; arithmetic in 32 bits."),
+    ] = False,
 ) -> None:
     """Export a checkpoint to ONNX, with a model card."""
     from oddjets.training.export.onnx import export as export_model
 
     kind: Literal["logits", "probabilities"] = "logits" if output is OutputKind.logits else "probabilities"
     done = export_model(
-        checkpoint, model, size=size, stable=not as_published, output=kind, target=target.value, like=like
+        checkpoint,
+        model,
+        size=size,
+        stable=not as_published,
+        output=kind,
+        target=target.value,
+        like=like,
+        half_weights=float16_weights,
     )
     console.print(f"{done.model}: PET2 {done.size or 'of no published size'}, {done.config.n_classes} classes")
     check = f"{done.card}: check the description, then run: oddjets model check {done.card} {checkpoint}"
@@ -175,7 +199,7 @@ def check(
     from oddjets.training.validate.parity import groups, parity
     from oddjets.training.validate.reference import Reference
 
-    described = load_card(card)
+    described = load_card(card, "constituents")
     network = read_checkpoint(checkpoint)
     cases = groups(n_jets, seed, None if jets is None else load_jets(jets, n_jets))
     if provider is ProviderKind.cuda:

@@ -120,6 +120,19 @@ def null(
 
 
 @app.command()
+def trainings(
+    target: Target,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
+    ] = None,
+) -> None:
+    """Compare the trainings of a family: threshold, yields, closure and fit of each, and how far two of them agree."""
+    from oddjets.workflow.training_study import study_trainings
+
+    study_trainings(_run_of(target, out))
+
+
+@app.command()
 def bank(
     target: Target,
     file: Annotated[Path, typer.Option("--file", help="The bank to write, such as bank.parquet.")],

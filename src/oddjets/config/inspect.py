@@ -43,7 +43,16 @@ class Inspect(StrictModel):
     permutations: int = Field(
         default=2000, ge=99, description="number of permutations behind the p values of that comparison"
     )
-    why: bool = Field(default=True, description="find what the scores of the events rest on")
+    why: int = Field(
+        default=10,
+        ge=0,
+        description="number of events of the table of which is found what their scores rest on, the oddest first; some 600"
+        " inferences each",
+    )
+    shares: bool = Field(
+        default=True,
+        description="average the shares of the model's class groups: against the jets' mass, and in the window",
+    )
 
     @model_validator(mode="after")
     def _rising(self) -> Inspect:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
@@ -9,7 +10,12 @@ from pydantic import Field, field_validator, model_validator
 from oddjets.config.taggers import TaggerNames
 from oddjets.config.yaml import Name, StrictModel
 
-__all__ = ["JetSelection", "LeptonSelection", "Score", "Selection", "Threshold"]
+__all__ = ["FlatBins", "JetSelection", "LeptonSelection", "Score", "Selection", "Threshold", "member_name"]
+
+#: the ways to combine scores, as they are named in a score
+COMBINATIONS = ("product", "max", "min", "mean")
+#: scores in one combination; the product of more tail probabilities could be smaller than any number
+MOST_COMPONENTS = 16
 
 
 class JetSelection(StrictModel):
@@ -109,14 +115,56 @@ class Selection(StrictModel):
         return self
 
 
+class FlatBins(StrictModel):
+    """The bins of the jet's mass and pT in which a combination of scores is made flat."""
+
+    mass: tuple[float, ...] | None = Field(
+        default=None,
+        description="edges in the jet's soft-drop mass, GeV, rising; a jet beyond them is in the nearest bin",
+    )
+    pt: tuple[float, ...] | None = Field(
+        default=None, description="edges in the jet's pT, GeV, rising; a jet beyond them is in the nearest bin"
+    )
+
+    @property
+    def edges(self) -> dict[str, tuple[float, ...]]:
+        """The edges by quantity, ``mass`` and ``pt``, GeV; of one or both."""
+        given = {"mass": self.mass, "pt": self.pt}
+        return {name: edges for name, edges in given.items() if edges is not None}
+
+    @model_validator(mode="after")
+    def _rising(self) -> FlatBins:
+        if not self.edges:
+            raise ValueError("give edges of 'mass' or of 'pt', or of both")
+        for name, edges in self.edges.items():
+            if len(edges) < 2 or any(not low < high for low, high in itertools.pairwise(edges)):
+                raise ValueError(f"'{name}' needs two edges or more, each above the one before")
+        return self
+
+
+def member_name(family: str, number: int) -> str:
+    """Return the name of the score of a member of a family, in columns of the event table: ``NAME_member1``.
+
+    Args:
+        family: the name of the family's score.
+        number: the place of its card in the list, from 1.
+    """
+    return f"{family}_member{number}"
+
+
 class Score(StrictModel):
-    """The source of a per-jet score: a model with a card, class groups of another score's model, a column, or branches."""
+    """The source of a per-jet score: a model with a card, class groups of its classes, a column, branches, or other scores."""
 
     card: str | None = Field(default=None, description="the model card (YAML), next to the analysis or in models/")
     of: Name | None = Field(
         default=None,
         description="the name of a score with a card: this score is sum(signal) / (sum(signal) + sum(background)) of class"
         " groups of that card, from the same inference",
+    )
+    family: tuple[str, ...] = Field(
+        default=(),
+        description="model cards of several trainings of one model (`oddjets model train --seeds`), two or more: the score is"
+        " the mean of the members' log odds, and each member's score is a column too",
     )
     column: str | None = Field(
         default=None,
@@ -141,22 +189,96 @@ class Score(StrictModel):
         " `oddjets export-npz` needs them",
     )
 
+    def members(self, name: str) -> dict[str, str]:
+        """Return the name of each member's score to its card; empty, if this is no family.
+
+        Args:
+            name: of this score.
+        """
+        return {member_name(name, i): card for i, card in enumerate(self.family, 1)}
+
     @property
     def sources(self) -> list[str]:
         """The keys that say what the score is made of; one, if it is valid ('branches' for those of the jet)."""
         given = {
             "card": self.card is not None,
             "of": self.of is not None,
+            "family": bool(self.family),
             "column": self.column is not None,
             "branches": self.of is None and bool(self.signal),
+            **{how: getattr(self, how) is not None for how in COMBINATIONS},
         }
         return [source for source, there in given.items() if there]
 
     @model_validator(mode="after")
     def _one_source(self) -> Score:
         if len(self.sources) != 1:
-            raise ValueError("give one of 'card', 'of', 'column', or 'signal' and 'background' branches")
+            raise ValueError(
+                "give one of 'card', 'of', 'family', 'column', 'signal' and 'background' branches, or a combination of other"
+                f" scores: {', '.join(map(repr, COMBINATIONS))}"
+            )
         return self
+
+    @field_validator("family")
+    @classmethod
+    def _several(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) == 1:
+            raise ValueError(f"a family has two members or more; for a single model write 'card: {value[0]}'")
+        for card in value:
+            if value.count(card) > 1:
+                raise ValueError(f"the card '{card}' is listed twice, so that its training would count twice")
+        return value
+
+    # ---- combinations of other scores: what is found from data after all files are processed ---------------------
+
+    product: tuple[Name, ...] | None = Field(
+        default=None,
+        max_length=MOST_COMPONENTS,
+        description="names of other scores: a jet's tail probabilities in data, one a score, are multiplied; the score is"
+        " -log10 of the product",
+    )
+    max: tuple[Name, ...] | None = Field(
+        default=None,
+        max_length=MOST_COMPONENTS,
+        description="names of other scores: the oddest of them counts; the score is -log10 of the smallest tail probability",
+    )
+    min: tuple[Name, ...] | None = Field(
+        default=None,
+        max_length=MOST_COMPONENTS,
+        description="names of other scores: all have to be odd; the score is -log10 of the largest tail probability",
+    )
+    mean: tuple[Name, ...] | None = Field(
+        default=None,
+        max_length=MOST_COMPONENTS,
+        description="names of other scores: the score is -log10 of the mean of their tail probabilities",
+    )
+    flat_in: FlatBins | None = Field(
+        default=None,
+        description="bins of mass and pT of the jet: the combination is replaced by its tail probability in data of the same"
+        " bin, so that in each bin as many jets pass a cut; with it, one score is enough. Not given: not flat. It costs"
+        " sensitivity where a signal stands in few bins",
+    )
+
+    @property
+    def combined(self) -> tuple[str, tuple[str, ...]] | None:
+        """How scores are combined (``product``, ``max``, ``min``, ``mean``), and which; None of a score of its own."""
+        return next(((how, names) for how in COMBINATIONS if (names := getattr(self, how)) is not None), None)
+
+    @model_validator(mode="after")
+    def _members(self) -> Score:
+        if self.combined is None:
+            if self.flat_in is not None:
+                raise ValueError("'flat_in' is of a combination; for one score write 'product: [NAME]'")
+            return self
+        how, names = self.combined
+        if len(names) < (1 if self.flat_in is not None else 2):
+            least = "one score or more" if self.flat_in is not None else "two scores or more (one with 'flat_in')"
+            raise ValueError(f"'{how}' combines {least}; {len(names)} given")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"'{how}' names '{twice[0]}' twice")
+        return self
+
+    # ---- what goes with which source ---------------------------------------------------------------------------
 
     @model_validator(mode="after")
     def _lists_that_fit(self) -> Score:
@@ -174,6 +296,12 @@ class Score(StrictModel):
         if self.keep_probabilities and source != "card":
             raise ValueError("'keep_probabilities' belongs to the score with the 'card'")
         return self
+
+    def stated(self) -> dict[str, Any]:
+        """Return what decides its values, as JSON: without the label, and without what later versions added and it has not."""
+        added = {name for name in ("of", *COMBINATIONS, "flat_in") if getattr(self, name) is None}
+        added |= set() if self.family else {"family"}
+        return self.model_dump(mode="json", exclude={"label", *added})
 
 
 class Threshold(StrictModel):

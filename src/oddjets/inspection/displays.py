@@ -1,4 +1,4 @@
-"""What an event display shows, as plain numbers: the constituents of both jets about their axes, and the whole event."""
+"""The content of an event display, as plain numbers: the constituents of both jets about their axes, and the whole event."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
 from oddjets.core.files import atomic_write
 from oddjets.core.kinematics import momenta
+from oddjets.io.combined_scores import CombinedScores
 
 __all__ = [
     "JETS",
@@ -224,6 +225,8 @@ def parts(folder: Path, dataset: str) -> list[Path]:
 def read(folder: Path, dataset: str, columns: Sequence[str] | None = None) -> Columns:
     """Read the event table of a dataset.
 
+    Combinations of scores are columns too, though they stand in no file (`oddjets.io.combined_scores`).
+
     Where a file had no branch that other files had, of this dataset or another, its rows have NaN.
 
     Args:
@@ -287,7 +290,28 @@ def _arrays(table: pa.Table) -> Columns:
 
 
 def _tables(folder: Path, dataset: str, wanted: list[str] | None, needed: Mapping[str, str]) -> Iterator[pa.Table]:
-    """Read the parts of a dataset, one at a time; see `read` and `stream` for what is raised."""
+    """Read the parts of a dataset, one at a time, with the combinations of scores; see `read` and `stream`."""
+    combined = CombinedScores.load(folder)
+    if combined is None:
+        yield from _stored_tables(folder, dataset, wanted, needed)
+        return
+    added = [name for name in (combined.columns if wanted is None else wanted) if name in combined.columns]
+    inputs = combined.inputs(added)
+    asked = None if wanted is None else list(dict.fromkeys([*(n for n in wanted if n not in added), *inputs]))
+    also = {name: needed[column] for column in added if column in needed for name in combined.inputs([column])}
+    for table in _stored_tables(folder, dataset, asked, {**also, **needed}):
+        columns = combined.of_jets({name: table[name].to_numpy() for name in inputs}, added)
+        # whoever wrote a table that was read wrote them too
+        table = table.drop_columns([name for name in added if name in table.column_names])
+        for name, values in columns.items():
+            table = table.append_column(name, pa.array(values))
+        yield table if wanted is None else table.select(wanted)
+
+
+def _stored_tables(
+    folder: Path, dataset: str, wanted: list[str] | None, needed: Mapping[str, str]
+) -> Iterator[pa.Table]:
+    """Read the columns that stand in the parts of a dataset, one part at a time; see `read` and `stream`."""
     files = parts(folder, dataset)
     if not files:
         raise InputFileError(f"{folder / dataset}: no event table here; {nearest(dataset, datasets(folder))}".rstrip())

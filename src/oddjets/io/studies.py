@@ -10,10 +10,22 @@ from typing import Any
 from oddjets.core.errors import InputFileError
 from oddjets.core.files import sha256_of
 
-__all__ = ["FOLDER", "bound_of", "calibration_line", "few_experiments", "method_of", "range_of", "read_null_studies"]
+__all__ = [
+    "FOLDER",
+    "TRAININGS",
+    "bound_of",
+    "calibration_line",
+    "few_experiments",
+    "method_of",
+    "range_of",
+    "read_null_studies",
+    "read_training_study",
+]
 
 #: the folder of studies, in the output folder
 FOLDER = "study"
+#: the study of a family of trainings, there
+TRAININGS = "trainings.json"
 #: fewer experiments are a warning: at 2 sigma two of so many are expected
 LEAST_EXPERIMENTS = 100
 
@@ -42,6 +54,32 @@ def read_null_studies(out: Path) -> dict[str, dict[str, Any]]:
         if of == now:
             found[source] = content
     return found
+
+
+def read_training_study(out: Path) -> dict[str, Any] | None:
+    """Return the study of a family of trainings, if it is of the workspace that is there now.
+
+    Args:
+        out: the output folder.
+
+    Raises:
+        InputFileError: the file is no such study.
+    """
+    file, workspace = out / FOLDER / TRAININGS, out / "workspace.json"
+    if not file.is_file():
+        return None
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        of = content["workspace_sha256"]
+        if not {"family", "blinded", "members", "spread", "agreement"} <= content.keys():
+            raise KeyError("its entries")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputFileError(
+            f"{file}: cannot be read as a study of trainings ({type(error).__name__}); remove it, or run"
+            " `oddjets study trainings` again"
+        ) from None
+    now = sha256_of(workspace) if workspace.is_file() else None
+    return dict(content) if of == now else None
 
 
 def few_experiments(number: int) -> list[str]:

@@ -20,7 +20,7 @@ from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet, ThresholdResult
 from oddjets.io.inspections import FOLDER as INSPECTIONS
 from oddjets.io.inspections import read_inspection
-from oddjets.io.studies import read_null_studies
+from oddjets.io.studies import read_null_studies, read_training_study
 from oddjets.report.style import HATCH, MORE_COLORS, PALETTE, hatches, luminosity_text
 
 __all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError", "process_colors"]
@@ -191,6 +191,12 @@ class Artifacts:
             # the data in A of a time when they were open
             return None
         return found if found["histogram_key"] == (self.manifests.get("histogram") or {}).get("key") else None
+
+    @cached_property
+    def trainings(self) -> dict[str, Any] | None:
+        """The study of a family of trainings of the workspace; of a blind analysis only one that was blind too."""
+        found = read_training_study(self.out)
+        return None if found is None or (self.analysis.blind and not found["blinded"]) else found
 
     @cached_property
     def histograms(self) -> HistogramSet:

@@ -10,6 +10,7 @@ from oddjets.core.blinding_history import format_time, open_periods
 from oddjets.core.provenance import read_failure
 from oddjets.core.redaction import redacted
 from oddjets.report.artifacts import ARTIFACTS, EXPOSED, Artifacts
+from oddjets.report.combination_health import combination_checks
 from oddjets.report.eras import era_checks
 from oddjets.report.health_line import HealthCheck, Status
 from oddjets.report.input_health import input_checks
@@ -38,6 +39,7 @@ def health_checks(artifacts: Artifacts) -> list[HealthCheck]:
         *_events(artifacts),
         *input_checks(artifacts),
         *era_checks(artifacts),
+        *combination_checks(artifacts),
         _threshold(artifacts),
         *_blinding(artifacts),
         *_weights(artifacts),

@@ -17,7 +17,18 @@ from PIL import Image
 from oddjets import __version__
 from oddjets.config.analysis import Analysis
 from oddjets.core.redaction import redacted
-from oddjets.report import eras, headline, health, inspections, layout, neighbours, studies, tables
+from oddjets.report import (
+    eras,
+    headline,
+    health,
+    inspections,
+    layout,
+    neighbours,
+    score_tables,
+    studies,
+    tables,
+    trainings,
+)
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import collect_possible, log_missing, remove_hidden, write_figures
 from oddjets.report.registry import FigureKind
@@ -38,8 +49,9 @@ SECTIONS = {
         "Score and selection",
         ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
     ),
-    "events": ("The anomalous events", ("bump", "kde", "overlap")),
-    "inspection": ("Event by event", ("display", "neighbours")),
+    "events": ("The anomalous events", ("bump", "kde")),
+    "inspection": ("Event by event", ("display", "neighbours", "why", "class_shares")),
+    "scores": ("Scores compared", ("sic", "agreement", "overlap")),
     "fit": (
         "The fit",
         ("yields", "grid", "closures", "mixing", "pulls", "impacts", "scan", "limit", "gof", "correlation"),
@@ -197,6 +209,8 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
                 tables.cutflow_table(artifacts, "raw"),
                 tables.last_cut_table(artifacts),
             ]
+        if name == "scores":
+            shown = [*score_tables.comparison_tables(artifacts)]
         if name == "systematics":
             shown = [
                 eras.luminosity_table(artifacts),
@@ -206,6 +220,7 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
             ]
         if name == "study":
             shown = [studies.calibration_table(artifacts), studies.false_alarm_table(artifacts)]
+            shown += [trainings.training_table(artifacts), trainings.agreement_table(artifacts)]
         if name == "inspection":
             shown = [inspections.event_table(artifacts), *neighbours.neighbour_tables(artifacts)]
         if name == "fit":

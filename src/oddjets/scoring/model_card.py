@@ -9,22 +9,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, overload
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from oddjets.config.yaml import StrictModel, read_yaml
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError, nearest, nearest_file
 from oddjets.core.files import sha256_of
-from oddjets.core.paths import inside_folder
+from oddjets.scoring.card_base import CardBase, ExternalFile, Numerics
+from oddjets.scoring.column_card import ColumnCard
 
 __all__ = [
     "AuthorsCodeScore",
@@ -62,13 +56,7 @@ def _expand_indices(value: object) -> object:
     return tuple(indices)
 
 
-def _inside_folder(name: str) -> str:
-    return inside_folder(name, "the card's folder")
-
-
 Indices = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_expand_indices), Field(min_length=1)]
-RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_inside_folder)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Column(StrictModel):
@@ -195,41 +183,26 @@ class AuthorsCodeScore(StrictModel):
     class_offset: Annotated[int, Field(ge=0)]
 
 
-class ExternalFile(StrictModel):
-    """A file with weights that the ONNX file refers to, in the card's folder."""
-
-    file: RelativePath
-    sha256: Sha256
-
-
-class Numerics(StrictModel):
-    """The tolerance and the measured differences of class probabilities from the reference."""
-
-    reference: str
-    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    median: float | None = None
-    quantile_99: float | None = None
-    maximum: float | None = None
-
-
-class ModelCard(StrictModel):
-    """The content of a model card; see `load_card`.
+class ModelCard(CardBase):
+    """The content of a card of ``kind: constituents``, which is the default; see `load_card`.
 
     Attributes:
-        trained_on_labelled: the known particles whose labels the training saw; empty for a model whose finding them
-            is a find.
+        inputs: the inputs of the graph.
+        constituents: which constituents of a jet the model gets.
+        species: how PDG codes become indices, where an input needs it.
+        output: the output of the graph.
+        classes: name of a class to its indices in the output.
+        score: its formula.
+        numerics: how well the graph agrees with what it was made from.
+        family: the name that all trainings of one model share, where there are several; their scores can be averaged.
+        seed: of this training among them.
         metrics: numbers measured on jets that the training did not see, by name.
         notes: what else a user should know.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    file: RelativePath
-    sha256: Sha256
-    external_data: tuple[ExternalFile, ...] = ()
-    opset: int
-    licence: str
-    training: str
-    trained_on_labelled: tuple[str, ...]
+    kind: Literal["constituents"] = "constituents"
+    family: Annotated[str, Field(min_length=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
     inputs: Annotated[tuple[InputTensor, ...], Field(min_length=1)]
     constituents: Constituents
     species: Species | None = None
@@ -239,8 +212,6 @@ class ModelCard(StrictModel):
     numerics: Numerics
     metrics: dict[str, float] = Field(default={})
     notes: tuple[str, ...] = ()
-
-    _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelCard:
@@ -269,11 +240,6 @@ class ModelCard(StrictModel):
         return self
 
     @property
-    def path(self) -> Path:
-        """The ONNX file."""
-        return self._folder / self.file
-
-    @property
     def class_names(self) -> dict[int, str]:
         """Each output of the softmax, in its order, and the class that it belongs to; "" where the card names none."""
         names = {index: name for name, indices in self.classes.items() for index in indices}
@@ -282,7 +248,19 @@ class ModelCard(StrictModel):
     @cached_property
     def content_key(self) -> str:
         """Sha256 of all that a score depends on: the model, its inputs and the formula; descriptions left out."""
-        descriptive = {"name", "file", "licence", "training", "trained_on_labelled", "numerics", "metrics", "notes"}
+        descriptive = {
+            "kind",
+            "name",
+            "file",
+            "licence",
+            "training",
+            "trained_on_labelled",
+            "family",
+            "seed",
+            "numerics",
+            "metrics",
+            "notes",
+        }
         # what a file must have decides which jets are scored, and no score
         left_out: dict[str, Any] = {**dict.fromkeys(descriptive, True), "constituents": {"required"}}
         return hashlib.sha256(self.model_dump_json(exclude=left_out).encode()).hexdigest()
@@ -303,36 +281,38 @@ class ModelCard(StrictModel):
         """What the model reads of each constituent."""
         return frozenset(column.quantity for tensor in self.inputs for column in tensor.columns)
 
-    @property
-    def caveat(self) -> str:
-        """The warning of a report about a model trained on labels of known particles; "" for others."""
-        if not self.trained_on_labelled:
-            return ""
-        return (
-            f"The model {self.name} was trained on labelled {', '.join(self.trained_on_labelled)}: "
-            "finding them checks the chain and is no discovery."
-        )
+
+#: kind of a card to its class
+_KINDS: dict[str, type[ModelCard] | type[ColumnCard]] = {"constituents": ModelCard, "jet-columns": ColumnCard}
 
 
-def load_card(path: str | Path) -> ModelCard:
+@overload
+def load_card(path: str | Path) -> ModelCard | ColumnCard: ...
+@overload
+def load_card(path: str | Path, kind: Literal["constituents"]) -> ModelCard: ...
+@overload
+def load_card(path: str | Path, kind: Literal["jet-columns"]) -> ColumnCard: ...
+def load_card(path: str | Path, kind: str | None = None) -> ModelCard | ColumnCard:
     """Read a model card and verify the files that it names.
 
     Args:
         path: the card's YAML file, or the name of one that the package carries; the model's files are looked for in its
             folder.
+        kind: the kind that the card must have; None: any.
 
     Returns:
-        The card; ``card.path`` is the ONNX file, whose sha256 is the one that the card states.
+        The card; ``card.path`` is the ONNX file, whose sha256 is the one that the card states. A `ModelCard` is of a model of
+        constituents, and `oddjets.scoring.column_card.ColumnCard` of one of columns of the jet.
 
     Raises:
-        OddjetsError: the card or the model is missing, the card is invalid (all its errors are listed), or a file's
-            sha256 is not the stated one.
+        OddjetsError: the card or the model is missing, the card is invalid (all its errors are listed) or of another kind, or
+            a file's sha256 is not the stated one.
 
     Examples:
         >>> import oddjets
         >>> card = oddjets.load_card("omnilearned_small_simulation.yaml")
-        >>> card.path.suffix
-        '.onnx'
+        >>> card.path.suffix, card.kind
+        ('.onnx', 'constituents')
     """
     given: Any = path
     if not isinstance(given, (str, Path)) or not str(given).strip():
@@ -347,6 +327,8 @@ def load_card(path: str | Path) -> ModelCard:
             cards += [name for name in resources.available("models") if name.endswith(".yaml")]
         raise OddjetsError(f"no model card {path}; {nearest_file(path.name, cards) or 'its folder holds no card'}")
     card = card_of(read_yaml(path), path)
+    if kind not in (None, card.kind):
+        raise OddjetsError(f"{path} is a card of kind '{card.kind}', and a model of kind '{kind}' is needed here")
     card._folder = path.parent.resolve()
     _verify(path, card._folder / card.file, card.sha256)
     for extra in card.external_data:
@@ -354,7 +336,7 @@ def load_card(path: str | Path) -> ModelCard:
     return card
 
 
-def card_of(content: Any, path: Path) -> ModelCard:
+def card_of(content: Any, path: Path) -> ModelCard | ColumnCard:
     """Make a card of what a file says, or will say; the model is not looked for.
 
     Args:
@@ -364,21 +346,25 @@ def card_of(content: Any, path: Path) -> ModelCard:
     Raises:
         OddjetsError: the card is invalid; all its errors are listed.
     """
+    kind = content.get("kind", "constituents") if isinstance(content, dict) else "constituents"
+    made = _KINDS.get(kind) if isinstance(kind, str) else None
+    if made is None:
+        raise OddjetsError(f"{path} is not a valid model card:\n  kind: no kind '{kind}'; {nearest(str(kind), _KINDS)}")
     try:
-        return ModelCard.model_validate(content)
+        return made.model_validate(content)
     except ValidationError as error:
         # a list without any valid item is empty, and pydantic says that too
         items = [item for item in error.errors() if item["type"] != "too_short" or not item["input"]]
-        lines = [_describe(item, content) for item in items]
+        lines = [_describe(item, content, made) for item in items]
         raise OddjetsError("\n  ".join([f"{path} is not a valid model card:", *lines])) from error
 
 
-def _describe(item: Any, content: object) -> str:
+def _describe(item: Any, content: object, made: type[CardBase]) -> str:
     """Say where in the card an error of pydantic is, and what would be right."""
     where = ".".join(str(part) for part in item["loc"]) or "the card"
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        known = list(ModelCard.model_fields) if len(item["loc"]) == 1 else []
+        known = list(made.model_fields) if len(item["loc"]) == 1 else []
         message = f"unknown key; {nearest(str(item['loc'][-1]), known)}".removesuffix("; ")
     elif item["type"] == "missing":
         message = "missing"

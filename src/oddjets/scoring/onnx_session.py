@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from oddjets.core.console import log
 from oddjets.core.errors import OddjetsError
+from oddjets.scoring.column_card import ColumnCard
 from oddjets.scoring.model_card import ModelCard
 
 __all__ = ["Provider", "check_provider", "cpu_fallback_reason", "get_session", "runtime_version"]
@@ -18,7 +19,7 @@ __all__ = ["Provider", "check_provider", "cpu_fallback_reason", "get_session", "
 Provider = Literal["cpu", "cuda", "auto"]
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-_ELEMENT_TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
+_ELEMENT_TYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(int64)": "int64"}
 #: severity of ONNX Runtime's own log: errors alone; what matters is raised
 _LOG_ERRORS = 3
 
@@ -85,7 +86,9 @@ def _without_cuda(version: str) -> str:
     return f"{version} has no CUDA: install 'oddjets[gpu]'"
 
 
-def get_session(card: ModelCard, provider: Provider, device: int = 0) -> tuple[Any, Literal["cpu", "cuda"]]:
+def get_session(
+    card: ModelCard | ColumnCard, provider: Provider, device: int = 0
+) -> tuple[Any, Literal["cpu", "cuda"]]:
     """Return this process's session of a model, built at the first call.
 
     Sessions compute with one thread: with more, ONNX Runtime splits matrices by the number of threads, and the last
@@ -107,7 +110,7 @@ def get_session(card: ModelCard, provider: Provider, device: int = 0) -> tuple[A
     return opened.session, opened.used
 
 
-def cpu_fallback_reason(card: ModelCard, provider: Provider, device: int = 0) -> str:
+def cpu_fallback_reason(card: ModelCard | ColumnCard, provider: Provider, device: int = 0) -> str:
     """Return why ``auto`` means the CPU here; "" where it does not, or another provider was asked for.
 
     Arguments and errors are those of `get_session`.
@@ -115,15 +118,18 @@ def cpu_fallback_reason(card: ModelCard, provider: Provider, device: int = 0) ->
     return _opened(card, provider, device).cpu_fallback_reason
 
 
-def _opened(card: ModelCard, provider: Provider, device: int) -> _OpenedSession:
+def _opened(card: ModelCard | ColumnCard, provider: Provider, device: int) -> _OpenedSession:
     key = (os.getpid(), card.sha256, provider, device)
     with _LOCK:
         if key not in _SESSIONS:
             _SESSIONS[key] = _open(card, provider, device)
-        return _SESSIONS[key]
+        opened = _SESSIONS[key]
+    # several cards may be of one file
+    _check_graph(opened.session, card)
+    return opened
 
 
-def _open(card: ModelCard, provider: Provider, device: int) -> _OpenedSession:
+def _open(card: ModelCard | ColumnCard, provider: Provider, device: int) -> _OpenedSession:
     version = runtime_version()
     import onnxruntime  # not at the top: this module must be importable without it
 
@@ -162,11 +168,10 @@ def _open(card: ModelCard, provider: Provider, device: int) -> _OpenedSession:
                 log.warning("scores of %s are computed on the CPU: %s", card.name, reason)
     if session is None:
         session = build([_CPU])
-    _check_graph(session, card)
     return _OpenedSession(session, "cuda", "") if used == _CUDA else _OpenedSession(session, "cpu", reason)
 
 
-def _check_graph(session: Any, card: ModelCard) -> None:
+def _check_graph(session: Any, card: ModelCard | ColumnCard) -> None:
     """Raise with all differences between the graph's inputs and outputs and those that the card states."""
     wrong = []
     inputs = {node.name: node for node in session.get_inputs()}
@@ -189,9 +194,29 @@ def _check_graph(session: Any, card: ModelCard) -> None:
     output = outputs.get(card.output.name)
     if output is None:
         wrong.append(f"the graph's outputs are {', '.join(outputs)}, the card's {card.output.name}")
+    elif isinstance(card, ColumnCard):
+        wrong += _misfit_of_columns(output, card)
     elif len(output.shape) != 2 or output.shape[1] != card.output.n_classes:
         wrong.append(
             f"output {output.name} has shape {output.shape} in the graph, {card.output.n_classes} classes in the card"
         )
     if wrong:
         raise OddjetsError("\n  ".join([f"{card.path} does not fit the card of {card.name}:", *wrong]))
+
+
+def _misfit_of_columns(output: Any, card: ColumnCard) -> list[str]:
+    """Return what is wrong with the output of a model of jet columns; sizes that the graph leaves open are seen later."""
+    expected = card.output.n_columns
+    if _ELEMENT_TYPES.get(output.type) not in ("float32", "float64"):
+        of_maps = (
+            ": export the classifier without ZipMap (skl2onnx: options={'zipmap': False})"
+            if "map" in output.type
+            else ""
+        )
+        return [
+            f"output {output.name} is {output.type} in the graph, and a score is computed from real numbers{of_maps}"
+        ]
+    flat = len(output.shape) == 1 and expected == 1
+    if not flat and (len(output.shape) != 2 or (isinstance(output.shape[1], int) and output.shape[1] != expected)):
+        return [f"output {output.name} has shape {output.shape} in the graph, {expected} columns in the card"]
+    return []

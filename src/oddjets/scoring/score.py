@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_softmax, logsumexp
+from scipy.special import expit, log_softmax, logit, logsumexp
 
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.scoring.model_card import AuthorsCodeScore, ModelCard, PaperScore
 
-__all__ = ["anomaly_score", "class_probabilities", "class_shares", "score_of_predictions"]
+__all__ = [
+    "anomaly_score",
+    "class_probabilities",
+    "class_shares",
+    "log_odds",
+    "mean_score",
+    "score_of_predictions",
+    "score_spread",
+]
 
 #: what the authors' code adds to the denominator
 AUTHORS_EPSILON = 1e-6
+#: scores are kept this far from 0 and 1, where their log odds are taken: the spacing of float64 below 1
+_LEAST = 2.0**-53
 #: of probabilities in half precision
 PROBABILITY_ROUNDING = 1e-3
 #: the fewest columns that it needs: P(0) to P(10)
@@ -114,6 +124,35 @@ def anomaly_score(
             " classes of the score: export its logits, which do not vanish"
         )
     result: NDArray[np.float64] = expit(difference)
+    return result
+
+
+def log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ln(s / (1 - s)), finite also where a score is 0 or 1 to its last bit."""
+    result: NDArray[np.float64] = logit(np.clip(scores, _LEAST, 1 - _LEAST))
+    return result
+
+
+def mean_score(members: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Combine the scores that several trainings of one model give the same jets.
+
+    The mean is that of the log odds ln(S/Q), not of the scores: where a search cuts, scores are within some per cent of 1, and
+    their mean would follow the member that is least sure (0.9999, 0.9999 and 0.9 are like 0.967); the log odds are what a
+    network's last layer gives, and their mean keeps the order of the tail. Tail probabilities would need the data first.
+
+    Args:
+        members: scores between 0 and 1, shape (n_jets,) each.
+
+    Returns:
+        Shape (n_jets,); NaN where a member's is.
+    """
+    result: NDArray[np.float64] = expit(np.mean([log_odds(scores) for scores in members], axis=0))
+    return result
+
+
+def score_spread(members: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the standard deviation (n - 1) of the members' log odds for each jet; arguments as of `mean_score`."""
+    result: NDArray[np.float64] = np.std([log_odds(scores) for scores in members], axis=0, ddof=1)
     return result
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from oddjets.core.console import log
 from oddjets.core.errors import OddjetsError, nearest
+from oddjets.scoring.column_card import ColumnCard
 from oddjets.scoring.gpu import free_memory, run_uploaded, upload
 from oddjets.scoring.inputs import JetConstituents, PreparedJets, prepare
 from oddjets.scoring.model_card import ModelCard
@@ -86,6 +87,10 @@ class Scorer:
 
     def __init__(self, card: ModelCard, provider: Provider = "auto", threads: int = 1, device: int = 0) -> None:
         given: Any = card
+        if isinstance(given, ColumnCard):
+            raise OddjetsError(
+                f"the card of {given.name} is of kind '{given.kind}': its scorer is oddjets.scoring.ColumnScorer"
+            )
         if not isinstance(given, ModelCard):
             raise OddjetsError(
                 f"a scorer takes a model card, as oddjets.load_card reads it from a file; got {repr(given)[:80]}"

@@ -1,4 +1,5 @@
 from . import objects as objects
+from .decorators import JetColumns as JetColumns
 from .decorators import cut as cut
 from .decorators import jet_cut as jet_cut
 from .decorators import jet_variation as jet_variation
@@ -9,6 +10,7 @@ from .regions import region_mask as region_mask
 
 __all__ = [
     "DijetProcessor",
+    "JetColumns",
     "cut",
     "find_processor",
     "find_threshold",

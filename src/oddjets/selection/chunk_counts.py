@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 __all__ = ["ChunkCounts", "ColumnValues", "Inference"]
 
@@ -20,6 +20,7 @@ class Inference(TypedDict):
         fallbacks: why that is the CPU, where ``auto`` was asked for.
         kept_as: the folders of kept scores that they are in.
         scores: all scores that come from this one inference.
+        columns: of a model of jet columns, what each was.
     """
 
     computed: int
@@ -28,10 +29,11 @@ class Inference(TypedDict):
     fallbacks: set[str]
     kept_as: set[str]
     scores: set[str]
+    columns: NotRequired[dict[str, ColumnValues]]
 
 
 class ColumnValues(TypedDict):
-    """The values of the two leading jets in a column that is a score.
+    """The values of the two leading jets in a column that is a score, or that a model reads.
 
     Attributes:
         finite: jets with a number.
@@ -78,9 +80,8 @@ class ChunkCounts:
         }
 
 
-def _listed(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _listed(found: Any) -> Any:
     """Return the same with sorted lists in place of sets."""
-    return {
-        name: {key: sorted(value) if isinstance(value, set) else value for key, value in of.items()}
-        for name, of in found.items()
-    }
+    if isinstance(found, Mapping):
+        return {key: _listed(value) for key, value in found.items()}
+    return sorted(found) if isinstance(found, set) else found

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.combinations import combinations_of
 from oddjets.core.errors import OddjetsError
 from oddjets.io import event_table
+from oddjets.io.combined_scores import CombinedScores
 from oddjets.io.event_table import JETS, Columns
 from oddjets.io.histograms import DATA, ThresholdResult
 from oddjets.selection.decorators import HasCuts
@@ -60,7 +62,12 @@ def read_closure_events(
         processor: has the base selection.
         folder: ``out/events``.
         normalisation: of each dataset.
+
+    Raises:
+        InputFileError: an event table is damaged, or what combinations of scores are made with is not there.
     """
+    if combinations_of(analysis.scores):
+        CombinedScores.require(folder, analysis.name)
     read: dict[str, list[tuple[Columns, Floats]]] = {}
     for dataset, (process, is_data, factor, era) in normalisation.items():
         if not event_table.parts(folder, dataset):

@@ -29,8 +29,9 @@ from oddjets.corrections.systematics import NOMINAL, variations_of
 from oddjets.io.event_table import Columns, EventTable
 from oddjets.io.fileset import TREE, Dataset, inspect_open
 from oddjets.io.histograms import DATA, Hist, ThresholdResult
+from oddjets.scoring.column_card import ColumnCard
+from oddjets.scoring.column_scorer import AnyScorer
 from oddjets.scoring.model_card import ModelCard
-from oddjets.scoring.scorer import Scorer
 from oddjets.selection.chunk_counts import ChunkCounts
 from oddjets.selection.coffea_results import CoffeaResults, results_of
 from oddjets.selection.file_layouts import layout_errors
@@ -69,7 +70,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
     era_folder: Path
     datasets: Mapping[str, Dataset] = {}
     threshold: ThresholdResult | None = None
-    scorers: Mapping[str, Scorer] = {}
+    scorers: Mapping[str, AnyScorer] = {}
     source: _Source | None = None
 
     @abstractmethod
@@ -179,7 +180,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
     # ---- the parts -----------------------------------------------------------------------------------------------------
 
     @property
-    def _cards(self) -> dict[str, ModelCard]:
+    def _cards(self) -> dict[str, ModelCard | ColumnCard]:
         return {name: scorer.card for name, scorer in self.scorers.items()}
 
     @property

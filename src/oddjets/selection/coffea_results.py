@@ -20,6 +20,7 @@ from oddjets.corrections.luminosity import luminosities_of_eras
 from oddjets.io.fileset import Dataset, FileInfo, sum_of_weights, sums_of_variations
 from oddjets.io.histograms import DATA, LETTERS, Hist, HistogramSet, ThresholdResult
 from oddjets.io.remote.access import is_remote
+from oddjets.scoring.column_card import ColumnCard
 from oddjets.scoring.model_card import ModelCard
 from oddjets.selection import input_anomalies
 from oddjets.selection.file_layouts import describe_layouts, warn_of_stale_weights
@@ -32,7 +33,7 @@ from oddjets.selection.normalisation import (
     own_factors,
     total_luminosity,
 )
-from oddjets.selection.score_checks import refuse_useless_columns
+from oddjets.selection.score_checks import check_columns, refuse_useless_columns
 from oddjets.selection.sums_checks import refuse_unlike_sums, sums_problems
 from oddjets.selection.trigger_menus import trigger_menus
 
@@ -67,7 +68,7 @@ def results_of(
     datasets: Mapping[str, Dataset],
     accumulated: Mapping[str, Any],
     threshold: ThresholdResult | None,
-    cards: Mapping[str, ModelCard],
+    cards: Mapping[str, ModelCard | ColumnCard],
 ) -> CoffeaResults:
     """Check and normalise what chunks added up to.
 
@@ -106,6 +107,7 @@ def results_of(
     )
     fileset = {name: (dataset, _files(accumulated[name])) for name, dataset in read.items()}
     describe_layouts(fileset, cards)
+    check_columns(cards, {name: accumulated[name]["inference"] for name in read})
     trigger_menus(analysis, fileset)
     if errors := sums_problems(fileset):
         raise OddjetsError("\n".join(errors))

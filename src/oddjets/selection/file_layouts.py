@@ -10,12 +10,14 @@ from rich.markup import escape
 from oddjets.core.console import console
 from oddjets.io.fileset import Dataset, FileInfo
 from oddjets.io.layouts import CandidateLayout, describe_misfits
+from oddjets.scoring.column_card import ColumnCard
 from oddjets.scoring.model_card import ModelCard
 from oddjets.selection.input_anomalies import STALE_SHARE
 
 __all__ = ["constituent_sources", "describe_layouts", "layout_errors", "summarise_layouts", "warn_of_stale_weights"]
 
 Fileset = Mapping[str, tuple[Dataset, Sequence[FileInfo]]]
+Cards = Mapping[str, ModelCard | ColumnCard]
 
 
 def constituent_sources(files: Sequence[FileInfo]) -> dict[str, list[str]]:
@@ -48,7 +50,7 @@ def summarise_layouts(files: Sequence[FileInfo]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def layout_errors(fileset: Fileset, cards: Mapping[str, ModelCard], *, skip_bad_files: bool = False) -> list[str]:
+def layout_errors(fileset: Fileset, cards: Cards, *, skip_bad_files: bool = False) -> list[str]:
     """Return what is wrong with the layouts of files.
 
     Args:
@@ -69,7 +71,7 @@ def layout_errors(fileset: Fileset, cards: Mapping[str, ModelCard], *, skip_bad_
     return errors
 
 
-def describe_layouts(fileset: Fileset, cards: Mapping[str, ModelCard]) -> None:
+def describe_layouts(fileset: Fileset, cards: Cards) -> None:
     """Print which datasets have files of several layouts, and what is done about quantities that a layout lacks.
 
     Args:
@@ -88,11 +90,10 @@ def describe_layouts(fileset: Fileset, cards: Mapping[str, ModelCard]) -> None:
                 _describe_substitutes(name, row, len(of), len(fileset[name][1]), cards)
 
 
-def _by_layout(
-    fileset: Fileset, cards: Mapping[str, ModelCard]
-) -> Iterator[tuple[str, dict[CandidateLayout | None, list[FileInfo]]]]:
+def _by_layout(fileset: Fileset, cards: Cards) -> Iterator[tuple[str, dict[CandidateLayout | None, list[FileInfo]]]]:
     """Give each dataset with its files by layout."""
-    for name, (_, files) in fileset.items() if cards else ():
+    reading = any(card.reads_constituents for card in cards.values())
+    for name, (_, files) in fileset.items() if reading else ():
         groups: dict[CandidateLayout | None, list[FileInfo]] = {}
         for info in files:
             if info.entries:
@@ -100,15 +101,19 @@ def _by_layout(
         yield name, groups
 
 
-def _unusable(name: str, row: CandidateLayout, number: int, cards: Mapping[str, ModelCard]) -> Iterator[str]:
+def _unusable(name: str, row: CandidateLayout, number: int, cards: Cards) -> Iterator[str]:
     """List what the models need and files of a layout lack."""
     which = f"({number} file(s) of dataset '{name}')"
     for score, card in cards.items():
+        if not card.reads_constituents:
+            continue
         if row.source is None:
             yield (
                 f"no PF candidates (branch 'PFCands_pt'), which the score '{score}' needs {which}: NanoAOD has none; use a"
                 " score from branches of FatJet, or make PFNano with allPF"
             )
+        elif isinstance(card, ColumnCard):
+            continue  # it counts candidates, and reads nothing of them
         elif lacking := [quantity for quantity in card.constituents.required if quantity in row.missing]:
             yield (
                 f"{row.label} has no {', '.join(lacking)}, which the card of the score '{score}' requires"
@@ -121,9 +126,7 @@ def _unusable(name: str, row: CandidateLayout, number: int, cards: Mapping[str, 
             )
 
 
-def _describe_substitutes(
-    name: str, row: CandidateLayout, number: int, of: int, cards: Mapping[str, ModelCard]
-) -> None:
+def _describe_substitutes(name: str, row: CandidateLayout, number: int, of: int, cards: Cards) -> None:
     where = f"dataset '{escape(name)}': {number} of {of} file(s)"
     if row.source == "reclustered":
         console.print(
@@ -133,6 +136,8 @@ def _describe_substitutes(
     for quantity, how in row.derived.items():
         console.print(f"{where} are {row.label}, without {quantity} of candidates: {how}")
     for score, card in cards.items():
+        if isinstance(card, ColumnCard):
+            continue
         if lacking := [quantity for quantity in row.missing if quantity in card.quantities]:
             console.print(
                 f"{where} are {row.label}, without {', '.join(lacking)}: the model of the score '{escape(score)}' gets"

@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.combinations import combinations_of
 from oddjets.config.nuisances import nuisances_of
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections.correlations import contributions_of
 from oddjets.corrections.systematics import NOMINAL, kind_of
 from oddjets.io import event_table, histograms
+from oddjets.io.combined_scores import CombinedScores
 from oddjets.io.event_table import EventTable
 from oddjets.io.histograms import DATA, LETTERS, Hist, HistogramSet, ThresholdResult
 from oddjets.io.yields import envelope
@@ -305,6 +307,8 @@ def make_histograms(
         for columns in found:
             yield columns if below is None else _both_below(columns, analysis.threshold.score, below)
 
+    if combinations_of(analysis.scores):
+        CombinedScores.require(folder, analysis.name)
     datasets = {name: Normalisation(*given) for name, given in normalisation.items()}
     processors = {n.era: at_era(analysis, processor, n.era) for n in datasets.values()}
     needed = {era: columns_needed(analysis, of_era) for era, of_era in processors.items()}

@@ -34,6 +34,7 @@ DESCRIPTIONS = {
     "jets_without_constituents": "jets without constituents, which a model cannot score: score set to 0",
     "jets_cut_short": "jets with more constituents than the model takes: scored with the hardest ones",
     "constituents_of_1_GeV": "constituents of exactly 1 GeV, which the model treats as padding: scored without them",
+    "jet_columns_missing": "values of jet columns for a model that are NaN or infinite: treated as its card says (missing)",
     "without_isr": "events without usable parton-shower weights: nominal weight used for variations of initial-state radiation",
     "without_fsr": "events without usable parton-shower weights: nominal weight used for variations of final-state radiation",
     "without_scale": "events without usable weights of the matrix-element scales: nominal weight used for their variations",

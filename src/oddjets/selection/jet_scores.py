@@ -15,7 +15,7 @@ from oddjets.io.event_table import JETS
 from oddjets.scoring.cache import ScoreCache, evaluate
 from oddjets.scoring.class_groups import formula_of, probability_columns, share_columns
 from oddjets.scoring.inputs import JetConstituents
-from oddjets.scoring.score import anomaly_score, class_probabilities, class_shares
+from oddjets.scoring.score import anomaly_score, class_probabilities, class_shares, mean_score, score_spread
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection.chunk_counts import ColumnValues, Inference
 
@@ -43,7 +43,8 @@ def scores_of_models(
         inference: is told how the jets of each model got its output, under the name of the model's first score.
 
     Returns:
-        Columns, shape (events,): ``score_<score>_j``; for the scores that have a card ``share_<class>_<score>_j``, and
+        Columns, shape (events,): ``score_<score>_j``; for families also ``spread_<score>_j`` and the scores of the members;
+        for the scores that have a card ``share_<class>_<score>_j``, and
         ``prob_..._j`` where probabilities are kept. A jet without constituents has the score 0, and NaN in other columns.
 
     Raises:
@@ -73,12 +74,27 @@ def scores_of_models(
             anomalies["constituents_of_1_GeV"] += found.unusual.ignored_constituents
         for name in names:
             out |= _columns_of(analysis, name, scorers[name], output)
+    return out | _of_families(analysis, out)
+
+
+def _of_families(analysis: Analysis, columns: Mapping[str, npt.NDArray[Any]]) -> Columns:
+    """Return the scores of families, and the spread of their members, given the members' scores."""
+    out: Columns = {}
+    for name, score in analysis.scores.items():
+        for j in JETS if score.family else ():
+            members = [columns[f"score_{member}_{j}"] for member in score.members(name)]
+            # a jet without constituents has the score 0 of every member, and no spread
+            empty = np.all([values == 0 for values in members], axis=0)
+            out[f"score_{name}_{j}"] = np.where(empty, 0.0, mean_score(members))
+            out[f"spread_{name}_{j}"] = np.where(empty, 0.0, score_spread(members))
     return out
 
 
 def _columns_of(analysis: Analysis, name: str, scorer: Scorer, output: npt.NDArray[np.float32]) -> Columns:
     """Return the columns of a score with a card, and of the scores of its class groups."""
     card = scorer.card
+    if name not in analysis.scores:  # a member of a family; its shares are those of a score with its card
+        return _of_jets(f"score_{name}", np.nan_to_num(anomaly_score(output, card)))
     out: Columns = {}
     for own, score in analysis.scores.items():
         if own == name or score.of == name:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from oddjets.config.analysis import Analysis
 from oddjets.config.per_era import of_era
 from oddjets.corrections import lookups
-from oddjets.scoring.scorer import Scorer
+from oddjets.scoring.column_scorer import AnyScorer
 
 __all__ = ["PerEra", "at_era"]
 
@@ -29,7 +29,7 @@ class PerEra:
     """
 
     analysis: Analysis
-    scorers: Mapping[str, Scorer]
+    scorers: Mapping[str, AnyScorer]
     score_cache: Path | None
 
     def at_era(self, era: str) -> Self:

@@ -33,11 +33,13 @@ from oddjets.io import nanoaod_schema
 from oddjets.io.event_table import JETS, EventTable, dijet_mass
 from oddjets.io.fileset import DatasetMetadata
 from oddjets.scoring.cache import ScoreCache
+from oddjets.scoring.column_scorer import AnyScorer, MissingValueError
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection import constituents, jet_scores, objects
 from oddjets.selection.certification import DataQuality
 from oddjets.selection.chunk_counts import ChunkCounts, Inference
 from oddjets.selection.coffea_interface import CoffeaInterface
+from oddjets.selection.column_scores import column_scores, columns_of_models
 from oddjets.selection.decorators import cut, mask_of
 from oddjets.selection.jet_systematics import JetVariations
 from oddjets.selection.needed_columns import columns_needed
@@ -83,7 +85,7 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
         analysis: Analysis,
         era: lookups.Era,
         era_folder: Path,
-        scorers: Mapping[str, Scorer],
+        scorers: Mapping[str, AnyScorer],
         score_cache: Path | None = None,
     ) -> None:
         self.analysis = analysis
@@ -163,7 +165,7 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
         """
         try:
             return self._table(events)
-        except (ExpressionError, lookups.NotFiniteError) as error:
+        except (ExpressionError, lookups.NotFiniteError, MissingValueError) as error:
             # an expression and a correction know columns, and not the file that they are of
             cause: Cause | None = "missing branch" if isinstance(error, MissingColumnError) else None
             raise InputFileError(f"{nanoaod_schema.location_of(events)}: {error}", cause=cause) from error
@@ -291,7 +293,7 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
 
     @cached_property
     def _needed(self) -> dict[str, str]:
-        of_scores = {
+        of_scores = columns_of_models(self.scorers) | {
             f"{score.column}_{j}": f"score '{name}'"
             for name, score in self.analysis.scores.items()
             for j in JETS
@@ -335,15 +337,17 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
         if self.score_cache is not None:
             start, stop = (int(events.metadata[name]) for name in ("entrystart", "entrystop"))
             cache = ScoreCache(self.score_cache, events.metadata["fileuuid"], start, stop)
-        if not self.scorers:
-            return {}
-        jets, n_constituents = None, np.empty((0, 2), dtype=np.int64)
-        if len(rows):
-            eta, phi = (np.stack([columns[f"{axis}_{j}"] for j in JETS], axis=1) for axis in ("eta", "phi"))
-            jets = constituents.read_pair_constituents(events, rows, pair, eta, phi, anomalies)
-            n_constituents = np.diff(jets.offsets).reshape(-1, 2)
-        found = jet_scores.scores_of_models(self.analysis, self.scorers, jets, cache, anomalies, inference)
-        return found | {f"n_constituents_{j}": n_constituents[:, j - 1] for j in JETS}
+        out: dict[str, Array] = {}
+        if any(scorer.card.reads_constituents for scorer in self.scorers.values()):
+            jets, n_constituents = None, np.empty((0, 2), dtype=np.int64)
+            if len(rows):
+                eta, phi = (np.stack([columns[f"{axis}_{j}"] for j in JETS], axis=1) for axis in ("eta", "phi"))
+                jets = constituents.read_pair_constituents(events, rows, pair, eta, phi, anomalies)
+                n_constituents = np.diff(jets.offsets).reshape(-1, 2)
+            of_constituents = {name: scorer for name, scorer in self.scorers.items() if isinstance(scorer, Scorer)}
+            out = jet_scores.scores_of_models(self.analysis, of_constituents, jets, cache, anomalies, inference)
+            out |= {f"n_constituents_{j}": n_constituents[:, j - 1] for j in JETS}
+        return out | column_scores(self.scorers, {**columns, **out}, anomalies, inference)
 
     def _count(self, columns: Mapping[str, Array], generator: Array, anomalies: Counter[str]) -> ChunkCounts:
         table = EventTable(columns)

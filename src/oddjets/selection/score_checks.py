@@ -1,15 +1,20 @@
-"""Checks of columns that are scores, when all jets are known."""
+"""Checks of columns that are scores or that models read, when all jets are known."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.markup import escape
+
 from oddjets.config.analysis import Analysis
+from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.io.histograms import DATA
+from oddjets.scoring.column_card import ColumnCard
+from oddjets.scoring.model_card import ModelCard
 
-__all__ = ["MIN_JETS", "refuse_useless_columns"]
+__all__ = ["MIN_JETS", "check_columns", "refuse_useless_columns"]
 
 #: of fewer jets, values that are equal or not there may be chance
 MIN_JETS = 10
@@ -59,3 +64,56 @@ def _refuse_constant(place: str, parts: Sequence[Mapping[str, Any]], whose: str)
     ends = {value for part in parts for key in ("lowest", "highest") for value in part[key]}
     if jets >= MIN_JETS and len(ends) == 1:
         raise OddjetsError(f"{place} is {min(ends):.6g} for all {jets} jets{whose}: a constant is no score")
+
+
+def check_columns(
+    cards: Mapping[str, ModelCard | ColumnCard], found: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> None:
+    """Refuse columns that no jet of a dataset has, and columns that are the same for all jets; warn where that may be right.
+
+    Args:
+        cards: score to its model's card.
+        found: dataset to score to how its jets got it (`Inference`), of all chunks together.
+
+    Raises:
+        OddjetsError: names each column and dataset.
+    """
+    problems = []
+    for name, card in cards.items():
+        for column in card.columns if isinstance(card, ColumnCard) else ():
+            of_datasets = {
+                dataset: values
+                for dataset, scores in found.items()
+                if (values := scores.get(name, {}).get("columns", {}).get(column.column))
+            }
+            of_all = {end for values in of_datasets.values() for end in _ends(values)}
+            for dataset, values in of_datasets.items():
+                finite, missing, ends = values["finite"], values["not_finite"], _ends(values)
+                if missing and not finite:
+                    problem = (
+                        f"dataset '{dataset}': '{column.column}', which the model of the score '{name}' reads, is NaN or"
+                        f" infinite for all {missing} jets"
+                    )
+                    fatal = missing >= MIN_JETS
+                elif len(ends) == 1 and finite > 1 and not column.may_be_constant:
+                    problem = (
+                        f"dataset '{dataset}': '{column.column}', which the model of the score '{name}' reads, is"
+                        f" {min(ends):.6g} for all {finite} jets"
+                    )
+                    # what differs between datasets, as a year does, says something
+                    fatal = finite >= MIN_JETS and len(of_all) == 1
+                else:
+                    continue
+                if fatal:
+                    problems.append(problem)
+                else:
+                    console.print(f"[bold yellow]{escape(problem)}[/bold yellow]: is it what the model was trained on?")
+    if problems:
+        raise OddjetsError(
+            "\n".join(problems)
+            + "\nsee what makes the column, or leave the score out; 'may_be_constant: true' on the card allows one value"
+        )
+
+
+def _ends(values: Mapping[str, Any]) -> set[float]:
+    return {*values["lowest"], *values["highest"]}

@@ -19,6 +19,7 @@ from oddjets.corrections import lookups
 from oddjets.io import paper_npz
 from oddjets.io.event_table import JETS, EventTable, dtype_of
 from oddjets.scoring.class_groups import probability_columns, share_columns
+from oddjets.scoring.column_card import ColumnCard
 from oddjets.scoring.model_card import ModelCard
 from oddjets.selection import jet_scores
 from oddjets.selection.decorators import JetColumns, cuts_of, jet_cuts_of
@@ -70,7 +71,7 @@ class _Columns(Mapping[str, npt.NDArray[Any]]):
 
 
 def unknown_columns(
-    analysis: Analysis, processor: DijetProcessor, cards: Mapping[str, ModelCard] | None = None
+    analysis: Analysis, processor: DijetProcessor, cards: Mapping[str, ModelCard | ColumnCard] | None = None
 ) -> dict[str, str]:
     """Return where a column is read that no event table will have: place in the YAML to a message.
 
@@ -123,7 +124,7 @@ def known_columns(
     processor: type[DijetProcessor],
     era: lookups.Era,
     era_folder: Path,
-    cards: Mapping[str, ModelCard],
+    cards: Mapping[str, ModelCard | ColumnCard],
 ) -> set[str] | None:
     """Return the columns that event tables will have, without those of variations; None if that is not known.
 
@@ -155,7 +156,9 @@ def without_models(
         return None
 
 
-def _known(analysis: Analysis, processor: DijetProcessor, cards: Mapping[str, ModelCard]) -> set[str] | None:
+def _known(
+    analysis: Analysis, processor: DijetProcessor, cards: Mapping[str, ModelCard | ColumnCard]
+) -> set[str] | None:
     if analysis.npz is not None:
         return _imported(analysis)
     own = _of_its_own(processor)
@@ -213,9 +216,15 @@ def _problem_of_method(processor: DijetProcessor, name: str, known: set[str]) ->
     return ""
 
 
-def _of_every_processor(analysis: Analysis, cards: Mapping[str, ModelCard]) -> set[str]:
+def _of_every_processor(analysis: Analysis, cards: Mapping[str, ModelCard | ColumnCard]) -> set[str]:
     of_jets = [*JET_BRANCHES, *TAGGER_COLUMNS, "n_constituents", *(f"score_{name}" for name in analysis.scores)]
+    for name, score in analysis.scores.items():
+        of_jets += [f"score_{member}" for member in score.members(name)]
+        of_jets += [f"spread_{name}"] if score.family else []
     for name, card in cards.items():
+        # a member of a family has no shares of its own
+        if isinstance(card, ColumnCard) or name not in analysis.scores:
+            continue
         of_jets += share_columns(card, name).values()
         if analysis.scores[name].keep_probabilities:
             of_jets += probability_columns(card, name).values()

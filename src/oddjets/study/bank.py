@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ import pyarrow.parquet as pq
 from scipy.special import expit, logit
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.combinations import columns_behind, combined_columns, components_of
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
 from oddjets.core.files import atomic_write
 from oddjets.corrections.systematics import NOMINAL, variations_of
+from oddjets.io.combined_scores import CombinedScores
 from oddjets.io.event_table import JETS, Columns
 from oddjets.selection.needed_columns import columns_needed
 
@@ -65,13 +67,15 @@ def columns_for(analysis: Analysis, processor: object, process: str, *, simulate
     """
     named = [*columns_needed(analysis, processor), "weight"]
     named += [f"{name}_{j}" for name in _MOMENTA for j in JETS]
-    named += [f"score_{score}_{j}" for score in analysis.scores for j in JETS]
+    names = [own for name, score in analysis.scores.items() for own in (name, *score.members(name))]
+    named += [f"score_{name}_{j}" for name in names for j in JETS]
     for variation in variations_of(analysis, process, is_data=False) if simulated else ():
         if variation.kind == "jets":
             named += [f"{name}_{j}__{variation.name}" for name in ("pt", "mass", "mass_ungroomed") for j in JETS]
         else:
             named.append(f"weight__{variation.name}")
-    return list(dict.fromkeys(named))
+    # of a combination of scores, what it is made of: a bank is read with the data of whoever reads it
+    return list(dict.fromkeys(columns_behind(analysis.scores, named)))
 
 
 def _stored(name: str, values: npt.NDArray[Any], plain: Container[str]) -> pa.Array:
@@ -162,10 +166,12 @@ class Bank:
     Attributes:
         file: its path.
         card: what is said of it.
+        combined: the combinations of scores of the analysis that reads it, which become columns of its events.
     """
 
     file: Path
     card: Mapping[str, Any]
+    combined: CombinedScores | None = None
 
     @classmethod
     def open(cls, file: Path) -> Bank:
@@ -192,6 +198,20 @@ class Bank:
         if found != [card["events"][process] for process in bank.processes]:
             raise InputFileError(f"{file}: damaged bank (its card counts other events than it has)")
         return bank
+
+    def with_combinations(self, analysis: Analysis, folder: Path) -> Bank:
+        """Return the bank with the combinations of scores of an analysis as columns; as it is, if there are none.
+
+        Args:
+            analysis: who reads the bank.
+            folder: its ``out/events``, with what is known of the scores of its data.
+
+        Raises:
+            OddjetsError: it has combinations, and what is known of the data is not there.
+        """
+        if not combined_columns(analysis.scores):
+            return self
+        return replace(self, combined=CombinedScores.require(folder, analysis.name))
 
     @property
     def processes(self) -> list[str]:
@@ -221,6 +241,10 @@ class Bank:
             as_logit = name.startswith("score_") and name not in plain
             columns[name] = expit(values.astype(np.float64)) if as_logit else values
         columns["event"] = np.arange(table.num_rows)
+        if (combined := self.combined) is not None:
+            # a bank of another analysis may lack a score that nothing reads
+            made = [name for name in combined.columns if all(c in columns for c in combined.inputs([name]))]
+            columns |= combined.of_jets(columns, made)
         yield columns
 
     def require_fit(self, analysis: Analysis, asked: Mapping[str, Any], processes: Sequence[str] | None = None) -> None:
@@ -253,22 +277,22 @@ class Bank:
                 f"{self.file}: the bank was made with other cuts than those of '{analysis.name}' (selection:"
                 f" {', '.join(differing)}); make one with `oddjets study bank`"
             )
-        score = analysis.threshold.score
         models = self.card["models"]
-        if score not in models:
-            raise OddjetsError(f"{self.file}: the bank has no score '{score}'; {nearest(score, models)}")
-        if _given(models[score]) != _given(asked["models"].get(score)):
-            raise OddjetsError(
-                f"{self.file}: the score '{score}' of the bank is another model's than that of '{analysis.name}'; make a bank"
-                " with `oddjets study bank`"
-            )
-        # banks of before say no formula
-        formulas, own = self.card.get("formulas"), asked.get("formulas", {})
-        if formulas is not None and formulas.get(score) != own.get(score):
-            raise OddjetsError(
-                f"{self.file}: the score '{score}' of the bank is of other classes of the model than that of"
-                f" '{analysis.name}'; make a bank with `oddjets study bank`"
-            )
+        for score in components_of(analysis.scores, analysis.threshold.score):
+            if score not in models:
+                raise OddjetsError(f"{self.file}: the bank has no score '{score}'; {nearest(score, models)}")
+            if _given(models[score]) != _given(asked["models"].get(score)):
+                raise OddjetsError(
+                    f"{self.file}: the score '{score}' of the bank is another model's than that of '{analysis.name}'; make a"
+                    " bank with `oddjets study bank`"
+                )
+            # banks of before say no formula
+            formulas, own = self.card.get("formulas"), asked.get("formulas", {})
+            if formulas is not None and formulas.get(score) != own.get(score):
+                raise OddjetsError(
+                    f"{self.file}: the score '{score}' of the bank is of other classes of the model than that of"
+                    f" '{analysis.name}'; make a bank with `oddjets study bank`"
+                )
         for process in needed:
             if process == analysis.data_driven:
                 continue

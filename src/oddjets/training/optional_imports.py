@@ -1,4 +1,4 @@
-"""The packages of the ``train`` extra, imported where they are needed."""
+"""The packages of the extras ``train`` and ``learn``, imported where they are needed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from oddjets.core.errors import OddjetsError
 __all__ = ["require", "require_cuda"]
 
 
-def require(module: str) -> ModuleType:
-    """Import a module of the ``train`` extra.
+def require(module: str, extra: str = "train") -> ModuleType:
+    """Import a module of an extra.
 
     Args:
         module: its name.
+        extra: whose it is.
 
     Returns:
         The module.
@@ -25,7 +26,7 @@ def require(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise OddjetsError(f"this needs {error.name or module}: pip install 'oddjets[train]'") from error
+        raise OddjetsError(f"this needs {error.name or module}: pip install 'oddjets[{extra}]'") from error
 
 
 def require_cuda() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.combinations import columns_behind, without_combinations
 from oddjets.core.errors import OddjetsError
 from oddjets.scoring.class_groups import formula_of
+from oddjets.scoring.column_card import ColumnCard
 from oddjets.scoring.model_card import AuthorsCodeScore, ModelCard, PaperScore, load_card
 from oddjets.selection.decorators import HasCuts
 from oddjets.selection.needed_columns import columns_needed
@@ -46,15 +48,22 @@ def describe(analysis: Analysis, cards: Mapping[str, Path]) -> dict[str, Any]:
     selection = analysis.selection.model_dump(mode="json", exclude={"golden_json", "luminosity_table"})
     models: dict[str, Any] = {}
     formulas: dict[str, Any] = {}
-    for name, score in analysis.scores.items():
+    # a combination is no content of a bank: it is made of other scores, with the data of whoever reads them
+    for name, score in without_combinations(analysis.scores).items():
         owner = score.of or name
+        if score.family:
+            models[name] = [str(load_card(cards[member]).sha256) for member in score.members(name)]
+            continue
         if owner not in cards:
-            models[name] = score.model_dump(exclude={"label"}, mode="json")
+            models[name] = score.stated()
             continue
         card = load_card(cards[owner])
         # the card's own content, so that a comment changes nothing
         models[name] = str(card.sha256)
-        formulas[name] = _outputs(formula_of(score, card), card)
+        if isinstance(card, ColumnCard):
+            formulas[name] = card.model_dump(mode="json", include={"inputs", "output", "score"})
+        else:
+            formulas[name] = _outputs(formula_of(score, card), card)
     plain = [name for name, score in analysis.scores.items() if score.column is not None]
     return {
         "era": analysis.era,
@@ -101,6 +110,7 @@ def why_unused(analysis: Analysis, cards: Mapping[str, Path], processor: HasCuts
     if own is not None and isinstance(made, Mapping) and made.get("seed") == own.seed:
         return f"{file.name} has the seed of the analysis itself, {own.seed}{unused}"
     (columns,) = bank.tables(process)
-    if lacking := [name for name in (*columns_needed(analysis, processor), "weight") if name not in columns]:
+    asked = columns_behind(analysis.scores, (*columns_needed(analysis, processor), "weight"))
+    if lacking := [name for name in asked if name not in columns]:
         return f"{file.name} has no column '{lacking[0]}', which the analysis needs{unused}"
     return ""

@@ -21,7 +21,10 @@ from oddjets.io import inspections, paper_npz
 __all__ = ["apply_blinding", "record_state", "stages_showing_data"]
 
 #: what verbs make beside the stages' results, of the workspace or of everything
-_OUTPUTS_WITH_DATA = ("report.html", "datacard.txt", "shapes.root", "combine_report.json")
+_OUTPUTS_WITH_DATA = (
+    *("report.html", "datacard.txt", "shapes.root", "combine_report.json"),
+    *("study/trainings.json", "study/trainings.txt"),
+)
 _EXPORTED = f"outputs_pretrain_s_{paper_npz.DATA_NAME}_dijet.npz"
 
 
@@ -118,7 +121,9 @@ def _inspected(out: Path) -> Iterator[Path]:
     """Yield the files of inspected windows that show data in A, or of which nobody can tell."""
     folder = out / inspections.FOLDER
     for window in sorted(folder.iterdir()) if folder.is_dir() else ():
-        parts = [_json(file) for file in window.glob("*.json") if not file.name.startswith("display_")]
+        found = [_json(file) for file in window.glob("*.json")]
+        # what figures show is in the parts, too
+        parts = [content for content in found if "kind" not in content]
         if not parts or any(part.get("shows_data_in_A", True) for part in parts):
             yield from (file for file in sorted(window.iterdir()) if file.is_file())
 

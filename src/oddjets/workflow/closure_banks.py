@@ -31,6 +31,6 @@ def read_closure_bank(run: RunContext, processor: HasCuts) -> tuple[ClosureBank 
         return None, ""
     if reason := why_unused(analysis, run.resolved.cards, processor):
         return None, reason
-    (columns,) = Bank.open(file).tables(process)
+    (columns,) = Bank.open(file).with_combinations(analysis, run.event_tables).tables(process)
     luminosity = total_luminosity(run.luminosity_pb)
     return ClosureBank.select(file.name, process, columns, processor, luminosity), ""

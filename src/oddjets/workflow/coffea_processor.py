@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from oddjets.config.analysis import Analysis, find_analysis, load_analysis, place_of
+from oddjets.config.combinations import combinations_of
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io.fileset import Dataset, fileset_of, load_fileset
 from oddjets.io.fileset_search import find_fileset
+from oddjets.scoring.column_scorer import scorer_of
 from oddjets.scoring.model_card import load_card
-from oddjets.scoring.scorer import Scorer
 from oddjets.selection.processor import DijetProcessor
 from oddjets.workflow.dataset_eras import match_eras
 from oddjets.workflow.validation import resolve
@@ -42,7 +43,7 @@ def processor(
         The processor. ``processor.fileset`` is what the Runner takes; `postprocess` normalises the histograms.
 
     Raises:
-        OddjetsError: no such analysis, or mistakes in it: all of them at once; no fileset.
+        OddjetsError: no such analysis, or mistakes in it: all of them at once; no fileset; a score that is a combination.
 
     Examples:
         >>> import oddjets
@@ -69,8 +70,14 @@ def processor(
     resolved = resolve(asked, selection, place=place)
     if resolved.analysis.npz is not None:
         raise OddjetsError(f"{asked.path or asked.name}: reads the authors' event files ('npz'), not ROOT files")
+    if made_later := [*combinations_of(resolved.analysis.scores)]:
+        raise OddjetsError(
+            f"{asked.path or asked.name}: scores.{made_later[0]} is made of tail probabilities in all data, and coffea's Runner"
+            " sees one chunk at a time: run the analysis with `oddjets run`, or give oddjets.processor an analysis without"
+            f" {', '.join(map(repr, made_later))}"
+        )
     execution = resolved.analysis.execution
-    scorers = {name: Scorer(load_card(path), provider=execution.provider) for name, path in resolved.cards.items()}
+    scorers = {name: scorer_of(load_card(path), provider=execution.provider) for name, path in resolved.cards.items()}
     made = resolved.processor(
         resolved.analysis,
         resolved.era,

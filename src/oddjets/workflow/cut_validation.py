@@ -13,6 +13,7 @@ from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.expressions import evaluate, names_in
 from oddjets.corrections import lookups
 from oddjets.io.event_table import dtype_of
+from oddjets.scoring.column_card import ColumnCard
 from oddjets.scoring.model_card import ModelCard
 from oddjets.selection import region_products, regions
 from oddjets.selection.decorators import cuts_of, jet_cuts_of
@@ -121,7 +122,7 @@ def column_problems(
     processor: type[DijetProcessor],
     era: lookups.Era,
     era_folder: Path,
-    cards: Mapping[str, ModelCard],
+    cards: Mapping[str, ModelCard | ColumnCard],
 ) -> Iterator[str]:
     """Check that the columns exist that cuts, observables and scores read, where they are known before a file is read.
 

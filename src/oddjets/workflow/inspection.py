@@ -25,9 +25,9 @@ from oddjets.io.nanoaod_schema import IDENTITY
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import write_figure
 from oddjets.report.figures import display, neighbours
-from oddjets.scoring.model_card import load_card
+from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.scoring.scorer import Scorer
-from oddjets.workflow import blinding
+from oddjets.workflow import blinding, inspected_scores
 from oddjets.workflow.inspected_neighbours import compare_with_neighbours
 from oddjets.workflow.inspected_run import InspectedRun
 from oddjets.workflow.keys import stage_state
@@ -247,6 +247,9 @@ def _shares(inspected: InspectedRun) -> list[Shares]:
     execution = inspected.run.analysis.execution
     for name, path in inspected.run.resolved.cards.items():
         card = load_card(path)
+        if not isinstance(card, ModelCard):
+            # a model of columns of the jet has no class groups
+            continue
         for number, event in enumerate(inspected.oddest):
             found[number][name] = [_stored(event, card, name, j) for j in JETS]
         if not read:
@@ -344,7 +347,11 @@ def _neighbours(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | N
 
 
 def _why(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
-    return None
+    return inspected_scores.what_scores_rest_on(inspected, made, _stamp(inspected))
+
+
+def _share_means(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
+    return inspected_scores.class_share_means(inspected, made, _stamp(inspected))
 
 
 #: part of an inspection, and its file's name, to what makes it: it writes further files of its own, and returns the
@@ -354,4 +361,5 @@ PARTS: dict[str, Callable[[InspectedRun, Inspection], dict[str, Any] | None]] = 
     "displays": _displays,
     "neighbours": _neighbours,
     "why": _why,
+    "shares": _share_means,
 }

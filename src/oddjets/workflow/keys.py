@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.combinations import combinations_of, without_combinations
 from oddjets.config.nuisances import luminosity_parts, nuisances_of
 from oddjets.config.per_era import by_era
 from oddjets.config.window import Window
@@ -22,7 +23,7 @@ from oddjets.core.files import sha256_of
 from oddjets.core.locks import lock_holder
 from oddjets.corrections import lookups, luminosity
 from oddjets.io.inspections import FOLDER as INSPECTIONS
-from oddjets.io.studies import FOLDER
+from oddjets.io.studies import FOLDER, TRAININGS
 from oddjets.scoring.model_card import load_card
 from oddjets.selection.normalisation import own_normalisations
 from oddjets.workflow.executors import chunk_worker
@@ -64,8 +65,9 @@ def _process(run: RunContext) -> Any:
         files = sorted(file for found in run.npz_files.values() for file in found)
         return {
             "npz": analysis.npz.model_dump(mode="json", exclude={"folder"}),
-            "scores": {name: score.column for name, score in analysis.scores.items()},
+            "scores": {name: score.column for name, score in without_combinations(analysis.scores).items()},
             "files": {file.name: sha256_of(file) for file in files},
+            **_combinations(analysis),
         }
     parts = {
         str(asked.era): {
@@ -81,8 +83,14 @@ def _process(run: RunContext) -> Any:
         for name, (dataset, files) in run.fileset.items()
     }
     if isinstance(analysis.era, str):
-        return {**parts[analysis.era], "files": of_files}
-    return {"eras": parts, "files": of_files}
+        return {**parts[analysis.era], "files": of_files, **_combinations(analysis)}
+    return {"eras": parts, "files": of_files, **_combinations(analysis)}
+
+
+def _combinations(analysis: Analysis) -> dict[str, Any]:
+    """Return the combinations of scores, if there are any: no row depends on them, so that no chunk is done again for them."""
+    made = {name: analysis.scores[name].stated() for name in combinations_of(analysis.scores)}
+    return {"combinations": made} if made else {}
 
 
 def _of_era(run: RunContext, asked: Analysis) -> dict[str, Any]:
@@ -94,7 +102,7 @@ def _of_era(run: RunContext, asked: Analysis) -> dict[str, Any]:
     related = {"decorrelate", "own_normalisation", "eras", "correlation"}
     return {
         "selection": asked.selection.model_dump(mode="json"),
-        "scores": {name: score.model_dump(mode="json", exclude={"label"}) for name, score in asked.scores.items()},
+        "scores": {name: score.stated() for name, score in without_combinations(asked.scores).items()},
         "systematics": [s.model_dump(mode="json", exclude=related) for s in asked.systematics],
         "processor": [run.resolved.source.code_sha256, run.resolved.source.class_name],
         "cards": {name: load_card(path).sha256 for name, path in run.resolved.cards.items()},
@@ -151,7 +159,8 @@ def _plot_and_report(run: RunContext) -> Any:
     # labels and colours count; who did the work does not
     dump = _stated(run.analysis, "closure", "jes", "selection_by_era", "inspect", exclude={"execution", "systematics"})
     # what the report shows of studies
-    studies = {file.name: sha256_of(file) for file in sorted((run.out / FOLDER).glob("null_*.json"))}
+    files = [*sorted((run.out / FOLDER).glob("null_*.json")), *(run.out / FOLDER).glob(TRAININGS)]
+    studies = {file.name: sha256_of(file) for file in files}
     return {
         **dump,
         "systematics": [_stated(s, "eras", "correlation") for s in run.analysis.systematics],
@@ -208,7 +217,7 @@ def rows_keys(run: RunContext) -> str | dict[str, str]:
 
 def _rows_key(used: Mapping[str, Any]) -> str:
     # these go into numbers of whole datasets
-    decides = {name: part for name, part in used.items() if name not in ("files", "luminosity")}
+    decides = {name: part for name, part in used.items() if name not in ("files", "luminosity", "combinations")}
     decides["selection"] = {name: value for name, value in used["selection"].items() if name != "luminosity_table"}
     decides["golden_json"] = used["luminosity"].get("golden_json")
     return provenance.content_key({"config": decides, "code": chunk_worker.code(), "versions": chunk_worker.versions()})

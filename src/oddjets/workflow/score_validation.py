@@ -9,33 +9,48 @@ from oddjets.config.analysis import Analysis
 from oddjets.config.selection import Score
 from oddjets.core import resources
 from oddjets.core.errors import OddjetsError, nearest
+from oddjets.corrections import lookups
 from oddjets.io import paper_npz
 from oddjets.scoring.class_groups import formula_of, probability_columns, share_columns
+from oddjets.scoring.column_card import ColumnCard
 from oddjets.scoring.model_card import ModelCard, load_card
+from oddjets.selection.jet_scores import stems_of
+from oddjets.selection.processor import DijetProcessor
+from oddjets.selection.table_columns import known_columns
 
-__all__ = ["cards_of", "score_problems"]
+__all__ = ["card_problems", "cards_of", "score_problems"]
+
+#: sources of scores that are there when models of jet columns are run
+_BEFORE = ("branches", "card", "of", "family")
+
+Cards = Mapping[str, ModelCard | ColumnCard]
 
 
-def cards_of(analysis: Analysis, problems: list[str] | None = None) -> dict[str, tuple[Path, ModelCard]]:
-    """Return score to its model's card and the card's file, of the scores whose card can be read.
+def cards_of(analysis: Analysis, problems: list[str] | None = None) -> dict[str, tuple[Path, ModelCard | ColumnCard]]:
+    """Return score to its model's card and the card's file, of the scores, and members of families, whose card can be read.
 
     Args:
         analysis: its form is right.
         problems: is told of the others.
     """
-    found: dict[str, tuple[Path, ModelCard]] = {}
+    found: dict[str, tuple[Path, ModelCard | ColumnCard]] = {}
+    asked: dict[str, tuple[str, str]] = {}
     for name, score in analysis.scores.items():
         if score.card is not None:
-            try:
-                file = resources.find(score.card, "models", analysis.folder, suffixes=("", ".yaml"))
-                found[name] = file, load_card(file)
-            except OddjetsError as error:
-                if problems is not None:
-                    problems.append(f"scores.{name}.card: {error}")
+            asked[name] = score.card, f"scores.{name}.card"
+        for i, (member, card) in enumerate(score.members(name).items()):
+            asked[member] = card, f"scores.{name}.family.{i}"
+    for name, (card, place) in asked.items():
+        try:
+            file = resources.find(card, "models", analysis.folder, suffixes=("", ".yaml"))
+            found[name] = file, load_card(file) if name in analysis.scores else load_card(file, "constituents")
+        except OddjetsError as error:
+            if problems is not None:
+                problems.append(f"{place}: {error}")
     return found
 
 
-def score_problems(analysis: Analysis, cards: Mapping[str, ModelCard]) -> Iterator[str]:
+def score_problems(analysis: Analysis, cards: Cards) -> Iterator[str]:
     """List what is wrong with scores, apart from their cards and from columns of the event table.
 
     Args:
@@ -43,10 +58,12 @@ def score_problems(analysis: Analysis, cards: Mapping[str, ModelCard]) -> Iterat
         cards: score to its model's card, of the scores whose card can be read.
     """
     for name, score in analysis.scores.items():
-        if analysis.npz is not None:
+        if analysis.npz is not None and score.combined is None:
             yield from _of_imported_files(name, score)
         elif score.of is not None:
             yield from _of_class_groups(analysis, cards, name, score, score.of)
+        elif score.family:
+            yield from _of_family(analysis, cards, name, score)
         for tagger in (*score.signal, *score.background) if score.of is None else ():
             if analysis.selection.taggers.branch(tagger) is None:
                 version = analysis.selection.taggers.names
@@ -65,9 +82,7 @@ def _of_imported_files(name: str, score: Score) -> Iterator[str]:
         yield f"scores.{name}.column: no column '{score.column}'; {nearest(score.column, columns)}"
 
 
-def _of_class_groups(
-    analysis: Analysis, cards: Mapping[str, ModelCard], name: str, score: Score, owner: str
-) -> Iterator[str]:
+def _of_class_groups(analysis: Analysis, cards: Cards, name: str, score: Score, owner: str) -> Iterator[str]:
     """Check a score ``of`` another one: the other has a card, which has the class groups."""
     with_card = [other for other, of in analysis.scores.items() if of.card is not None]
     place = f"scores.{name}.of"
@@ -84,20 +99,99 @@ def _of_class_groups(
         else:
             offered = [root] if analysis.scores[root].card is not None else with_card
             yield f"{place}: '{owner}' has no card of its own; {nearest(owner, offered) or 'no score has a card'}"
-    elif owner in cards:
+    elif isinstance(card := cards.get(owner), ColumnCard):
+        yield f"{place}: the model of '{owner}' reads columns of the jet, and has no class groups"
+    elif card is not None:
         try:
-            formula_of(score, cards[owner])
+            formula_of(score, card)
         except OddjetsError as error:
             yield f"scores.{name}.{error}"
 
 
-def _columns_with_one_name(analysis: Analysis, cards: Mapping[str, ModelCard]) -> Iterator[str]:
+def _of_family(analysis: Analysis, cards: Cards, name: str, score: Score) -> Iterator[str]:
+    """Check that the members of a family are trainings of one model: what they read and what their scores mean is the same."""
+    first: ModelCard | None = None
+    owners: dict[str, str] = {}
+    for i, member in enumerate(score.members(name)):
+        place = f"scores.{name}.family.{i}"
+        if member in analysis.scores:
+            yield f"{place}: its score is called '{member}', as another one of 'scores'; rename that one"
+        card = cards.get(member)
+        if card is None or isinstance(card, ColumnCard):
+            continue
+        if card.sha256 in owners:
+            yield f"{place}: {card.name} has the same model as {owners[card.sha256]}, which would count twice"
+        owners.setdefault(card.sha256, card.name)
+        first = first or card
+        for what, of in (("inputs", _inputs_of), ("classes", _classes_of), ("score formula", _formula_of)):
+            if of(card) != of(first):
+                yield (
+                    f"{place}: {card.name} has other {what} than {first.name}: they are no trainings of one model; give each a"
+                    " score of its own with 'card'"
+                )
+                break
+
+
+def _inputs_of(card: ModelCard) -> object:
+    return card.inputs, card.constituents, card.species and card.species.model_copy(update={"source": ""})
+
+
+def _classes_of(card: ModelCard) -> object:
+    return {name: sorted(indices) for name, indices in card.classes.items()}, sorted(card.output.softmax)
+
+
+def _formula_of(card: ModelCard) -> object:
+    return card.score
+
+
+def _columns_with_one_name(analysis: Analysis, cards: Cards) -> Iterator[str]:
     """Check that no two columns of class groups have one name: 'X_a' of 'b', and 'X' of 'a_b'."""
     owners: dict[str, str] = {}
     for name, card in cards.items():
+        if name not in analysis.scores:  # a member of a family has none
+            continue
+        if isinstance(card, ColumnCard):
+            if analysis.scores[name].keep_probabilities:
+                yield f"scores.{name}.keep_probabilities: the model reads columns of the jet, and has no classes"
+            continue
         columns = [*share_columns(card, name).values()]
         if analysis.scores[name].keep_probabilities:
             columns += probability_columns(card, name).values()
         for column in columns:
             if (other := owners.setdefault(column, name)) != name:
                 yield f"scores.{name}: the column '{column}' of a class is one of '{other}' too; rename one of the scores"
+
+
+def card_problems(
+    analysis: Analysis, processor: type[DijetProcessor], era: lookups.Era, era_folder: Path, cards: Cards
+) -> Iterator[str]:
+    """List columns that models of jet columns read and that no jet will have, where that is known before a file is read.
+
+    Args:
+        analysis: its form is right.
+        processor: makes the event table.
+        era: its corrections.
+        era_folder: where the era's relative paths start.
+        cards: score to its model's card, of the scores whose card can be read.
+    """
+    of_columns = [(name, card) for name, card in cards.items() if isinstance(card, ColumnCard)]
+    known = known_columns(analysis, processor, era, era_folder, cards) if of_columns and analysis.npz is None else None
+    if known is None:
+        return
+    # models of constituents and branches come first, then these in their order, and columns that are scores last
+    later = [f"score_{name}" for name, _ in of_columns]
+    scores = {f"score_{name}" for name, score in analysis.scores.items() if score.sources[0] in _BEFORE}
+    stems = {*stems_of(known), *scores}
+    for name, card in of_columns:
+        there = stems - {*later}
+        for column, read_by in sorted(card.reads_what().items()):
+            if column in there:
+                continue
+            where = f" (in '{read_by}')" if read_by != column else ""
+            if column == later[0]:
+                yield f"scores.{name}.card: '{column}'{where} is the score itself"
+            elif column in stems:
+                yield f"scores.{name}.card: '{column}'{where} is computed later; list that score first"
+            else:
+                yield f"scores.{name}.card: no column '{column}'{where} of each jet; {nearest(column, sorted(there))}"
+        later.pop(0)

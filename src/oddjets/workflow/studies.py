@@ -24,7 +24,7 @@ from oddjets.selection.normalisation import Luminosities, factors, own_factors, 
 from oddjets.stats.model import Model
 from oddjets.study import null
 from oddjets.study.bank import Bank, factors_of
-from oddjets.study.events import EventArrays, JetClasses, read_events
+from oddjets.study.events import EventArrays, JetClasses, read_events, scores_of_table
 from oddjets.study.independence import classes_of
 from oddjets.study.mixed import mixed_events
 from oddjets.study.rates import LEAST_RATIO, require_bank
@@ -36,7 +36,7 @@ from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.workspace import measured_closure
 from oddjets.workflow.study_options import Options, find_bank, recorded, refuse_odd, replaced
 
-__all__ = ["Options", "study_null"]
+__all__ = ["Options", "StudyEvents", "results_of", "study_null"]
 
 #: a closure with a larger error says nothing
 MOST_CLOSURE_ERROR = 0.3
@@ -46,7 +46,7 @@ NUISANCES = 2
 NAMED = 3
 
 
-class _Events:
+class StudyEvents:
     """The events of an analysis, of its folder or of a bank."""
 
     def __init__(self, run: RunContext, bank: Path | None, luminosity: float | None) -> None:
@@ -57,7 +57,8 @@ class _Events:
                 " study these"
             )
         self.processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
-        self.bank = None if bank is None else Bank.open(find_bank(bank))
+        opened = None if bank is None else Bank.open(find_bank(bank))
+        self.bank = opened and opened.with_combinations(self.analysis, run.out / "events")
         if self.bank is not None:
             self.bank.require_fit(self.analysis, card_of(run))
             made, simulate = self.bank.card.get("simulate") or {}, self.analysis.simulate
@@ -109,6 +110,7 @@ class _Events:
         data: bool = False,
         below: float | None = None,
         scale: float | None = None,
+        score: str | None = None,
     ) -> list[EventArrays]:
         """Return the simulated events of the folder, or its data as the data-driven process.
 
@@ -117,6 +119,7 @@ class _Events:
             data: take data.
             below: keep events with both scores below this.
             scale: what weights are multiplied by; None: to the luminosity.
+            score: the score of the events; None: that of the threshold.
         """
         processed = self.run.extra("process")
         folder, by_hand = self.run.event_tables, own_factors(self.analysis, processed)
@@ -133,7 +136,10 @@ class _Events:
             made = {v: by * by_hand.get(dataset, {}).get(v, 1.0) for v in (NOMINAL, *(v.name for v in names))}
             tables = _below(event_table.stream(folder, dataset), self.analysis.threshold.score, below)
             first = rows.get(name, 0)
-            for events in read_events(self.analysis, self.processor, tables, name, made, classes=classes, first=first):
+            read = None if score is None else scores_of_table(score)
+            for events in read_events(
+                self.analysis, self.processor, tables, name, made, scores=read, classes=classes, first=first
+            ):
                 parts.setdefault(f"{name} {events.variations}", []).append(events)
                 # two datasets of a process have no row in common
                 rows[name] = max(rows.get(name, 0), int(events.rows.max(initial=-1)) + 1)
@@ -187,8 +193,12 @@ def _current(run: RunContext, name: str, file: Path) -> dict[str, Any]:
     return content
 
 
-def _results(run: RunContext) -> dict[str, Any]:
-    """Return the results of the fit, with numbers where a study reads numbers."""
+def results_of(run: RunContext) -> dict[str, Any]:
+    """Return the results of the fit, with numbers where a study reads numbers; nothing where there are none.
+
+    Raises:
+        OddjetsError: they are of another state of the analysis, or damaged.
+    """
     file = run.out / "results.json"
     results = _current(run, "fit", file)
     z = (results.get("significance") or {}).get("z")
@@ -219,7 +229,7 @@ def study_null(run: RunContext, options: Options) -> dict[str, Any]:
     with run.lock():
         if run.analysis.fit is None:
             raise OddjetsError(f"{run.analysis.name}: a study needs a 'fit' section, which says what is fitted")
-        results = _results(run)
+        results = results_of(run)
         closed = _current(run, "closure", run.out / "closure.json")
         tail = options.experiments if options.tail is None else options.tail
         plan = null.NullPlan(
@@ -275,7 +285,7 @@ def _of_toys(run: RunContext, plan: null.NullPlan) -> null.NullStudy:
 
 def _of_events(run: RunContext, options: Options, plan: null.NullPlan) -> null.NullStudy:
     source, analysis = options.source, run.analysis
-    events = _Events(run, options.bank, options.luminosity)
+    events = StudyEvents(run, options.bank, options.luminosity)
     classes = classes_of(analysis, events.processor) if source == "independent" else None
     qcd = str(analysis.data_driven)
     closure, structural = measured_closure(run)

@@ -30,11 +30,12 @@ from oddjets.selection.decorators import jet_variations_of
 from oddjets.selection.processor import DijetProcessor
 from oddjets.simulation.processes import check_processes
 from oddjets.workflow.bank_validation import bank_problems, why_unused
+from oddjets.workflow.combination_validation import combined_score_problems, no_data_problems
 from oddjets.workflow.cut_validation import column_problems, cut_problems
 from oddjets.workflow.dataset_eras import dataset_problems
 from oddjets.workflow.era_validation import era_problems, load_eras, nuisance_names, of_each, with_eras
 from oddjets.workflow.file_validation import file_problems
-from oddjets.workflow.score_validation import cards_of, score_problems
+from oddjets.workflow.score_validation import card_problems, cards_of, score_problems
 
 __all__ = ["ResolvedAnalysis", "resolve", "validated"]
 
@@ -108,10 +109,12 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *
     problems += _input_problems(analysis, eras if fitting else {})
     problems += bank_problems(analysis)
     problems += _name_problems(analysis)
+    problems += combined_score_problems(analysis, processor, eras)
     if processor is not None:
         problems += cut_problems(analysis, processor)
         for era, era_folder in list(eras.values())[:1]:
             problems += column_problems(analysis, processor, era, era_folder, cards)
+            problems += card_problems(analysis, processor, era, era_folder, cards)
         if analysis.npz is None:
             problems += _systematic_problems(analysis, jet_variations_of(processor), eras)
             problems += _selection_problems(analysis)
@@ -153,6 +156,7 @@ def validated(path: Path) -> ResolvedAnalysis:
         problems += [
             p for p in file_problems(checked.model, eras, _processor_of(checked.model)) if not checked.follows(p)
         ]
+        problems += no_data_problems(checked.model)
     try:
         if checked.model is not None:
             resolved = resolve(checked.model)

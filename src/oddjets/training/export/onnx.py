@@ -64,6 +64,7 @@ def export(
     output: Literal["logits", "probabilities"] = "logits",
     target: Target = "cpu",
     like: Path | None = None,
+    half_weights: bool = False,
 ) -> ExportResult:
     """Export a checkpoint.
 
@@ -76,19 +77,24 @@ def export(
         target: what the graph is arranged for.
         like: a card whose description (classes, species, score, training) holds for this checkpoint too; None for a
             checkpoint with the published classes.
+        half_weights: store the weights of a graph for CPUs in 16 bits, which halves the file; the arithmetic stays in
+            float32.
 
     Returns:
         The files written.
 
     Raises:
-        OddjetsError: see `oddjets.training.export.checkpoint.read_checkpoint`; a card that would be lost; a description that
-            does not fit the network.
+        OddjetsError: 16-bit weights for another target, which has its own; see
+            `oddjets.training.export.checkpoint.read_checkpoint`; a card that would be lost; a description that does not
+            fit the network.
     """
     card = model.with_suffix(".yaml")
     if card.exists() and (like is None or like.resolve() != card.resolve()):
         raise OddjetsError(
             f"{card} exists and would be lost: name it with --like to keep its description, or remove it"
         )
+    if half_weights and target != "cpu":
+        raise OddjetsError(f"weights are stored in 16 bits for CPUs alone, not for {_TARGETS[target]}: take gpu-half")
     description = None if like is None else _description(like)
     network = read_checkpoint(checkpoint, size)
     content = published_description(network.size or "of unknown size") if description is None else description
@@ -99,10 +105,10 @@ def export(
         "output": _output(network.config, output, description),
         "numerics": {
             "reference": "the authors' PET2 in float64",
-            "tolerance": _tolerance(stable, target),
+            "tolerance": _tolerance(stable, half_weights or target == "gpu-half"),
         },
     }
-    content["notes"] = [*content.get("notes", ()), _note(stable, target)]
+    content["notes"] = [*content.get("notes", ()), _note(stable, target, half_weights)]
     try:
         card_of(content | {"sha256": "0" * 64}, card)  # before anything is written
     except OddjetsError as error:
@@ -112,7 +118,7 @@ def export(
             f"card that does with --like\n{error}"
         ) from error
     if target == "cpu":
-        graph = build(network, stable=stable, output=output)
+        graph = build(network, stable=stable, output=output, half_weights=half_weights)
     else:
         graph = build_for_gpu(network, stable=stable, half=target == "gpu-half", output=output)
     external = _save(graph, model)
@@ -126,23 +132,24 @@ def export(
     return ExportResult(model, card, network.config, network.size)
 
 
-def _tolerance(stable: bool, target: Target) -> float:
+def _tolerance(stable: bool, half: bool) -> float:
     if not stable:
         return _TOLERANCE_PUBLISHED
-    return _TOLERANCE_HALF if target == "gpu-half" else _TOLERANCE_STABLE
+    return _TOLERANCE_HALF if half else _TOLERANCE_STABLE
 
 
-def _note(stable: bool, target: Target) -> str:
+def _note(stable: bool, target: Target, half_weights: bool) -> str:
     form = "in its stable form" if stable else "in its published form, whose float32 scores carry rounding noise"
+    stored = f"{_TARGETS[target]}, weights stored in 16 bits" if half_weights else _TARGETS[target]
     return (
-        f"Exported with the pair mass {form}, for {_TARGETS[target]}. The graph uses operators of ONNX Runtime beside the "
+        f"Exported with the pair mass {form}, for {stored}. The graph uses operators of ONNX Runtime beside the "
         f"standard ones, and takes at most {MAX_CONSTITUENTS} constituents."
     )
 
 
 def _description(path: Path) -> dict[str, Any]:
     """Return the parts of a card that hold for another export too."""
-    card = load_card(path)
+    card = load_card(path, "constituents")
     own = {"name", "file", "sha256", "external_data", "opset", "numerics", "metrics"}
     content = card.model_dump(mode="json", exclude=own, exclude_defaults=True)
     content["trained_on_labelled"] = list(card.trained_on_labelled)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["OPSET", "GraphBuilder"]
 
@@ -17,12 +17,21 @@ OPSET = 20
 _CONTRIBUTED = frozenset({"BiasGelu", "FusedMatMul", "MultiHeadAttention"})
 #: version of the file format that opset 20 came with
 _IR_VERSION = 9
+#: smaller arrays, such as biases, slopes and masks, stay in 32 bits: they cost nothing
+_SMALLEST_HALF = 4096
 
 
 class GraphBuilder:
     """A collection of nodes and constants; values are referred to by their names."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, half_weights: bool = False) -> None:
+        """Begin a graph.
+
+        Args:
+            half_weights: store matrices of float32 in 16 bits, which halves the file, and cast them in the graph. ONNX Runtime
+                does this once, when it loads the file; all arithmetic stays in float32.
+        """
+        self._half_weights = half_weights
         self._nodes: list[Any] = []
         self._constants: dict[tuple[str, tuple[int, ...], str], str] = {}
         self._tensors: list[Any] = []
@@ -37,14 +46,18 @@ class GraphBuilder:
         Returns:
             The name of the value.
         """
-        from onnx import numpy_helper
+        from onnx import TensorProto, numpy_helper
 
         array = np.ascontiguousarray(value, dtype).reshape(np.shape(value))
         key = (array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).hexdigest())
         if key not in self._constants:
             name = f"c{len(self._constants)}"
+            if self._half_weights and _fits_half(array):
+                self._tensors.append(numpy_helper.from_array(array.astype(np.float16), name))
+                name = self.add("Cast", name, to=TensorProto.FLOAT)
+            else:
+                self._tensors.append(numpy_helper.from_array(array, name))
             self._constants[key] = name
-            self._tensors.append(numpy_helper.from_array(array, name))
         return self._constants[key]
 
     def integers(self, *values: int) -> str:
@@ -109,3 +122,9 @@ class GraphBuilder:
         )
         domains = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]
         return helper.make_model(graph, opset_imports=domains, ir_version=_IR_VERSION, producer_name=producer)
+
+
+def _fits_half(array: NDArray[Any]) -> bool:
+    """Tell whether an array is worth storing in float16, and none of its values is too large for that."""
+    large = array.dtype == np.float32 and array.size >= _SMALLEST_HALF
+    return large and bool(np.abs(array).max() < np.finfo(np.float16).max)

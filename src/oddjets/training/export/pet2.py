@@ -27,7 +27,13 @@ __all__ = ["MAX_CONSTITUENTS", "N_SOFTMAX", "as_model", "build"]
 N_SOFTMAX = 200
 
 
-def build(checkpoint: Checkpoint, *, stable: bool = True, output: Literal["logits", "probabilities"] = "logits") -> Any:
+def build(
+    checkpoint: Checkpoint,
+    *,
+    stable: bool = True,
+    output: Literal["logits", "probabilities"] = "logits",
+    half_weights: bool = False,
+) -> Any:
     """Write a network as an ONNX graph.
 
     Args:
@@ -35,12 +41,13 @@ def build(checkpoint: Checkpoint, *, stable: bool = True, output: Literal["logit
         stable: the pair mass without cancellation; False for the form of the published code, whose float32 scores carry
             rounding noise.
         output: logits of all classes, or probabilities of the first `N_SOFTMAX`.
+        half_weights: store weights in 16 bits; the arithmetic stays in float32.
 
     Returns:
         The ``onnx.ModelProto``, with inputs ``x`` (batch, constituents, 4), ``pid`` (batch, constituents) and ``add``
         (batch, constituents, 4), at most `MAX_CONSTITUENTS` of them, and the output of the name and kind asked for.
     """
-    graph = GraphBuilder()
+    graph = GraphBuilder(half_weights=half_weights)
     layers, pairs = Layers(graph, checkpoint), Pairs(graph, stable)
     config = checkpoint.config
     scale = layers.slope("body.in_blocks.0.norm1")

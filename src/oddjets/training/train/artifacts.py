@@ -18,13 +18,19 @@ from oddjets.training.class_labels import KNOWN, QCD, SIGNAL
 from oddjets.training.export.onnx import export
 from oddjets.training.export.published_card import SPECIES
 from oddjets.training.train.checkpoint_state import STATE, TrainingState
+from oddjets.training.train.members import Member
 from oddjets.training.train.settings import MAX_CONSTITUENTS
 
-__all__ = ["add_metrics", "write_checkpoint", "write_metrics", "write_model"]
+__all__ = ["add_metrics", "checkpoint_path", "write_checkpoint", "write_metrics", "write_model"]
 
 _LICENCE = "BSD-3-Clause"
 #: of the training's known particles, as `trained_on_labelled` says them
 _KNOWN_NAMES = {"W": "W", "Z": "Z", "H_bb": "H", "top": "top"}
+
+
+def checkpoint_path(folder: Path, name: str) -> Path:
+    """Return the file of a model's best weights, ``best_model_NAME_s.pt``."""
+    return folder / f"best_model_{name.replace('-', '_')}_s.pt"
 
 
 def write_checkpoint(folder: Path, name: str, state: TrainingState) -> Path:
@@ -48,32 +54,39 @@ def write_checkpoint(folder: Path, name: str, state: TrainingState) -> Path:
         key: {k.removeprefix(f"{prefix}."): v for k, v in state.best.items() if k.startswith(f"{prefix}.")}
         for key, prefix in (("body", "body"), ("classifier_head", "classifier"))
     }
-    path = folder / f"best_model_{name.replace('-', '_')}_s.pt"
+    path = checkpoint_path(folder, name)
     torch.save(parts | {"epoch": state.settings["epochs"] * best_step / state.steps, "loss": state.loss}, path)
     return path
 
 
-def write_model(folder: Path, name: str, checkpoint: Path, state: TrainingState) -> Path:
+def write_model(member: Member, checkpoint: Path, state: TrainingState, *, half_weights: bool = False) -> Path:
     """Export the best weights, with a card that has no metrics yet.
 
     Args:
-        folder: of the training.
-        name: of the model.
+        member: the training.
         checkpoint: as of `write_checkpoint`.
         state: of the training.
+        half_weights: store the weights in 16 bits.
 
     Returns:
         The card.
     """
-    model = folder / f"{name.replace('-', '_')}.onnx"
-    model.with_suffix(".yaml").unlink(missing_ok=True)  # of an earlier export
-    exported = export(checkpoint, model)
+    model = member.card.with_suffix(".onnx")
+    member.card.unlink(missing_ok=True)  # of an earlier export
+    exported = export(checkpoint, model, half_weights=half_weights)
     content = yaml.safe_load(exported.card.read_text(encoding="utf-8"))
-    return _write(exported.card, content | _description(name, state))
+    notes = [note for note in content["notes"] if note.startswith("Exported with")]
+    return _write(exported.card, content | _description(member, state, notes))
 
 
-def add_metrics(card: Path, metrics: Mapping[str, Any]) -> None:
-    """Write the summary of `oddjets.training.validate.evaluation.measure` into a card."""
+def add_metrics(card: Path, metrics: Mapping[str, Any], numerics: Mapping[str, float]) -> None:
+    """Write measurements into a card.
+
+    Args:
+        card: the card.
+        metrics: as of `oddjets.training.validate.evaluation.measure`; their summary is written.
+        numerics: differences of class probabilities from the checkpoint: median, quantile_99, maximum.
+    """
     content = yaml.safe_load(card.read_text(encoding="utf-8"))
     summary: dict[str, float] = {}
     for name, found in metrics["signals"].items():
@@ -87,10 +100,10 @@ def add_metrics(card: Path, metrics: Mapping[str, Any]) -> None:
         where = "all" if share == "100 %" else f"at_{share.removesuffix(' %')}_percent"
         for key in ("mean", "mean_error", "std", "std_error"):
             summary[f"qcd_mass_{key}_{where}"] = round(found[key], 2)
-    _write(card, content | {"metrics": summary})
+    _write(card, content | {"metrics": summary, "numerics": content["numerics"] | numerics})
 
 
-def _description(name: str, state: TrainingState) -> dict[str, Any]:
+def _description(member: Member, state: TrainingState, notes: list[str]) -> dict[str, Any]:
     """Return what the card says beyond the published networks' inputs."""
     supervised = state.settings["supervised"]
     signal = SIGNAL | (KNOWN if supervised else {})
@@ -101,15 +114,19 @@ def _description(name: str, state: TrainingState) -> dict[str, Any]:
         if supervised
         else "no label of a known particle was seen, and no such jet"
     )
+    seeds = f"seed {state.settings['seed']}"
+    if member.family:
+        seeds += f" (of first weights, order and dropout; the jets are those of seed {state.settings['split_seed']})"
     return {
-        "name": name,
+        "name": member.name,
         "licence": _LICENCE,
+        **({"family": member.family, "seed": member.settings.seed} if member.family else {}),
         "training": (
             f"PET2 small (architecture of OmniLearned 0.2.0, arXiv:2510.24066) on {state.jets} jets: Pythia 8 at 13 TeV "
             "and a parametric detector without pileup; anti-kT 0.8, pT > 400 GeV, soft-drop mass > 20 GeV; QCD by flavour "
             f"and generic resonances with broad masses to two, three and four partons; {labels}. QCD and signal weighted "
             f"to one spectrum of pT and mass; jets turned and mirrored at random; {state.settings['epochs']} epochs, "
-            f"batches of {state.settings['batch']}, seed {state.settings['seed']}; the best state by held-back events was "
+            f"batches of {state.settings['batch']}, {seeds}; the best state by held-back events was "
             f"kept (loss {state.loss:.4f}"
             + (f", at the end {min(final[0][2:4]):.4f}" if final else "")
             + "). Made by `oddjets model train`."
@@ -126,13 +143,7 @@ def _description(name: str, state: TrainingState) -> dict[str, Any]:
         "output": {"name": "logits", "kind": "logits", "n_classes": 210, "softmax": sorted(classes.values())},
         "classes": classes,
         "score": {"formula": "paper", "signal": list(signal), "qcd": list(QCD)},
-        "notes": [
-            (
-                "Exported with the pair mass in its stable form. The graph uses operators of ONNX Runtime beside the standard "
-                "ones, and takes at most 150 constituents."
-            ),
-            "The authors' formula for their stored predictions means nothing for these classes.",
-        ],
+        "notes": [*notes, "The authors' formula for their stored predictions means nothing for these classes."],
     }
 
 

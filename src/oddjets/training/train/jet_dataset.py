@@ -16,6 +16,7 @@ from oddjets.core.files import atomic_write
 from oddjets.core.kinematics import offsets_from, positions
 from oddjets.core.worker_pool import run_tasks
 from oddjets.training.optional_imports import require
+from oddjets.training.validate.reference import PaddedJets
 
 __all__ = ["INFO", "JetSet", "read_jets", "shards"]
 
@@ -80,6 +81,16 @@ class JetSet:
             self.info[rows],
             self.event[rows],
         )
+
+    def padded(self, rows: NDArray[np.int64]) -> PaddedJets:
+        """Return some of the jets, by their numbers, as the network takes them."""
+        some = self.take(rows)
+        real = np.arange(int(some.counts.max())) < some.counts[:, np.newaxis]
+        shape = real.shape
+        arrays = [np.zeros((*shape, 4), np.float32), np.zeros(shape, np.int64), np.zeros((*shape, 4), np.float32)]
+        for padded, flat in zip(arrays, (some.x, some.pid, some.add), strict=True):
+            padded[real] = flat
+        return PaddedJets(*arrays)
 
 
 def shards(folder: Path) -> list[Path]:

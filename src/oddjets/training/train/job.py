@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
@@ -20,10 +20,16 @@ from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.training.optional_imports import require
 from oddjets.training.train.settings import TrainingSettings
 
+if TYPE_CHECKING:
+    from oddjets.training.train.jet_dataset import JetSet
+    from oddjets.training.train.members import Member
+
 __all__ = ["LOG", "JobPart", "TrainingJob", "in_background", "run"]
 
 #: the log of a training in the background
 LOG = "train.log"
+#: held-out jets whose class probabilities are compared with the checkpoint's
+_NUMERICS_JETS = 400
 
 
 class JobPart(StrEnum):
@@ -46,6 +52,8 @@ class TrainingJob:
         name: of the model.
         compare: cards of models that are measured on the same jets.
         settings: of the training.
+        seeds: trainings on the same jets; more than one make a family.
+        half_weights: store the weights of the models in 16 bits.
     """
 
     folder: Path
@@ -55,6 +63,8 @@ class TrainingJob:
     name: str
     compare: tuple[Path, ...]
     settings: TrainingSettings
+    seeds: int = 1
+    half_weights: bool = False
 
     @property
     def training_jets(self) -> Path:
@@ -67,9 +77,11 @@ class TrainingJob:
         return self.folder / "jets" / "held-out"
 
     @property
-    def card(self) -> Path:
-        """The model's card."""
-        return self.folder / f"{self.name.replace('-', '_')}.yaml"
+    def members(self) -> list[Member]:
+        """The trainings."""
+        from oddjets.training.train.members import members_of
+
+        return members_of(self.folder, self.name, self.settings, self.seeds)
 
 
 def run(job: TrainingJob, parts: Sequence[JobPart]) -> None:
@@ -79,7 +91,7 @@ def run(job: TrainingJob, parts: Sequence[JobPart]) -> None:
         OddjetsError: a package is missing, another process works in the folder, or see the parts.
     """
     _check_packages(parts)
-    compared = [load_card(path) for path in job.compare]  # before hours of work
+    compared = [load_card(path, "constituents") for path in job.compare]  # before hours of work
     with _lock_folder(job.folder):
         if JobPart.generate in parts:
             _generate(job)
@@ -152,42 +164,81 @@ def _train(job: TrainingJob) -> None:
     from oddjets.training.train.artifacts import write_checkpoint, write_model
     from oddjets.training.train.checkpoint_state import read_state
     from oddjets.training.train.jet_dataset import shards
-    from oddjets.training.train.loop import train
+    from oddjets.training.train.members import train_members
 
-    state = read_state(job.folder)
-    if state is None or state.step < state.steps:
-        train(job.folder, shards(job.training_jets), job.settings, job.workers)
-        state = read_state(job.folder)
-    assert state is not None
-    checkpoint = write_checkpoint(job.folder, job.name, state)
-    card = write_model(job.folder, job.name, checkpoint, state)
-    console.print(f"{escape(str(checkpoint))}: best loss {state.loss:.4f}; {escape(str(card))}")
+    train_members(job.members, shards(job.training_jets), job.folder / "cache" / "train", job.workers)
+    for member in job.members:
+        state = read_state(member.folder)
+        assert state is not None
+        checkpoint = write_checkpoint(member.folder, member.name, state)
+        card = write_model(member, checkpoint, state, half_weights=job.half_weights)
+        console.print(f"{escape(str(checkpoint))}: best loss {state.loss:.4f}; {escape(str(card))}")
 
 
 def _evaluate(job: TrainingJob, compared: Sequence[ModelCard]) -> None:
     from oddjets.training.train.artifacts import add_metrics, write_metrics
     from oddjets.training.train.checkpoint_state import read_state
     from oddjets.training.train.jet_dataset import read_jets, shards
-    from oddjets.training.validate.evaluation import measure, scores_of, substructure
+    from oddjets.training.validate.evaluation import agreements, measure, scores_of, substructure
 
-    if not job.card.is_file():
-        raise OddjetsError(f"{job.card} does not exist: train the model first (--only train), or give its --name")
-    own = load_card(job.card)
+    members = job.members
+    for member in members:
+        if not member.card.is_file():
+            raise OddjetsError(
+                f"{member.card} does not exist: train the model first (--only train), or give its --name"
+            )
     jets = read_jets(shards(job.held_out_jets), job.folder / "cache" / "held-out", job.workers)
-    models: dict[str, Any] = {}
-    for card in (own, *compared):
-        name = f"{card.name} {card.sha256[:8]}" if card.name in models else card.name
+    own = [load_card(member.card, "constituents") for member in members]
+    scores: dict[str, Any] = {}
+    for card in (*own, *compared):
+        name = f"{card.name} {card.sha256[:8]}" if card.name in scores else card.name
         with progress(f"scores of {name}", len(jets)) as tracker:
-            models[name] = measure(jets, scores_of(card, jets, progress=tracker.advance))
+            scores[name] = scores_of(card, jets, progress=tracker.advance)
+    if len(own) > 1:
+        from oddjets.scoring.score import mean_score
+
+        scores[f"{job.name}-mean"] = mean_score([scores[card.name] for card in own])
+    models = {name: measure(jets, values) for name, values in scores.items()}
     for_scale = {name: measure(jets, values)["signals"] for name, values in substructure(jets).items()}
-    state = read_state(job.folder)
-    history = [] if state is None else state.history
-    found = {"held_out_jets": len(jets), "models": models, "for_scale": for_scale, "history": history}
+    states = {member.name: read_state(member.folder) for member in members}
+    history = {name: [] if state is None else state.history for name, state in states.items()}
+    found: dict[str, Any] = {"held_out_jets": len(jets), "models": models, "for_scale": for_scale}
+    found["history"] = history if len(own) > 1 else history[own[0].name]
+    if len(scores) > 1:
+        found["agreement"] = agreements(jets, scores)
     path = write_metrics(job.folder, found)
-    add_metrics(job.card, models[own.name])
+    for member, card in zip(members, own, strict=True):
+        add_metrics(member.card, models[card.name], _numerics(job, member, card, jets))
     for name, metrics in models.items():
         _show(name, metrics)
-    console.print(f"{escape(str(path))}; {escape(str(job.card))}")
+    for pair, found_pair in found.get("agreement", {}).get("QCD", {}).items():
+        shown = found_pair["overlap"]["0.2 %"]
+        console.print(
+            f"{pair}, QCD: rank correlation {found_pair['rank_correlation']['value']:.3f}, overlap at 0.2 % "
+            f"{shown['value']:.2f} +- {shown['error']:.2f}"
+        )
+    console.print(f"{escape(str(path))}; {', '.join(escape(str(member.card)) for member in members)}")
+
+
+def _numerics(job: TrainingJob, member: Member, card: ModelCard, jets: JetSet) -> dict[str, float]:
+    """Measure the differences of class probabilities from the checkpoint in float64, on jets without tied distances."""
+    import numpy as np  # heavy imports only where a part runs
+
+    from oddjets.training.export.checkpoint import read_checkpoint
+    from oddjets.training.train.artifacts import checkpoint_path
+    from oddjets.training.validate.parity import groups, parity
+    from oddjets.training.validate.reference import Reference
+
+    sample = jets.padded(np.linspace(0, len(jets) - 1, min(len(jets), _NUMERICS_JETS)).astype(np.int64))
+    reference = Reference(read_checkpoint(checkpoint_path(member.folder, member.name)))
+    (row,) = parity(card, reference, groups(len(sample.x), job.settings.seed, sample)[:1])
+    found = {"median": row.median, "quantile_99": row.quantile_99, "maximum": row.maximum}
+    if row.maximum > card.numerics.tolerance:
+        raise OddjetsError(
+            f"{member.card}: class probabilities differ by {row.maximum:.1e} from those of the checkpoint, more than the "
+            f"tolerance {card.numerics.tolerance:g}: see oddjets model check"
+        )
+    return {name: float(f"{value:.2g}") for name, value in found.items()}
 
 
 def _show(name: str, metrics: dict[str, Any]) -> None:

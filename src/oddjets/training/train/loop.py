@@ -50,6 +50,8 @@ def train(
     settings: TrainingSettings,
     workers: int,
     on_step: Callable[[int], None] | None = None,
+    gpu: int | None = None,
+    cache: Path | None = None,
 ) -> None:
     """Train a model, or resume a training; the result is in the folder's `STATE`.
 
@@ -59,39 +61,47 @@ def train(
         settings: what the result depends on.
         workers: processes that read jets.
         on_step: called with the number of steps done, where one process trains.
+        gpu: the number of the only GPU to use; None: all that there are.
+        cache: folder of unpacked jets; None: one in `folder`.
 
     Raises:
         OddjetsError: the folder's training has other settings; no jets to learn; losses that are not finite.
     """
-    cache = folder / "cache" / "train"
+    cache = cache or folder / "cache" / "train"
     done = read_state(folder)
-    if done is not None and done.settings != asdict(settings):
-        changed = [
-            f"{k} {done.settings.get(k)} (now {v})" for k, v in asdict(settings).items() if done.settings.get(k) != v
-        ]
+    if done is not None:
+        # a state that was written before a setting came has that setting's default
+        before = asdict(TrainingSettings()) | done.settings
+        changed = [f"{k} {before[k]} (now {v})" for k, v in asdict(settings).items() if before[k] != v]
+    else:
+        changed = []
+    if changed:
         raise OddjetsError(
             f"{folder / STATE} is of a training with other settings: {', '.join(changed)}; ask for the same, take another "
             "folder, or remove that file to start again"
         )
     read_jets(files, cache, workers)  # into the cache, once for all processes
     world = torch.cuda.device_count()
-    if world > 1:
+    if world > 1 and gpu is None:
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
-        torch.multiprocessing.spawn(_one_gpu, (world, port, folder, list(files), settings), nprocs=world)
+        torch.multiprocessing.spawn(_one_gpu, (world, port, folder, cache, list(files), settings), nprocs=world)
     else:
-        device = torch.device("cuda", 0) if world else torch.device("cpu")
+        device = torch.device("cuda", gpu or 0) if world else torch.device("cpu")
+        if world:
+            torch.cuda.set_device(device)
         _Training(folder, read_jets(files, cache, 1), settings, device, 0, 1).run(on_step)
 
 
-def _one_gpu(rank: int, world: int, port: int, folder: Path, files: list[Path], settings: TrainingSettings) -> None:
+def _one_gpu(
+    rank: int, world: int, port: int, folder: Path, cache: Path, files: list[Path], settings: TrainingSettings
+) -> None:
     device = torch.device("cuda", rank)
     torch.cuda.set_device(device)
     dist.init_process_group("nccl", f"tcp://localhost:{port}", rank=rank, world_size=world, device_id=device)
     try:
-        jets = read_jets(files, folder / "cache" / "train", 1)
-        _Training(folder, jets, settings, device, rank, world).run(None)
+        _Training(folder, read_jets(files, cache, 1), settings, device, rank, world).run(None)
     finally:
         dist.destroy_process_group()
 
@@ -120,7 +130,7 @@ class _Training:
         for what, some in (("learn", ~held_back), ("hold back", held_back)):
             if not (self.weights[some & signal].any() and self.weights[some & ~signal].any()):
                 raise OddjetsError(f"too few jets to {what}: QCD and signal have no pT and mass in common")
-        self.looked_at = np.random.default_rng(settings.seed).permutation(looked_at)[:_MAX_VALIDATION_JETS]
+        self.looked_at = np.random.default_rng(settings.seed_of_split).permutation(looked_at)[:_MAX_VALIDATION_JETS]
         self.counts, self.label, self.signal = jets.counts, jets.label, signal
         self.targets = torch.from_numpy(jets.label).to(device)
         self.jets = DeviceJets(jets, device)
@@ -338,6 +348,7 @@ class _Training:
         """Compile the network for the shapes of batches; return it as it is on a CPU, or where that fails."""
         if self.device.type == "cpu":
             return network
+        torch.compiler.reset()  # a second training in this process would meet the limit on recompilations, and run uncompiled
         compiled: Callable[..., Any] = torch.compile(lambda x, pid, add: network(x, pid, add), dynamic=False)
         start = time.monotonic()
         try:
@@ -355,13 +366,14 @@ class _Training:
 
     def _print(self, text: str) -> None:
         if not self.rank:
-            console.print(f"{time.strftime('%H:%M:%S')} {escape(text)}")
+            of_several = "" if self.settings.split_seed is None else f"seed {self.settings.seed}: "
+            console.print(f"{time.strftime('%H:%M:%S')} {of_several}{escape(text)}")
 
 
 def _validation_mask(event: Rows, settings: TrainingSettings) -> NDArray[np.bool_]:
     """Return which jets are held back: all or none of an event."""
     numbers, place = np.unique(event, return_inverse=True)
-    drawn = np.random.default_rng([settings.seed, 5]).random(len(numbers)) < settings.held_back
+    drawn = np.random.default_rng([settings.seed_of_split, 5]).random(len(numbers)) < settings.held_back
     return drawn[place]
 
 

@@ -34,6 +34,7 @@ class TrainingSettings:
         average: the decay of the moving average of the weights, per step.
         held_back: the share of events that judges which state is kept.
         network: sizes of PET2 other than those of the small model.
+        split_seed: decides which events are held back, where several trainings share them; None: `seed`.
     """
 
     epochs: int = 8
@@ -46,6 +47,12 @@ class TrainingSettings:
     average: float = 0.999
     held_back: float = 0.05
     network: dict[str, int] = field(default_factory=dict)
+    split_seed: int | None = None
+
+    @property
+    def seed_of_split(self) -> int:
+        """The seed of what is held back."""
+        return self.seed if self.split_seed is None else self.split_seed
 
 
 def class_shares(supervised: bool) -> tuple[dict[int, float], dict[int, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,22 @@ from oddjets.scoring.inputs import PreparedJets, UnusualCounts
 from oddjets.scoring.model_card import ModelCard
 from oddjets.scoring.onnx_session import Provider
 from oddjets.scoring.scorer import Scorer
+from oddjets.stats.agreement import overlap, rank_correlation
 from oddjets.training.class_labels import KNOWN, QCD, SIGNAL
 from oddjets.training.train.jet_dataset import JetSet
 from oddjets.training.train.reweighting import PT_EDGES
 from oddjets.training.validate.metrics import auc, matched_weights, rejection, sculpting
 
-__all__ = ["EFFICIENCIES", "MASS_WINDOW", "SIGNALS", "WORKING_POINTS", "measure", "scores_of", "substructure"]
+__all__ = [
+    "EFFICIENCIES",
+    "MASS_WINDOW",
+    "SIGNALS",
+    "WORKING_POINTS",
+    "agreements",
+    "measure",
+    "scores_of",
+    "substructure",
+]
 
 #: what is told from inclusive QCD: a name, and the classes
 SIGNALS: dict[str, tuple[str, ...]] = {
@@ -118,6 +129,39 @@ def measure(jets: JetSet, scores: Scores) -> dict[str, Any]:
         "signals": signals,
         "qcd_mass": {_percent(e): sculpting(mass[qcd], scores[qcd], falling, e)._asdict() for e in WORKING_POINTS},
     }
+
+
+def agreements(jets: JetSet, scores: Mapping[str, Scores]) -> dict[str, Any]:
+    """Measure how far scores agree, two at a time, on held-out jets with soft-drop masses in `MASS_WINDOW`.
+
+    Args:
+        jets: held-out jets.
+        scores: of each model, shape (n_jets,).
+
+    Returns:
+        By ``QCD`` and the classes of signals, by ``"first, second"``: ``rank_correlation``, and ``overlap`` by the share
+        that each selects (`WORKING_POINTS` but all).
+    """
+    mass = jets.column("msoftdrop")
+    window = (mass > MASS_WINDOW[0]) & (mass < MASS_WINDOW[1])
+    kinds = {"QCD": list(QCD.values())} | {name: [index] for name, index in (SIGNAL | KNOWN).items()}
+    found: dict[str, Any] = {}
+    for kind, indices in kinds.items():
+        rows = window & np.isin(jets.label, indices)
+        if not rows.any():
+            continue
+        found[kind] = {
+            f"{first}, {second}": {
+                "rank_correlation": rank_correlation(scores[first][rows], scores[second][rows])._asdict(),
+                "overlap": {
+                    _percent(e): overlap(scores[first][rows], scores[second][rows], e)._asdict()
+                    for e in WORKING_POINTS
+                    if e < 1
+                },
+            }
+            for first, second in combinations(scores, 2)
+        }
+    return found
 
 
 def substructure(jets: JetSet) -> Mapping[str, Scores]:

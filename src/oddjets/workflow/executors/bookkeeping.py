@@ -6,7 +6,7 @@ import math
 import os
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -183,12 +183,10 @@ def totals(records: Sequence[ChunkRecord], cuts: int) -> dict[str, Any]:
             known["from_cache"] += how["from_cache"]
             for names in ("providers", "fallbacks", "kept_as", "scores"):
                 known[names] = sorted({*known[names], *how[names]})
+            for column, values in how.get("columns", {}).items():
+                _add_column(known.setdefault("columns", {}), column, values)
         for score, values in found["score_columns"].items():
-            so_far = columns.setdefault(score, {"finite": 0, "not_finite": 0, "lowest": [], "highest": []})
-            so_far["finite"] += values["finite"]
-            so_far["not_finite"] += values["not_finite"]
-            so_far["lowest"] = sorted([*so_far["lowest"], *values["lowest"]])[:1]
-            so_far["highest"] = sorted([*so_far["highest"], *values["highest"]])[-1:]
+            _add_column(columns, score, values)
     return {
         "entries": sum(found["entries"] for found in counts),
         "rows": sum(record.part.rows for record in records),
@@ -203,3 +201,12 @@ def totals(records: Sequence[ChunkRecord], cuts: int) -> dict[str, Any]:
         "inference": inference,
         "score_columns": columns,
     }
+
+
+def _add_column(known: dict[str, dict[str, Any]], name: str, values: Mapping[str, Any]) -> None:
+    """Add what a chunk's jets have in a column."""
+    so_far = known.setdefault(name, {"finite": 0, "not_finite": 0, "lowest": [], "highest": []})
+    so_far["finite"] += values["finite"]
+    so_far["not_finite"] += values["not_finite"]
+    so_far["lowest"] = sorted([*so_far["lowest"], *values["lowest"]])[:1]
+    so_far["highest"] = sorted([*so_far["highest"], *values["highest"]])[-1:]

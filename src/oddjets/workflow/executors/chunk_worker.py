@@ -26,8 +26,8 @@ from oddjets.io.fileset import TREE
 from oddjets.io.nanoaod_schema import PFNano
 from oddjets.io.remote.access import open_file
 from oddjets.io.remote.failures import cause_of, with_retries
+from oddjets.scoring.column_scorer import scorer_of
 from oddjets.scoring.model_card import load_card
-from oddjets.scoring.scorer import Scorer
 from oddjets.selection.chunk_counts import ChunkCounts
 from oddjets.selection.processor import DijetProcessor
 from oddjets.selection.processor_loader import ProcessorSource
@@ -104,7 +104,7 @@ class ChunkWorker:
         # of several eras, each chunk is that of one: `DijetProcessor.at_era`
         era, folder = load_era(eras_of(self.analysis)[0], self.analysis.folder)
         scorers = {
-            name: Scorer(load_card(Path(card)), provider=self.analysis.execution.provider, threads=self.threads)
+            name: scorer_of(load_card(Path(card)), provider=self.analysis.execution.provider, threads=self.threads)
             for name, card in self.cards
         }
         score_cache = Path(self.score_cache) if self.score_cache is not None else None

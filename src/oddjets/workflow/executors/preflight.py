@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from oddjets.core.errors import InputFileError
 from oddjets.io.duplicate_events import find_duplicate
-from oddjets.scoring.model_card import ModelCard
-from oddjets.selection.file_layouts import describe_layouts, layout_errors
+from oddjets.selection.file_layouts import Cards, describe_layouts, layout_errors
 from oddjets.selection.sums_checks import sums_problems
 from oddjets.workflow.executors.chunks import Fileset
 
@@ -18,7 +16,7 @@ __all__ = [
 ]
 
 
-def check_files(fileset: Fileset, cards: Mapping[str, ModelCard], *, skip_bad_files: bool = False) -> None:
+def check_files(fileset: Fileset, cards: Cards, *, skip_bad_files: bool = False) -> None:
     """Refuse copies of a file, impossible sums of weights, and files without what the models need of PF candidates.
 
     What is clustered again, derived or missing is said, and which sums of weights are suspicious.

@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from coffea.nanoevents import NanoEventsFactory
 
+from oddjets.config.analysis import Analysis
+from oddjets.core import resources
 from oddjets.core.errors import InputFileError
 from oddjets.io import nanoaod_schema
 from oddjets.io.event_table import JETS
 from oddjets.io.fileset import TREE, Dataset, FileInfo
 from oddjets.io.layouts import LAYOUTS, CandidateLayout, describe_misfits
+from oddjets.scoring.model_card import load_card
 from oddjets.selection.processor import DijetProcessor
 
 __all__ = ["RequiredBranches", "chunk_of", "required_branches", "without_model"]
@@ -51,7 +54,7 @@ def without_model(processor: type[DijetProcessor]) -> type[DijetProcessor]:
         stems = [f"score_{name}" for name in missing]
         # also columns that come with a model's output, where one of them is a score
         columns_of_scores = [self.analysis.scores[name].column or "" for name in missing]
-        stems += [column for column in columns_of_scores if column.startswith(("share_", "prob_"))]
+        stems += [column for column in columns_of_scores if column.startswith(("share_", "prob_", "spread_", "score_"))]
         return {f"{stem}_{j}": np.zeros(len(rows)) for stem in (*stems, "n_constituents") for j in JETS}
 
     return type(processor.__name__, (processor,), {"_scores": no_scores})
@@ -107,7 +110,7 @@ def required_branches(
         entries.append(start + np.flatnonzero(np.isin(_identities(stored), _identities(columns))))
     read = set(_IDENTITY) | {accessed.branch for accessed in log}
     layout = info.layout
-    scored = any(score.card is not None for score in processor.analysis.scores.values())
+    scored = _reads_constituents(processor.analysis)
     # what the processor's own reading of constituents takes is not in the log: anything there is a hook's
     by_hook = any(row.candidates and row.candidates in name for row in LAYOUTS for name in read)
     if scored and layout is None:
@@ -122,6 +125,14 @@ def required_branches(
     read |= {f"{collection}_{name}" for collection in _collections(read) for name in _VECTOR}
     linked = layout if layout is not None and layout.source == "index" and not by_hook else None
     return RequiredBranches(np.concatenate(entries), frozenset(read & present), linked)
+
+
+def _reads_constituents(analysis: Analysis) -> bool:
+    """Return whether a model of the analysis reads PF candidates."""
+    cards = [score.card for score in analysis.scores.values() if score.card is not None]
+    cards += [card for score in analysis.scores.values() for card in score.family]
+    files = [resources.find(card, "models", analysis.folder, suffixes=("", ".yaml")) for card in cards]
+    return any(load_card(file).reads_constituents for file in files)
 
 
 def _collections(branches: Iterable[str]) -> set[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from oddjets.config.combinations import components_of
 from oddjets.core.console import console
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
 from oddjets.core.provenance import is_consistent, read_manifest
@@ -112,10 +113,25 @@ def _threshold(run: RunContext) -> float | None:
     return float(run.extra("histogram")["threshold"]["value"])
 
 
+def _score_with_classes(run: RunContext, score: str) -> str:
+    """Return the score whose class probabilities are written: itself, or the one of a combination that has a model."""
+    if run.analysis.scores[score].combined is None:
+        return score
+    components = components_of(run.analysis.scores, score)
+    owners = dict.fromkeys(run.analysis.scores[name].of or name for name in components)
+    models = [name for name in owners if name in run.resolved.cards]
+    if len(models) != 1:
+        raise OddjetsError(
+            f"the score '{score}' combines {', '.join(components)}, of which {', '.join(models) or 'none'} have a model: the"
+            " class probabilities to write are those of a single model"
+        )
+    return models[0]
+
+
 def _kept_probabilities(run: RunContext, score: str) -> list[str]:
     """Return the stems of the columns, in the order of the card's softmax, as the model's probabilities are."""
     owner = _with_card(run, score)
-    return [*probability_columns(load_card(run.resolved.cards[owner]), owner).values()]
+    return [*probability_columns(load_card(run.resolved.cards[owner], "constituents"), owner).values()]
 
 
 def _with_card(run: RunContext, score: str) -> str:
@@ -144,7 +160,8 @@ def export_npz(run: RunContext, folder: Path) -> list[Path]:
     """
     hidden = _threshold(run)
     record_state(run.analysis, run.out, unblinds=run.unblinds)
-    score = run.analysis.threshold.score
+    cut_on = run.analysis.threshold.score
+    score = _score_with_classes(run, cut_on)
     stems = _kept_probabilities(run, score)
     processed = run.extra("process")
     normalisation = factors(run.analysis, processed, run.luminosities)
@@ -160,7 +177,7 @@ def export_npz(run: RunContext, folder: Path) -> list[Path]:
         kept = np.array(table["passes_nominal"], dtype=bool)
         if is_data and hidden is not None:
             # what lies at a strict threshold goes too
-            kept &= ~(np.minimum(*(table[f"score_{score}_{j}"] for j in (1, 2))) >= hidden)
+            kept &= ~(np.minimum(*(table[f"score_{cut_on}_{j}"] for j in (1, 2))) >= hidden)
             console.print(f"dataset '{dataset}': blinded, the events in A are left out")
         selected = {name: array[kept] for name, array in table.items()}
         classes = np.stack([np.stack([selected[f"{stem}_{j}"] for stem in stems], axis=1) for j in (1, 2)], axis=1)

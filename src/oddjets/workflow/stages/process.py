@@ -21,12 +21,12 @@ from oddjets.io.fileset import FileInfo, sum_of_weights, sums_of_variations
 from oddjets.io.histograms import DATA
 from oddjets.scoring.cache import refused_writing
 from oddjets.scoring.class_groups import probability_columns, share_columns
-from oddjets.scoring.model_card import load_card
+from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
 from oddjets.selection.file_layouts import constituent_sources, summarise_layouts, warn_of_stale_weights
 from oddjets.selection.normalisation import cutflow_line
-from oddjets.selection.score_checks import refuse_useless_columns
+from oddjets.selection.score_checks import check_columns, refuse_useless_columns
 from oddjets.selection.sums_checks import refuse_unlike_sums
 from oddjets.selection.trigger_menus import trigger_menus
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
@@ -40,6 +40,7 @@ from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
 from oddjets.workflow.executors.skipped_files import SkippedFile
 from oddjets.workflow.keys import rows_keys
 from oddjets.workflow.skim.compatibility import incompatible_skims
+from oddjets.workflow.stages.combined_scores import has_combined_scores, remove_combined_scores, write_combined_scores
 from oddjets.workflow.stages.cutflow import write_cutflow
 from oddjets.workflow.stages.npz import import_npz
 
@@ -66,9 +67,13 @@ def check_environment(run: RunContext) -> None:
 
 def has_all_outputs(run: RunContext, extra: Mapping[str, Any]) -> bool:
     """Tell whether all parts of the event tables are there, and no others; what could not be read is tried again."""
-    return not provenance.lost_files(extra) and all(
-        {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
-        for name, found in extra.get("datasets", {}).items()
+    return (
+        not provenance.lost_files(extra)
+        and has_combined_scores(run, extra)
+        and all(
+            {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
+            for name, found in extra.get("datasets", {}).items()
+        )
     )
 
 
@@ -79,7 +84,9 @@ def work(run: RunContext) -> dict[str, Any]:
         # what is there belongs to another key
         shutil.rmtree(events, ignore_errors=True)
         events.mkdir(parents=True)
-        return import_npz(run, events)
+        imported = import_npz(run, events)
+        return imported | write_combined_scores(run, imported["datasets"])
+    remove_combined_scores(run)
     for asked, _ in by_era(run.analysis, run.fileset):
         assert isinstance(asked.era, str)
         check_working_point(asked, *run.resolved.eras[asked.era], only=len(run.resolved.eras) == 1)
@@ -131,6 +138,7 @@ def work(run: RunContext) -> dict[str, Any]:
         name: bookkeeping.totals([record for record in counting.values() if record.dataset == name], cuts)
         for name, cuts in dict.fromkeys(fileset, len(run.analysis.selection.cuts)).items()
     }
+    check_columns(cards, {name: counts["inference"] for name, counts in counted.items()})
     accounts = skipped_files.close_ledger(
         run.fileset, lost, {name: counts["entries"] for name, counts in counted.items()}
     )
@@ -152,6 +160,7 @@ def work(run: RunContext) -> dict[str, Any]:
         summary[name] |= menus
     _report_inference([how for dataset in summary.values() for how in dataset["inference"].values()])
     refuse_overlap(run.out / EVENTS, fileset)
+    combined = write_combined_scores(run, summary)
     extra = {
         "cuts": ["all", *run.analysis.selection.cuts],
         "datasets": summary,
@@ -161,6 +170,7 @@ def work(run: RunContext) -> dict[str, Any]:
         "shares": _shares(run),
         "probabilities": _classes(run),
         "chunks": {"executor": execution.executor, **found.costs()},
+        **combined,
     }
     write_cutflow(run, extra)
     return extra
@@ -259,21 +269,23 @@ def _fraction_of_data(run: RunContext, accounts: Mapping[str, Any], era: str | N
     return sum(found["done"] for found in data) / planned if planned else 1.0
 
 
+def _of_constituents(run: RunContext) -> dict[str, ModelCard]:
+    cards = {name: load_card(path) for name, path in run.resolved.cards.items()}
+    # members of families have no columns of classes
+    return {name: card for name, card in cards.items() if isinstance(card, ModelCard) and name in run.analysis.scores}
+
+
 def _shares(run: RunContext) -> dict[str, dict[str, str]]:
     """Return score to column of a class group's share (without _1 and _2) to the group's name on the card."""
     return {
-        name: {column: group for group, column in share_columns(load_card(path), name).items()}
-        for name, path in run.resolved.cards.items()
+        name: {column: group for group, column in share_columns(card, name).items()}
+        for name, card in _of_constituents(run).items()
     }
 
 
 def _classes(run: RunContext) -> dict[str, dict[str, str]]:
     """Return score to column of a class's probability (without _1 and _2) to the class's name on the card."""
-    cards = {
-        name: load_card(path)
-        for name, path in run.resolved.cards.items()
-        if run.analysis.scores[name].keep_probabilities
-    }
+    cards = {name: card for name, card in _of_constituents(run).items() if run.analysis.scores[name].keep_probabilities}
     return {
         name: {column: card.class_names[index] for index, column in probability_columns(card, name).items()}
         for name, card in cards.items()

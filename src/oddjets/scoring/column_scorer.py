@@ -1,0 +1,249 @@
+"""The class `ColumnScorer`: scores of jets from their columns, in batches of one size on a CPU."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+from oddjets.core.errors import OddjetsError
+from oddjets.scoring.column_card import ColumnCard, ColumnTensor
+from oddjets.scoring.column_inputs import input_matrix
+from oddjets.scoring.model_card import ModelCard
+from oddjets.scoring.onnx_session import Provider, get_session
+from oddjets.scoring.scorer import Scorer
+
+__all__ = ["AnyScorer", "ColumnScorer", "ColumnScores", "ColumnSummary", "MissingValueError", "scorer_of"]
+
+#: jets that are computed at a time; fewer are filled up with copies of one, since a graph may round otherwise for another
+#: number of rows
+_BATCH = 64
+#: rows that tell whether a graph keeps jets apart, and by how much their outputs may differ from those of each alone
+_PROBES, _ROUNDING = 16, 1e-3
+#: of each session, how many jets it gets at a time
+_SIZES: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+_LOCK = threading.Lock()
+#: by how much a probability may be beyond 0 and 1
+_PROBABILITY_ROUNDING = 1e-5
+
+
+class MissingValueError(OddjetsError):
+    """A value that is not finite, where the card says that this is an error."""
+
+
+class ColumnSummary(NamedTuple):
+    """What a column, or an expression of columns, was in some jets.
+
+    Attributes:
+        jets: how many.
+        missing: of these, how many values were not finite.
+        least: the smallest finite value; NaN if there is none.
+        greatest: the largest finite value, likewise.
+    """
+
+    jets: int
+    missing: int
+    least: float
+    greatest: float
+
+
+class ColumnScores(NamedTuple):
+    """Scores of jets and what they were computed from.
+
+    Attributes:
+        scores: shape (n_jets,).
+        columns: column or expression on the card to its values.
+    """
+
+    scores: NDArray[np.float64]
+    columns: dict[str, ColumnSummary]
+
+
+class ColumnScorer:
+    """A scorer with a model of columns of the jet; it can be pickled and sent to workers.
+
+    It computes on the CPU, whatever provider an analysis asks for: such models are small. The bits of a jet's score depend
+    on that jet alone. Models that do not keep the jets of a batch apart are refused; a graph that rounds in another way if
+    other jets are in the batch gets its jets one by one.
+
+    Attributes:
+        card: the model card.
+
+    Examples:
+        >>> import oddjets
+        >>> from oddjets.scoring.column_scorer import ColumnScorer
+        >>> ColumnScorer(oddjets.load_card("omnilearned_small_simulation.yaml"))
+        Traceback (most recent call last):
+            ...
+        oddjets.core.errors.OddjetsError: the card of omnilearned-small-simulation is of kind 'constituents': ...
+    """
+
+    def __init__(self, card: ColumnCard) -> None:
+        given: Any = card
+        if isinstance(given, ModelCard):
+            raise OddjetsError(f"the card of {given.name} is of kind '{given.kind}': its scorer is oddjets.Scorer")
+        if not isinstance(given, ColumnCard):
+            raise OddjetsError(
+                f"a scorer takes a model card, as oddjets.load_card reads it from a file; got {repr(given)[:80]}"
+            )
+        self.card = card
+
+    @property
+    def provider_used(self) -> Literal["cpu", "cuda"]:
+        """The provider that is used, for the manifest."""
+        return "cpu"
+
+    @property
+    def fallback(self) -> str:
+        """The reason why ``auto`` means the CPU: none is needed."""
+        return ""
+
+    def score(self, jets: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Compute the scores of jets by the card's formula.
+
+        Args:
+            jets: name of a column, without ``_1`` and ``_2``, to its values, shape (n_jets,), in the units of the event table.
+
+        Returns:
+            Shape (n_jets,).
+
+        Raises:
+            ExpressionError: a column that the card reads is not there.
+            MissingValueError: a value is not finite, and the card says that this is an error.
+            OddjetsError: the model does not load, does not fit its card, mixes the jets of a batch, or gives something that is
+                not finite or, for the formula ``probability``, beyond 0 and 1.
+        """
+        return self.evaluate(jets).scores
+
+    def evaluate(self, jets: Mapping[str, NDArray[Any]]) -> ColumnScores:
+        """Compute what `score` does, and say what the values of the columns were.
+
+        Args:
+            jets: as for `score`.
+
+        Raises:
+            OddjetsError: as `score`.
+        """
+        found: dict[str, ColumnSummary] = {}
+        inputs = {tensor.name: self._input(tensor, jets, found) for tensor in self.card.inputs}
+        n_jets = len(next(iter(inputs.values())))
+        output = np.empty((n_jets, self.card.output.n_columns), np.float64)
+        if n_jets:
+            session, _ = get_session(self.card, "cpu")
+            size = self._size(session)
+            for start in range(0, n_jets, size):
+                rows = np.arange(start, min(start + size, n_jets))
+                output[rows] = self._run(session, {name: array[rows] for name, array in inputs.items()}, size)
+        return ColumnScores(self._formula(output), found)
+
+    def _input(
+        self, tensor: ColumnTensor, jets: Mapping[str, NDArray[Any]], found: dict[str, ColumnSummary]
+    ) -> NDArray[Any]:
+        """Return one input of the graph for all jets; notes what its columns were."""
+        dtype = np.float32 if tensor.dtype == "float32" else np.float64
+        values = input_matrix([column.column for column in tensor.columns], jets, dtype)
+        for column, of_column in zip(tensor.columns, values.T, strict=True):
+            missing = np.isnan(of_column)
+            count = int(np.count_nonzero(missing))
+            finite = of_column[~missing]
+            least, greatest = (float(finite.min()), float(finite.max())) if len(finite) else (np.nan, np.nan)
+            found[column.column] = ColumnSummary(len(of_column), count, least, greatest)
+            if count and column.missing == "error":
+                raise MissingValueError(
+                    f"'{column.column}' is not finite for {count} of {len(of_column)} jets, and the card of {self.card.name}"
+                    " says that this is an error; let it say what such jets get, with 'missing: nan' or a number"
+                )
+            if count and isinstance(column.missing, float):
+                of_column[missing] = column.missing
+        return values[:, 0] if tensor.shape == ("batch",) else values
+
+    def _run(self, session: Any, inputs: Mapping[str, NDArray[Any]], size: int) -> NDArray[np.float64]:
+        """Run the graph on at most ``size`` jets, filled up to this number; the output has a row for each given jet."""
+        card, n_jets = self.card, len(next(iter(inputs.values())))
+        filled = {name: array[np.minimum(np.arange(size), n_jets - 1)] for name, array in inputs.items()}
+        try:
+            output = session.run([card.output.name], filled)[0]
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            raise OddjetsError(f"{card.path} of the model {card.name} fails: {error}") from error
+        output = np.asarray(output, np.float64)
+        if output.ndim == 1:
+            output = output[:, np.newaxis]
+        if output.shape != (size, card.output.n_columns):
+            raise OddjetsError(
+                f"{card.path} of the model {card.name}: its output {card.output.name} has the shape {output.shape} for {size}"
+                f" jets, and {card.output.n_columns} columns in the card"
+            )
+        return output[:n_jets]
+
+    def _size(self, session: Any) -> int:
+        """Return how many jets a session gets at a time: many, if each one's output has the same bits in any company."""
+        with _LOCK:
+            if session not in _SIZES:
+                _SIZES[session] = self._probe(session)
+            return _SIZES[session]
+
+    def _probe(self, session: Any) -> int:
+        random = np.random.default_rng(0)
+        probes: dict[str, NDArray[Any]] = {}
+        for tensor in self.card.inputs:
+            shape = (_PROBES, len(tensor.columns)) if len(tensor.shape) > 1 else (_PROBES,)
+            # jets have masses and momenta of hundreds, and ratios below 1
+            values = random.normal(size=shape) * 10.0 ** random.uniform(-2, 3, shape)
+            probes[tensor.name] = values.astype(tensor.dtype)
+        together = self._run(session, probes, _BATCH)
+        orders: Iterable[NDArray[np.int64]] = [*np.arange(_PROBES)[:, np.newaxis], np.arange(_PROBES)[::-1]]
+        apart = [self._run(session, {n: array[order] for n, array in probes.items()}, _BATCH) for order in orders]
+        alone, turned = np.concatenate(apart[:-1]), apart[-1][::-1]
+        for other in (alone, turned):
+            if not np.allclose(together, other, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True):
+                raise OddjetsError(
+                    f"the model {self.card.name} gives a jet another output if other jets are in the batch: export it for"
+                    " evaluation (batch normalisation with stored means), so that each row is computed by itself"
+                )
+        same = all(np.array_equal(together, other, equal_nan=True) for other in (alone, turned))
+        return _BATCH if same else 1
+
+    def _formula(self, output: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn the output of all jets into scores."""
+        formula, index = self.card.score.formula, self.card.output.index
+        values = softmax(output, axis=1) if formula == "softmax" else output
+        values = np.ascontiguousarray(values[:, index])
+        if bad := int(np.count_nonzero(~np.isfinite(values))):
+            able = any(column.missing == "nan" for column in self.card.columns)
+            hint = "; a model that cannot deal with NaN needs a number in 'missing' on its card" if able else ""
+            raise OddjetsError(
+                f"the model {self.card.name} gives values that are not finite for {bad} of {len(values)} jets{hint}"
+            )
+        if formula == "sigmoid":
+            return np.asarray(expit(values))
+        if formula == "probability":
+            beyond = (values < -_PROBABILITY_ROUNDING) | (values > 1 + _PROBABILITY_ROUNDING)
+            if beyond.any():
+                raise OddjetsError(
+                    f"the model {self.card.name} gives values from {values.min():.3g} to {values.max():.3g}, and its card calls"
+                    " them probabilities; of logits take 'formula: sigmoid', of anything else 'raw'"
+                )
+            return np.clip(values, 0.0, 1.0)
+        return values
+
+
+AnyScorer = Scorer | ColumnScorer
+
+
+def scorer_of(
+    card: ModelCard | ColumnCard, provider: Provider = "auto", threads: int = 1, device: int = 0
+) -> AnyScorer:
+    """Return the scorer of a card, whatever its kind.
+
+    Args:
+        card: as `oddjets.load_card` reads it.
+        provider: for a model of constituents; one of columns computes on the CPU.
+        threads: likewise.
+        device: likewise.
+    """
+    return ColumnScorer(card) if isinstance(card, ColumnCard) else Scorer(card, provider, threads, device)
