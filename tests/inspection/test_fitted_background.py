@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from oddjets.inspection.fitted_background import equal_weights, fitted_background
+from oddjets.inspection.fitted_background import BackgroundSample, equal_weights, fitted_background
+from oddjets.inspection.neighbour_text import said_of_background
 from oddjets.inspection.neighbours import compare
 
 
@@ -111,3 +112,12 @@ def test_p_is_uniform_where_abcd_holds():
         found = compare(of(a), sample.columns, rng, permutations=99, defining={"mass"})
         smallest.append(found.smallest - rng.uniform(0, 0.01))
     assert kstest(smallest, "uniform").pvalue > 0.01
+
+
+def test_it_is_said_that_errors_of_the_yields_are_left_out_and_what_is_not_represented():
+    sample = BackgroundSample({}, 3.9, {"qcd": 37, "w": 0}, {"qcd": 9.43, "w": 0.5}, {"qcd": 0.0, "w": 1.0})
+    assert said_of_background(sample) == [
+        "fitted: 9.43 of qcd, 0.5 of w; 3.9 events stand for each",
+        "not represented: 100 % of w",
+        "the errors of the fitted yields are left out, so that these p values are somewhat too small",
+    ]

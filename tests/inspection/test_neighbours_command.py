@@ -138,9 +138,6 @@ def test_without_neighbours_nothing_is_compared_and_old_files_go(folder):
 
 
 def test_blinded_events_are_in_no_comparison(folder):
-    file = folder / "analysis.yaml"
-    settings = yaml.safe_load(file.read_text())
-    file.write_text(yaml.safe_dump(settings | {"blind": True}) if "fit" not in settings else file.read_text())
     run = RunContext(load_analysis(folder / "analysis.yaml"), folder / "out")
     inspected = InspectedRun(run, asked_of(run, {"letter": "D", "bins": (85, 160), "permutations": 99}))
     open_ = compare_with_neighbours(inspected)["against"]["other_letters"]["reference"]

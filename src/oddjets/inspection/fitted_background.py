@@ -5,7 +5,7 @@ C, where the other one fails, and a subleading jet that passes as in B. So an ev
 jet of an event in C, the subleading jet of an event in B in the same bin, and, for what is of the whole event, either of the
 two. Each bin has as many of them as are fitted. Simulated processes are their events in A, at their fitted yields. Events are
 taken at random so that all have the same weight, for permutations need equal ones. The errors of the fitted yields are left
-out.
+out, so that p values against this sample are somewhat too small: the sample may have another composition than the background.
 """
 
 from __future__ import annotations

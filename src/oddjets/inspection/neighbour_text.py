@@ -8,12 +8,15 @@ from dataclasses import asdict
 from typing import Any
 
 from oddjets.core.tables import text_table
+from oddjets.inspection.fitted_background import BackgroundSample
 from oddjets.inspection.neighbours import Comparison
 
-__all__ = ["comparison_as_dict", "neighbour_text"]
+__all__ = ["comparison_as_dict", "neighbour_text", "said_of_background"]
 
 #: rows of a table that are printed
 SHOWN = 10
+#: a part of the fitted yield below this that cannot be represented is not worth a word
+_LOST = 0.02
 
 
 def comparison_as_dict(title: str, found: Comparison, notes: Sequence[str] = ()) -> dict[str, Any]:
@@ -31,6 +34,19 @@ def comparison_as_dict(title: str, found: Comparison, notes: Sequence[str] = ())
         "smallest_corrected_p": None if math.isnan(smallest) else smallest,
         **asdict(found),
     }
+
+
+def said_of_background(sample: BackgroundSample) -> list[str]:
+    """Return what is to be known of a sample of the fitted background, one sentence each.
+
+    Args:
+        sample: which.
+    """
+    parts = ", ".join(f"{sample.fitted[name]:.3g} of {name}" for name in sample.fitted)
+    lost = [f"{100 * part:.0f} % of {name}" for name, part in sample.lost.items() if part > _LOST]
+    said = [f"fitted: {parts}; {sample.scale:.2g} events stand for each"]
+    said += [f"not represented: {', '.join(lost)}"] if lost else []
+    return [*said, "the errors of the fitted yields are left out, so that these p values are somewhat too small"]
 
 
 def neighbour_text(content: Mapping[str, Any]) -> str:

@@ -15,9 +15,9 @@ from oddjets.core.expressions import names_in
 from oddjets.corrections.luminosity import certified_sections, read_luminosity_table
 from oddjets.corrections.sections import RUN
 from oddjets.inspection.compared_columns import defining_columns, derived_columns
-from oddjets.inspection.fitted_background import BackgroundSample, equal_weights, fitted_background
+from oddjets.inspection.fitted_background import equal_weights, fitted_background
 from oddjets.inspection.multiplicities import RateByRun, crowd, duplicates, rate_by_run
-from oddjets.inspection.neighbour_text import comparison_as_dict
+from oddjets.inspection.neighbour_text import comparison_as_dict, said_of_background
 from oddjets.inspection.neighbours import DEAD, HOT, Comparison, compare
 from oddjets.inspection.source_columns import source_columns
 from oddjets.inspection.window import RegionEvents
@@ -42,8 +42,6 @@ DRAWN = 4
 _MOST_BINS = 20
 #: of permutations: the same events give the same p values
 _SEED = 1
-#: a part of the fitted yield below this that cannot be represented is not worth a word
-_LOST = 0.02
 
 
 def compare_with_neighbours(inspected: InspectedRun) -> dict[str, Any]:
@@ -213,7 +211,7 @@ class _Neighbours:
             else {name: values for name, values in sample.columns.items() if name not in IDENTITY}
         )
         found = self._compare(inside, columns, rng, None)
-        return self._as_dict("the fitted background", found, inside, columns, _said(sample)) | {
+        return self._as_dict("the fitted background", found, inside, columns, said_of_background(sample)) | {
             "sample": {name: getattr(sample, name) for name in ("scale", "events", "fitted", "lost")}
         }
 
@@ -342,13 +340,6 @@ def _taken(columns: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.intp]) 
 def _bins(values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Return the numbers of bins from 0, -1 and the number of bins outside of them."""
     return np.asarray(bin_numbers(values, edges), np.int64) - 1
-
-
-def _said(sample: BackgroundSample) -> list[str]:
-    parts = ", ".join(f"{sample.fitted[name]:.3g} of {name}" for name in sample.fitted)
-    lost = [f"{100 * part:.0f} % of {name}" for name, part in sample.lost.items() if part > _LOST]
-    said = [f"fitted: {parts}; {sample.scale:.2g} events stand for each"]
-    return [*said, *([f"not represented: {', '.join(lost)}"] if lost else [])]
 
 
 def _finite(values: npt.NDArray[Any]) -> list[float | None]:
