@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from helpers import toy_candidates
@@ -110,8 +111,13 @@ def test_the_same_events_have_the_same_p(folder):
 def test_side_bands_can_be_narrower_and_windows_without_bounds_have_none(folder):
     inspect(folder, *WORDS)
     wide = content(folder)["against"]["side_bands"]["reference"]
-    inspect(folder, *WORDS, "--side-bands", "60:185")
-    assert 0 < content(folder)["against"]["side_bands"]["reference"] < wide
+    run = RunContext(load_analysis(folder / "analysis.yaml"), folder / "out")
+    inspected = InspectedRun(run, asked_of(run, {"bins": (85, 160)}))
+    values = np.sort(np.concatenate([events.beside(inspected.window).values for events in inspected.events]))
+    assert wide == len(values) >= 7
+    # from the second of the others to below the seventh
+    inspect(folder, *WORDS, "--side-bands", f"{values[1]}:{values[6]}")
+    assert content(folder)["against"]["side_bands"]["reference"] == 5
     inspect(folder, "--displays", "0", "--why", "0", "--no-shares", "--permutations", "99")
     found = content(folder, "SR_A")
     assert "side_bands" not in found["against"]
