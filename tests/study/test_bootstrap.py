@@ -13,7 +13,8 @@ from oddjets.corrections.systematics import NOMINAL
 from oddjets.study import null
 from oddjets.study.bootstrap import redrawn
 from oddjets.study.events import Patterns
-from oddjets.study.experiments import ExperimentChunk, run_chunks
+from oddjets.study.experiment_chunk import ExperimentChunk
+from oddjets.study.experiments import run_chunks
 from oddjets.study.summary import describe, read_chunks, toy_lines
 from oddjets.study.thresholds import find_grid, letter_sums
 

@@ -21,7 +21,8 @@ from oddjets.report.studies import calibration_table, false_alarm_table
 from oddjets.study.bank import Bank
 from oddjets.workflow.banks import bank_analysis, card_of
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.studies import StudyEvents, _current, _largest_impacts, study_null
+from oddjets.workflow.studies import _current, _largest_impacts, study_null
+from oddjets.workflow.study_events import StudyEvents
 from oddjets.workflow.study_options import Options
 
 RUNNER = CliRunner()

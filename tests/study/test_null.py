@@ -17,7 +17,8 @@ from oddjets.stats.model import Model
 from oddjets.study import null
 from oddjets.study.calibration import Tail, binomial_interval, calibrated
 from oddjets.study.events import Patterns
-from oddjets.study.experiments import CHUNK, ExperimentChunk, run_chunks
+from oddjets.study.experiment_chunk import ExperimentChunk
+from oddjets.study.experiments import CHUNK, run_chunks
 from oddjets.study.rates import closure_counts, closure_of, require_bank, require_marginals
 from oddjets.study.summary import read_chunks
 from oddjets.study.thresholds import find_grid

@@ -182,3 +182,125 @@ def bank(
     for process, events in counts.items():
         console.print(f"{escape(process)}: {events} events")
     console.print(f"bank: {escape(str(file))}, {file.stat().st_size / 1e6:.2f} MB")
+
+
+@app.command()
+def choices(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHOICES.yaml",
+            help="A list of choices, such as paper_choices.yaml.",
+            autocompletion=completion.analyses,
+        ),
+    ],
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            "--events",
+            metavar="DIR",
+            help="Output folder whose event tables are used (default: that of the analysis in 'of').",
+        ),
+    ] = None,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source",
+            help="What experiments are drawn from: mixed (jets of different simulated events) or simulation.",
+        ),
+    ] = "mixed",
+    experiments: Annotated[
+        int, typer.Option("--experiments", min=1, metavar="N", help="Number of experiments.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
+    workers: Workers = None,
+    bank: Annotated[
+        Path | None,
+        typer.Option("--bank", metavar="FILE", help="Draw experiments from a bank instead of the folder's simulation."),
+    ] = None,
+    luminosity: Annotated[
+        float | None,
+        typer.Option("--luminosity", help="Integrated luminosity of an experiment in 1/pb (default: the analysis's)."),
+    ] = None,
+    no_observed: Annotated[bool, typer.Option("--no-observed", help="Fit no choice to the data.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the study (default: output/NAME).")] = None,
+) -> None:
+    """Make the same experiments for several choices: how often is one of them as large as what was seen?"""
+    from oddjets.config.analysis import find_analysis
+    from oddjets.config.choices import load_choices
+    from oddjets.workflow.choices import ChoiceOptions, require_source, study_choices
+
+    require_source(source)
+    found, of, analyses = load_choices(find_analysis(file))
+    study_choices(
+        found,
+        analyses,
+        ChoiceOptions(
+            events if events is not None else Path("output") / of.name,
+            out if out is not None else Path("output") / found.name,
+            source,  # type: ignore[arg-type]
+            experiments,
+            seed,
+            workers or of.execution.processes,
+            bank,
+            luminosity,
+            not no_observed,
+        ),
+    )
+
+
+@app.command()
+def injection(
+    target: Target,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source",
+            help="What QCD of the experiments is drawn from: mixed (jets of different simulated events) or simulation.",
+        ),
+    ] = "mixed",
+    experiments: Annotated[
+        int, typer.Option("--experiments", min=1, metavar="N", help="Number of experiments for each strength.")
+    ] = 256,
+    strength: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--strength",
+            metavar="MU",
+            help="Strength to inject; repeatable (default: up to five times that of an expected significance of 3).",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
+    workers: Workers = None,
+    bank: Annotated[
+        Path | None,
+        typer.Option("--bank", metavar="FILE", help="Draw experiments from a bank instead of the folder's simulation."),
+    ] = None,
+    luminosity: Annotated[
+        float | None,
+        typer.Option("--luminosity", help="Integrated luminosity of an experiment in 1/pb (default: the analysis's)."),
+    ] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="Make no other searches on the same experiments.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
+    ] = None,
+) -> None:
+    """Put a signal into experiments: how large is its significance, is its strength right, and what do other searches see?"""
+    from oddjets.workflow.choices import require_source
+    from oddjets.workflow.injection import InjectionOptions, study_injection
+
+    require_source(source)
+    run = _run_of(target, out)
+    study_injection(
+        run,
+        InjectionOptions(
+            source,  # type: ignore[arg-type]
+            experiments,
+            tuple(strength or ()),
+            seed,
+            workers or run.analysis.execution.processes,
+            bank,
+            luminosity,
+            not alone,
+        ),
+    )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +17,18 @@ from scipy.sparse import csr_array
 from oddjets.core import provenance
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import progress
-from oddjets.core.errors import InputFileError, OddjetsError
-from oddjets.core.files import atomic_write
+from oddjets.core.errors import OddjetsError
 from oddjets.core.worker_pool import run_tasks
 from oddjets.stats.histfactory.results import Data
 from oddjets.study.bootstrap import TemplateBootstrap
 from oddjets.study.events import Patterns
+from oddjets.study.experiment_chunk import ExperimentChunk
 from oddjets.study.procedure import Answers, Procedure, Questions, bins_of_cells
 from oddjets.study.rates import Rates, closure_counts
+from oddjets.study.shared_events import SharedEvents
 from oddjets.study.thresholds import ThresholdGrid
 
-__all__ = ["CHUNK", "ExperimentChunk", "Experiments", "run_chunks"]
+__all__ = ["CHUNK", "Experiments", "run_chunks"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,61 +40,6 @@ NOISE = 3.0
 LEAST_TILT, MOST_TILT = 0.1, 30.0
 #: the workers' procedures of the experiments that they work on: (key, threshold) -> procedure
 _PROCEDURES: dict[tuple[str, int], Procedure] = {}
-
-
-@dataclass(frozen=True)
-class ExperimentChunk:
-    """The answers of some experiments; arrays over experiments, E.
-
-    Attributes:
-        threshold: the place of each one's threshold in the grid, (E,).
-        above: events with both scores above it, (E,).
-        total: all events after the base selection, (E,).
-        log_weight: logarithm of what an experiment counts for, zero unless signal is injected and weighted back, (E,).
-        strength: fitted strength, (E,), see `procedure.Answers`, also for the next ones.
-        z: signed, (E,).
-        pull: of the true strength, (E,).
-        limit: observed limit, (E,).
-        gof: goodness of fit, (E,).
-        toy_p: p of z by toys, (E,); NaN where nobody asked.
-        in_a: events of the data-driven process in A, (E, regions).
-        predicted: its B C / (D + 1), summed over bins (see `closure_counts`), (E, regions).
-        nuisances: sums over experiments whose fits converged of 1, pulls and their squares, (3, nuisance parameters).
-    """
-
-    threshold: npt.NDArray[np.int64]
-    above: Floats
-    total: Floats
-    log_weight: Floats
-    strength: Floats
-    z: Floats
-    pull: Floats
-    limit: Floats
-    gof: Floats
-    toy_p: Floats
-    in_a: Floats
-    predicted: Floats
-    nuisances: Floats
-
-    def save(self, file: Path) -> None:
-        """Write it; a reader sees the whole file or none."""
-        with atomic_write(file) as temporary, temporary.open("wb") as out:
-            np.savez_compressed(out, **{f.name: getattr(self, f.name) for f in fields(self)})
-
-    @classmethod
-    def load(cls, file: Path) -> ExperimentChunk:
-        """Read what `save` wrote.
-
-        Raises:
-            InputFileError: the file is damaged.
-        """
-        try:
-            with np.load(file, allow_pickle=False) as stored:
-                return cls(**{f.name: stored[f.name] for f in fields(cls)})
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise InputFileError(
-                f"{file}: is damaged ({type(error).__name__}); remove it, and the study makes these experiments again"
-            ) from None
 
 
 @dataclass(frozen=True)
@@ -115,6 +60,7 @@ class Experiments:
         merged: for each threshold, region -> groups of its bins that are one bin of the workspace; empty: none.
         bootstrap: draws templates of each experiment's own; None: auxiliary measurements of the templates' statistical errors
             are thrown instead.
+        shared: the events of experiments that other choices have too; None: counts are drawn from the rates.
     """
 
     seed: int
@@ -128,12 +74,14 @@ class Experiments:
     tilts: Floats
     merged: Sequence[Mapping[str, Sequence[Sequence[int]]]] = ()
     bootstrap: TemplateBootstrap | None = None
+    shared: SharedEvents | None = None
 
     @cached_property
     def key(self) -> str:
         """A hash of everything that the results depend on."""
         digest = hashlib.sha256()
         arrays = [] if self.rates is None else [self.rates.codes, self.rates.qcd, self.rates.others, self.rates.signal]
+        arrays += [] if self.shared is None else [self.shared.rates, self.shared.qcd.astype(float), self.shared.places]
         for array in (self.grid.values, self.tilts, *arrays, *self.patterns.edges.values()):
             digest.update(np.ascontiguousarray(array).tobytes())
         plain: list[Any] = [self.seed, self.number, CHUNK, self.grid.strict, self.grid.efficiency]
@@ -172,7 +120,8 @@ class Experiments:
         for place in np.unique(drawn.threshold).tolist():
             rows = np.flatnonzero(drawn.threshold == place)
             by_letter = self._by_letter[place]
-            answers = self._answers(place, drawn.data[rows] @ by_letter, self._own_rngs(number, rows), rng)
+            thrown = rng if self.shared is None else partial(self._rng_of_parameter, number)
+            answers = self._answers(place, drawn.data[rows] @ by_letter, self._own_rngs(number, rows), thrown, rows)
             for name in names:
                 found[name][rows] = getattr(answers, name)
             found["in_a"][rows], found["predicted"][rows] = closure_counts(drawn.qcd[rows] @ by_letter, self.patterns)
@@ -184,8 +133,18 @@ class Experiments:
         seeds = [np.random.SeedSequence(self.seed, spawn_key=(self.number, number, row)) for row in rows.tolist()]
         return [np.random.default_rng(seed) for seed in seeds]
 
+    def _rng_of_parameter(self, number: int, parameter: str) -> np.random.Generator:
+        """Return what throws a parameter's auxiliary measurement: alike for choices that have this parameter in common."""
+        word = int.from_bytes(hashlib.sha256(parameter.encode()).digest()[:4], "big")
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(self.number, number, CHUNK, word)))
+
     def _answers(
-        self, place: int, data: Floats, rngs: Sequence[np.random.Generator], rng: np.random.Generator
+        self,
+        place: int,
+        data: Floats,
+        rngs: Sequence[np.random.Generator],
+        thrown: np.random.Generator | Callable[[str], np.random.Generator],
+        rows: npt.NDArray[np.intp],
     ) -> Answers:
         """Fit experiments with the same threshold.
 
@@ -193,13 +152,18 @@ class Experiments:
             place: of the threshold.
             data: their events by letter and cell, (E, letters x cells).
             rngs: of each, for its templates and toys.
-            rng: throws auxiliary measurements of all.
+            thrown: throws auxiliary measurements of all; or, by parameter, of a whole chunk of experiments that are shared.
+            rows: the places of these experiments in the chunk.
         """
         sizes = {region: len(edges) - 1 for region, edges in self.patterns.edges.items()}
         if self.bootstrap is None:
             procedure = self.procedure(place)
             bins = bins_of_cells(procedure.model, sizes, self.merged[place] if self.merged else {})
-            return procedure.answer(Data(data @ bins, procedure.auxiliary(len(data), rng)), rngs)
+            if isinstance(thrown, np.random.Generator):
+                auxiliary = procedure.auxiliary(len(data), thrown)
+            else:
+                auxiliary = procedure.shared_auxiliary(CHUNK, thrown)[rows]
+            return procedure.answer(Data(data @ bins, auxiliary), rngs)
         names = self.procedure(self.central).names
         found = [Answers.failed(len(names)) for _ in rngs]
         for i, own in enumerate(rngs):
@@ -233,6 +197,11 @@ class Experiments:
         sums = _added(None, answers.nuisances)
         return ExperimentChunk(**found, nuisances=sums)
 
+    @property
+    def entries(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Pattern, and ranks of the leading and the subleading score, of the cells in which something is expected."""
+        return self._entries[:3]
+
     @cached_property
     def _entries(self) -> _Entries:
         """The cells in which something is expected."""
@@ -258,12 +227,19 @@ class Experiments:
 
     def _drawn(self, size: int, rng: np.random.Generator) -> _Drawn:
         entries = self._entries
+        if self.shared is not None:
+            return self._at_thresholds(*self.shared.counts(size, len(entries.code), rng))
         factor = np.ones((1, len(entries.code)))
         if len(self.tilts):
             factor = self.tilts[:, self._central_letters, entries.code][np.arange(size) % len(self.tilts)]
         shape = (size, len(entries.code))
         qcd: Floats = rng.poisson(entries.qcd * factor, shape).astype(float)
         data: Floats = qcd + rng.poisson(entries.others * factor, shape).astype(float)
+        return self._at_thresholds(qcd, data)
+
+    def _at_thresholds(self, qcd: Floats, data: Floats) -> _Drawn:
+        """Let experiments choose their thresholds, from counts by entry of the data-driven process and of all."""
+        size, entries = len(data), self._entries
         passed = np.minimum(entries.leading, entries.subleading)[:, None] > np.arange(len(self.grid))
         above, total = data @ passed.astype(float), data.sum(axis=1)
         threshold = self.grid.chosen(above, total)
@@ -322,8 +298,7 @@ class Experiments:
         return replace(self, number=number, tilts=tilts, questions=replace(self.questions, limit=False, toys=0))
 
 
-@dataclass(frozen=True)
-class _Entries:
+class _Entries(NamedTuple):
     code: npt.NDArray[np.int64]
     leading: npt.NDArray[np.int64]
     subleading: npt.NDArray[np.int64]

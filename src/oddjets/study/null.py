@@ -143,7 +143,7 @@ def of_events(
     """
     _, signal, strengths = tested(analysis)
     qcd = str(analysis.data_driven)
-    grid = find_grid(analysis, truth, strengths | {signal: 0.0}, qcd if source == "independent" else None)
+    grid = find_grid(analysis, truth, strengths | {signal: plan.strength}, qcd if source == "independent" else None)
     patterns = Patterns.from_analysis(analysis)
     if source == "independent":
         require_marginals(truth, patterns, grid, qcd)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -162,6 +162,28 @@ class Procedure:
         aux[:, poisson] = rng.poisson(p.factor[poisson] * truth[poisson], size=(experiments, int(poisson.sum())))
         kept = p.fixed if of_templates else p.fixed | p.binned
         aux[:, kept] = p.aux[kept]
+        return aux
+
+    def shared_auxiliary(self, experiments: int, generators: Callable[[str], np.random.Generator]) -> Floats:
+        """Throw auxiliary measurements that other models have in common, each by a generator of its own: (E, n).
+
+        A statistical error of templates is common to models whose templates have the same relative error there.
+
+        Args:
+            experiments: E.
+            generators: name of a parameter -> its generator.
+        """
+        p, truth = self.model.parameters, self.truth
+        aux = np.repeat(p.aux[None], experiments, axis=0)
+        for i in np.flatnonzero(p.constrained & ~p.fixed).tolist():
+            name = p.names[i]
+            if p.binned[i]:
+                name += f" {p.sigma[i]:.6g} {p.factor[i]:.6g}"
+            rng = generators(name)
+            if p.kind[i] == "poisson":
+                aux[:, i] = rng.poisson(p.factor[i] * truth[i], experiments)
+            else:
+                aux[:, i] = rng.normal(truth[i], p.sigma[i], experiments)
         return aux
 
     def answer(self, data: Data, rngs: Sequence[np.random.Generator] = ()) -> Answers:

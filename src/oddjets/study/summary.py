@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.stats import kstest, norm
 
 from oddjets.study.calibration import binomial_interval
-from oddjets.study.experiments import ExperimentChunk
+from oddjets.study.experiment_chunk import ExperimentChunk
 
 __all__ = ["describe", "read_chunks", "toy_lines"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,27 +16,21 @@ from oddjets.config.analysis import Analysis
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import sha256_of, write_json
-from oddjets.corrections.systematics import NOMINAL, kind_of, variations_of
-from oddjets.io import event_table
-from oddjets.io.event_table import JETS, Columns
+from oddjets.corrections.systematics import kind_of
 from oddjets.io.studies import FOLDER
-from oddjets.selection.normalisation import Luminosities, factors, own_factors, total_luminosity
 from oddjets.stats.model import Model
 from oddjets.study import null
-from oddjets.study.bank import Bank, factors_of
-from oddjets.study.events import EventArrays, JetClasses, read_events, scores_of_table
 from oddjets.study.independence import classes_of
 from oddjets.study.mixed import mixed_events
 from oddjets.study.rates import LEAST_RATIO, require_bank
-from oddjets.workflow.banks import card_of
-from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.keys import stage_states
 from oddjets.workflow.pipeline import stages_up_to
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.workspace import measured_closure
+from oddjets.workflow.study_events import StudyEvents, is_processed
 from oddjets.workflow.study_options import Options, find_bank, recorded, refuse_odd, replaced
 
-__all__ = ["Options", "StudyEvents", "results_of", "study_null"]
+__all__ = ["Options", "results_of", "study_null"]
 
 #: a closure with a larger error says nothing
 MOST_CLOSURE_ERROR = 0.3
@@ -44,119 +38,6 @@ MOST_CLOSURE_ERROR = 0.3
 NUISANCES = 2
 #: of nuisance parameters that are not varied, so many are named a reason
 NAMED = 3
-
-
-class StudyEvents:
-    """The events of an analysis, of its folder or of a bank."""
-
-    def __init__(self, run: RunContext, bank: Path | None, luminosity: float | None) -> None:
-        self.run, self.analysis = run, run.analysis
-        if not isinstance(self.analysis.era, str):
-            raise OddjetsError(
-                f"{self.analysis.name}: a study of several eras together does not exist yet: make an analysis of each era, and"
-                " study these"
-            )
-        self.processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
-        opened = None if bank is None else Bank.open(find_bank(bank))
-        self.bank = opened and opened.with_combinations(self.analysis, run.out / "events")
-        if self.bank is not None:
-            self.bank.require_fit(self.analysis, card_of(run))
-            made, simulate = self.bank.card.get("simulate") or {}, self.analysis.simulate
-            if simulate is not None and made.get("seed") == simulate.seed:
-                console.print(
-                    f"warning: {escape(str(self.bank.file))} was simulated with the seed of '{self.analysis.name}' itself"
-                    f" ({simulate.seed}): its experiments repeat the events that are studied; make a bank with another --seed"
-                )
-        known: Luminosities | None = None if self.bank is not None and not _is_processed(run) else run.luminosity_pb
-        if known is None and luminosity is None:
-            simulate = self.analysis.simulate
-            known = self.analysis.luminosity or (simulate.luminosity if simulate is not None else None)
-            if known is None:
-                raise OddjetsError(f"{self.analysis.name}: no luminosity; give --luminosity, /pb")
-        own = None if known is None else total_luminosity(known)
-        self.luminosity = float(luminosity if luminosity is not None else own or 0.0)
-        #: what the weights of the folder are multiplied by
-        self.scale = self.luminosity / own if own else 1.0
-
-    def of_bank(self, classes: JetClasses | None) -> list[EventArrays]:
-        """Return the events of all processes of the bank."""
-        assert self.bank is not None
-        found = []
-        for process in self.analysis.processes:
-            made = factors_of(self.analysis, process, self.luminosity)
-            found += read_events(
-                self.analysis, self.processor, self.bank.tables(process), process, made, classes=classes
-            )
-        return found
-
-    def tables_of(self, process: str) -> Iterator[Columns]:
-        """Yield the nominal events of a process, with normalised weights."""
-        if self.bank is not None:
-            by = self.luminosity * self.analysis.processes[process].template_scale
-            for columns in self.bank.tables(process):
-                yield columns | {"weight": columns["weight"].astype(np.float64) * by}
-            return
-        processed, folder = self.run.extra("process"), self.run.event_tables
-        normalisation = factors(self.analysis, processed, self.run.luminosity_pb)
-        for dataset, (of, is_data, factor, _) in normalisation.items():
-            if of == process and not is_data and event_table.parts(folder, dataset):
-                for columns in event_table.stream(folder, dataset):
-                    yield columns | {"weight": columns["weight"] * (factor * self.scale)}
-
-    def of_folder(
-        self,
-        classes: JetClasses | None,
-        *,
-        data: bool = False,
-        below: float | None = None,
-        scale: float | None = None,
-        score: str | None = None,
-    ) -> list[EventArrays]:
-        """Return the simulated events of the folder, or its data as the data-driven process.
-
-        Args:
-            classes: the cuts on single jets.
-            data: take data.
-            below: keep events with both scores below this.
-            scale: what weights are multiplied by; None: to the luminosity.
-            score: the score of the events; None: that of the threshold.
-        """
-        processed = self.run.extra("process")
-        folder, by_hand = self.run.event_tables, own_factors(self.analysis, processed)
-        parts: dict[str, list[EventArrays]] = {}
-        rows: dict[str, int] = {}
-        for dataset, (process, is_data, factor, _) in factors(self.analysis, processed, self.run.luminosity_pb).items():
-            if is_data != data or not event_table.parts(folder, dataset):
-                continue
-            if not is_data and process not in self.analysis.processes:
-                continue
-            name = str(self.analysis.data_driven) if is_data else process
-            names = [] if name == self.analysis.data_driven else variations_of(self.analysis, process, is_data=is_data)
-            by = factor * (self.scale if scale is None else scale)
-            made = {v: by * by_hand.get(dataset, {}).get(v, 1.0) for v in (NOMINAL, *(v.name for v in names))}
-            tables = _below(event_table.stream(folder, dataset), self.analysis.threshold.score, below)
-            first = rows.get(name, 0)
-            read = None if score is None else scores_of_table(score)
-            for events in read_events(
-                self.analysis, self.processor, tables, name, made, scores=read, classes=classes, first=first
-            ):
-                parts.setdefault(f"{name} {events.variations}", []).append(events)
-                # two datasets of a process have no row in common
-                rows[name] = max(rows.get(name, 0), int(events.rows.max(initial=-1)) + 1)
-        return [EventArrays.joined(found) for found in parts.values()]
-
-
-def _below(tables: Iterator[Columns], score: str, below: float | None) -> Iterator[Columns]:
-    for columns in tables:
-        if below is None:
-            yield columns
-            continue
-        kept = np.maximum(*(columns[f"score_{score}_{j}"] for j in JETS)) < below
-        yield {name: array[kept] for name, array in columns.items()}
-
-
-def _is_processed(run: RunContext) -> bool:
-    return (run.out / "manifests" / "process.json").is_file()
 
 
 def _read(file: Path, verb: str = "run") -> dict[str, Any]:
@@ -306,7 +187,7 @@ def _of_events(run: RunContext, options: Options, plan: null.NullPlan) -> null.N
         )
     if options.bank is not None:
         truth = events.of_bank(classes)
-        folder = _is_processed(run) and not options.luminosity
+        folder = is_processed(run) and not options.luminosity
         templates = events.of_folder(None) if folder else [replace(e) for e in truth]
     else:
         truth = templates = events.of_folder(classes)

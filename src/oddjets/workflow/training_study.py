@@ -13,7 +13,8 @@ from oddjets.io.studies import FOLDER, TRAININGS
 from oddjets.study.trainings import compare_trainings, lines_of, require_family
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.workspace import measured_closure
-from oddjets.workflow.studies import StudyEvents, results_of
+from oddjets.workflow.studies import results_of
+from oddjets.workflow.study_events import StudyEvents
 
 __all__ = ["study_trainings"]
 

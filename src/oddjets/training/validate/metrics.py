@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from oddjets.stats.divergence import jensen_shannon
 from oddjets.training.train.reweighting import effective_number
 
 __all__ = ["Rejection", "Sculpting", "auc", "matched_weights", "rejection", "sculpting", "threshold"]
@@ -133,27 +134,15 @@ def sculpting(mass: Floats, scores: Floats, weights: Floats, efficiency: float) 
     before = np.histogram(mass, _MASS_BINS, weights=weights)[0]
     after = np.histogram(mass[rows], _MASS_BINS, weights=passing)[0]
     draws = np.random.default_rng(1).multinomial(max(1, round(number)), before / before.sum(), _PSEUDO)
-    by_chance = [_divergence(draw.astype(float), before) for draw in draws]
+    by_chance = [jensen_shannon(draw.astype(float), before) for draw in draws]
     return Sculpting(
         mean,
         float(std / np.sqrt(number)),
         std,
         float(std / np.sqrt(2 * number)),
-        _divergence(after, before),
+        jensen_shannon(after, before),
         float(np.mean(by_chance)),
         float(np.std(by_chance)),
         int(rows.sum()),
         cut,
     )
-
-
-def _divergence(first: Floats, second: Floats) -> float:
-    """Return the Jensen-Shannon divergence of two histograms, in bits: between 0 and 1."""
-    p, q = first / first.sum(), second / second.sum()
-    middle = (p + q) / 2
-
-    def relative_entropy(a: Floats) -> float:
-        filled = a > 0
-        return float((a[filled] * np.log2(a[filled] / middle[filled])).sum())
-
-    return (relative_entropy(p) + relative_entropy(q)) / 2

@@ -1,0 +1,243 @@
+"""The study of several choices: their events, their fits of the data, and where the result is written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from rich.markup import escape
+
+from oddjets.config.analysis import Analysis
+from oddjets.config.choices import Choices
+from oddjets.config.yaml import ConfigError
+from oddjets.core.console import console
+from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.files import write_json
+from oddjets.io.studies import FOLDER, few_experiments
+from oddjets.study.choices import ChoiceEvents, absent_signals, describe_choices, run_choices, say_choices, share
+from oddjets.study.mixed import mixed_events
+from oddjets.study.null import SOURCES, NullPlan
+from oddjets.study.rates import require_bank
+from oddjets.workflow.keys import stage_states
+from oddjets.workflow.output_folder import saved_analysis
+from oddjets.workflow.paper import share_events
+from oddjets.workflow.pipeline import run_stages, stages_up_to
+from oddjets.workflow.run import RunContext
+from oddjets.workflow.study_events import StudyEvents, is_processed
+
+__all__ = ["ChoiceOptions", "ChoiceSource", "require_source", "study_choices"]
+
+ChoiceSource = Literal["mixed", "simulation"]
+
+
+@dataclass(frozen=True)
+class ChoiceOptions:
+    """The options of a study of choices.
+
+    Attributes:
+        events: the output folder whose event tables are used.
+        out: the folder of the study.
+        source: what experiments are drawn from: pairs of jets of different simulated events, or these events.
+        experiments: how many.
+        seed: of all random numbers.
+        workers: processes.
+        bank: a file of `make_bank`; None: the events of the folder.
+        luminosity: of an experiment, /pb; None: the analysis's.
+        observed: whether each choice is fitted to the data.
+    """
+
+    events: Path
+    out: Path
+    source: ChoiceSource = "mixed"
+    experiments: int = 1000
+    seed: int = 1
+    workers: int = 1
+    bank: Path | None = None
+    luminosity: float | None = None
+    observed: bool = True
+
+
+def require_source(source: str) -> None:
+    """Refuse a source that a study of choices does not have.
+
+    Raises:
+        OddjetsError: an unknown one; those of a single analysis are said to be that.
+    """
+    known = get_args(ChoiceSource)
+    if source in SOURCES and source not in known:
+        raise OddjetsError(
+            f"--source {source}: is of one analysis alone (`oddjets study null`), and no events that several choices could"
+            f" share; use {' or '.join(known)}"
+        )
+    if source not in known:
+        raise OddjetsError(f"--source: no source '{source}'; {nearest(source, known)}")
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "_", name).strip("_") or "choice"
+
+
+def _folders(names: Mapping[str, Any]) -> dict[str, str]:
+    """Return a folder's name for each choice; no two are alike."""
+    found: dict[str, str] = {}
+    for name in names:
+        slug = taken = _slug(name)
+        number = 1
+        while taken.casefold() in (other.casefold() for other in found.values()):
+            number += 1
+            taken = f"{slug}_{number}"
+        found[name] = taken
+    return found
+
+
+def _require_tables(run: RunContext, name: str) -> None:
+    """Refuse a choice for which the events would have to be processed again.
+
+    Raises:
+        OddjetsError: there are no event tables, or other ones than this choice would have.
+    """
+    if not (run.out / "manifests" / "process.json").is_file():
+        raise InputFileError(
+            f"{run.out}: there are no event tables; run `oddjets run {run.analysis.path or run.analysis.name}` first, or name"
+            " another output folder with --events"
+        )
+    state, why = stage_states(run, stages_up_to(run, "process"))["process"]
+    if state != "done":
+        raise OddjetsError(
+            f"choice '{name}': the event tables in {run.out} are not its own ({why}); choices of one list differ in what comes"
+            " after `process`: score, threshold, regions, observable, signal, fit"
+        )
+
+
+def study_choices(choices: Choices, analyses: Mapping[str, Analysis], options: ChoiceOptions) -> dict[str, Any]:
+    """Make the same experiments for all choices, and write ``study/choices.json``.
+
+    Args:
+        choices: the list.
+        analyses: the analysis of each choice, by its name.
+        options: what is asked.
+
+    Returns:
+        What was written.
+
+    Raises:
+        OddjetsError: choices that do not share events, no event tables, too few events, a fit that cannot be made.
+    """
+    absent_signals(analyses)
+    analyses = _of_folder(analyses, options.events)
+    runs = {}
+    for name, analysis in analyses.items():
+        try:
+            runs[name] = RunContext(analysis, options.events)
+        except ConfigError as error:
+            raise ConfigError(f"choice '{name}': {error}") from None
+    there = is_processed(next(iter(runs.values())))
+    # a bank stands in for the folder, as far as there are no data to be fitted
+    for name, run in runs.items() if there or options.bank is None else ():
+        _require_tables(run, name)
+    plan = NullPlan(options.experiments, seed=options.seed)
+    for line in few_experiments(options.experiments):
+        console.print(escape(line))
+    prepared, notes = share({name: _events(run, options) for name, run in runs.items()}, plan)
+    folders = _folders(analyses)
+    observed = _observed(analyses, folders, options) if options.observed and there else {}
+    if options.observed and not there:
+        console.print(escape(f"choices: {options.events} has no event tables, so that no choice is fitted to data"))
+    made = run_choices(
+        {folders[name]: one for name, one in prepared.items()},
+        options.experiments,
+        options.out / FOLDER / "choices",
+        workers=options.workers,
+    )
+    z = {name: made[folders[name]]["z"] for name in prepared}
+    found = {
+        "name": choices.name,
+        "title": choices.title,
+        "events_of": choices.of,
+        "source": options.source,
+        "seed": options.seed,
+        "luminosity_pb": options.luminosity,
+        "bank": None if options.bank is None else options.bank.name,
+        **notes,
+        **describe_choices(z, observed, options.seed),
+    }
+    for name, analysis in analyses.items():
+        found["choices"][name] |= _described(analysis)
+    file = options.out / FOLDER / "choices.json"
+    write_json(file, found)
+    say_choices(found, lambda line: console.print(escape(line)))
+    console.print(escape(f"study: {file}"))
+    return found
+
+
+def _of_folder(analyses: Mapping[str, Analysis], events: Path) -> Mapping[str, Analysis]:
+    """Return the choices with the simulation that the folder was made with, which may have had options of its own."""
+    if not (events / "manifests" / "process.json").is_file():
+        return analyses
+    made = saved_analysis(events).simulate
+    own = {name: made if analysis.simulate is not None else None for name, analysis in analyses.items()}
+    return {name: analysis.model_copy(update={"simulate": own[name]}) for name, analysis in analyses.items()}
+
+
+def _described(analysis: Analysis) -> dict[str, Any]:
+    """Return what a choice is."""
+    assert analysis.fit is not None
+    return {
+        "analysis": analysis.name,
+        "score": analysis.threshold.score,
+        "efficiency": analysis.threshold.efficiency,
+        "threshold": analysis.threshold.value,
+        "regions": list(analysis.fit.regions),
+        "observable": analysis.fit.observable,
+        "signal": next(
+            p.process for p in analysis.fit.pois if p.name == (analysis.fit.tested or analysis.fit.pois[0].name)
+        ),
+    }
+
+
+def _events(run: RunContext, options: ChoiceOptions) -> ChoiceEvents:
+    events = StudyEvents(run, options.bank, options.luminosity)
+    qcd = str(run.analysis.data_driven)
+    truth = events.of_bank(None) if options.bank is not None else events.of_folder(None)
+    folder = options.bank is not None and is_processed(run) and not options.luminosity
+    templates = events.of_folder(None) if folder else truth
+    if options.source == "simulation":
+        require_bank(truth, qcd)
+    else:
+        mixed = mixed_events(run.analysis, events.processor, events.tables_of(qcd), qcd, seed=options.seed)
+        truth = [*(e for e in truth if e.process != qcd), mixed]
+    return ChoiceEvents(run.analysis, templates, truth)
+
+
+def _observed(analyses: Mapping[str, Analysis], folders: Mapping[str, str], options: ChoiceOptions) -> dict[str, float]:
+    """Fit the data by every choice, and return its z; nothing of an analysis that is blinded.
+
+    Raises:
+        OddjetsError: a stage of a choice failed; the message names it.
+    """
+    if options.luminosity is not None:
+        console.print("choices: experiments of another luminosity than the data's; the data are not compared with them")
+        return {}
+    hidden = [name for name, analysis in analyses.items() if analysis.blind]
+    if hidden:
+        console.print(escape(f"choices: blinded ({', '.join(hidden)}), so that no choice is fitted to the data"))
+        return {}
+    found: dict[str, float] = {}
+    for name, analysis in analyses.items():
+        run = RunContext(analysis, options.out / folders[name])
+        share_events(options.events, run.out)
+        try:
+            run_stages(run, stages_up_to(run, "fit"))
+        except OddjetsError as error:
+            raise OddjetsError(f"choice '{name}': {error}") from None
+        results = json.loads((run.out / "results.json").read_text(encoding="utf-8"))
+        z = (results.get("significance") or {}).get("z")
+        if z is None:
+            console.print(escape(f"choices: '{name}' has no significance in the data ({run.out / 'results.json'})"))
+        else:
+            found[name] = float(z)
+    return found

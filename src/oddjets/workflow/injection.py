@@ -1,0 +1,259 @@
+"""The study of an injected signal: the analysis and searches without its score, on the same pseudo-experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.markup import escape
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.console import console
+from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.files import write_json
+from oddjets.io.event_table import JETS, Columns
+from oddjets.io.studies import FOLDER, few_experiments
+from oddjets.study.choices import ChoiceEvents, share
+from oddjets.study.events import Patterns
+from oddjets.study.experiments import CHUNK, Experiments, run_chunks
+from oddjets.study.injection import (
+    FACTORS,
+    bump_significance,
+    describe_strength,
+    injection_lines,
+    signal_window,
+    strength_for,
+    strengths_about,
+)
+from oddjets.study.mixed import mixed_events
+from oddjets.study.null import NullPlan, tested
+from oddjets.study.rates import require_bank
+from oddjets.study.shared_events import joined_truth
+from oddjets.study.summary import read_chunks
+from oddjets.study.supervised import CrossFitted, feature_stems
+from oddjets.workflow.choices import ChoiceSource
+from oddjets.workflow.run import RunContext
+from oddjets.workflow.study_events import StudyEvents, is_processed
+
+__all__ = ["InjectionOptions", "study_injection"]
+
+Floats = npt.NDArray[np.float64]
+
+#: the region of searches without the score: all events that pass the base selection
+EVERYTHING = "everything"
+#: the score of such a search -> what the report calls it
+WITHOUT_AI = {"tau21": "tau21 alone", "xbb": "X(bb) tagger", "supervised": "classifier trained on this signal (bound)"}
+BUMP = "bump in all events"
+
+
+@dataclass(frozen=True)
+class InjectionOptions:
+    """The options of a study of an injected signal.
+
+    Attributes:
+        source: what QCD of the experiments is drawn from, as for choices.
+        experiments: for each strength.
+        strengths: to inject; empty: up to five times that of an expected significance of 3.
+        seed: of all random numbers.
+        workers: processes.
+        bank: a file of `make_bank`; None: the events of the folder.
+        luminosity: of an experiment, /pb; None: the analysis's.
+        compare: whether other searches are made on the same experiments.
+    """
+
+    source: ChoiceSource = "mixed"
+    experiments: int = 256
+    strengths: tuple[float, ...] = ()
+    seed: int = 1
+    workers: int = 1
+    bank: Path | None = None
+    luminosity: float | None = None
+    compare: bool = True
+
+
+def _tau21(columns: Columns) -> Columns:
+    found: Columns = {}
+    for jet in JETS:
+        one, two = (np.asarray(columns[f"tau{n}_{jet}"], np.float64) for n in (1, 2))
+        # a jet with two prongs has a small ratio
+        found[f"score_tau21_{jet}"] = 1 - np.divide(two, one, out=np.ones(len(one)), where=one > 0)
+    return found
+
+
+def _xbb(columns: Columns) -> Columns:
+    return {f"score_xbb_{jet}": np.nan_to_num(np.asarray(columns[f"xbb_{jet}"], np.float64)) for jet in JETS}
+
+
+def _without_score(analysis: Analysis, score: str) -> Analysis:
+    """Return the analysis with a score, in one region that holds all events."""
+    assert analysis.fit is not None
+    content = analysis.model_dump(exclude_unset=True)
+    if score not in content["scores"]:
+        content["scores"] = {**content["scores"], score: {"column": score}}
+    content["threshold"] = {**content["threshold"], "score": score}
+    content["regions"] = {**content["regions"], EVERYTHING: {"label": "all events"}}
+    content["fit"] = {**content["fit"], "regions": [EVERYTHING], "abcd": "as-published"}
+    content["closure"] = None
+    made = Analysis.model_validate(content)
+    return made.model_copy(update={"path": analysis.path})
+
+
+def study_injection(run: RunContext, options: InjectionOptions) -> dict[str, Any]:
+    """Inject signals into experiments of an analysis, and write ``study/injection.json``.
+
+    Args:
+        run: the analysis and its folder.
+        options: what is asked.
+
+    Returns:
+        What was written.
+
+    Raises:
+        OddjetsError: no fit, no signal in A, too few events, strengths that say nothing.
+    """
+    _, signal, _ = tested(run.analysis)
+    if any(not (s >= 0 and np.isfinite(s)) for s in options.strengths):
+        raise OddjetsError("--strength: a strength to inject is a number of at least 0")
+    if options.bank is None and not is_processed(run):
+        raise InputFileError(f"{run.out}: there are no event tables; run `oddjets run` first, or give a --bank")
+    for line in few_experiments(options.experiments):
+        console.print(escape(line))
+    events = StudyEvents(run, options.bank, options.luminosity)
+    methods = {"this analysis": _of(events, options)}
+    spectrum = methods["this analysis"]
+    if options.compare:
+        methods |= _others(events, options, signal)
+        spectrum = _of(events.seen_by(_without_score(run.analysis, run.analysis.threshold.score), None), options)
+    plan = NullPlan(options.experiments, seed=options.seed, limit=False)
+    strengths = sorted(set(options.strengths)) or strengths_about(_sigma(methods["this analysis"], plan), FACTORS)
+    _require_sensitivity(methods["this analysis"], signal)
+    found: dict[str, Any] = {
+        "analysis": run.analysis.name,
+        "signal": signal,
+        "source": options.source,
+        "seed": options.seed,
+        "luminosity_pb": events.luminosity,
+        "experiments": options.experiments,
+        "strengths": strengths,
+        "methods": {},
+    }
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for strength in strengths:
+        made, _ = share(methods, replace(plan, strength=strength))
+        for name, experiments in made.items():
+            folder = run.out / FOLDER / "injection" / "".join(c if c.isalnum() else "_" for c in name)
+            label = f"injection: {name}, {strength:.3g}"
+            read = read_chunks(
+                run_chunks(experiments, options.experiments, folder, workers=options.workers, label=label)
+            )
+            rows.setdefault(name, []).append(describe_strength(strength, read["z"], read["strength"], read["pull"]))
+        if options.compare:
+            z = _bump(spectrum, signal, made["this analysis"], options.experiments)
+            rows.setdefault(BUMP, []).append(describe_strength(strength, z))
+    for name, of in rows.items():
+        there = [row for row in of if "z" in row]
+        medians = [row["z"]["median"] for row in there]
+        injected = [row["injected"] for row in there]
+        found["methods"][name] = {
+            "strengths": of,
+            "for_3": strength_for(3.0, injected, medians),
+            "for_5": strength_for(5.0, injected, medians),
+        }
+    if all(of["for_3"] is None for of in found["methods"].values()) and options.strengths:
+        console.print(escape("warning: no search reaches an expected 3 sigma with these strengths; give larger ones"))
+    file = run.out / FOLDER / "injection.json"
+    write_json(file, found)
+    console.print(escape(f"injection of '{signal}' into experiments of {events.luminosity:g} /pb:"))
+    injection_lines(found, lambda line: console.print(escape(line)))
+    console.print(escape(f"study: {file}"))
+    return found
+
+
+def _of(events: StudyEvents, options: InjectionOptions) -> ChoiceEvents:
+    """Return the events of one search."""
+    qcd = str(events.analysis.data_driven)
+    truth = events.of_bank(None) if options.bank is not None else events.of_folder(None)
+    templates = truth
+    if options.source == "simulation":
+        require_bank(truth, qcd)
+    else:
+        mixed = mixed_events(events.analysis, events.processor, events.tables_of(qcd), qcd, seed=options.seed)
+        truth = [*(e for e in truth if e.process != qcd), mixed]
+    return ChoiceEvents(events.analysis, templates, truth)
+
+
+def _others(events: StudyEvents, options: InjectionOptions, signal: str) -> dict[str, ChoiceEvents]:
+    """Return the searches that do not use the analysis's score, as far as the event tables have what they need."""
+    qcd = str(events.analysis.data_driven)
+    known = {process: list(events.tables_of(process)) for process in (signal, qcd)}
+    every = [table for tables in known.values() for table in tables if len(table["event"])]
+    ways: dict[str, Callable[[Columns], Columns]] = {"tau21": _tau21, "xbb": _xbb}
+    needed = {"tau21": ("tau1_1", "tau2_1"), "xbb": ("xbb_1",)}
+    for score, columns in needed.items():
+        if any(name not in table or not np.isfinite(table[name]).any() for table in every for name in columns):
+            del ways[score]
+            console.print(
+                escape(f"injection: without '{WITHOUT_AI[score]}': the event tables lack {', '.join(columns)}")
+            )
+    try:
+        trained = CrossFitted(known[signal], known[qcd], feature_stems(every), options.seed)
+        ways["supervised"] = lambda columns: {f"score_supervised_{j}": s for j, s in trained.scores(columns).items()}
+    except OddjetsError as error:
+        console.print(escape(f"injection: without '{WITHOUT_AI['supervised']}': {error}"))
+    found = {}
+    for score, add in ways.items():
+        seen = events.seen_by(_without_score(events.analysis, score), add)
+        found[WITHOUT_AI[score]] = _of(seen, options)
+    return found
+
+
+def _sigma(choice: ChoiceEvents, plan: NullPlan) -> float:
+    """Return the error of the strength where there is no signal."""
+    made, _ = share({"": choice}, plan)
+    experiments = made[""]
+    return experiments.procedure(experiments.central).sigma
+
+
+def _require_sensitivity(choice: ChoiceEvents, signal: str) -> None:
+    """Refuse a signal of which nothing reaches the regions of the fit.
+
+    Raises:
+        OddjetsError: no event of it is in a bin of a region.
+    """
+    parts = [e for e in choice.truth if e.process == signal and "nominal" in e.variations]
+    if not sum(float(e.nominal[e.codes > 0].sum()) for e in parts) > 0:
+        raise OddjetsError(f"no event of '{signal}' is in a region of the fit, so that no strength of it can be seen")
+
+
+def _bump(spectrum: ChoiceEvents, signal: str, experiments: Experiments, number: int) -> Floats:
+    """Return z of a bump in the observable's spectrum of all events, of the same experiments, (E,).
+
+    Args:
+        spectrum: the events in one region that holds all of them.
+        signal: the process whose bins are the window.
+        experiments: of another search.
+        number: how many, E.
+    """
+    assert experiments.shared is not None
+    edges = Patterns.from_analysis(spectrum.analysis).edges[EVERYTHING]
+    bins = len(edges) - 1
+    present = joined_truth(spectrum.truth)
+    if not experiments.questions.strength:
+        present = [e for e in present if e.process != signal]
+    codes = np.concatenate([e.codes for e in present])
+    # 0 is in no region, 1 below the first bin
+    places = np.where((codes >= 2) & (codes < bins + 2), codes - 2, -1)
+    of_signal = [e for e in joined_truth(spectrum.truth) if e.process == signal]
+    expected = np.sum([np.bincount(np.clip(e.codes - 1, 0, bins + 1), e.nominal, bins + 2) for e in of_signal], axis=0)
+    window = signal_window(np.maximum(expected[1:-1], 0.0))
+    shared, found = replace(experiments.shared, places=places), []
+    for chunk, first in enumerate(range(0, number, CHUNK)):
+        # the random numbers of `Experiments.chunk`: the same events
+        seeds = np.random.SeedSequence(experiments.seed, spawn_key=(experiments.number, chunk))
+        _, counts = shared.counts(min(CHUNK, number - first), bins, np.random.default_rng(seeds))
+        found.append(bump_significance(counts, edges, window))
+    return np.concatenate(found)
