@@ -58,7 +58,9 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def invoke(*words: str | Path) -> tuple[int, str]:
-    done = CliRunner().invoke(app, [str(word) for word in words])
+    # the neighbours have tests of their own
+    own = ["--no-neighbours"] if words[0] == "inspect" and "--help" not in words else []
+    done = CliRunner().invoke(app, [*(str(word) for word in words), *own])
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         if not isinstance(done.exception, OddjetsError):
             raise done.exception
@@ -336,7 +338,7 @@ def test_the_table_stands_without_source_files(folder: Path, made: Path) -> None
 
 def test_from_python_it_is_the_same(folder: Path) -> None:
     run = oddjets.Run(folder / "analysis.yaml", folder / "out")
-    found = run.inspect(top=2, displays=0, letter="B")
+    found = run.inspect(top=2, displays=0, letter="B", neighbours=False)
     assert dict(found) == {"events": part(folder, "SR_B")}
     assert repr(found) == (folder / "out" / "inspection" / "SR_B" / "events.txt").read_text()
     assert found["events"]["events"][0]["id"] in found._repr_html_()

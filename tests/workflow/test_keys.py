@@ -139,9 +139,9 @@ CODE: dict[str, dict[str, str]] = {
         "report": "artifacts figure_files intervals layout panels registry score_comparison style text",
         "report.figures": (
             "agreement bump class_shares closure closure_scan correlation cutflow display distribution "
-            "efficiency gof grid kde likelihood_scan limit mixing nsubjettiness null observable postfit "
-            "processes pulls regions removal residual score score_overlap score_shapes sic systematics "
-            "threshold_scan yields"
+            "efficiency gof grid kde likelihood_scan limit mixing neighbours nsubjettiness null observable "
+            "postfit processes pulls regions removal residual score score_overlap score_shapes sic "
+            "systematics threshold_scan yields"
         ),
         "simulation": "processes resonances",
         "stats": "dijet_function score_comparison score_tables shown_numbers",
@@ -153,13 +153,14 @@ CODE: dict[str, dict[str, str]] = {
         "io": "combined_scores event_table histograms yields",
         "report": (
             "artifacts combination_health eras figure_files headline health health_line html input_health inspections "
-            "intervals layout panels registry score_comparison score_tables studies style tables text trainings"
+            "intervals layout neighbours panels registry score_comparison score_tables studies style tables text "
+            "trainings"
         ),
         "report.figures": (
             "agreement bump class_shares closure closure_scan correlation cutflow display distribution "
-            "efficiency gof grid kde likelihood_scan limit mixing nsubjettiness null observable postfit "
-            "processes pulls regions removal residual score score_overlap score_shapes sic systematics "
-            "threshold_scan yields"
+            "efficiency gof grid kde likelihood_scan limit mixing neighbours nsubjettiness null observable "
+            "postfit processes pulls regions removal residual score score_overlap score_shapes sic "
+            "systematics threshold_scan yields"
         ),
         "selection": "event_weights input_anomalies",
         "simulation": "processes resonances",

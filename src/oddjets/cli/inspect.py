@@ -56,6 +56,18 @@ def inspect(
         bool | None,
         typer.Option("--neighbours/--no-neighbours", help="Compare the events of the window with those beside it."),
     ] = None,
+    side_bands: Annotated[
+        str | None,
+        typer.Option(
+            "--side-bands",
+            metavar="LOW:HIGH",
+            help="Compare with events of this range of the observable (default: with all outside of the window).",
+        ),
+    ] = None,
+    permutations: Annotated[
+        int | None,
+        typer.Option("--permutations", min=99, metavar="N", help="Permutations behind the p values (default: 2000)."),
+    ] = None,
     why: Annotated[
         int | None,
         typer.Option(
@@ -85,7 +97,9 @@ def inspect(
             "region": region,
             "letter": letter,
             "observable": observable,
-            "bins": None if bins is None else _range_of(bins),
+            "bins": None if bins is None else _range_of("--bins", bins),
+            "side_bands": None if side_bands is None else _range_of("--side-bands", side_bands),
+            "permutations": permutations,
             "process": process,
             "dataset": dataset,
             "top": top,
@@ -108,11 +122,11 @@ def _run_of(target: Path, out: Path | None, unblind: bool) -> RunContext:
     return RunContext(*analysis_and_folder(target, out), unblind="--unblind" if unblind else "")
 
 
-def _range_of(text: str) -> tuple[float, float]:
+def _range_of(option: str, text: str) -> tuple[float, float]:
     """Return the two ends of ``140:170``."""
     parts = text.split(":")
     try:
         low, high = (float(part) for part in parts)
     except ValueError:
-        raise OddjetsError(f"--bins: '{text}' is no range; give two numbers with a colon, as in 140:170") from None
+        raise OddjetsError(f"{option}: '{text}' is no range; give two numbers with a colon, as in 140:170") from None
     return low, high

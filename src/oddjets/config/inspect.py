@@ -35,6 +35,14 @@ class Inspect(StrictModel):
         default=False, description="say of simulated pseudo-data which process each event was simulated as"
     )
     neighbours: bool = Field(default=True, description="compare the events of the window with those beside it")
+    side_bands: tuple[float, float] | None = Field(
+        default=None,
+        description="lower and upper end of the side bands that the window is compared with, in the observable's unit; not"
+        " given: all events of the region and letter outside of the window",
+    )
+    permutations: int = Field(
+        default=2000, ge=99, description="number of permutations behind the p values of that comparison"
+    )
     why: int = Field(
         default=10,
         ge=0,
@@ -50,6 +58,8 @@ class Inspect(StrictModel):
     def _rising(self) -> Inspect:
         if self.bins is not None and not self.bins[0] < self.bins[1]:
             raise ValueError("'bins' must rise: the lower and the upper end of the window")
+        if self.side_bands is not None and not self.side_bands[0] < self.side_bands[1]:
+            raise ValueError("'side_bands' must rise: the lower and the upper end of what the window is compared with")
         if self.process is not None and self.dataset is not None:
             raise ValueError("'process' and 'dataset' both say whose events; give one of them")
         return self

@@ -17,7 +17,18 @@ from PIL import Image
 from oddjets import __version__
 from oddjets.config.analysis import Analysis
 from oddjets.core.redaction import redacted
-from oddjets.report import eras, headline, health, inspections, layout, score_tables, studies, tables, trainings
+from oddjets.report import (
+    eras,
+    headline,
+    health,
+    inspections,
+    layout,
+    neighbours,
+    score_tables,
+    studies,
+    tables,
+    trainings,
+)
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import collect_possible, log_missing, remove_hidden, write_figures
 from oddjets.report.registry import FigureKind
@@ -39,7 +50,7 @@ SECTIONS = {
         ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
     ),
     "events": ("The anomalous events", ("bump", "kde")),
-    "inspection": ("Event by event", ("display", "why", "class_shares")),
+    "inspection": ("Event by event", ("display", "neighbours", "why", "class_shares")),
     "scores": ("Scores compared", ("sic", "agreement", "overlap")),
     "fit": (
         "The fit",
@@ -211,7 +222,7 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
             shown = [studies.calibration_table(artifacts), studies.false_alarm_table(artifacts)]
             shown += [trainings.training_table(artifacts), trainings.agreement_table(artifacts)]
         if name == "inspection":
-            shown = [inspections.event_table(artifacts)]
+            shown = [inspections.event_table(artifacts), *neighbours.neighbour_tables(artifacts)]
         if name == "fit":
             shown = [
                 tables.parameter_table(artifacts) if artifacts.has("results") else None,

@@ -19,7 +19,7 @@ from oddjets.inspection.source_files import SourceEvent, read_events
 from oddjets.inspection.table import OddEvent, oddest
 from oddjets.inspection.window import RegionEvents, events_of_region, refuse_blinded
 from oddjets.io import event_table
-from oddjets.io.event_origins import sources_of
+from oddjets.io.event_origins import SourceRange, sources_of
 from oddjets.io.event_table import JETS
 from oddjets.io.fileset import load_fileset
 from oddjets.io.fileset_search import find_fileset
@@ -230,6 +230,16 @@ class InspectedRun:
             for number, source in zip(numbers, read, strict=True):
                 found[number] = source
         return [source for source in found if source is not None]
+
+    def sources_of(self, events: RegionEvents) -> list[SourceRange]:
+        """Return which part of which source file each event comes from."""
+        return sources_of(
+            self.run.event_tables,
+            events.dataset,
+            events.rows,
+            self.run.out / CHUNKS,
+            self._files.get(events.dataset, ()),
+        )
 
     @cached_property
     def _files(self) -> dict[str, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from oddjets.core.errors import UnknownKeyError, nearest
 from oddjets.core.files import write_json
 from oddjets.core.provenance import read_manifest
 from oddjets.inspection.displays import DISPLACED, event_display
+from oddjets.inspection.neighbour_text import neighbour_text
 from oddjets.inspection.shares import shares_of_columns, shares_of_groups
 from oddjets.inspection.source_files import SourceEvent, joined_jets
 from oddjets.inspection.table import OddEvent, event_rows, event_text, picked_list
@@ -23,10 +24,11 @@ from oddjets.io.event_table import JETS
 from oddjets.io.nanoaod_schema import IDENTITY
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import write_figure
-from oddjets.report.figures import display
+from oddjets.report.figures import display, neighbours
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.scoring.scorer import Scorer
 from oddjets.workflow import blinding, inspected_scores
+from oddjets.workflow.inspected_neighbours import compare_with_neighbours
 from oddjets.workflow.inspected_run import InspectedRun
 from oddjets.workflow.keys import stage_state
 from oddjets.workflow.pipeline import stage_of
@@ -335,7 +337,17 @@ def _displays(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | Non
 
 
 def _neighbours(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
-    return None
+    """Write what is found about the neighbours as text and as pictures; return it as JSON can hold it."""
+    if not inspected.asked.neighbours:
+        return None
+    content = compare_with_neighbours(inspected)
+    text = neighbour_text(content)
+    made.text += f"\n{text}"
+    made.write_text("neighbours.txt", text)
+    artifacts = Artifacts(inspected.run.analysis, inspected.run.out)
+    for data in neighbours.figures_of(artifacts, _stamp(inspected) | content).values():
+        made.written += write_figure(inspected.folder, "neighbours", data)
+    return content
 
 
 def _why(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:

@@ -1,0 +1,115 @@
+"""What is found about the neighbours of a window, in words and as JSON can hold it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from oddjets.core.tables import text_table
+from oddjets.inspection.fitted_background import BackgroundSample
+from oddjets.inspection.neighbours import Comparison
+
+__all__ = ["comparison_as_dict", "neighbour_text", "said_of_background"]
+
+#: rows of a table that are printed
+SHOWN = 10
+#: a part of the fitted yield below this that cannot be represented is not worth a word
+_LOST = 0.02
+
+
+def comparison_as_dict(title: str, found: Comparison, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a comparison as JSON can hold it.
+
+    Args:
+        title: what the window is compared with.
+        found: the comparison.
+        notes: what else is to be known.
+    """
+    smallest = found.smallest
+    return {
+        "title": title,
+        "notes": list(notes),
+        "smallest_corrected_p": None if math.isnan(smallest) else smallest,
+        **asdict(found),
+    }
+
+
+def said_of_background(sample: BackgroundSample) -> list[str]:
+    """Return what is to be known of a sample of the fitted background, one sentence each.
+
+    Args:
+        sample: which.
+    """
+    parts = ", ".join(f"{sample.fitted[name]:.3g} of {name}" for name in sample.fitted)
+    lost = [f"{100 * part:.0f} % of {name}" for name, part in sample.lost.items() if part > _LOST]
+    said = [f"fitted: {parts}; {sample.scale:.2g} events stand for each"]
+    said += [f"not represented: {', '.join(lost)}"] if lost else []
+    return [*said, "the errors of the fitted yields are left out, so that these p values are somewhat too small"]
+
+
+def neighbour_text(content: Mapping[str, Any]) -> str:
+    """Return the results as text.
+
+    Args:
+        content: of ``neighbours.json``.
+    """
+    lines = []
+    for found in content["against"].values():
+        lines += [*_comparison(found), ""]
+    lines += [*_multiplicities(content), ""]
+    lines += [f"note: {note}" for note in content["notes"]]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _comparison(found: Mapping[str, Any]) -> list[str]:
+    lines = [f"{found['events']} events against {found['reference']} of {found['title']}:"]
+    if not found["columns"]:
+        return [*lines, "  too few to compare", *(f"  {note}" for note in found["notes"])]
+    counted = sum(c["corrected"] is not None for c in found["columns"])
+    lines[0] += f" smallest p of {counted} columns, corrected for their number, {found['smallest_corrected_p']:.2g}"
+    rows = [
+        [
+            c["name"],
+            "not counted" if c["corrected"] is None else f"{c['corrected']:.2g}",
+            f"{c['p']:.2g}",
+            _range(c["window"]),
+            _range(c["reference"]),
+        ]
+        for c in found["columns"][:SHOWN]
+    ]
+    lines.append(text_table(["column", "corrected p", "p", "window: median [16, 84 %]", "the others"], rows))
+    for which, words in (("hot", "more"), ("dead", "fewer")):
+        if spot := found[which]:
+            lines.append(
+                f"jets in (eta, phi), most {words}: {spot['found']} where {spot['expected']:.1f} are expected, within"
+                f" {spot['size'] / 2:.1g} of eta {spot['eta']:.2f}, phi {spot['phi']:.2f}"
+            )
+    return [*lines, *found["notes"]]
+
+
+def _range(values: Sequence[float] | None) -> str:
+    return "" if values is None else f"{values[1]:.3g} [{values[0]:.3g}, {values[2]:.3g}]"
+
+
+def _multiplicities(content: Mapping[str, Any]) -> list[str]:
+    twice = content["duplicates"]
+    lines = [
+        f"events that are there twice: {len(twice['same_number'])} by their number, {len(twice['same_jets'])} by their jets"
+        + ("" if twice["same_jets"] or twice["same_number"] else f" (equal {', '.join(twice['compared'])})")
+    ]
+    lines += [f"  {' = '.join(group)}" for key in ("same_number", "same_jets") for group in twice[key]]
+    for key, words in (("sections", "section"), ("runs", "run")):
+        if found := content[key]:
+            where = f"{found['run']}" + ("" if found["section"] is None else f":{found['section']}")
+            lines.append(
+                f"most events of one {words}: {found['found']} of {where}, {found['expected']:.2g} expected;"
+                f" p = {found['p']:.2g} for any of {found['groups']}"
+            )
+    if rate := content["rate"]:
+        lines.append(
+            f"rate by run, against {rate['against']}: chi2 = {rate['chi2']:.1f} for {rate['degrees']} degrees of freedom,"
+            f" p = {rate['p']:.2g}"
+        )
+    return lines
