@@ -155,3 +155,10 @@ def test_what_a_score_states_has_no_fields_that_it_does_not_use():
     assert stated["product"] == ["a"]
     assert stated["flat_in"] == {"mass": [60.0, 240.0], "pt": None}
     assert "label" not in stated
+
+
+@pytest.mark.parametrize("name", ["x__y", "x_"])
+def test_a_score_makes_no_column_that_looks_like_a_variation(name):
+    """Such a column was left out where the columns of the nominal jets are taken."""
+    with pytest.raises(ValueError, match=f"'{name}' makes columns with two underscores"):
+        analysis(scores={name: {"column": "btag"}}, threshold={"score": name, "efficiency": 0.1})

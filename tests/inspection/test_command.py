@@ -235,6 +235,11 @@ def test_what_cannot_be_is_an_error(folder: Path, words: list[str], said: str) -
     assert said in found
 
 
+def test_truth_of_what_is_no_pseudo_data_is_said_not_to_be_there(folder: Path) -> None:
+    said = inspect(folder / "analysis.yaml", "--out", folder / "out", "--top", "1", "--displays", "0", "--truth")
+    assert "--truth is of pseudo-data that this analysis simulates, and these events are none" in " ".join(said.split())
+
+
 def test_without_histograms_the_command_to_run_is_named(folder: Path) -> None:
     (folder / "out" / "manifests" / "histogram.json").unlink()
     code, said = invoke("inspect", folder / "analysis.yaml", "--out", folder / "out")

@@ -89,7 +89,10 @@ def test_cards_without_a_kind_are_of_constituents_and_keep_their_stored_scores()
         (with_column(column="1 + 1"), "'1 [+] 1' reads no column"),
         (with_column(column="mass +"), "not an arithmetic expression"),
         (with_column(column="__import__('os')"), "toy.yaml is not a valid model card:\n.*no function '__import__'"),
+        (with_column(column="mass and pt", unit="1"), "'mass and pt': 'mass' is no condition"),
+        (with_column(column="where(mass > 100, tau1 | 2, 0)", unit="1"), "'&' and '|' are done before comparisons"),
         (with_column(missing="skip"), "missing"),
+        (with_column(missing=True), "missing.*nan, a number, or error"),
         (with_column(missing=float("inf")), "missing"),
         (changed(inputs=[{**CARD["inputs"][0], "shape": ["batch", 2]}]), r"write \[batch, 3\]"),
         (changed(inputs=[{**CARD["inputs"][0], "shape": ["batch"]}]), r"write \[batch, 3\]"),
@@ -105,6 +108,13 @@ def test_cards_without_a_kind_are_of_constituents_and_keep_their_stored_scores()
 def test_a_card_that_cannot_be_right_is_refused(content: dict[str, Any], message: str) -> None:
     with pytest.raises(OddjetsError, match=message):
         card_of(content, Path("toy.yaml"))
+
+
+def test_a_processors_own_column_may_be_a_condition() -> None:
+    """Its kind is known when there are jets."""
+    card = card_of(with_column(column="where(mine and mass > 100, 1, 0)", unit="1"), Path("toy.yaml"))
+    assert isinstance(card, ColumnCard)
+    assert card.columns_read == {"mine", "mass"}
 
 
 def test_the_model_must_be_the_one_that_the_card_is_of(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ JETS = {
     "tau3": np.array([0.1, 0.1, 0.0, 0.2]),
 }
 
+NAMES = ("mass", "tau1", "tau2", "tau3", "eta", "phi")
+
 
 def scorer(folder: Path, graph: Any, columns: Any = ("mass", "pt"), **changes: Any) -> ColumnScorer:
     return ColumnScorer(load_card(models.write(folder, graph, columns, **changes), "jet-columns"))
@@ -169,6 +171,34 @@ def test_a_graph_that_mixes_jets_is_refused(tmp_path: Path) -> None:
     nodes: list[Any] = [("ReduceMean", ["x"], "mean", {"axes": [0]}), ("Sub", ["x", "mean"], "y", {})]
     with pytest.raises(OddjetsError, match="gives a jet another output if other jets are in the batch"):
         scorer(tmp_path, models.model(nodes, [1], [1], {}), ["mass"]).score(JETS)
+
+
+def test_a_graph_that_mixes_jets_behind_a_logarithm_is_refused(tmp_path: Path) -> None:
+    """Most rows with numbers of both signs have no logarithm, and NaN is the same in any company."""
+    columns = [{"column": f"{name} / pt", "unit": "1"} for name in ("mass", "tau2", "tau3", "eta", "phi", "tau1")]
+    nodes: list[Any] = [
+        ("Log", ["x"], "log", {}),
+        ("MatMul", ["log", "w"], "sum", {}),
+        ("ReduceMean", ["sum"], "mean", {"axes": [0], "keepdims": 1}),
+        ("Sub", ["sum", "mean"], "y", {}),
+    ]
+    graph = models.model(nodes, [6], [1], {"w": np.ones((6, 1), np.float32)})
+    with pytest.raises(OddjetsError, match="gives a jet another output if other jets are in the batch"):
+        scorer(tmp_path, graph, columns).score({name: np.full(3, 0.5) for name in ("pt", *NAMES)})
+
+
+def test_a_graph_that_tells_nothing_of_its_rows_gets_jets_one_by_one(tmp_path: Path) -> None:
+    """A number only above 1e6, which no probe has: whether jets are kept apart is not known."""
+    nodes: list[Any] = [
+        ("Sub", ["x", "least"], "above", {}),
+        ("Log", ["above"], "log", {}),
+        ("ReduceMax", ["log"], "largest", {"axes": [0], "keepdims": 1}),
+        ("Add", ["log", "largest"], "y", {}),
+    ]
+    found = scorer(tmp_path, models.model(nodes, [1], [1], {"least": np.float32([1e6])}), ["mass"])
+    masses = np.array([2e6, 3e6])
+    together, alone = found.score({"mass": masses}), [found.score({"mass": masses[i : i + 1]})[0] for i in (0, 1)]
+    assert together.tolist() == alone
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,10 @@ def spoil_overlap(card: dict[str, Any]) -> None:
     card["classes"]["X_qq"] = 12
 
 
+def spoil_class_name(card: dict[str, Any]) -> None:
+    card["classes"]["X_"] = card["classes"].pop("X_qq")
+
+
 def spoil_outside_softmax(card: dict[str, Any]) -> None:
     card["classes"]["X_qq"] = 3
 
@@ -221,6 +225,7 @@ def spoil_offset(card: dict[str, Any]) -> None:
         (spoil_score, "no class 'X_bbb'; did you mean 'X_bb'"),
         (spoil_index, "index 199 of an output with 199 classes"),
         (spoil_overlap, "already belongs to"),
+        (spoil_class_name, "'X_' makes columns with two underscores"),
         (spoil_outside_softmax, "index 3 is not in output.softmax"),
         (spoil_species, "not among the codes: -321, 321"),
         (spoil_missing_species, "species: needed"),

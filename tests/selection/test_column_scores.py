@@ -125,6 +125,16 @@ def test_a_model_may_read_scores_that_come_before(tmp_path: Path, files: dict[st
         ),
         ([{"column": "evenn", "unit": "1"}], {}, "scores.bdt.card: no column 'evenn' of each jet"),
         ([{"column": "score_bdt", "unit": "1"}], {}, "scores.bdt.card: 'score_bdt' is the score itself"),
+        (
+            [{"column": "score_tag", "unit": "1"}],
+            {"scores": {"bdt": {"card": "toy.yaml"}, "tag": {"column": "btag"}}},
+            "scores.bdt.card: 'score_tag' is the column 'btag'; let the card read that one",
+        ),
+        (
+            [{"column": "score_all", "unit": "1"}],
+            {"scores": {"bdt": {"card": "toy.yaml"}, "tag": {"column": "btag"}, "all": {"max": ["bdt", "tag"]}}},
+            "scores.bdt.card: 'score_all' is a combination, which is made after all events are selected",
+        ),
         (["mass"], {"scores": {"bdt": {"card": "toy.yaml", "keep_probabilities": True}}}, "and has no classes"),
         (
             ["mass"],

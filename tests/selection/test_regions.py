@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from helpers.analyses import analysis
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -36,6 +36,7 @@ def test_events_at_the_threshold_pass():
 
 @given(scores, scores, st.floats(0.01, 0.99))
 def test_threshold_from_data_is_the_quantile_of_the_smaller_score(first, second, efficiency):
+    assume(np.ptp(np.minimum(first, second)) > 0)
     found = regions.find_threshold(
         Threshold(score="x", efficiency=efficiency), {"score_x_1": first, "score_x_2": second}
     )
@@ -110,6 +111,18 @@ def test_a_cut_that_fails_is_named_with_its_line(tmp_path, code, said):
 def test_circles_are_found(small):
     circular = analysis(regions={"P": {"cuts": ["not Q"]}, "Q": {"cuts": ["P"]}, "R": {"all": "tau21_low"}})
     assert set(regions.circular_regions(circular)) == {"P", "Q"}
+
+
+def test_a_constant_has_no_threshold_of_an_efficiency():
+    """All events would be in A, as many as of a score that works with another threshold."""
+    same = dict.fromkeys(("score_s_1", "score_s_2"), np.full(200, 0.25))
+    with pytest.raises(
+        OddjetsError, match=r"0\.25 for all 200 data events, so that no cut keeps 0\.1 of them: a constant"
+    ):
+        find_threshold(Threshold(score="s", efficiency=0.1), same)
+    # of a few events it may be chance, and a given value asks for no share
+    assert find_threshold(Threshold(score="s", efficiency=0.1), {n: v[:3] for n, v in same.items()}).n_above == 3
+    assert find_threshold(Threshold(score="s", value=0.5), same).n_above == 0
 
 
 def test_a_score_that_is_no_number_is_below_every_threshold():

@@ -21,7 +21,7 @@ from oddjets.config.fit import Fit
 from oddjets.config.inspect import Inspect
 from oddjets.config.regions import Observable, Region, with_own_requirements
 from oddjets.config.repair import Checked, check_form
-from oddjets.config.selection import Score, Selection, Threshold
+from oddjets.config.selection import Score, ScoreName, Selection, Threshold
 from oddjets.config.simulation import SimulationSpec, default_seed
 from oddjets.config.systematics import Systematic
 from oddjets.config.yaml import ConfigError, Name, StrictModel, merge_mappings, read_extended
@@ -122,7 +122,7 @@ class Analysis(Tabular, StrictModel):
     selection_by_era: dict[EraName, dict[str, Any]] = Field(
         default={}, description="keys that are laid over 'selection' for the datasets of one of several eras"
     )
-    scores: dict[Name, Score] = Field(description="the scores of each jet by name")
+    scores: dict[ScoreName, Score] = Field(description="the scores of each jet by name")
     threshold: Threshold = Field(description="the cut on a score that divides events into A, B, C and D")
     observables: dict[Name, Observable] = Field(description="the quantities to histogram by name")
     regions: dict[Name, Region] = Field(description="the regions by name; each has the letters A, B, C and D")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from oddjets.config.taggers import TaggerNames
 from oddjets.config.yaml import Name, StrictModel
 
-__all__ = ["FlatBins", "JetSelection", "LeptonSelection", "Score", "Selection", "Threshold", "member_name"]
+__all__ = ["FlatBins", "JetSelection", "LeptonSelection", "Score", "ScoreName", "Selection", "Threshold", "member_name"]
 
 #: the ways to combine scores, as they are named in a score
 COMBINATIONS = ("product", "max", "min", "mean")
@@ -140,6 +140,19 @@ class FlatBins(StrictModel):
             if len(edges) < 2 or any(not low < high for low, high in itertools.pairwise(edges)):
                 raise ValueError(f"'{name}' needs two edges or more, each above the one before")
         return self
+
+
+def _of_one_event(name: str) -> str:
+    if "__" in f"score_{name}_1":
+        raise ValueError(
+            f"'{name}' makes columns with two underscores, which divide a column from its variation, as in mass_1__jesUp; take"
+            " one, and none at the end"
+        )
+    return name
+
+
+#: of a score: it is part of names of columns
+ScoreName = Annotated[Name, AfterValidator(_of_one_event)]
 
 
 def member_name(family: str, number: int) -> str:

@@ -30,6 +30,9 @@ def known_unit(column: str) -> str | None:
 
 
 def _missing(value: object) -> object:
+    if isinstance(value, bool):
+        # YAML's yes and no are no numbers, although Python counts with them
+        raise ValueError("nan, a number, or error")
     # .nan of YAML is the number; the quoted or bare word is a text
     return "nan" if isinstance(value, float) and math.isnan(value) else value
 
@@ -68,9 +71,24 @@ class ColumnInput(StrictModel):
         for name in sorted(names):
             if "__" in name or name[:-2] in _UNITS:
                 raise ValueError(f"'{name}' is a column of an event: a card is of one jet, as in '{name[:-2]}'")
+        self._computed(names)
         if (expected := known_unit(self.column)) not in (None, self.unit):
             raise ValueError(f"{self.column} is in '{expected}', not in '{self.unit}'")
         return self
+
+    def _computed(self, names: set[str]) -> None:
+        """Compute an expression of known columns once, so that what cannot be computed is said before there are jets."""
+        import numpy as np
+
+        from oddjets.core.expressions import ExpressionError, evaluate
+
+        if any(known_unit(name) is None for name in names):
+            # a processor's own column may be a number or a condition
+            return
+        try:
+            evaluate(self.column, {name: np.ones(1) for name in names})
+        except ExpressionError as error:
+            raise ValueError(str(error)) from None
 
 
 class ColumnTensor(StrictModel):

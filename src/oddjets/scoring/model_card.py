@@ -220,6 +220,10 @@ class ModelCard(CardBase):
             raise ValueError(f"output.softmax: index {max(softmax)} of an output with {self.output.n_classes} classes")
         owner: dict[int, str] = {}
         for name, indices in self.classes.items():
+            if "__" in f"share_{name}_":
+                raise ValueError(
+                    f"classes: '{name}' makes columns with two underscores, which mean a variation; take one"
+                )
             for index in indices:
                 if index not in softmax:
                     raise ValueError(f"classes.{name}: index {index} is not in output.softmax")

@@ -37,6 +37,9 @@ __all__ = [
 
 Mask = npt.NDArray[np.bool_]
 
+#: of fewer events of data, scores that are equal may be chance
+_MIN_EVENTS = 10
+
 #: what is said of an expression that is neither true nor false
 NO_CONDITION = "the cut '{}' is no condition; compare it with something, as in mass_2 > 100"
 
@@ -228,7 +231,7 @@ def find_threshold(spec: Threshold, data: Mapping[str, npt.NDArray[np.float64]] 
         The threshold: for an efficiency, the (1 - efficiency) quantile (linear) of min(score_1, score_2).
 
     Raises:
-        OddjetsError: an efficiency is asked for and there is no data, or too few scores of data are numbers.
+        OddjetsError: an efficiency is asked for and there is no data, too few scores of data are numbers, or all are the same.
     """
     lower = None
     if data is not None:
@@ -253,6 +256,11 @@ def find_threshold(spec: Threshold, data: Mapping[str, npt.NDArray[np.float64]] 
                 f"threshold: {int(np.sum(~np.isfinite(lower)))} of {len(lower)} data events have a score"
                 f" '{spec.score}' that is NaN or infinite, too many for an efficiency of {spec.efficiency}: check the"
                 " inputs of the score"
+            )
+        if len(lower) >= _MIN_EVENTS and lower.min() == lower.max():
+            raise OddjetsError(
+                f"threshold: the lower score '{spec.score}' of both jets is {value:.6g} for all {len(lower)} data events, so"
+                f" that no cut keeps {spec.efficiency:g} of them: a constant is no score; see its inputs, or take another one"
             )
     n_data = 0 if lower is None else len(lower)
     passes = np.greater if spec.strict else np.greater_equal

@@ -170,9 +170,10 @@ def _agreement(
     *,
     is_data: bool,
 ) -> dict[str, Any]:
-    """Compare members two at a time; of blinded data without the events that any member puts into A, and without overlaps."""
+    """Compare members two at a time; of blinded data without what any member or the mean puts into A, and without overlaps."""
     passes = np.greater if analysis.threshold.strict else np.greater_equal
-    chosen = {name: passes(scores[name], thresholds[name]) for name in members}
+    # the mean too: its A is that of the analysis, and has events that no member has in its own
+    chosen = {name: passes(scores[name], thresholds[name]) for name in (*members, analysis.threshold.score)}
     hidden = is_data and analysis.blind
     kept = ~np.any(list(chosen.values()), axis=0) if hidden else np.ones(len(weights), bool)
     found = {}

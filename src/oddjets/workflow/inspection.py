@@ -294,6 +294,8 @@ def _compare_scores(inspected: InspectedRun, name: str, read: list[int], scores:
 def _truth(inspected: InspectedRun) -> list[str | None]:
     """Return the process that each event of pseudo-data was simulated as, where it is asked for and known."""
     run = inspected.run
+    if inspected.asked.truth and (not inspected.is_data or run.analysis.simulate is None):
+        console.print("inspect: --truth is of pseudo-data that this analysis simulates, and these events are none")
     if not inspected.asked.truth or not inspected.is_data or run.analysis.simulate is None:
         if inspected.asked.truth and inspected.is_data:
             console.print(

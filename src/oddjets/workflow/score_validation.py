@@ -192,6 +192,10 @@ def card_problems(
                 yield f"scores.{name}.card: '{column}'{where} is the score itself"
             elif column in stems:
                 yield f"scores.{name}.card: '{column}'{where} is computed later; list that score first"
+            elif (other := analysis.scores.get(column.removeprefix("score_"))) and other.column is not None:
+                yield f"scores.{name}.card: '{column}'{where} is the column '{other.column}'; let the card read that one"
+            elif other is not None and other.combined is not None:
+                yield f"scores.{name}.card: '{column}'{where} is a combination, which is made after all events are selected"
             else:
                 yield f"scores.{name}.card: no column '{column}'{where} of each jet; {nearest(column, sorted(there))}"
         later.pop(0)
