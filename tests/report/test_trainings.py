@@ -43,7 +43,7 @@ def texts(table: Any) -> dict[str, list[str]]:
 def test_each_training_has_a_column_and_the_deviation_is_last() -> None:
     table = training_table(artifacts())
     assert table is not None
-    assert table.columns == ["", "mean", "mine-2", "mine-3", "standard deviation"]
+    assert table.columns == ["Quantity", "mean", "mine-2", "mine-3", "standard deviation"]
     assert all(len(row) == len(table.columns) for row in table.rows)
     shown = texts(table)
     assert shown["threshold"] == ["0.8", "0.81", "0.79", "0.012"]

@@ -41,7 +41,7 @@ def training_table(artifacts: Artifacts) -> Table | None:
     hidden = " The data in A are blinded: there is no fit, and there are no yields of data." if found["blinded"] else ""
     return Table(
         caption="Trainings of the family",
-        columns=["", *(_training(found, name) for name in found["members"]), "standard deviation"],
+        columns=["Quantity", *(_training(found, name) for name in found["members"]), "standard deviation"],
         rows=rows,
         file=_FILE,
         key="members",
