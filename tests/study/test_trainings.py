@@ -29,7 +29,7 @@ def analysis(**fit: Any) -> Analysis:
 def events_of(noise: float, asked: Analysis) -> Any:
     """Simulated events and data whose members' scores are the true score and as much noise each; the mean has no noise."""
     tables = {
-        "qcd": study_events.columns("qcd", 30_000, 0.5, 1),
+        "qcd": study_events.columns("qcd", 6000, 0.5, 1),
         "top": study_events.columns("top", 3000, 0.02, 2),
         "wjets": study_events.columns("wjets", 2000, 0.05, 3),
         "data": study_events.columns("qcd", 15_000, 1.0, 4),

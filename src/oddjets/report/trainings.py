@@ -19,32 +19,29 @@ def training_table(artifacts: Artifacts) -> Table | None:
     found = artifacts.trainings
     if found is None:
         return None
-    numbers = [key for key in ("z", "strength") if key in found["spread"]]
-    regions = list(found["spread"]["regions"])
-    yields = [(region, process) for region in regions for process in found["spread"]["regions"][region]["in_A"]]
-    columns = ["Training", "threshold", *numbers]
-    columns += [f"{_name(artifacts, process)} in A of {region}" for region, process in yields]
-    columns += [f"closure of {region}" for region in regions]
-    rows = []
-    for name, member in found["members"].items():
-        card = found.get("cards", {}).get(name, "mean of all" if name == found["family"] else "")
-        cells = [Cell(f"{name}: {card}"), Cell(f"{member['threshold']:.5g}", member["threshold"])]
-        cells += [_number(member.get(key)) for key in numbers]
-        cells += [_number(member["regions"][region]["in_A"].get(process)) for region, process in yields]
-        for region in regions:
-            closed = member["regions"][region]["closure"]
-            shown = "" if closed is None else "{} ± {}".format(*rounded(closed["constant"], closed["error"]))
-            cells.append(Cell(shown, None if closed is None else closed["constant"]))
-        rows.append(cells)
     spread: Mapping[str, Any] = found["spread"]
-    last = [Cell("standard deviation over trainings"), _number(spread["threshold"])]
-    last += [_number(spread[key]) for key in numbers]
-    last += [_number(spread["regions"][region]["in_A"][process]) for region, process in yields]
-    rows.append([*last, *(_number(spread["regions"][region]["closure"]) for region in regions)])
+    members = list(found["members"].values())
+
+    def row(label: str, cells: list[Cell], deviation: float | None) -> list[Cell]:
+        last = Cell("", None) if deviation is None else Cell(rounded(deviation, deviation)[0], deviation)
+        return [Cell(label), *cells, last]
+
+    # with trainings in columns the table stays narrow: quantities are many, trainings few
+    rows = [row("threshold", [Cell(f"{m['threshold']:.5g}", m["threshold"]) for m in members], spread["threshold"])]
+    if "z" in spread:
+        strengths = [_with_error(m["strength"], m["strength_error"]) for m in members]
+        rows.append(row("significance z", [_number(m["z"]) for m in members], spread["z"]))
+        rows.append(row("signal strength", strengths, spread["strength"]))
+    for region, of in spread["regions"].items():
+        parts = [m["regions"][region] for m in members]
+        for process, deviation in of["in_A"].items():
+            label = f"{_name(artifacts, process)} in A of {region}"
+            rows.append(row(label, [_number(part["in_A"].get(process)) for part in parts], deviation))
+        rows.append(row(f"closure of {region}", [_closure(part["closure"]) for part in parts], of["closure"]))
     hidden = " The data in A are blinded: there is no fit, and there are no yields of data." if found["blinded"] else ""
     return Table(
         caption="Trainings of the family",
-        columns=columns,
+        columns=["Quantity", *(_training(found, name) for name in found["members"]), "standard deviation"],
         rows=rows,
         file=_FILE,
         key="members",
@@ -68,7 +65,7 @@ def agreement_table(artifacts: Artifacts) -> Table | None:
             rows.append(
                 [
                     Cell(_name(artifacts, process)),
-                    Cell(pair),
+                    Cell(" and ".join(_training(found, name) for name in pair.split(", "))),
                     Cell("{} ± {}".format(*rounded(rank["value"], rank["error"])) if known else "", rank["value"]),
                     Cell(" ± ".join(both) if both[0] else "", common.get("value")),
                 ]
@@ -84,9 +81,25 @@ def agreement_table(artifacts: Artifacts) -> Table | None:
     )
 
 
+def _training(found: Mapping[str, Any], score: str) -> str:
+    """Return the name of a training's card; of the score that is the mean, that it is."""
+    return "mean" if score == found["family"] else str(found.get("cards", {}).get(score, score))
+
+
 def _name(artifacts: Artifacts, process: str) -> str:
     return artifacts.data_name if process == "data" else str(artifacts.process(process)["label"])
 
 
 def _number(value: float | None) -> Cell:
-    return Cell("", None) if value is None else Cell(f"{value:.4g}", value)
+    return Cell("", None) if value is None else Cell(rounded(value, 0.0)[0], value)
+
+
+def _with_error(value: float | None, error: float | None) -> Cell:
+    """Return both, rounded to the error; of a value alone four significant digits."""
+    if value is None or error is None:
+        return _number(value)
+    return Cell("{} ± {}".format(*rounded(value, error)), value)
+
+
+def _closure(found: Mapping[str, float] | None) -> Cell:
+    return Cell("", None) if found is None else _with_error(found["constant"], found["error"])
