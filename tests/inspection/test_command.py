@@ -341,6 +341,17 @@ def test_the_table_stands_without_source_files(folder: Path, made: Path) -> None
     assert part(folder, name="displays")["displays"] == []
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_event_tables_without_some_of_their_files_are_refused(folder: Path, kept: int) -> None:
+    files = sorted((folder / "out" / "events" / "data").glob("*.parquet"))
+    assert len(files) > 1
+    for file in files[kept:]:
+        file.unlink()
+    code, said = invoke("inspect", folder / "analysis.yaml", "--out", folder / "out", "--displays", "0")
+    assert code == 2
+    assert re.search(r"data: \d+ events, and \d+ were written: files were removed or added", said)
+
+
 def test_from_python_it_is_the_same(folder: Path) -> None:
     run = oddjets.Run(folder / "analysis.yaml", folder / "out")
     found = run.inspect(top=2, displays=0, letter="B", neighbours=False)

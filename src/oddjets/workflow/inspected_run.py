@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from oddjets.config.inspect import Inspect
 from oddjets.config.window import Window
 from oddjets.config.yaml import describe_errors
-from oddjets.core.errors import OddjetsError, nearest
+from oddjets.core.errors import InputFileError, OddjetsError, nearest
 from oddjets.inspection.source_files import SourceEvent, read_events
 from oddjets.inspection.table import OddEvent, oddest
 from oddjets.inspection.window import RegionEvents, events_of_region, refuse_blinded
@@ -143,7 +143,7 @@ class InspectedRun:
             names: of the datasets; those without events are left out.
 
         Raises:
-            InputFileError: an event table is broken.
+            InputFileError: an event table is broken, or has other rows than were written.
             OddjetsError: a cut or the observable reads a column that is not there.
         """
         run = self.run
@@ -151,6 +151,7 @@ class InspectedRun:
         processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
         found = []
         for name in names:
+            self._require_rows(name)
             if not event_table.parts(run.event_tables, name):
                 continue
             process, is_data, factor, era = made[name]
@@ -168,6 +169,21 @@ class InspectedRun:
             )
             found.append(events)
         return found
+
+    def _require_rows(self, name: str) -> None:
+        """Refuse an event table of which parts were taken away: fewer events look like any other number of them."""
+        expected = self.processed["datasets"][name].get("rows")
+        files = event_table.parts(self.run.event_tables, name)
+        found = (
+            sum(len(table["event"]) for table in event_table.stream(self.run.event_tables, name, ["event"]))
+            if files
+            else 0
+        )
+        if expected is not None and found != expected:
+            raise InputFileError(
+                f"{self.run.event_tables / name}: {found} events, and {expected} were written: files were removed or added;"
+                " run `oddjets process --force`"
+            )
 
     def _only_data(self, names: list[str]) -> bool:
         return all(self.processed["datasets"][name]["is_data"] for name in names)
