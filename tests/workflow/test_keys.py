@@ -165,8 +165,7 @@ CODE: dict[str, dict[str, str]] = {
         "selection": "event_weights input_anomalies",
         "simulation": "processes resonances",
         "stats": (
-            "cell_bins closure_parts closure_state dijet_function score_comparison score_tables shown_numbers "
-            "templates"
+            "cell_bins closure_parts closure_state dijet_function score_comparison score_tables shown_numbers templates"
         ),
         "workflow.stages": "report",
         "report/templates/": "report.css report.html.j2 report.js theme.js",

@@ -54,6 +54,7 @@ def study_trainings(run: RunContext) -> dict[str, Any]:
         found["workspace_sha256"] = sha256_of(file) if file.is_file() else None
         found["cards"] = {name: run.resolved.cards[name].name for name in members}
         folder = run.out / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / TRAININGS, found)
         lines = lines_of(found)
         text = (folder / TRAININGS).with_suffix(".txt")
