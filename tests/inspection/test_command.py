@@ -354,7 +354,7 @@ def test_event_tables_without_some_of_their_files_are_refused(folder: Path, kept
 
 def test_from_python_it_is_the_same(folder: Path) -> None:
     run = oddjets.Run(folder / "analysis.yaml", folder / "out")
-    found = run.inspect(top=2, displays=0, letter="B", neighbours=False)
+    found = run.inspect(top=2, displays=0, letter="B", neighbours=False, shares=False, why=0)
     assert dict(found) == {"events": part(folder, "SR_B")}
     assert repr(found) == (folder / "out" / "inspection" / "SR_B" / "events.txt").read_text()
     assert found["events"]["events"][0]["id"] in found._repr_html_()

@@ -145,7 +145,7 @@ def test_sums_that_are_zero_negative_or_no_number_normalise_nothing(tmp_path, ca
     assert read(bad).unusable_sums == {name: reason}
     assert len(read(good).sums_of_variations) == {4: 4, 8: 6, 9: 6}[len(stored)]
     assert sums_of_variations([read(good), read(bad)]) == {}
-    check_files(fileset(good, bad), None)
+    check_files(fileset(good, bad), {})
     assert f"bad.root: '{name}' of the tree 'Runs' is unusable ({reason})" in capfd.readouterr().err
 
 
@@ -166,12 +166,12 @@ def test_a_row_of_no_events_takes_no_part(tmp_path):
 def test_a_dataset_whose_weights_sum_to_nothing_is_found_before_the_work(tmp_path, total):
     file = write(tmp_path / "a.root", 40, row_of(SIGNS) | {"genEventSumw": total})
     with pytest.raises(OddjetsError, match=rf"dataset 'top': the sum of generator weights is {total:g}.*a\.root"):
-        check_files(fileset(file), None)
+        check_files(fileset(file), {})
 
 
 def test_one_file_of_negative_sum_is_said(tmp_path, capfd):
     files = write(tmp_path / "a.root", 3, row_of(-SIGNS[1:4])), write(tmp_path / "b.root", 40, row_of(SIGNS))
-    check_files(fileset(*files), None)
+    check_files(fileset(*files), {})
     assert "a.root: the sum of generator weights is -3\n" in capfd.readouterr().err
 
 
@@ -189,42 +189,42 @@ def test_no_two_productions_have_the_same_sums_of_differing_weights(tmp_path, ro
     with pytest.raises(
         InputFileError, match=r"the same row of the tree 'Runs' appears 2 times in .*0\.root, .*1\.root"
     ):
-        check_files(fileset(*files), None)
+        check_files(fileset(*files), {})
     with pytest.raises(InputFileError, match="2 times"):  # in two datasets, too
-        check_files(fileset(files[0], other=[files[1]]), None)
+        check_files(fileset(files[0], other=[files[1]]), {})
 
 
 def test_a_split_that_copied_the_sums_of_equal_weights(tmp_path):
     """Its parts hold together exactly the events that each says were generated."""
     files = [write(tmp_path / f"{i}.root", n, row_of(np.ones(40))) for i, n in enumerate((10, 20, 10))]
     with pytest.raises(InputFileError, match=r"appears 3 times .*genEventCount 40; 40 events stored"):
-        check_files(fileset(*files), None)
+        check_files(fileset(*files), {})
 
 
 def test_parts_merged_again_count_once(tmp_path):
     file = write(tmp_path / "a.root", 40, *[row_of(np.ones(40))] * 4)
     with pytest.raises(InputFileError, match=r"appears 4 times in .*a\.root"):
-        check_files(fileset(file), None)
+        check_files(fileset(file), {})
 
 
 def test_productions_of_one_size_raise_no_alarm(tmp_path, capfd):
     """Files of the simulation here: unit weights, as many tries in each, of which a filter keeps a few."""
     files = [write(tmp_path / f"{i}.root", n, row_of(np.ones(40))) for i, n in enumerate((3, 7, 5))]
-    check_files(fileset(*files, tried=120), None)
-    check_files(fileset(*files[:2], tried=120), None)
+    check_files(fileset(*files, tried=120), {})
+    check_files(fileset(*files[:2], tried=120), {})
     whole = [write(tmp_path / f"w{i}.root", 40, row_of(np.ones(40))) for i in range(3)]
-    check_files(fileset(*whole), None)
+    check_files(fileset(*whole), {})
     assert capfd.readouterr().err == ""
 
 
 def test_what_may_be_a_split_is_said(tmp_path, capfd):
     files = [write(tmp_path / f"{i}.root", n, row_of(np.ones(40))) for i, n in enumerate((3, 7, 5))]
-    check_files(fileset(*files), None)
+    check_files(fileset(*files), {})
     said = capfd.readouterr().err
     assert "warning: dataset 'top': the same row of the tree 'Runs' appears 3 times in" in said
     assert all(file in said for file in files)
     with pytest.raises(InputFileError, match="together 120 events generated, but the fileset says 40 were tried"):
-        check_files(fileset(*files, tried=40), None)
+        check_files(fileset(*files, tried=40), {})
 
 
 @pytest.mark.parametrize(

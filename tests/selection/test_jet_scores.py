@@ -161,15 +161,13 @@ def with_classes(classes: dict[str, Any], n: int, score: dict[str, Any] | None =
 
 
 def test_columns_have_the_names_of_classes() -> None:
-    card = with_classes(
-        {"QCD": [0], "top": [1, 3], "X->bb": [2], "X__bb": [4], "3 quarks": [5], "τ": [6], "B'": [7]}, 9
-    )
+    card = with_classes({"QCD": [0], "top": [1, 3], "X->bb": [2], "X bb": [4], "3 quarks": [5], "τ": [6], "B'": [7]}, 9)
     assert share_columns(card, "mine") == {
         "QCD": "share_QCD_mine",
         "top": "share_top_mine",
         # two that would have one name
         "X->bb": "share_X_bb_2_mine",
-        "X__bb": "share_X_bb_4_mine",
+        "X bb": "share_X_bb_4_mine",
         "3 quarks": "share_class_3_quarks_mine",
         "τ": "share_class_mine",
         "B'": "share_B_mine",

@@ -166,6 +166,9 @@ def shipped() -> dict[str, Any]:
     """What every analysis that the package carries asks of the simulation."""
     found = {}
     for file in sorted((Path(__file__).resolve().parents[2] / "processors").glob("*.yaml")):
+        # a list of choices is no analysis
+        if file.stem.endswith("_choices"):
+            continue
         if (spec := load_analysis(file).simulate) is not None:
             found[file.stem] = spec
     return found

@@ -388,7 +388,9 @@ def test_a_processor_with_a_syntax_error_names_the_line(problems, tmp_path):
 def test_every_analysis_that_we_ship_is_right():
     from oddjets.core.resources import available, find
 
-    shipped = [name for name in available("processors") if name.endswith(".yaml")]
+    shipped = [
+        name for name in available("processors") if name.endswith(".yaml") and not name.endswith("_choices.yaml")
+    ]
     assert len(shipped) >= 8
     for name in shipped:
         resolve(load_analysis(find(name, "processors")))

@@ -1,4 +1,4 @@
-"""What is found about the neighbours of a window, in words and as JSON can hold it."""
+"""The result about the neighbours of a window, in words and as JSON can hold it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from oddjets.core.tables import text_table
 from oddjets.inspection.fitted_background import BackgroundSample
-from oddjets.inspection.neighbours import Comparison
+from oddjets.inspection.neighbours import NeighbourComparison
 
 __all__ = ["comparison_as_dict", "neighbour_text", "said_of_background"]
 
@@ -19,7 +19,7 @@ SHOWN = 10
 _LOST = 0.02
 
 
-def comparison_as_dict(title: str, found: Comparison, notes: Sequence[str] = ()) -> dict[str, Any]:
+def comparison_as_dict(title: str, found: NeighbourComparison, notes: Sequence[str] = ()) -> dict[str, Any]:
     """Return a comparison as JSON can hold it.
 
     Args:

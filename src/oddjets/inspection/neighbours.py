@@ -15,7 +15,7 @@ from oddjets.inspection.permutations import correct, divisions
 from oddjets.inspection.two_sample import anderson_darling, rank_correlation, without_trend
 from oddjets.io.event_table import JETS
 
-__all__ = ["LEAST_EVENTS", "MOST_EVENTS", "ColumnResult", "Comparison", "compare"]
+__all__ = ["LEAST_EVENTS", "MOST_EVENTS", "ColumnResult", "NeighbourComparison", "compare"]
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
@@ -31,7 +31,7 @@ HOT, DEAD = "jets in (eta, phi): more", "jets in (eta, phi): fewer"
 
 @dataclass(frozen=True)
 class ColumnResult:
-    """How much a column of the window differs from that of other events.
+    """The difference of a column of the window from that of other events.
 
     Attributes:
         name: of the column, or of the search in (eta, phi).
@@ -51,7 +51,7 @@ class ColumnResult:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class NeighbourComparison:
     """The events of a window against others.
 
     Attributes:
@@ -87,7 +87,7 @@ def compare(
     defining: Collection[str] = (),
     position: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     only: Collection[str] | None = None,
-) -> Comparison:
+) -> NeighbourComparison:
     """Compare the events of a window with others, column by column.
 
     Each column is compared by the statistic of Anderson and Darling, the places of both jets in (eta, phi) by their largest
@@ -117,7 +117,7 @@ def compare(
     n, total = len(first[0]), len(first[0]) + len(second[0])
     if min(n, total - n) < LEAST_EVENTS:
         few = f"fewer than {LEAST_EVENTS} events"
-        return Comparison(n, total - n, 0, [], dict.fromkeys(columns, few) | skipped, None, None)
+        return NeighbourComparison(n, total - n, 0, [], dict.fromkeys(columns, few) | skipped, None, None)
     drawn = divisions(n, total, permutations, rng)
     put_in = set(defining)
     if places is not None:
@@ -143,7 +143,7 @@ def compare(
     # the corrected p are equal where many columns differ; the statistic says which does so most
     order = sorted(range(len(names)), key=lambda k: (results[k].corrected is None, *_rank(results[k]), k))
     hot, dead = spots if spots is not None else (None, None)
-    return Comparison(n, total - n, permutations, [results[k] for k in order], skipped, hot, dead)
+    return NeighbourComparison(n, total - n, permutations, [results[k] for k in order], skipped, hot, dead)
 
 
 def _with_derived(columns: Columns) -> Columns:

@@ -117,7 +117,7 @@ def _ranks(n: int, exact: int, step: float) -> Integers:
 
 @dataclass(frozen=True)
 class Combination:
-    """How a score is made of others.
+    """The way in which a score is made of others.
 
     Attributes:
         name: of the score.

@@ -1,4 +1,4 @@
-"""What all model cards have in common, whatever the model reads: its file, its licence and where it comes from."""
+"""The parts that all model cards have in common, whatever the model reads: its file, its licence and where it comes from."""
 
 from __future__ import annotations
 

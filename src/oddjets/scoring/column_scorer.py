@@ -37,7 +37,7 @@ class MissingValueError(OddjetsError):
 
 
 class ColumnSummary(NamedTuple):
-    """What a column, or an expression of columns, was in some jets.
+    """The values of a column, or of an expression of columns, in some jets.
 
     Attributes:
         jets: how many.

@@ -137,7 +137,7 @@ def _processes(file: Path, numbers: npt.NDArray[np.integer[Any]]) -> npt.NDArray
     """
     truth = file.parent.parent / "truth" / f"{file.stem}.npz"
     try:
-        with np.load(truth) as stored:
+        with np.load(truth, allow_pickle=False) as stored:
             known = dict(zip(stored["event"].tolist(), stored["process"].tolist(), strict=True))
         return np.array([known[number] for number in numbers.tolist()], np.str_)
     except (OSError, ValueError, KeyError) as error:

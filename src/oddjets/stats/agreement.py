@@ -29,7 +29,7 @@ class RankCorrelation(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """What two scores select together.
+    """The events that two scores select together.
 
     Attributes:
         value: of as many selected by each, the share that both select; for independent scores it is the efficiency.

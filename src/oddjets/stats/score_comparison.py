@@ -1,4 +1,4 @@
-"""How well scores separate, and how much they agree: estimates from weighted events, each with its statistical error.
+"""Separation and agreement of scores: estimates from weighted events, each with its statistical error.
 
 A score here is one number for an event, large where the event is odd; for a pair of jets it is the smaller of their scores,
 since both must pass the threshold. Errors are central 68.27 % intervals. Weights may differ and be negative: an estimate then

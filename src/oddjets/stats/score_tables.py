@@ -124,7 +124,7 @@ def compare_scores(
 
 
 class _Comparison:
-    """What is compared, with the thresholds of each sample and score, which are found once."""
+    """The samples and scores that are compared, with the thresholds of each sample and score, which are found once."""
 
     def __init__(self, samples: Mapping[str, ScoredEvents], background: str, fractions: tuple[float, ...]) -> None:
         self.samples = samples

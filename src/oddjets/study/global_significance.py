@@ -1,4 +1,4 @@
-"""What a significance is worth after several were looked at: the same experiments through all choices.
+"""The worth of a significance after several were looked at: the same experiments through all choices.
 
 Local p values are ranks: of all experiments without signal, the fraction in which this choice's z is at least as large. So no
 choice counts more because its asymptotic z is too large. The statistic of all choices together is the smallest local p.

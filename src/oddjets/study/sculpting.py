@@ -1,4 +1,4 @@
-"""Whether a score changes the mass of QCD: what passes against what fails, and the bumps that it would make.
+"""Sculpting of QCD's mass by a score: what passes against what fails, and the bumps that it would make.
 
 A search for a bump after a cut on a score is only right if the cut makes none. Three answers, each with what statistics alone
 does: the divergence of the mass of events that pass from that of events that fail; a narrow signal that QCD alone would seem to

@@ -26,7 +26,7 @@ AT_ONCE = 10_000_000
 
 @dataclass(frozen=True)
 class SharedEvents:
-    """What the experiments of a choice are drawn from, event by event; the draws are those of all other choices.
+    """The events that a choice's experiments are drawn from, one by one; the draws are those of all other choices.
 
     Attributes:
         rates: expected number of each event in an experiment, (n,).

@@ -1,4 +1,4 @@
-"""What a classifier reaches that was trained on the very signal: a bound for searches that do not know it.
+"""A classifier that is trained on the very signal: a bound for searches that do not know it.
 
 An event's fold is a hash of its identity, both of its jets are scored by the model that saw neither, and each model's output
 is replaced by the fraction of background jets of its own fold below it, so that one threshold means the same for all of them.

@@ -102,8 +102,8 @@ def _require_tables(run: RunContext, name: str) -> None:
     """
     if not (run.out / "manifests" / "process.json").is_file():
         raise InputFileError(
-            f"{run.out}: there are no event tables; run `oddjets run {run.analysis.path or run.analysis.name}` first, or name"
-            " another output folder with --events"
+            f"{run.out}: there are no event tables; run '{run.analysis.name}' first, or name another output folder with"
+            " --events"
         )
     state, why = stage_states(run, stages_up_to(run, "process"))["process"]
     if state != "done":

@@ -119,7 +119,7 @@ def study_injection(run: RunContext, options: InjectionOptions) -> dict[str, Any
     if any(not (s >= 0 and np.isfinite(s)) for s in options.strengths):
         raise OddjetsError("--strength: a strength to inject is a number of at least 0")
     if options.bank is None and not is_processed(run):
-        raise InputFileError(f"{run.out}: there are no event tables; run `oddjets run` first, or give a --bank")
+        raise InputFileError(f"{run.out}: there are no event tables; run the analysis first, or give a --bank")
     for line in few_experiments(options.experiments):
         console.print(escape(line))
     events = StudyEvents(run, options.bank, options.luminosity)

@@ -18,7 +18,7 @@ from oddjets.inspection.compared_columns import defining_columns, derived_column
 from oddjets.inspection.fitted_background import equal_weights, fitted_background
 from oddjets.inspection.multiplicities import RateByRun, crowd, duplicates, rate_by_run
 from oddjets.inspection.neighbour_text import comparison_as_dict, said_of_background
-from oddjets.inspection.neighbours import DEAD, HOT, Comparison, compare
+from oddjets.inspection.neighbours import DEAD, HOT, NeighbourComparison, compare
 from oddjets.inspection.source_columns import source_columns
 from oddjets.inspection.window import RegionEvents
 from oddjets.io import event_table
@@ -151,7 +151,7 @@ class _Neighbours:
         rng: np.random.Generator,
         position: tuple[npt.ArrayLike, npt.ArrayLike] | None,
         only: Collection[str] | None = None,
-    ) -> Comparison:
+    ) -> NeighbourComparison:
         score = self.inspected.threshold.score
         return compare(
             inside,
@@ -237,7 +237,7 @@ class _Neighbours:
         return ""
 
     def _as_dict(
-        self, title: str, found: Comparison, inside: Columns, others: Columns, notes: Sequence[str]
+        self, title: str, found: NeighbourComparison, inside: Columns, others: Columns, notes: Sequence[str]
     ) -> dict[str, Any]:
         drawn = [c.name for c in found.columns if c.corrected is not None and c.name not in (HOT, DEAD)][:DRAWN]
         return comparison_as_dict(title, found, notes) | {

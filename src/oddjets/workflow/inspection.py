@@ -310,7 +310,7 @@ def _simulated_as(folder: Path, event: OddEvent, source: SourceEvent) -> str | N
     file = folder / f"{Path(source.source.path).stem}.npz"
     if not file.is_file():
         return None
-    with np.load(file) as stored:
+    with np.load(file, allow_pickle=False) as stored:
         same = np.all([stored[name] == event.events.columns[name][event.place] for name in IDENTITY], axis=0)
         return str(stored["process"][same][0]) if same.any() else None
 

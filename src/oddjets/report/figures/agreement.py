@@ -1,4 +1,4 @@
-"""How much the scores agree: rank correlations, and the overlap of the events that they select."""
+"""The agreement of scores: rank correlations, and the overlap of the events that they select."""
 
 from __future__ import annotations
 

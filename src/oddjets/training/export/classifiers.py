@@ -15,7 +15,7 @@ from oddjets.core.errors import OddjetsError
 from oddjets.core.files import atomic_write, sha256_of
 from oddjets.scoring.column_card import known_unit
 from oddjets.scoring.model_card import card_of, load_card
-from oddjets.training.export.perceptrons import Layers, layers_graph, read_layers
+from oddjets.training.export.perceptrons import PerceptronLayers, layers_graph, read_layers
 from oddjets.training.export.trees import OPSET, Ensemble, read_ensemble, rounded_down, thresholds_of, tree_graph
 from oddjets.training.optional_imports import require
 
@@ -196,7 +196,7 @@ def _takes_nan(model: Any) -> bool:
 
 
 def _rows(
-    ensembles: Sequence[Ensemble], layers: Sequence[Layers], n_columns: int, *, special: Sequence[float]
+    ensembles: Sequence[Ensemble], layers: Sequence[PerceptronLayers], n_columns: int, *, special: Sequence[float]
 ) -> NDArray[np.float32]:
     """Return rows to compare scores on, of which some have special values."""
     random = np.random.default_rng(0)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from oddjets.core.errors import OddjetsError
 from oddjets.training.export.trees import OPSET
 
-__all__ = ["Layers", "layers_graph", "read_layers"]
+__all__ = ["PerceptronLayers", "layers_graph", "read_layers"]
 
 #: activation of scikit-learn to operator
 _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "identity": None}
 _IR_VERSION = 8
 
 
-class Layers(NamedTuple):
+class PerceptronLayers(NamedTuple):
     """A network that ends in one logit, behind the scaling of its inputs.
 
     Attributes:
@@ -36,7 +36,7 @@ class Layers(NamedTuple):
     activation: str | None
 
 
-def read_layers(model: Any) -> Layers | None:
+def read_layers(model: Any) -> PerceptronLayers | None:
     """Read a classifier of two classes that is a sum of products of columns, or a network of such.
 
     Args:
@@ -54,7 +54,7 @@ def read_layers(model: Any) -> Layers | None:
         shift = shift if scaler.mean_ is None else np.asarray(scaler.mean_, np.float64)
         scale = scale if scaler.scale_ is None else np.asarray(scaler.scale_, np.float64)
     if type(model).__name__ == "LogisticRegression":
-        return Layers(
+        return PerceptronLayers(
             shift, scale, [np.asarray(model.coef_.T, np.float64)], [np.asarray(model.intercept_, np.float64)], None
         )
     if type(model).__name__ == "MLPClassifier":
@@ -62,11 +62,11 @@ def read_layers(model: Any) -> Layers | None:
             raise OddjetsError("a network of several classes or labels: only one of two classes can be exported")
         weights = [np.asarray(array, np.float64) for array in model.coefs_]
         biases = [np.asarray(array, np.float64) for array in model.intercepts_]
-        return Layers(shift, scale, weights, biases, _ACTIVATIONS[model.activation])
+        return PerceptronLayers(shift, scale, weights, biases, _ACTIVATIONS[model.activation])
     return None
 
 
-def layers_graph(members: Sequence[Layers], n_columns: int) -> Any:
+def layers_graph(members: Sequence[PerceptronLayers], n_columns: int) -> Any:
     """Write networks as an ONNX model: the mean of their logits.
 
     Args:

@@ -96,7 +96,7 @@ def train_members(members: Sequence[Member], files: Sequence[Path], cache: Path,
 
 @dataclass(frozen=True)
 class _Work:
-    """What a process does for one GPU; it travels there."""
+    """The work of a process for one GPU; it travels there."""
 
     files: tuple[Path, ...]
     cache: Path

@@ -11,7 +11,7 @@ from oddjets.workflow.pipeline import STAGES
 
 __all__ = ["in_words_of_python", "worded_for_python"]
 
-_COMMAND = re.compile(rf"(run )?`oddjets (run|{'|'.join(STAGES)})(?: ANALYSIS\.yaml)?( --unblind| --force)?`")
+_COMMAND = re.compile(rf"(run )?`oddjets (run|inspect|{'|'.join(STAGES)})(?: ANALYSIS\.yaml)?( --unblind| --force)?`")
 _PHRASES = (
     ("with --out", "as 'output'"),
     ("--unblind", "unblind=True"),
@@ -38,7 +38,7 @@ def in_words_of_python(message: str) -> str:
 def _call(found: re.Match[str]) -> str:
     verb, stage, option = found.groups()
     force = ", force=True" if option == " --force" else ""
-    call = "run.run()" if stage == "run" else f"run.up_to('{stage}'{force})"
+    call = f"run.{stage}()" if stage in ("run", "inspect") else f"run.up_to('{stage}'{force})"
     return f"{'call ' if verb else ''}{call}{' with unblind=True' if option == ' --unblind' else ''}"
 
 
