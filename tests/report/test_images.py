@@ -28,7 +28,7 @@ from oddjets.inspection.share_profiles import ShareMeans
 from oddjets.inspection.share_report import share_content
 from oddjets.report import panels, registry, style
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.figures import class_shares, display, removal
+from oddjets.report.figures import class_shares, display, neighbours, removal
 from oddjets.report.intervals import binomial, finite
 
 BASELINE = Path(__file__).with_name("baseline")
@@ -194,6 +194,37 @@ def class_shares_data(artifacts: Artifacts) -> dict[str, Any]:
     return data
 
 
+def neighbours_data(artifacts: Artifacts) -> dict[str, Any]:
+    """A window of thirty events with a heavier b tag and a hot spot, against 300 others."""
+    rng = np.random.default_rng(3)
+    columns: list[dict[str, Any]] = []
+    drawn = []
+    for name, corrected, low, high in (
+        ("btag_1", 0.003, 0.0, 1.0),
+        ("delta_eta", 0.2, -2.0, 2.0),
+        ("pt_balance", 0.9, 0, 0.4),
+    ):
+        edges = np.linspace(low, high, 9)
+        power = 4 if corrected < 0.01 else 1
+        window, others = (
+            np.histogram(low + (high - low) * rng.random(n) ** (1 / q), edges)[0] for n, q in ((30, power), (300, 1))
+        )
+        drawn.append({"name": name, "edges": edges.tolist(), "window": window.tolist(), "others": others.tolist()})
+        columns.append({"name": name, "corrected": corrected, "window": [0.1, 0.5, 0.9]})
+    columns += [
+        {"name": "hot spot", "corrected": 0.01, "window": None},
+        {"name": "dead region", "corrected": 0.7, "window": None},
+    ]
+    jets = {
+        which: [rng.uniform(-2, 2, n).tolist(), rng.uniform(-3, 3, n).tolist(), [1.1] * n, [0.6] * n]
+        for which, n in (("window", 30), ("others", 300))
+    }
+    one = {"title": "side bands", "events": 30, "reference": 300, "columns": columns, "drawn": drawn, "jets": jets}
+    one |= {"hot": {"eta": 1.1, "phi": 0.6, "size": 0.4}, "dead": {"eta": -1.0, "phi": 3.0, "size": 0.8}}
+    found = {"window": {"name": "SR_A", "text": "region SR, letter A"}, "against": {"side_bands": one}}
+    return next(iter(neighbours.figures_of(artifacts, found).values()))
+
+
 #: what the made-up directory has nothing of
 MADE_HERE = {
     "efficiency": efficiency_data,
@@ -201,6 +232,7 @@ MADE_HERE = {
     "display": display_data,
     "why": why_data,
     "class_shares": class_shares_data,
+    "neighbours": neighbours_data,
 }
 
 
