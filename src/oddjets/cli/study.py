@@ -32,6 +32,26 @@ Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Number of worker processes (default: the YAML's).")
 ]
 
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
+BankFile = Annotated[
+    Path | None,
+    typer.Option("--bank", metavar="FILE", help="Draw experiments from a bank instead of the folder's simulation."),
+]
+Luminosity = Annotated[
+    float | None,
+    typer.Option("--luminosity", help="Integrated luminosity of an experiment in 1/pb (default: the analysis's)."),
+]
+OutputFolder = Annotated[
+    Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
+]
+SharedSourceOption = Annotated[
+    str,
+    typer.Option(
+        "--source",
+        help="What QCD of the experiments is drawn from: mixed (jets of different simulated events) or simulation.",
+    ),
+]
+
 
 def _run_of(target: Path, out: Path | None) -> RunContext:
     from oddjets.cli.status import analysis_and_folder
@@ -62,16 +82,10 @@ def null(
             help="Number of experiments with a signal that is weighted back, for large z (default: as many).",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
+    seed: Seed = 1,
     workers: Workers = None,
-    bank: Annotated[
-        Path | None,
-        typer.Option("--bank", metavar="FILE", help="Draw experiments from a bank instead of the folder's simulation."),
-    ] = None,
-    luminosity: Annotated[
-        float | None,
-        typer.Option("--luminosity", help="Integrated luminosity of an experiment in 1/pb (default: the analysis's)."),
-    ] = None,
+    bank: BankFile = None,
+    luminosity: Luminosity = None,
     toys: Annotated[
         int,
         typer.Option(
@@ -94,9 +108,7 @@ def null(
     nominal_only: Annotated[
         bool, typer.Option("--nominal-only", help="Try no other values of nuisance parameters and of the closure.")
     ] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
-    ] = None,
+    out: OutputFolder = None,
 ) -> None:
     """Study an analysis where there is no signal: how often is there a false alarm, and which p is right?"""
     from oddjets.workflow.studies import study_null
@@ -122,9 +134,7 @@ def null(
 @app.command()
 def trainings(
     target: Target,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
-    ] = None,
+    out: OutputFolder = None,
 ) -> None:
     """Compare the trainings of a family: threshold, yields, closure and fit of each, and how far two of them agree."""
     from oddjets.workflow.training_study import study_trainings
@@ -202,35 +212,24 @@ def choices(
             help="Output folder whose event tables are used (default: that of the analysis in 'of').",
         ),
     ] = None,
-    source: Annotated[
-        str,
-        typer.Option(
-            "--source",
-            help="What experiments are drawn from: mixed (jets of different simulated events) or simulation.",
-        ),
-    ] = "mixed",
+    source: SharedSourceOption = "mixed",
     experiments: Annotated[
         int, typer.Option("--experiments", min=1, metavar="N", help="Number of experiments.")
     ] = 1000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
+    seed: Seed = 1,
     workers: Workers = None,
-    bank: Annotated[
-        Path | None,
-        typer.Option("--bank", metavar="FILE", help="Draw experiments from a bank instead of the folder's simulation."),
-    ] = None,
-    luminosity: Annotated[
-        float | None,
-        typer.Option("--luminosity", help="Integrated luminosity of an experiment in 1/pb (default: the analysis's)."),
-    ] = None,
+    bank: BankFile = None,
+    luminosity: Luminosity = None,
     no_observed: Annotated[bool, typer.Option("--no-observed", help="Fit no choice to the data.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the study (default: output/NAME).")] = None,
 ) -> None:
     """Make the same experiments for several choices: how often is one of them as large as what was seen?"""
     from oddjets.config.analysis import find_analysis
     from oddjets.config.choices import load_choices
-    from oddjets.workflow.choices import ChoiceOptions, require_source, study_choices
+    from oddjets.workflow.choices import ChoiceOptions, study_choices
+    from oddjets.workflow.study_events import require_shared_source
 
-    require_source(source)
+    require_shared_source(source)
     found, of, analyses = load_choices(find_analysis(file))
     study_choices(
         found,
@@ -252,13 +251,7 @@ def choices(
 @app.command()
 def injection(
     target: Target,
-    source: Annotated[
-        str,
-        typer.Option(
-            "--source",
-            help="What QCD of the experiments is drawn from: mixed (jets of different simulated events) or simulation.",
-        ),
-    ] = "mixed",
+    source: SharedSourceOption = "mixed",
     experiments: Annotated[
         int, typer.Option("--experiments", min=1, metavar="N", help="Number of experiments for each strength.")
     ] = 256,
@@ -270,26 +263,18 @@ def injection(
             help="Strength to inject; repeatable (default: up to five times that of an expected significance of 3).",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
+    seed: Seed = 1,
     workers: Workers = None,
-    bank: Annotated[
-        Path | None,
-        typer.Option("--bank", metavar="FILE", help="Draw experiments from a bank instead of the folder's simulation."),
-    ] = None,
-    luminosity: Annotated[
-        float | None,
-        typer.Option("--luminosity", help="Integrated luminosity of an experiment in 1/pb (default: the analysis's)."),
-    ] = None,
+    bank: BankFile = None,
+    luminosity: Luminosity = None,
     alone: Annotated[bool, typer.Option("--alone", help="Make no other searches on the same experiments.")] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
-    ] = None,
+    out: OutputFolder = None,
 ) -> None:
     """Put a signal into experiments: how large is its significance, is its strength right, and what do other searches see?"""
-    from oddjets.workflow.choices import require_source
     from oddjets.workflow.injection import InjectionOptions, study_injection
+    from oddjets.workflow.study_events import require_shared_source
 
-    require_source(source)
+    require_shared_source(source)
     run = _run_of(target, out)
     study_injection(
         run,

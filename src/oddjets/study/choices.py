@@ -16,6 +16,8 @@ from scipy.stats import norm
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
+from oddjets.stats.closure_parts import StructuralFactor
+from oddjets.stats.closure_uncertainty import ClosureUncertainty
 from oddjets.study.events import EventArrays
 from oddjets.study.experiments import Experiments, run_chunks
 from oddjets.study.global_significance import copula_tail, effective_trials, global_p, normal_scores
@@ -43,11 +45,15 @@ class ChoiceEvents:
         analysis: of the choice.
         templates: events of all processes, for its templates.
         truth: events of all processes, for the experiments.
+        closure: as for `workspace.build`.
+        structural: as for `workspace.build`.
     """
 
     analysis: Analysis
     templates: Sequence[EventArrays]
     truth: Sequence[EventArrays]
+    closure: Mapping[str, ClosureUncertainty] | None = None
+    structural: Mapping[str, StructuralFactor] | None = None
 
 
 def absent_signals(choices: Mapping[str, Analysis]) -> dict[str, str]:
@@ -95,7 +101,15 @@ def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str
         signal, hidden = tested(choice.analysis)[1], set(absent)
         truth = [e for e in choice.truth if e.process not in hidden or e.process == signal]
         try:
-            study = of_events(choice.analysis, "simulation", plain, choice.templates, truth)
+            study = of_events(
+                choice.analysis,
+                "simulation",
+                plain,
+                choice.templates,
+                truth,
+                closure=choice.closure,
+                structural=choice.structural,
+            )
         except OddjetsError as error:
             raise OddjetsError(f"choice '{name}': {error}") from None
         prepared[name] = study.truths["nominal"]

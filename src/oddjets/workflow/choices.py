@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from rich.markup import escape
 
@@ -15,23 +15,20 @@ from oddjets.config.analysis import Analysis
 from oddjets.config.choices import Choices
 from oddjets.config.yaml import ConfigError
 from oddjets.core.console import console
-from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
 from oddjets.io.studies import FOLDER, few_experiments
 from oddjets.study.choices import ChoiceEvents, absent_signals, describe_choices, run_choices, say_choices, share
-from oddjets.study.mixed import mixed_events
-from oddjets.study.null import SOURCES, NullPlan
-from oddjets.study.rates import require_bank
+from oddjets.study.null import NullPlan
 from oddjets.workflow.keys import stage_states
 from oddjets.workflow.output_folder import saved_analysis
 from oddjets.workflow.paper import share_events
 from oddjets.workflow.pipeline import run_stages, stages_up_to
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.study_events import StudyEvents, is_processed
+from oddjets.workflow.stages.workspace import measured_closure
+from oddjets.workflow.study_events import SharedSource, StudyEvents, is_processed
 
-__all__ = ["ChoiceOptions", "ChoiceSource", "require_source", "study_choices"]
-
-ChoiceSource = Literal["mixed", "simulation"]
+__all__ = ["ChoiceOptions", "study_choices"]
 
 
 @dataclass(frozen=True)
@@ -52,29 +49,13 @@ class ChoiceOptions:
 
     events: Path
     out: Path
-    source: ChoiceSource = "mixed"
+    source: SharedSource = "mixed"
     experiments: int = 1000
     seed: int = 1
     workers: int = 1
     bank: Path | None = None
     luminosity: float | None = None
     observed: bool = True
-
-
-def require_source(source: str) -> None:
-    """Refuse a source that a study of choices does not have.
-
-    Raises:
-        OddjetsError: an unknown one; those of a single analysis are said to be that.
-    """
-    known = get_args(ChoiceSource)
-    if source in SOURCES and source not in known:
-        raise OddjetsError(
-            f"--source {source}: is of one analysis alone (`oddjets study null`), and no events that several choices could"
-            f" share; use {' or '.join(known)}"
-        )
-    if source not in known:
-        raise OddjetsError(f"--source: no source '{source}'; {nearest(source, known)}")
 
 
 def _slug(name: str) -> str:
@@ -142,9 +123,10 @@ def study_choices(choices: Choices, analyses: Mapping[str, Analysis], options: C
     plan = NullPlan(options.experiments, seed=options.seed)
     for line in few_experiments(options.experiments):
         console.print(escape(line))
-    prepared, notes = share({name: _events(run, options) for name, run in runs.items()}, plan)
     folders = _folders(analyses)
-    observed = _observed(analyses, folders, options) if options.observed and there else {}
+    own = {name: RunContext(analysis, options.out / folders[name]) for name, analysis in analyses.items()}
+    prepared, notes = share({name: _events(run, own[name], options) for name, run in runs.items()}, plan)
+    observed = _observed(own, options) if options.observed and there else {}
     if options.observed and not there:
         console.print(escape(f"choices: {options.events} has no event tables, so that no choice is fitted to data"))
     made = run_choices(
@@ -199,21 +181,18 @@ def _described(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _events(run: RunContext, options: ChoiceOptions) -> ChoiceEvents:
-    events = StudyEvents(run, options.bank, options.luminosity)
-    qcd = str(run.analysis.data_driven)
-    truth = events.of_bank(None) if options.bank is not None else events.of_folder(None)
-    folder = options.bank is not None and is_processed(run) and not options.luminosity
-    templates = events.of_folder(None) if folder else truth
-    if options.source == "simulation":
-        require_bank(truth, qcd)
-    else:
-        mixed = mixed_events(run.analysis, events.processor, events.tables_of(qcd), qcd, seed=options.seed)
-        truth = [*(e for e in truth if e.process != qcd), mixed]
-    return ChoiceEvents(run.analysis, templates, truth)
+def _events(run: RunContext, closed: RunContext, options: ChoiceOptions) -> ChoiceEvents:
+    """Return the events of a choice, and the closure that its fit asks for, which is measured in its own folder."""
+    fit = run.analysis.fit
+    if fit is not None and (fit.closure_uncertainty or fit.abcd == "structural") and is_processed(run):
+        share_events(run.out, closed.out)
+        run_stages(closed, stages_up_to(closed, "closure"))
+    closure, structural = measured_closure(closed)
+    templates, truth = StudyEvents(run, options.bank, options.luminosity).drawn(options.source, options.seed)
+    return ChoiceEvents(run.analysis, templates, truth, closure, structural)
 
 
-def _observed(analyses: Mapping[str, Analysis], folders: Mapping[str, str], options: ChoiceOptions) -> dict[str, float]:
+def _observed(runs: Mapping[str, RunContext], options: ChoiceOptions) -> dict[str, float]:
     """Fit the data by every choice, and return its z; nothing of an analysis that is blinded.
 
     Raises:
@@ -222,13 +201,12 @@ def _observed(analyses: Mapping[str, Analysis], folders: Mapping[str, str], opti
     if options.luminosity is not None:
         console.print("choices: experiments of another luminosity than the data's; the data are not compared with them")
         return {}
-    hidden = [name for name, analysis in analyses.items() if analysis.blind]
+    hidden = [name for name, run in runs.items() if run.analysis.blind]
     if hidden:
         console.print(escape(f"choices: blinded ({', '.join(hidden)}), so that no choice is fitted to the data"))
         return {}
     found: dict[str, float] = {}
-    for name, analysis in analyses.items():
-        run = RunContext(analysis, options.out / folders[name])
+    for name, run in runs.items():
         share_events(options.events, run.out)
         try:
             run_stages(run, stages_up_to(run, "fit"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
 from oddjets.io.event_table import JETS, Columns
 from oddjets.io.studies import FOLDER, few_experiments
+from oddjets.stats.closure_parts import StructuralFactor
+from oddjets.stats.closure_uncertainty import ClosureUncertainty
 from oddjets.study.choices import ChoiceEvents, share
 from oddjets.study.events import Patterns
 from oddjets.study.experiments import CHUNK, Experiments, run_chunks
@@ -29,15 +31,13 @@ from oddjets.study.injection import (
     strength_for,
     strengths_about,
 )
-from oddjets.study.mixed import mixed_events
 from oddjets.study.null import NullPlan, tested
-from oddjets.study.rates import require_bank
 from oddjets.study.shared_events import joined_truth
 from oddjets.study.summary import read_chunks
 from oddjets.study.supervised import CrossFitted, feature_stems
-from oddjets.workflow.choices import ChoiceSource
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.study_events import StudyEvents, is_processed
+from oddjets.workflow.stages.workspace import measured_closure
+from oddjets.workflow.study_events import SharedSource, StudyEvents, is_processed
 
 __all__ = ["InjectionOptions", "study_injection"]
 
@@ -45,8 +45,10 @@ Floats = npt.NDArray[np.float64]
 
 #: the region of searches without the score: all events that pass the base selection
 EVERYTHING = "everything"
-#: the score of such a search -> what the report calls it
-WITHOUT_AI = {"tau21": "tau21 alone", "xbb": "X(bb) tagger", "supervised": "classifier trained on this signal (bound)"}
+#: scores of such searches; the analysis may have scores of the plain names, and other ones
+TAU21, XBB, SUPERVISED = "alone_tau21", "alone_xbb", "alone_supervised"
+#: the score of such a search -> what the result calls it
+WITHOUT_AI = {TAU21: "tau21 alone", XBB: "X(bb) tagger", SUPERVISED: "classifier trained on this signal (bound)"}
 BUMP = "bump in all events"
 
 
@@ -65,7 +67,7 @@ class InjectionOptions:
         compare: whether other searches are made on the same experiments.
     """
 
-    source: ChoiceSource = "mixed"
+    source: SharedSource = "mixed"
     experiments: int = 256
     strengths: tuple[float, ...] = ()
     seed: int = 1
@@ -80,12 +82,12 @@ def _tau21(columns: Columns) -> Columns:
     for jet in JETS:
         one, two = (np.asarray(columns[f"tau{n}_{jet}"], np.float64) for n in (1, 2))
         # a jet with two prongs has a small ratio
-        found[f"score_tau21_{jet}"] = 1 - np.divide(two, one, out=np.ones(len(one)), where=one > 0)
+        found[f"score_{TAU21}_{jet}"] = 1 - np.divide(two, one, out=np.ones(len(one)), where=one > 0)
     return found
 
 
 def _xbb(columns: Columns) -> Columns:
-    return {f"score_xbb_{jet}": np.nan_to_num(np.asarray(columns[f"xbb_{jet}"], np.float64)) for jet in JETS}
+    return {f"score_{XBB}_{jet}": np.nan_to_num(np.asarray(columns[f"xbb_{jet}"], np.float64)) for jet in JETS}
 
 
 def _without_score(analysis: Analysis, score: str) -> Analysis:
@@ -96,7 +98,7 @@ def _without_score(analysis: Analysis, score: str) -> Analysis:
         content["scores"] = {**content["scores"], score: {"column": score}}
     content["threshold"] = {**content["threshold"], "score": score}
     content["regions"] = {**content["regions"], EVERYTHING: {"label": "all events"}}
-    content["fit"] = {**content["fit"], "regions": [EVERYTHING], "abcd": "as-published"}
+    content["fit"] = {**content["fit"], "regions": [EVERYTHING], "abcd": "as-published", "closure_uncertainty": False}
     content["closure"] = None
     made = Analysis.model_validate(content)
     return made.model_copy(update={"path": analysis.path})
@@ -123,7 +125,7 @@ def study_injection(run: RunContext, options: InjectionOptions) -> dict[str, Any
     for line in few_experiments(options.experiments):
         console.print(escape(line))
     events = StudyEvents(run, options.bank, options.luminosity)
-    methods = {"this analysis": _of(events, options)}
+    methods = {"this analysis": _of(events, options, *measured_closure(run))}
     spectrum = methods["this analysis"]
     if options.compare:
         methods |= _others(events, options, signal)
@@ -173,17 +175,14 @@ def study_injection(run: RunContext, options: InjectionOptions) -> dict[str, Any
     return found
 
 
-def _of(events: StudyEvents, options: InjectionOptions) -> ChoiceEvents:
-    """Return the events of one search."""
-    qcd = str(events.analysis.data_driven)
-    truth = events.of_bank(None) if options.bank is not None else events.of_folder(None)
-    templates = truth
-    if options.source == "simulation":
-        require_bank(truth, qcd)
-    else:
-        mixed = mixed_events(events.analysis, events.processor, events.tables_of(qcd), qcd, seed=options.seed)
-        truth = [*(e for e in truth if e.process != qcd), mixed]
-    return ChoiceEvents(events.analysis, templates, truth)
+def _of(
+    events: StudyEvents,
+    options: InjectionOptions,
+    closure: Mapping[str, ClosureUncertainty] | None = None,
+    structural: Mapping[str, StructuralFactor] | None = None,
+) -> ChoiceEvents:
+    """Return the events of one search, with the closure that its fit asks for."""
+    return ChoiceEvents(events.analysis, *events.drawn(options.source, options.seed), closure, structural)
 
 
 def _others(events: StudyEvents, options: InjectionOptions, signal: str) -> dict[str, ChoiceEvents]:
@@ -191,8 +190,8 @@ def _others(events: StudyEvents, options: InjectionOptions, signal: str) -> dict
     qcd = str(events.analysis.data_driven)
     known = {process: list(events.tables_of(process)) for process in (signal, qcd)}
     every = [table for tables in known.values() for table in tables if len(table["event"])]
-    ways: dict[str, Callable[[Columns], Columns]] = {"tau21": _tau21, "xbb": _xbb}
-    needed = {"tau21": ("tau1_1", "tau2_1"), "xbb": ("xbb_1",)}
+    ways: dict[str, Callable[[Columns], Columns]] = {TAU21: _tau21, XBB: _xbb}
+    needed = {TAU21: ("tau1_1", "tau2_1"), XBB: ("xbb_1",)}
     for score, columns in needed.items():
         if any(name not in table or not np.isfinite(table[name]).any() for table in every for name in columns):
             del ways[score]
@@ -201,9 +200,9 @@ def _others(events: StudyEvents, options: InjectionOptions, signal: str) -> dict
             )
     try:
         trained = CrossFitted(known[signal], known[qcd], feature_stems(every), options.seed)
-        ways["supervised"] = lambda columns: {f"score_supervised_{j}": s for j, s in trained.scores(columns).items()}
+        ways[SUPERVISED] = lambda columns: {f"score_{SUPERVISED}_{j}": s for j, s in trained.scores(columns).items()}
     except OddjetsError as error:
-        console.print(escape(f"injection: without '{WITHOUT_AI['supervised']}': {error}"))
+        console.print(escape(f"injection: without '{WITHOUT_AI[SUPERVISED]}': {error}"))
     found = {}
     for score, add in ways.items():
         seen = events.seen_by(_without_score(events.analysis, score), add)

@@ -5,25 +5,48 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from rich.markup import escape
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.console import console
-from oddjets.core.errors import OddjetsError
+from oddjets.core.errors import OddjetsError, nearest
 from oddjets.corrections.systematics import NOMINAL, variations_of
 from oddjets.io import event_table
 from oddjets.io.event_table import JETS, Columns
 from oddjets.selection.normalisation import Luminosities, factors, own_factors, total_luminosity
 from oddjets.study.bank import Bank, factors_of
 from oddjets.study.events import EventArrays, JetClasses, read_events, scores_of_table
+from oddjets.study.mixed import mixed_events
+from oddjets.study.null import SOURCES
+from oddjets.study.rates import require_bank
 from oddjets.workflow.banks import card_of
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.study_options import find_bank
 
-__all__ = ["StudyEvents", "is_processed"]
+__all__ = ["SharedSource", "StudyEvents", "is_processed", "require_shared_source"]
+
+#: what experiments can be drawn from that several searches share
+SharedSource = Literal["mixed", "simulation"]
+
+
+def require_shared_source(source: str) -> None:
+    """Refuse a source of experiments that several searches cannot share.
+
+    Raises:
+        OddjetsError: an unknown one; those of a single analysis are said to be that.
+    """
+    known = get_args(SharedSource)
+    if source in SOURCES and source not in known:
+        raise OddjetsError(
+            f"--source {source}: is of one analysis alone (`oddjets study null`), and no events that several choices could"
+            f" share; use {' or '.join(known)}"
+        )
+    if source not in known:
+        raise OddjetsError(f"--source: no source '{source}'; {nearest(source, known)}")
 
 
 class StudyEvents:
@@ -83,6 +106,27 @@ class StudyEvents:
             tables = self._added(self.bank.tables(process))
             found += read_events(self.analysis, self.processor, tables, process, made, classes=classes)
         return found
+
+    def drawn(self, source: SharedSource, seed: int) -> tuple[list[EventArrays], list[EventArrays]]:
+        """Return the events of templates, and those that experiments are drawn from, which several searches can share.
+
+        Args:
+            source: what the data-driven process is drawn from: pairs of jets of different simulated events, or these events.
+            seed: of the pairs.
+
+        Raises:
+            OddjetsError: the simulated events are too few to be drawn from as they are.
+        """
+        qcd = str(self.analysis.data_driven)
+        truth = self.of_folder(None) if self.bank is None else self.of_bank(None)
+        # a bank takes the place of the folder's templates too, unless it stands in for the truth of the folder's own data
+        folder = self.bank is not None and is_processed(self.run) and self.scale == 1.0
+        templates = self.of_folder(None) if folder else truth
+        if source == "simulation":
+            require_bank(truth, qcd)
+            return templates, truth
+        mixed = mixed_events(self.analysis, self.processor, self.tables_of(qcd), qcd, seed=seed)
+        return templates, [*(e for e in truth if e.process != qcd), mixed]
 
     def tables_of(self, process: str) -> Iterator[Columns]:
         """Yield the nominal events of a process, with normalised weights."""
