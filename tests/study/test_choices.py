@@ -17,6 +17,7 @@ from oddjets.cli.main import app
 from oddjets.config.choices import load_choices
 from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.stats.closure_uncertainty import ClosureUncertainty
 from oddjets.study.choices import ChoiceEvents, absent_signals, describe_choices, say_choices, share
 from oddjets.study.global_significance import copula_tail, effective_trials, global_p, normal_scores
 from oddjets.study.null import NullPlan
@@ -151,6 +152,22 @@ def test_identical_choices_have_identical_z_and_others_are_correlated():
     np.testing.assert_array_equal(z["one"], z["again"])
     rho = np.corrcoef(z["one"], z["tighter"])[0, 1]
     assert 0.3 < rho < 0.95
+
+
+def test_a_closure_uncertainty_is_in_the_fits_of_the_experiments():
+    plain = choice_of()
+    content = plain.analysis.model_dump(exclude_unset=True)
+    content["fit"] = {**content["fit"], "closure_uncertainty": True}
+    asked = ChoiceEvents(
+        type(plain.analysis).model_validate(content),
+        plain.templates,
+        plain.truth,
+        {"SR": ClosureUncertainty(0.5, 1.0, 0.5, "a test", fallback=False)},
+    )
+    made, _ = share({"without": plain, "with": asked}, NullPlan())
+    without, closed = (one.procedure(one.central) for one in made.values())
+    assert len(closed.names) == len(without.names) + 1
+    assert closed.sigma > 1.05 * without.sigma
 
 
 def test_choices_with_other_events_are_refused():
