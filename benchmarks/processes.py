@@ -17,7 +17,7 @@ import uproot
 
 from oddjets.config import SimulationSpec
 from oddjets.config.analysis import Process
-from oddjets.report.artifacts import process_colors
+from oddjets.report.colors import process_colors
 from oddjets.report.figure_files import write_figure
 from oddjets.report.figures import processes as picture
 from oddjets.simulation import load_processes, simulate

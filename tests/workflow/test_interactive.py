@@ -29,6 +29,7 @@ from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, Stal
 from oddjets.core.expressions import evaluate
 from oddjets.report.figure_files import make
 from oddjets.workflow.interactive import run as interactive
+from oddjets.workflow.interactive.surroundings import single_threaded_workers
 from oddjets.workflow.interactive.wording import in_words_of_python
 
 
@@ -636,7 +637,7 @@ def test_without_progress_nothing_is_said(folder: Path, tmp_path: Path, capfd: p
 def test_workers_get_one_thread_each_and_the_notebook_keeps_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with interactive._single_threaded_workers():
+    with single_threaded_workers():
         assert (os.environ["OMP_NUM_THREADS"], os.environ["MKL_NUM_THREADS"]) == ("7", "1")
     assert "MKL_NUM_THREADS" not in os.environ
 

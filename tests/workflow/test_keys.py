@@ -136,7 +136,7 @@ CODE: dict[str, dict[str, str]] = {
     "plot": {
         "core": "blinding_history kernels kinematics rounding",
         "io": "combined_scores event_table histograms",
-        "report": "artifacts figure_files intervals layout panels registry score_comparison style text",
+        "report": "artifacts colors figure_files intervals layout panels registry score_comparison style text",
         "report.figures": (
             "agreement bump class_shares closure closure_scan correlation cutflow display distribution "
             "efficiency gof grid kde likelihood_scan limit mixing neighbours nsubjettiness null observable "
@@ -152,9 +152,9 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history kernels kinematics redaction rounding",
         "io": "combined_scores event_table histograms yields",
         "report": (
-            "artifacts combination_health eras figure_files headline health health_line html input_health inspections "
-            "intervals layout neighbours panels registry score_comparison score_tables studies style tables text "
-            "trainings"
+            "artifacts colors combination_health eras figure_files headline health health_line html input_health "
+            "inspections intervals layout neighbours panels registry score_comparison score_tables studies style "
+            "tables text trainings"
         ),
         "report.figures": (
             "agreement bump class_shares closure closure_scan correlation cutflow display distribution "

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import to_hex
 
 from oddjets.config.analysis import Analysis, Process
 from oddjets.core.blinding_history import UNBLINDED, BlindingEvent, read_history
@@ -21,9 +20,10 @@ from oddjets.io.histograms import HistogramSet, ThresholdResult
 from oddjets.io.inspections import FOLDER as INSPECTIONS
 from oddjets.io.inspections import read_inspection
 from oddjets.io.studies import read_null_studies, read_training_study
-from oddjets.report.style import HATCH, MORE_COLORS, PALETTE, hatches, luminosity_text
+from oddjets.report.colors import process_colors
+from oddjets.report.style import HATCH, hatches, luminosity_text
 
-__all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError", "process_colors"]
+__all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError"]
 
 #: artifact: (its path in the output directory, the command that makes it)
 ARTIFACTS = {
@@ -396,16 +396,3 @@ class Artifacts:
         """Return a region's name and label."""
         known = self.analysis.regions.get(region)
         return f"{region}: {known.label}" if known and known.label else region
-
-
-def process_colors(processes: Mapping[str, Process]) -> dict[str, str]:
-    """Return the colour of each process, the same in every figure: that in the analysis, else an unused one.
-
-    Args:
-        processes: in order; one that is appended changes no colour of those before it.
-    """
-    given = {n: p.color for n, p in processes.items() if "color" in p.model_fields_set}
-    taken = {to_hex(c) for c in given.values()}
-    free = [c for c in (*PALETTE, *MORE_COLORS) if c not in taken] or list(PALETTE)
-    others = [n for n in processes if n not in given]
-    return {**given, **{n: free[i % len(free)] for i, n in enumerate(others)}}

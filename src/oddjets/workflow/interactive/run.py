@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import os
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import awkward as ak
 
 from oddjets.config.analysis import Analysis, find_analysis
-from oddjets.core.console import console, quiet
+from oddjets.core.console import quiet
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, StaleResultsWarning, nearest
-from oddjets.core.interrupts import Interrupted, interruptible
 from oddjets.workflow.blinding import stages_showing_data
 from oddjets.workflow.inspected_run import asked_of
 from oddjets.workflow.inspection import Inspection, inspect_events
 from oddjets.workflow.interactive.events import events_of
+from oddjets.workflow.interactive.surroundings import single_threaded_workers, stops_at_interrupt
 from oddjets.workflow.interactive.views import RunHistograms, RunResults
 from oddjets.workflow.interactive.wording import in_words_of_python, worded_for_python
 from oddjets.workflow.keys import stage_states
@@ -45,10 +42,6 @@ if TYPE_CHECKING:
     from oddjets.report.style import StyledFigure
 
 __all__ = ["Run"]
-
-#: set to 1 in worker processes, which share the cores, so that threads of libraries do not compete
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-
 
 #: what a `Run` is made of
 _ANALYSIS = (
@@ -152,7 +145,7 @@ class Run:
         self._work(stage, force=force, progress=progress)
 
     def _work(self, name: str | None, *, force: bool, progress: bool) -> None:
-        with worded_for_python(), quiet(not progress), _interruptible(), _single_threaded_workers():
+        with worded_for_python(), quiet(not progress), stops_at_interrupt(), single_threaded_workers():
             # files may have changed since they were opened
             context = RunContext(self._context.requested, self.output, unblind=self._context.unblinds)
             self._context = context
@@ -384,31 +377,3 @@ def _frames_within() -> int:
     while frame is not None and frame.f_code.co_filename == __file__:
         frame, number = frame.f_back, number + 1
     return number - 1
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C, and a notebook's stop button, stop the work and its processes at once; finished work is kept."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    try:
-        with interruptible():
-            yield
-    except Interrupted as stopped:
-        console.print(f"stopped ({stopped}); finished work is kept, and the same call resumes")
-        if str(stopped) == "SIGINT":
-            raise KeyboardInterrupt from None
-        raise SystemExit(stopped.exit_code) from None
-
-
-@contextmanager
-def _single_threaded_workers() -> Iterator[None]:
-    """Start worker processes whose libraries use one thread each, unless the environment sets another number."""
-    added = [name for name in _THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(added, "1"))
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
