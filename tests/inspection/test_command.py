@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ from oddjets.report.inspections import event_table
 from oddjets.scoring.class_groups import share_columns
 from oddjets.scoring.model_card import load_card
 from oddjets.workflow.inspected_run import InspectedRun, asked_of
-from oddjets.workflow.pipeline import run_stages, stages_up_to
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.validation import resolve
 
@@ -73,25 +71,6 @@ def inspect(*words: str | Path) -> str:
     code, said = invoke("inspect", *words, "--why", "0", "--no-shares", "--no-neighbours")
     assert code == 0, said
     return said
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an analysis of files with candidates, with histograms; not to be changed."""
-    folder = tmp_path_factory.mktemp("made")
-    run = RunContext(load_analysis(toy_candidates.write(folder)), folder / "out")
-    run_stages(run, stages_up_to(run, "histogram"))
-    return folder
-
-
-@pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    """A copy of the analysis and its output folder; the files of events are those of the original."""
-    for name in ("analysis.yaml", "fileset.json", "mine.yaml", "mine.onnx"):
-        shutil.copy2(made / name, tmp_path)
-    shutil.copytree(made / "out", tmp_path / "out")
-    (tmp_path / "out" / "analysis.json").unlink()
-    return tmp_path
 
 
 def ask(folder: Path, **changes: Any) -> Path:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from helpers import toy_candidates
 from typer.testing import CliRunner
 
 from oddjets.cli.main import app
@@ -21,29 +19,10 @@ from oddjets.report.artifacts import Artifacts
 from oddjets.report.neighbours import neighbour_tables
 from oddjets.workflow.inspected_neighbours import compare_with_neighbours
 from oddjets.workflow.inspected_run import InspectedRun, asked_of
-from oddjets.workflow.pipeline import run_stages, stages_up_to
 from oddjets.workflow.run import RunContext
 
 WINDOW = "SR_A_leading_mass_85_160"
 WORDS = ("--bins", "85:160", "--displays", "0", "--why", "0", "--no-shares", "--permutations", "199")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an analysis of files of two runs, with histograms; not to be changed."""
-    folder = tmp_path_factory.mktemp("made")
-    run = RunContext(load_analysis(toy_candidates.write(folder)), folder / "out")
-    run_stages(run, stages_up_to(run, "histogram"))
-    return folder
-
-
-@pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    for name in ("analysis.yaml", "fileset.json", "mine.yaml", "mine.onnx"):
-        shutil.copy2(made / name, tmp_path)
-    shutil.copytree(made / "out", tmp_path / "out")
-    (tmp_path / "out" / "analysis.json").unlink()
-    return tmp_path
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -40,27 +39,6 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("oddjets.workflow.inspection.write_figure", write)
     monkeypatch.setattr("oddjets.workflow.inspected_scores.write_figure", write)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an analysis of files with candidates, with histograms; not to be changed."""
-    folder = tmp_path_factory.mktemp("made")
-    run = RunContext(load_analysis(toy_candidates.write(folder)), folder / "out")
-    run_stages(run, stages_up_to(run, "histogram"))
-    return folder
-
-
-@pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    """A copy of the analysis and its output folder; the files of events are those of the original."""
-    for name in ("analysis.yaml", "fileset.json", "mine.yaml", "mine.onnx"):
-        shutil.copy2(made / name, tmp_path)
-    text = (tmp_path / "analysis.yaml").read_text(encoding="utf-8")
-    (tmp_path / "analysis.yaml").write_text(text.replace(str(made), str(tmp_path)), encoding="utf-8")
-    shutil.copytree(made / "out", tmp_path / "out")
-    (tmp_path / "out" / "analysis.json").unlink()
-    return tmp_path
 
 
 def ask(folder: Path, **changes: Any) -> Path:

@@ -14,9 +14,11 @@ from scipy.stats import multivariate_normal, norm
 from typer.testing import CliRunner
 
 from oddjets.cli.main import app
+from oddjets.config.analysis import load_analysis
 from oddjets.config.choices import load_choices
 from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.resources import find
 from oddjets.stats.closure_uncertainty import ClosureUncertainty
 from oddjets.study.choices import ChoiceEvents, absent_signals, describe_choices, say_choices, share
 from oddjets.study.global_significance import copula_tail, effective_trials, global_p, normal_scores
@@ -218,9 +220,14 @@ def test_a_grid_has_all_combinations(tmp_path):
     assert analyses["2 %, one"].fit.regions == ("SR",)
 
 
-def test_the_papers_choices_are_five():
-    from oddjets.core.resources import find
+def test_a_list_of_choices_is_no_analysis(tmp_path):
+    with pytest.raises(
+        ConfigError, match="is a list of choices and no analysis"
+    ):
+        load_analysis(write(tmp_path, GRID))
 
+
+def test_the_papers_choices_are_five():
     _, of, analyses = load_choices(find("paper_choices.yaml", "processors"))
     assert of.name == "paper_hh"
     assert [a.fit.observable for a in analyses.values()] == 4 * ["leading_mass"] + ["dijet_mass"]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from scipy.stats import kstest
+from typer.testing import CliRunner
 
+from oddjets.cli.main import app
+from oddjets.core.errors import OddjetsError
 from oddjets.stats.divergence import distance_correlation, jensen_shannon
 from oddjets.study.sculpting import divergence_of, effective, spurious_signal, thresholds_for
 
@@ -103,3 +108,29 @@ def test_its_test_is_right_without_correlation_and_sees_one_that_is_not_linear()
     assert distance_correlation(x, x**2).p_value < 1e-6
     with pytest.raises(ValueError, match="needs 10 events"):
         distance_correlation(x[:5], x[:5])
+
+
+def test_the_command_studies_a_bank(tmp_path):
+    found = CliRunner().invoke(
+        app, ["study", "sculpting", "demo.yaml", "--bank", "bank.parquet", "--out", str(tmp_path)]
+    )
+    assert found.exit_code == 0, found.output
+    content = json.loads((tmp_path / "study" / "sculpting.json").read_text(encoding="utf-8"))
+    assert set(content["regions"]) == {"SR", "VR1"}
+    rows = content["regions"]["SR"]["efficiencies"]
+    assert [row["efficiency"] for row in rows] == [0.05, 0.02, 0.01, 0.005, 0.002]
+    assert [row["threshold"] for row in rows] == sorted(row["threshold"] for row in rows)
+    for row in rows:
+        # the bank is 17 times an experiment
+        uncertainty = row["spurious_simulation"]["masses"][3]["uncertainty"]
+        assert uncertainty == pytest.approx(1 / np.sqrt(17), rel=0.15)
+        # a product of cuts on single jets closes for independent jets
+        assert abs(row["spurious_mixed"]["largest"]["ratio"]) < 3 * row["spurious_mixed"]["largest"]["uncertainty"]
+        assert row["divergence"]["bits"] < row["divergence"]["by_chance"] + 4 * row["divergence"]["spread"]
+    assert content["regions"]["SR"]["correlation"]["n"] == 5000
+
+
+def test_the_command_needs_events(tmp_path):
+    found = CliRunner().invoke(app, ["study", "sculpting", "demo.yaml", "--out", str(tmp_path / "none")])
+    assert isinstance(found.exception, OddjetsError)
+    assert "there are no event tables" in str(found.exception)

@@ -289,3 +289,17 @@ def injection(
             not alone,
         ),
     )
+
+
+@app.command()
+def sculpting(
+    target: Target,
+    seed: Seed = 1,
+    bank: BankFile = None,
+    luminosity: Luminosity = None,
+    out: OutputFolder = None,
+) -> None:
+    """Ask whether the score changes the mass of QCD: what passes against what fails, and bumps that it would make."""
+    from oddjets.workflow.sculpting import SculptingOptions, study_sculpting
+
+    study_sculpting(_run_of(target, out), SculptingOptions(seed, bank, luminosity))

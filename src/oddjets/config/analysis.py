@@ -334,6 +334,8 @@ def check_analysis(path: str | Path, changes: Mapping[str, Any] | None = None) -
     data = read_extended(path, complete=_completed)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: an analysis is a mapping with keys such as name, processor, regions")
+    if "of" in data and {"choices", "grid"} & set(data):
+        raise ConfigError(f"{path}: is a list of choices and no analysis; run `oddjets study choices {path.name}`")
     if changes:
         data = merge_mappings(data, _completed(dict(changes), data))
     checked = check_form(data, Analysis)
