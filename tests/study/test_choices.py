@@ -221,9 +221,7 @@ def test_a_grid_has_all_combinations(tmp_path):
 
 
 def test_a_list_of_choices_is_no_analysis(tmp_path):
-    with pytest.raises(
-        ConfigError, match="is a list of choices and no analysis"
-    ):
+    with pytest.raises(ConfigError, match="is a list of choices and no analysis"):
         load_analysis(write(tmp_path, GRID))
 
 
