@@ -108,7 +108,7 @@ def test_text_is_readable_however_many_regions(name: str, regions: int, long_nam
     assert smallest_pixels(drawn(data)) >= layout.READABLE
 
 
-@pytest.mark.parametrize("systematics", [1, 2, 40])
+@pytest.mark.parametrize("systematics", [1, 2, pytest.param(40, marks=pytest.mark.slow)])
 def test_systematics_are_readable_and_apart_however_many(systematics: int, finished: tuple[Analysis, Path]) -> None:
     data = registry.KINDS["systematics"].data(Artifacts(*finished))["systematics_top"]
     row = {**data["rows"][0], "region": LONG}

@@ -355,6 +355,7 @@ def test_a_changed_cut_needs_no_inference(few: Path, tmp_path: Path, no_inferenc
         assert values.tobytes() == rows[name][survivors].tobytes(), name
 
 
+@pytest.mark.slow
 def test_workers_share_kept_scores(
     few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -127,6 +127,7 @@ axes_strategy = st.tuples(float32(-2.5, 2.5), float32(-3.1415, 3.1415))
 jets_strategy = st.lists(st.tuples(st.lists(constituents(), max_size=9), axes_strategy), max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(pairs=jets_strategy, maximum=st.integers(1, 9))
 def test_weighted_features_agree_with_a_jet_by_jet_implementation(pairs: list[Any], maximum: int) -> None:

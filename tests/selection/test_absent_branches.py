@@ -372,6 +372,7 @@ def test_a_file_without_the_branch_of_a_weight_is_named_and_left_out(tmp_path, b
     )
 
 
+@pytest.mark.slow
 def test_a_skim_names_the_file_too_and_keeps_what_is_absent_absent(tmp_path):
     files = [
         toy_nano(tmp_path / "a.root", 40, is_data=True, change=changed(particleNetMD_Xqq=0.5)),

@@ -134,7 +134,7 @@ def test_a_file_of_no_bytes_is_an_error(tmp_path):
 
 
 @pytest.mark.fault("Corrupt basket", "Names the file and the range of events, for all compression libraries.")
-@pytest.mark.parametrize("executor", ["iterative", "futures"])
+@pytest.mark.parametrize("executor", ["iterative", pytest.param("futures", marks=pytest.mark.slow)])
 def test_a_damaged_basket_is_an_error_that_names_the_events(top, tmp_path, executor):
     content = bytearray(top.read_bytes())
     with uproot.open(top) as file:
@@ -178,6 +178,7 @@ def test_two_simulated_datasets_may_number_events_alike_and_two_of_data_may_not(
     assert find_duplicate(tmp_path, []) is None
 
 
+@pytest.mark.slow
 def test_links_to_no_jet_are_ignored_and_counted(top, tmp_path):
     def extend(columns):
         """One more link in event 0, to jet 99."""
@@ -268,6 +269,7 @@ def test_nanoaod_has_no_model_score_but_scores_of_branches(top, reference, tmp_p
     assert manifest["constituents"] == {"none": [str(file)]}
 
 
+@pytest.mark.slow
 def test_a_file_without_the_index_is_clustered_again_said_and_kept(top, tmp_path, capfd):
     def without_index(columns):
         for name in [name for name in columns if "FatJetPFCands" in name]:

@@ -106,6 +106,7 @@ def test_pairs_of_flavours_are_told_apart(independent):
     assert abs(flavours["b light"]["correlation"]["value"] - 1) < 3.5 * flavours["b light"]["correlation"]["error"]
 
 
+@pytest.mark.slow
 def test_a_planted_correlation_is_no_matter_of_the_structure():
     """Two tags of one cause in some events: the structural part stays as in closed form, the correlation is above 1."""
     rng = np.random.default_rng(2)

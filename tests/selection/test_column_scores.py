@@ -223,6 +223,7 @@ def test_what_may_be_right_is_a_warning(
     assert bool(said) == bool(message)
 
 
+@pytest.mark.slow
 def test_a_skim_keeps_no_candidates_for_a_model_that_reads_none(tmp_path: Path, files: dict[str, list[Path]]) -> None:
     run = toy.run_of(analysis(tmp_path, files, ["mass", TAU]))
     skimmed = json.loads(skim(run, tmp_path / "skim").read_text())

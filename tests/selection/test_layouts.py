@@ -218,6 +218,7 @@ def test_two_layouts_and_what_they_lack_are_said_by_coffeas_runner_too(files, tm
     assert "1 of 2 file(s) are NanoAODv15, without charge of candidates" in said
 
 
+@pytest.mark.slow
 def test_a_card_may_require_a_charge_which_the_pdg_id_tells(files, tmp_path):
     own = small(tmp_path, "mine", required=["charge", "puppi_weight"])
     few = copy(files["nanoaod_v15"], tmp_path / "few.root", stop=3)

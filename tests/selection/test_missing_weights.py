@@ -55,6 +55,7 @@ def full(tmp_path_factory):
     return of(run_of(folder, [toy_nano(folder / "top.root", NUMBER)]))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rntuple", [False, True])
 def test_an_event_without_weights_is_as_nominal_for_every_chunking(tmp_path, full, rntuple):
     file = toy_nano(tmp_path / "top.root", NUMBER, change=some_lack_all, rntuple=rntuple)
@@ -116,6 +117,7 @@ def test_runs_of_other_lengths_count_as_their_events_do(tmp_path):
     assert (sums["scale0"], sums["scale5"]) == (10 * 2.0 + 20 * 3.0 + 40, 10 * 0.5 + 20 * 0.5 + 40)
 
 
+@pytest.mark.slow
 def test_lengths_that_nobody_knows_are_named(tmp_path, full, capfd):
     def change(record, runs):
         replaced("PSWeight", [1.5] * 44)(record, runs)
@@ -132,6 +134,7 @@ def test_lengths_that_nobody_knows_are_named(tmp_path, full, capfd):
     assert f"{lacking.sum()} events with 44 weights, whose order" in said
 
 
+@pytest.mark.slow
 def test_a_title_that_states_another_order_is_followed_said_and_kept_by_a_skim(tmp_path, full, capfd):
     file = toy_nano(tmp_path / "top.root", NUMBER, titles={"PSWeight": BEFORE})
     run = run_of(tmp_path, [file], 7, systematics=["isr", "fsr"])

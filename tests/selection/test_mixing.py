@@ -137,6 +137,7 @@ def test_some_pairs_of_each_kind_are_as_good_as_all_in_every_replica(signed):
         np.testing.assert_allclose(some[region][i].sum(axis=(-2, -1)), every[region][i].sum(axis=(-2, -1)), rtol=0.02)
 
 
+@pytest.mark.slow
 def test_the_replicas_scatter_as_samples_do():
     """The bootstrap's error of a union's constant is the spread of that constant over independent samples."""
     rng = np.random.default_rng(10)

@@ -61,7 +61,9 @@ def with_generator_jets(index):
 JETS = {"systematics": ["jes", "jer", "jms", "jmr"], "jet_corrections": ["jer"]}
 
 
-@pytest.mark.parametrize("index", [1, 2, 7, 1000, -2, -2147483648])
+@pytest.mark.parametrize(
+    "index", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(7, marks=pytest.mark.slow), 1000, -2147483648]
+)
 def test_an_index_outside_of_the_event_is_no_match(tmp_path, index):
     """The 55th event is the last one with an index too large: behind it are others, and in a chunk of one there are none."""
     expected, nothing = of(
@@ -172,7 +174,7 @@ def spoiled(name, value, event=7):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("chunk_size", [1000, 1])
+@pytest.mark.parametrize("chunk_size", [1000, pytest.param(1, marks=pytest.mark.slow)])
 def test_pileup_that_is_not_finite_is_refused_with_file_and_event(tmp_path, value, chunk_size):
     good = toy_nano(tmp_path / "good.root", 20)
     bad = toy_nano(tmp_path / "bad.root", 20, run=2, seed=5, change=spoiled("Pileup_nTrueInt", value))

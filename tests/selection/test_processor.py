@@ -80,8 +80,11 @@ def one_chunk(few_events, tmp_path_factory):
 
 @pytest.mark.parametrize(
     "execution",
-    [{"chunk_size": 1}, {"chunk_size": 7}, {"executor": "futures", "workers": 2, "chunk_size": 7}],
-    ids=["1", "7", "7-futures"],
+    [
+        pytest.param({"chunk_size": 1}, id="1", marks=pytest.mark.slow),
+        pytest.param({"chunk_size": 7}, id="7"),
+        pytest.param({"executor": "futures", "workers": 2, "chunk_size": 7}, id="7-futures", marks=pytest.mark.slow),
+    ],
 )
 def test_rows_are_the_same_bits_for_any_chunks_and_executor(tmp_path, one_chunk, few_events, execution):
     """With scores of the shipped model and the variations jes, jms, jmr, pu and pref."""

@@ -56,6 +56,7 @@ def test_the_key_changes_with_the_text_of_any_of_them(source, tmp_path):
     assert find_processor("mine.py:Mine", tmp_path).sha256 != source.sha256
 
 
+@pytest.mark.slow
 def test_a_process_without_the_files_can_load_it(source, tmp_path):
     (tmp_path / "source.pickle").write_bytes(pickle.dumps(source))
     for name in ("base.py", "mine.py"):
@@ -65,6 +66,7 @@ def test_a_process_without_the_files_can_load_it(source, tmp_path):
     assert done.stdout.strip() == "Mine"
 
 
+@pytest.mark.slow
 def test_the_packages_processors_can_be_imported_also_where_they_are_not(tmp_path):
     (tmp_path / "mine.py").write_text("from dijet_anomaly import DijetAnomaly\nclass Mine(DijetAnomaly):\n    pass\n")
     source = find_processor("mine.py:Mine", tmp_path)

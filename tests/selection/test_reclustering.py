@@ -57,6 +57,7 @@ def spread(values):
     return middle, (high - low) / 2
 
 
+@pytest.mark.slow
 def test_real_jets_come_out_again(cms_file):
     """24 AK8 jets of CMS. The stored soft-drop mass carries its subjets' corrections, here it gets the jet's."""
     stored, pt, groomed, tau, _, found = clustered(chunk_of(cms_file))

@@ -249,6 +249,7 @@ def test_the_template_is_short_and_works(tmp_path, folder):
     assert sum(filled.values("odd", "leading_mass", "top", x).sum() for x in "ABCD") == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_golden_json_through_the_command_line(tmp_path, folder):
     """Sections 1 to 4 of 1 to 10 are certified; another year's JSON is refused; the luminosity is that of what was read."""
     toy_nano(tmp_path / "data.root", 200, is_data=True, run=278820)

@@ -58,6 +58,7 @@ def same(one: ak.Array, two: ak.Array, but: tuple[str, ...] = ()) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_interactions_that_leave_nothing_change_no_bit(boosted_w: GeneratedBatch) -> None:
     without = reconstruct(boosted_w, np.random.default_rng(1), is_data=False)
     empty = reconstruct(boosted_w, np.random.default_rng(1), is_data=False, pool=NOTHING)
@@ -181,6 +182,7 @@ def contents(folder: Path) -> dict[str, list[object]]:
     return {path.name: uproot.open(path)["Events"].arrays().to_list() for path in sorted(folder.rglob("*.root"))}
 
 
+@pytest.mark.slow
 def test_a_file_made_again_alone_has_the_same_events(tables: Path, tmp_path: Path) -> None:
     shutil.copy(tables, tmp_path / "multiparton.dat")
     simulate(SMALL, tmp_path, workers=1)

@@ -63,6 +63,7 @@ def test_templates_carry_weights_and_pseudo_data_none(sample: Sample) -> None:
     assert not any(field.startswith("L1PreFiring") for field in sample.events("data").fields)
 
 
+@pytest.mark.slow
 def test_weighted_templates_describe_thinned_pseudo_data(
     boosted_w: GeneratedBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

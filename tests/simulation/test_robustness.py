@@ -57,6 +57,7 @@ def program(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_events(tmp_path: Path) -> None:
     text = f"""
 import json, pathlib
@@ -100,6 +101,7 @@ def test_a_disk_that_takes_no_more_leaves_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_empty_data_folder_of_pythia_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = program("simulate", "--set", "tiny", "--out", "made", cwd=tmp_path, PYTHIA8DATA=str(tmp_path / "empty"))
@@ -124,6 +126,7 @@ def test_a_killed_worker_is_a_message(tmp_path: Path, monkeypatch: pytest.Monkey
         simulate(SimulationSpec.model_validate(SPEC), tmp_path, workers=2)
 
 
+@pytest.mark.slow
 def test_progress_says_the_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr("oddjets.core.console.console", Console(file=screen, force_terminal=True, width=120))
@@ -149,6 +152,7 @@ def test_no_more_than_a_piece_of_a_template_is_held_at_once(monkeypatch: pytest.
     assert max(alive) < 50 + 20
 
 
+@pytest.mark.slow
 def test_pieces_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = SimulationSpec(seed=3, early_veto=False, templates={"top": 12})
     monkeypatch.setattr("oddjets.simulation.generator.ENOUGH_EVENTS", 1)
@@ -194,6 +198,7 @@ def test_a_dry_run_predicts_and_makes_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_tiny_set_is_made_whole(tmp_path: Path) -> None:
     done = program("simulate", "--set", "tiny", "--luminosity", "0.2", "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -51,6 +51,7 @@ def test_sums_of_weights_count_every_try(sample: Sample) -> None:
             assert sum(float(ak.sum(r[branch])) for r in runs) == tries
 
 
+@pytest.mark.slow
 def test_the_filter_changes_no_expected_yield(sample: Sample, tmp_path: Path) -> None:
     # weight of an event: 1 / tries; the veto must not change the yield of hard, massive pairs by more than its loss
     spec = SimulationSpec(seed=5, templates={"wjets": 300}, early_veto=False)

@@ -138,6 +138,7 @@ def test_structural_multiplies_qcd_in_a_and_has_its_error():
     assert Model(workspace).fit().error("mu") > 0
 
 
+@pytest.mark.slow
 def test_the_fit_of_cells_is_unbiased_and_its_errors_cover():
     found, errors = [], []
     for seed in range(40):

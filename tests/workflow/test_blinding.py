@@ -96,6 +96,7 @@ def never_blind(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_search_finds_what_is_not_blinded(never_blind: Path, out: Path) -> None:
     said = "".join(run(verb, never_blind, "--out", out) for verb in VERBS)
     found = leaks(out)
@@ -166,6 +167,7 @@ def test_functions_refuse_the_data_in_a(blind: Path, out: Path) -> None:
         workspaces.build(open_analysis, found)
 
 
+@pytest.mark.slow
 def test_open_results_of_an_analysis_that_is_blind_now_are_not_shown(blind: Path, out: Path) -> None:
     reblind(blind, False)
     run("run", blind, "--out", out)
@@ -189,7 +191,9 @@ def test_open_results_of_an_analysis_that_is_blind_now_are_not_shown(blind: Path
     assert leaks(out) == {}
 
 
-@pytest.mark.parametrize("verb", ["workspace", "fit", "plot", "report", "run"])
+@pytest.mark.parametrize(
+    "verb", ["fit", *(pytest.param(verb, marks=pytest.mark.slow) for verb in ("workspace", "plot", "report", "run"))]
+)
 def test_unblinding_fills_the_data_in_is_said_and_recorded(blind: Path, out: Path, verb: str) -> None:
     run("run", blind, "--out", out)
     said = run(verb, blind, "--out", out, "--unblind")
@@ -258,6 +262,7 @@ def test_every_figure_of_a_blind_analysis_has_no_number_of_a(blind: Path, out: P
 EARLIER = "data in A, written before"
 
 
+@pytest.mark.slow
 def test_whatever_verb_is_blind_first_removes_what_showed_the_data(never_blind: Path, out: Path) -> None:
     run("histogram", never_blind, "--out", out)
     reblind(never_blind, True)

@@ -148,6 +148,7 @@ def test_a_folder_without_manifests_is_refused(tmp_path):
     assert path.exists()
 
 
+@pytest.mark.slow
 def test_skims_of_files_that_are_gone_are_removed(tmp_path):
     run = RunContext(analysis_of(tmp_path), tmp_path / "out")
     skim(run, tmp_path / "skim")

@@ -125,6 +125,7 @@ def test_branches_that_nothing_reads_are_left_out(before, after):
     assert not {"HLT_PFHT900", "LHEScaleWeight", "FatJet_nBHadrons", "Muon_looseId"} & other
 
 
+@pytest.mark.slow
 def test_real_cms_events_give_the_same_rows(tmp_path, cms_file):
     """2017 conditions, more than a thousand branches."""
     metadata = {"process": "top", "is_data": False, "era": "simulation", "cross_section_pb": 1.0}
@@ -212,6 +213,7 @@ def test_sums_of_all_weights_and_the_counts_of_events_stay(toys, tmp_path):
     assert {name: d["events"] for name, d in stated.items()} == rows
 
 
+@pytest.mark.slow
 def test_sections_without_an_event_left_still_count(toys, tmp_path):
     toys["selection"]["jets"]["pt_min"] = 1e5
     run = run_of(tmp_path / "one", toys)
@@ -240,6 +242,7 @@ def test_only_what_is_missing_or_stale_is_made_again(toys, tmp_path):
     assert files[1].stat().st_mtime_ns > finished[1]
 
 
+@pytest.mark.slow
 def test_a_looser_selection_on_a_skim_is_said(toys, tmp_path, capsys):
     """Its events are not there."""
     fileset = str(skim(run_of(tmp_path / "one", toys), tmp_path / "skim"))
