@@ -24,7 +24,7 @@ check: install
 	$(MAKE) lint
 	$(MAKE) workflows
 	$(MAKE) docs
-	$(BIN)/python -m pytest -m slow --mpl
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow --mpl
 	$(MAKE) check-training
 
 # what needs no test to run; .pre-commit-config.yaml has the same commands
