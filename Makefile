@@ -18,7 +18,7 @@ paper: install
 	$(BIN)/oddjets paper --workers $(WORKERS)
 
 test: install
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 check: install
 	$(MAKE) lint

@@ -77,6 +77,7 @@ def test_every_question_of_the_command_line_is_answered(analysis: Path) -> None:
     assert (laid_over["tested"], laid_over["toys"], laid_over["scan"]) == ("sf", 12, "jes")
 
 
+@pytest.mark.slow
 def test_the_yaml_can_ask_for_toys_and_for_the_same_as_the_options(analysis: Path) -> None:
     assert fit(analysis, "--toys", "12", "--limit", "--scan", "sf").exit_code == 0
     by_options = results(analysis)

@@ -277,6 +277,7 @@ def random_sections(tmp_path_factory):
     return folder, rng.choice(runs, 5000).astype(np.uint32), rng.integers(1, 401, 5000).astype(np.uint32)
 
 
+@pytest.mark.slow
 def test_certified_events_are_those_of_coffea(random_sections):
     from coffea.lumi_tools import LumiMask
 

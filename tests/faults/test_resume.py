@@ -106,6 +106,7 @@ def test_a_failing_processor_is_named_and_what_is_done_is_kept(inputs, whole, tm
     assert read_manifest(run.out, "process")["extra"]["chunks"]["kept"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.fault(
     "Client killed and restarted",
     "Keeps the chunks whose records are complete; the same command repeats only the others.",

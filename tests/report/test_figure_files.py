@@ -138,7 +138,7 @@ ODD = [
     pytest.param({}, {"empty": "wjets"}, id="empty process"),
     pytest.param({}, {"empty": "qcd", "scale": 0.0}, id="no events"),
     pytest.param({}, {"scale": 2e4}, id="1e9 events"),
-    pytest.param({"processes": 60}, {}, id="60 processes"),
+    pytest.param({"processes": 60}, {}, id="60 processes", marks=pytest.mark.slow),
 ]
 
 

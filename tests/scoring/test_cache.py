@@ -213,6 +213,7 @@ def test_a_damaged_or_foreign_part_is_ignored_with_a_word_and_replaced(
     assert evaluate(Scorer(CARD, "cpu"), jets, cache=cache).from_cache == 4
 
 
+@pytest.mark.slow
 def test_no_changed_byte_of_a_part_gives_another_score_or_stops_the_run(
     jets: JetConstituents, cache: ScoreCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,6 +204,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_events_do_not_depend_on_the_number_of_workers(small: Path, tmp_path: Path) -> None:
     simulate(SMALL, tmp_path, workers=2)
     assert contents(tmp_path) == contents(small)

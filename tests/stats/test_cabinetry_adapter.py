@@ -43,6 +43,7 @@ def test_the_fit_is_cabinetrys_with_minos_and_goodness(pair, ours):
     assert found.minos_uncertainty["mu"] == pytest.approx(theirs.minos_uncertainty["mu"], rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_ranking_is_cabinetrys(pair, ours):
     theirs = cabinetry.fit.ranking(*pair, strategy=2, tolerance=1e-3)
     found = ours.ranking()

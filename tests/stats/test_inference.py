@@ -64,6 +64,7 @@ def test_q0_equals_pyhfs():
     assert q0 == pytest.approx(float(expected), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_pyhf_excludes_the_limits_at_95_per_cent():
     model = Model(random_workspace(3, two_sided=True))
     limit = upper_limit(model, best_fits(model))

@@ -82,7 +82,13 @@ def fill(h, observable, process, letter, variation, values, variances):
     h[process, letter, variation, :] = view
 
 
-@pytest.mark.parametrize("name", SETUPS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("paper_top", "paper_hh_split") else pytest.param(name, marks=pytest.mark.slow)
+        for name in SETUPS
+    ],
+)
 def test_a_signal_comes_back_from_the_papers_set_up(name, tmp_path):
     analysis = load_analysis(find(f"{name}.yaml", "processors"))
     process, bins = SETUPS[name]

@@ -62,8 +62,9 @@ def test_a_fit_is_minuits_with_its_errors_and_correlations(seed):
     assert corr[both] == pytest.approx(their_corr[both], abs=0.02)
 
 
-# one of them at once: MINUIT needs up to a minute for each
-@pytest.mark.parametrize("seed", [SEEDS[0], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:])])
+# MINUIT needs up to a minute for each
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
 def test_cls_and_limits_are_minuits(seed):
     model, data = pair(random_workspace(seed, two_sided=True))
     grid = np.linspace(0, 3, 13)

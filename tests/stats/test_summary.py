@@ -155,6 +155,7 @@ def test_cabinetry_fits_our_workspace_to_the_same_strength():
     assert found.uncertainty[k] == pytest.approx(ours.error("mu"), rel=0.03)
 
 
+@pytest.mark.slow
 def test_toys_stand_beside_the_asymptotic_numbers():
     workspace, _ = build(make_analysis(regions=["SR"]), make_histograms())
     result = fit_workspace(workspace, impacts=False, scan=False, toys=200, progress=False)

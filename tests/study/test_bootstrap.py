@@ -73,6 +73,7 @@ def test_rows_are_the_same_event_in_all_variations(small):
         np.testing.assert_array_equal(part.rows, np.arange(4000))
 
 
+@pytest.mark.slow
 def test_experiments_with_templates_of_their_own_are_the_same_for_any_number_of_workers(small, tmp_path, monkeypatch):
     study = study_of(small, bootstrap=True)
     experiments = study.truths["nominal"]

@@ -222,6 +222,7 @@ def test_unblinding_fills_the_data_in_is_said_and_recorded(blind: Path, out: Pat
     assert "report.html" not in leaks(out)
 
 
+@pytest.mark.slow
 def test_a_yaml_that_is_blind_no_more_unblinds(blind: Path, out: Path) -> None:
     run("run", blind, "--out", out)
     reblind(blind, False)
@@ -367,6 +368,7 @@ def exported(blind: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     return export
 
 
+@pytest.mark.slow
 def test_exported_data_have_none_of_a(blind: Path, out: Path, exported: Any, tmp_path: Path) -> None:
     words = ["export-npz", str(blind), "--out", str(out), "--to", str(tmp_path / "npz")]
     assert isinstance(CliRunner().invoke(app, words).exception, BlindedError)  # no threshold yet

@@ -377,6 +377,7 @@ def test_workers_without_a_file_system_get_all_eras(run: RunContext) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_skim_selects_by_the_era_of_each_dataset(tmp_path: Path) -> None:
     stated = {int(SECOND): {"jets": {"pt_min": 600.0}}}
     made = toy.run_of(toy_eras.write(tmp_path, selection_by_era=stated, fit=None))

@@ -197,6 +197,7 @@ def toys(tmp_path):
     return data
 
 
+@pytest.mark.slow
 def test_sums_of_all_weights_and_the_counts_of_events_stay(toys, tmp_path):
     run = processed(tmp_path / "one", toys)
     other = processed(tmp_path / "other", toys | {"fileset": str(skim(run, tmp_path / "skim"))})
@@ -266,6 +267,7 @@ def test_a_hook_that_reads_all_candidates_keeps_them(toys, tmp_path, sample):
     assert_same(run, other, "top")
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_named_and_leaves_nothing_behind(toys, tmp_path):
     content = bytearray((tmp_path / "top.root").read_bytes())
     with uproot.open(tmp_path / "top.root") as file:
