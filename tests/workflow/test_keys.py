@@ -32,8 +32,9 @@ CODE: dict[str, dict[str, str]] = {
             "score scorer"
         ),
         "selection": (
-            "certification chunk_counts column_scores constituents decorators jet_scores jet_systematics "
-            "needed_columns objects per_era processor processor_loader reclustering"
+            "certification chunk_counts column_scores constituent_variations constituents decorators jet_scores "
+            "jet_systematics needed_columns objects per_era processor processor_loader reclustering "
+            "score_variations"
         ),
         "workflow.executors": "chunk_worker",
     },
@@ -62,9 +63,9 @@ CODE: dict[str, dict[str, str]] = {
             "score scorer tail_probabilities"
         ),
         "selection": (
-            "certification chunk_counts column_scores constituents decorators file_layouts input_anomalies "
-            "jet_scores jet_systematics needed_columns normalisation objects per_era processor processor_loader "
-            "reclustering score_checks sums_checks trigger_menus"
+            "certification chunk_counts column_scores constituent_variations constituents decorators file_layouts "
+            "input_anomalies jet_scores jet_systematics needed_columns normalisation objects per_era processor "
+            "processor_loader reclustering score_checks score_variations sums_checks trigger_menus"
         ),
         "workflow.executors": "chunk_worker",
         "workflow.stages": "combined_scores cutflow npz process",
@@ -84,9 +85,9 @@ CODE: dict[str, dict[str, str]] = {
             "score scorer"
         ),
         "selection": (
-            "binned_events certification chunk_counts column_scores constituents decorators event_weights "
-            "histogramming jet_scores jet_systematics needed_columns normalisation objects per_era processor "
-            "reclustering regions tracked_events"
+            "binned_events certification chunk_counts column_scores constituent_variations constituents decorators "
+            "event_weights histogramming jet_scores jet_systematics needed_columns normalisation objects per_era "
+            "processor reclustering regions score_variations tracked_events"
         ),
         "workflow.stages": "cutflow histogram",
     },
@@ -106,9 +107,9 @@ CODE: dict[str, dict[str, str]] = {
         ),
         "selection": (
             "binned_events certification chunk_counts closure_bank closure_events closure_measurement "
-            "column_scores constituents decorators event_weights histogramming jet_scores jet_systematics mixing "
-            "needed_columns normalisation objects per_era processor reclustering region_products regions "
-            "tracked_events"
+            "column_scores constituent_variations constituents decorators event_weights histogramming jet_scores "
+            "jet_systematics mixing needed_columns normalisation objects per_era processor reclustering "
+            "region_products regions score_variations tracked_events"
         ),
         "stats": "abcd_closure cell_bins closure_parts closure_uncertainty",
         "workflow.stages": "closure",
@@ -153,8 +154,8 @@ CODE: dict[str, dict[str, str]] = {
         "io": "combined_scores event_table histograms yields",
         "report": (
             "artifacts colors combination_health eras figure_files headline health health_line html input_health "
-            "inspections intervals layout neighbours panels registry score_comparison score_tables studies style "
-            "tables text trainings"
+            "inspections intervals layout neighbours panels registry score_comparison score_tables score_variations "
+            "studies style tables text trainings"
         ),
         "report.figures": (
             "agreement bump class_shares closure closure_scan correlation cutflow display distribution "

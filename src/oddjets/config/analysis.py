@@ -21,6 +21,7 @@ from oddjets.config.fit import Fit
 from oddjets.config.inspect import Inspect
 from oddjets.config.regions import Observable, Region, with_own_requirements
 from oddjets.config.repair import Checked, check_form
+from oddjets.config.score_variations import ScoreVariations
 from oddjets.config.selection import Score, ScoreName, Selection, Threshold
 from oddjets.config.simulation import SimulationSpec, default_seed
 from oddjets.config.systematics import Systematic
@@ -141,6 +142,11 @@ class Analysis(Tabular, StrictModel):
     )
     systematics: tuple[Systematic, ...] = Field(
         default=(), description="the systematic uncertainties: names, or names with settings"
+    )
+    score_variations: ScoreVariations | None = Field(
+        default=None,
+        description="uncertainties of the jets' constituents, with which simulated jets are scored again; not given: scores are"
+        " those of the nominal constituents under all systematics",
     )
     fit: Fit | None = Field(default=None, description="the statistical model and its results; not given: no fit")
     closure: Closure | None = Field(

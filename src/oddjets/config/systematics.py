@@ -49,10 +49,10 @@ class Systematic(StrictModel):
         description="a built-in systematic (jes, jer, jms, jmr, pu, pref, isr, fsr, scale, toppt), a jet_variation of the"
         " processor, or a new name with a 'correction'"
     )
-    kind: Literal["jets", "weight", "envelope"] | None = Field(
+    kind: Literal["jets", "weight", "envelope", "scores"] | None = Field(
         default=None,
         description="jets: varies pT and mass; weight: varies the event weight; envelope: minimum and maximum of several"
-        " weights in each bin. Not given: follows from the name",
+        " weights in each bin; scores: has its own section, 'score_variations'. Not given: follows from the name",
     )
     members: int = Field(default=6, ge=1, description="number of weights of an envelope")
     processes: tuple[str, ...] | None = Field(

@@ -128,7 +128,7 @@ def _labels(systematic: Systematic, eras: Mapping[str, Era]) -> dict[str, str | 
     if given == EACH:
         return {name: name for name in acting}
     own = given if isinstance(given, dict) else {}
-    # the theory of a process is the same in every year
-    usual = ALL if systematic.name in GENERATOR_SYSTEMATICS else None
+    # the theory of a process is the same in every year, and sizes of variations of constituents are not by year
+    usual = ALL if systematic.name in GENERATOR_SYSTEMATICS or kind_of(systematic) == "scores" else None
     found = {name: own.get(name, era.correlations.get(systematic.name, usual)) for name, era in acting.items()}
     return {name: name if label == EACH else label for name, label in found.items()}

@@ -1,8 +1,9 @@
 """The ordered list of systematic variations, and what each changes in jets or weights.
 
 A *systematic* has a name (``jes``); its two *variations* are ``jesUp`` and ``jesDown``. Jet variations change the
-pair's pT and soft-drop mass and so the selection and the regions; weight variations change weights alone. Data has
-none, by construction: `variations_of` returns an empty tuple for it.
+pair's pT and soft-drop mass and so the selection and the regions; weight variations change weights alone; variations of
+the constituents (`with_score_systematics`) change scores and N-subjettiness. Data has none, by construction:
+`variations_of` returns an empty tuple for it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.score_variations import DEFAULTS
 from oddjets.config.systematics import Systematic
 
 __all__ = [
@@ -24,10 +26,11 @@ __all__ = [
     "kind_of",
     "variations_of",
     "with_defaults",
+    "with_score_systematics",
 ]
 
 NOMINAL = "nominal"
-SystematicKind = Literal["jets", "weight", "envelope"]
+SystematicKind = Literal["jets", "weight", "envelope", "scores"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ class Variation:
     Attributes:
         systematic: the name without direction, for example ``jes``.
         direction: ``Up`` or ``Down``, or the number of an envelope's member.
-        kind: ``jets`` (pT and soft-drop mass move), ``weight``, or ``envelope`` (one of several weights).
+        kind: ``jets`` (pT and soft-drop mass move), ``weight``, ``envelope`` (one of several weights), or ``scores`` (scores
+            and N-subjettiness move, with the constituents).
     """
 
     systematic: str
@@ -109,9 +113,11 @@ def variations_of(analysis: Analysis, process: str, *, is_data: bool) -> tuple[V
 
 
 def directions_of(systematic: Systematic) -> tuple[str, ...]:
-    """Return the directions of a systematic's columns: Up and Down, or an envelope's members 0, 1, ..."""
+    """Return the directions of a systematic's columns: Up and Down, an envelope's members 0, 1, ..., or the side computed."""
     if kind_of(systematic) == "envelope":
         return tuple(str(i) for i in range(systematic.members))
+    if kind_of(systematic) == "scores":
+        return DEFAULTS[systematic.name].directions
     return ("Up", "Down")
 
 
@@ -119,6 +125,29 @@ def kind_of(systematic: Systematic) -> SystematicKind:
     """Return whether a systematic moves jets or weights; one with a correction of its own is a weight."""
     known = BUILT_IN.get(systematic.name)
     return systematic.kind or (known.kind if known else "weight")
+
+
+def with_score_systematics(analysis: Analysis) -> Analysis:
+    """Return an analysis with the variations of its constituents among its systematics, at their end.
+
+    Args:
+        analysis: one that has them already, or lists none, is returned as it is.
+    """
+    section = analysis.score_variations
+    if section is None or any(systematic.kind == "scores" for systematic in analysis.systematics):
+        return analysis
+    usual = tuple(name for name in analysis.processes if name != analysis.data_driven)
+    made = (
+        Systematic(
+            name=name,
+            kind="scores",
+            processes=usual if found.processes is None else found.processes,
+            decorrelate=False,
+            correlation=found.correlation,
+        )
+        for name, found in section.listed.items()
+    )
+    return analysis.model_copy(update={"systematics": (*analysis.systematics, *made)})
 
 
 def with_defaults(systematic: Systematic, *, moves_jets: bool) -> Systematic:

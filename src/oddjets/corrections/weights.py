@@ -103,7 +103,7 @@ def event_weights(
         era_folder: where the era's relative paths start.
         chunk: columns and branches of the rows, each of shape (rows,).
         generator: the generator's weights, shape (rows,).
-        variations: what applies to the process; jet variations are left alone.
+        variations: what applies to the process; those of jets and scores are left alone.
         anomalies: counts events without the weights of a variation, as ``without_<systematic>``: those are as nominal, and a
             variation that changes nothing is none in the fit. Also why they are without, where that is odd.
 
@@ -122,7 +122,7 @@ def event_weights(
             weights.add(f"dataset[{i}]", np.broadcast_to(value, generator.shape))
     specs = {s.name: s for s in analysis.systematics}
     modifiers: dict[str, str] = {}
-    of_weights = (v for v in variations if v.kind != "jets")
+    of_weights = (v for v in variations if v.kind not in ("jets", "scores"))
     for name, of_systematic in itertools.groupby(of_weights, key=lambda v: v.systematic):
         directions = [v.direction for v in of_systematic]
         spec = specs[name].correction

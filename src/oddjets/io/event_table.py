@@ -99,7 +99,9 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
     Under a jet variation, ``pt_j`` and ``mass_j`` are the varied ones, the jets are numbered by varied pT (so every
     column that ends in ``_1`` or ``_2`` changes sides where the order flips), and ``mjj`` is computed anew, of ungroomed masses
     that scale with pT, or of the variation's own ones where the table has them (imported event files); the score and tau_N
-    stay those of the nominal constituents. Under a weight variation only ``weight`` changes.
+    stay those of the nominal constituents. Under a variation of the constituents the columns change that the table has under
+    its name, scores and tau_N, and the jets' momenta, masses and numbers stay. Under a weight variation only ``weight``
+    changes.
 
     Args:
         columns: name to array, all of one length.
@@ -107,7 +109,7 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
 
     Attributes:
         variation: its name.
-        varies_jets: whether it moves jets, and not the weight alone.
+        varies_jets: whether it moves what is known of jets, and not the weight alone.
     """
 
     def __init__(self, columns: Mapping[str, npt.NDArray[Any]], variation: str = "nominal") -> None:
@@ -115,7 +117,7 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
         self.variation = variation
         self._varied: Columns = {}
         self._swap: npt.NDArray[np.bool_] | None = None
-        self.varies_jets = False
+        self.varies_jets, self._same_momenta = False, False
         # the nominal pair, computed when it is first asked for: all variations of the same events share it
         self._pair: dict[str, Any] = {}
         if variation == "nominal":
@@ -125,6 +127,10 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
             self._vary_jets(suffix)
         elif f"weight{suffix}" in columns:
             self._varied = {"weight": columns[f"weight{suffix}"]}
+        elif own := [name for name in columns if name.endswith(suffix)]:
+            self._varied = {name.removesuffix(suffix): columns[name] for name in own}
+            self.varies_jets = True
+            self._same_momenta = True
         else:
             known = sorted({c.split("__", 1)[1] for c in columns if "__" in c})
             raise OddjetsError(f"these events have no variation '{variation}'; {nearest(variation, known)}".rstrip())
@@ -156,7 +162,7 @@ class EventTable(Mapping[str, npt.NDArray[Any]]):
         return np.asarray(self._columns["mjj"] * ratio)
 
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
-        if column == "mjj" and self.varies_jets and column not in self._varied:
+        if column == "mjj" and self.varies_jets and not self._same_momenta and column not in self._varied:
             self._varied[column] = self._varied_mass()
         value = self._varied[column] if column in self._varied else self._columns[column]
         if self._swap is not None and column[-2:] in ("_1", "_2"):

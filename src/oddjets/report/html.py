@@ -25,6 +25,7 @@ from oddjets.report import (
     layout,
     neighbours,
     score_tables,
+    score_variations,
     studies,
     tables,
     trainings,
@@ -215,6 +216,7 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
             shown = [
                 eras.luminosity_table(artifacts),
                 eras.nuisance_table(artifacts),
+                score_variations.score_variation_table(artifacts),
                 tables.variations_table(artifacts, health.VARIATIONS),
                 tables.weights_table(artifacts, health.WEIGHTS),
             ]

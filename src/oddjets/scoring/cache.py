@@ -24,9 +24,10 @@ import os
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,18 @@ class ScoreCache:
     uuid: str
     start: int
     stop: int
+
+    @classmethod
+    def of_chunk(cls, folder: Path | None, metadata: Mapping[str, Any]) -> ScoreCache | None:
+        """Return the place of a chunk's scores; None without a folder.
+
+        Args:
+            folder: of all kept scores.
+            metadata: of the chunk: ``fileuuid``, ``entrystart``, ``entrystop``.
+        """
+        if folder is None:
+            return None
+        return cls(folder, metadata["fileuuid"], int(metadata["entrystart"]), int(metadata["entrystop"]))
 
 
 class Evaluation(NamedTuple):

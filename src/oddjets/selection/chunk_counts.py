@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
 
-__all__ = ["ChunkCounts", "ColumnValues", "Inference"]
+__all__ = ["ChunkCounts", "ColumnValues", "Inference", "VariedScores"]
 
 
 class Inference(TypedDict):
@@ -48,6 +48,22 @@ class ColumnValues(TypedDict):
     highest: set[float]
 
 
+class VariedScores(TypedDict):
+    """The way in which the two leading jets got the scores of a variation of their constituents.
+
+    Attributes:
+        jets: all of them.
+        changed: jets with other constituents than nominally.
+        computed: jets that models scored, one count for each model.
+        from_cache: jets whose output of a model was kept, as that of an unchanged jet is, likewise.
+    """
+
+    jets: int
+    changed: int
+    computed: int
+    from_cache: int
+
+
 @dataclass
 class ChunkCounts:
     """The contribution of a chunk to the totals, as plain numbers that can be added.
@@ -60,6 +76,7 @@ class ChunkCounts:
         input_anomalies: what was found odd and dealt with, counted (`oddjets.selection.input_anomalies`).
         inference: a model's first score to how jets got the model's output.
         score_columns: score name to the values of its column, of the scores that are columns.
+        varied_scores: variation of the constituents to how jets got its scores.
     """
 
     entries: int = 0
@@ -69,6 +86,7 @@ class ChunkCounts:
     input_anomalies: Counter[str] = field(default_factory=Counter)
     inference: dict[str, Inference] = field(default_factory=dict)
     score_columns: dict[str, ColumnValues] = field(default_factory=dict)
+    varied_scores: dict[str, VariedScores] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields in a form that JSON has."""
@@ -77,6 +95,7 @@ class ChunkCounts:
             "input_anomalies": dict(self.input_anomalies),
             "inference": _listed(self.inference),
             "score_columns": _listed(self.score_columns),
+            "varied_scores": {name: dict(found) for name, found in self.varied_scores.items()},
         }
 
 

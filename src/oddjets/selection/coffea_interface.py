@@ -124,7 +124,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
             * ``raw``, ``weighted``: events and weights after each cut, the first being all, shape (cuts + 1,); ``n_minus_1``,
               ``n_minus_1_weighted``: likewise what passes all other cuts, shape (cuts,);
             * ``input_anomalies``: what was odd and dealt with, counted; ``inference``: how jets got their scores;
-              ``score_columns``: the ends of columns that are scores;
+              ``score_columns``: the ends of columns that are scores; ``varied_scores``: how jets got the scores of variations;
             * ``histograms``: (region, observable) to a `hist.Hist` of process, letter, variation and the observable, with
               Weight storage, not normalised; only where the threshold is known;
             * ``shared_events``: pair of regions to how many events are in both, likewise;
@@ -221,7 +221,7 @@ class CoffeaInterface(ProcessorABC):  # type: ignore[misc]
         path, is_data = str(events.metadata["filename"]), dataset.metadata.is_data
         given = dataset.metadata.sum_of_weights is not None
         info = inspect_open(_file_of(events), path, is_data=is_data, sum_is_given=given)
-        if errors := layout_errors({dataset.name: (dataset, [info])}, self._cards):
+        if errors := layout_errors({dataset.name: (dataset, [info])}, self._cards, self.analysis):
             raise InputFileError("\n".join(errors))
         # of two thousand names, those that somebody asks for later
         triggers = of_era(self.analysis, dataset.metadata.era).selection.triggers
@@ -289,6 +289,7 @@ def _counted(counts: ChunkCounts) -> dict[str, Any]:
         "input_anomalies": dict(counts.input_anomalies),
         "inference": {score: dict(how) for score, how in counts.inference.items()},
         "score_columns": {score: dict(values) for score, values in counts.score_columns.items()},
+        "varied_scores": {name: dict(jets) for name, jets in counts.varied_scores.items()},
     }
 
 

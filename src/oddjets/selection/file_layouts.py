@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from oddjets.config.analysis import Analysis
 from oddjets.core.console import console
 from oddjets.io.fileset import Dataset, FileInfo
 from oddjets.io.layouts import CandidateLayout, describe_misfits
@@ -15,6 +16,9 @@ from oddjets.scoring.model_card import ModelCard
 from oddjets.selection.input_anomalies import STALE_SHARE
 
 __all__ = ["constituent_sources", "describe_layouts", "layout_errors", "summarise_layouts", "warn_of_stale_weights"]
+
+#: variation of the constituents -> the quantities that it needs as branches
+_VARIED = {"impact_parameters": ("d0", "d0_error", "dz", "dz_error"), "puppi_weights": ("puppi_weight",)}
 
 Fileset = Mapping[str, tuple[Dataset, Sequence[FileInfo]]]
 Cards = Mapping[str, ModelCard | ColumnCard]
@@ -50,12 +54,15 @@ def summarise_layouts(files: Sequence[FileInfo]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def layout_errors(fileset: Fileset, cards: Cards, *, skip_bad_files: bool = False) -> list[str]:
+def layout_errors(
+    fileset: Fileset, cards: Cards, analysis: Analysis | None = None, *, skip_bad_files: bool = False
+) -> list[str]:
     """Return what is wrong with the layouts of files.
 
     Args:
         fileset: the datasets and their files; those without events do not matter.
         cards: score to its model's card; without models, no candidates are read.
+        analysis: its variations of the constituents need quantities, too; None: there are none.
         skip_bad_files: whether files of no known layout are left out later, and are no errors here.
     """
     errors: list[str] = []
@@ -63,6 +70,10 @@ def layout_errors(fileset: Fileset, cards: Cards, *, skip_bad_files: bool = Fals
         for row, of in groups.items():
             if row is not None:
                 errors += (f"{of[0].path}: {text}" for text in _unusable(name, row, len(of), cards))
+                metadata = fileset[name][0].metadata
+                if analysis is not None and not metadata.is_data:
+                    lines = _not_varied(analysis, metadata.process, name, row, len(of))
+                    errors += (f"{of[0].path}: {text}" for text in lines)
             elif not skip_bad_files:
                 tried = describe_misfits(of[0].branches.__contains__)
                 errors.append(
@@ -123,6 +134,20 @@ def _unusable(name: str, row: CandidateLayout, number: int, cards: Cards) -> Ite
             yield (
                 f"{row.label} stores candidates times their PUPPI weights, and the card of the score '{score}' needs them"
                 f" without (constituents.puppi: raw) {which}; use PFNano with allPF, or a model of weighted candidates"
+            )
+
+
+def _not_varied(analysis: Analysis, process: str, name: str, row: CandidateLayout, number: int) -> Iterator[str]:
+    """List the variations of constituents that files of a layout have nothing for."""
+    for systematic in analysis.systematics:
+        acts = systematic.kind == "scores" and (systematic.processes is None or process in systematic.processes)
+        needed = _VARIED.get(systematic.name, ()) if acts and row.source is not None else ()
+        stored = {*row.branches} - {*row.missing}
+        if lacking := [quantity for quantity in needed if quantity not in stored]:
+            yield (
+                f"{row.label} has no {', '.join(lacking)} of candidates, which score_variations.{systematic.name} varies"
+                f" ({number} file(s) of dataset '{name}'); leave the variation out, give it 'processes' of other datasets, or"
+                " use PFNano with allPF"
             )
 
 

@@ -34,16 +34,18 @@ from oddjets.io.event_table import JETS, EventTable, dijet_mass
 from oddjets.io.fileset import DatasetMetadata
 from oddjets.scoring.cache import ScoreCache
 from oddjets.scoring.column_scorer import AnyScorer, MissingValueError
+from oddjets.scoring.inputs import JetConstituents
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection import constituents, jet_scores, objects
 from oddjets.selection.certification import DataQuality
-from oddjets.selection.chunk_counts import ChunkCounts, Inference
+from oddjets.selection.chunk_counts import ChunkCounts, Inference, VariedScores
 from oddjets.selection.coffea_interface import CoffeaInterface
 from oddjets.selection.column_scores import column_scores, columns_of_models
 from oddjets.selection.decorators import cut, mask_of
 from oddjets.selection.jet_systematics import JetVariations
 from oddjets.selection.needed_columns import columns_needed
 from oddjets.selection.per_era import PerEra
+from oddjets.selection.score_variations import ChunkPairs, varied_score_columns
 
 __all__ = ["DijetProcessor"]
 
@@ -197,13 +199,19 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
         columns_kept = {name: array[kept] for name, array in candidates.items()}
 
         inference: dict[str, Inference] = {}
-        columns_kept.update(self._scores(events, rows, pair[rows], columns_kept, anomalies, inference))
+        jets, cache = self._constituents(events, rows, pair[rows], columns_kept, anomalies)
+        columns_kept.update(self._scores(jets, cache, columns_kept, anomalies, inference))
         columns_kept |= jet_scores.scores_of_columns(self.analysis, columns_kept, anomalies, last=True)
+        varied_scores: dict[str, VariedScores] = {}
+        pairs = ChunkPairs(events, rows, pair[rows])
+        columns_kept |= varied_score_columns(
+            self, pairs, jets, columns_kept, variations, cache, self._needed.keys(), varied_scores
+        )
         chunk = ChunkColumns(columns_kept, events, rows)
         weights = event_weights(self.analysis, self.era, self.era_folder, chunk, generator[rows], variations, anomalies)
         _require_finite(events, columns_kept, weights)
         counts = self._count(columns, generator, anomalies)
-        counts.inference = inference
+        counts.inference, counts.varied_scores = inference, varied_scores
         counts.score_columns = jet_scores.values_of_columns(self.analysis, columns_kept)
         return columns_kept | weights, counts
 
@@ -323,27 +331,37 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
             failed.add(name, ~mask_of(name, getattr(self, name)(table), table.size))
         return failed
 
-    def _scores(
+    @cached_property
+    def _reads_constituents(self) -> bool:
+        return any(scorer.card.reads_constituents for scorer in self.scorers.values())
+
+    def _constituents(
         self,
         events: Any,
         rows: npt.NDArray[np.int64],
         pair: npt.NDArray[np.int64],
         columns: Mapping[str, Array],
         anomalies: Counter[str],
+    ) -> tuple[JetConstituents | None, ScoreCache | None]:
+        """Read the PF candidates of the pair; nothing is read where no event survives. Also where scores are kept."""
+        cache = ScoreCache.of_chunk(self.score_cache, events.metadata)
+        if not len(rows) or not self._reads_constituents:
+            return None, cache
+        eta, phi = (np.stack([columns[f"{axis}_{j}"] for j in JETS], axis=1) for axis in ("eta", "phi"))
+        return constituents.read_pair_constituents(events, rows, pair, eta, phi, anomalies), cache
+
+    def _scores(
+        self,
+        jets: JetConstituents | None,
+        cache: ScoreCache | None,
+        columns: Mapping[str, Array],
+        anomalies: Counter[str],
         inference: dict[str, Inference],
     ) -> dict[str, Array]:
-        """Read the PF candidates of the pair and score it; nothing is read where no event survives."""
-        cache = None
-        if self.score_cache is not None:
-            start, stop = (int(events.metadata[name]) for name in ("entrystart", "entrystop"))
-            cache = ScoreCache(self.score_cache, events.metadata["fileuuid"], start, stop)
+        """Return the scores of models, and how many constituents the jets have."""
         out: dict[str, Array] = {}
-        if any(scorer.card.reads_constituents for scorer in self.scorers.values()):
-            jets, n_constituents = None, np.empty((0, 2), dtype=np.int64)
-            if len(rows):
-                eta, phi = (np.stack([columns[f"{axis}_{j}"] for j in JETS], axis=1) for axis in ("eta", "phi"))
-                jets = constituents.read_pair_constituents(events, rows, pair, eta, phi, anomalies)
-                n_constituents = np.diff(jets.offsets).reshape(-1, 2)
+        if self._reads_constituents:
+            n_constituents = np.diff(jets.offsets if jets is not None else [0]).reshape(-1, 2)
             of_constituents = {name: scorer for name, scorer in self.scorers.items() if isinstance(scorer, Scorer)}
             out = jet_scores.scores_of_models(self.analysis, of_constituents, jets, cache, anomalies, inference)
             out |= {f"n_constituents_{j}": n_constituents[:, j - 1] for j in JETS}

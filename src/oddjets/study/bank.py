@@ -72,6 +72,11 @@ def columns_for(analysis: Analysis, processor: object, process: str, *, simulate
     for variation in variations_of(analysis, process, is_data=False) if simulated else ():
         if variation.kind == "jets":
             named += [f"{name}_{j}__{variation.name}" for name in ("pt", "mass", "mass_ungroomed") for j in JETS]
+        elif variation.kind == "scores":
+            # which of the columns move, the event tables say
+            named += [
+                f"{name}__{variation.name}" for name in named if name.startswith(("score_", "tau")) and "__" not in name
+            ]
         else:
             named.append(f"weight__{variation.name}")
     # of a combination of scores, what it is made of: a bank is read with the data of whoever reads it
@@ -81,7 +86,7 @@ def columns_for(analysis: Analysis, processor: object, process: str, *, simulate
 def _stored(name: str, values: npt.NDArray[Any], plain: Container[str]) -> pa.Array:
     if values.dtype == np.bool_ or np.issubdtype(values.dtype, np.integer):
         return pa.array(values)
-    if name in plain:
+    if name.partition("__")[0] in plain:
         return pa.array(values.astype(np.float32))
     if name.startswith("score_"):
         with np.errstate(invalid="ignore"):
@@ -113,7 +118,11 @@ def pack(
         kept = {name: columns[name] for name in wanted[process] if name in columns}
         for name, values in kept.items():
             # NaN compares as neither
-            if name.startswith("score_") and name not in plain and ((values < 0) | (values > 1)).any():
+            if (
+                name.startswith("score_")
+                and name.partition("__")[0] not in plain
+                and ((values < 0) | (values > 1)).any()
+            ):
                 raise OddjetsError(f"'{process}': {name} is not between 0 and 1, as a score of a bank must be")
         tables.setdefault(process, []).append(
             pa.table({name: _stored(name, v, plain) for name, v in sorted(kept.items())})
@@ -238,7 +247,7 @@ class Bank:
             if table[name].null_count == table.num_rows:
                 continue
             values = table[name].to_numpy()
-            as_logit = name.startswith("score_") and name not in plain
+            as_logit = name.startswith("score_") and name.partition("__")[0] not in plain
             columns[name] = expit(values.astype(np.float64)) if as_logit else values
         columns["event"] = np.arange(table.num_rows)
         if (combined := self.combined) is not None:
@@ -298,7 +307,8 @@ class Bank:
                 continue
             known = {name for columns in self.tables(process) for name in columns}
             for variation in variations_of(analysis, process, is_data=False):
-                column = f"pt_1__{variation.name}" if variation.kind == "jets" else f"weight__{variation.name}"
+                stems = {"jets": "pt_1", "scores": f"score_{analysis.threshold.score}_1"}
+                column = f"{stems.get(variation.kind, 'weight')}__{variation.name}"
                 if column not in known:
                     raise OddjetsError(
                         f"{self.file}: the bank has no variation '{variation.name}' of '{process}', which '{analysis.name}'"

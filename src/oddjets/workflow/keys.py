@@ -48,6 +48,8 @@ StageState = Literal["done", "incomplete", "stale", "failed", "interrupted", "ru
 
 #: the parts of the configuration of `process` that decide which events are rows
 DECIDES_ROWS = ("selection", "systematics", "processor", "era", "jet_corrections", "jer", "luminosity")
+#: parts that go into numbers of whole datasets, or into what is said, and not into rows
+_OF_DATASETS = ("files", "luminosity", "combinations", "score_variation_sources")
 #: how many changed things are named
 _NAMED = 6
 
@@ -109,9 +111,19 @@ def _of_era(run: RunContext, asked: Analysis) -> dict[str, Any]:
         "card_files": {name: sha256_of(path) for name, path in run.resolved.cards.items()},
         "era": era.model_dump(mode="json", exclude=other),
         **({"unchecked_files": unchecked} if unchecked else {}),
+        **_varied(asked),
         "jet_corrections": asked.jet_corrections,
         "jer": asked.jer,
     }
+
+
+def _varied(analysis: Analysis) -> dict[str, Any]:
+    """Return the variations of constituents, if there are any; no row depends on what is said of their sources."""
+    if analysis.score_variations is None:
+        return {}
+    stated = analysis.score_variations.stated()
+    sources = {name: found.pop("source") for name, found in stated.items()}
+    return {"score_variations": stated, "score_variation_sources": sources}
 
 
 def _histogram(run: RunContext) -> Any:
@@ -157,7 +169,8 @@ def _fit(run: RunContext) -> Any:
 
 def _plot_and_report(run: RunContext) -> Any:
     # labels and colours count; who did the work does not
-    dump = _stated(run.analysis, "closure", "jes", "selection_by_era", "inspect", exclude={"execution", "systematics"})
+    later = ("closure", "jes", "selection_by_era", "inspect", "score_variations")
+    dump = _stated(run.analysis, *later, exclude={"execution", "systematics"})
     # what the report shows of studies
     files = [*sorted((run.out / FOLDER).glob("null_*.json")), *(run.out / FOLDER).glob(TRAININGS)]
     studies = {file.name: sha256_of(file) for file in files}
@@ -216,8 +229,7 @@ def rows_keys(run: RunContext) -> str | dict[str, str]:
 
 
 def _rows_key(used: Mapping[str, Any]) -> str:
-    # these go into numbers of whole datasets
-    decides = {name: part for name, part in used.items() if name not in ("files", "luminosity", "combinations")}
+    decides = {name: part for name, part in used.items() if name not in _OF_DATASETS}
     decides["selection"] = {name: value for name, value in used["selection"].items() if name != "luminosity_table"}
     decides["golden_json"] = used["luminosity"].get("golden_json")
     return provenance.content_key({"config": decides, "code": chunk_worker.code(), "versions": chunk_worker.versions()})

@@ -21,7 +21,7 @@ from oddjets.config.yaml_lines import with_lines
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.expressions import names_in
 from oddjets.corrections import generator_weights, jet_energy, lookups
-from oddjets.corrections.systematics import BUILT_IN, directions_of, kind_of, with_defaults
+from oddjets.corrections.systematics import BUILT_IN, directions_of, kind_of, with_defaults, with_score_systematics
 from oddjets.io import fileset, paper_npz
 from oddjets.io.fileset_search import find_fileset
 from oddjets.io.histograms import DATA
@@ -36,6 +36,7 @@ from oddjets.workflow.dataset_eras import dataset_problems
 from oddjets.workflow.era_validation import era_problems, load_eras, nuisance_names, of_each, with_eras
 from oddjets.workflow.file_validation import file_problems
 from oddjets.workflow.score_validation import card_problems, cards_of, score_problems
+from oddjets.workflow.score_variation_validation import score_variation_problems
 
 __all__ = ["ResolvedAnalysis", "resolve", "validated"]
 
@@ -106,6 +107,8 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *
     card_files = {name: file for name, (file, _) in found_cards.items()}
     cards = {name: card for name, (_, card) in found_cards.items()}
     problems += score_problems(analysis, cards)
+    problems += score_variation_problems(analysis, cards)
+    analysis = with_score_systematics(analysis)
     problems += _input_problems(analysis, eras if fitting else {})
     problems += bank_problems(analysis)
     problems += _name_problems(analysis)
@@ -364,6 +367,8 @@ def _systematic_problems(
 ) -> Iterator[str]:
     names = [s.name for s in analysis.systematics]
     for i, systematic in enumerate(analysis.systematics):
+        if systematic.kind == "scores":
+            continue  # of a section of its own
         place = f"systematics.{i}"
         yield from _expression_problems(f"{place}.correction", systematic.correction)
         if names.count(systematic.name) > 1 and names.index(systematic.name) != i:

@@ -174,6 +174,7 @@ def totals(records: Sequence[ChunkRecord], cuts: int) -> dict[str, Any]:
     anomalies: Counter[str] = Counter()
     inference: dict[str, dict[str, Any]] = {}
     columns: dict[str, dict[str, Any]] = {}
+    varied: dict[str, Counter[str]] = {}
     for found in counts:
         anomalies.update(found["input_anomalies"])
         for score, how in found["inference"].items():
@@ -187,6 +188,8 @@ def totals(records: Sequence[ChunkRecord], cuts: int) -> dict[str, Any]:
                 _add_column(known.setdefault("columns", {}), column, values)
         for score, values in found["score_columns"].items():
             _add_column(columns, score, values)
+        for variation, jets in found["varied_scores"].items():
+            varied.setdefault(variation, Counter()).update(jets)
     return {
         "entries": sum(found["entries"] for found in counts),
         "rows": sum(record.part.rows for record in records),
@@ -200,6 +203,7 @@ def totals(records: Sequence[ChunkRecord], cuts: int) -> dict[str, Any]:
         "input_anomalies": dict(anomalies),
         "inference": inference,
         "score_columns": columns,
+        **({"varied_scores": {name: dict(jets) for name, jets in varied.items()}} if varied else {}),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from oddjets.config.analysis import Analysis
 from oddjets.core.errors import InputFileError
 from oddjets.io.duplicate_events import find_duplicate
 from oddjets.selection.file_layouts import Cards, describe_layouts, layout_errors
@@ -16,7 +17,7 @@ __all__ = [
 ]
 
 
-def check_files(fileset: Fileset, cards: Cards, *, skip_bad_files: bool = False) -> None:
+def check_files(fileset: Fileset, cards: Cards, analysis: Analysis, *, skip_bad_files: bool = False) -> None:
     """Refuse copies of a file, impossible sums of weights, and files without what the models need of PF candidates.
 
     What is clustered again, derived or missing is said, and which sums of weights are suspicious.
@@ -24,6 +25,7 @@ def check_files(fileset: Fileset, cards: Cards, *, skip_bad_files: bool = False)
     Args:
         fileset: the datasets and their files.
         cards: score to its model's card, of the scores that have one.
+        analysis: its variations of constituents need branches, too.
         skip_bad_files: whether files that lack branches are left out later, and are no errors here.
 
     Raises:
@@ -36,7 +38,7 @@ def check_files(fileset: Fileset, cards: Cards, *, skip_bad_files: bool = False)
             if info.uuid in seen:
                 errors.append(f"{info.path}: the same file as {seen[info.uuid]} (UUID {info.uuid}); keep one of them")
             seen[info.uuid] = info.path
-    errors += layout_errors(fileset, cards, skip_bad_files=skip_bad_files)
+    errors += layout_errors(fileset, cards, analysis, skip_bad_files=skip_bad_files)
     describe_layouts(fileset, cards)
     errors += sums_problems(fileset)
     if errors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,7 @@ def work(run: RunContext) -> dict[str, Any]:
             f"{escape(str(scores))}: scores are taken from there, and new ones are not stored ({escape(why)})"
         )
     cards = {name: load_card(path) for name, path in run.resolved.cards.items()}
-    check_files(run.fileset, cards, skip_bad_files=execution.skip_bad_files)
+    check_files(run.fileset, cards, run.analysis, skip_bad_files=execution.skip_bad_files)
     lost = [*run.unreadable, *(_unreadable_sections(run) if execution.skip_bad_files else [])]
     fileset = skipped_files.without_files(run.fileset, (loss.file for loss in lost))
     # before the work, so that a wrong golden JSON is found at once
@@ -159,6 +160,8 @@ def work(run: RunContext) -> dict[str, Any]:
     for name, menus in trigger_menus(run.analysis, fileset).items():
         summary[name] |= menus
     _report_inference([how for dataset in summary.values() for how in dataset["inference"].values()])
+    if run.analysis.score_variations is not None:
+        _report_variations([dataset.get("varied_scores", {}) for dataset in summary.values()])
     refuse_overlap(run.out / EVENTS, fileset)
     combined = write_combined_scores(run, summary)
     extra = {
@@ -169,6 +172,7 @@ def work(run: RunContext) -> dict[str, Any]:
         **_of_eras(run, accounts),
         "shares": _shares(run),
         "probabilities": _classes(run),
+        **_score_variations(run),
         "chunks": {"executor": execution.executor, **found.costs()},
         **combined,
     }
@@ -290,6 +294,34 @@ def _classes(run: RunContext) -> dict[str, dict[str, str]]:
         name: {column: card.class_names[index] for index, column in probability_columns(card, name).items()}
         for name, card in cards.items()
     }
+
+
+def _score_variations(run: RunContext) -> dict[str, Any]:
+    """Return what the manifest says of variations of constituents: sizes, sources and processes."""
+    section = run.analysis.score_variations
+    if section is None:
+        return {}
+    acting = {s.name: list(s.processes or ()) for s in run.analysis.systematics if s.kind == "scores"}
+    return {
+        "score_variations": {
+            name: {**found, "processes": acting.get(name, [])} for name, found in section.stated().items()
+        }
+    }
+
+
+def _report_variations(datasets: list[dict[str, Any]]) -> None:
+    """Say what the variations of constituents cost, and which of them change no jet."""
+    found: dict[str, Counter[str]] = {}
+    for dataset in datasets:
+        for variation, counts in dataset.items():
+            found.setdefault(variation, Counter()).update(counts)
+    total: Counter[str] = sum(found.values(), Counter())
+    console.print(
+        f"process: {len(found)} variations of constituents: models' output computed for {total['computed']} jets and kept for"
+        f" {total['from_cache']} (each variation and model counts)"
+    )
+    if idle := [name for name, counts in found.items() if counts["jets"] and not counts["changed"]]:
+        console.print(f"process: [bold yellow]no jet is changed[/bold yellow] by {', '.join(idle)}")
 
 
 def _report_inference(found: list[dict[str, Any]]) -> None:
