@@ -26,6 +26,9 @@ __all__ = ["ChunkPairs", "varied_score_columns"]
 
 Array = npt.NDArray[Any]
 
+#: columns of jets that stay, whoever computes them
+_NOT_MOVED = ("pt", "eta", "phi", "mass", "mass_ungroomed", "btag")
+
 
 class _Processor(Protocol):
     analysis: Analysis
@@ -83,7 +86,8 @@ def varied_score_columns(
         OddjetsError: as `oddjets.selection.jet_scores.scores_of_models`.
     """
     variations = [variation for variation in variations if variation.kind == "scores"]
-    if not variations:
+    # a skim asks which events are rows, and reads no constituents
+    if not variations or (jets is None and len(chunk.rows)):
         return {}
     analysis, scorers = processor.analysis, processor.scorers
     assert analysis.score_variations is not None
@@ -148,6 +152,8 @@ def _jet_columns_again(processor: _Processor, chunk: ChunkPairs) -> Callable[[Ma
             changed = ak.with_field(changed, ak.from_regular(values), stem)
         found: dict[str, Array] = {}
         for stem, values in processor.jet_columns(changed).items():
+            if stem in _NOT_MOVED:
+                continue
             both = np.asarray(ak.to_numpy(ak.to_regular(values))).reshape(-1, 2)
             found |= {f"{stem}_{j}": both[:, j - 1] for j in JETS}
         return found

@@ -25,8 +25,9 @@ def score_variation_problems(analysis: Analysis, cards: Mapping[str, ModelCard |
     """
     section = analysis.score_variations
     listed = {} if section is None else section.listed
+    made = {s.name for s in analysis.systematics if s.kind == "scores"} == {*listed}
     for i, systematic in enumerate(analysis.systematics):
-        if systematic.kind == "scores" and systematic.name not in listed:
+        if systematic.kind == "scores" and not made:
             yield f"systematics.{i}.kind: variations of scores stand in a section of their own, '{_SECTION}'"
     if section is None:
         return

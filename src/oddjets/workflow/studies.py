@@ -16,7 +16,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import sha256_of, write_json
-from oddjets.corrections.systematics import kind_of
+from oddjets.corrections.systematics import directions_of, kind_of
 from oddjets.io.studies import FOLDER
 from oddjets.stats.model import Model
 from oddjets.study import null
@@ -233,6 +233,8 @@ def _largest_impacts(analysis: Analysis, results: Mapping[str, Any]) -> tuple[st
             skipped.setdefault("no systematic with events one width off", []).append(name)
         elif kind_of(of) == "envelope":
             skipped.setdefault("an envelope, without events one width off", []).append(name)
+        elif len(directions_of(of)) == 1:
+            skipped.setdefault("one-sided, without events on the other side", []).append(name)
         elif name == f"{of.name}_{signal}" or not background & set(of.processes or analysis.processes):
             skipped.setdefault("on the signal alone, of which the experiments have none", []).append(name)
         else:

@@ -17,7 +17,9 @@ __all__ = [
 ]
 
 
-def check_files(fileset: Fileset, cards: Cards, analysis: Analysis, *, skip_bad_files: bool = False) -> None:
+def check_files(
+    fileset: Fileset, cards: Cards, analysis: Analysis | None = None, *, skip_bad_files: bool = False
+) -> None:
     """Refuse copies of a file, impossible sums of weights, and files without what the models need of PF candidates.
 
     What is clustered again, derived or missing is said, and which sums of weights are suspicious.
@@ -25,7 +27,7 @@ def check_files(fileset: Fileset, cards: Cards, analysis: Analysis, *, skip_bad_
     Args:
         fileset: the datasets and their files.
         cards: score to its model's card, of the scores that have one.
-        analysis: its variations of constituents need branches, too.
+        analysis: its variations of constituents need branches, too; None: there are none.
         skip_bad_files: whether files that lack branches are left out later, and are no errors here.
 
     Raises:

@@ -48,14 +48,14 @@ def without_model(processor: type[DijetProcessor]) -> type[DijetProcessor]:
     """Return a processor's class that computes no model's score: none of them decides which events are rows."""
 
     def no_scores(
-        self: DijetProcessor, events: Any, rows: Integers, pair: Any, columns: Mapping[str, Any], *_: Any
+        self: DijetProcessor, jets: Any, cache: Any, columns: Mapping[str, Any], *_: Any
     ) -> dict[str, npt.NDArray[Any]]:
         missing = [name for name in self.analysis.scores if f"score_{name}_{JETS[0]}" not in columns]
         stems = [f"score_{name}" for name in missing]
         # also columns that come with a model's output, where one of them is a score
         columns_of_scores = [self.analysis.scores[name].column or "" for name in missing]
         stems += [column for column in columns_of_scores if column.startswith(("share_", "prob_", "spread_", "score_"))]
-        return {f"{stem}_{j}": np.zeros(len(rows)) for stem in (*stems, "n_constituents") for j in JETS}
+        return {f"{stem}_{j}": np.zeros(len(columns["event"])) for stem in (*stems, "n_constituents") for j in JETS}
 
     return type(processor.__name__, (processor,), {"_scores": no_scores})
 
