@@ -1,9 +1,9 @@
 """What variations of constituents do to an analysis: `python benchmarks/score_variations.py ANALYSIS.yaml OUT`.
 
-OUT has the workspace of an analysis with `score_variations`. Two tables in Markdown, as in docs/corrections.md: by how many per
+OUT has the workspace of an analysis with `score_variations`. Tables in Markdown, as in docs/corrections.md: by how many per
 cent each variation moves the yield of each process in A of the fitted regions, with the statistical error of the events that
-change sides and their number; and what is expected with the same workspace without these nuisance parameters, with one, and
-with all.
+change sides and their number; the same of all events, averaged over thresholds near the one that is used, since few events
+change sides of one; and what is expected with the same workspace without these nuisance parameters, with one, and with all.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from oddjets.corrections.systematics import NOMINAL
 from oddjets.io import event_table
 from oddjets.io.event_table import JETS, EventTable
+from oddjets.scoring.score import log_odds
 from oddjets.selection import regions
 from oddjets.stats.model import Model
 from oddjets.workflow.run import RunContext
@@ -68,6 +69,37 @@ def movements(run: RunContext, threshold: float) -> list[str]:
     return [*lines, f"simulated events in A: {counts}"]
 
 
+#: thresholds whose ln of the odds s / (1 - s) are so near to the one that is used are averaged over
+WINDOW = 1.0
+
+
+def averaged(run: RunContext, threshold: float) -> list[str]:
+    """By how many per cent both scores' yield above the threshold moves, in all regions, as a mean over near thresholds."""
+    name = run.analysis.threshold.score
+    cut = float(log_odds(np.array([threshold]))[0])
+
+    def part(table: EventTable) -> Any:
+        lower = np.minimum(*(log_odds(np.asarray(table[f"score_{name}_{j}"], np.float64)) for j in JETS))
+        return (np.clip(lower - cut, -WINDOW, WINDOW) + WINDOW) / (2 * WINDOW)
+
+    made: dict[str, list[str]] = {}
+    processes = []
+    for dataset, about in run.extra("process")["datasets"].items():
+        if "varied_scores" not in about:
+            continue  # data, and processes that are not varied
+        columns = event_table.read(run.event_tables, dataset)
+        nominal = EventTable(columns)
+        weight = np.where(nominal["passes_nominal"], nominal["weight"], 0.0)
+        before = part(nominal)
+        processes.append(f"{about['process']} ({np.count_nonzero(weight[before > 0])} events)")
+        for variation in about["varied_scores"]:
+            shift = weight * (part(EventTable(columns, variation)) - before)
+            size, error = shift.sum() / (weight @ before), np.sqrt((shift**2).sum()) / (weight @ before)
+            made.setdefault(variation, []).append(f"{100 * size:+.2f} ± {100 * error:.2f}")
+    head = [f"| variation | {' | '.join(processes)} |", "|---|" + "---|" * len(processes)]
+    return [*head, *(f"| `{name}` | {' | '.join(cells)} |" for name, cells in made.items())]
+
+
 def without(workspace: dict[str, Any], names: set[str]) -> dict[str, Any]:
     """The workspace without some nuisance parameters."""
     made = copy.deepcopy(workspace)
@@ -106,8 +138,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     asked = parser.parse_args()
     run = RunContext(validated(asked.analysis).analysis, asked.out)
-    print("\n".join(movements(run, run.extra("histogram")["threshold"]["value"])))
-    print("\n".join(["", *expectations(run)]))
+    if run.analysis.fit is not None:
+        print("\n".join(movements(run, run.extra("histogram")["threshold"]["value"])))
+    print("\n".join(["", *averaged(run, run.extra("histogram")["threshold"]["value"])]))
+    if run.analysis.fit is not None:
+        print("\n".join(["", *expectations(run)]))
 
 
 if __name__ == "__main__":
