@@ -39,7 +39,7 @@ def movements(run: RunContext, threshold: float) -> list[str]:
     processor = resolved.processor(run.analysis, resolved.era, resolved.era_folder, {})
     varied = [s for s in run.analysis.systematics if s.kind == "scores"]
     datasets = {d["process"]: name for name, d in run.extra("process")["datasets"].items() if not d["is_data"]}
-    fitted = run.analysis.fit.regions
+    fitted = run.analysis.fit.regions if run.analysis.fit is not None else ()
     lines = [f"| variation | {' | '.join(f'{p} {r}' for r in fitted for p in datasets)} |"]
     lines.append("|---|" + "---|" * (len(fitted) * len(datasets)))
     tables = {process: event_table.read(run.event_tables, name) for process, name in datasets.items()}
