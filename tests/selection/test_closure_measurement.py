@@ -120,6 +120,20 @@ def test_a_planted_correlation_is_no_matter_of_the_structure():
         part = found[region]["correlation"]
         assert part["value"] > 1 + 2 * part["error"], region
     assert found["BOTH"]["correlation"]["value"] == pytest.approx(1, abs=4 * found["BOTH"]["correlation"]["error"])
+    # the tags are the flavours, which explain all of it; inside a pair of flavours there is nothing to see
+    kinds = {(1, 1): TAG**2 + (1 - TAG**2) * both, (1, 0): TAG * (1 - TAG) * (1 - both)}
+    kinds |= {(0, 1): kinds[1, 0], (0, 0): (1 - TAG) ** 2 * (1 - both)}
+    passes = (PASS_PLAIN, PASS_TAGGED)
+    a, b, c, d = (
+        sum(p * abs(x - passes[i]) * abs(y - passes[k]) for (i, k), p in kinds.items())
+        for x, y in ((0, 0), (1, 0), (0, 1), (1, 1))
+    )
+    coupling = found["ALL"]["flavour_coupling"]
+    assert a * d / (b * c) > 1.3
+    assert abs(coupling["value"] - a * d / (b * c)) < 3.5 * coupling["error"] < 0.3
+    assert coupling["excess"]["b b"] == pytest.approx(kinds[1, 1] / share**2, rel=0.05)
+    alone = found["ALL"]["flavours"]["b b"]["correlation"]
+    assert abs(alone["value"] - 1) < 3.5 * alone["error"]
 
 
 def test_data_stand_in_for_simulation_and_others_are_subtracted():

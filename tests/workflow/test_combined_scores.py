@@ -199,12 +199,15 @@ def test_a_bank_has_components_and_is_read_with_the_data_of_the_folder(search: R
 def test_a_closure_on_a_bank_sees_combinations(search: RunContext, tmp_path: Path):
     worker = ChunkWorker(search.resolved.source, search.analysis, (), None, 1).build()
     data = event_table.read(search.event_tables, "data")
+    # flavours as simulation has them: a bank keeps them
+    data |= {f"flavour_{j}": np.where(data["event"] % (j + 2) == 0, 5.0, 0.0).astype(np.float32) for j in (1, 2)}
     wanted = {"qcd": columns_for(search.analysis, worker, "qcd", simulated=False)}
     file = search.analysis.path
     assert file is not None
     pack(file.with_name("qcd.parquet"), [("qcd", {**data, "weight": np.full(len(data["event"]), 0.1)})],
          {**card_of(search), "simulate": {"seed": 7}}, wanted)  # fmt: skip
-    run = search_with(file, "banked", closure={"bank": "qcd.parquet"})
+    shutil.copytree(search.out, tmp_path / "out")
+    run = search_with(file, "banked", tmp_path / "out", closure={"bank": "qcd.parquet"})
     assert run.resolved.why_bank_unused() == ""
     run_stages(run, [stage_of(run, "closure")])
     found = json.loads((run.out / "closure.json").read_text())
@@ -216,8 +219,11 @@ def test_a_closure_on_a_bank_sees_combinations(search: RunContext, tmp_path: Pat
     luminosity = json.loads((run.out / "cutflow.json").read_text())["luminosity_pb"]
     # an event at the threshold may change its side
     assert counted == pytest.approx(0.1 * luminosity * ((lower >= value) & inside).sum(), abs=0.1 * luminosity * 2.5)
+    parts = found["parts"]["regions"]["SR"]
+    assert parts["flavours"]["b b"]["share"] > 0
+    assert parts["flavour_coupling"]["excess"]["b b"] == pytest.approx(1, abs=0.5)
     said = cli("validate", file.with_name("banked.yaml"))
-    assert "a bank has no flavours 3 warnings" in said
+    assert "has a b tag inside" not in said
 
 
 def test_templates_alone_have_no_combinations_and_say_so(capsys: pytest.CaptureFixture[str], tmp_path: Path):
@@ -387,8 +393,23 @@ def test_the_warning_with_a_bank_says_what_else_measures_the_closure(templates: 
     scores = {**content()["scores"], **OWN, "both": SCORES["both"]}
     changes = {"fileset": None, "simulate": simulate, "scores": scores, "closure": {"bank": "qcd.parquet"}}
     (line,) = coupling_lines(Analysis.model_validate(content(**changes)), "")
-    assert "a bank has no flavours" in line
+    assert "the bank has no flavours" in line
     assert line.endswith("with 'closure: null' it is measured on the simulation of 'qcd'") == own
+
+
+def test_a_b_tag_by_itself_is_warned_of_where_it_has_the_threshold():
+    scores = {**content()["scores"], "b": {"column": "btag"}, "trees": {"card": "mine.yaml"}}
+    changes = {"fileset": None, "simulate": {"seed": 3, "luminosity": 1, "templates": {"top": 10}}, "scores": scores}
+
+    def said(score: str, read: Any = None) -> list[str]:
+        asked = content(**changes, threshold={"score": score, "efficiency": 0.1})
+        return coupling_lines(Analysis.model_validate(asked), "", read)
+
+    (line,) = said("b")
+    assert line.startswith("scores.b: is a b tag, and has the threshold, which couples the two jets")
+    assert said("trees") == said("trees", {"trees": ["mass", "tau3 / tau2"]}) == []
+    (line,) = said("trees", {"trees": ["mass", "btag"]})
+    assert line.startswith("scores.trees: reads a b tag, which couples")
 
 
 def test_health_names_b_tags_missing_scores_and_small_bins(search: RunContext):
@@ -406,12 +427,23 @@ def test_health_names_b_tags_missing_scores_and_small_bins(search: RunContext):
 
 
 @pytest.mark.parametrize(
-    ("verdict", "status"), [("closes", "good"), ("inconclusive", "watch"), ("does not close", "bad")]
+    ("alone", "coupling", "status", "value"),
+    [
+        ("inconclusive", (1.02, 0.02), "good", "SR 1.020 ± 0.020"),
+        ("closes", (1.27, 0.05), "bad", "SR 1.270 ± 0.050"),
+        ("does not close", (1.02, 0.02), "bad", "SR 1.020 ± 0.020"),
+        ("closes", (1.2, 0.15), "watch", "SR 1.20 ± 0.15"),
+        ("closes", (None, None), "watch", "SR inconclusive"),
+    ],
 )
-def test_health_has_the_closure_of_events_with_two_b_jets(search: RunContext, verdict: str, status: str):
+def test_health_has_what_flavours_do_to_the_closure(
+    search: RunContext, alone: str, coupling: Any, status: str, value: str
+):
+    """Scores that are independent in events with two b jets say nothing of how many such events there are."""
     artifacts = Artifacts(search.analysis, search.out)
-    part = {"share": 0.031, "constant": 1.27, "constant_error": 0.08, "verdict": verdict}
-    artifacts.closure["parts"]["regions"]["SR"]["flavours"] = {"b b": part}
+    part = {"share": 0.031, "constant": 1.27, "constant_error": 0.08, "verdict": alone}
+    region = artifacts.closure["parts"]["regions"]["SR"]
+    region["flavours"], region["flavour_coupling"] = {"b b": part}, dict(zip(("value", "error"), coupling, strict=True))
     check = combination_checks(artifacts)[0]
-    assert (check.status, check.value) == (status, f"SR {verdict}")
+    assert (check.status, check.value) == (status, value)
     assert "SR c = 1.27 ± 0.08, 3.1 % of the events" in check.note

@@ -111,7 +111,7 @@ CODE: dict[str, dict[str, str]] = {
             "jet_systematics mixing needed_columns normalisation objects per_era processor reclustering "
             "region_products regions score_variations tracked_events"
         ),
-        "stats": "abcd_closure cell_bins closure_parts closure_uncertainty",
+        "stats": "abcd_closure cell_bins closure_flavours closure_parts closure_uncertainty",
         "workflow.stages": "closure",
     },
     "workspace": {

@@ -19,6 +19,7 @@ import oddjets
 from oddjets.config.analysis import load_analysis
 from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import OddjetsError
+from oddjets.core.files import sha256_of
 from oddjets.io import PFNano, event_table
 from oddjets.scoring.model_card import load_card
 from oddjets.workflow.bank_validation import describe
@@ -26,7 +27,7 @@ from oddjets.workflow.coffea_processor import processor
 from oddjets.workflow.pipeline import run_stage, run_stages, stage_of
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.npz import export_npz
-from oddjets.workflow.validation import resolve
+from oddjets.workflow.validation import resolve, validated
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
 
@@ -276,7 +277,9 @@ def _changed_cards(folder: Path) -> None:
 def problems(folder: Path, scores: dict[str, Any], **changes: Any) -> str:
     """What is said of an analysis with further scores; "" if nothing."""
     card = {"omnilearned": {"card": "omnilearned_small_simulation.yaml"}}
-    asked = content(**{"scores": card | scores, "systematics": [], "fit": None} | changes)
+    # None: there is no such score
+    named = {name: score for name, score in (card | scores).items() if score is not None}
+    asked = content(**{"scores": named, "systematics": [], "fit": None} | changes)
     metadata = {"process": "top", "is_data": False, "era": "simulation", "cross_section_pb": 1.0}
     (folder / "fileset.json").write_text(json.dumps({"top": {"files": ["top.root"], "metadata": metadata}}))
     (folder / "a.yaml").write_text(yaml.safe_dump(asked), encoding="utf-8")
@@ -340,6 +343,11 @@ def problems(folder: Path, scores: dict[str, Any], **changes: Any) -> str:
             {"x": {"family": [REDUCED[0], "copy.yaml"]}},
             "scores.x.family.1: omnilearned-small-reduced-2 has the same model as omnilearned-small-reduced-2, which would",
         ),
+        # files of one training for CPUs and for GPUs
+        (
+            {"x": {"family": ["omnilearned_small_simulation.yaml", "omnilearned_small_simulation_gpu.yaml"]}},
+            "scores.x.family.1: omnilearned-small-simulation-gpu and omnilearned-small-simulation are of one training by their",
+        ),
         (
             {"x": {"family": [REDUCED[0], "one.yaml"]}},
             "scores.x.family.1: mine has other inputs than omnilearned-small-reduced-2: they are no trainings of one model",
@@ -362,6 +370,11 @@ def problems(folder: Path, scores: dict[str, Any], **changes: Any) -> str:
         ({"x": {"column": "btag", "background": ["a"]}}, "'signal' and 'background' do not go with 'column'"),
         ({"x": {"column": "btag", "keep_probabilities": True}}, "'keep_probabilities' belongs to the score with the"),
         ({"x": {"column": "btga"}}, "scores.x.column: no column 'btga' of each jet; did you mean 'btag'"),
+        ({"x": {"column": "n_constituents"}}, ""),
+        (
+            {"omnilearned": None, "a": {"column": "btag"}, "x": {"column": "n_constituents"}},
+            "scores.x.column: no column 'n_constituents' of each jet; constituents are counted where the model of a",
+        ),
         ({"x": {"column": "mjj"}}, "scores.x.column: no column 'mjj' of each jet;"),
         ({"x": {"column": "score_omnilearned"}}, "scores.x.column: no column 'score_omnilearned' of each jet;"),
         ({"x": {"column": "prob_X_bb_omnilearned"}}, "scores.x.column: no column 'prob_X_bb_omnilearned' of each jet;"),
@@ -401,3 +414,19 @@ def test_a_tagger_that_a_file_lacks_is_named_with_its_score(tmp_path: Path) -> N
     run = RunContext(load_analysis(toy(tmp_path, "xqq", **asked)), tmp_path / "out")
     with pytest.raises(OddjetsError, match="no branch 'FatJet_particleNetMD_Xqq', which the score 'mine' needs"):
         run_stage(run, stage_of(run, "process"))
+
+
+def test_a_model_that_does_not_load_is_an_error_of_validate(tmp_path: Path) -> None:
+    """Its sha256 is that of the card, so that only loading it tells."""
+    card = tiny_model.write(tmp_path)
+    onnx = tmp_path / yaml.safe_load(card.read_text("utf-8"))["file"]
+    onnx.write_bytes(onnx.read_bytes()[:-20])
+    card.write_text(
+        yaml.safe_dump(yaml.safe_load(card.read_text("utf-8")) | {"sha256": sha256_of(onnx)}), encoding="utf-8"
+    )
+    scores = {"omnilearned": {"card": card.name}}
+    assert problems(tmp_path, scores) == ""
+    with pytest.raises(
+        ConfigError, match=r"scores\.omnilearned\.card: .* of the model mine does not load in onnxruntime"
+    ):
+        validated(tmp_path / "a.yaml")

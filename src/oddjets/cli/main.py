@@ -146,7 +146,7 @@ def validate(analysis: AnalysisFile) -> None:
         console.print(escape(line))
     if reason := resolved.why_bank_unused():
         console.print(escape(f"closure.bank: {reason}"))
-    warnings = coupling_lines(resolved.analysis, reason)
+    warnings = coupling_lines(resolved.analysis, reason, resolved.columns_of_models)
     for line in warnings:
         console.print(f"[bold yellow]{escape(line)}[/bold yellow]")
     if warnings:

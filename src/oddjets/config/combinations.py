@@ -140,25 +140,35 @@ def _path(scores: Mapping[str, Score], start: str, target: str) -> tuple[str, ..
     return ()
 
 
-def b_tags_in(analysis: Analysis, name: str) -> tuple[str, ...]:
+def b_tags_in(analysis: Analysis, name: str, read: Mapping[str, Iterable[str]] | None = None) -> tuple[str, ...]:
     """Return the components of a score that tag b quarks: a tagger's column or branch, or a group of classes with b quarks.
 
     Args:
         analysis: its scores and taggers.
         name: of a score.
+        read: score to the columns that its model reads, of models of jet columns; without, they are taken for none.
     """
-    return tuple(
-        component for component in components_of(analysis.scores, name) if _tags_b(analysis, analysis.scores[component])
-    )
+    components = components_of(analysis.scores, name)
+    return tuple(one for one in components if _tags_b(analysis, analysis.scores[one], (read or {}).get(one, ())))
 
 
-def _tags_b(analysis: Analysis, score: Score) -> bool:
+def _tags_b(analysis: Analysis, score: Score, of_model: Iterable[str]) -> bool:
     taggers = analysis.selection.taggers
     branches = {branch for tagger in B_TAGGERS if (branch := taggers.branch(tagger)) is not None}
-    read = (*score.signal, *([score.column] if score.column is not None else []))
+    read = (*score.signal, *([score.column] if score.column is not None else []), *of_model)
     return any(name in B_TAGGERS or name in branches or bool(_OF_B_QUARKS.search(name)) for name in read)
 
 
-def scores_with_b_tags(analysis: Analysis) -> dict[str, tuple[str, ...]]:
-    """Return the combinations with b tags among their components -> these components."""
-    return {name: tags for name in combinations_of(analysis.scores) if (tags := b_tags_in(analysis, name))}
+def scores_with_b_tags(
+    analysis: Analysis, read: Mapping[str, Iterable[str]] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Return the combinations with b tags among their components -> these components; the threshold's score, too.
+
+    Args:
+        analysis: its scores and taggers. A b tag by itself couples jets only where it has the threshold.
+        read: as for `b_tags_in`.
+    """
+    asked = [*combinations_of(analysis.scores)]
+    if analysis.threshold.score in analysis.scores and analysis.threshold.score not in asked:
+        asked.append(analysis.threshold.score)
+    return {name: tags for name in asked if (tags := b_tags_in(analysis, name, read))}

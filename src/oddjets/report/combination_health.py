@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from oddjets.config.combinations import scores_with_b_tags
+from oddjets.core.rounding import rounded
 from oddjets.io.combined_scores import FEW_JETS
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.health_line import HealthCheck, Status
 from oddjets.report.text import count, name_some
+from oddjets.stats.closure_parts import Verdict, verdict
 
 __all__ = ["combination_checks"]
 
@@ -28,10 +31,13 @@ def combination_checks(artifacts: Artifacts) -> list[HealthCheck]:
 
 def _b_tags(artifacts: Artifacts) -> list[HealthCheck]:
     """Return a line about b tags in combinations, with the closure of events with two b jets where it was measured."""
-    tagged = scores_with_b_tags(artifacts.analysis)
+    tagged = scores_with_b_tags(artifacts.analysis, _read_by_models(artifacts))
     if not tagged:
         return []
-    inside = "; ".join(f"{name} has {', '.join(tags)}" for name, tags in tagged.items())
+    inside = "; ".join(
+        f"{name} has the threshold" if tags == (name,) else f"{name} has {', '.join(tags)}"
+        for name, tags in tagged.items()
+    )
     many = f"{count(len(tagged))} score{'s' if len(tagged) > 1 else ''}"
     closure = artifacts.closure if artifacts.has("closure") else {}
     regions = (closure.get("parts") or {}).get("regions") or {}
@@ -40,19 +46,46 @@ def _b_tags(artifacts: Artifacts) -> list[HealthCheck]:
         why = "no closure by pair of flavours"
         note = f"{inside}: it couples the jets of events with b quarks of one gluon, and {why} says how much"
         return [HealthCheck("b tags in scores", "watch", f"{many}, {why}", note, "closure.json", "parts")]
-    status: Status = "good"
-    if any(one["verdict"] == "does not close" for one in pairs.values()):
-        status = "bad"
-    elif any(one["verdict"] != "closes" for one in pairs.values()):
-        status = "watch"
-    value = ", ".join(f"{region} {one['verdict']}" for region, one in pairs.items())
-    known = [
+    couplings = {region: one["flavour_coupling"] for region, one in regions.items() if one.get("flavour_coupling")}
+    status, said = _status({region: verdict(one["value"], one["error"]) for region, one in couplings.items()}, pairs)
+    known = {
+        region: " ± ".join(rounded(one["value"], one["error"]))
+        for region, one in couplings.items()
+        if None not in (one["value"], one["error"])
+    }
+    value = ", ".join(f"{region} {known.get(region, said[region])}" for region in said)
+    parts = [
         f"{region} c = {one['constant']:.2f} ± {one.get('constant_error') or 0:.2f}, {100 * one['share']:.2g} % of the events"
         for region, one in pairs.items()
         if one["constant"] is not None
     ]
-    note = f"events with two b jets: {'; '.join(known) if known else 'too few for a constant'} ({inside})"
-    return [HealthCheck("b tags in scores", status, value, note, "closure.json", "parts.regions.*.flavours")]
+    note = (
+        f"the factor by which flavours alone make A larger than B C / D; within events with two b jets:"
+        f" {'; '.join(parts) if parts else 'too few for a constant'} ({inside})"
+    )
+    return [HealthCheck("b tags in scores", status, value, note, "closure.json", "parts.regions.*.flavour_coupling")]
+
+
+def _read_by_models(artifacts: Artifacts) -> dict[str, list[str]]:
+    """Return score to the columns that its model reads, of models of jet columns."""
+    datasets = ((artifacts.manifests.get("process") or {}).get("extra") or {}).get("datasets") or {}
+    return {
+        score: list(how["columns"])
+        for one in datasets.values()
+        for score, how in (one.get("inference") or {}).items()
+        if how.get("columns")
+    }
+
+
+def _status(couplings: Mapping[str, Verdict], pairs: Mapping[str, Any]) -> tuple[Status, dict[str, Verdict]]:
+    """Return the status, and by region the verdict on flavours as a whole, or on events with two b jets if it is worse."""
+    said: dict[str, Verdict] = {}
+    for region, one in pairs.items():
+        alone = one["verdict"]
+        said[region] = "does not close" if alone == "does not close" else couplings.get(region, alone)
+    if "does not close" in said.values():
+        return "bad", said
+    return ("good" if set(said.values()) == {"closes"} else "watch"), said
 
 
 def _missing(extra: dict[str, Any]) -> list[HealthCheck]:

@@ -28,9 +28,10 @@ from oddjets.selection.mixing import (
     abcd_yields_of_pairs,
 )
 from oddjets.selection.region_products import RegionDescription, describe_region, with_cells
+from oddjets.stats.closure_flavours import flavour_part
 from oddjets.stats.closure_parts import DEFINITION, advice, closure_parts, structural_part
 
-__all__ = ["CONTROL", "measure_closure"]
+__all__ = ["CONTROL", "has_flavours", "measure_closure"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -75,7 +76,8 @@ def measure_closure(
     Returns:
         The ``definition`` of the constants, ``efficiencies`` and their ``thresholds``, ``working_point``, ``sources`` of the
         two parts, ``notes``, and by region ``kind`` (product, union, unknown), ``why``, ``cells``, ``advice`` and the entries
-        of `closure_parts`, also for ``flavours`` and for ``control``, data below the threshold.
+        of `closure_parts`, also for ``flavours`` (with ``flavour_coupling``, of
+        `oddjets.stats.closure_flavours.flavour_part`) and for ``control``, data below the threshold.
 
     Raises:
         OddjetsError: there is neither simulation of the data-driven process nor data.
@@ -175,6 +177,10 @@ class _Measurement:
                     }
                     for i, name in enumerate(FLAVOUR_PAIRS)
                 }
+                coupling = flavour_part(events[region], pairs[region], of_groups, efficiencies, self.at)
+                for name in ("excess", "excess_errors"):
+                    coupling[name] = dict(zip(FLAVOUR_PAIRS, coupling[name], strict=True))
+                found[region]["flavour_coupling"] = coupling
         return found
 
     def structural(

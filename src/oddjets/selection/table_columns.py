@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,23 +91,35 @@ def unknown_columns(
     for place, columns in asked.items():
         if wrong := [column for column in columns if column not in known]:
             found[place] = _cut_in_expression(analysis, processor, wrong[0]) or (
-                f"no column '{wrong[0]}'; {nearest(wrong[0], sorted(known))}"
+                _no_column(analysis, wrong[0], "", sorted(known))
             )
     table = EventTable(_Columns(known))
     for place, columns in _columns_of_jet_expressions(analysis).items():
         of_jets = JetColumns(table, JETS[0])
         if wrong := [column for column in columns if column not in of_jets]:
             found[place] = _cut_in_expression(analysis, processor, wrong[0]) or (
-                f"no column '{wrong[0]}' of each jet; {nearest(wrong[0], sorted(of_jets))}"
+                _no_column(analysis, wrong[0], " of each jet", sorted(of_jets))
             )
     stems = jet_scores.stems_of(known)
     for name, score in analysis.scores.items() if analysis.npz is None else ():
         if score.column is not None and score.column not in stems:
-            found[f"scores.{name}.column"] = f"no column '{score.column}' of each jet; {nearest(score.column, stems)}"
+            found[f"scores.{name}.column"] = _no_column(analysis, score.column, " of each jet", stems)
     for name in sorted(analysis.named_cuts):
-        if problem := _problem_of_method(processor, name, known):
+        if problem := _problem_of_method(analysis, processor, name, known):
             found[f"cut '{name}'"] = problem
     return found
+
+
+def _no_column(analysis: Analysis, name: str, whose: str, known: Sequence[str]) -> str:
+    """Return what is said of a column that is not there, and why, if that is known."""
+    stem = name[:-2] if name[-2:] in ("_1", "_2") else name
+    hint = nearest(name, known)
+    if stem in TAGGER_COLUMNS:
+        names = analysis.selection.taggers.names
+        hint = f"NanoAOD{names} has no such branch of AK8 jets; name a branch of FatJet in selection.taggers.{stem}"
+    elif stem == "n_constituents":
+        hint = "constituents are counted where the model of a score reads them"
+    return f"no column '{name}'{whose}; {hint}"
 
 
 def _cut_in_expression(analysis: Analysis, processor: DijetProcessor, name: str) -> str:
@@ -193,7 +205,7 @@ def _columns_in(expression: str) -> list[str]:
         return []
 
 
-def _problem_of_method(processor: DijetProcessor, name: str, known: set[str]) -> str:
+def _problem_of_method(analysis: Analysis, processor: DijetProcessor, name: str, known: set[str]) -> str:
     """Return which column a cut of the processor reads that is not there; "" if there is none, or if it fails otherwise."""
     asked = _Columns(known)
     table = EventTable(asked)
@@ -209,7 +221,7 @@ def _problem_of_method(processor: DijetProcessor, name: str, known: set[str]) ->
         # a user's own mapping may lack a key, too
         if {wrong, f"{wrong}_{JETS[0]}"} & asked.lacking:
             where, jets = f"{line}: " if line else "", " of each jet" if of_jets else ""
-            return f"{where}no column '{wrong}'{jets}; {nearest(wrong, sorted(columns))}"
+            return where + _no_column(analysis, wrong, jets, sorted(columns))
     except Exception:
         # a user's cut may do anything with a table of no events; here nothing is decided
         pass
@@ -217,7 +229,8 @@ def _problem_of_method(processor: DijetProcessor, name: str, known: set[str]) ->
 
 
 def _of_every_processor(analysis: Analysis, cards: Mapping[str, ModelCard | ColumnCard]) -> set[str]:
-    of_jets = [*JET_BRANCHES, *TAGGER_COLUMNS, "n_constituents", *(f"score_{name}" for name in analysis.scores)]
+    of_jets = [*JET_BRANCHES, *_taggers(analysis), *(f"score_{name}" for name in analysis.scores)]
+    of_jets += ["n_constituents"] if _counts_constituents(analysis, cards) else []
     for name, score in analysis.scores.items():
         of_jets += [f"score_{member}" for member in score.members(name)]
         of_jets += [f"spread_{name}"] if score.family else []
@@ -230,6 +243,22 @@ def _of_every_processor(analysis: Analysis, cards: Mapping[str, ModelCard | Colu
             of_jets += probability_columns(card, name).values()
     triggers = [f"trigger_{path}" for path in analysis.selection.triggers]
     return {*COLUMNS_OF_EVENTS, *triggers, *(f"{stem}_{j}" for stem in of_jets for j in JETS)}
+
+
+def _taggers(analysis: Analysis) -> list[str]:
+    """Return the columns of taggers that files may have: those that the analysis, or its NanoAOD, has a branch for."""
+    return [stem for stem in TAGGER_COLUMNS if analysis.selection.taggers.branch(stem) is not None]
+
+
+def _counts_constituents(analysis: Analysis, cards: Mapping[str, ModelCard | ColumnCard]) -> bool:
+    """Return whether the PF candidates are read; so it is taken where a card is not known."""
+    asked = [
+        own
+        for name, score in analysis.scores.items()
+        for own in (name, *score.members(name))
+        if own not in analysis.scores or score.card is not None
+    ]
+    return any(own not in cards or cards[own].reads_constituents for own in asked)
 
 
 def _imported(analysis: Analysis) -> set[str]:

@@ -32,6 +32,7 @@ __all__ = [
     "effective_events",
     "extrapolate",
     "one_efficiency",
+    "part_entry",
     "predicted",
     "spread",
     "structural_factors",
@@ -262,7 +263,9 @@ def closure_parts(
     product = found["structural"].replicas * found["correlation"].replicas
     constant, error = float(product[0]), spread(product)
     return {
-        **{name: _entry(points, use, found[name], where[name].tolist()) for name, (points, use) in measured.items()},
+        **{
+            name: part_entry(points, use, found[name], where[name].tolist()) for name, (points, use) in measured.items()
+        },
         "constant": _json(constant),
         "constant_error": _json(error),
         "verdict": verdict(constant, error),
@@ -304,7 +307,15 @@ def one_efficiency(part: Mapping[str, Any], at: float) -> float | None:
     return float(measured[0]) if len(measured) == 1 and not np.isclose(measured[0], at) else None
 
 
-def _entry(points: Floats, usable: Mask, found: Extrapolation, measured_at: Sequence[float]) -> dict[str, Any]:
+def part_entry(points: Floats, usable: Mask, found: Extrapolation, measured_at: Sequence[float]) -> dict[str, Any]:
+    """Return a part of the closure as `closure_parts` has it.
+
+    Args:
+        points: the constants, shape (efficiencies, replicas + 1); the first replica is the measurement.
+        usable: which of them have enough events, shape (efficiencies,).
+        found: at the working point.
+        measured_at: efficiencies that this is from.
+    """
     # few events give a constant of 0, or anything
     known = [_json(value) if use else None for value, use in zip(points[:, 0], usable, strict=True)]
     return {

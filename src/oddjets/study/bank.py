@@ -28,6 +28,7 @@ from oddjets.corrections.systematics import NOMINAL, variations_of
 from oddjets.io.combined_scores import CombinedScores
 from oddjets.io.event_table import JETS, Columns
 from oddjets.selection.needed_columns import columns_needed
+from oddjets.selection.objects import TRUTH_BRANCHES
 
 __all__ = ["BITS", "Bank", "columns_for", "factors_of", "pack", "rounded"]
 
@@ -66,7 +67,8 @@ def columns_for(analysis: Analysis, processor: object, process: str, *, simulate
         simulated: whether it has variations.
     """
     named = [*columns_needed(analysis, processor), "weight"]
-    named += [f"{name}_{j}" for name in _MOMENTA for j in JETS]
+    # the flavour is for the closure by pair of flavours; data have none
+    named += [f"{name}_{j}" for name in (*_MOMENTA, *TRUTH_BRANCHES) for j in JETS]
     names = [own for name, score in analysis.scores.items() for own in (name, *score.members(name))]
     named += [f"score_{name}_{j}" for name in names for j in JETS]
     for variation in variations_of(analysis, process, is_data=False) if simulated else ():

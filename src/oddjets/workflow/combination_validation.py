@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from oddjets.config.analysis import Analysis
@@ -18,10 +18,12 @@ from oddjets.io import paper_npz
 from oddjets.io.fileset import load_fileset
 from oddjets.io.fileset_search import find_fileset
 from oddjets.io.histograms import DATA
+from oddjets.selection.closure_measurement import has_flavours
 from oddjets.selection.decorators import cuts_of
 from oddjets.selection.needed_columns import columns_read
 from oddjets.selection.processor import DijetProcessor
 from oddjets.selection.table_columns import without_models
+from oddjets.study.bank import Bank
 from oddjets.workflow.era_validation import Eras
 
 __all__ = ["combined_score_problems", "coupling_lines", "no_data_problems"]
@@ -92,19 +94,26 @@ def _columns_in(expression: object) -> set[str]:
         return set()  # its form is wrong, which is said
 
 
-def coupling_lines(analysis: Analysis, why_bank_unused: str) -> list[str]:
-    """Return a warning for each combination with a b tag inside, if the closure cannot be measured by pair of flavours.
+def coupling_lines(
+    analysis: Analysis, why_bank_unused: str, read: Mapping[str, Iterable[str]] | None = None
+) -> list[str]:
+    """Return a warning for each score with a b tag inside, if the closure cannot be measured by pair of flavours.
+
+    Of scores that are no combination, that of the threshold is warned of.
 
     Args:
         analysis: all that it names is there.
         why_bank_unused: why the closure is not measured on the bank that the analysis names; "": it is, or names none.
+        read: score to the columns that its model reads, of models of jet columns.
     """
     if analysis.npz is not None:
         why = "the authors' event files have no flavours"
     elif analysis.data_driven is None:
         why = "no process is 'data_driven', so that there is no closure"
     elif analysis.closure is not None and not why_bank_unused:
-        why = "a bank has no flavours"
+        if _bank_has_flavours(analysis):
+            return []
+        why = "the bank has no flavours"
         own = analysis.simulate
         if _has_simulation(analysis) and (own is None or analysis.data_driven in own.templates):
             why += f"; with 'closure: null' it is measured on the simulation of '{analysis.data_driven}'"
@@ -115,10 +124,25 @@ def coupling_lines(analysis: Analysis, why_bank_unused: str) -> list[str]:
     else:
         return []
     return [
-        f"scores.{name}: has a b tag inside ({', '.join(tags)}), which couples the two jets of an event with b quarks of one"
+        f"scores.{name}: {_what(analysis, name, tags)}, which couples the two jets of an event with b quarks of one"
         f" gluon and can look like a signal; the closure by pair of flavours would show it, and there is none: {why}"
-        for name, tags in scores_with_b_tags(analysis).items()
+        for name, tags in scores_with_b_tags(analysis, read).items()
     ]
+
+
+def _what(analysis: Analysis, name: str, tags: Sequence[str]) -> str:
+    if tags != (name,):
+        return f"has a b tag inside ({', '.join(tags)})"
+    return "reads a b tag" if analysis.scores[name].card is not None else "is a b tag, and has the threshold"
+
+
+def _bank_has_flavours(analysis: Analysis) -> bool:
+    """Return whether the closure's bank has the flavours of the jets; banks of earlier versions do not."""
+    try:
+        file = analysis.closure_bank
+        return file is not None and has_flavours(next(Bank.open(file).tables(str(analysis.data_driven))))
+    except OddjetsError:
+        return False  # what is wrong with it is said elsewhere
 
 
 def _has_simulation(analysis: Analysis) -> bool:

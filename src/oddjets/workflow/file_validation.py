@@ -24,7 +24,7 @@ from oddjets.io.remote.access import is_remote
 from oddjets.selection.processor import DijetProcessor
 from oddjets.selection.table_columns import known_columns
 from oddjets.workflow.era_validation import Eras, of_each
-from oddjets.workflow.score_validation import cards_of
+from oddjets.workflow.score_validation import cards_of, model_problems
 
 __all__ = ["file_problems"]
 
@@ -58,6 +58,7 @@ def file_problems(analysis: Analysis, eras: Eras, processor: type[DijetProcessor
     """
     if analysis.npz is not None:
         return
+    yield from model_problems(analysis)
     for asked, era in of_each(analysis, eras):
         for key in ("golden_json", "luminosity_table"):
             name = getattr(asked.selection, key)

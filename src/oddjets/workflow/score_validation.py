@@ -14,11 +14,12 @@ from oddjets.io import paper_npz
 from oddjets.scoring.class_groups import formula_of, probability_columns, share_columns
 from oddjets.scoring.column_card import ColumnCard
 from oddjets.scoring.model_card import ModelCard, load_card
+from oddjets.scoring.onnx_session import get_session, runtime_version
 from oddjets.selection.jet_scores import stems_of
 from oddjets.selection.processor import DijetProcessor
 from oddjets.selection.table_columns import known_columns
 
-__all__ = ["card_problems", "cards_of", "score_problems"]
+__all__ = ["card_problems", "cards_of", "model_problems", "score_problems"]
 
 #: sources of scores that are there when models of jet columns are run
 _BEFORE = ("branches", "card", "of", "family")
@@ -48,6 +49,28 @@ def cards_of(analysis: Analysis, problems: list[str] | None = None) -> dict[str,
             if problems is not None:
                 problems.append(f"{place}: {error}")
     return found
+
+
+def model_problems(analysis: Analysis) -> Iterator[str]:
+    """List models that ONNX Runtime cannot load, or that do not fit their card; nothing where it is not installed.
+
+    Args:
+        analysis: its form is right.
+    """
+    try:
+        runtime_version()
+    except OddjetsError:
+        return  # who scores jets says so
+    places = {
+        member: f"scores.{name}.family.{i}"
+        for name, score in analysis.scores.items()
+        for i, member in enumerate(score.members(name))
+    }
+    for name, (_, card) in cards_of(analysis).items():
+        try:
+            get_session(card, "cpu")
+        except OddjetsError as error:
+            yield f"{places.get(name, f'scores.{name}.card')}: {error}"
 
 
 def score_problems(analysis: Analysis, cards: Cards) -> Iterator[str]:
@@ -112,6 +135,7 @@ def _of_family(analysis: Analysis, cards: Cards, name: str, score: Score) -> Ite
     """Check that the members of a family are trainings of one model: what they read and what their scores mean is the same."""
     first: ModelCard | None = None
     owners: dict[str, str] = {}
+    trainings: dict[object, str] = {}
     for i, member in enumerate(score.members(name)):
         place = f"scores.{name}.family.{i}"
         if member in analysis.scores:
@@ -121,6 +145,12 @@ def _of_family(analysis: Analysis, cards: Cards, name: str, score: Score) -> Ite
             continue
         if card.sha256 in owners:
             yield f"{place}: {card.name} has the same model as {owners[card.sha256]}, which would count twice"
+        elif (other := trainings.setdefault(_training_of(card), card.name)) != card.name:
+            yield (
+                f"{place}: {card.name} and {other} are of one training by their cards (same 'training', 'seed' and 'metrics'),"
+                " such as its files for CPUs and for GPUs, and it would count twice; list one of them. If they are two"
+                " trainings, let 'training' or 'seed' on their cards say so"
+            )
         owners.setdefault(card.sha256, card.name)
         first = first or card
         for what, of in (("inputs", _inputs_of), ("classes", _classes_of), ("score formula", _formula_of)):
@@ -130,6 +160,11 @@ def _of_family(analysis: Analysis, cards: Cards, name: str, score: Score) -> Ite
                     " score of its own with 'card'"
                 )
                 break
+
+
+def _training_of(card: ModelCard) -> object:
+    """Return what a card says of the training; that of another file of the same training says the same."""
+    return " ".join(card.training.split()), card.seed, tuple(sorted(card.metrics.items()))
 
 
 def _inputs_of(card: ModelCard) -> object:

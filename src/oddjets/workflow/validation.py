@@ -25,6 +25,8 @@ from oddjets.corrections.systematics import BUILT_IN, directions_of, kind_of, wi
 from oddjets.io import fileset, paper_npz
 from oddjets.io.fileset_search import find_fileset
 from oddjets.io.histograms import DATA
+from oddjets.scoring.column_card import ColumnCard
+from oddjets.scoring.model_card import load_card
 from oddjets.selection import processor_loader, region_products
 from oddjets.selection.decorators import jet_variations_of
 from oddjets.selection.processor import DijetProcessor
@@ -68,6 +70,12 @@ class ResolvedAnalysis:
     def era_folder(self) -> Path:
         """The folder in which relative paths of `era` start."""
         return next(iter(self.eras.values()))[1]
+
+    @property
+    def columns_of_models(self) -> dict[str, frozenset[str]]:
+        """The columns that models of jet columns read, by score."""
+        cards = {name: load_card(file) for name, file in self.cards.items()}
+        return {name: card.columns_read for name, card in cards.items() if isinstance(card, ColumnCard)}
 
     def why_bank_unused(self) -> str:
         """Return why the closure is not measured on the bank that the analysis names; "" if it is, or if it names none."""
