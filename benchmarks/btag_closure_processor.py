@@ -13,7 +13,7 @@ _OUTGOING = 23
 
 
 class HardPartons(DijetAnomaly):  # type: ignore[misc]
-    """Columns of `DijetAnomaly`, and ``hard_id_a``, ``hard_eta_a``, ``hard_phi_a`` and ``_b`` of the two partons of each event."""
+    """Columns of `DijetAnomaly`, and of each event ``hard_id_a``, ``hard_eta_a``, ``hard_phi_a`` and ``_b``: two partons."""
 
     def event_columns(self, events: Any) -> dict[str, Any]:
         """Return the code, eta and phi of the two partons; NaN of data."""
