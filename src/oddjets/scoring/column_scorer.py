@@ -23,11 +23,23 @@ __all__ = ["AnyScorer", "ColumnScorer", "ColumnScores", "ColumnSummary", "Missin
 #: jets that are computed at a time; fewer are filled up with copies of one, since a graph may round otherwise for another
 #: number of rows
 _BATCH = 64
+#: as many jets, or fewer, are computed without the others, if their bits are the same so: 64 rows of boosted trees take as long
+#: as 30 to 70 single ones, and those of a network as two
+_FEW = 8
 #: rows that tell whether a graph keeps jets apart, and by how much their outputs may differ from those of each alone
 _PROBES, _ROUNDING = 16, 1e-3
-#: of each session, how many jets it gets at a time
-_SIZES: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 _LOCK = threading.Lock()
+
+
+class _Sizes(NamedTuple):
+    """How many jets a session gets at a time, and how few it gets one by one."""
+
+    many: int
+    few: int
+
+
+#: of each session
+_SIZES: weakref.WeakKeyDictionary[Any, _Sizes] = weakref.WeakKeyDictionary()
 #: by how much a probability may be beyond 0 and 1
 _PROBABILITY_ROUNDING = 1e-5
 
@@ -135,10 +147,13 @@ class ColumnScorer:
         output = np.empty((n_jets, self.card.output.n_columns), np.float64)
         if n_jets:
             session, _ = get_session(self.card, "cpu")
-            size = self._size(session)
-            for start in range(0, n_jets, size):
+            sizes = self._sizes(session)
+            start = 0
+            while start < n_jets:
+                size = 1 if n_jets - start <= sizes.few else sizes.many
                 rows = np.arange(start, min(start + size, n_jets))
                 output[rows] = self._run(session, {name: array[rows] for name, array in inputs.items()}, size)
+                start += size
         return ColumnScores(self._formula(output), found)
 
     def _input(
@@ -180,23 +195,24 @@ class ColumnScorer:
             )
         return output[:n_jets]
 
-    def _size(self, session: Any) -> int:
+    def _sizes(self, session: Any) -> _Sizes:
         """Return how many jets a session gets at a time: many, if each one's output has the same bits in any company."""
         with _LOCK:
             if session not in _SIZES:
                 _SIZES[session] = self._probe(session)
             return _SIZES[session]
 
-    def _probe(self, session: Any) -> int:
+    def _probe(self, session: Any) -> _Sizes:
         random = np.random.default_rng(0)
-        probes: dict[str, NDArray[Any]] = {}
+        every: dict[str, NDArray[Any]] = {}
         for tensor in self.card.inputs:
-            shape = (_PROBES, len(tensor.columns)) if len(tensor.shape) > 1 else (_PROBES,)
+            shape = (_BATCH, len(tensor.columns)) if len(tensor.shape) > 1 else (_BATCH,)
             # jets have masses and momenta of hundreds, and ratios below 1
             values = random.normal(size=shape) * 10.0 ** random.uniform(-2, 3, shape)
             # a logarithm or a root has no number below zero, and NaN hides what a graph does
             values[::2] = np.abs(values[::2])
-            probes[tensor.name] = values.astype(tensor.dtype)
+            every[tensor.name] = values.astype(tensor.dtype)
+        probes = {name: array[:_PROBES] for name, array in every.items()}
         together = self._run(session, probes, _BATCH)
         orders: Iterable[NDArray[np.int64]] = [*np.arange(_PROBES)[:, np.newaxis], np.arange(_PROBES)[::-1]]
         apart = [self._run(session, {n: array[order] for n, array in probes.items()}, _BATCH) for order in orders]
@@ -210,7 +226,12 @@ class ColumnScorer:
         same = all(np.array_equal(together, other, equal_nan=True) for other in (alone, turned))
         # rows without a number tell nothing of what a row does to another
         told = np.count_nonzero(np.isfinite(alone).any(axis=1)) > 1
-        return _BATCH if same and told else 1
+        if not (same and told):
+            return _Sizes(1, 0)
+        # a graph may compute one row in another way than many
+        single = [self._run(session, {n: array[i : i + 1] for n, array in every.items()}, 1) for i in range(_BATCH)]
+        as_many = np.array_equal(np.concatenate(single), self._run(session, every, _BATCH), equal_nan=True)
+        return _Sizes(_BATCH, _FEW if as_many else 0)
 
     def _formula(self, output: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn the output of all jets into scores."""
