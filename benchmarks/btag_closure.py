@@ -192,7 +192,7 @@ def main() -> None:
         kept = columns["passes_nominal"].astype(bool)
         samples[name] = {column: values[kept] for column, values in columns.items()}
     qcd = with_codes(samples["qcd"])
-    labels = {name: str(score.label) for name, score in run.analysis.scores.items()}
+    labels = {name: run.analysis.score_label(name) for name in run.analysis.scores}
     scored = {
         name: ScoredEvents.from_jets(columns, list(labels), np.asarray(columns["weight"], np.float64))
         for name, columns in samples.items()

@@ -321,7 +321,8 @@ def main() -> None:
     file = write_analysis(options.sample, options.out)
     command = [sys.executable, "-m", "oddjets", "process", str(file), "--out", str(options.out / "results")]
     subprocess.run([*command, "--workers", str(options.workers)], check=True)
-    labels = {name: score.label for name, score in load_analysis(file).scores.items()}
+    analysis = load_analysis(file)
+    labels = {name: analysis.score_label(name) for name in analysis.scores}
     samples = read(options.sample, options.out / "results" / "events", list(labels))
     found = compare_scores({name: one.events for name, one in samples.items()}, "qcd", SIGNALS, "omnilearned")
     table, found["jets"] = compared(samples, found, labels)

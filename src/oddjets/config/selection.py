@@ -194,7 +194,10 @@ class Score(StrictModel):
         description="FatJet branches of the background, see 'signal'. With 'of': class groups of the card, by default the"
         " 'qcd' of a card with the formula 'paper'",
     )
-    label: str = Field(default="anomaly score", description="the name in figures")
+    label: str | None = Field(
+        default=None,
+        description="the name in figures; not given: 'anomaly score', or the name of the score, if there are several",
+    )
     keep_probabilities: bool = Field(
         default=False,
         description="of a score with a card: write the model's class probabilities to the event table as well, as"

@@ -22,7 +22,7 @@ def event_table(artifacts: Artifacts) -> Table | None:
     if found is None:
         return None
     score, window = found["score"], found["window"]
-    label = artifacts.analysis.scores[score].label or score
+    label = artifacts.analysis.score_label(score)
     told = any(row["process"] or row["truth"] for row in found["events"])
     rows = []
     for row in found["events"]:

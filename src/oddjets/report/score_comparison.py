@@ -81,8 +81,7 @@ def _compare(artifacts: Artifacts) -> dict[str, Any] | None:
 
 def score_labels(analysis: Analysis) -> dict[str, str]:
     """Return what each score is called in figures: its label, or its name where several have the same label."""
-    labels = [score.label for score in analysis.scores.values()]
-    return {name: s.label if labels.count(s.label) == 1 else name for name, s in analysis.scores.items()}
+    return {name: analysis.score_label(name) for name in analysis.scores}
 
 
 def sample_label(artifacts: Artifacts, sample: str) -> str:

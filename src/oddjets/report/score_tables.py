@@ -136,7 +136,7 @@ def _cell(entry: Mapping[str, Any]) -> Cell:
 
 
 def _score(artifacts: Artifacts, score: str) -> Cell:
-    return Cell(score, title=artifacts.analysis.scores[score].label)
+    return Cell(score, title=artifacts.analysis.score_label(score))
 
 
 def _signal(artifacts: Artifacts, signal: str) -> Cell:

@@ -72,7 +72,7 @@ def figure_data(artifacts: Artifacts, found: Mapping[str, Any], display: Mapping
         "header": artifacts.header,
         "window": found["window"]["text"],
         "score": found["score"],
-        "score_label": artifacts.analysis.scores[found["score"]].label or found["score"],
+        "score_label": artifacts.analysis.score_label(found["score"]),
         "displaced": found["displaced"],
         "of": len(found["displays"]),
         **display,

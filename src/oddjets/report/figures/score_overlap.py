@@ -45,7 +45,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         counted = np.histogram(events["mass_1"][odd], edges)[0]
         shared = np.histogram(events["mass_1"][both], edges)[0]
         fraction, down, up = binomial(shared, counted)
-        labels = [artifacts.analysis.scores[s].label for s in (threshold.score, other)]
+        labels = [artifacts.analysis.score_label(s) for s in (threshold.score, other)]
         share = both.sum() / odd.sum()
         where = artifacts.data_name.lower() if source == "data" else "simulated"
         made[f"overlap_{other}"] = {

@@ -19,7 +19,8 @@ BINS = 40
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return the distribution of every score over all jets of the pair, after the base selection."""
     made = {}
-    for name, score in artifacts.analysis.scores.items():
+    for name in artifacts.analysis.scores:
+        label = artifacts.analysis.score_label(name)
         table = artifacts.table([f"score_{name}_{j}" for j in (1, 2)])
         jets = {p: np.concatenate([c[f"score_{name}_1"], c[f"score_{name}_2"]]) for p, c in table.items()}
         weights = {p: np.tile(c["weight"], 2) for p, c in table.items()}
@@ -38,23 +39,23 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         for process in [*shown, *(["data"] if len(jets.get("data", ())) else [])]:
             values = np.histogram(jets[process], edges, weights=weights[process])[0]
             errors = np.sqrt(np.histogram(jets[process], edges, weights=weights[process] ** 2)[0])
-            label = {
+            drawn = {
                 **artifacts.process(process),
                 **({"label": artifacts.data_name, "color": "#000000"} if process == "data" else {}),
             }
             total = weights[process].sum()
-            lines.append({**label, "values": finite(values / total), "errors": finite(errors / total)})
+            lines.append({**drawn, "values": finite(values / total), "errors": finite(errors / total)})
         left_out = len(present) - len(shown)
         above = ", ".join(f"{artifacts.naming_data(line['process'])} {line['values'][-1]:.2g}" for line in lines)
         made[f"shapes_{name}"] = {
             "kind": "shapes",
             "name": f"shapes_{name}",
-            "title": f"Shapes of the {score.label}",
+            "title": f"Shapes of the {label}",
             "header": artifacts.header,
-            "x": {"label": f"Jet {score.label}", "edges": finite(edges)},
+            "x": {"label": f"Jet {label}", "edges": finite(edges)},
             "lines": lines,
             "alt": (
-                f"Distributions of the {score.label} of single jets, each normalised to one, for {len(lines)} samples. "
+                f"Distributions of the {label} of single jets, each normalised to one, for {len(lines)} samples. "
                 f"Fraction in the highest of {BINS} bins: {above}."
             ),
             "caption": "Both jets of every event after the base selection; each distribution is normalised to one."

@@ -186,7 +186,7 @@ def _setup(analysis: Analysis, results: Results) -> SetUp:
         title=analysis.title,
         signal=label_html(analysis.processes[fit.pois[0].process].label),
         regions=" + ".join(fit.regions),
-        score=analysis.scores[analysis.threshold.score].label,
+        score=analysis.score_label(analysis.threshold.score),
         figures=figures,
         paper=paper,
         significance="–" if z is None else f"{z:.2f}",
