@@ -42,9 +42,11 @@ from oddjets.workflow.run import RunContext
 Floats = npt.NDArray[np.float64]
 Columns = dict[str, npt.NDArray[Any]]
 
-HERE = Path(__file__).resolve().parent
+FILE = Path(__file__).resolve().with_name("btag_closure.yaml")
 EFFICIENCIES = (0.05, 0.01)
 REPLICAS, SEED = 100, 1
+#: of jets of different events; more make no visible difference to the errors
+N_PAIRS = 100_000
 RADIUS = 0.8
 #: codes of a jet: hadrons with b or c, else the parton; 0: no parton near
 B, C, GLUON, QUARK, NONE = 5, 4, 21, 1, 0
@@ -92,7 +94,9 @@ def measure(analysis: Analysis, processor: Any, columns: Columns, score: str) ->
     source = PairedEvents.from_columns(columns, weights, REPLICAS, SEED)
     observable = str(analysis.fit.observable if analysis.fit else "")
     events = abcd_yields_of_events(asked, processor, source, thresholds, observable, split=groups)
-    pairs = abcd_yields_of_pairs(asked, processor, source, thresholds, observable, seed=SEED, split=groups)
+    pairs = abcd_yields_of_pairs(
+        asked, processor, source, thresholds, observable, seed=SEED, pairs=N_PAIRS, split=groups
+    )
     # all events weigh 1, so that sums of squares are counts
     found: dict[str, Any] = {}
     for region in ("SR", "VR1"):
@@ -173,6 +177,34 @@ def tables(found: dict[str, Any], labels: dict[str, str], gains: dict[str, Any])
     return "\n".join(lines)
 
 
+def read(out: Path) -> tuple[Analysis, Any, dict[str, Columns]]:
+    """Return the analysis, its processor, and the events of QCD and top pairs after the base selection."""
+    run = RunContext(load_analysis(FILE), out)
+    processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
+    samples = {}
+    for name in ("qcd", "top"):
+        columns = event_table.read(run.event_tables, name)
+        kept = columns["passes_nominal"].astype(bool)
+        samples[name] = {column: values[kept] for column, values in columns.items()}
+    return run.analysis, processor, {**samples, "qcd": with_codes(samples["qcd"])}
+
+
+def gains_of(samples: dict[str, Columns], scores: list[str]) -> dict[str, Any]:
+    """Return score -> efficiency -> significance improvement of top pairs, as text."""
+    scored = {
+        name: ScoredEvents.from_jets(columns, scores, np.asarray(columns["weight"], np.float64))
+        for name, columns in samples.items()
+    }
+    compared = compare_scores(scored, "qcd", ("top",), "omnilearned")
+    found: dict[str, Any] = {}
+    for score in scores:
+        for efficiency in EFFICIENCIES:
+            one = compared["separation"]["top"][score]["improvement"][compared["fractions"].index(efficiency)]
+            error = (one["down"] + one["up"]) / 2
+            found.setdefault(score, {})[str(efficiency)] = " ± ".join(rounded(one["value"], error))
+    return found
+
+
 def main() -> None:
     """Simulate, process, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -180,36 +212,18 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", type=Path, help="file for all numbers")
     options = parser.parse_args()
-    file = HERE / "btag_closure.yaml"
     for stage in ("simulate", "process"):
-        command = [sys.executable, "-m", "oddjets", stage, str(file), "--out", str(options.out)]
+        command = [sys.executable, "-m", "oddjets", stage, str(FILE), "--out", str(options.out)]
         subprocess.run([*command, "--workers", str(options.workers)], check=True)
-    run = RunContext(load_analysis(file), options.out)
-    processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
-    samples = {}
-    for name in ("qcd", "top"):
-        columns = event_table.read(run.event_tables, name)
-        kept = columns["passes_nominal"].astype(bool)
-        samples[name] = {column: values[kept] for column, values in columns.items()}
-    qcd = with_codes(samples["qcd"])
-    labels = {name: run.analysis.score_label(name) for name in run.analysis.scores}
-    scored = {
-        name: ScoredEvents.from_jets(columns, list(labels), np.asarray(columns["weight"], np.float64))
-        for name, columns in samples.items()
-    }
-    compared = compare_scores(scored, "qcd", ("top",), "omnilearned")
-    gains: dict[str, Any] = {}
-    for score in labels:
-        separated = compared["separation"]["top"][score]
-        gains[score] = {}
-        for efficiency in EFFICIENCIES:
-            at = compared["fractions"].index(efficiency)
-            one = separated["improvement"][at]
-            gains[score][str(efficiency)] = " ± ".join(rounded(one["value"], (one["down"] + one["up"]) / 2))
-    found = {score: measure(run.analysis, processor, qcd, score) for score in labels}
+    analysis, processor, samples = read(options.out)
+    labels = {name: analysis.score_label(name) for name in analysis.scores}
+    gains = gains_of(samples, list(labels))
+    found = {score: measure(analysis, processor, samples["qcd"], score) for score in labels}
     if options.json is not None:
         options.json.write_text(json.dumps({"closure": found, "gain": gains}, indent=1), encoding="utf-8")
-    print(f"{len(qcd['weight'])} QCD events, {len(samples['top']['weight'])} of top pairs after the base selection\n")
+    print(
+        f"{len(samples['qcd']['weight'])} QCD events, {len(samples['top']['weight'])} of top pairs after the base selection\n"
+    )
     print(tables(found, labels, gains))
 
 
