@@ -45,8 +45,8 @@ Columns = dict[str, npt.NDArray[Any]]
 FILE = Path(__file__).resolve().with_name("btag_closure.yaml")
 EFFICIENCIES = (0.05, 0.01)
 REPLICAS, SEED = 100, 1
-#: of jets of different events; more make no visible difference to the errors
-N_PAIRS = 100_000
+#: of jets of different events; with a quarter of them the choice of pairs shows in single pairs of flavours
+N_PAIRS = 500_000
 RADIUS = 0.8
 #: codes of a jet: hadrons with b or c, else the parton; 0: no parton near
 B, C, GLUON, QUARK, NONE = 5, 4, 21, 1, 0
