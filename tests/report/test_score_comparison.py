@@ -170,7 +170,8 @@ def test_scores_with_one_label_are_called_by_their_names() -> None:
     unnamed = {name: score.model_copy(update={"label": None}) for name, score in asked.scores.items()}
     assert score_labels(asked.model_copy(update={"scores": unnamed})) == {"odd": "odd", "xbb": "xbb"}
     alone = asked.model_copy(update={"scores": {"odd": unnamed["odd"]}})
-    assert alone.score_label("odd") == "anomaly score"
+    assert alone.score_label("odd", in_text=True) == alone.score_label("odd") == "anomaly score"
+    assert asked.model_copy(update={"scores": unnamed}).score_label("odd", in_text=True) == "score odd"
 
 
 def test_many_processes_are_counted_where_they_are_not_shown(tmp_path: Path) -> None:

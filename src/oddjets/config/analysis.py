@@ -179,17 +179,19 @@ class Analysis(Tabular, StrictModel):
         """The process that ABCD estimates, if there is one."""
         return next((name for name, process in self.processes.items() if process.data_driven), None)
 
-    def score_label(self, name: str) -> str:
+    def score_label(self, name: str, *, in_text: bool = False) -> str:
         """Return what a score is called in figures and tables: its label, or its name if it has none or shares it.
 
         Args:
             name: of the score; one that there is not is called by its name.
+            in_text: whether words stand around it, so that a mere name is called a score.
         """
         if name not in self.scores:
             return name
         labels = [score.label for score in self.scores.values()]
         label = self.scores[name].label or ("anomaly score" if len(labels) == 1 else name)
-        return name if labels.count(label) > 1 else label
+        label = name if labels.count(label) > 1 else label
+        return f"score {name}" if in_text and label == name else label
 
     @property
     def blind(self) -> bool:

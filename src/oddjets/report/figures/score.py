@@ -31,7 +31,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     stack = distribution.stack(artifacts, smaller, {p: c["weight"] for p, c in table.items()}, edges)
     if artifacts.blinded and stack["data"] is not None:
         _blind(stack, int(np.searchsorted(edges, threshold.value, side="right")) - 1)
-    label = artifacts.analysis.score_label(name)
+    label = artifacts.analysis.score_label(name, in_text=True)
     seen = artifacts.data_name.lower()
     found = "" if threshold.efficiency_found is None else f"; {100 * threshold.efficiency_found:.3g} % of {seen} pass"
     return {

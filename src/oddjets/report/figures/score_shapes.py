@@ -20,7 +20,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return the distribution of every score over all jets of the pair, after the base selection."""
     made = {}
     for name in artifacts.analysis.scores:
-        label = artifacts.analysis.score_label(name)
+        label = artifacts.analysis.score_label(name, in_text=True)
         table = artifacts.table([f"score_{name}_{j}" for j in (1, 2)])
         jets = {p: np.concatenate([c[f"score_{name}_1"], c[f"score_{name}_2"]]) for p, c in table.items()}
         weights = {p: np.tile(c["weight"], 2) for p, c in table.items()}
