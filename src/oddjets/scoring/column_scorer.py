@@ -32,7 +32,7 @@ _LOCK = threading.Lock()
 
 
 class _Sizes(NamedTuple):
-    """How many jets a session gets at a time, and how few it gets one by one."""
+    """The number of jets that a session gets at a time, and how few it gets one by one."""
 
     many: int
     few: int
