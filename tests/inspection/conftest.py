@@ -17,7 +17,9 @@ from oddjets.workflow.run import RunContext
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the analysis, of files of two runs, with histograms; not to be changed."""
     folder = tmp_path_factory.mktemp("made")
-    run = RunContext(load_analysis(toy_candidates.write(folder)), folder / "out")
+    # several chunks a file, so that not every entry is counted from the file's first
+    file = toy_candidates.write(folder, execution={"executor": "iterative", "provider": "cpu", "chunk_size": 20})
+    run = RunContext(load_analysis(file), folder / "out")
     run_stages(run, stages_up_to(run, "histogram"))
     return folder
 

@@ -92,8 +92,8 @@ def test_p_is_uniform_where_abcd_holds():
     """Jets whose properties know of their own score alone: A is like C's leading jets with B's subleading ones."""
     rng = np.random.default_rng(5)
     smallest = []
-    for _ in range(100):
-        n = 2500
+    for _ in range(60):
+        n = 1200
         passed = rng.random((2, n)) < 0.2
         mass = rng.integers(0, 3, n)
         x = rng.normal(0, 1, (2, n)) + np.where(passed, 0.8, 0.0) + 0.2 * mass

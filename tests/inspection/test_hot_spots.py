@@ -73,7 +73,7 @@ def test_p_is_uniform_if_there_is_no_spot():
     """Of jets that are not uniform themselves: more in the centre, and a hole that both samples have."""
     rng = np.random.default_rng(3)
     found = []
-    for _ in range(200):
+    for _ in range(100):
         eta, phi = rng.normal(0, 1, (150, 2)), rng.uniform(-np.pi, 2.0, (150, 2))
         cells, shape, _ = cells_of(eta, phi)
         values = scan(cells, shape, divisions(40, 150, 99, rng))

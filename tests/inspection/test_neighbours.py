@@ -40,7 +40,7 @@ def taken(columns, rows):
 def test_the_smallest_p_is_uniform_if_nothing_differs(n):
     rng = np.random.default_rng(n)
     smallest = []
-    for _ in range(60):
+    for _ in range(40):
         found = compare(events(rng, n), events(rng, 80), rng, permutations=99, defining={"score_s_1", "score_s_2"})
         smallest.append(found.smallest - rng.uniform(0, 0.01))
     assert kstest(smallest, "uniform").pvalue > 0.01
@@ -51,7 +51,7 @@ def test_a_window_and_its_side_bands_differ_in_nothing_that_follows_from_the_obs
     rng = np.random.default_rng(1)
     smallest, without = [], []
     counted, not_counted = set(), set()
-    for _ in range(60):
+    for _ in range(40):
         every = events(rng, 160)
         inside = (every["mass_1"] >= 120) & (every["mass_1"] < 160)
         window, beside = taken(every, inside), taken(every, ~inside)

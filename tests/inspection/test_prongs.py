@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oddjets.core.kinematics import momenta
@@ -30,6 +30,7 @@ def cluster_of(rng: np.random.Generator, pt: float, eta: float, phi: float, size
     )
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(1, 40), st.integers(2, MOST_PRONGS))
 def test_the_prongs_add_up_to_the_soft_dropped_jet(seed: int, size: int, most: int) -> None:
     p = random_jet(seed, size)
@@ -47,6 +48,7 @@ def test_the_prongs_add_up_to_the_soft_dropped_jet(seed: int, size: int, most: i
         np.testing.assert_allclose(found.momenta, subjets[np.any(subjets != 0, axis=1)], rtol=1e-9, atol=1e-9)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(2, 30))
 def test_the_order_of_constituents_does_not_matter(seed: int, size: int) -> None:
     p = random_jet(seed, size)
