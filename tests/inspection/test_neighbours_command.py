@@ -51,7 +51,11 @@ def content(folder: Path, window: str = WINDOW) -> dict[str, Any]:
 def test_the_command_writes_text_json_and_pictures_and_says_what_is_not_there(folder):
     said = inspect(folder, *WORDS)
     found = content(folder)
-    assert set(found["against"]) == {"side_bands", "other_letters"}
+    assert set(found["against"]) == {"side_bands", "other_letters", "azimuth", "runs"}
+    # these are of the whole region
+    assert found["against"]["azimuth"]["events"] == 60
+    assert found["against"]["runs"]["sample"] in ("run 1 in SR, all letters", "run 2 in SR, all letters")
+    assert found["against"]["runs"]["events"] + found["against"]["runs"]["reference"] == 60
     side = found["against"]["side_bands"]
     inside = json.loads((folder / "out" / "inspection" / WINDOW / "events.json").read_text())["in_window"]["events"]
     assert side["events"] == inside >= 5
@@ -73,11 +77,16 @@ def test_the_command_writes_text_json_and_pictures_and_says_what_is_not_there(fo
     text = (folder / "out" / "inspection" / WINDOW / "neighbours.txt").read_text()
     assert text.strip() in said
     assert f"{side['events']} events against {side['reference']} of the side bands" in text
+    assert found["shows_data_in_A"]
     figure = json.loads((folder / "out" / "inspection" / WINDOW / "neighbours_side_bands.json").read_text())
     assert [p["name"] for p in figure["panels"]] == [p["name"] for p in side["drawn"]]
     assert sum(figure["panels"][0]["window"]) <= side["events"]
     assert registry.find(figure["name"]).name == "neighbours"
     assert registry.draw(figure).axes
+    # of azimuths there are no columns to draw
+    figure = json.loads((folder / "out" / "inspection" / WINDOW / "neighbours_azimuth.json").read_text())
+    assert figure["panels"] == []
+    assert len(registry.draw(figure).axes) == 1
 
 
 def test_the_same_events_have_the_same_p(folder):
@@ -122,13 +131,18 @@ def test_without_neighbours_nothing_is_compared_and_old_files_go(folder):
 def test_blinded_events_are_in_no_comparison(folder):
     run = RunContext(load_analysis(folder / "analysis.yaml"), folder / "out")
     inspected = InspectedRun(run, asked_of(run, {"letter": "D", "bins": (85, 160), "permutations": 99}))
-    open_ = compare_with_neighbours(inspected)["against"]["other_letters"]["reference"]
+    against = compare_with_neighbours(inspected)["against"]
+    open_ = against["other_letters"]["reference"]
     blind = InspectedRun(run, asked_of(run, {"letter": "D", "bins": (85, 160), "permutations": 99}))
     blind.__dict__["hidden"] = inspected.threshold
-    hidden = compare_with_neighbours(blind)["against"]["other_letters"]["reference"]
+    against_blind = compare_with_neighbours(blind)["against"]
+    hidden = against_blind["other_letters"]["reference"]
     in_a = sum(int(((e.letters == "A") & inspected.window.contains(e.values)).sum()) for e in inspected.events)
     assert in_a > 0
     assert hidden == open_ - in_a
+    every_a = sum(int((e.letters == "A").sum()) for e in inspected.events)
+    assert against_blind["azimuth"]["events"] == against["azimuth"]["events"] - every_a
+    assert against_blind["azimuth"]["sample"] == "SR, all letters that are not blinded"
 
 
 def test_files_that_are_gone_cost_their_columns_alone(folder):
@@ -157,11 +171,13 @@ def test_the_report_has_tables_and_figures_where_the_yaml_asks(folder):
     assert [table.key for table in tables] == [
         "against.side_bands.columns",
         "against.other_letters.columns",
+        "against.azimuth.columns",
+        "against.runs.columns",
         "duplicates",
     ]
     assert tables[0].rows[0][0].text == content(folder)["against"]["side_bands"]["columns"][0]["name"]
     figures = registry.KINDS["neighbours"].data(artifacts)
-    assert set(figures) == {"neighbours_side_bands", "neighbours_other_letters"}
+    assert set(figures) == {f"neighbours_{key}" for key in ("side_bands", "other_letters", "azimuth", "runs")}
 
 
 def test_simulated_windows_have_no_sections_and_events_by_weight(folder):

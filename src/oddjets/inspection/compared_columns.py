@@ -12,10 +12,12 @@ import numpy.typing as npt
 from oddjets.core.kinematics import delta_phi
 from oddjets.io.event_table import JETS
 
-__all__ = ["compared_columns", "defining_columns", "derived_columns", "jet_of"]
+__all__ = ["column_histogram", "compared_columns", "defining_columns", "derived_columns", "jet_of"]
 
 #: numbers that say nothing of an event: its own number, and its weight
 _NOT_COMPARED = ("event", "weight")
+#: of a picture: more bins than this would have no events
+_MOST_BINS = 20
 
 
 def derived_columns(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float64]]:
@@ -72,3 +74,29 @@ def jet_of(column: str) -> int | None:
     """Return the number of the jet whose column it is; None: of the event."""
     match = re.search(r"_([12])$", column)
     return int(match[1]) if match else None
+
+
+def column_histogram(name: str, inside: npt.NDArray[Any], others: npt.NDArray[Any]) -> dict[str, Any]:
+    """Return the histograms of a column for a picture; the outermost one in a hundred are in the outer bins.
+
+    Args:
+        name: of the column.
+        inside: its values in the window, (n,).
+        others: of the events that it is compared with, (m,).
+
+    Returns:
+        ``name``, ``edges``, and the counts ``window`` and ``others``.
+    """
+    both = [np.asarray(values, np.float64) for values in (inside, others)]
+    both = [values[np.isfinite(values)] for values in both]
+    every = np.unique(np.concatenate(both))
+    if len(every) <= _MOST_BINS and np.allclose(every, np.round(every)):
+        edges = np.append(every - 0.5, every[-1] + 0.5) if np.allclose(np.diff(every), 1) else None
+        if edges is None:
+            edges = np.concatenate([[every[0] - 0.5], (every[1:] + every[:-1]) / 2, [every[-1] + 0.5]])
+    else:
+        low, high = np.quantile(np.concatenate(both), [0.01, 0.99])
+        number = int(np.clip(2 * len(both[0]) ** 0.5, 6, _MOST_BINS))
+        edges = np.linspace(low, high if high > low else low + 1, number + 1)
+    counts = [np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] for values in both]
+    return {"name": name, "edges": edges.tolist(), "window": counts[0].tolist(), "others": counts[1].tolist()}

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ETA_STEP", "PHI_CELLS", "Spot", "cells_of", "scan", "strongest"]
+__all__ = ["ETA_STEP", "PHI_CELLS", "Spot", "cells_of", "scan", "scan_turned", "strongest"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -16,6 +16,8 @@ Floats = npt.NDArray[np.float64]
 ETA_STEP, PHI_CELLS = 0.1, 64
 #: edges of the squares that are tried, in cells: about 0.2, 0.4 and 0.8 (the radius of the jets)
 SIZES = (2, 4, 8)
+#: for the azimuths of all events also the diameter of a jet: a tower makes jets massive whose axes are 0.2 to 0.8 away
+TURNED_SIZES = (*SIZES, 16)
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Spot:
         phi: of its middle, -pi to pi.
         size: length of its edges, about.
         found: jets of the window in it.
-        expected: by all jets in it, times the part of events that are in the window.
+        expected: by all jets in it, times the part of events that are in the window; or by all jets of its eta.
     """
 
     eta: float
@@ -78,7 +80,33 @@ def strongest(
         start: where the grid begins in eta.
         drawn: likewise.
     """
-    places, numbers = _scan(np.atleast_2d(cells), shape[0], shape[1], drawn[:1], np.array(SIZES))[1:]
+    _, places, numbers = _scan(np.atleast_2d(cells), shape[0], shape[1], drawn[:1], np.array(SIZES))
+    return _spots(places, numbers, start)
+
+
+def scan_turned(
+    cells: npt.NDArray[np.int32], shape: tuple[int, int], start: float, number: int, rng: np.random.Generator
+) -> tuple[Floats, tuple[Spot, Spot]]:
+    """Search for squares with more, or fewer, jets than others of the same eta: collisions know nothing of the azimuth.
+
+    The statistic is that of `scan`, where mu is the mean over all azimuths. Each event is turned about the beam by a random
+    angle, its jets together, which says how large the statistic is without a spot.
+
+    Args:
+        cells: of the jets, (N, jets of an event); see `cells_of`.
+        shape: of the grid, (eta, phi).
+        start: where the grid begins in eta.
+        number: how many times all events are turned.
+        rng: source of randomness.
+
+    Returns:
+        The statistics of the events as they are, then as turned, (1 + number, 2); the squares of excess and deficit.
+    """
+    found, places, numbers = _scan_turned(np.atleast_2d(cells), shape[0], shape[1], number, rng, np.array(TURNED_SIZES))
+    return np.asarray(found), _spots(places, numbers, start)
+
+
+def _spots(places: npt.NDArray[np.int64], numbers: Floats, start: float) -> tuple[Spot, Spot]:
     spots = []
     for (row, column, size), (found, expected) in zip(places.tolist(), numbers.tolist(), strict=True):
         phi = (column + size / 2) / PHI_CELLS * 2 * np.pi - np.pi
@@ -130,6 +158,48 @@ def _scan(cells, n_eta, n_phi, drawn, sizes):  # type: ignore[no-untyped-def]
                     joined = of_all[end, b + size] - of_all[a, b + size] - of_all[end, b] + of_all[a, b]
                     mu = joined * (n / total)
                     if mu == 0.0 or k == mu:
+                        continue
+                    value = 2 * (mu - k + (k * np.log(k / mu) if k > 0 else 0.0))
+                    kind = 0 if k > mu else 1
+                    if value > found[r, kind]:
+                        found[r, kind] = value
+                        if r == 0:
+                            places[kind, 0], places[kind, 1], places[kind, 2] = a, b, size
+                            numbers[kind, 0], numbers[kind, 1] = k, mu
+    return found, places, numbers
+
+
+@numba.njit(cache=True)
+def _scan_turned(cells, n_eta, n_phi, number, rng, sizes):  # type: ignore[no-untyped-def]
+    total, jets = cells.shape
+    widest = sizes[-1]
+    of_eta = np.zeros(n_eta + 1, np.int64)
+    for i in range(total):
+        for j in range(jets):
+            if cells[i, j] >= 0:
+                of_eta[cells[i, j] // n_phi + 1] += 1
+    of_eta = np.cumsum(of_eta)
+    found = np.zeros((number + 1, 2))
+    places, numbers = np.zeros((2, 3), np.int64), np.zeros((2, 2))
+    counts = np.zeros((n_eta, n_phi), np.int64)
+    for r in range(number + 1):
+        counts[:] = 0
+        for i in range(total):
+            turn = int(rng.random() * n_phi) if r > 0 else 0
+            for j in range(jets):
+                if cells[i, j] >= 0:
+                    counts[cells[i, j] // n_phi, (cells[i, j] + turn) % n_phi] += 1
+        sums = _sums(counts, n_eta, n_phi, widest)
+        for size in sizes:
+            step = size // 2
+            for a in range(0, max(n_eta - size, 0) + step, step):
+                end = min(a + size, n_eta)
+                mu = (of_eta[end] - of_eta[a]) * (size / n_phi)
+                if mu == 0.0:
+                    continue
+                for b in range(0, n_phi, step):
+                    k = sums[end, b + size] - sums[a, b + size] - sums[end, b] + sums[a, b]
+                    if k == mu:
                         continue
                     value = 2 * (mu - k + (k * np.log(k / mu) if k > 0 else 0.0))
                     kind = 0 if k > mu else 1

@@ -8,28 +8,44 @@ from dataclasses import asdict
 from typing import Any
 
 from oddjets.core.tables import text_table
+from oddjets.inspection.by_run import GroupComparison
 from oddjets.inspection.fitted_background import BackgroundSample
+from oddjets.inspection.multiplicities import RateByRun
 from oddjets.inspection.neighbours import NeighbourComparison
 
-__all__ = ["comparison_as_dict", "neighbour_text", "said_of_background"]
+__all__ = [
+    "TURNED",
+    "comparison_as_dict",
+    "neighbour_text",
+    "runs_as_text",
+    "said_of_background",
+    "said_of_rate",
+    "said_of_runs",
+]
 
+#: what all events of a region are compared with, to see whether jets are more at some azimuth
+TURNED = "the same events, turned about the beam"
 #: rows of a table that are printed
 SHOWN = 10
 #: a part of the fitted yield below this that cannot be represented is not worth a word
 _LOST = 0.02
 
 
-def comparison_as_dict(title: str, found: NeighbourComparison, notes: Sequence[str] = ()) -> dict[str, Any]:
+def comparison_as_dict(
+    title: str, found: NeighbourComparison, notes: Sequence[str] = (), sample: str = ""
+) -> dict[str, Any]:
     """Return a comparison as JSON can hold it.
 
     Args:
         title: what the window is compared with.
         found: the comparison.
         notes: what else is to be known.
+        sample: what is compared; "": the window.
     """
     smallest = found.smallest
     return {
         "title": title,
+        "sample": sample,
         "notes": list(notes),
         "smallest_corrected_p": None if math.isnan(smallest) else smallest,
         **asdict(found),
@@ -49,6 +65,46 @@ def said_of_background(sample: BackgroundSample) -> list[str]:
     return [*said, "the errors of the fitted yields are left out, so that these p values are somewhat too small"]
 
 
+def said_of_runs(groups: Sequence[GroupComparison]) -> list[str]:
+    """Return what is to be known of comparisons of runs, one sentence each.
+
+    Args:
+        groups: all of them; the one with the smallest p is shown.
+    """
+    worst = min(groups, key=lambda group: group.found.smallest)
+    by_run = ", ".join(f"{runs_as_text(group.first, group.last)}: {group.found.smallest:.2g}" for group in groups)
+    n = len(groups)
+    shown = f"{runs_as_text(worst.first, worst.last)} is the most different of {n}"
+    return [
+        f"{shown}; p is corrected for the number of columns and of these {n}",
+        f"smallest corrected p of each: {by_run}",
+    ]
+
+
+def said_of_rate(rate: RateByRun | None) -> list[str]:
+    """Return how many events are in a square by run, one sentence.
+
+    Args:
+        rate: of `oddjets.inspection.by_run.rate_at`; None: there are no runs to compare.
+    """
+    if rate is None:
+        return []
+    groups = zip(rate.first, rate.last, rate.found, rate.expected, strict=True)
+    by_run = ", ".join(f"{runs_as_text(*ends)}: {found} ({expected:.1f})" for *ends, found, expected in groups)
+    chi2 = f"chi2 = {rate.chi2:.1f} for {rate.degrees} degrees of freedom, p = {rate.p:.2g}"
+    return [f"events with a jet in the square of most more, by run, and what all events let expect: {by_run}; {chi2}"]
+
+
+def runs_as_text(first: int, last: int) -> str:
+    """Return the name of a group of neighbouring runs.
+
+    Args:
+        first: the first of them.
+        last: the last one.
+    """
+    return f"run {first}" if first == last else f"runs {first} to {last}"
+
+
 def neighbour_text(content: Mapping[str, Any]) -> str:
     """Return the results as text.
 
@@ -64,7 +120,8 @@ def neighbour_text(content: Mapping[str, Any]) -> str:
 
 
 def _comparison(found: Mapping[str, Any]) -> list[str]:
-    lines = [f"{found['events']} events against {found['reference']} of {found['title']}:"]
+    of = f" of {found['sample']}" if found["sample"] else ""
+    lines = [f"{found['events']} events{of} against {found['reference']} of {found['title']}:"]
     if not found["columns"]:
         return [*lines, "  too few to compare", *(f"  {note}" for note in found["notes"])]
     counted = sum(c["corrected"] is not None for c in found["columns"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,18 @@ from oddjets.inspection.permutations import correct, divisions
 from oddjets.inspection.two_sample import anderson_darling, rank_correlation, without_trend
 from oddjets.io.event_table import JETS
 
-__all__ = ["LEAST_EVENTS", "MOST_EVENTS", "ColumnResult", "NeighbourComparison", "compare"]
+__all__ = [
+    "DEAD",
+    "HOT",
+    "LEAST_EVENTS",
+    "MOST_EVENTS",
+    "ColumnResult",
+    "NeighbourComparison",
+    "by_difference",
+    "compare",
+    "joined_columns",
+    "result_of",
+]
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
@@ -111,7 +122,10 @@ def compare(
         places = np.concatenate(
             [np.asarray(p, np.float64)[rows] for p, (rows, _) in zip(position, (first, second), strict=True)]
         )
-    columns, skipped = _joined(_with_derived(window), _with_derived(reference), first, second)
+    columns, skipped = joined_columns(
+        {name: np.asarray(values)[first[0]] for name, values in window.items()},
+        {name: np.asarray(values)[second[0]] for name, values in reference.items()},
+    )
     if only is not None:
         skipped = {name: why for name, why in skipped.items() if name in only}
     n, total = len(first[0]), len(first[0]) + len(second[0])
@@ -136,14 +150,18 @@ def compare(
         names += [HOT, DEAD]
         spots = strongest(cells, shape, start, drawn)
     found = correct(values, np.array([name not in put_in for name in names]))
+    inside = np.arange(total) < n
     results = [
-        _result(name, float(found.p[k]), float(found.corrected[k]), columns.get(name), n)
+        result_of(name, float(found.p[k]), float(found.corrected[k]), columns.get(name), inside)
         for k, name in enumerate(names)
     ]
-    # the corrected p are equal where many columns differ; the statistic says which does so most
-    order = sorted(range(len(names)), key=lambda k: (results[k].corrected is None, *_rank(results[k]), k))
     hot, dead = spots if spots is not None else (None, None)
-    return NeighbourComparison(n, total - n, permutations, [results[k] for k in order], skipped, hot, dead)
+    return NeighbourComparison(n, total - n, permutations, by_difference(results), skipped, hot, dead)
+
+
+def by_difference(results: Sequence[ColumnResult]) -> list[ColumnResult]:
+    """Return results with those that differ most first, and those that are not counted last."""
+    return sorted(results, key=lambda one: (one.corrected is None, *_rank(one)))
 
 
 def _with_derived(columns: Columns) -> Columns:
@@ -161,20 +179,24 @@ def _taken(events: Columns, n: int, rng: np.random.Generator) -> tuple[npt.NDArr
     return np.sort(rng.choice(n, MOST_EVENTS, replace=False)), n
 
 
-def _joined(
-    window: Columns,
-    reference: Columns,
-    first: tuple[npt.NDArray[np.intp], int],
-    second: tuple[npt.NDArray[np.intp], int],
-) -> tuple[dict[str, npt.NDArray[np.float64]], dict[str, str]]:
-    """Return the columns of both, the window's events first, and why others are left out."""
+def joined_columns(window: Columns, reference: Columns) -> tuple[dict[str, npt.NDArray[np.float64]], dict[str, str]]:
+    """Return the columns that can be compared, with derived ones, and why others are left out.
+
+    Args:
+        window: columns of some events, (n,) each.
+        reference: columns of the others, (m,) each.
+
+    Returns:
+        Name to values of both, those of the window first, (n + m,); and name to reason.
+    """
+    window, reference = _with_derived(window), _with_derived(reference)
     columns: dict[str, npt.NDArray[np.float64]] = {}
     skipped: dict[str, str] = {}
     for name in compared_columns({*window, *reference}):
         if name not in window or name not in reference:
             skipped[name] = "only one of the two samples has it"
             continue
-        both = [np.asarray(window[name])[first[0]], np.asarray(reference[name])[second[0]]]
+        both = [np.asarray(window[name]), np.asarray(reference[name])]
         if any(values.dtype.kind not in "biuf" for values in both):
             skipped[name] = "no numbers"
             continue
@@ -191,10 +213,24 @@ def _joined(
     return columns, skipped
 
 
-def _result(name: str, p: float, corrected: float, values: npt.NDArray[np.float64] | None, n: int) -> ColumnResult:
+def result_of(
+    name: str, p: float, corrected: float, values: npt.NDArray[np.float64] | None, inside: npt.NDArray[np.bool_]
+) -> ColumnResult:
+    """Return the result of a column, with what it is like.
+
+    Args:
+        name: of the column, or of a search in (eta, phi).
+        p: of it alone.
+        corrected: for the number of columns; NaN: not counted.
+        values: of the column, (N,); None of a search.
+        inside: which events are in the window, (N,).
+    """
     if values is None:
-        return ColumnResult(name, p, corrected, None, None, (0.0, 0.0))
-    parts = [values[:n], values[n:]]
-    quantiles: list[Any] = [tuple(np.quantile(part[~np.isnan(part)], (0.16, 0.5, 0.84)).tolist()) for part in parts]
+        return ColumnResult(name, p, None if np.isnan(corrected) else corrected, None, None, (0.0, 0.0))
+    parts = [values[inside], values[~inside]]
+    quantiles: list[Any] = [
+        tuple(np.quantile(part[~np.isnan(part)], (0.16, 0.5, 0.84)).tolist()) if not np.isnan(part).all() else None
+        for part in parts
+    ]
     missing = (float(np.isnan(parts[0]).mean()), float(np.isnan(parts[1]).mean()))
     return ColumnResult(name, p, None if np.isnan(corrected) else corrected, quantiles[0], quantiles[1], missing)

@@ -38,13 +38,14 @@ def _columns(found: Mapping[str, Any], key: str, one: Mapping[str, Any], file: s
         for c in one["columns"][:SHOWN]
     ]
     counted = sum(c["corrected"] is not None for c in one["columns"])
+    events = f"{count(one['events'])} events against {count(one['reference'])} of {one['title']}"
     note = (
         f"p by {count(one['permutations'])} permutations; corrected: for {counted} columns, so that the smallest is below 0.05"
         " in one window of twenty where nothing differs. Not counted: columns that define the window or follow its"
         " observable."
     )
     return Table(
-        caption=f"{found['window']['text']}: {count(one['events'])} events against {count(one['reference'])} of {one['title']}",
+        caption=f"{one.get('sample') or found['window']['text']}: {events}",
         columns=["column", "corrected p", "p", "window: median (16, 84 %)", "the others"],
         rows=rows,
         file=file,

@@ -1,9 +1,9 @@
-"""A noisy calorimeter tower in files that were made: a fault of the detector, to see whether one finds it."""
+"""A noisy calorimeter tower in pseudo-data: a fault of the detector, to see whether one finds it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,25 +13,35 @@ import numpy as np
 import numpy.typing as npt
 import uproot
 
+from oddjets.config.simulation import SimulationSpec
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
-from oddjets.core.kinematics import offsets_from, positions
+from oddjets.core.kinematics import momenta
 from oddjets.io.fileset import TREE
-from oddjets.simulation.detector import DetectedCandidates
-from oddjets.simulation.jets import FatJets, build_fat_jets
-from oddjets.simulation.job_plan import DATA
-from oddjets.simulation.nanoaod_layout import jagged
-from oddjets.simulation.reconstruction import candidate_momenta, stored_candidates, stored_jets
-from oddjets.simulation.tagger_inputs import tagging_inputs
-from oddjets.simulation.taggers import load_taggers, tag
+from oddjets.simulation.generator import (
+    BATCH,
+    GeneratedBatch,
+    initialise,
+    particle_columns,
+    prepare_multiparton_tables,
+    require_pythia,
+)
+from oddjets.simulation.job_plan import DATA, EVENTS_PER_BLOCK, Block, GeneratorStream, make_plan
+from oddjets.simulation.parton_veto import EARLY_VETO, leading_jets
+from oddjets.simulation.pileup import load_pool
+from oddjets.simulation.processes import load_processes
+from oddjets.simulation.pythia_hooks import RESONANCE_SHOWER, mass_acceptance_hook, visible_partons
+from oddjets.simulation.reconstruction import reconstruct
 from oddjets.simulation.writer import write_nano
 
-__all__ = ["NoisyTower", "add_noisy_tower", "with_noisy_tower"]
+__all__ = ["NoisyTower", "with_noisy_tower"]
 
-#: PDG code of neutral hadrons, as candidates have it
-_NEUTRAL_HADRON = 130
+#: what the detector measures as a neutral hadron: a neutron, stable in Pythia's record
+_NEUTRON, _STABLE = 2112, 91
 #: edge of a tower, as in `oddjets.simulation.detector`
 _EDGE = 0.087
+#: place in Pythia's records of a particle of the hard process; showers leave it as it is there
+_HARD = 5
 
 
 @dataclass(frozen=True)
@@ -42,106 +52,88 @@ class NoisyTower:
         eta: pseudorapidity of its middle.
         phi: azimuth of its middle.
         pt: smallest and largest pT of what it shows, GeV; uniform between them.
-        fraction: part of the events in which it does so.
+        fraction: part of the collisions in which it does so.
         files: the first and the last file of the data in which it does so, from 0.
-        seed: of the events, and of the pT.
+        seed: of which collisions these are, and of the pT.
     """
 
     eta: float
     phi: float
-    pt: tuple[float, float] = (80.0, 160.0)
+    pt: tuple[float, float] = (60.0, 120.0)
     fraction: float = 0.5
     files: tuple[int, int] = (0, 10_000)
     seed: int = 1
 
+    def shows(self, collision: float) -> npt.NDArray[np.float64] | None:
+        """Return px, py, pz and E of what it shows in a collision, (4,) in GeV; None: nothing.
+
+        What it shows is a function of the collision, so that the generator's filter and the detector see the same.
+
+        Args:
+            collision: a number that no other collision has.
+        """
+        rng = np.random.default_rng([self.seed, int(np.float64(collision).view(np.uint64))])
+        if rng.random() >= self.fraction:
+            return None
+        eta, phi = (middle + rng.uniform(-_EDGE / 2, _EDGE / 2) for middle in (self.eta, self.phi))
+        return np.asarray(momenta(*(np.array([x]) for x in (rng.uniform(*self.pt), eta, phi, 0.0)))[0], np.float64)
+
 
 def with_noisy_tower(
-    simulation: Path,
-    out: Path,
-    tower: NoisyTower | None,
-    *,
-    files_per_run: int | None = None,
-    without: Collection[str] = (),
+    spec: SimulationSpec, simulation: Path, out: Path, tower: NoisyTower | None, *, files_per_run: int | None = None
 ) -> Path:
-    """Copy the pseudo-data of a simulation, with a noisy tower in some of the files; templates stay where they are.
+    """Make the pseudo-data of a simulation again, with a noisy tower in some of the files; templates stay where they are.
+
+    Files without the tower are copies. Those with it are generated again, from the same number of hard collisions: the early
+    veto sees the tower, too, so that collisions are kept whose jets are massive because of it.
 
     Args:
+        spec: what was simulated.
         simulation: the folder of `oddjets simulate`, with ``fileset.json``.
         out: the folder for the new files and their ``fileset.json``; made if it does not exist.
         tower: the tower; None: there is none.
         files_per_run: so many files get a run number of their own, from 1, as runs of data have; None: the numbers stay.
-        without: processes whose events are left out, as ``truth/`` knows them: what was injected, for instance.
 
     Returns:
         The path of the new ``fileset.json``.
 
     Raises:
         InputFileError: there is no simulation.
-        OddjetsError: it has no pseudo-data.
+        OddjetsError: its pseudo-data are not those that ``spec`` asks for.
     """
     listed = simulation / "fileset.json"
     try:
         fileset: dict[str, Any] = json.loads(listed.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputFileError(f"{listed}: no fileset of a simulation ({type(error).__name__})") from None
-    if DATA not in fileset:
-        raise OddjetsError(f"{listed}: has no pseudo-data, which a noisy tower could be in")
+    blocks = {block.path: block for block in make_plan(spec) if block.is_data}
+    if not blocks or set(fileset.get(DATA, {}).get("files", ())) != set(blocks):
+        raise OddjetsError(f"{listed}: its pseudo-data are not those that are asked for; run `oddjets simulate` first")
     for name, entry in fileset.items():
-        files = {str((simulation / file).resolve()): tree for file, tree in entry["files"].items()}
-        if name == DATA:
-            files = {
-                str(_copied(Path(file), number, out / DATA, tower, files_per_run, without).resolve()): tree
-                for number, (file, tree) in enumerate(files.items())
-            }
-        entry["files"] = files
+        own = {
+            (_made(blocks[file], simulation, out, tower, files_per_run) if name == DATA else simulation / file): tree
+            for file, tree in entry["files"].items()
+        }
+        entry["files"] = {str(file.resolve()): tree for file, tree in own.items()}
     write_json(out / "fileset.json", fileset)
     return out / "fileset.json"
 
 
-def _copied(
-    file: Path,
-    number: int,
-    folder: Path,
-    tower: NoisyTower | None,
-    files_per_run: int | None,
-    without: Collection[str],
-) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    with uproot.open(file) as opened:
-        events = _collections(opened[TREE].arrays())
-        runs = {name: values.to_numpy() for name, values in opened["Runs"].arrays(library="ak", how=dict).items()}
-    if without:
-        events = ak.to_packed(events[~np.isin(_processes(file, ak.to_numpy(events.event)), list(without))])
+def _made(block: Block, simulation: Path, out: Path, tower: NoisyTower | None, files_per_run: int | None) -> Path:
+    """Write a file, with the tower or without, and return it."""
+    if tower is not None and tower.files[0] <= block.index <= tower.files[1]:
+        events, runs = _simulated(block, simulation, tower), {"run": np.array([1], np.uint32)}
+    else:
+        with uproot.open(simulation / block.path) as opened:
+            events = _collections(opened[TREE].arrays())
+            runs = {name: values.to_numpy() for name, values in opened["Runs"].arrays(library="ak", how=dict).items()}
     if files_per_run is not None:
-        events["run"] = np.full(len(events), 1 + number // files_per_run, np.uint32)
-        runs["run"] = np.array([1 + number // files_per_run], np.uint32)
-    changed = events if tower is None else _noisy(events, tower, number)
-    write_nano(folder / file.name, [events[:0], changed], runs)
-    return folder / file.name
-
-
-def _noisy(events: ak.Array, tower: NoisyTower, number: int) -> ak.Array:
-    """Return the events of a file, by its number, with the tower."""
-    rng = np.random.default_rng([tower.seed, number])
-    noisy = rng.random(len(events)) < tower.fraction * (tower.files[0] <= number <= tower.files[1])
-    pt = rng.uniform(*tower.pt, len(events))
-    place = rng.uniform(-_EDGE / 2, _EDGE / 2, (2, len(events)))
-    return add_noisy_tower(events, noisy, pt, tower.eta + place[0], tower.phi + place[1])
-
-
-def _processes(file: Path, numbers: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.str_]:
-    """Return which process each event of a file was simulated as.
-
-    Raises:
-        InputFileError: nobody knows.
-    """
-    truth = file.parent.parent / "truth" / f"{file.stem}.npz"
-    try:
-        with np.load(truth, allow_pickle=False) as stored:
-            known = dict(zip(stored["event"].tolist(), stored["process"].tolist(), strict=True))
-        return np.array([known[number] for number in numbers.tolist()], np.str_)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputFileError(f"{truth}: does not say what the events of {file} are ({type(error).__name__})") from None
+        run = 1 + block.index // files_per_run
+        events["run"] = np.full(len(events), run, np.uint32)
+        runs["run"] = np.array([run], np.uint32)
+    (out / block.path).parent.mkdir(parents=True, exist_ok=True)
+    write_nano(out / block.path, [events[:0], events], runs)
+    return out / block.path
 
 
 def _collections(flat: ak.Array) -> ak.Array:
@@ -157,73 +149,76 @@ def _collections(flat: ak.Array) -> ak.Array:
     return ak.zip({n: ak.zip(v) if isinstance(v, dict) else v for n, v in found.items()}, depth_limit=1)
 
 
-def add_noisy_tower(
-    events: ak.Array,
-    noisy: npt.NDArray[np.bool_],
-    pt: npt.NDArray[np.float64],
-    eta: npt.NDArray[np.float64],
-    phi: npt.NDArray[np.float64],
-) -> ak.Array:
-    """Add a neutral hadron to some events, and cluster their AK8 jets again from the candidates that are stored.
-
-    Stored are the candidates of AK8 jets, so a tower far from all jets changes nothing; it makes no jet of its own below the
-    170 GeV of stored jets. Trigger decisions stay.
-
-    Args:
-        events: as `oddjets.simulation.reconstruction.reconstruct` returns them, of pseudo-data.
-        noisy: in which events, (n,).
-        pt: of the neutral hadron, GeV, (n,).
-        eta: its pseudorapidity, (n,).
-        phi: its azimuth, (n,).
-    """
-    rows = np.flatnonzero(noisy)
-    if not len(rows):
-        return events
-    candidates = _with_tower(events.PFCands[rows], pt[rows], eta[rows], (phi[rows] + np.pi) % (2 * np.pi) - np.pi)
-    jets = build_fat_jets(candidate_momenta(candidates), candidates.offsets)
-    changed = {
-        "FatJet": stored_jets(jets, tag(tagging_inputs(candidates, jets), load_taggers()), {}),
-        "PFCands": stored_candidates(candidates, jets),
-        "FatJetPFCands": _links(jets),
-    }
-    order = np.arange(len(events))
-    order[rows] = len(events) + np.arange(len(rows))
-    for name, collection in changed.items():
-        fields = events[name].fields
-        both = ak.concatenate([events[name], ak.zip({field: collection[field] for field in fields})])
-        events = ak.with_field(events, ak.to_packed(both[order]), name)
+def _simulated(block: Block, simulation: Path, tower: NoisyTower) -> ak.Array:
+    """Return the events of a file with the tower, in random order."""
+    tables = prepare_multiparton_tables(simulation / "multiparton.dat")
+    pool = None if block.pileup_seed is None else load_pool(simulation / "pileup.npz", block.pileup_seed)
+    parts = [reconstruct(GeneratedBatch.empty(), np.random.default_rng(0), is_data=True)]
+    for stream in block.streams:
+        rng = np.random.default_rng(stream.detector_seed)
+        for batch in _collisions(stream, tower, tables, early_veto=block.early_veto):
+            parts.append(reconstruct(_with_tower(batch, tower), rng, is_data=True, pool=pool))
+    events = ak.concatenate(parts)
+    n = len(events)
+    events = ak.to_packed(events[np.random.default_rng(block.shuffle_seed).permutation(n)])
+    events["run"] = np.ones(n, np.uint32)
+    events["luminosityBlock"] = np.full(n, block.index + 1, np.uint32)
+    events["event"] = np.arange(n, dtype=np.uint64) + np.uint64(block.index * EVENTS_PER_BLOCK + 1)
     return events
 
 
-def _with_tower(stored: ak.Array, pt: Any, eta: Any, phi: Any) -> DetectedCandidates:
-    """Return the candidates of some events, each with one more at the end."""
-    neutral = {
-        "pt": pt,
-        "eta": eta,
-        "phi": phi,
-        "d0Err": -1.0,
-        "dzErr": -1.0,
-        "pdgId": _NEUTRAL_HADRON,
-        "puppiWeight": 1.0,
-    }
-    n = len(stored)
-    types = {"pdgId": np.int32, "charge": np.int32}
-
-    def column(name: str) -> npt.NDArray[Any]:
-        one = np.broadcast_to(np.asarray(neutral.get(name, 0.0)), (n,)).reshape(n, 1)
-        kind = types.get(name, np.float32)
-        both = ak.concatenate([stored[name], ak.from_regular(ak.Array(one.astype(kind)))], axis=1)
-        return np.asarray(ak.to_numpy(ak.flatten(both)), kind)
-
-    names = ("pt", "eta", "phi", "mass", "d0", "d0Err", "dz", "dzErr")
-    offsets = offsets_from(ak.to_numpy(ak.num(stored.pt)) + 1)
-    floats = {name: column(name) for name in names}
-    return DetectedCandidates(offsets, floats, column("pdgId"), column("charge"), column("puppiWeight"))
+def _collisions(
+    stream: GeneratorStream, tower: NoisyTower, tables: Path, *, early_veto: bool
+) -> Iterator[GeneratedBatch]:
+    """Yield collisions that survive, as `oddjets.simulation.generator.generate`, but with the tower in the early veto."""
+    pythia8, process = require_pythia(), load_processes()[stream.process]
+    # Pythia holds no reference to the Python side of a hook: they live as long as this function's frame
+    hooks = [_veto_with_tower(tower, pythia8)] if early_veto else []
+    if process.mass_acceptance is not None:
+        hooks.append(mass_acceptance_hook(process.mass_acceptance, stream.pythia_seed, pythia8))
+    lines = [*process.pythia, f"PhaseSpace:pTHatMin = {process.pt_hat_min}"]
+    pythia = initialise(lines, stream.pythia_seed, tables, hooks)
+    for first in range(0, stream.tries, BATCH):
+        tries = min(BATCH, stream.tries - first)
+        yield particle_columns(pythia.nextBatch(tries, "skip"), tries)
 
 
-def _links(jets: FatJets) -> ak.Array:
-    """Return pairs of jet and candidate, as stored: the candidates of one jet after the other."""
-    of_events, constituents = jets.clustered.event_offsets, jets.clustered.constituent_offsets
-    counts = np.diff(constituents[of_events])
-    number = np.arange(of_events[-1]) - np.repeat(of_events[:-1], np.diff(of_events))
-    return jagged(counts, jetIdx=np.repeat(number, np.diff(constituents)), pFCandsIdx=positions(0, counts))
+def _veto_with_tower(tower: NoisyTower, pythia8: Any) -> Any:
+    """Return a hook that drops collisions whose partons, with what the tower shows, do not make two hard, massive jets."""
+
+    class Hook(pythia8.UserHooks):  # type: ignore[misc]
+        pythia: Any = None
+
+        def canVetoPT(self) -> bool:
+            return True
+
+        def scaleVetoPT(self) -> float:
+            return EARLY_VETO.scale
+
+        def doVetoPT(self, position: int, event: Any) -> bool:
+            if position == RESONANCE_SHOWER:
+                return False
+            partons = np.array(visible_partons(event, self.pythia, pythia8)).reshape(-1, 4)
+            shown = tower.shows(self.pythia.process[_HARD].px())
+            pt, mass = leading_jets(partons if shown is None else np.concatenate([partons, shown[None]]))
+            return not (pt[1] > EARLY_VETO.min_pt and mass.min() > EARLY_VETO.min_mass)
+
+    return Hook()
+
+
+def _with_tower(batch: GeneratedBatch, tower: NoisyTower) -> GeneratedBatch:
+    """Return collisions with what the tower shows in each as one more stable particle, at the end."""
+    shown = [tower.shows(px) for px in batch.momenta[batch.offsets[:-1] + _HARD, 0].tolist()]
+    rows = np.flatnonzero([one is not None for one in shown])
+    if not len(rows):
+        return batch
+    ends = batch.offsets[rows + 1]
+    added = {"id": _NEUTRON, "status": _STABLE}
+    more = np.zeros(len(batch.offsets), np.int64)
+    more[rows + 1] = 1
+    return batch._replace(
+        offsets=batch.offsets + np.cumsum(more),
+        integers={name: np.insert(column, ends, added.get(name, 0)) for name, column in batch.integers.items()},
+        momenta=np.insert(batch.momenta, ends, np.array([one for one in shown if one is not None]), axis=0),
+        vertices=np.insert(batch.vertices, ends, 0.0, axis=0),
+    )

@@ -14,11 +14,19 @@ from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.expressions import names_in
 from oddjets.corrections.luminosity import certified_sections, read_luminosity_table
 from oddjets.corrections.sections import RUN
-from oddjets.inspection.compared_columns import defining_columns, derived_columns
+from oddjets.inspection.by_run import compare_runs, even_azimuth, rate_at, turned
+from oddjets.inspection.compared_columns import column_histogram, defining_columns, derived_columns
 from oddjets.inspection.fitted_background import equal_weights, fitted_background
 from oddjets.inspection.multiplicities import RateByRun, crowd, duplicates, rate_by_run
-from oddjets.inspection.neighbour_text import comparison_as_dict, said_of_background
-from oddjets.inspection.neighbours import DEAD, HOT, NeighbourComparison, compare
+from oddjets.inspection.neighbour_text import (
+    TURNED,
+    comparison_as_dict,
+    runs_as_text,
+    said_of_background,
+    said_of_rate,
+    said_of_runs,
+)
+from oddjets.inspection.neighbours import DEAD, HOT, LEAST_EVENTS, NeighbourComparison, compare
 from oddjets.inspection.source_columns import source_columns
 from oddjets.inspection.window import RegionEvents
 from oddjets.io import event_table
@@ -38,8 +46,8 @@ Columns = dict[str, npt.NDArray[Any]]
 OF_THE_DETECTOR = ("run", "luminosityBlock", "bunch_crossing", "n_vertices", "rho", "phi_1", "phi_2")
 #: so many columns are drawn, those that differ most
 DRAWN = 4
-#: more bins than this would have no events
-_MOST_BINS = 20
+#: of larger regions so many events are compared by run and azimuth: more take minutes
+MOST_REGION = 10_000
 #: of permutations: the same events give the same p values
 _SEED = 1
 
@@ -110,6 +118,7 @@ class _Neighbours:
             self.notes["without --bins the window has no side bands"] = None
         if self.inspected.is_data:
             against["other_letters"] = self._against_other_letters()
+            against |= self._whole_region()
         background = self._against_background()
         if background is not None:
             against["background"] = background
@@ -143,6 +152,34 @@ class _Neighbours:
             "compared in what no score knows: when and where; eta differs if odd jets are more central than others"
         ]
         return self._as_dict("the other letters", found, self.inside, others, notes)
+
+    def _whole_region(self) -> dict[str, Any]:
+        """Compare the runs, and the azimuths, in all letters and all values: faults are where few events are odd, too."""
+        parts, rng = self.inspected.events, self.rng
+        n = sum(len(part) for part in parts)
+        if n > MOST_REGION:
+            kept = np.split(rng.permutation(n) < MOST_REGION, np.cumsum([len(part) for part in parts])[:-1])
+            parts = [part.select(mask) for part, mask in zip(parts, kept, strict=True)]
+            self.notes[f"of {n} events of the region {MOST_REGION} at random are compared by run and azimuth"] = None
+        columns, _ = self.joined(parts)
+        if not columns or n < LEAST_EVENTS:
+            return {}
+        found: dict[str, Any] = {}
+        hidden = "all letters" if self.inspected.hidden is None else "all letters that are not blinded"
+        region = f"{self.window.region}, {hidden}"
+        even = even_azimuth(columns, rng, permutations=self.asked.permutations)
+        if even is not None:
+            rate = None if even.hot is None else rate_at(columns, even.hot, self.asked.permutations, rng)
+            found["azimuth"] = self._as_dict(TURNED, even, columns, turned(columns, rng), said_of_rate(rate), region)
+        groups = compare_runs(columns, rng, permutations=self.asked.permutations)
+        if groups:
+            worst = min(groups, key=lambda group: group.found.smallest)
+            inside = np.zeros(len(columns["run"]), np.bool_)
+            inside[worst.rows] = True
+            own, others = (_taken(columns, np.flatnonzero(mask)) for mask in (inside, ~inside))
+            name = f"{runs_as_text(worst.first, worst.last)} in {region}"
+            found["runs"] = self._as_dict("the other runs", worst.found, own, others, said_of_runs(groups), name)
+        return found
 
     def _compare(
         self,
@@ -237,11 +274,17 @@ class _Neighbours:
         return ""
 
     def _as_dict(
-        self, title: str, found: NeighbourComparison, inside: Columns, others: Columns, notes: Sequence[str]
+        self,
+        title: str,
+        found: NeighbourComparison,
+        inside: Columns,
+        others: Columns,
+        notes: Sequence[str],
+        sample: str = "",
     ) -> dict[str, Any]:
         drawn = [c.name for c in found.columns if c.corrected is not None and c.name not in (HOT, DEAD)][:DRAWN]
-        return comparison_as_dict(title, found, notes) | {
-            "drawn": [_histogram(name, inside[name], others[name]) for name in drawn],
+        return comparison_as_dict(title, found, notes, sample) | {
+            "drawn": [column_histogram(name, inside[name], others[name]) for name in drawn],
             "jets": {
                 which: [_finite(columns[f"{axis}_{j}"]) for j in (1, 2) for axis in ("eta", "phi")]
                 for which, columns in (("window", inside), ("others", others))
@@ -344,20 +387,3 @@ def _bins(values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> np
 
 def _finite(values: npt.NDArray[Any]) -> list[float | None]:
     return [round(float(v), 3) if np.isfinite(v) else None for v in values]
-
-
-def _histogram(name: str, inside: npt.NDArray[Any], others: npt.NDArray[Any]) -> dict[str, Any]:
-    """Return the histograms of a column for a picture; the outermost one in a hundred are in the outer bins."""
-    both = [np.asarray(values, np.float64) for values in (inside, others)]
-    both = [values[np.isfinite(values)] for values in both]
-    every = np.unique(np.concatenate(both))
-    if len(every) <= _MOST_BINS and np.allclose(every, np.round(every)):
-        edges = np.append(every - 0.5, every[-1] + 0.5) if np.allclose(np.diff(every), 1) else None
-        if edges is None:
-            edges = np.concatenate([[every[0] - 0.5], (every[1:] + every[:-1]) / 2, [every[-1] + 0.5]])
-    else:
-        low, high = np.quantile(np.concatenate(both), [0.01, 0.99])
-        number = int(np.clip(2 * len(both[0]) ** 0.5, 6, _MOST_BINS))
-        edges = np.linspace(low, high if high > low else low + 1, number + 1)
-    counts = [np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] for values in both]
-    return {"name": name, "edges": edges.tolist(), "window": counts[0].tolist(), "others": counts[1].tolist()}

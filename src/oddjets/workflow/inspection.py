@@ -343,6 +343,8 @@ def _neighbours(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | N
     if not inspected.asked.neighbours:
         return None
     content = compare_with_neighbours(inspected)
+    # those of the other letters and of all runs, too
+    content["shows_data_in_A"] = inspected.is_data and inspected.hidden is None
     text = neighbour_text(content)
     made.text += f"\n{text}"
     made.write_text("neighbours.txt", text)

@@ -40,14 +40,18 @@ def figures_of(artifacts: Artifacts, found: Mapping[str, Any]) -> dict[str, dict
         name = f"neighbours_{key}"
         by_name = {c["name"]: c for c in one["columns"]}
         panels = [{**drawn, "corrected": by_name[drawn["name"]]["corrected"]} for drawn in one["drawn"]]
-        window = found["window"]["text"]
-        said = ", ".join(f"{p['name']} (p {p['corrected']:.2g})" for p in panels)
+        window = one.get("sample") or found["window"]["text"]
+        # of the azimuth nothing but places is compared
+        shown = panels or [c for c in one["columns"] if c["corrected"] is not None]
+        said = ", ".join(f"{p['name']} (p {p['corrected']:.2g})" for p in shown)
+        places = "both jets in (eta, phi); squares: the largest excess (full) and deficit (dashed)."
         made[name] = {
             "kind": "neighbours",
             "name": name,
             "title": f"Against {one['title']}",
             "header": artifacts.header,
             "window": window,
+            "sample": one.get("sample", ""),
             "against": one["title"],
             "events": one["events"],
             "reference": one["reference"],
@@ -56,11 +60,13 @@ def figures_of(artifacts: Artifacts, found: Mapping[str, Any]) -> dict[str, dict
             "hot": one["hot"],
             "dead": one["dead"],
             "places": {c["name"]: c["corrected"] for c in one["columns"] if c["window"] is None},
-            "alt": f"{one['events']} events in {window} against {one['title']}. Columns that differ most: {said}.",
-            "caption": (
+            "alt": f"{one['events']} events in {window} against {one['title']}. Most different: {said}.",
+            "caption": f"{one['events']} events of {window} against {one['title']}: {places}"
+            if not panels
+            else (
                 f"The {len(panels)} columns in which the {one['events']} events in {window} differ most from {one['title']}"
                 f" ({one['reference']} events, scaled), with p corrected for the number of columns; outer bins hold what is"
-                " beyond. Last panel: both jets in (eta, phi); squares: the largest excess (full) and deficit (dashed)."
+                f" beyond. Last panel: {places}"
             ),
             "sources": [{"file": f"inspection/{found['window']['name']}/neighbours.json", "key": f"against.{key}"}],
         }
@@ -99,7 +105,15 @@ def _column(panel: Axes, drawn: Mapping[str, Any], one: Mapping[str, Any]) -> No
         hatch="////", edgecolor="0.4", linewidth=0,
     )  # fmt: skip
     centres = (edges[1:] + edges[:-1]) / 2
-    panel.errorbar(centres, counts, np.sqrt(counts), fmt="o", color=WINDOW, markersize=5, label="window")
+    panel.errorbar(
+        centres,
+        counts,
+        np.sqrt(counts),
+        fmt="o",
+        color=WINDOW,
+        markersize=5,
+        label="window" if not drawn.get("sample") else drawn["sample"],
+    )
     highest = max(float((counts + np.sqrt(counts)).max()), float((others * scale + error).max()), 1.0)
     panel.set_ylim(0, 1.5 * highest)
     panel.set_xlim(edges[0], edges[-1])
