@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ from oddjets.inspection.displays import displacement, species_of
 from oddjets.inspection.shares import OTHER, class_groups, shares_of_columns, shares_of_groups
 from oddjets.inspection.source_files import joined_jets
 from oddjets.io.inspections import read_inspection
+from oddjets.io.nanoaod_schema import IDENTITY
 from oddjets.report import figure_files, health, html, registry
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.inspections import event_table
 from oddjets.scoring.class_groups import share_columns
 from oddjets.scoring.model_card import load_card
 from oddjets.workflow.inspected_run import InspectedRun, asked_of
+from oddjets.workflow.inspection import _simulated_as
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.validation import resolve
 
@@ -218,7 +221,10 @@ def test_what_cannot_be_is_an_error(folder: Path, words: list[str], said: str) -
 
 def test_truth_of_what_is_no_pseudo_data_is_said_not_to_be_there(folder: Path) -> None:
     said = inspect(folder / "analysis.yaml", "--out", folder / "out", "--top", "1", "--displays", "0", "--truth")
-    assert "--truth is of pseudo-data that this analysis simulates, and these events are none" in " ".join(said.split())
+    assert "truth: not known of 1 of 1 events: it is in the folder truth/" in " ".join(said.split())
+    words = ("--process", "top", "--letter", "D", "--top", "1", "--displays", "0", "--truth")
+    said = inspect(folder / "analysis.yaml", "--out", folder / "out", *words)
+    assert "truth: these events are not data" in said
 
 
 def test_without_histograms_the_command_to_run_is_named(folder: Path) -> None:
@@ -428,15 +434,15 @@ def test_imported_event_files_have_a_table_and_no_displays(blind: tuple[Path, Pa
 def test_groups_of_classes_are_those_of_the_names_and_do_not_overlap() -> None:
     card = load_card("omnilearned_small_simulation.yaml")
     groups = class_groups(card)
-    assert list(groups) == ["QCD", "heavy flavour", "2 prongs", "3 prongs", "4 prongs"]
-    assert sorted(groups["heavy flavour"]) == [12, 13]
+    assert list(groups) == ["QCD", "bb", "cc", "2 prongs", "3 prongs", "4 prongs"]
+    assert sorted([*groups["bb"], *groups["cc"]]) == [12, 13]
     assert sorted(index for indices in groups.values() for index in indices) == sorted(card.output.softmax)
     rng = np.random.default_rng(1)
     probabilities = rng.dirichlet(np.ones(len(card.output.softmax)), 5)
     shares = shares_of_groups(card, probabilities)
     np.testing.assert_allclose(sum(shares.values()), 1)
-    place = [list(card.output.softmax).index(index) for index in (12, 13)]
-    np.testing.assert_allclose(shares["heavy flavour"], probabilities[:, place].sum(axis=1))
+    place = list(card.output.softmax).index(card.classes["X_bb"][0])
+    np.testing.assert_allclose(shares["bb"], probabilities[:, place])
     order = list(card.output.softmax)
     columns = {
         f"{column}_1": probabilities[:, [order.index(index) for index in card.classes[name]]].sum(axis=1)
@@ -487,7 +493,19 @@ def test_displacement_is_the_significance_of_both_impact_parameters(made: Path) 
     assert np.mean(found[charged] ** 2) == pytest.approx(2, abs=5 * 2 / np.sqrt(charged.sum()))
 
 
-def test_truth_that_is_not_known_is_said(folder: Path) -> None:
-    words = (folder / "analysis.yaml", "--out", folder / "out", "--displays", "0")
-    said = "truth: only an analysis that simulates its pseudo-data (`simulate:`) knows it; this one reads files"
-    assert said in " ".join(inspect(*words, "--truth").split())
+def test_truth_is_found_beside_the_source_files(folder: Path, made: Path, tmp_path: Path) -> None:
+    run = RunContext(load_analysis(folder / "analysis.yaml"), folder / "out")
+    inspected = InspectedRun(run, asked_of(run, {"top": 2}))
+    (tmp_path / "truth").mkdir()
+    for event, source in zip(inspected.oddest, inspected.sources, strict=True):
+        there = replace(source.source, path=str(tmp_path / "data" / Path(source.source.path).name))
+        moved = replace(source, source=there)
+        assert _simulated_as(event, moved) is None
+        own = {name: event.events.columns[name][[event.place, event.place - 1]] for name in IDENTITY}
+        file = tmp_path / "truth" / f"{Path(there.path).stem}.npz"
+        np.savez(file, process=np.array(["hh", "qcd"]), **own)
+        assert _simulated_as(event, moved) == "hh"
+        file.write_bytes(b"nothing")
+        with pytest.raises(OddjetsError, match="does not say what events were simulated as"):
+            _simulated_as(event, moved)
+        file.unlink()

@@ -49,6 +49,9 @@ def test_a_file_with_the_tower_has_it_in_its_jets_and_the_others_are_copies(simu
         assert set(after.fields) == set(before.fields)
         assert set(after.run.to_numpy()) == set(run.to_numpy()) == {number + 1}
         assert set(after.luminosityBlock.to_numpy()) == {number + 1}
+        with np.load(tmp_path / "truth" / f"data-000{number}.npz") as truth:
+            assert truth["event"].tolist() == after.event.to_numpy().tolist()
+            assert set(truth["process"].tolist()) == {"wjets", "zjets"}
         candidates = (after[f"PFCands_{name}"] for name in ("eta", "phi", "pt", "pdgId"))
         eta, phi, pt, code = candidates
         there = (code == 130) & (abs(eta - TOWER.eta) < 0.09) & (abs(delta_phi(phi, TOWER.phi)) < 0.09) & (pt > 70)

@@ -22,7 +22,9 @@ OTHER = "other classes"
 #: the first that fits counts. A class of another name is a group of its own.
 _GROUPS: tuple[tuple[str, str], ...] = (
     ("QCD", r"qcd.*"),
-    ("heavy flavour", r"x_[bc]{2}"),
+    ("bb", r"x_bb"),
+    ("cc", r"x_cc"),
+    ("bc", r"x_(bc|cb)"),
     ("2 prongs", r"x_([a-z]{2})|two_prong|2_prong"),
     ("3 prongs", r"x_3\w*|three_prong|3_prong"),
     ("4 prongs", r"x_4\w*|four_prong|4_prong"),
@@ -31,10 +33,10 @@ _GROUPS: tuple[tuple[str, str], ...] = (
 
 
 def class_groups(card: ModelCard) -> dict[str, tuple[int, ...]]:
-    """Return the groups of a model's classes: name to its outputs, in the order QCD, 2, 3, 4 prongs, others.
+    """Return the groups of a model's classes: name to its outputs, in the order QCD, heavy flavour, 2, 3, 4 prongs, others.
 
-    Groups do not overlap: two-prong decays to b or c quarks are "heavy flavour" and not in "2 prongs". Outputs of the softmax
-    that no class of the card has are `OTHER`, so that all shares together are 1.
+    Groups do not overlap: two-prong decays to b or c quarks are "bb", "cc" and "bc", and not in "2 prongs". Outputs of the
+    softmax that no class of the card has are `OTHER`, so that all shares together are 1.
 
     Args:
         card: of the model.

@@ -18,6 +18,7 @@ from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
 from oddjets.core.kinematics import momenta
 from oddjets.io.fileset import TREE
+from oddjets.io.nanoaod_schema import IDENTITY
 from oddjets.simulation.generator import (
     BATCH,
     GeneratedBatch,
@@ -121,9 +122,15 @@ def with_noisy_tower(
 
 def _made(block: Block, simulation: Path, out: Path, tower: NoisyTower | None, files_per_run: int | None) -> Path:
     """Write a file, with the tower or without, and return it."""
+    truth: dict[str, npt.NDArray[Any]] = {}
     if tower is not None and tower.files[0] <= block.index <= tower.files[1]:
-        events, runs = _simulated(block, simulation, tower), {"run": np.array([1], np.uint32)}
+        events, processes = _simulated(block, simulation, tower)
+        runs, truth = {"run": np.array([1], np.uint32)}, {"process": processes}
     else:
+        kept = simulation / "truth" / f"{Path(block.path).stem}.npz"
+        if kept.is_file():
+            with np.load(kept, allow_pickle=False) as stored:
+                truth = {"process": stored["process"]}
         with uproot.open(simulation / block.path) as opened:
             events = _collections(opened[TREE].arrays())
             runs = {name: values.to_numpy() for name, values in opened["Runs"].arrays(library="ak", how=dict).items()}
@@ -133,6 +140,10 @@ def _made(block: Block, simulation: Path, out: Path, tower: NoisyTower | None, f
         runs["run"] = np.array([run], np.uint32)
     (out / block.path).parent.mkdir(parents=True, exist_ok=True)
     write_nano(out / block.path, [events[:0], events], runs)
+    if truth:
+        truth |= {name: ak.to_numpy(events[name]) for name in IDENTITY}
+        (out / "truth").mkdir(exist_ok=True)
+        np.savez_compressed(out / "truth" / f"{Path(block.path).stem}.npz", allow_pickle=False, **truth)
     return out / block.path
 
 
@@ -149,22 +160,25 @@ def _collections(flat: ak.Array) -> ak.Array:
     return ak.zip({n: ak.zip(v) if isinstance(v, dict) else v for n, v in found.items()}, depth_limit=1)
 
 
-def _simulated(block: Block, simulation: Path, tower: NoisyTower) -> ak.Array:
-    """Return the events of a file with the tower, in random order."""
+def _simulated(block: Block, simulation: Path, tower: NoisyTower) -> tuple[ak.Array, npt.NDArray[np.str_]]:
+    """Return the events of a file with the tower, in random order, and the process of each."""
     tables = prepare_multiparton_tables(simulation / "multiparton.dat")
     pool = None if block.pileup_seed is None else load_pool(simulation / "pileup.npz", block.pileup_seed)
     parts = [reconstruct(GeneratedBatch.empty(), np.random.default_rng(0), is_data=True)]
+    processes: list[str] = []
     for stream in block.streams:
         rng = np.random.default_rng(stream.detector_seed)
         for batch in _collisions(stream, tower, tables, early_veto=block.early_veto):
             parts.append(reconstruct(_with_tower(batch, tower), rng, is_data=True, pool=pool))
+            processes += [stream.process] * len(parts[-1])
     events = ak.concatenate(parts)
     n = len(events)
-    events = ak.to_packed(events[np.random.default_rng(block.shuffle_seed).permutation(n)])
+    order = np.random.default_rng(block.shuffle_seed).permutation(n)
+    events = ak.to_packed(events[order])
     events["run"] = np.ones(n, np.uint32)
     events["luminosityBlock"] = np.full(n, block.index + 1, np.uint32)
     events["event"] = np.arange(n, dtype=np.uint64) + np.uint64(block.index * EVENTS_PER_BLOCK + 1)
-    return events
+    return events, np.array(processes, np.str_)[order]
 
 
 def _collisions(

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from oddjets.config.inspect import Inspect
 from oddjets.core.console import console
-from oddjets.core.errors import UnknownKeyError, nearest
+from oddjets.core.errors import InputFileError, UnknownKeyError, nearest
 from oddjets.core.files import write_json
 from oddjets.core.provenance import read_manifest
 from oddjets.inspection.displays import DISPLACED, event_display
@@ -293,26 +293,33 @@ def _compare_scores(inspected: InspectedRun, name: str, read: list[int], scores:
 
 def _truth(inspected: InspectedRun) -> list[str | None]:
     """Return the process that each event of pseudo-data was simulated as, where it is asked for and known."""
-    run = inspected.run
-    if inspected.asked.truth and (not inspected.is_data or run.analysis.simulate is None):
-        console.print("inspect: --truth is of pseudo-data that this analysis simulates, and these events are none")
-    if not inspected.asked.truth or not inspected.is_data or run.analysis.simulate is None:
-        if inspected.asked.truth and inspected.is_data:
-            console.print(
-                "truth: only an analysis that simulates its pseudo-data (`simulate:`) knows it; this one reads files"
-            )
-        return [None for _ in inspected.oddest]
-    return [_simulated_as(run.out / "simulation" / "truth", event, source) for event, source in
-            zip(inspected.oddest, inspected.sources, strict=True)]  # fmt: skip
+    unknown: list[str | None] = [None for _ in inspected.oddest]
+    if not inspected.asked.truth:
+        return unknown
+    if not inspected.is_data:
+        console.print("truth: these events are not data; they are simulated events of the process that the table names")
+        return unknown
+    found = [_simulated_as(event, source) for event, source in zip(inspected.oddest, inspected.sources, strict=True)]
+    if missing := found.count(None):
+        console.print(
+            f"truth: not known of {missing} of {len(found)} events: it is in the folder truth/ that a simulation writes beside"
+            " the folder of its files"
+        )
+    return found
 
 
-def _simulated_as(folder: Path, event: OddEvent, source: SourceEvent) -> str | None:
-    file = folder / f"{Path(source.source.path).stem}.npz"
-    if not file.is_file():
+def _simulated_as(event: OddEvent, source: SourceEvent) -> str | None:
+    """Return what the simulation says of an event: its folders of files have a folder ``truth`` beside them."""
+    path = Path(source.source.path)
+    file = path.parent.parent / "truth" / f"{path.stem}.npz"
+    if not source.source.path or not file.is_file():
         return None
-    with np.load(file, allow_pickle=False) as stored:
-        same = np.all([stored[name] == event.events.columns[name][event.place] for name in IDENTITY], axis=0)
-        return str(stored["process"][same][0]) if same.any() else None
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            same = np.all([stored[name] == event.events.columns[name][event.place] for name in IDENTITY], axis=0)
+            return str(stored["process"][same][0]) if same.any() else None
+    except (OSError, ValueError, KeyError) as error:
+        raise InputFileError(f"{file}: does not say what events were simulated as ({type(error).__name__})") from None
 
 
 # ---- displays ------------------------------------------------------------------------------------------------------------

@@ -328,22 +328,24 @@ def _legend(drawn: Mapping[str, Any], has_jets: bool) -> list[Line2D]:
         for name, (color, marker) in LOOKS.items()
         if name in seen
     ]
-    if has_jets:
+    constituents = [jet["constituents"] for jet in drawn["jets"] if has_jets]
+    if any(_displaced(jet, drawn["displaced"]) for jet in drawn["jets"] if has_jets):
         ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": RING, "markeredgewidth": 1.6}
         made.append(Line2D([], [], marker="o", linestyle="none", markersize=11, label="displaced track", **ring))
+    if any(prong is not None and prong < 0 for parts in constituents for prong in parts["prong"]):
         made.append(
             Line2D([], [], color="0.4", marker="x", linestyle="none", markersize=8, label="removed by soft drop")
         )
+    if any(jet["prongs"] for jet in drawn["jets"] if has_jets):
         made.append(Line2D([], [], color="0.15", linestyle=style.DASHES[1], label="prong"))
+    if has_jets:
         size = math.sqrt(AREA * _scale(drawn) * 50)
         made.append(
             Line2D(
                 [], [], color="0.6", marker="o", linestyle="none", markersize=size, alpha=0.6, label="50 GeV in a jet"
             )
         )
-    made.append(
-        Line2D(
-            [], [], color="0.4", marker="o", markerfacecolor="none", linestyle="none", markersize=14, label="AK8 jet"
-        )
-    )
+    if drawn["event"]["fat_jets"]:
+        circle: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "linestyle": "none", "markersize": 14}
+        made.append(Line2D([], [], color="0.4", label="AK8 jet", **circle))
     return made
