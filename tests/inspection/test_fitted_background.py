@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from oddjets.inspection.fitted_background import BackgroundSample, equal_weights, fitted_background
+from oddjets.inspection.fitted_background import (
+    BackgroundSample,
+    FittedYields,
+    composition_weights,
+    equal_weights,
+    fitted_background,
+)
 from oddjets.inspection.neighbour_text import said_of_background
 from oddjets.inspection.neighbours import compare
+from oddjets.inspection.permutations import weighted_divisions
 
 
 def events(rng, n, first=0.0, second=0.0):
@@ -114,10 +121,67 @@ def test_p_is_uniform_where_abcd_holds():
     assert kstest(smallest, "uniform").pvalue > 0.01
 
 
-def test_it_is_said_that_errors_of_the_yields_are_left_out_and_what_is_not_represented():
-    sample = BackgroundSample({}, 3.9, {"qcd": 37, "w": 0}, {"qcd": 9.43, "w": 0.5}, {"qcd": 0.0, "w": 1.0})
+def test_weights_of_compositions_are_ratios_of_yields_within_their_errors():
+    rng = np.random.default_rng(6)
+    qcd = FittedYields(np.array([40.0, 20.0]), np.array([8.0, 0.0]), 8.0)
+    top = FittedYields(np.array([10.0, 0.0]), np.array([5.0, 3.0]), np.sqrt(34.0))
+    process, bins = np.array(["qcd"] * 3 + ["top"]), np.array([0, 0, 1, 0])
+    sample = BackgroundSample({}, 1.0, {"qcd": 3, "top": 1}, {}, {}, process, bins)
+    weights = composition_weights(sample, [0, 1], {"qcd": qcd, "top": top}, 4000, rng)
+    assert weights.shape == (4000, 6)
+    window, of_sample = weights[:, :2], weights[:, 2:]
+    np.testing.assert_array_equal(of_sample[:, 0], of_sample[:, 1])
+    assert of_sample[:, 0].std() == pytest.approx(0.2, rel=0.05)
+    assert (of_sample[:, 2] == 1).all()
+    assert of_sample[:, 3].min() == 0
+    np.testing.assert_allclose(window[:, 0], 0.8 * of_sample[:, 0] + 0.2 * of_sample[:, 3])
+    # of a sum with the errors of independent bins, and of bins that go together
+    drawn = top.draw(4000, rng)
+    assert np.corrcoef(drawn[drawn.min(axis=1) > 0].T)[0, 1] == pytest.approx(0, abs=0.1)
+    together = FittedYields(np.array([50.0, 50.0]), np.array([5.0, 3.0]), 8.0).draw(4000, rng)
+    assert np.corrcoef(together.T)[0, 1] == pytest.approx(1)
+    assert together.sum(axis=1).std() == pytest.approx(8, rel=0.05)
+
+
+def test_divisions_by_weights_take_events_by_them_and_equal_ones_are_uniform():
+    rng = np.random.default_rng(7)
+    weights = np.tile([1.0, 1.0, 1.0, 0.0, 3.0, 1.0], (3000, 1))
+    drawn = weighted_divisions(1, weights, rng)
+    assert drawn[0].tolist() == [0]
+    counts = np.bincount(drawn[1:, 0], minlength=6)
+    assert counts[3] == 0
+    assert counts / 3000 == pytest.approx(weights[0] / 7, abs=0.035)
+    pairs = weighted_divisions(2, np.ones((3000, 4)), rng)
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+    assert np.bincount(pairs[1:].ravel()) / 3000 == pytest.approx(np.full(4, 0.5), abs=0.04)
+
+
+def test_a_process_that_is_more_than_fitted_is_a_difference_unless_its_yield_is_not_known():
+    rng = np.random.default_rng(8)
+    found = dict.fromkeys((0.01, 0.5), 0)
+    for _ in range(40):
+        # a quarter of the background is another process: here 1.5 times what is fitted
+        window = {"x_1": np.append(rng.normal(0, 1, 60), rng.normal(2, 1, 30))}
+        process = np.array(["qcd"] * 180 + ["top"] * 60)
+        columns = {"x_1": np.append(rng.normal(0, 1, 180), rng.normal(2, 1, 60))}
+        sample = BackgroundSample(columns, 3.0, {}, {}, {}, process, np.zeros(240, int))
+        for error in found:
+            yields = {
+                "qcd": FittedYields(np.array([60.0]), np.array([0.0]), 0.0),
+                "top": FittedYields(np.array([20.0]), np.array([20 * error]), 20 * error),
+            }
+            weights = composition_weights(sample, np.zeros(90, int), yields, 99, rng)
+            p = compare(window, columns, rng, permutations=99, weights=weights).smallest
+            found[error] += p <= 0.05
+    assert found[0.01] > found[0.5] + 5
+
+
+def test_it_is_said_what_is_fitted_and_what_is_not_represented():
+    sample = BackgroundSample(
+        {}, 3.9, {"qcd": 37, "w": 0}, {"qcd": 9.43, "w": 0.5}, {"qcd": 0.0, "w": 1.0}, np.empty(0), np.empty(0)
+    )
     assert said_of_background(sample) == [
         "fitted: 9.43 of qcd, 0.5 of w; 3.9 events stand for each",
         "not represented: 100 % of w",
-        "the errors of the fitted yields are left out, so that these p values are somewhat too small",
+        "yields vary within their errors from permutation to permutation",
     ]

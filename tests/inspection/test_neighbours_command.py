@@ -54,7 +54,7 @@ def test_the_command_writes_text_json_and_pictures_and_says_what_is_not_there(fo
     assert set(found["against"]) == {"side_bands", "other_letters", "azimuth", "runs"}
     # these are of the whole region
     assert found["against"]["azimuth"]["events"] == 60
-    assert found["against"]["runs"]["sample"] in ("run 1 in SR, all letters", "run 2 in SR, all letters")
+    assert found["against"]["runs"]["of"] in ("run 1 in SR, all letters", "run 2 in SR, all letters")
     assert found["against"]["runs"]["events"] + found["against"]["runs"]["reference"] == 60
     side = found["against"]["side_bands"]
     inside = json.loads((folder / "out" / "inspection" / WINDOW / "events.json").read_text())["in_window"]["events"]
@@ -142,7 +142,7 @@ def test_blinded_events_are_in_no_comparison(folder):
     assert hidden == open_ - in_a
     every_a = sum(int((e.letters == "A").sum()) for e in inspected.events)
     assert against_blind["azimuth"]["events"] == against["azimuth"]["events"] - every_a
-    assert against_blind["azimuth"]["sample"] == "SR, all letters that are not blinded"
+    assert against_blind["azimuth"]["of"] == "SR, all letters that are not blinded"
 
 
 def test_files_that_are_gone_cost_their_columns_alone(folder):

@@ -4,8 +4,9 @@ ABCD says that in a bin of the observable the two scores know nothing of each ot
 C, where the other one fails, and a subleading jet that passes as in B. So an event of the data-driven process is the leading
 jet of an event in C, the subleading jet of an event in B in the same bin, and, for what is of the whole event, either of the
 two. Each bin has as many of them as are fitted. Simulated processes are their events in A, at their fitted yields. Events are
-taken at random so that all have the same weight, for permutations need equal ones. The errors of the fitted yields are left
-out, so that p values against this sample are somewhat too small: the sample may have another composition than the background.
+taken at random so that all have the same weight, for permutations need equal ones.
+
+The background may have another composition than the sample, within the errors of the fitted yields: see `composition_weights`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from oddjets.inspection.compared_columns import jet_of
 
-__all__ = ["BackgroundSample", "equal_weights", "fitted_background"]
+__all__ = ["BackgroundSample", "FittedYields", "composition_weights", "equal_weights", "fitted_background"]
 
 Columns = Mapping[str, npt.NDArray[Any]]
 Floats = npt.NDArray[np.float64]
@@ -39,6 +40,8 @@ class BackgroundSample:
         fitted: process -> fitted events.
         lost: process -> the part of its fitted events that could not be represented: bins without an event to take, weights
             below zero, or weights much above the others.
+        process: of each event, (n,).
+        bins: of each event, (n,).
     """
 
     columns: dict[str, npt.NDArray[Any]]
@@ -46,6 +49,75 @@ class BackgroundSample:
     events: dict[str, int]
     fitted: dict[str, float]
     lost: dict[str, float]
+    process: npt.NDArray[np.str_]
+    bins: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FittedYields:
+    """The fitted yields of a process.
+
+    Attributes:
+        values: of the bins, (bins,).
+        errors: of the bins, (bins,).
+        sum_error: of the sum over all bins.
+    """
+
+    values: Floats
+    errors: Floats
+    sum_error: float
+
+    def draw(self, number: int, rng: np.random.Generator) -> Floats:
+        """Return yields within the errors, (number, bins), none below zero.
+
+        The errors of any two bins have the same correlation, the one which the error of the sum says.
+
+        Args:
+            number: how many.
+            rng: source of randomness.
+        """
+        alone, together = float((self.errors**2).sum()), float(self.errors.sum() ** 2)
+        common = float(np.clip((self.sum_error**2 - alone) / (together - alone), 0, 1)) if together > alone else 0.0
+        shift = np.sqrt(common) * rng.normal(size=(number, 1))
+        shift = shift + np.sqrt(1 - common) * rng.normal(size=(number, len(self.values)))
+        return np.asarray(np.maximum(self.values + shift * self.errors, 0.0))
+
+
+def composition_weights(
+    sample: BackgroundSample,
+    window_bins: npt.ArrayLike,
+    yields: Mapping[str, FittedYields],
+    number: int,
+    rng: np.random.Generator,
+) -> Floats:
+    """Return how much more probable each event is in the window, for compositions within the errors of the fitted yields.
+
+    Without errors all divisions of the joined events are equally probable. With them, the yields are drawn again for each
+    division, and an event of the sample is as much more probable as the yield of its process and bin is larger than the fitted
+    one; an event of the window, whose process nobody knows, by that of all processes in its bin.
+
+    Args:
+        sample: the events like those of the fitted background.
+        window_bins: of the window's events, (n,).
+        yields: of the processes of the sample.
+        number: how many compositions.
+        rng: source of randomness.
+
+    Returns:
+        Shape (number, n + m), the window's events first.
+    """
+    drawn = {process: found.draw(number, rng) for process, found in yields.items()}
+    fitted = {process: np.maximum(found.values, 0.0) for process, found in yields.items()}
+
+    def ratio(above: Floats, below: Floats) -> Floats:
+        return np.divide(above, below, out=np.ones_like(above), where=below > 0)
+
+    weights = np.ones((number, len(sample.process)))
+    for process in yields:
+        own = np.flatnonzero(sample.process == process)
+        weights[:, own] = ratio(drawn[process], fitted[process])[:, sample.bins[own]]
+    every = ratio(np.sum([*drawn.values()], axis=0), np.sum([*fitted.values()], axis=0))
+    return np.concatenate([every[:, np.asarray(window_bins, np.int64)], weights], axis=1)
 
 
 def equal_weights(weights: npt.ArrayLike, rng: np.random.Generator, scale: float | None = None) -> npt.NDArray[np.intp]:
@@ -95,10 +167,12 @@ def fitted_background(
     scale = min(limits, default=0.0)
     rows = _rows_of_bins(of_bins, expected * scale, rng)
     parts = [_paired(leading[0], subleading[0], rows, rng)]
+    bins_of_parts = [np.asarray(leading[1], np.int64)[rows[0]]]
     events, lost = {name: len(rows[0])}, {name: _lost(len(rows[0]), float(expected.sum()) * scale)}
     fitted = {name: float(expected.sum())}
-    for process, (columns, _, _) in simulated.items():
+    for process, (columns, bins, _) in simulated.items():
         taken = equal_weights(weights[process], rng, scale)
+        bins_of_parts.append(np.asarray(bins, np.int64)[taken])
         parts.append({column: np.asarray(values)[taken] for column, values in columns.items()})
         events[process] = len(taken)
         fitted[process] = float(np.maximum(np.asarray(yields[process], np.float64), 0.0).sum())
@@ -106,7 +180,13 @@ def fitted_background(
         lost[process] = _lost(reached, fitted[process] * scale)
     common = [column for column in parts[0] if all(column in part for part in parts)]
     return BackgroundSample(
-        {column: np.concatenate([part[column] for part in parts]) for column in common}, scale, events, fitted, lost
+        {column: np.concatenate([part[column] for part in parts]) for column in common},
+        scale,
+        events,
+        fitted,
+        lost,
+        np.repeat(np.array([*events], np.str_), [*events.values()]),
+        np.concatenate(bins_of_parts),
     )
 
 

@@ -45,7 +45,7 @@ def comparison_as_dict(
     smallest = found.smallest
     return {
         "title": title,
-        "sample": sample,
+        "of": sample,
         "notes": list(notes),
         "smallest_corrected_p": None if math.isnan(smallest) else smallest,
         **asdict(found),
@@ -62,7 +62,7 @@ def said_of_background(sample: BackgroundSample) -> list[str]:
     lost = [f"{100 * part:.0f} % of {name}" for name, part in sample.lost.items() if part > _LOST]
     said = [f"fitted: {parts}; {sample.scale:.2g} events stand for each"]
     said += [f"not represented: {', '.join(lost)}"] if lost else []
-    return [*said, "the errors of the fitted yields are left out, so that these p values are somewhat too small"]
+    return [*said, "yields vary within their errors from permutation to permutation"]
 
 
 def said_of_runs(groups: Sequence[GroupComparison]) -> list[str]:
@@ -120,7 +120,7 @@ def neighbour_text(content: Mapping[str, Any]) -> str:
 
 
 def _comparison(found: Mapping[str, Any]) -> list[str]:
-    of = f" of {found['sample']}" if found["sample"] else ""
+    of = f" of {found['of']}" if found["of"] else ""
     lines = [f"{found['events']} events{of} against {found['reference']} of {found['title']}:"]
     if not found["columns"]:
         return [*lines, "  too few to compare", *(f"  {note}" for note in found["notes"])]

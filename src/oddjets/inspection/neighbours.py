@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from oddjets.inspection.compared_columns import compared_columns, derived_columns
 from oddjets.inspection.hot_spots import Spot, cells_of, scan, strongest
-from oddjets.inspection.permutations import correct, divisions
+from oddjets.inspection.permutations import correct, divisions, weighted_divisions
 from oddjets.inspection.two_sample import anderson_darling, rank_correlation, without_trend
 from oddjets.io.event_table import JETS
 
@@ -36,6 +36,8 @@ LEAST_EVENTS = 5
 MOST_EVENTS = 20_000
 #: columns whose rank correlation with the observable is larger follow it, whatever the events are
 FOLLOWS = 0.4
+#: decisions of triggers follow pT and masses by their turn-ons, which are no lines
+TURN_ONS = "trigger_"
 #: names of the two searches in (eta, phi)
 HOT, DEAD = "jets in (eta, phi): more", "jets in (eta, phi): fewer"
 
@@ -98,6 +100,7 @@ def compare(
     defining: Collection[str] = (),
     position: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     only: Collection[str] | None = None,
+    weights: npt.NDArray[np.floating] | None = None,
 ) -> NeighbourComparison:
     """Compare the events of a window with others, column by column.
 
@@ -112,9 +115,11 @@ def compare(
         permutations: how many.
         defining: columns that define the window, or the letters: a difference in them is put in. They are not counted.
         position: the window's observable of both, (n,) and (m,), where the others differ in it, as in side bands: what follows
-            from it is removed, see `oddjets.inspection.two_sample.without_trend`, and columns whose rank correlation with it is
-            above 0.4 are not counted, for there more than that differs. None: they do not differ in it.
+            from it is removed, see `oddjets.inspection.two_sample.without_trend`; columns whose rank correlation with it is
+            above 0.4, and decisions of triggers, are not counted: there more than that differs. None: they do not differ in it.
         only: columns that are compared, beside the places of the jets; None: all.
+        weights: of the events of both in each permutation, (permutations, n + m): how much more probable than others each is in
+            the window, where the others are not known to have its composition; None: all are alike.
     """
     first, second = (_taken(events, len(next(iter(events.values()), ())), rng) for events in (window, reference))
     places = None
@@ -132,10 +137,15 @@ def compare(
     if min(n, total - n) < LEAST_EVENTS:
         few = f"fewer than {LEAST_EVENTS} events"
         return NeighbourComparison(n, total - n, 0, [], dict.fromkeys(columns, few) | skipped, None, None)
-    drawn = divisions(n, total, permutations, rng)
+    if weights is None:
+        drawn = divisions(n, total, permutations, rng)
+    else:
+        kept = np.concatenate([first[0], first[1] + second[0]])
+        drawn = weighted_divisions(n, weights[:, kept], rng)
     put_in = set(defining)
     if places is not None:
         put_in |= {name for name, values in columns.items() if abs(rank_correlation(values, places)) > FOLLOWS}
+        put_in |= {name for name in columns if name.startswith(TURN_ONS)}
     compared = {
         name: values if places is None or name in put_in else without_trend(values, places, rng)
         for name, values in columns.items()

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Corrected", "correct", "divisions"]
+__all__ = ["Corrected", "correct", "divisions", "weighted_divisions"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -49,6 +49,29 @@ def _divisions(n, total, number, rng):  # type: ignore[no-untyped-def]
             other = min(i + int(rng.random() * (total - i)), total - 1)
             events[i], events[other] = events[other], events[i]
         found[r] = events[:n]
+    return found
+
+
+def weighted_divisions(n: int, weights: npt.NDArray[np.floating], rng: np.random.Generator) -> npt.NDArray[np.int32]:
+    """Return which events are in the first sample: the observed division, then random ones, by weights of the events.
+
+    Events are taken one after the other, each with a probability proportional to its weight (Efraimidis and Spirakis, Inf.
+    Process. Lett. 97 (2006) 181). Equal weights are those of `divisions`.
+
+    Args:
+        n: events of the first sample; those of the observed division are 0 to n - 1.
+        weights: of the events of both samples in each random division, (divisions, N).
+        rng: source of randomness.
+
+    Returns:
+        Shape (1 + divisions, n).
+    """
+    number, total = weights.shape
+    found = np.empty((number + 1, n), np.int32)
+    found[0] = np.arange(n)
+    for r in range(number):
+        waiting = np.divide(rng.exponential(size=total), weights[r], out=np.full(total, np.inf), where=weights[r] > 0)
+        found[r + 1] = np.argpartition(waiting, n - 1)[:n]
     return found
 
 

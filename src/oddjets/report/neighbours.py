@@ -45,7 +45,7 @@ def _columns(found: Mapping[str, Any], key: str, one: Mapping[str, Any], file: s
         " observable."
     )
     return Table(
-        caption=f"{one.get('sample') or found['window']['text']}: {events}",
+        caption=f"{one.get('of') or found['window']['text']}: {events}",
         columns=["column", "corrected p", "p", "window: median (16, 84 %)", "the others"],
         rows=rows,
         file=file,

@@ -16,7 +16,7 @@ from oddjets.corrections.luminosity import certified_sections, read_luminosity_t
 from oddjets.corrections.sections import RUN
 from oddjets.inspection.by_run import compare_runs, even_azimuth, rate_at, turned
 from oddjets.inspection.compared_columns import column_histogram, defining_columns, derived_columns
-from oddjets.inspection.fitted_background import equal_weights, fitted_background
+from oddjets.inspection.fitted_background import FittedYields, composition_weights, equal_weights, fitted_background
 from oddjets.inspection.multiplicities import RateByRun, crowd, duplicates, rate_by_run
 from oddjets.inspection.neighbour_text import (
     TURNED,
@@ -188,6 +188,7 @@ class _Neighbours:
         rng: np.random.Generator,
         position: tuple[npt.ArrayLike, npt.ArrayLike] | None,
         only: Collection[str] | None = None,
+        weights: npt.NDArray[np.float64] | None = None,
     ) -> NeighbourComparison:
         score = self.inspected.threshold.score
         return compare(
@@ -198,6 +199,7 @@ class _Neighbours:
             defining=defining_columns({*inside, *others}, self.defining_names, score),
             position=position,
             only=only,
+            weights=weights,
         )
 
     def _against_background(self) -> dict[str, Any] | None:
@@ -240,14 +242,22 @@ class _Neighbours:
             {process: yields(process) for process in simulated},
             rng,
         )
-        inside = _taken(self.inside, np.flatnonzero(np.isin(_bins(self.values, edges), inner)))
+        bins = _bins(self.values, edges)
+        rows = np.flatnonzero(np.isin(bins, inner))
+        inside = _taken(self.inside, rows)
         # run and section are those of the data, and simulated events have none of their own
         columns = (
             sample.columns
             if not any(sample.events[p] for p in simulated)
             else {name: values for name, values in sample.columns.items() if name not in IDENTITY}
         )
-        found = self._compare(inside, columns, rng, None)
+        found_yields = {
+            name: FittedYields(fitted[name], np.asarray(of["errors"]), float(of["sum"]["error"]))
+            for name, of in entry["signal_plus_background"].items()
+            if name in (data_driven, *simulated)
+        }
+        weights = composition_weights(sample, bins[rows], found_yields, self.asked.permutations, rng)
+        found = self._compare(inside, columns, rng, None, weights=weights)
         return self._as_dict("the fitted background", found, inside, columns, said_of_background(sample)) | {
             "sample": {name: getattr(sample, name) for name in ("scale", "events", "fitted", "lost")}
         }

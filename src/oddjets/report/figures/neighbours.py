@@ -18,6 +18,8 @@ __all__ = ["data", "draw", "figures_of"]
 WINDOW, OTHERS = "#bd1f01", "0.55"
 #: of all jets that a window is compared with, so many are drawn
 MOST_JETS = 3000
+#: where there are so many events, the points are smaller
+MANY = 500
 
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
@@ -40,7 +42,7 @@ def figures_of(artifacts: Artifacts, found: Mapping[str, Any]) -> dict[str, dict
         name = f"neighbours_{key}"
         by_name = {c["name"]: c for c in one["columns"]}
         panels = [{**drawn, "corrected": by_name[drawn["name"]]["corrected"]} for drawn in one["drawn"]]
-        window = one.get("sample") or found["window"]["text"]
+        window = one.get("of") or found["window"]["text"]
         # of the azimuth nothing but places is compared
         shown = panels or [c for c in one["columns"] if c["corrected"] is not None]
         said = ", ".join(f"{p['name']} (p {p['corrected']:.2g})" for p in shown)
@@ -51,7 +53,7 @@ def figures_of(artifacts: Artifacts, found: Mapping[str, Any]) -> dict[str, dict
             "title": f"Against {one['title']}",
             "header": artifacts.header,
             "window": window,
-            "sample": one.get("sample", ""),
+            "of": one.get("of", ""),
             "against": one["title"],
             "events": one["events"],
             "reference": one["reference"],
@@ -112,7 +114,7 @@ def _column(panel: Axes, drawn: Mapping[str, Any], one: Mapping[str, Any]) -> No
         fmt="o",
         color=WINDOW,
         markersize=5,
-        label="window" if not drawn.get("sample") else drawn["sample"],
+        label="window" if not drawn.get("of") else drawn["of"],
     )
     highest = max(float((counts + np.sqrt(counts)).max()), float((others * scale + error).max()), 1.0)
     panel.set_ylim(0, 1.5 * highest)
@@ -123,7 +125,7 @@ def _column(panel: Axes, drawn: Mapping[str, Any], one: Mapping[str, Any]) -> No
 
 
 def _jets(panel: Axes, drawn: Mapping[str, Any]) -> None:
-    for which, color, size in (("others", OTHERS, 3), ("window", WINDOW, 14)):
+    for which, color, size in (("others", OTHERS, 3), ("window", WINDOW, 14 if drawn["events"] < MANY else 4)):
         eta_1, phi_1, eta_2, phi_2 = (np.array(values, float) for values in drawn["jets"][which])
         panel.scatter(
             np.concatenate([eta_1, eta_2]), np.concatenate([phi_1, phi_2]), s=size, c=color, alpha=0.7, linewidths=0,
