@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from oddjets.cli.main import app
 from oddjets.config.analysis import load_analysis
 from oddjets.core.errors import OddjetsError
+from oddjets.io.event_origins import SourceRange
 from oddjets.report import registry
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.neighbours import neighbour_tables
@@ -186,3 +188,26 @@ def test_simulated_windows_have_no_sections_and_events_by_weight(folder):
     assert found["sections"] is found["runs"] is found["rate"] is None
     assert set(found["against"]) == {"side_bands"}
     assert found["against"]["side_bands"]["notes"]
+
+
+def test_columns_that_a_dataset_lacks_are_named_and_left_out(folder):
+    run = RunContext(load_analysis(folder / "analysis.yaml"), folder / "out")
+    inspected = InspectedRun(run, asked_of(run, {"bins": (85, 160), "permutations": 99}))
+    (events,) = inspected.events
+    half = len(events) // 2
+    # as event tables fill what files lack
+    lacking = replace(
+        events.select(np.arange(len(events)) >= half),
+        dataset="old",
+        columns={
+            name: np.full(len(events) - half, np.nan) if name == "tau4_1" else values[half:]
+            for name, values in events.columns.items()
+        },
+    )
+    inspected.__dict__["events"] = [events.select(np.arange(len(events)) < half), lacking]
+    inspected.sources_of = lambda part: [SourceRange("", "", 0, 0)] * len(part)
+    found = compare_with_neighbours(inspected)
+    assert "tau4_1 is not compared: old does not have it" in found["notes"]
+    names = {c["name"] for c in found["against"]["side_bands"]["columns"]}
+    assert "tau4_1" not in names
+    assert "tau4_2" in names

@@ -143,7 +143,16 @@ def _comparison(found: Mapping[str, Any]) -> list[str]:
                 f"jets in (eta, phi), most {words}: {spot['found']} where {spot['expected']:.1f} are expected, within"
                 f" {spot['size'] / 2:.1g} of eta {spot['eta']:.2f}, phi {spot['phi']:.2f}"
             )
-    return [*lines, *found["notes"]]
+    return [*lines, *_left_out(found["skipped"]), *found["notes"]]
+
+
+def _left_out(skipped: Mapping[str, str]) -> list[str]:
+    """Return which columns were not compared, one line a reason."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in skipped.items():
+        # the value that all events have is in the JSON
+        by_reason.setdefault(reason.partition(":")[0], []).append(name)
+    return [f"not compared, {reason}: {', '.join(names)}" for reason, names in by_reason.items()]
 
 
 def _range(values: Sequence[float] | None) -> str:
@@ -154,7 +163,7 @@ def _multiplicities(content: Mapping[str, Any]) -> list[str]:
     twice = content["duplicates"]
     lines = [
         f"events that are there twice: {len(twice['same_number'])} by their number, {len(twice['same_jets'])} by their jets"
-        + ("" if twice["same_jets"] or twice["same_number"] else f" (equal {', '.join(twice['compared'])})")
+        + (f" (equal {', '.join(twice['compared'])})" if twice["compared"] and not twice["same_jets"] else "")
     ]
     lines += [f"  {' = '.join(group)}" for key in ("same_number", "same_jets") for group in twice[key]]
     for key, words in (("sections", "section"), ("runs", "run")):

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.expressions import names_in
-from oddjets.corrections.luminosity import certified_sections, read_luminosity_table
-from oddjets.corrections.sections import RUN
 from oddjets.inspection.by_run import compare_runs, even_azimuth, rate_at, turned
-from oddjets.inspection.compared_columns import column_histogram, defining_columns, derived_columns
+from oddjets.inspection.compared_columns import column_histogram, compared_columns, defining_columns, derived_columns
 from oddjets.inspection.fitted_background import FittedYields, composition_weights, equal_weights, fitted_background
 from oddjets.inspection.multiplicities import RateByRun, crowd, duplicates, rate_by_run
 from oddjets.inspection.neighbour_text import (
@@ -29,11 +25,11 @@ from oddjets.inspection.neighbour_text import (
 from oddjets.inspection.neighbours import DEAD, HOT, LEAST_EVENTS, NeighbourComparison, compare
 from oddjets.inspection.source_columns import source_columns
 from oddjets.inspection.window import RegionEvents
-from oddjets.io import event_table
 from oddjets.io.histograms import DATA
 from oddjets.io.nanoaod_schema import IDENTITY
 from oddjets.report.artifacts import Artifacts
 from oddjets.selection.binned_events import bin_numbers
+from oddjets.workflow.inspected_exposures import exposures_by_run
 from oddjets.workflow.inspected_run import InspectedRun
 from oddjets.workflow.keys import stage_state
 from oddjets.workflow.pipeline import stage_of
@@ -71,6 +67,7 @@ class _Neighbours:
         self.inspected, self.window, self.asked = inspected, inspected.window, inspected.asked
         self.analysis = inspected.run.analysis
         self.notes: dict[str, None] = {}
+        self.unread: dict[tuple[str, str], int] = {}
         self.defining_names = names_in(self.analysis.observables[self.window.observable].expression)
         self.inside, self.values = self.joined([events.inside(self.window) for events in inspected.events])
         self.beside, self.values_beside = self.joined([self._side_bands(events) for events in inspected.events])
@@ -92,11 +89,15 @@ class _Neighbours:
         if not parts:
             return {}, np.empty(0)
         tables = [self._columns(part) for part in parts]
+        lacking = [_lacking(table) for table in tables]
+        left_out = set()
         for name in sorted(set().union(*tables)):
-            without = [part.dataset for part, table in zip(parts, tables, strict=True) if name not in table]
-            if without:
-                self.notes[f"{name} is not compared: {', '.join(dict.fromkeys(without))} does not have it"] = None
-        common = [name for name in tables[0] if all(name in table for table in tables)]
+            missing = [name not in table or name in without for table, without in zip(tables, lacking, strict=True)]
+            if any(missing) and not all(missing):
+                without = dict.fromkeys(part.dataset for part, is_so in zip(parts, missing, strict=True) if is_so)
+                self.notes[f"{name} is not compared: {', '.join(without)} does not have it"] = None
+                left_out.add(name)
+        common = [name for name in tables[0] if name not in left_out and all(name in table for table in tables)]
         return (
             {name: np.concatenate([table[name] for table in tables]) for name in common},
             np.concatenate([part.values for part in parts]),
@@ -105,7 +106,9 @@ class _Neighbours:
     def _columns(self, events: RegionEvents) -> Columns:
         further, problems = source_columns(self.inspected.sources_of(events), {n: events.columns[n] for n in IDENTITY})
         for problem, number in problems.items():
-            self.notes[f"{number} events of {events.dataset} without columns of their source files: {problem}"] = None
+            # the same events are in several samples
+            key = (events.dataset, problem)
+            self.unread[key] = max(number, self.unread.get(key, 0))
         table = {**further, **events.columns}
         return {**table, **derived_columns(table)}
 
@@ -125,7 +128,13 @@ class _Neighbours:
         return {
             "against": against,
             **self._multiplicities(),
-            "notes": list(self.notes),
+            "notes": [
+                *(
+                    f"{number} events of {dataset} without columns of their source files: {problem}"
+                    for (dataset, problem), number in self.unread.items()
+                ),
+                *self.notes,
+            ],
             "permutations": self.asked.permutations,
         }
 
@@ -232,7 +241,11 @@ class _Neighbours:
         for process, parts in of_process.items():
             columns, values = self.joined(parts)
             if len(values):
+                lacking = _lacking(columns) - _lacking(by_letter["C"][0])
+                columns = {name: found for name, found in columns.items() if name not in lacking}
                 simulated[process] = (columns, _bins(values, edges), columns["weight"])
+                for name in compared_columns(set(by_letter["C"][0]) - set(columns)):
+                    self.notes[f"{name} is not compared with the fitted background: {process} does not have it"] = None
         rng = self.rng
         sample = fitted_background(
             (by_letter["C"][0], _bins(by_letter["C"][1], edges)),
@@ -334,7 +347,9 @@ class _Neighbours:
                 + ("; simulated data have no real runs, and their sections are files" if self._is_simulation else "")
             ] = None
             return found
-        against, exposures = self._exposures()
+        against, exposures, problem = exposures_by_run(self.inspected)
+        if problem:
+            self.notes[problem] = None
         rate = rate_by_run(columns["run"][:n], exposures, self.asked.permutations, self.rng)
         if rate is None:
             self.notes["too few events for a rate by run"] = None
@@ -357,37 +372,18 @@ class _Neighbours:
         if rate.without_exposure:
             self.notes[f"{rate.without_exposure} events are in runs without luminosity, and in no rate"] = None
 
-    def _exposures(self) -> tuple[str, dict[int, float]]:
-        """Return what rates are compared with, in words, and it by run."""
-        table = self.analysis.selection.luminosity_table
-        runs = [
-            event_table.read(self.inspected.run.event_tables, name, ["run"])["run"] for name in self.inspected.datasets
-        ]
-        seen, counts = np.unique(np.concatenate(runs).astype(np.int64), return_counts=True)
-        events = dict(zip(seen.tolist(), counts.astype(float).tolist(), strict=True))
-        if table is None or not isinstance(self.analysis.era, str):
-            return "all events of the base selection", events
-        try:
-            path = Path(table) if Path(table).is_absolute() else self.analysis.folder / table
-            sections, luminosities = read_luminosity_table(path)
-            if self.analysis.selection.golden_json is not None:
-                resolved = self.inspected.run.resolved
-                era, folder = resolved.eras[self.analysis.era]
-                good = certified_sections(self.analysis, era, folder)[0].contains(sections)
-                sections, luminosities = sections[good], luminosities[good]
-        except (InputFileError, OddjetsError) as error:
-            self.notes[f"rates are not compared with the luminosity: {error}"] = None
-            return "all events of the base selection", events
-        found: dict[int, float] = {}
-        for run, luminosity in zip((sections // RUN).tolist(), luminosities.tolist(), strict=True):
-            # files that were not read have no events, but luminosity
-            if run in events:
-                found[run] = found.get(run, 0.0) + luminosity
-        return "the luminosity of certified sections", found
-
 
 def _taken(columns: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> Columns:
     return {name: values[rows] for name, values in columns.items()}
+
+
+def _lacking(columns: Mapping[str, npt.NDArray[Any]]) -> set[str]:
+    """Return which columns have no value at all: event tables have NaN where files lack a branch."""
+    return {
+        name
+        for name, values in columns.items()
+        if values.dtype.kind == "f" and len(values) >= LEAST_EVENTS and np.isnan(values).all()
+    }
 
 
 def _bins(values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
