@@ -54,9 +54,9 @@ def test_the_command_writes_text_json_and_pictures_and_says_what_is_not_there(fo
     said = inspect(folder, *WORDS)
     found = content(folder)
     assert set(found["against"]) == {"side_bands", "other_letters", "azimuth", "runs"}
-    # these are of the whole region
+    # these are of all events, and this region has all
     assert found["against"]["azimuth"]["events"] == 60
-    assert found["against"]["runs"]["of"] in ("run 1 in SR, all letters", "run 2 in SR, all letters")
+    assert found["against"]["runs"]["of"] in ("run 1 in the base selection", "run 2 in the base selection")
     assert found["against"]["runs"]["events"] + found["against"]["runs"]["reference"] == 60
     side = found["against"]["side_bands"]
     inside = json.loads((folder / "out" / "inspection" / WINDOW / "events.json").read_text())["in_window"]["events"]
@@ -144,7 +144,7 @@ def test_blinded_events_are_in_no_comparison(folder):
     assert hidden == open_ - in_a
     every_a = sum(int((e.letters == "A").sum()) for e in inspected.events)
     assert against_blind["azimuth"]["events"] == against["azimuth"]["events"] - every_a
-    assert against_blind["azimuth"]["of"] == "SR, all letters that are not blinded"
+    assert against_blind["azimuth"]["of"] == "the base selection without what is blinded"
 
 
 def test_files_that_are_gone_cost_their_columns_alone(folder):
@@ -205,6 +205,7 @@ def test_columns_that_a_dataset_lacks_are_named_and_left_out(folder):
         },
     )
     inspected.__dict__["events"] = [events.select(np.arange(len(events)) < half), lacking]
+    inspected.__dict__["selected"] = inspected.events
     inspected.sources_of = lambda part: [SourceRange("", "", 0, 0)] * len(part)
     found = compare_with_neighbours(inspected)
     assert "tau4_1 is not compared: old does not have it" in found["notes"]

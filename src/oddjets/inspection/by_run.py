@@ -1,6 +1,6 @@
 """Each run against the others, and the places of all jets against an even azimuth: faults of the detector, whatever is odd.
 
-A fault has its own time and place, and few of its events are odd in both jets. So all events of a region say more than a
+A fault has its own time and place, and few of its events are odd in both jets. So all selected events say more than a
 window of them: each run, or group of neighbouring runs, is compared with all others, column by column; and the jets of all
 runs are searched for places where they are more, or fewer, than at other azimuths.
 """

@@ -110,6 +110,7 @@ def events_of_region(
     is_data: bool,
     factor: float = 1.0,
     hidden: ThresholdResult | None = None,
+    everywhere: bool = False,
 ) -> RegionEvents:
     """Return the events of a dataset that are in the window's region, of all letters and all values of the observable.
 
@@ -124,6 +125,7 @@ def events_of_region(
         is_data: whether it is data.
         factor: what weights are multiplied by.
         hidden: the cut on the scores at and above which data are blinded: these are left out; None: none are.
+        everywhere: take all events of the base selection, whatever their region.
 
     Raises:
         OddjetsError: a cut or the observable reads a column that the table lacks.
@@ -133,7 +135,9 @@ def events_of_region(
     expression = analysis.observables[window.observable].expression
     for piece in tables:
         table = EventTable(piece)
-        mask = processor.passing(table) & regions.region_mask(analysis, processor, window.region, table)
+        mask = processor.passing(table)
+        if not everywhere:
+            mask = mask & regions.region_mask(analysis, processor, window.region, table)
         scores = [np.asarray(table[f"score_{score}_{j}"], np.float64) for j in JETS]
         if hidden is not None and is_data:
             lower = np.minimum(*(table[f"score_{hidden.score}_{j}"] for j in JETS))

@@ -1,4 +1,4 @@
-"""What the events of an inspected window are compared with by run: luminosity, or all events."""
+"""The luminosity, or number of events, by run: what the events of an inspected window are compared with."""
 
 from __future__ import annotations
 

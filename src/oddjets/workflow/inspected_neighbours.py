@@ -42,8 +42,8 @@ Columns = dict[str, npt.NDArray[Any]]
 OF_THE_DETECTOR = ("run", "luminosityBlock", "bunch_crossing", "n_vertices", "rho", "phi_1", "phi_2")
 #: so many columns are drawn, those that differ most
 DRAWN = 4
-#: of larger regions so many events are compared by run and azimuth: more take minutes
-MOST_REGION = 10_000
+#: of larger samples so many events are compared by run and azimuth: more take minutes
+MOST_SELECTED = 10_000
 #: of permutations: the same events give the same p values
 _SEED = 1
 
@@ -121,7 +121,7 @@ class _Neighbours:
             self.notes["without --bins the window has no side bands"] = None
         if self.inspected.is_data:
             against["other_letters"] = self._against_other_letters()
-            against |= self._whole_region()
+            against |= self._whole_selection()
         background = self._against_background()
         if background is not None:
             against["background"] = background
@@ -162,31 +162,30 @@ class _Neighbours:
         ]
         return self._as_dict("the other letters", found, self.inside, others, notes)
 
-    def _whole_region(self) -> dict[str, Any]:
-        """Compare the runs, and the azimuths, in all letters and all values: faults are where few events are odd, too."""
-        parts, rng = self.inspected.events, self.rng
+    def _whole_selection(self) -> dict[str, Any]:
+        """Compare the azimuths, and the runs, of all selected events: faults are where few events are odd, too."""
+        parts, rng = self.inspected.selected, self.rng
         n = sum(len(part) for part in parts)
-        if n > MOST_REGION:
-            kept = np.split(rng.permutation(n) < MOST_REGION, np.cumsum([len(part) for part in parts])[:-1])
+        if n > MOST_SELECTED:
+            kept = np.split(rng.permutation(n) < MOST_SELECTED, np.cumsum([len(part) for part in parts])[:-1])
             parts = [part.select(mask) for part, mask in zip(parts, kept, strict=True)]
-            self.notes[f"of {n} events of the region {MOST_REGION} at random are compared by run and azimuth"] = None
+            self.notes[f"of {n} selected events {MOST_SELECTED} at random are compared by run and azimuth"] = None
         columns, _ = self.joined(parts)
         if not columns or n < LEAST_EVENTS:
             return {}
         found: dict[str, Any] = {}
-        hidden = "all letters" if self.inspected.hidden is None else "all letters that are not blinded"
-        region = f"{self.window.region}, {hidden}"
+        sample = "the base selection" + ("" if self.inspected.hidden is None else " without what is blinded")
         even = even_azimuth(columns, rng, permutations=self.asked.permutations)
         if even is not None:
             rate = None if even.hot is None else rate_at(columns, even.hot, self.asked.permutations, rng)
-            found["azimuth"] = self._as_dict(TURNED, even, columns, turned(columns, rng), said_of_rate(rate), region)
+            found["azimuth"] = self._as_dict(TURNED, even, columns, turned(columns, rng), said_of_rate(rate), sample)
         groups = compare_runs(columns, rng, permutations=self.asked.permutations)
         if groups:
             worst = min(groups, key=lambda group: group.found.smallest)
             inside = np.zeros(len(columns["run"]), np.bool_)
             inside[worst.rows] = True
             own, others = (_taken(columns, np.flatnonzero(mask)) for mask in (inside, ~inside))
-            name = f"{runs_as_text(worst.first, worst.last)} in {region}"
+            name = f"{runs_as_text(worst.first, worst.last)} in {sample}"
             found["runs"] = self._as_dict("the other runs", worst.found, own, others, said_of_runs(groups), name)
         return found
 

@@ -136,11 +136,12 @@ class InspectedRun:
         """
         return Artifacts(self.run.analysis, self.run.out).cut_on_data() if self.run.analysis.blind else None
 
-    def of_datasets(self, names: list[str]) -> list[RegionEvents]:
+    def of_datasets(self, names: list[str], *, everywhere: bool = False) -> list[RegionEvents]:
         """Return the events of datasets in the window's region: all letters, without blinded data, and all values.
 
         Args:
             names: of the datasets; those without events are left out.
+            everywhere: take all events of the base selection, whatever their region.
 
         Raises:
             InputFileError: an event table is broken, or has other rows than were written.
@@ -166,6 +167,7 @@ class InspectedRun:
                 is_data=is_data,
                 factor=factor,
                 hidden=self.hidden,
+                everywhere=everywhere,
             )
             found.append(events)
         return found
@@ -192,6 +194,11 @@ class InspectedRun:
     def events(self) -> list[RegionEvents]:
         """The events of the window's datasets in its region, as `of_datasets`."""
         return self.of_datasets(self.datasets)
+
+    @cached_property
+    def selected(self) -> list[RegionEvents]:
+        """The events of the window's datasets in the base selection, whatever their region, as `of_datasets`."""
+        return self.of_datasets(self.datasets, everywhere=True)
 
     @property
     def simulated(self) -> list[RegionEvents]:
