@@ -32,7 +32,8 @@ class Inspect(StrictModel):
         default=10, ge=0, description="number of events of the table that are drawn, the oddest first"
     )
     truth: bool = Field(
-        default=False, description="say of simulated pseudo-data which process each event was simulated as"
+        default=False,
+        description="say of pseudo-data which process each event was simulated as, from truth/ beside their files",
     )
     neighbours: bool = Field(default=True, description="compare the events of the window with those beside it")
     side_bands: tuple[float, float] | None = Field(
