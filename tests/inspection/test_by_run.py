@@ -41,8 +41,8 @@ def with_spot(columns, rows, place, rng):
 def test_p_is_uniform_over_all_runs_and_columns_and_over_azimuths():
     rng = np.random.default_rng(1)
     runs, azimuths = [], []
-    for _ in range(60):
-        columns = events(rng, 120)
+    for _ in range(40):
+        columns = events(rng, 100)
         runs.append(min(g.found.smallest for g in compare_runs(columns, rng, permutations=99)) - rng.uniform(0, 0.01))
         even = even_azimuth(columns, rng, permutations=99)
         assert even is not None
