@@ -77,6 +77,14 @@ def test_an_observed_z_beyond_all_experiments_gives_a_bound():
     assert "p below 0.00599 by counting" in lines[-1]
 
 
+def test_an_observed_z_beyond_all_experiments_is_no_smaller_than_their_largest():
+    """Stretched to the width of an even distribution, a z beyond all of it would be one of 1.8."""
+    z = np.random.default_rng(4).uniform(-3, 3, size=(500, 2))
+    found = describe_choices({"a": z[:, 0], "b": z[:, 1]}, {"a": 3.1, "b": 2.5})["global"]
+    assert found["choice"] == "a"
+    assert found["local_z"] == pytest.approx(norm.isf(1 / 501))
+
+
 def test_the_copula_is_a_normal_integral():
     correlation = np.array([[1, 0.6, 0.2], [0.6, 1, 0.4], [0.2, 0.4, 1]])
     for z in (0.5, 2.0, 3.0):

@@ -250,12 +250,13 @@ def describe_choices(
 def _global(good: Floats, observed: Floats, names: Sequence[str], correlation: Floats, seed: int) -> dict[str, Any]:
     """Return the global p of what was observed: counted, and by the copula."""
     found = global_p(good, observed)
-    # a z beyond all experiments is moved and stretched to the mean and the width of its choice's z
+    # a z beyond all experiments is moved and stretched to the mean and the width of its choice's z, but not below their largest
     width = good.std(axis=0)
     stretched = (observed - good.mean(axis=0)) / np.where(width > 0, width, 1.0)
     local = np.array(found["local_p"])
     beyond = (good >= observed).sum(axis=0) == 0
-    calibrated = np.where(beyond, stretched, norm.isf(local))
+    ranked = norm.isf(local)
+    calibrated = np.where(beyond, np.maximum(stretched, ranked), ranked)
     largest = int(calibrated.argmax())
     tail = copula_tail(correlation, float(calibrated[largest]), seed=seed)
     return found | {
