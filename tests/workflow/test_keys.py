@@ -117,7 +117,7 @@ CODE: dict[str, dict[str, str]] = {
     "workspace": {
         "core": "blinding_history rounding",
         "io": "histograms yields",
-        "stats": "abcd_cells cell_bins closure_parts closure_uncertainty qcd_templates templates workspace",
+        "stats": "abcd_cells cell_bins closure_bins closure_parts closure_uncertainty qcd_templates templates workspace",
         "workflow.stages": "workspace",
     },
     "fit": {

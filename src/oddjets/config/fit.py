@@ -125,9 +125,10 @@ class Fit(StrictModel):
     variations: Variations = Field(
         default=Variations(), description="smoothing and capping of shape variations; by default they are not changed"
     )
-    closure_uncertainty: bool = Field(
+    closure_uncertainty: bool | Literal["by-bin"] = Field(
         default=False,
-        description="true: a log-normal uncertainty of the ABCD estimate in A of each region, as large as the non-closure",
+        description="true: a log-normal uncertainty of the ABCD estimate in A of each region, as large as the non-closure;"
+        " by-bin: with the correlations between bins that `oddjets study sculpting` finds",
     )
     mode: Literal["exact", "authors-code"] = Field(
         default="exact",

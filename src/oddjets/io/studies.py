@@ -5,20 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from oddjets.core.errors import InputFileError
 from oddjets.core.files import sha256_of
+from oddjets.core.provenance import read_manifest
 
 __all__ = [
+    "CHOICES",
     "FOLDER",
+    "INJECTION",
+    "SCULPTING",
     "TRAININGS",
+    "FinishedStudy",
     "bound_of",
     "calibration_line",
     "few_experiments",
+    "made_of",
     "method_of",
+    "outdated_null_studies",
     "range_of",
     "read_null_studies",
+    "read_study",
     "read_training_study",
 ]
 
@@ -26,8 +34,82 @@ __all__ = [
 FOLDER = "study"
 #: the study of a family of trainings, there
 TRAININGS = "trainings.json"
+#: those of choices, of an injected signal and of sculpting, there
+CHOICES, INJECTION, SCULPTING = "choices.json", "injection.json", "sculpting.json"
+#: what a finished study must have: of what state of the folder it is, and what the report reads
+_ENTRIES = {
+    CHOICES: ("of", "choices", "correlation", "trials", "complete"),
+    INJECTION: ("of", "signal", "methods", "strengths"),
+    SCULPTING: ("of", "regions", "observable", "process", "score"),
+}
 #: fewer experiments are a warning: at 2 sigma two of so many are expected
 LEAST_EXPERIMENTS = 100
+
+
+class FinishedStudy(NamedTuple):
+    """A finished study of choices, of an injected signal or of sculpting.
+
+    Attributes:
+        content: of its file.
+        outdated: why it is of another state of the folder, in words; empty: it is of what is there now.
+    """
+
+    content: dict[str, Any]
+    outdated: str
+
+
+def made_of(out: Path, name: str) -> dict[str, str | None]:
+    """Return the state of a folder that a study is of, for its file.
+
+    Sculpting is of the histograms and not of the workspace, which may take its closure uncertainty from it.
+
+    Args:
+        out: the output folder.
+        name: the study's file, such as `CHOICES`.
+    """
+    if name == SCULPTING:
+        key = (read_manifest(out, "histogram") or {}).get("key")
+        return {"histograms": None if key is None else str(key)}
+    workspace = out / "workspace.json"
+    return {"workspace": sha256_of(workspace) if workspace.is_file() else None}
+
+
+def read_study(out: Path, name: str) -> FinishedStudy | None:
+    """Return a study; None where there is none.
+
+    Args:
+        out: the output folder.
+        name: its file: `CHOICES`, `INJECTION` or `SCULPTING`.
+
+    Raises:
+        InputFileError: the file is no such study.
+    """
+    file = out / FOLDER / name
+    if not file.is_file():
+        return None
+    verb = f"study {name.removesuffix('.json')}"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        (kind, of), *_ = content["of"].items()
+        if lacking := [key for key in _ENTRIES[name] if key not in content]:
+            raise KeyError(lacking[0])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputFileError(
+            f"{file}: cannot be read as a study ({type(error).__name__}: {error}); remove it, or run `oddjets {verb}` again"
+        ) from None
+    other = "other histograms" if kind == "histograms" else f"another {kind}"
+    return FinishedStudy(content, "" if of == made_of(out, name)[kind] else f"it is of {other}")
+
+
+def outdated_null_studies(out: Path) -> list[str]:
+    """Return the sources of studies without signal that are of another workspace than the one that is there now.
+
+    Args:
+        out: the output folder.
+    """
+    current = read_null_studies(out)
+    there = [file.stem.removeprefix("null_") for file in sorted((out / FOLDER).glob("null_*.json"))]
+    return [source for source in there if source not in current]
 
 
 def read_null_studies(out: Path) -> dict[str, dict[str, Any]]:

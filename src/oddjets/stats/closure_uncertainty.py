@@ -12,7 +12,7 @@ from oddjets.core.rounding import rounded
 from oddjets.io.histograms import DATA
 from oddjets.stats.closure_parts import LEAST_EVENTS, StructuralFactor
 
-__all__ = ["ClosureUncertainty", "closure_modifier", "closure_uncertainties"]
+__all__ = ["ClosureUncertainty", "closure_modifier", "closure_modifiers", "closure_uncertainties"]
 
 #: closures whose constants are further apart than this many errors of their difference contradict each other
 CONTRADICTING_SIGMAS = 2.0
@@ -28,6 +28,8 @@ class ClosureUncertainty(NamedTuple):
         source: the name of that closure.
         fallback: whether it is a different closure than that of simulation at the threshold, alone or with other efficiencies.
         why: what another closure has to do with it, in words; empty: nothing.
+        bins: relative shift of the yield in each bin of A by each nuisance parameter, shape (parameters, bins); empty: one
+            parameter that scales all bins alike. ``size`` is then the uncertainty of their sum.
     """
 
     size: float
@@ -36,6 +38,7 @@ class ClosureUncertainty(NamedTuple):
     source: str
     fallback: bool
     why: str = ""
+    bins: tuple[tuple[float, ...], ...] = ()
 
 
 class _Candidate(NamedTuple):
@@ -111,6 +114,27 @@ def closure_modifier(region: str, size: float) -> dict[str, Any]:
         size: relative.
     """
     return {"name": f"closure_{region}", "type": "normsys", "data": {"hi": 1 + size, "lo": 1 / (1 + size)}}
+
+
+def closure_modifiers(region: str, used: ClosureUncertainty, nominal: Sequence[float]) -> list[dict[str, Any]]:
+    """Return what the closure's uncertainty adds to the data-driven process in A of a region, modifiers of a workspace.
+
+    Args:
+        region: its name.
+        used: its uncertainty.
+        nominal: yields of the process in A, shape (bins,).
+    """
+    if not used.bins:
+        return [closure_modifier(region, used.size)]
+    made = []
+    for number, shifts in enumerate(used.bins, 1):
+        high, low = (
+            [value * (1 + sign * shift) for value, shift in zip(nominal, shifts, strict=True)] for sign in (1, -1)
+        )
+        made.append(
+            {"name": f"closure_{region}_{number}", "type": "histosys", "data": {"hi_data": high, "lo_data": low}}
+        )
+    return made
 
 
 def _simulation(result: Mapping[str, Any]) -> str:

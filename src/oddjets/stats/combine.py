@@ -171,8 +171,17 @@ def _lines(channel: dict[str, Any], changes: list[dict[str, Any]]) -> list[_Line
         others = [m for m in sample["modifiers"] if m["type"] != "shapefactor"]
         for i in np.flatnonzero(nominal > 0):
             one = np.where(np.arange(len(nominal)) == i, nominal, 0.0)
-            result.append(_Line(channel["name"], f"{sample['name']}_bin{i}", one, 0 * one, [*others, *free]))
+            own = [_of_bin(m, int(i), float(nominal[i])) for m in others]
+            result.append(_Line(channel["name"], f"{sample['name']}_bin{i}", one, 0 * one, [*own, *free]))
     return result
+
+
+def _of_bin(modifier: dict[str, Any], i: int, nominal: float) -> dict[str, Any]:
+    """Return a modifier of one bin that is a process of its own: of a shape its part there, as a log-normal."""
+    if modifier["type"] != "histosys":
+        return modifier
+    high, low = (float(modifier["data"][key][i]) / nominal for key in ("hi_data", "lo_data"))
+    return {"name": modifier["name"], "type": "normsys", "data": {"hi": high, "lo": low}}
 
 
 def _bins(values: Sequence[float], place: Mapping[str, Any], changes: list[dict[str, Any]]) -> np.ndarray:

@@ -32,7 +32,7 @@ from oddjets.io.yields import RegionYields
 from oddjets.stats.abcd_cells import merged_cells, with_merged_cells
 from oddjets.stats.cell_bins import channels_of, shown_edges
 from oddjets.stats.closure_parts import StructuralFactor
-from oddjets.stats.closure_uncertainty import ClosureUncertainty, closure_modifier
+from oddjets.stats.closure_uncertainty import ClosureUncertainty, closure_modifiers
 from oddjets.stats.qcd_templates import QCD_FLOOR, initial_strengths, qcd_of_authors_code, qcd_templates, unclipped
 from oddjets.stats.templates import Template, read_templates, total_of
 
@@ -79,7 +79,8 @@ def build(
         analysis: the analysis; its `fit` section defines regions, observable and parameters of interest.
         histograms: the templates and data, normalised to the luminosity.
         closure: relative uncertainties of the data-driven yield in A by region (see
-            `closure_uncertainty.closure_uncertainties`), added as log-normals ``closure_REGION``; None: no such uncertainty.
+            `closure_uncertainty.closure_uncertainties`), added as log-normals ``closure_REGION``, or bin by bin as
+            ``closure_REGION_K`` (`closure_bins.binned_uncertainties`); None: no such uncertainty.
         structural: structural constants of the regions that are unions (see `closure_parts.structural_factors`), which
             ``abcd: structural`` needs.
 
@@ -178,7 +179,7 @@ def build(
                 if letter == "A" and factor is not None:
                     samples[-1]["modifiers"].append(_lognormal(f"structural_{whole}", factor.error / factor.value))
                 if letter == "A" and closure is not None:
-                    samples[-1]["modifiers"].append(closure_modifier(whole, closure[whole].size))
+                    samples[-1]["modifiers"] += closure_modifiers(whole, closure[whole], qcd["A"].tolist())
             channels.append({"name": f"{region}_{letter}", "samples": samples})
             observations.append({"name": f"{region}_{letter}", "data": data[letter].tolist()})
             seen |= {t.process for t in templates[letter]}

@@ -209,8 +209,22 @@ def sculpting_lines(result: Mapping[str, Any], say: Callable[[str], None]) -> No
         known = found["correlation"]
         said = f"p {known['p_value']:.2g}" if known["p_value"] is not None else f"not measured ({known['why']})"
         say(f"  {region}: distance correlation of the scores {said}, {known['n']} events")
+        if closure := found.get("closure"):
+            say(f"    {_closure_text(closure)}")
         for row in found["efficiencies"]:
             say(f"    {100 * row['efficiency']:g} %: {_divergence_text(row['divergence'])}{_spurious_text(row)}")
+
+
+def _closure_text(found: Mapping[str, Any]) -> str:
+    if found["constants"] is None:
+        return f"closure by bin at {found['threshold']:.4g}: not known ({found['why']})"
+    sizes = np.sqrt((np.asarray(found["constants"]) - 1) ** 2 + np.diag(found["covariance"]))
+    fitted = f"c from {min(found['constants']):.2f} to {max(found['constants']):.2f}"
+    chi2 = f"chi2 {found['chi2']:.1f} of {found['ndf']}"
+    return (
+        f"closure by bin at {found['threshold']:.4g}: {fitted} ({chi2}); uncertainty"
+        f" {100 * sizes.min():.2g} to {100 * sizes.max():.2g} % a bin"
+    )
 
 
 def _divergence_text(found: Mapping[str, Any]) -> str:

@@ -17,10 +17,10 @@ from oddjets.config.yaml import ConfigError
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
-from oddjets.io.studies import FOLDER, few_experiments
+from oddjets.io.studies import CHOICES, FOLDER, few_experiments, made_of
 from oddjets.study.choices import ChoiceEvents, absent_signals, describe_choices, run_choices, say_choices, share
 from oddjets.study.null import NullPlan
-from oddjets.workflow.keys import stage_states
+from oddjets.workflow.keys import fitted_values, stage_states
 from oddjets.workflow.output_folder import saved_analysis
 from oddjets.workflow.paper import share_events
 from oddjets.workflow.pipeline import run_stages, stages_up_to
@@ -109,6 +109,8 @@ def study_choices(choices: Choices, analyses: Mapping[str, Analysis], options: C
         OddjetsError: choices that do not share events, no event tables, too few events, a fit that cannot be made.
     """
     absent_signals(analyses)
+    if options.observed:
+        _refuse_blinded(analyses)
     analyses = _of_folder(analyses, options.events)
     runs = {}
     for name, analysis in analyses.items():
@@ -149,11 +151,37 @@ def study_choices(choices: Choices, analyses: Mapping[str, Analysis], options: C
     }
     for name, analysis in analyses.items():
         found["choices"][name] |= _described(analysis)
-    file = options.out / FOLDER / "choices.json"
-    write_json(file, found)
+    found |= (
+        _of_the_folder(runs, options.events) if there else {"of": made_of(options.events, CHOICES), "of_folder": None}
+    )
     say_choices(found, lambda line: console.print(escape(line)))
-    console.print(escape(f"study: {file}"))
+    # the report of the analysis whose events are used shows it, too
+    for folder in dict.fromkeys([options.out, *([options.events] if there else [])]):
+        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        write_json(folder / FOLDER / CHOICES, found)
+        console.print(escape(f"study: {folder / FOLDER / CHOICES}"))
     return found
+
+
+def _refuse_blinded(analyses: Mapping[str, Analysis]) -> None:
+    """Refuse to fit data that are hidden.
+
+    Raises:
+        OddjetsError: a choice is blinded; the message has the option that leaves the data alone.
+    """
+    if hidden := [f"'{name}'" for name, analysis in analyses.items() if analysis.blind]:
+        raise OddjetsError(
+            f"{', '.join(hidden)}: the data in A are blinded (fit.blind), and a study of choices compares its experiments with"
+            " the data; give --no-observed, which makes the experiments alone, or unblind the analysis first"
+        )
+
+
+def _of_the_folder(runs: Mapping[str, RunContext], events: Path) -> dict[str, Any]:
+    """Return of which state of the folder the study is, and which choice is the folder's own analysis, None for none."""
+    made = saved_analysis(events)
+    own = fitted_values(RunContext(made, events))
+    same = (name for name, run in runs.items() if run.analysis.fit is not None and fitted_values(run) == own)
+    return {"of": made_of(events, CHOICES), "of_folder": next(same, None)}
 
 
 def _of_folder(analyses: Mapping[str, Analysis], events: Path) -> Mapping[str, Analysis]:
@@ -193,17 +221,13 @@ def _events(run: RunContext, closed: RunContext, options: ChoiceOptions) -> Choi
 
 
 def _observed(runs: Mapping[str, RunContext], options: ChoiceOptions) -> dict[str, float]:
-    """Fit the data by every choice, and return its z; nothing of an analysis that is blinded.
+    """Fit the data by every choice, and return its z; nothing for experiments of another luminosity.
 
     Raises:
         OddjetsError: a stage of a choice failed; the message names it.
     """
     if options.luminosity is not None:
         console.print("choices: experiments of another luminosity than the data's; the data are not compared with them")
-        return {}
-    hidden = [name for name, run in runs.items() if run.analysis.blind]
-    if hidden:
-        console.print(escape(f"choices: blinded ({', '.join(hidden)}), so that no choice is fitted to the data"))
         return {}
     found: dict[str, float] = {}
     for name, run in runs.items():

@@ -16,7 +16,7 @@ from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
 from oddjets.io.event_table import JETS, Columns
-from oddjets.io.studies import FOLDER, few_experiments
+from oddjets.io.studies import FOLDER, INJECTION, few_experiments, made_of
 from oddjets.stats.closure_parts import StructuralFactor
 from oddjets.stats.closure_uncertainty import ClosureUncertainty
 from oddjets.study.choices import ChoiceEvents, share
@@ -135,6 +135,7 @@ def study_injection(run: RunContext, options: InjectionOptions) -> dict[str, Any
     _require_sensitivity(methods["this analysis"], signal)
     found: dict[str, Any] = {
         "analysis": run.analysis.name,
+        "of": made_of(run.out, INJECTION),
         "signal": signal,
         "source": options.source,
         "seed": options.seed,
@@ -167,7 +168,7 @@ def study_injection(run: RunContext, options: InjectionOptions) -> dict[str, Any
         }
     if all(of["for_3"] is None for of in found["methods"].values()) and options.strengths:
         console.print(escape("warning: no search reaches an expected 3 sigma with these strengths; give larger ones"))
-    file = run.out / FOLDER / "injection.json"
+    file = run.out / FOLDER / INJECTION
     write_json(file, found)
     console.print(escape(f"injection of '{signal}' into experiments of {events.luminosity:g} /pb:"))
     injection_lines(found, lambda line: console.print(escape(line)))

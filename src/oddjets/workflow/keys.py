@@ -23,7 +23,7 @@ from oddjets.core.files import sha256_of
 from oddjets.core.locks import lock_holder
 from oddjets.corrections import lookups, luminosity
 from oddjets.io.inspections import FOLDER as INSPECTIONS
-from oddjets.io.studies import FOLDER, TRAININGS
+from oddjets.io.studies import CHOICES, FOLDER, INJECTION, SCULPTING, TRAININGS
 from oddjets.scoring.model_card import load_card
 from oddjets.selection.normalisation import own_normalisations
 from oddjets.workflow.executors import chunk_worker
@@ -34,6 +34,7 @@ __all__ = [
     "StageState",
     "changes",
     "code_of",
+    "fitted_values",
     "inputs_of",
     "is_done",
     "key_of",
@@ -162,6 +163,20 @@ def _workspace(run: RunContext) -> Any:
     }
 
 
+def _workspace_and_study(run: RunContext) -> Any:
+    """Return what the stage `workspace` uses: with a closure uncertainty by bin, also the study that it is from."""
+    assert run.analysis.fit is not None
+    if run.analysis.fit.closure_uncertainty != "by-bin":
+        return _workspace(run)
+    file = run.out / FOLDER / SCULPTING
+    return {**_workspace(run), "sculpting": sha256_of(file) if file.is_file() else None}
+
+
+def fitted_values(run: RunContext) -> Any:
+    """Return the configuration that decides an analysis's histograms and workspace: two with the same one fit the same data."""
+    return [_histogram(run), _workspace(run) if run.analysis.fit is not None else None]
+
+
 def _fit(run: RunContext) -> Any:
     assert run.analysis.fit is not None
     return {**_workspace(run), "fit": run.analysis.fit.model_dump(mode="json")}
@@ -172,7 +187,8 @@ def _plot_and_report(run: RunContext) -> Any:
     later = ("closure", "jes", "selection_by_era", "inspect", "score_variations")
     dump = _stated(run.analysis, *later, exclude={"execution", "systematics"})
     # what the report shows of studies
-    files = [*sorted((run.out / FOLDER).glob("null_*.json")), *(run.out / FOLDER).glob(TRAININGS)]
+    named = [run.out / FOLDER / name for name in (TRAININGS, CHOICES, INJECTION, SCULPTING)]
+    files = [*sorted((run.out / FOLDER).glob("null_*.json")), *(file for file in named if file.is_file())]
     studies = {file.name: sha256_of(file) for file in files}
     return {
         **dump,
@@ -210,7 +226,7 @@ _VALUES: dict[str, Callable[[RunContext], Any]] = {
     "process": _process,
     "histogram": _histogram,
     "closure": _closure,
-    "workspace": _workspace,
+    "workspace": _workspace_and_study,
     "fit": _fit,
     "plot": _plot_and_report,
     "report": _plot_and_report,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
 from oddjets.corrections.systematics import NOMINAL
-from oddjets.io.studies import FOLDER
+from oddjets.io.studies import FOLDER, SCULPTING, made_of
+from oddjets.stats.closure_bins import smooth_closure
 from oddjets.study.events import EventArrays, Patterns
 from oddjets.study.mixed import mixed_events
 from oddjets.study.null import tested
@@ -91,6 +93,8 @@ def study_sculpting(run: RunContext, options: SculptingOptions) -> dict[str, Any
     }
     # the pairs' weights do not know that they share jets: their statistical error is that of the events
     sums["mixed"] = np.stack([sums["mixed"][:, 0], sums["simulation"][:, 1]], axis=1)
+    working = ThresholdGrid(np.array([_threshold(run, simulated, weights)]), run.analysis.threshold.strict, None)
+    closure = letter_sums(simulated, patterns, working)[NOMINAL][0]
     others = np.zeros((len(grid), patterns.cells))
     for e, strength in backgrounds:
         others += strength * letter_sums(e, patterns, grid)[NOMINAL][:, 0, 0]
@@ -101,6 +105,8 @@ def study_sculpting(run: RunContext, options: SculptingOptions) -> dict[str, Any
         rows = _of_region(simulated, patterns, region)
         regions[region] = {
             "correlation": correlation_of_scores(simulated, rows >= 0, seed=options.seed),
+            "closure": smooth_closure(closure[0][:, here], closure[1][:, here], edges)
+            | {"threshold": float(working.values[0])},
             "efficiencies": [
                 {
                     "efficiency": efficiency,
@@ -125,6 +131,7 @@ def study_sculpting(run: RunContext, options: SculptingOptions) -> dict[str, Any
         }
     found = {
         "analysis": run.analysis.name,
+        "of": made_of(run.out, SCULPTING),
         "score": run.analysis.threshold.score,
         "observable": run.analysis.fit.observable if run.analysis.fit is not None else None,
         "process": qcd,
@@ -133,12 +140,22 @@ def study_sculpting(run: RunContext, options: SculptingOptions) -> dict[str, Any
         "bank": None if options.bank is None else options.bank.name,
         "regions": regions,
     }
-    file = run.out / FOLDER / "sculpting.json"
+    file = run.out / FOLDER / SCULPTING
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, found)
     sculpting_lines(found, lambda line: console.print(escape(line)))
     console.print(escape(f"study: {file}"))
     return found
+
+
+def _threshold(run: RunContext, simulated: EventArrays, weights: Floats) -> float:
+    """Return the threshold of the analysis: that of its histograms, or where there are none, of the simulated events."""
+    asked, file = run.analysis.threshold, run.out / "threshold.json"
+    if asked.value is not None:
+        return float(asked.value)
+    if file.is_file():
+        return float(json.loads(file.read_text(encoding="utf-8"))["value"])
+    return float(thresholds_for(simulated.scores.min(axis=0), weights, (float(asked.efficiency or 0.0),))[0])
 
 
 def _of_region(events: EventArrays, patterns: Patterns, region: str) -> npt.NDArray[np.int64]:

@@ -291,6 +291,11 @@ def _name_problems(analysis: Analysis) -> Iterator[str]:
             yield from unknown("fit.scale_factor.processes", "simulated process", process, simulated)
             if process in [p.process for p in fit.pois] and fit.mode == "exact":
                 yield f"fit.scale_factor.processes: '{process}' is the POI's process; the two would be degenerate"
+    if fit.closure_uncertainty == "by-bin" and fit.abcd == "cells":
+        yield (
+            "fit.closure_uncertainty: by-bin is of the bins of whole regions, and abcd: cells fits their product cells; use"
+            " true, or abcd: structural"
+        )
     for name, normalisation in fit.normalisations.items():
         for process in normalisation.processes:
             yield from unknown(f"fit.normalisations.{name}.processes", "simulated process", process, simulated)

@@ -9,9 +9,10 @@ from rich.markup import escape
 
 from oddjets.core.blinding_history import read_history
 from oddjets.core.console import console
-from oddjets.core.errors import InputFileError
+from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
 from oddjets.io.histograms import HistogramSet
+from oddjets.io.studies import FOLDER, SCULPTING, read_study
 
 if TYPE_CHECKING:
     from oddjets.stats.closure_parts import StructuralFactor
@@ -26,16 +27,20 @@ def measured_closure(
 ) -> tuple[dict[str, ClosureUncertainty] | None, dict[str, StructuralFactor] | None]:
     """Return what the fit takes from ``closure.json``: uncertainties and structural constants; None where it asks for none.
 
+    With ``closure_uncertainty: by-bin`` the uncertainties are from ``study/sculpting.json``.
+
     Raises:
-        InputFileError: the closure was not measured, and the fit needs it.
+        InputFileError: the closure, or sculpting, was not measured, and the fit needs it.
+        OddjetsError: sculpting was studied in another state of the folder.
     """
+    from oddjets.stats.closure_bins import binned_uncertainties
     from oddjets.stats.closure_parts import structural_factors
     from oddjets.stats.closure_uncertainty import closure_uncertainties
 
     fit = run.analysis.fit
     closure = structural = None
     needs = [] if fit is None else [
-        *(["fit.closure_uncertainty"] if fit.closure_uncertainty else []),
+        *(["fit.closure_uncertainty"] if fit.closure_uncertainty is True else []),
         *(["fit.abcd: structural"] if fit.abcd == "structural" else []),
     ]  # fmt: skip
     file = run.out / "closure.json"
@@ -45,9 +50,27 @@ def measured_closure(
         measured = json.loads(file.read_text(encoding="utf-8"))
         if fit.abcd != "as-published":
             structural = structural_factors(measured, fit.regions)
-        if fit.closure_uncertainty:
+        if fit.closure_uncertainty is True:
             closure = closure_uncertainties(measured, fit.regions, structural)
+    if fit is not None and fit.closure_uncertainty == "by-bin":
+        edges = {region: run.analysis.binning(fit.observable, region) for region in fit.regions}
+        closure = binned_uncertainties(_sculpting(run), edges, structural)
     return closure, structural
+
+
+def _sculpting(run: RunContext) -> dict[str, Any]:
+    """Return the study of sculpting that the fit takes its closure uncertainty from."""
+    found, file = read_study(run.out, SCULPTING), run.out / FOLDER / SCULPTING
+    if found is None:
+        raise InputFileError(
+            f"{file}: not there, and fit.closure_uncertainty: by-bin needs it; run `oddjets study sculpting` first, after"
+            " `oddjets histogram`"
+        )
+    if found.outdated:
+        raise OddjetsError(
+            f"{file}: {found.outdated}, and fit.closure_uncertainty: by-bin needs it; run `oddjets study sculpting` again"
+        )
+    return found.content
 
 
 def _require_cells(run: RunContext, histograms: HistogramSet) -> None:
