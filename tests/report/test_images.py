@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pytest
+from helpers import made_studies
 from helpers.additive_model import CARD, Additive, by_species, random_jets
 from matplotlib import font_manager
 from matplotlib.figure import Figure
@@ -225,6 +228,15 @@ def neighbours_data(artifacts: Artifacts) -> dict[str, Any]:
     return next(iter(neighbours.figures_of(artifacts, found).values()))
 
 
+def study_data(name: str, artifacts: Artifacts) -> dict[str, Any]:
+    """Of a made-up study, in a folder of its own: the made-up directory has none."""
+    with TemporaryDirectory() as folder:
+        out = Path(folder)
+        made_studies.write(out, **{name: getattr(made_studies, name)(out)})
+        figures = registry.KINDS[name].data(Artifacts(artifacts.analysis, out))
+    return next(iter(figures.values())) | {"header": artifacts.header}
+
+
 #: what the made-up directory has nothing of
 MADE_HERE = {
     "efficiency": efficiency_data,
@@ -233,6 +245,7 @@ MADE_HERE = {
     "why": why_data,
     "class_shares": class_shares_data,
     "neighbours": neighbours_data,
+    **{name: partial(study_data, name) for name in ("choices", "injection", "sculpting")},
 }
 
 

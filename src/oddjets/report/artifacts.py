@@ -35,9 +35,11 @@ ARTIFACTS = {
     "workspace": ("workspace.json", "workspace"),
     "results": ("results.json", "fit"),
     "study": ("study", "study null"),
+    "choices": ("study/choices.json", "study choices"),
+    "injection": ("study/injection.json", "study injection"),
+    "sculpting": ("study/sculpting.json", "study sculpting"),
     "inspection": (INSPECTIONS, "inspect"),
 }
-
 
 #: the reason why results are not shown
 EXPOSED = (
@@ -50,7 +52,6 @@ OTHER_THRESHOLD = (
     "the data in A are blinded, and the threshold or the events have changed since the histograms were made, so the"
     " data in A cannot be identified; run `oddjets histogram` first"
 )
-
 NO_THRESHOLD = (
     "the data in A are blinded, and without the threshold of the histograms they cannot be identified; run "
     "`oddjets histogram` first"
@@ -90,7 +91,7 @@ class Artifacts:
             "workspace": analysis.fit,
             "results": analysis.fit,
             # nobody must make one
-            "study": None,
+            **dict.fromkeys(("study", "choices", "injection", "sculpting")),
             "inspection": analysis.inspect,
         }
         return optional.get(artifact, True) is not None

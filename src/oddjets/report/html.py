@@ -26,9 +26,11 @@ from oddjets.report import (
     neighbours,
     score_tables,
     score_variations,
+    scrutiny_tables,
     studies,
     tables,
     trainings,
+    verdict,
 )
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import collect_possible, log_missing, remove_hidden, write_figures
@@ -57,7 +59,7 @@ SECTIONS = {
         "The fit",
         ("yields", "grid", "closures", "mixing", "pulls", "impacts", "scan", "limit", "gof", "correlation"),
     ),
-    "study": ("Can it be a false alarm?", ("null",)),
+    "study": ("How sure", ("injection", "null", "choices", "sculpting")),
     "systematics": ("Systematic variations", ("systematics",)),
     "simulated": ("Simulated processes", ("processes",)),
 }
@@ -121,6 +123,7 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None,
         data_name=artifacts.data_name.lower(),
         header=artifacts.header,
         answer=headline.summarise_results(artifacts),
+        verdict=verdict.verdict(artifacts),
         checks=health.health_checks(artifacts),
         missing=[*health.missing(artifacts, stale or {}), *problems],
         warnings=artifacts.results.get("warnings", []) if artifacts.has("results") else [],
@@ -221,7 +224,10 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
                 tables.weights_table(artifacts, health.WEIGHTS),
             ]
         if name == "study":
-            shown = [studies.calibration_table(artifacts), studies.false_alarm_table(artifacts)]
+            shown = [verdict.verdict_table(artifacts)]
+            shown += [studies.calibration_table(artifacts), studies.false_alarm_table(artifacts)]
+            shown += scrutiny_tables.choice_tables(artifacts)
+            shown += [*scrutiny_tables.injection_tables(artifacts), *scrutiny_tables.sculpting_tables(artifacts)]
             shown += [trainings.training_table(artifacts), trainings.agreement_table(artifacts)]
         if name == "inspection":
             shown = [inspections.event_table(artifacts), *neighbours.neighbour_tables(artifacts)]

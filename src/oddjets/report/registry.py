@@ -15,6 +15,7 @@ from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import (
     agreement,
     bump,
+    choices,
     class_shares,
     closure,
     closure_scan,
@@ -25,6 +26,7 @@ from oddjets.report.figures import (
     efficiency,
     gof,
     grid,
+    injection,
     kde,
     likelihood_scan,
     limit,
@@ -42,6 +44,7 @@ from oddjets.report.figures import (
     score,
     score_overlap,
     score_shapes,
+    sculpting,
     sic,
     systematics,
     threshold_scan,
@@ -136,6 +139,9 @@ KINDS: dict[str, FigureKind] = {
         FigureKind("limit", "Upper limit", ("results",), limit.data, limit.draw),
         FigureKind("gof", "Goodness of fit", ("results",), gof.data, gof.draw),
         FigureKind("null", "Experiments without signal", ("study",), null.data, null.draw),
+        FigureKind("choices", "Correlation of the choices", ("choices",), choices.data, choices.draw),
+        FigureKind("injection", "Injected signals", ("injection",), injection.data, injection.draw),
+        FigureKind("sculpting", "Spurious signal of QCD alone", ("sculpting",), sculpting.data, sculpting.draw),
         FigureKind("correlation", "Correlations", ("results",), correlation.data, correlation.draw),
     )
 }

@@ -49,6 +49,7 @@ def calibration_table(artifacts: Artifacts) -> Table | None:
         rows=rows,
         file="study/null_*.json",
         key="calibration",
+        anchor="table-calibration",
         note="The probability of a z at least as large where there is no signal. Above the reach it is an extrapolation:"
         " too few experiments are as extreme. < and >: none of them is, and the bound is at 95 %.",
     )

@@ -132,6 +132,7 @@ def closure_table(artifacts: Artifacts) -> Table | None:
         rows,
         "closure.json",
         "parts",
+        anchor="table-closure",
         note=" ".join(
             [
                 artifacts.naming_data(

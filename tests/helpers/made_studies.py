@@ -1,0 +1,109 @@
+"""Studies of choices, of an injected signal and of sculpting from random numbers, in place of minutes of fits."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oddjets.core.files import write_json
+from oddjets.io.studies import CHOICES, FOLDER, INJECTION, SCULPTING, made_of
+from oddjets.study.choices import describe_choices
+from oddjets.study.injection import describe_strength, strength_for
+from oddjets.study.sculpting import divergence_of, spurious_signal
+
+EDGES = np.linspace(60, 240, 10)
+
+
+def choices(out: Path, observed: float | None = 2.5) -> dict[str, Any]:
+    """Three choices, two of them much alike; the first has the observed z."""
+    return {"of": made_of(out, CHOICES), **_choices(observed)}
+
+
+@cache
+def _choices(observed: float | None) -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(2000, 3))
+    z[:, 1] = 0.9 * z[:, 0] + np.sqrt(0.19) * z[:, 1]
+    names = ("SR + VR1", "tighter", "dijet mass")
+    seen = None if observed is None else dict(zip(names, (observed, 1.0, 0.0), strict=True))
+    found = describe_choices({name: z[:, i] for i, name in enumerate(names)}, seen)
+    for name in names:
+        found["choices"][name] |= {
+            "score": "s",
+            "efficiency": 0.02,
+            "regions": ["SR"],
+            "observable": "mass",
+            "signal": "top",
+        }
+    return {"name": "made_up", "of_folder": "SR + VR1", "luminosity_pb": None, **found}
+
+
+def injection(out: Path) -> dict[str, Any]:
+    """A search with 2 sigma for each unit of strength, and one with half of it; a held-out signal that is harder."""
+    return {"of": made_of(out, INJECTION), **_injection()}
+
+
+@cache
+def _injection() -> dict[str, Any]:
+    rng = np.random.default_rng(2)
+    strengths = [0.0, 1.0, 2.0, 3.0]
+
+    def methods(gain: float) -> dict[str, Any]:
+        made = {}
+        for name, by in (("this analysis", gain), ("tau21 alone", gain / 2)):
+            rows = []
+            for strength in strengths:
+                pull = rng.normal(size=400)
+                rows.append(describe_strength(strength, by * strength + pull, strength + pull / by, pull))
+            medians = [row["z"]["median"] for row in rows]
+            made[name] = {"strengths": rows, **{f"for_{s}": strength_for(s, strengths, medians) for s in (3, 5)}}
+        return made
+
+    return {
+        "signal": "top",
+        "luminosity_pb": 80.0,
+        "experiments": 400,
+        "strengths": strengths,
+        "methods": methods(2.0),
+        "hold_out": {"wjets": {"methods": methods(1.0), "strengths": strengths}},
+    }
+
+
+def sculpting(out: Path) -> dict[str, Any]:
+    """A region in which ABCD holds, and a sample too small to know it."""
+    return {"of": made_of(out, SCULPTING), **_sculpting()}
+
+
+@cache
+def _sculpting() -> dict[str, Any]:
+    rng = np.random.default_rng(3)
+    d = 1e5 * np.exp(-0.5 * (EDGES[1:] + EDGES[:-1]) / 50)
+    letters = np.stack([0.01 * d * rng.normal(1, 0.03, 9), 0.1 * d, 0.1 * d, d])
+    mass = 60 + rng.exponential(50, 2000)
+    rows = [
+        {
+            "efficiency": efficiency,
+            "threshold": 1 - efficiency,
+            "divergence": divergence_of(mass, rng.random(2000) < efficiency, np.ones(2000), EDGES),
+            "spurious_simulation": spurious_signal(letters, letters / 17, EDGES),
+            "spurious_mixed": spurious_signal(letters, letters / 100, EDGES),
+        }
+        for efficiency in (0.05, 0.02)
+    ]
+    return {
+        "score": "s",
+        "observable": "mass",
+        "process": "qcd",
+        "luminosity_pb": 80.0,
+        "regions": {"SR": {"correlation": {"squared": 0.0, "p_value": 0.4, "n": 2000}, "efficiencies": rows}},
+    }
+
+
+def write(out: Path, **made: dict[str, Any]) -> None:
+    """Write studies by the name of their file, without its ending."""
+    (out / FOLDER).mkdir(exist_ok=True)
+    for name, content in made.items():
+        write_json(out / FOLDER / f"{name}.json", content)

@@ -1,0 +1,116 @@
+"""How sure: each answer of the first screen has its place, and a study that lacks, or is out of date, is said to be so."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers import made_studies
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.errors import InputFileError
+from oddjets.report import html, registry, style
+from oddjets.report.artifacts import Artifacts
+from oddjets.report.scrutiny_tables import choice_tables, injection_tables, sculpting_tables
+from oddjets.report.verdict import verdict
+
+STUDIES = ("choices", "injection", "sculpting")
+
+
+@pytest.fixture
+def bare(finished: tuple[Analysis, Path], tmp_path: Path) -> tuple[Analysis, Path]:
+    """The made-up directory as far as answers are read from it."""
+    asked, out = finished
+    for name in ("results.json", "closure.json", "cutflow.json"):
+        shutil.copy(out / name, tmp_path)
+    shutil.copytree(out / "manifests", tmp_path / "manifests")
+    shutil.copytree(out / "histograms", tmp_path / "histograms")
+    return asked, tmp_path
+
+
+def answers(asked: Analysis, out: Path) -> dict[str, str]:
+    return {one.name: one.text for one in verdict(Artifacts(asked, out))}
+
+
+def test_studies_that_were_not_run_are_named_with_their_command(bare: tuple[Analysis, Path]) -> None:
+    asked, out = bare
+    said = answers(asked, out)
+    assert list(said) == ["local z", "calibrated z", "global z", "closure", "expected signal"]
+    assert said["local z"] == f"{Artifacts(asked, out).results['significance']['z']:.2f}"
+    assert said["calibrated z"] == f"not run: `oddjets study null {out}`"
+    assert said["global z"] == f"not run: `oddjets study choices CHOICES.yaml --events {out}`"
+    assert said["expected signal"] == f"not run: `oddjets study injection {out}`"
+    assert [t.caption for t in choice_tables(Artifacts(asked, out))] == []
+
+
+def test_studies_are_told_and_those_of_another_state_are_not(bare: tuple[Analysis, Path]) -> None:
+    asked, out = bare
+    made_studies.write(out, **{name: getattr(made_studies, name)(out) for name in STUDIES})
+    said = answers(asked, out)
+    # some 2 choices, at 2.5 sigma
+    assert 1.9 < float(said["global z"]) < 2.4
+    assert said["expected signal"].startswith("3 σ at strength 1.5") or said["expected signal"].startswith(
+        "3 σ at strength 1.4"
+    )
+    artifacts = Artifacts(asked, out)
+    searches, fitted = injection_tables(artifacts)
+    assert [row[1].text for row in searches.rows] == 2 * ["this analysis", "tau21 alone"]
+    assert ["held out" in row[0].text for row in searches.rows] == [False, False, True, True]
+    assert len(fitted.rows) == 8
+    assert len(sculpting_tables(artifacts)[0].rows) == 2
+    for name in STUDIES:
+        figures = registry.KINDS[name].data(artifacts)
+        assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+        assert all(len(figure["alt"]) > 40 for figure in figures.values())
+    # beyond all experiments it is an extrapolation
+    made_studies.write(out, choices=made_studies.choices(out, observed=6.0))
+    assert answers(asked, out)["global z"].endswith("(extrapolated)")
+    # another workspace
+    (out / "workspace.json").write_text("{}", encoding="utf-8")
+    said = answers(asked, out)
+    assert said["global z"] == f"out of date: `oddjets study choices CHOICES.yaml --events {out}`"
+    assert said["expected signal"] == f"out of date: `oddjets study injection {out}`"
+    assert not registry.KINDS["choices"].data(Artifacts(asked, out))
+    # sculpting is of the histograms, whatever the fit takes from it
+    assert sculpting_tables(Artifacts(asked, out))
+
+
+def test_a_blinded_analysis_shows_no_observed_choice(bare: tuple[Analysis, Path]) -> None:
+    asked, out = bare
+    made_studies.write(out, choices=made_studies.choices(out))
+    assert asked.fit is not None
+    hidden = asked.model_copy(update={"fit": asked.fit.model_copy(update={"blind": True})})
+    shown = str([[cell.text for row in table.rows for cell in row] for table in choice_tables(Artifacts(hidden, out))])
+    assert "2.50" not in shown
+    assert "2.50" in str(
+        [[cell.text for row in table.rows for cell in row] for table in choice_tables(Artifacts(asked, out))]
+    )
+
+
+def test_a_damaged_study_is_an_error_that_names_its_file(bare: tuple[Analysis, Path]) -> None:
+    asked, out = bare
+    made_studies.write(out, injection={"signal": "top"})
+    with pytest.raises(
+        InputFileError, match=r"injection.json: cannot be read as a study .*`oddjets study injection` again"
+    ):
+        verdict(Artifacts(asked, out))
+
+
+@pytest.mark.usefixtures("quick_pictures")
+def test_every_answer_of_the_page_leads_to_its_place(bare: tuple[Analysis, Path]) -> None:
+    asked, out = bare
+    made_studies.write(out, **{name: getattr(made_studies, name)(out) for name in STUDIES})
+    page = html.write(asked, out).read_text(encoding="utf-8")
+    line = re.search(r'<p class="verdict">(.*?)</p>', page, re.DOTALL)
+    assert line is not None
+    links = re.findall(r'href="#([^"]+)"', line[1])
+    assert len(links) == 5  # the section, and all but the study that was not run
+    assert all(f'id="{link}"' in page for link in links)
+    assert "<code>oddjets study null" in line[1]
+    for name in STUDIES:
+        data = next(iter(registry.KINDS[name].data(Artifacts(asked, out)).values()))
+        with style.context():
+            registry.KINDS[name].draw(data)
