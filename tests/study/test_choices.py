@@ -276,6 +276,19 @@ def test_the_command_studies_choices_of_a_bank(tmp_path):
 
 def test_the_command_refuses_what_it_cannot_do(tmp_path):
     file = write(tmp_path, GRID)
+    for changes, said in (
+        ("{fit: {blind: true}}", "'other': the data in A are blinded (fit.blind)"),
+        ("{selection: {filters: []}}", "bank"),
+    ):
+        odd = tmp_path / "odd.yaml"
+        odd.write_text(
+            f"name: odd\nof: demo.yaml\nchoices: {{one: {{}}, other: {{changes: {changes}}}}}\n", encoding="utf-8"
+        )
+        found = RUNNER.invoke(
+            app, ["study", "choices", str(odd), "--bank", "bank.parquet", "--events", str(tmp_path / "none")]
+        )
+        assert isinstance(found.exception, OddjetsError), found.output
+        assert said in str(found.exception)
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(GRID.replace("one: [SR]", "one: [SR9]"), encoding="utf-8")
     found = RUNNER.invoke(app, ["study", "choices", str(wrong), "--bank", "bank.parquet"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from oddjets.study.injection import (
 )
 from oddjets.study.null import NullPlan
 from oddjets.study.supervised import CrossFitted, feature_stems, fold_of
+from oddjets.workflow.injection import InjectionOptions, _strengths
 
 RUNNER = CliRunner()
 POI = {"name": "mu", "process": "top", "bounds": [0, 10]}
@@ -91,6 +93,20 @@ def test_a_planted_strength_is_recovered_and_seen():
     assert np.nanmedian(chunk.z) > np.nanmedian(none["only"].chunk(0, 128).z) + 1
 
 
+def test_a_signal_without_events_in_a_is_refused():
+    """All of its events have low scores: they are in the regions, but with the letter D."""
+    analysis = study_events.make_analysis(
+        fit={"observable": "mass", "regions": ["SR"], "poi": POI}, threshold={"score": "s", "efficiency": 0.02}
+    )
+    events = study_events.make_events(analysis, qcd=20_000, scale=0.1)
+    low = [replace(e, scores=np.full_like(e.scores, -9.0)) if e.process == "top" else e for e in events]
+    choice = ChoiceEvents(analysis, low, low)
+    with pytest.raises(
+        OddjetsError, match="no event of 'top' has both scores above the threshold in SR: it has none in A"
+    ):
+        _strengths(choice, InjectionOptions(), "top")
+
+
 def test_choices_of_several_signals_cannot_have_one_injected():
     def of(process):
         analysis = study_events.make_analysis(
@@ -153,8 +169,20 @@ def test_too_few_jets_give_no_bound():
 # ---- the command -------------------------------------------------------------------------------------------------------------
 
 
+HELD = """\
+extends: demo.yaml
+name: held
+title: W + jets, held out
+processes: {wjets: null}
+hold_out: {wjets: {label: W + jets, template_scale: 50}}   # that a strength of 3 is seen
+fit: {regions: [SR]}
+"""
+
+
 def test_the_command_injects_into_experiments_of_a_bank(tmp_path):
-    arguments = ["study", "injection", "demo.yaml", "--bank", "bank.parquet", "--experiments", "16", "--workers", "1"]
+    file = tmp_path / "held.yaml"
+    file.write_text(HELD, encoding="utf-8")
+    arguments = ["study", "injection", str(file), "--bank", "bank.parquet", "--experiments", "16", "--workers", "1"]
     found = RUNNER.invoke(app, [*arguments, "--strength", "0", "--strength", "3", "--out", str(tmp_path)])
     assert found.exit_code == 0, found.output
     said = " ".join(found.output.split())
@@ -163,8 +191,14 @@ def test_the_command_injects_into_experiments_of_a_bank(tmp_path):
     assert content["strengths"] == [0.0, 3.0]
     assert set(content["methods"]) == {"this analysis", "bump in all events"}
     zero, three = content["methods"]["this analysis"]["strengths"]
-    assert three["z"]["median"] > zero["z"]["median"] + 3
+    assert three["z"]["median"] > zero["z"]["median"] + 2
     assert content["methods"]["this analysis"]["for_3"] is not None
+    # what no setting was chosen on is injected, too, and told apart
+    (held,) = content["hold_out"].values()
+    zero, three = held["methods"]["this analysis"]["strengths"]
+    assert three["strength"]["mean"] > zero["strength"]["mean"] + 1
+    assert "held out: no setting was chosen on it" in said
+    assert content["signal"] == "top"
 
 
 def test_the_command_refuses_what_it_cannot_do(tmp_path):
@@ -173,6 +207,11 @@ def test_the_command_refuses_what_it_cannot_do(tmp_path):
         (["--strength", "nan"], "a number of at least 0"),
         (["--source", "toys"], "is of one analysis alone"),
         ([], "there are no event tables"),
+        (
+            ["--bank", "bank.parquet", "--strength", "0.01"],
+            "0.01 at most says nothing, since the strength of 'top' has an",
+        ),
+        (["--bank", "bank.parquet", "--strength", "20"], "20 is above the upper bound of the fit, 10"),
     ):
         found = RUNNER.invoke(app, ["study", "injection", "demo.yaml", *more, "--out", str(tmp_path / "none")])
         assert isinstance(found.exception, OddjetsError), found.output

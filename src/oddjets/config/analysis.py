@@ -119,6 +119,11 @@ class Analysis(Tabular, StrictModel):
         " 'golden_json'), or the sum of 'luminosity_pb' of the fileset",
     )
     processes: dict[Name, Process] = Field(description="the processes by name")
+    hold_out: dict[Name, Process] = Field(
+        default={},
+        description="signals by name that no setting was chosen on: processes that are simulated or in the fileset, are in no"
+        " histogram and no fit, and that `oddjets study injection` injects and reports apart",
+    )
     selection: Selection = Field(description="the base selection, which `oddjets process` applies")
     selection_by_era: dict[EraName, dict[str, Any]] = Field(
         default={}, description="keys that are laid over 'selection' for the datasets of one of several eras"

@@ -87,6 +87,8 @@ class Normalisation(NamedTuple):
 def factors(analysis: Analysis, processed: Mapping[str, Any], luminosities: Luminosities) -> dict[str, Normalisation]:
     """Return dataset to its normalisation: cross section x K x luminosity / sum of weights; 1 for data.
 
+    Signals that are held out (``hold_out``) are in no histogram, closure or fit, so that their datasets are left out.
+
     Args:
         analysis: may scale a process's template.
         processed: what the stage `process` left in its manifest.
@@ -97,6 +99,8 @@ def factors(analysis: Analysis, processed: Mapping[str, Any], luminosities: Lumi
     """
     out = {}
     for name, d in processed["datasets"].items():
+        if not d["is_data"] and d["process"] in analysis.hold_out:
+            continue
         if not d["is_data"] and d["entries"] and not d.get("complete_weights") and not d["sum_of_weights"] > 0:
             raise OddjetsError(
                 f"dataset '{name}': the sum of generator weights is {d['sum_of_weights']:g}, so it has no normalisation"

@@ -81,7 +81,9 @@ def make_bank(run: RunContext, file: Path, *, pseudo_data: bool = False) -> dict
     processed, analysis = run.extra("process"), run.analysis
     processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
     parts = list(_parts(run, processed, pseudo_data=pseudo_data))
-    wanted = {p: columns_for(analysis, processor, p, simulated=p != analysis.data_driven) for p in analysis.processes}
+    # signals that are held out are no processes of a fit, but studies inject them
+    named = [*analysis.processes, *(name for name in analysis.hold_out if any(name == process for process, _ in parts))]
+    wanted = {p: columns_for(analysis, processor, p, simulated=p != analysis.data_driven) for p in named}
     simulate = analysis.simulate
     card = {
         **card_of(run),
@@ -100,6 +102,7 @@ def _parts(run: RunContext, processed: Mapping[str, Any], *, pseudo_data: bool) 
     extra: list[Columns] = []
     share = 1.0
     qcd = str(analysis.data_driven)
+    known = {*analysis.processes, *analysis.hold_out}
     if pseudo_data:
         extra, luminosity = _pseudo_data(run, processed, qcd)
         of_qcd = next((factor_of(d, 1.0) for d in processed["datasets"].values() if d["process"] == qcd), 0.0)
@@ -108,7 +111,7 @@ def _parts(run: RunContext, processed: Mapping[str, Any], *, pseudo_data: bool) 
         for columns in extra:
             columns["weight"] = columns["weight"] * (1 - share) / luminosity
     for dataset, d in processed["datasets"].items():
-        if d["is_data"] or d["process"] not in analysis.processes or not event_table.parts(folder, dataset):
+        if d["is_data"] or d["process"] not in known or not event_table.parts(folder, dataset):
             continue
         factor = factor_of(d, 1.0) * (share if d["process"] == qcd else 1.0)
         for columns in event_table.stream(folder, dataset):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from oddjets.study.null import NullPlan, tested
 from oddjets.study.shared_events import joined_truth
 from oddjets.study.summary import read_chunks
 from oddjets.study.supervised import CrossFitted, feature_stems
+from oddjets.workflow.hold_out import with_signal
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.workspace import measured_closure
 from oddjets.workflow.study_events import SharedSource, StudyEvents, is_processed
@@ -50,6 +51,8 @@ TAU21, XBB, SUPERVISED = "alone_tau21", "alone_xbb", "alone_supervised"
 #: the score of such a search -> what the result calls it
 WITHOUT_AI = {TAU21: "tau21 alone", XBB: "X(bb) tagger", SUPERVISED: "classifier trained on this signal (bound)"}
 BUMP = "bump in all events"
+#: strengths that are all below this part of their error say nothing
+LEAST_SEEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -124,56 +127,107 @@ def study_injection(run: RunContext, options: InjectionOptions) -> dict[str, Any
         raise InputFileError(f"{run.out}: there are no event tables; run the analysis first, or give a --bank")
     for line in few_experiments(options.experiments):
         console.print(escape(line))
-    events = StudyEvents(run, options.bank, options.luminosity)
-    methods = {"this analysis": _of(events, options, *measured_closure(run))}
-    spectrum = methods["this analysis"]
-    if options.compare:
-        methods |= _others(events, options, signal)
-        spectrum = _of(events.seen_by(_without_score(run.analysis, run.analysis.threshold.score), None), options)
-    plan = NullPlan(options.experiments, seed=options.seed, limit=False)
-    strengths = sorted(set(options.strengths)) or strengths_about(_sigma(methods["this analysis"], plan), FACTORS)
-    _require_sensitivity(methods["this analysis"], signal)
+    # each is prepared before any is fitted, so that a mistake is said at once
+    prepared = {
+        name: _Signal.prepare(RunContext(with_signal(run.analysis, name), run.out), options, name)
+        for name in (signal, *run.analysis.hold_out)
+    }
+    held = {name: one for name, one in prepared.items() if name != signal}
     found: dict[str, Any] = {
         "analysis": run.analysis.name,
         "of": made_of(run.out, INJECTION),
         "signal": signal,
         "source": options.source,
         "seed": options.seed,
-        "luminosity_pb": events.luminosity,
+        "luminosity_pb": prepared[signal].luminosity,
         "experiments": options.experiments,
-        "strengths": strengths,
-        "methods": {},
+        **prepared[signal].study(run.out / FOLDER / "injection", options),
+        "hold_out": {name: one.study(run.out / FOLDER / "injection" / name, options) for name, one in held.items()},
     }
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for strength in strengths:
-        made, _ = share(methods, replace(plan, strength=strength))
-        for name, experiments in made.items():
-            folder = run.out / FOLDER / "injection" / "".join(c if c.isalnum() else "_" for c in name)
-            label = f"injection: {name}, {strength:.3g}"
-            read = read_chunks(
-                run_chunks(experiments, options.experiments, folder, workers=options.workers, label=label)
-            )
-            rows.setdefault(name, []).append(describe_strength(strength, read["z"], read["strength"], read["pull"]))
-        if options.compare:
-            z = _bump(spectrum, signal, made["this analysis"], options.experiments)
-            rows.setdefault(BUMP, []).append(describe_strength(strength, z))
-    for name, of in rows.items():
-        there = [row for row in of if "z" in row]
-        medians = [row["z"]["median"] for row in there]
-        injected = [row["injected"] for row in there]
-        found["methods"][name] = {
-            "strengths": of,
-            "for_3": strength_for(3.0, injected, medians),
-            "for_5": strength_for(5.0, injected, medians),
-        }
-    if all(of["for_3"] is None for of in found["methods"].values()) and options.strengths:
+    every = [found, *found["hold_out"].values()]
+    if all(of["for_3"] is None for one in every for of in one["methods"].values()) and options.strengths:
         console.print(escape("warning: no search reaches an expected 3 sigma with these strengths; give larger ones"))
     file = run.out / FOLDER / INJECTION
     write_json(file, found)
-    console.print(escape(f"injection of '{signal}' into experiments of {events.luminosity:g} /pb:"))
-    injection_lines(found, lambda line: console.print(escape(line)))
+    for name, one in ((signal, found), *found["hold_out"].items()):
+        apart = ", held out: no setting was chosen on it" if name in held else ""
+        console.print(escape(f"injection of '{name}' into experiments of {found['luminosity_pb']:g} /pb{apart}:"))
+        injection_lines(one, lambda line: console.print(escape(line)))
     console.print(escape(f"study: {file}"))
     return found
+
+
+@dataclass(frozen=True)
+class _Signal:
+    """A signal and the searches for it.
+
+    Attributes:
+        signal: the process.
+        methods: the events of each search, by its name.
+        spectrum: the events of the search for a bump.
+        strengths: to inject.
+        luminosity: of an experiment, /pb.
+    """
+
+    signal: str
+    methods: Mapping[str, ChoiceEvents]
+    spectrum: ChoiceEvents
+    strengths: Sequence[float]
+    luminosity: float
+
+    @classmethod
+    def prepare(cls, run: RunContext, options: InjectionOptions, signal: str) -> _Signal:
+        """Read the events of all searches for a signal, and find the strengths.
+
+        Raises:
+            OddjetsError: no signal in A, too few events, strengths that say nothing.
+        """
+        events = StudyEvents(run, options.bank, options.luminosity)
+        methods = {"this analysis": _of(events, options, *measured_closure(run))}
+        _require_events(methods["this analysis"], signal)
+        strengths = _strengths(methods["this analysis"], options, signal)
+        spectrum = methods["this analysis"]
+        if options.compare:
+            methods |= _others(events, options, signal)
+            spectrum = _of(events.seen_by(_without_score(run.analysis, run.analysis.threshold.score), None), options)
+        return cls(signal, methods, spectrum, strengths, events.luminosity)
+
+    def study(self, folder: Path, options: InjectionOptions) -> dict[str, Any]:
+        """Make the experiments of all strengths, and return what each search finds: ``strengths`` and ``methods``.
+
+        Args:
+            folder: where experiments are recorded.
+            options: what is asked.
+        """
+        plan = _plan(options)
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for strength in self.strengths:
+            made, _ = share(self.methods, replace(plan, strength=strength))
+            for name, experiments in made.items():
+                own = folder / "".join(c if c.isalnum() else "_" for c in name)
+                label = f"injection of {self.signal}: {name}, {strength:.3g}"
+                read = read_chunks(
+                    run_chunks(experiments, options.experiments, own, workers=options.workers, label=label)
+                )
+                rows.setdefault(name, []).append(describe_strength(strength, read["z"], read["strength"], read["pull"]))
+            if options.compare:
+                z = _bump(self.spectrum, self.signal, made["this analysis"], options.experiments)
+                rows.setdefault(BUMP, []).append(describe_strength(strength, z))
+        found: dict[str, Any] = {"strengths": list(self.strengths), "methods": {}}
+        for name, of in rows.items():
+            there = [row for row in of if "z" in row]
+            medians = [row["z"]["median"] for row in there]
+            injected = [row["injected"] for row in there]
+            found["methods"][name] = {
+                "strengths": of,
+                "for_3": strength_for(3.0, injected, medians),
+                "for_5": strength_for(5.0, injected, medians),
+            }
+        return found
+
+
+def _plan(options: InjectionOptions) -> NullPlan:
+    return NullPlan(options.experiments, seed=options.seed, limit=False)
 
 
 def _of(
@@ -211,14 +265,43 @@ def _others(events: StudyEvents, options: InjectionOptions, signal: str) -> dict
     return found
 
 
-def _sigma(choice: ChoiceEvents, plan: NullPlan) -> float:
-    """Return the error of the strength where there is no signal."""
-    made, _ = share({"": choice}, plan)
+def _strengths(choice: ChoiceEvents, options: InjectionOptions, signal: str) -> list[float]:
+    """Return the strengths to inject: those that were asked for, or up to five times that with an expected 3 sigma.
+
+    Raises:
+        OddjetsError: the signal has no events in A; or all strengths are too small to be seen, or above the fit's bound.
+    """
+    made, _ = share({"": choice}, _plan(options))
     experiments = made[""]
-    return experiments.procedure(experiments.central).sigma
+    _require_in_a(experiments, choice.analysis, signal)
+    sigma = experiments.procedure(experiments.central).sigma
+    name, *_ = tested(choice.analysis)
+    assert choice.analysis.fit is not None
+    high = next(poi.bounds[1] for poi in choice.analysis.fit.pois if poi.name == name)
+    given = sorted(set(options.strengths))
+    about = f"the strength of '{signal}' has an error of {sigma:.3g} without signal"
+    if given and given[-1] < LEAST_SEEN * sigma:
+        raise OddjetsError(
+            f"--strength: {given[-1]:g} at most says nothing, since {about}; an expected 3 sigma needs about {3 * sigma:.3g}"
+        )
+    if given and given[-1] > high:
+        raise OddjetsError(
+            f"--strength: {given[-1]:g} is above the upper bound of the fit, {high:g}; give smaller ones, or raise"
+            " fit.poi.bounds"
+        )
+    if not given and high < 3 * sigma:
+        raise OddjetsError(
+            f"no strength within the bounds of the fit would be seen: {about}, and its upper bound is {high:g}; raise"
+            " fit.poi.bounds, or take more luminosity"
+        )
+    strengths = given or strengths_about(sigma, FACTORS)
+    within = [strength for strength in strengths if strength <= high]
+    if len(within) < len(strengths):
+        console.print(escape(f"injection: strengths above the upper bound of the fit, {high:g}, are left out"))
+    return within
 
 
-def _require_sensitivity(choice: ChoiceEvents, signal: str) -> None:
+def _require_events(choice: ChoiceEvents, signal: str) -> None:
     """Refuse a signal of which nothing reaches the regions of the fit.
 
     Raises:
@@ -226,7 +309,26 @@ def _require_sensitivity(choice: ChoiceEvents, signal: str) -> None:
     """
     parts = [e for e in choice.truth if e.process == signal and "nominal" in e.variations]
     if not sum(float(e.nominal[e.codes > 0].sum()) for e in parts) > 0:
-        raise OddjetsError(f"no event of '{signal}' is in a region of the fit, so that no strength of it can be seen")
+        raise OddjetsError(
+            f"no event of '{signal}' is in a region of the fit, so that no strength of it can be seen; simulate more of it, or"
+            " fit other regions"
+        )
+
+
+def _require_in_a(experiments: Experiments, analysis: Analysis, signal: str) -> None:
+    """Refuse a signal of which no event is in A.
+
+    Raises:
+        OddjetsError: none has both scores above the threshold in a region of the fit.
+    """
+    channels = experiments.workspaces[experiments.central]["channels"]
+    of_signal = [s for c in channels if c["name"].endswith("_A") for s in c["samples"] if s["name"] == signal]
+    if not sum(sum(sample["data"]) for sample in of_signal) > 0:
+        assert analysis.fit is not None
+        raise OddjetsError(
+            f"no event of '{signal}' has both scores above the threshold in {', '.join(analysis.fit.regions)}: it has none in"
+            " A, and no strength of it can be seen; use a looser threshold, another score, or simulate more of it"
+        )
 
 
 def _bump(spectrum: ChoiceEvents, signal: str, experiments: Experiments, number: int) -> Floats:

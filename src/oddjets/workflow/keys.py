@@ -184,7 +184,7 @@ def _fit(run: RunContext) -> Any:
 
 def _plot_and_report(run: RunContext) -> Any:
     # labels and colours count; who did the work does not
-    later = ("closure", "jes", "selection_by_era", "inspect", "score_variations")
+    later = ("closure", "jes", "selection_by_era", "inspect", "score_variations", "hold_out")
     dump = _stated(run.analysis, *later, exclude={"execution", "systematics"})
     # what the report shows of studies
     named = [run.out / FOLDER / name for name in (TRAININGS, CHOICES, INJECTION, SCULPTING)]

@@ -37,6 +37,7 @@ from oddjets.workflow.cut_validation import column_problems, cut_problems
 from oddjets.workflow.dataset_eras import dataset_problems
 from oddjets.workflow.era_validation import era_problems, load_eras, nuisance_names, of_each, with_eras
 from oddjets.workflow.file_validation import file_problems
+from oddjets.workflow.hold_out import held_out_problems, with_held_out
 from oddjets.workflow.score_validation import card_problems, cards_of, score_problems
 from oddjets.workflow.score_variation_validation import score_variation_problems
 
@@ -219,8 +220,8 @@ def _input_problems(analysis: Analysis, eras: Mapping[str, tuple[lookups.Era, Pa
             known = {era.name: era for era, _ in eras.values()} | {name: era for name, (era, _) in eras.items()}
             for name, dataset in datasets.items():
                 process = dataset.metadata.process
-                if not dataset.metadata.is_data and process not in analysis.processes:
-                    yield f"fileset.{name}: no process '{process}'; {nearest(process, analysis.processes)}"
+                if not dataset.metadata.is_data and process not in (known_processes := with_held_out(analysis)):
+                    yield f"fileset.{name}: no process '{process}'; {nearest(process, known_processes)}"
                 era = known.get(dataset.metadata.era, next(iter(known.values())) if len(eras) == 1 else None)
                 for weight in dataset.metadata.weights if era is not None else ():
                     if era is not None and weight not in era.corrections:
@@ -236,6 +237,7 @@ def _name_problems(analysis: Analysis) -> Iterator[str]:
         if name not in names:
             yield f"{place}: no {what} '{name}'; {nearest(name, names)}"
 
+    yield from held_out_problems(analysis)
     if DATA in analysis.processes:
         yield f"processes.{DATA}: this name is kept for the data"
     if sum(p.data_driven for p in analysis.processes.values()) > 1:
@@ -251,10 +253,10 @@ def _name_problems(analysis: Analysis) -> Iterator[str]:
             yield from unknown(f"regions.{name}.binning", "observable", observable_name, analysis.observables)
     for i, systematic in enumerate(analysis.systematics):
         for process in systematic.processes or ():
-            yield from unknown(f"systematics.{i}.processes", "process", process, analysis.processes)
+            yield from unknown(f"systematics.{i}.processes", "process", process, with_held_out(analysis))
     if analysis.simulate is not None:
         for process in analysis.simulate.templates:
-            yield from unknown("simulate.templates", "process", process, analysis.processes)
+            yield from unknown("simulate.templates", "process", process, with_held_out(analysis))
     if (asked := analysis.inspect) is not None:
         for what, named, valid in (
             ("region", asked.region, analysis.regions),
