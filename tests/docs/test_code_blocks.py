@@ -17,7 +17,7 @@ AFTER_THE_TOUR = (
 #: pages whose blocks simulate collisions
 SLOW = ("simulation.md",)
 #: at most so many blocks run nowhere but at a user's; each has its reason before it
-SKIPPED = 48
+SKIPPED = 49
 
 LANGUAGES = {"python", "yaml", "json", "console", "text"}
 
@@ -31,7 +31,11 @@ def after_the_tour(tmp_path_factory) -> Path:
     return folder
 
 
-QUICK = [page for page in pages() if page not in ("tour.md", *AFTER_THE_TOUR, *SLOW) and "```" in text_of(page)]
+QUICK = [
+    page
+    for page in pages()
+    if page not in ("tour.md", "how_sure.md", *AFTER_THE_TOUR, *SLOW) and "```" in text_of(page)
+]
 
 
 @pytest.mark.parametrize("page", [*QUICK, *(pytest.param(page, marks=pytest.mark.slow) for page in SLOW)])
@@ -62,6 +66,12 @@ def test_where_pyhf_stops_short_is_what_the_page_says(tmp_path, capsys):
     """pyhf's own minimisers end above the fast fit, and from another start its minimiser finds the same minimum."""
     run_page("minimiser.md", tmp_path)
     assert f"```text\n{capsys.readouterr().out}```" in text_of("minimiser.md")
+
+
+def test_how_wrong_the_obvious_answers_are_is_what_the_page_says(tmp_path, capsys):
+    run_page("how_sure.md", tmp_path)
+    printed = re.findall(r"```text\n(.*?)```", text_of("how_sure.md"), re.DOTALL)
+    assert "".join(printed) == capsys.readouterr().out
 
 
 @pytest.mark.parametrize("page", pages())
