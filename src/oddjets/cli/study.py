@@ -260,7 +260,7 @@ def injection(
         typer.Option(
             "--strength",
             metavar="MU",
-            help="Strength to inject; repeatable (default: up to five times that of an expected significance of 3).",
+            help="Strength to inject; repeatable, 0 is added (default: up to five times that with an expected 3 sigma).",
         ),
     ] = None,
     seed: Seed = 1,

@@ -62,7 +62,7 @@ class InjectionOptions:
     Attributes:
         source: what QCD of the experiments is drawn from, as for choices.
         experiments: for each strength.
-        strengths: to inject; empty: up to five times that of an expected significance of 3.
+        strengths: to inject, and 0; empty: up to five times that of an expected significance of 3.
         seed: of all random numbers.
         workers: processes.
         bank: a file of `make_bank`; None: the events of the folder.
@@ -294,7 +294,8 @@ def _strengths(choice: ChoiceEvents, options: InjectionOptions, signal: str) -> 
             f"no strength within the bounds of the fit would be seen: {about}, and its upper bound is {high:g}; raise"
             " fit.poi.bounds, or take more luminosity"
         )
-    strengths = given or strengths_about(sigma, FACTORS)
+    # without 0 nothing says where an expected significance begins
+    strengths = sorted({0.0, *given}) if given else strengths_about(sigma, FACTORS)
     within = [strength for strength in strengths if strength <= high]
     if len(within) < len(strengths):
         console.print(escape(f"injection: strengths above the upper bound of the fit, {high:g}, are left out"))
