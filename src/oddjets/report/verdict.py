@@ -60,7 +60,7 @@ def verdict_table(artifacts: Artifacts) -> Table | None:
     if not answers:
         return None
     return Table(
-        "What was asked, and what was not",
+        "The verdict",
         ["Question", "Answer", "What it rests on"],
         [[Cell(a.question), Cell(a.text.replace("`", "")), Cell(a.note)] for a in answers],
         "results.json",
@@ -149,7 +149,10 @@ def _global(found: Mapping[str, Any], artifacts: Artifacts) -> tuple[str, str, b
     if seen is None:
         return "no observed z", f"{number} choices in {found['complete']} experiments, compared with no data", False
     here = found.get("of_folder")
-    note = f"{number} choices of {found.get('name', 'a list')}, the largest z is {seen['observed_z']:.2f} in '{seen['choice']}'"
+    note = (
+        f"{number} choices of {found.get('name', 'a list')}; the most significant is '{seen['choice']}' with"
+        f" z {seen['observed_z']:.2f}, by the experiments' mean and width or ranks a local z of {seen['local_z']:.2f}"
+    )
     if here is None:
         note += "; this analysis itself is none of them"
     if seen["z"] is not None and not seen["saturated"] and not seen["extrapolated"]:
