@@ -78,6 +78,20 @@ def test_studies_are_told_and_those_of_another_state_are_not(bare: tuple[Analysi
     assert sculpting_tables(Artifacts(asked, out))
 
 
+def test_the_calibrated_z_is_of_the_study_that_assumes_what_the_analysis_does(bare: tuple[Analysis, Path]) -> None:
+    asked, out = bare
+    seen = {"z": 2.07, "bound": None, "method": "counting", "extrapolated": False}
+    for source, z in (("independent", 2.07), ("simulation", 1.5)):
+        study = {"source": source, "workspace_sha256": None, "name": f"p of {source}", "experiments": 1000}
+        made_studies.write(out, **{f"null_{source}": {**study, "calibration": {**seen, "z": z}}})
+    assert answers(asked, out)["calibrated z"] == "2.07"
+    bound = {**seen, "z": None, "bound": {"z_above": 2.33, "p_below": 0.0099}}
+    made_studies.write(out, null_independent={**study, "source": "independent", "calibration": bound})
+    assert answers(asked, out)["calibrated z"] == "> 2.33"
+    (out / "workspace.json").write_text("{}", encoding="utf-8")
+    assert answers(asked, out)["calibrated z"] == f"out of date: `oddjets study null {out}`"
+
+
 def test_a_blinded_analysis_shows_no_observed_choice(bare: tuple[Analysis, Path]) -> None:
     asked, out = bare
     made_studies.write(out, choices=made_studies.choices(out))
