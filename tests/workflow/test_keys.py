@@ -137,12 +137,15 @@ CODE: dict[str, dict[str, str]] = {
     "plot": {
         "core": "blinding_history kernels kinematics rounding",
         "io": "combined_scores event_table histograms",
-        "report": "artifacts colors figure_files intervals layout panels registry score_comparison style text",
+        "report": (
+            "artifacts colors figure_files finished_studies intervals layout panels registry score_comparison style "
+            "text"
+        ),
         "report.figures": (
-            "agreement bump class_shares closure closure_scan correlation cutflow display distribution "
-            "efficiency gof grid kde likelihood_scan limit mixing neighbours nsubjettiness null observable "
-            "postfit processes pulls regions removal residual score score_overlap score_shapes sic "
-            "systematics threshold_scan yields"
+            "agreement bump choices class_shares closure closure_scan correlation cutflow display "
+            "distribution efficiency gof grid injection kde likelihood_scan limit mixing neighbours "
+            "nsubjettiness null observable postfit processes pulls regions removal residual score "
+            "score_overlap score_shapes sculpting sic systematics threshold_scan yields"
         ),
         "simulation": "processes resonances",
         "stats": "dijet_function score_comparison score_tables shown_numbers",
@@ -153,15 +156,15 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history kernels kinematics redaction rounding",
         "io": "combined_scores event_table histograms yields",
         "report": (
-            "artifacts colors combination_health eras figure_files headline health health_line html input_health "
-            "inspections intervals layout neighbours panels registry score_comparison score_tables score_variations "
-            "studies style tables text trainings"
+            "artifacts colors combination_health eras figure_files finished_studies headline health health_line html "
+            "input_health inspections intervals layout neighbours panels registry score_comparison score_tables "
+            "score_variations scrutiny_tables studies style tables text trainings verdict"
         ),
         "report.figures": (
-            "agreement bump class_shares closure closure_scan correlation cutflow display distribution "
-            "efficiency gof grid kde likelihood_scan limit mixing neighbours nsubjettiness null observable "
-            "postfit processes pulls regions removal residual score score_overlap score_shapes sic "
-            "systematics threshold_scan yields"
+            "agreement bump choices class_shares closure closure_scan correlation cutflow display "
+            "distribution efficiency gof grid injection kde likelihood_scan limit mixing neighbours "
+            "nsubjettiness null observable postfit processes pulls regions removal residual score "
+            "score_overlap score_shapes sculpting sic systematics threshold_scan yields"
         ),
         "selection": "event_weights input_anomalies",
         "simulation": "processes resonances",
