@@ -100,7 +100,7 @@ SAID = """\
   selection.jets.pt_min: input should be a valid number, unable to parse string as a number (got 'high') (line 5)
   observables.mass.label: field required (line 10)
   regions.SR.al: unknown key; did you mean 'all'? (line 7)
-  systematics.1.kind: input should be 'jets', 'weight' or 'envelope' (got 'wait') (line 12)
+  systematics.1.kind: input should be 'jets', 'weight', 'envelope' or 'scores' (got 'wait') (line 12)
   fit.limitt: unknown key; did you mean 'limit'? (base.yaml, line 2)
   regions.SR.al: no cut 'tau12_low' on single jets; did you mean 'tau21_low'? (line 7)
   regions.VR1.cuts.0: no column 'mas_2'; did you mean 'mass_2' or 'mass_1' or 'eta_2'? (line 8)
