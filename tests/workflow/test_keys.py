@@ -55,20 +55,20 @@ CODE: dict[str, dict[str, str]] = {
             "systematics weights working_point"
         ),
         "io": (
-            "branches combined_scores event_table fileset histograms layouts nanoaod_schema paper_npz sums_of_weights "
-            "weight_order"
+            "aspen branches combined_scores duplicate_events event_table fileset histograms layouts nanoaod_schema "
+            "paper_npz sums_of_weights weight_order"
         ),
         "scoring": (
             "cache card_base class_groups column_card column_inputs column_scorer gpu inputs model_card onnx_session "
             "score scorer tail_probabilities"
         ),
         "selection": (
-            "certification chunk_counts column_scores constituent_variations constituents decorators file_layouts "
-            "input_anomalies jet_scores jet_systematics needed_columns normalisation objects per_era processor "
-            "processor_loader reclustering score_checks score_variations sums_checks trigger_menus"
+            "aspen_jets certification chunk_counts column_scores constituent_variations constituents decorators "
+            "file_layouts input_anomalies jet_scores jet_systematics needed_columns normalisation objects per_era "
+            "processor processor_loader reclustering score_checks score_variations sums_checks trigger_menus"
         ),
         "workflow.executors": "chunk_worker",
-        "workflow.stages": "combined_scores cutflow npz process",
+        "workflow.stages": "aspen combined_scores cutflow npz process",
     },
     "histogram": {
         "core": "expressions kernels kinematics substructure",
@@ -143,7 +143,7 @@ CODE: dict[str, dict[str, str]] = {
         ),
         "report.figures": (
             "agreement bump choices class_shares closure closure_scan correlation cutflow display "
-            "distribution efficiency gof grid injection kde likelihood_scan limit mixing neighbours "
+            "distribution efficiency gof grid injection jet_bump kde likelihood_scan limit mixing neighbours "
             "nsubjettiness null observable postfit processes pulls regions removal residual score "
             "score_overlap score_shapes sculpting sic systematics threshold_scan yields"
         ),
@@ -162,7 +162,7 @@ CODE: dict[str, dict[str, str]] = {
         ),
         "report.figures": (
             "agreement bump choices class_shares closure closure_scan correlation cutflow display "
-            "distribution efficiency gof grid injection kde likelihood_scan limit mixing neighbours "
+            "distribution efficiency gof grid injection jet_bump kde likelihood_scan limit mixing neighbours "
             "nsubjettiness null observable postfit processes pulls regions removal residual score "
             "score_overlap score_shapes sculpting sic systematics threshold_scan yields"
         ),

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.traceback import install as install_traceback
 
 from oddjets import __version__
-from oddjets.cli import completion, fit, npz, opendata, status
+from oddjets.cli import aspen, completion, fit, npz, opendata, status
 from oddjets.cli.inspect import inspect
 from oddjets.cli.mixing import mixing
 from oddjets.cli.model import app as training_app
@@ -167,14 +167,16 @@ def process(
     skip_bad_files: SkipBadFiles = False,
 ) -> None:
     """Select events in PFNano files, score their jets, and write event tables."""
-    if workers is not None and load(analysis).npz is not None:
-        raise OddjetsError("--workers: the authors' event files are read by one process")
+    if workers is not None and not load(analysis).reads_root:
+        raise OddjetsError("--workers: imported files are read by one process")
     who = {"executor": executor, "workers": workers, "scheduler": scheduler}
     run_single_stage("process", analysis, out, force, skip_bad_files=skip_bad_files, **who)
 
 
 app.command()(npz.import_npz)
 app.command()(npz.export_npz)
+app.command()(aspen.fetch_aspen)
+app.command()(aspen.import_aspen)
 
 
 @app.command()

@@ -45,9 +45,22 @@ def simulate(
     luminosity: Luminosity = None,
     no_filter: NoFilter = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only predict the time and the disk space.")] = False,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="LAYOUT",
+            help="Also write the pseudo-data in another layout: aspen (HDF5 of single jets, in aspen/ of the output folder).",
+            autocompletion=lambda: ["aspen"],
+        ),
+    ] = None,
 ) -> None:
     """Simulate pseudo-data and templates as PFNano files, for an analysis or as a predefined set."""
     options: dict[str, Any] = {"seed": seed, "inject": inject, "luminosity": luminosity, "no_filter": no_filter}
+    if layout not in (None, "aspen"):
+        raise OddjetsError(f"simulate: no layout '{layout}'; there is 'aspen'")
+    if dry_run and layout is not None:
+        raise OddjetsError("simulate: --as has no effect with --dry-run; give only one of them")
     if dry_run and force:
         raise OddjetsError("simulate: --force has no effect with --dry-run; give only one of them")
     if analysis is not None and predefined is None:
@@ -59,6 +72,8 @@ def simulate(
             _print_cost(work.analysis.simulate, work.analysis.execution.processes)
         else:
             run_stage(work, stage, force=force)
+            if layout is not None:
+                _write_aspen(work.out / "simulation" / "fileset.json", work.out / "aspen")
     elif analysis is None and predefined is not None:
         if force:
             raise OddjetsError(
@@ -70,9 +85,28 @@ def simulate(
         else:
             from oddjets.simulation.run import simulate as make
 
-            console.print(escape(str(make(spec, out or Path("output") / predefined, workers or 2))))
+            made = make(spec, out or Path("output") / predefined, workers or 2)
+            console.print(escape(str(made)))
+            if layout is not None:
+                _write_aspen(made, made.parent / "aspen")
     else:
         raise OddjetsError(f"simulate: give an ANALYSIS.yaml, or --set NAME with one of {', '.join(PREDEFINED)}")
+
+
+def _write_aspen(fileset: Path, folder: Path) -> None:
+    """Write each file of pseudo-data as an HDF5 file of Aspen Open Jets."""
+    from oddjets.io.fileset import load_fileset
+    from oddjets.selection.aspen_files import write_aspen
+
+    files = [
+        Path(file) for dataset in load_fileset(fileset).values() if dataset.metadata.is_data for file in dataset.files
+    ]
+    if not files:
+        raise OddjetsError(f"{fileset}: no pseudo-data to write; give the simulation a luminosity (--luminosity)")
+    for number, file in enumerate(files):
+        target = folder / f"{file.stem}.h5"
+        jets = write_aspen([file], target, simulated=True, seed=number + 1)
+        console.print(escape(f"{target}: {jets} jets"))
 
 
 def _print_cost(spec: SimulationSpec, workers: int) -> None:

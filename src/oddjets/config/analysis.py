@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from oddjets.config.aspen import AspenFiles, JetBump
 from oddjets.config.eras import EraName, EraNames, Luminosities
 from oddjets.config.execution import Execution
 from oddjets.config.fit import Fit
@@ -113,6 +114,9 @@ class Analysis(Tabular, StrictModel):
         default=None, description="the input files: a JSON or YAML in coffea's layout (datasets/README.md)"
     )
     npz: AuthorsFiles | None = Field(default=None, description="the authors' event files as input, instead of PFNano")
+    aspen: AspenFiles | None = Field(
+        default=None, description="files of Aspen Open Jets as input, instead of PFNano: single jets of data"
+    )
     luminosity: Luminosities | None = Field(
         default=None,
         description="/pb, of all data, by era where there are several; not given: that of the certified sections read (with"
@@ -157,6 +161,9 @@ class Analysis(Tabular, StrictModel):
     closure: Closure | None = Field(
         default=None, description="more simulation for the closure; not given: that of the analysis itself"
     )
+    jet_bump: JetBump | None = Field(
+        default=None, description="fits of the mass of the oddest single jets, with 'aspen'; not given: none"
+    )
     inspect: Inspect | None = Field(
         default=None,
         description="the events that the report shows one by one, which `oddjets inspect` reads; not given: none",
@@ -199,6 +206,11 @@ class Analysis(Tabular, StrictModel):
         return f"score {name}" if in_text and label == name else label
 
     @property
+    def reads_root(self) -> bool:
+        """Whether the input are ROOT files, and no imported ones."""
+        return self.npz is None and self.aspen is None
+
+    @property
     def blind(self) -> bool:
         """Whether the data in A are blinded."""
         return self.fit is not None and self.fit.blind
@@ -213,6 +225,7 @@ class Analysis(Tabular, StrictModel):
     def _tables(self) -> list[Table]:
         """Return one table: what the analysis reads, selects, fills and fits, by name."""
         made = "simulated" if self.simulate is not None else "the authors' event files" if self.npz is not None else ""
+        made = "Aspen Open Jets" if self.aspen is not None else made
         cut, systematics = self.threshold, [systematic.name for systematic in self.systematics]
         passing = f">= {cut.value:g}" if cut.value is not None else f"passed by {cut.efficiency:g} of the data"
         blinded = " (the data in A are hidden)" if self.blind else ""

@@ -36,6 +36,7 @@ _WITHOUT_EFFECT = (
     "oddjets.core.tables",
     "oddjets.core.tracebacks",
     "oddjets.core.worker_pool",
+    "oddjets.io.aspen_catalogue",
     "oddjets.io.download",
     "oddjets.io.inspections",
     "oddjets.io.opendata",

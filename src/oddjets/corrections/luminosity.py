@@ -39,6 +39,7 @@ __all__ = [
     "luminosities",
     "luminosities_of_eras",
     "luminosity_of",
+    "luminosity_of_sections",
     "read_luminosity_table",
 ]
 
@@ -295,6 +296,25 @@ def luminosities(
                 )
         counted[name] = mine
     return found
+
+
+def luminosity_of_sections(analysis: Analysis, era: Era, era_folder: Path, sections: Sections, name: str) -> Luminosity:
+    """Return the certified luminosity of sections of data that are in no ROOT file.
+
+    Args:
+        analysis: has the golden JSON, and the table if there is one.
+        era: has the periods.
+        era_folder: where its relative paths start.
+        sections: that were read.
+        name: of the dataset, for messages.
+
+    Raises:
+        OddjetsError: see `luminosity_of`.
+    """
+    certified, _ = certified_sections(analysis, era, era_folder)
+    table = analysis.selection.luminosity_table
+    luminosity_table = read_luminosity_table(_resolve(analysis, table)) if table is not None else None
+    return luminosity_of([sections], certified, era.periods, luminosity_table, name)
 
 
 def luminosities_of_eras(

@@ -51,6 +51,9 @@ DTYPES: dict[str, Any] = {
     "event": np.uint64,
     "n_muons": np.int16,
     "n_electrons": np.int16,
+    # of tables of single jets
+    "jet": np.int16,
+    "n_constituents": np.int16,
     "passes_nominal": np.bool_,
 }
 

@@ -29,6 +29,7 @@ __all__ = ["ARTIFACTS", "Artifacts", "MissingArtifactError"]
 ARTIFACTS = {
     "simulation": ("simulation/fileset.json", "simulate"),
     "events": ("events", "process"),
+    "jets": ("jets", "import-aspen"),
     "cutflow": ("cutflow.json", "process"),
     "histograms": ("histograms/index.json", "histogram"),
     "closure": ("closure.json", "closure"),
@@ -88,6 +89,7 @@ class Artifacts:
         optional = {
             "simulation": analysis.simulate,
             "closure": analysis.data_driven,
+            "jets": analysis.aspen,
             "workspace": analysis.fit,
             "results": analysis.fit,
             # nobody must make one

@@ -52,7 +52,7 @@ SECTIONS = {
         "Score and selection",
         ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
     ),
-    "events": ("The anomalous events", ("bump", "kde")),
+    "events": ("The anomalous events", ("bump", "jet_bump", "kde")),
     "inspection": ("Event by event", ("display", "neighbours", "why", "class_shares")),
     "scores": ("Scores compared", ("sic", "agreement", "overlap")),
     "fit": (

@@ -23,7 +23,20 @@ def input_checks(artifacts: Artifacts) -> list[HealthCheck]:
         *_substitutes(artifacts),
         *_stale_weights(artifacts),
         *_given_sums(artifacts),
+        *_lacking(artifacts),
     ]
+
+
+def _lacking(artifacts: Artifacts) -> list[HealthCheck]:
+    """Return a line about what imported files of single jets lack, and how many of the published ones were read."""
+    found = ((artifacts.manifests.get("process") or {}).get("extra") or {}).get("jets")
+    if found is None:
+        return []
+    files = found["published_files"]
+    part = f"{files['there']} of the {files['listed']} published files were read; " if files["there"] else ""
+    place = ("manifests/process.json", "extra.jets.lacking")
+    note = f"{part}the files lack {'; '.join(found['lacking'])}"
+    return [HealthCheck("Single jets", "watch", f"{count(found['entries'])} read", note, *place)]
 
 
 def _absent_triggers(artifacts: Artifacts) -> list[HealthCheck]:

@@ -18,7 +18,7 @@ from oddjets.io.layouts import CandidateColumns, CandidateLayout, charges_of, de
 from oddjets.scoring import inputs
 from oddjets.selection import objects, reclustering
 
-__all__ = ["read_pair_constituents"]
+__all__ = ["drop_non_finite", "read_pair_constituents"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -63,7 +63,7 @@ def read_pair_constituents(
         **{name: candidates[name][index.candidates] for name in inputs.CANDIDATE_BRANCHES},
     )
     _count_substitutes(layout, jets, anomalies)
-    jets = _drop_non_finite(jets, anomalies)
+    jets = drop_non_finite(jets, anomalies)
     if layout.weighted:
         _compare_with_jets(events, rows, pair, jets, anomalies)
     return jets
@@ -167,8 +167,13 @@ def _compare_with_jets(
     anomalies["jets_unlike_constituents"] += int(np.count_nonzero(~(np.abs(np.hypot(x, y) - raw) <= _AGREEMENT * raw)))
 
 
-def _drop_non_finite(jets: inputs.JetConstituents, anomalies: Counter[str]) -> inputs.JetConstituents:
-    """Drop constituents without a finite momentum; impact parameters that are not finite count as not measured."""
+def drop_non_finite(jets: inputs.JetConstituents, anomalies: Counter[str]) -> inputs.JetConstituents:
+    """Drop constituents without a finite momentum; impact parameters that are not finite count as not measured.
+
+    Args:
+        jets: with their constituents.
+        anomalies: both are counted.
+    """
     values = {name: getattr(jets, name) for name in inputs.CANDIDATE_BRANCHES}
     measured = np.all([np.isfinite(values[name]) for name in _IMPACT_PARAMETERS], axis=0)
     if not measured.all():

@@ -101,7 +101,7 @@ def unknown_columns(
                 _no_column(analysis, wrong[0], " of each jet", sorted(of_jets))
             )
     stems = jet_scores.stems_of(known)
-    for name, score in analysis.scores.items() if analysis.npz is None else ():
+    for name, score in analysis.scores.items() if analysis.reads_root else ():
         if score.column is not None and score.column not in stems:
             found[f"scores.{name}.column"] = _no_column(analysis, score.column, " of each jet", stems)
     for name in sorted(analysis.named_cuts):

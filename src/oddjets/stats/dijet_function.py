@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.stats import f as f_distribution
 from scipy.stats import nbinom, poisson
 
-__all__ = ["SidebandFit", "choose_order", "design", "fit", "global_p_value", "local_p_value"]
+__all__ = ["SidebandFit", "WindowSearch", "choose_order", "design", "fit", "global_p_value", "local_p_value", "search"]
 
 Array = npt.NDArray[np.float64]
 
@@ -32,6 +32,58 @@ class SidebandFit(NamedTuple):
     expected: Array
     relative_error: Array
     deviance: Array
+
+
+class WindowSearch(NamedTuple):
+    """The search for an excess in a window of one spectrum.
+
+    Attributes:
+        order: parameters of the function.
+        tests: from `choose_order`.
+        found: the fit outside the window.
+        expected: background in the window.
+        error: its error.
+        observed: counts in the window.
+        local: probability of at least these counts.
+        overall: that of a window of this width, at any position, with a local p-value as small.
+        smallest: the smallest local p-value of any position.
+        pulls: (counts - function) / error, shape (bins,).
+    """
+
+    order: int
+    tests: list[dict[str, float]]
+    found: SidebandFit
+    expected: float
+    error: float
+    observed: float
+    local: float
+    overall: float
+    smallest: float
+    pulls: Array
+
+
+def search(counts: Array, edges: Array, window: npt.NDArray[np.bool_], *, toys: int = 1000) -> WindowSearch:
+    """Fit a spectrum outside a window, and compare the window with the fit.
+
+    Args:
+        counts: one spectrum, shape (bins,).
+        edges: GeV, shape (bins + 1,).
+        window: mask of its bins, shape (bins,); neighbours.
+        toys: for the global p-value.
+    """
+    centres = (edges[:-1] + edges[1:]) / 2
+    order, tests = choose_order(counts, centres, ~window)
+    terms = design(centres, order)
+    found = fit(counts, terms, ~window)
+    expected, error = window_background(found, terms, window)
+    observed = float(counts[window].sum())
+    local = float(local_p_value(np.asarray(observed), expected[0], error[0]))
+    overall, smallest, _ = global_p_value(counts, terms, int(window.sum()), toys=toys)
+    spread = np.sqrt(found.expected[0] + (found.expected[0] * found.relative_error[0]) ** 2)
+    pulls = (counts - found.expected[0]) / spread
+    return WindowSearch(
+        order, tests, found, float(expected[0]), float(error[0]), observed, local, overall, smallest, pulls
+    )
 
 
 def design(centres: Array, parameters: int, energy: float = 13_000.0) -> Array:

@@ -68,8 +68,9 @@ def processor(
         asked = load_analysis(file, changes).model_copy(update={"path": file.absolute()})
         place = place_of(file, changes)
     resolved = resolve(asked, selection, place=place)
-    if resolved.analysis.npz is not None:
-        raise OddjetsError(f"{asked.path or asked.name}: reads the authors' event files ('npz'), not ROOT files")
+    if not resolved.analysis.reads_root:
+        what = "the authors' event files ('npz')" if resolved.analysis.npz is not None else "HDF5 files ('aspen')"
+        raise OddjetsError(f"{asked.path or asked.name}: reads {what}, not ROOT files")
     if made_later := [*combinations_of(resolved.analysis.scores)]:
         raise OddjetsError(
             f"{asked.path or asked.name}: scores.{made_later[0]} is made of tail probabilities in all data, and coffea's Runner"

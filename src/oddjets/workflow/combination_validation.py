@@ -108,6 +108,8 @@ def coupling_lines(
     """
     if analysis.npz is not None:
         why = "the authors' event files have no flavours"
+    elif analysis.aspen is not None:
+        why = "the files of Aspen Open Jets have no flavours"
     elif analysis.data_driven is None:
         why = "no process is 'data_driven', so that there is no closure"
     elif analysis.closure is not None and not why_bank_unused:

@@ -141,7 +141,7 @@ def column_problems(
 def _trigger_problems(analysis: Analysis, processor: type[DijetProcessor]) -> Iterator[str]:
     """Check that the built-in cut on triggers has trigger paths; a subclass's own cut may need none."""
     builtin = getattr(processor, "trigger", None) is DijetProcessor.trigger
-    if builtin and analysis.npz is None and "trigger" in analysis.named_cuts and not analysis.selection.triggers:
+    if builtin and analysis.reads_root and "trigger" in analysis.named_cuts and not analysis.selection.triggers:
         yield (
             "selection.triggers: is empty, and the cut 'trigger' needs at least one; list paths, or remove the cut"
             " from 'cuts'"

@@ -93,8 +93,8 @@ def _problems_of_several(analysis: Analysis, eras: Mapping[str, Era]) -> Iterato
     yield from _shared_runs(eras)
     if len(energies := {era.energy_TeV for era in eras.values()}) > 1:
         yield f"era: eras of different energies ({', '.join(f'{e:g} TeV' for e in sorted(energies))}) have other cross sections"
-    if analysis.simulate is not None or analysis.npz is not None:
-        source = "simulate" if analysis.simulate is not None else "npz"
+    given = {"simulate": analysis.simulate, "npz": analysis.npz, "aspen": analysis.aspen}
+    if source := next((name for name, section in given.items() if section is not None), ""):
         yield f"era: several eras need a 'fileset' that says of each dataset which it is of; '{source}' has one era"
     if isinstance(analysis.luminosity, float):
         yield f"luminosity: one number does not say which part is of which era; give {_one_each(eras, '1000.0')}, or none"
@@ -235,7 +235,7 @@ def absent_files(analysis: Analysis, eras: Eras) -> Iterator[str]:
         analysis: imported event files need none.
         eras: all of its eras.
     """
-    for asked, (era, folder) in eras.items() if analysis.npz is None else ():
+    for asked, (era, folder) in eras.items() if analysis.reads_root else ():
         absent = [name for name, file in era.files.items() if file.official and not locate(era, folder, name).is_file()]
         if absent:
             yield f"not checked: the files {', '.join(absent)} of era '{era.name}' are not here: run `oddjets fetch {asked}`"

@@ -67,7 +67,7 @@ def file_problems(analysis: Analysis, eras: Eras, processor: type[DijetProcessor
         folder = eras[str(asked.era)][1]
         for place, spec in _used(asked, era).items():
             yield from _lookup_problems(place, era, folder, spec)
-    if processor is not None:
+    if processor is not None and analysis.aspen is None:
         yield from _branch_problems(analysis, eras, processor)
 
 

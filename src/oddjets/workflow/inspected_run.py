@@ -268,7 +268,7 @@ class InspectedRun:
     def _files(self) -> dict[str, tuple[str, ...]]:
         """The files of each dataset, as the fileset names them now; none where there is no fileset any more."""
         analysis = self.run.analysis
-        if analysis.npz is not None:
+        if not analysis.reads_root:
             return {}
         try:
             path = self.run.out / "simulation" / "fileset.json"

@@ -26,6 +26,7 @@ from oddjets.io.inspections import FOLDER as INSPECTIONS
 from oddjets.io.studies import CHOICES, FOLDER, INJECTION, SCULPTING, TRAININGS
 from oddjets.scoring.model_card import load_card
 from oddjets.selection.normalisation import own_normalisations
+from oddjets.workflow import aspen_keys
 from oddjets.workflow.executors import chunk_worker
 from oddjets.workflow.run import RunContext, Stage
 
@@ -72,6 +73,8 @@ def _process(run: RunContext) -> Any:
             "files": {file.name: sha256_of(file) for file in files},
             **_combinations(analysis),
         }
+    if analysis.aspen is not None:
+        return {**aspen_keys.key_inputs(run), **_combinations(analysis)}
     parts = {
         str(asked.era): {
             **_of_era(run, asked),

@@ -78,9 +78,9 @@ def with_execution(
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if not changes:
         return analysis
-    if analysis.npz is not None and changes.keys() - {"workers"}:
+    if not analysis.reads_root and changes.keys() - {"workers"}:
         raise OddjetsError(
-            "--executor, --scheduler, --skip-bad-files: the authors' event files are read by one process, and completely"
+            "--executor, --scheduler, --skip-bad-files: imported files are read by one process, and completely"
         )
     if scheduler is not None:
         # a running one stands in for the one that the YAML would have started

@@ -104,6 +104,11 @@ def stage_of(run: RunContext, name: str) -> Stage:
     if name not in STAGES:
         raise OddjetsError(f"no stage '{name}'; {nearest(name, STAGES)}")
     if not run.has_stage(name):
+        if (spec := run.analysis.aspen) is not None and name != "simulate":
+            key = "events: true" if not spec.events else "simulation"
+            raise OddjetsError(
+                f"{run.analysis.name}: '{name}' needs 'aspen.{key}': the files hold single jets of data alone"
+            )
         section = {"simulate": "simulate", "closure": "processes.*.data_driven"}.get(name, "fit")
         raise OddjetsError(f"{run.analysis.name}: the analysis has no '{section}', so there is nothing to {name}")
     return STAGES[name]

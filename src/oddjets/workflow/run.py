@@ -13,7 +13,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.core import provenance
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.locks import locked
-from oddjets.io import event_table, paper_npz
+from oddjets.io import aspen, event_table, paper_npz
 from oddjets.io.fileset import Dataset, FileInfo, inspect, load_fileset
 from oddjets.io.fileset_search import find_fileset
 from oddjets.io.histograms import DATA
@@ -79,6 +79,12 @@ class RunContext:
 
     def has_stage(self, stage: str) -> bool:
         """Return whether this analysis has a stage with this name."""
+        if (spec := self.analysis.aspen) is not None:
+            # of single jets there are no regions, and without simulation there is nothing to fit
+            if stage in ("histogram", "closure", "workspace", "fit") and not spec.events:
+                return False
+            if stage in ("workspace", "fit") and spec.simulation is None:
+                return False
         sections = {
             "simulate": self.analysis.simulate,
             "closure": self.analysis.data_driven,
@@ -134,6 +140,21 @@ class RunContext:
         folder = Path(spec.folder)
         found = paper_npz.find_files(spec, folder if folder.is_absolute() else self.analysis.folder / folder)
         return {name: files for name, files in found.items() if name == DATA or name in self.analysis.processes}
+
+    @cached_property
+    def aspen_files(self) -> list[aspen.AspenFile]:
+        """The files of Aspen Open Jets, checked; each is opened once."""
+        spec = self.analysis.aspen
+        assert spec is not None
+        return [aspen.inspect(file) for file in aspen.find_files(spec.files, self.analysis.folder)]
+
+    @property
+    def aspen_simulation(self) -> Path | None:
+        """The output folder that simulated processes beside Aspen Open Jets are taken from; None: there are none."""
+        spec = self.analysis.aspen
+        if spec is None or spec.simulation is None:
+            return None
+        return self.analysis.folder / Path(spec.simulation).expanduser()
 
     def extra(self, stage: str) -> dict[str, Any]:
         """Return the entry ``extra`` of a stage's manifest.

@@ -210,7 +210,7 @@ def card_problems(
         cards: score to its model's card, of the scores whose card can be read.
     """
     of_columns = [(name, card) for name, card in cards.items() if isinstance(card, ColumnCard)]
-    known = known_columns(analysis, processor, era, era_folder, cards) if of_columns and analysis.npz is None else None
+    known = known_columns(analysis, processor, era, era_folder, cards) if of_columns and analysis.reads_root else None
     if known is None:
         return
     # models of constituents and branches come first, then these in their order, and columns that are scores last

@@ -134,7 +134,7 @@ def status_of(run: RunContext) -> RunStatus:
     chunks: list[ChunkCount] = []
     no_chunks = ""
     stages = stage_statuses(run)
-    if run.analysis.npz is None:
+    if run.analysis.reads_root:
         try:
             chunks = chunk_counts(run)
         except OddjetsError as error:

@@ -31,6 +31,7 @@ from oddjets.selection import processor_loader, region_products
 from oddjets.selection.decorators import jet_variations_of
 from oddjets.selection.processor import DijetProcessor
 from oddjets.simulation.processes import check_processes
+from oddjets.workflow.aspen_validation import aspen_problems
 from oddjets.workflow.bank_validation import bank_problems, why_unused
 from oddjets.workflow.combination_validation import combined_score_problems, no_data_problems
 from oddjets.workflow.cut_validation import column_problems, cut_problems
@@ -121,6 +122,7 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *
     analysis = analysis if of_scores else with_score_systematics(analysis)
     problems += _input_problems(analysis, eras if fitting else {})
     problems += bank_problems(analysis)
+    problems += aspen_problems(analysis, cards)
     problems += _name_problems(analysis)
     problems += combined_score_problems(analysis, processor, eras)
     if processor is not None:
@@ -204,8 +206,12 @@ def _with_cells(analysis: Analysis, fit: Fit, processor: DijetProcessor) -> Anal
 
 
 def _input_problems(analysis: Analysis, eras: Mapping[str, tuple[lookups.Era, Path]]) -> Iterator[str]:
-    if sum(given is not None for given in (analysis.simulate, analysis.fileset, analysis.npz)) != 1:
-        yield "(top level): give one of 'simulate' (make the input), 'fileset' (read files) and 'npz' (the authors' files)"
+    given = (analysis.simulate, analysis.fileset, analysis.npz, analysis.aspen)
+    if sum(section is not None for section in given) != 1:
+        yield (
+            "(top level): give one of 'simulate' (make the input), 'fileset' (read files), 'npz' (the authors' files) and"
+            " 'aspen' (Aspen Open Jets)"
+        )
     if analysis.simulate is not None:
         try:
             check_processes(analysis.simulate)

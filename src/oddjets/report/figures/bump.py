@@ -14,7 +14,7 @@ from oddjets.report.text import with_error
 from oddjets.stats import dijet_function
 from oddjets.stats.shown_numbers import p_from_toys
 
-__all__ = ["data", "draw", "signal_window"]
+__all__ = ["data", "draw", "draw_panel", "search_content", "signal_window"]
 
 BINS = 24
 RANGE = (60.0, 240.0)
@@ -65,19 +65,12 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     window[first:last] = True
     if (~window).sum() < 6:
         return {}
-    centres = (edges[:-1] + edges[1:]) / 2
-    order, tests = dijet_function.choose_order(counts, centres, ~window)
-    terms = dijet_function.design(centres, order)
-    found = dijet_function.fit(counts, terms, ~window)
-    expected, error = dijet_function.window_background(found, terms, window)
-    local = float(dijet_function.local_p_value(counts[window].sum(), expected[0], error[0]))
-    overall, smallest, _ = dijet_function.global_p_value(counts, terms, int(window.sum()), toys=TOYS)
-    spread = np.sqrt(found.expected[0] + (found.expected[0] * found.relative_error[0]) ** 2)
+    made = dijet_function.search(counts, edges, window, toys=TOYS)
     label = artifacts.process(process)["label"]
-    numbers = {"observed": float(counts[window].sum()), "expected": float(expected[0]), "error": float(error[0])}
+    numbers = {"observed": made.observed, "expected": made.expected, "error": made.error}
     name = artifacts.data_name.lower()
     background = with_error(numbers["expected"], numbers["error"])
-    ndf = int((~window).sum()) - order
+    order = made.order
     return {
         "bump": {
             "kind": "bump",
@@ -87,21 +80,14 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "text": [f"Oddest {100 * efficiency:.3g} % of jets", f"score > {cut:.4g}"],
             "edges": finite(edges),
             "data": {"label": artifacts.data_name, **points(counts)},
-            "fit": {"values": finite(found.expected[0]), "errors": finite(found.expected[0] * found.relative_error[0])},
-            "pulls": finite((counts - found.expected[0]) / spread),
-            "window": [float(edges[first]), float(edges[last])],
             "signal": {**artifacts.process(process), "values": finite(signal)},
-            "order": order,
-            "tests": tests,
-            "quality": {"deviance": float(found.deviance[0]), "ndf": ndf},
-            "in_window": numbers,
-            "p_value": {"local": local, "global": overall, "smallest_local": smallest, "toys": TOYS},
+            **search_content(made, edges, window, toys=TOYS),
             "alt": (
                 f"Soft-drop mass of {counts.sum():.0f} jets, the oddest {100 * efficiency:.3g} % of the {name}, "
                 "with a smooth fit of "
                 f"{order} parameters to the sidebands: {numbers['observed']:.0f} jets between {edges[first]:g} and "
-                f"{edges[last]:g} GeV against {background}; local p-value {local:.2g}, "
-                f"global {p_from_toys(overall, TOYS, digits=2)}."
+                f"{edges[last]:g} GeV against {background}; local p-value {made.local:.2g}, "
+                f"global {p_from_toys(made.overall, TOYS, digits=2)}."
             ),
             "caption": (
                 f"Dijet-type function with {order} parameters (F-tests at {dijet_function.F_TEST_LEVEL:.0%} chose "
@@ -113,6 +99,31 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             ).replace("%", " %"),
             "sources": [{"file": "events/", "key": f"mass_j, score_{threshold.score}_j of data"}],
         }
+    }
+
+
+def search_content(
+    made: dijet_function.WindowSearch, edges: np.ndarray, window: np.ndarray, *, toys: int
+) -> dict[str, Any]:
+    """Return what a figure's data say of a search.
+
+    Args:
+        made: the search.
+        edges: GeV, shape (bins + 1,).
+        window: mask of its bins, shape (bins,).
+        toys: of the global p-value.
+    """
+    inside = np.flatnonzero(window)
+    expected = made.found.expected[0]
+    return {
+        "fit": {"values": finite(expected), "errors": finite(expected * made.found.relative_error[0])},
+        "pulls": finite(made.pulls),
+        "window": [float(edges[inside[0]]), float(edges[inside[-1] + 1])],
+        "order": made.order,
+        "tests": made.tests,
+        "quality": {"deviance": float(made.found.deviance[0]), "ndf": int((~window).sum()) - made.order},
+        "in_window": {"observed": made.observed, "expected": made.expected, "error": made.error},
+        "p_value": {"local": made.local, "global": made.overall, "smallest_local": made.smallest, "toys": toys},
     }
 
 
@@ -133,28 +144,42 @@ def _p(value: float) -> str:
 def draw(drawn: dict[str, Any]) -> Figure:
     """Draw the spectrum, the fit and its pulls."""
     made = style.figure()
-    main, below = style.ratio_axes(made)
+    draw_panel(made, drawn)
+    return made
+
+
+def draw_panel(parent: Any, drawn: dict[str, Any]) -> None:
+    """Draw a spectrum, the fit and its pulls.
+
+    Args:
+        parent: a figure or a subfigure.
+        drawn: `search_content` with ``edges``, ``data``, ``text``, ``header`` and, where there is one, the ``signal``.
+    """
+    main, below = style.ratio_axes(parent)
     assert below is not None
     x = np.asarray(drawn["edges"], dtype=float)
     centres = (x[:-1] + x[1:]) / 2
     values, errors = (np.asarray(drawn["fit"][k], dtype=float) for k in ("values", "errors"))
     counts, down, up = (np.asarray(drawn["data"][k], dtype=float) for k in ("values", "down", "up"))
-    signal = np.asarray(drawn["signal"]["values"], dtype=float)
+    highest = float(max((counts + up).max(), values.max()))
     for axes in (main, below):
         axes.axvspan(*drawn["window"], color="0.92", zorder=0)
     main.plot(
         centres, values, color=style.PALETTE[0], linewidth=2.4, label=f"Sideband fit ({drawn['order']} parameters)"
     )
     main.fill_between(centres, values - errors, values + errors, color=style.PALETTE[0], alpha=0.3, linewidth=0)
-    main.stairs(
-        signal,
-        x,
-        baseline=None,
-        color=drawn["signal"]["color"],
-        linestyle="--",
-        linewidth=2,
-        label=f"{drawn['signal']['label']} (simulation)",
-    )
+    if "signal" in drawn:
+        signal = np.asarray(drawn["signal"]["values"], dtype=float)
+        highest = max(highest, float(signal.max()))
+        main.stairs(
+            signal,
+            x,
+            baseline=None,
+            color=drawn["signal"]["color"],
+            linestyle="--",
+            linewidth=2,
+            label=f"{drawn['signal']['label']} (simulation)",
+        )
     main.errorbar(
         centres,
         counts,
@@ -179,7 +204,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
         ],
         main.get_legend_handles_labels()[0],
     )
-    style.headroom(main, float(max((counts + up).max(), values.max(), signal.max())), taken, log=False)
+    style.headroom(main, highest, taken, log=False)
     style.header(main, drawn["header"]["label"], drawn["header"]["right"])
     pulls = np.asarray(drawn["pulls"], dtype=float)
     inside = (centres > drawn["window"][0]) & (centres < drawn["window"][1])
@@ -190,4 +215,3 @@ def draw(drawn: dict[str, Any]) -> Figure:
     below.set_ylim(-span, span)
     below.set_ylabel("Pull", loc="center")
     below.set_xlabel("Jet soft-drop mass [GeV]")
-    return made

@@ -123,8 +123,9 @@ def skim(run: RunContext, out: Path) -> Path:
         OddjetsError: the analysis reads no PFNano, a file is listed twice, ``out`` holds the analysis's own files, or a
             file cannot be read.
     """
-    if run.analysis.npz is not None:
-        raise OddjetsError(f"{run.analysis.name}: reads the authors' event files, not PFNano: there is nothing to skim")
+    if not run.analysis.reads_root:
+        what = "the authors' event files" if run.analysis.npz is not None else "HDF5 files"
+        raise OddjetsError(f"{run.analysis.name}: reads {what}, not PFNano: there is nothing to skim")
     with locked(out):
         return _skim(run, out)
 

@@ -1,4 +1,4 @@
-"""The stage `process`: event tables from PFNano, or from the authors' event files."""
+"""The stage `process`: event tables from PFNano, from the authors' event files, or from Aspen Open Jets."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
 from oddjets.workflow.executors.skipped_files import SkippedFile
 from oddjets.workflow.keys import rows_keys
 from oddjets.workflow.skim.compatibility import incompatible_skims
+from oddjets.workflow.stages.aspen import JETS, has_all_jets, import_aspen
 from oddjets.workflow.stages.combined_scores import has_combined_scores, remove_combined_scores, write_combined_scores
 from oddjets.workflow.stages.cutflow import write_cutflow
 from oddjets.workflow.stages.npz import import_npz
@@ -51,14 +52,15 @@ if TYPE_CHECKING:
 __all__ = ["work"]
 
 #: folders that it takes earlier work from, unless it is forced to run
-KEPT_FOLDERS = (CHUNKS,)
+KEPT_FOLDERS = (CHUNKS, JETS)
 
 
 def check_environment(run: RunContext) -> None:
     """Refuse executors, schedulers and an ONNX Runtime that are not there."""
+    execution = run.analysis.execution
     if run.analysis.npz is None:
-        execution = run.analysis.execution
-        select.check(execution)
+        if run.analysis.reads_root:
+            select.check(execution)
         if run.resolved.cards:
             # workers of a cluster may have what is missing here
             check_provider(execution.provider if execution.executor in ("iterative", "futures") else "auto")
@@ -69,7 +71,8 @@ def check_environment(run: RunContext) -> None:
 def has_all_outputs(run: RunContext, extra: Mapping[str, Any]) -> bool:
     """Tell whether all parts of the event tables are there, and no others; what could not be read is tried again."""
     return (
-        not provenance.lost_files(extra)
+        (run.analysis.aspen is None or has_all_jets(run, extra))
+        and not provenance.lost_files(extra)
         and has_combined_scores(run, extra)
         and all(
             {part.name for part in parts(run.out / EVENTS, name)} == set(found.get("parts", ()))
@@ -88,6 +91,11 @@ def work(run: RunContext) -> dict[str, Any]:
         imported = import_npz(run, events)
         return imported | write_combined_scores(run, imported["datasets"])
     remove_combined_scores(run)
+    if run.analysis.aspen is not None:
+        events = run.out / EVENTS
+        events.mkdir(parents=True, exist_ok=True)
+        imported = import_aspen(run, events)
+        return imported | (write_combined_scores(run, imported["datasets"]) if imported["datasets"] else {})
     for asked, _ in by_era(run.analysis, run.fileset):
         assert isinstance(asked.era, str)
         check_working_point(asked, *run.resolved.eras[asked.era], only=len(run.resolved.eras) == 1)

@@ -1,0 +1,290 @@
+"""The layout of Aspen Open Jets: HDF5 files of single AK8 jets of CMS's data of 2016 (arXiv:2412.10504).
+
+A row is a jet. `event_info` says of which event it is: an event has up to five rows, which follow each other. `PFCands` holds
+the first 150 constituents in the order in which the jet links to them, which is not that of pT, with momenta that are not
+multiplied by PUPPI weights; places beyond a jet's last constituent are zero.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddjets.core.errors import Cause, InputFileError, OddjetsError, nearest
+from oddjets.core.files import atomic_write
+
+__all__ = [
+    "CANDIDATE_COLUMNS",
+    "JETS_PER_EVENT",
+    "JET_COLUMNS",
+    "LACKING",
+    "LOWEST_PT",
+    "MOST_CONSTITUENTS",
+    "SHAPES",
+    "TAG_COLUMNS",
+    "AspenFile",
+    "chunks_of",
+    "find_files",
+    "inspect",
+    "open_datasets",
+    "repeated_events",
+    "write_file",
+]
+
+Array = npt.NDArray[Any]
+
+#: places for constituents of a jet
+MOST_CONSTITUENTS = 150
+#: GeV, |eta| and jets of an event: what the makers of the files kept
+LOWEST_PT, HIGHEST_ETA, JETS_PER_EVENT = 300.0, 2.5, 5
+#: columns of the four keys
+EVENT_COLUMNS = ("run", "luminosityBlock", "event")
+JET_COLUMNS = ("pt", "eta", "phi", "mass")
+CANDIDATE_COLUMNS = (
+    "px", "py", "pz", "energy", "d0", "d0_error", "dz", "dz_error", "charge", "pdg_id", "puppi_weight",
+)  # fmt: skip
+TAG_COLUMNS = (
+    "n_constituents_stored", "tau1", "tau2", "tau3", "tau4", "h4q_vs_qcd", "hbb_vs_qcd", "hcc_vs_qcd", "particlenet_qcd",
+    "t_vs_qcd", "w_vs_qcd", "z_vs_qcd", "mass_ungroomed",
+)  # fmt: skip
+#: key -> shape of a row
+SHAPES: dict[str, tuple[int, ...]] = {
+    "event_info": (len(EVENT_COLUMNS),),
+    "jet_kinematics": (len(JET_COLUMNS),),
+    "PFCands": (MOST_CONSTITUENTS, len(CANDIDATE_COLUMNS)),
+    "jet_tagging": (len(TAG_COLUMNS),),
+}
+#: what no file has, for tables, manifests and reports
+LACKING = (
+    "leptons: there is no lepton veto",
+    "decisions of single triggers: one of some 75 paths fired, prescaled ones too, so that rates follow no cross section",
+    "decisions of single event filters: the eight of the makers were applied",
+    f"jets below {LOWEST_PT:g} GeV, and those beyond the first {JETS_PER_EVENT} of an event",
+    f"constituents beyond the first {MOST_CONSTITUENTS} in the order of the file, which is not that of pT",
+    "b tags of DeepCSV, and taggers that do not follow the mass",
+    "simulation",
+)
+#: rows that are compressed together by `write_file`
+_ROWS = 200
+#: attribute of `event_info` in files that were made from simulation; published files have none
+_SIMULATED = "oddjets_simulation"
+#: bytes at the ends of a file by which it is known
+_ENDS = 1 << 20
+#: largest numbers of a run, a luminosity section (32 bits in NanoAOD) and an event
+_LARGEST = np.array([(1 << 31) - 1, (1 << 32) - 1, (1 << 63) - 1])
+
+
+@dataclass(frozen=True)
+class AspenFile:
+    """A file of the layout.
+
+    Attributes:
+        path: of it.
+        rows: jets.
+        simulated: whether `write_file` says so in it.
+        identity: a digest of its size and of its first and last MiB; reading all of it would take as long as importing it.
+    """
+
+    path: Path
+    rows: int
+    identity: str
+    simulated: bool = False
+
+
+def _h5py() -> ModuleType:
+    try:
+        return importlib.import_module("h5py")
+    except ImportError:
+        raise OddjetsError("HDF5 files need h5py: pip install 'oddjets[hdf5]'") from None
+
+
+def find_files(names: Iterable[str], folder: Path) -> list[Path]:
+    """Return the HDF5 files that names mean, each once, in the order given and sorted within a folder or pattern.
+
+    Args:
+        names: files, folders (their ``*.h5``) or patterns with ``*``.
+        folder: where relative names start; one that means nothing there starts in the current folder.
+
+    Raises:
+        InputFileError: a name means no file.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        path = folder / Path(name).expanduser()
+        files = _meant(path) or _meant(Path(name).expanduser())
+        if not files:
+            there = sorted(p.name for p in path.parent.glob("*.h5")) if path.parent.is_dir() else []
+            raise InputFileError(
+                f"{path}: {'no HDF5 files (*.h5) in it' if path.is_dir() else 'no such file'};"
+                f" {nearest(path.name, there) or 'docs/aspen.md says how to get them'}"
+            )
+        found |= dict.fromkeys(file.resolve() for file in files)
+    return list(found)
+
+
+def _meant(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(path.glob("*.h5"))
+    if any(sign in path.name for sign in "*?["):
+        return sorted(path.parent.glob(path.name))
+    return [path] if path.is_file() else []
+
+
+@contextmanager
+def open_datasets(path: Path) -> Iterator[dict[str, Any]]:
+    """Open a file and check its form.
+
+    Args:
+        path: of it.
+
+    Yields:
+        Key to h5py's dataset, of `SHAPES`; slices of it are arrays.
+
+    Raises:
+        InputFileError: no HDF5, truncated, a key missing, of another shape or type, or one that has another number of rows;
+            also where something cannot be read later, inside the ``with``.
+    """
+    h5py = _h5py()
+    try:
+        with h5py.File(path, "r") as file:
+            lacking = [key for key in SHAPES if key not in file]
+            if lacking:
+                raise InputFileError(
+                    f"{path}: no key '{lacking[0]}'; {nearest(lacking[0], list(file)) or 'it has none at all'}. A file of Aspen"
+                    f" Open Jets has {', '.join(SHAPES)}"
+                )
+            datasets = {key: file[key] for key in SHAPES}
+            for key, row in SHAPES.items():
+                shape, kind = (
+                    getattr(datasets[key], "shape", None),
+                    getattr(getattr(datasets[key], "dtype", None), "kind", ""),
+                )
+                if shape is None or tuple(shape[1:]) != row or kind not in ("iu" if key == "event_info" else "fiu"):
+                    rows = ", ".join(str(n) for n in ("jets", *row))
+                    what = f"has shape {shape} and type {datasets[key].dtype}" if shape is not None else "is a group"
+                    raise InputFileError(
+                        f"{path}: '{key}' {what}, not ({rows}) of {'integers' if key == 'event_info' else 'numbers'}"
+                    )
+            if len({len(dataset) for dataset in datasets.values()}) > 1:
+                sizes = ", ".join(f"{key} {len(dataset)}" for key, dataset in datasets.items())
+                raise InputFileError(f"{path}: the keys have different numbers of jets: {sizes}; get the file again")
+            yield datasets
+    except (OSError, RuntimeError) as error:  # h5py knows no other kinds for damaged files
+        if isinstance(error, OddjetsError):
+            raise
+        why = " ".join(str(error).split())
+        cause: Cause = "truncated" if "truncated" in why else "damaged" if path.is_file() else "missing file"
+        raise InputFileError(
+            f"{path}: cannot be read as HDF5 ({cause}; {why[:200]}); get the file again, or leave it out", cause=cause
+        ) from None
+
+
+def inspect(path: Path) -> AspenFile:
+    """Open a file, check its form and return what it is; no jets are read.
+
+    Raises:
+        InputFileError: see `open_datasets`.
+    """
+    with open_datasets(path) as datasets:
+        rows = len(datasets["event_info"])
+        simulated = bool(datasets["event_info"].attrs.get(_SIMULATED, False))
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as stream:
+        digest.update(stream.read(_ENDS))
+        stream.seek(max(0, size - _ENDS))
+        digest.update(stream.read(_ENDS))
+    return AspenFile(path, rows, digest.hexdigest()[:32], simulated)
+
+
+def repeated_events(path: Path, event_info: Array) -> npt.NDArray[np.bool_]:
+    """Return the rows of events that were there before, with rows of other events between.
+
+    Args:
+        path: for messages.
+        event_info: of a whole file, shape (jets, 3).
+
+    Raises:
+        InputFileError: numbers that no run, section or event has.
+    """
+    wrong = np.flatnonzero(((event_info < 0) | (event_info > _LARGEST)).any(axis=1))
+    if len(wrong):
+        raise InputFileError(
+            f"{path}: row {wrong[0]} of 'event_info' is {event_info[wrong[0]].tolist()}, which is no run, section and event"
+            f" ({len(wrong)} such rows)"
+        )
+    starts = _starts(event_info)
+    events = event_info[starts]
+    # the first of equal events stays in front of the others
+    order = np.lexsort(events.T)
+    repeated = np.zeros(len(starts), dtype=bool)
+    repeated[order[1:]] = (events[order[1:]] == events[order[:-1]]).all(axis=1)
+    return np.repeat(repeated, np.diff([*starts, len(event_info)]))
+
+
+def _starts(event_info: Array) -> npt.NDArray[np.int64]:
+    """Return the first row of each run of rows of one event."""
+    if not len(event_info):
+        return np.empty(0, np.int64)
+    return np.flatnonzero(np.concatenate([[True], (np.diff(event_info, axis=0) != 0).any(axis=1)]))
+
+
+def chunks_of(event_info: Array, size: int) -> list[tuple[int, int]]:
+    """Divide a file into ranges of rows that end where an event ends.
+
+    Args:
+        event_info: of a whole file, shape (jets, 3).
+        size: rows of a range, about; an event is never divided.
+    """
+    starts = _starts(event_info)
+    if not len(starts):
+        return []
+    aims = np.arange(size, len(event_info), size)
+    cuts = np.unique([0, *starts[np.searchsorted(starts, aims, side="right") - 1], len(event_info)])
+    return [(int(first), int(last)) for first, last in itertools.pairwise(cuts)]
+
+
+def write_file(path: Path, pieces: Iterable[Mapping[str, Array]], *, simulated: bool) -> int:
+    """Write a file of the layout; it appears under its name when it is complete.
+
+    Args:
+        path: its folder is made.
+        pieces: key to rows, of `SHAPES`; any may have none.
+        simulated: whether an attribute says that the jets are simulated; it is all that a published file has not.
+
+    Returns:
+        The number of jets.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = 0
+    with atomic_write(path) as temporary, _h5py().File(temporary, "w") as file:
+        for key, row in SHAPES.items():
+            kind = np.int64 if key == "event_info" else np.float32
+            file.create_dataset(
+                key,
+                (0, *row),
+                kind,
+                maxshape=(None, *row),
+                chunks=(_ROWS, *row),
+                compression="gzip",
+                compression_opts=4,
+            )
+        if simulated:
+            file["event_info"].attrs[_SIMULATED] = True
+        for piece in pieces:
+            more = len(piece["event_info"])
+            for key in SHAPES:
+                file[key].resize(rows + more, axis=0)
+                file[key][rows:] = piece[key]
+            rows += more
+    return rows

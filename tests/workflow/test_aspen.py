@@ -1,0 +1,295 @@
+"""Aspen Open Jets: files of the layout made of PFNano, read back, scored alike, regrouped into events, gone on with."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+pytest.importorskip("h5py", reason="needs h5py: pip install 'oddjets[hdf5]'")
+
+from helpers import aspen_files, toy_candidates
+
+from oddjets.cli.simulate import _write_aspen
+from oddjets.config.analysis import load_analysis
+from oddjets.config.yaml import ConfigError
+from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.io import aspen, aspen_catalogue, event_table
+from oddjets.report.artifacts import Artifacts
+from oddjets.report.figures import jet_bump
+from oddjets.scoring.model_card import load_card
+from oddjets.scoring.scorer import Scorer
+from oddjets.selection import aspen_jets
+from oddjets.selection.aspen_files import jets_of_pfnano
+from oddjets.workflow.pipeline import run_stage, stage_of
+from oddjets.workflow.run import RunContext
+
+Columns = dict[str, np.ndarray]
+
+
+def run_of(folder: Path, **changes: Any) -> RunContext:
+    return RunContext(load_analysis(aspen_files.analysis(folder, **changes)), folder / "out")
+
+
+def done(run: RunContext, stage: str = "process") -> RunContext:
+    run_stage(run, stage_of(run, stage))
+    return run
+
+
+def jets_of(run: RunContext) -> Columns:
+    return event_table.read(run.out / "jets", "aspen")
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Columns, RunContext]:
+    """The events of PFNano, processed as they are and as files of single jets, with the simulation of the former."""
+    folder = tmp_path_factory.mktemp("aspen")
+    usual = done(RunContext(load_analysis(toy_candidates.write(folder)), folder / "usual"))
+    made = folder / "made"
+    _write_aspen(folder / "fileset.json", made)
+    for name in ("mine.yaml", "mine.onnx"):
+        shutil.copyfile(folder / name, made / name)
+    imported = run_of(
+        made,
+        aspen={"files": ["*.h5"], "events": True, "chunk_size": 7, "simulation": "../usual"},
+        processes={"qcd": {"label": "QCD", "data_driven": True}, "top": {"label": "top"}},
+        scores={"mine": {"card": "mine.yaml"}},
+        threshold={"score": "mine", "efficiency": 0.4},
+        selection={"cuts": ["two_jets", "jet_pt"]},
+    )
+    return event_table.read(usual.out / "events", "data"), done(imported)
+
+
+def test_scores_are_those_of_the_same_jets_from_pfnano(both: tuple[Columns, RunContext]) -> None:
+    usual, run = both
+    imported = event_table.read(run.out / "events", "aspen")
+    # the makers asked for a trigger, which the other analysis does not
+    there = np.isin(usual["run"] * 1e9 + usual["event"], imported["run"] * 1e9 + imported["event"])
+    assert there.sum() == len(imported["event"]) > 50
+    usual = {name: values[there] for name, values in usual.items()}
+    for name in ("luminosityBlock", "event", "pt_1", "pt_2", "mass_1", "tau2_2", "n_constituents_1", "mjj"):
+        np.testing.assert_array_equal(imported[name], usual[name], err_msg=name)
+    for j in (1, 2):
+        # momenta are stored as components in single precision
+        np.testing.assert_allclose(imported[f"score_mine_{j}"], usual[f"score_mine_{j}"], atol=2e-6)
+
+
+def test_scores_of_a_table_are_those_of_the_jets_in_the_file_to_the_bits(both: tuple[Columns, RunContext]) -> None:
+    _, run = both
+    wanted: dict[tuple[float, float], float] = {}
+    scorer = Scorer(load_card(run.resolved.cards["mine"]), provider="cpu")
+    for file in run.aspen_files:
+        with aspen.open_datasets(file.path) as datasets:
+            info, (pt, eta, phi, _) = datasets["event_info"][:], datasets["jet_kinematics"][:].T
+            found = scorer.score(aspen_jets.constituents_of(datasets["PFCands"][:], eta, phi, Counter()))
+        # run, event and pT tell each jet
+        keys = zip((info[:, 0] * 10**6 + info[:, 2]).tolist(), pt.tolist(), strict=True)
+        wanted |= dict(zip(keys, found.tolist(), strict=True))
+    jets = jets_of(run)
+    number = jets["run"].astype(int) * 10**6 + jets["event"].astype(int)
+    kept = [wanted[key] for key in zip(number.tolist(), jets["pt"].tolist(), strict=True)]
+    np.testing.assert_array_equal(jets["score_mine"], kept)
+
+
+def test_simulation_of_another_analysis_stands_beside_the_data(both: tuple[Columns, RunContext]) -> None:
+    _, run = both
+    assert set(run.extra("process")["datasets"]) == {"aspen", "top"}
+    done(run, "histogram")
+    assert Artifacts(run.analysis, run.out).histograms.variations.keys() == {"data", "top"}
+
+
+def test_made_files_have_the_traps_of_the_published_ones() -> None:
+    """A jet of 160 constituents is cut in the order of the file, momenta have no weights, and an event has five rows."""
+    n = 160
+    pt = np.linspace(1, 50, n)
+    jets = {"pt": np.full(7, 400.0), "eta": np.zeros(7), "phi": np.zeros(7), "msoftdrop": np.full(7, 80.0)}
+    event: dict[str, Any] = {f"FatJet_{name}": [values] for name, values in jets.items()}
+    event |= {"FatJet_jetId": [np.full(7, 6)], "run": [1], "luminosityBlock": [2], "event": [3]}
+    event |= {"FatJetPFCands_jetIdx": [np.zeros(n, int)], "FatJetPFCands_pFCandsIdx": [np.arange(n)]}
+    values = {"pt": pt, "eta": np.zeros(n), "puppiWeight": np.full(n, 0.5), "pdgId": np.full(n, 211)}
+    for name in ("phi", "mass", "d0", "d0Err", "dz", "dzErr", "charge"):
+        values[name] = np.zeros(n)
+    event |= {f"PFCands_{name}": [column] for name, column in values.items()}
+    rows = jets_of_pfnano(ak.Array(event))
+    assert [rows[key].shape for key in aspen.SHAPES] == [(5, *shape) for shape in aspen.SHAPES.values()]
+    # the softest first, so that the ten hardest are lost; no weight of 0.5 in the momenta
+    np.testing.assert_allclose(rows["PFCands"][0, :, 0], pt[:150], rtol=1e-6)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    aspen_files.write(tmp_path / "a.h5", aspen_files.rows(150))
+    return tmp_path
+
+
+def test_an_interrupted_import_goes_on_and_other_options_make_it_again(folder: Path) -> None:
+    run = done(run_of(folder))
+    whole = jets_of(run)
+    parts = event_table.parts(run.out / "jets", "aspen")
+    assert len(parts) > 2
+    # what the files lack is said where the jets are
+    assert b"lepton veto" in pq.read_schema(parts[0]).metadata[b"oddjets"]
+    before = {part.name: part.stat().st_mtime_ns for part in parts}
+    parts[1].unlink()
+    done(run_of(folder))
+    after = {part.name: part.stat().st_mtime_ns for part in parts}
+    assert [name for name in after if after[name] != before[name]] == [parts[1].name]
+    np.testing.assert_equal(jets_of(run), whole)
+    fewer = jets_of(done(run_of(folder, selection={"cuts": ["jet_pt"], "jets": {"pt_min": 500}})))
+    assert 0 < len(fewer["pt"]) == np.count_nonzero(fewer["pt"] > 500)
+
+
+def test_events_are_the_two_leading_jets_of_rows_of_one_event(folder: Path) -> None:
+    run = done(run_of(folder, aspen={"files": ["."], "events": True, "chunk_size": 50}))
+    made = aspen_files.rows(150)
+    pt, mass = made["jet_kinematics"][:, 0], made["jet_kinematics"][:, 3]
+    wanted = {}
+    for event in np.unique(made["event_info"][:, 2]):
+        rows = np.flatnonzero(made["event_info"][:, 2] == event)
+        rows = rows[np.argsort(-pt[rows])][:2]
+        if len(rows) == 2 and pt[rows].min() > 320 and mass[rows].min() > 60:
+            wanted[int(event)] = (pt[rows[0]], pt[rows[1]], mass[rows[1]])
+    found = event_table.read(run.out / "events", "aspen")
+    keys, columns = found["event"].tolist(), (found["pt_1"], found["pt_2"], found["mass_2"])
+    assert dict(zip(keys, zip(*columns, strict=True), strict=True)) == wanted
+    assert len(wanted) > 10
+
+
+def test_what_is_there_twice_and_numbers_that_are_none_are_counted(tmp_path: Path) -> None:
+    made = aspen_files.rows(40)
+    first = {key: values[:1] for key, values in made.items()}
+    spoiled = {key: values.copy() for key, values in aspen_files.rows(40, 2).items()}
+    spoiled["jet_kinematics"][5, 0], spoiled["jet_tagging"][6, 3] = np.nan, np.inf
+    # a jet beside itself, and later its event again
+    aspen_files.write(tmp_path / "a.h5", first, made, first, spoiled)
+    extra = done(run_of(tmp_path)).extra("process")["jets"]
+    found = {name: n for name, n in extra["input_anomalies"].items() if n}
+    assert found == {
+        "jets_twice_in_an_event": 1,
+        "jets_of_events_before": 1,
+        "jets_not_finite": 1,
+        "taggers_not_finite": 1,
+    }
+    rows = len(made["event_info"]) + len(spoiled["event_info"])
+    assert extra["raw"][:2] == [rows + 2, rows - 1]
+
+
+def test_constituents_without_numbers_are_left_out_and_counted() -> None:
+    candidates = aspen_files.rows(10)["PFCands"][:4]
+    candidates[0, 0, 0], candidates[1, 1, 9], candidates[2, 2, 5] = np.nan, np.inf, np.inf
+    anomalies: Counter[str] = Counter()
+    jets = aspen_jets.constituents_of(candidates, np.zeros(4), np.zeros(4), anomalies)
+    assert np.diff(jets.offsets).tolist() == [4, 4, 5, 5]
+    assert anomalies == {"constituents_not_finite": 2, "impact_parameters_not_finite": 1}
+
+
+def _replace(file: Path, key: str, change: Any) -> None:
+    import h5py
+
+    with h5py.File(file, "a") as content:
+        values = content[key][:]
+        del content[key]
+        if change is not None:
+            content[key] = change(values)
+
+
+BAD = {
+    "no key 'PFCands'": lambda file: _replace(file, "PFCands", None),
+    r"'jet_tagging' has shape \(\d+, 12\)": lambda file: _replace(file, "jet_tagging", lambda v: v[:, 1:]),
+    "of integers": lambda file: _replace(file, "event_info", lambda v: v.astype(float)),
+    "different numbers of jets": lambda file: _replace(file, "jet_kinematics", lambda v: v[1:]),
+    "no run, section and event": lambda file: _replace(file, "event_info", lambda v: -v),
+    "truncated": lambda file: file.write_bytes(file.read_bytes()[:3000]),
+    "cannot be read as HDF5": lambda file: file.write_text("no HDF5"),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_a_file_that_is_none_of_the_layout_is_an_error(folder: Path, message: str) -> None:
+    BAD[message](folder / "a.h5")
+    with pytest.raises(InputFileError, match=rf"a\.h5.*{message}"):
+        done(run_of(folder))
+
+
+def test_copies_and_events_in_two_files_are_errors(folder: Path) -> None:
+    shutil.copyfile(folder / "a.h5", folder / "b.h5")
+    with pytest.raises(InputFileError, match=r"the same content as a\.h5"):
+        done(run_of(folder))
+    aspen_files.write(folder / "b.h5", aspen_files.rows(150), aspen_files.rows(5, 3))
+    with pytest.raises(InputFileError, match=r"overlap: both hold event 280000"):
+        done(run_of(folder, aspen={"files": ["."], "events": True}))
+
+
+def test_what_the_files_lack_cannot_be_asked_for(folder: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        run_of(
+            folder,
+            selection={"cuts": ["trigger", "lepton_veto", "jet_pt"], "triggers": ["PFHT800"], "jets": {"pt_min": 200}},
+            scores={"top": {"column": "t_vs_qdc"}},
+            jet_bump={"scores": ["nothing"]},
+        )
+    text = str(error.value)
+    for part in (
+        "'trigger' needs",
+        "'lepton_veto' needs leptons",
+        "no jets below 300 GeV",
+        "t_vs_qcd",
+        "jet_bump.scores",
+    ):
+        assert part in text
+    with pytest.raises(OddjetsError, match=r"'fit' needs 'aspen\.events: true'"):
+        stage_of(run_of(folder), "fit")
+
+
+@pytest.mark.parametrize(("top", "found"), [(0.02, True), (0.0, False)])
+def test_the_bump_is_where_the_tops_are_and_not_without_them(tmp_path: Path, top: float, found: bool) -> None:
+    aspen_files.write(tmp_path / "a.h5", aspen_files.rows(3000, 4, top=top))
+    bump = {"efficiencies": [0.1], "bins": 12, "toys": 100, "window": [145, 205]}
+    run = done(run_of(tmp_path, jet_bump=bump, aspen={"files": ["."]}))
+    (figure,) = jet_bump.data(Artifacts(run.analysis, run.out)).values()
+    (panel,) = figure["panels"]
+    assert (panel["p_value"]["global"] < 0.02) is found
+    assert (panel["p_value"]["local"] < 1e-6) is found
+    assert found or panel["p_value"]["local"] > 0.01
+    jets = jets_of(run)
+    # the cut is NumPy's quantile of all jets, although most were forgotten
+    cut = np.quantile(jets["score_top"], 0.9)
+    assert panel["cut"] == pytest.approx(cut, rel=1e-12)
+    inside = (jets["score_top"] >= cut) & (jets["mass"] > 60) & (jets["mass"] < 240)
+    assert sum(panel["data"]["values"]) == np.count_nonzero(inside)
+
+
+def test_the_oddest_jets_of_a_stream_do_not_depend_on_how_it_is_cut() -> None:
+    rng = np.random.default_rng(1)
+    score, mass = np.round(rng.random(1000), 2), rng.random(1000)
+    found = []
+    for size in (7, 1000):
+        jets = jet_bump.OddestJets(1000, 0.1)
+        for start in range(0, 1000, size):
+            jets.add(score[start : start + size], mass[start : start + size])
+        found.append(jets.above(0.05))
+    assert found[0][0] == found[1][0] == np.quantile(score, 0.95)
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+    assert len(found[0][1]) == np.count_nonzero(score >= found[0][0])
+
+
+def test_downloads_are_refused_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue = aspen_catalogue.load_aspen_catalogue()
+    assert len(catalogue.names) == 80
+    monkeypatch.setattr(aspen_catalogue.shutil, "disk_usage", lambda path: SimpleNamespace(free=30e9))
+    with pytest.raises(OddjetsError, match=r"80 files need some 207\.0 GB .* 30\.0 GB are free there; 11 of them fit"):
+        aspen_catalogue.download_aspen(catalogue, catalogue.names, tmp_path)
+    asked: list[str] = []
+    monkeypatch.setattr(aspen_catalogue, "download", lambda url, target, sha256: asked.append(url))
+    (tmp_path / "RunG_batch0.h5").touch()
+    aspen_catalogue.download_aspen(catalogue, ["RunG_batch0.h5", "RunH_batch3.h5"], tmp_path)
+    assert asked == ["https://www.fdr.uni-hamburg.de/record/16505/files/RunH_batch3.h5?download=1"]
+    with pytest.raises(OddjetsError, match="none of the published files"):
+        aspen_catalogue.download_aspen(catalogue, ["RunG_batch40.h5"], tmp_path)
