@@ -10,10 +10,12 @@ import pytest
 from oddjets.report.input_health import input_checks
 
 
-def lines(**datasets: dict[str, Any]) -> dict[str, Any]:
-    """The lines about some datasets, as the manifest of `process` has them."""
+def lines(single_jets: dict[str, Any] | None = None, **datasets: dict[str, Any]) -> dict[str, Any]:
+    """The lines about some datasets and imported single jets, as the manifest of `process` has them."""
     plain = {"is_data": False, "rows": 100, "input_anomalies": {}, "layouts": {"pfnano": {"files": 2}}}
-    artifacts: Any = SimpleNamespace(datasets={name: plain | found for name, found in datasets.items()})
+    artifacts: Any = SimpleNamespace(
+        datasets={name: plain | found for name, found in datasets.items()}, processed=lambda part: single_jets or {}
+    )
     return {line.name: line for line in input_checks(artifacts)}
 
 
@@ -53,3 +55,9 @@ def test_a_sum_of_weights_from_the_fileset_is_said() -> None:
     line = lines(top={"sum_of_weights_from": "metadata"}, hh={"sum_of_weights_from": "files"})["Sums of weights"]
     assert line.status == "watch"
     assert "the files of top have none" in line.note
+
+
+def test_what_files_of_single_jets_lack_is_said_with_the_part_that_was_read() -> None:
+    files = {"there": 40, "listed": 80}
+    (line,) = lines({"entries": 1000, "lacking": ["leptons", "simulation"], "published_files": files}).values()
+    assert line.note == "40 of the 80 published files were read; the files lack leptons; simulation"

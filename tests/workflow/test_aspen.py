@@ -30,6 +30,7 @@ from oddjets.selection import aspen_jets
 from oddjets.selection.aspen_files import jets_of_pfnano
 from oddjets.workflow.pipeline import run_stage, stage_of
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stages.closure import measure
 
 Columns = dict[str, np.ndarray]
 
@@ -160,6 +161,27 @@ def test_events_are_the_two_leading_jets_of_rows_of_one_event(folder: Path) -> N
     keys, columns = found["event"].tolist(), (found["pt_1"], found["pt_2"], found["mass_2"])
     assert dict(zip(keys, zip(*columns, strict=True), strict=True)) == wanted
     assert len(wanted) > 10
+
+
+def test_the_closure_of_pairs_is_measured_with_jets_of_different_events(tmp_path: Path) -> None:
+    """Two jets of an event know nothing of each other here, so that A D = B C; no simulation is needed to see it."""
+    aspen_files.write(tmp_path / "a.h5", aspen_files.rows(2500, 3))
+    top = {"qcd": {"label": "QCD", "data_driven": True}, "top": {"label": "top"}}
+    poi = {"name": "mu", "process": "top", "bounds": [0, 10]}
+    run = run_of(
+        tmp_path,
+        aspen={"files": ["."], "events": True},
+        processes=top,
+        fit={"observable": "leading_mass", "regions": ["SR"], "poi": poi},
+    )
+    found = measure(done(run))["regions"]["SR"]
+    assert found["structural"]["value"] == pytest.approx(1, abs=5 * found["structural"]["error"])
+    assert found["structural"]["error"] < 0.1
+    histograms = Artifacts(run.analysis, done(run, "histogram").out).histograms
+    # the threshold is found from data
+    assert histograms.threshold.n_data == run.extra("process")["datasets"]["aspen"]["rows"] > 300
+    with pytest.raises(OddjetsError, match=r"'workspace' needs 'aspen\.simulation'"):
+        stage_of(run, "workspace")
 
 
 def test_what_is_there_twice_and_numbers_that_are_none_are_counted(tmp_path: Path) -> None:

@@ -324,9 +324,11 @@ class Artifacts:
     @property
     def datasets(self) -> dict[str, dict[str, Any]]:
         """The metadata of each dataset and the number of events read, from the manifest of the stage ``process``."""
-        extra = (self.manifests.get("process") or {}).get("extra") or {}
-        found: dict[str, dict[str, Any]] = extra.get("datasets") or {}
-        return found
+        return self.processed("datasets")
+
+    def processed(self, part: str) -> dict[str, Any]:
+        """Return a part of what the stage ``process`` says, such as ``datasets``; empty where it does not."""
+        return ((self.manifests.get("process") or {}).get("extra") or {}).get(part) or {}
 
     @cached_property
     def luminosity_pb(self) -> float | None:

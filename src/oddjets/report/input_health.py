@@ -29,8 +29,8 @@ def input_checks(artifacts: Artifacts) -> list[HealthCheck]:
 
 def _lacking(artifacts: Artifacts) -> list[HealthCheck]:
     """Return a line about what imported files of single jets lack, and how many of the published ones were read."""
-    found = ((artifacts.manifests.get("process") or {}).get("extra") or {}).get("jets")
-    if found is None:
+    found = artifacts.processed("jets")
+    if not found:
         return []
     files = found["published_files"]
     part = f"{files['there']} of the {files['listed']} published files were read; " if files["there"] else ""

@@ -67,8 +67,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     # jets are chosen one by one, and those of events in A among them
     if asked is None or artifacts.blinded:
         return {}
-    jets = ((artifacts.manifests.get("process") or {}).get("extra") or {}).get("jets") or {}
-    total = (jets.get("raw") or [0])[-1]
+    total = (artifacts.processed("jets").get("raw") or [0])[-1]
     if total < _LEAST:
         return {}
     names = asked.scores or (artifacts.analysis.threshold.score,)
