@@ -29,7 +29,7 @@ def test_a_shared_ending_makes_no_file_near() -> None:
         ("xyz.py", "processors", ("",), "valid names: dijet_anomaly.py, minimal.py, trigger_efficiency.py"),
         ("banc.parquet", "datasets", ("",), "did you mean 'bank.parquet'?"),
         ("xyz.parquet", "datasets", ("",), "valid names: bank.parquet"),
-        ("xyz", "datasets", (".yaml",), "valid names: 2016UL"),
+        ("xyz", "datasets", (".yaml",), "valid names: 2016UL, aspen"),
         ("xyz", "corrections", (".yaml",), "valid names: 2016UL, 2016postVFP, 2016preVFP, 2017, 2018, simulation"),
         (
             "omnilearned_small_simulatio.onnx",
@@ -76,7 +76,7 @@ def test_an_output_folder_that_is_not_there_is_said(tmp_path: Path, monkeypatch:
     (tmp_path / "output" / "first_try" / FILE).touch()
     for name, offered in [
         ("output/first_tr", "did you mean 'output/first_try'?"),
-        ("output/nothing", "the package has cms_2016, demo, demo_small, "),
+        ("output/nothing", "the package has aspen_abcd, aspen_bump, cms_2016, demo, demo_small, "),
     ]:
         with pytest.raises(InputFileError) as error:
             find_analysis(name, folders_beside(Path(name)))
