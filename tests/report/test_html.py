@@ -318,6 +318,13 @@ def test_last_cut_table_divides_by_what_passes_the_others(finished: tuple[Analys
 
 
 @pytest.mark.fault("A script in the title of an analysis", "Shows it as text in the report.")
+def test_text_in_a_column_of_numbers_is_aligned_with_them() -> None:
+    few, one = tables.Cell("too few (0)"), tables.Cell("1.0", 1.0)
+    name = tables.Cell("top")
+    table = tables.Table("", ["Signal", "Score", "AUC"], [[name, name, few], [name, name, one]], "", "")
+    assert table.of_numbers == [False, False, True]
+
+
 def test_text_from_the_configuration_is_escaped(tmp_path: Path) -> None:
     asked = synthetic.analysis(title="<script>alert(1)</script>", notes=["a <b> & `c`"])
     text = html.write(asked, tmp_path).read_text(encoding="utf-8")

@@ -49,6 +49,16 @@ class Table:
     note: str = ""
     anchor: str = ""
 
+    @property
+    def of_numbers(self) -> list[bool]:
+        """By column, whether it has a number: text in such a column, as ``too few (0)``, is aligned with the numbers."""
+        rows = [*self.rows, *self.foot]
+        return [
+            place > 0
+            and any(row[place].value is not None or row[place].text == "–" for row in rows if place < len(row))
+            for place in range(len(self.columns))
+        ]
+
 
 def yields_table(artifacts: Artifacts, region: str) -> Table | None:
     """Return a region's fitted yields: processes by letters, with the data below."""
