@@ -145,6 +145,13 @@ def test_a_b_tag_of_another_name_is_found_by_its_branch():
     assert b_tags_in(asked.model_copy(update={"selection": selection}), "both") == ("c",)
 
 
+def test_a_b_tag_that_a_model_reads_is_found_through_the_scores_of_other_models():
+    asked = with_scores(c={"card": "mine.yaml"}, d={"card": "other.yaml"}, both={"product": ["a", "d"]})
+    read = {"c": ["tau2 / tau1", "btag"], "d": ["tau3", "2 * score_c"]}
+    assert b_tags_in(asked, "both", read) == ("d",)
+    assert b_tags_in(asked, "both", {**read, "c": ["tau1"]}) == ()
+
+
 def test_what_a_score_states_has_no_fields_that_it_does_not_use():
     # keys and banks of analyses without combinations stay what they were
     assert Score.model_validate(OWN["a"]).stated() == {

@@ -148,15 +148,20 @@ def b_tags_in(analysis: Analysis, name: str, read: Mapping[str, Iterable[str]] |
         name: of a score.
         read: score to the columns that its model reads, of models of jet columns; without, they are taken for none.
     """
-    components = components_of(analysis.scores, name)
-    return tuple(one for one in components if _tags_b(analysis, analysis.scores[one], (read or {}).get(one, ())))
+    return tuple(one for one in components_of(analysis.scores, name) if _tags_b(analysis, one, read or {}))
 
 
-def _tags_b(analysis: Analysis, score: Score, of_model: Iterable[str]) -> bool:
-    taggers = analysis.selection.taggers
+def _tags_b(analysis: Analysis, score_name: str, of_models: Mapping[str, Iterable[str]]) -> bool:
+    score, taggers = analysis.scores[score_name], analysis.selection.taggers
     branches = {branch for tagger in B_TAGGERS if (branch := taggers.branch(tagger)) is not None}
+    of_model = tuple(of_models.get(score_name, ()))
     read = (*score.signal, *([score.column] if score.column is not None else []), *of_model)
-    return any(name in B_TAGGERS or name in branches or bool(_OF_B_QUARKS.search(name)) for name in read)
+    if any(name in B_TAGGERS or name in branches or bool(_OF_B_QUARKS.search(name)) for name in read):
+        return True
+    # a model can read the score of another model, which reads a b tag
+    inner = {name for column in of_model for name in re.findall(r"\bscore_(\w+)", column)} & {*analysis.scores}
+    others = {name: columns for name, columns in of_models.items() if name != score_name}
+    return any(_tags_b(analysis, name, others) for name in inner - {score_name})
 
 
 def scores_with_b_tags(

@@ -13,7 +13,7 @@ from oddjets.report.health_line import HealthCheck, Status
 from oddjets.report.text import count, name_some
 from oddjets.stats.closure_parts import Verdict, verdict
 
-__all__ = ["combination_checks"]
+__all__ = ["combination_checks", "read_by_models"]
 
 #: the pair of flavours that one gluon makes, as `closure` calls it
 _PAIR = "b b"
@@ -31,7 +31,7 @@ def combination_checks(artifacts: Artifacts) -> list[HealthCheck]:
 
 def _b_tags(artifacts: Artifacts) -> list[HealthCheck]:
     """Return a line about b tags in combinations, with the closure of events with two b jets where it was measured."""
-    tagged = scores_with_b_tags(artifacts.analysis, _read_by_models(artifacts))
+    tagged = scores_with_b_tags(artifacts.analysis, read_by_models(artifacts))
     if not tagged:
         return []
     inside = "; ".join(
@@ -66,8 +66,12 @@ def _b_tags(artifacts: Artifacts) -> list[HealthCheck]:
     return [HealthCheck("b tags in scores", status, value, note, "closure.json", "parts.regions.*.flavour_coupling")]
 
 
-def _read_by_models(artifacts: Artifacts) -> dict[str, list[str]]:
-    """Return score to the columns that its model reads, of models of jet columns."""
+def read_by_models(artifacts: Artifacts) -> dict[str, list[str]]:
+    """Return score to the columns that its model reads, of models of jet columns.
+
+    Args:
+        artifacts: of the output directory; without the manifest of `process` none are known.
+    """
     datasets = ((artifacts.manifests.get("process") or {}).get("extra") or {}).get("datasets") or {}
     return {
         score: list(how["columns"])

@@ -18,6 +18,7 @@ from oddjets.core.tables import Table, Tabular
 from oddjets.io.event_table import JETS
 from oddjets.io.histograms import DATA
 from oddjets.report.artifacts import Artifacts
+from oddjets.report.combination_health import read_by_models
 from oddjets.report.text import count, with_error
 from oddjets.stats.score_tables import ScoredEvents, compare_scores
 
@@ -233,7 +234,8 @@ def comparison_notes(artifacts: Artifacts, found: Mapping[str, Any]) -> tuple[st
         " events above the threshold"
         + ("" if background == DATA else f"; more simulated events of {background} would make them numbers")
     )
-    if tagged := {name: tags for name in artifacts.analysis.scores if (tags := b_tags_in(artifacts.analysis, name))}:
+    analysis, read = artifacts.analysis, read_by_models(artifacts)
+    if tagged := {name: tags for name in analysis.scores if (tags := b_tags_in(analysis, name, read))}:
         inside = ", ".join(name if tags == (name,) else f"{name} ({', '.join(tags)})" for name, tags in tagged.items())
         notes.append(
             f"b tags are in {inside}: they couple the two jets of an event with b quarks of one gluon, so that B C / D may"
