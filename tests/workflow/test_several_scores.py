@@ -376,7 +376,12 @@ def problems(folder: Path, scores: dict[str, Any], **changes: Any) -> str:
             "scores.x.column: no column 'n_constituents' of each jet; constituents are counted where the model of a",
         ),
         ({"x": {"column": "mjj"}}, "scores.x.column: no column 'mjj' of each jet;"),
-        ({"x": {"column": "score_omnilearned"}}, "scores.x.column: no column 'score_omnilearned' of each jet;"),
+        (
+            {"x": {"column": "score_omnilearned"}},
+            "no column 'score_omnilearned' of each jet; 'omnilearned' is a score; name",
+        ),
+        ({"x": {"column": "btag_1"}}, "of each jet; a column of both jets is named without _1 and _2: 'btag'"),
+        ({"my x": {"column": "btag"}}, "scores.my x: is no name, which has letters, digits and _"),
         ({"x": {"column": "prob_X_bb_omnilearned"}}, "scores.x.column: no column 'prob_X_bb_omnilearned' of each jet;"),
         # 'share_QCD_b_a' is that of QCD_b of 'a'
         (

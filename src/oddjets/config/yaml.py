@@ -135,8 +135,8 @@ def describe_error(item: Mapping[str, Any], top: type[BaseModel]) -> str:
 
 
 def place_in(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return a place of pydantic's without the names of a union's branches."""
-    return tuple(step for step in location if not (isinstance(step, str) and step in _UNION_BRANCHES))
+    """Return a place of pydantic's without the names of a union's branches, and without its word for a mapping's key."""
+    return tuple(step for step in location if not (isinstance(step, str) and step in _NO_STEPS))
 
 
 #: pydantic's errors about the shape of a value, in the words of YAML: readers know no tuples, dictionaries and instances
@@ -148,7 +148,7 @@ _SHAPES = {
     "model_attributes_type": "should be a mapping, as {key: value}",
 }
 
-_UNION_BRANCHES = {"POI", "tuple[POI, ...]", "(one)", "(several)", "(word)"}
+_NO_STEPS = {"POI", "tuple[POI, ...]", "(one)", "(several)", "(word)", "[key]"}
 
 
 #: bytes; a fileset of all files of Run 2 has some MB

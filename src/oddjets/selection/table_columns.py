@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.config.analysis import Analysis
+from oddjets.config.combinations import combined_columns
 from oddjets.config.regions import QUANTIFIERS, is_expression, split_cut
 from oddjets.core.errors import nearest
 from oddjets.core.expressions import ExpressionError, names_in
@@ -102,6 +103,8 @@ def unknown_columns(
             )
     stems = jet_scores.stems_of(known)
     for name, score in analysis.scores.items() if analysis.reads_root else ():
+        if score.column is not None and f"{score.column}_1" in combined_columns(analysis.scores):
+            continue  # what is wrong with it is said elsewhere
         if score.column is not None and score.column not in stems:
             found[f"scores.{name}.column"] = _no_column(analysis, score.column, " of each jet", stems)
     for name in sorted(analysis.named_cuts):
@@ -114,7 +117,11 @@ def _no_column(analysis: Analysis, name: str, whose: str, known: Sequence[str]) 
     """Return what is said of a column that is not there, and why, if that is known."""
     stem = name[:-2] if name[-2:] in ("_1", "_2") else name
     hint = nearest(name, known)
-    if stem in TAGGER_COLUMNS:
+    if whose and stem in known:
+        hint = f"a column of both jets is named without _1 and _2: '{stem}'"
+    elif stem.startswith("score_") and stem[6:] in analysis.scores:
+        hint = f"'{stem[6:]}' is a score; name it where it is wanted"
+    elif stem in TAGGER_COLUMNS:
         names = analysis.selection.taggers.names
         hint = f"NanoAOD{names} has no such branch of AK8 jets; name a branch of FatJet in selection.taggers.{stem}"
     elif stem == "n_constituents":

@@ -227,7 +227,7 @@ def _input_problems(analysis: Analysis, eras: Mapping[str, tuple[lookups.Era, Pa
             for name, dataset in datasets.items():
                 process = dataset.metadata.process
                 if not dataset.metadata.is_data and process not in (known_processes := with_held_out(analysis)):
-                    yield f"fileset.{name}: no process '{process}'; {nearest(process, known_processes)}"
+                    yield f"fileset.{name}: no process '{process}'; {nearest(process, known_processes) or 'there is none'}"
                 era = known.get(dataset.metadata.era, next(iter(known.values())) if len(eras) == 1 else None)
                 for weight in dataset.metadata.weights if era is not None else ():
                     if era is not None and weight not in era.corrections:
@@ -241,7 +241,7 @@ def _name_problems(analysis: Analysis) -> Iterator[str]:
     def unknown(place: str, what: str, name: str, valid: object) -> Iterator[str]:
         names = list(valid)  # type: ignore[call-overload]
         if name not in names:
-            yield f"{place}: no {what} '{name}'; {nearest(name, names)}"
+            yield f"{place}: no {what} '{name}'; {nearest(name, names) or 'there is none'}"
 
     yield from held_out_problems(analysis)
     if DATA in analysis.processes:
