@@ -30,11 +30,17 @@ def known_unit(column: str) -> str | None:
 
 
 def _missing(value: object) -> object:
-    if isinstance(value, bool):
-        # YAML's yes and no are no numbers, although Python counts with them
-        raise ValueError("nan, a number, or error")
+    if value == "error":
+        return value
+    try:
+        # YAML's yes and no are no numbers, although Python counts with them; its 1e-3 is a text
+        number = math.inf if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.inf
+    if math.isinf(number):
+        raise ValueError(f"should be nan, a number, or error (got {value!r})")
     # .nan of YAML is the number; the quoted or bare word is a text
-    return "nan" if isinstance(value, float) and math.isnan(value) else value
+    return "nan" if math.isnan(number) else number
 
 
 class ColumnInput(StrictModel):
@@ -111,6 +117,9 @@ class ColumnTensor(StrictModel):
         number = len(self.columns)
         if self.shape != ("batch", number) and not (self.shape == ("batch",) and number == 1):
             raise ValueError(f"shape {list(self.shape)} does not fit {number} columns: write [batch, {number}]")
+        names = [column.column for column in self.columns]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"columns: '{twice[0]}' is listed twice")
         return self
 
 

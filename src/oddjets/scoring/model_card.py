@@ -372,6 +372,10 @@ def _describe(item: Any, content: object, made: type[CardBase]) -> str:
         message = f"unknown key; {nearest(str(item['loc'][-1]), known)}".removesuffix("; ")
     elif item["type"] == "missing":
         message = "missing"
+    elif item["type"] == "literal_error":
+        message = f"should be {item['ctx']['expected']} (got {item['input']!r})"
+    elif item["type"] == "too_short":
+        message = "is empty"
     elif item["type"] == "union_tag_invalid":
         formulas = str(item["ctx"]["expected_tags"]).replace("'", "").split(", ")
         message = f"no formula '{item['ctx']['tag']}'; {nearest(item['ctx']['tag'], formulas)}"
