@@ -381,6 +381,7 @@ def problems(folder: Path, scores: dict[str, Any], **changes: Any) -> str:
             "no column 'score_omnilearned' of each jet; 'omnilearned' is a score; name",
         ),
         ({"x": {"column": "btag_1"}}, "of each jet; a column of both jets is named without _1 and _2: 'btag'"),
+        ({"x" * 101: {"column": "btag"}}, ": has 101 characters; names have at most 100"),
         ({"my x": {"column": "btag"}}, "scores.my x: is no name, which has letters, digits and _"),
         ({"x": {"column": "prob_X_bb_omnilearned"}}, "scores.x.column: no column 'prob_X_bb_omnilearned' of each jet;"),
         # 'share_QCD_b_a' is that of QCD_b of 'a'

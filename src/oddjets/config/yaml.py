@@ -32,7 +32,9 @@ __all__ = [
 
 _NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 #: of anything that a YAML names
-Name = Annotated[str, Field(pattern=_NAME_PATTERN)]
+#: characters; names are in the names of files, which have at most 255 on common file systems
+_LONGEST_NAME = 100
+Name = Annotated[str, Field(pattern=_NAME_PATTERN, max_length=_LONGEST_NAME)]
 
 
 class StrictModel(BaseModel):
@@ -128,6 +130,8 @@ def describe_error(item: Mapping[str, Any], top: type[BaseModel]) -> str:
     given, message = item["input"], item["msg"].removeprefix("Value error, ")
     if item["type"] == "string_pattern_mismatch" and item["ctx"]["pattern"] == _NAME_PATTERN:
         message = "is no name, which has letters, digits and _ and starts with a letter"
+    elif item["type"] == "string_too_long" and item["ctx"]["max_length"] == _LONGEST_NAME:
+        message = f"has {len(given)} characters; names have at most {_LONGEST_NAME}, as they are in names of files"
     message = _SHAPES.get(item["type"], message)
     named = isinstance(given, str) and repr(given) in message
     got = "" if item["type"] == "missing" or not location or named else f" (got {given!r})"
