@@ -21,11 +21,13 @@ from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import sha256_of
 from oddjets.io import PFNano, event_table
+from oddjets.io.histograms import ThresholdResult
 from oddjets.scoring.model_card import load_card
 from oddjets.workflow.bank_validation import describe
 from oddjets.workflow.coffea_processor import processor
 from oddjets.workflow.pipeline import run_stage, run_stages, stage_of
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stages.histogram import missed_efficiency
 from oddjets.workflow.stages.npz import export_npz
 from oddjets.workflow.validation import resolve, validated
 
@@ -396,6 +398,13 @@ def test_scores_are_validated(tmp_path: Path, scores: dict[str, Any], said: str)
     _changed_cards(tmp_path)
     message = problems(tmp_path, scores)
     assert (said in message) if said else message == ""
+
+
+@pytest.mark.parametrize(("above", "told"), [(76, True), (10, True), (8, False), (7, False), (None, False)])
+def test_a_threshold_that_keeps_another_share_than_asked_is_told_of(above: int | None, told: bool) -> None:
+    found = None if above is None else above / 76
+    said = missed_efficiency(ThresholdResult("x", 0.0, 0.1, found, 76, above))
+    assert (f"{above} of 76 data events pass, and 10 % were asked for" in said) if told else said == ""
 
 
 def test_columns_that_code_of_ones_own_may_add_are_not_missed(tmp_path: Path) -> None:

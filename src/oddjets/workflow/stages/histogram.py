@@ -6,11 +6,15 @@ import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from oddjets.config.analysis import Analysis
 from oddjets.config.nuisances import luminosity_parts, nuisances_of
+from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
 from oddjets.corrections.correlations import combined_luminosity_uncertainty
+from oddjets.io.histograms import ThresholdResult
 from oddjets.selection.event_weights import WeightAudit
 from oddjets.selection.histogramming import make_histograms
 from oddjets.selection.normalisation import cutflow_line, factors, own_factors, total_luminosity
@@ -21,7 +25,7 @@ from oddjets.workflow.stages.cutflow import write_cutflow
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
 
-__all__ = ["work"]
+__all__ = ["missed_efficiency", "work"]
 
 
 def work(run: RunContext) -> dict[str, Any]:
@@ -50,8 +54,26 @@ def work(run: RunContext) -> dict[str, Any]:
     histograms.save(folder)
     threshold = vars(histograms.threshold)
     write_json(run.out / "threshold.json", threshold)
+    if said := missed_efficiency(histograms.threshold):
+        console.print(f"[bold yellow]{escape(said)}[/bold yellow]")
     eras = {"eras": _eras(run.analysis, luminosities)} if isinstance(luminosities, Mapping) else {}
     return {"luminosity_pb": luminosity, **eras, "threshold": threshold, **({"blinding": act} if act else {})}
+
+
+def missed_efficiency(threshold: ThresholdResult) -> str:
+    """Return what is said of a threshold that more or fewer data events pass than were asked for; "" where it keeps as many.
+
+    Args:
+        threshold: as found; of a blinded analysis it is not known how many pass.
+    """
+    asked, found = threshold.efficiency_asked, threshold.n_above
+    # one event more or less is the best a quantile can do, as the report's health line says
+    if asked is None or found is None or abs(found - asked * threshold.n_data) <= 1 + 1e-3 * asked * threshold.n_data:
+        return ""
+    return (
+        f"threshold {threshold.value:.5g} of '{threshold.score}': {found} of {threshold.n_data} data events pass, and"
+        f" {100 * asked:.3g} % were asked for: many have the same score, so that no threshold keeps this share"
+    )
 
 
 def _require_data(analysis: Analysis, processed: Mapping[str, Any]) -> None:
