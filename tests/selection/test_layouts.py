@@ -285,7 +285,8 @@ def test_a_tagger_that_a_version_lacks_and_a_cut_reads_is_an_error(files, tmp_pa
         "threshold": {"score": "xbb", "value": 0.5},
     }
     with pytest.raises(
-        OddjetsError, match=r"cut 'btagged': .* no column 'btag' .* NanoAODv15 has no such branch .* selection\.taggers\.btag"
+        OddjetsError,
+        match=r"cut 'btagged': .* no column 'btag' .* NanoAODv15 has no such branch .* selection\.taggers\.btag",
     ):
         process(
             tmp_path / "a", {"top": files["nanoaod_v15"]}, **branches, regions=regions, selection=selection(taggers=V15)

@@ -138,8 +138,8 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history kernels kinematics rounding",
         "io": "combined_scores event_table histograms",
         "report": (
-            "artifacts colors figure_files finished_studies intervals layout panels registry score_comparison style "
-            "text"
+            "artifacts colors combination_health figure_files finished_studies health_line intervals layout panels "
+            "registry score_comparison style text"
         ),
         "report.figures": (
             "agreement bump choices class_shares closure closure_scan correlation cutflow display "
@@ -148,7 +148,7 @@ CODE: dict[str, dict[str, str]] = {
             "score_overlap score_shapes sculpting sic systematics threshold_scan yields"
         ),
         "simulation": "processes resonances",
-        "stats": "dijet_function score_comparison score_tables shown_numbers",
+        "stats": "cell_bins closure_parts dijet_function score_comparison score_tables shown_numbers",
         "workflow.stages": "plot",
         "simulation/": "processes.yaml",
     },
