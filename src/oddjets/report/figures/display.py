@@ -35,6 +35,8 @@ USUAL_PT = 700.0
 RADIUS = 0.8
 #: half the width of a jet's panel, and its upper end, which leaves room for words
 HALF, TOP = 0.95, 1.62
+#: half the width and half the height of a prong's pT in a jet's panel
+LABEL = (0.12, 0.03)
 #: half the width of the event's panel: where trackers and where calorimeters end
 NEAR, FAR = 3.0, 5.2
 #: height for words above the event, radians
@@ -169,14 +171,12 @@ def _jet(panel: Axes, drawn: Mapping[str, Any], number: int) -> None:
             linewidths=1.6,
             zorder=5,
         )
-    middle = np.mean([circle["d_phi"] for circle in jet["prongs"]]) if jet["prongs"] else 0.0
-    for circle in jet["prongs"]:
+    sides = _label_sides(jet["prongs"])
+    for circle, side in zip(jet["prongs"], sides, strict=True):
         at, radius = (circle["d_eta"], circle["d_phi"]), circle["radius"]
         panel.add_patch(
             Circle(at, radius, fill=False, color="0.15", linestyle=style.DASHES[1], linewidth=1.6, zorder=6)
         )
-        # away from the others
-        side = 1 if at[1] >= middle else -1
         panel.annotate(
             f"{circle['pt']:.0f} GeV",
             (at[0], at[1] + side * radius),
@@ -197,6 +197,36 @@ def _jet(panel: Axes, drawn: Mapping[str, Any], number: int) -> None:
     panel.set_xlabel(r"$\Delta\eta$ to the axis")
     panel.set_ylabel(r"$\Delta\phi$ to the axis" if number == 0 else "")
     style.text_block(panel, _jet_lines(drawn, number))
+
+
+def _label_sides(circles: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return on which side of each prong's circle its pT is written: 1 above it, -1 below.
+
+    Away from the others, unless another circle or the words of an earlier one are there and the other side is freer.
+    """
+    middle = np.mean([circle["d_phi"] for circle in circles]) if circles else 0.0
+    places: list[tuple[float, float]] = []
+    sides = []
+    for circle in circles:
+        x, y = circle["d_eta"], circle["d_phi"]
+        away = 1 if y >= middle else -1
+        found = []
+        for side in (away, -away):
+            at = (x, y + side * (circle["radius"] + 1.3 * LABEL[1]))
+            crossed = sum(_covers(other, at) for other in circles if other is not circle)
+            words = sum(abs(at[0] - p[0]) < 2 * LABEL[0] and abs(at[1] - p[1]) < 2 * LABEL[1] for p in places)
+            found.append((crossed + words, side, at))
+        # min takes the first of those that are alike
+        _, side, at = min(found, key=lambda one: one[0])
+        places.append(at)
+        sides.append(side)
+    return sides
+
+
+def _covers(circle: Mapping[str, Any], at: tuple[float, float]) -> bool:
+    """Return whether a circle reaches into words about a place."""
+    beside = [max(abs(circle[name] - at[k]) - LABEL[k], 0.0) for k, name in enumerate(("d_eta", "d_phi"))]
+    return math.hypot(*beside) < circle["radius"]
 
 
 def _jet_lines(drawn: Mapping[str, Any], number: int) -> list[str]:
