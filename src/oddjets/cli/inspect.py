@@ -61,7 +61,8 @@ def inspect(
         typer.Option(
             "--side-bands",
             metavar="LOW:HIGH",
-            help="Compare with events of this range of the observable (default: with all outside of the window).",
+            help="Compare with events of this range of the observable (default: half of the width of --bins to both sides, or"
+            " as far as 50 events need).",
         ),
     ] = None,
     permutations: Annotated[

@@ -39,7 +39,7 @@ class Inspect(StrictModel):
     side_bands: tuple[float, float] | None = Field(
         default=None,
         description="lower and upper end of the side bands that the window is compared with, in the observable's unit; not"
-        " given: all events of the region and letter outside of the window",
+        " given: half of the window's width to both sides, or as far as 50 events need",
     )
     permutations: int = Field(
         default=2000, ge=99, description="number of permutations behind the p values of that comparison"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,12 @@ class RegionEvents:
     def beside(self, window: Window) -> RegionEvents:
         """Return the events of the window's letter that are outside of its observable's range."""
         return self.select((self.letters == window.letter) & ~window.contains(self.values))
+
+    def between(self, low: float, high: float) -> RegionEvents:
+        """Return the events whose observable is at ``low`` or above and below ``high``; all if both are infinite."""
+        if math.isinf(low) and math.isinf(high):
+            return self
+        return self.select((self.values >= low) & (self.values < high))
 
 
 def refuse_blinded(window: Window, *, is_data: bool, hidden: ThresholdResult | None) -> None:

@@ -23,6 +23,7 @@ from oddjets.inspection.neighbour_text import (
     said_of_runs,
 )
 from oddjets.inspection.neighbours import DEAD, HOT, LEAST_EVENTS, NeighbourComparison, compare
+from oddjets.inspection.side_bands import nearest_side_bands, said_of_side_bands
 from oddjets.inspection.source_columns import source_columns
 from oddjets.inspection.window import RegionEvents
 from oddjets.io.histograms import DATA
@@ -70,18 +71,13 @@ class _Neighbours:
         self.unread: dict[tuple[str, str], int] = {}
         self.defining_names = names_in(self.analysis.observables[self.window.observable].expression)
         self.inside, self.values = self.joined([events.inside(self.window) for events in inspected.events])
-        self.beside, self.values_beside = self.joined([self._side_bands(events) for events in inspected.events])
+        beside = [events.beside(self.window) for events in inspected.events]
+        self.bands = self.asked.side_bands or nearest_side_bands(self.window, beside)
+        self.beside, self.values_beside = self.joined([events.between(*self.bands) for events in beside])
 
     @property
     def rng(self) -> np.random.Generator:
         return np.random.default_rng(_SEED)
-
-    def _side_bands(self, events: RegionEvents) -> RegionEvents:
-        beside = events.beside(self.window)
-        if self.asked.side_bands is None:
-            return beside
-        low, high = self.asked.side_bands
-        return beside.select((beside.values >= low) & (beside.values < high))
 
     def joined(self, parts: Sequence[RegionEvents]) -> tuple[Columns, npt.NDArray[np.float64]]:
         """Return the columns that all parts have, with those of source files and what follows from them; and the observable."""
@@ -142,12 +138,15 @@ class _Neighbours:
 
     def _against_side_bands(self) -> dict[str, Any]:
         inside, beside, rng = self.inside, self.beside, self.rng
-        values, values_beside, notes = self.values, self.values_beside, []
+        values, values_beside = self.values, self.values_beside
+        notes = said_of_side_bands(
+            self.window, self.bands, values_beside, self.analysis.observables[self.window.observable].unit
+        )
         if not self.inspected.is_data:
             rows, rows_beside = (equal_weights(events.get("weight", ()), rng) for events in (inside, beside))
             inside, beside = _taken(inside, rows), _taken(beside, rows_beside)
             values, values_beside = values[rows], values_beside[rows_beside]
-            notes = ["simulated events are taken at random by their weights, so that all have the same"]
+            notes += ["simulated events are taken at random by their weights, so that all have the same"]
         found = self._compare(inside, beside, rng, (values, values_beside))
         return self._as_dict("the side bands", found, inside, beside, notes)
 

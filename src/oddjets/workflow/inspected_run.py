@@ -57,7 +57,9 @@ def asked_of(run: RunContext, changes: Mapping[str, Any] | None = None) -> Inspe
     try:
         return Inspect.model_validate(base | given)
     except ValidationError as error:
-        raise OddjetsError("; ".join(f"inspect: {line}" for line in describe_errors(error, Inspect))) from None
+        # of what concerns several keys, the sentence names them
+        lines = [line.removeprefix("(top level): ") for line in describe_errors(error, Inspect)]
+        raise OddjetsError("; ".join(f"inspect: {line}" for line in lines)) from None
 
 
 class InspectedRun:
