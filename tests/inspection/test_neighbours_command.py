@@ -114,6 +114,7 @@ def test_side_bands_can_be_narrower_and_windows_without_bounds_have_none(folder)
     ("words", "expected"),
     [
         (("--side-bands", "200:100"), "'side_bands' must rise"),
+        (("--side-bands", "90:150"), "'side_bands' lie within 'bins'"),
         (("--side-bands", "all"), "--side-bands: 'all' is no range"),
     ],
 )

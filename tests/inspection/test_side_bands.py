@@ -53,7 +53,7 @@ def test_many_events_far_from_the_window_are_told():
 
 
 def test_side_bands_on_one_side_are_told():
-    for values in ([100.0, 110.0], [180.0, 200.0]):
+    for values in ([100.0, 110.0] * 3, [180.0, 200.0] * 3):
         said = said_of_side_bands(WINDOW, (90, 210), np.array(values), "GeV")
         assert len(said) == 2
         assert "on one side of the window" in said[1]

@@ -155,6 +155,26 @@ def test_a_file_that_is_gone_is_named_and_costs_its_own_events_alone(own: RunCon
     assert problems(own) == {"data1.root": {f"{file}: is not there any more"}, "data2.root": {""}}
 
 
+def test_files_that_were_moved_are_found_where_the_fileset_says(own: RunContext, tmp_path: Path) -> None:
+    folder, moved = own.out.parent, tmp_path / "a folder" / "moved"
+    moved.mkdir(parents=True)
+    for name in ("analysis.yaml", "mine.onnx", "mine.yaml"):
+        shutil.copy2(folder / name, moved)
+    text = (folder / "fileset.json").read_text(encoding="utf-8")
+    (moved / "fileset.json").write_text(text.replace(str(folder), str(moved)), encoding="utf-8")
+    shutil.copytree(own.out, moved / "out")
+    (moved / "out" / "analysis.json").unlink()
+    for name in ("data1.root", "data2.root"):
+        (folder / name).rename(moved / name)
+    run = RunContext(load_analysis(moved / "analysis.yaml"), moved / "out")
+    assert {(s.source.path, s.problem) for s in inspected(run).sources} == {
+        (str(moved / name), "") for name in ("data1.root", "data2.root")
+    }
+    # what has the name alone is not taken for it
+    shutil.copy2(moved / "data2.root", moved / "data1.root")
+    assert problems(run)["data1.root"] == {f"{moved / 'data1.root'}: is another file than the one that was processed"}
+
+
 def test_a_file_that_was_made_again_is_another_one(own: RunContext) -> None:
     file = own.out.parent / "data1.root"
     toy_nano(file, 30, is_data=True, run=1, seed=1, change=toy_candidates.with_candidates(1))

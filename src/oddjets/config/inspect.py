@@ -61,6 +61,13 @@ class Inspect(StrictModel):
             raise ValueError("'bins' must rise: the lower and the upper end of the window")
         if self.side_bands is not None and not self.side_bands[0] < self.side_bands[1]:
             raise ValueError("'side_bands' must rise: the lower and the upper end of what the window is compared with")
+        if (
+            self.bins is not None
+            and self.side_bands is not None
+            and self.bins[0] <= self.side_bands[0]
+            and self.side_bands[1] <= self.bins[1]
+        ):
+            raise ValueError("'side_bands' lie within 'bins': they must reach further, at one end at least")
         if self.process is not None and self.dataset is not None:
             raise ValueError("'process' and 'dataset' both say whose events; give one of them")
         return self

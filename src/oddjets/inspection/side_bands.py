@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from oddjets.inspection.neighbours import LEAST_EVENTS
 from oddjets.inspection.window import RegionEvents, Window
 
 __all__ = ["nearest_side_bands", "said_of_side_bands"]
@@ -60,7 +61,7 @@ def said_of_side_bands(window: Window, bands: tuple[float, float], values: Float
     else:
         said = [f"side bands: {window.observable} {bands[0]:g} to {bands[1]:g} {unit}".rstrip()]
     sides = np.asarray(values, np.float64)
-    if len(sides) and ((sides < window.low).all() or (sides >= window.high).all()):
+    if len(sides) >= LEAST_EVENTS and ((sides < window.low).all() or (sides >= window.high).all()):
         said.append(
             "they are on one side of the window: a difference looks like what follows the observable, so that p is too large"
         )

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from oddjets.core.errors import InputFileError
 from oddjets.core.redaction import redacted
 from oddjets.io import event_table
+from oddjets.io.remote.access import is_remote
 
 __all__ = ["SourceRange", "sources_of"]
 
@@ -90,8 +91,19 @@ def _range_of(metadata: Mapping[bytes, bytes], record: Path, known: Mapping[str,
             # rows of one file alone need no record
             path = next(iter(known)) if len(known) == 1 else ""
     return SourceRange(
-        known.get(path, path),
+        _where_now(path, known),
         str(note.get("fileuuid", "")),
         int(note.get("entrystart", 0)),
         int(note.get("entrystop", 0)),
     )
+
+
+def _where_now(path: str, known: Mapping[str, str]) -> str:
+    """Return where a file is now: as recorded, or, if its folder was moved, the fileset's only file of its name.
+
+    Who reads it compares the file's own number, so another file of the same name is found out.
+    """
+    if path in known or not path or is_remote(path) or Path(path).is_file():
+        return known.get(path, path)
+    same = [file for file in known.values() if not is_remote(file) and Path(file).name == Path(path).name]
+    return same[0] if len(same) == 1 and Path(same[0]).is_file() else path
