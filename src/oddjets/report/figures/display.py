@@ -226,7 +226,7 @@ def _label_sides(circles: Sequence[Mapping[str, Any]]) -> list[int]:
 def _covers(circle: Mapping[str, Any], at: tuple[float, float]) -> bool:
     """Return whether a circle reaches into words about a place."""
     beside = [max(abs(circle[name] - at[k]) - LABEL[k], 0.0) for k, name in enumerate(("d_eta", "d_phi"))]
-    return math.hypot(*beside) < circle["radius"]
+    return bool(math.hypot(*beside) < circle["radius"])
 
 
 def _jet_lines(drawn: Mapping[str, Any], number: int) -> list[str]:
