@@ -67,7 +67,13 @@ def test_studies_are_told_and_those_of_another_state_are_not(bare: tuple[Analysi
         assert all(len(figure["alt"]) > 40 for figure in figures.values())
     # beyond all experiments it is an extrapolation
     made_studies.write(out, choices=made_studies.choices(out, observed=6.0))
-    assert answers(asked, out)["global z"].endswith("(extrapolated)")
+    counted, extrapolated = answers(asked, out)["global z"].split(", ")
+    assert counted.startswith("above ")
+    assert counted.endswith(" by counting")
+    assert extrapolated.endswith(" by extrapolation")
+    assert 2 < float(counted.split()[1]) < float(extrapolated.split()[0]) < 6
+    local = [row[-1].text for row in choice_tables(Artifacts(asked, out))[1].rows]
+    assert [one.startswith("< ") for one in local] == [True, False, False]
     # another workspace
     (out / "workspace.json").write_text("{}", encoding="utf-8")
     said = answers(asked, out)

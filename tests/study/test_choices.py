@@ -85,6 +85,20 @@ def test_an_observed_z_beyond_all_experiments_is_no_smaller_than_their_largest()
     assert found["local_z"] == pytest.approx(norm.isf(1 / 501))
 
 
+@pytest.mark.parametrize(("mean", "width", "local"), [(-0.7, 0.9, 4.44), (0.0, 1.2, 4.44 / 1.2), (1.0, 1.0, 3.44)])
+def test_an_extrapolation_is_no_more_significant_than_the_formula(mean, width, local):
+    """A z of 4.44 beyond experiments of a mean below 0 or a small width is still one of 4.44; others make it smaller."""
+    z = np.random.default_rng(4).normal(size=(2000, 2))
+    z = mean + width * (z - z.mean(axis=0)) / z.std(axis=0)
+    result = describe_choices({"a": z[:, 0], "b": z[:, 1]}, {"a": 4.44, "b": 0.0})
+    found = result["global"]
+    assert found["local_z"] == pytest.approx(local)
+    assert found["copula"]["z"] < 4.44
+    lines: list[str] = []
+    say_choices(result, lines.append)
+    assert "by the copula, an extrapolation" in lines[-1]
+
+
 def test_the_copula_is_a_normal_integral():
     correlation = np.array([[1, 0.6, 0.2], [0.6, 1, 0.4], [0.2, 0.4, 1]])
     for z in (0.5, 2.0, 3.0):

@@ -38,7 +38,7 @@ def choice_tables(artifacts: Artifacts) -> list[Table]:
             _number(one["mean_z"]),
             _number(one["sd_z"]),
             _number(one.get("observed_z")),
-            _NONE if name not in local else Cell(p_value(local[name]), local[name]),
+            _NONE if name not in local else _rank(local[name], found["complete"]),
         ]
         for name, one in found["choices"].items()
     ]
@@ -57,6 +57,12 @@ def choice_tables(artifacts: Artifacts) -> list[Table]:
         ),
     )
     return [_global_table(found), listed]
+
+
+def _rank(p: float, experiments: int) -> Cell:
+    """Return a local p; that of a z beyond all experiments is a bound."""
+    beyond = p * (1 + experiments) < 1.5  # the ranks are whole numbers
+    return Cell(f"< {p_value(p)}" if beyond else p_value(p), p, "beyond all experiments" if beyond else "")
 
 
 def _global_table(found: Mapping[str, Any]) -> Table:

@@ -149,16 +149,22 @@ def _global(found: Mapping[str, Any], artifacts: Artifacts) -> tuple[str, str, b
     if seen is None:
         return "no observed z", f"{number} choices in {found['complete']} experiments, compared with no data", False
     here = found.get("of_folder")
+    local = "extrapolated from the experiments, at most the formula's" if seen["local_z_extrapolated"] else "by rank"
     note = (
         f"{number} choices of {found.get('name', 'a list')}; the most significant is '{seen['choice']}' with"
-        f" z {seen['observed_z']:.2f}, by the experiments' mean and width or ranks a local z of {seen['local_z']:.2f}"
+        f" z {seen['observed_z']:.2f}, a local z of {seen['local_z']:.2f} {local}"
     )
     if here is None:
         note += "; this analysis itself is none of them"
-    if seen["z"] is not None and not seen["saturated"] and not seen["extrapolated"]:
+    counted = seen["bound"]["z_above"] if seen["bound"] else seen["z"]
+    is_bound = bool(seen["bound"]) or seen["saturated"]
+    if counted is not None and not is_bound and not seen["extrapolated"]:
         low, high = (p_value(seen[end]) for end in ("low", "high"))
-        return f"{seen['z']:.2f}", f"{note}; by counting, p {low} to {high} at 68 %", True
-    return f"{seen['copula']['z']:.2f} (extrapolated)", f"{note}; by a Gaussian copula beyond the experiments", True
+        return f"{counted:.2f}", f"{note}; by counting, p {low} to {high} at 68 %", True
+    text = f"{seen['copula']['z']:.2f} by extrapolation"
+    if counted is not None:
+        text = f"{'above ' if is_bound else ''}{counted:.2f} by counting, {text}"
+    return text, f"{note}; extrapolated by a Gaussian copula beyond the experiments", True
 
 
 def _closure(artifacts: Artifacts) -> Answer:

@@ -250,9 +250,10 @@ def describe_choices(
 def _global(good: Floats, observed: Floats, names: Sequence[str], correlation: Floats, seed: int) -> dict[str, Any]:
     """Return the global p of what was observed: counted, and by the copula."""
     found = global_p(good, observed)
-    # a z beyond all experiments is moved and stretched to the mean and the width of its choice's z, but not below their largest
+    # a z beyond all experiments is moved and stretched to the mean and the width of its choice's z; an extrapolation makes no
+    # result more significant than its formula says, and nothing that was counted, their largest, less
     width = good.std(axis=0)
-    stretched = (observed - good.mean(axis=0)) / np.where(width > 0, width, 1.0)
+    stretched = np.minimum((observed - good.mean(axis=0)) / np.where(width > 0, width, 1.0), observed)
     local = np.array(found["local_p"])
     beyond = (good >= observed).sum(axis=0) == 0
     ranked = norm.isf(local)
@@ -304,7 +305,8 @@ def say_choices(result: Mapping[str, Any], say: Callable[[str], None]) -> None:
             counted = f"p < {found['bound']['p_below']:.2g} at 95 % by counting"
         elif found["p_value"] is not None:
             counted = f"p {'below ' if found['saturated'] else ''}{found['p_value']:.3g} by counting"
+        beyond = ", an extrapolation" if found["local_z_extrapolated"] else ""
         say(
-            f"  observed: largest in '{found['choice']}', local z {found['local_z']:.2f}; anywhere: {counted},"
-            f" {found['copula']['p']:.2g} (z {found['copula']['z']:.2f}) by the copula"
+            f"  observed: largest in '{found['choice']}', z {found['observed_z']:.2f}, local z {found['local_z']:.2f}{beyond};"
+            f" anywhere: {counted}, {found['copula']['p']:.2g} (z {found['copula']['z']:.2f}) by the copula, an extrapolation"
         )
