@@ -20,7 +20,7 @@ from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.resources import find
 from oddjets.stats.closure_uncertainty import ClosureUncertainty
-from oddjets.study.choices import ChoiceEvents, absent_signals, describe_choices, say_choices, share
+from oddjets.study.choices import ChoiceEvents, absent_signals, describe_choices, say_choices, share, source_warnings
 from oddjets.study.global_significance import copula_tail, effective_trials, global_p, normal_scores
 from oddjets.study.null import NullPlan
 from oddjets.study.shared_events import SharedEvents, without_negative
@@ -194,6 +194,12 @@ def test_a_closure_uncertainty_is_in_the_fits_of_the_experiments():
     assert closed.sigma > 1.05 * without.sigma
 
 
+def test_pairs_that_do_not_close_are_a_warning():
+    """Of 220 simulated events the demo's pairs have c = 0.88 in SR, and z a mean of -0.64."""
+    (line,) = source_warnings({"a": {"SR": 0.876, "VR1": 0.991}, "b": {"SR": 0.99, "VR1": None}})
+    assert "of 'a' are drawn from have c = 0.88 in SR, so" in line
+
+
 def test_choices_with_other_events_are_refused():
     with pytest.raises(OddjetsError, match="do not share their events"):
         share({"one": choice_of(), "other": choice_of(qcd=19_000)}, NullPlan())
@@ -258,10 +264,12 @@ def test_the_papers_choices_are_five():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name: x\nof: demo.yaml\n", "there are 0 choices"),
-        ("name: x\nof: demo.yaml\ngrid: {efficiencies: [0.02]}\n", "there are 1 choices"),
+        ("name: x\nof: demo.yaml\n", "there are no choices"),
+        ("name: x\nof: demo.yaml\ngrid: {efficiencies: [0.02]}\n", "there is one choice"),
         ("name: x\nof: demo.yaml\ngrid: {efficiencies: [2, 1]}\n", "above 0 and below 1"),
         ("name: x\nof: demo.yaml\ngrid: {scores: [a, a]}\n", "scores: something is there twice"),
+        ("name: x\nof: demo.yaml\ngrid: {efficiencies: [0.05, 0.0500000001, 0.02]}\n", "have the same name"),
+        ("name: x\nof: demo.yaml\ngrid: {regions: {none: [], one: [SR]}}\n", "the set 'none' is empty"),
         ("extends: demo.yaml\n", "this is an analysis"),
         ("- 1\n", "is a mapping"),
         ("name: x\nof: demo.yaml\nchoices: {a: {analysis: nowhere.yaml}, b: {}}\n", "choices.a: no analysis"),
@@ -291,6 +299,7 @@ def test_the_command_studies_choices_of_a_bank(tmp_path):
 def test_the_command_refuses_what_it_cannot_do(tmp_path):
     file = write(tmp_path, GRID)
     for changes, said in (
+        ("{fit: {closure_uncertainty: by-bin}}", "'other': fit.closure_uncertainty: by-bin needs a study of sculpting"),
         ("{fit: {blind: true}}", "'other': the data in A are blinded (fit.blind)"),
         ("{selection: {filters: []}}", "bank"),
     ):
@@ -313,6 +322,8 @@ def test_the_command_refuses_what_it_cannot_do(tmp_path):
         (["--source", "toys"], "is of one analysis alone"),
         (["--source", "mxed"], "no source 'mxed'"),
         (["--events", str(tmp_path / "none")], "there are no event tables"),
+        (["--luminosity", "-3"], "--luminosity: must be above 0"),
+        (["--out", str(file)], "is a file, and results need a folder"),
     ):
         found = RUNNER.invoke(app, ["study", "choices", str(file), *more])
         assert isinstance(found.exception, OddjetsError), found.output

@@ -207,6 +207,7 @@ def test_the_command_refuses_what_it_cannot_do(tmp_path):
         (["--strength", "nan"], "a number of at least 0"),
         (["--source", "toys"], "is of one analysis alone"),
         ([], "there are no event tables"),
+        (["--bank", "bank.parquet", "--luminosity", "nan"], "--luminosity: must be above 0"),
         (
             ["--bank", "bank.parquet", "--strength", "0.01"],
             "0.01 at most says nothing, since the strength of 'top' has an",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,16 @@ class ChoiceGrid(StrictModel):
         for name in ("scores", "efficiencies", "observables", "signals"):
             if len(set(getattr(self, name))) != len(getattr(self, name)):
                 raise ValueError(f"{name}: something is there twice")
+        if empty := [name for name, of in self.regions.items() if not of]:
+            raise ValueError(f"regions: the set '{empty[0]}' is empty; name the regions that are fitted together")
+        parts = (self.scores, self.efficiencies, self.regions, self.observables, self.signals)
+        asked = prod(len(part) for part in parts if part)
+        # a combination that took another one's name would be lost in silence
+        if any(parts) and len(self.combinations()) < asked:
+            raise ValueError(
+                "two combinations have the same name: efficiencies that agree in six digits, or names of sets, scores or"
+                " observables with a comma in them"
+            )
         return self
 
     def combinations(self) -> dict[str, dict[str, Any]]:
@@ -89,7 +100,8 @@ class Choices(StrictModel):
         if len(set(names)) < len(names):
             raise ValueError("a choice and a combination of the grid have the same name")
         if len(names) < 2:
-            raise ValueError(f"there are {len(names)} choices, and a study of choices compares at least two")
+            number = "is one choice" if names else "are no choices"
+            raise ValueError(f"there {number}, and a study of choices compares at least two")
         if len(names) > MOST:
             raise ValueError(f"there are {len(names)} choices, more than {MOST}; leave some out of the grid")
         return self

@@ -22,10 +22,19 @@ from oddjets.study.events import EventArrays
 from oddjets.study.experiments import Experiments, run_chunks
 from oddjets.study.global_significance import copula_tail, effective_trials, global_p, normal_scores
 from oddjets.study.null import NullPlan, of_events, tested
+from oddjets.study.rates import closure_of
 from oddjets.study.shared_events import SharedEvents, joined_truth, places_in, without_negative
 from oddjets.study.summary import read_chunks
 
-__all__ = ["ChoiceEvents", "absent_signals", "describe_choices", "run_choices", "say_choices", "share"]
+__all__ = [
+    "ChoiceEvents",
+    "absent_signals",
+    "describe_choices",
+    "run_choices",
+    "say_choices",
+    "share",
+    "source_warnings",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,6 +42,8 @@ Floats = npt.NDArray[np.float64]
 SIGMAS = (1.0, 1.5, 2.0, 2.5, 3.0)
 #: the bins of the largest z of an experiment
 LARGEST_EDGES = np.linspace(-2.0, 6.0, 41)
+#: a constant of the source that is further from 1 moves z by half of its width where some hundred events are in A
+MOST_OFF = 0.05
 #: fewer complete experiments say nothing of a correlation
 LEAST_COMPLETE = 20
 
@@ -82,7 +93,8 @@ def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str
         plan: how many experiments; neither limits, toys, other truths nor templates of their own are made.
 
     Returns:
-        The experiments of each choice, and what there is to tell: ``absent``, ``events``, ``negative_events``.
+        The experiments of each choice, and what there is to tell: ``absent``, ``events``, ``negative_events``, and
+        ``closure_of_source``: choice -> region -> the constant of what is expected without fluctuations, None for none.
 
     Raises:
         OddjetsError: the choices do not have the same events, or one cannot be prepared; the message names it. Or a signal is
@@ -115,9 +127,11 @@ def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str
         prepared[name] = study.truths["nominal"]
         present[name] = [e for e in joined_truth(truth) if plan.strength or e.process not in hidden]
     rates, qcd = _same_events(choices, present, dict.fromkeys(absent, plan.strength))
-    places = {}
+    places, closed = {}, {}
     for name, experiments in prepared.items():
         assert experiments.rates is not None
+        constants = closure_of(experiments.rates, experiments.patterns)[experiments.central]
+        closed[name] = dict(zip(experiments.patterns.starts, map(_or_none, constants.tolist()), strict=True))
         places[name] = places_in(experiments.rates, experiments.grid, experiments.entries, present[name])
     rates, negative = without_negative(rates, qcd, list(places.values()))
     notes = {
@@ -125,9 +139,33 @@ def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str
         "events": len(rates),
         "expected_events": float(rates.sum()),
         "negative_events": negative,
+        "closure_of_source": closed,
     }
     made = {name: replace(x, shared=SharedEvents(rates, qcd, places[name])) for name, x in prepared.items()}
     return made, notes
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def source_warnings(closed: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """Return a warning for each choice whose experiments are of pairs of jets that do not close, which moves its z.
+
+    Args:
+        closed: ``closure_of_source`` of `share`.
+    """
+    found = []
+    for name, regions in closed.items():
+        off = {region: c for region, c in regions.items() if c is not None and abs(c - 1) > MOST_OFF}
+        if off:
+            of = f" of '{name}'" if name else ""
+            found.append(
+                f"warning: the pairs of jets that experiments{of} are drawn from have c = "
+                + ", ".join(f"{c:.2f} in {region}" for region, c in off.items())
+                + ", so that z is not 0 on average without signal: too few simulated events (use a --bank), or a union"
+            )
+    return found
 
 
 def _same_events(

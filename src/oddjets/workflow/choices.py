@@ -17,8 +17,16 @@ from oddjets.config.yaml import ConfigError
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
-from oddjets.io.studies import CHOICES, FOLDER, few_experiments, made_of
-from oddjets.study.choices import ChoiceEvents, absent_signals, describe_choices, run_choices, say_choices, share
+from oddjets.io.studies import CHOICES, FOLDER, SCULPTING, few_experiments, made_of
+from oddjets.study.choices import (
+    ChoiceEvents,
+    absent_signals,
+    describe_choices,
+    run_choices,
+    say_choices,
+    share,
+    source_warnings,
+)
 from oddjets.study.null import NullPlan
 from oddjets.workflow.keys import fitted_values, stage_states
 from oddjets.workflow.output_folder import saved_analysis
@@ -27,6 +35,7 @@ from oddjets.workflow.pipeline import run_stages, stages_up_to
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.workspace import measured_closure
 from oddjets.workflow.study_events import SharedSource, StudyEvents, is_processed
+from oddjets.workflow.study_options import require_luminosity
 
 __all__ = ["ChoiceOptions", "study_choices"]
 
@@ -108,9 +117,13 @@ def study_choices(choices: Choices, analyses: Mapping[str, Analysis], options: C
     Raises:
         OddjetsError: choices that do not share events, no event tables, too few events, a fit that cannot be made.
     """
+    if options.out.is_file():
+        raise OddjetsError(f"{options.out}: is a file, and results need a folder; give another folder with --out")
+    require_luminosity(options.luminosity)
     absent_signals(analyses)
     if options.observed:
         _refuse_blinded(analyses)
+    _require_sculpting(analyses, options)
     analyses = _of_folder(analyses, options.events)
     runs = {}
     for name, analysis in analyses.items():
@@ -128,6 +141,8 @@ def study_choices(choices: Choices, analyses: Mapping[str, Analysis], options: C
     folders = _folders(analyses)
     own = {name: RunContext(analysis, options.out / folders[name]) for name, analysis in analyses.items()}
     prepared, notes = share({name: _events(run, own[name], options) for name, run in runs.items()}, plan)
+    for line in source_warnings(notes["closure_of_source"]) if options.source == "mixed" else ():
+        console.print(escape(line))
     observed = _observed(own, options) if options.observed and there else {}
     if options.observed and not there:
         console.print(escape(f"choices: {options.events} has no event tables, so that no choice is fitted to data"))
@@ -161,6 +176,25 @@ def study_choices(choices: Choices, analyses: Mapping[str, Analysis], options: C
         write_json(folder / FOLDER / CHOICES, found)
         console.print(escape(f"study: {folder / FOLDER / CHOICES}"))
     return found
+
+
+def _require_sculpting(analyses: Mapping[str, Analysis], options: ChoiceOptions) -> None:
+    """Refuse a closure uncertainty by bin that is measured nowhere: that of one choice says nothing of another one.
+
+    Raises:
+        OddjetsError: the folder of a choice has no study of sculpting; the message has the ways out.
+    """
+    folders = _folders(analyses)
+    for name, analysis in analyses.items():
+        file = options.out / folders[name] / FOLDER / SCULPTING
+        if analysis.fit is not None and analysis.fit.closure_uncertainty == "by-bin" and not file.is_file():
+            raise OddjetsError(
+                f"choice '{name}': fit.closure_uncertainty: by-bin needs a study of sculpting of this choice ({file} is not"
+                " there), and that of another score, threshold, observable or region is no substitute. Give the choice"
+                " `changes: {fit: {closure_uncertainty: true}}`, which is measured for each choice, or save the choice as an"
+                f" analysis of its own and run `oddjets study sculpting ANALYSIS.yaml --bank BANK --out"
+                f" {options.out / folders[name]}` first"
+            )
 
 
 def _refuse_blinded(analyses: Mapping[str, Analysis]) -> None:

@@ -19,7 +19,7 @@ from oddjets.io.event_table import JETS, Columns
 from oddjets.io.studies import FOLDER, INJECTION, few_experiments, made_of
 from oddjets.stats.closure_parts import StructuralFactor
 from oddjets.stats.closure_uncertainty import ClosureUncertainty
-from oddjets.study.choices import ChoiceEvents, share
+from oddjets.study.choices import ChoiceEvents, share, source_warnings
 from oddjets.study.events import Patterns
 from oddjets.study.experiments import CHUNK, Experiments, run_chunks
 from oddjets.study.injection import (
@@ -271,7 +271,9 @@ def _strengths(choice: ChoiceEvents, options: InjectionOptions, signal: str) -> 
     Raises:
         OddjetsError: the signal has no events in A; or all strengths are too small to be seen, or above the fit's bound.
     """
-    made, _ = share({"": choice}, _plan(options))
+    made, notes = share({"": choice}, _plan(options))
+    for line in source_warnings(notes["closure_of_source"]) if options.source == "mixed" else ():
+        console.print(escape(line))
     experiments = made[""]
     _require_in_a(experiments, choice.analysis, signal)
     sigma = experiments.procedure(experiments.central).sigma

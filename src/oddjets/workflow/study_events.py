@@ -25,7 +25,7 @@ from oddjets.study.rates import require_bank
 from oddjets.workflow.banks import card_of
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.study_options import find_bank
+from oddjets.workflow.study_options import find_bank, require_luminosity
 
 __all__ = ["SharedSource", "StudyEvents", "is_processed", "require_shared_source"]
 
@@ -53,6 +53,7 @@ class StudyEvents:
     """The events of an analysis, of its folder or of a bank."""
 
     def __init__(self, run: RunContext, bank: Path | None, luminosity: float | None) -> None:
+        require_luminosity(luminosity)
         self.run, self.analysis = run, run.analysis
         self.add: Callable[[Columns], Columns] | None = None
         if not isinstance(self.analysis.era, str):

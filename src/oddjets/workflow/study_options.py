@@ -13,7 +13,7 @@ from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
 from oddjets.study import null
 
-__all__ = ["Options", "find_bank", "recorded", "refuse_odd", "replaced"]
+__all__ = ["Options", "find_bank", "recorded", "refuse_odd", "replaced", "require_luminosity"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,16 @@ class Options:
     bootstrap: bool = False
 
 
+def require_luminosity(luminosity: float | None) -> None:
+    """Refuse a luminosity of experiments that is none, /pb; None is that of the analysis.
+
+    Raises:
+        OddjetsError: it is not above 0 and finite.
+    """
+    if luminosity is not None and not (luminosity > 0 and np.isfinite(luminosity)):
+        raise OddjetsError(f"--luminosity: must be above 0 and finite, in 1/pb (got {luminosity:g})")
+
+
 def refuse_odd(options: Options) -> None:
     """Refuse options that mean nothing for a source, since they would be ignored, and impossible ones.
 
@@ -55,8 +65,7 @@ def refuse_odd(options: Options) -> None:
     """
     if options.source not in null.SOURCES:
         raise OddjetsError(f"--source: no source '{options.source}'; {nearest(options.source, null.SOURCES)}")
-    if options.luminosity is not None and not (options.luminosity > 0 and np.isfinite(options.luminosity)):
-        raise OddjetsError(f"--luminosity: must be above 0 and finite, in 1/pb (got {options.luminosity:g})")
+    require_luminosity(options.luminosity)
     own = {
         "toys": "toys are of the fitted model, at the luminosity of its data",
         "control": "the experiments of 'control' are a tenth of the folder's data below the threshold",
