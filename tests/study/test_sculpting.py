@@ -134,3 +134,12 @@ def test_the_command_needs_events(tmp_path):
     found = CliRunner().invoke(app, ["study", "sculpting", "demo.yaml", "--out", str(tmp_path / "none")])
     assert isinstance(found.exception, OddjetsError)
     assert "there are no event tables" in str(found.exception)
+
+
+@pytest.mark.parametrize("study", ["sculpting", "injection", "null"])
+def test_the_command_refuses_events_of_another_analysis(tmp_path, study):
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "process.json").write_text('{"key": "another"}', encoding="utf-8")
+    found = CliRunner().invoke(app, ["study", study, "demo.yaml", "--out", str(tmp_path)])
+    assert isinstance(found.exception, OddjetsError)
+    assert "are not those of 'demo' as it is now" in str(found.exception)

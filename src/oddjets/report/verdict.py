@@ -162,6 +162,13 @@ def _global(found: Mapping[str, Any], artifacts: Artifacts) -> tuple[str, str, b
         low, high = (p_value(seen[end]) for end in ("low", "high"))
         return f"{counted:.2f}", f"{note}; by counting, p {low} to {high} at 68 %", True
     text = f"{seen['copula']['z']:.2f} by extrapolation"
+    alone = next((artifacts.studies[source] for source in SOURCES if source in artifacts.studies), {}).get(
+        "calibration"
+    )
+    if alone and alone["z"] is not None and alone["z"] < seen["copula"]["z"]:
+        note += (
+            "; more than the calibrated z of this analysis alone, whose longer tails it does not know: believe that one"
+        )
     if counted is not None:
         text = f"{'above ' if is_bound else ''}{counted:.2f} by counting, {text}"
     return text, f"{note}; extrapolated by a Gaussian copula beyond the experiments", True

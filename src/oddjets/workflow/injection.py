@@ -38,7 +38,7 @@ from oddjets.study.supervised import CrossFitted, feature_stems
 from oddjets.workflow.hold_out import with_signal
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.workspace import measured_closure
-from oddjets.workflow.study_events import SharedSource, StudyEvents, is_processed
+from oddjets.workflow.study_events import SharedSource, StudyEvents, is_processed, require_current_tables
 
 __all__ = ["InjectionOptions", "study_injection"]
 
@@ -125,8 +125,14 @@ def study_injection(run: RunContext, options: InjectionOptions) -> dict[str, Any
         raise OddjetsError("--strength: a strength to inject is a number of at least 0")
     if options.bank is None and not is_processed(run):
         raise InputFileError(f"{run.out}: there are no event tables; run the analysis first, or give a --bank")
+    require_current_tables(run)
     for line in few_experiments(options.experiments):
         console.print(escape(line))
+    with run.lock():
+        return _study(run, options, signal)
+
+
+def _study(run: RunContext, options: InjectionOptions, signal: str) -> dict[str, Any]:
     # each is prepared before any is fitted, so that a mistake is said at once
     prepared = {
         name: _Signal.prepare(RunContext(with_signal(run.analysis, name), run.out), options, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from oddjets.study.sculpting import (
 )
 from oddjets.study.thresholds import ThresholdGrid, letter_sums
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.study_events import StudyEvents, is_processed
+from oddjets.workflow.study_events import StudyEvents, is_processed, require_current_tables
 
 __all__ = ["SculptingOptions", "study_sculpting"]
 
@@ -70,6 +71,12 @@ def study_sculpting(run: RunContext, options: SculptingOptions) -> dict[str, Any
     _, signal, strengths = tested(run.analysis)
     if options.bank is None and not is_processed(run):
         raise InputFileError(f"{run.out}: there are no event tables; run the analysis first, or give a --bank")
+    require_current_tables(run)
+    with run.lock():
+        return _study(run, options, signal, strengths)
+
+
+def _study(run: RunContext, options: SculptingOptions, signal: str, strengths: Mapping[str, float]) -> dict[str, Any]:
     events = StudyEvents(run, options.bank, options.luminosity)
     qcd = str(run.analysis.data_driven)
     known = [

@@ -27,7 +27,7 @@ from oddjets.workflow.keys import stage_states
 from oddjets.workflow.pipeline import stages_up_to
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.workspace import measured_closure
-from oddjets.workflow.study_events import StudyEvents, is_processed
+from oddjets.workflow.study_events import StudyEvents, is_processed, require_current_tables
 from oddjets.workflow.study_options import Options, find_bank, recorded, refuse_odd, replaced
 
 __all__ = ["Options", "results_of", "study_null"]
@@ -166,6 +166,7 @@ def _of_toys(run: RunContext, plan: null.NullPlan) -> null.NullStudy:
 
 def _of_events(run: RunContext, options: Options, plan: null.NullPlan) -> null.NullStudy:
     source, analysis = options.source, run.analysis
+    require_current_tables(run)
     events = StudyEvents(run, options.bank, options.luminosity)
     classes = classes_of(analysis, events.processor) if source == "independent" else None
     qcd = str(analysis.data_driven)

@@ -24,10 +24,12 @@ from oddjets.study.null import SOURCES
 from oddjets.study.rates import require_bank
 from oddjets.workflow.banks import card_of
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
+from oddjets.workflow.keys import stage_states
+from oddjets.workflow.pipeline import stages_up_to
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.study_options import find_bank, require_luminosity
 
-__all__ = ["SharedSource", "StudyEvents", "is_processed", "require_shared_source"]
+__all__ = ["SharedSource", "StudyEvents", "is_processed", "require_current_tables", "require_shared_source"]
 
 #: what experiments can be drawn from that several searches share
 SharedSource = Literal["mixed", "simulation"]
@@ -193,6 +195,22 @@ def _below(tables: Iterator[Columns], score: str, below: float | None) -> Iterat
             continue
         kept = np.maximum(*(columns[f"score_{score}_{j}"] for j in JETS)) < below
         yield {name: array[kept] for name, array in columns.items()}
+
+
+def require_current_tables(run: RunContext) -> None:
+    """Refuse event tables of another analysis, or of another state of this one; there need not be any.
+
+    Raises:
+        OddjetsError: they are out of date, or incomplete; the message says why.
+    """
+    if not is_processed(run):
+        return
+    state, why = stage_states(run, stages_up_to(run, "process"))["process"]
+    if state != "done":
+        raise OddjetsError(
+            f"the event tables in {run.out} are not those of '{run.analysis.name}' as it is now ({why or state}); run"
+            " `oddjets run` again, or give another folder with --out"
+        )
 
 
 def is_processed(run: RunContext) -> bool:
