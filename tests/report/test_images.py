@@ -31,8 +31,9 @@ from oddjets.inspection.share_profiles import ShareMeans
 from oddjets.inspection.share_report import share_content
 from oddjets.report import panels, registry, style
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.figures import class_shares, display, neighbours, removal
-from oddjets.report.intervals import binomial, finite
+from oddjets.report.figures import bump, class_shares, display, neighbours, removal
+from oddjets.report.intervals import binomial, finite, points
+from oddjets.stats import dijet_function
 
 BASELINE = Path(__file__).with_name("baseline")
 #: one figure of every kind, by the kind's name where it is not the figure's
@@ -237,6 +238,23 @@ def study_data(name: str, artifacts: Artifacts) -> dict[str, Any]:
     return next(iter(figures.values())) | {"header": artifacts.header}
 
 
+def jet_bump_data(artifacts: Artifacts) -> dict[str, Any]:
+    """Two scores of single jets, one with a bump in its window: only imported jets have such a figure."""
+    edges = np.linspace(100.0, 300.0, 41)
+    middle = (edges[1:] + edges[:-1]) / 2
+    window = (middle > 155) & (middle < 195)
+    made = []
+    for name, signal in (("one score", 60.0), ("another", 0.0)):
+        counts = np.round(400 * np.exp(-middle / 70) + signal * np.exp(-(((middle - 173) / 10) ** 2) / 2))
+        content = bump.search_content(dijet_function.search(counts, edges, window, toys=50), edges, window, toys=50)
+        shown = {"label": "Data", **points(counts)}
+        text = [name, "Oddest 1 % of jets", "score > 0.5"]
+        made.append(
+            {"score": name, "header": artifacts.header, "text": text, "edges": edges.tolist(), "data": shown} | content
+        )
+    return {"kind": "jet_bump", "header": artifacts.header, "panels": made}
+
+
 #: what the made-up directory has nothing of
 MADE_HERE = {
     "efficiency": efficiency_data,
@@ -245,6 +263,7 @@ MADE_HERE = {
     "why": why_data,
     "class_shares": class_shares_data,
     "neighbours": neighbours_data,
+    "jet_bump": jet_bump_data,
     **{name: partial(study_data, name) for name in ("choices", "injection", "sculpting")},
 }
 

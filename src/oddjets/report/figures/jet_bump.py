@@ -108,7 +108,7 @@ def _panels(
             "score": name,
             "header": artifacts.header,
             "text": [
-                artifacts.analysis.scores[name].label,
+                artifacts.analysis.score_label(name),
                 f"Oddest {100 * efficiency:.3g} % of jets",
                 f"score > {cut:.4g}",
             ],
