@@ -6,7 +6,6 @@ cuts of the processor, observables, scores, systematics, files.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,14 +14,13 @@ from pathlib import Path
 from oddjets.config.analysis import Analysis, check_analysis, files_of
 from oddjets.config.fit import Fit
 from oddjets.config.per_era import eras_of
-from oddjets.config.systematics import CorrectionSpec
 from oddjets.config.yaml import ConfigError
 from oddjets.config.yaml_lines import with_lines
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.core.expressions import names_in
-from oddjets.corrections import generator_weights, jet_energy, lookups
-from oddjets.corrections.systematics import BUILT_IN, directions_of, kind_of, with_defaults, with_score_systematics
-from oddjets.io import fileset, paper_npz
+from oddjets.corrections import jet_energy, lookups
+from oddjets.corrections.systematics import with_defaults, with_score_systematics
+from oddjets.io import fileset
 from oddjets.io.fileset_search import find_fileset
 from oddjets.io.histograms import DATA
 from oddjets.scoring.column_card import ColumnCard
@@ -41,6 +39,7 @@ from oddjets.workflow.file_validation import file_problems
 from oddjets.workflow.hold_out import held_out_problems, with_held_out
 from oddjets.workflow.score_validation import card_problems, cards_of, score_problems
 from oddjets.workflow.score_variation_validation import score_variation_problems
+from oddjets.workflow.systematic_validation import stored_systematic_problems, systematic_problems
 
 __all__ = ["ResolvedAnalysis", "resolve", "validated"]
 
@@ -131,12 +130,12 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *
             problems += column_problems(analysis, processor, era, era_folder, cards)
             problems += card_problems(analysis, processor, era, era_folder, cards)
         if analysis.npz is None:
-            problems += _systematic_problems(analysis, jet_variations_of(processor), eras)
+            problems += systematic_problems(analysis, jet_variations_of(processor), eras)
             problems += _selection_problems(analysis)
             for asked, era in of_each(analysis, eras):
                 problems += _correction_problems(asked, era)
         else:
-            problems += _stored_problems(analysis)
+            problems += stored_systematic_problems(analysis)
     if fitting and not problems:
         analysis = with_eras(analysis, eras)
         problems += _parameter_problems(analysis)
@@ -356,61 +355,3 @@ def _selection_problems(analysis: Analysis) -> Iterator[str]:
         yield "selection: the cut 'certified' and 'golden_json' go together"
     if analysis.selection.luminosity_table is not None and analysis.selection.golden_json is None:
         yield "selection.luminosity_table: needs 'golden_json', which says what of it counts"
-
-
-def _stored_problems(analysis: Analysis) -> Iterator[str]:
-    """Check the systematics of the authors' files, which hold their own variations: nothing is computed."""
-    stored = [*paper_npz.JET_VARIATIONS, *paper_npz.WEIGHT_VARIATIONS]
-    for i, systematic in enumerate(analysis.systematics):
-        for direction in directions_of(systematic):
-            if systematic.name + direction not in stored:
-                known = sorted({re.sub(r"(Up|Down|\d)$", "", s) for s in stored})
-                yield f"systematics.{i}: the files have no '{systematic.name}{direction}'; {nearest(systematic.name, known)}"
-                break
-
-
-def _expression_problems(place: str, correction: CorrectionSpec | None) -> Iterator[str]:
-    """Check the form of a correction's expressions; the branches that they may name are known when a file is read."""
-    if correction is None:
-        return
-    expressions: dict[str, object] = {f"inputs.{name}": value for name, value in correction.inputs.items()}
-    if correction.file is None:
-        expressions |= {"nominal": correction.nominal, "up": correction.up, "down": correction.down}
-    for name, expression in expressions.items():
-        try:
-            if isinstance(expression, str):
-                names_in(expression)
-        except OddjetsError as error:
-            yield f"{place}.{name}: {error}"
-
-
-def _systematic_problems(
-    analysis: Analysis, jet_variations: dict[str, str], eras: Mapping[str, tuple[lookups.Era, Path]]
-) -> Iterator[str]:
-    names = [s.name for s in analysis.systematics]
-    for i, systematic in enumerate(analysis.systematics):
-        if systematic.kind == "scores":
-            continue  # of a section of its own
-        place = f"systematics.{i}"
-        yield from _expression_problems(f"{place}.correction", systematic.correction)
-        if names.count(systematic.name) > 1 and names.index(systematic.name) != i:
-            yield f"{place}: '{systematic.name}' is listed twice"
-        acting = [era for name, (era, _) in eras.items() if systematic.eras is None or name in systematic.eras]
-        lacking = [era for era in acting if systematic.name not in era.corrections]
-        known = {*BUILT_IN, *jet_variations, *(name for era in acting for name in era.corrections)}
-        if systematic.name in jet_variations:
-            if kind_of(systematic) == "weight" and systematic.kind is not None:
-                yield f"{place}.kind: '{systematic.name}' moves jets"
-        elif systematic.kind == "jets":
-            near = nearest(systematic.name, jet_variations)
-            yield f"{place}: the processor has no jet systematic '{systematic.name}'; {near}"
-        elif systematic.correction is None and systematic.name in generator_weights.GENERATOR_SYSTEMATICS:
-            pass  # from branches, whatever the era
-        elif systematic.kind == "envelope":
-            yield f"{place}: only 'scale' is an envelope; the file would have to say what the members are"
-        elif systematic.correction is None and lacking:
-            near = nearest(systematic.name, known)
-            if len(lacking) < len(acting):
-                having = ", ".join(name for name, (era, _) in eras.items() if era in acting and era not in lacking)
-                near = f"'eras: [{having}]' of the systematic has it act in the others alone"
-            yield f"{place}: no systematic '{systematic.name}' in era '{lacking[0].name}'; {near}"
