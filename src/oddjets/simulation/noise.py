@@ -28,10 +28,9 @@ from oddjets.simulation.generator import (
     require_pythia,
 )
 from oddjets.simulation.job_plan import DATA, EVENTS_PER_BLOCK, Block, GeneratorStream, make_plan
-from oddjets.simulation.parton_veto import EARLY_VETO, leading_jets
 from oddjets.simulation.pileup import load_pool
 from oddjets.simulation.processes import load_processes
-from oddjets.simulation.pythia_hooks import RESONANCE_SHOWER, mass_acceptance_hook, visible_partons
+from oddjets.simulation.pythia_hooks import lacks_jets, mass_acceptance_hook, partons_hook
 from oddjets.simulation.reconstruction import reconstruct
 from oddjets.simulation.writer import write_nano
 
@@ -200,24 +199,11 @@ def _collisions(
 def _veto_with_tower(tower: NoisyTower, pythia8: Any) -> Any:
     """Return a hook that drops collisions whose partons, with what the tower shows, do not make two hard, massive jets."""
 
-    class Hook(pythia8.UserHooks):  # type: ignore[misc]
-        pythia: Any = None
+    def drops(partons: npt.NDArray[np.float64], pythia: Any) -> bool:
+        shown = tower.shows(pythia.process[_HARD].px())
+        return lacks_jets(partons if shown is None else np.concatenate([partons, shown[None]]))
 
-        def canVetoPT(self) -> bool:
-            return True
-
-        def scaleVetoPT(self) -> float:
-            return EARLY_VETO.scale
-
-        def doVetoPT(self, position: int, event: Any) -> bool:
-            if position == RESONANCE_SHOWER:
-                return False
-            partons = np.array(visible_partons(event, self.pythia, pythia8)).reshape(-1, 4)
-            shown = tower.shows(self.pythia.process[_HARD].px())
-            pt, mass = leading_jets(partons if shown is None else np.concatenate([partons, shown[None]]))
-            return not (pt[1] > EARLY_VETO.min_pt and mass.min() > EARLY_VETO.min_mass)
-
-    return Hook()
+    return partons_hook(drops, pythia8)
 
 
 def _with_tower(batch: GeneratedBatch, tower: NoisyTower) -> GeneratedBatch:

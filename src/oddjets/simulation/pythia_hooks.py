@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from oddjets.simulation.parton_veto import EARLY_VETO, leading_jets
 from oddjets.simulation.processes import MassAcceptance
 
-__all__ = ["RESONANCE_SHOWER", "early_veto_hook", "mass_acceptance_hook", "visible_partons"]
+__all__ = ["early_veto_hook", "lacks_jets", "mass_acceptance_hook", "partons_hook", "visible_partons"]
 
 #: Pythia's code for showers of resonance decays, see its page on user hooks
 RESONANCE_SHOWER = 5
@@ -17,10 +19,11 @@ _NEUTRINOS = (12, 14, 16)
 _RESONANCES = (6, 23, 24, 25, 35)
 
 
-def early_veto_hook(pythia8: Any) -> Any:
-    """Return a hook that drops events whose partons do not make two hard, massive jets.
+def partons_hook(drops: Callable[[npt.NDArray[np.float64], Any], bool], pythia8: Any) -> Any:
+    """Return a hook that drops events by their partons, once the shower has come down to the early veto's scale.
 
     Args:
+        drops: gets px, py, pz, E of the visible partons, GeV, shape (partons, 4), and the generator.
         pythia8: the module.
 
     Returns:
@@ -39,13 +42,23 @@ def early_veto_hook(pythia8: Any) -> Any:
         def doVetoPT(self, position: int, event: Any) -> bool:
             if position == RESONANCE_SHOWER:  # asked again in the shower of decayed tops and bosons
                 return False
-            partons = visible_partons(event, self.pythia, pythia8)
-            if len(partons) < 2:
-                return True
-            pt, mass = leading_jets(np.array(partons))
-            return not (pt[1] > EARLY_VETO.min_pt and mass.min() > EARLY_VETO.min_mass)
+            partons = np.array(visible_partons(event, self.pythia, pythia8), np.float64).reshape(-1, 4)
+            return drops(partons, self.pythia)
 
     return Hook()
+
+
+def lacks_jets(partons: npt.NDArray[np.float64]) -> bool:
+    """Return whether partons do not make two hard, massive jets; px, py, pz, E in GeV, shape (partons, 4)."""
+    if len(partons) < 2:
+        return True
+    pt, mass = leading_jets(partons)
+    return not (pt[1] > EARLY_VETO.min_pt and mass.min() > EARLY_VETO.min_mass)
+
+
+def early_veto_hook(pythia8: Any) -> Any:
+    """Return a hook that drops events whose partons do not make two hard, massive jets; as `partons_hook`."""
+    return partons_hook(lambda partons, _: lacks_jets(partons), pythia8)
 
 
 def mass_acceptance_hook(acceptance: MassAcceptance, seed: int, pythia8: Any) -> Any:

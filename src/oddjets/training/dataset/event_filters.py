@@ -11,9 +11,10 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from oddjets.simulation.parton_veto import EARLY_VETO, leading_jets
-from oddjets.simulation.pythia_hooks import RESONANCE_SHOWER, visible_partons
+from oddjets.simulation.parton_veto import leading_jets
+from oddjets.simulation.pythia_hooks import partons_hook
 
 __all__ = ["contained_hook", "massive_hook"]
 
@@ -74,20 +75,9 @@ def massive_hook(seed: int, pythia8: Any) -> Any:
     """
     rng = np.random.default_rng(seed)
 
-    class Hook(pythia8.UserHooks):  # type: ignore[misc]
-        pythia: Any = None
+    def drops(partons: npt.NDArray[np.float64], _: Any) -> bool:
+        pt, mass = leading_jets(partons)
+        heaviest = float(np.max(mass, where=pt > _MIN_PT, initial=-1.0))
+        return heaviest < 0 or bool(rng.random() >= np.interp(heaviest, _MASS, _KEPT))
 
-        def canVetoPT(self) -> bool:
-            return True
-
-        def scaleVetoPT(self) -> float:
-            return EARLY_VETO.scale
-
-        def doVetoPT(self, position: int, event: Any) -> bool:
-            if position == RESONANCE_SHOWER:
-                return False
-            pt, mass = leading_jets(np.array(visible_partons(event, self.pythia, pythia8)))
-            heaviest = float(np.max(mass, where=pt > _MIN_PT, initial=-1.0))
-            return heaviest < 0 or bool(rng.random() >= np.interp(heaviest, _MASS, _KEPT))
-
-    return Hook()
+    return partons_hook(drops, pythia8)
