@@ -121,5 +121,5 @@ def test_the_wheel_has_the_package_and_its_resources_and_nothing_else(released):
 
     assert packed_as(files("--cached")) <= packed
     assert packed <= packed_as(files("--cached", "--others", "--exclude-standard"))
-    # PyPI's limit is 100 MB; CONTRIBUTING says about 40
-    assert file.stat().st_size < 40e6
+    # PyPI's limit is 100 MB; docs/sites.md says about 67
+    assert file.stat().st_size < 70e6

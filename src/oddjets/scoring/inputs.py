@@ -232,14 +232,19 @@ class PreparedJets:
         Returns:
             Input name -> shape (B, M, n_columns) or (B, M), zero beyond a jet's last constituent.
         """
-        counts = self.counts[jets]
-        source = positions(self.offsets[jets], counts)
-        row = np.repeat(np.arange(len(jets)), counts)
-        place = positions(0, counts)
+        place = np.arange(length)
+        padding = place >= self.counts[jets][:, np.newaxis]
+        # taking whole rows, and padding too, costs a quarter of what finding the places of constituents does
+        source = np.where(padding, 0, self.offsets[jets][:, np.newaxis] + place)
         result = {}
         for name, values in self.columns.items():
-            result[name] = np.zeros((len(jets), length, *values.shape[1:]), values.dtype)
-            result[name][row, place] = values[source]
+            taken = (
+                values.take(source, axis=0)
+                if len(values)
+                else np.zeros((*source.shape, *values.shape[1:]), values.dtype)
+            )
+            taken[padding] = 0
+            result[name] = taken
         return result
 
 

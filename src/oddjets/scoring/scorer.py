@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,14 @@ ARITHMETIC_VERSION = 1
 
 #: rows of jets, and the model's output for them
 _Piece = tuple[NDArray[np.int64], NDArray[np.float32]]
-#: rows of jets, the length that they are padded to, and the inputs on their way
-_Sent = tuple[NDArray[np.int64], int, "Future[dict[str, Any]]"]
+
+
+class _Batch(NamedTuple):
+    """Jets under way: their rows, the length that they are padded to, and what the model will give."""
+
+    rows: NDArray[np.int64]
+    length: int
+    values: Future[NDArray[np.float32]]
 
 
 # On a CPU, batches are no faster, and one jet at a time needs no padding and has no neighbours (small model, jets of 30 to
@@ -36,16 +43,22 @@ _Sent = tuple[NDArray[np.int64], int, "Future[dict[str, Any]]"]
 # bits of one jet in eight depend on its place in the batch). GPUs need many at a time.
 #: cells (jets x constituents) of the first batch on a GPU; the memory that it takes says how large others may be
 _FIRST_CELLS = 16384
-#: beyond this, batches are hardly faster (small model in 16 bits, before its last change, one H100: 39 400 jets/s for 272 jets
-#: of 60 constituents, 48 300 for 1000)
+#: with fewer cells than this, the first batch does not tell how much memory many take
+_LEAST_CELLS = 4096
+#: beyond this, batches are hardly faster (small model in 16 bits, one H100, an earlier graph: 39 400 jets/s for 272 jets of 60
+#: constituents, 48 300 for 1000)
 _MOST_CELLS = 60000
 #: What each session has learnt of them. It keeps its memory, so that another scorer, of the next chunk, could not measure again
 _CELLS: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-#: below this, jets of unlike lengths share a batch: a few jets take 4.4 ms, since 450 kernels have to be started, and as
-#: long as this many cells at 0.36 microseconds each
-_LEAST_CELLS = 12288
-#: of the free memory, what larger batches may take; GPUs are shared
-_SHARE_OF_MEMORY = 0.5
+#: What starting a batch costs, in cells. It keeps padding below a tenth from 1000 jets on; 350 to 6000 differ by 15 % in the
+#: time of 1500 jets
+_BATCH_COST = 700
+#: batches that are computed at a time: kernels of one start while those of others run (docs/scoring.md, "Speed")
+_AT_A_TIME = 3
+#: sessions that have run out of memory, which compute one batch at a time
+_TIGHT: weakref.WeakSet[Any] = weakref.WeakSet()
+#: of the free memory, what larger batches may take together; GPUs are shared, and ONNX Runtime keeps up to twice as much
+_SHARE_OF_MEMORY = 0.3
 #: lengths on a GPU and the class tokens of OmniLearned in front of them are a multiple of the step
 _STEP, _TOKENS = 8, 4
 
@@ -209,56 +222,68 @@ class Scorer:
             yield from pool.map(run, filled)
 
     def _on_gpu(self, session: Any, prepared: PreparedJets) -> Iterator[_Piece]:
-        """Run jets in batches of like lengths, the longest first; the next batch travels while one is computed."""
-        waiting = _by_length(prepared.counts, self.card.constituents.maximum)
+        """Run jets in batches of like lengths, the longest first, some of them at a time."""
+        waiting = _by_cost(prepared.counts, self.card.constituents.maximum)
+        running: deque[_Batch] = deque()
+        if session not in _CELLS:  # the largest first: it shows the memory
+            waiting.append(waiting.pop(int(np.argmax([len(rows) * length for rows, length in waiting]))))
 
-        def send(pool: ThreadPoolExecutor) -> _Sent | None:
-            if not waiting:
-                return None
+        def start() -> None:
             rows, length = waiting.pop()
             size = -(-len(rows) // -(-len(rows) // _size(session, length)))  # in as few batches as fit, of one size
             if len(rows) > size:
                 waiting.append((rows[size:], length))
             rows = rows[:size]
-            return rows, length, pool.submit(self._upload, prepared, rows, length)
+            inputs = host.submit(self._upload, prepared, rows, length)
+            running.append(_Batch(rows, length, device.submit(self._compute, session, inputs)))
 
-        with ThreadPoolExecutor(1) as pool:
-            following = send(pool)
-            while (sent := following) is not None:
-                rows, length, uploaded = sent
-                following = send(pool)
+        with ThreadPoolExecutor(1) as host, ThreadPoolExecutor(_AT_A_TIME) as device:
+            while waiting or running:
                 free = None if session in _CELLS else free_memory(self.device)
+                # one more than are computed: its inputs travel meanwhile
+                while waiting and len(running) < (_AT_A_TIME + 1 if session in _CELLS and session not in _TIGHT else 1):
+                    start()
+                batch = running.popleft()
                 try:
-                    values = run_uploaded(session, uploaded.result(), self.card.output.name, self.device)
+                    values = batch.values.result()
                 except Exception as error:  # ONNX Runtime's exceptions have no common base
-                    self._halve(session, error, length)
-                    if following is not None:
-                        waiting.append(following[:2])
-                    waiting.append((rows, length))
-                    following = send(pool)
+                    self._halve(session, error, batch.length, alone=not running)
+                    # the others took memory too: smaller batches begin when they have ended
+                    for other in (*running, batch):
+                        if other.values.exception() is None:
+                            yield other.rows, other.values.result()
+                        else:
+                            waiting.append((other.rows, other.length))
+                    running.clear()
                     continue
-                self._grow(session, free, length * len(rows))
-                yield rows, values
+                self._grow(session, free, batch.length * len(batch.rows))
+                yield batch.rows, values
 
     def _upload(self, prepared: PreparedJets, rows: NDArray[np.int64], length: int) -> dict[str, Any]:
         return upload(prepared.tensors(rows, length), self.device)
 
+    def _compute(self, session: Any, inputs: Future[dict[str, Any]]) -> NDArray[np.float32]:
+        return run_uploaded(session, inputs.result(), self.card.output.name, self.device)
+
     def _grow(self, session: Any, free_before: int | None, cells: int) -> None:
-        """Set the size of further batches by the free memory and the use of the first batch."""
-        if session in _CELLS:
+        """Set the size of further batches by the free memory and the use of the first one that is not small."""
+        if session in _CELLS or cells < _LEAST_CELLS:
             return
         _CELLS[session] = _FIRST_CELLS
         free = free_memory(self.device)
         if free is None or free_before is None or free >= free_before:
             return
         room = int(_SHARE_OF_MEMORY * free / ((free_before - free) / cells))
-        _CELLS[session] = min(_MOST_CELLS, max(_FIRST_CELLS, cells + room))
+        _CELLS[session] = min(_MOST_CELLS, max(_FIRST_CELLS // _AT_A_TIME, (cells + room) // _AT_A_TIME))
 
-    def _halve(self, session: Any, error: Exception, length: int) -> None:
-        """Halve batches that do not fit into memory; anything else is raised."""
+    def _halve(self, session: Any, error: Exception, length: int, alone: bool) -> None:
+        """Halve batches that do not fit into memory, and run them one at a time from now on; anything else is raised."""
         if not any(words in str(error).lower() for words in _OUT_OF_MEMORY):
             raise error
+        _TIGHT.add(session)
         size = _size(session, length)
+        if size == 1 and not alone:
+            return
         if size == 1:
             raise OddjetsError(
                 f"the model {self.card.name} does not fit into the memory of the GPU, not even with a single jet; free"
@@ -273,18 +298,25 @@ def _size(session: Any, length: int) -> int:
     return max(1, _CELLS.get(session, _FIRST_CELLS) // length)
 
 
-def _by_length(counts: NDArray[np.int64], maximum: int) -> list[tuple[NDArray[np.int64], int]]:
-    """Group jets that have constituents by the length that a GPU is given; the longest last.
+def _by_cost(counts: NDArray[np.int64], maximum: int) -> list[tuple[NDArray[np.int64], int]]:
+    """Group jets that have constituents, and return groups with the length that each is padded to; the longest last.
 
-    A group with too few cells takes in the jets of the next shorter length.
+    Of all ways to cut the sorted lengths into groups, the one with the least cost: the cells of a group, with padding, and
+    `_BATCH_COST` for its start.
     """
     lengths = np.minimum(-(-(counts + _TOKENS) // _STEP) * _STEP - _TOKENS, max(maximum, int(counts.max())))
     lengths[counts == 0] = 0
-    groups: list[tuple[NDArray[np.int64], int]] = []
-    for length in np.unique(lengths[lengths > 0])[::-1].tolist():
-        rows = np.flatnonzero(lengths == length)
-        if groups and len(groups[-1][0]) * groups[-1][1] < _LEAST_CELLS:
-            groups[-1] = np.concatenate([groups[-1][0], rows]), groups[-1][1]
-        else:
-            groups.append((rows, length))
+    steps, jets = np.unique(lengths[lengths > 0], return_counts=True)
+    before = np.concatenate([[0], np.cumsum(jets)])
+    # the least cost of the first steps, and where their last group begins
+    least, begins = np.zeros(len(steps) + 1), np.zeros(len(steps) + 1, np.int64)
+    for end, length in enumerate(steps, start=1):
+        costs = least[:end] + (before[end] - before[:end]) * (length + _TOKENS) + _BATCH_COST
+        begins[end] = np.argmin(costs)
+        least[end] = costs[begins[end]]
+    groups, end = [], len(steps)
+    while end:
+        begin, longest = int(begins[end]), int(steps[end - 1])
+        groups.append((np.flatnonzero((lengths >= steps[begin]) & (lengths <= longest)), longest))
+        end = begin
     return groups[::-1]

@@ -120,7 +120,11 @@ class GpuLayers(Layers):
             rows: the product, times `before_gelu`.
             bias: of the first layer, likewise.
         """
-        rows = self.graph.add("BiasGelu", rows, self.number(bias))
+        if self._half and self._wide_stream:
+            # Gelu of 16-bit numbers rounds three times, and what it is off by adds up over the blocks of the body
+            rows = self.narrow(self.graph.add("BiasGelu", self.wide(rows), self.graph.constant(bias)))
+        else:
+            rows = self.graph.add("BiasGelu", rows, self.number(bias))
         operator, constant, _ = self._slope_after_gelu(mlp)
         return self.graph.add("Tanh", self.graph.add(operator, rows, self.number(constant)))
 
@@ -139,30 +143,51 @@ class GpuLayers(Layers):
 
     def attend(self, block: str, stream: ResidualStream, shape: str, bias: str) -> ResidualStream:
         """Add self-attention as `attention` does; ``shape`` is (batch, sequence, width), ``bias`` as of `fused`."""
-        rows = self._tanh(stream)
+        rows, factor = self._tanh(stream), self._after_norm(f"{block}.norm1", stream)
         queries, keys, values = (
-            self.graph.add("Reshape", self.product(rows, matrix), shape)
+            self.graph.add("Reshape", self.product(rows, factor * matrix), shape)
             for matrix in self.projections(f"{block}.attn", f"{block}.norm1")
         )
         scale = self.slope(f"{block}.norm2")
-        mixed = self.fused(queries, keys, values, bias)
-        out = self.product(mixed, scale * self.linear(f"{block}.attn.out_proj"))
-        return self._residual(stream, out, scale)
+        return self._residual(
+            stream, self.fused(queries, keys, values, bias), self.linear(f"{block}.attn.out_proj"), scale
+        )
 
     def block_hidden(self, block: str, stream: ResidualStream) -> str:
         """Compute the hidden layer of a block's perceptron."""
         rows = self._tanh(stream)
         factor = self.before_gelu(f"{block}.mlp")
-        first = self.product(rows, factor * self.linear(f"{block}.mlp.fc1", f"{block}.norm2"))
+        matrix = factor * self._after_norm(f"{block}.norm2", stream) * self.linear(f"{block}.mlp.fc1", f"{block}.norm2")
+        first = self.product(rows, matrix)
         return self.normed_gelu(f"{block}.mlp", first, factor * self.weight(f"{block}.mlp.fc1.bias"))
 
     def perceptron(self, block: str, stream: ResidualStream, scale: float) -> ResidualStream:
         """Add a block's perceptron to a stream, as `Layers` does."""
-        second = scale * self.linear(f"{block}.mlp.fc2", f"{block}.mlp.norm")
-        kept = self._residual(stream, self.product(self.block_hidden(block, stream), second), scale)
-        bias = self.stream_number(scale * self.weight(f"{block}.mlp.fc2.bias"))
-        return ResidualStream(self.graph.add("Add", kept.value, bias), scale)
+        second = self.linear(f"{block}.mlp.fc2", f"{block}.mlp.norm")
+        kept = self._residual(stream, self.block_hidden(block, stream), second, scale)
+        bias = self.stream_number(kept.scale * self.weight(f"{block}.mlp.fc2.bias"))
+        return ResidualStream(self.graph.add("Add", kept.value, bias), kept.scale)
 
-    def _residual(self, stream: ResidualStream, change: str, scale: float) -> ResidualStream:
-        kept = self.graph.add("Mul", stream.value, self.stream_number(scale / stream.scale))
-        return ResidualStream(self.graph.add("Add", kept, self.on_stream(change)), scale)
+    def _residual(self, stream: ResidualStream, rows: str, matrix: NDArray[np.float64], scale: float) -> ResidualStream:
+        """Add the product of rows and a matrix (inputs, outputs) to a stream, and give it another scale, or one close to it.
+
+        Where both are of one arithmetic, the product adds the stream, in float32, and rounds once. With 16-bit numbers the
+        factor on the stream is one of them, too; the scale is what such a factor gives, and `_after_norm` corrects for it.
+        """
+        factor = scale / stream.scale
+        if self._half and self._wide_stream:
+            change = self.wide(self.product(rows, scale * matrix))
+            kept = self.graph.add("Mul", stream.value, self.graph.constant(factor))
+            return ResidualStream(self.graph.add("Add", kept, change), scale)
+        if self._half:
+            factor = float(np.float16(factor))
+        scale = factor * stream.scale
+        value = self.graph.add("Gemm", rows, self.number(scale * matrix), stream.value, beta=factor)
+        return ResidualStream(value, scale)
+
+    def _after_norm(self, norm: str, stream: ResidualStream) -> float:
+        """Return the factor on the layer after a norm that corrects for the scale of its stream, if it is not the slope.
+
+        For c close to 1, tanh(c x) is close to c tanh(x) where x is small, as in most of a stream.
+        """
+        return self.slope(norm) / stream.scale
