@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from full_scale_parts import join, pack_units, sizes
 from full_scale_torch import start_servers
-from full_scale_units import LABELLED, Task, file_of, make_units, make_units_of, the_analysis
+from full_scale_units import LABELLED, Task, file_of, make_units, make_units_of, scaled, the_analysis
 
 from oddjets.core.errors import OddjetsError
 from oddjets.scoring.model_card import load_card
@@ -57,7 +57,7 @@ def sample(a: Any) -> None:
     labelled = None if a.labelled is None else card_beside(a.labelled, scratch)
     analysis = the_analysis(labelled)
     assert analysis.simulate is not None
-    units = make_units(analysis.simulate)
+    units = make_units(scaled(analysis.simulate, a.scale))
     mine = [unit for k, unit in enumerate(units) if k % a.of == a.part - 1]
     todo = [unit for unit in mine if not file_of(a.out, unit).is_file()][: a.units]
     addresses: list[str] = []
@@ -72,7 +72,7 @@ def sample(a: Any) -> None:
                 )
             time.sleep(0.2)
     print(f"{len(todo)} of {len(mine)} units to do; begun after {time.time() - started:.0f} s", flush=True)
-    task = Task(a.out, scratch, labelled, tuple(addresses))
+    task = Task(a.out, scratch, labelled, scaled(analysis.simulate, a.scale).luminosity or 0.0, tuple(addresses))
     try:
         make_units_of(todo, task, a.workers, started + a.seconds)
     finally:
@@ -138,6 +138,7 @@ def main() -> None:
     one.add_argument("--devices", default="", help="of PyTorch, such as cuda:0,cuda:1; none: ONNX Runtime on the CPU")
     one.add_argument("--scratch", type=Path, help="folder for files that are removed again")
     one.add_argument("--units", type=int, help="at most so many")
+    one.add_argument("--scale", type=float, default=1.0, help="of the sample that is planned; for tests")
     one.set_defaults(run=sample)
     one = commands.add_parser("pack", help=pack_command.__doc__)
     one.add_argument("folder", type=Path)

@@ -174,7 +174,7 @@ def read_parts(files: Sequence[Path]) -> Joined:
 
 def _check(joined: Joined) -> None:
     for key in ("pythia_seed", "detector_seed"):
-        seeds = Counter(unit[key] for unit in joined.units)
+        seeds = Counter(unit[key] for unit in joined.units if unit[key] is not None)
         if twice := [seed for seed, number in seeds.items() if number > 1]:
             names = [unit["unit"] for unit in joined.units if unit[key] == twice[0]]
             raise OddjetsError(f"{key} {twice[0]} is there twice, in {' and '.join(names)}: these are the same events")
@@ -182,7 +182,7 @@ def _check(joined: Joined) -> None:
     for unit in joined.units:
         by_dataset[unit["dataset"]].append(unit)
     for dataset, units in by_dataset.items():
-        if len({(u["of"], u["process"]) for u in units}) > 1:
+        if len({(u["of"], u["process"], u["planned_pb"]) for u in units}) > 1:
             raise OddjetsError(f"dataset '{dataset}': its units are of different plans: join parts of one sample")
         table = joined.tables.get(dataset)
         number, entries = (
@@ -205,12 +205,12 @@ def _check(joined: Joined) -> None:
                 raise OddjetsError(f"unit {unit['unit']}: the sum of all weights is not the number of tries")
 
 
-def luminosities(joined: Joined, planned: float) -> dict[str, float]:
-    """Return the luminosity of the pseudo-data of each process, /pb: the share of its units that are finished, of the plan's."""
+def luminosities(joined: Joined) -> dict[str, float]:
+    """Return the luminosity of the pseudo-data of each process, /pb: the share of the plan's units that are finished."""
     found: dict[str, float] = {}
     for process in {u["process"] for u in joined.units if u["is_data"]}:
         units = [u for u in joined.units if u["is_data"] and u["process"] == process]
-        found[process] = planned * len(units) / units[0]["of"]
+        found[process] = units[0]["planned_pb"] * len(units) / units[0]["of"]
     return found
 
 
@@ -254,9 +254,8 @@ def join(files: Sequence[Path], out: Path, labelled: Path | None = None) -> dict
     """
     analysis = the_analysis(labelled)
     assert analysis.simulate is not None
-    planned = float(analysis.simulate.luminosity or 0.0)
     joined = read_parts(files)
-    reached = luminosities(joined, planned)
+    reached = luminosities(joined)
     if missing := [p for p in analysis.simulate.data_processes if p not in reached]:
         raise OddjetsError(
             f"the parts have no pseudo-data of {', '.join(missing)}: too little was simulated, or a part is missing"
@@ -301,7 +300,7 @@ def join(files: Sequence[Path], out: Path, labelled: Path | None = None) -> dict
         "weights": "events for 1 /pb; pseudo-data 1",
         "luminosity_pb": luminosity,
         "luminosities_pb": reached,
-        "planned_pb": planned,
+        "planned_pb": joined.units[0]["planned_pb"],
         "samples": counted,
         "units": len(joined.units),
         "cpu_seconds": {k: sum(u["seconds"][k] for u in joined.units) for k in ("simulation", "selection and scores")},

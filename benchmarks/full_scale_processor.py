@@ -1,4 +1,4 @@
-"""The paper's selection with what is true of each jet: the heavy particle or the parton of the hard scattering that is in it."""
+"""The paper's selection with what is true of each jet: heavy particles and partons of the hard scattering."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The shipped ONNX models on a GPU by PyTorch, where ONNX Runtime has no CUDA: for full_scale.py.
 
 A graph is run node by node, with the operators that the models of this package have. All arithmetic is in 32 bits, without
-TF32, and jets are padded to the longest one of their batch, as ONNX Runtime does on a GPU. A process of its own serves each GPU:
-workers send jets, and get the model's output.
+TF32, and jets are padded to the longest one of their batch, as ONNX Runtime does on a GPU. A process of its own serves each GPU: workers send jets, and get the model's output.
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ from oddjets.scoring.scorer import Scorer
 
 #: jets x constituents of a batch
 CELLS = 60_000
+#: logits that differ by more are another model's
+MOST_DIFFERENT = 1e-2
 
 
 class TorchGraph:
@@ -274,6 +275,36 @@ def _connection(address: str) -> Connection:
     return _CONNECTIONS[key]
 
 
+def largest_difference(file: Path, graph: TorchGraph, jets: int = 24) -> float:
+    """Return by how much logits of random jets in one padded batch differ from those of ONNX Runtime, one by one.
+
+    Args:
+        file: the model.
+        graph: the same.
+        jets: how many.
+    """
+    import onnxruntime
+
+    rng = np.random.default_rng(1)
+    counts = rng.integers(3, 90, jets)
+    counts[0] = 90
+    batch = {"x": np.zeros((jets, 90, 4), np.float32), "pid": np.zeros((jets, 90), np.int64)}
+    batch["add"] = np.zeros((jets, 90, 4), np.float32)
+    for row, count in enumerate(counts):
+        log_pt = -np.sort(-rng.normal(2, 1.5, count))
+        batch["x"][row, :count] = np.stack([*rng.normal(0, 0.2, (2, count)), log_pt, log_pt + 0.3], axis=1)
+        batch["pid"][row, :count] = rng.integers(0, 9, count)
+        batch["add"][row, :count] = rng.normal(0, 0.01, (count, 4))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    alone = [
+        session.run(None, {name: values[row : row + 1, :count] for name, values in batch.items()})[0][0]
+        for row, count in enumerate(counts)
+    ]
+    return float(np.abs(graph(batch) - np.stack(alone)).max())
+
+
 def serve(address: str, device: str, models: list[str]) -> None:
     """Answer workers until the process is ended.
 
@@ -284,6 +315,13 @@ def serve(address: str, device: str, models: list[str]) -> None:
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     graphs = {file: TorchGraph(Path(file), device) for file in models}
+    for file, graph in graphs.items():
+        difference = largest_difference(Path(file), graph)
+        print(f"{device}: {Path(file).name}: logits differ from ONNX Runtime's by up to {difference:.2g}", flush=True)
+        if not difference < MOST_DIFFERENT:
+            raise OddjetsError(
+                f"{file} gives other numbers on {device} than on the CPU ({difference:.3g}); leave out --devices"
+            )
     lock = threading.Lock()
 
     def answer(connection: Connection) -> None:

@@ -75,6 +75,13 @@ class Unit:
         return f"{self.block.dataset}-{self.block.index:05d}"
 
 
+def scaled(spec: SimulationSpec, scale: float) -> SimulationSpec:
+    """Return a sample of another size."""
+    assert spec.luminosity is not None
+    templates = {process: max(1, round(tries * scale)) for process, tries in spec.templates.items()}
+    return spec.model_copy(update={"luminosity": spec.luminosity * scale, "templates": templates})
+
+
 def the_analysis(labelled: Path | None = None) -> Analysis:
     """Return the analysis, with the labelled baseline among its scores if its card is given."""
     card = {"card": str(labelled), "label": "labelled baseline"}
@@ -94,15 +101,15 @@ def make_units(spec: SimulationSpec) -> list[Unit]:
         tries = made.cross_section_pb * made.k_factor * spec.luminosity
         number = max(1, round(tries / TRIES.get(process, TRIES_OF_OTHERS)))
         own = spec.model_copy(update={"data_processes": (process,), "templates": {}, "blocks": number})
-        # with generator truth; a block without tries has no streams
-        blocks = [b for b in make_plan(own) if b.streams]
-        found[True, process] = [Unit(replace(b, dataset=DATA + process), process, True, number) for b in blocks]
+        # another dataset, so that they have generator truth
+        blocks = [replace(b, dataset=DATA + process) for b in make_plan(own)]
+        found[True, process] = [Unit(b, process, True, number) for b in blocks]
     for process, tries in spec.templates.items():
         size = TRIES.get(process, TRIES_OF_OTHERS)
         own = spec.model_copy(update={"luminosity": None, "templates": {process: tries}})
         blocks = [part for b in make_plan(own) for part in _divided(b, size)]
         found[False, process] = [Unit(b, process, False, len(blocks)) for b in blocks]
-    seeds = [u.block.streams[0].pythia_seed for units in found.values() for u in units]
+    seeds = [stream.pythia_seed for units in found.values() for u in units for stream in u.block.streams]
     if len(set(seeds)) < len(seeds):
         raise OddjetsError("two units of the plan have one seed of Pythia: choose another seed of the sample")
     main = found.pop((True, "qcd"), [])
@@ -158,6 +165,7 @@ class Task:
         out: folder of the units.
         scratch: folder of files that are removed again, with the tables of multiple interactions.
         labelled: card of the labelled baseline.
+        planned_pb: luminosity of the whole plan.
         addresses: of the processes that run models; none: ONNX Runtime on the CPU.
         threads: of one worker's inference on the CPU.
     """
@@ -165,6 +173,7 @@ class Task:
     out: Path
     scratch: Path
     labelled: Path | None
+    planned_pb: float = 0.0
     addresses: tuple[str, ...] = ()
     threads: int = 1
 
@@ -193,6 +202,26 @@ def file_of(out: Path, unit: Unit) -> Path:
 def make_unit(unit: Unit, worker: Worker, task: Task) -> dict[str, Any]:
     """Simulate, select, score and store a unit; return what its file says of it."""
     started, block = time.perf_counter(), unit.block
+    note: dict[str, Any] = {
+        "unit": unit.name,
+        "dataset": block.dataset,
+        "process": unit.process,
+        "is_data": unit.is_data,
+        "index": block.index,
+        "of": unit.of,
+        "planned_pb": task.planned_pb,
+        "tries": block.tries,
+        "pythia_seed": None,
+        "detector_seed": None,
+        "sum_of_weights": 0.0,
+        "rows": 0,
+        "sum_of_row_weights": 0.0,
+        "seconds": {"simulation": 0.0, "selection and scores": 0.0},
+    }
+    if not block.streams:
+        # of a small process the Poisson number of tries can be none
+        write(file_of(task.out, unit), {}, note)
+        return note
     folder = Path(tempfile.mkdtemp(prefix=f"{unit.name}-", dir=task.scratch))
     try:
         (folder / block.dataset).mkdir()
@@ -219,14 +248,7 @@ def make_unit(unit: Unit, worker: Worker, task: Task) -> dict[str, Any]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     (stream,) = block.streams
-    note: dict[str, Any] = {
-        "unit": unit.name,
-        "dataset": block.dataset,
-        "process": unit.process,
-        "is_data": unit.is_data,
-        "index": block.index,
-        "of": unit.of,
-        "tries": stream.tries,
+    note |= {
         "pythia_seed": stream.pythia_seed,
         "detector_seed": stream.detector_seed,
         "sum_of_weights": info.sum_of_weights,
@@ -320,4 +342,15 @@ def make_units_of(units: Sequence[Unit], task: Task, workers: int, until: float)
         )
 
 
-__all__ = ["DATA", "Task", "Unit", "Worker", "file_of", "make_unit", "make_units", "make_units_of", "the_analysis"]
+__all__ = [
+    "DATA",
+    "Task",
+    "Unit",
+    "Worker",
+    "file_of",
+    "make_unit",
+    "make_units",
+    "make_units_of",
+    "scaled",
+    "the_analysis",
+]
