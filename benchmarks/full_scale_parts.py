@@ -214,7 +214,7 @@ def luminosities(joined: Joined) -> dict[str, float]:
     return found
 
 
-def _columns(table: pa.Table) -> Columns:
+def _columns(table: pa.Table, triggers: Sequence[str]) -> Columns:
     """Return the columns of a table as studies read them."""
     columns: Columns = {}
     for name in table.column_names:
@@ -229,7 +229,9 @@ def _columns(table: pa.Table) -> Columns:
     size = table.num_rows
     for name in ("n_muons", "n_electrons"):
         columns.setdefault(name, np.zeros(size, np.int32))
-    columns["passes_filters"] = np.ones(size, bool)
+    # no variation moves these cuts, which all rows have passed
+    for name in ("passes_filters", *(f"trigger_{path}" for path in triggers)):
+        columns[name] = np.ones(size, bool)
     return columns
 
 
@@ -271,7 +273,7 @@ def join(files: Sequence[Path], out: Path, labelled: Path | None = None) -> dict
     for group, members in GROUPS.items():
         for member in members:
             # pseudo-data first: whether they are thinned must not depend on the templates
-            for dataset, columns in _of_member(joined, member):
+            for dataset, columns in _of_member(joined, member, analysis.selection.triggers):
                 process = processes[member]
                 of_one = process.cross_section_pb * process.k_factor / tries[dataset]
                 about = counted.setdefault(dataset, {"tries": tries[dataset], "events": len(columns["weight"])})
@@ -305,14 +307,15 @@ def join(files: Sequence[Path], out: Path, labelled: Path | None = None) -> dict
         "units": len(joined.units),
         "cpu_seconds": {k: sum(u["seconds"][k] for u in joined.units) for k in ("simulation", "selection and scores")},
     }
-    events = pack(out, parts, card, wanted)
+    # a bank finds the processes in the order of its card, whose keys are sorted
+    events = pack(out, sorted(parts, key=lambda part: part[0]), card, wanted)
     return {"layout": LAYOUT, **card, "events": events}
 
 
-def _of_member(joined: Joined, member: str) -> Iterator[tuple[str, Columns]]:
+def _of_member(joined: Joined, member: str, triggers: Sequence[str]) -> Iterator[tuple[str, Columns]]:
     for dataset in (DATA + member, member):
         if (table := joined.tables.get(dataset)) is not None:
-            yield dataset, _columns(table)
+            yield dataset, _columns(table, triggers)
 
 
 def threshold_moves(
