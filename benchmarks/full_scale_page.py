@@ -39,7 +39,12 @@ def write_page(results: Path, out: Path) -> None:
     if missing := [name for name in needed if name not in result]:
         raise InputFileError(f"{results}: has no section '{missing[0]}'; run `full_scale.py study` with it first")
     (out.parent / IMAGES).mkdir(parents=True, exist_ok=True)
-    for name, draw in {"closure": _draw_closure, "z": _draw_z, "anywhere": _draw_anywhere, "spurious": _draw_spurious}.items():
+    for name, draw in {
+        "closure": _draw_closure,
+        "z": _draw_z,
+        "anywhere": _draw_anywhere,
+        "spurious": _draw_spurious,
+    }.items():
         figure = draw(result)
         with atomic_write(out.parent / IMAGES / f"full_scale_{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
@@ -122,38 +127,54 @@ def text_of(result: Mapping[str, Any], source: str) -> str:
 
 _HEAD = """# The paper's size with known truth
 
-This page is for the authors of [arXiv:2603.23593](https://arxiv.org/abs/2603.23593) and for referees. The paper sees a structure near 150 GeV where
-one score selects, and cannot know whether it is physics, the model or the background estimate. Here the same procedure is done where the truth is known: simulated
-collisions without any signal, at {luminosity:.2f} /fb, {share:.0%} of the paper's 16.39 /fb, with the paper's efficiency of 0.2 %.
+This page is for the authors of [arXiv:2603.23593](https://arxiv.org/abs/2603.23593) and for referees. The paper sees
+a structure near 150 GeV where
+one score selects, and cannot know whether it is physics, the model or the background estimate. Here the same
+procedure is done where the truth is known: simulated
+collisions without any signal, at {luminosity:.2f} /fb, {share:.0%} of the paper's 16.39 /fb, with the paper's
+efficiency of 0.2 %.
 
-**The sample.** {qcd:,} QCD events after the base selection and all smaller processes, in all {data:,} events of pseudo-data, simulated, selected and scored in one pass ({hours:.1f} core hours). Every event was scored by a large
-training of OmniLearned-small, four further trainings and their mean, a baseline that was trained with labels of known particles, and an emulated X(bb) tagger. HH pairs are in no pseudo-data. All numbers of this page and its pictures are from `benchmarks/results/{source}`
+**The sample.** {qcd:,} QCD events after the base selection and all smaller processes, in all {data:,} events of
+pseudo-data, simulated, selected and scored in one pass ({hours:.1f} core hours). Every event was scored by a large
+training of OmniLearned-small, four further trainings and their mean, a baseline that was trained with labels of known
+particles, and an emulated X(bb) tagger. HH pairs are in no pseudo-data. All numbers of this page and its pictures are
+from `benchmarks/results/{source}`
 (`python benchmarks/full_scale.py page`).
 """
 
-_CLOSURE = """The constant is A D / (B C) of simulated QCD at {efficiency:g} %: `structural` of jets paired with jets of other events, `whole` of the events as they are, `correlation` their ratio. 1 means that
-the estimate is right; errors are from a bootstrap of the events. (Cells in brackets have fewer than ten effective events in a letter.)
+_CLOSURE = """The constant is A D / (B C) of simulated QCD at {efficiency:g} %: `structural` of jets paired with jets of other
+events, `whole` of the events as they are, `correlation` their ratio. 1 means that
+the estimate is right; errors are from a bootstrap of the events. (Cells in brackets have fewer than ten effective
+events in a letter.)
 """
 
-_SPURIOUS = """The spurious signal is the narrow peak that $A - BC/D$ of QCD alone seems to have, over the error that an experiment of this luminosity has; ± is the statistical error of the sample, which is
-as large as one experiment, so that values within 2 say nothing. The column *JS* is the p value of the difference between the spectra of events that pass and that fail.
+_SPURIOUS = """
+The spurious signal is the narrow peak that $A - BC/D$ of QCD alone seems to have, over the error that an experiment
+of this luminosity has; ± is the statistical error of the sample, which is
+as large as one experiment, so that values within 2 say nothing. The column *JS* is the p value of the difference
+between the spectra of events that pass and that fail.
 """
 
-_CHANCE = """Experiments without signal, the same ones for all choices: QCD are pairs of jets of different events, so that jets know nothing of each other. `anywhere` is the share of experiments in which at
+_CHANCE = """Experiments without signal, the same ones for all choices: QCD are pairs of jets of different events, so that jets
+know nothing of each other. `anywhere` is the share of experiments in which at
 least one choice has this z; a single right one would have the last column. {z} is the paper's largest.
 """
 
 _TAIL = """
 ## What this says of CMS data, and what it does not
 
-- It says what the procedure does to events like these: QCD at leading order with Pythia's shower, a parametric detector, no pileup.
-- It does not say what CMS's detector, its b tagger and its X(bb) tagger do: those here are emulations. The models are small, and were trained on such simulation.
+- It says what the procedure does to events like these: QCD at leading order with Pythia's shower, a parametric
+  detector, no pileup.
+- It does not say what CMS's detector, its b tagger and its X(bb) tagger do: those here are emulations. The models are
+  small, and were trained on such simulation.
 - A b tag that couples the two jets of an event is as strong as Pythia makes it, by gluon splitting to b quarks.
-- One sample of this size is one experiment: what is asked of the pseudo-data has the fluctuations of one experiment, and QCD of the size of an experiment bounds the correlation of the jets and does not measure it below the
+- One sample of this size is one experiment: what is asked of the pseudo-data has the fluctuations of one experiment,
+  and QCD of the size of an experiment bounds the correlation of the jets and does not measure it below the
   errors in the table.
 - Scaled to 16.39 /fb, statistical errors shrink by the root of the luminosities' ratio; the constants do not change.
 
-To repeat it: `python benchmarks/full_scale.py sample`, `pack`, `join`, `study`, `page`; `{source}` has the seed and the settings.
+To repeat it: `python benchmarks/full_scale.py sample`, `pack`, `join`, `study`, `page`; `{source}` has the seed and
+the settings.
 """
 
 
@@ -162,7 +183,8 @@ def _answers(result: Mapping[str, Any], made: Any, largest: Any, paper: Any, sig
     if signal:
         one = signal[0][3]
         lines.append(
-            f"- **Top quarks are found**: z = {one['z']:.1f}, strength {' ± '.join(rounded(one['strength'], one['error']))} (true: 1)."
+            f"- **Top quarks are found**: z = {one['z']:.1f},"
+            f" strength {' ± '.join(rounded(one['strength'], one['error']))} (true: 1)."
             if one["error"]
             else f"- **Top quarks are found**: z = {one['z']:.1f}."
         )
@@ -170,7 +192,9 @@ def _answers(result: Mapping[str, Any], made: Any, largest: Any, paper: Any, sig
         shown = ", ".join(f"{f[0]} ({SCORES[f[1]]}) {f[3]['z']:.2f}" for f in paper)
         most = max(f[3]["z"] for f in paper)
         verdict = "as large as the paper's" if most >= PAPERS_Z else f"none as large as the paper's {PAPERS_Z}"
-        lines.append(f"- **An HH-like signal that is not there**, in the paper's five set-ups as published: z = {shown}; {verdict}.")
+        lines.append(
+            f"- **An HH-like signal that is not there**, in the paper's five set-ups as published: z = {shown}; {verdict}."
+        )
     if largest is not None:
         above = sum(f[3]["z"] >= 3 for f in made)
         lines.append(
@@ -181,17 +205,22 @@ def _answers(result: Mapping[str, Any], made: Any, largest: Any, paper: Any, sig
         rows = result["choices"].get(label, {}).get("anywhere")
         if rows:
             row = rows[-1]
-            few = f"fewer than {row['high']:.2g}" if not row["above"] else f"{row['p']:.2g} [{row['low']:.2g}, {row['high']:.2g}]"
+            few = (
+                f"fewer than {row['high']:.2g}"
+                if not row["above"]
+                else f"{row['p']:.2g} [{row['low']:.2g}, {row['high']:.2g}]"
+            )
             lines.append(
                 f"- **{PAPERS_Z} or more somewhere** in {words}, without signal and with independent jets: {row['above']} of"
-                f" {row['experiments']} experiments ({few}); by the copula, an extrapolation, {result['choices'][label]['copula_at_4.11']['p']:.1g}."
+                f" {row['experiments']} experiments ({few});"
+                f" by the copula, an extrapolation, {result['choices'][label]['copula_at_4.11']['p']:.1g}."
             )
     trainings = [f for f in made if f[1].startswith("team_member") and f[0] == "split" and f[2] == "as-published"]
     if len(trainings) > 1:
         values = [f[3]["z"] for f in trainings]
         lines.append(
-            f"- **Training by training**: the four trainings of one network have z = {', '.join(f'{v:.2f}' for v in values)} (split by mass), a"
-            f" standard deviation of {np.std(values, ddof=1):.2f}."
+            f"- **Training by training**: the four trainings of one network have z ="
+            f" {', '.join(f'{v:.2f}' for v in values)} (split by mass), a standard deviation of {np.std(values, ddof=1):.2f}."
         )
     return "\n".join(lines) + "\n"
 
@@ -215,7 +244,15 @@ def _spurious_table(result: Mapping[str, Any]) -> str:
             near, most = one["near_150"], one["largest"]
             shown = [f"{r['ratio']:+.2f} ± {r['uncertainty']:.2f}" if r else "–" for r in (near, most)]
             at = f" at {most['mass']:.0f} GeV" if most else ""
-            rows.append([SCORES[score] if region == "SR" else "", region, shown[0], shown[1] + at, number(one["divergence"]["p_value"], 3)])
+            rows.append(
+                [
+                    SCORES[score] if region == "SR" else "",
+                    region,
+                    shown[0],
+                    shown[1] + at,
+                    number(one["divergence"]["p_value"], 3),
+                ]
+            )
     return table(["score", "region", f"at {PAPERS_MASS:.0f} GeV", "largest", "JS"], rows)
 
 
@@ -232,7 +269,10 @@ def _observed_table(result: Mapping[str, Any]) -> str:
             cells.append(f"{one['z']:.2f} ({number(p)})")
         name = f"**{entry['set_up']}**" if entry["paper"] else entry["set_up"]
         rows.append([name, SCORES[entry["score"]], *cells])
-    text = "z of each fit, and in brackets p of the goodness of fit in A. In bold what the paper did; `top` tests top pairs, which are there, all others HH.\n\n"
+    text = (
+        "z of each fit, and in brackets p of the goodness of fit in A. In bold what the paper did; `top` tests top pairs, which are\n"
+        "there, all others HH.\n\n"
+    )
     return text + table(["set-up", "score", *TREATMENTS], rows)
 
 
@@ -242,7 +282,12 @@ def _anywhere_table(result: Mapping[str, Any]) -> str:
         found = result["choices"].get(label, {})
         for row in found.get("anywhere", ()):
             interval = f"[{row['low']:.2g}, {row['high']:.2g}]"
-            cells = [f"{row['z']:g}", f"{row['above']} of {row['experiments']}", f"{row['p']:.3g} {interval}", f"{row['single_choice']:.2g}"]
+            cells = [
+                f"{row['z']:g}",
+                f"{row['above']} of {row['experiments']}",
+                f"{row['p']:.3g} {interval}",
+                f"{row['single_choice']:.2g}",
+            ]
             rows.append([f"{words} ({len(found['choices'])})", *cells])
     return table(["choices", "z", "experiments", "anywhere", "a single one"], rows)
 
@@ -261,10 +306,12 @@ def _null_table(result: Mapping[str, Any]) -> str:
             mean = " ± ".join(rounded(one["z"]["mean"], error)) if error > 0 else number(one["z"]["mean"])
             rows.append([source, name, str(number_), mean, number(one["z"]["sd"]), *rate])
     text = (
-        "\nThe same set-ups one by one. `independent` and `mixed` have jets that know nothing of each other; `simulation` are the events as they"
-        " are, which are as many as one experiment: its mean z has the error of one experiment, 1.\n\n"
+        "\nThe same set-ups one by one. `independent` and `mixed` have jets that know nothing of each other;\n"
+        "`simulation` are the events as they are, which are as many as one experiment: its mean z has the error of one experiment, 1.\n\n"
     )
-    return text + table(["QCD", "set-up / score / treatment", "experiments", "mean z", "sd of z", "z > 2", "z > 3"], rows)
+    return text + table(
+        ["QCD", "set-up / score / treatment", "experiments", "mean z", "sd of z", "z > 2", "z > 3"], rows
+    )
 
 
 def _injection_table(result: Mapping[str, Any]) -> str:
@@ -275,8 +322,18 @@ def _injection_table(result: Mapping[str, Any]) -> str:
                 rows.append([SCORES[score], injected, "–", "–"])
                 continue
             fitted = one["strength"]
-            rows.append([SCORES[score], injected, number(one["z"]["mean"]), " ± ".join(rounded(fitted["mean"], fitted["error_of_mean"]))])
-    text = "HH in the experiments, in units of its cross section (0.108 fb above 900 GeV), split by mass, mixed QCD, as published.\n\n"
+            rows.append(
+                [
+                    SCORES[score],
+                    injected,
+                    number(one["z"]["mean"]),
+                    " ± ".join(rounded(fitted["mean"], fitted["error_of_mean"])),
+                ]
+            )
+    text = (
+        "HH in the experiments, in units of its cross section (0.108 fb above 900 GeV), split by mass, mixed QCD, as"
+        " published.\n\n"
+    )
     return text + table(["score", "injected", "mean z", "mean fitted strength"], rows)
 
 
@@ -303,7 +360,9 @@ def _draw_z(result: Mapping[str, Any]) -> Any:
         if own:
             axis.plot([v for _, v in own], [p + 0.2 * (k - 1) for p, _ in own], marker, ms=4, label=treatment)
     axis.axvline(PAPERS_Z, color="k", ls="--", lw=1)
-    axis.set_yticks(range(len(names)), [f"{u}, {SCORES[s]}{' (paper)' if (u, s) in PAPER else ''}" for u, s in names], fontsize=7)
+    axis.set_yticks(
+        range(len(names)), [f"{u}, {SCORES[s]}{' (paper)' if (u, s) in PAPER else ''}" for u, s in names], fontsize=7
+    )
     axis.invert_yaxis()
     axis.set_xlabel("z of an HH-like signal in pseudo-data without one (dashed: the paper's 4.11)")
     axis.legend(fontsize=8)
@@ -317,7 +376,15 @@ def _draw_anywhere(result: Mapping[str, Any]) -> Any:
         if rows:
             p = np.array([row["p"] for row in rows])
             band = np.abs(np.array([[row["low"], row["high"]] for row in rows]).T - p)
-            axis.errorbar([row["z"] for row in rows], p, band, marker="o", ms=4, capsize=2, label=f"{label} ({len(result['choices'][label]['choices'])})")
+            axis.errorbar(
+                [row["z"] for row in rows],
+                p,
+                band,
+                marker="o",
+                ms=4,
+                capsize=2,
+                label=f"{label} ({len(result['choices'][label]['choices'])})",
+            )
     levels = np.linspace(1.8, 4.3, 50)
     axis.plot(levels, norm.sf(levels), "k--", lw=1, label="a single choice")
     axis.set_yscale("log")

@@ -76,7 +76,10 @@ def analysis_of(set_up: str, score: str, treatment: str, luminosity: float, effi
         "threshold": {"score": score, "efficiency": efficiency},
         "closure": None,
         "systematics": [
-            *({"name": n, "processes": _SIMULATED} for n in ("jes", "jer", "jms", "jmr", "pu", "pref", "isr", "fsr", "scale")),
+            *(
+                {"name": n, "processes": _SIMULATED}
+                for n in ("jes", "jer", "jms", "jmr", "pu", "pref", "isr", "fsr", "scale")
+            ),
             {"name": "toppt", "processes": ["top"]},
         ],
         "fit": {
@@ -129,7 +132,9 @@ class Sample:
         """The scores that its events have."""
         return [name for name in SCORES if f"score_{name}_1" in self.tables["qcd"]]
 
-    def analysis(self, set_up: str, score: str, treatment: str = "as-published", efficiency: float = EFFICIENCY) -> Analysis:
+    def analysis(
+        self, set_up: str, score: str, treatment: str = "as-published", efficiency: float = EFFICIENCY
+    ) -> Analysis:
         """Return an analysis at the luminosity of the sample, names checked."""
         return resolve(analysis_of(set_up, score, treatment, self.luminosity, efficiency)).analysis
 

@@ -1,7 +1,8 @@
 """The shipped ONNX models on a GPU by PyTorch, where ONNX Runtime has no CUDA: for full_scale.py.
 
 A graph is run node by node, with the operators that the models of this package have. All arithmetic is in 32 bits, without
-TF32, and jets are padded to the longest one of their batch, as ONNX Runtime does on a GPU. A process of its own serves each GPU: workers send jets, and get the model's output.
+TF32, and jets are padded to the longest one of their batch, as ONNX Runtime does on a GPU. A process of its own serves each
+GPU: workers send jets, and get the model's output.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ LABELLED = Path(__file__).resolve().with_name("full_scale_labelled.yaml")
 #: what events of pseudo-data are called, in front of their process
 DATA = "data_"
 #: hard events of a unit: 10 to 20 s of one core
-TRIES = {"qcd": 10_000}
+TRIES = {"qcd": 15_000}
 TRIES_OF_OTHERS = 3000
 #: binary digits that are kept of the logit of scores: a step of 1/4096 of it
 SCORE_BITS = 12

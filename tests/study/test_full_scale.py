@@ -36,7 +36,9 @@ def full_scale() -> Iterator[SimpleNamespace]:
         del sys.modules[name]
 
 
-def make_parts(full_scale: SimpleNamespace, folder: Path, *, done: int = 2, change: dict[str, Any] | None = None) -> list[Path]:
+def make_parts(
+    full_scale: SimpleNamespace, folder: Path, *, done: int = 2, change: dict[str, Any] | None = None
+) -> list[Path]:
     """Write units of random events, of QCD so many of four, and pack them in two parts."""
     rng = np.random.default_rng(3)
     plan = [(True, process, k) for process in DATA for k in range(done if process == "qcd" else 1)]
@@ -49,12 +51,22 @@ def make_parts(full_scale: SimpleNamespace, folder: Path, *, done: int = 2, chan
                 columns[f"score_{name}_{j}"] = rounded(rng.normal(0, 2, size), 12)
             columns |= {f"pt_{j}": rng.uniform(500, 900, size), f"mass_{j}": rng.uniform(70, 230, size)}
             columns |= {f"mass_ungroomed_{j}": columns[f"mass_{j}"], f"eta_{j}": rng.normal(0, 1, size)}
-            columns |= {f"phi_{j}": rng.uniform(-3, 3, size), f"tau21_{j}": rng.random(size), f"btag_{j}": rng.random(size)}
+            columns |= {
+                f"phi_{j}": rng.uniform(-3, 3, size),
+                f"tau21_{j}": rng.random(size),
+                f"btag_{j}": rng.random(size),
+            }
             columns |= {f"truth_{j}": np.zeros(size, np.int8), f"flavour_{j}": np.zeros(size, np.int8)}
         columns |= {"weight": rng.uniform(0.9, 1.1, size), "prefiring": rng.uniform(0.8, 1.0, size)}
         columns = {n: a.astype(np.float32) if a.dtype == np.float64 else a for n, a in columns.items()}
         dataset = ("data_" if is_data else "") + process
-        note = {"unit": f"{dataset}-{index:05d}", "dataset": dataset, "process": process, "is_data": is_data, "index": index}
+        note = {
+            "unit": f"{dataset}-{index:05d}",
+            "dataset": dataset,
+            "process": process,
+            "is_data": is_data,
+            "index": index,
+        }
         note |= {"of": QCD_UNITS if process == "qcd" else 1, "planned_pb": PLANNED, "tries": 1000, "pythia_seed": seed}
         note |= {"detector_seed": seed, "sum_of_weights": 1000.0, "rows": size}
         note |= {"sum_of_row_weights": float(columns["weight"].astype(float).sum()), "seconds": {}}
