@@ -108,7 +108,8 @@ def join_command(a: Any) -> None:
 
 def study_command(a: Any) -> None:
     """Study a joined sample."""
-    from full_scale_study import Settings, study
+    from full_scale_sample import Settings
+    from full_scale_study import study
 
     known = {
         name: getattr(a, name) for name in ("experiments", "strengths", "workers", "toys", "seed", "replicas", "only")

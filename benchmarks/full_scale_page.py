@@ -9,8 +9,9 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from full_scale_closure import PAPERS_MASS, REGIONS
 from full_scale_sample import EFFICIENCY, PAPER, SCORES, TREATMENTS
-from full_scale_study import PAPERS_MASS, PAPERS_Z, REGIONS
+from full_scale_study import PAPERS_Z
 from scipy.stats import norm
 
 from oddjets.core.errors import InputFileError
@@ -270,8 +271,8 @@ def _observed_table(result: Mapping[str, Any]) -> str:
         name = f"**{entry['set_up']}**" if entry["paper"] else entry["set_up"]
         rows.append([name, SCORES[entry["score"]], *cells])
     text = (
-        "z of each fit, and in brackets p of the goodness of fit in A. In bold what the paper did; `top` tests top pairs, which are\n"
-        "there, all others HH.\n\n"
+        "z of each fit, and in brackets p of the goodness of fit in A. In bold what the paper did; `top` tests top pairs,\n"
+        "which are there, all others HH.\n\n"
     )
     return text + table(["set-up", "score", *TREATMENTS], rows)
 
@@ -307,7 +308,8 @@ def _null_table(result: Mapping[str, Any]) -> str:
             rows.append([source, name, str(number_), mean, number(one["z"]["sd"]), *rate])
     text = (
         "\nThe same set-ups one by one. `independent` and `mixed` have jets that know nothing of each other;\n"
-        "`simulation` are the events as they are, which are as many as one experiment: its mean z has the error of one experiment, 1.\n\n"
+        "`simulation` are the events as they are, which are as many as one experiment: its mean z has the error of"
+        " one experiment, 1.\n\n"
     )
     return text + table(
         ["QCD", "set-up / score / treatment", "experiments", "mean z", "sd of z", "z > 2", "z > 3"], rows

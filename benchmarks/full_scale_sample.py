@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from full_scale_parts import DATA, GROUPS
 from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.core.resources import find
+from oddjets.core.worker_pool import pool_context
 from oddjets.corrections.systematics import NOMINAL
 from oddjets.io.event_table import JETS
 from oddjets.study.bank import Bank, factors_of
@@ -187,3 +189,57 @@ class Sample:
     def smaller(self, columns: Columns, score: str) -> npt.NDArray[np.float64]:
         """Return the smaller score of each event, shape (n,)."""
         return np.minimum(*(np.asarray(columns[f"score_{score}_{j}"], np.float64) for j in JETS))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked of a study.
+
+    Attributes:
+        experiments: of each null and of the choices.
+        strengths: injected, in units of HH's cross section.
+        toys: of a goodness of fit.
+        replicas: of a bootstrap.
+        workers: processes.
+        seed: of all random numbers.
+        only: sections; empty: all that are not there.
+    """
+
+    experiments: int = 400
+    strengths: tuple[float, ...] = (500.0, 1500.0)
+    toys: int = 100
+    replicas: int = 40
+    workers: int = 2
+    seed: int = 1
+    only: tuple[str, ...] = ()
+
+
+# ---- several at once --------------------------------------------------------------------------------------------------
+
+#: what processes of a pool have in common: sample, settings, results so far
+_SHARED: list[Any] = []
+
+
+def _one(task: tuple[Callable[..., dict[str, Any]], tuple[Any, ...]]) -> dict[str, Any]:
+    """Return what is made, or why it is not."""
+    make, of = task
+    try:
+        return make(*_SHARED, *of)
+    except OddjetsError as error:
+        return {"failed": str(error)}
+
+
+def each(
+    make: Callable[..., dict[str, Any]],
+    tasks: Sequence[tuple[Any, ...]],
+    sample: Sample,
+    settings: Settings,
+    result: Any,
+) -> list[dict[str, Any]]:
+    """Return what is made of each task, several at once; the events are not copied."""
+    _SHARED[:] = [sample, settings, result]
+    work = [(make, task) for task in tasks]
+    if settings.workers <= 1 or len(work) < 2:
+        return [_one(task) for task in work]
+    with ProcessPoolExecutor(settings.workers, pool_context("fork")) as pool:
+        return list(pool.map(_one, work))

@@ -5,26 +5,23 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from full_scale_sample import EFFICIENCY, PAPER, SET_UPS, TREATMENTS, Sample
+from full_scale_closure import closure, sculpting, structural_of
+from full_scale_sample import EFFICIENCY, PAPER, SET_UPS, TREATMENTS, Sample, Settings, each
 from scipy.stats import norm
 
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import write_json
-from oddjets.core.worker_pool import pool_context
 from oddjets.corrections.systematics import NOMINAL
 from oddjets.io.histograms import DATA as DATA_NAME
-from oddjets.selection.mixing import PairedEvents, abcd_yields_of_events, abcd_yields_of_pairs, select_nominal
 from oddjets.stats import workspace
-from oddjets.stats.closure_parts import LEAST_EVENTS, StructuralFactor, abcd_constant, effective_events, spread
 from oddjets.stats.summary import fit_workspace
 from oddjets.study import null
 from oddjets.study.calibration import binomial_interval
@@ -32,42 +29,12 @@ from oddjets.study.choices import ChoiceEvents, describe_choices, run_choices, s
 from oddjets.study.events import EventArrays, Patterns
 from oddjets.study.global_significance import copula_tail
 from oddjets.study.independence import classes_of
-from oddjets.study.sculpting import divergence_of, spurious_signal
 from oddjets.study.thresholds import ThresholdGrid, letter_sums, templates_at
 
 Floats = npt.NDArray[np.float64]
 
-#: the paper's largest local significance, and the mass near which it sees a structure, GeV
-PAPERS_Z, PAPERS_MASS = 4.11, 150.0
-REGIONS = ("SR", "VR1", "SR1", "SR2", "SR3", "SR4")
-#: regions that are unions of products, which need a structural constant
-UNIONS = ("VR1", "SR3", "SR4")
-#: thresholds of the closure: the paper's, and a looser one with more events
-EFFICIENCIES = (EFFICIENCY, 0.01)
-PAIRS = 300_000
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is asked of a study.
-
-    Attributes:
-        experiments: of each null and of the choices.
-        strengths: injected, in units of HH's cross section.
-        toys: of a goodness of fit.
-        replicas: of a bootstrap.
-        workers: processes.
-        seed: of all random numbers.
-        only: sections; empty: all that are not there.
-    """
-
-    experiments: int = 400
-    strengths: tuple[float, ...] = (500.0, 1500.0)
-    toys: int = 100
-    replicas: int = 40
-    workers: int = 2
-    seed: int = 1
-    only: tuple[str, ...] = ()
+#: the paper's largest local significance
+PAPERS_Z = 4.11
 
 
 def study(file: Path, out: Path, settings: Settings) -> dict[str, Any]:
@@ -103,104 +70,6 @@ def study(file: Path, out: Path, settings: Settings) -> dict[str, Any]:
     return result
 
 
-# ---- several at once --------------------------------------------------------------------------------------------------
-
-#: what processes of a pool have in common: sample, settings, results so far
-_SHARED: list[Any] = []
-
-
-def _one(task: tuple[Callable[..., dict[str, Any]], tuple[Any, ...]]) -> dict[str, Any]:
-    """Return what is made, or why it is not."""
-    make, of = task
-    try:
-        return make(*_SHARED, *of)
-    except OddjetsError as error:
-        return {"failed": str(error)}
-
-
-def _each(
-    make: Callable[..., dict[str, Any]],
-    tasks: Sequence[tuple[Any, ...]],
-    sample: Sample,
-    settings: Settings,
-    result: Any,
-) -> list[dict[str, Any]]:
-    """Return what is made of each task, several at once; the events are not copied."""
-    _SHARED[:] = [sample, settings, result]
-    work = [(make, task) for task in tasks]
-    if settings.workers <= 1 or len(work) < 2:
-        return [_one(task) for task in work]
-    with ProcessPoolExecutor(settings.workers, pool_context("fork")) as pool:
-        return list(pool.map(_one, work))
-
-
-# ---- closure ---------------------------------------------------------------------------------------------------------
-
-
-def closure(sample: Sample, settings: Settings, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return score -> region -> efficiency -> the constant A D / (B C) of QCD: of pairs of jets, whole, and their ratio."""
-    made = _each(_closure_of, [(score,) for score in sample.scores], sample, settings, result)
-    return dict(zip(sample.scores, made, strict=True))
-
-
-def _closure_of(sample: Sample, settings: Settings, result: Mapping[str, Any], score: str) -> dict[str, Any]:
-    analysis = sample.analysis("SR + VR1", score)
-    processor = sample.processor(analysis)
-    columns = select_nominal(processor, sample.tables["qcd"])
-    weights = columns["weight"].astype(np.float64) * sample.luminosity
-    lower = sample.smaller(sample.pseudo_data(), score)
-    thresholds = [float(np.quantile(lower, 1 - e)) for e in EFFICIENCIES]
-    source = PairedEvents.from_columns(columns, weights, settings.replicas, settings.seed)
-    observable = "leading_mass"
-    events = abcd_yields_of_events(analysis, processor, source, thresholds, observable)
-    pairs = abcd_yields_of_pairs(analysis, processor, source, thresholds, observable, seed=settings.seed, pairs=PAIRS)
-    found: dict[str, Any] = {"thresholds": dict(zip(map(str, EFFICIENCIES), thresholds, strict=True))}
-    for region in REGIONS:
-        edges = analysis.binning(observable, region)
-        found[region] = {
-            str(e): _parts_of(events[region][i], pairs[region][i], edges) for i, e in enumerate(EFFICIENCIES)
-        }
-    return found
-
-
-def _parts_of(events: Floats, pairs: Floats, edges: Any) -> dict[str, Any]:
-    """Return the constants of a region, from yields of all replicas, (replicas + 1, letters, bins) each."""
-    structural, whole = abcd_constant(pairs), abcd_constant(events)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = whole / structural
-    a, b, c, d = events[0]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        predicted = np.where(d > 0, b * c / d, 0.0)
-    control, expected = (float(x) for x in effective_events(events[0], events[0]))
-    return {
-        "in_A": float(a.sum()),
-        "structural": _number(structural),
-        "whole": _number(whole),
-        "correlation": _number(correlation),
-        "few": bool(min(control, expected) < LEAST_EVENTS),
-        "edges": np.asarray(edges, np.float64).tolist(),
-        "A": a.tolist(),
-        "predicted": predicted.tolist(),
-    }
-
-
-def _number(replicas: Floats) -> dict[str, float | None]:
-    value, error = float(replicas[0]), float(spread(replicas))
-    return {"value": value if np.isfinite(value) else None, "error": error if np.isfinite(error) else None}
-
-
-def structural_of(result: Mapping[str, Any], score: str, regions: Any) -> dict[str, StructuralFactor]:
-    """Return the structural constants of unions at the paper's efficiency, as the fit takes them."""
-    found = {}
-    for region in regions:
-        if region in UNIONS:
-            one = result["closure"][score][region][str(EFFICIENCY)]["structural"]
-            if not one["value"] or one["error"] is None:
-                raise OddjetsError(f"'{region}' has no structural constant for '{score}': too few events")
-            found[region] = StructuralFactor(one["value"], one["error"])
-    return found
-
-
 # ---- the pseudo-data -------------------------------------------------------------------------------------------------
 
 
@@ -208,7 +77,7 @@ def observed(sample: Sample, settings: Settings, result: Mapping[str, Any]) -> d
     """Return the fits of the pseudo-data: set-up, score -> treatment -> z, strength, goodness of fit, yields in A."""
     cases = [(u, s, t) for u in SET_UPS for s in sample.scores for t in TREATMENTS]
     found: dict[str, Any] = {}
-    for (set_up, score, treatment), fitted in zip(cases, _each(_fit, cases, sample, settings, result), strict=True):
+    for (set_up, score, treatment), fitted in zip(cases, each(_fit, cases, sample, settings, result), strict=True):
         entry = {"set_up": set_up, "score": score, "paper": (set_up, score) in PAPER, "treatments": {}}
         found.setdefault(f"{set_up} / {score}", entry)["treatments"][treatment] = fitted
     return found
@@ -315,7 +184,7 @@ def nulls(sample: Sample, settings: Settings, result: Mapping[str, Any]) -> dict
     }
     tasks = [(case, source) for source, own in treated.items() for case in cases if case[2] in own]
     found: dict[str, Any] = {}
-    for (case, source), made in zip(tasks, _each(_null, tasks, sample, settings, result), strict=True):
+    for (case, source), made in zip(tasks, each(_null, tasks, sample, settings, result), strict=True):
         found.setdefault(source, {})[" / ".join(case)] = made
     return found
 
@@ -330,7 +199,7 @@ def choices(sample: Sample, settings: Settings, result: Mapping[str, Any]) -> di
     z: dict[str, Floats] = {}
     notes: dict[str, Any] = {"failed": {}, "closure_of_source": {}}
     # all have the same experiments, by the seed and the events
-    for case, made in zip(every, _each(_of_choice, [(case,) for case in every], sample, settings, result), strict=True):
+    for case, made in zip(every, each(_of_choice, [(case,) for case in every], sample, settings, result), strict=True):
         name = " / ".join(case)
         if "failed" in made:
             notes["failed"][name] = made["failed"]
@@ -392,54 +261,8 @@ def injection(sample: Sample, settings: Settings, result: Mapping[str, Any]) -> 
         (("split", score, "as-published"), "mixed", strength) for score in scores for strength in settings.strengths
     ]
     found: dict[str, Any] = {}
-    for (case, _, strength), made in zip(tasks, _each(_null, tasks, sample, fewer, result), strict=True):
+    for (case, _, strength), made in zip(tasks, each(_null, tasks, sample, fewer, result), strict=True):
         found.setdefault(case[1], {})[f"{strength:g}"] = made
-    return found
-
-
-# ---- sculpting -------------------------------------------------------------------------------------------------------
-
-
-def sculpting(sample: Sample, settings: Settings, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return score -> region -> efficiency -> whether it changes QCD's mass, and the narrow signal that QCD seems to have.
-
-    The spurious signal is that of A - B C / D in QCD alone, in errors of an experiment of this luminosity.
-    """
-    made = _each(_sculpting_of, [(score,) for score in sample.scores], sample, settings, result)
-    return dict(zip(sample.scores, made, strict=True))
-
-
-def _sculpting_of(sample: Sample, settings: Settings, result: Mapping[str, Any], score: str) -> dict[str, Any]:
-    analysis = sample.analysis("split, b tag", score)
-    assert analysis.fit is not None
-    analysis = analysis.model_copy(update={"fit": analysis.fit.model_copy(update={"regions": REGIONS})})
-    (qcd,) = sample.qcd(analysis)
-    patterns = Patterns.from_analysis(analysis)
-    others = [e for e in sample.templates(analysis) if NOMINAL in e.variations and e.process != "hh"]
-    lower = sample.smaller(sample.pseudo_data(), score)
-    codes, place = np.unique(qcd.codes, return_inverse=True)
-    cells = patterns.cells_of(codes)
-    found: dict[str, Any] = {}
-    for efficiency in EFFICIENCIES:
-        threshold = float(np.quantile(lower, 1 - efficiency))
-        grid = ThresholdGrid(np.array([threshold]), analysis.threshold.strict, None)
-        letters = letter_sums(qcd, patterns, grid)[NOMINAL][0]
-        beside = np.sum([letter_sums(e, patterns, grid)[NOMINAL][0, 0, 0] for e in others], axis=0)
-        passing = qcd.scores.min(axis=0) >= threshold
-        for region, start in patterns.starts.items():
-            edges = patterns.edges[region]
-            here = slice(start, start + len(edges) - 1)
-            inside = cells[here].any(axis=0)[place.ravel()]
-            value = cells[here].argmax(axis=0)[place.ravel()][inside] + 0.5
-            spurious = spurious_signal(letters[0][:, here], letters[1][:, here], edges, beside[here])
-            near = min(spurious["masses"], key=lambda row: abs(row["mass"] - PAPERS_MASS), default=None)
-            bins = np.arange(len(edges), dtype=np.float64)
-            found.setdefault(region, {})[str(efficiency)] = {
-                "threshold": threshold,
-                "divergence": divergence_of(value, passing[inside], qcd.nominal[inside], bins, seed=settings.seed),
-                "near_150": near,
-                **{key: spurious[key] for key in ("masses", "largest", "bins_left_out")},
-            }
     return found
 
 

@@ -165,7 +165,7 @@ def test_rounding_moves_hardly_an_event_across_a_threshold(full_scale: SimpleNam
 def test_a_jet_is_what_is_in_it(full_scale: SimpleNamespace) -> None:
     columns = {"eta_1": np.zeros(4), "phi_1": np.full(4, 3.1)}
     nothing = np.full(4, np.nan)
-    particles = {k: (nothing, nothing, nothing) for k in range(full_scale.truth.MOST)}
+    particles = dict.fromkeys(range(full_scale.truth.MOST), (nothing, nothing, nothing))
     # a top and its W; a W alone beyond the seam of phi; quarks and a gluon, of which the gluon is nearer; a Higgs far away
     particles[0] = (np.array([6, 24, 1, 25.0]), np.array([0.1, 0, 0.5, 2]), np.array([3.1, -3.1, 3.1, 3.1]))
     particles[1] = (np.array([24, np.nan, 21, np.nan]), np.array([0, np.nan, 0.2, np.nan]), np.full(4, 3.1))
