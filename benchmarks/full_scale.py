@@ -112,7 +112,8 @@ def study_command(a: Any) -> None:
     from full_scale_study import study
 
     known = {
-        name: getattr(a, name) for name in ("experiments", "strengths", "workers", "toys", "seed", "replicas", "only")
+        name: getattr(a, name)
+        for name in ("experiments", "strengths", "workers", "toys", "seed", "replicas", "only", "scores")
     }
     a.out.parent.mkdir(parents=True, exist_ok=True)
     study(a.sample, a.out, Settings(**{name: value for name, value in known.items() if value is not None}))
@@ -162,6 +163,7 @@ def main() -> None:
     one.add_argument("--replicas", type=int)
     one.add_argument("--workers", type=int)
     one.add_argument("--seed", type=int)
+    one.add_argument("--scores", nargs="*", help="that are studied; all, if it is not given")
     one.add_argument("--only", nargs="*", help="parts of the study; those that the file has already are kept")
     one.set_defaults(run=study_command)
     one = commands.add_parser("page", help=page_command.__doc__)

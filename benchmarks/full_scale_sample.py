@@ -105,18 +105,21 @@ class Sample:
     Attributes:
         file: the bank that `join` writes.
         luminosity: of its pseudo-data, /pb.
+        card: what the bank says of itself.
+        tables: process -> columns of its events.
+        scores: that are studied.
     """
 
     file: Path
     luminosity: float = 0.0
     card: Mapping[str, Any] = field(default_factory=dict)
     tables: dict[str, Columns] = field(default_factory=dict)
+    scores: list[str] = field(default_factory=list)
     _processors: dict[str, Any] = field(default_factory=dict)
-    _kept: dict[Any, list[EventArrays]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, file: Path) -> Sample:
-        """Read a sample.
+    def open(cls, file: Path, scores: Sequence[str] = ()) -> Sample:
+        """Read a sample, to be studied with some of its scores; none: with all.
 
         Raises:
             OddjetsError: it has no luminosity, or a process is missing.
@@ -127,12 +130,11 @@ class Sample:
         tables = {process: next(bank.tables(process)) for process in bank.processes}
         if missing := [group for group in GROUPS if group not in tables]:
             raise OddjetsError(f"{file}: has no events of {', '.join(missing)}; simulate more and join again")
-        return cls(file, float(bank.card["luminosity_pb"]), bank.card, tables)
-
-    @property
-    def scores(self) -> list[str]:
-        """The scores that its events have."""
-        return [name for name in SCORES if f"score_{name}_1" in self.tables["qcd"]]
+        known = [name for name in SCORES if f"score_{name}_1" in tables["qcd"]]
+        if missing := [name for name in scores if name not in known]:
+            raise OddjetsError(f"{file}: has no score '{missing[0]}'; it has {', '.join(known)}")
+        chosen = [name for name in known if not scores or name in scores]
+        return cls(file, float(bank.card["luminosity_pb"]), bank.card, tables, chosen)
 
     def analysis(
         self, set_up: str, score: str, treatment: str = "as-published", efficiency: float = EFFICIENCY
@@ -169,7 +171,7 @@ class Sample:
         own = columns | {"weight": columns["weight"].astype(np.float64) * self.luminosity}
         return [mixed_events(analysis, self.processor(analysis), [own], "qcd", seed=seed)]
 
-    def data(self, analysis: Analysis, observed: bool = True) -> list[EventArrays]:
+    def data(self, analysis: Analysis) -> list[EventArrays]:
         """Return the pseudo-data, with weight 1; those of QCD and of other processes are one process."""
         return read_events(analysis, self.processor(analysis), [self.pseudo_data()], "qcd", {NOMINAL: 1.0})
 
@@ -203,6 +205,7 @@ class Settings:
         workers: processes.
         seed: of all random numbers.
         only: sections; empty: all that are not there.
+        scores: those that are studied; empty: all.
     """
 
     experiments: int = 400
@@ -212,6 +215,7 @@ class Settings:
     workers: int = 2
     seed: int = 1
     only: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
 
 
 # ---- several at once --------------------------------------------------------------------------------------------------

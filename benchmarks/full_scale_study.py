@@ -45,7 +45,7 @@ def study(file: Path, out: Path, settings: Settings) -> dict[str, Any]:
     """
     if unknown := [name for name in settings.only if name not in SECTIONS]:
         raise OddjetsError(f"--only: no section '{unknown[0]}'; there are {', '.join(SECTIONS)}")
-    sample = Sample.open(file)
+    sample = Sample.open(file, settings.scores)
     about = {
         key: sample.card.get(key) for key in ("luminosity_pb", "luminosities_pb", "planned_pb", "samples", "units")
     }
@@ -63,7 +63,7 @@ def study(file: Path, out: Path, settings: Settings) -> dict[str, Any]:
         started = time.perf_counter()
         made = make(sample, settings, result)
         result[name] = made
-        known = {k: v for k, v in asdict(settings).items() if k not in ("only", "workers")}
+        known = {k: v for k, v in asdict(settings).items() if k not in ("only", "workers", "scores")}
         result.setdefault("made", {})[name] = {"seconds": round(time.perf_counter() - started, 1), "settings": known}
         write_json(out, result)
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
@@ -92,7 +92,7 @@ def _fit(
     threshold = float(np.quantile(np.concatenate([e.scores.min(axis=0) for e in data]), 1 - EFFICIENCY))
     grid = ThresholdGrid(np.array([threshold]), analysis.threshold.strict, EFFICIENCY)
     patterns = Patterns.from_analysis(analysis)
-    (yields,) = templates_at(analysis, [*templates, *data], grid, {})
+    (yields,) = templates_at(analysis, [*templates, *sample.qcd(analysis)], grid, {})
     seen = np.sum([letter_sums(e, patterns, grid)[NOMINAL][0] for e in data], axis=0)
     for region, start in patterns.starts.items():
         here = slice(start, start + len(patterns.edges[region]) - 1)

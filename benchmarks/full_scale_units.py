@@ -331,7 +331,7 @@ def make_units_of(units: Sequence[Unit], task: Task, workers: int, until: float)
     prepare_multiparton_tables(task.scratch / "multiparton.dat")
     context = multiprocessing.get_context("spawn")
     place = context.Value("q", 0)
-    processes = [context.Process(target=work, args=(k, units, task, place, until)) for k in range(workers)]
+    processes = [context.Process(target=work, args=(k, units, task, place, until), daemon=True) for k in range(workers)]
     for process in processes:
         process.start()
     for process in processes:
