@@ -123,7 +123,7 @@ def _sculpting_of(sample: Sample, settings: Settings, result: Mapping[str, Any],
         for region, start in patterns.starts.items():
             edges = patterns.edges[region]
             here = slice(start, start + len(edges) - 1)
-            inside = cells[here].any(axis=0)[place.ravel()]
+            inside = np.asarray(cells[here].any(axis=0))[place.ravel()]
             value = cells[here].argmax(axis=0)[place.ravel()][inside] + 0.5
             spurious = spurious_signal(letters[0][:, here], letters[1][:, here], edges, beside[here])
             near = min(spurious["masses"], key=lambda row: abs(row["mass"] - PAPERS_MASS), default=None)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from full_scale_parts import DATA, GROUPS
+from full_scale_parts import GROUPS
+from full_scale_units import DATA
 
 from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core.errors import OddjetsError

@@ -96,7 +96,7 @@ def _fit(
     seen = np.sum([letter_sums(e, patterns, grid)[NOMINAL][0] for e in data], axis=0)
     for region, start in patterns.starts.items():
         here = slice(start, start + len(patterns.edges[region]) - 1)
-        yields.contents[region, DATA_NAME, NOMINAL] = seen[:, :, here]
+        yields.contents[region, DATA_NAME, NOMINAL] = seen[:, :, here]  # type: ignore[index]
     factors = structural_of(result, score, analysis.fit.regions) if treatment == "structural" else None
     built, report = workspace.build(analysis, yields, None, factors)
     poi = null.tested(analysis)[0]
@@ -155,7 +155,7 @@ def _null(
     made = null.of_events(analysis, source, plan, truth, truth, structural=factors)  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory() as folder:
         found = null.run(made, Path(folder))
-    kept = (
+    kept = [
         "experiments",
         "failed",
         "z",
@@ -165,8 +165,8 @@ def _null(
         "goodness_of_fit",
         "closure",
         "events",
-    )
-    kept += ("closure_of_source", "bank_over_experiment")
+    ]
+    kept += ["closure_of_source", "bank_over_experiment"]
     return {key: found[key] for key in kept if key in found}
 
 

@@ -266,7 +266,7 @@ class RemoteScorer(Scorer):
         return output
 
 
-_CONNECTIONS: dict[tuple[int, str], Any] = {}
+_CONNECTIONS: dict[tuple[int, str], Connection] = {}
 
 
 def _connection(address: str) -> Connection:
@@ -289,7 +289,10 @@ def largest_difference(file: Path, graph: TorchGraph, jets: int = 24) -> float:
     rng = np.random.default_rng(1)
     counts = rng.integers(3, 90, jets)
     counts[0] = 90
-    batch = {"x": np.zeros((jets, 90, 4), np.float32), "pid": np.zeros((jets, 90), np.int64)}
+    batch: dict[str, npt.NDArray[Any]] = {
+        "x": np.zeros((jets, 90, 4), np.float32),
+        "pid": np.zeros((jets, 90), np.int64),
+    }
     batch["add"] = np.zeros((jets, 90, 4), np.float32)
     for row, count in enumerate(counts):
         log_pt = -np.sort(-rng.normal(2, 1.5, count))
