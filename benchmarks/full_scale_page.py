@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from full_scale_closure import PAPERS_MASS, REGIONS
+from full_scale_pictures import AT, PICTURES, fits, plt, pm
 from full_scale_sample import EFFICIENCY, PAPER, SCORES, TREATMENTS
 from full_scale_study import PAPERS_Z
-from scipy.stats import norm
 
 from oddjets.core.errors import InputFileError
 from oddjets.core.files import atomic_write
 from oddjets.core.rounding import rounded
 
-mpl.use("Agg")
-from matplotlib import pyplot as plt  # after the choice of what draws
-
 #: pictures stand in this folder beside the page
 IMAGES = "images"
-AT = str(EFFICIENCY)
 
 
 def write_page(results: Path, out: Path) -> None:
@@ -40,45 +37,52 @@ def write_page(results: Path, out: Path) -> None:
     if missing := [name for name in needed if name not in result]:
         raise InputFileError(f"{results}: has no section '{missing[0]}'; run `full_scale.py study` with it first")
     (out.parent / IMAGES).mkdir(parents=True, exist_ok=True)
-    for name, draw in {
-        "closure": _draw_closure,
-        "z": _draw_z,
-        "anywhere": _draw_anywhere,
-        "spurious": _draw_spurious,
-    }.items():
+    for name, draw in PICTURES.items():
         figure = draw(result)
         with atomic_write(out.parent / IMAGES / f"full_scale_{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
         plt.close(figure)
     with atomic_write(out) as temporary:
-        temporary.write_text(text_of(result, results.name), encoding="utf-8")
+        temporary.write_text(filled(text_of(result, results.name)) + "\n", encoding="utf-8")
 
 
-def pm(one: Mapping[str, Any]) -> str:
-    """Return a number with its error."""
-    if one["value"] is None or one["error"] is None:
-        return "–"
-    return " ± ".join(rounded(one["value"], one["error"]))
+def filled(text: str) -> str:
+    """Return a page whose paragraphs and items are lines of 120 columns; tables, titles and pictures stay as they are."""
+    parts = []
+    for part in text.split("\n\n"):
+        lines = part.strip("\n")
+        if not lines or lines[0] in "|#!":
+            parts.append(lines)
+            continue
+        items = re.split(r"\n(?=- )", lines)
+        parts.append(
+            "\n".join(
+                textwrap.fill(
+                    " ".join(item.split()),
+                    120,
+                    subsequent_indent="  " if item.startswith("- ") else "",
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+                for item in items
+            )
+        )
+    return "\n\n".join(part for part in parts if part)
 
 
 def number(value: float | None, digits: int = 2) -> str:
     """Return a number of fixed digits; a dash for none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """Return a number with its sign."""
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Return a table in Markdown."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows])
-
-
-def fits(result: Mapping[str, Any]) -> list[tuple[str, str, str, dict[str, Any]]]:
-    """Return set-up, score, treatment and result of every fit of the pseudo-data that worked."""
-    return [
-        (entry["set_up"], entry["score"], treatment, fitted)
-        for entry in result["observed"].values()
-        for treatment, fitted in entry["treatments"].items()
-        if fitted.get("z") is not None
-    ]
 
 
 def text_of(result: Mapping[str, Any], source: str) -> str:
@@ -95,7 +99,7 @@ def text_of(result: Mapping[str, Any], source: str) -> str:
     parts = [
         _HEAD.format(
             luminosity=luminosity / 1000,
-            share=luminosity / 16393.38,
+            share=100 * luminosity / 16393.38,
             qcd=events["qcd"],
             data=data,
             hours=sum(cpu.values()) / 3600,
@@ -132,7 +136,7 @@ This page is for the authors of [arXiv:2603.23593](https://arxiv.org/abs/2603.23
 a structure near 150 GeV where
 one score selects, and cannot know whether it is physics, the model or the background estimate. Here the same
 procedure is done where the truth is known: simulated
-collisions without any signal, at {luminosity:.2f} /fb, {share:.0%} of the paper's 16.39 /fb, with the paper's
+collisions without any signal, at {luminosity:.2f} /fb, {share:.0f} % of the paper's 16.39 /fb, with the paper's
 efficiency of 0.2 %.
 
 **The sample.** {qcd:,} QCD events after the base selection and all smaller processes, in all {data:,} events of
@@ -216,6 +220,20 @@ def _answers(result: Mapping[str, Any], made: Any, largest: Any, paper: Any, sig
                 f" {row['experiments']} experiments ({few});"
                 f" by the copula, an extrapolation, {result['choices'][label]['copula_at_4.11']['p']:.1g}."
             )
+    rows = [
+        (one["ratio"] / one["uncertainty"], score, region, one)
+        for score, regions in result["sculpting"].items()
+        for region, found in regions.items()
+        if (one := found[AT]["near_150"]) and one["uncertainty"] > 0
+    ]
+    if rows:
+        _, score, region, one = max(rows, key=lambda row: row[0])
+        large = sum(row[0] >= 3 for row in rows)
+        lines.append(
+            f"- **A peak of QCD alone near {PAPERS_MASS:.0f} GeV**: of {len(rows)} pairs of score and region the largest is"
+            f" {one['ratio']:.2f} ± {one['uncertainty']:.2f} errors of an experiment ({SCORES[score]}, {region}); {large} are"
+            " three times their statistical error or more."
+        )
     trainings = [f for f in made if f[1].startswith("team_member") and f[0] == "split" and f[2] == "as-published"]
     if len(trainings) > 1:
         values = [f[3]["z"] for f in trainings]
@@ -243,7 +261,7 @@ def _spurious_table(result: Mapping[str, Any]) -> str:
         for region in ("SR", "VR1", "SR1", "SR3"):
             one = regions[region][AT]
             near, most = one["near_150"], one["largest"]
-            shown = [f"{r['ratio']:+.2f} ± {r['uncertainty']:.2f}" if r else "–" for r in (near, most)]
+            shown = [f"{signed(r['ratio'])} ± {r['uncertainty']:.2f}" if r else "–" for r in (near, most)]
             at = f" at {most['mass']:.0f} GeV" if most else ""
             rows.append(
                 [
@@ -337,75 +355,3 @@ def _injection_table(result: Mapping[str, Any]) -> str:
         " published.\n\n"
     )
     return text + table(["score", "injected", "mean z", "mean fitted strength"], rows)
-
-
-def _draw_closure(result: Mapping[str, Any]) -> Any:
-    figure, axes = plt.subplots(2, 3, figsize=(10, 6), constrained_layout=True)
-    for axis, region in zip(axes.ravel(), REGIONS, strict=True):
-        one = result["closure"]["omnilearned"][region][AT]
-        edges, a = np.array(one["edges"]), np.array(one["A"])
-        middle = 0.5 * (edges[1:] + edges[:-1])
-        axis.stairs(one["predicted"], edges, color="#94a4a2", fill=True, label="B C / D")
-        axis.errorbar(middle, a, np.sqrt(np.maximum(a, 0)), fmt="k.", label="QCD in A")
-        axis.set_title(f"{region}: {pm(one['whole'])}", fontsize=9)
-        axis.set_xlabel("leading-jet soft-drop mass (GeV)", fontsize=8)
-    axes[0, 0].legend(fontsize=8)
-    return figure
-
-
-def _draw_z(result: Mapping[str, Any]) -> Any:
-    made = [f for f in fits(result) if f[0] != "top"]
-    names = list(dict.fromkeys((f[0], f[1]) for f in made))
-    figure, axis = plt.subplots(figsize=(9, 0.6 + 0.2 * max(len(names), 4)), constrained_layout=True)
-    for k, (treatment, marker) in enumerate(zip(TREATMENTS, "os^", strict=True)):
-        own = [(names.index((f[0], f[1])), f[3]["z"]) for f in made if f[2] == treatment]
-        if own:
-            axis.plot([v for _, v in own], [p + 0.2 * (k - 1) for p, _ in own], marker, ms=4, label=treatment)
-    axis.axvline(PAPERS_Z, color="k", ls="--", lw=1)
-    axis.set_yticks(
-        range(len(names)), [f"{u}, {SCORES[s]}{' (paper)' if (u, s) in PAPER else ''}" for u, s in names], fontsize=7
-    )
-    axis.invert_yaxis()
-    axis.set_xlabel("z of an HH-like signal in pseudo-data without one (dashed: the paper's 4.11)")
-    axis.legend(fontsize=8)
-    return figure
-
-
-def _draw_anywhere(result: Mapping[str, Any]) -> Any:
-    figure, axis = plt.subplots(figsize=(6, 4), constrained_layout=True)
-    for label in ("paper", "trainings", "all"):
-        rows = result["choices"].get(label, {}).get("anywhere", ())
-        if rows:
-            p = np.array([row["p"] for row in rows])
-            band = np.abs(np.array([[row["low"], row["high"]] for row in rows]).T - p)
-            axis.errorbar(
-                [row["z"] for row in rows],
-                p,
-                band,
-                marker="o",
-                ms=4,
-                capsize=2,
-                label=f"{label} ({len(result['choices'][label]['choices'])})",
-            )
-    levels = np.linspace(1.8, 4.3, 50)
-    axis.plot(levels, norm.sf(levels), "k--", lw=1, label="a single choice")
-    axis.set_yscale("log")
-    axis.set_xlabel("z")
-    axis.set_ylabel("experiments with z or more in some choice")
-    axis.legend(fontsize=8)
-    return figure
-
-
-def _draw_spurious(result: Mapping[str, Any]) -> Any:
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True, sharey=True)
-    for axis, region in zip(axes, ("VR1", "SR1"), strict=True):
-        for score, regions in result["sculpting"].items():
-            rows = regions[region][AT]["masses"]
-            axis.plot([r["mass"] for r in rows], [r["ratio"] for r in rows], lw=1, label=SCORES[score])
-        axis.axvline(PAPERS_MASS, color="k", ls=":", lw=1)
-        axis.axhspan(-1, 1, color="#dddddd", zorder=0)
-        axis.set_title(region, fontsize=9)
-        axis.set_xlabel("mass of the narrow peak (GeV)")
-    axes[0].set_ylabel("spurious signal over its error")
-    axes[0].legend(fontsize=6)
-    return figure
