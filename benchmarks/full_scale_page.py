@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from full_scale_closure import PAPERS_MASS, REGIONS
-from full_scale_pictures import AT, PICTURES, fits, plt, pm
+from full_scale_pictures import AT, PICTURES, fits, pm
 from full_scale_sample import EFFICIENCY, PAPER, SCORES, TREATMENTS
 from full_scale_study import PAPERS_Z
 
@@ -41,7 +41,6 @@ def write_page(results: Path, out: Path) -> None:
         figure = draw(result)
         with atomic_write(out.parent / IMAGES / f"full_scale_{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
-        plt.close(figure)
     with atomic_write(out) as temporary:
         temporary.write_text(filled(text_of(result, results.name)) + "\n", encoding="utf-8")
 
