@@ -209,8 +209,8 @@ class Settings:
         scores: those that are studied; empty: all.
     """
 
-    experiments: int = 400
-    strengths: tuple[float, ...] = (500.0, 1500.0)
+    experiments: int = 300
+    strengths: tuple[float, ...] = (2500.0, 7500.0)
     toys: int = 100
     replicas: int = 40
     workers: int = 2
