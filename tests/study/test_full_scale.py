@@ -29,7 +29,7 @@ DATA = ("qcd", "top", "wjets", "zjets", "stop_t", "stop_s", "ww", "wz", "zz", "w
 def full_scale() -> Iterator[SimpleNamespace]:
     """Load the modules of benchmarks/full_scale.py, which are in no package."""
     sys.path.insert(0, str(BENCHMARKS))
-    names = ("units", "parts", "truth", "torch")
+    names = ("units", "parts", "truth", "torch", "sample", "study", "page")
     yield SimpleNamespace(**{name: importlib.import_module(f"full_scale_{name}") for name in names})
     sys.path.remove(str(BENCHMARKS))
     for name in [name for name in sys.modules if name.startswith("full_scale")]:
@@ -180,3 +180,40 @@ def test_a_graph_gives_the_same_by_pytorch(full_scale: SimpleNamespace) -> None:
     file = BENCHMARKS.parent / "models" / "omnilearned_small_reduced_2.onnx"
     graph = full_scale.torch.TorchGraph(file, "cpu")
     assert full_scale.torch.largest_difference(file, graph, jets=4) < 1e-4
+
+
+def test_a_study_is_of_one_sample_and_of_known_sections(full_scale: SimpleNamespace, tmp_path: Path) -> None:
+    sample, out = tmp_path / "sample.parquet", tmp_path / "results.json"
+    full_scale.parts.join(make_parts(full_scale, tmp_path), sample)
+    settings = full_scale.sample.Settings
+    with pytest.raises(OddjetsError, match="no section 'nothing'; there are closure"):
+        full_scale.study.study(sample, out, settings(only=("nothing",)))
+    with pytest.raises(OddjetsError, match="has no score 'labelled'; it has omnilearned, team"):
+        full_scale.study.study(sample, out, settings(scores=("labelled",)))
+    out.write_text(json.dumps({"sample": {"luminosity_pb": 1.0}}), encoding="utf-8")
+    with pytest.raises(OddjetsError, match="results of another sample"):
+        full_scale.study.study(sample, out, settings())
+
+
+def test_pseudo_data_have_weight_one_and_the_set_ups_are_the_papers(
+    full_scale: SimpleNamespace, tmp_path: Path
+) -> None:
+    full_scale.parts.join(make_parts(full_scale, tmp_path), tmp_path / "sample.parquet")
+    sample = full_scale.sample.Sample.open(tmp_path / "sample.parquet")
+    data = sample.pseudo_data()
+    assert set(data["weight"]) == {1.0}
+    counts = {name: int(columns["in_data"].sum()) for name, columns in sample.tables.items() if "in_data" in columns}
+    assert len(data["weight"]) == sum(counts.values())
+    for set_up, score in full_scale.sample.PAPER:
+        analysis = sample.analysis(set_up, score)
+        assert analysis.threshold.efficiency == 0.002
+        assert analysis.fit.poi.process == ("top" if set_up == "top" else "hh")
+        assert analysis.threshold.score == score
+
+
+def test_a_page_needs_all_sections_and_fills_its_lines(full_scale: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps({"sample": {}}), encoding="utf-8")
+    with pytest.raises(InputFileError, match="no section 'closure'"):
+        full_scale.page.write_page(tmp_path / "results.json", tmp_path / "page.md")
+    text = "# Title\n\none\ntwo\n\n- first\n- second item\n\n| a |\n| --- |"
+    assert full_scale.page.filled(text) == text.replace("one\ntwo", "one two")
