@@ -28,6 +28,7 @@ from oddjets.scoring.model_card import load_card
 from oddjets.scoring.scorer import Scorer
 from oddjets.selection import aspen_jets
 from oddjets.selection.aspen_files import jets_of_pfnano
+from oddjets.selection.oddest_jets import OddestJets
 from oddjets.workflow.pipeline import run_stage, stage_of
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.closure import measure
@@ -293,7 +294,7 @@ def test_the_oddest_jets_of_a_stream_do_not_depend_on_how_it_is_cut() -> None:
     score, mass = np.round(rng.random(1000), 2), rng.random(1000)
     found = []
     for size in (7, 1000):
-        jets = jet_bump.OddestJets(1000, 0.1)
+        jets = OddestJets(1000, 0.1)
         for start in range(0, 1000, size):
             jets.add(score[start : start + size], mass[start : start + size])
         found.append(jets.above(0.05))

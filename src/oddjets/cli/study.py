@@ -64,12 +64,13 @@ def _run_of(target: Path, out: Path | None) -> RunContext:
 def null(
     target: Target,
     source: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--source",
-            help="What experiments are drawn from: simulation, independent, mixed, control or toys.",
+            help="What experiments are drawn from: simulation, independent, mixed, control or toys; of single jets sidebands or"
+            " mixed-masses (default: independent, or sidebands where there are single jets alone).",
         ),
-    ] = "independent",
+    ] = None,
     experiments: Annotated[
         int, typer.Option("--experiments", min=1, metavar="N", help="Number of experiments.")
     ] = 1000,
@@ -115,8 +116,9 @@ def null(
     from oddjets.workflow.study_options import Options
 
     run = _run_of(target, out)
+    of_jets = run.analysis.jet_bump is not None and not run.has_stage("fit")
     found: Options = Options(
-        source,  # type: ignore[arg-type]
+        source or ("sidebands" if of_jets else "independent"),  # type: ignore[arg-type]
         experiments,
         tail,
         seed,

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+
 from oddjets.core.errors import InputFileError
 from oddjets.core.files import sha256_of
-from oddjets.core.provenance import read_manifest
+from oddjets.core.provenance import content_key, read_manifest
 
 __all__ = [
     "CHOICES",
@@ -21,10 +23,14 @@ __all__ = [
     "bound_of",
     "calibration_line",
     "few_experiments",
+    "jets_made_of",
+    "jets_study",
     "made_of",
     "method_of",
+    "outdated_jet_studies",
     "outdated_null_studies",
     "range_of",
+    "read_jet_studies",
     "read_null_studies",
     "read_study",
     "read_training_study",
@@ -42,6 +48,8 @@ _ENTRIES = {
     INJECTION: ("of", "signal", "methods", "strengths"),
     SCULPTING: ("of", "regions", "observable", "process", "score"),
 }
+#: likewise of a study of single jets
+_OF_JETS = ("of", "source", "choices", "together", "curve", "experiments")
 #: fewer experiments are a warning: at 2 sigma two of so many are expected
 LEAST_EXPERIMENTS = 100
 
@@ -162,6 +170,68 @@ def read_training_study(out: Path) -> dict[str, Any] | None:
         ) from None
     now = sha256_of(workspace) if workspace.is_file() else None
     return dict(content) if of == now else None
+
+
+def jets_study(source: str) -> str:
+    """Return the name of the file of a study of single jets.
+
+    Args:
+        source: what its experiments were drawn from.
+    """
+    return f"jets_{source.replace('-', '_')}.json"
+
+
+def jets_made_of(out: Path, asked: BaseModel) -> dict[str, str | None]:
+    """Return the state of a folder that a study or an inspection of single jets is of, for its file.
+
+    Args:
+        out: the output folder.
+        asked: the section ``jet_bump``; the toys of its figure decide nothing.
+    """
+    key = (read_manifest(out, "process") or {}).get("key")
+    return {
+        "jets": None if key is None else str(key),
+        "asked": content_key(asked.model_dump(mode="json", exclude={"toys"})),
+    }
+
+
+def read_jet_studies(out: Path, asked: BaseModel | None) -> dict[str, dict[str, Any]]:
+    """Return source -> study of single jets without signal, of those that are of the jets and the searches of now.
+
+    Args:
+        out: the output folder.
+        asked: the section ``jet_bump``; None: there is none, and no study.
+
+    Raises:
+        InputFileError: a file is no such study.
+    """
+    return {} if asked is None else {s: content for s, (content, now) in _jet_studies(out, asked).items() if now}
+
+
+def outdated_jet_studies(out: Path, asked: BaseModel | None) -> list[str]:
+    """Return the sources of studies of single jets that are of other jets, or other searches, than those of now.
+
+    Args:
+        out: the output folder.
+        asked: as for `read_jet_studies`.
+    """
+    return [] if asked is None else [source for source, (_, now) in _jet_studies(out, asked).items() if not now]
+
+
+def _jet_studies(out: Path, asked: BaseModel) -> dict[str, tuple[dict[str, Any], bool]]:
+    found = {}
+    for file in sorted((out / FOLDER).glob("jets_*.json")):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if lacking := [key for key in _OF_JETS if key not in content]:
+                raise KeyError(lacking[0])
+            found[str(content["source"])] = content, content["of"] == jets_made_of(out, asked)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputFileError(
+                f"{file}: cannot be read as a study ({type(error).__name__}: {error}); remove it, or run `oddjets study null`"
+                " again"
+            ) from None
+    return found
 
 
 def few_experiments(number: int) -> list[str]:

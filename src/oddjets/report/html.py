@@ -22,6 +22,7 @@ from oddjets.report import (
     headline,
     health,
     inspections,
+    jet_studies,
     layout,
     neighbours,
     score_tables,
@@ -59,7 +60,7 @@ SECTIONS = {
         "The fit",
         ("yields", "grid", "closures", "mixing", "pulls", "impacts", "scan", "limit", "gof", "correlation"),
     ),
-    "study": ("How sure", ("injection", "null", "choices", "sculpting")),
+    "study": ("How sure", ("injection", "null", "jet_null", "choices", "sculpting")),
     "systematics": ("Systematic variations", ("systematics",)),
     "simulated": ("Simulated processes", ("processes",)),
 }
@@ -226,6 +227,7 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
         if name == "study":
             shown = [verdict.verdict_table(artifacts)]
             shown += [studies.calibration_table(artifacts), studies.false_alarm_table(artifacts)]
+            shown += jet_studies.jet_null_tables(artifacts)
             shown += scrutiny_tables.choice_tables(artifacts)
             shown += [*scrutiny_tables.injection_tables(artifacts), *scrutiny_tables.sculpting_tables(artifacts)]
             shown += [trainings.training_table(artifacts), trainings.agreement_table(artifacts)]

@@ -6,10 +6,25 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import chi2, nbinom, poisson
 from scipy.stats import f as f_distribution
-from scipy.stats import nbinom, poisson
 
-__all__ = ["SidebandFit", "WindowSearch", "choose_order", "design", "fit", "global_p_value", "local_p_value", "search"]
+__all__ = [
+    "LEAST_JETS",
+    "SidebandFit",
+    "WindowScan",
+    "WindowSearch",
+    "choose_order",
+    "choose_orders",
+    "design",
+    "fit",
+    "global_p_value",
+    "is_spectrum",
+    "local_p_value",
+    "positions",
+    "scan",
+    "search",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -17,6 +32,10 @@ Array = npt.NDArray[np.float64]
 ORDERS = (2, 3, 4, 5)
 #: another parameter must improve the fit with this probability of chance at most
 F_TEST_LEVEL = 0.05
+#: fewer jets, and fewer bins outside of a window, make no spectrum that can be fitted
+LEAST_JETS, LEAST_SIDEBAND = 100, 6
+#: a fit whose deviance has a smaller p (of chi2) does not describe its sidebands
+LEAST_QUALITY = 1e-3
 _STEPS = 40
 
 
@@ -60,6 +79,31 @@ class WindowSearch(NamedTuple):
     overall: float
     smallest: float
     pulls: Array
+
+
+def is_spectrum(counts: Array, window: npt.NDArray[np.bool_]) -> bool:
+    """Tell whether a spectrum has jets and bins enough for a fit outside a window.
+
+    Args:
+        counts: one spectrum, shape (bins,).
+        window: mask of its bins, shape (bins,).
+    """
+    enough = counts.sum() >= LEAST_JETS and (counts > 0).sum() >= len(counts) // 2
+    return bool(enough and window.any() and (~window).sum() >= LEAST_SIDEBAND)
+
+
+class WindowScan(NamedTuple):
+    """A window at every position of T spectra.
+
+    Attributes:
+        local: local p-value at every position, shape (T, positions).
+        smallest: the one at the strongest position, shape (T,).
+        place: the first bin of that position, shape (T,).
+    """
+
+    local: Array
+    smallest: Array
+    place: npt.NDArray[np.int64]
 
 
 def search(counts: Array, edges: Array, window: npt.NDArray[np.bool_], *, toys: int = 1000) -> WindowSearch:
@@ -150,24 +194,43 @@ def choose_order(counts: Array, centres: Array, sideband: npt.NDArray[np.bool_])
         The number of parameters, and the tests: ``parameters``, ``deviance``, ``ndf``, ``p_value`` (that the next order
         improves the fit so much by chance).
     """
+    chosen, orders, deviances, p_values = _f_tests(counts, centres, sideband)
+    bins = int(sideband.sum())
+    tests: list[dict[str, float]] = []
+    for index, order in enumerate(orders):
+        test = {"parameters": order, "deviance": float(deviances[0, index]), "ndf": bins - order}
+        if index + 1 < len(orders) and np.isfinite(p_values[0, index]):
+            test["p_value"] = float(p_values[0, index])
+        tests.append(test)
+    return int(chosen[0]), tests
+
+
+def choose_orders(counts: Array, centres: Array, sideband: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return the number of parameters that `choose_order` chooses for each of T spectra, shape (T,).
+
+    Args:
+        counts: shape (T, bins).
+        centres: GeV, shape (bins,).
+        sideband: mask of the fitted bins, shape (bins,).
+    """
+    return _f_tests(counts, centres, sideband)[0]
+
+
+def _f_tests(
+    counts: Array, centres: Array, sideband: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int64], list[int], Array, Array]:
+    """Return the chosen orders (T,), the orders, their deviances (T, orders), and p (T, orders - 1), NaN where there is none."""
     bins = int(sideband.sum())
     orders = [p for p in ORDERS if p < bins]
-    deviances = [float(fit(counts, design(centres, p), sideband).deviance[0]) for p in orders]
-    tests: list[dict[str, float]] = []
-    chosen = orders[0]
-    open_question = True
-    for index, (order, deviance) in enumerate(zip(orders, deviances, strict=True)):
-        test = {"parameters": order, "deviance": deviance, "ndf": bins - order}
-        if index + 1 < len(orders) and deviances[index + 1] > 0:
-            gain = max(deviance - deviances[index + 1], 0.0)
-            statistic = gain / (deviances[index + 1] / (bins - orders[index + 1]))
-            test["p_value"] = float(f_distribution.sf(statistic, 1, bins - orders[index + 1]))
-            if open_question and test["p_value"] < F_TEST_LEVEL:
-                chosen = orders[index + 1]
-            else:
-                open_question = False
-        tests.append(test)
-    return chosen, tests
+    deviances = np.stack([fit(counts, design(centres, p), sideband).deviance for p in orders], axis=1)
+    freedom = bins - np.array(orders[1:])
+    next_one = deviances[:, 1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = np.maximum(deviances[:, :-1] - next_one, 0.0) / (next_one / freedom)
+        p_values = np.where(next_one > 0, f_distribution.sf(statistic, 1, freedom), np.nan)
+    # the first test that sees no improvement ends the choice
+    steps = np.cumprod(p_values < F_TEST_LEVEL, axis=1).sum(axis=1)
+    return np.array(orders, np.int64)[steps], orders, deviances, p_values
 
 
 def local_p_value(observed: Array, expected: Array, error: Array) -> Array:
@@ -202,19 +265,52 @@ def global_p_value(
     Returns:
         The global p-value (at least 1 / (toys + 1)), the smallest local one, and the local one at every position.
     """
-    bins = len(counts)
-    everything = np.ones(bins, dtype=bool)
+    everything = np.ones(len(counts), dtype=bool)
     smooth = fit(counts, terms, everything).expected[0]
-    spectra = np.vstack([counts, np.random.default_rng(seed).poisson(smooth, (toys, bins))]).astype(float)
-    local = []
+    spectra = np.vstack([counts, np.random.default_rng(seed).poisson(smooth, (toys, len(counts)))]).astype(float)
+    found = scan(spectra, terms, width)
+    beyond = int((found.smallest[1:] <= found.smallest[0]).sum())
+    return (beyond + 1) / (toys + 1), float(found.smallest[0]), found.local[0].tolist()
+
+
+def scan(spectra: Array, terms: Array, width: int) -> WindowScan:
+    """Try a window at every position, each with a fit outside of it.
+
+    The strongest position has a sideband of at least a quarter of the window's width at both ends, where there are such: beyond
+    the last bin a fit is an extrapolation, whose error says little. And its fit describes the sidebands, unless no fit does:
+    a bump that a window leaves outside spoils the fit, which then sees excesses elsewhere.
+
+    Args:
+        spectra: shape (T, bins).
+        terms: from `design`.
+        width: width of the window, in bins.
+    """
+    bins = spectra.shape[1]
+    local, quality = [], []
     for first in range(bins - width + 1):
         window = np.zeros(bins, dtype=bool)
         window[first : first + width] = True
         found = fit(spectra, terms, ~window)
         local.append(local_p_value(spectra[:, window].sum(axis=1), *window_background(found, terms, window)))
-    smallest = np.min(local, axis=0)
-    beyond = int((smallest[1:] <= smallest[0]).sum())
-    return (beyond + 1) / (toys + 1), float(smallest[0]), [float(p[0]) for p in local]
+        quality.append(chi2.sf(found.deviance, max(bins - width - terms.shape[1], 1)))
+    p, good = np.stack(local, axis=1), np.stack(quality, axis=1)
+    good = np.where(positions(bins, width), good, -1.0)
+    counted = good >= np.minimum(LEAST_QUALITY, good.max(axis=1, keepdims=True))
+    place = np.where(counted, p, np.inf).argmin(axis=1)
+    return WindowScan(p, p[np.arange(len(p)), place], place)
+
+
+def positions(bins: int, width: int) -> npt.NDArray[np.bool_]:
+    """Return which first bins of a window have sidebands at both ends, or all where none has, shape (bins - width + 1,).
+
+    Args:
+        bins: of the spectrum.
+        width: of the window, in bins.
+    """
+    first = np.arange(bins - width + 1)
+    margin = -(-width // 4)
+    inner = (first >= margin) & (first < len(first) - margin)
+    return inner if inner.any() else np.ones(len(first), dtype=bool)
 
 
 def window_background(found: SidebandFit, terms: Array, window: npt.NDArray[np.bool_]) -> tuple[Array, Array]:

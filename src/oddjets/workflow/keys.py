@@ -191,7 +191,8 @@ def _plot_and_report(run: RunContext) -> Any:
     dump = _stated(run.analysis, *later, exclude={"execution", "systematics"})
     # what the report shows of studies
     named = [run.out / FOLDER / name for name in (TRAININGS, CHOICES, INJECTION, SCULPTING)]
-    files = [*sorted((run.out / FOLDER).glob("null_*.json")), *(file for file in named if file.is_file())]
+    found = [file for kind in ("null", "jets") for file in sorted((run.out / FOLDER).glob(f"{kind}_*.json"))]
+    files = [*found, *(file for file in named if file.is_file())]
     studies = {file.name: sha256_of(file) for file in files}
     return {
         **dump,

@@ -19,10 +19,11 @@ from oddjets.core.files import sha256_of, write_json
 from oddjets.corrections.systematics import directions_of, kind_of
 from oddjets.io.studies import FOLDER
 from oddjets.stats.model import Model
-from oddjets.study import null
+from oddjets.study import null, single_jets
 from oddjets.study.independence import classes_of
 from oddjets.study.mixed import mixed_events
 from oddjets.study.rates import LEAST_RATIO, require_bank
+from oddjets.workflow.jet_studies import study_jets
 from oddjets.workflow.keys import stage_states
 from oddjets.workflow.pipeline import stages_up_to
 from oddjets.workflow.run import RunContext
@@ -93,7 +94,7 @@ def results_of(run: RunContext) -> dict[str, Any]:
 
 
 def study_null(run: RunContext, options: Options) -> dict[str, Any]:
-    """Study an analysis without signal, and write ``study/null_SOURCE.json``.
+    """Study an analysis without signal, and write ``study/null_SOURCE.json``, or of single jets ``study/jets_SOURCE.json``.
 
     Args:
         run: the analysis and its folder.
@@ -106,10 +107,19 @@ def study_null(run: RunContext, options: Options) -> dict[str, Any]:
         OddjetsError: the source does not fit the analysis, a bank is too small or another's, results are missing.
     """
     refuse_odd(options)
+    if options.source in single_jets.SOURCES:
+        return study_jets(run, options)
     source = options.source
     with run.lock():
-        if run.analysis.fit is None:
-            raise OddjetsError(f"{run.analysis.name}: a study needs a 'fit' section, which says what is fitted")
+        if not run.has_stage("fit"):
+            of_jets = (
+                f"; of its single jets, give --source {' or '.join(single_jets.SOURCES)}"
+                if run.analysis.jet_bump
+                else ""
+            )
+            raise OddjetsError(
+                f"{run.analysis.name}: a study needs a 'fit' section, which says what is fitted{of_jets}"
+            )
         results = results_of(run)
         closed = _current(run, "closure", run.out / "closure.json")
         tail = options.experiments if options.tail is None else options.tail

@@ -11,7 +11,7 @@ import numpy as np
 
 from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
-from oddjets.study import null
+from oddjets.study import null, single_jets
 
 __all__ = ["Options", "find_bank", "recorded", "refuse_odd", "replaced", "require_luminosity"]
 
@@ -21,7 +21,7 @@ class Options:
     """The options of a study.
 
     Attributes:
-        source: what experiments are drawn from.
+        source: what experiments are drawn from: of events, or of single jets (`oddjets.study.single_jets.SOURCES`).
         experiments: how many.
         tail: for importance sampling; None: as many; toys have none.
         seed: of all random numbers.
@@ -34,7 +34,7 @@ class Options:
         bootstrap: whether each experiment has templates of its own.
     """
 
-    source: null.Source = "independent"
+    source: null.Source | single_jets.Source = "independent"
     experiments: int = 1000
     tail: int | None = None
     seed: int = 1
@@ -63,20 +63,28 @@ def refuse_odd(options: Options) -> None:
     Raises:
         OddjetsError: an unknown source, an option without a meaning, or a luminosity that is none.
     """
-    if options.source not in null.SOURCES:
-        raise OddjetsError(f"--source: no source '{options.source}'; {nearest(options.source, null.SOURCES)}")
+    known = (*null.SOURCES, *single_jets.SOURCES)
+    if options.source not in known:
+        raise OddjetsError(f"--source: no source '{options.source}'; {nearest(options.source, known)}")
     require_luminosity(options.luminosity)
     own = {
         "toys": "toys are of the fitted model, at the luminosity of its data",
         "control": "the experiments of 'control' are a tenth of the folder's data below the threshold",
+        **dict.fromkeys(
+            single_jets.SOURCES, "experiments of single jets are as large as the data, and have no fit of a signal"
+        ),
     }.get(options.source)
     if own is None:
         return
     given = {"--bank": options.bank, "--luminosity": options.luminosity}
-    if options.source == "toys":
+    if options.source in ("toys", *single_jets.SOURCES):
         # 0 asks for what toys do anyway
         given["--tail"] = options.tail or None
         given["--bootstrap"] = options.bootstrap or None
+    if options.source in single_jets.SOURCES:
+        given["--toys"] = options.toys or None
+        given["--no-limit"] = None if options.limit else True
+        given["--nominal-only"] = None if options.truths else True
     for name, value in given.items():
         if value is not None:
             raise OddjetsError(f"{name}: has no meaning with --source {options.source}: {own}; leave it out")

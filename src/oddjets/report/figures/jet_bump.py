@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,50 +14,13 @@ from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import bump
 from oddjets.report.intervals import finite, points
+from oddjets.report.jet_studies import global_text, studies_of
 from oddjets.report.text import with_error
+from oddjets.selection.oddest_jets import OddestJets, find_oddest
 from oddjets.stats import dijet_function
 from oddjets.stats.shown_numbers import p_from_toys
 
-__all__ = ["OddestJets", "data", "draw"]
-
-#: fewer jets make no spectrum
-_LEAST = 100
-
-
-class OddestJets:
-    """The jets with the highest scores of a stream, in memory that does not depend on its length.
-
-    Args:
-        total: jets of the whole stream.
-        efficiency: the largest fraction that is asked for.
-    """
-
-    def __init__(self, total: int, efficiency: float) -> None:
-        self._total = total
-        self._size = self._place(efficiency)[0] + 2
-        self._kept = np.empty((0, 2))
-
-    def _place(self, efficiency: float) -> tuple[int, float]:
-        """Return where the quantile lies: a place from the top, and how far from there to the next higher score."""
-        exact = (self._total - 1) * (1 - efficiency)
-        below = math.floor(exact)
-        return self._total - 1 - below, exact - below
-
-    def add(self, score: np.ndarray, mass: np.ndarray) -> None:
-        """Add jets, shapes (n,)."""
-        kept = np.concatenate([self._kept, np.stack([score, mass], axis=1)])
-        if len(kept) > self._size:
-            # a stable order: of equal scores the first jets stay, however the stream is cut
-            kept = kept[np.argsort(-kept[:, 0], kind="stable")[: self._size]]
-        self._kept = kept
-
-    def above(self, efficiency: float) -> tuple[float, np.ndarray]:
-        """Return the cut that a fraction of all jets passes (NumPy's linear quantile), and the masses of these jets, GeV."""
-        ordered = self._kept[np.argsort(-self._kept[:, 0], kind="stable")]
-        place, part = self._place(efficiency)
-        lower, upper = ordered[place, 0], ordered[max(place - 1, 0), 0]
-        cut = float(lower + part * (upper - lower))
-        return cut, ordered[ordered[:, 0] >= cut, 1]
+__all__ = ["data", "draw"]
 
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
@@ -68,40 +30,30 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     if asked is None or artifacts.blinded:
         return {}
     total = (artifacts.processed("jets").get("raw") or [0])[-1]
-    if total < _LEAST:
+    if total < dijet_function.LEAST_JETS:
         return {}
     names = asked.scores or (artifacts.analysis.threshold.score,)
-    oddest = _oddest(artifacts, names, total, max(asked.efficiencies))
-    edges = np.linspace(*asked.range, asked.bins + 1)
+    columns = ["mass", *(f"score_{name}" for name in names)]
+    tables = event_table.stream(artifacts.path("jets"), "aspen", columns)
+    oddest = find_oddest(tables, names, total, max(asked.efficiencies))
     figures = {}
     for efficiency in asked.efficiencies:
-        panels = list(_panels(artifacts, asked, oddest, efficiency, edges))
+        panels = list(_panels(artifacts, asked, oddest, efficiency))
         if panels:
             name = f"jet_bump_{100 * efficiency:g}".replace(".", "p")
             figures[name] = _figure(artifacts, name, asked, efficiency, panels)
     return figures
 
 
-def _oddest(artifacts: Artifacts, names: Sequence[str], total: int, efficiency: float) -> dict[str, OddestJets]:
-    found = {name: OddestJets(total, efficiency) for name in names}
-    columns = ["mass", *(f"score_{name}" for name in names)]
-    for table in event_table.stream(artifacts.path("jets"), "aspen", columns):
-        for name, jets in found.items():
-            jets.add(table[f"score_{name}"], table["mass"])
-    return found
-
-
 def _panels(
-    artifacts: Artifacts, asked: JetBump, oddest: Mapping[str, OddestJets], efficiency: float, edges: np.ndarray
+    artifacts: Artifacts, asked: JetBump, oddest: Mapping[str, OddestJets], efficiency: float
 ) -> Iterator[dict[str, Any]]:
     """Yield what is drawn of each score; nothing of one with too few jets."""
-    # bins that lie in the window with their centre
-    centres = (edges[:-1] + edges[1:]) / 2
-    window = (centres > asked.window[0]) & (centres < asked.window[1])
+    edges, window = asked.edges, asked.window_bins
     for name, jets in oddest.items():
         cut, masses = jets.above(efficiency)
         counts = np.histogram(masses, edges)[0].astype(float)
-        if counts.sum() < _LEAST or not window.any() or (~window).sum() < 6 or (counts > 0).sum() < len(counts) // 2:
+        if not dijet_function.is_spectrum(counts, window):
             continue
         made = dijet_function.search(counts, edges, window, toys=asked.toys)
         yield {
@@ -141,12 +93,20 @@ def _figure(
             f"Single jets, one by one. Dijet-type functions whose number of parameters F-tests at"
             f" {100 * dijet_function.F_TEST_LEVEL:g} % chose, fitted outside the grey window, which the YAML states; global"
             f" p-values from {asked.toys} toys, any window of this width, for each panel alone: they do not know of the other"
-            f" scores and efficiencies. {said}. Below: ({artifacts.data_name.lower()} − fit) / error."
+            f" scores and efficiencies.{_together(artifacts)} {said}. Below: ({artifacts.data_name.lower()} − fit) / error."
         ),
         "sources": [
             {"file": "jets/", "key": ", ".join(["mass", *(f"score_{panel['score']}" for panel in panels)])},
         ],
     }
+
+
+def _together(artifacts: Artifacts) -> str:
+    """Return what all figures and panels are worth together, where a study says it."""
+    return "".join(
+        f" All scores, efficiencies and masses together: global {global_text(found['together']['anywhere'])} ({source})."
+        for source, found in studies_of(artifacts).items()
+    )
 
 
 def draw(drawn: dict[str, Any]) -> Figure:
