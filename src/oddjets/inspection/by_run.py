@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.kinematics import delta_phi
-from oddjets.inspection.hot_spots import Spot, cells_of, scan, scan_turned, strongest
+from oddjets.inspection.hot_spots import Spot, cells_of, places_of, scan, scan_turned, strongest
 from oddjets.inspection.multiplicities import RateByRun, rate_by_run
 from oddjets.inspection.neighbours import (
     DEAD,
@@ -119,8 +119,8 @@ def compare_runs(
     total = len(order)
     shuffled = divisions(total, total, permutations, rng)
     names, grid = list(joined), None
-    if all(f"{axis}_{j}" in joined for axis in ("eta", "phi") for j in JETS):
-        grid = cells_of(*(np.stack([joined[f"{axis}_{j}"] for j in JETS], axis=1) for axis in ("eta", "phi")))
+    if (where := places_of(joined)) is not None:
+        grid = cells_of(*where)
         names += [HOT, DEAD]
     parts, spots = [], []
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
@@ -159,11 +159,12 @@ def even_azimuth(columns: Columns, rng: np.random.Generator, *, permutations: in
         permutations: how many times all events are turned about the beam, each by a random angle.
 
     Returns:
-        The result; None without the places of both jets.
+        The result; None without the places of jets.
     """
-    if not all(f"{axis}_{j}" in columns for axis in ("eta", "phi") for j in JETS):
+    where = places_of(columns)
+    if where is None:
         return None
-    eta, phi = (np.stack([columns[f"{axis}_{j}"] for j in JETS], axis=1) for axis in ("eta", "phi"))
+    eta, phi = where
     values, (hot, dead) = scan_turned(*cells_of(eta, phi), permutations, rng)
     found = correct(values)
     results = [
@@ -177,7 +178,7 @@ def rate_at(columns: Columns, spot: Spot, number: int, rng: np.random.Generator)
     """Compare the events with a jet in a square by run with all events: a fault may have begun, or been mended.
 
     Args:
-        columns: of all events, (N,) each, with ``run`` and the places of both jets.
+        columns: of all events, (N,) each, with ``run`` and the places of their jets.
         spot: the square; where it is may come from the same events, for this says nothing of their runs.
         number: how many distributions are drawn.
         rng: source of randomness.
@@ -187,10 +188,10 @@ def rate_at(columns: Columns, spot: Spot, number: int, rng: np.random.Generator)
     """
     half = spot.size / 2
     # in eta and phi a square of the grid, whose cells have nearly the same edges
-    inside = np.zeros(len(columns["run"]), np.bool_)
-    for j in JETS:
-        eta, phi = (np.asarray(columns[f"{axis}_{j}"], np.float64) for axis in ("eta", "phi"))
-        inside |= (np.abs(eta - spot.eta) < half) & (np.abs(delta_phi(phi, spot.phi)) < half)
+    where = places_of(columns)
+    if where is None:
+        return None
+    inside = ((np.abs(where[0] - spot.eta) < half) & (np.abs(delta_phi(where[1], spot.phi)) < half)).any(axis=1)
     runs = np.asarray(columns["run"], np.int64)
     known, counts = np.unique(runs, return_counts=True)
     return rate_by_run(runs[inside], dict(zip(known.tolist(), counts.tolist(), strict=True)), number, rng)
@@ -204,5 +205,6 @@ def turned(columns: Columns, rng: np.random.Generator) -> dict[str, npt.NDArray[
         rng: source of randomness.
     """
     angle = rng.uniform(-np.pi, np.pi, len(columns["phi_1"]))
-    etas = {f"eta_{j}": np.asarray(columns[f"eta_{j}"]) for j in JETS}
-    return etas | {f"phi_{j}": np.asarray(delta_phi(columns[f"phi_{j}"], angle)) for j in JETS}
+    jets = [j for j in JETS if f"phi_{j}" in columns]
+    etas = {f"eta_{j}": np.asarray(columns[f"eta_{j}"]) for j in jets}
+    return etas | {f"phi_{j}": np.asarray(delta_phi(columns[f"phi_{j}"], angle)) for j in jets}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ETA_STEP", "PHI_CELLS", "Spot", "cells_of", "scan", "scan_turned", "strongest"]
+from oddjets.io.event_table import JETS
+
+__all__ = ["ETA_STEP", "PHI_CELLS", "Spot", "cells_of", "places_of", "scan", "scan_turned", "strongest"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,6 +41,24 @@ class Spot:
     size: float
     found: int
     expected: float
+
+
+def places_of(columns: Mapping[str, npt.NDArray[Any]]) -> tuple[Floats, Floats] | None:
+    """Return eta and phi of the jets of events, (N, jets) each: of both, or of the first where there is one alone.
+
+    Args:
+        columns: ``eta_j`` and ``phi_j``, (N,) each; NaN: there is no such jet.
+
+    Returns:
+        None where there is no place of any jet.
+    """
+    jets = [j for j in JETS if f"eta_{j}" in columns and f"phi_{j}" in columns]
+    if not jets:
+        return None
+    eta, phi = (
+        np.stack([np.asarray(columns[f"{axis}_{j}"], np.float64) for j in jets], axis=1) for axis in ("eta", "phi")
+    )
+    return eta, phi
 
 
 def cells_of(eta: npt.ArrayLike, phi: npt.ArrayLike) -> tuple[npt.NDArray[np.int32], tuple[int, int], float]:

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.inspection.compared_columns import compared_columns, derived_columns
-from oddjets.inspection.hot_spots import Spot, cells_of, scan, strongest
+from oddjets.inspection.hot_spots import Spot, cells_of, places_of, scan, strongest
 from oddjets.inspection.permutations import correct, divisions, weighted_divisions
 from oddjets.inspection.two_sample import anderson_darling, rank_correlation, without_trend
-from oddjets.io.event_table import JETS
 
 __all__ = [
     "DEAD",
@@ -153,9 +152,8 @@ def compare(
     }
     values = anderson_darling(list(compared.values()), drawn)
     names, spots = list(compared), None
-    if all(f"{name}_{j}" in columns for name in ("eta", "phi") for j in JETS):
-        eta, phi = (np.stack([columns[f"{name}_{j}"] for j in JETS], axis=1) for name in ("eta", "phi"))
-        cells, shape, start = cells_of(eta, phi)
+    if (where := places_of(columns)) is not None:
+        cells, shape, start = cells_of(*where)
         values = np.concatenate([values, scan(cells, shape, drawn)], axis=1)
         names += [HOT, DEAD]
         spots = strongest(cells, shape, start, drawn)

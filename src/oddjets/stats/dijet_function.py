@@ -219,7 +219,7 @@ def choose_orders(counts: Array, centres: Array, sideband: npt.NDArray[np.bool_]
 def _f_tests(
     counts: Array, centres: Array, sideband: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.int64], list[int], Array, Array]:
-    """Return the chosen orders (T,), the orders, their deviances (T, orders), and p (T, orders - 1), NaN where there is none."""
+    """Return the chosen orders (T,), the orders, their deviances (T, orders), and p (T, orders - 1), NaN for none."""
     bins = int(sideband.sum())
     orders = [p for p in ORDERS if p < bins]
     deviances = np.stack([fit(counts, design(centres, p), sideband).deviance for p in orders], axis=1)

@@ -100,7 +100,7 @@ def null_of_jets(
 
 def _fractions(p: Floats) -> list[float]:
     """Return the fraction of experiments with a p up to each of `CURVE`."""
-    return (np.searchsorted(np.sort(p), CURVE, side="right") / len(p)).tolist()
+    return [float(n) / len(p) for n in np.searchsorted(np.sort(p), CURVE, side="right")]
 
 
 def _counted(seen: float, made: Floats) -> dict[str, Any]:

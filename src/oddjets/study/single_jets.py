@@ -206,7 +206,7 @@ def draw(cells: JetCells, source: Source, number: int, rng: np.random.Generator)
     # exactly one, as multinomial wants it; steps without jets have none to give a mass to
     chance[:, -1] = np.maximum(1.0 - chance[:, :-1].sum(axis=1), 0.0)
     size = max(1, _DRAWN // (cells.counts.size if expected is None else expected.size))
-    made = []
+    made: list[Counts] = []
     for start in range(0, number, size):
         n = min(size, number - start)
         if expected is not None:
@@ -214,7 +214,7 @@ def draw(cells: JetCells, source: Source, number: int, rng: np.random.Generator)
         else:
             drawn = rng.multinomial(jets, chance, (n, *jets.shape)).sum(axis=2)[:, :, :-1]
         made.append(np.einsum("tcb,ck->tkb", drawn, cells.member.astype(np.int64)))
-    return np.concatenate(made).astype(float)
+    return np.concatenate(made).astype(np.float64)
 
 
 def search_all(spectra: Floats, cells: JetCells) -> Searched:

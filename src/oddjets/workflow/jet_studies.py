@@ -13,7 +13,7 @@ from oddjets.io import event_table
 from oddjets.io.studies import FOLDER, jets_made_of, jets_study
 from oddjets.selection.oddest_jets import find_oddest
 from oddjets.study.jet_null import lines_of, null_of_jets
-from oddjets.study.single_jets import JetCells, Choice, count_cells
+from oddjets.study.single_jets import Choice, JetCells, count_cells
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.aspen import DATASET, JETS
 from oddjets.workflow.study_events import require_current_tables

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rich.markup import escape
@@ -175,7 +175,7 @@ def _of_toys(run: RunContext, plan: null.NullPlan) -> null.NullStudy:
 
 
 def _of_events(run: RunContext, options: Options, plan: null.NullPlan) -> null.NullStudy:
-    source, analysis = options.source, run.analysis
+    source, analysis = cast(null.Source, options.source), run.analysis
     require_current_tables(run)
     events = StudyEvents(run, options.bank, options.luminosity)
     classes = classes_of(analysis, events.processor) if source == "independent" else None

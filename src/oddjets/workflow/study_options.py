@@ -70,18 +70,17 @@ def refuse_odd(options: Options) -> None:
     own = {
         "toys": "toys are of the fitted model, at the luminosity of its data",
         "control": "the experiments of 'control' are a tenth of the folder's data below the threshold",
-        **dict.fromkeys(
-            single_jets.SOURCES, "experiments of single jets are as large as the data, and have no fit of a signal"
-        ),
-    }.get(options.source)
+    }.get(str(options.source))
+    if of_jets := options.source in single_jets.SOURCES:
+        own = "experiments of single jets are as large as the data, and fit no signal"
     if own is None:
         return
     given = {"--bank": options.bank, "--luminosity": options.luminosity}
-    if options.source in ("toys", *single_jets.SOURCES):
+    if options.source == "toys" or of_jets:
         # 0 asks for what toys do anyway
         given["--tail"] = options.tail or None
         given["--bootstrap"] = options.bootstrap or None
-    if options.source in single_jets.SOURCES:
+    if of_jets:
         given["--toys"] = options.toys or None
         given["--no-limit"] = None if options.limit else True
         given["--nominal-only"] = None if options.truths else True
