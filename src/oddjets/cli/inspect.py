@@ -82,6 +82,21 @@ def inspect(
         bool | None,
         typer.Option("--shares/--no-shares", help="Average the shares of the model's class groups in the sample."),
     ] = None,
+    jets: Annotated[
+        bool | None,
+        typer.Option(
+            "--jets/--events",
+            help="Look at single jets of Aspen Open Jets, not at events (default: where there are single jets alone).",
+        ),
+    ] = None,
+    efficiency: Annotated[
+        float | None,
+        typer.Option(
+            "--efficiency",
+            metavar="F",
+            help="Of single jets, look at this fraction with the highest scores (default: the largest of jet_bump).",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
     ] = None,
@@ -109,8 +124,16 @@ def inspect(
             "truth": truth or None,
             "why": why,
             "shares": shares,
+            "efficiency": efficiency,
         },
     )
+    if jets if jets is not None else run.analysis.jet_bump is not None and not run.has_stage("histogram"):
+        from oddjets.workflow.inspected_jets import inspect_jets
+
+        typer.echo(inspect_jets(run, asked).text)
+        return
+    if efficiency is not None:
+        raise OddjetsError("--efficiency: is of single jets (--jets); the threshold divides events into letters")
     rerun_blinded_stages(run, "workspace")
     found = inspect_events(run, asked)
     typer.echo(found.text)

@@ -27,6 +27,12 @@ class Inspect(StrictModel):
         default=None, description="look at the simulated events of this process; not given: at data"
     )
     dataset: str | None = Field(default=None, description="look at the events of this dataset alone")
+    efficiency: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="of single jets, look at this fraction with the highest scores; not given: the largest of 'jet_bump'",
+    )
     top: int = Field(default=20, ge=1, description="number of events in the table, the oddest first")
     displays: int = Field(
         default=10, ge=0, description="number of events of the table that are drawn, the oddest first"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from oddjets.inspection.permutations import divisions
 
-__all__ = ["Crowd", "Duplicates", "RateByRun", "crowd", "duplicates", "rate_by_run"]
+__all__ = ["Crowd", "Duplicates", "RateByRun", "crowd", "duplicates", "rate_by_run", "rate_of_counts"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -174,31 +174,45 @@ def rate_by_run(
     Returns:
         None where there are not two groups of runs.
     """
-    runs = np.asarray(run, np.int64)
+    known, counts = np.unique(np.asarray(run, np.int64), return_counts=True)
+    return rate_of_counts(dict(zip(known.tolist(), counts.tolist(), strict=True)), exposures, number, rng)
+
+
+def rate_of_counts(
+    counts: Mapping[int, float], exposures: Mapping[int, float], number: int, rng: np.random.Generator
+) -> RateByRun | None:
+    """Return what `rate_by_run` does, of numbers of events.
+
+    Args:
+        counts: run -> number of events of the window.
+        exposures: as for `rate_by_run`.
+        number: likewise.
+        rng: likewise.
+    """
     known = np.array(sorted(r for r, exposure in exposures.items() if exposure > 0), np.int64)
     amounts = np.array([exposures[r] for r in known.tolist()], np.float64)
-    inside = np.isin(runs, known)
+    inside = np.array([counts.get(r, 0) for r in known.tolist()], np.int64)
     n, total = int(inside.sum()), float(amounts.sum())
     groups = _joined(amounts / total * n) if n else []
     if len(groups) < 2:
         return None
     starts = [group[0] for group in groups]
     exposure = np.add.reduceat(amounts, starts)
-    counts = np.bincount(np.searchsorted(known[starts], runs[inside], side="right") - 1, minlength=len(groups))
+    found = np.add.reduceat(inside, starts)
     expected = exposure / total * n
     drawn = rng.multinomial(n, exposure / total, number)
-    chi2 = float(((counts - expected) ** 2 / expected).sum())
+    chi2 = float(((found - expected) ** 2 / expected).sum())
     toys = ((drawn - expected) ** 2 / expected).sum(axis=1)
     return RateByRun(
         first=[int(known[a]) for a, _ in groups],
         last=[int(known[b - 1]) for _, b in groups],
         exposure=exposure.tolist(),
-        found=counts.tolist(),
+        found=found.tolist(),
         expected=expected.tolist(),
         chi2=chi2,
         degrees=len(groups) - 1,
         p=float((1 + (toys >= chi2 - 1e-9).sum()) / (1 + number)),
-        without_exposure=int((~inside).sum()),
+        without_exposure=int(sum(counts.values())) - n,
     )
 
 

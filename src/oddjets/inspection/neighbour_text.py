@@ -16,6 +16,7 @@ from oddjets.inspection.neighbours import NeighbourComparison
 __all__ = [
     "TURNED",
     "comparison_as_dict",
+    "comparison_lines",
     "neighbour_text",
     "runs_as_text",
     "said_of_background",
@@ -113,13 +114,18 @@ def neighbour_text(content: Mapping[str, Any]) -> str:
     """
     lines = []
     for found in content["against"].values():
-        lines += [*_comparison(found), ""]
+        lines += [*comparison_lines(found), ""]
     lines += [*_multiplicities(content), ""]
     lines += [f"note: {note}" for note in content["notes"]]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _comparison(found: Mapping[str, Any]) -> list[str]:
+def comparison_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return a comparison as lines of text.
+
+    Args:
+        found: from `comparison_as_dict`.
+    """
     of = f" of {found['of']}" if found["of"] else ""
     lines = [f"{found['events']} events{of} against {found['reference']} of {found['title']}:"]
     if not found["columns"]:

@@ -6,14 +6,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from oddjets.config.analysis import Analysis
 from oddjets.config.window import Window
 from oddjets.core.errors import InputFileError
+from oddjets.io.studies import jets_made_of
 
-__all__ = ["FOLDER", "read_inspection"]
+__all__ = ["FOLDER", "JETS_FOLDER", "RATES_OF_JETS", "read_inspection", "read_inspection_of_jets"]
 
 #: the folder of inspections, in the output folder
 FOLDER = "inspection"
+#: that of single jets, there
+JETS_FOLDER = "jets"
+#: which jets a rate is of, in words
+RATES_OF_JETS = {"jets": "all jets", "odd": "odd jets", "inside": "odd jets in the window"}
 
 
 def read_inspection(out: Path, analysis: Analysis, part: str) -> dict[str, Any] | None:
@@ -41,3 +48,27 @@ def read_inspection(out: Path, analysis: Analysis, part: str) -> dict[str, Any] 
             f"{file}: cannot be read as an inspection ({type(error).__name__}); remove it, or run `oddjets inspect` again"
         ) from None
     return dict(content)
+
+
+def read_inspection_of_jets(out: Path, asked: BaseModel | None) -> tuple[dict[str, Any], bool] | None:
+    """Return the inspection of single jets, and whether it is of the jets and the searches of now; None where there is none.
+
+    Args:
+        out: the output folder.
+        asked: the section ``jet_bump``; None: there is none, and no inspection.
+
+    Raises:
+        InputFileError: the file is damaged.
+    """
+    file = out / FOLDER / JETS_FOLDER / "jets.json"
+    if asked is None or not file.is_file():
+        return None
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if lacking := [key for key in ("of", "periods", "rates", "against", "oddest", "places") if key not in content]:
+            raise KeyError(lacking[0])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputFileError(
+            f"{file}: cannot be read as an inspection ({type(error).__name__}); remove it, or run `oddjets inspect` again"
+        ) from None
+    return dict(content), content["of"] == jets_made_of(out, asked)

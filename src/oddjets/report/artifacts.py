@@ -86,9 +86,11 @@ class Artifacts:
     def expected(self, artifact: str) -> bool:
         """Return whether the analysis has a stage that makes an artifact."""
         analysis = self.analysis
+        of_events = None if analysis.aspen is not None and not analysis.aspen.events else analysis
         optional = {
+            **dict.fromkeys(("events", "histograms"), of_events),
             "simulation": analysis.simulate,
-            "closure": analysis.data_driven,
+            "closure": of_events and analysis.data_driven,
             "jets": analysis.aspen,
             "workspace": analysis.fit,
             "results": analysis.fit,

@@ -22,6 +22,7 @@ from oddjets.report import (
     headline,
     health,
     inspections,
+    jet_inspection,
     jet_studies,
     layout,
     neighbours,
@@ -54,7 +55,7 @@ SECTIONS = {
         ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
     ),
     "events": ("The anomalous events", ("bump", "jet_bump", "kde")),
-    "inspection": ("Event by event", ("display", "neighbours", "why", "class_shares")),
+    "inspection": ("Event by event", ("display", "neighbours", "why", "class_shares", "jet_periods")),
     "scores": ("Scores compared", ("sic", "agreement", "overlap")),
     "fit": (
         "The fit",
@@ -233,6 +234,7 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
             shown += [trainings.training_table(artifacts), trainings.agreement_table(artifacts)]
         if name == "inspection":
             shown = [inspections.event_table(artifacts), *neighbours.neighbour_tables(artifacts)]
+            shown += jet_inspection.jet_tables(artifacts)
         if name == "fit":
             shown = [
                 tables.parameter_table(artifacts) if artifacts.has("results") else None,

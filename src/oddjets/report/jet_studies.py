@@ -95,9 +95,9 @@ def _table(artifacts: Artifacts, source: str, found: Mapping[str, Any]) -> Table
         note=(
             f"{found['name'][0].upper()}{found['name'][1:]}: {count(found['experiments'])} experiments. Local p: in the window"
             f" of {low:g} to {high:g} GeV, and the smallest of windows of this width at {found['positions']} masses; beside"
-            " each, the fraction of experiments with one as small. All together: the smallest of all scores and efficiencies, which"
-            " see the same jets in an experiment; this is the global p. < : none is as extreme, and the bound is at 95 %. KS p:"
-            " whether the local p of the experiments are uniform (Kolmogorov-Smirnov), as they should."
+            " each, the fraction of experiments with one as small. All together: the smallest of all scores and"
+            " efficiencies, which see the same jets in an experiment; this is the global p. < : none is as extreme, and the"
+            " bound is at 95 %. KS p: whether the local p of the experiments are uniform (Kolmogorov-Smirnov), as they should."
             f"{left_out}"
         ),
     )

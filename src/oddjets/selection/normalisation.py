@@ -54,6 +54,9 @@ def _luminosity_read(
     read = [
         d["luminosity_pb"] for d in processed["datasets"].values() if d["is_data"] and (era is None or d["era"] == era)
     ]
+    if not read and "jets" in processed:
+        # of single jets alone there is no dataset of events
+        read = [processed["jets"]["luminosity_pb"]]
     return float(sum(read)) if read and None not in read else None
 
 

@@ -180,7 +180,7 @@ def smooth_cells(cells: JetCells) -> Floats:
         model = together if dijet_function.is_spectrum(together, cells.window) else counts.sum(axis=0)
         shape = _smooth(model, cells)
         expected[few] = counts[few][:, outside].sum(axis=1)[:, None] * shape / shape[outside].sum()
-    return expected
+    return np.asarray(expected, np.float64)
 
 
 def _smooth(counts: Floats, cells: JetCells) -> Floats:
@@ -214,7 +214,7 @@ def draw(cells: JetCells, source: Source, number: int, rng: np.random.Generator)
         else:
             drawn = rng.multinomial(jets, chance, (n, *jets.shape)).sum(axis=2)[:, :, :-1]
         made.append(np.einsum("tcb,ck->tkb", drawn, cells.member.astype(np.int64)))
-    return np.concatenate(made).astype(np.float64)
+    return np.asarray(np.concatenate(made), np.float64)
 
 
 def search_all(spectra: Floats, cells: JetCells) -> Searched:

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 
-__all__ = ["data", "draw", "figures_of"]
+__all__ = ["MOST_JETS", "OTHERS", "WINDOW", "data", "draw", "draw_square", "figures_of"]
 
 WINDOW, OTHERS = "#bd1f01", "0.55"
 #: of all jets that a window is compared with, so many are drawn
@@ -133,7 +133,7 @@ def _jets(panel: Axes, drawn: Mapping[str, Any]) -> None:
         )  # fmt: skip
     for key, line in (("hot", "-"), ("dead", "--")):
         if spot := drawn[key]:
-            _square(panel, spot, line)
+            draw_square(panel, spot, line)
     panel.set_ylim(-np.pi, np.pi * 1.5)
     panel.set_xlabel(r"$\eta$ of both jets")
     panel.set_ylabel(r"$\phi$")
@@ -143,7 +143,8 @@ def _jets(panel: Axes, drawn: Mapping[str, Any]) -> None:
     panel.text(0.03, 0.97, f"p, corrected: {p}", transform=panel.transAxes, va="top")
 
 
-def _square(panel: Axes, spot: Mapping[str, Any], line: str) -> None:
+def draw_square(panel: Axes, spot: Mapping[str, Any], line: str) -> None:
+    """Draw a square of (eta, phi), in two parts where it reaches over phi = pi."""
     half = spot["size"] / 2
     for turn in (-2 * np.pi, 0.0, 2 * np.pi):
         low, high = max(spot["phi"] + turn - half, -np.pi), min(spot["phi"] + turn + half, np.pi)
