@@ -113,7 +113,7 @@ def test_every_figure_is_json_with_text_for_those_who_cannot_see_it(finished: Fi
         figures = kind.data(artifacts)
         # only tables of muon events have a trigger efficiency: tests/report/test_trigger_efficiency.py
         # only a folder with studies has those: tests/study, test_verdict.py; and one with an inspection: tests/inspection;
-        # and only imported single jets have a bump of theirs: tests/workflow/test_aspen.py
+        # and only imported single jets have figures of theirs: tests/workflow/test_aspen.py, test_aspen_jets.py
         assert bool(figures) is (
             kind.name
             not in (
@@ -127,6 +127,8 @@ def test_every_figure_is_json_with_text_for_those_who_cannot_see_it(finished: Fi
                 "injection",
                 "sculpting",
                 "jet_bump",
+                "jet_null",
+                "jet_periods",
             )
         ), kind.name
         for name, data in figures.items():

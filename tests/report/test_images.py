@@ -255,6 +255,44 @@ def jet_bump_data(artifacts: Artifacts) -> dict[str, Any]:
     return {"kind": "jet_bump", "header": artifacts.header, "panels": made}
 
 
+def jet_null_data(artifacts: Artifacts) -> dict[str, Any]:
+    """Two choices that are right and one that is not, and the smallest of them."""
+    p = np.logspace(-6, 0, 61)
+    seen = {"one score, 1 %": (1e-4, p), "one score, 5 %": (0.03, p), "another, 1 %": (1e-9, p**0.8)}
+    choices = [{"label": k, "seen": at, "fraction": (f * (f > 1e-3)).tolist()} for k, (at, f) in seen.items()]
+    smallest = {"in the window": 1 - (1 - p) ** 3, "at 13 masses": 1 - (1 - p) ** 20}
+    together = [{"label": k, "seen": 1e-4, "fraction": (f * (f > 1e-3)).tolist()} for k, f in smallest.items()]
+    content = {"experiments": 1000, "p": p.tolist(), "choices": choices, "together": together}
+    text = ["1000 experiments", "p if score and mass are independent at the same pT"]
+    return {"kind": "jet_null", "header": artifacts.header, "text": text, "data_label": "Data", **content}
+
+
+def jet_periods_data(artifacts: Artifacts) -> dict[str, Any]:
+    """Seven periods of one rate, one of them without odd jets, and a hot spot that reaches over phi = pi."""
+    rng = np.random.default_rng(3)
+    odd = [40, 52, 0, 45, 61, 48, 39]
+    periods = [
+        {
+            "first": 278820 + 100 * k,
+            "last": 278870 + 100 * k,
+            "jets": 5000,
+            "odd": n,
+            "inside": n // 3,
+            "luminosity_pb": 90.0,
+        }
+        | {"mean_mass": 92.0 + k % 3, "mean_mass_odd": 110.0 + k if n else None, "error_odd": 4.0 if n else None}
+        for k, n in enumerate(odd)
+    ]
+    places = {
+        key: {"eta": rng.normal(0, 1, number).tolist(), "phi": rng.uniform(-np.pi, np.pi, number).tolist()}
+        for key, number in (("all", 2000), ("odd", 280))
+    }
+    hot, dead = {"eta": 0.8, "phi": 3.1, "size": 0.4}, {"eta": -1.2, "phi": 0.5, "size": 0.8}
+    spots = {"all": {"hot": hot, "dead": dead, "p": 0.0005}, "odd": {"hot": hot, "dead": None, "p": 0.3}}
+    content = {"periods": periods, "per_luminosity": True, "places": places, "spots": spots, "window": [142.5, 202.5]}
+    return {"kind": "jet_periods", "header": artifacts.header, "label": "one score", "efficiency": 0.01, **content}
+
+
 #: what the made-up directory has nothing of
 MADE_HERE = {
     "efficiency": efficiency_data,
@@ -264,6 +302,8 @@ MADE_HERE = {
     "class_shares": class_shares_data,
     "neighbours": neighbours_data,
     "jet_bump": jet_bump_data,
+    "jet_null": jet_null_data,
+    "jet_periods": jet_periods_data,
     **{name: partial(study_data, name) for name in ("choices", "injection", "sculpting")},
 }
 

@@ -14,6 +14,7 @@ from oddjets.report.combination_health import combination_checks
 from oddjets.report.eras import era_checks
 from oddjets.report.health_line import HealthCheck, Status
 from oddjets.report.input_health import input_checks
+from oddjets.report.jet_inspection import outdated_jets
 from oddjets.report.text import count, name_some, p_of_toys
 from oddjets.selection.event_weights import ALL_LETTERS
 from oddjets.stats.closure_state import known_parts, region_verdicts
@@ -70,6 +71,7 @@ def missing(artifacts: Artifacts, stale: Mapping[str, str]) -> list[str]:
         and artifacts.inspection("events") is None
     ):
         said.append(_without_inspection(artifacts))
+    said += outdated_jets(artifacts)
     for stage in STAGES:
         failure = read_failure(artifacts.out, stage)
         if failure is not None:

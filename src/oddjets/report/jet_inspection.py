@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from oddjets.io.inspections import RATES_OF_JETS, read_inspection_of_jets
+from oddjets.io.studies import outdated_jet_studies
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.tables import Cell, Table
 from oddjets.report.text import count, p_value
 
-__all__ = ["jet_tables"]
+__all__ = ["jet_tables", "outdated_jets"]
 
 _FILE = "inspection/jets/jets.json"
 _NONE = Cell("–")
@@ -22,6 +23,19 @@ def jet_tables(artifacts: Artifacts) -> list[Table]:
     if found is None or not found[1]:
         return []
     return [_periods(artifacts, found[0]), _tests(found[0]), _oddest(artifacts, found[0])]
+
+
+def outdated_jets(artifacts: Artifacts) -> list[str]:
+    """Return which studies and inspections of single jets are of other jets, or of other searches, in sentences."""
+    asked = artifacts.analysis.jet_bump
+    said = [
+        f"The study of single jets ({source}) is of other jets or searches: run `oddjets study null` again."
+        for source in outdated_jet_studies(artifacts.out, asked)
+    ]
+    inspected = read_inspection_of_jets(artifacts.out, asked)
+    if inspected is not None and not inspected[1]:
+        said.append("The inspection of single jets is of other jets or searches: run `oddjets inspect` again.")
+    return said
 
 
 def _number(value: float | None, digits: str) -> Cell:

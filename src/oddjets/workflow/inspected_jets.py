@@ -78,8 +78,9 @@ def inspect_jets(run: RunContext, asked: Inspect) -> Inspection:
                 f"inspect: '{name}' is of events, and single jets are inspected: leave it out, or make events ('aspen.events')"
             )
     refuse_blinded_jets(run)
+    # before the folder's analysis is replaced by this one
+    require_current_tables(run)
     with run.lock():
-        require_current_tables(run)
         jets = _Jets(run, asked)
         folder = run.out / FOLDER / JETS_FOLDER
         folder.mkdir(parents=True, exist_ok=True)

@@ -44,8 +44,9 @@ def study_jets(run: RunContext, options: Options) -> dict[str, Any]:
             " Open Jets"
         )
     refuse_blinded_jets(run)
+    # before the folder's analysis is replaced by this one
+    require_current_tables(run)
     with run.lock():
-        require_current_tables(run)
         cells = cells_of(run)
         with progress(f"study: {options.source}", options.experiments) as bar:
             found = null_of_jets(

@@ -71,8 +71,8 @@ def figures_of(artifacts: Artifacts, found: Mapping[str, Any]) -> dict[str, dict
             "alt": f"Single jets by period and by place. {'; '.join(said)}.",
             "caption": (
                 f"{'; '.join(said)}. {upper}Places of all and of odd jets, at random {MOST_JETS} at most; squares: the largest"
-                " excess (full) and deficit (dashed) against other azimuths of the same eta, with p corrected for both; events are"
-                " turned about the beam."
+                " excess (full) and deficit (dashed) against other azimuths of the same eta, with p corrected for both; events"
+                " are turned about the beam."
             ),
             "sources": [{"file": "inspection/jets/jets.json", "key": "periods, rates, against, places"}],
         }
