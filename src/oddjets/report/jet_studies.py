@@ -55,7 +55,8 @@ def _table(artifacts: Artifacts, source: str, found: Mapping[str, Any]) -> Table
             _small(one["anywhere"]["seen"]),
             Cell(f"{one['at'][0]:g}–{one['at'][1]:g}"),
             _counted(one["anywhere"]),
-            Cell(p_value(one["uniform"]["kolmogorov_smirnov"]), one["uniform"]["kolmogorov_smirnov"]),
+            _small(one["uniform"]["kolmogorov_smirnov"]),
+            _small(one["sidebands_p"]),
         ]
         for one in found["choices"]
     ]
@@ -69,6 +70,7 @@ def _table(artifacts: Artifacts, source: str, found: Mapping[str, Any]) -> Table
             _small(anywhere["seen"]),
             Cell(""),
             _counted(anywhere),
+            Cell(""),
             Cell(""),
         ]
     ]
@@ -86,6 +88,7 @@ def _table(artifacts: Artifacts, source: str, found: Mapping[str, Any]) -> Table
             "at [GeV]",
             "of experiments",
             "KS p",
+            "p of the sidebands",
         ],
         rows=rows,
         file=f"study/jets_{source.replace('-', '_')}.json",
@@ -97,7 +100,9 @@ def _table(artifacts: Artifacts, source: str, found: Mapping[str, Any]) -> Table
             f" of {low:g} to {high:g} GeV, and the smallest of windows of this width at {found['positions']} masses; beside"
             " each, the fraction of experiments with one as small. All together: the smallest of all scores and"
             " efficiencies, which see the same jets in an experiment; this is the global p. < : none is as extreme, and the"
-            " bound is at 95 %. KS p: whether the local p of the experiments are uniform (Kolmogorov-Smirnov), as they should."
+            " bound is at 95 %. KS p: whether the local p of the experiments are uniform (Kolmogorov-Smirnov), as they"
+            " should. P of the sidebands: of the chi2 of the fit outside the window; where it is small, an excess may be of"
+            " the function."
             f"{left_out}"
         ),
     )

@@ -11,6 +11,7 @@ from scipy.stats import f as f_distribution
 
 __all__ = [
     "LEAST_JETS",
+    "LEAST_QUALITY",
     "SidebandFit",
     "WindowScan",
     "WindowSearch",
@@ -99,11 +100,13 @@ class WindowScan(NamedTuple):
         local: local p-value at every position, shape (T, positions).
         smallest: the one at the strongest position, shape (T,).
         place: the first bin of that position, shape (T,).
+        quality: p of chi2 of the fit outside each position, shape (T, positions); below `LEAST_QUALITY` it describes nothing.
     """
 
     local: Array
     smallest: Array
     place: npt.NDArray[np.int64]
+    quality: Array
 
 
 def search(counts: Array, edges: Array, window: npt.NDArray[np.bool_], *, toys: int = 1000) -> WindowSearch:
@@ -277,8 +280,9 @@ def scan(spectra: Array, terms: Array, width: int) -> WindowScan:
     """Try a window at every position, each with a fit outside of it.
 
     The strongest position has a sideband of at least a quarter of the window's width at both ends, where there are such: beyond
-    the last bin a fit is an extrapolation, whose error says little. And its fit describes the sidebands, unless no fit does:
-    a bump that a window leaves outside spoils the fit, which then sees excesses elsewhere.
+    the last bin a fit is an extrapolation, whose error says little. And of the positions with an excess its fit describes the
+    sidebands, or, where none does, it does so best: a bump that a window leaves outside spoils the fit, which then sees
+    excesses elsewhere.
 
     Args:
         spectra: shape (T, bins).
@@ -294,10 +298,12 @@ def scan(spectra: Array, terms: Array, width: int) -> WindowScan:
         local.append(local_p_value(spectra[:, window].sum(axis=1), *window_background(found, terms, window)))
         quality.append(chi2.sf(found.deviance, max(bins - width - terms.shape[1], 1)))
     p, good = np.stack(local, axis=1), np.stack(quality, axis=1)
-    good = np.where(positions(bins, width), good, -1.0)
-    counted = good >= np.minimum(LEAST_QUALITY, good.max(axis=1, keepdims=True))
+    inner = positions(bins, width)
+    excess = inner & (p < 0.5)
+    best = np.where(excess, good, 0.0).max(axis=1, keepdims=True)
+    counted = np.where(excess.any(axis=1, keepdims=True), excess & (good >= np.minimum(LEAST_QUALITY, best)), inner)
     place = np.where(counted, p, np.inf).argmin(axis=1)
-    return WindowScan(p, p[np.arange(len(p)), place], place)
+    return WindowScan(p, p[np.arange(len(p)), place], place, good)
 
 
 def positions(bins: int, width: int) -> npt.NDArray[np.bool_]:

@@ -74,7 +74,7 @@ def null_of_jets(
         number = min(_CHUNK, experiments - start)
         parts.append(search_all(draw(kept, source, number, rng), kept))
         progress(number)
-    made = Searched(*(np.concatenate([part[i] for part in parts]) for i in range(3)))
+    made = Searched(*(np.concatenate([part[i] for part in parts]) for i in range(len(Searched._fields))))
     return {
         "source": source,
         "name": NAMES[source],
@@ -136,6 +136,7 @@ def _of_choice(cells: JetCells, k: int, seen: Searched, made: Searched) -> dict[
     return {
         **cells.choices[k]._asdict(),
         "jets": int(cells.spectra[k].sum()),
+        "sidebands_p": float(seen.quality[0, k]),
         "local": _counted(float(seen.local[0, k]), local),
         "anywhere": _counted(float(seen.smallest[0, k]), made.smallest[:, k]),
         "at": [float(cells.edges[place]), float(cells.edges[place + cells.width])],
@@ -169,6 +170,12 @@ def lines_of(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"warning: without signal, local p-values are not uniform (p < {LEAST_KS:g} by Kolmogorov and Smirnov):"
             f" {_named(odd)}; the fractions of experiments count, and not the local p"
+        )
+    bad = [one for one in found["choices"] if one["sidebands_p"] < dijet_function.LEAST_QUALITY]
+    if bad:
+        lines.append(
+            f"warning: no fit outside the window describes its sidebands (p of chi2 < {dijet_function.LEAST_QUALITY:g}):"
+            f" {_named(bad)}; an excess may be of the function, or of something beside the window"
         )
     if found["left_out"]:
         lines.append(f"too few jets for a fit: {_named(found['left_out'])}")

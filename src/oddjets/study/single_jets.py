@@ -97,11 +97,13 @@ class Searched(NamedTuple):
         local: in the window, shape (T, K).
         smallest: of all positions of a window of this width (`oddjets.stats.dijet_function.scan`), shape (T, K).
         place: the first bin of that position, shape (T, K).
+        quality: p of chi2 of the fit outside the window, shape (T, K).
     """
 
     local: Floats
     smallest: Floats
     place: Counts
+    quality: Floats
 
 
 def count_cells(
@@ -229,9 +231,11 @@ def search_all(spectra: Floats, cells: JetCells) -> Searched:
     shape = spectra.shape[:2]
     flat = spectra.reshape(-1, spectra.shape[2])
     orders = dijet_function.choose_orders(flat, centres, ~cells.window)
-    local, smallest, place = np.ones(len(flat)), np.ones(len(flat)), np.zeros(len(flat), np.int64)
+    local, smallest, quality = (np.ones(len(flat)) for _ in range(3))
+    place = np.zeros(len(flat), np.int64)
     for order in np.unique(orders):
         rows = orders == order
         found = dijet_function.scan(flat[rows], dijet_function.design(centres, int(order)), cells.width)
-        local[rows], smallest[rows], place[rows] = found.local[:, first], found.smallest, found.place
-    return Searched(local.reshape(shape), smallest.reshape(shape), place.reshape(shape))
+        local[rows], quality[rows] = found.local[:, first], found.quality[:, first]
+        smallest[rows], place[rows] = found.smallest, found.place
+    return Searched(local.reshape(shape), smallest.reshape(shape), place.reshape(shape), quality.reshape(shape))
