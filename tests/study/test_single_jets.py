@@ -16,7 +16,7 @@ from oddjets.selection.oddest_jets import find_oddest
 from oddjets.stats import dijet_function
 from oddjets.study.bank import Bank
 from oddjets.study.jet_null import lines_of, null_of_jets
-from oddjets.study.single_jets import Choice, JetCells, count_cells, draw, search_all, smooth_cells
+from oddjets.study.single_jets import JetCells, JetChoice, count_cells, draw, search_all, smooth_cells
 
 EDGES = np.linspace(60.0, 240.0, 25)
 MIDDLES = (EDGES[1:] + EDGES[:-1]) / 2
@@ -27,7 +27,7 @@ FALLING = np.exp(3 * np.log(100 / MIDDLES))
 def cells_of(counts: np.ndarray, member: Any, choices: int) -> JetCells:
     """Cells of one step of pT: numbers of jets by cell and bin, and none of other masses."""
     counts = np.pad(np.asarray(counts, np.int64), ((0, 0), (0, 1)))[:, None, :]
-    named = tuple(Choice(f"score {k}", 0.01, 0.5) for k in range(choices))
+    named = tuple(JetChoice(f"score {k}", 0.01, 0.5) for k in range(choices))
     return JetCells(named, np.asarray(member, bool), counts, counts.sum(axis=0), EDGES, WINDOW, np.array([450.0]))
 
 
@@ -46,7 +46,7 @@ def jets(number: int, seed: int = 1) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def counted() -> tuple[dict[str, np.ndarray], JetCells]:
     table = jets(40_000)
-    choices = [Choice("a", 0.1, 0.55), Choice("a", 0.02, 0.7), Choice("b", 0.05, 0.95)]
+    choices = [JetChoice("a", 0.1, 0.55), JetChoice("a", 0.02, 0.7), JetChoice("b", 0.05, 0.95)]
     pieces = (
         {name: values[start : start + 7000] for name, values in table.items()} for start in range(0, 40_000, 7000)
     )
@@ -190,7 +190,7 @@ def test_top_quarks_make_a_bump_at_their_mass_with_scores_of_the_model_and_qcd_m
             table = jets_of_bank(processes, 300.0, seed)
             total = len(table["mass"])
             cut, _ = find_oddest([table], ["omnilearned"], total, 0.01)["omnilearned"].above(0.01)
-            cells = count_cells([table], [Choice("omnilearned", 0.01, cut)], EDGES, WINDOW, 450.0)
+            cells = count_cells([table], [JetChoice("omnilearned", 0.01, cut)], EDGES, WINDOW, 450.0)
             searched = search_all(cells.spectra[None], cells)
             found.append(norm.isf(searched.local[0, 0]))
             places.append(EDGES[searched.place[0, 0]])

@@ -138,15 +138,16 @@ CODE: dict[str, dict[str, str]] = {
         "core": "blinding_history kernels kinematics rounding",
         "io": "combined_scores event_table histograms",
         "report": (
-            "artifacts colors combination_health figure_files finished_studies health_line intervals layout panels "
-            "registry score_comparison style text"
+            "artifacts colors combination_health figure_files finished_studies health_line intervals jet_studies "
+            "layout panels registry score_comparison style tables text"
         ),
         "report.figures": (
             "agreement bump choices class_shares closure closure_scan correlation cutflow display "
-            "distribution efficiency gof grid injection jet_bump kde likelihood_scan limit mixing neighbours "
-            "nsubjettiness null observable postfit processes pulls regions removal residual score "
-            "score_overlap score_shapes sculpting sic systematics threshold_scan yields"
+            "distribution efficiency gof grid injection jet_bump jet_null jet_periods kde likelihood_scan "
+            "limit mixing neighbours nsubjettiness null observable postfit processes pulls regions removal "
+            "residual score score_overlap score_shapes sculpting sic systematics threshold_scan yields"
         ),
+        "selection": "oddest_jets",
         "simulation": "processes resonances",
         "stats": "cell_bins closure_parts dijet_function score_comparison score_tables shown_numbers",
         "workflow.stages": "plot",
@@ -157,16 +158,17 @@ CODE: dict[str, dict[str, str]] = {
         "io": "combined_scores event_table histograms yields",
         "report": (
             "artifacts colors combination_health eras figure_files finished_studies headline health health_line html "
-            "input_health inspections intervals layout neighbours panels registry score_comparison score_tables "
-            "score_variations scrutiny_tables studies style tables text trainings verdict"
+            "input_health inspections intervals jet_inspection jet_studies layout neighbours panels registry "
+            "score_comparison score_tables score_variations scrutiny_tables studies style tables text trainings "
+            "verdict"
         ),
         "report.figures": (
             "agreement bump choices class_shares closure closure_scan correlation cutflow display "
-            "distribution efficiency gof grid injection jet_bump kde likelihood_scan limit mixing neighbours "
-            "nsubjettiness null observable postfit processes pulls regions removal residual score "
-            "score_overlap score_shapes sculpting sic systematics threshold_scan yields"
+            "distribution efficiency gof grid injection jet_bump jet_null jet_periods kde likelihood_scan "
+            "limit mixing neighbours nsubjettiness null observable postfit processes pulls regions removal "
+            "residual score score_overlap score_shapes sculpting sic systematics threshold_scan yields"
         ),
-        "selection": "event_weights input_anomalies",
+        "selection": "event_weights input_anomalies oddest_jets",
         "simulation": "processes resonances",
         "stats": (
             "cell_bins closure_parts closure_state dijet_function score_comparison score_tables shown_numbers templates"

@@ -1,4 +1,4 @@
-"""What is found of single jets, in words."""
+"""Text of an inspection of single jets."""
 
 from __future__ import annotations
 

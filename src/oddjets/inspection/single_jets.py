@@ -16,7 +16,7 @@ import numpy.typing as npt
 from oddjets.inspection.by_run import MOST_GROUPS
 from oddjets.io.nanoaod_schema import IDENTITY
 
-__all__ = ["JetsByRun", "Period", "as_events", "in_sample"]
+__all__ = ["JetsByRun", "RunPeriod", "as_events", "in_sample"]
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, Array]
@@ -26,7 +26,7 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 @dataclass(frozen=True)
-class Period:
+class RunPeriod:
     """Neighbouring runs, and the jets of them.
 
     Attributes:
@@ -82,7 +82,7 @@ class JetsByRun:
         column = {"jets": self._JETS, "odd": self._ODD, "inside": self._INSIDE}[which]
         return {run: float(sums[column]) for run, sums in sorted(self._sums.items())}
 
-    def periods(self, luminosity: Mapping[int, float] | None = None) -> list[Period]:
+    def periods(self, luminosity: Mapping[int, float] | None = None) -> list[RunPeriod]:
         """Return neighbouring runs joined to at most eight periods with about as many jets each, the oldest first.
 
         Args:
@@ -104,14 +104,14 @@ class JetsByRun:
             groups[-2:] = [groups[-2] + groups[-1]]
         return [self._period(group, luminosity) for group in groups if group]
 
-    def _period(self, runs: Sequence[int], luminosity: Mapping[int, float] | None) -> Period:
+    def _period(self, runs: Sequence[int], luminosity: Mapping[int, float] | None) -> RunPeriod:
         sums = np.sum([self._sums[run] for run in runs], axis=0)
         jets, odd, inside, mass, odd_mass, squares = sums.tolist()
         mean = odd_mass / odd if odd else None
         error = None
         if mean is not None and odd > 1:
             error = float(np.sqrt(max(squares / odd - mean**2, 0.0) / (odd - 1)))
-        return Period(
+        return RunPeriod(
             runs[0],
             runs[-1],
             int(jets),

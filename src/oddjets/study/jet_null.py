@@ -1,4 +1,4 @@
-"""What experiments without signal say of the searches in the mass of the oddest single jets: the content of their file."""
+"""Searches in the mass of the oddest single jets, repeated in experiments without signal: the content of their file."""
 
 from __future__ import annotations
 

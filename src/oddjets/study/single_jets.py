@@ -15,7 +15,17 @@ import numpy.typing as npt
 
 from oddjets.stats import dijet_function
 
-__all__ = ["SOURCES", "Choice", "JetCells", "Searched", "Source", "count_cells", "draw", "search_all", "smooth_cells"]
+__all__ = [
+    "SOURCES",
+    "JetCells",
+    "JetChoice",
+    "Searched",
+    "Source",
+    "count_cells",
+    "draw",
+    "search_all",
+    "smooth_cells",
+]
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -30,7 +40,7 @@ _STEPS = 133
 _DRAWN = 4_000_000
 
 
-class Choice(NamedTuple):
+class JetChoice(NamedTuple):
     """A score and the fraction of jets with its highest values.
 
     Attributes:
@@ -58,7 +68,7 @@ class JetCells:
         steps: lower ends of the steps of pT, GeV, shape (steps,).
     """
 
-    choices: tuple[Choice, ...]
+    choices: tuple[JetChoice, ...]
     member: npt.NDArray[np.bool_]
     counts: Counts
     pool: Counts
@@ -108,7 +118,7 @@ class Searched(NamedTuple):
 
 def count_cells(
     tables: Iterable[Mapping[str, npt.NDArray[Any]]],
-    choices: Sequence[Choice],
+    choices: Sequence[JetChoice],
     edges: Floats,
     window: npt.NDArray[np.bool_],
     lowest_pt: float,

@@ -13,7 +13,7 @@ from oddjets.io import event_table
 from oddjets.io.studies import FOLDER, jets_made_of, jets_study
 from oddjets.selection.oddest_jets import find_oddest
 from oddjets.study.jet_null import lines_of, null_of_jets
-from oddjets.study.single_jets import Choice, JetCells, count_cells
+from oddjets.study.single_jets import JetCells, JetChoice, count_cells
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.aspen import DATASET, JETS
 from oddjets.workflow.study_events import require_current_tables
@@ -100,6 +100,6 @@ def cells_of(run: RunContext) -> JetCells:
     oddest = find_oddest(
         event_table.stream(run.out / JETS, DATASET, ["mass", *scores]), names, total, max(bump.efficiencies)
     )
-    choices = [Choice(name, e, oddest[name].above(e)[0]) for name in names for e in sorted(bump.efficiencies)]
+    choices = [JetChoice(name, e, oddest[name].above(e)[0]) for name in names for e in sorted(bump.efficiencies)]
     tables = event_table.stream(run.out / JETS, DATASET, ["pt", "mass", *scores])
     return count_cells(tables, choices, bump.edges, bump.window_bins, run.analysis.selection.jets.pt_min)
