@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import bank_jets
 from scipy.stats import kstest, norm
 
 from oddjets.core.errors import OddjetsError
-from oddjets.core.resources import find
 from oddjets.selection.oddest_jets import find_oddest
 from oddjets.stats import dijet_function
-from oddjets.study.bank import Bank
 from oddjets.study.jet_null import lines_of, null_of_jets
 from oddjets.study.single_jets import JetCells, JetChoice, count_cells, draw, search_all, smooth_cells
 
@@ -157,27 +155,6 @@ def test_a_strong_bump_is_found_where_it_is_and_not_where_it_spoils_the_fit() ->
     assert found.local[0].min() < found.smallest[0]
 
 
-@cache
-def bank_of(process: str) -> dict[str, np.ndarray]:
-    """Events of the shipped bank, two jets above 450 GeV and 60 GeV each, with the scores of the shipped model."""
-    tables = list(Bank.open(find("bank.parquet", "datasets")).tables(process))
-    names = [f"{name}_{j}" for name in ("pt", "mass", "score_omnilearned") for j in (1, 2)]
-    columns = {name: np.concatenate([table[name] for table in tables]) for name in [*names, "weight"]}
-    good = (columns["pt_2"] > 450) & (columns["mass_1"] > 60) & (columns["mass_2"] > 60)
-    return {name: values[good] for name, values in columns.items()}
-
-
-def jets_of_bank(processes: tuple[str, ...], luminosity: float, seed: int) -> dict[str, np.ndarray]:
-    """Jets of events that are there as often as a Poisson number of their weight says."""
-    rng = np.random.default_rng(seed)
-    parts: dict[str, list[np.ndarray]] = {"pt": [], "mass": [], "score_omnilearned": []}
-    for events in map(bank_of, processes):
-        rows = np.repeat(np.arange(len(events["weight"])), rng.poisson(events["weight"] * luminosity))
-        for name, values in parts.items():
-            values += [events[f"{name}_{j}"][rows] for j in (1, 2)]
-    return {name: np.concatenate(values) for name, values in parts.items()}
-
-
 def test_top_quarks_make_a_bump_at_their_mass_with_scores_of_the_model_and_qcd_makes_none() -> None:
     """The oddest 1 % of simulated jets of 300 /pb by the shipped model, with top pairs at their cross section and without.
 
@@ -187,7 +164,7 @@ def test_top_quarks_make_a_bump_at_their_mass_with_scores_of_the_model_and_qcd_m
     for processes in (("qcd",), ("qcd", "top")):
         found = []
         for seed in range(6):
-            table = jets_of_bank(processes, 300.0, seed)
+            table = bank_jets.drawn(processes, 300.0, seed)
             total = len(table["mass"])
             cut, _ = find_oddest([table], ["omnilearned"], total, 0.01)["omnilearned"].above(0.01)
             cells = count_cells([table], [JetChoice("omnilearned", 0.01, cut)], EDGES, WINDOW, 450.0)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from oddjets.config.yaml import Name, StrictModel
@@ -63,14 +61,3 @@ class JetBump(StrictModel):
         if any(not low < high for low, high in itertools.pairwise(value)):
             raise ValueError("the first end must be below the second")
         return value
-
-    @property
-    def edges(self) -> npt.NDArray[np.float64]:
-        """The edges of the bins, GeV, shape (bins + 1,)."""
-        return np.linspace(*self.range, self.bins + 1)
-
-    @property
-    def window_bins(self) -> npt.NDArray[np.bool_]:
-        """Which bins lie in the window, with their centre, shape (bins,)."""
-        centres = (self.edges[:-1] + self.edges[1:]) / 2
-        return (centres > self.window[0]) & (centres < self.window[1])

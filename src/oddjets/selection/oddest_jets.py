@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["OddestJets", "find_oddest"]
+from oddjets.config.aspen import JetBump
+
+__all__ = ["OddestJets", "bins_of", "find_oddest"]
 
 Array = npt.NDArray[Any]
 
@@ -66,3 +68,14 @@ def find_oddest(
         for name, jets in found.items():
             jets.add(table[f"score_{name}"], table["mass"])
     return found
+
+
+def bins_of(asked: JetBump) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return the edges of the bins of mass, GeV, (bins + 1,), and which bins lie in the window with their centre, (bins,).
+
+    Args:
+        asked: the section ``jet_bump``.
+    """
+    edges = np.linspace(*asked.range, asked.bins + 1)
+    centres = (edges[:-1] + edges[1:]) / 2
+    return edges, (centres > asked.window[0]) & (centres < asked.window[1])

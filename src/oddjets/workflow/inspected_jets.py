@@ -183,7 +183,7 @@ class _Jets:
                 rates[which] = asdict(rate)
         if self.total > MOST_SELECTED or self.odd > MOST_SELECTED:
             notes.append(
-                f"of more jets, those of events with some {MOST_SELECTED} at random are compared by place and run"
+                f"of more jets, some {MOST_SELECTED} of whole events, at random, are compared by place and run"
             )
         against = self._of_sample("all", self.all_jets, "all jets", rng)
         words = f"the oddest {100 * self.efficiency:g} % of jets"

@@ -11,7 +11,7 @@ from oddjets.core.errors import BlindedError, OddjetsError
 from oddjets.core.files import write_json
 from oddjets.io import event_table
 from oddjets.io.studies import FOLDER, jets_made_of, jets_study
-from oddjets.selection.oddest_jets import find_oddest
+from oddjets.selection.oddest_jets import bins_of, find_oddest
 from oddjets.study.jet_null import lines_of, null_of_jets
 from oddjets.study.single_jets import JetCells, JetChoice, count_cells
 from oddjets.workflow.run import RunContext
@@ -102,4 +102,4 @@ def cells_of(run: RunContext) -> JetCells:
     )
     choices = [JetChoice(name, e, oddest[name].above(e)[0]) for name in names for e in sorted(bump.efficiencies)]
     tables = event_table.stream(run.out / JETS, DATASET, ["pt", "mass", *scores])
-    return count_cells(tables, choices, bump.edges, bump.window_bins, run.analysis.selection.jets.pt_min)
+    return count_cells(tables, choices, *bins_of(bump), run.analysis.selection.jets.pt_min)

@@ -16,7 +16,7 @@ from oddjets.report.figures import bump
 from oddjets.report.intervals import finite, points
 from oddjets.report.jet_studies import global_text, studies_of
 from oddjets.report.text import with_error
-from oddjets.selection.oddest_jets import OddestJets, find_oddest
+from oddjets.selection.oddest_jets import OddestJets, bins_of, find_oddest
 from oddjets.stats import dijet_function
 from oddjets.stats.shown_numbers import p_from_toys
 
@@ -49,7 +49,7 @@ def _panels(
     artifacts: Artifacts, asked: JetBump, oddest: Mapping[str, OddestJets], efficiency: float
 ) -> Iterator[dict[str, Any]]:
     """Yield what is drawn of each score; nothing of one with too few jets."""
-    edges, window = asked.edges, asked.window_bins
+    edges, window = bins_of(asked)
     for name, jets in oddest.items():
         cut, masses = jets.above(efficiency)
         counts = np.histogram(masses, edges)[0].astype(float)

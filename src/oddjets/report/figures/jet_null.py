@@ -99,9 +99,10 @@ def _panel(axes: Axes, drawn: dict[str, Any], curves: list[dict[str, Any]], text
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(LEAST, 1)
-    # words have the upper left corner, above the diagonal: half of the decades are theirs
-    axes.set_ylim(lowest, 30.0)
+    axes.set_ylabel("Fraction of experiments")
+    axes.set_ylim(lowest, 1.0)
+    taken = style.words(axes, text, axes.get_legend_handles_labels()[0])
+    # nothing is above 1 but words
+    axes.set_ylim(top=lowest ** -(min(taken, 0.6) / (1 - min(taken, 0.6))))
     axes.set_yticks([10.0**k for k in range(-6, 1) if 10.0**k >= lowest])
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_ylabel("Fraction of experiments")
-    style.words(axes, text, axes.get_legend_handles_labels()[0])
