@@ -22,6 +22,7 @@ from oddjets.config.analysis import load_analysis
 from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io import aspen, aspen_catalogue, event_table
+from oddjets.report import html
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import jet_bump
 from oddjets.scoring.model_card import load_card
@@ -123,6 +124,25 @@ def test_made_files_have_the_traps_of_the_published_ones() -> None:
     assert [rows[key].shape for key in aspen.SHAPES] == [(5, *shape) for shape in aspen.SHAPES.values()]
     # the softest first, so that the ten hardest are lost; no weight of 0.5 in the momenta
     np.testing.assert_allclose(rows["PFCands"][0, :, 0], pt[:150], rtol=1e-6)
+
+
+def test_files_say_what_was_injected_into_them_and_so_does_the_import(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, inject in (("a.h5", None), ("b.h5", {"top": 3.0})):
+        made = aspen_files.rows(30, len(name) + bool(inject))
+        aspen.write_file(tmp_path / name, [made], simulated=True, inject=inject)
+    run = done(run_of(tmp_path))
+    assert run.extra("process")["jets"]["inject"] == {"b.h5": {"top": 3.0}}
+    assert "b.h5: simulated with top 3 times its cross section" in capsys.readouterr().err
+    report = html.write(run.analysis, run.out).read_text(encoding="utf-8")
+    assert "In some of the files of simulated jets there is top 3 times its cross section." in report
+    import h5py
+
+    with h5py.File(tmp_path / "b.h5", "a") as file:
+        file["event_info"].attrs["oddjets_inject"] = "[3]"
+    with pytest.raises(InputFileError, match="'oddjets_inject' is no JSON of process: strength"):
+        aspen.inspect(tmp_path / "b.h5")
 
 
 @pytest.fixture

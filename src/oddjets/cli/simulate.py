@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,7 +74,9 @@ def simulate(
         else:
             run_stage(work, stage, force=force)
             if layout is not None:
-                _write_aspen(work.out / "simulation" / "fileset.json", work.out / "aspen")
+                asked = work.analysis.simulate
+                strengths = asked.inject if asked is not None else {}
+                _write_aspen(work.out / "simulation" / "fileset.json", work.out / "aspen", strengths)
     elif analysis is None and predefined is not None:
         if force:
             raise OddjetsError(
@@ -88,13 +91,13 @@ def simulate(
             made = make(spec, out or Path("output") / predefined, workers or 2)
             console.print(escape(str(made)))
             if layout is not None:
-                _write_aspen(made, made.parent / "aspen")
+                _write_aspen(made, made.parent / "aspen", spec.inject)
     else:
         raise OddjetsError(f"simulate: give an ANALYSIS.yaml, or --set NAME with one of {', '.join(PREDEFINED)}")
 
 
-def _write_aspen(fileset: Path, folder: Path) -> None:
-    """Write each file of pseudo-data as an HDF5 file of Aspen Open Jets."""
+def _write_aspen(fileset: Path, folder: Path, inject: Mapping[str, float] | None = None) -> None:
+    """Write each file of pseudo-data as an HDF5 file of Aspen Open Jets, which says what was injected into it."""
     from oddjets.io.fileset import load_fileset
     from oddjets.selection.aspen_files import write_aspen
 
@@ -105,7 +108,7 @@ def _write_aspen(fileset: Path, folder: Path) -> None:
         raise OddjetsError(f"{fileset}: no pseudo-data to write; give the simulation a luminosity (--luminosity)")
     for number, file in enumerate(files):
         target = folder / f"{file.stem}.h5"
-        jets = write_aspen([file], target, simulated=True, seed=number + 1)
+        jets = write_aspen([file], target, simulated=True, seed=number + 1, inject=inject)
         console.print(escape(f"{target}: {jets} jets"))
 
 

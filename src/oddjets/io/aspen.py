@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import itertools
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -78,6 +79,8 @@ LACKING = (
 _ROWS = 200
 #: attribute of `event_info` in files that were made from simulation; published files have none
 _SIMULATED = "oddjets_simulation"
+#: likewise, of those with processes at another rate than theirs: JSON of process to its strength
+_INJECTED = "oddjets_inject"
 #: bytes at the ends of a file by which it is known
 _ENDS = 1 << 20
 #: largest numbers of a run, a luminosity section (32 bits in NanoAOD) and an event
@@ -99,6 +102,7 @@ class AspenFile:
     rows: int
     identity: str
     simulated: bool = False
+    inject: Mapping[str, float] = field(default_factory=dict)
 
 
 def _h5py() -> ModuleType:
@@ -198,13 +202,20 @@ def inspect(path: Path) -> AspenFile:
     with open_datasets(path) as datasets:
         rows = len(datasets["event_info"])
         simulated = bool(datasets["event_info"].attrs.get(_SIMULATED, False))
+        stated = datasets["event_info"].attrs.get(_INJECTED, "{}")
+    try:
+        inject = {str(process): float(strength) for process, strength in json.loads(stated).items()}
+    except (ValueError, TypeError, AttributeError):
+        raise InputFileError(
+            f"{path}: the attribute '{_INJECTED}' is no JSON of process: strength; write it again"
+        ) from None
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as stream:
         digest.update(stream.read(_ENDS))
         stream.seek(max(0, size - _ENDS))
         digest.update(stream.read(_ENDS))
-    return AspenFile(path, rows, digest.hexdigest()[:32], simulated)
+    return AspenFile(path, rows, digest.hexdigest()[:32], simulated, inject)
 
 
 def repeated_events(path: Path, event_info: Array) -> npt.NDArray[np.bool_]:
@@ -254,13 +265,21 @@ def chunks_of(event_info: Array, size: int) -> list[tuple[int, int]]:
     return [(int(first), int(last)) for first, last in itertools.pairwise(cuts)]
 
 
-def write_file(path: Path, pieces: Iterable[Mapping[str, Array]], *, simulated: bool) -> int:
+def write_file(
+    path: Path,
+    pieces: Iterable[Mapping[str, Array]],
+    *,
+    simulated: bool,
+    inject: Mapping[str, float] | None = None,
+) -> int:
     """Write a file of the layout; it appears under its name when it is complete.
 
     Args:
         path: its folder is made.
         pieces: key to rows, of `SHAPES`; any may have none.
         simulated: whether an attribute says that the jets are simulated; it is all that a published file has not.
+        inject: process -> its strength in units of its cross section, of simulated processes with another rate than theirs;
+            another attribute says it.
 
     Returns:
         The number of jets.
@@ -281,6 +300,8 @@ def write_file(path: Path, pieces: Iterable[Mapping[str, Array]], *, simulated: 
             )
         if simulated:
             file["event_info"].attrs[_SIMULATED] = True
+        if inject:
+            file["event_info"].attrs[_INJECTED] = json.dumps(dict(inject))
         for piece in pieces:
             more = len(piece["event_info"])
             for key in SHAPES:

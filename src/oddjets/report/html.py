@@ -120,7 +120,7 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None,
     opened = f"# {unblinds} opened the data in A\n" if unblinds else ""
     html = environment.get_template("report.html.j2").render(
         analysis=analysis,
-        notes=notes_of(analysis),
+        notes=[*notes_of(analysis), *_injected(artifacts)],
         simulated=artifacts.simulated,
         data_name=artifacts.data_name.lower(),
         header=artifacts.header,
@@ -200,6 +200,15 @@ def notes_of(analysis: Analysis) -> list[str]:
     injected = analysis.simulate.inject if analysis.simulate is not None else {}
     said = ", ".join(f"{process} {strength:g} times" for process, strength in injected.items())
     return [*analysis.notes, *([f"In the pseudo-data there is {said} its cross section."] if said else [])]
+
+
+def _injected(artifacts: Artifacts) -> list[str]:
+    """Say what files of single jets were simulated with: each different injection once."""
+    found = {
+        ", ".join(f"{process} {strength:g} times" for process, strength in inject.items()): None
+        for inject in (artifacts.processed("jets").get("inject") or {}).values()
+    }
+    return [f"In some of the files of simulated jets there is {said} its cross section." for said in found]
 
 
 def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]]) -> list[dict[str, Any]]:

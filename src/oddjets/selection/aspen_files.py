@@ -7,7 +7,7 @@ these is not stated anywhere; here they are in ``d0Err`` and ``dzErr`` of charge
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,9 @@ _NEEDED = (
 )  # fmt: skip
 
 
-def write_aspen(files: Sequence[Path], path: Path, *, simulated: bool, seed: int = 1) -> int:
+def write_aspen(
+    files: Sequence[Path], path: Path, *, simulated: bool, seed: int = 1, inject: Mapping[str, float] | None = None
+) -> int:
     """Write the jets of PFNano files as one file of the layout.
 
     Args:
@@ -52,6 +54,7 @@ def write_aspen(files: Sequence[Path], path: Path, *, simulated: bool, seed: int
         path: the HDF5 file.
         simulated: said in the file.
         seed: of the choice of the numbers that are not finite.
+        inject: strengths of simulated processes, likewise.
 
     Returns:
         The number of jets.
@@ -60,7 +63,8 @@ def write_aspen(files: Sequence[Path], path: Path, *, simulated: bool, seed: int
         InputFileError: a file lacks a branch.
     """
     rng = np.random.default_rng(seed)
-    return aspen.write_file(path, (piece for file in files for piece in _pieces(file, rng)), simulated=simulated)
+    pieces = (piece for file in files for piece in _pieces(file, rng))
+    return aspen.write_file(path, pieces, simulated=simulated, inject=inject)
 
 
 def _pieces(file: Path, rng: np.random.Generator) -> Iterator[dict[str, Array]]:

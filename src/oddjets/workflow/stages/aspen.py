@@ -212,6 +212,7 @@ def _summary(
         "input_anomalies": dict(anomalies),
         "inference": inference,
         "lacking": list(aspen.LACKING),
+        "inject": {file.path.name: dict(file.inject) for file in run.aspen_files if file.inject},
         "published_files": published,
         "era": str(analysis.era),
         "luminosity_pb": analysis.luminosity,
@@ -260,6 +261,9 @@ def _report(extra: Mapping[str, Any]) -> None:
     jets = extra["jets"]
     flow = ", ".join(f"{cut} {number}" for cut, number in zip(jets["cuts"], jets["raw"], strict=False))
     console.print(f"import-aspen: jets: {flow or 'none'}")
+    for name, strengths in jets["inject"].items():
+        said = ", ".join(f"{process} {strength:g} times" for process, strength in strengths.items())
+        console.print(f"import-aspen: {escape(name)}: simulated with {escape(said)} its cross section")
     console.print(f"import-aspen: the files lack {escape('; '.join(aspen.LACKING))}")
     input_anomalies.report(DATASET, jets["input_anomalies"])
 
