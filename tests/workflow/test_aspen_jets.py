@@ -27,6 +27,7 @@ from oddjets.report.health import missing
 from oddjets.report.jet_inspection import jet_tables
 from oddjets.report.jet_studies import jet_null_tables
 from oddjets.workflow.inspected_jets import inspect_jets
+from oddjets.workflow.interactive.run import Run
 from oddjets.workflow.pipeline import run_stage, stage_of
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.histogram import work as make_histograms
@@ -197,7 +198,7 @@ def test_a_noisy_place_of_one_run_is_found(imported: RunContext) -> None:
 
 
 def test_the_report_shows_the_inspection_of_single_jets(imported: RunContext) -> None:
-    made = inspect_jets(imported, Inspect(permutations=99, efficiency=0.05, bins=(100.0, 150.0)))
+    made = Run(imported.analysis, imported.out).inspect(permutations=99, efficiency=0.05, bins=(100.0, 150.0))
     assert made["jets"]["window"] == [100.0, 150.0]
     artifacts = Artifacts(imported.analysis, imported.out)
     (data,) = jet_periods.data(artifacts).values()

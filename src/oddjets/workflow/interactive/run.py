@@ -15,6 +15,7 @@ from oddjets.config.analysis import Analysis, find_analysis
 from oddjets.core.console import quiet
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError, StaleResultsWarning, nearest
 from oddjets.workflow.blinding import stages_showing_data
+from oddjets.workflow.inspected_jets import inspect_jets
 from oddjets.workflow.inspected_run import asked_of
 from oddjets.workflow.inspection import Inspection, inspect_events
 from oddjets.workflow.interactive.events import events_of
@@ -220,14 +221,14 @@ class Run:
             return events_of(self._checked("process"), dataset, variation, columns)
 
     def inspect(self, **asked: Any) -> Inspection:
-        """Inspect the oddest events of a window, as the command `inspect` does.
+        """Inspect the oddest events of a window, or single jets where there are no events, as the command `inspect` does.
 
         Args:
             **asked: keys of the YAML's section ``inspect``, such as ``region``, ``letter``, ``bins`` or ``top``; what is not
                 given is the YAML's.
 
         Returns:
-            Part (``events``, ``displays``, ...) to the content of its JSON file; displayed as the table.
+            Part (``events``, ``displays``, ...; of single jets ``jets``) to the content of its JSON file; displayed as text.
 
         Raises:
             OddjetsError: a key or a name that does not exist, or results are missing.
@@ -239,8 +240,9 @@ class Run:
             [1, 2, 3]
         """
         with worded_for_python():
-            context = self._checked("histogram")
-            return inspect_events(context, asked_of(context, asked))
+            of_events = self._context.has_stage("histogram")
+            context = self._checked("histogram" if of_events else "process")
+            return (inspect_events if of_events else inspect_jets)(context, asked_of(context, asked))
 
     @property
     def histograms(self) -> RunHistograms:
