@@ -73,7 +73,7 @@ def test_files_of_jets_that_are_none_are_refused(tmp_path: Path) -> None:
 def test_without_torch_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import importlib
 
-    from oddjets.training import optional_imports
+    from oddjets.core import optional_imports
 
     def absent(name: str) -> Any:
         raise ModuleNotFoundError(f"No module named '{name}'", name=name)

@@ -15,9 +15,9 @@ from rich.table import Table
 
 from oddjets.core.console import console, progress
 from oddjets.core.errors import OddjetsError
+from oddjets.core.optional_imports import require_cuda
 from oddjets.core.worker_pool import available_cores
 from oddjets.scoring.model_card import ModelCard, load_card
-from oddjets.training.optional_imports import require_cuda
 from oddjets.training.train.job import LOG, JobPart, TrainingJob, in_background, run
 from oddjets.training.train.settings import TrainingSettings
 

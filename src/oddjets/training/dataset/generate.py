@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oddjets.core.console import progress
+from oddjets.core.optional_imports import require
 from oddjets.core.worker_pool import run_tasks
 from oddjets.simulation.generator import prepare_multiparton_tables, require_pythia
 from oddjets.training.dataset.processes import HELD_OUT, RECIPES, TRAINING, recipe_names
 from oddjets.training.dataset.shards import TABLES, Shard, count_jets, make_jets, make_shard
-from oddjets.training.optional_imports import require
 
 __all__ = ["generate", "shard_sequence"]
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.files import atomic_write
+from oddjets.core.optional_imports import require
 from oddjets.core.provenance import content_key, versions
 from oddjets.simulation.generator import GeneratedBatch, initialise, join_batches, particle_columns, require_pythia
 from oddjets.simulation.writer import explain_full_disk
 from oddjets.training.dataset.event_filters import contained_hook, massive_hook
 from oddjets.training.dataset.processes import RECIPES
 from oddjets.training.dataset.reconstruction import INFO, TrainingJets, reconstruct_jets
-from oddjets.training.optional_imports import require
 
 __all__ = ["TABLES", "Shard", "count_jets", "events_of", "make_jets", "make_shard"]
 

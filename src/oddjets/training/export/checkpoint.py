@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddjets.core.errors import OddjetsError, nearest, nearest_file
-from oddjets.training.optional_imports import require
+from oddjets.core.optional_imports import require
 
 __all__ = ["SIZES", "Checkpoint", "Pet2Config", "read_checkpoint", "read_tensors"]
 

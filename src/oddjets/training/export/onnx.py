@@ -11,13 +11,13 @@ import yaml
 
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import sha256_of
+from oddjets.core.optional_imports import require
 from oddjets.scoring.model_card import ModelCard, card_of, load_card
 from oddjets.training.export.checkpoint import Pet2Config, read_checkpoint
 from oddjets.training.export.onnx_graph import OPSET
 from oddjets.training.export.pet2 import MAX_CONSTITUENTS, N_SOFTMAX, build
 from oddjets.training.export.pet2_gpu import build_for_gpu
 from oddjets.training.export.published_card import published_description
-from oddjets.training.optional_imports import require
 
 __all__ = ["ExportResult", "Target", "export"]
 

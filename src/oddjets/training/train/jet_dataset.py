@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import atomic_write
 from oddjets.core.kinematics import offsets_from, positions
+from oddjets.core.optional_imports import require
 from oddjets.core.worker_pool import run_tasks
-from oddjets.training.optional_imports import require
 from oddjets.training.validate.reference import PaddedJets
 
 __all__ = ["INFO", "JetSet", "read_jets", "shards"]

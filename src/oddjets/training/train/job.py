@@ -16,8 +16,8 @@ from rich.markup import escape
 from oddjets.core.console import console, progress
 from oddjets.core.errors import OddjetsError
 from oddjets.core.locks import LockedError, lock_holder, locked
+from oddjets.core.optional_imports import require
 from oddjets.scoring.model_card import ModelCard, load_card
-from oddjets.training.optional_imports import require
 from oddjets.training.train.settings import TrainingSettings
 
 if TYPE_CHECKING:

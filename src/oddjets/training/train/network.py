@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from oddjets.training.optional_imports import require
+from oddjets.core.optional_imports import require
 
 __all__ = ["FastPet2", "build_pet2"]
 

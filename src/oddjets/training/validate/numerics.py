@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from oddjets.core.optional_imports import require
 from oddjets.scoring.model_card import ModelCard
 from oddjets.scoring.score import anomaly_score, class_probabilities
-from oddjets.training.optional_imports import require
 from oddjets.training.validate.parity import reference_card, run_model
 from oddjets.training.validate.reference import PaddedJets, Reference
 

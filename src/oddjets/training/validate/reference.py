@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddjets.core.kinematics import offsets_from
+from oddjets.core.optional_imports import require
 from oddjets.scoring.inputs import PreparedJets, UnusualCounts
 from oddjets.training.export.checkpoint import Checkpoint
-from oddjets.training.optional_imports import require
 
 __all__ = ["PaddedJets", "Reference"]
 

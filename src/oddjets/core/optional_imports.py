@@ -1,4 +1,4 @@
-"""The packages of the extras ``train`` and ``learn``, imported where they are needed."""
+"""The packages of extras, imported where they are needed."""
 
 from __future__ import annotations
 
