@@ -18,9 +18,10 @@ from oddjets.io.studies import calibration_line, read_null_studies
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from oddjets.config.analysis import Analysis
     from oddjets.workflow.run import RunContext
 
-__all__ = ["work"]
+__all__ = ["fitted", "work"]
 
 
 #: stages whose times are shown beside the fit's
@@ -40,11 +41,48 @@ def check_names(run: RunContext) -> None:
         model.check_free(fit.scan)
 
 
+def fitted(
+    analysis: Analysis, workspace: Mapping[str, Any], report: Mapping[str, Any], closure: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return all that a fit gives which is in no other file: the same for the same arguments, apart from ``timing_s``.
+
+    Args:
+        analysis: what its ``fit`` asks for, with the seed of all toys.
+        workspace: of the stage ``workspace``.
+        report: of the stage ``workspace``.
+        closure: content of ``closure.json``; None: there is none.
+
+    Raises:
+        OddjetsError: the workspace cannot be fitted.
+    """
+    from oddjets.stats.closure_state import conditions
+    from oddjets.stats.summary import fit_workspace
+
+    fit = analysis.fit
+    assert fit is not None
+    results = fit_workspace(
+        workspace,
+        poi=fit.tested or fit.pois[0].name,
+        limit=fit.limit,
+        impacts=fit.impacts,
+        scan=fit.scan is not False,
+        scan_parameter=fit.scan if isinstance(fit.scan, str) else None,
+        toys=fit.toys,
+        gof_toys=fit.goodness_of_fit.toys,
+        gof_letters=fit.goodness_of_fit.letters,
+        gof_model=fit.goodness_of_fit.model,
+        seed=fit.seed,
+        report=report,
+    )
+    if analysis.data_driven:
+        results["if_abcd_holds"] = conditions(closure, fit.regions, results["closure_uncertainty"])
+        _add_with_closure(analysis, results, workspace, closure or {})
+    return results
+
+
 def work(run: RunContext) -> dict[str, Any]:
     """Fit, and write ``results.json``."""
-    from oddjets.stats.closure_state import conditions
     from oddjets.stats.histfactory.workspace_sources import load_workspace
-    from oddjets.stats.summary import fit_workspace
     from oddjets.stats.summary_lines import summary
 
     fit = run.analysis.fit
@@ -60,31 +98,14 @@ def work(run: RunContext) -> dict[str, Any]:
             f"{run.out / 'workspace.json'} is blinded, and this fit is not: run `oddjets workspace` with --unblind first"
         )
     started = time.perf_counter()
-    workspace = load_workspace(run.out / "workspace.json")
-    results = fit_workspace(
-        workspace,
-        poi=fit.tested or fit.pois[0].name,
-        limit=fit.limit,
-        impacts=fit.impacts,
-        scan=fit.scan is not False,
-        scan_parameter=fit.scan if isinstance(fit.scan, str) else None,
-        toys=fit.toys,
-        gof_toys=fit.goodness_of_fit.toys,
-        gof_letters=fit.goodness_of_fit.letters,
-        gof_model=fit.goodness_of_fit.model,
-        seed=fit.seed,
-        report=report,
-    )
+    workspace, closure = load_workspace(run.out / "workspace.json"), _closure(run)
+    results = fitted(run.analysis, workspace, report, closure)
     timing = {}
     for name in _BEFORE:
         manifest = provenance.read_manifest(run.out, name)
         if manifest is not None:
             timing[name] = manifest["time_s"]
     timing |= {"fit": time.perf_counter() - started, **{f"fit.{k}": v for k, v in results.get("timing_s", {}).items()}}
-    closure = _closure(run)
-    if run.analysis.data_driven:
-        results["if_abcd_holds"] = conditions(closure, fit.regions, results["closure_uncertainty"])
-        _add_with_closure(run, results, workspace, closure or {})
     acts = read_history(run.out)
     results = {
         "analysis": run.analysis.name,
@@ -116,22 +137,22 @@ def _closure(run: RunContext) -> dict[str, Any] | None:
 
 
 def _add_with_closure(
-    run: RunContext, results: dict[str, Any], workspace: Mapping[str, Any], closure: Mapping[str, Any]
+    analysis: Analysis, results: dict[str, Any], workspace: Mapping[str, Any], closure: Mapping[str, Any]
 ) -> None:
     """Add the significance with the closure's uncertainty, if the fit has none and the closure knows it in all regions."""
     from oddjets.stats.cell_bins import channels_of
     from oddjets.stats.closure_significance import significance_with_closure
     from oddjets.stats.histfactory.results import FitError
 
-    fit, known = run.analysis.fit, closure.get("uncertainty") or {}
+    fit, known = analysis.fit, closure.get("uncertainty") or {}
     assert fit is not None
     if fit.closure_uncertainty or fit.blind or "z" not in results["significance"]:
         return
     sizes = {region: known[region]["size"] for region in fit.regions if known.get(region)}
     if len(sizes) < len(fit.regions):
         return
-    channels = {region: channels_of(run.analysis, region) for region in fit.regions}
-    process, poi = str(run.analysis.data_driven), fit.tested or fit.pois[0].name
+    channels = {region: channels_of(analysis, region) for region in fit.regions}
+    process, poi = str(analysis.data_driven), fit.tested or fit.pois[0].name
     try:
         found = significance_with_closure(workspace, process, channels, sizes, poi)
     except FitError as error:
