@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oddjets.core import locks
 from oddjets.core.console import RedactingFormatter, console, log
 from oddjets.core.errors import InputFileError, OddjetsError
-from oddjets.core.redaction import redacted
+from oddjets.core.redaction import redacted, without_folders
 
 UNRESERVED = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_~%+:;,!$*@/.=", min_size=8)
 
@@ -35,6 +35,27 @@ UNRESERVED = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 def test_what_is_shown(text, shown):
     assert redacted(text) == shown
     assert redacted(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/me/search/data.json", "data.json"),
+        ("cannot read /home/me/a b/c.json: no such file", "cannot read a b/c.json: no such file"),
+        ("see '/data/x/y.root', and ~/z/w.root", "see 'y.root', and w.root"),
+        ("~me/z/w.root", "w.root"),
+        ("file:///home/me/a.root", "a.root"),
+        # what is no path of a machine stays
+        ("https://eos.cern.ch/a/b.root", "https://eos.cern.ch/a/b.root"),
+        ("root://eospublic.cern.ch//eos/a/b.root", "root://eospublic.cern.ch//eos/a/b.root"),
+        ("processors/demo.yaml and ../data/x.json", "processors/demo.yaml and ../data/x.json"),
+        (r"Events / 20 GeV, B C / D, m/s, $\tau_2/\tau_1$", r"Events / 20 GeV, B C / D, m/s, $\tau_2/\tau_1$"),
+        ("/data.json", "/data.json"),
+    ],
+)
+def test_folders_of_a_machine_are_left_out(text: str, shown: str) -> None:
+    assert without_folders(text) == shown
+    assert without_folders(shown) == shown
 
 
 @given(secret=UNRESERVED.map(lambda text: f"S3CRET{text}S3CRET"))
