@@ -29,7 +29,11 @@ def workspace(
     out: Out = None,
     force: Force = False,
     combine: Annotated[
-        bool, typer.Option("--combine", help="Also write a Combine card: datacard.txt and shapes.root.")
+        bool,
+        typer.Option(
+            "--combine",
+            help="Also write a Combine card: datacard.txt and shapes.root, a script to run Combine, and what it should give.",
+        ),
     ] = False,
     unblind: Unblind = False,
 ) -> None:
@@ -41,6 +45,7 @@ def workspace(
     run_stage(run, stage_of(run, "workspace"), force=force)
     if combine:
         _write_combine_card(run)
+        _write_combine_check(run)
     warn_of_skipped_files(run)
 
 
@@ -63,6 +68,20 @@ def _write_combine_card(run: RunContext) -> None:
         console.print(f"card: {escape(line)}")
     if len(changes) > MAX_LINES:
         console.print(f"card: and {len(changes) - MAX_LINES} more, see {escape(str(files[-1]))}")
+
+
+def _write_combine_check(run: RunContext) -> None:
+    """Write beside the card a script to run Combine, and what it should give."""
+    from oddjets.stats.combine_check import write_check
+    from oddjets.stats.histfactory.workspace_sources import load_workspace
+
+    fit = run.analysis.fit
+    assert fit is not None
+    gof = fit.goodness_of_fit
+    workspace = load_workspace(run.out / "workspace.json")
+    for file in write_check(workspace, run.out, gof_model=gof.model, gof_toys=gof.toys, seed=fit.seed):
+        console.print(escape(str(file)))
+    console.print("Combine was not run: the script runs it, in its container, and the table says what it should give")
 
 
 def fit(

@@ -22,7 +22,8 @@ __all__ = ["apply_blinding", "record_state", "stages_showing_data"]
 
 #: what verbs make beside the stages' results, of the workspace or of everything
 _OUTPUTS_WITH_DATA = (
-    *("report.html", "datacard.txt", "shapes.root", "combine_report.json"),
+    *("report.html", "datacard.txt", "shapes.root", "combine_report.json", "combine.sh"),
+    *("combine_expected.md", "combine_expected.json"),
     *("study/trainings.json", "study/trainings.txt"),
 )
 _EXPORTED = f"outputs_pretrain_s_{paper_npz.DATA_NAME}_dijet.npz"
