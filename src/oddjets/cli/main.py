@@ -36,6 +36,7 @@ from oddjets.cli.options import (
     run_single_stage,
 )
 from oddjets.cli.paper import paper
+from oddjets.cli.publish import publish, reproduce
 from oddjets.cli.scores import scores
 from oddjets.cli.simulate import simulate
 from oddjets.cli.study import app as study_app
@@ -240,6 +241,8 @@ def skim(
     console.print(f"fileset of the skim: {escape(str(fileset))}")
 
 
+app.command()(publish)
+app.command()(reproduce)
 app.command()(status.clean)
 app.command()(paper)
 app.command()(opendata.fetch)

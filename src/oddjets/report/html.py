@@ -17,6 +17,7 @@ from PIL import Image
 from oddjets import __version__
 from oddjets.config.analysis import Analysis
 from oddjets.core.redaction import redacted
+from oddjets.io.publications import read_publication
 from oddjets.report import (
     eras,
     headline,
@@ -135,11 +136,20 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None,
         versions=_versions(artifacts),
         asked=opened + redacted(yaml.safe_dump(asked, sort_keys=False, allow_unicode=True, width=100)),
         files=_files(out),
+        published=_published(artifacts),
         version=__version__,
     )
     file = out / "report.html"
     file.write_text(html, encoding="utf-8")
     return file
+
+
+def _published(artifacts: Artifacts) -> dict[str, Any] | None:
+    """Return where the publication is, and whether it is of another fit; None: nothing is published, or the data are blind."""
+    found = read_publication(artifacts.out)
+    if found is None or artifacts.blinded:
+        return None
+    return {**found, "earlier": found["fit"] != (artifacts.manifests.get("fit") or {}).get("key")}
 
 
 def _figures(artifacts: Artifacts) -> tuple[dict[str, dict[str, EmbeddedFigure]], list[str]]:

@@ -23,6 +23,7 @@ from oddjets.core.files import sha256_of
 from oddjets.core.locks import lock_holder
 from oddjets.corrections import lookups, luminosity
 from oddjets.io.inspections import FOLDER as INSPECTIONS
+from oddjets.io.publications import FILE as PUBLISHED
 from oddjets.io.studies import CHOICES, FOLDER, INJECTION, SCULPTING, TRAININGS
 from oddjets.scoring.model_card import load_card
 from oddjets.selection.normalisation import own_normalisations
@@ -202,6 +203,12 @@ def _plot_and_report(run: RunContext) -> Any:
     }
 
 
+def _report(run: RunContext) -> Any:
+    # it links what is published
+    published = run.out / PUBLISHED
+    return {**_plot_and_report(run), **({"published": sha256_of(published)} if published.is_file() else {})}
+
+
 def _inspected(run: RunContext) -> dict[str, str]:
     """Return what the report shows of single events: file to its sha256."""
     if run.analysis.inspect is None:
@@ -233,7 +240,7 @@ _VALUES: dict[str, Callable[[RunContext], Any]] = {
     "workspace": _workspace_and_study,
     "fit": _fit,
     "plot": _plot_and_report,
-    "report": _plot_and_report,
+    "report": _report,
 }
 
 
