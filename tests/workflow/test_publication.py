@@ -22,6 +22,7 @@ from oddjets.config.analysis import Analysis, load_analysis
 from oddjets.core.archives import read_archive, write_archive
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
 from oddjets.io.publications import FILE
+from oddjets.io.publications import read_publication as read_link
 from oddjets.report import figure_files, html
 from oddjets.stats.histfactory.workspace_sources import load_workspace
 from oddjets.workflow import reproduction
@@ -208,6 +209,12 @@ def test_the_report_links_what_is_published(copied: RunContext, tmp_path: Path) 
     assert "of an earlier fit" in (copied.out / "report.html").read_text()
 
 
+def test_a_link_from_elsewhere_that_is_no_path_is_not_shown(tmp_path: Path) -> None:
+    for archive, shown in (("../record/a.tar.gz", True), ("javascript:alert(1)", False), (3, False)):
+        (tmp_path / FILE).write_text(json.dumps({"archive": archive, "sha256": "0", "fit": None}))
+        assert (read_link(tmp_path) is not None) is shown
+
+
 # ---- what cannot be published -------------------------------------------------------------------------------------------
 
 
@@ -367,6 +374,19 @@ def test_a_publication_of_another_version_is_refused(repacked: Callable[..., Pat
         reproduce(repacked({}, format=2, oddjets="9.1"))
     with pytest.raises(InputFileError, match=r"does not understand it.*pip install 'oddjets==9\.1'"):
         reproduce(repacked({"analysis.yaml": b"name: a\nkey_of_later: 1\n"}, mended=True, oddjets="9.1"))
+
+
+def test_a_crafted_publication_is_an_error_and_runs_nothing(repacked: Callable[..., Path]) -> None:
+    aliases = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{b}: &{b} [{', '.join(10 * [f'*{a}'])}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)
+    )
+    for name, content, words in (
+        ("analysis.yaml", aliases.encode(), "analysis.yaml: no valid YAML"),
+        ("workspace.json", b"[" * 100_000, "workspace.json is no JSON"),
+        ("results.json", b"[]", "results.json holds no JSON object"),
+    ):
+        with pytest.raises(OddjetsError, match=words):
+            reproduce(repacked({name: content}, mended=True))
 
 
 def test_other_versions_of_packages_are_said(

@@ -24,6 +24,7 @@ __all__ = [
     "describe_errors",
     "keys_at",
     "merge_mappings",
+    "parse_yaml",
     "place_in",
     "read_extended",
     "read_yaml",
@@ -240,10 +241,23 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path}: is a folder; give a YAML file, such as ANALYSIS.yaml") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, place: str) -> Any:
+    """Read YAML safely, as `read_yaml` does.
+
+    Args:
+        text: of a file.
+        place: the file, for messages.
+
+    Raises:
+        ConfigError: it is no YAML, has a key twice or would fill the memory; the message has the line.
+    """
     try:
         return yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: dates and numbers that cannot be
-        raise ConfigError(f"{path}: no valid YAML: {error}") from None
+        raise ConfigError(f"{place}: no valid YAML: {error}") from None
 
 
 def _unzipped(path: Path) -> str:

@@ -18,4 +18,7 @@ def read_publication(out: Path) -> dict[str, Any] | None:
         found = json.loads((out / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and {"archive", "sha256", "fit"} <= found.keys() else None
+    if not isinstance(found, dict) or not {"archive", "sha256", "fit"} <= found.keys():
+        return None
+    # it becomes a link: of a folder from elsewhere it may be anything
+    return found if isinstance(found["archive"], str) and ":" not in found["archive"] else None

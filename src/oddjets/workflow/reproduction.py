@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from oddjets import __version__
 from oddjets.config.analysis import Analysis
+from oddjets.config.yaml import parse_yaml
 from oddjets.core import provenance
 from oddjets.core.archives import read_archive
-from oddjets.core.errors import InputFileError
+from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
 from oddjets.core.paths import is_file_name
 from oddjets.stats.histfactory.workspace_sources import load_workspace
@@ -88,10 +88,12 @@ def reproduce(source: Path, out: Path | None = None) -> Reproduction:
         InputFileError: it is no publication, it is damaged or was changed, or it is of a version that cannot be read here.
     """
     files = read_publication(source)
+    if out is not None and out.is_file():
+        raise OddjetsError(f"{out}: is a file, and results need a folder; give another folder with --out")
     record = json.loads(files[RECORD])
     analysis = _analysis(source, files["analysis.yaml"], record)
     workspace, report, published = (
-        json.loads(files[f"{name}.json"]) for name in ("workspace", "workspace_report", "results")
+        _content(source, f"{name}.json", files) for name in ("workspace", "workspace_report", "results")
     )
     found = json.loads(json.dumps(fitted(analysis, workspace, report, published.get("closure"))))
     parts = {
@@ -111,13 +113,13 @@ def reproduce(source: Path, out: Path | None = None) -> Reproduction:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "results.json", found)
         write_json(out / "differences.json", [vars(one) for one in differences])
-    known, here = (record["versions"].get("fit") or {}), provenance.versions()
+    known, here = ((record.get("versions") or {}).get("fit") or {}), provenance.versions()
     other = {
         package: (known.get(package, "absent"), here.get(package, "absent"))
         for package in sorted({*known, *here})
         if known.get(package) != here.get(package)
     }
-    return Reproduction(record["analysis"], record["oddjets"], other, compared, tuple(differences), found)
+    return Reproduction(analysis.name, str(record["oddjets"]), other, compared, tuple(differences), found)
 
 
 def read_publication(source: Path) -> dict[str, bytes]:
@@ -136,7 +138,7 @@ def read_publication(source: Path) -> dict[str, bytes]:
     try:
         record = json.loads(files[RECORD])
         version, program, stated = record["format"], str(record["oddjets"]), dict(record["files"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise InputFileError(
             f"{source}: {RECORD} cannot be read ({type(error).__name__}: {error}); get the archive again"
         ) from None
@@ -174,10 +176,21 @@ def _of_folder(folder: Path) -> dict[str, bytes]:
     }
 
 
+def _content(source: Path, name: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return what a JSON file of a publication holds."""
+    try:
+        content = json.loads(files[name])
+    except (ValueError, RecursionError) as error:
+        raise InputFileError(f"{source}: its {name} is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InputFileError(f"{source}: its {name} holds no JSON object")
+    return content
+
+
 def _analysis(source: Path, text: bytes, record: Mapping[str, Any]) -> Analysis:
     try:
-        return Analysis.model_validate(yaml.safe_load(text))
-    except (ValidationError, yaml.YAMLError) as error:
+        return Analysis.model_validate(parse_yaml(text.decode("utf-8"), f"{source}: analysis.yaml"))
+    except (ValidationError, UnicodeDecodeError) as error:
         raise InputFileError(
             f"{source}: its analysis.yaml is of oddjets {record['oddjets']}, and oddjets {__version__} does not understand it"
             f" ({str(error).splitlines()[0]}): pip install 'oddjets=={record['oddjets']}'"
@@ -188,9 +201,9 @@ def _patched(source: Path, packed: bytes) -> Any:
     """Return the workspace that the background and the patch set give."""
     parts = read_archive(source / "likelihood.tar.gz", packed)
     try:
-        background, patches = (json.loads(parts[name]) for name in ("background_only.json", "patchset.json"))
+        background, patches = (_content(source, name, parts) for name in ("background_only.json", "patchset.json"))
         name = patches["patches"][0]["metadata"]["name"]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError) as error:
         raise InputFileError(f"{source}: its likelihood.tar.gz has no background and patch set ({error!r})") from None
     return load_workspace(background, [(patches, name)])
 
