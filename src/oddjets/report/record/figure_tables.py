@@ -30,6 +30,8 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Parts]] = {
     "null": partial(curves.counts, axis="z of an experiment without signal", head="Experiments"),
     "bump": curves.bump,
     "jet_bump": curves.jet_bump,
+    "jet_null": lists.jet_null,
+    "jet_periods": lists.jet_periods,
     "overlap": curves.overlap,
     "processes": curves.processes,
     "systematics": curves.systematics,

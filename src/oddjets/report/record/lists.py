@@ -17,6 +17,8 @@ __all__ = [
     "impacts",
     "improvement",
     "injection",
+    "jet_null",
+    "jet_periods",
     "limit",
     "limit_columns",
     "matrix",
@@ -263,3 +265,27 @@ def display(data: Mapping[str, Any]) -> Parts:
         titles = ["Constituent", "eta - jet eta", "phi - jet phi", "pT [GeV]", "Species", "Prong"]
         made.append((f"jet_{j}", *long_table(titles, lines, 1)))
     return made
+
+
+def jet_null(data: Mapping[str, Any]) -> Parts:
+    """Return the fractions of experiments without signal below a p-value, a row for each choice and p-value."""
+    made: Parts = []
+    for suffix, key, axis in (("", "choices", "Choice"), ("smallest", "together", "Smallest p-value")):
+        rows = [
+            (one["label"], p, fraction)
+            for one in data[key]
+            for p, fraction in zip(data["p"], one["fraction"], strict=True)
+        ]
+        made.append((suffix, *long_table([axis, "p-value", "Fraction of experiments"], rows, 2)))
+        seen = [(one["label"], one["seen"]) for one in data[key]]
+        made.append((f"{suffix}_observed".strip("_"), *long_table([axis, "Observed p-value"], seen, 1)))
+    return made
+
+
+def jet_periods(data: Mapping[str, Any]) -> Parts:
+    """Return numbers and masses of jets by period of runs."""
+    heads = ["First run", "Last run", "Luminosity [1/pb]", "Jets", "Odd jets", "Odd jets in the window"]
+    heads += ["Mean mass [GeV]", "Mean mass of odd jets [GeV]", f"±{STATISTICAL}"]
+    keys = ("first", "last", "luminosity_pb", "jets", "odd", "inside", "mean_mass", "mean_mass_odd", "error_odd")
+    rows = [tuple(period[key] for key in keys) for period in data["periods"]]
+    return [("", *long_table(heads, rows, 2))]
