@@ -37,6 +37,7 @@ from oddjets.cli.options import (
 )
 from oddjets.cli.paper import paper
 from oddjets.cli.publish import publish, reproduce
+from oddjets.cli.rescore import rescore
 from oddjets.cli.scores import scores
 from oddjets.cli.simulate import simulate
 from oddjets.cli.study import app as study_app
@@ -243,6 +244,7 @@ def skim(
 
 app.command()(publish)
 app.command()(reproduce)
+app.command()(rescore)
 app.command()(status.clean)
 app.command()(paper)
 app.command()(opendata.fetch)

@@ -41,7 +41,7 @@ from oddjets.report.registry import FigureKind
 from oddjets.report.style import DPI
 from oddjets.report.text import label_html, prose_html
 
-__all__ = ["write"]
+__all__ = ["EmbeddedFigure", "embed", "write"]
 
 #: figures that stand beside their region, not in the sections
 REGIONAL = ("postfit", "residual", "closure", "observable")
@@ -65,6 +65,7 @@ SECTIONS = {
     "study": ("How sure", ("injection", "null", "jet_null", "choices", "sculpting")),
     "systematics": ("Systematic variations", ("systematics",)),
     "simulated": ("Simulated processes", ("processes",)),
+    "rescored": ("A rescored signal", ("acceptance", "signal_score", "signal_templates")),
 }
 
 
@@ -161,11 +162,18 @@ def _figures(artifacts: Artifacts) -> tuple[dict[str, dict[str, EmbeddedFigure]]
     written = write_figures(artifacts.out / "figures", chosen, workers=workers, reuse=True)
     made: dict[str, dict[str, EmbeddedFigure]] = {}
     for (kind, data), files in zip(chosen, written, strict=True):
-        made.setdefault(kind.name, {})[data["name"]] = _embed(kind, data, files[1])
+        made.setdefault(kind.name, {})[data["name"]] = embed(kind, data, files[1])
     return made, problems
 
 
-def _embed(kind: FigureKind, data: dict[str, Any], png: Path) -> EmbeddedFigure:
+def embed(kind: FigureKind, data: dict[str, Any], png: Path) -> EmbeddedFigure:
+    """Return a figure for a page, with its picture inside.
+
+    Args:
+        kind: of the figure.
+        data: the figure's.
+        png: its picture; other files of it are beside it.
+    """
     formats = {"PDF": "pdf", "JSON": "json"} | ({"animation": "gif"} if kind.animate is not None else {})
     with Image.open(png) as image:
         width, height = image.size

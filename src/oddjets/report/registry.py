@@ -13,6 +13,7 @@ from oddjets.core.errors import OddjetsError, nearest
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import (
+    acceptance,
     agreement,
     bump,
     choices,
@@ -49,6 +50,8 @@ from oddjets.report.figures import (
     score_shapes,
     sculpting,
     sic,
+    signal_score,
+    signal_templates,
     systematics,
     threshold_scan,
     yields,
@@ -156,6 +159,15 @@ KINDS: dict[str, FigureKind] = {
         FigureKind("injection", "Injected signals", ("injection",), injection.data, injection.draw),
         FigureKind("sculpting", "Spurious signal of QCD alone", ("sculpting",), sculpting.data, sculpting.draw),
         FigureKind("correlation", "Correlations", ("results",), correlation.data, correlation.draw),
+        FigureKind("acceptance", "What is left of a signal", ("rescoring",), acceptance.data, acceptance.draw),
+        FigureKind("signal_score", "Score of a signal", ("rescoring",), signal_score.data, signal_score.draw),
+        FigureKind(
+            "signal_templates",
+            "Templates of a signal",
+            ("rescoring",),
+            signal_templates.data,
+            signal_templates.draw,
+        ),
     )
 }
 

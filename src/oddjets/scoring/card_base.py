@@ -13,6 +13,10 @@ from oddjets.core.paths import inside_folder
 __all__ = ["CardBase", "ExternalFile", "Numerics"]
 
 
+#: the label of a training on the data of a search, against simulation or against data of other regions
+DATA_LABEL = "data"
+
+
 def _inside_folder(name: str) -> str:
     return inside_folder(name, "the card's folder")
 
@@ -51,7 +55,7 @@ class CardBase(StrictModel):
         licence: of the model.
         training: what it was trained on, and how.
         trained_on_labelled: the known particles whose labels the training saw; empty for a model whose finding them
-            is a find.
+            is a find. ``data``: it was learnt from the data of a search.
     """
 
     kind: str
@@ -75,6 +79,11 @@ class CardBase(StrictModel):
     def reads_constituents(self) -> bool:
         """Whether the PF candidates of jets have to be read for the score."""
         return True
+
+    @property
+    def learnt_from_data(self) -> bool:
+        """Whether the training saw the data of a search: its card then names ``data`` among the labels."""
+        return DATA_LABEL in self.trained_on_labelled
 
     @property
     def caveat(self) -> str:

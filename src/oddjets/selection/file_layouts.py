@@ -15,10 +15,17 @@ from oddjets.scoring.column_card import ColumnCard
 from oddjets.scoring.model_card import ModelCard
 from oddjets.selection.input_anomalies import STALE_SHARE
 
-__all__ = ["constituent_sources", "describe_layouts", "layout_errors", "summarise_layouts", "warn_of_stale_weights"]
+__all__ = [
+    "VARIED_QUANTITIES",
+    "constituent_sources",
+    "describe_layouts",
+    "layout_errors",
+    "summarise_layouts",
+    "warn_of_stale_weights",
+]
 
 #: variation of the constituents -> the quantities that it needs as branches
-_VARIED = {"impact_parameters": ("d0", "d0_error", "dz", "dz_error"), "puppi_weights": ("puppi_weight",)}
+VARIED_QUANTITIES = {"impact_parameters": ("d0", "d0_error", "dz", "dz_error"), "puppi_weights": ("puppi_weight",)}
 
 Fileset = Mapping[str, tuple[Dataset, Sequence[FileInfo]]]
 Cards = Mapping[str, ModelCard | ColumnCard]
@@ -141,7 +148,7 @@ def _not_varied(analysis: Analysis, process: str, name: str, row: CandidateLayou
     """List the variations of constituents that files of a layout have nothing for."""
     for systematic in analysis.systematics:
         acts = systematic.kind == "scores" and (systematic.processes is None or process in systematic.processes)
-        needed = _VARIED.get(systematic.name, ()) if acts and row.source is not None else ()
+        needed = VARIED_QUANTITIES.get(systematic.name, ()) if acts and row.source is not None else ()
         stored = {*row.branches} - {*row.missing}
         if lacking := [quantity for quantity in needed if quantity not in stored]:
             yield (

@@ -80,8 +80,10 @@ class GeneratedBatch(NamedTuple):
     vertices: npt.NDArray[np.float64]
     #: (events, 4) weights of the shower variations in the order of ``SHOWER_VARIATIONS``; (events, 1) ones without
     shower_weights: npt.NDArray[np.float64]
-    #: (events, 9) weights of other scales of the hard process in the order of ``SCALE_FACTORS``
+    #: (events, 9) weights of other scales of the hard process in the order of ``SCALE_FACTORS``; (events, 1) ones without
     scale_weights: npt.NDArray[np.float64]
+    #: (events) weights of the events themselves, of any sign; none: all are 1
+    weights: npt.NDArray[np.float64] | None = None
 
     @classmethod
     def empty(cls) -> GeneratedBatch:
@@ -166,7 +168,9 @@ def prepare_multiparton_tables(path: Path) -> Path:
     return path
 
 
-def initialise(lines: Sequence[str], seed: int, tables: Path | None, hooks: Iterable[Any] = ()) -> pythia8mc.Pythia:
+def initialise(
+    lines: Sequence[str], seed: int, tables: Path | None, hooks: Iterable[Any] = (), *, source: str | None = None
+) -> pythia8mc.Pythia:
     """Return a generator of 13 TeV proton collisions, ready to run.
 
     Args:
@@ -174,6 +178,7 @@ def initialise(lines: Sequence[str], seed: int, tables: Path | None, hooks: Iter
         seed: 1 to 900 000 000.
         tables: file of `prepare_multiparton_tables`, made if it does not exist; none: neither read nor written.
         hooks: user hooks; Pythia holds no reference to their Python side.
+        source: an LHE file that the hard events are read from; its beams have the energy that it states.
 
     Raises:
         OddjetsError: if Pythia refuses its settings or misses its data folder.
@@ -199,6 +204,8 @@ def initialise(lines: Sequence[str], seed: int, tables: Path | None, hooks: Iter
     if tables is not None:
         # a path in a line would end at its first blank
         pythia.settings.word("MultipartonInteractions:initFile", str(tables))
+    if source is not None:
+        pythia.settings.word("Beams:LHEF", source)
     for hook in hooks:
         hook.pythia = pythia
         pythia.addUserHooksPtr(hook)
@@ -246,4 +253,5 @@ def join_batches(parts: Sequence[GeneratedBatch]) -> GeneratedBatch:
         np.concatenate([part.vertices for part in parts]),
         np.concatenate([part.shower_weights for part in parts]),
         np.concatenate([part.scale_weights for part in parts]),
+        None if parts[0].weights is None else np.concatenate([part.weights for part in parts if part.weights is not None]),
     )

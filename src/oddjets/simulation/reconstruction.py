@@ -102,7 +102,8 @@ def reconstruct(
             "GenPart": generator_particles(batch),
             "GenJetAK8": truth.jets,
             "SubGenJetAK8": truth.subjets,
-            "genWeight": np.ones(n, np.float32),  # Pythia's events have unit weight here
+            # Pythia's own events have unit weight here
+            "genWeight": np.ones(n, np.float32) if batch.weights is None else batch.weights.astype(np.float32),
             "PSWeight": _lists(batch.shower_weights),
             "LHEScaleWeight": _lists(batch.scale_weights),
             "Pileup_nTrueInt": true_interactions,

@@ -30,13 +30,14 @@ from oddjets.core.errors import OddjetsError, nearest
 from oddjets.io.histograms import DATA
 from oddjets.io.yields import RegionYields
 from oddjets.stats.abcd_cells import merged_cells, with_merged_cells
+from oddjets.stats.absorption import absorbed_events
 from oddjets.stats.cell_bins import channels_of, shown_edges
 from oddjets.stats.closure_parts import StructuralFactor
 from oddjets.stats.closure_uncertainty import ClosureUncertainty, closure_modifiers
 from oddjets.stats.qcd_templates import QCD_FLOOR, initial_strengths, qcd_of_authors_code, qcd_templates, unclipped
 from oddjets.stats.templates import Template, read_templates, total_of
 
-__all__ = ["build", "varied_variances"]
+__all__ = ["build", "sample_of", "varied_variances"]
 
 #: the lists of the report
 _LISTS = (
@@ -173,7 +174,7 @@ def build(
             _add_absorbed(report["absorbed"].setdefault(whole, {}), _absorbed(data, templates, signals))
             parameters += _qcd_parameters(region, data, qcd, fit)
         for letter in letters:
-            samples = [_sample(t, region, letter, analysis, signals) for t in templates[letter]]
+            samples = [sample_of(t, region, letter, analysis, signals) for t in templates[letter]]
             if qcd:
                 samples.append(_qcd_sample(str(analysis.data_driven), region, letter, qcd[letter]))
                 if letter == "A" and factor is not None:
@@ -300,9 +301,18 @@ def _qcd_sample(process: str, region: str, letter: str, nominal: np.ndarray) -> 
     return {"name": process, "data": nominal.tolist(), "modifiers": modifiers}
 
 
-def _sample(
+def sample_of(
     template: Template, region: str, letter: str, analysis: Analysis, signals: Mapping[str, Any]
 ) -> dict[str, Any]:
+    """Return a template as a sample of a workspace's channel, with its modifiers.
+
+    Args:
+        template: a simulated process in a region and letter.
+        region: the region.
+        letter: the letter.
+        analysis: with a fit.
+        signals: process to its parameter of interest.
+    """
     fit, process = analysis.fit, template.process
     assert fit is not None
     modifiers: list[dict[str, Any]] = []
@@ -348,13 +358,12 @@ def _absorbed(
     rest: dict[str, np.ndarray] = {}
     for x in "BCD":
         others = [t for t in templates[x] if t.process not in signals]
-        rest[x] = np.maximum(data[x] - total_of(others, len(data[x])), QCD_FLOOR)
+        rest[x] = data[x] - total_of(others, len(data[x]))
     for process, poi in signals.items():
         strength = float(np.clip(poi.init, *poi.bounds))
         signal: dict[str, np.ndarray] = {
             x: strength * total_of([t for t in templates[x] if t.process == process], len(data[x])) for x in "ABCD"
         }
-        without = {x: np.maximum(rest[x] - signal[x], QCD_FLOOR) for x in "BCD"}
-        taken = rest["B"] * rest["C"] / rest["D"] - without["B"] * without["C"] / without["D"]
+        taken = absorbed_events(rest, signal).taken
         result[process] = {"events": float(taken.sum()), "signal_in_A": float(signal["A"].sum()), "strength": strength}
     return result

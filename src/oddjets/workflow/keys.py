@@ -41,6 +41,7 @@ __all__ = [
     "is_done",
     "key_of",
     "row_selection",
+    "rows_of_era",
     "rows_keys",
     "stage_state",
     "stage_states",
@@ -78,7 +79,7 @@ def _process(run: RunContext) -> Any:
         return {**aspen_keys.key_inputs(run), **_combinations(analysis)}
     parts = {
         str(asked.era): {
-            **_of_era(run, asked),
+            **rows_of_era(run, asked),
             "luminosity": luminosity.input_digests(
                 asked, *run.resolved.eras[str(asked.era)], [dataset for dataset, _ in part.values()]
             ),
@@ -100,8 +101,8 @@ def _combinations(analysis: Analysis) -> dict[str, Any]:
     return {"combinations": made} if made else {}
 
 
-def _of_era(run: RunContext, asked: Analysis) -> dict[str, Any]:
-    """Return what decides the rows of an era's datasets: that of an analysis of this era alone."""
+def rows_of_era(run: RunContext, asked: Analysis) -> dict[str, Any]:
+    """Return what decides the rows of an era's datasets, apart from its files: that of an analysis of this era alone."""
     era, folder = run.resolved.eras[str(asked.era)]
     # what relates an era to others decides no row; nor do sources of the energy scale that nobody asks for
     other = {"correlations", "luminosity_uncertainties", *(("jes_sources",) if asked.jes == "total" else ())}

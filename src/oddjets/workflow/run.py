@@ -51,6 +51,8 @@ class RunContext:
         self.resolved: ResolvedAnalysis = resolve(analysis.unblinded() if unblind else analysis)
         self.analysis = self.resolved.analysis
         self.out = out
+        #: output folder whose tail probabilities of scores stand here too; None: they are found in the folder's own data
+        self.combined_from: Path | None = None
         self._lock_depth = 0
 
     def reload(self) -> RunContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,10 @@ def write_combined_scores(run: RunContext, datasets: Mapping[str, Mapping[str, A
     if not combinations_of(scores):
         return {}
     folder = run.out / EVENTS
+    if run.combined_from is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(run.combined_from / EVENTS / COMBINED_SCORES, folder / COMBINED_SCORES)
+        return {"combinations": {name: {"how": "as recorded"} for name in combinations_of(scores)}}
     data = {name: found["rows"] for name, found in datasets.items() if found["is_data"]}
     simulate = run.analysis.simulate
     if not data and simulate is not None and simulate.luminosity is None:

@@ -1,0 +1,4 @@
+from .options import RescoreOptions as RescoreOptions
+from .run import rescore as rescore
+
+__all__ = ["RescoreOptions", "rescore"]
