@@ -37,7 +37,7 @@ from oddjets.cli.options import (
 )
 from oddjets.cli.paper import paper
 from oddjets.cli.publish import publish, reproduce
-from oddjets.cli.rescore import rescore
+from oddjets.cli.rescore import efficiency_map, rescore
 from oddjets.cli.scores import scores
 from oddjets.cli.simulate import simulate
 from oddjets.cli.study import app as study_app
@@ -245,6 +245,7 @@ def skim(
 app.command()(publish)
 app.command()(reproduce)
 app.command()(rescore)
+app.command()(efficiency_map)
 app.command()(status.clean)
 app.command()(paper)
 app.command()(opendata.fetch)

@@ -1,4 +1,4 @@
-"""The verb `rescore`: a signal's events through a published analysis."""
+"""The verbs `rescore` and `efficiency-map`: other signals in a finished analysis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from oddjets.cli import completion
 from oddjets.workflow.overrides import Workers, toys_option
 
-__all__ = ["rescore"]
+__all__ = ["efficiency_map", "rescore"]
 
 
 def rescore(
@@ -65,7 +65,9 @@ def rescore(
     ] = "background",
     pythia: Annotated[
         list[str] | None,
-        typer.Option("--pythia", metavar="LINE", help="Setting of Pythia's for LHE files, such as 25:onMode = off; repeatable."),
+        typer.Option(
+            "--pythia", metavar="LINE", help="Setting of Pythia's for LHE files, such as 25:onMode = off; repeatable."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=1, help="Random seed of shower, detector and toys.")] = 1,
     workers: Workers = None,
@@ -100,3 +102,26 @@ def rescore(
     )
     options.check()
     work(RunContext(*analysis_and_folder(target, None)), options, out)
+
+
+def efficiency_map(
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ANALYSIS.yaml|FOLDER",
+            help="A finished analysis, or its output folder; or the folder of a rescored signal.",
+            show_default=False,
+            autocompletion=completion.analyses,
+        ),
+    ],
+    process: Annotated[
+        list[str] | None,
+        typer.Option("--process", metavar="NAME", help="Simulated process to take (default: all); repeatable."),
+    ] = None,
+) -> None:
+    """Map how likely single jets pass the threshold, by mass, pT and number of prongs, from simulated samples."""
+    from oddjets.cli.status import analysis_and_folder  # heavy imports only where it runs
+    from oddjets.workflow.efficiency_map import map_efficiency
+    from oddjets.workflow.run import RunContext
+
+    map_efficiency(RunContext(*analysis_and_folder(target, None)), tuple(process or ()))

@@ -19,7 +19,7 @@ from oddjets.io import event_table
 from oddjets.io.histograms import HistogramSet, ThresholdResult
 from oddjets.io.inspections import FOLDER as INSPECTIONS
 from oddjets.io.inspections import read_inspection
-from oddjets.io.rescoring import RESCORING
+from oddjets.io.rescoring import EFFICIENCY_MAP, RESCORING
 from oddjets.io.studies import read_null_studies, read_training_study
 from oddjets.report.colors import process_colors
 from oddjets.report.style import HATCH, hatches, luminosity_text
@@ -42,6 +42,7 @@ ARTIFACTS = {
     "sculpting": ("study/sculpting.json", "study sculpting"),
     "inspection": (INSPECTIONS, "inspect"),
     "rescoring": (RESCORING, "rescore"),
+    "efficiency_map": (EFFICIENCY_MAP, "efficiency-map"),
 }
 
 #: the reason why results are not shown
@@ -97,7 +98,7 @@ class Artifacts:
             "workspace": analysis.fit,
             "results": analysis.fit,
             # nobody must make one
-            **dict.fromkeys(("study", "choices", "injection", "sculpting", "rescoring")),
+            **dict.fromkeys(("study", "choices", "injection", "sculpting", "rescoring", "efficiency_map")),
             "inspection": analysis.inspect,
         }
         return optional.get(artifact, True) is not None

@@ -53,7 +53,7 @@ COLORS = 128
 SECTIONS = {
     "score": (
         "Score and selection",
-        ("efficiency", "score", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
+        ("efficiency", "score", "efficiency_map", "shapes", "tau21", "cutflow", "regions", "threshold_scan"),
     ),
     "events": ("The anomalous events", ("bump", "jet_bump", "kde")),
     "inspection": ("Event by event", ("display", "neighbours", "why", "class_shares", "jet_periods")),
@@ -65,7 +65,7 @@ SECTIONS = {
     "study": ("How sure", ("injection", "null", "jet_null", "choices", "sculpting")),
     "systematics": ("Systematic variations", ("systematics",)),
     "simulated": ("Simulated processes", ("processes",)),
-    "rescored": ("A rescored signal", ("acceptance", "signal_score", "signal_templates")),
+    "rescored": ("A rescored signal", ("signal_limit", "acceptance", "signal_score", "signal_templates")),
 }
 
 

@@ -25,6 +25,7 @@ from oddjets.report.figures import (
     display,
     distribution,
     efficiency,
+    efficiency_map,
     gof,
     grid,
     injection,
@@ -50,6 +51,7 @@ from oddjets.report.figures import (
     score_shapes,
     sculpting,
     sic,
+    signal_limit,
     signal_score,
     signal_templates,
     systematics,
@@ -159,7 +161,11 @@ KINDS: dict[str, FigureKind] = {
         FigureKind("injection", "Injected signals", ("injection",), injection.data, injection.draw),
         FigureKind("sculpting", "Spurious signal of QCD alone", ("sculpting",), sculpting.data, sculpting.draw),
         FigureKind("correlation", "Correlations", ("results",), correlation.data, correlation.draw),
+        FigureKind(
+            "efficiency_map", "Efficiency of the score", ("efficiency_map",), efficiency_map.data, efficiency_map.draw
+        ),
         FigureKind("acceptance", "What is left of a signal", ("rescoring",), acceptance.data, acceptance.draw),
+        FigureKind("signal_limit", "Limit on a signal", ("rescoring",), signal_limit.data, signal_limit.draw),
         FigureKind("signal_score", "Score of a signal", ("rescoring",), signal_score.data, signal_score.draw),
         FigureKind(
             "signal_templates",

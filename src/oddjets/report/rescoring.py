@@ -22,7 +22,7 @@ __all__ = ["write_page"]
 PAGE = "rescoring.html"
 #: section: its title and kinds of figure
 SECTIONS = {
-    "limit": ("The limit", ("limit",)),
+    "limit": ("The limit", ("signal_limit",)),
     "acceptance": ("Acceptance times efficiency", ("acceptance", "signal_score")),
     "templates": ("Templates", ("signal_templates",)),
 }
@@ -35,7 +35,7 @@ FATES = {
 
 
 def write_page(analysis: Analysis, out: Path) -> Path:
-    """Write ``out/rescoring.html`` with its figures, from ``rescoring.json`` and ``results.json``.
+    """Write ``out/rescoring.html`` with its figures, from ``rescoring.json``.
 
     Args:
         analysis: that the signal went through.
@@ -108,7 +108,8 @@ def _headline(found: Mapping[str, Any]) -> str:
         return f"There is no limit on {label}: {found['no_limit']}."
     level = f"{100 * limit['level']:g} %"
     if found["blinded"]:
-        return f"Expected at {level} confidence level: less than {_pb(limit['expected_pb'][2])} of {label}. The data are blinded."
+        expected = _pb(limit["expected_pb"][2])
+        return f"Expected at {level} confidence level: less than {expected} of {label}. The data are blinded."
     return f"At {level} confidence level there is less than {_pb(limit['observed_pb'])} of {label}."
 
 
@@ -147,8 +148,10 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
     threshold, own = found["threshold"], found["own_signal"]
     signal = found["signal"]
     said = [
-        f"Events: {signal['kind']}. The same cuts, model card and recorded threshold ({threshold['score']} at"
-        f" {threshold['value']:.5g}) as in {found['analysis']}, {found['luminosity_pb']:g} /pb.",
+        (
+            f"Events: {signal['kind']}. The same cuts, model card and recorded threshold ({threshold['score']} at"
+            f" {threshold['value']:.5g}) as in {found['analysis']}, {found['luminosity_pb']:g} /pb."
+        ),
         FATES[own["kept"]].format(own["process"]),
     ]
     if share := found["acceptance"]["negative_share"]:
@@ -178,7 +181,14 @@ def _cuts(found: Mapping[str, Any]) -> Table:
         f"Shares of the weights of all {count(generated)} generated events, with Clopper-Pearson 68 % intervals for"
         f" {found['acceptance']['effective_events']:.4g} effective events. The first row is what the files hold."
     )
-    return Table("After each cut", ["Cut", "Events", "Acceptance × efficiency"], rows, "rescoring.json", "acceptance.cuts", note=note)
+    return Table(
+        "After each cut",
+        ["Cut", "Events", "Acceptance × efficiency"],
+        rows,
+        "rescoring.json",
+        "acceptance.cuts",
+        note=note,
+    )
 
 
 def _regions(found: Mapping[str, Any]) -> Table:
@@ -243,7 +253,7 @@ def _contamination(found: Mapping[str, Any]) -> Table:
         "rescoring.json",
         "contamination",
         note=(
-            "B C / D of data minus other simulation, without this signal in B, C and D and with it, if it were in the data and not"
-            " in the model. The fit has the signal in all letters, so that its limit does not suffer from this."
+            "B C / D of data minus other simulation, without this signal in B, C and D and with it, if it were in the data and"
+            " not in the model. The fit has the signal in all letters, so that its limit does not suffer from this."
         ),
     )

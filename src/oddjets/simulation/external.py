@@ -163,9 +163,13 @@ def _unpacked(path: Path, out: Path) -> Path:
     if path.suffix != ".gz":
         return path
     plain = out / path.stem
-    with explain_full_disk(plain), atomic_write(plain) as temporary:
-        with gzip.open(path, "rb") as packed, temporary.open("wb") as file:
-            shutil.copyfileobj(packed, file)
+    with (
+        explain_full_disk(plain),
+        atomic_write(plain) as temporary,
+        gzip.open(path, "rb") as packed,
+        temporary.open("wb") as file,
+    ):
+        shutil.copyfileobj(packed, file)
     return plain
 
 

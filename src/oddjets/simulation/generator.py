@@ -253,5 +253,7 @@ def join_batches(parts: Sequence[GeneratedBatch]) -> GeneratedBatch:
         np.concatenate([part.vertices for part in parts]),
         np.concatenate([part.shower_weights for part in parts]),
         np.concatenate([part.scale_weights for part in parts]),
-        None if parts[0].weights is None else np.concatenate([part.weights for part in parts if part.weights is not None]),
+        None
+        if parts[0].weights is None
+        else np.concatenate([part.weights for part in parts if part.weights is not None]),
     )

@@ -78,7 +78,7 @@ def read_hepmc(path: Path) -> HepmcFile:
         InputFileError: it is none, ends early, has no events, or events without weights or that are not hadronised.
         OddjetsError: pyhepmc is not installed.
     """
-    _require_end(path)
+    listed = _require_end(path)
     weights: list[float] = []
     energy: float | None = None
     section: tuple[float, float] | None = None
@@ -89,6 +89,12 @@ def read_hepmc(path: Path) -> HepmcFile:
             energy, names = _energy_of(event), tuple(event.run_info.weight_names) if event.run_info else ()
         if event.cross_section is not None:
             section = float(event.cross_section.xsec()), float(event.cross_section.xsec_err())
+    if len(weights) < listed:
+        # pyhepmc takes an event that it cannot read for the end of the file
+        raise InputFileError(
+            f"{path}: event {len(weights) + 1} of {listed} cannot be read: it is damaged; write the file again",
+            cause="damaged",
+        )
     blocks = add_up(weights, None, path)
     stated = section is not None and math.isfinite(section[0]) and section[0] > 0
     return HepmcFile(
@@ -121,14 +127,15 @@ def read_batches(path: Path, size: int = BATCH) -> Iterator[GeneratedBatch]:
         yield _batch(held)
 
 
-def _require_end(path: Path) -> None:
-    """Refuse a file whose last line is not that of a whole one: a reader stops at its end without a word."""
+def _require_end(path: Path) -> int:
+    """Return how many events a file has; refuse one whose last line is not that of a whole one, where a reader just stops."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            first, last = b"", b""
+            first, last, events = b"", b"", 0
             for line in file:
                 first = first or line.strip()
                 last = line.strip() or last
+                events += line.startswith(b"E ")
     except (EOFError, gzip.BadGzipFile, OSError) as error:
         raise InputFileError(f"{path}: cannot be read to its end ({error}); get it again", cause="truncated") from None
     if not first.startswith(b"HepMC::"):
@@ -139,6 +146,7 @@ def _require_end(path: Path) -> None:
             " and its cross section and sum of weights are those of more events; get the whole file",
             cause="truncated",
         )
+    return events
 
 
 def _events(path: Path) -> Iterator[Any]:

@@ -86,11 +86,10 @@ def read_lhe(path: Path) -> LheFile:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    opened = gzip.open(path, "rt", encoding="utf-8", errors="replace") if path.suffix == ".gz" else None
     try:
-        with opened or path.open(encoding="utf-8", errors="replace") as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for line in file:
-                yield line.strip()
+                yield line.decode("utf-8", errors="replace").strip()
     except (EOFError, gzip.BadGzipFile, OSError) as error:
         raise InputFileError(f"{path}: cannot be read to its end ({error}); get it again", cause="truncated") from None
 

@@ -1,6 +1,6 @@
 """Another signal in a finished workspace: its samples are added, and the workspace's own signal is kept or taken away.
 
-Nothing else is changed: data, backgrounds, the factors of ABCD with their starts, and all constraints are those of the workspace.
+Nothing else is changed: data, backgrounds, the factors of ABCD with their starts, and all constraints are the workspace's.
 """
 
 from __future__ import annotations

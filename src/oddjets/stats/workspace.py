@@ -34,7 +34,7 @@ from oddjets.stats.absorption import absorbed_events
 from oddjets.stats.cell_bins import channels_of, shown_edges
 from oddjets.stats.closure_parts import StructuralFactor
 from oddjets.stats.closure_uncertainty import ClosureUncertainty, closure_modifiers
-from oddjets.stats.qcd_templates import QCD_FLOOR, initial_strengths, qcd_of_authors_code, qcd_templates, unclipped
+from oddjets.stats.qcd_templates import initial_strengths, qcd_of_authors_code, qcd_templates, unclipped
 from oddjets.stats.templates import Template, read_templates, total_of
 
 __all__ = ["build", "sample_of", "varied_variances"]

@@ -41,8 +41,8 @@ __all__ = [
     "is_done",
     "key_of",
     "row_selection",
-    "rows_of_era",
     "rows_keys",
+    "rows_of_era",
     "stage_state",
     "stage_states",
 ]

@@ -71,7 +71,14 @@ def draw(drawn: dict[str, Any]) -> Figure:
         x = np.array([row["value"] for _, row in chosen])
         bars = np.array([[min(row["down"] or 0.0, 0.999 * row["value"]), row["up"] or 0.0] for _, row in chosen]).T
         axes.errorbar(
-            x, [i for i, _ in chosen], xerr=bars, fmt=marker, color=color, markersize=7, linewidth=1.6, label=words[group]
+            x,
+            [i for i, _ in chosen],
+            xerr=bars,
+            fmt=marker,
+            color=color,
+            markersize=7,
+            linewidth=1.6,
+            label=words[group],
         )
     for i, row in enumerate(rows):
         if row["value"] <= 0:
@@ -82,10 +89,10 @@ def draw(drawn: dict[str, Any]) -> Figure:
     axes.yaxis.set_tick_params(which="minor", left=False, right=False)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xscale("log")
-    axes.set_xlim(low, 1.6)
+    axes.set_xlim(low, 1.3)
     axes.grid(axis="x", color="0.88", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_xlabel("Acceptance x efficiency")
-    axes.legend(loc="lower left", fontsize=13, frameon=True, framealpha=0.9, edgecolor="none")
+    axes.legend(loc="upper left", fontsize=13, frameon=True, framealpha=0.9, edgecolor="none")
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])
     return made

@@ -37,12 +37,12 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "threshold": score["threshold"],
             "forced": list(found["forced"]),
             "alt": (
-                f"Distribution of the smaller {score['label']} of the two jets for {label}{beside}, each with the sum 1, and the"
-                f" threshold at {score['threshold']:.5g}."
+                f"Distribution of the smaller {score['label']} of the two jets for {label}{beside}, each with the sum 1, and"
+                f" the threshold at {score['threshold']:.5g}."
             ),
             "caption": (
-                f"The smaller {score['label']} of the two jets after the base selection, for {label}{beside}; each adds up to 1."
-                f" Dashed: the recorded threshold {score['threshold']:.5g}."
+                f"The smaller {score['label']} of the two jets after the base selection, for {label}{beside}; each adds up to"
+                f" 1. Dashed: the recorded threshold {score['threshold']:.5g}."
             ),
             "sources": [{"file": "rescoring.json", "key": "score"}],
         }
@@ -77,7 +77,9 @@ def draw(drawn: dict[str, Any]) -> Figure:
         axes.stairs(values, edges, baseline=None, color=color, linewidth=2.2, linestyle=style_of, label=label)
         highest = max(highest, float(high.max()))
     if drawn["data"] is not None:
-        values, down, up = (np.asarray([np.nan if v is None else v for v in drawn["data"][k]]) for k in ("values", "down", "up"))
+        values, down, up = (
+            np.asarray([np.nan if v is None else v for v in drawn["data"][k]]) for k in ("values", "down", "up")
+        )
         good = np.isfinite(values) & (values > 0)
         centres = (edges[1:] + edges[:-1]) / 2
         bars = [np.nan_to_num(down[good]), np.nan_to_num(up[good])]
@@ -92,7 +94,11 @@ def draw(drawn: dict[str, Any]) -> Figure:
     axes.set_ylabel("Share of events / bin")
     axes.set_yscale("log")
     handles, _ = axes.get_legend_handles_labels()
-    words = ["Base selection", f"threshold {drawn['threshold']:.4g}", *(["sample of other conditions"] if drawn["forced"] else [])]
+    words = [
+        "Base selection",
+        f"threshold {drawn['threshold']:.4g}",
+        *(["sample of other conditions"] if drawn["forced"] else []),
+    ]
     taken = style.words(axes, words, handles)
     style.headroom(axes, highest, taken, log=True, lowest=max(1e-5, highest * 1e-4))
     style.header(axes, drawn["header"]["label"], drawn["header"]["right"])

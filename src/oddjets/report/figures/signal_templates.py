@@ -32,7 +32,10 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         if place == channel or edges is None or len(edges) != len(nominal) + 1:
             continue
         varied = {name: (np.asarray(v["up"]), np.asarray(v["down"])) for name, v in template["variations"].items()}
-        size = {name: float(max(np.abs(up - nominal).sum(), np.abs(down - nominal).sum())) for name, (up, down) in varied.items()}
+        size = {
+            name: float(max(np.abs(up - nominal).sum(), np.abs(down - nominal).sum()))
+            for name, (up, down) in varied.items()
+        }
         largest = sorted(varied, key=lambda name: -size[name])[:SHOWN]
         stat = np.asarray(template["errors"], float)
         total = np.sqrt(stat**2 + sum((0.5 * (up - down)) ** 2 for up, down in varied.values()))
@@ -42,14 +45,24 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "title": f"Template of {label} in {place}, A",
             "header": artifacts.header,
             "text": [f"{place}, A", f"at {found['signal']['cross_section_pb']:.4g} pb"],
-            "x": {"label": artifacts.axis_label(observable) if observable else "Bin", "edges": [float(e) for e in edges]},
+            "x": {
+                "label": artifacts.axis_label(observable) if observable else "Bin",
+                "edges": [float(e) for e in edges],
+            },
+            "unit": artifacts.analysis.observables[observable].unit if observable else "",
             "label": label,
             "color": artifacts.process(found["signal"]["name"])["color"],
             "values": finite(nominal),
             "stat": finite(stat),
             "total": finite(total),
             "variations": [
-                {"name": name, **{key: finite(ratio(side, nominal)) for key, side in zip(("up", "down"), varied[name], strict=True)}}
+                {
+                    "name": name,
+                    **{
+                        key: finite(ratio(side, nominal))
+                        for key, side in zip(("up", "down"), varied[name], strict=True)
+                    },
+                }
                 for name in largest
             ],
             "forced": list(found["forced"]),
@@ -58,9 +71,9 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f" total uncertainty; below, the largest of {len(varied)} systematic variations."
             ),
             "caption": (
-                f"Events of {label} in A of {place} at the stated cross section. Bars: statistical errors of the sample; band: with"
-                f" the {len(varied)} systematic variations in quadrature. Below: the {len(largest)} largest of them, up and down"
-                " over nominal."
+                f"Events of {label} in A of {place} at the stated cross section. Bars: statistical errors of the sample; band:"
+                f" with the {len(varied)} systematic variations in quadrature. Below: the {len(largest)} largest of them, up"
+                " and down over nominal."
             ),
             "sources": [{"file": "rescoring.json", "key": f"templates.{channel}"}],
         }
@@ -82,7 +95,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
     bars = main.errorbar(
         (edges[1:] + edges[:-1]) / 2, values, yerr=stat, fmt="none", color=color, linewidth=1.6, label="Stat. only"
     )
-    main.set_ylabel(style.count_label(drawn["x"]["edges"], ""))
+    main.set_ylabel(style.count_label(drawn["x"]["edges"], drawn["unit"]))
     main.set_xlim(edges[0], edges[-1])
     words = [*drawn["text"], *(["sample of other conditions"] if drawn["forced"] else [])]
     taken = style.words(main, words, [line, bars, band])

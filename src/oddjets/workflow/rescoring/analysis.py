@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,10 @@ def new_analysis(
     for key in ("simulate", "npz", "aspen", "closure", "inspect", "jet_bump", "hold_out"):
         content.pop(key, None)
     known = content["processes"].get(name, {"color": COLOR})
-    content["processes"] = {**content["processes"], name: known | {"label": options.label or known.get("label") or name}}
+    content["processes"] = {
+        **content["processes"],
+        name: known | {"label": options.label or known.get("label") or name},
+    }
     content |= {
         "name": f"{asked.name}_{name}",
         "title": f"{options.label or known.get('label') or name} in the search “{asked.title}”",
@@ -180,5 +183,3 @@ def _score_variations(
         if found.processes is not None and name not in found.processes:
             kept[variation]["processes"] = [*found.processes, name]
     return kept or None, absent
-
-

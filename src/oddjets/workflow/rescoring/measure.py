@@ -126,7 +126,9 @@ def _with_flow(histograms: HistogramSet, region: str, observable: str, process: 
     if process not in found.axes["process"]:
         return np.zeros(len(LETTERS)), np.zeros(len(LETTERS))
     view: Any = found.view(flow=True)
-    cells = view[list(found.axes["process"]).index(process), : len(LETTERS), list(found.axes["variation"]).index("nominal")]
+    cells = view[
+        list(found.axes["process"]).index(process), : len(LETTERS), list(found.axes["variation"]).index("nominal")
+    ]
     return np.asarray(cells["value"]).sum(axis=-1), np.asarray(cells["variance"]).sum(axis=-1)
 
 

@@ -20,7 +20,7 @@ from oddjets.workflow.executors.records import EVENTS
 from oddjets.workflow.keys import fitted_values, rows_of_era
 from oddjets.workflow.run import RunContext
 
-__all__ = ["Published", "altered_settings", "published"]
+__all__ = ["Published", "altered_settings", "published", "published_threshold"]
 
 #: settings that change no event and no template of simulation
 _NOT_COMPARED = ("blind", "fit.blind", "luminosity", "luminosity_parts", "eras")
@@ -83,8 +83,8 @@ def published(run: RunContext) -> Published:
         raise OddjetsError(f"{analysis.name}: has no 'fit' section, so that there is no limit to be found")
     if not analysis.reads_root:
         raise OddjetsError(
-            f"{analysis.name}: its events are imported with their scores, and a new signal has none; rescoring needs an analysis"
-            " that scores jets itself (PFNano)"
+            f"{analysis.name}: its events are imported with their scores, and a new signal has none; rescoring needs an"
+            " analysis that scores jets itself (PFNano)"
         )
     for file, verb in (("workspace.json", "workspace"), ("threshold.json", "histogram")):
         if not (run.out / file).is_file():
@@ -94,7 +94,7 @@ def published(run: RunContext) -> Published:
             )
     report = run.extra("workspace")["report"]
     run.extra("histogram")
-    threshold = _threshold(run)
+    threshold = published_threshold(run)
     _refuse_other_settings(run)
     _refuse_learnt(run)
     if combinations_of(analysis.scores) and not (run.out / EVENTS / COMBINED_SCORES).is_file():
@@ -104,22 +104,28 @@ def published(run: RunContext) -> Published:
         )
     name = analysis.fit.tested or analysis.fit.pois[0].name
     tested = next((poi for poi in analysis.fit.pois if poi.name == name), analysis.fit.pois[0])
-    return Published(
-        run, load_workspace(run.out / "workspace.json"), report, threshold, run.luminosities, tested
-    )
+    return Published(run, load_workspace(run.out / "workspace.json"), report, threshold, run.luminosities, tested)
 
 
-def _threshold(run: RunContext) -> dict[str, Any]:
+def published_threshold(run: RunContext) -> dict[str, Any]:
+    """Return the content of ``threshold.json``.
+
+    Raises:
+        InputFileError: it is not there, or damaged.
+        OddjetsError: it is of another score than the analysis's.
+    """
     file = run.out / "threshold.json"
     try:
+        if not file.is_file():
+            raise InputFileError(f"{file}: not there; run `oddjets histogram` first")
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         score, value = found["score"], float(found["value"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputFileError(f"{file}: is damaged ({error}); run `oddjets histogram` again") from None
     if score != run.analysis.threshold.score:
         raise OddjetsError(
-            f"{file}: is a threshold of the score '{score}', and '{run.analysis.name}' cuts on '{run.analysis.threshold.score}';"
-            " name the folder of this analysis"
+            f"{file}: is a threshold of the score '{score}', and '{run.analysis.name}' cuts on"
+            f" '{run.analysis.threshold.score}'; name the folder of this analysis"
         )
     return found | {"value": value}
 
@@ -161,8 +167,8 @@ def _refuse_other_settings(run: RunContext) -> None:
         path = run.resolved.cards[score]
         raise OddjetsError(
             f"{path}: is not the model card that the scores '{score}' in {run.out} were made with (now model sha256"
-            f" {load_card(path).sha256[:12]}, card sha256 {sha256_of(path)[:12]}): a signal would get other scores than data and"
-            " background; use the published card and model"
+            f" {load_card(path).sha256[:12]}, card sha256 {sha256_of(path)[:12]}): a signal would get other scores than data"
+            " and background; use the published card and model"
         )
     if altered:
         said = "; ".join(

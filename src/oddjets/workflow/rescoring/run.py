@@ -109,11 +109,14 @@ def _require_selected(work: RunContext, options: RescoreOptions) -> None:
     datasets = processed["datasets"].values()
     if any(d["raw"][-1] for d in datasets):
         return
-    flows = "\n".join(f"  {name}: {cutflow_line(processed['cuts'], d['raw'])}" for name, d in processed["datasets"].items())
+    flows = "\n".join(
+        f"  {name}: {cutflow_line(processed['cuts'], d['raw'])}" for name, d in processed["datasets"].items()
+    )
     triggers = {path for d in datasets for path in d.get("absent_triggers", ())}
     lacking = f"; the files have none of the triggers {', '.join(sorted(triggers))}" if triggers else ""
     raise OddjetsError(
-        f"{options.source}: no event is selected, so that there is nothing to rescore{lacking}; events left after each cut:\n{flows}"
+        f"{options.source}: no event is selected, so that there is nothing to rescore{lacking}; events left after each"
+        f" cut:\n{flows}"
     )
 
 
@@ -128,7 +131,7 @@ def _templates(
     binned = histograms.with_merged_bins(analysis.fit.observable, groups) if groups else histograms
     report: dict[str, Any] = {key: [] for key in _REPORTED}
     lacking = _without_weights(work)
-    absent |= {name: "the sample's events have no such weights" for name in lacking}
+    absent |= dict.fromkeys(lacking, "the sample's events have no such weights")
     found: dict[tuple[str, str], Template] = {}
     for region in analysis.fit.regions:
         for channel in channels_of(analysis, region):
@@ -145,7 +148,9 @@ def _without_weights(work: RunContext) -> set[str]:
     return {
         systematic.name
         for systematic in work.analysis.systematics
-        if all(d["input_anomalies"].get(_WITHOUT.format(systematic.name), 0) >= d["rows"] for d in datasets if d["rows"])
+        if all(
+            d["input_anomalies"].get(_WITHOUT.format(systematic.name), 0) >= d["rows"] for d in datasets if d["rows"]
+        )
     }
 
 
@@ -208,7 +213,7 @@ def _measured(
         own_scale=known.run.analysis.processes[known.signal.process].template_scale,
     )
     write_json(work.out / "workspace.json", workspace)
-    found |= _fitted(known, options, work, workspace, poi, unit)
+    found |= _fitted(known, options, work, workspace, poi, unit, sample.forced)
     channels = {region: tuple(channels_of(analysis, region)) for region in analysis.fit.regions}
     strengths = {"stated": 1.0, **{key: found["limit"][key] for key in ("observed", "expected") if found["limit"]}}
     for key, strength in strengths.items():
@@ -223,7 +228,13 @@ def _fate(known: Published, options: RescoreOptions) -> str:
 
 
 def _fitted(
-    known: Published, options: RescoreOptions, work: RunContext, workspace: Mapping[str, Any], poi: str, unit: float
+    known: Published,
+    options: RescoreOptions,
+    work: RunContext,
+    workspace: Mapping[str, Any],
+    poi: str,
+    unit: float,
+    forced: tuple[str, ...],
 ) -> dict[str, Any]:
     """Fit the workspace with the signal, write ``results.json``, and return the limit on the cross section."""
     fit = known.run.analysis.fit
@@ -242,10 +253,11 @@ def _fitted(
     except FitError as error:
         (work.out / "results.json").unlink(missing_ok=True)
         return {"no_limit": f"the fit with this signal did not converge: {error}"}
+    named = {"analysis": work.analysis.name, "title": work.analysis.title, "forced": list(forced)}
     blinded = {"blinded": known.report["blinded"]} if known.blinded else {}
     write_json(
         work.out / "results.json",
-        {"analysis": work.analysis.name, "title": work.analysis.title, **blinded, **results, "closure": None},
+        {**named, **blinded, **results, "closure": None},
     )
     limit = results.get("limit")
     if limit is None:
@@ -310,7 +322,9 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     limit = found["limit"]
     if limit is None:
         return [*lines, f"no limit: {found['no_limit']}"]
-    seen = "blinded" if found["blinded"] else "none" if limit["observed_pb"] is None else f"{limit['observed_pb']:.4g} pb"
+    seen = (
+        "blinded" if found["blinded"] else "none" if limit["observed_pb"] is None else f"{limit['observed_pb']:.4g} pb"
+    )
     expected = "none" if limit["expected_pb"][2] is None else f"{limit['expected_pb'][2]:.4g} pb"
     lines.append(f"{limit['level']:.0%} CL upper limit on the cross section: observed {seen}, expected {expected}")
     for region, taken in found["contamination"].get("stated", {}).items():

@@ -112,6 +112,10 @@ def prepare_sample(
         _refuse_others(found, analysis, eras, options)
     if options.pythia and not is_generator_file(source):
         raise OddjetsError(f"--pythia: has no effect on {source.name}, which is simulated already; leave it out")
+    if found.differing:
+        said = f"--force: {'; '.join(found.differing)}"
+        for entry in found.datasets.values():
+            entry["metadata"]["note"] = f"{entry['metadata'].get('note') or ''} {said}".strip()
     file = out / "signal.json"
     out.mkdir(parents=True, exist_ok=True)
     write_json(file, found.datasets)
@@ -140,8 +144,9 @@ def _refuse_others(
         found.differing.append(f"its beams have {found.energy:g} TeV, and those of the analysis {_energy(eras):g} TeV")
     if found.differing and not options.force:
         raise OddjetsError(
-            f"{options.source}: does not belong to '{analysis.name}': {'; '.join(found.differing)}. Its acceptance and templates would"
-            " be those of other collisions; give a sample that belongs to the analysis, or --force, which every output will say"
+            f"{options.source}: does not belong to '{analysis.name}': {'; '.join(found.differing)}. Its acceptance and"
+            " templates would be those of other collisions; give a sample that belongs to the analysis, or"
+            " --force, which every output will say"
         )
 
 
@@ -179,8 +184,8 @@ def _of_generator(
     ours = _single_era(analysis, options)
     if options.era not in (None, SIMULATION):
         raise OddjetsError(
-            f"--era {options.era}: {options.source.name} goes through oddjets' own detector, which is of era '{SIMULATION}'; leave"
-            " --era out"
+            f"--era {options.era}: {options.source.name} goes through oddjets' own detector, which is of era"
+            f" '{SIMULATION}'; leave --era out"
         )
     read = read_generator_file(options.source)
     stated = (read.cross_section_pb, "the file") if read.cross_section_pb is not None else None
@@ -203,7 +208,7 @@ def _of_generator(
     found.source = {"file": options.source.name, "sha256": sha256_of(options.source)}
     if made.lost:
         found.notes.append(f"Pythia could not shower {made.lost} of {made.events} events: they count as not selected")
-    names = getattr(read, "weight_names", ())
+    names = list(getattr(read, "weight_names", ()))
     if len(names) > 1:
         found.notes.append(f"of the {len(names)} weights of an event the first, '{names[0]}', is used")
     if not made.written:
@@ -212,7 +217,9 @@ def _of_generator(
             " selected; the signal is out of this search's reach"
         )
     files = {str(file.resolve()): "Events" for file in made.files}
-    found.datasets = {options.name: {"files": files, "metadata": _metadata(options.name, ours, section, made.generator)}}
+    found.datasets = {
+        options.name: {"files": files, "metadata": _metadata(options.name, ours, section, made.generator)}
+    }
     return found
 
 
@@ -245,7 +252,9 @@ def _of_fileset(analysis: Analysis, options: RescoreOptions) -> _Found:
     if not known:
         raise OddjetsError(f"{options.source}: has no simulated dataset, and a signal is one")
     if options.process is None and len(known) > 1:
-        raise OddjetsError(f"{options.source}: has several processes; say with --process which is the signal: {', '.join(known)}")
+        raise OddjetsError(
+            f"{options.source}: has several processes; say with --process which is the signal: {', '.join(known)}"
+        )
     process = options.process or known[0]
     if process not in known:
         raise OddjetsError(f"--process: {options.source} has no process '{process}'; {nearest(process, known)}")
@@ -283,7 +292,9 @@ def _of_root(analysis: Analysis, options: RescoreOptions) -> _Found:
     """Take a ROOT file, or those of a folder."""
     source = options.source
     if options.process is not None:
-        raise OddjetsError(f"--process: says which process of a fileset is meant, and {source.name} is none; leave it out")
+        raise OddjetsError(
+            f"--process: says which process of a fileset is meant, and {source.name} is none; leave it out"
+        )
     files = sorted(source.rglob("*.root")) if source.is_dir() else [source]
     if not files:
         raise InputFileError(f"{source}: there is no ROOT file in this folder")
