@@ -53,7 +53,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure_files, "write_figure", figure)
     monkeypatch.setattr("oddjets.workflow.inspection.write_figure", figure)
     monkeypatch.setattr(
-        html, "_embed", lambda kind, data, png: html.EmbeddedFigure(
+        html, "embed", lambda kind, data, png: html.EmbeddedFigure(
             data["name"], data["title"], data["alt"], data["caption"], data["sources"], {}, "", 1, 1
         )
     )  # fmt: skip

@@ -46,7 +46,7 @@ def _figure(folder: Path, name: str, data: dict[str, Any], reuse: bool = False) 
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure_files, "write_figure", _figure)
     monkeypatch.setattr(
-        html, "_embed", lambda kind, data, png: html.EmbeddedFigure(
+        html, "embed", lambda kind, data, png: html.EmbeddedFigure(
             data["name"], data["title"], data["alt"], data["caption"], data["sources"], {}, "", 1, 1
         )
     )  # fmt: skip

@@ -129,7 +129,7 @@ def make_map(
     size = int(np.prod(shape))
 
     def summed(x: Floats) -> Floats:
-        return np.bincount(cell[inside], x[inside], size).reshape(shape)
+        return np.asarray(np.bincount(cell[inside], x[inside], size), np.float64).reshape(shape)
 
     total, squares = summed(weight), summed(weight**2)
     passed = summed(weight * jets.passes)

@@ -112,10 +112,8 @@ def _require_selected(work: RunContext, options: RescoreOptions) -> None:
     flows = "\n".join(
         f"  {name}: {cutflow_line(processed['cuts'], d['raw'])}" for name, d in processed["datasets"].items()
     )
-    triggers = {path for d in datasets for path in d.get("absent_triggers", ())}
-    lacking = f"; the files have none of the triggers {', '.join(sorted(triggers))}" if triggers else ""
     raise OddjetsError(
-        f"{options.source}: no event is selected, so that there is nothing to rescore{lacking}; events left after each"
+        f"{options.source}: no event is selected, so that there is nothing to rescore; events left after each"
         f" cut:\n{flows}"
     )
 

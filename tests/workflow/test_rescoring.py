@@ -1,0 +1,347 @@
+"""A signal through a finished analysis: the same template as the chain's, the limit on its cross section, and bad input."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyhf
+import pytest
+import yaml
+from helpers import toy_analysis
+from helpers.toy_nano import toy_nano
+from scipy.stats import beta
+from typer.testing import CliRunner
+
+from oddjets.cli.main import app
+from oddjets.core import resources
+from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.io import event_table
+from oddjets.report import rescoring as page
+from oddjets.stats.qcd_templates import QCD_FLOOR
+from oddjets.workflow.pipeline import run_stage, stage_of
+from oddjets.workflow.rescoring import RescoreOptions, rescore
+from oddjets.workflow.rescoring import run as rescoring_run
+from oddjets.workflow.run import RunContext
+
+PROCESSES = {"qcd": {"label": "QCD", "data_driven": True}, "top": {"label": "top pairs", "template_scale": 2.0}}
+FIT = {"observable": "leading_mass", "regions": ["VR1"], "poi": {"process": "top"}, "limit": True}
+SYSTEMATICS = ["jms", "pu", "isr", "scale", {"name": "pref", "processes": ["top"]}]
+
+
+#: what a fit might say
+FITTED: dict[str, Any] = {
+    "poi": {"value": 0.5, "error": 1.0},
+    "limit": {
+        "observed": 2.0,
+        "expected": [1.0, 1.5, 2.5, 3.0, 4.0],
+        "level": 0.95,
+        "method": "asymptotic",
+        "notes": [],
+    },
+    "failed": [],
+    "warnings": [],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_pictures() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "write_figures", lambda folder, figures, **_: [[Path(), Path()] for _ in figures])
+        patch.setattr(page, "embed", lambda kind, data, png: _Figure())
+        yield
+
+
+@pytest.fixture
+def quick_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fit is tested elsewhere."""
+    monkeypatch.setattr(rescoring_run, "fit_workspace", lambda *args, **options: copy.deepcopy(FITTED))
+
+
+class _Figure:
+    name = title = alt = caption = png = ""
+    sources: tuple[str, ...] = ()
+    files: dict[str, str] = {}
+    width = height = columns = 1
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunContext:
+    """An analysis with a workspace, and with files of its signal."""
+    folder = tmp_path_factory.mktemp("rescoring")
+    files = {
+        "data": [toy_nano(folder / "data1.root", 900, is_data=True, run=1, seed=1)],
+        "top": [toy_nano(folder / "top.root", 300, seed=3)],
+    }
+    file = toy_analysis.write(
+        folder, files, processes=PROCESSES, fit=FIT, systematics=SYSTEMATICS, execution={"executor": "iterative"}
+    )
+    run = toy_analysis.run_of(file)
+    for stage in ("process", "histogram", "workspace"):
+        run_stage(run, stage_of(run, stage))
+    return run
+
+
+@pytest.fixture(scope="module")
+def signal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another signal, of other seed."""
+    return toy_nano(tmp_path_factory.mktemp("signal") / "signal.root", 200, seed=7)
+
+
+@pytest.fixture(scope="module")
+def rescored(finished: RunContext, signal: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command makes of the other signal."""
+    out = tmp_path_factory.mktemp("rescored")
+    words = ["rescore", signal, finished.out, "--era", "simulation", "--cross-section", "3", "--out", out]
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "95% CL upper limit on the cross section" in done.output
+    return out
+
+
+def options(source: Path, **changes: Any) -> RescoreOptions:
+    return replace(RescoreOptions(source, cross_section=3.0, era="simulation"), **changes)
+
+
+def result(run: RunContext, asked: RescoreOptions, out: Path) -> dict[str, Any]:
+    rescore(run, asked, out)
+    return read(out)
+
+
+def read(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "rescoring.json").read_text(encoding="utf-8"))
+    return found
+
+
+def samples(file: Path) -> dict[str, dict[str, Any]]:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return {c["name"]: {s["name"]: s for s in c["samples"]} for c in content["channels"]}
+
+
+def test_the_own_signal_has_the_template_of_the_chain_bit_by_bit(
+    quick_fit: None, finished: RunContext, tmp_path: Path
+) -> None:
+    fileset = finished.analysis.folder / "fileset.json"
+    found = result(finished, RescoreOptions(fileset, name="top", process="top"), tmp_path)
+    assert samples(tmp_path / "workspace.json") == samples(finished.out / "workspace.json")
+    # a strength is in units of twice the cross section of 1 pb
+    assert found["limit"]["expected_pb"] == [2.0 * x for x in FITTED["limit"]["expected"]]
+    assert found["systematics"]["absent"] == {}
+    assert found["own_signal"] == {"process": "top", "kept": "removed"}
+
+
+def test_another_signal_is_added_and_the_own_one_stays_at_its_cross_section(
+    finished: RunContext, rescored: Path
+) -> None:
+    found = read(rescored)
+    before, after = samples(finished.out / "workspace.json"), samples(rescored / "workspace.json")
+    for channel, old in before.items():
+        assert set(after[channel]) == {*old, "signal"}
+        # half of the template, which is of twice the cross section
+        np.testing.assert_allclose(2 * np.array(after[channel]["top"]["data"]), old["top"]["data"])
+        assert "mu" not in [m["name"] for m in after[channel]["top"]["modifiers"]]
+        assert after[channel]["signal"]["modifiers"][0]["name"] == "mu_signal"
+    assert found["systematics"]["absent"] == {"pref": "is of the process 'top' alone"}
+    # pyhf reads the model, and at strength 2 has the signal twice
+    model = pyhf.Workspace(json.loads((rescored / "workspace.json").read_text())).model()
+    parameters = np.array(model.config.suggested_init())
+    place = model.config.par_slice("mu_signal").start
+    expected = []
+    for strength in (0.0, 2.0):
+        parameters[place] = strength
+        expected.append(model.expected_data(parameters.tolist(), include_auxdata=False))
+    added = np.concatenate([2 * np.array(after[c]["signal"]["data"]) for c in model.config.channels])
+    np.testing.assert_allclose(np.subtract(*expected[::-1]), added, atol=1e-9)
+
+
+def test_shares_are_those_of_counts_by_hand(rescored: Path) -> None:
+    accepted = read(rescored)["acceptance"]
+    table = event_table.read(rescored / "events", "signal")
+    manifest = json.loads((rescored / "manifests" / "process.json").read_text())["extra"]["datasets"]["signal"]
+    total = manifest["sum_of_weights"]
+    last = accepted["cuts"][-1]
+    assert last["value"] == pytest.approx(manifest["weighted"][-1] / total)
+    k, n = last["value"] * 200, 200
+    assert last["value"] - last["down"] == pytest.approx(beta.ppf(0.158655, k, n - k + 1), rel=1e-4)
+    assert last["value"] + last["up"] == pytest.approx(beta.ppf(0.841345, k + 1, n - k), rel=1e-4)
+    nominal = table["passes_nominal"].astype(bool)
+    in_a = nominal & (np.minimum(table["score_xbb_1"], table["score_xbb_2"]) >= 0.5)
+    # no toy jet has a small tau21, so that all events are in this region
+    assert accepted["regions"]["VR1"]["A"]["value"] == pytest.approx(table["weight"][in_a].sum() / total, rel=1e-6)
+    assert accepted["negative_share"] is None  # the file does not store squares
+
+
+def test_contamination_is_that_of_the_formula(finished: RunContext, signal: Path, tmp_path: Path) -> None:
+    found = result(finished, options(signal), tmp_path)
+    of, data = (
+        samples(tmp_path / "workspace.json"),
+        json.loads((tmp_path / "workspace.json").read_text())["observations"],
+    )
+    counts = {entry["name"]: np.array(entry["data"]) for entry in data}
+    rest = {x: counts[f"VR1_{x}"] - np.array(of[f"VR1_{x}"]["top"]["data"]) for x in "BCD"}
+    strength = found["limit"]["expected"][2]
+    taken = found["contamination"]["expected"]["VR1"]
+    assert taken["strength"] == strength
+    seen = {x: np.maximum(rest[x], QCD_FLOOR) for x in "BCD"}
+    clean = {x: np.maximum(seen[x] - strength * np.array(of[f"VR1_{x}"]["signal"]["data"]), QCD_FLOOR) for x in "BCD"}
+    estimate = [(y["B"] * y["C"] / y["D"]).sum() for y in (seen, clean)]
+    assert [taken["estimate"], taken["estimate_without"]] == pytest.approx(estimate)
+    assert taken["taken"] == pytest.approx(taken["estimate"] - taken["estimate_without"])
+
+
+def test_weights_that_the_sample_lacks_are_listed(quick_fit: None, finished: RunContext, tmp_path: Path) -> None:
+    def drop(record: dict[str, Any], _: dict[str, Any]) -> None:
+        del record["Pileup_nTrueInt"], record["PSWeight"]
+
+    source = toy_nano(tmp_path / "bare.root", 200, seed=8, weights=False, change=drop)
+    found = result(finished, options(source), tmp_path / "out")
+    assert found["systematics"]["absent"] == {
+        "pu": "the sample has no branch Pileup_nTrueInt",
+        "isr": "the sample has no branch PSWeight",
+        "pref": "is of the process 'top' alone",
+        "scale": "the sample's events have no such weights",
+    }
+    assert found["systematics"]["present"] == ["jms"]
+
+
+def test_negative_weights_count_and_are_said(quick_fit: None, finished: RunContext, tmp_path: Path) -> None:
+    def squares(record: dict[str, Any], runs: dict[str, Any]) -> None:
+        runs["genEventCount"] = np.array([200], np.int64)
+        runs["genEventSumw2"] = np.array([200.0])
+
+    source = toy_nano(tmp_path / "negative.root", 200, seed=9, change=squares)
+    accepted = result(finished, options(source), tmp_path / "out")["acceptance"]
+    total = accepted["sum_of_weights"]
+    assert accepted["negative_share"] == pytest.approx((200 - total) / 400)
+    assert accepted["effective_events"] == pytest.approx(total**2 / 200)
+    assert "% of the generated events have negative weights" in (tmp_path / "out" / "rescoring.html").read_text()
+
+
+def test_another_era_needs_force_and_every_output_says_so(
+    quick_fit: None, finished: RunContext, signal: Path, tmp_path: Path
+) -> None:
+    asked = options(signal, era="2018")
+    with pytest.raises(OddjetsError, match=r"of era '2018', and the analysis of era 'simulation'.*--force"):
+        rescore(finished, asked, tmp_path)
+    result(finished, replace(asked, force=True), tmp_path)
+    outputs = ("rescoring.json", "rescoring.html", "results.json", "signal.json", "manifests/rescore.json")
+    for name in (*outputs, "manifests/process.json"):
+        assert "of era &#39;2018&#39;" in (text := (tmp_path / name).read_text()) or "of era '2018'" in text, name
+
+
+@pytest.mark.fault(
+    "A rescored signal without cross section, or of an era nobody states", "an error that says which option"
+)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cross_section": None}, "does not state its cross section"),
+        ({"cross_section": -1.0}, "must be above 0"),
+        ({"era": None}, "say it with --era"),
+        ({"name": "a b"}, "cannot name a process"),
+        ({"name": "qcd"}, "is a background of"),
+        ({"own_signal": "gone"}, "is none of background, removed, free"),
+        ({"process": "top"}, "says which process of a fileset"),
+        ({"pythia": ("x = 1",)}, "is simulated already"),
+    ],
+)
+def test_options_that_cannot_be(
+    changes: dict[str, Any], message: str, finished: RunContext, signal: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OddjetsError, match=message):
+        rescore(finished, options(signal, **changes), tmp_path)
+
+
+def test_a_fileset_of_several_processes_asks_which(finished: RunContext, tmp_path: Path) -> None:
+    content = json.loads((finished.analysis.folder / "fileset.json").read_text())
+    content["other"] = {**content["top"], "metadata": {**content["top"]["metadata"], "process": "other"}}
+    content["other"]["files"] = [str(tmp_path / "other.root")]
+    (tmp_path / "two.json").write_text(json.dumps(content))
+    with pytest.raises(OddjetsError, match=r"several processes; say with --process .*: top, other"):
+        rescore(finished, RescoreOptions(tmp_path / "two.json"), tmp_path / "out")
+
+
+@pytest.mark.fault("A rescored signal of which no event is selected", "an error with what each cut leaves, no limit")
+def test_a_signal_without_selected_events(finished: RunContext, tmp_path: Path) -> None:
+    def soften(record: dict[str, Any], _: dict[str, Any]) -> None:
+        for path in ("PFHT800", "PFJet450"):
+            record[f"HLT_{path}"] = np.zeros(30, bool)
+
+    source = toy_nano(tmp_path / "soft.root", 30, seed=2, change=soften)
+    with pytest.raises(OddjetsError, match=r"no event is selected(.|\n)*all 30, trigger 0"):
+        rescore(finished, options(source), tmp_path / "out")
+
+
+def _copied(run: RunContext, folder: Path) -> RunContext:
+    shutil.copytree(run.out, folder, dirs_exist_ok=True)
+    return RunContext(run.requested, folder)
+
+
+@pytest.mark.fault(
+    "An analysis without workspace or threshold, or with another model card than its results, rescores a signal",
+    "an error that names the file, or the card, before anything is processed",
+)
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda out: (out / "workspace.json").unlink(), r"workspace\.json: not there"),
+        (lambda out: (out / "threshold.json").unlink(), r"threshold\.json: not there"),
+        (lambda out: (out / "threshold.json").write_text('{"score": "other", "value": 1}'), "cuts on 'xbb'"),
+        (lambda out: (out / "threshold.json").write_text("{"), "is damaged"),
+        (lambda out: (out / "manifests" / "workspace.json").unlink(), "no results of the stage 'workspace'"),
+    ],
+)
+def test_an_analysis_that_is_not_whole(
+    spoil: Callable[[Path], Any], message: str, finished: RunContext, signal: Path, tmp_path: Path
+) -> None:
+    run = _copied(finished, tmp_path / "copy")
+    spoil(run.out)
+    with pytest.raises(InputFileError if "not there" in message else OddjetsError, match=message):
+        rescore(run, options(signal), tmp_path / "out")
+
+
+def test_other_cuts_than_those_of_the_results_are_refused(finished: RunContext, signal: Path, tmp_path: Path) -> None:
+    run = _copied(finished, tmp_path / "copy")
+    selection = finished.requested.selection
+    softer = selection.model_copy(update={"jets": selection.jets.model_copy(update={"pt_min": 460.0})})
+    other = RunContext(finished.requested.model_copy(update={"selection": softer}), run.out)
+    with pytest.raises(OddjetsError, match=r"is not the analysis that .*process: selection\.jets"):
+        rescore(other, options(signal), tmp_path / "out")
+
+
+def test_another_model_card_is_refused_and_so_is_one_learnt_from_data(
+    finished: RunContext, signal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _copied(finished, tmp_path / "copy")
+    card = resources.find("omnilearned_small_simulation.yaml", "models")
+    text = yaml.safe_load(card.read_text(encoding="utf-8"))
+    text["trained_on_labelled"] = ["data"]
+    (tmp_path / "learnt.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
+    shutil.copy(card.with_suffix(".onnx"), tmp_path)
+    run.resolved.cards["xbb"] = tmp_path / "learnt.yaml"
+    with pytest.raises(OddjetsError, match=r"learnt\.yaml: is not the model card that the scores 'xbb'"):
+        rescore(run, options(signal), tmp_path / "out")
+    monkeypatch.setattr("oddjets.workflow.rescoring.published.altered_settings", lambda run: {})
+    with pytest.raises(OddjetsError, match="was learnt from the data of a search"):
+        rescore(run, options(signal), tmp_path / "out")
+
+
+def test_a_blinded_workspace_gives_no_observed_limit(
+    quick_fit: None, finished: RunContext, signal: Path, tmp_path: Path
+) -> None:
+    run = _copied(finished, tmp_path / "copy")
+    manifest = run.out / "manifests" / "workspace.json"
+    content = json.loads(manifest.read_text())
+    content["extra"]["report"]["blinded"] = ["VR1"]
+    manifest.write_text(json.dumps(content))
+    found = result(run, options(signal), tmp_path / "out")
+    assert found["limit"]["observed"] is None
+    assert found["limit"]["observed_pb"] is None
+    assert "observed" not in found["contamination"]
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["blinded"] == ["VR1"]
