@@ -15,8 +15,10 @@ import pyhf
 import pytest
 import yaml
 from helpers import toy_analysis
+from helpers.runs import run_of
 from helpers.toy_nano import toy_nano
 from scipy.stats import beta
+from scipy.stats import chi2 as chi2_of
 from typer.testing import CliRunner
 
 from oddjets.cli.main import app
@@ -24,6 +26,7 @@ from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io import event_table
 from oddjets.report import rescoring as page
+from oddjets.simulation.nanoaod_layout import jagged
 from oddjets.stats.qcd_templates import QCD_FLOOR
 from oddjets.workflow.pipeline import run_stage, stage_of
 from oddjets.workflow.rescoring import RescoreOptions, rescore
@@ -345,3 +348,68 @@ def test_a_blinded_workspace_gives_no_observed_limit(
     assert found["limit"]["observed_pb"] is None
     assert "observed" not in found["contamination"]
     assert json.loads((tmp_path / "out" / "results.json").read_text())["blinded"] == ["VR1"]
+
+
+def test_a_generator_at_another_energy_is_refused_before_it_is_simulated(finished: RunContext, tmp_path: Path) -> None:
+    pytest.importorskip("pythia8mc", reason="needs Pythia 8: pip install 'oddjets[simulate]'")
+    from helpers.lhe import write_hh
+
+    file = write_hh(tmp_path / "hh.lhe", 2, 3)
+    file.write_text(file.read_text().replace("6500. 6500.", "7000. 7000."))
+    with pytest.raises(OddjetsError, match=r"its beams have 14 TeV, and those of the analysis 13 TeV.*--force"):
+        rescore(finished, RescoreOptions(file), tmp_path / "out")
+    assert not (tmp_path / "out" / "simulation").exists()
+
+
+def test_nanoaod_tells_its_energy(finished: RunContext, tmp_path: Path) -> None:
+    def at_eight_tev(record: dict[str, Any], _: dict[str, Any]) -> None:
+        x = np.random.default_rng(1).uniform(0.01, 0.5, (100, 2))
+        record["Generator_x1"], record["Generator_x2"] = x.T
+        pz = np.stack([4000 * x[:, 0], -4000 * x[:, 1], np.full(100, 9.0)], axis=-1).ravel()
+        record["LHEPart"] = jagged(np.full(100, 3), incomingpz=pz, status=np.tile([-1, -1, 1], 100))
+
+    source = toy_nano(tmp_path / "eight.root", 100, seed=4, change=at_eight_tev)
+    with pytest.raises(OddjetsError, match="its beams have 8 TeV, and those of the analysis 13 TeV"):
+        rescore(finished, options(source), tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_events_from_lhe_have_the_template_of_the_full_chain(
+    quick_fit: None, sample: Any, simulated_content: dict[str, Any], tmp_path: Path
+) -> None:
+    """HH from an LHE file, and from our own simulation: the same acceptance and templates within their errors."""
+    from helpers.lhe import CROSS_SECTION_PB, DECAYS, write_hh
+
+    from oddjets.config.simulation import SimulationSpec
+    from oddjets.simulation.run import simulate
+
+    simulated_content["selection"]["jets"] = {"pt_min": 350.0, "mass_min": 50.0}
+    simulated_content["fit"]["regions"] = ["VR1"]
+    run = run_of(tmp_path, simulated_content)
+    for stage in ("process", "histogram", "workspace"):
+        run_stage(run, stage_of(run, stage))
+    chain = simulate(SimulationSpec(seed=91, templates={"hh": 900}, early_veto=False), tmp_path / "chain", workers=2)
+    lhe = write_hh(tmp_path / "hh.lhe", 800, 5)
+    one = result(run, RescoreOptions(chain, name="new"), tmp_path / "one")
+    other = result(run, RescoreOptions(lhe, name="new", pythia=DECAYS, workers=2), tmp_path / "other")
+    # a cross section here belongs to all tries, and some 14 % of them are dropped for their mass; in the file none is
+    assert one["signal"]["cross_section_pb"] > other["signal"]["cross_section_pb"] == CROSS_SECTION_PB
+    pulls = []
+    for cut, same in zip(one["acceptance"]["cuts"][3:], other["acceptance"]["cuts"][3:], strict=True):
+        visible = [row["value"] * of["signal"]["cross_section_pb"] for row, of in ((cut, one), (same, other))]
+        errors = [
+            0.5 * (row["down"] + row["up"]) * of["signal"]["cross_section_pb"]
+            for row, of in ((cut, one), (same, other))
+        ]
+        pulls.append((visible[0] - visible[1]) / np.hypot(*errors))
+    assert np.abs(pulls).max() < 3
+    chi2 = bins = 0
+    for channel in {*one["templates"]} & {*other["templates"]}:
+        left, right = (of["templates"][channel] for of in (one, other))
+        variance = np.square(left["errors"]) + np.square(right["errors"])
+        there = variance > 0
+        chi2 += (np.square(np.subtract(left["nominal"], right["nominal"]))[there] / variance[there]).sum()
+        bins += there.sum()
+    assert bins > 10
+    assert chi2_of(bins).sf(chi2) > 1e-3
+    assert "scale" not in {n.partition("_")[0] for n in other["systematics"]["present"]}
