@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from helpers import made_studies
+from helpers import made_rescoring, made_studies
 from helpers.additive_model import CARD, Additive, by_species, random_jets
 
 from oddjets.config.analysis import Analysis
@@ -266,6 +266,17 @@ def jet_periods_data(artifacts: Artifacts) -> dict[str, Any]:
     return {"kind": "jet_periods", "header": artifacts.header, "label": "one score", "efficiency": 0.01, **content}
 
 
+def rescored_data(name: str, artifacts: Artifacts) -> dict[str, Any]:
+    """Of a made-up signal, in a folder of its own."""
+    with TemporaryDirectory() as folder:
+        out = Path(folder)
+        made_rescoring.write(out)
+        figures = registry.KINDS[name].data(Artifacts(artifacts.analysis, out))
+    return next(iter(figures.values())) | {"header": artifacts.header}
+
+
+#: figures of rescored signals
+RESCORED = ("acceptance", "signal_limit", "signal_score", "signal_templates", "efficiency_map")
 #: what the made-up directory has nothing of
 MADE_HERE = {
     "efficiency": efficiency_data,
@@ -278,6 +289,7 @@ MADE_HERE = {
     "jet_null": jet_null_data,
     "jet_periods": jet_periods_data,
     **{name: partial(study_data, name) for name in ("choices", "injection", "sculpting")},
+    **{name: partial(rescored_data, name) for name in RESCORED},
 }
 
 

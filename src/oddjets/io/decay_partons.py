@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from oddjets.core.kinematics import offsets_from
+from oddjets.core.kinematics import delta_r, offsets_from, positions
 from oddjets.io.fileset import TREE
 from oddjets.io.remote.access import open_file
 
@@ -53,9 +53,8 @@ class DecayPartons:
         """
         counts = np.diff(self.offsets)[rows]
         jet = np.repeat(np.arange(len(rows)), counts)
-        parton = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + self.offsets[:-1][rows][jet]
-        d_phi = (self.phi[parton] - phi[jet] + np.pi) % (2 * np.pi) - np.pi
-        near = (self.eta[parton] - eta[jet]) ** 2 + d_phi**2 < radius**2
+        parton = positions(self.offsets[rows], counts)
+        near = delta_r(self.eta[parton], self.phi[parton], eta[jet], phi[jet]) < radius
         return np.bincount(jet[near], minlength=len(rows))
 
     def rows_of(self, identities: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:

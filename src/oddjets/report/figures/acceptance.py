@@ -18,6 +18,8 @@ ROW, REST = 0.36, 2.0
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return the share of the signal's generated events that is left after each cut, in each region and in its A."""
+    if not artifacts.has("rescoring"):
+        return {}
     found = artifacts.json("rescoring.json", "acceptance", "signal")
     accepted, label = found["acceptance"], found["signal"]["label"]
     rows = [{"name": row["cut"], "group": "cut", **_point(row)} for row in accepted["cuts"]]

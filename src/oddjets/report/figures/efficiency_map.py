@@ -18,6 +18,8 @@ WIDTH, ROW, REST = 11.0, 2.5, 1.6
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return the map, of the classes of prongs that have jets."""
+    if not artifacts.has("efficiency_map"):
+        return {}
     found = artifacts.json("efficiency_map.json", "map", "threshold", "check")
     of = found["map"]
     jets = np.asarray(of["jets"], float)

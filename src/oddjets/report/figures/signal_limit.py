@@ -15,6 +15,8 @@ __all__ = ["data", "draw"]
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return the observed and the expected limit, pb."""
+    if not artifacts.has("rescoring"):
+        return {}
     found = artifacts.json("rescoring.json", "limit", "signal")
     of_signal, label = found["limit"], found["signal"]["label"]
     if of_signal is None or None in of_signal["expected_pb"]:

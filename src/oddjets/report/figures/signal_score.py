@@ -16,13 +16,16 @@ __all__ = ["data", "draw"]
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return the distributions, each divided by its sum; data of which A is blinded by that of the bins that are shown."""
+    if not artifacts.has("rescoring"):
+        return {}
     found = artifacts.json("rescoring.json", "score", "signal")
     score, label = found["score"], found["signal"]["label"]
     shown = {"signal": score["signal"], "background": score["background"], "data": score["data"]}
     shapes: dict[str, Any] = {name: None if entry is None else _shape(entry) for name, entry in shown.items()}
     if shapes["data"] is not None:
         shapes["data"]["label"] = score["data"]["label"]
-    others = [name for name in ("background", "data") if shapes[name] is not None]
+    others = ["background"] if shapes["background"] is not None else []
+    others += [shapes["data"]["label"].lower()] if shapes["data"] is not None else []
     beside = f", beside {' and '.join(others)} of the published analysis" if others else ""
     return {
         "signal_score": {

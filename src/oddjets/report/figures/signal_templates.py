@@ -21,6 +21,8 @@ LINES = ("-", "--", "-.", ":")
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return a figure for each fitted region, or product cell, in whose A the signal has events."""
+    if not artifacts.has("rescoring"):
+        return {}
     found = artifacts.json("rescoring.json", "templates", "signal", "edges")
     label, fit = found["signal"]["label"], artifacts.analysis.fit
     observable = fit.observable if fit is not None else ""
