@@ -13,6 +13,7 @@ AFTER_THE_TOUR = (
     *("first_selection.md", "extending.md", "scoring.md", "figures.md", "processing.md", "python.md", "coffea.md"),
     "inspecting.md",
     "comparing_scores.md",
+    "rescoring.md",
 )
 #: pages whose blocks simulate collisions
 SLOW = ("simulation.md",)
