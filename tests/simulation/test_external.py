@@ -54,7 +54,7 @@ def test_an_lhe_file_says_beams_cross_section_and_weights(lhe: Path, tmp_path: P
 
 
 @pytest.mark.fault(
-    "An LHE or HepMC file that ends early, or without usable weights", "an error, before anything is simulated"
+    "An LHE or HepMC file that ends early, or without usable weights", "An error, before anything is simulated."
 )
 @pytest.mark.parametrize(
     ("old", "new", "message"),

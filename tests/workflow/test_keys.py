@@ -117,7 +117,10 @@ CODE: dict[str, dict[str, str]] = {
     "workspace": {
         "core": "blinding_history rounding",
         "io": "histograms yields",
-        "stats": "abcd_cells cell_bins closure_bins closure_parts closure_uncertainty qcd_templates templates workspace",
+        "stats": (
+            "abcd_cells absorption cell_bins closure_bins closure_parts closure_uncertainty qcd_templates templates "
+            "workspace"
+        ),
         "workflow.stages": "workspace",
     },
     "fit": {
@@ -136,16 +139,17 @@ CODE: dict[str, dict[str, str]] = {
     },
     "plot": {
         "core": "blinding_history kernels kinematics rounding",
-        "io": "combined_scores event_table histograms",
+        "io": "combined_scores event_table histograms rescoring",
         "report": (
             "artifacts colors combination_health figure_files finished_studies health_line intervals jet_studies "
             "layout panels registry score_comparison style tables text"
         ),
         "report.figures": (
-            "agreement bump choices class_shares closure closure_scan correlation cutflow display "
-            "distribution efficiency gof grid injection jet_bump jet_null jet_periods kde likelihood_scan "
-            "limit mixing neighbours nsubjettiness null observable postfit processes pulls regions removal "
-            "residual score score_overlap score_shapes sculpting sic systematics threshold_scan yields"
+            "acceptance agreement bump choices class_shares closure closure_scan correlation cutflow display "
+            "distribution efficiency efficiency_map gof grid injection jet_bump kde likelihood_scan limit "
+            "mixing neighbours nsubjettiness null observable postfit processes pulls regions removal residual "
+            "score score_overlap score_shapes sculpting sic signal_limit signal_score signal_templates "
+            "systematics threshold_scan yields"
         ),
         "selection": "oddest_jets",
         "simulation": "processes resonances",
@@ -163,10 +167,11 @@ CODE: dict[str, dict[str, str]] = {
             "verdict"
         ),
         "report.figures": (
-            "agreement bump choices class_shares closure closure_scan correlation cutflow display "
-            "distribution efficiency gof grid injection jet_bump jet_null jet_periods kde likelihood_scan "
-            "limit mixing neighbours nsubjettiness null observable postfit processes pulls regions removal "
-            "residual score score_overlap score_shapes sculpting sic systematics threshold_scan yields"
+            "acceptance agreement bump choices class_shares closure closure_scan correlation cutflow display "
+            "distribution efficiency efficiency_map gof grid injection jet_bump kde likelihood_scan limit "
+            "mixing neighbours nsubjettiness null observable postfit processes pulls regions removal residual "
+            "score score_overlap score_shapes sculpting sic signal_limit signal_score signal_templates "
+            "systematics threshold_scan yields"
         ),
         "selection": "event_weights input_anomalies oddest_jets",
         "simulation": "processes resonances",
@@ -174,7 +179,7 @@ CODE: dict[str, dict[str, str]] = {
             "cell_bins closure_parts closure_state dijet_function score_comparison score_tables shown_numbers templates"
         ),
         "workflow.stages": "report",
-        "report/templates/": "report.css report.html.j2 report.js theme.js",
+        "report/templates/": "macros.html.j2 report.css report.html.j2 report.js theme.js",
         "simulation/": "processes.yaml",
     },
 }

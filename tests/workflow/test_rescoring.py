@@ -239,7 +239,7 @@ def test_another_era_needs_force_and_every_output_says_so(
 
 
 @pytest.mark.fault(
-    "A rescored signal without cross section, or of an era nobody states", "an error that says which option"
+    "A rescored signal without cross section, or of an era nobody states", "An error that names the option."
 )
 @pytest.mark.parametrize(
     ("changes", "message"),
@@ -270,7 +270,7 @@ def test_a_fileset_of_several_processes_asks_which(finished: RunContext, tmp_pat
         rescore(finished, RescoreOptions(tmp_path / "two.json"), tmp_path / "out")
 
 
-@pytest.mark.fault("A rescored signal of which no event is selected", "an error with what each cut leaves, no limit")
+@pytest.mark.fault("A rescored signal of which no event is selected", "An error with what each cut leaves, and no limit.")
 def test_a_signal_without_selected_events(finished: RunContext, tmp_path: Path) -> None:
     def soften(record: dict[str, Any], _: dict[str, Any]) -> None:
         for path in ("PFHT800", "PFJet450"):
@@ -288,7 +288,7 @@ def _copied(run: RunContext, folder: Path) -> RunContext:
 
 @pytest.mark.fault(
     "An analysis without workspace or threshold, or with another model card than its results, rescores a signal",
-    "an error that names the file, or the card, before anything is processed",
+    "An error that names the file or the card, before anything is processed.",
 )
 @pytest.mark.parametrize(
     ("spoil", "message"),

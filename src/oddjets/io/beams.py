@@ -1,4 +1,4 @@
-"""What simulated files tell of their beams and of the program that made them."""
+"""The energy of the beams of simulated files, and the program that made these."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ BATCH = 200
 
 @dataclass(frozen=True)
 class HepmcFile:
-    """What a HepMC file says of itself.
+    """The content of a HepMC file, as it says itself.
 
     Attributes:
         path: the file.

@@ -28,7 +28,7 @@ _NUMBERS_OF_BEAMS, _NUMBERS_OF_PROCESS, _NUMBERS_OF_EVENT = 10, 4, 6
 
 @dataclass(frozen=True)
 class LheFile:
-    """What a Les Houches event file says of itself.
+    """The content of a Les Houches event file, as it says itself.
 
     Attributes:
         path: the file.

@@ -1,4 +1,4 @@
-"""What is measured of a signal that went through the analysis: efficiencies, scores, templates."""
+"""Measurements of a signal that went through the analysis: efficiencies, scores, templates."""
 
 from __future__ import annotations
 

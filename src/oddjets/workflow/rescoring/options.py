@@ -1,4 +1,4 @@
-"""What is asked of `rescore`."""
+"""The options of `rescore`."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class SignalSample:
 
 @dataclass
 class _Found:
-    """What is known of a sample while it is looked at."""
+    """A sample while it is looked at."""
 
     datasets: dict[str, dict[str, Any]]
     kind: str
