@@ -11,9 +11,10 @@ from helpers.small_fit import make_analysis, make_histograms, put
 
 from oddjets.core.errors import OddjetsError
 from oddjets.stats import Model
+from oddjets.stats.qcd_templates import QCD_FLOOR
 from oddjets.stats.summary import fit_workspace
 from oddjets.stats.templates import AUTHORS_VARIED_FLOOR
-from oddjets.stats.workspace import ABCD_FACTORS, QCD_FLOOR, build
+from oddjets.stats.workspace import ABCD_FACTORS, build
 
 
 def _channel(workspace, name):

@@ -22,15 +22,18 @@ from scipy.stats import chi2 as chi2_of
 from typer.testing import CliRunner
 
 from oddjets.cli.main import app
+from oddjets.config.score_variations import ScoreVariations
 from oddjets.core import resources
 from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.io import event_table
+from oddjets.io.layouts import LAYOUTS
 from oddjets.report import rescoring as page
 from oddjets.simulation.nanoaod_layout import jagged
 from oddjets.stats.qcd_templates import QCD_FLOOR
 from oddjets.workflow.pipeline import run_stage, stage_of
 from oddjets.workflow.rescoring import RescoreOptions, rescore
 from oddjets.workflow.rescoring import run as rescoring_run
+from oddjets.workflow.rescoring.analysis import _score_variations
 from oddjets.workflow.run import RunContext
 
 PROCESSES = {"qcd": {"label": "QCD", "data_driven": True}, "top": {"label": "top pairs", "template_scale": 2.0}}
@@ -213,6 +216,22 @@ def test_weights_that_the_sample_lacks_are_listed(quick_fit: None, finished: Run
     assert found["systematics"]["present"] == ["jms"]
 
 
+def test_variations_of_constituents_act_where_the_sample_has_what_they_vary(finished: RunContext) -> None:
+    section = {
+        "photon_scale": {},
+        "impact_parameters": {"processes": ["top", "wjets"]},
+        "neutral_scale": {"processes": ["wjets"]},
+    }
+    asked = finished.requested.model_copy(update={"score_variations": ScoreVariations.model_validate(section)})
+    rows = {row.name: row for row in LAYOUTS}
+    of_pfnano, none = _score_variations(asked, "top", "signal", [rows["pfnano"]])
+    assert of_pfnano == {"photon_scale": {}, "impact_parameters": {"processes": ["top", "wjets", "signal"]}}
+    assert none == {"neutral_scale": "does not act on 'top', whose place the signal takes"}
+    of_v15, absent = _score_variations(asked, "top", "signal", [rows["nanoaod_v15"]])
+    assert of_v15 == {"photon_scale": {}}
+    assert absent["impact_parameters"] == "the sample's candidates have no d0, d0_error, dz, dz_error"
+
+
 def test_negative_weights_count_and_are_said(quick_fit: None, finished: RunContext, tmp_path: Path) -> None:
     def squares(record: dict[str, Any], runs: dict[str, Any]) -> None:
         runs["genEventCount"] = np.array([200], np.int64)
@@ -270,7 +289,9 @@ def test_a_fileset_of_several_processes_asks_which(finished: RunContext, tmp_pat
         rescore(finished, RescoreOptions(tmp_path / "two.json"), tmp_path / "out")
 
 
-@pytest.mark.fault("A rescored signal of which no event is selected", "An error with what each cut leaves, and no limit.")
+@pytest.mark.fault(
+    "A rescored signal of which no event is selected", "An error with what each cut leaves, and no limit."
+)
 def test_a_signal_without_selected_events(finished: RunContext, tmp_path: Path) -> None:
     def soften(record: dict[str, Any], _: dict[str, Any]) -> None:
         for path in ("PFHT800", "PFJet450"):
