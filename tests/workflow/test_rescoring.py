@@ -142,6 +142,27 @@ def test_the_own_signal_has_the_template_of_the_chain_bit_by_bit(
     assert found["own_signal"] == {"process": "top", "kept": "removed"}
 
 
+def test_combined_scores_are_made_with_the_recorded_tail_probabilities(quick_fit: None, tmp_path: Path) -> None:
+    files = {
+        "data": [toy_nano(tmp_path / "data1.root", 900, is_data=True, run=1, seed=1)],
+        "top": [toy_nano(tmp_path / "top.root", 200, seed=3)],
+    }
+    scores = {
+        "xbb": {"signal": ["particleNetMD_Xbb"], "background": ["particleNetMD_QCD"]},
+        "tag": {"column": "btag"},
+        "both": {"product": ["xbb", "tag"]},
+    }
+    run = toy_analysis.run_of(
+        toy_analysis.write(
+            tmp_path, files, processes=PROCESSES, fit=FIT, scores=scores, threshold={"score": "both", "efficiency": 0.2}
+        )
+    )
+    for stage in ("process", "histogram", "workspace"):
+        run_stage(run, stage_of(run, stage))
+    rescore(run, RescoreOptions(tmp_path / "fileset.json", name="top"), tmp_path / "new")
+    assert samples(tmp_path / "new" / "workspace.json") == samples(run.out / "workspace.json")
+
+
 def test_another_signal_is_added_and_the_own_one_stays_at_its_cross_section(
     finished: RunContext, rescored: Path
 ) -> None:

@@ -121,7 +121,12 @@ def efficiency_map(
 ) -> None:
     """Map how likely single jets pass the threshold, by mass, pT and number of prongs, from simulated samples."""
     from oddjets.cli.status import analysis_and_folder  # heavy imports only where it runs
+    from oddjets.io.combined_scores import COMBINED_SCORES
     from oddjets.workflow.efficiency_map import map_efficiency
+    from oddjets.workflow.executors.records import EVENTS
     from oddjets.workflow.run import RunContext
 
-    map_efficiency(RunContext(*analysis_and_folder(target, None)), tuple(process or ()))
+    analysis, folder = analysis_and_folder(target, None)
+    # a rescored signal has the tail probabilities of the analysis, and no data
+    recorded = folder if (folder / EVENTS / COMBINED_SCORES).is_file() else None
+    map_efficiency(RunContext(analysis, folder, combined_from=recorded), tuple(process or ()))

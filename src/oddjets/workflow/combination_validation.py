@@ -31,13 +31,16 @@ __all__ = ["combined_score_problems", "coupling_lines", "no_data_problems"]
 _LATER = "which is made of all data, after all events are selected"
 
 
-def combined_score_problems(analysis: Analysis, processor: type[DijetProcessor] | None, eras: Eras) -> Iterator[str]:
+def combined_score_problems(
+    analysis: Analysis, processor: type[DijetProcessor] | None, eras: Eras, *, recorded: bool = False
+) -> Iterator[str]:
     """List what is wrong with the combinations of scores of an analysis, and with what reads them too early.
 
     Args:
         analysis: its form is right.
         processor: has the cuts as methods; None: not known.
         eras: all of its eras that can be read.
+        recorded: whether tail probabilities are known, so that no data are needed.
     """
     columns = combined_columns(analysis.scores)
     if not columns:
@@ -49,7 +52,7 @@ def combined_score_problems(analysis: Analysis, processor: type[DijetProcessor] 
                 f"scores.{name}.column: '{score.column}' is a combination of scores, {_LATER}; name the score where it is"
                 " wanted"
             )
-    if analysis.fileset is not None:
+    if analysis.fileset is not None and not recorded:
         try:
             datasets = load_fileset(find_fileset(analysis.fileset, analysis.folder))
         except OddjetsError:

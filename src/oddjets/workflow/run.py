@@ -33,6 +33,7 @@ class RunContext:
     Args:
         analysis: the analysis.
         out: the output folder.
+        combined_from: output folder whose tail probabilities of scores stand here too; None: they are of this folder's data.
         unblind: show the data in A although the analysis is blind; a text says how the user asked for it, for the record of
             blinding (``--unblind``), and True stands for ``unblind=True``.
 
@@ -41,23 +42,26 @@ class RunContext:
         OddjetsError: ``out`` is a file.
     """
 
-    def __init__(self, analysis: Analysis, out: Path, *, unblind: bool | str = False) -> None:
+    def __init__(
+        self, analysis: Analysis, out: Path, *, unblind: bool | str = False, combined_from: Path | None = None
+    ) -> None:
         if out.is_file():
             raise OddjetsError(f"{out}: is a file, and results need a folder; give another folder with --out")
         #: the analysis as given
         self.requested = analysis
         #: how the data in A are shown although the YAML blinds them; "" if they are not
         self.unblinds = ("unblind=True" if unblind is True else unblind or "") if analysis.blind else ""
-        self.resolved: ResolvedAnalysis = resolve(analysis.unblinded() if unblind else analysis)
+        self.resolved: ResolvedAnalysis = resolve(
+            analysis.unblinded() if unblind else analysis, recorded=combined_from is not None
+        )
         self.analysis = self.resolved.analysis
         self.out = out
-        #: output folder whose tail probabilities of scores stand here too; None: they are found in the folder's own data
-        self.combined_from: Path | None = None
+        self.combined_from = combined_from
         self._lock_depth = 0
 
     def reload(self) -> RunContext:
         """Return a new context that reads the user's code and the model cards again, but not the files of events."""
-        fresh = RunContext(self.requested, self.out, unblind=self.unblinds)
+        fresh = RunContext(self.requested, self.out, unblind=self.unblinds, combined_from=self.combined_from)
         if "_inspected" in self.__dict__:
             fresh.__dict__["_inspected"] = self._inspected
         return fresh

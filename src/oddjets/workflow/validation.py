@@ -89,13 +89,16 @@ class ResolvedAnalysis:
         return why_unused(self.analysis, self.cards, processor)
 
 
-def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *, place: str = "") -> ResolvedAnalysis:
+def resolve(
+    analysis: Analysis, selection: type[DijetProcessor] | None = None, *, place: str = "", recorded: bool = False
+) -> ResolvedAnalysis:
     """Check every name and return what they mean.
 
     Args:
         analysis: what was asked.
         selection: the processor's class, in place of the one in the file that the YAML names.
         place: what the message is headed by; by default the analysis's file.
+        recorded: whether the tail probabilities that scores are combined by are known, so that no data are needed for them.
 
     Raises:
         ConfigError: with all errors, each with its place and the nearest valid name.
@@ -123,7 +126,7 @@ def resolve(analysis: Analysis, selection: type[DijetProcessor] | None = None, *
     problems += bank_problems(analysis)
     problems += aspen_problems(analysis, cards)
     problems += _name_problems(analysis)
-    problems += combined_score_problems(analysis, processor, eras)
+    problems += combined_score_problems(analysis, processor, eras, recorded=recorded)
     if processor is not None:
         problems += cut_problems(analysis, processor)
         for era, era_folder in list(eras.values())[:1]:

@@ -85,11 +85,14 @@ def _through_stages(
     """Run `process` and `histogram` of the signal; return its analysis, and the systematics that it cannot have."""
     # what the files have decides which systematics are asked of them
     first = new_analysis(known, options, sample.fileset, _EveryBranch(), ())
-    files = [info for _, infos in RunContext(first.analysis, folder).fileset.values() for info in infos]
+    files = [
+        info
+        for _, infos in RunContext(first.analysis, folder, combined_from=known.run.out).fileset.values()
+        for info in infos
+    ]
     branches = frozenset.intersection(*(info.branches for info in files))
     made = new_analysis(known, options, sample.fileset, branches, [info.layout for info in files if info.entries])
-    work = RunContext(made.analysis, folder)
-    work.combined_from = known.run.out
+    work = RunContext(made.analysis, folder, combined_from=known.run.out)
     with work.lock():
         run_stage(work, stage_of(work, "process"))
         _require_selected(work, options)
