@@ -72,6 +72,7 @@ def rescoring(**changes: Any) -> dict[str, Any]:
             "observed_pb": 0.5, "expected_pb": [0.2, 0.275, 0.4, 0.6, 0.85], "notes": [],
         },
         "no_limit": "",
+        "warnings": ["the sample has only 3 effective events in A"],
         "contamination": {"stated": {"SR": taken, "VR1": taken}},
         "fit_warnings": [],
     }  # fmt: skip

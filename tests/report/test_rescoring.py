@@ -70,6 +70,7 @@ def test_the_page_says_limit_conditions_and_what_is_absent(tmp_path: Path, monke
         "top, is a background at its stated cross section",
         "not there: no such weights",
         "97 → 103",
+        "The sample has only 3 effective events in A.",
     ):
         assert words in text, words
 

@@ -260,6 +260,10 @@ def test_negative_weights_count_and_are_said(quick_fit: None, finished: RunConte
 
     source = toy_nano(tmp_path / "negative.root", 200, seed=9, change=squares)
     accepted = result(finished, options(source), tmp_path / "out")["acceptance"]
+    # some of 200 events are in A
+    nominal, errors = (np.array(read(tmp_path / "out")["templates"]["VR1_A"][key]) for key in ("nominal", "errors"))
+    few = nominal.sum() ** 2 / (errors**2).sum() < rescoring_run.FEW_IN_A
+    assert bool(read(tmp_path / "out")["warnings"]) == few
     total = accepted["sum_of_weights"]
     assert accepted["negative_share"] == pytest.approx((200 - total) / 400)
     assert accepted["effective_events"] == pytest.approx(total**2 / 200)

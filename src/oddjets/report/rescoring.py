@@ -160,7 +160,7 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
 
 
 def _notes(found: Mapping[str, Any]) -> list[str]:
-    notes = [f"{text[:1].upper()}{text[1:]}." for text in found["signal"]["notes"]]
+    notes = [f"{text[:1].upper()}{text[1:]}." for text in (*found["signal"]["notes"], *found["warnings"])]
     changed = found["template_changes"]
     if negative := changed.get("negative"):
         notes.append(f"{len(negative)} bins of templates were negative and are set to 0.")

@@ -38,6 +38,8 @@ __all__ = ["rescore"]
 STAGE = "rescore"
 #: events of an envelope or of a shower's variation that the counts of unusual input name
 _WITHOUT = "without_{}"
+#: a sample with fewer effective events in A says little: its own statistical error decides the limit
+FEW_IN_A = 20.0
 _REPORTED = ("negative", "left_out", "mirrored", "one_sided", "large", "smoothed", "capped")
 
 
@@ -191,6 +193,7 @@ def _measured(
         "templates": {f"{c}_{letter}": template_entry(template) for (c, letter), template in templates.items()},
         "template_changes": {key: entries for key, entries in report.items() if entries},
         "edges": known.report["edges"],
+        "warnings": _few_events(templates),
         "own_signal": {"process": known.signal.process, "kept": _fate(known, options)},
         "limit": None,
         "no_limit": "",
@@ -222,6 +225,18 @@ def _measured(
         if at is not None:
             found["contamination"][key] = contamination(workspace, name, str(analysis.data_driven), channels, at)
     return found
+
+
+def _few_events(templates: Mapping[tuple[str, str], Template]) -> list[str]:
+    """Return what is said of a sample that has few effective events, (sum w)^2 / sum w^2, in A of all regions together."""
+    in_a = [template for (_, letter), template in templates.items() if letter == "A"]
+    total, squares = (sum(float(getattr(t, name).sum()) for t in in_a) for name in ("nominal", "variance"))
+    effective = total**2 / squares if squares > 0 else 0.0
+    if effective >= FEW_IN_A:
+        return []
+    return [
+        f"the sample has only {effective:.2g} effective events in A: its own statistical error decides the limit; use more"
+    ]
 
 
 def _fate(known: Published, options: RescoreOptions) -> str:
@@ -320,6 +335,7 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     if found["systematics"]["absent"]:
         lines.append("systematics that the templates do not have:")
         lines += [f"  {name}: {why}" for name, why in found["systematics"]["absent"].items()]
+    lines += [f"warning: {text}" for text in found["warnings"]]
     limit = found["limit"]
     if limit is None:
         return [*lines, f"no limit: {found['no_limit']}"]
