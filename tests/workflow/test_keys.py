@@ -146,10 +146,10 @@ CODE: dict[str, dict[str, str]] = {
         ),
         "report.figures": (
             "acceptance agreement bump choices class_shares closure closure_scan correlation cutflow display "
-            "distribution efficiency efficiency_map gof grid injection jet_bump kde likelihood_scan limit "
-            "mixing neighbours nsubjettiness null observable postfit processes pulls regions removal residual "
-            "score score_overlap score_shapes sculpting sic signal_limit signal_score signal_templates "
-            "systematics threshold_scan yields"
+            "distribution efficiency efficiency_map gof grid injection jet_bump jet_null jet_periods kde "
+            "likelihood_scan limit mixing neighbours nsubjettiness null observable postfit processes pulls "
+            "regions removal residual score score_overlap score_shapes sculpting sic signal_limit "
+            "signal_score signal_templates systematics threshold_scan yields"
         ),
         "selection": "oddest_jets",
         "simulation": "processes resonances",
@@ -168,10 +168,10 @@ CODE: dict[str, dict[str, str]] = {
         ),
         "report.figures": (
             "acceptance agreement bump choices class_shares closure closure_scan correlation cutflow display "
-            "distribution efficiency efficiency_map gof grid injection jet_bump kde likelihood_scan limit "
-            "mixing neighbours nsubjettiness null observable postfit processes pulls regions removal residual "
-            "score score_overlap score_shapes sculpting sic signal_limit signal_score signal_templates "
-            "systematics threshold_scan yields"
+            "distribution efficiency efficiency_map gof grid injection jet_bump jet_null jet_periods kde "
+            "likelihood_scan limit mixing neighbours nsubjettiness null observable postfit processes pulls "
+            "regions removal residual score score_overlap score_shapes sculpting sic signal_limit "
+            "signal_score signal_templates systematics threshold_scan yields"
         ),
         "selection": "event_weights input_anomalies oddest_jets",
         "simulation": "processes resonances",
