@@ -159,7 +159,7 @@ CODE: dict[str, dict[str, str]] = {
     },
     "report": {
         "core": "blinding_history kernels kinematics redaction rounding",
-        "io": "combined_scores event_table histograms publications yields",
+        "io": "combined_scores event_table histograms publications rescoring yields",
         "report": (
             "artifacts colors combination_health eras figure_files finished_studies headline health health_line html "
             "input_health inspections intervals jet_inspection jet_studies layout neighbours panels registry "

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from oddjets.core.errors import InputFileError
-from oddjets.report.record import curves, lists, stacks
+from oddjets.report.record import curves, lists, signals, stacks
 from oddjets.report.record.stacks import FIT, STATISTICAL, Parts
 from oddjets.report.record.tables import RecordTable
 
@@ -43,6 +43,11 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Parts]] = {
     "impacts": lists.impacts,
     "scan": lists.scan,
     "limit": lists.limit,
+    "acceptance": signals.acceptance,
+    "efficiency_map": signals.efficiency_map,
+    "signal_limit": signals.signal_limit,
+    "signal_score": signals.signal_score,
+    "signal_templates": signals.signal_templates,
     "correlation": partial(lists.matrix, axis="Parameter", head="Correlation"),
     "choices": partial(lists.matrix, axis="Choice", head="Correlation of z"),
     "kde": lists.density,
