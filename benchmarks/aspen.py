@@ -30,6 +30,7 @@ from helpers import aspen_files  # noqa: E402
 from oddjets.config.analysis import load_analysis  # noqa: E402
 from oddjets.corrections import load_era  # noqa: E402
 from oddjets.io import aspen  # noqa: E402
+from oddjets.io.aspen_events import chunks_of, event_info_of, repeated_events  # noqa: E402
 from oddjets.io.event_table import write_part  # noqa: E402
 from oddjets.selection import DijetProcessor  # noqa: E402
 from oddjets.selection.aspen_jets import AspenSelection  # noqa: E402
@@ -80,7 +81,7 @@ def main() -> None:
         size = path.stat().st_size
         print(f"{options.jets} jets, {size / 1e6:.1f} MB, {size / options.jets:.0f} bytes a jet")
         with aspen.open_datasets(path) as datasets:
-            chunks = aspen.chunks_of(datasets["event_info"][:], options.chunk)
+            chunks = chunks_of(datasets["event_info"][:], options.chunk)
 
         def read() -> None:
             with aspen.open_datasets(path) as datasets:
@@ -100,10 +101,10 @@ def main() -> None:
 
             def convert(importing: AspenSelection = importing) -> int:
                 selected = 0
+                repeated_events(event_info_of(path))
                 with aspen.open_datasets(path) as datasets:
-                    repeated = aspen.repeated_events(path, datasets["event_info"][:])
                     for start, stop in chunks:
-                        jets = importing.read(datasets, start, stop, repeated).jets
+                        jets = importing.read(datasets, start, stop).jets
                         selected += len(jets["event"])
                         write_part(folder / "part.parquet", jets, {})
                 return selected

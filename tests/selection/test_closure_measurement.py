@@ -217,11 +217,19 @@ def test_a_region_that_is_neither_is_measured_and_inconclusive():
     assert found["advice"]["treatment"] is None
 
 
+def test_without_a_fit_the_first_observable_and_all_regions_are_measured():
+    events = columns(5000, np.random.default_rng(7))
+    alone = measured(events, analysis=toy(regions={"ANY": {"any": "tagged"}}))
+    fitted = measured(events, analysis=toy(fit=FIT, regions={"ANY": {"any": "tagged"}}))
+    assert alone["observable"] == fitted["observable"]
+    assert alone["regions"] == fitted["regions"]
+
+
 def test_nothing_to_measure_on_is_an_error():
     with pytest.raises(OddjetsError, match="no events of data or of 'qcd' after the base selection"):
         measured()
-    with pytest.raises(OddjetsError, match="needs a 'fit' section"):
-        measured(columns(10, np.random.default_rng(1)), analysis=toy())
+    with pytest.raises(OddjetsError, match="needs an observable"):
+        measured(columns(10, np.random.default_rng(1)), analysis=toy(observables={}))
     events = columns(50, np.random.default_rng(1))
     with pytest.raises(OddjetsError, match="threshold 2 keeps 0 of the events: no efficiency"):
         measure_closure(toy(fit=FIT), Tagged(), ClosureEvents((events, np.ones(50)), None, 0), threshold(2.0))

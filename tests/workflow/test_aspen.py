@@ -20,8 +20,9 @@ from helpers import aspen_files, toy_candidates
 from oddjets.cli.simulate import _write_aspen
 from oddjets.config.analysis import load_analysis
 from oddjets.config.yaml import ConfigError
+from oddjets.core import provenance
 from oddjets.core.errors import InputFileError, OddjetsError
-from oddjets.io import aspen, aspen_catalogue, event_table
+from oddjets.io import aspen, aspen_catalogue, aspen_events, event_table
 from oddjets.report import html
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import jet_bump
@@ -30,8 +31,10 @@ from oddjets.scoring.scorer import Scorer
 from oddjets.selection import aspen_jets
 from oddjets.selection.aspen_files import jets_of_pfnano
 from oddjets.selection.oddest_jets import OddestJets
+from oddjets.workflow.executors import aspen_worker
 from oddjets.workflow.pipeline import run_stage, stage_of
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stages import aspen as aspen_stage
 from oddjets.workflow.stages.closure import measure
 
 Columns = dict[str, np.ndarray]
@@ -187,22 +190,21 @@ def test_events_are_the_two_leading_jets_of_rows_of_one_event(folder: Path) -> N
 def test_the_closure_of_pairs_is_measured_with_jets_of_different_events(tmp_path: Path) -> None:
     """Two jets of an event know nothing of each other here, so that A D = B C; no simulation is needed to see it."""
     aspen_files.write(tmp_path / "a.h5", aspen_files.rows(2500, 3))
-    top = {"qcd": {"label": "QCD", "data_driven": True}, "top": {"label": "top"}}
-    poi = {"name": "mu", "process": "top", "bounds": [0, 10]}
-    run = run_of(
-        tmp_path,
-        aspen={"files": ["."], "events": True},
-        processes=top,
-        fit={"observable": "leading_mass", "regions": ["SR"], "poi": poi},
-    )
+    run = run_of(tmp_path, aspen={"files": ["."], "events": True})
     found = measure(done(run))["regions"]["SR"]
     assert found["structural"]["value"] == pytest.approx(1, abs=5 * found["structural"]["error"])
     assert found["structural"]["error"] < 0.1
     histograms = Artifacts(run.analysis, done(run, "histogram").out).histograms
     # the threshold is found from data
     assert histograms.threshold.n_data == run.extra("process")["datasets"]["aspen"]["rows"] > 300
+    # no fit is asked for, and the stage works without
+    closed = Artifacts(run.analysis, done(run, "closure").out).closure
+    assert closed["parts"]["regions"]["SR"]["structural"] == found["structural"]
+    assert [scan["label"] for scan in closed["scans"]] == ["data with both scores below the threshold"]
     with pytest.raises(OddjetsError, match=r"'workspace' needs 'aspen\.simulation'"):
         stage_of(run, "workspace")
+    with pytest.raises(OddjetsError, match="no 'regions', so there is nothing to closure"):
+        stage_of(run_of(tmp_path, aspen={"files": ["."], "events": True}, regions={}), "closure")
 
 
 def test_what_is_there_twice_and_numbers_that_are_none_are_counted(tmp_path: Path) -> None:
@@ -261,13 +263,78 @@ def test_a_file_that_is_none_of_the_layout_is_an_error(folder: Path, message: st
         done(run_of(folder))
 
 
-def test_copies_and_events_in_two_files_are_errors(folder: Path) -> None:
+def test_copies_are_errors_and_events_in_two_files_count_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copyfile(folder / "a.h5", folder / "b.h5")
-    with pytest.raises(InputFileError, match=r"the same content as a\.h5"):
+    with pytest.raises(InputFileError, match=r"b\.h5: the same content as a\.h5"):
         done(run_of(folder))
+    # of another size, with all events of the other
     aspen_files.write(folder / "b.h5", aspen_files.rows(150), aspen_files.rows(5, 3))
-    with pytest.raises(InputFileError, match=r"overlap: both hold event 280000"):
-        done(run_of(folder, aspen={"files": ["."], "events": True}))
+    with pytest.raises(InputFileError, match=r"b\.h5: .* is a copy"):
+        done(run_of(folder))
+    first, more = aspen_files.rows(20), aspen_files.rows(150, 3)
+    aspen_files.write(folder / "b.h5", more, first)
+    twice = len(first["event_info"])
+    whole = jets_of(done(run_of(folder, aspen={"files": ["a.h5"], "events": True})))
+    for at_once in (15, 10**6):
+        # however many sections are compared at a time
+        monkeypatch.setattr(aspen_events, "_AT_ONCE", at_once)
+        run = done(run_of(folder, aspen={"files": ["."], "events": True, "chunk_size": 40 + at_once % 2}))
+        jets = run.extra("process")["jets"]
+        assert jets["input_anomalies"]["jets_of_events_in_other_files"] == twice
+        assert jets["raw"][0] - jets["raw"][1] == twice
+        found = jets_of(run)
+        identity = np.stack([found["event"], found["jet"]])
+        assert len(np.unique(identity, axis=1).T) == len(found["event"]) > len(whole["event"])
+        assert set(whole["event"]) <= set(found["event"])
+    aspen_files.write(folder / "b.h5", more)
+    np.testing.assert_equal(jets_of(done(run_of(folder))), found)
+
+
+@pytest.mark.parametrize("stopped", ["before a table", "between tables", "at the end"])
+def test_an_import_stopped_anywhere_gives_the_same_rows(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stopped: str
+) -> None:
+    asked = {"aspen": {"files": ["."], "events": True, "chunk_size": 100}}
+    whole = done(run_of(folder, **asked))
+    wanted = jets_of(whole), event_table.read(whole.out / "events", "aspen"), whole.extra("process")
+    shutil.rmtree(whole.out)
+
+    written: list[Path] = []
+
+    def dying(file: Path, columns: Any, note: Any) -> None:
+        if len(written) == {"before a table": 2, "between tables": 3}.get(stopped, -1):
+            raise KeyboardInterrupt
+        written.append(file)
+        event_table.write_part(file, columns, note)
+
+    def dying_at_the_end(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aspen_worker, "write_part", dying)
+        if stopped == "at the end":
+            patch.setattr(aspen_stage, "write_cutflow", dying_at_the_end)
+        with pytest.raises(KeyboardInterrupt):
+            done(run_of(folder, **asked))
+    assert provenance.read_manifest(whole.out, "process") is None
+    before = {file: file.stat().st_mtime_ns for file in whole.out.glob("jets/*/part-*")}
+    assert len(before) == (1 if stopped != "at the end" else 4)
+    again = done(run_of(folder, **asked))
+    np.testing.assert_equal((jets_of(again), event_table.read(again.out / "events", "aspen")), wanted[:2])
+    assert again.extra("process") == wanted[2]
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_several_processes_give_the_same_rows_and_name_a_bad_file(folder: Path) -> None:
+    aspen_files.write(folder / "b.h5", aspen_files.rows(50, 3))
+    asked = {"aspen": {"files": ["."], "events": True, "chunk_size": 100}}
+    one = done(run_of(folder, **asked))
+    wanted = jets_of(one), event_table.read(one.out / "events", "aspen"), one.extra("process")
+    shutil.rmtree(one.out)
+    several = {**asked, "execution": {"executor": "futures", "workers": 2, "provider": "cpu"}}
+    found = done(run_of(folder, **several))
+    np.testing.assert_equal((jets_of(found), event_table.read(found.out / "events", "aspen")), wanted[:2])
+    assert found.extra("process") == wanted[2]
 
 
 def test_what_the_files_lack_cannot_be_asked_for(folder: Path) -> None:

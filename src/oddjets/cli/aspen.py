@@ -14,7 +14,7 @@ from oddjets.cli.options import Out, load
 from oddjets.config.aspen import AspenFiles
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
-from oddjets.workflow.overrides import option_error
+from oddjets.workflow.overrides import Workers, option_error
 
 __all__ = ["fetch_aspen", "import_aspen"]
 
@@ -32,12 +32,13 @@ def import_aspen(
         bool | None,
         typer.Option("--events/--no-events", help="Also make event tables of pairs of jets (default: the YAML's)."),
     ] = None,
+    workers: Workers = None,
 ) -> None:
     """Make tables of single jets, and of events, from files of Aspen Open Jets, instead of `oddjets process`."""
     from oddjets.workflow.pipeline import run_stage, stage_of  # heavy imports only where a stage runs
     from oddjets.workflow.run import RunContext
 
-    loaded = load(analysis)
+    loaded = load(analysis, workers=workers)
     if loaded.aspen is None:
         raise OddjetsError(f"{analysis}: no 'aspen' section, so it reads no files of Aspen Open Jets")
     changes: dict[str, Any] = {"files": [str(Path(file).expanduser().absolute()) for file in files]} if files else {}

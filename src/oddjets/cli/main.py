@@ -169,8 +169,8 @@ def process(
     skip_bad_files: SkipBadFiles = False,
 ) -> None:
     """Select events in PFNano files, score their jets, and write event tables."""
-    if workers is not None and not load(analysis).reads_root:
-        raise OddjetsError("--workers: imported files are read by one process")
+    if workers is not None and load(analysis).npz is not None:
+        raise OddjetsError("--workers: the authors' files are read by one process")
     who = {"executor": executor, "workers": workers, "scheduler": scheduler}
     run_single_stage("process", analysis, out, force, skip_bad_files=skip_bad_files, **who)
 

@@ -191,6 +191,14 @@ class Analysis(Tabular, StrictModel):
         """The process that ABCD estimates, if there is one."""
         return next((name for name, process in self.processes.items() if process.data_driven), None)
 
+    @property
+    def abcd_bins(self) -> tuple[str, tuple[str, ...]]:
+        """The observable in whose bins A = B C / D is tested, and where: the fit's; else the first observable, all regions."""
+        if self.fit is not None:
+            return self.fit.observable, self.fit.regions
+        regions = tuple(name for name, region in self.regions.items() if region.part_of is None)
+        return next(iter(self.observables), ""), regions
+
     def score_label(self, name: str, *, in_text: bool = False) -> str:
         """Return what a score is called in figures and tables: its label, or its name if it has none or shares it.
 

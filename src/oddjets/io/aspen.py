@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,11 +33,9 @@ __all__ = [
     "SHAPES",
     "TAG_COLUMNS",
     "AspenFile",
-    "chunks_of",
     "find_files",
     "inspect",
     "open_datasets",
-    "repeated_events",
     "write_file",
 ]
 
@@ -83,8 +80,6 @@ _SIMULATED = "oddjets_simulation"
 _INJECTED = "oddjets_inject"
 #: bytes at the ends of a file by which it is known
 _ENDS = 1 << 20
-#: largest numbers of a run, a luminosity section (32 bits in NanoAOD) and an event
-_LARGEST = np.array([(1 << 31) - 1, (1 << 32) - 1, (1 << 63) - 1])
 
 
 @dataclass(frozen=True)
@@ -122,7 +117,8 @@ def find_files(names: Iterable[str], folder: Path) -> list[Path]:
     Raises:
         InputFileError: a name means no file.
     """
-    found: dict[Path, None] = {}
+    #: a link keeps its own name, by which published files are known, and a file that is meant twice is read once
+    found: dict[Path, Path] = {}
     for name in names:
         path = folder / Path(name).expanduser()
         files = _meant(path) or _meant(Path(name).expanduser())
@@ -132,8 +128,9 @@ def find_files(names: Iterable[str], folder: Path) -> list[Path]:
                 f"{path}: {'no HDF5 files (*.h5) in it' if path.is_dir() else 'no such file'};"
                 f" {nearest(path.name, there) or 'docs/aspen.md says how to get them'}"
             )
-        found |= dict.fromkeys(file.resolve() for file in files)
-    return list(found)
+        for file in files:
+            found.setdefault(file.resolve(), file.absolute())
+    return list(found.values())
 
 
 def _meant(path: Path) -> list[Path]:
@@ -216,53 +213,6 @@ def inspect(path: Path) -> AspenFile:
         stream.seek(max(0, size - _ENDS))
         digest.update(stream.read(_ENDS))
     return AspenFile(path, rows, digest.hexdigest()[:32], simulated, inject)
-
-
-def repeated_events(path: Path, event_info: Array) -> npt.NDArray[np.bool_]:
-    """Return the rows of events that were there before, with rows of other events between.
-
-    Args:
-        path: for messages.
-        event_info: of a whole file, shape (jets, 3).
-
-    Raises:
-        InputFileError: numbers that no run, section or event has.
-    """
-    wrong = np.flatnonzero(((event_info < 0) | (event_info > _LARGEST)).any(axis=1))
-    if len(wrong):
-        raise InputFileError(
-            f"{path}: row {wrong[0]} of 'event_info' is {event_info[wrong[0]].tolist()}, which is no run, section and event"
-            f" ({len(wrong)} such rows)"
-        )
-    starts = _starts(event_info)
-    events = event_info[starts]
-    # the first of equal events stays in front of the others
-    order = np.lexsort(events.T)
-    repeated = np.zeros(len(starts), dtype=bool)
-    repeated[order[1:]] = (events[order[1:]] == events[order[:-1]]).all(axis=1)
-    return np.repeat(repeated, np.diff([*starts, len(event_info)]))
-
-
-def _starts(event_info: Array) -> npt.NDArray[np.int64]:
-    """Return the first row of each run of rows of one event."""
-    if not len(event_info):
-        return np.empty(0, np.int64)
-    return np.flatnonzero(np.concatenate([[True], (np.diff(event_info, axis=0) != 0).any(axis=1)]))
-
-
-def chunks_of(event_info: Array, size: int) -> list[tuple[int, int]]:
-    """Divide a file into ranges of rows that end where an event ends.
-
-    Args:
-        event_info: of a whole file, shape (jets, 3).
-        size: rows of a range, about; an event is never divided.
-    """
-    starts = _starts(event_info)
-    if not len(starts):
-        return []
-    aims = np.arange(size, len(event_info), size)
-    cuts = np.unique([0, *starts[np.searchsorted(starts, aims, side="right") - 1], len(event_info)])
-    return [(int(first), int(last)) for first, last in itertools.pairwise(cuts)]
 
 
 def write_file(

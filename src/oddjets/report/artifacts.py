@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from oddjets.config.analysis import Analysis, Process
+from oddjets.config.stages import has_stage
 from oddjets.core.blinding_history import UNBLINDED, BlindingEvent, read_history
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
 from oddjets.core.provenance import is_consistent
@@ -91,17 +92,13 @@ class Artifacts:
         analysis = self.analysis
         of_events = None if analysis.aspen is not None and not analysis.aspen.events else analysis
         optional = {
-            **dict.fromkeys(("events", "histograms"), of_events),
-            "simulation": analysis.simulate,
-            "closure": of_events and analysis.data_driven,
+            "events": of_events,
             "jets": analysis.aspen,
-            "workspace": analysis.fit,
-            "results": analysis.fit,
             # nobody must make one
             **dict.fromkeys(("study", "choices", "injection", "sculpting", "rescoring", "efficiency_map")),
             "inspection": analysis.inspect,
         }
-        return optional.get(artifact, True) is not None
+        return optional.get(artifact, True) is not None and has_stage(analysis, ARTIFACTS[artifact][1])
 
     def require(self, artifact: str, figure: str) -> None:
         """Raise a `MissingArtifactError` that names the command to run, if an artifact is absent."""

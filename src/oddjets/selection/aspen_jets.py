@@ -118,7 +118,12 @@ class AspenSelection:
         return self.processor.analysis
 
     def read(
-        self, datasets: Mapping[str, Any], start: int, stop: int, repeated: Mask, cache: ScoreCache | None = None
+        self,
+        datasets: Mapping[str, Any],
+        start: int,
+        stop: int,
+        left_out: Mapping[str, Array] | None = None,
+        cache: ScoreCache | None = None,
     ) -> ChunkOfJets:
         """Read rows, select and score jets.
 
@@ -126,7 +131,7 @@ class AspenSelection:
             datasets: from `oddjets.io.aspen.open_datasets`.
             start: the first row; an event begins there.
             stop: one past the last.
-            repeated: rows of the whole file that are of events that were there before, shape (jets,).
+            left_out: why to rows, numbers within the file, that are not selected for it; counted under this name.
             cache: where outputs of models are kept; None: nowhere.
 
         Raises:
@@ -136,7 +141,10 @@ class AspenSelection:
         anomalies: Counter[str] = Counter()
         columns = _columns(datasets, start, stop, anomalies)
         number = _numbers(columns)
-        usable = self._usable(columns, number, repeated[start:stop], anomalies)
+        usable = self._usable(columns, number, anomalies)
+        for name, rows in (left_out or {}).items():
+            anomalies[name] += len(rows)
+            usable[rows - start] = False
         selected, jets_raw = self._select(columns, usable)
         pairs, pair_columns, raw, n_minus_1 = self._pairs(columns, number, usable)
         scored = selected.copy()
@@ -167,18 +175,17 @@ class AspenSelection:
         }
         return ChunkOfJets(jets, pair_columns if self.pairs else None, counts)
 
-    def _usable(self, columns: Columns, number: Array, repeated: Mask, anomalies: Counter[str]) -> Mask:
+    def _usable(self, columns: Columns, number: Array, anomalies: Counter[str]) -> Mask:
         """Return which jets can be selected at all, and count the others."""
         finite = np.all([np.isfinite(columns[name]) for name in aspen.JET_COLUMNS], axis=0)
         with np.errstate(invalid="ignore"):
             positive = columns["pt"] > 0
             within = np.abs(columns["eta"]) < self.analysis.selection.jets.eta_max
-        twice = _twice(columns, number) & ~repeated
+        twice = _twice(columns, number)
         anomalies["jets_not_finite"] += int(np.count_nonzero(~finite))
         anomalies["jets_not_positive"] += int(np.count_nonzero(finite & ~positive))
-        anomalies["jets_of_events_before"] += int(np.count_nonzero(repeated))
         anomalies["jets_twice_in_an_event"] += int(np.count_nonzero(twice))
-        return np.asarray(finite & positive & within & ~repeated & ~twice)
+        return np.asarray(finite & positive & within & ~twice)
 
     def _certified(self, columns: Columns) -> Mask:
         if self.certified is None:

@@ -67,7 +67,7 @@ def measure_closure(
     """Measure the parts of the closure of all regions.
 
     Args:
-        analysis: regions, the observable of the fit; of a blind one the data in A are not looked at.
+        analysis: regions and observable (`Analysis.abcd_bins`); of a blind one the data in A are not looked at.
         processor: defines the cuts.
         events: from `read_closure_events`.
         threshold: the working point.
@@ -82,16 +82,17 @@ def measure_closure(
     Raises:
         OddjetsError: there is neither simulation of the data-driven process nor data.
     """
-    if analysis.fit is None:
+    observable, _ = analysis.abcd_bins
+    if not observable:
         raise OddjetsError(
-            "the closure needs a 'fit' section: its observable has the bins in which B C / D is computed"
+            "the closure needs an observable, in whose bins B C / D is computed: give one in 'observables'"
         )
     asked = analysis.model_copy(
         update={"regions": {name: region for name, region in analysis.regions.items() if region.part_of is None}}
     )
     grid = EfficiencyGrid.from_events(asked, events, threshold)
     descriptions = {region: describe_region(asked, processor, region) for region in asked.regions}
-    measured = _Measurement(asked, processor, asked.fit.observable if asked.fit else "", grid.at, pairs)
+    measured = _Measurement(asked, processor, observable, grid.at, pairs)
     notes: list[str] = []
     regions: dict[str, dict[str, Any]] = {region: {} for region in asked.regions}
     sources: dict[str, str | None] = {"structural": None, "correlation": None}

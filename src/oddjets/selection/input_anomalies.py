@@ -37,6 +37,7 @@ DESCRIPTIONS = {
     "jets_cut_in_the_file": "jets of which the file holds only the first 150 constituents, in its order: scored with these",
     "taggers_not_finite": "jets with a subjettiness, tagger or ungroomed mass in the file that is NaN or infinite: that is NaN",
     "jets_of_events_before": "jets of an event that was in the file before: not selected",
+    "jets_of_events_in_other_files": "jets of an event that is in a file read before: not selected",
     "jets_twice_in_an_event": "jets that are in their event twice: not selected the second time",
     "jet_columns_missing": "values of jet columns for a model that are NaN or infinite: treated as its card says (missing)",
     "without_isr": "events without usable parton-shower weights: nominal weight used for variations of initial-state radiation",

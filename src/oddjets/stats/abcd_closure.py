@@ -197,8 +197,7 @@ def _yields(
 
     What a fit scales by a thousand (``template_scale``) is not subtracted a thousandfold.
     """
-    assert analysis.fit is not None
-    observable = analysis.fit.observable
+    observable, _ = analysis.abcd_bins
     values: dict[str, np.ndarray] = {x: histograms.values(region, observable, process, x) for x in "ABCD"}
     variances: dict[str, np.ndarray] = {x: histograms.variances(region, observable, process, x) for x in "ABCD"}
     others = [p for p in histograms.processes if p != analysis.data_driven] if process == DATA else []
@@ -211,12 +210,10 @@ def _yields(
 
 
 def _regions(analysis: Analysis, histograms: HistogramSet, process: str) -> dict[str, Any]:
-    assert analysis.fit is not None
+    observable, regions = analysis.abcd_bins
     return {
-        region: region_closure(
-            histograms.edges(region, analysis.fit.observable), *_yields(analysis, histograms, process, region)
-        )
-        for region in analysis.fit.regions
+        region: region_closure(histograms.edges(region, observable), *_yields(analysis, histograms, process, region))
+        for region in regions
     }
 
 
@@ -224,7 +221,7 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
     """Test A = B C / D on the simulation of the data-driven process, and again on other sources.
 
     Args:
-        analysis: defines the process, the observable and the regions of the fit.
+        analysis: defines the process, the observable and the regions (`Analysis.abcd_bins`).
         histograms: with that process, if it is simulated.
         scans: other efficiencies, or data with both scores just below the threshold.
 
@@ -240,8 +237,8 @@ def closure(analysis: Analysis, histograms: HistogramSet, scans: Sequence[Closur
         OddjetsError: no data-driven process.
     """
     process = analysis.data_driven
-    if process is None or analysis.fit is None:
-        raise OddjetsError("the closure needs a 'fit' section and a process with 'data_driven: true'")
+    if process is None:
+        raise OddjetsError("the closure needs a process with 'data_driven: true'")
     simulated = process in histograms.variations
     return {
         "process": process,

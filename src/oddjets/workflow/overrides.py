@@ -80,7 +80,7 @@ def with_execution(
         return analysis
     if not analysis.reads_root and changes.keys() - {"workers"}:
         raise OddjetsError(
-            "--executor, --scheduler, --skip-bad-files: imported files are read by one process, and completely"
+            "--executor, --scheduler, --skip-bad-files: imported files are read on this machine, and completely"
         )
     if scheduler is not None:
         # a running one stands in for the one that the YAML would have started

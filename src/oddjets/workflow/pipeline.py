@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from oddjets.config.stages import what_lacks
 from oddjets.core import provenance, redaction
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError, nearest
@@ -103,14 +104,12 @@ def stage_of(run: RunContext, name: str) -> Stage:
     """
     if name not in STAGES:
         raise OddjetsError(f"no stage '{name}'; {nearest(name, STAGES)}")
-    if not run.has_stage(name):
-        if (spec := run.analysis.aspen) is not None and name != "simulate":
-            key = "events: true" if not spec.events else "simulation"
+    if lacking := what_lacks(run.analysis, name):
+        if lacking.startswith("aspen."):
             raise OddjetsError(
-                f"{run.analysis.name}: '{name}' needs 'aspen.{key}': the files hold single jets of data alone"
+                f"{run.analysis.name}: '{name}' needs '{lacking}': the files hold single jets of data alone"
             )
-        section = {"simulate": "simulate", "closure": "processes.*.data_driven"}.get(name, "fit")
-        raise OddjetsError(f"{run.analysis.name}: the analysis has no '{section}', so there is nothing to {name}")
+        raise OddjetsError(f"{run.analysis.name}: the analysis has no '{lacking}', so there is nothing to {name}")
     return STAGES[name]
 
 

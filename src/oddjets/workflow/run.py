@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from oddjets.config import stages
 from oddjets.config.analysis import Analysis
 from oddjets.core import provenance
 from oddjets.core.errors import InputFileError, OddjetsError
@@ -85,19 +86,7 @@ class RunContext:
 
     def has_stage(self, stage: str) -> bool:
         """Return whether this analysis has a stage with this name."""
-        if (spec := self.analysis.aspen) is not None:
-            # of single jets there are no regions, and without simulation there is nothing to fit
-            if stage in ("histogram", "closure", "workspace", "fit") and not spec.events:
-                return False
-            if stage in ("workspace", "fit") and spec.simulation is None:
-                return False
-        sections = {
-            "simulate": self.analysis.simulate,
-            "closure": self.analysis.data_driven,
-            "workspace": self.analysis.fit,
-            "fit": self.analysis.fit,
-        }
-        return sections.get(stage, self.analysis) is not None
+        return stages.has_stage(self.analysis, stage)
 
     @property
     def fileset(self) -> dict[str, tuple[Dataset, list[FileInfo]]]:

@@ -19,8 +19,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return the closure of every region."""
     made = {}
     process = artifacts.closure.get("process") or artifacts.analysis.data_driven or "background"
-    fit = artifacts.analysis.fit
-    observable = artifacts.analysis.observables.get(fit.observable) if fit is not None else None
+    name, _ = artifacts.analysis.abcd_bins
+    observable = artifacts.analysis.observables.get(name)
     for region, found in artifacts.closure.get("regions", {}).items():
         edges = [float(e) for e in found["edges"]]
         predicted, predicted_error = (_array(found[k]) for k in ("predicted", "predicted_error"))
@@ -34,7 +34,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "header": {**artifacts.header, "label": [artifacts.header["label"][0], "simulation"]},
             "text": [artifacts.region_label(region), f"{artifacts.process(process)['label']} simulation", constant],
             "x": {
-                "label": artifacts.axis_label(fit.observable) if fit is not None and observable else "Observable",
+                "label": artifacts.axis_label(name) if observable else "Observable",
                 "edges": edges,
             },
             "y": {"label": style.count_label(edges, observable.unit if observable else ""), "log": False},

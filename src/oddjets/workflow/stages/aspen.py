@@ -6,53 +6,39 @@ counted. An interrupted import goes on with the chunks that are missing; with ot
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.markup import escape
 
 from oddjets.core import provenance
 from oddjets.core.code_digests import code_sha256
-from oddjets.core.console import console
+from oddjets.core.console import console, progress
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.core.worker_pool import run_tasks
 from oddjets.corrections import luminosity
-from oddjets.corrections.lookups import load_era
 from oddjets.io import aspen
 from oddjets.io.aspen_catalogue import load_aspen_catalogue
-from oddjets.io.duplicate_events import find_duplicate
-from oddjets.io.event_table import parts, write_part
+from oddjets.io.aspen_events import chunks_of, event_info_of, events_of_earlier_files, repeated_events
+from oddjets.io.event_table import parts
 from oddjets.io.histograms import DATA
-from oddjets.scoring.cache import ScoreCache
 from oddjets.scoring.class_groups import share_columns
-from oddjets.scoring.column_scorer import scorer_of
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.selection import aspen_jets, input_anomalies
 from oddjets.workflow.aspen_keys import decides_rows
-from oddjets.workflow.executors.chunk_worker import versions
+from oddjets.workflow.executors.aspen_worker import DATASET, JETS, AspenChunk, AspenWorker, counts_of
+from oddjets.workflow.executors.chunk_worker import ChunkWorker, versions
 from oddjets.workflow.stages.cutflow import write_cutflow
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
 
-__all__ = ["DATASET", "JETS", "has_all_jets", "import_aspen"]
-
-#: the folder of the tables of single jets, and the dataset's name in it and in events/
-JETS, DATASET = "jets", "aspen"
-
-
-class _Chunk(NamedTuple):
-    """Rows of a file, and the name of their tables."""
-
-    start: int
-    stop: int
-    name: str
+__all__ = ["has_all_jets", "import_aspen"]
 
 
 def has_all_jets(run: RunContext, extra: Mapping[str, Any]) -> bool:
@@ -75,57 +61,44 @@ def import_aspen(run: RunContext, events: Path) -> dict[str, Any]:
     analysis = run.analysis
     spec = analysis.aspen
     assert spec is not None
-    era, folder = load_era(str(analysis.era), analysis.folder)
     cards = {name: load_card(path) for name, path in run.resolved.cards.items()}
-    scorers = {
-        name: scorer_of(card, provider=analysis.execution.provider, threads=analysis.execution.processes)
-        for name, card in cards.items()
-    }
-    processor = run.resolved.source.load()(analysis, era, folder, scorers)
-    golden = analysis.selection.golden_json
-    certified = None if golden is None else luminosity.certified_sections(analysis, era, folder)[0]
-    selection = aspen_jets.AspenSelection(processor, spec.events, certified)
-    rows_key = provenance.content_key(
-        {**decides_rows(run), "golden": luminosity.input_digests(analysis, era, folder, []).get("golden_json"),
-         "code": code_sha256(aspen_jets.__name__), "versions": versions()}
-    )  # fmt: skip
-    scores = analysis.execution.scores(run.out, analysis.folder) if scorers else None
+    scores = analysis.execution.scores(run.out, analysis.folder) if cards else None
     _refuse_copies(run.aspen_files)
-    published = _say_what_is_there(run.aspen_files)
-    found: list[dict[str, Any]] = []
-    names: list[str] = []
-    kept = 0
-    for file in run.aspen_files:
-        key = provenance.content_key([rows_key, file.identity])
-        with aspen.open_datasets(file.path) as datasets:
-            event_info = np.asarray(datasets["event_info"][:], np.int64)
-            repeated = aspen.repeated_events(file.path, event_info)
-            for chunk in _chunks(file, event_info, spec.chunk_size):
-                names.append(chunk.name)
-                place, pairs = run.out / JETS / DATASET / chunk.name, events / DATASET / chunk.name
-                counts = _finished(place, pairs if spec.events else None, key)
-                kept += counts is not None
-                if counts is None:
-                    cache = ScoreCache(scores, file.identity, chunk.start, chunk.stop) if scores is not None else None
-                    made = selection.read(datasets, chunk.start, chunk.stop, repeated, cache)
-                    counts = made.counts
-                    note = {
-                        "dataset": DATASET, "process": DATA, "is_data": True, "file": file.path.name, "key": key,
-                        "fileuuid": file.identity, "entrystart": chunk.start, "entrystop": chunk.stop, "lacking": aspen.LACKING,
-                    }  # fmt: skip
-                    if made.events is not None:
-                        write_part(pairs, made.events, note)
-                    # last: it says that the chunk is done
-                    write_part(place, made.jets, {**note, "counts": counts})
-                found.append(counts)
+    published = _published(run.aspen_files)
+    chunks = _plan(run, spec.chunk_size)
+    names = [chunk.name for chunk in chunks]
+    pairs = events if spec.events else None
+    todo = [chunk for chunk in chunks if counts_of(chunk, run.out, pairs) is None]
+    if len(todo) < len(chunks):
+        console.print(f"import-aspen: {len(chunks) - len(todo)} of {len(chunks)} chunks were there already")
+    workers = analysis.execution.processes if analysis.execution.executor != "iterative" else 1
+    worker = AspenWorker(
+        ChunkWorker(
+            source=run.resolved.source,
+            analysis=analysis,
+            cards=tuple((name, str(path)) for name, path in run.resolved.cards.items()),
+            output=None,
+            threads=2 if workers == 1 else 1,
+        ),
+        run.out,
+        pairs,
+        scores,
+    )
+    with progress("importing (jets)", sum(chunk.stop - chunk.start for chunk in todo)) as bar:
+        for chunk in run_tasks(todo, worker, workers, "import-aspen"):
+            bar.advance(chunk.stop - chunk.start)
+    found = _Counts()
+    for chunk in chunks:
+        counts = counts_of(chunk, run.out, pairs)
+        if counts is None:
+            raise OddjetsError(
+                f"{run.out / JETS / DATASET / chunk.name}: was changed while the import went on; run it again"
+            )
+        found.add(counts)
     _remove_others(run.out / JETS / DATASET, names)
     _remove_others(events / DATASET, names if spec.events else [])
-    if kept:
-        console.print(f"import-aspen: {kept} of {len(found)} chunks were there already")
     extra = _summary(run, found, names, published) | {"shares": _shares(run, cards)}
     _report(extra)
-    if spec.events:
-        _refuse_overlap(run, events)
     _add_simulation(run, events, extra)
     for folder in events.iterdir():
         # of simulation that is no longer asked for
@@ -135,22 +108,27 @@ def import_aspen(run: RunContext, events: Path) -> dict[str, Any]:
     return extra
 
 
-def _chunks(file: aspen.AspenFile, event_info: np.ndarray, size: int) -> Iterator[_Chunk]:
-    for start, stop in aspen.chunks_of(event_info, size):
-        yield _Chunk(start, stop, f"part-{file.path.stem}-{file.identity[:8]}-{start:09d}.parquet")
-
-
-def _finished(place: Path, pairs: Path | None, key: str) -> dict[str, Any] | None:
-    """Return what was counted in a chunk; None if it was not finished, or with other options."""
-    try:
-        notes = [
-            json.loads((pq.read_schema(file, memory_map=False).metadata or {})[b"oddjets"])
-            for file in (place, *([pairs] if pairs is not None else []))
-        ]
-    except (OSError, KeyError, ValueError, pa.ArrowException):
-        return None
-    counts: dict[str, Any] = notes[0].get("counts", {})
-    return counts if counts and all(note.get("key") == key for note in notes) else None
+def _plan(run: RunContext, chunk_size: int) -> list[AspenChunk]:
+    """Divide all files into chunks, and find the jets of events that were there before."""
+    analysis = run.analysis
+    era, folder = run.resolved.eras[str(analysis.era)]
+    rows_key = provenance.content_key(
+        {**decides_rows(run), "golden": luminosity.input_digests(analysis, era, folder, []).get("golden_json"),
+         "code": code_sha256(aspen_jets.__name__), "versions": versions()}
+    )  # fmt: skip
+    elsewhere = events_of_earlier_files(run.aspen_files)
+    chunks = []
+    for place, file in enumerate(run.aspen_files):
+        event_info = event_info_of(file.path)
+        in_others = elsewhere.get(place, np.empty(0, np.int64))
+        repeated = repeated_events(event_info)
+        # a row is left out for one reason
+        repeated[in_others] = False
+        left_out = {"jets_of_events_before": np.flatnonzero(repeated), "jets_of_events_in_other_files": in_others}
+        for start, stop in chunks_of(event_info, chunk_size):
+            here = {why: rows[slice(*np.searchsorted(rows, (start, stop)))] for why, rows in left_out.items()}
+            chunks.append(AspenChunk(file.path, file.identity, start, stop, here, rows_key))
+    return chunks
 
 
 def _remove_others(folder: Path, names: list[str]) -> None:
@@ -171,46 +149,70 @@ def _refuse_copies(files: list[aspen.AspenFile]) -> None:
         seen[file.identity] = file.path
 
 
-def _say_what_is_there(files: list[aspen.AspenFile]) -> dict[str, int]:
-    """Say how many of the published files are there; nothing of files with other names."""
-    listed = set(load_aspen_catalogue().names)
-    there = listed & {file.path.name for file in files}
-    if there and len(there) < len(listed):
+def _published(files: list[aspen.AspenFile]) -> dict[str, Any]:
+    """Say how many of the published files are there, and return it."""
+    catalogue = load_aspen_catalogue()
+    listed = set(catalogue.names)
+    names = {file.path.name for file in files}
+    there, jets = len(listed & names), sum(file.rows for file in files if file.path.name in listed)
+    if there and there < len(listed):
+        share = f"{100 * jets / catalogue.total_jets:.3g} %"
         console.print(
-            f"import-aspen: {len(there)} of the {len(listed)} published files are there: all numbers are those of a part of the"
-            " data"
+            f"import-aspen: {there} of the {len(listed)} published files are there, with {share} of the published jets: all"
+            " numbers are those of a part of the data"
         )
-    return {"there": len(there), "listed": len(listed), "read": len(files)}
+    if others := sorted(names - listed):
+        console.print(
+            f"import-aspen: {len(others)} of the files have no published name ({escape(others[0])} is the first): a stated"
+            f" luminosity {'counts the others alone' if there else 'is taken to be theirs'}"
+        )
+    return {
+        "there": there, "listed": len(listed), "read": len(files), "jets": jets, "jets_listed": catalogue.total_jets,
+        "simulated": sum(file.simulated for file in files),
+    }  # fmt: skip
 
 
-def _summary(
-    run: RunContext, found: list[dict[str, Any]], names: list[str], published: dict[str, int]
-) -> dict[str, Any]:
+class _Counts:
+    """What chunks add up to."""
+
+    def __init__(self) -> None:
+        self.entries = 0
+        self.anomalies: Counter[str] = Counter()
+        self.inference: dict[str, dict[str, Any]] = {}
+        self.sums: dict[str, np.ndarray] = {}
+        self.sections: set[int] = set()
+
+    def add(self, counts: Mapping[str, Any]) -> None:
+        """Add what was counted in a chunk."""
+        self.entries += counts["entries"]
+        self.anomalies.update(counts["input_anomalies"])
+        for name, how in counts["inference"].items():
+            total = self.inference.setdefault(name, {"computed": 0, "from_cache": 0, "providers": []})
+            total |= {key: total[key] + how[key] for key in ("computed", "from_cache")}
+            total["providers"] = sorted({*total["providers"], *how["providers"]})
+        for name in ("jets_raw", "raw", "n_minus_1"):
+            if counts[name]:
+                self.sums[name] = self.sums.get(name, np.zeros(())) + np.asarray(counts[name])
+        self.sections.update(counts["sections"])
+
+    def added(self, name: str, otherwise: list[Any]) -> list[Any]:
+        """Return sums of integers; ``otherwise`` where nothing was added."""
+        return self.sums[name].astype(np.int64).tolist() if name in self.sums else otherwise
+
+
+def _summary(run: RunContext, found: _Counts, names: list[str], published: dict[str, Any]) -> dict[str, Any]:
     """Return what the chunks add up to."""
     analysis = run.analysis
     assert analysis.aspen is not None
-    anomalies: Counter[str] = Counter()
-    inference: dict[str, dict[str, Any]] = {}
-    for counts in found:
-        anomalies.update(counts["input_anomalies"])
-        for name, how in counts["inference"].items():
-            total = inference.setdefault(name, {"computed": 0, "from_cache": 0, "providers": []})
-            total |= {key: total[key] + how[key] for key in ("computed", "from_cache")}
-            total["providers"] = sorted({*total["providers"], *how["providers"]})
-
-    def added(name: str) -> list[Any]:
-        rows = [counts[name] for counts in found if counts[name]]
-        return np.sum(rows, axis=0).tolist() if rows else []
-
     measured = _luminosity(run, found)
     common = {
         "process": DATA,
         "is_data": True,
         "files": [str(file.path) for file in run.aspen_files],
         "parts": names,
-        "entries": sum(counts["entries"] for counts in found),
-        "input_anomalies": dict(anomalies),
-        "inference": inference,
+        "entries": found.entries,
+        "input_anomalies": dict(found.anomalies),
+        "inference": found.inference,
         "lacking": list(aspen.LACKING),
         "inject": {file.path.name: dict(file.inject) for file in run.aspen_files if file.inject},
         "published_files": published,
@@ -223,28 +225,28 @@ def _summary(
     cuts = ["all", "usable", *aspen_jets.jet_cuts_of(analysis)]
     extra: dict[str, Any] = {
         "cuts": ["all", *analysis.selection.cuts],
-        "jets": {**common, "cuts": cuts, "raw": added("jets_raw")},
+        "jets": {**common, "cuts": cuts, "raw": found.added("jets_raw", [0] * len(cuts))},
         # what the YAML states as luminosity is that of all files
         "fraction_of_data": published["there"] / published["listed"] if published["there"] else 1.0,
         "datasets": {},
     }
     if analysis.aspen.events:
-        raw = added("raw") or [0] * len(extra["cuts"])
-        n_minus_1 = added("n_minus_1") or [[0, 0.0]] * len(analysis.selection.cuts)
+        raw = found.added("raw", [0] * len(extra["cuts"]))
+        n_minus_1 = found.added("n_minus_1", [[0, 0]] * len(analysis.selection.cuts))
         extra["datasets"][DATASET] = {
             **common, "jets": common["entries"], "entries": raw[0], "rows": raw[-1], "raw": raw,
-            "weighted": [float(n) for n in raw], "n_minus_1": [[int(n), w] for n, w in n_minus_1],
+            "weighted": [float(n) for n in raw], "n_minus_1": [[n, float(w)] for n, w in n_minus_1],
         }  # fmt: skip
     return extra
 
 
-def _luminosity(run: RunContext, found: list[dict[str, Any]]) -> dict[str, Any]:
+def _luminosity(run: RunContext, found: _Counts) -> dict[str, Any]:
     """Return the certified luminosity of the sections that were read; nothing without a golden JSON."""
     analysis = run.analysis
-    if analysis.selection.golden_json is None or not found:
+    if analysis.selection.golden_json is None or not found.sections:
         return {}
     era, folder = run.resolved.eras[str(analysis.era)]
-    sections = np.unique(np.concatenate([np.asarray(counts["sections"], np.int64) for counts in found]))
+    sections = np.array(sorted(found.sections), np.int64)
     measured = luminosity.luminosity_of_sections(analysis, era, folder, sections, DATASET)
     return {"luminosity_pb": measured.luminosity_pb, "luminosity": measured.as_dict()}
 
@@ -266,17 +268,6 @@ def _report(extra: Mapping[str, Any]) -> None:
         console.print(f"import-aspen: {escape(name)}: simulated with {escape(said)} its cross section")
     console.print(f"import-aspen: the files lack {escape('; '.join(aspen.LACKING))}")
     input_anomalies.report(DATASET, jets["input_anomalies"])
-
-
-def _refuse_overlap(run: RunContext, events: Path) -> None:
-    found = find_duplicate(events, [DATASET])
-    if found is not None:
-        (number, block, event), one, other = found
-        names = {file.identity: file.path.name for file in run.aspen_files}
-        raise InputFileError(
-            f"{names.get(one, one)} and {names.get(other, other)} overlap: both hold event {number}:{block}:{event}"
-            " (run:luminosityBlock:event); leave one of them out"
-        )
 
 
 def _add_simulation(run: RunContext, events: Path, extra: dict[str, Any]) -> None:

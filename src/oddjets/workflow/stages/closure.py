@@ -101,12 +101,11 @@ def _uncertainty(run: RunContext, found: Mapping[str, Any]) -> dict[str, Any]:
     from oddjets.stats.closure_parts import structural_factors
     from oddjets.stats.closure_uncertainty import closure_uncertainties
 
-    fit = run.analysis.fit
-    assert fit is not None
+    fit, (_, regions) = run.analysis.fit, run.analysis.abcd_bins
     made: dict[str, Any] = {}
-    for region in fit.regions:
+    for region in regions:
         try:
-            known = None if fit.abcd == "as-published" else structural_factors(found, [region])
+            known = None if fit is None or fit.abcd == "as-published" else structural_factors(found, [region])
             made[region] = closure_uncertainties(found, [region], known)[region]._asdict()
         except OddjetsError:
             made[region] = None
@@ -120,7 +119,7 @@ def measure(run: RunContext) -> dict[str, Any]:
         run: an analysis and its folder, whose stage `process`, or `import-npz`, is done.
 
     Raises:
-        OddjetsError: no events, or no 'fit' section.
+        OddjetsError: no events, or no observable.
     """
     processor = ChunkWorker(run.resolved.source, run.analysis, (), None, 1).build()
     normalisation = factors(run.analysis, run.extra("process"), run.luminosity_pb)

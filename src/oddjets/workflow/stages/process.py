@@ -31,6 +31,7 @@ from oddjets.selection.score_checks import check_columns, refuse_useless_columns
 from oddjets.selection.sums_checks import refuse_unlike_sums
 from oddjets.selection.trigger_menus import trigger_menus
 from oddjets.workflow.executors import bookkeeping, select, skipped_files
+from oddjets.workflow.executors.aspen_worker import JETS
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.executors.preflight import (
@@ -41,7 +42,7 @@ from oddjets.workflow.executors.records import CHUNKS, EVENTS, publish
 from oddjets.workflow.executors.skipped_files import SkippedFile
 from oddjets.workflow.keys import rows_keys
 from oddjets.workflow.skim.compatibility import incompatible_skims
-from oddjets.workflow.stages.aspen import JETS, has_all_jets, import_aspen
+from oddjets.workflow.stages.aspen import has_all_jets, import_aspen
 from oddjets.workflow.stages.combined_scores import has_combined_scores, remove_combined_scores, write_combined_scores
 from oddjets.workflow.stages.cutflow import write_cutflow
 from oddjets.workflow.stages.npz import import_npz
