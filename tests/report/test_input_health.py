@@ -14,7 +14,10 @@ def lines(single_jets: dict[str, Any] | None = None, **datasets: dict[str, Any])
     """The lines about some datasets and imported single jets, as the manifest of `process` has them."""
     plain = {"is_data": False, "rows": 100, "input_anomalies": {}, "layouts": {"pfnano": {"files": 2}}}
     artifacts: Any = SimpleNamespace(
-        datasets={name: plain | found for name, found in datasets.items()}, processed=lambda part: single_jets or {}
+        datasets={name: plain | found for name, found in datasets.items()},
+        processed=lambda part: (single_jets or {}).get(part) or {},
+        luminosity_pb=8000.0,
+        process=lambda name: {"label": f"{name} quarks"},
     )
     return {line.name: line for line in input_checks(artifacts)}
 
@@ -58,6 +61,11 @@ def test_a_sum_of_weights_from_the_fileset_is_said() -> None:
 
 
 def test_what_files_of_single_jets_lack_is_said_with_the_part_that_was_read() -> None:
-    files = {"there": 40, "listed": 80}
-    (line,) = lines({"entries": 1000, "lacking": ["leptons", "simulation"], "published_files": files}).values()
-    assert line.note == "40 of the 80 published files were read; the files lack leptons; simulation"
+    files = {"there": 40, "listed": 80, "read": 41, "jets": 90, "jets_listed": 178, "simulated": 1}
+    jets = {"entries": 1000, "lacking": ["leptons", "simulation"], "published_files": files}
+    found = lines({"jets": jets, "not_modelled": ["top"]})
+    assert found["Single jets"].note == (
+        "40 of the 80 published files were read, with 50.6 % of the 178 published jets; 8000 /pb; 1 files have no published"
+        " name, and say that they are simulated; the files lack leptons; simulation"
+    )
+    assert found["Not modelled"].value == "top quarks"

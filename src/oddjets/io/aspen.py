@@ -70,7 +70,7 @@ LACKING = (
     f"jets below {LOWEST_PT:g} GeV, and those beyond the first {JETS_PER_EVENT} of an event",
     f"constituents beyond the first {MOST_CONSTITUENTS} in the order of the file, which is not that of pT",
     "b tags of DeepCSV, and taggers that do not follow the mass",
-    "simulation",
+    "simulation: no process is modelled beside the data",
 )
 #: rows that are compressed together by `write_file`
 _ROWS = 200

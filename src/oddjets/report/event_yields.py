@@ -102,10 +102,14 @@ def event_yields(analysis: Analysis, histograms: HistogramSet) -> EventYields:
         if found[2].value > 0:
             expected[region] = _abcd(*found)
     threshold = histograms.threshold
-    notes = [
-        f"simulation at {histograms.luminosity_pb:g} /pb, with statistical errors; {threshold.score} >= {threshold.value:.4g}"
-    ]
+    simulated = f"simulation at {histograms.luminosity_pb:g} /pb, with statistical errors; " if processes else ""
+    notes = [f"{simulated}{threshold.score} >= {threshold.value:.4g}"]
     notes.append("all events of the region, also those beyond the ends of the axes, which figures and fit leave out")
+    absent = [name for name, process in analysis.processes.items() if name not in processes and not process.data_driven]
+    if absent:
+        notes.append(
+            f"not modelled: {', '.join(absent)}; there is no simulation, and what of it is in A counts as excess"
+        )
     if expected:
         subtracted = ", ".join(name for name in processes if name != analysis.data_driven)
         notes.append(f"B C / D: of the data{f' without the simulated events of {subtracted}' if subtracted else ''}")

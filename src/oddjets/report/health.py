@@ -116,7 +116,8 @@ def _lost(artifacts: Artifacts, read: int) -> HealthCheck:
     extra = artifacts.manifests["process"]["extra"]
     ledger = extra.get("ledger") or {}
     place = ("manifests/process.json", "extra.ledger")
-    if not ledger:  # the authors' files have none
+    if not ledger:  # imported files have none
+        place = ("manifests/process.json", "extra.datasets")
         lost = sum(d["entries"] for d in artifacts.datasets.values()) - read
         note = f"all {count(read)} events of the files were processed" if lost == 0 else "run `oddjets process` again"
         return HealthCheck("Events lost", "bad" if lost else "good", count(lost) if lost else "none", note, *place)

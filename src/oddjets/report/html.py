@@ -37,6 +37,7 @@ from oddjets.report import (
 )
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import collect_possible, log_missing, remove_hidden, write_figures
+from oddjets.report.modelled import has_simulation, not_simulated
 from oddjets.report.registry import FigureKind
 from oddjets.report.style import DPI
 from oddjets.report.text import label_html, prose_html
@@ -122,6 +123,8 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None,
     opened = f"# {unblinds} opened the data in A\n" if unblinds else ""
     html = environment.get_template("report.html.j2").render(
         analysis=analysis,
+        fits=artifacts.expected("results"),
+        not_simulated=not_simulated(artifacts),
         notes=[*notes_of(analysis), *_injected(artifacts)],
         simulated=artifacts.simulated,
         data_name=artifacts.data_name.lower(),
@@ -238,7 +241,8 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
         shown: list[tables.Table | None] = []
         if name == "score" and artifacts.has("cutflow"):
             shown = [
-                tables.cutflow_table(artifacts, "weighted"),
+                # without simulation the two are the same
+                *([tables.cutflow_table(artifacts, "weighted")] if has_simulation(artifacts) else []),
                 tables.cutflow_table(artifacts, "raw"),
                 tables.last_cut_table(artifacts),
             ]

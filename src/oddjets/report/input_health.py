@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.health_line import HealthCheck, Status
+from oddjets.report.modelled import not_simulated
 from oddjets.report.text import count, name_some
 from oddjets.selection.input_anomalies import DESCRIPTIONS, STALE_SHARE
 
@@ -24,7 +25,18 @@ def input_checks(artifacts: Artifacts) -> list[HealthCheck]:
         *_stale_weights(artifacts),
         *_given_sums(artifacts),
         *_lacking(artifacts),
+        *_not_modelled(artifacts),
     ]
+
+
+def _not_modelled(artifacts: Artifacts) -> list[HealthCheck]:
+    """Return a line about processes without simulation, which are in no stack and in no fit; none where there are none."""
+    absent = not_simulated(artifacts)
+    if not absent:
+        return []
+    labels = ", ".join(artifacts.process(name)["label"] for name in absent)
+    note = "there is no simulation, so that what of it is in A counts as excess"
+    return [HealthCheck("Not modelled", "watch", labels, note, "manifests/process.json", "extra.datasets")]
 
 
 def _lacking(artifacts: Artifacts) -> list[HealthCheck]:
@@ -33,7 +45,17 @@ def _lacking(artifacts: Artifacts) -> list[HealthCheck]:
     if not found:
         return []
     files = found["published_files"]
-    part = f"{files['there']} of the {files['listed']} published files were read; " if files["there"] else ""
+    share = 100 * files["jets"] / files["jets_listed"]
+    luminosity = f"; {artifacts.luminosity_pb:.6g} /pb" if artifacts.luminosity_pb else ""
+    part = (
+        f"{files['there']} of the {files['listed']} published files were read, with {share:.3g} % of the"
+        f" {count(files['jets_listed'])} published jets{luminosity}; "
+        if files["there"]
+        else ""
+    )
+    if others := files["read"] - files["there"]:
+        made = ", and say that they are simulated" if files["simulated"] else ""
+        part += f"{count(others)} files have no published name{made}; "
     place = ("manifests/process.json", "extra.jets.lacking")
     note = f"{part}the files lack {'; '.join(found['lacking'])}"
     return [HealthCheck("Single jets", "watch", f"{count(found['entries'])} read", note, *place)]

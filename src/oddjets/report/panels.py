@@ -44,7 +44,7 @@ def stack_data(
 
     Returns:
         ``stack`` (from bottom to top: backgrounds by rising yield, then signals), ``total``, ``data`` and ``ratio``
-        (both null without data).
+        (both null without data; no ratio without simulation).
     """
     processes = [name for name in fitted if name != "total"]
     layers = [{**artifacts.process(name), **_numbers(fitted[name])} for name in processes]
@@ -67,12 +67,13 @@ def stack_data(
     if data is not None:
         blind = [bool(one) for one in expected] if expected is not None else [False] * len(values)
         made["data"] = {"label": artifacts.data_name, "expected": blind, **points(data)}
-        made["ratio"] = {
-            "values": finite(ratio(data, values)),
-            "down": finite(ratio(_array(made["data"]["down"]), values)),
-            "up": finite(ratio(_array(made["data"]["up"]), values)),
-            "band": finite(ratio(errors, values)),
-        }
+        if layers:
+            made["ratio"] = {
+                "values": finite(ratio(data, values)),
+                "down": finite(ratio(_array(made["data"]["down"]), values)),
+                "up": finite(ratio(_array(made["data"]["up"]), values)),
+                "band": finite(ratio(errors, values)),
+            }
     return made
 
 
@@ -107,8 +108,11 @@ def draw_stack(axes: Axes, drawn: Mapping[str, Any], *, edges: Sequence[float], 
     total, errors = _array(drawn["total"]["values"]), np.nan_to_num(_array(drawn["total"]["errors"]))
     floor = 1e-9 if log else 0.0
     band = (np.maximum(total - errors, floor), total + errors)
-    axes.stairs(band[1], x, baseline=band[0], fill=True, facecolor="none", edgecolor="0.25", hatch="xxxx", linewidth=0)
-    axes.stairs(total, x, baseline=None, color="black", linewidth=1.2)
+    if drawn["stack"]:
+        axes.stairs(
+            band[1], x, baseline=band[0], fill=True, facecolor="none", edgecolor="0.25", hatch="xxxx", linewidth=0
+        )
+        axes.stairs(total, x, baseline=None, color="black", linewidth=1.2)
     highest = float(np.nanmax(band[1], initial=0.0))
     if log:
         for layer in drawn["stack"]:
@@ -159,6 +163,8 @@ def shared_legend(made: Figure, drawn: Sequence[Mapping[str, Any]], *, band: str
     """
     size = 1.2 * layout.legend_points()
     entries = handles(drawn, band=band, log=log)
+    if not entries:
+        return
     longest = max(layout.text_width(str(entry.get_label()), size) for entry in entries) + 3.8 * size
     made.legend(
         handles=entries,
@@ -193,7 +199,8 @@ def handles(drawn: Sequence[Mapping[str, Any]], *, band: str = BAND, log: bool =
     for layer in layers.values():
         if log and layer["signal"]:
             made.append(Line2D([], [], color=layer["color"], label=f"{layer['label']}, not stacked", **_ALONE))
-    made.append(Patch(facecolor="none", edgecolor="0.25", hatch="xxxx", linewidth=0, label=band))
+    if layers:
+        made.append(Patch(facecolor="none", edgecolor="0.25", hatch="xxxx", linewidth=0, label=band))
     return made
 
 

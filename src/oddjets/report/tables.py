@@ -195,7 +195,7 @@ def cutflow_table(artifacts: Artifacts, kind: str) -> Table:
             for v, s in zip(values, shares, strict=True)
         ]
         (foot if is_data else rows).append([label, *cells])
-    what = "events, simulation normalised to the luminosity" if kind == "weighted" else "events as counted"
+    what = "events, simulation normalised to the luminosity" if rows and kind == "weighted" else "events as counted"
     return Table(f"Cutflow: {what}", ["Process", *cuts], rows, "cutflow.json", f"datasets.*.{kind}", foot)
 
 

@@ -108,7 +108,8 @@ def measure_closure(
     if analysis.blind:
         notes.append("the data in A are blinded, so that jets of data are not paired anew")
     elif events.data is not None and events.n_data > 1 and effective_number(events.data[1]) > n_simulated:
-        sources["structural"] = "data, other processes subtracted"
+        subtracted = len(events.data[1]) > events.n_data
+        sources["structural"] = "data, other processes subtracted" if subtracted else "data"
         if sources["correlation"] is None and control:
             sources["correlation"] = CONTROL
         structural = measured.structural(*events.data, grid.efficiencies, grid.thresholds)

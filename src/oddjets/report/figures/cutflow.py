@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from oddjets.report import panels, style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.intervals import finite
+from oddjets.report.modelled import normalisation_text
 
 __all__ = ["by_process", "data", "draw"]
 
@@ -46,7 +47,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         else ""
     )
     seen = f"{artifacts.data_name.lower()} fall from {counted[0]} to {counted[-1]} events; " if counted else ""
-    best = ", ".join(f"{line['process']} to {line['values'][-1] or 0:.4g}" for line in lines[:3])
+    simulation = ", ".join(f"{line['process']} to {line['values'][-1] or 0:.4g}" for line in lines[:3])
     return {
         "cutflow": {
             "kind": "cutflow",
@@ -58,8 +59,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "data": counted,
             "data_label": artifacts.data_name,
             "alt": f"Events after each of {len(cuts)} cuts, from '{cuts[0]}' to '{cuts[-1]}': {seen}simulation: "
-            f"{best}.",
-            "caption": f"Events left after each cut, simulation normalised to the luminosity.{left_out}",
+            f"{simulation or 'none'}.",
+            "caption": f"Events left after each cut. {normalisation_text(artifacts)}{left_out}",
             "sources": [{"file": "cutflow.json", "key": "datasets.*.weighted"}],
         }
     }

@@ -51,7 +51,7 @@ def stack(
 def draw(drawn: dict[str, Any]) -> Figure:
     """Draw a distribution with data over simulation below, and the cut ``mark`` as a dashed line."""
     made = style.figure()
-    main, below = style.ratio_axes(made, ratio=drawn["data"] is not None)
+    main, below = style.ratio_axes(made, ratio=drawn["ratio"] is not None)
     edges, log = drawn["x"]["edges"], drawn["y"]["log"]
     highest = panels.draw_stack(main, drawn, edges=edges, log=log)
     main.set_ylabel(drawn["y"]["label"])

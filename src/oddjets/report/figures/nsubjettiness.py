@@ -9,6 +9,7 @@ import numpy as np
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import distribution
 from oddjets.report.intervals import ratio
+from oddjets.report.modelled import normalisation_text
 
 __all__ = ["data"]
 
@@ -38,7 +39,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "alt": f"Distribution of the larger tau21 of the two jets after the base selection, with the cut at {cut:g}.",
             "caption": (
                 f"The larger $\\tau_{{21}}$ of the two jets after the base selection; below the cut {cut:g} both are low. "
-                "Simulation is normalised to the luminosity, not fitted." + artifacts.blinded_events
+                f"{normalisation_text(artifacts)}{artifacts.blinded_events}"
             ),
             "sources": [{"file": "events/", "key": "tau2_j / tau1_j"}],
         }

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from oddjets.report import panels, style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import distribution
+from oddjets.report.modelled import normalisation_text
 
 __all__ = ["data", "draw"]
 
@@ -31,7 +32,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
         label = artifacts.axis_label(observable)
         shown = [_panel(artifacts, region, observable, what, letters) for what, letters in LETTERS.items()]
         missing = analysis.data_driven if analysis.data_driven not in histograms.variations else None
-        lacks = f" {artifacts.process(missing)['label']} is not simulated." if missing else ""
+        bare = not any(one["stack"] for one in shown)
+        lacks = f" {artifacts.process(missing)['label']} is not simulated." if missing and not bare else ""
         sums = [float(np.nansum(np.array(one["total"]["values"], dtype=float))) for one in shown]
         name = f"observable_{region}_{observable}"
         made[name] = {
@@ -47,7 +49,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f"events in A ({_seen(shown[1])}), {sums[0]:.4g} in B, C and D ({_seen(shown[0])})."
             ),
             "caption": (
-                f"{artifacts.data_name} and simulation before any fit; simulation is normalised to the luminosity.{lacks}"
+                f"{artifacts.data_name}{'' if bare else ' and simulation'} before any fit."
+                f" {normalisation_text(artifacts)}{lacks}"
                 + (f" {artifacts.data_name} in A are blinded." if artifacts.blinded else "")
             ),
             "sources": [{"file": f"histograms/{region}.{observable}.json", "key": "nominal"}],
@@ -89,7 +92,7 @@ def draw(drawn: dict[str, Any]) -> Figure:
     """Draw A beside the other letters."""
     made = style.figure(width=11.4, height=6.4)
     edges, shown = drawn["x"]["edges"], drawn["panels"]
-    with_ratio = any(panel["data"] is not None for panel in shown)
+    with_ratio = any(panel["ratio"] is not None for panel in shown)
     with style.context(0.85):
         axes = made.subplots(
             2 if with_ratio else 1, 2, squeeze=False, height_ratios=[1.0, 0.32] if with_ratio else [1.0]

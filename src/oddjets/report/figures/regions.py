@@ -47,7 +47,7 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 "region": region,
                 "label": asked.label,
                 "cuts": _asked(asked),
-                "fitted": fit is not None and region in fit.regions,
+                "fitted": artifacts.expected("results") and fit is not None and region in fit.regions,
                 "letters": sums,
                 "predicted": predicted,
             }
@@ -69,8 +69,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             f"({what}) in A: {in_a}.",
             "caption": (
                 f"Every region, split by the two jets' scores at the threshold; numbers: {what} events inside the "
-                "histogram's range, and B C / D in A, which assumes that all of it is background. Bold frames: "
-                "regions of the fit."
+                "histogram's range, and B C / D in A, which assumes that all of it is background."
+                + (" Bold frames: regions of the fit." if any(m["fitted"] for m in maps) else "")
             ),
             "sources": [{"file": "histograms/", "key": "*: letters A, B, C, D"}],
         }

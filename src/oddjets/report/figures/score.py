@@ -8,6 +8,7 @@ import numpy as np
 
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import distribution
+from oddjets.report.modelled import normalisation_text
 
 __all__ = ["data"]
 
@@ -50,8 +51,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
                 f"processes{f' and {seen}' if 'data' in smaller else ''}, with the threshold at {threshold.value:.5g}{found}."
             ),
             "caption": (
-                f"The smaller {label} of the two jets after the base selection. Simulation is normalised to the "
-                f"luminosity, not fitted. Dashed: the threshold {threshold.value:.5g}{found}."
+                f"The smaller {label} of the two jets after the base selection. {normalisation_text(artifacts)}"
+                f" Dashed: the threshold {threshold.value:.5g}{found}."
             ),
             "sources": [
                 {"file": "events/", "key": f"min(score_{name}_1, score_{name}_2)"},
@@ -63,6 +64,6 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
 
 def _blind(stack: dict[str, Any], first: int) -> None:
     """Take the data out of the bins from the threshold's on."""
-    for entry in (stack["data"], stack["ratio"]):
+    for entry in (stack["data"], *([stack["ratio"]] if stack["ratio"] is not None else [])):
         for key in ("values", "down", "up"):
             entry[key] = [*entry[key][:first], *([None] * len(entry[key][first:]))]

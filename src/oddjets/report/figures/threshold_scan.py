@@ -12,6 +12,7 @@ from PIL import Image
 from oddjets.report import panels, style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import distribution
+from oddjets.report.modelled import normalisation_text
 
 __all__ = ["animate", "data", "draw"]
 
@@ -54,11 +55,11 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "alt": (
                 f"Leading jet's soft-drop mass in {SHOWN} panels, for events with both scores above a threshold "
                 "that keeps from "
-                f"{LOOSEST:.0%} down to {TIGHTEST:.1%} of the events; simulation normalised to the luminosity."
+                f"{LOOSEST:.0%} down to {TIGHTEST:.1%} of the events. {normalisation_text(artifacts)}"
             ),
             "caption": (
-                "Events with both scores above a threshold that keeps ever fewer of them. Simulation is normalised to the "
-                "luminosity, not fitted."
+                "Events with both scores above a threshold that keeps ever fewer of them. "
+                f"{normalisation_text(artifacts)}"
             ),
             "sources": [{"file": "events/", "key": f"mass_1, min(score_{name}_1, score_{name}_2)"}],
         }

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from rich.markup import escape
 
+from oddjets.config.analysis import Analysis
 from oddjets.core import provenance
 from oddjets.core.code_digests import code_sha256
 from oddjets.core.console import console, progress
@@ -100,6 +101,7 @@ def import_aspen(run: RunContext, events: Path) -> dict[str, Any]:
     extra = _summary(run, found, names, published) | {"shares": _shares(run, cards)}
     _report(extra)
     _add_simulation(run, events, extra)
+    extra["not_modelled"] = _not_modelled(analysis, extra)
     for folder in events.iterdir():
         # of simulation that is no longer asked for
         if folder.is_dir() and folder.name not in extra["datasets"]:
@@ -268,6 +270,17 @@ def _report(extra: Mapping[str, Any]) -> None:
         console.print(f"import-aspen: {escape(name)}: simulated with {escape(said)} its cross section")
     console.print(f"import-aspen: the files lack {escape('; '.join(aspen.LACKING))}")
     input_anomalies.report(DATASET, jets["input_anomalies"])
+
+
+def _not_modelled(analysis: Analysis, extra: Mapping[str, Any]) -> list[str]:
+    """Return the processes of pairs that have no simulation, and are not estimated from data, and say so."""
+    simulated = {dataset["process"] for dataset in extra["datasets"].values()}
+    absent = [n for n, process in analysis.processes.items() if not process.data_driven and n not in simulated]
+    if absent and extra["datasets"]:
+        console.print(
+            f"import-aspen: not modelled, as there is no simulation ('aspen.simulation'): {', '.join(absent)}"
+        )
+    return absent
 
 
 def _add_simulation(run: RunContext, events: Path, extra: dict[str, Any]) -> None:
