@@ -41,7 +41,7 @@ def import_aspen(
     loaded = load(analysis, workers=workers)
     if loaded.aspen is None:
         raise OddjetsError(f"{analysis}: no 'aspen' section, so it reads no files of Aspen Open Jets")
-    changes: dict[str, Any] = {"files": [str(Path(file).expanduser().absolute()) for file in files]} if files else {}
+    changes: dict[str, Any] = {"files": [_from_here(file) for file in files]} if files else {}
     changes |= {"events": events} if events is not None else {}
     try:
         spec = AspenFiles.model_validate(loaded.aspen.model_dump() | changes)
@@ -51,6 +51,11 @@ def import_aspen(
         loaded.model_copy(update={"aspen": spec}), out if out is not None else Path("output") / loaded.name
     )
     run_stage(run, stage_of(run, "process"))
+
+
+def _from_here(file: str) -> str:
+    """Return a path that relative ones of the YAML's folder do not change; that of a home stays as it is, to be checked."""
+    return file if file.startswith("~") else str(Path(file).absolute())
 
 
 def fetch_aspen(

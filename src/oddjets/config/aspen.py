@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from oddjets.config.yaml import Name, StrictModel
 
 __all__ = ["AspenFiles", "JetBump"]
 
 
+def _path(value: str) -> str:
+    """Accept the path of a file or folder, of which ``~`` and ``~NAME`` at the beginning are somebody's own."""
+    if not value.strip() or "\0" in value:
+        raise ValueError("must be the name of a file or folder")
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is nobody whose own folder is '{Path(value).parts[0]}'") from None
+    return value
+
+
 class AspenFiles(StrictModel):
     """Files of Aspen Open Jets (arXiv:2412.10504) as input: `oddjets import-aspen`."""
 
-    files: tuple[str, ...] = Field(
+    files: tuple[Annotated[str, AfterValidator(_path)], ...] = Field(
         default=(),
         description="HDF5 files, folders of them or patterns with *; beside the YAML or, if not there, in the current folder",
     )
@@ -23,7 +36,7 @@ class AspenFiles(StrictModel):
         description="true: also make event tables, of the two jets with the highest pT of each (run, section, event)",
     )
     chunk_size: int = Field(default=10_000, ge=1, description="jets that are read at a time; 10,000 take some 0.2 GB")
-    simulation: str | None = Field(
+    simulation: Annotated[str, AfterValidator(_path)] | None = Field(
         default=None,
         description="the output folder of another analysis: the event tables of its simulated processes are used beside the"
         " data; it must have the same scores and a selection that fits. Not given: nothing is simulated",

@@ -31,6 +31,7 @@ __all__ = [
     "LOWEST_PT",
     "MOST_CONSTITUENTS",
     "SHAPES",
+    "SIGNATURE",
     "TAG_COLUMNS",
     "AspenFile",
     "find_files",
@@ -72,6 +73,10 @@ LACKING = (
     "b tags of DeepCSV, and taggers that do not follow the mass",
     "simulation: no process is modelled beside the data",
 )
+#: the first bytes of every file
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+#: of a number that is not an integer
+_LEAST_BYTES = 4
 #: rows that are compressed together by `write_file`
 _ROWS = 200
 #: attribute of `event_info` in files that were made from simulation; published files have none
@@ -164,18 +169,7 @@ def open_datasets(path: Path) -> Iterator[dict[str, Any]]:
                     f"{path}: no key '{lacking[0]}'; {nearest(lacking[0], list(file)) or 'it has none at all'}. A file of Aspen"
                     f" Open Jets has {', '.join(SHAPES)}"
                 )
-            datasets = {key: file[key] for key in SHAPES}
-            for key, row in SHAPES.items():
-                shape, kind = (
-                    getattr(datasets[key], "shape", None),
-                    getattr(getattr(datasets[key], "dtype", None), "kind", ""),
-                )
-                if shape is None or tuple(shape[1:]) != row or kind not in ("iu" if key == "event_info" else "fiu"):
-                    rows = ", ".join(str(n) for n in ("jets", *row))
-                    what = f"has shape {shape} and type {datasets[key].dtype}" if shape is not None else "is a group"
-                    raise InputFileError(
-                        f"{path}: '{key}' {what}, not ({rows}) of {'integers' if key == 'event_info' else 'numbers'}"
-                    )
+            datasets = {key: _dataset(path, file, key) for key in SHAPES}
             if len({len(dataset) for dataset in datasets.values()}) > 1:
                 sizes = ", ".join(f"{key} {len(dataset)}" for key, dataset in datasets.items())
                 raise InputFileError(f"{path}: the keys have different numbers of jets: {sizes}; get the file again")
@@ -183,11 +177,53 @@ def open_datasets(path: Path) -> Iterator[dict[str, Any]]:
     except (OSError, RuntimeError) as error:  # h5py knows no other kinds for damaged files
         if isinstance(error, OddjetsError):
             raise
-        why = " ".join(str(error).split())
+        why = _no_hdf5(path) or " ".join(str(error).split())
         cause: Cause = "truncated" if "truncated" in why else "damaged" if path.is_file() else "missing file"
         raise InputFileError(
             f"{path}: cannot be read as HDF5 ({cause}; {why[:200]}); get the file again, or leave it out", cause=cause
         ) from None
+
+
+def _dataset(path: Path, file: Any, key: str) -> Any:
+    """Return a dataset of the layout.
+
+    Raises:
+        InputFileError: it is of another form, or kept in another file: who sends a file shall not choose what else is read.
+    """
+    if not isinstance(file.get(key, getlink=True), _h5py().HardLink):
+        raise InputFileError(f"{path}: '{key}' is a link and no dataset; get the file again")
+    dataset = file[key]
+    row, integers = SHAPES[key], key == "event_info"
+    shape, kind = getattr(dataset, "shape", None), getattr(dataset, "dtype", None)
+    if shape is not None and (dataset.is_virtual or dataset.external):
+        raise InputFileError(f"{path}: '{key}' is kept in another file; give that one, or get the file again")
+    # half precision has not the digits of what was measured
+    fits = kind is not None and (
+        kind.kind in "iu" or (not integers and kind.kind == "f" and kind.itemsize >= _LEAST_BYTES)
+    )
+    if shape is None or tuple(shape[1:]) != row or not fits:
+        rows = ", ".join(str(n) for n in ("jets", *row))
+        what = f"has shape {shape} and type {kind}" if shape is not None else "is a group, or empty"
+        raise InputFileError(
+            f"{path}: '{key}' {what}, not ({rows}) of {'integers' if integers else 'numbers of 32 bits or more'}"
+        )
+    return dataset
+
+
+def _no_hdf5(path: Path) -> str:
+    """Return why a file cannot be HDF5 at all; "" where it begins as one."""
+    if path.is_dir():
+        return "it is a folder"
+    try:
+        with path.open("rb") as stream:
+            begin = stream.read(len(SIGNATURE))
+    except OSError:
+        return ""
+    if begin == SIGNATURE:
+        return ""
+    if begin.lstrip()[:1] == b"<":
+        return "it is a page of a website in the place of the file"
+    return f"it begins with {begin!r}, which no HDF5 file does" if begin else "it has no bytes"
 
 
 def inspect(path: Path) -> AspenFile:

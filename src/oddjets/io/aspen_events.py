@@ -22,6 +22,8 @@ Rows = npt.NDArray[np.int64]
 _LARGEST = np.array([(1 << 31) - 1, (1 << 32) - 1, (1 << 63) - 1])
 #: events of luminosity sections of several files that are compared at a time, some 50 bytes each
 _AT_ONCE = 4_000_000
+#: more jets than this are of no one event, whatever the makers kept
+_MOST_JETS = 100
 #: a file with a larger share of events of files before it is a copy, and no file with some events too many
 _COPY = 0.5
 
@@ -41,6 +43,14 @@ def event_info_of(file: Path) -> npt.NDArray[np.int64]:
         raise InputFileError(
             f"{file}: row {wrong[0]} of 'event_info' is {found[wrong[0]].tolist()}, which is no run, section and event"
             f" ({len(wrong)} such rows)"
+        )
+    starts = _starts(event_info)
+    jets = np.diff([*starts, len(event_info)])
+    if (jets > _MOST_JETS).any():
+        place = int(np.argmax(jets))
+        raise InputFileError(
+            f"{file}: {jets[place]} rows from row {starts[place]} on are of one event, {event_info[starts[place]].tolist()},"
+            f" and an event has up to {aspen.JETS_PER_EVENT}: 'event_info' does not say which jets belong together"
         )
     return event_info
 

@@ -273,6 +273,7 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
             ]
         present = [table for table in shown if table is not None]
         if drawn or present:
+            title = "The closure" if name == "fit" and not artifacts.expected("results") else title
             made.append({"name": name, "title": title, "figures": drawn, "tables": present})
     return made
 

@@ -40,6 +40,10 @@ JETS_HAVE = (*aspen.JET_COLUMNS, *aspen.TAG_COLUMNS, "tau21")
 #: cuts of the base selection that act on single jets too
 JET_CUTS = ("certified", "jet_pt", "jet_mass")
 _MOMENTA = slice(0, 4)
+#: GeV, squared the largest number of single precision: as good as infinite
+_INFINITE = 1e19
+#: of particles and charges; larger ones fit in no integer of 32 bits
+_LARGEST_CODE = 1 << 31
 
 
 class ChunkOfJets(NamedTuple):
@@ -78,7 +82,8 @@ def constituents_of(candidates: Array, eta: Array, phi: Array, anomalies: Counte
         mass = invariant_mass(p)
     rest: dict[str, Any] = dict(zip(aspen.CANDIDATE_COLUMNS[4:], found[:, 4:].T, strict=True))
     codes = [rest.pop(name) for name in ("pdg_id", "charge")]
-    whole = np.isfinite(codes[0]) & np.isfinite(codes[1])
+    with np.errstate(invalid="ignore"):
+        whole = np.all([np.abs(code) < _LARGEST_CODE for code in codes], axis=0)
     if not whole.all():
         # a code that is no number is no particle, and goes with those that have no momentum
         pt = np.where(whole, pt, np.nan)
@@ -177,8 +182,8 @@ class AspenSelection:
 
     def _usable(self, columns: Columns, number: Array, anomalies: Counter[str]) -> Mask:
         """Return which jets can be selected at all, and count the others."""
-        finite = np.all([np.isfinite(columns[name]) for name in aspen.JET_COLUMNS], axis=0)
         with np.errstate(invalid="ignore"):
+            finite = np.all([np.abs(columns[name]) < _INFINITE for name in aspen.JET_COLUMNS], axis=0)
             positive = columns["pt"] > 0
             within = np.abs(columns["eta"]) < self.analysis.selection.jets.eta_max
         twice = _twice(columns, number)
@@ -322,9 +327,8 @@ def _by_pt(columns: Columns, number: Array) -> npt.NDArray[np.int64]:
 def _twice(columns: Columns, number: Array) -> Mask:
     """Return the jets that are equal to one before them in their event."""
     order = np.lexsort((np.arange(len(number)), *(columns[name] for name in reversed(aspen.JET_COLUMNS)), number))
-    same = np.all(
-        [np.diff(values[order]) == 0 for values in (number, *(columns[n] for n in aspen.JET_COLUMNS))], axis=0
-    )
+    values = [array[order] for array in (number, *(columns[name] for name in aspen.JET_COLUMNS))]
+    same = np.all([array[1:] == array[:-1] for array in values], axis=0)
     twice = np.zeros(len(number), dtype=bool)
     twice[order[1:]] = same
     return twice

@@ -16,7 +16,7 @@ STALE_SHARE = 0.1
 
 #: name in the counts, the manifest and the tests -> what is counted and what was done
 DESCRIPTIONS = {
-    "jets_not_finite": "AK8 jets with a pT, eta, phi or mass that is NaN or infinite: not selected",
+    "jets_not_finite": "AK8 jets with a pT, eta, phi or mass that is NaN, infinite or above 1e19: not selected",
     "jets_not_positive": "AK8 jets with a pT of 0 or below, for example after an energy correction: not selected",
     "jet_ids_not_stored": "AK8 jets without jetId in the file: tight ID computed from fractions of energy and multiplicities",
     "links_to_no_generator_jet": "links of selected jets to a generator jet that the event does not have: treated as no match",

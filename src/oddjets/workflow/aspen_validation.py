@@ -41,6 +41,15 @@ def aspen_problems(analysis: Analysis, cards: Mapping[str, Any]) -> Iterator[str
             f"selection: files of Aspen Open Jets have no jets below {LOWEST_PT:g} GeV, so the cut 'jet_pt' and"
             f" 'jets.pt_min' of {LOWEST_PT:g} or more are needed"
         )
+    if analysis.aspen.simulation is not None and not analysis.aspen.events:
+        yield "aspen.simulation: simulated processes stand beside tables of events; it needs 'aspen.events: true'"
+    if analysis.aspen.events and analysis.luminosity is None and analysis.selection.golden_json is None:
+        yield "luminosity: what is made of events is labelled with it; give it (/pb, of all published files), or 'golden_json'"
+    if analysis.execution.executor not in ("iterative", "futures"):
+        yield (
+            f"execution.executor: '{analysis.execution.executor}' reads no files of Aspen Open Jets; use 'futures', in"
+            " processes of this machine, or 'iterative'"
+        )
     if analysis.jet_corrections:
         yield "jet_corrections: files of Aspen Open Jets have no raw momenta; leave it empty"
     if analysis.systematics and analysis.aspen.simulation is None:

@@ -22,7 +22,7 @@ from oddjets.selection import processor
 from oddjets.workflow.executors import chunk_worker
 from oddjets.workflow.executors.records import NO_OUTPUT
 from oddjets.workflow.executors.skipped_files import raise_if_skipped
-from oddjets.workflow.keys import code_of, inputs_of, is_done, stage_states
+from oddjets.workflow.keys import code_of, inputs_of, is_done, stage_state, stage_states
 from oddjets.workflow.run import RunContext, Stage
 from oddjets.workflow.stages import closure, fit, histogram, plot, process, report, simulate, workspace
 
@@ -115,15 +115,16 @@ def stage_of(run: RunContext, name: str) -> Stage:
 
 def warn_of_stale_inputs(run: RunContext, stage: Stage) -> None:
     """Warn of results that a stage reads and that are not up to date; the stage runs all the same."""
-    stale = [
-        known.name
-        for known in stages_of(run)
-        if known.name in stage.needs and provenance.read_manifest(run.out, known.name) and not is_done(run, known)
+    before = [
+        known for known in stages_of(run) if known.name in stage.needs and provenance.read_manifest(run.out, known.name)
     ]
+    # input that is no longer there, or that another command named, stops nothing that does not read it
+    states = {known.name: stage_state(run, known) for known in before}
+    stale = {name: why for name, (state, why) in states.items() if state not in ("done", "incomplete")}
     if stale:
         console.print(
-            f"[bold yellow]{stage.name} reads results that are out of date: {', '.join(stale)}[/bold yellow]; `oddjets run`"
-            " updates them all"
+            f"[bold yellow]{stage.name} reads results that are out of date: {', '.join(stale)}[/bold yellow]"
+            f" ({escape('; '.join(why for why in stale.values() if why))}); `oddjets run` updates them all"
         )
 
 

@@ -141,6 +141,10 @@ class RunContext:
         """The files of Aspen Open Jets, checked; each is opened once."""
         spec = self.analysis.aspen
         assert spec is not None
+        if not spec.files:
+            raise InputFileError(
+                f"{self.analysis.name}: no files; name them in 'aspen.files', or to `oddjets import-aspen`"
+            )
         return [aspen.inspect(file) for file in aspen.find_files(spec.files, self.analysis.folder)]
 
     @property

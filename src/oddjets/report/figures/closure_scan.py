@@ -41,6 +41,12 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     if not rows or not closure.get("scans"):
         return {}
     process = closure.get("process") or artifacts.analysis.data_driven or "background"
+    measured = bool(closure.get("regions")) or any(scan["process"] == process for scan in closure["scans"])
+    of_simulation = (
+        f"of simulated {process} at the threshold of the fit and at looser ones, where there are more events, and "
+        if measured
+        else ""
+    )
     said = "; ".join(
         f"{r['region']}, {r['label']}: {with_error(r['value'], r['error'])} ({r['verdict']})" for r in rows
     )
@@ -53,9 +59,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "rows": rows,
             "alt": f"Constant fitted to A over B C / D: {said}.",
             "caption": (
-                f"The constant fitted to A / (B C / D) of simulated {process} at the threshold of the fit and at looser "
-                f"ones, where there are more events, and in {artifacts.data_name.lower()} whose scores are both below the "
-                "threshold. Filled blue: closes; red square: does not close, 3 errors off 1; open: inconclusive."
+                f"The constant fitted to A / (B C / D) {of_simulation}in {artifacts.data_name.lower()} whose scores are both"
+                " below the threshold. Filled blue: closes; red square: does not close, 3 errors off 1; open: inconclusive."
             ),
             "sources": [{"file": "closure.json", "key": "regions, scans"}],
         }

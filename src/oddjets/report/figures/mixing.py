@@ -97,6 +97,9 @@ def _panel(axes: Any, one: dict[str, Any], at: float) -> None:
     axes.axvline(100 * at, color="0.4", linewidth=1, linestyle="--")
     for number, (part, (label, color, marker)) in enumerate(PARTS.items()):
         points = one["points"].get(part, [])
+        if part not in one["points"]:
+            # nothing was measured of the events as they are: no entry in the legend
+            continue
         # beside each other, so that none hides the other
         x, y, errors = (np.array([p[key] for p in points], float) for key in ("efficiency", "value", "error"))
         look = {"fmt": marker, "color": color, "ecolor": "black", "markersize": 5, "linewidth": 1.3}

@@ -34,6 +34,7 @@ from oddjets.selection import aspen_jets, input_anomalies
 from oddjets.workflow.aspen_keys import decides_rows
 from oddjets.workflow.executors.aspen_worker import DATASET, JETS, AspenChunk, AspenWorker, counts_of
 from oddjets.workflow.executors.chunk_worker import ChunkWorker, versions
+from oddjets.workflow.executors.records import EVENTS
 from oddjets.workflow.stages.cutflow import write_cutflow
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def import_aspen(run: RunContext, events: Path) -> dict[str, Any]:
     assert spec is not None
     cards = {name: load_card(path) for name, path in run.resolved.cards.items()}
     scores = analysis.execution.scores(run.out, analysis.folder) if cards else None
+    simulated = _simulated(run)
     _refuse_copies(run.aspen_files)
     published = _published(run.aspen_files)
     chunks = _plan(run, spec.chunk_size)
@@ -100,12 +102,9 @@ def import_aspen(run: RunContext, events: Path) -> dict[str, Any]:
     _remove_others(events / DATASET, names if spec.events else [])
     extra = _summary(run, found, names, published) | {"shares": _shares(run, cards)}
     _report(extra)
-    _add_simulation(run, events, extra)
+    _copy_simulation(run, events, simulated)
+    extra["datasets"] |= simulated
     extra["not_modelled"] = _not_modelled(analysis, extra)
-    for folder in events.iterdir():
-        # of simulation that is no longer asked for
-        if folder.is_dir() and folder.name not in extra["datasets"]:
-            shutil.rmtree(folder)
     write_cutflow(run, extra)
     return extra
 
@@ -283,11 +282,17 @@ def _not_modelled(analysis: Analysis, extra: Mapping[str, Any]) -> list[str]:
     return absent
 
 
-def _add_simulation(run: RunContext, events: Path, extra: dict[str, Any]) -> None:
-    """Take the event tables of simulated processes from another analysis's folder."""
+def _simulated(run: RunContext) -> dict[str, dict[str, Any]]:
+    """Return the datasets of simulated processes in another analysis's folder, checked before anything is imported.
+
+    Raises:
+        OddjetsError: there are none, or they do not fit.
+    """
     source = run.aspen_simulation
     if source is None:
-        return
+        return {}
+    if source.resolve() == run.out.resolve():
+        raise OddjetsError(f"aspen.simulation: {source}: is the output folder itself; name that of the simulation")
     manifest = provenance.read_manifest(source, "process")
     if manifest is None or "extra" not in manifest:
         raise OddjetsError(
@@ -300,22 +305,46 @@ def _add_simulation(run: RunContext, events: Path, extra: dict[str, Any]) -> Non
         raise OddjetsError(
             f"aspen.simulation: {source}: none of its processes ({', '.join(there)}) is one of {', '.join(processes)}"
         )
+    if DATASET in taken:
+        raise OddjetsError(
+            f"aspen.simulation: {source}: the name '{DATASET}' of one of its datasets is that of the data"
+        )
     scores = [f"score_{name}_1" for name, score in run.analysis.scores.items() if score.combined is None]
     for name, dataset in taken.items():
-        (events / name).mkdir(parents=True, exist_ok=True)
         for part in dataset["parts"]:
-            columns = pq.read_schema(source / "events" / name / part, memory_map=False).names
+            file = source / EVENTS / name / part
+            if not file.is_file():
+                raise OddjetsError(f"aspen.simulation: {file} is gone; run `oddjets process` of it again")
+            columns = pq.read_schema(file, memory_map=False).names
             if lacking := [score for score in scores if score not in columns]:
+                wanted = lacking[0].removeprefix("score_").removesuffix("_1")
+                there = [c.removeprefix("score_").removesuffix("_1") for c in columns if c.startswith("score_")]
                 raise OddjetsError(
-                    f"aspen.simulation: {source}: the events of '{name}' have no column '{lacking[0]}';"
-                    f" {nearest(lacking[0], [c for c in columns if c.startswith('score_')])}: process it with the same scores"
+                    f"aspen.simulation: {source}: the events of '{name}' have no score '{wanted}';"
+                    f" {nearest(wanted, [c for c in there if not c.endswith('_2')])}: process it with the same scores"
                 )
-            shutil.copyfile(source / "events" / name / part, events / name / part)
-        cuts = len(extra["cuts"]) - 1
-        same = manifest["extra"]["cuts"] == extra["cuts"]
-        # other cuts have another cutflow: what is left is known at its end alone
-        extra["datasets"][name] = dataset if same else {
-            **dataset, "raw": [dataset["raw"][0]] + [dataset["raw"][-1]] * cuts,
-            "weighted": [dataset["weighted"][0]] + [dataset["weighted"][-1]] * cuts,
-            "n_minus_1": [[dataset["raw"][-1], dataset["weighted"][-1]]] * cuts,
-        }  # fmt: skip
+    cuts = ["all", *run.analysis.selection.cuts]
+    if manifest["extra"]["cuts"] == cuts:
+        return taken
+    # other cuts have another cutflow: what is left is known at its end alone
+    n = len(cuts) - 1
+    return {
+        name: {
+            **dataset, "raw": [dataset["raw"][0]] + [dataset["raw"][-1]] * n,
+            "weighted": [dataset["weighted"][0]] + [dataset["weighted"][-1]] * n,
+            "n_minus_1": [[dataset["raw"][-1], dataset["weighted"][-1]]] * n,
+        }
+        for name, dataset in taken.items()
+    }  # fmt: skip
+
+
+def _copy_simulation(run: RunContext, events: Path, simulated: Mapping[str, Mapping[str, Any]]) -> None:
+    """Take the event tables of simulated processes, in place of earlier ones."""
+    for folder in events.iterdir():
+        if folder.is_dir() and folder.name != DATASET:
+            shutil.rmtree(folder)
+    for name, dataset in simulated.items():
+        assert run.aspen_simulation is not None
+        (events / name).mkdir(parents=True)
+        for part in dataset["parts"]:
+            shutil.copyfile(run.aspen_simulation / EVENTS / name / part, events / name / part)
