@@ -37,6 +37,7 @@ __all__ = [
     "find_files",
     "inspect",
     "open_datasets",
+    "require_h5py",
     "write_file",
 ]
 
@@ -105,7 +106,12 @@ class AspenFile:
     inject: Mapping[str, float] = field(default_factory=dict)
 
 
-def _h5py() -> ModuleType:
+def require_h5py() -> ModuleType:
+    """Return h5py.
+
+    Raises:
+        OddjetsError: it is not installed.
+    """
     try:
         return importlib.import_module("h5py")
     except ImportError:
@@ -160,7 +166,7 @@ def open_datasets(path: Path) -> Iterator[dict[str, Any]]:
         InputFileError: no HDF5, truncated, a key missing, of another shape or type, or one that has another number of rows;
             also where something cannot be read later, inside the ``with``.
     """
-    h5py = _h5py()
+    h5py = require_h5py()
     try:
         with h5py.File(path, "r") as file:
             lacking = [key for key in SHAPES if key not in file]
@@ -190,7 +196,7 @@ def _dataset(path: Path, file: Any, key: str) -> Any:
     Raises:
         InputFileError: it is of another form, or kept in another file: who sends a file shall not choose what else is read.
     """
-    if not isinstance(file.get(key, getlink=True), _h5py().HardLink):
+    if not isinstance(file.get(key, getlink=True), require_h5py().HardLink):
         raise InputFileError(f"{path}: '{key}' is a link and no dataset; get the file again")
     dataset = file[key]
     row, integers = SHAPES[key], key == "event_info"
@@ -272,7 +278,7 @@ def write_file(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = 0
-    with atomic_write(path) as temporary, _h5py().File(temporary, "w") as file:
+    with atomic_write(path) as temporary, require_h5py().File(temporary, "w") as file:
         for key, row in SHAPES.items():
             kind = np.int64 if key == "event_info" else np.float32
             file.create_dataset(

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from oddjets.config.yaml import StrictModel, read_yaml
 from oddjets.core import resources
-from oddjets.core.errors import OddjetsError, nearest
-from oddjets.io.download import download
+from oddjets.core.errors import InputFileError, OddjetsError, nearest
+from oddjets.io.aspen import SIGNATURE, inspect, require_h5py
+from oddjets.io.download import FetchError, download
 
 __all__ = ["AspenCatalogue", "download_aspen", "load_aspen_catalogue"]
 
@@ -29,6 +30,7 @@ class AspenCatalogue(StrictModel):
         batches: numbers of each prefix, from 0.
         total_GB: all files together, 10^9 bytes.
         total_jets: likewise.
+        sha256: of files by name; those of the others are not checked.
     """
 
     record: str
@@ -37,6 +39,7 @@ class AspenCatalogue(StrictModel):
     batches: int = Field(gt=0)
     total_GB: float = Field(gt=0)
     total_jets: int = Field(gt=0)
+    sha256: dict[str, str] = Field(default={})
 
     @property
     def names(self) -> list[str]:
@@ -68,12 +71,15 @@ def download_aspen(catalogue: AspenCatalogue, names: list[str], folder: Path, ur
 
     Raises:
         OddjetsError: a name that is not published, or not enough room on the disk for all of them; nothing is downloaded then.
-        FetchError: see `oddjets.io.download.download`.
+        FetchError: see `oddjets.io.download.download`; or what arrived is no file of the layout, and is deleted.
     """
     for name in names:
         if name not in catalogue.names:
             raise OddjetsError(f"'{name}' is none of the published files; {nearest(name, catalogue.names)}")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OddjetsError(f"{folder}: cannot be made ({error.strerror}); give another folder for the files") from None
     absent = [name for name in names if not (folder / name).is_file()]
     # what arrived of them takes no more room
     begun = sum(part.stat().st_size for name in absent if (part := folder / f"{name}.part").is_file()) / _GB
@@ -86,6 +92,13 @@ def download_aspen(catalogue: AspenCatalogue, names: list[str], folder: Path, ur
             f" {free:.1f} GB are free there; {fitting} of them fit: ask for fewer, or give another folder. Half of the files is"
             " half of the data, and everything works with it"
         )
+    require_h5py()
     for name in absent:
-        download((url or catalogue.url).format(name=name), folder / name, None)
+        file = folder / name
+        download((url or catalogue.url).format(name=name), file, catalogue.sha256.get(name), SIGNATURE)
+        try:
+            inspect(file)
+        except InputFileError as error:
+            file.unlink()
+            raise FetchError(f"{error}. The download is deleted") from None
     return [folder / name for name in absent]
