@@ -65,7 +65,7 @@ def test_what_files_of_single_jets_lack_is_said_with_the_part_that_was_read() ->
     jets = {"entries": 1000, "lacking": ["leptons", "simulation"], "published_files": files}
     found = lines({"jets": jets, "not_modelled": ["top"]})
     assert found["Single jets"].note == (
-        "40 of the 80 published files were read, with 50.6 % of the 178 published jets; 8000 /pb; 1 files have no published"
-        " name, and say that they are simulated; the files lack leptons; simulation"
+        "40 of the 80 published files were read, with 50.6 % of the 178 published jets; 8000 /pb; files without a"
+        " published name: 1, and say that they are simulated; the files lack leptons; simulation"
     )
     assert found["Not modelled"].value == "top quarks"

@@ -55,7 +55,7 @@ CODE: dict[str, dict[str, str]] = {
             "systematics weights working_point"
         ),
         "io": (
-            "aspen branches combined_scores duplicate_events event_table fileset histograms layouts nanoaod_schema "
+            "aspen aspen_events branches combined_scores event_table fileset histograms layouts nanoaod_schema "
             "paper_npz sums_of_weights weight_order"
         ),
         "scoring": (
@@ -142,7 +142,7 @@ CODE: dict[str, dict[str, str]] = {
         "io": "combined_scores event_table histograms rescoring",
         "report": (
             "artifacts colors combination_health figure_files finished_studies health_line intervals jet_studies "
-            "layout panels registry score_comparison style tables text"
+            "layout modelled panels registry score_comparison style tables text"
         ),
         "report.figures": (
             "acceptance agreement bump choices class_shares closure closure_scan correlation cutflow display "
@@ -162,7 +162,7 @@ CODE: dict[str, dict[str, str]] = {
         "io": "combined_scores event_table histograms publications rescoring yields",
         "report": (
             "artifacts colors combination_health eras figure_files finished_studies headline health health_line html "
-            "input_health inspections intervals jet_inspection jet_studies layout neighbours panels registry "
+            "input_health inspections intervals jet_inspection jet_studies layout modelled neighbours panels registry "
             "score_comparison score_tables score_variations scrutiny_tables studies style tables text trainings "
             "verdict"
         ),

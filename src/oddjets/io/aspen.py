@@ -72,7 +72,7 @@ LACKING = (
     f"jets below {LOWEST_PT:g} GeV, and those beyond the first {JETS_PER_EVENT} of an event",
     f"constituents beyond the first {MOST_CONSTITUENTS} in the order of the file, which is not that of pT",
     "b tags of DeepCSV, and taggers that do not follow the mass",
-    "simulation: no process is modelled beside the data",
+    "simulation: the files model no process",
 )
 #: the first bytes of every file
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -135,8 +135,9 @@ def find_files(names: Iterable[str], folder: Path) -> list[Path]:
         files = _meant(path) or _meant(Path(name).expanduser())
         if not files:
             there = sorted(p.name for p in path.parent.glob("*.h5")) if path.parent.is_dir() else []
+            looked = f", neither in {folder.absolute()} nor here" if path != Path(name).expanduser() else ""
             raise InputFileError(
-                f"{path}: {'no HDF5 files (*.h5) in it' if path.is_dir() else 'no such file'};"
+                f"{name}: {'no HDF5 files (*.h5) in it' if path.is_dir() else f'no such file{looked}'};"
                 f" {nearest(path.name, there) or 'docs/aspen.md says how to get them'}"
             )
         for file in files:

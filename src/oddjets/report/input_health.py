@@ -55,7 +55,7 @@ def _lacking(artifacts: Artifacts) -> list[HealthCheck]:
     )
     if others := files["read"] - files["there"]:
         made = ", and say that they are simulated" if files["simulated"] else ""
-        part += f"{count(others)} files have no published name{made}; "
+        part += f"files without a published name: {count(others)}{made}; "
     place = ("manifests/process.json", "extra.jets.lacking")
     note = f"{part}the files lack {'; '.join(found['lacking'])}"
     return [HealthCheck("Single jets", "watch", f"{count(found['entries'])} read", note, *place)]

@@ -164,7 +164,7 @@ def _published(files: list[aspen.AspenFile]) -> dict[str, Any]:
         )
     if others := sorted(names - listed):
         console.print(
-            f"import-aspen: {len(others)} of the files have no published name ({escape(others[0])} is the first): a stated"
+            f"import-aspen: files without a published name: {len(others)} ({escape(others[0])} is the first); a stated"
             f" luminosity {'counts the others alone' if there else 'is taken to be theirs'}"
         )
     return {
