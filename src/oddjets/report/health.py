@@ -96,6 +96,9 @@ def _events(artifacts: Artifacts) -> list[HealthCheck]:
     if not artifacts.has("cutflow"):
         return [_absent("Events counted", "process")]
     datasets = artifacts.cutflow["datasets"].values()
+    if not datasets and artifacts.processed("jets"):
+        # no events were asked for
+        return []
     read = {kind: sum(d["raw"][0] for d in datasets if d["is_data"] is kind) for kind in (True, False)}
     kept = {kind: sum(d["raw"][-1] for d in datasets if d["is_data"] is kind) for kind in (True, False)}
     counted = HealthCheck(

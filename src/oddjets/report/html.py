@@ -239,7 +239,7 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
         # those of two columns first, so that those of one column stand beside them; then those of all three
         drawn.sort(key=lambda figure: (2, 1, 3).index(figure.columns))
         shown: list[tables.Table | None] = []
-        if name == "score" and artifacts.has("cutflow"):
+        if name == "score" and artifacts.has("cutflow") and artifacts.cutflow["datasets"]:
             shown = [
                 # without simulation the two are the same
                 *([tables.cutflow_table(artifacts, "weighted")] if has_simulation(artifacts) else []),

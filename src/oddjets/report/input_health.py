@@ -56,7 +56,11 @@ def _lacking(artifacts: Artifacts) -> list[HealthCheck]:
     if others := files["read"] - files["there"]:
         made = ", and say that they are simulated" if files["simulated"] else ""
         part += f"files without a published name: {count(others)}{made}; "
-    place = ("manifests/process.json", "extra.jets.lacking")
+    flow = ", ".join(
+        f"{cut.replace('_', ' ')} {count(n)}" for cut, n in zip(found["cuts"][1:], found["raw"][1:], strict=True)
+    )
+    part = f"{flow}; {part}"
+    place = ("manifests/process.json", "extra.jets")
     note = f"{part}the files lack {'; '.join(found['lacking'])}"
     return [HealthCheck("Single jets", "watch", f"{count(found['entries'])} read", note, *place)]
 

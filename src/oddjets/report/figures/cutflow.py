@@ -36,6 +36,8 @@ def by_process(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return the events left after each cut, per process."""
     summed = by_process(artifacts)
+    if not summed:  # of single jets alone
+        return {}
     simulated = sorted((p for p in summed if p != "data"), key=lambda p: -summed[p]["weighted"][-1])
     shown = simulated[: panels.MAX_PROCESSES]
     cuts = artifacts.cutflow["cuts"]
