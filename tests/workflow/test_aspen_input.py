@@ -22,7 +22,7 @@ from helpers.file_servers import HttpServer
 from oddjets.config.analysis import load_analysis
 from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import InputFileError, OddjetsError
-from oddjets.io import aspen_catalogue, event_table
+from oddjets.io import aspen, aspen_catalogue, event_table
 from oddjets.io.download import FetchError
 from oddjets.workflow.executors import aspen_worker
 from oddjets.workflow.pipeline import run_stage, stage_of
@@ -148,6 +148,13 @@ def test_links_keep_their_names_and_a_file_is_read_once(tmp_path: Path) -> None:
     assert extra["jets"]["published_files"] | {"jets": 0} == {
         "there": 1, "listed": 80, "read": 1, "jets": 0, "jets_listed": 178_000_000, "simulated": 0,
     }  # fmt: skip
+
+
+def test_simulated_and_measured_jets_are_not_mixed(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5")
+    aspen.write_file(tmp_path / "b.h5", [aspen_files.rows(10, 2)], simulated=True)
+    with pytest.raises(InputFileError, match=r"b\.h5: says that its jets are simulated, and a\.h5 does not"):
+        imported(tmp_path)
 
 
 def test_a_full_disk_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

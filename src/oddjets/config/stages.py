@@ -1,4 +1,4 @@
-"""Which stages an analysis asks for: those whose sections it has, and whose input there is."""
+"""The stages that an analysis asks for: those whose sections it has, and whose input there is."""
 
 from __future__ import annotations
 

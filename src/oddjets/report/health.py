@@ -41,7 +41,7 @@ def health_checks(artifacts: Artifacts) -> list[HealthCheck]:
         *input_checks(artifacts),
         *era_checks(artifacts),
         *combination_checks(artifacts),
-        _threshold(artifacts),
+        *([_threshold(artifacts)] if artifacts.expected("histograms") or artifacts.has("histograms") else []),
         *_blinding(artifacts),
         *_weights(artifacts),
     ]

@@ -1,4 +1,4 @@
-"""What is said of the simulation beside the data, also where there is none."""
+"""Sentences about the simulation beside the data, also where there is none."""
 
 from __future__ import annotations
 

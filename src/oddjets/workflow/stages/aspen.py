@@ -67,6 +67,7 @@ def import_aspen(run: RunContext, events: Path) -> dict[str, Any]:
     scores = analysis.execution.scores(run.out, analysis.folder) if cards else None
     simulated = _simulated(run)
     _refuse_copies(run.aspen_files)
+    _refuse_mixture(run.aspen_files)
     published = _published(run.aspen_files)
     chunks = _plan(run, spec.chunk_size)
     names = [chunk.name for chunk in chunks]
@@ -150,6 +151,16 @@ def _refuse_copies(files: list[aspen.AspenFile]) -> None:
         seen[file.identity] = file.path
 
 
+def _refuse_mixture(files: list[aspen.AspenFile]) -> None:
+    made = [file.path for file in files if file.simulated]
+    if made and len(made) < len(files):
+        measured = next(file.path for file in files if not file.simulated)
+        raise InputFileError(
+            f"{made[0]}: says that its jets are simulated, and {measured.name} does not: figures would call all of them"
+            " pseudo-data; import them into folders of their own"
+        )
+
+
 def _published(files: list[aspen.AspenFile]) -> dict[str, Any]:
     """Say how many of the published files are there, and return it."""
     catalogue = load_aspen_catalogue()
@@ -174,7 +185,7 @@ def _published(files: list[aspen.AspenFile]) -> dict[str, Any]:
 
 
 class _Counts:
-    """What chunks add up to."""
+    """Sums of what was counted in chunks."""
 
     def __init__(self) -> None:
         self.entries = 0
