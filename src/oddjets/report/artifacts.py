@@ -89,11 +89,10 @@ class Artifacts:
 
     def expected(self, artifact: str) -> bool:
         """Return whether the analysis has a stage that makes an artifact."""
-        analysis = self.analysis
-        of_events = None if analysis.aspen is not None and not analysis.aspen.events else analysis
+        analysis, aspen = self.analysis, self.analysis.aspen
         optional = {
-            "events": of_events,
-            "jets": analysis.aspen,
+            "events": aspen is None or aspen.events or None,
+            "jets": aspen,
             # nobody must make one
             **dict.fromkeys(("study", "choices", "injection", "sculpting", "rescoring", "efficiency_map")),
             "inspection": analysis.inspect,

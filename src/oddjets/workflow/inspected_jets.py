@@ -29,12 +29,12 @@ from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import write_figure
 from oddjets.report.figures import jet_periods
 from oddjets.selection.oddest_jets import find_oddest
+from oddjets.workflow.executors.aspen_worker import DATASET, JETS
 from oddjets.workflow.inspected_exposures import luminosity_by_run
 from oddjets.workflow.inspected_neighbours import MOST_SELECTED
 from oddjets.workflow.inspection import Inspection
 from oddjets.workflow.jet_studies import refuse_blinded_jets
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.stages.aspen import DATASET, JETS
 from oddjets.workflow.study_events import require_current_tables
 
 __all__ = ["inspect_jets"]

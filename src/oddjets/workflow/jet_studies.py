@@ -14,8 +14,8 @@ from oddjets.io.studies import FOLDER, jets_made_of, jets_study
 from oddjets.selection.oddest_jets import bins_of, find_oddest
 from oddjets.study.jet_null import lines_of, null_of_jets
 from oddjets.study.single_jets import JetCells, JetChoice, count_cells
+from oddjets.workflow.executors.aspen_worker import DATASET, JETS
 from oddjets.workflow.run import RunContext
-from oddjets.workflow.stages.aspen import DATASET, JETS
 from oddjets.workflow.study_events import require_current_tables
 from oddjets.workflow.study_options import Options, recorded
 
