@@ -36,7 +36,7 @@ JETS, DATASET = "jets", "aspen"
 _STEM = 100
 
 #: one selection per process and per piece of work; a worker gets many chunks
-_SELECTIONS: dict[int, AspenSelection] = {}
+_SELECTIONS: dict[tuple[int, str], AspenSelection] = {}
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class AspenWorker:
         if self.scores is not None:
             kept = ScoreCache(self.scores, chunk.identity, chunk.start, chunk.stop)
         with aspen.open_datasets(chunk.path) as datasets:
-            made = self._selection().read(datasets, chunk.start, chunk.stop, chunk.left_out, kept)
+            made = self._selection(chunk.rows_key).read(datasets, chunk.start, chunk.stop, chunk.left_out, kept)
         note = {
             "dataset": DATASET, "process": DATA, "is_data": True, "file": chunk.path.name, "key": chunk.key,
             "fileuuid": chunk.identity, "entrystart": chunk.start, "entrystop": chunk.stop, "lacking": aspen.LACKING,
@@ -112,8 +112,9 @@ class AspenWorker:
         # last: it says that the chunk is done
         write_part(self.output / JETS / DATASET / chunk.name, made.jets, {**note, "counts": made.counts})
 
-    def _selection(self) -> AspenSelection:
-        key = hash(self.builder)
+    def _selection(self, rows_key: str) -> AspenSelection:
+        # the names of a golden JSON and of models do not say what is in them
+        key = hash(self.builder), rows_key
         if key not in _SELECTIONS:
             analysis = self.builder.analysis
             certified: SectionIntervals | None = None
