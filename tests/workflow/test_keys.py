@@ -55,8 +55,8 @@ CODE: dict[str, dict[str, str]] = {
             "systematics weights working_point"
         ),
         "io": (
-            "aspen aspen_events branches combined_scores event_table fileset histograms layouts nanoaod_schema "
-            "paper_npz sums_of_weights weight_order"
+            "aspen aspen_events branches combined_scores event_table fileset histograms layouts nanoaod_schema paper_npz "
+            "sums_of_weights weight_order"
         ),
         "scoring": (
             "cache card_base class_groups column_card column_inputs column_scorer gpu inputs model_card onnx_session "
