@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from oddjets.cli import completion
+from oddjets.cli.options import Unblind, rerun_blinded_stages
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.overrides import with_execution
@@ -53,11 +54,11 @@ SharedSourceOption = Annotated[
 ]
 
 
-def _run_of(target: Path, out: Path | None) -> RunContext:
+def _run_of(target: Path, out: Path | None, *, unblind: bool = False) -> RunContext:
     from oddjets.cli.status import analysis_and_folder
     from oddjets.workflow.run import RunContext
 
-    return RunContext(*analysis_and_folder(target, out))
+    return RunContext(*analysis_and_folder(target, out), unblind="--unblind" if unblind else "")
 
 
 @app.command()
@@ -305,3 +306,72 @@ def sculpting(
     from oddjets.workflow.sculpting import SculptingOptions, study_sculpting
 
     study_sculpting(_run_of(target, out), SculptingOptions(seed, bank, luminosity))
+
+
+@app.command(name="two-sample")
+def two_sample(
+    target: Target,
+    against: Annotated[
+        str,
+        typer.Option(
+            "--against",
+            metavar="own-pairs|simulation|PATH",
+            help="What data are compared with: own-pairs (their own jets, paired anew), simulation, or the events of a Parquet"
+            " file or of another output folder.",
+        ),
+    ] = "own-pairs",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="EXPRESSION",
+            help="Compare this, repeatable; an expression over table columns (default: score and mass of both jets).",
+        ),
+    ] = None,
+    alike: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--alike",
+            metavar="COLUMN",
+            help="Pair jets of events that are alike in this, repeatable (default: pt_1 and pt_2).",
+        ),
+    ] = None,
+    toys: Annotated[
+        int, typer.Option("--toys", min=20, metavar="N", help="Number of toys; 1000 are needed for p below 1/1000.")
+    ] = 300,
+    most: Annotated[
+        int, typer.Option("--most", min=200, metavar="N", help="Take so many events of data at most, at random.")
+    ] = 20_000,
+    no_known: Annotated[
+        bool, typer.Option("--no-known", help="Add no known processes, as simulated, to the pairs.")
+    ] = False,
+    no_residual: Annotated[
+        bool,
+        typer.Option("--no-residual", help="Take no correlation of the jets of simulated events as an uncertainty."),
+    ] = False,
+    seed: Seed = 1,
+    workers: Workers = None,
+    bank: BankFile = None,
+    out: OutputFolder = None,
+    unblind: Unblind = False,
+) -> None:
+    """Compare data with their own mixed pairs, simulation or other events, in several columns, without a threshold."""
+    from oddjets.workflow.two_sample import TwoSampleOptions, study_two_sample
+
+    run = _run_of(target, out, unblind=unblind)
+    rerun_blinded_stages(run, "workspace")
+    study_two_sample(
+        run,
+        TwoSampleOptions(
+            against,
+            tuple(column or ()),
+            None if alike is None else tuple(alike),
+            toys,
+            most,
+            seed,
+            workers or run.analysis.execution.processes,
+            bank,
+            not no_known,
+            not no_residual,
+        ),
+    )

@@ -19,6 +19,7 @@ __all__ = [
     "INJECTION",
     "SCULPTING",
     "TRAININGS",
+    "TWO_SAMPLE",
     "FinishedStudy",
     "bound_of",
     "calibration_line",
@@ -34,6 +35,8 @@ __all__ = [
     "read_null_studies",
     "read_study",
     "read_training_study",
+    "two_sample_answer",
+    "two_sample_lines",
 ]
 
 #: the folder of studies, in the output folder
@@ -42,11 +45,14 @@ FOLDER = "study"
 TRAININGS = "trainings.json"
 #: those of choices, of an injected signal and of sculpting, there
 CHOICES, INJECTION, SCULPTING = "choices.json", "injection.json", "sculpting.json"
+#: that of data against their own pairs or other events, there
+TWO_SAMPLE = "two_sample.json"
 #: what a finished study must have: of what state of the folder it is, and what the report reads
 _ENTRIES = {
     CHOICES: ("of", "choices", "correlation", "trials", "complete"),
     INJECTION: ("of", "signal", "methods", "strengths"),
     SCULPTING: ("of", "regions", "observable", "process", "score"),
+    TWO_SAMPLE: ("of", "against", "hypothesis", "test", "shows_data_in_A"),
 }
 #: likewise of a study of single jets
 _OF_JETS = ("of", "source", "choices", "together", "curve", "experiments")
@@ -55,7 +61,7 @@ LEAST_EXPERIMENTS = 100
 
 
 class FinishedStudy(NamedTuple):
-    """A finished study of choices, of an injected signal or of sculpting.
+    """A finished study of choices, of an injected signal, of sculpting, or a two-sample test.
 
     Attributes:
         content: of its file.
@@ -69,7 +75,8 @@ class FinishedStudy(NamedTuple):
 def made_of(out: Path, name: str) -> dict[str, str | None]:
     """Return the state of a folder that a study is of, for its file.
 
-    Sculpting is of the histograms and not of the workspace, which may take its closure uncertainty from it.
+    Sculpting is of the histograms and not of the workspace, which may take its closure uncertainty from it; a two-sample test
+    is of the event tables.
 
     Args:
         out: the output folder.
@@ -78,6 +85,9 @@ def made_of(out: Path, name: str) -> dict[str, str | None]:
     if name == SCULPTING:
         key = (read_manifest(out, "histogram") or {}).get("key")
         return {"histograms": None if key is None else str(key)}
+    if name == TWO_SAMPLE:
+        key = (read_manifest(out, "process") or {}).get("key")
+        return {"events": None if key is None else str(key)}
     workspace = out / "workspace.json"
     return {"workspace": sha256_of(workspace) if workspace.is_file() else None}
 
@@ -87,7 +97,7 @@ def read_study(out: Path, name: str) -> FinishedStudy | None:
 
     Args:
         out: the output folder.
-        name: its file: `CHOICES`, `INJECTION` or `SCULPTING`.
+        name: its file: `CHOICES`, `INJECTION`, `SCULPTING` or `TWO_SAMPLE`.
 
     Raises:
         InputFileError: the file is no such study.
@@ -95,7 +105,7 @@ def read_study(out: Path, name: str) -> FinishedStudy | None:
     file = out / FOLDER / name
     if not file.is_file():
         return None
-    verb = f"study {name.removesuffix('.json')}"
+    verb = f"study {name.removesuffix('.json').replace('_', '-')}"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         (kind, of), *_ = content["of"].items()
@@ -105,7 +115,7 @@ def read_study(out: Path, name: str) -> FinishedStudy | None:
         raise InputFileError(
             f"{file}: cannot be read as a study ({type(error).__name__}: {error}); remove it, or run `oddjets {verb}` again"
         ) from None
-    other = "other histograms" if kind == "histograms" else f"another {kind}"
+    other = {"histograms": "other histograms", "events": "other event tables"}.get(kind, f"another {kind}")
     return FinishedStudy(content, "" if of == made_of(out, name)[kind] else f"it is of {other}")
 
 
@@ -300,3 +310,37 @@ def calibration_line(name: str, found: Mapping[str, Any]) -> str:
     if needed := found.get("tail_needed"):
         line += f"; for an error of 50 % use --tail {needed} or more"
     return line
+
+
+def two_sample_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return what a two-sample test found, in lines.
+
+    Args:
+        found: the content of its file.
+    """
+    lines = [f"two-sample test of {found['events']} events ({found['part']}), {', '.join(found['columns'])}:"]
+    lines += [f"  left out {what}: {number}" for what, number in found.get("left_out", {}).items()]
+    lines.append(f"  hypothesis: {found['hypothesis']}; toys: {found.get('toys_are', '')}")
+    lines.append(f"  {two_sample_answer(found['test'])}")
+    if found.get("with_residual"):
+        lines.append(
+            f"  with the correlation of simulated pairs as an uncertainty: {two_sample_answer(found['with_residual'])}"
+        )
+    for row in found["test"]["widths"]:
+        lines.append(
+            f"    width {row['width']:.2f}: t {row['t']:.1f}, toys {row['dof']:.1f} on average; p {row['p_value']:.3g} by toys"
+        )
+    return lines
+
+
+def two_sample_answer(test: Mapping[str, Any]) -> str:
+    """Return the p values of a two-sample test in a line; what is an extrapolation is called that.
+
+    Args:
+        test: the entry ``test`` of its file.
+    """
+    smallest, mean, beyond = test["min_p"], test["mean_p"], test["extrapolated"]
+    said = f"p {smallest['p_value']:.3g} by {test['toys']} toys (smallest p of five widths), {mean['p_value']:.3g} (mean p)"
+    if smallest["beyond"]:
+        said += f"; no toy is as extreme: by a fitted chi2, an extrapolation, p {beyond['p_value']:.1g} (z {beyond['z']:.1f})"
+    return said
