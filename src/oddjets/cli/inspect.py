@@ -43,6 +43,15 @@ def inspect(
     dataset: Annotated[
         str | None, typer.Option("--dataset", metavar="NAME", help="Look at the events of one dataset.")
     ] = None,
+    picks: Annotated[
+        str | None,
+        typer.Option(
+            "--picks",
+            metavar="FILE|two-sample",
+            help="Look at the events of a list instead: run:section:event in each line, or those that `study two-sample` found"
+            " most discrepant.",
+        ),
+    ] = None,
     top: Annotated[
         int | None, typer.Option("--top", min=1, metavar="N", help="Number of events in the table (default: 20).")
     ] = None,
@@ -118,6 +127,7 @@ def inspect(
             "permutations": permutations,
             "process": process,
             "dataset": dataset,
+            "picks": picks,
             "top": top,
             "displays": displays,
             "neighbours": neighbours,

@@ -33,6 +33,11 @@ class Inspect(StrictModel):
         lt=1,
         description="of single jets, look at this fraction with the highest scores; not given: the largest of 'jet_bump'",
     )
+    picks: str | None = Field(
+        default=None,
+        description="look at the events of a list instead, in its order and whatever their region and letter: a file with"
+        " run:section:event in each line, or 'two-sample' for the list of `oddjets study two-sample`",
+    )
     top: int = Field(default=20, ge=1, description="number of events in the table, the oddest first")
     displays: int = Field(
         default=10, ge=0, description="number of events of the table that are drawn, the oddest first"
@@ -76,4 +81,6 @@ class Inspect(StrictModel):
             raise ValueError("'side_bands' lie within 'bins': they must reach further, at one end at least")
         if self.process is not None and self.dataset is not None:
             raise ValueError("'process' and 'dataset' both say whose events; give one of them")
+        if self.picks is not None and self.bins is not None:
+            raise ValueError("'picks' and 'bins' both say which events; give one of them")
         return self

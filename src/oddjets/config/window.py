@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,7 @@ class Window:
         low: lower end, in the observable's unit; events at it are inside.
         high: upper end; events at it are outside, as in the bins of a histogram.
         of: whose events: ``data``, the name of a simulated process, or that of a dataset.
+        picks: the list whose events are looked at instead, whatever their region and letter; None: there is none.
     """
 
     region: str
@@ -37,6 +40,7 @@ class Window:
     low: float = -math.inf
     high: float = math.inf
     of: str = DATA
+    picks: str | None = None
 
     @classmethod
     def of_analysis(cls, analysis: Analysis, asked: Inspect) -> Window:
@@ -59,15 +63,18 @@ class Window:
             if name not in known:
                 raise OddjetsError(f"inspect: no {what} '{name}'; {nearest(name, known)}")
         low, high = asked.bins or (-math.inf, math.inf)
-        return cls(region, asked.letter, observable, low, high, asked.dataset or asked.process or DATA)
+        return cls(region, asked.letter, observable, low, high, asked.dataset or asked.process or DATA, asked.picks)
 
     @property
     def name(self) -> str:
         """A name for files: ``SR_A``, ``SR_A_leading_mass_140_170``, ``SR_A_top``."""
+        of = "" if self.of == DATA else f"_{self.of}"
+        if self.picks is not None:
+            return f"picks_{re.sub(r'[^A-Za-z0-9]+', '_', Path(self.picks).stem)}{of}"
         span = ""
         if self.is_bounded:
             span = f"_{self.observable}_{self.low:g}_{self.high:g}"
-        return f"{self.region}_{self.letter}{span}{'' if self.of == DATA else f'_{self.of}'}"
+        return f"{self.region}_{self.letter}{span}{of}"
 
     @property
     def is_bounded(self) -> bool:
@@ -101,6 +108,8 @@ class Window:
 
     def describe(self, analysis: Analysis) -> str:
         """Return the window in words: ``SR, letter A, leading_mass 140 to 170 GeV``."""
+        if self.picks is not None:
+            return f"the list '{Path(self.picks).name}'"
         unit = analysis.observables[self.observable].unit
         words = f"{self.region}, letter {self.letter}"
         if self.is_bounded:

@@ -17,6 +17,7 @@ __all__ = [
     "CHOICES",
     "FOLDER",
     "INJECTION",
+    "PICKS",
     "SCULPTING",
     "TRAININGS",
     "TWO_SAMPLE",
@@ -47,6 +48,8 @@ TRAININGS = "trainings.json"
 CHOICES, INJECTION, SCULPTING = "choices.json", "injection.json", "sculpting.json"
 #: that of data against their own pairs or other events, there
 TWO_SAMPLE = "two_sample.json"
+#: run:section:event of its most discrepant events, one a line
+PICKS = "two_sample_picks.txt"
 #: what a finished study must have: of what state of the folder it is, and what the report reads
 _ENTRIES = {
     CHOICES: ("of", "choices", "correlation", "trials", "complete"),

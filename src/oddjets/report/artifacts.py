@@ -41,6 +41,7 @@ ARTIFACTS = {
     "choices": ("study/choices.json", "study choices"),
     "injection": ("study/injection.json", "study injection"),
     "sculpting": ("study/sculpting.json", "study sculpting"),
+    "two_sample": ("study/two_sample.json", "study two-sample"),
     "inspection": (INSPECTIONS, "inspect"),
     "rescoring": (RESCORING, "rescore"),
     "efficiency_map": (EFFICIENCY_MAP, "efficiency-map"),
@@ -94,7 +95,7 @@ class Artifacts:
             "events": aspen is None or aspen.events or None,
             "jets": aspen,
             # nobody must make one
-            **dict.fromkeys(("study", "choices", "injection", "sculpting", "rescoring", "efficiency_map")),
+            **dict.fromkeys(("study", "choices", "injection", "sculpting", "two_sample", "rescoring", "efficiency_map")),
             "inspection": analysis.inspect,
         }
         return optional.get(artifact, True) is not None and has_stage(analysis, ARTIFACTS[artifact][1])

@@ -1,4 +1,4 @@
-"""Finished studies of choices, of an injected signal and of sculpting, as the report shows them."""
+"""Finished studies of choices, of an injected signal, of sculpting and of two samples, as the report shows them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ def study_of(artifacts: Artifacts, name: str) -> FinishedStudy | None:
 
     Args:
         artifacts: of the output directory.
-        name: ``choices``, ``injection`` or ``sculpting``.
+        name: ``choices``, ``injection``, ``sculpting`` or ``two_sample``.
 
     Raises:
         InputFileError: the file is no such study.
     """
     found = read_study(artifacts.out, f"{name}.json")
+    if found is not None and artifacts.blinded and found.content.get("shows_data_in_A"):
+        return None
     if found is None or name != "choices" or not artifacts.blinded:
         return found
     hidden = {k: v for k, v in found.content.items() if k != "global"}
@@ -35,7 +37,7 @@ def current_study(artifacts: Artifacts, name: str) -> dict[str, Any] | None:
 
     Args:
         artifacts: of the output directory.
-        name: ``choices``, ``injection`` or ``sculpting``.
+        name: ``choices``, ``injection``, ``sculpting`` or ``two_sample``.
     """
     found = study_of(artifacts, name)
     return None if found is None or found.outdated else found.content

@@ -56,6 +56,7 @@ from oddjets.report.figures import (
     signal_templates,
     systematics,
     threshold_scan,
+    two_sample,
     yields,
 )
 
@@ -160,6 +161,9 @@ KINDS: dict[str, FigureKind] = {
         FigureKind("choices", "Correlation of the choices", ("choices",), choices.data, choices.draw),
         FigureKind("injection", "Injected signals", ("injection",), injection.data, injection.draw),
         FigureKind("sculpting", "Spurious signal of QCD alone", ("sculpting",), sculpting.data, sculpting.draw),
+        FigureKind(
+            "two_sample", "Data against their own pairs, or others", ("two_sample",), two_sample.data, two_sample.draw
+        ),
         FigureKind("correlation", "Correlations", ("results",), correlation.data, correlation.draw),
         FigureKind(
             "efficiency_map", "Efficiency of the score", ("efficiency_map",), efficiency_map.data, efficiency_map.draw

@@ -12,6 +12,7 @@ from oddjets.report.finished_studies import study_of
 from oddjets.report.scrutiny_tables import CHOICES, INJECTION, SCULPTING
 from oddjets.report.tables import Cell, Table, closure_table
 from oddjets.report.text import p_value
+from oddjets.report.two_sample import TWO_SAMPLE
 from oddjets.stats.closure_state import region_verdicts
 
 __all__ = ["CALIBRATION", "CLOSURE", "Answer", "verdict", "verdict_table"]
@@ -51,7 +52,7 @@ def verdict(artifacts: Artifacts) -> list[Answer]:
     Args:
         artifacts: of the output directory.
     """
-    return [answer for answer in _answers(artifacts) if answer.name != "sculpting"]
+    return [answer for answer in _answers(artifacts) if answer.name not in ("sculpting", "two-sample test")]
 
 
 def verdict_table(artifacts: Artifacts) -> Table | None:
@@ -84,6 +85,14 @@ def _answers(artifacts: Artifacts) -> list[Answer]:
             artifacts, "injection", "expected signal", INJECTION, "How large a signal would have been seen?", _expected
         ),
         _of_study(artifacts, "sculpting", "sculpting", SCULPTING, "Does the score itself make a bump?", _sculpted),
+        _of_study(
+            artifacts,
+            "two_sample",
+            "two-sample test",
+            TWO_SAMPLE,
+            "Do the events differ from a reference at all?",
+            _tested,
+        ),
     ]
 
 
@@ -130,7 +139,7 @@ def _of_study(
     found = study_of(artifacts, name)
     # a list of choices is named by the user
     of = "CHOICES.yaml --events " if name == "choices" else ""
-    command = f"`oddjets study {name} {of}{artifacts.out}`"
+    command = f"`oddjets study {name.replace('_', '-')} {of}{artifacts.out}`"
     if found is None:
         return Answer(title, f"not run: {command}", VERDICT, found=False, question=question)
     if found.outdated:
@@ -213,3 +222,10 @@ def _sculpted(found: Mapping[str, Any], _: Artifacts) -> tuple[str, str, bool]:
     decided = all(row["decided"] for row in rows)
     note = f"simulated {found['process']} alone, the largest of all masses, thresholds and regions"
     return text, note + ("" if decided else "; too few events to know it to 20 %"), True
+
+
+def _tested(found: Mapping[str, Any], _: Artifacts) -> tuple[str, str, bool]:
+    test = found["test"]
+    smallest = test["min_p"]
+    text = f"p {'< ' if smallest['beyond'] else ''}{p_value(smallest['p_value'])} by {test['toys']} toys"
+    return text, f"{found['hypothesis']} ({found['part']})", True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,11 +60,9 @@ def _edges(column: Floats, reference: Floats, parts: tuple[float, ...]) -> Float
 def _counts(
     cell: Rows, number: int, reference: Floats, observed: Rows, log_ratio: Floats, shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    data = np.bincount(cell[observed], minlength=number).astype(np.float64)
-    expected = np.bincount(cell, reference, number).astype(np.float64)
-    learnt: Floats = np.bincount(cell, reference * np.exp(np.minimum(log_ratio, 50.0)), number)
-    sigma: Floats = np.divide(
-        data - expected, np.sqrt(np.maximum(expected, 0)), out=np.zeros(number), where=expected > 0
-    )
-    made: Mapping[str, Floats] = {"data": data, "reference": expected, "learnt": learnt, "sigma": sigma}
+    data = np.bincount(cell[observed], minlength=number).astype(float)
+    expected = np.bincount(cell, reference, number).astype(float)
+    learnt = np.bincount(cell, reference * np.exp(np.minimum(log_ratio, 50.0)), number).astype(float)
+    sigma = (data - expected) / np.sqrt(np.where(expected > 0, expected, np.inf))
+    made = {"data": data, "reference": expected, "learnt": learnt, "sigma": sigma}
     return {name: values.reshape(shape).tolist() for name, values in made.items()}

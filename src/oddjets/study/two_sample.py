@@ -41,6 +41,8 @@ WIDTHS = (0.1, 0.3, 0.5, 0.7, 0.9)
 CENTRES, FUNCTIONS = 300, 40
 #: the penalty for each event: small enough that a peak is found, large enough that no fit runs away
 PENALTY = 1e-6
+#: bins of the toys in a picture
+_BINS = 20
 #: toys that are fitted together
 _TOGETHER = 8
 #: the place of the width whose fit to simulated pairs tilts the toys
@@ -69,29 +71,30 @@ class TwoSamplePlan:
 
 
 class Problem(Protocol):
-    """A sample, a reference and toys, all of them rows of one pool.
-
-    Attributes:
-        x: the columns of the rows, (rows, columns).
-        reference: what each row weighs in the reference, (rows,).
-        observed: the rows of the data, (n,).
-        taken: what an event of a sample weighs in the reference, from which it is taken; 0: it is no part of it.
-        observed_weights: of the data, (n,); None: 1.
-    """
+    """A sample, a reference and toys, all of them rows of one pool."""
 
     @property
-    def x(self) -> Floats: ...
+    def x(self) -> Floats:
+        """The columns of the rows, (rows, columns)."""
+
     @property
-    def reference(self) -> Floats: ...
+    def reference(self) -> Floats:
+        """What each row weighs in the reference, (rows,)."""
+
     @property
-    def observed(self) -> Rows: ...
+    def observed(self) -> Rows:
+        """The rows of the data, (n,)."""
+
     @property
-    def taken(self) -> float: ...
+    def taken(self) -> float:
+        """What an event of a sample weighs in the reference, from which it is taken; 0: it is no part of it."""
+
     @property
-    def observed_weights(self) -> Floats | None: ...
+    def observed_weights(self) -> Floats | None:
+        """Weights of the data, (n,); None: 1."""
+
     def toy(self, rng: np.random.Generator, tilt: Floats | None = None) -> Rows:
         """Return the rows of a toy."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -217,8 +220,9 @@ def compare_samples(problem: Problem, plan: TwoSamplePlan, residual: PairProblem
         ratios.append(values @ alone.coefficients[0])
     plain = t[:, 1 : 1 + len(toys)].T
     found = combine_widths(t[:, 0], plain)
-    for row, width in zip(found["widths"], widths, strict=True):
-        row["width"] = float(width)
+    for k, (row, width) in enumerate(zip(found["widths"], widths, strict=True)):
+        counts, edges = np.histogram(plain[:, k], bins=_BINS)
+        row |= {"width": float(width), "edges": edges.tolist(), "counts": counts.tolist()}
     with_residual = combine_widths(t[:, 0], t[:, 1 + len(toys) :].T) if tilted else None
     return Comparison(found, with_residual, ratios[found["best"]], unconverged)
 

@@ -25,6 +25,7 @@ _OUTPUTS_WITH_DATA = (
     *("report.html", "datacard.txt", "shapes.root", "combine_report.json", "combine.sh"),
     *("combine_expected.md", "combine_expected.json"),
     *("study/trainings.json", "study/trainings.txt"),
+    *("study/two_sample.json", "study/two_sample_picks.txt"),
 )
 _EXPORTED = f"outputs_pretrain_s_{paper_npz.DATA_NAME}_dijet.npz"
 

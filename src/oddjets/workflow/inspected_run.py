@@ -26,6 +26,8 @@ from oddjets.io.fileset_search import find_fileset
 from oddjets.io.histograms import ThresholdResult
 from oddjets.io.inspections import FOLDER
 from oddjets.io.nanoaod_schema import IDENTITY
+from oddjets.io.studies import FOLDER as STUDIES
+from oddjets.io.studies import PICKS
 from oddjets.report.artifacts import Artifacts
 from oddjets.selection.normalisation import factors
 from oddjets.selection.per_era import at_era
@@ -84,7 +86,31 @@ class InspectedRun:
         self.run, self.asked = run, asked
         self.window = Window.of_analysis(run.analysis, asked)
         self.folder: Path = run.out / FOLDER / self.window.name
-        refuse_blinded(self.window, is_data=self.is_data, hidden=self.hidden)
+        if self.picked is None:
+            refuse_blinded(self.window, is_data=self.is_data, hidden=self.hidden)
+
+    @cached_property
+    def picked(self) -> dict[tuple[int, ...], int] | None:
+        """The events of the list that is asked for: run, section and event to their place; None: a window is asked for.
+
+        Raises:
+            InputFileError: there is no such list, or it is none.
+        """
+        if self.asked.picks is None:
+            return None
+        of_study = self.asked.picks == "two-sample"
+        file = self.run.out / STUDIES / PICKS if of_study else Path(self.asked.picks)
+        try:
+            lines = file.read_text(encoding="utf-8").split()
+            found = {tuple(int(part) for part in line.split(":")): rank for rank, line in enumerate(lines)}
+            if any(len(identity) != len(IDENTITY) for identity in found):
+                raise ValueError("not run:section:event")
+        except OSError:
+            hint = "; run `oddjets study two-sample` first" if of_study else ""
+            raise InputFileError(f"--picks: {file} cannot be read{hint}") from None
+        except ValueError as error:
+            raise InputFileError(f"--picks: {file}: has a line that is no run:section:event ({error})") from None
+        return found
 
     @cached_property
     def processed(self) -> dict[str, Any]:
@@ -209,12 +235,24 @@ class InspectedRun:
 
     @cached_property
     def inside(self) -> list[RegionEvents]:
-        """The events in the window, dataset by dataset."""
+        """The events in the window, or of the list, dataset by dataset."""
+        if self.picked is not None:
+            return [
+                events.select(np.flatnonzero([i in self.picked for i in _identities(events)]))
+                for events in self.selected
+            ]
         return [events.inside(self.window) for events in self.events]
 
     @cached_property
     def oddest(self) -> list[OddEvent]:
-        """The oddest events in the window, as many as the table shows."""
+        """The oddest events in the window, or the first of the list, as many as the table shows."""
+        if self.picked is not None:
+            every = [
+                (self.picked[identity], which, place)
+                for which, events in enumerate(self.inside)
+                for place, identity in enumerate(_identities(events))
+            ]
+            return [OddEvent(self.inside[which], place) for _, which, place in sorted(every)[: self.asked.top]]
         return oddest(self.inside, self.asked.top)
 
     @cached_property
@@ -280,3 +318,8 @@ class InspectedRun:
         except OddjetsError:
             # the records of chunks name the files, too
             return {}
+
+
+def _identities(events: RegionEvents) -> list[tuple[int, ...]]:
+    """Return run, section and event of each event."""
+    return list(zip(*(events.columns[name].tolist() for name in IDENTITY), strict=True))

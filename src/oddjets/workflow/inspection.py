@@ -156,7 +156,8 @@ def _stamp(inspected: InspectedRun) -> dict[str, Any]:
             "high": window.high if np.isfinite(window.high) else None,
             "of": window.of,
         },
-        "shows_data_in_A": inspected.is_data and window.letter == "A",
+        "shows_data_in_A": inspected.is_data
+        and (window.letter == "A" if inspected.picked is None else inspected.hidden is None),
         "histogram_key": (read_manifest(run.out, "histogram") or {}).get("key"),
     }
 
@@ -169,13 +170,16 @@ def _events(inspected: InspectedRun, made: Inspection) -> dict[str, Any]:
     run, window, inside = inspected.run, inspected.window, inspected.inside
     number, weight = sum(map(len, inside)), float(sum(events.columns["weight"].sum() for events in inside))
     words = window.describe(run.analysis)
-    if off := window.off_edges(run.analysis):
+    if inspected.picked is not None:
+        if lacking := len(inspected.picked) - number:
+            console.print(escape(f"inspect: {lacking} events of {words} are not among {window.of}, or are blinded"))
+    elif off := window.off_edges(run.analysis):
         edges = ", ".join(f"{edge:g}" for edge in window.edges(run.analysis))
         console.print(
             f"inspect: {', '.join(f'{end:g}' for end in off)} is no edge of the bins of {window.observable} in"
             f" {window.region} ({edges}): events are chosen by their values, and histograms and fits have other counts"
         )
-    if not number:
+    if not number and inspected.picked is None:
         console.print(escape(f"inspect: no event of {window.of} is in {words}{_where_else(inspected)}"))
     shares = _shares(inspected)
     _warn_of_unread(inspected.sources)
@@ -206,6 +210,8 @@ def _headline(inspected: InspectedRun, number: int, weight: float) -> str:
     else:
         who = f"{number} simulated events of {inspected.window.of} ({weight:.4g} expected)"
     shown = len(inspected.oddest)
+    if inspected.picked is not None:
+        return f"{who}; the first {shown} of them:"
     return f"{who} in {words}" + (
         f"; the {shown} with the highest lower {inspected.threshold.score} of both jets:" if shown else ""
     )
@@ -347,7 +353,7 @@ def _displays(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | Non
 
 def _neighbours(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
     """Write what is found about the neighbours as text and as pictures; return it as JSON can hold it."""
-    if not inspected.asked.neighbours:
+    if not inspected.asked.neighbours or inspected.picked is not None:
         return None
     content = compare_with_neighbours(inspected)
     # those of the other letters and of all runs, too
@@ -366,6 +372,9 @@ def _why(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
 
 
 def _share_means(inspected: InspectedRun, made: Inspection) -> dict[str, Any] | None:
+    if inspected.picked is not None:
+        # a list is no window, and has no other letters
+        return None
     return inspected_scores.class_share_means(inspected, made, _stamp(inspected))
 
 

@@ -20,7 +20,7 @@ from oddjets.inspection.compared_columns import derived_columns
 from oddjets.io import event_table
 from oddjets.io.event_table import JETS, Columns
 from oddjets.io.nanoaod_schema import IDENTITY
-from oddjets.io.studies import FOLDER, TWO_SAMPLE, made_of, two_sample_lines
+from oddjets.io.studies import FOLDER, PICKS, TWO_SAMPLE, made_of, two_sample_lines
 from oddjets.study.density_ratio import ratio_map, ratio_spectrum
 from oddjets.study.two_sample import (
     Comparison,
@@ -49,8 +49,6 @@ __all__ = ["OWN_PAIRS", "SIMULATION", "TwoSampleOptions", "study_two_sample"]
 OWN_PAIRS, SIMULATION = "own-pairs", "simulation"
 #: the most discrepant events that are listed
 LISTED = 50
-#: their file, one a line
-PICKS = "two_sample_picks.txt"
 #: more pairs outside of the base selection than this are a warning
 _MOST_FAILING = 0.05
 
