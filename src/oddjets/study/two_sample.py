@@ -196,7 +196,7 @@ def compare_samples(problem: Problem, plan: TwoSamplePlan, residual: PairProblem
     rng = np.random.default_rng(plan.seed)
     x, moved = _standardised(problem)
     weights = np.maximum(problem.reference, 0.0)
-    some = rng.choice(len(x), min(4000, len(x)), replace=False, p=weights / weights.sum())
+    some = rng.choice(len(x), min(4000, int((weights > 0).sum())), replace=False, p=weights / weights.sum())
     widths = distance_quantiles(x[some], WIDTHS, rng)
     centres = x[some[: plan.centres]]
     bases = [KernelBasis.at(centres, float(width), plan.functions) for width in widths]

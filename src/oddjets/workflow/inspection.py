@@ -211,7 +211,7 @@ def _headline(inspected: InspectedRun, number: int, weight: float) -> str:
         who = f"{number} simulated events of {inspected.window.of} ({weight:.4g} expected)"
     shown = len(inspected.oddest)
     if inspected.picked is not None:
-        return f"{who}; the first {shown} of them:"
+        return f"{who} in {words}; the first {shown} of them:"
     return f"{who} in {words}" + (
         f"; the {shown} with the highest lower {inspected.threshold.score} of both jets:" if shown else ""
     )

@@ -17,6 +17,8 @@ __all__ = ["data", "draw"]
 
 #: maps that are drawn: the score, the mass, and a further column
 MOST_MAPS = 3
+#: columns in words
+_NAMES = {"mass": "soft-drop mass [GeV]", "pt": "pT [GeV]", "btag": "b tag"}
 #: the colours end at so many standard deviations
 REACH = 5.0
 
@@ -92,7 +94,9 @@ def _words(artifacts: Artifacts, stem: str) -> str:
     """Return a column in words: the label of a score, else its name."""
     name = stem.removeprefix("score_")
     score = artifacts.analysis.scores.get(name) if stem.startswith("score_") else None
-    return score.label or name if score is not None else stem.replace("_", " ")
+    if score is None:
+        return _NAMES.get(stem, stem.replace("_", " "))
+    return score.label or name
 
 
 def draw(drawn: dict[str, Any]) -> Figure:
@@ -125,8 +129,9 @@ def _draw_maps(drawn: dict[str, Any]) -> Figure:
     made = style.figure(7.2 * len(panels), 7.6)
     places = np.atleast_1d(made.subplots(1, len(panels)))
     images = [_draw_map(axes, panel) for axes, panel in zip(places, panels, strict=True)]
-    style.header(places[0], drawn["header"]["label"], "")
-    style.header(places[-1], "" if len(panels) > 1 else drawn["header"]["label"], drawn["header"]["right"])
+    style.header(places[0], drawn["header"]["label"], drawn["header"]["right"] if len(panels) == 1 else "")
+    if len(panels) > 1:
+        style.header(places[-1], [""], drawn["header"]["right"])
     bar = made.colorbar(images[0], ax=list(places), shrink=0.85, pad=0.02)
     bar.set_label("(data - reference) / sqrt(reference)")
     return made
@@ -144,8 +149,10 @@ def _draw_map(axes: Axes, panel: dict[str, Any]) -> Any:
         (axes.xaxis, panel["edges"][0], "leading"),
         (axes.yaxis, panel["edges"][1], "subleading"),
     ):
-        axis.set_ticks(np.arange(len(edges)) - 0.5, [f"{edge:.3g}" for edge in edges])
-        axis.set_label_text(f"{panel['column']}, {which} jet")
+        axis.set_ticks(
+            np.arange(len(edges)) - 0.5, [f"{edge:.3g}" if abs(edge) > 0.01 else f"{edge:.0e}" for edge in edges]
+        )
+        axis.set_label_text(f"{which} jet: {panel['column']}")
     axes.minorticks_off()
     axes.tick_params(which="both", top=False, right=False, length=4, labelsize=14)
     return image
