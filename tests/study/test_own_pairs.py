@@ -129,7 +129,7 @@ def test_two_samples_are_compared_by_permutations():
     found = compare_samples(moved, TwoSamplePlan(toys=99, centres=40, functions=12))
     assert found.found["min_p"]["p_value"] == pytest.approx(0.01)
     spectrum = ratio_spectrum(moved.x[:, 0], moved.reference, moved.observed, found.log_ratio)
-    assert spectrum["sigma"][0] < 0 < spectrum["sigma"][-1]
+    assert sum(spectrum["data"][6:]) > 1.1 * sum(spectrum["reference"][6:])
 
 
 def test_the_combination_is_that_of_ranks_and_an_extrapolation_is_of_the_chi2():
@@ -145,7 +145,7 @@ def test_the_combination_is_that_of_ranks_and_an_extrapolation_is_of_the_chi2():
         alone * found["extrapolated"]["independent_widths"], rel=1e-3
     )
     # beyond the smallest number
-    assert combine_widths(np.array([4000.0, 12.0]), toys)["extrapolated"]["z"] == pytest.approx(62.6, abs=0.5)
+    assert combine_widths(np.array([4000.0, 12.0]), toys)["extrapolated"]["z"] == pytest.approx(62.6, abs=0.2)
 
 
 def test_few_events_and_constant_columns_are_refused():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logsumexp, ndtri_exp
+from scipy.special import gammaln, logsumexp, ndtri_exp
 from scipy.stats import chi2, kstest, norm
 
 __all__ = ["combine_widths", "rank_p"]
@@ -53,11 +53,11 @@ def combine_widths(observed: Floats, toys: Floats) -> dict[str, Any]:
     """
     number = len(toys)
     every = np.vstack([observed[None], toys])
-    logs = chi2.logsf(every, np.maximum(every.mean(axis=0), _LEAST_DOF))
+    logs = _log_p(every, np.maximum(every.mean(axis=0), _LEAST_DOF))
     smallest, means = -logs.min(axis=1), -logsumexp(logs, axis=1)
     dof = np.maximum(toys.mean(axis=0), _LEAST_DOF)
     of_toys = chi2.sf(toys, dof)
-    alone = chi2.logsf(observed, dof)
+    alone = _log_p(observed, dof)
     rows = [
         {
             "t": float(observed[k]),
@@ -88,6 +88,16 @@ def combine_widths(observed: Floats, toys: Floats) -> dict[str, Any]:
             "independent_widths": independent,
         },
     }
+
+
+def _log_p(t: Floats, dof: Floats) -> Floats:
+    """Return the logarithm of the p of a chi2, also where p is below the smallest number; shape of t."""
+    a, x = 0.5 * dof, np.maximum(0.5 * t, 1e-300)
+    with np.errstate(divide="ignore"):
+        plain = chi2.logsf(t, dof)
+    # the first terms of the incomplete gamma function for large arguments
+    far = (a - 1) * np.log(x) - x - gammaln(a) + np.log1p(np.maximum((a - 1) / x, -0.9))
+    return np.where(np.isfinite(plain), plain, far)
 
 
 def _ranked(values: Floats) -> dict[str, Any]:
