@@ -2,8 +2,8 @@
 
 arXiv:2204.02317, App. C: a reference of 200,000 events of 8 exp(-8x), of which 2000 are expected, kernels of width 0.3 at 3000
 centres, a penalty of 1e-10 for each event. Without a signal t follows a chi2 of 9.58 degrees of freedom; with 10 events at 0.8
-+- 0.02, 90 at 0.2 +- 0.02, and 90 of 256 x^2 exp(-8x) the median Z is 2.43, 2.82 and 3.04. Numbers of events are Poisson. Errors
-are those of the toys. CPU seconds are those of the process.
++- 0.02, 90 at 0.2 +- 0.02, and 90 of 256 x^2 exp(-8x) the median Z is 2.43, 2.82 and 3.04. Numbers of events are Poisson.
+Errors are those of the toys. CPU seconds are those of the process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Studies of choices, of an injected signal and of sculpting from random numbers, in place of minutes of fits."""
+"""Studies of choices, of an injected signal, of sculpting and of two samples from random numbers, in place of minutes of fits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from oddjets.core.files import write_json
-from oddjets.io.studies import CHOICES, FOLDER, INJECTION, SCULPTING, made_of
+from oddjets.io.studies import CHOICES, FOLDER, INJECTION, SCULPTING, TWO_SAMPLE, made_of
 from oddjets.study.choices import describe_choices
+from oddjets.study.density_ratio import ratio_map
 from oddjets.study.injection import describe_strength, strength_for
 from oddjets.study.sculpting import divergence_of, spurious_signal
+from oddjets.study.width_combination import combine_widths
 
 EDGES = np.linspace(60, 240, 10)
 
@@ -99,6 +101,51 @@ def _sculpting() -> dict[str, Any]:
         "process": "qcd",
         "luminosity_pb": 80.0,
         "regions": {"SR": {"correlation": {"squared": 0.0, "p_value": 0.4, "n": 2000}, "efficiencies": rows}},
+    }
+
+
+def two_sample(out: Path) -> dict[str, Any]:
+    """Data that differ from their own pairs where both scores are high."""
+    return {"of": made_of(out, TWO_SAMPLE), **_two_sample()}
+
+
+@cache
+def _two_sample() -> dict[str, Any]:
+    rng = np.random.default_rng(4)
+    toys = rng.chisquare([17, 16, 15], (400, 3))
+    test = combine_widths(np.array([40.0, 48.0, 45.0]), toys)
+    for k, row in enumerate(test["widths"]):
+        counts, edges = np.histogram(toys[:, k], bins=20)
+        row |= {"width": 1.0 + k, "edges": edges.tolist(), "counts": counts.tolist()}
+    score, mass = rng.random((2, 4000)), 60 + rng.exponential(60, (2, 4000))
+    reference, log_ratio = np.full(4000, 0.25), np.where(score.min(axis=0) > 0.9, 1.0, -0.01)
+    observed = np.flatnonzero(rng.random(4000) < 0.25 * np.exp(log_ratio))
+    known = (reference, observed, log_ratio)
+    event = {
+        "id": "1:2:3",
+        "dataset": "JetHT",
+        "ratio": 2.7,
+        "mass_1": 170.0,
+        "mass_2": 168.0,
+        "pt_1": 600.0,
+        "pt_2": 590.0,
+    }
+    return {
+        "against": "own-pairs",
+        "columns": ["score_s_1", "score_s_2", "mass_1", "mass_2"],
+        "hypothesis": "the two jets are independent among events with the same pt_1, pt_2",
+        "events": len(observed),
+        "left_out": {"without a number for mass_1": 3},
+        "shows_data_in_A": True,
+        "part": "all events of the base selection",
+        "score": "s",
+        "known": {"processes": ["wjets"], "events": 30.0, "jets_taken_whole": 0},
+        "residual": {"used": False, "why_not": "not asked for (--no-residual)"},
+        "test": test,
+        "with_residual": None,
+        "maps": {"score_s": ratio_map(*score, *known), "mass": ratio_map(*mass, *known)},
+        "spectra": {},
+        "most_discrepant": [event | {"score_s_1": 0.98, "score_s_2": 0.97}],
     }
 
 

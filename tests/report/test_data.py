@@ -127,6 +127,7 @@ def test_every_figure_is_json_with_text_for_those_who_cannot_see_it(finished: Fi
                 "choices",
                 "injection",
                 "sculpting",
+                "two_sample",
                 "jet_bump",
                 "jet_null",
                 "jet_periods",

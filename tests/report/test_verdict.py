@@ -15,9 +15,10 @@ from oddjets.core.errors import InputFileError
 from oddjets.report import html, registry, style
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.scrutiny_tables import choice_tables, injection_tables, sculpting_tables
+from oddjets.report.two_sample import two_sample_tables
 from oddjets.report.verdict import verdict
 
-STUDIES = ("choices", "injection", "sculpting")
+STUDIES = ("choices", "injection", "sculpting", "two_sample")
 
 
 @pytest.fixture
@@ -61,6 +62,11 @@ def test_studies_are_told_and_those_of_another_state_are_not(bare: tuple[Analysi
     assert ["held out" in row[0].text for row in searches.rows] == [False, False, True, True]
     assert len(fitted.rows) == 8
     assert len(sculpting_tables(artifacts)[0].rows) == 2
+    tests, cells, events = two_sample_tables(artifacts)
+    assert [row[0].text for row in tests.rows][-2:] == ["smallest p of all widths", "mean p of all widths"]
+    assert tests.rows[-2][3].text.startswith("< 0.0025")
+    assert cells.rows[0][0].text in ("score_s", "mass")
+    assert events.rows[0][0].text == "1:2:3"
     for name in STUDIES:
         figures = registry.KINDS[name].data(artifacts)
         assert json.loads(json.dumps(figures, allow_nan=False)) == figures

@@ -164,7 +164,7 @@ CODE: dict[str, dict[str, str]] = {
             "artifacts colors combination_health eras figure_files finished_studies headline health health_line html "
             "input_health inspections intervals jet_inspection jet_studies layout modelled neighbours panels registry "
             "score_comparison score_tables score_variations scrutiny_tables studies style tables text trainings "
-            "verdict"
+            "two_sample verdict"
         ),
         "report.figures": (
             "acceptance agreement bump choices class_shares closure closure_scan correlation cutflow display "

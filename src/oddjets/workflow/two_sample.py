@@ -49,6 +49,8 @@ __all__ = ["OWN_PAIRS", "SIMULATION", "TwoSampleOptions", "study_two_sample"]
 OWN_PAIRS, SIMULATION = "own-pairs", "simulation"
 #: the most discrepant events that are listed
 LISTED = 50
+#: simulated events whose pairs are made, at most: a correlation that they do not have is less than the statistics of data
+MOST_SIMULATED = 60_000
 #: more pairs outside of the base selection than this are a warning
 _MOST_FAILING = 0.05
 
@@ -218,9 +220,9 @@ def _residual(
             f"there are {effective:.0f} effective events of simulated {qcd}, fewer than the {number} of data, so that they do"
             " not know a correlation better; give a --bank"
         )
-    if len(weights) > options.most:
+    if len(weights) > MOST_SIMULATED:
         rows = np.random.default_rng(options.seed).choice(
-            len(weights), options.most, replace=False, p=weights / weights.sum()
+            len(weights), MOST_SIMULATED, replace=False, p=weights / weights.sum()
         )
         simulated = {name: values[rows] for name, values in simulated.items()}
         weights = np.ones(len(rows))
