@@ -1,4 +1,4 @@
-"""Studies of choices, of an injected signal, of sculpting and of two samples from random numbers, in place of minutes of fits."""
+"""Studies of choices, of an injected signal, of sculpting and of two samples, from random numbers in no time."""
 
 from __future__ import annotations
 

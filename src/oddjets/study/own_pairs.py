@@ -149,7 +149,7 @@ class OwnPairs:
 
     def _drawn_known(self, rng: np.random.Generator) -> Rows:
         """Return which known events a toy has: no more in a block than it has events."""
-        drawn = np.flatnonzero(rng.poisson(self.known.weights))
+        drawn = np.repeat(np.arange(len(self.known.weights)), rng.poisson(self.known.weights))
         if not len(drawn):
             return drawn
         drawn = rng.permutation(drawn)

@@ -97,7 +97,7 @@ def _log_p(t: Floats, dof: Floats) -> Floats:
         plain = chi2.logsf(t, dof)
     # the first terms of the incomplete gamma function for large arguments
     far = (a - 1) * np.log(x) - x - gammaln(a) + np.log1p(np.maximum((a - 1) / x, -0.9))
-    return np.where(np.isfinite(plain), plain, far)
+    return np.asarray(np.where(np.isfinite(plain), plain, far))
 
 
 def _ranked(values: Floats) -> dict[str, Any]:
