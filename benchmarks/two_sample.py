@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2, norm
 
-from oddjets.stats.kernel_ratio import KernelBasis, Sample, fit_ratios
+from oddjets.stats.kernel_ratio import ComparedSample, KernelBasis, fit_ratios
 
 EXPECTED, EVENTS, WIDTH, PENALTY = 2000, 200_000, 0.3, 1e-10
 PUBLISHED = {"chi2": 9.58, "10 at 0.8": 2.43, "90 at 0.2": 2.82, "90 of 256 x^2 exp(-8x)": 3.04}
@@ -56,7 +56,7 @@ def main() -> None:
             samples = []
             for _ in range(min(_TOGETHER, number - start)):
                 events = np.concatenate([rng.exponential(1 / 8, rng.poisson(EXPECTED)), signal(name, rng)])
-                samples.append(Sample(basis.of(events[:, None])))
+                samples.append(ComparedSample(basis.of(events[:, None])))
             found.append(fit_ratios(values, weights, samples, PENALTY * (EVENTS + EXPECTED)).statistics)
         return np.concatenate(found)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import chi2, norm
 
-from oddjets.stats.kernel_ratio import KernelBasis, Sample, distance_quantiles, fit_ratios
+from oddjets.stats.kernel_ratio import ComparedSample, KernelBasis, distance_quantiles, fit_ratios
 
 
 def samples(seed=1, columns=2, data=300, reference=900):
@@ -26,7 +26,7 @@ def test_the_minimum_is_that_of_scipy_in_the_kernels_own_coefficients():
     centres, width, penalty = reference[:8], 1.5, 0.05
     basis = KernelBasis.at(centres, width)
     weights = np.full(len(reference), len(data) / len(reference))
-    made = fit_ratios(basis.of(reference), weights, [Sample(basis.of(data))], penalty, 1e-12)
+    made = fit_ratios(basis.of(reference), weights, [ComparedSample(basis.of(data))], penalty, 1e-12)
 
     def kernels(x):
         return np.exp(-np.square(x[:, None] - centres[None]).sum(axis=2) / (2 * width**2))
@@ -45,7 +45,7 @@ def test_the_minimum_is_that_of_scikit_learn():
     basis = KernelBasis.at(reference[:30], 1.0, 20)
     penalty = 0.1
     weights = np.full(len(reference), len(data) / len(reference))
-    made = fit_ratios(basis.of(reference), weights, [Sample(basis.of(data))], penalty, 1e-12)
+    made = fit_ratios(basis.of(reference), weights, [ComparedSample(basis.of(data))], penalty, 1e-12)
     # its loss is C sum(weighted loss) + |b|^2 / 2
     other = linear_model.LogisticRegression(C=1 / (2 * penalty), fit_intercept=False, tol=1e-10, max_iter=5000)
     other.fit(
@@ -65,11 +65,11 @@ def test_samples_that_are_fitted_together_are_fitted_alone_and_a_part_of_the_ref
     chosen = [np.sort(rng.choice(len(pool), len(data), replace=False)) for _ in range(3)]
     values = basis.of(pool)
     together = fit_ratios(
-        values, np.full(len(pool), each), [Sample(values[rows], each) for rows in chosen], 0.01, 1e-12
+        values, np.full(len(pool), each), [ComparedSample(values[rows], each) for rows in chosen], 0.01, 1e-12
     )
     for rows, t in zip(chosen, together.statistics, strict=True):
         rest = np.delete(np.arange(len(pool)), rows)
-        alone = fit_ratios(values[rest], np.full(len(rest), each), [Sample(values[rows])], 0.01, 1e-12)
+        alone = fit_ratios(values[rest], np.full(len(rest), each), [ComparedSample(values[rows])], 0.01, 1e-12)
         assert t == pytest.approx(alone.statistics[0], abs=1e-6)
 
 
@@ -79,7 +79,11 @@ def test_a_weight_of_two_is_an_event_twice():
     weights = np.full(len(reference), 2 * len(data) / len(reference))
     twice = np.concatenate([basis.of(data)] * 2)
     both = fit_ratios(
-        basis.of(reference), weights, [Sample(twice), Sample(basis.of(data), 0.0, np.full(len(data), 2.0))], 0.01, 1e-12
+        basis.of(reference),
+        weights,
+        [ComparedSample(twice), ComparedSample(basis.of(data), 0.0, np.full(len(data), 2.0))],
+        0.01,
+        1e-12,
     )
     assert both.statistics[0] == pytest.approx(both.statistics[1], abs=1e-6)
 
@@ -89,7 +93,7 @@ def test_the_learnt_ratio_of_two_normal_densities_is_the_known_one():
     reference, data = rng.normal(size=(100_000, 1)), rng.normal(0.2, 1.0, size=(20_000, 1))
     basis = KernelBasis.at(reference[:100], 1.5, 12)
     weights = np.full(len(reference), len(data) / len(reference))
-    made = fit_ratios(basis.of(reference), weights, [Sample(basis.of(data))], 1e-3)
+    made = fit_ratios(basis.of(reference), weights, [ComparedSample(basis.of(data))], 1e-3)
     x = np.linspace(-1.5, 1.5, 7)[:, None]
     # log N(0.2, 1)/N(0, 1) = 0.2 x - 0.02
     assert basis.of(x) @ made.coefficients[0] == pytest.approx(0.2 * x[:, 0] - 0.02, abs=0.05)
@@ -115,7 +119,7 @@ def test_the_published_case_in_one_dimension_reduced():
         made = []
         for _ in range(number):
             x = np.concatenate([rng.exponential(1 / 8, rng.poisson(2000)), rng.normal(0.2, 0.02, rng.poisson(bump))])
-            made.append(Sample(basis.of(x[:, None])))
+            made.append(ComparedSample(basis.of(x[:, None])))
         return fit_ratios(reference, weights, made, 2e-5).statistics
 
     null, peak = t(0, 100), t(90, 60)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
-__all__ = ["KernelBasis", "RatioFit", "Sample", "distance_quantiles", "fit_ratios"]
+__all__ = ["ComparedSample", "KernelBasis", "RatioFit", "distance_quantiles", "fit_ratios"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +35,7 @@ TOLERANCE = 1e-6
 _STEPS, _NEWTON_STEPS = 40, 60
 
 
-class Sample(NamedTuple):
+class ComparedSample(NamedTuple):
     """A sample that is compared with the reference.
 
     Attributes:
@@ -131,7 +131,7 @@ def distance_quantiles(x: Floats, quantiles: Sequence[float], rng: np.random.Gen
 
 
 def fit_ratios(
-    reference: Floats, weights: Floats, samples: Sequence[Sample], penalty: float, tolerance: float = TOLERANCE
+    reference: Floats, weights: Floats, samples: Sequence[ComparedSample], penalty: float, tolerance: float = TOLERANCE
 ) -> RatioFit:
     """Fit the ratio of the density of each sample to that of the reference.
 
@@ -169,11 +169,11 @@ def fit_ratios(
     return RatioFit(found.T, _statistics(reference, weights, samples, found), converged)
 
 
-def _data_weights(sample: Sample) -> Floats:
+def _data_weights(sample: ComparedSample) -> Floats:
     return np.ones(len(sample.values)) if sample.weights is None else sample.weights
 
 
-def _slopes(reference: Floats, weights: Floats, samples: Sequence[Sample], b: Floats, penalty: float) -> Floats:
+def _slopes(reference: Floats, weights: Floats, samples: Sequence[ComparedSample], b: Floats, penalty: float) -> Floats:
     """Return the gradients of the losses, (functions, samples), at coefficients of the same shape."""
     passing = expit(reference @ b)
     passing *= weights[:, None]
@@ -184,7 +184,7 @@ def _slopes(reference: Floats, weights: Floats, samples: Sequence[Sample], b: Fl
     return np.asarray(slopes)
 
 
-def _loss(reference: Floats, weights: Floats, sample: Sample, b: Floats, penalty: float) -> float:
+def _loss(reference: Floats, weights: Floats, sample: ComparedSample, b: Floats, penalty: float) -> float:
     f = sample.values @ b
     loss = float(weights @ np.logaddexp(0.0, reference @ b)) + penalty * float(b @ b)
     loss += float(_data_weights(sample) @ np.logaddexp(0.0, -f))
@@ -192,7 +192,7 @@ def _loss(reference: Floats, weights: Floats, sample: Sample, b: Floats, penalty
 
 
 def _newton(
-    reference: Floats, weights: Floats, sample: Sample, b: Floats, penalty: float, tolerance: float
+    reference: Floats, weights: Floats, sample: ComparedSample, b: Floats, penalty: float, tolerance: float
 ) -> tuple[Floats, bool]:
     """Return the minimum from a start near it, and whether it was found."""
     loss = _loss(reference, weights, sample, b, penalty)
@@ -219,7 +219,7 @@ def _halved() -> Iterator[float]:
     return (0.5**k for k in range(20))
 
 
-def _statistics(reference: Floats, weights: Floats, samples: Sequence[Sample], b: Floats) -> Floats:
+def _statistics(reference: Floats, weights: Floats, samples: Sequence[ComparedSample], b: Floats) -> Floats:
     grown = reference @ b
     np.expm1(grown, out=grown)
     expected = weights @ grown

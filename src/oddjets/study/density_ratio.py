@@ -1,4 +1,4 @@
-"""Where two samples differ: the ratio of their densities over columns, and the events that are most discrepant."""
+"""Ratio of the densities of two samples over columns: where they differ."""
 
 from __future__ import annotations
 

@@ -15,16 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
-from oddjets.stats.kernel_ratio import KernelBasis, Sample, distance_quantiles, fit_ratios
+from oddjets.stats.kernel_ratio import ComparedSample, KernelBasis, distance_quantiles, fit_ratios
 from oddjets.study.own_pairs import OwnPairs
 from oddjets.study.width_combination import combine_widths
 
 __all__ = [
     "LEAST_EVENTS",
-    "Comparison",
     "PairProblem",
-    "Problem",
     "TwoSamplePlan",
+    "TwoSampleProblem",
+    "TwoSampleResult",
     "compare_samples",
     "permutation_problem",
     "refuse_constant",
@@ -51,7 +51,7 @@ _MIDDLE = 2
 
 @dataclass(frozen=True)
 class TwoSamplePlan:
-    """What a test does.
+    """Numbers of a two-sample test: toys, kernels, penalty.
 
     Attributes:
         toys: how many.
@@ -70,7 +70,7 @@ class TwoSamplePlan:
     penalty: float = PENALTY
 
 
-class Problem(Protocol):
+class TwoSampleProblem(Protocol):
     """A sample, a reference and toys, all of them rows of one pool."""
 
     @property
@@ -99,7 +99,7 @@ class Problem(Protocol):
 
 @dataclass(frozen=True)
 class PairProblem:
-    """Events against the pairs of their own jets; see `Problem`."""
+    """Events against the pairs of their own jets; see `TwoSampleProblem`."""
 
     x: Floats
     pairs: OwnPairs
@@ -134,8 +134,8 @@ class _Permuted:
         return np.asarray(rng.choice(len(self.x), len(self.observed), replace=False), np.intp)
 
 
-def permutation_problem(data: Floats, other: Floats) -> Problem:
-    """Return data against other events, with toys that exchange which event is of which; see `Problem`.
+def permutation_problem(data: Floats, other: Floats) -> TwoSampleProblem:
+    """Return data against other events, with toys that exchange which event is of which; see `TwoSampleProblem`.
 
     Args:
         data: shape (n, columns).
@@ -147,7 +147,7 @@ def permutation_problem(data: Floats, other: Floats) -> Problem:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TwoSampleResult:
     """The result of a test.
 
     Attributes:
@@ -178,7 +178,9 @@ def refuse_constant(names: Sequence[str], x: Floats) -> None:
             raise OddjetsError(f"--column {name}: all events have the same value, {column[0]:g}; leave it out")
 
 
-def compare_samples(problem: Problem, plan: TwoSamplePlan, residual: PairProblem | None = None) -> Comparison:
+def compare_samples(
+    problem: TwoSampleProblem, plan: TwoSamplePlan, residual: PairProblem | None = None
+) -> TwoSampleResult:
     """Test whether the data of a problem are drawn from its reference.
 
     Args:
@@ -224,10 +226,10 @@ def compare_samples(problem: Problem, plan: TwoSamplePlan, residual: PairProblem
         counts, edges = np.histogram(plain[:, k], bins=_BINS)
         row |= {"width": float(width), "edges": edges.tolist(), "counts": counts.tolist()}
     with_residual = combine_widths(t[:, 0], t[:, 1 + len(toys) :].T) if tilted else None
-    return Comparison(found, with_residual, ratios[found["best"]], unconverged)
+    return TwoSampleResult(found, with_residual, ratios[found["best"]], unconverged)
 
 
-def _standardised(problem: Problem) -> tuple[Floats, tuple[Floats, Floats]]:
+def _standardised(problem: TwoSampleProblem) -> tuple[Floats, tuple[Floats, Floats]]:
     """Return the columns with mean 0 and width 1 in the reference, and what was subtracted and divided by."""
     weights = problem.reference / problem.reference.sum()
     mean = weights @ problem.x
@@ -235,18 +237,18 @@ def _standardised(problem: Problem) -> tuple[Floats, tuple[Floats, Floats]]:
     return (problem.x - mean) / width, (mean, width)
 
 
-def _sample(problem: Problem, values: Floats, rows: Rows) -> Sample:
+def _sample(problem: TwoSampleProblem, values: Floats, rows: Rows) -> ComparedSample:
     weights = problem.observed_weights if rows is problem.observed else None
-    return Sample(values[rows], problem.taken, weights)
+    return ComparedSample(values[rows], problem.taken, weights)
 
 
 def _of_toys(
-    problem: Problem, values: Floats, toys: Sequence[npt.NDArray[np.int32]], penalty: float, workers: int
+    problem: TwoSampleProblem, values: Floats, toys: Sequence[npt.NDArray[np.int32]], penalty: float, workers: int
 ) -> tuple[Floats, int]:
     """Return t of toys, (toys,), and how many fits did not converge."""
 
     def part(start: int) -> tuple[Floats, int]:
-        samples = [Sample(values[rows], problem.taken) for rows in toys[start : start + _TOGETHER]]
+        samples = [ComparedSample(values[rows], problem.taken) for rows in toys[start : start + _TOGETHER]]
         made = fit_ratios(values, problem.reference, samples, penalty)
         return made.statistics, int((~made.converged).sum())
 
@@ -258,7 +260,7 @@ def _of_toys(
 
 def _tilt(
     basis: KernelBasis,
-    problem: Problem,
+    problem: TwoSampleProblem,
     residual: PairProblem,
     x: Floats,
     moved: tuple[Floats, Floats],
@@ -271,6 +273,6 @@ def _tilt(
     scale = len(problem.observed) / float(residual.reference.sum())
     own = residual.observed_weights
     weights = scale * (np.ones(len(residual.observed)) if own is None else own)
-    sample = Sample(values[residual.observed], 0.0, weights)
+    sample = ComparedSample(values[residual.observed], 0.0, weights)
     made = fit_ratios(values, scale * residual.reference, [sample], penalty)
     return np.asarray(basis.of(x) @ made.coefficients[0])

@@ -23,10 +23,10 @@ from oddjets.io.nanoaod_schema import IDENTITY
 from oddjets.io.studies import FOLDER, PICKS, TWO_SAMPLE, made_of, two_sample_lines
 from oddjets.study.density_ratio import ratio_map, ratio_spectrum
 from oddjets.study.two_sample import (
-    Comparison,
     PairProblem,
-    Problem,
     TwoSamplePlan,
+    TwoSampleProblem,
+    TwoSampleResult,
     compare_samples,
     permutation_problem,
     refuse_constant,
@@ -163,7 +163,7 @@ def _study(run: RunContext, options: TwoSampleOptions) -> dict[str, Any]:
 
 def _own_pairs(
     samples: Samples, data: Columns, expressions: Sequence[str], options: TwoSampleOptions
-) -> tuple[Problem, Columns, dict[str, Any], PairProblem | None]:
+) -> tuple[TwoSampleProblem, Columns, dict[str, Any], PairProblem | None]:
     alike = alike_columns(data, options.alike)
     known = samples.known_processes() if options.known else []
     made = samples.with_own_pairs(data, alike, known)
@@ -232,7 +232,7 @@ def _residual(
 
 def _other(
     samples: Samples, data: Columns, expressions: Sequence[str], options: TwoSampleOptions
-) -> tuple[Problem, Columns, dict[str, Any]]:
+) -> tuple[TwoSampleProblem, Columns, dict[str, Any]]:
     about: dict[str, Any] = {"toys_are": "permutations of which event is of which sample"}
     if options.against == SIMULATION:
         other, expected = samples.of_simulation(len(data["weight"]))
@@ -262,7 +262,7 @@ def _tables_of(run: RunContext, place: Path) -> Iterator[Columns]:
 
 
 def _maps(
-    analysis: Analysis, pool: Columns, problem: Problem, made: Comparison, expressions: Sequence[str]
+    analysis: Analysis, pool: Columns, problem: TwoSampleProblem, made: TwoSampleResult, expressions: Sequence[str]
 ) -> dict[str, Any]:
     """Return where the excess is in columns of both jets: the score, the mass, and others that were compared."""
     known = pool | derived_columns(pool)
@@ -278,14 +278,16 @@ def _maps(
     return found
 
 
-def _spectra(pool: Columns, problem: Problem, made: Comparison, expressions: Sequence[str]) -> dict[str, Any]:
+def _spectra(
+    pool: Columns, problem: TwoSampleProblem, made: TwoSampleResult, expressions: Sequence[str]
+) -> dict[str, Any]:
     return {
         expression: ratio_spectrum(column, _apart(problem), problem.observed, made.log_ratio)
         for expression, column in zip(expressions, problem.x.T, strict=True)
     }
 
 
-def _apart(problem: Problem) -> npt.NDArray[np.float64]:
+def _apart(problem: TwoSampleProblem) -> npt.NDArray[np.float64]:
     """Return what rows weigh in the reference of the data: events of data that are in its pool for permutations do not."""
     found = problem.reference.copy()
     if problem.taken:
