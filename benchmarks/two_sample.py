@@ -1,9 +1,11 @@
-"""The published case of NPLM with kernels in one dimension: ``python benchmarks/two_sample.py [--toys N]``.
+"""The published case of NPLM with kernels in one dimension: ``python benchmarks/two_sample.py [--toys N] [--density]``.
 
 arXiv:2204.02317, App. C: a reference of 200,000 events of 8 exp(-8x), of which 2000 are expected, kernels of width 0.3 at 3000
 centres, a penalty of 1e-10 for each event. Without a signal t follows a chi2 of 9.58 degrees of freedom; with 10 events at 0.8
 +- 0.02, 90 at 0.2 +- 0.02, and 90 of 256 x^2 exp(-8x) the median Z is 2.43, 2.82 and 3.04. Numbers of events are Poisson.
-Errors are those of the toys. CPU seconds are those of the process.
+Errors are those of the toys.
+With --density the density itself on a grid of 4000 points is the reference: as exact, and in a tenth of the time.
+CPU seconds are those of the process.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--toys", type=int, default=300, help="without a signal; a third of it with each")
     parser.add_argument("--centres", type=int, default=3000)
+    parser.add_argument("--density", action="store_true", help="the density in place of reference events")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     rng = np.random.default_rng(asked.seed)
@@ -47,6 +50,9 @@ def main() -> None:
     reference = rng.exponential(1 / 8, EVENTS)
     basis = KernelBasis.at(rng.choice(reference, asked.centres, replace=False)[:, None], WIDTH)
     values, weights = basis.of(reference[:, None]), np.full(EVENTS, EXPECTED / EVENTS)
+    if asked.density:
+        grid = (np.arange(4000) + 0.5) * 2.0 / 4000
+        values, weights = basis.of(grid[:, None]), EXPECTED * 8 * np.exp(-8 * grid) * 2.0 / 4000
     functions = basis.weights.shape[1]
     print(f"{asked.centres} centres, {functions} functions: {time.process_time() - began:.1f} CPU s")
 
