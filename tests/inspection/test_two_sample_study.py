@@ -82,7 +82,7 @@ def test_a_copy_of_the_data_does_not_differ_and_another_file_does(folder: Path, 
     # a copy is nearer than chance
     assert same["test"]["min_p"]["p_value"] > 0.5
     assert same["spectra"].keys() == set(same["columns"])
-    columns |= {f"mass_{j}": columns[f"mass_{j}"] + 60 for j in (1, 2)}
+    columns |= {f"mass_{j}": columns[f"mass_{j}"] + 400 for j in (1, 2)}
     pq.write_table(pa.table(columns), file)
     assert study(folder, "--against", str(file))["test"]["min_p"]["beyond"]
     assert study(folder, "--against", str(folder / "out"))["test"]["min_p"]["p_value"] > 0.5

@@ -65,7 +65,7 @@ def test_samples_that_are_fitted_together_are_fitted_alone_and_a_part_of_the_ref
     chosen = [np.sort(rng.choice(len(pool), len(data), replace=False)) for _ in range(3)]
     values = basis.of(pool)
     together = fit_ratios(
-        values, np.full(len(pool), each), [ComparedSample(values[rows], each) for rows in chosen], 0.01, 1e-12
+        values, np.full(len(pool), each), [ComparedSample(values[rows], rows) for rows in chosen], 0.01, 1e-12
     )
     for rows, t in zip(chosen, together.statistics, strict=True):
         rest = np.delete(np.arange(len(pool)), rows)
@@ -81,7 +81,7 @@ def test_a_weight_of_two_is_an_event_twice():
     both = fit_ratios(
         basis.of(reference),
         weights,
-        [ComparedSample(twice), ComparedSample(basis.of(data), 0.0, np.full(len(data), 2.0))],
+        [ComparedSample(twice), ComparedSample(basis.of(data), None, np.full(len(data), 2.0))],
         0.01,
         1e-12,
     )

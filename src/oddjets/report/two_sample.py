@@ -74,7 +74,7 @@ def _tests(found: Mapping[str, Any]) -> Table:
     )
     return Table(
         "Two-sample test",
-        ["Test", "t", "mean of toys", f"p by {test['toys']} toys", "p by chi2, an extrapolation"],
+        ["Test", "t", "of toys", f"p by {test['toys']} toys", "p by chi2, an extrapolation"],
         rows,
         _FILE,
         "test",

@@ -40,12 +40,12 @@ class ComparedSample(NamedTuple):
 
     Attributes:
         values: the basis functions at its events, (n, functions).
-        taken: what its events weigh in the reference, from which they are taken; 0: they are no part of it.
+        rows: of the reference, that are its events and are taken from it, (n,); None: they are no part of it.
         weights: of its events, (n,); None: 1.
     """
 
     values: Floats
-    taken: float = 0.0
+    rows: npt.NDArray[np.integer] | None = None
     weights: Floats | None = None
 
 
@@ -152,7 +152,7 @@ def fit_ratios(
     bounds = []
     for sample in samples:
         own = sample.values.T @ (_data_weights(sample)[:, None] * sample.values)
-        own -= sample.taken * (sample.values.T @ sample.values)
+        own -= sample.values.T @ (_taken(weights, sample)[:, None] * sample.values)
         bounds.append(cho_factor(0.25 * (gram + own) + ridge))
     found = np.zeros((functions, len(samples)))
     waiting = np.arange(len(samples))
@@ -173,6 +173,11 @@ def _data_weights(sample: ComparedSample) -> Floats:
     return np.ones(len(sample.values)) if sample.weights is None else sample.weights
 
 
+def _taken(weights: Floats, sample: ComparedSample) -> Floats:
+    """Return what the events of a sample weigh in the reference, from which they are taken, (n,)."""
+    return np.zeros(len(sample.values)) if sample.rows is None else np.asarray(weights[sample.rows])
+
+
 def _slopes(reference: Floats, weights: Floats, samples: Sequence[ComparedSample], b: Floats, penalty: float) -> Floats:
     """Return the gradients of the losses, (functions, samples), at coefficients of the same shape."""
     passing = expit(reference @ b)
@@ -180,7 +185,7 @@ def _slopes(reference: Floats, weights: Floats, samples: Sequence[ComparedSample
     slopes = reference.T @ passing + 2.0 * penalty * b
     for k, sample in enumerate(samples):
         high = expit(sample.values @ b[:, k])
-        slopes[:, k] -= sample.values.T @ (_data_weights(sample) * (1.0 - high) + sample.taken * high)
+        slopes[:, k] -= sample.values.T @ (_data_weights(sample) * (1.0 - high) + _taken(weights, sample) * high)
     return np.asarray(slopes)
 
 
@@ -188,7 +193,7 @@ def _loss(reference: Floats, weights: Floats, sample: ComparedSample, b: Floats,
     f = sample.values @ b
     loss = float(weights @ np.logaddexp(0.0, reference @ b)) + penalty * float(b @ b)
     loss += float(_data_weights(sample) @ np.logaddexp(0.0, -f))
-    return loss - sample.taken * float(np.logaddexp(0.0, f).sum())
+    return loss - float(_taken(weights, sample) @ np.logaddexp(0.0, f))
 
 
 def _newton(
@@ -200,7 +205,7 @@ def _newton(
         slope = _slopes(reference, weights, [sample], b[:, None], penalty)[:, 0]
         high, own = expit(reference @ b), expit(sample.values @ b)
         curved = reference.T @ ((weights * high * (1 - high))[:, None] * reference)
-        of_sample = (_data_weights(sample) - sample.taken) * own * (1 - own)
+        of_sample = (_data_weights(sample) - _taken(weights, sample)) * own * (1 - own)
         curved += sample.values.T @ (of_sample[:, None] * sample.values)
         step = np.linalg.solve(curved + 2.0 * penalty * np.eye(len(b)), slope)
         if float(slope @ step) < tolerance:
@@ -222,10 +227,13 @@ def _halved() -> Iterator[float]:
 def _statistics(reference: Floats, weights: Floats, samples: Sequence[ComparedSample], b: Floats) -> Floats:
     grown = reference @ b
     np.expm1(grown, out=grown)
+    for k, sample in enumerate(samples):
+        if sample.rows is not None:
+            # not subtracted from the sum: where the ratio is huge, nothing but rounding errors would be left
+            grown[sample.rows, k] = 0.0
     expected = weights @ grown
     found = np.empty(len(samples))
     for k, sample in enumerate(samples):
         f = sample.values @ b[:, k]
-        left = expected[k] - sample.taken * float(np.expm1(f).sum())
-        found[k] = -2.0 * (left - float(_data_weights(sample) @ f))
+        found[k] = -2.0 * (expected[k] - float(_data_weights(sample) @ f))
     return found

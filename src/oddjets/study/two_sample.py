@@ -239,7 +239,7 @@ def _standardised(problem: TwoSampleProblem) -> tuple[Floats, tuple[Floats, Floa
 
 def _sample(problem: TwoSampleProblem, values: Floats, rows: Rows) -> ComparedSample:
     weights = problem.observed_weights if rows is problem.observed else None
-    return ComparedSample(values[rows], problem.taken, weights)
+    return ComparedSample(values[rows], rows if problem.taken else None, weights)
 
 
 def _of_toys(
@@ -248,7 +248,9 @@ def _of_toys(
     """Return t of toys, (toys,), and how many fits did not converge."""
 
     def part(start: int) -> tuple[Floats, int]:
-        samples = [ComparedSample(values[rows], problem.taken) for rows in toys[start : start + _TOGETHER]]
+        samples = [
+            ComparedSample(values[rows], rows if problem.taken else None) for rows in toys[start : start + _TOGETHER]
+        ]
         made = fit_ratios(values, problem.reference, samples, penalty)
         return made.statistics, int((~made.converged).sum())
 
@@ -273,6 +275,6 @@ def _tilt(
     scale = len(problem.observed) / float(residual.reference.sum())
     own = residual.observed_weights
     weights = scale * (np.ones(len(residual.observed)) if own is None else own)
-    sample = ComparedSample(values[residual.observed], 0.0, weights)
+    sample = ComparedSample(values[residual.observed], None, weights)
     made = fit_ratios(values, scale * residual.reference, [sample], penalty)
     return np.asarray(basis.of(x) @ made.coefficients[0])

@@ -37,7 +37,7 @@ def rank_p(observed: float, toys: Floats) -> float:
 def combine_widths(observed: Floats, toys: Floats) -> dict[str, Any]:
     """Return the p values of each width, and of the smallest and the mean p of all.
 
-    The p of a width is that of a chi2 whose degrees of freedom are the mean of t. It serves as a measure that is the same for
+    The p of a width is that of a chi2 with the median of t. It serves as a measure that is the same for
     all widths and has no ties; data and toys enter it in the same way, so that the ranks of the combinations are those of a
     permutation test, whether t follows a chi2 or not. The data's place among the toys is the p. Beyond the toys stands the
     extrapolation: the chi2 of the toys, and for the smallest p the number of independent widths that they let expect.
@@ -53,9 +53,9 @@ def combine_widths(observed: Floats, toys: Floats) -> dict[str, Any]:
     """
     number = len(toys)
     every = np.vstack([observed[None], toys])
-    logs = _log_p(every, np.maximum(every.mean(axis=0), _LEAST_DOF))
+    logs = _log_p(every, _freedom(every))
     smallest, means = -logs.min(axis=1), -logsumexp(logs, axis=1)
-    dof = np.maximum(toys.mean(axis=0), _LEAST_DOF)
+    dof = _freedom(toys)
     of_toys = chi2.sf(toys, dof)
     alone = _log_p(observed, dof)
     rows = [
@@ -90,13 +90,18 @@ def combine_widths(observed: Floats, toys: Floats) -> dict[str, Any]:
     }
 
 
+def _freedom(t: Floats) -> Floats:
+    """Return the degrees of freedom of a chi2 with the median of t, (widths,): one fit that ran away would decide a mean."""
+    return np.asarray(np.maximum(np.median(t, axis=0) + 2 / 3, _LEAST_DOF))
+
+
 def _log_p(t: Floats, dof: Floats) -> Floats:
     """Return the logarithm of the p of a chi2, also where p is below the smallest number; shape of t."""
     a, x = 0.5 * dof, np.maximum(0.5 * t, 1e-300)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         plain = chi2.logsf(t, dof)
     # the first terms of the incomplete gamma function for large arguments
-    far = (a - 1) * np.log(x) - x - gammaln(a) + np.log1p(np.maximum((a - 1) / x, -0.9))
+    far = (a - 1) * np.log(x) - x - gammaln(a) + np.log1p(np.clip((a - 1) / np.maximum(x, 1.0), -0.9, 1.0))
     return np.asarray(np.where(np.isfinite(plain), plain, far))
 
 

@@ -50,7 +50,7 @@ _SHOWN = (*IDENTITY, "jet", "pt", "eta", "phi", "mass", "tau21")
 #: digits of the places in the figure
 _DIGITS = 3
 #: what has a meaning for events alone
-_OF_EVENTS = ("region", "letter", "observable", "process", "dataset", "side_bands", "truth")
+_OF_EVENTS = ("region", "letter", "observable", "process", "dataset", "picks", "side_bands", "truth")
 
 
 def inspect_jets(run: RunContext, asked: Inspect) -> Inspection:

@@ -98,6 +98,10 @@ def study_two_sample(run: RunContext, options: TwoSampleOptions) -> dict[str, An
         BlindedError: the data in A are blinded, and what is asked would show them.
         OddjetsError: no event tables, too few events, or a column that cannot be compared.
     """
+    if run.analysis.aspen is not None and not run.analysis.aspen.events:
+        raise OddjetsError(
+            f"{run.analysis.name}: is of single jets, which have no pairs; make events ('aspen.events: true')"
+        )
     if not is_processed(run):
         raise InputFileError(f"{run.out}: there are no event tables; run `oddjets process` first")
     require_current_tables(run)
