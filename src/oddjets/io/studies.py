@@ -331,7 +331,7 @@ def two_sample_lines(found: Mapping[str, Any]) -> list[str]:
         )
     for row in found["test"]["widths"]:
         lines.append(
-            f"    width {row['width']:.2f}: t {row['t']:.1f}, toys {row['dof']:.1f} (chi2 of their median); p {row['p_value']:.3g} by toys"
+            f"    width {row['width']:.2f}: t {row['t']:.1f}, toys {row['dof']:.1f} (by median); p {row['p_value']:.3g} by toys"
         )
     return lines
 

@@ -50,8 +50,8 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             f" the data: {best['t']:.1f}."
         ),
         "caption": (
-            f"The statistic t of toys in which {found['hypothesis']}, at the width with the smallest p, a chi2 with their median,"
-            f" and t of the data. That the width was chosen is in the p of the table, and not in this figure."
+            f"The statistic t of toys in which {found['hypothesis']}, at the width with the smallest p, a chi2 with their"
+            f" median, and t of the data. That the width was chosen is in the p of the table, and not in this figure."
         ),
         "sources": [{**source, "key": "test.widths"}],
     }
