@@ -149,7 +149,7 @@ CODE: dict[str, dict[str, str]] = {
             "distribution efficiency efficiency_map gof grid injection jet_bump jet_null jet_periods kde "
             "likelihood_scan limit mixing neighbours nsubjettiness null observable postfit processes pulls "
             "regions removal residual score score_overlap score_shapes sculpting sic signal_limit "
-            "signal_score signal_templates systematics threshold_scan yields"
+            "signal_score signal_templates systematics threshold_scan two_sample yields"
         ),
         "selection": "oddest_jets",
         "simulation": "processes resonances",
@@ -171,7 +171,7 @@ CODE: dict[str, dict[str, str]] = {
             "distribution efficiency efficiency_map gof grid injection jet_bump jet_null jet_periods kde "
             "likelihood_scan limit mixing neighbours nsubjettiness null observable postfit processes pulls "
             "regions removal residual score score_overlap score_shapes sculpting sic signal_limit "
-            "signal_score signal_templates systematics threshold_scan yields"
+            "signal_score signal_templates systematics threshold_scan two_sample yields"
         ),
         "selection": "event_weights input_anomalies oddest_jets",
         "simulation": "processes resonances",

@@ -95,7 +95,9 @@ class Artifacts:
             "events": aspen is None or aspen.events or None,
             "jets": aspen,
             # nobody must make one
-            **dict.fromkeys(("study", "choices", "injection", "sculpting", "two_sample", "rescoring", "efficiency_map")),
+            **dict.fromkeys(
+                ("study", "choices", "injection", "sculpting", "two_sample", "rescoring", "efficiency_map")
+            ),
             "inspection": analysis.inspect,
         }
         return optional.get(artifact, True) is not None and has_stage(analysis, ARTIFACTS[artifact][1])

@@ -22,6 +22,7 @@ __all__ = [
     "residual",
     "shapes",
     "systematics",
+    "two_sample",
 ]
 
 
@@ -182,4 +183,23 @@ def neighbours(data: Mapping[str, Any]) -> Parts:
     rows = [(panel["name"], panel["corrected"]) for panel in data["panels"]]
     rows += [(name, value) for name, value in (data.get("places") or {}).items()]
     made.append(("p_values", *long_table(["Column", "p-value, corrected for the number of columns"], rows, 1)))
+    return made
+
+
+def two_sample(data: Mapping[str, Any]) -> Parts:
+    """Return the statistic of toys and of the data, or the cells in which data and reference differ."""
+    if "panels" not in data:
+        made = counts(data, "Two-sample statistic", "Toys")
+        seen = [Variable("Statistic of the data", [data["t"]]), Variable("Median of the toys", [data["dof"]])]
+        return [*made, ("observed", [], seen)]
+    made = []
+    for panel in data["panels"]:
+        heads = [f"Lowest {panel['column']} of the {jet} jet" for jet in ("leading", "subleading")]
+        heads += ["Data", "Expected", "(data - expected) / error"]
+        rows = [
+            (panel["edges"][i], panel["edges"][j], *(panel[key][i][j] for key in ("data", "reference", "sigma")))
+            for i in range(len(panel["edges"]) - 1)
+            for j in range(len(panel["edges"]) - 1)
+        ]
+        made.append((panel["column"], *long_table(heads, rows, 2)))
     return made

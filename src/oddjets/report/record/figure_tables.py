@@ -48,6 +48,7 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Parts]] = {
     "signal_limit": signals.signal_limit,
     "signal_score": signals.signal_score,
     "signal_templates": signals.signal_templates,
+    "two_sample": curves.two_sample,
     "correlation": partial(lists.matrix, axis="Parameter", head="Correlation"),
     "choices": partial(lists.matrix, axis="Choice", head="Correlation of z"),
     "kde": lists.density,
