@@ -9,6 +9,7 @@
 ``sample`` simulates, selects and scores as much of full_scale.yaml as fits a time, in units of some hundred events, and can be
 stopped at any time; called again, it goes on. ``pack`` makes few files of the units that are finished, ``join`` checks them and
 makes a bank with pseudo-data of one luminosity, ``study`` makes one JSON of it, and ``page`` the page of the documentation.
+full_scale_elsewhere.sh makes the sample on a machine that reaches no network.
 """
 
 from __future__ import annotations
