@@ -28,7 +28,7 @@ from oddjets.stats.histfactory.workspace_sources import load_workspace
 from oddjets.workflow import reproduction
 from oddjets.workflow.pipeline import run_stages
 from oddjets.workflow.publication import Publication, publish
-from oddjets.workflow.published_files import RECORD
+from oddjets.workflow.published_files import RECORD, Cleaner
 from oddjets.workflow.reproduction import compare, read_publication, reproduce
 from oddjets.workflow.run import RunContext
 
@@ -177,6 +177,17 @@ def test_nothing_of_the_machine_is_published(finished: RunContext, published: Pu
         == finished.out.parent.name
     )
     assert published.paths_removed >= 1
+
+
+def test_folders_with_blanks_are_removed_too(tmp_path: Path) -> None:
+    folder = tmp_path / "my search"
+    folder.mkdir()
+    clean = Cleaner(folder / "out put")
+    assert clean.text(f"{folder}/events 1.root") == "events 1.root"  # it is a path as a whole
+    assert clean.text(f"read {folder}/out put/a.json and {folder}/b.json") == "read a.json and b.json"
+    for kept in ("A / (B C / D)", "/ D", "https://a.b/my search/x", "pb / GeV"):
+        assert clean.text(kept) == kept
+    assert clean.changed == 2
 
 
 def test_publishing_twice_gives_the_same_bytes(copied: RunContext, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def _check_folder(folder: Path, name: str) -> None:
 
 def _write(run: RunContext, folder: Path, beside: Path) -> dict[str, Any]:
     """Write the submission into an empty folder; return the content of its `RECORD`."""
-    clean = Cleaner()
+    clean = Cleaner(run.out.resolve(), Path.cwd(), Path.home())
     artifacts = Artifacts(run.analysis, run.out)
     figures = {data["name"]: data for data in clean.content(drawn_figures(run.out))}
     tables = [*tables_of_results(artifacts), *(t for data in figures.values() for t in tables_of_figure(data))]

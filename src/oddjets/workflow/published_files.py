@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,14 +40,27 @@ _README = """# The likelihood
 
 
 class Cleaner:
-    """Texts without secrets and without folders of this machine; counts what was changed."""
+    """Texts without secrets and without folders of this machine; counts what was changed.
 
-    def __init__(self) -> None:
+    Args:
+        folders: those that are known, which are found in sentences too where they have a blank inside.
+    """
+
+    def __init__(self, *folders: Path) -> None:
         self.changed = 0
+        # without a blank inside, any folder is found
+        known = {str(parent) for folder in folders for parent in (folder, *folder.parents) if " " in str(parent)}
+        names = "|".join(re.escape(name) for name in sorted(known, key=len, reverse=True))
+        self._known = re.compile(rf"(?<![\w:/.])(?:{names})/") if known else None
 
     def text(self, text: str) -> str:
         """Return a text without secrets and folders."""
-        made = without_folders(redacted(text))
+        made = redacted(text)
+        if _is_path(made):
+            made = Path(made).name
+        if self._known is not None:
+            made = self._known.sub("", made)
+        made = without_folders(made)
         self.changed += made != text
         return made
 
@@ -59,6 +73,15 @@ class Cleaner:
         if isinstance(content, (list, tuple)):
             return [self.content(value) for value in content]
         return content
+
+
+def _is_path(text: str) -> bool:
+    """Tell whether a whole text is an absolute path, whose folder is there."""
+    path = Path(text)
+    try:
+        return path.is_absolute() and path.parent != path.parent.parent and path.parent.is_dir()
+    except (OSError, ValueError):  # no name that a file could have
+        return False
 
 
 def drawn_figures(out: Path) -> list[dict[str, Any]]:
