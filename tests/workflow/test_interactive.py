@@ -349,7 +349,7 @@ def test_no_message_names_a_command_where_a_method_is_meant() -> None:
         said = in_words_of_python(text)
         left = re.findall(r"`oddjets (\w+)[^`]*`", said)
         # there is no method for these
-        assert {*left} <= {"fetch", "fileset", "import", "model", "publish", "study"}, said
+        assert {*left} <= {"efficiency", "fetch", "fileset", "import", "model", "publish", "study"}, said
         assert "--unblind" not in said
         assert "with --out" not in said
 
