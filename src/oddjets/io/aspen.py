@@ -7,6 +7,7 @@ multiplied by PUPPI weights; places beyond a jet's last constituent are zero.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib
 import json
@@ -84,6 +85,8 @@ _ROWS = 200
 _SIMULATED = "oddjets_simulation"
 #: likewise, of those with processes at another rate than theirs: JSON of process to its strength
 _INJECTED = "oddjets_inject"
+#: errors of writing, which reading never has
+_NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 #: bytes at the ends of a file by which it is known
 _ENDS = 1 << 20
 
@@ -135,10 +138,12 @@ def find_files(names: Iterable[str], folder: Path) -> list[Path]:
         files = _meant(path) or _meant(Path(name).expanduser())
         if not files:
             there = sorted(p.name for p in path.parent.glob("*.h5")) if path.parent.is_dir() else []
+            others = sorted(p.name for p in path.glob("*.h*5*")) if path.is_dir() else []
+            hint = f"{others[0]} has another ending: rename it, or name the file itself" if others else ""
             looked = f", neither in {folder.absolute()} nor here" if path != Path(name).expanduser() else ""
             raise InputFileError(
                 f"{name}: {'no HDF5 files (*.h5) in it' if path.is_dir() else f'no such file{looked}'};"
-                f" {nearest(path.name, there) or 'docs/aspen.md says how to get them'}"
+                f" {hint or nearest(path.name, there) or 'docs/aspen.md says how to get them'}"
             )
         for file in files:
             found.setdefault(file.resolve(), file.absolute())
@@ -182,7 +187,8 @@ def open_datasets(path: Path) -> Iterator[dict[str, Any]]:
                 raise InputFileError(f"{path}: the keys have different numbers of jets: {sizes}; get the file again")
             yield datasets
     except (OSError, RuntimeError) as error:  # h5py knows no other kinds for damaged files
-        if isinstance(error, OddjetsError):
+        # what is written inside the ``with``, such as scores, may find a full disk: that says nothing about this file
+        if isinstance(error, OddjetsError) or getattr(error, "errno", None) in _NO_OUTPUT:
             raise
         why = _no_hdf5(path) or " ".join(str(error).split())
         cause: Cause = "truncated" if "truncated" in why else "damaged" if path.is_file() else "missing file"
