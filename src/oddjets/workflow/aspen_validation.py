@@ -77,3 +77,9 @@ def _bump_problems(analysis: Analysis) -> Iterator[str]:
     low, high = bump.range
     if not low < bump.window[0] < bump.window[1] < high:
         yield f"jet_bump.window: {list(bump.window)} does not lie inside the range {list(bump.range)}"
+    lowest = analysis.selection.jets.mass_min
+    if "jet_mass" in analysis.selection.cuts and low < lowest:
+        yield (
+            f"jet_bump.range: begins at {low:g} GeV, but the cut 'jet_mass' leaves no jets below {lowest:g} GeV"
+            " ('selection.jets.mass_min'), and empty bins spoil the fit; let it begin there"
+        )
