@@ -62,11 +62,13 @@ def test_a_sum_of_weights_from_the_fileset_is_said() -> None:
 
 def test_what_files_of_single_jets_lack_is_said_with_the_part_that_was_read() -> None:
     files = {"there": 40, "listed": 80, "read": 41, "jets": 90, "jets_listed": 178, "simulated": 1}
+    files["small"] = ["RunG_batch3.h5"]
     jets = {"entries": 1000, "lacking": ["leptons", "simulation"], "published_files": files}
     jets |= {"cuts": ["all", "usable", "jet_pt"], "raw": [1000, 999, 500]}
     found = lines({"jets": jets, "not_modelled": ["top"]})
     assert found["Single jets"].note == (
         "usable 999, jet pt 500; 40 of the 80 published files were read, with 50.6 % of the 178 published jets; 8000 /pb;"
-        " files without a published name: 1, and say that they are simulated; the files lack leptons; simulation"
+        " 1 of them have less than a tenth of the jets of a published file (RunG_batch3.h5), but count as whole files in the"
+        " luminosity; files without a published name: 1, and say that they are simulated; the files lack leptons; simulation"
     )
     assert found["Not modelled"].value == "top quarks"

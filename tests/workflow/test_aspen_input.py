@@ -138,15 +138,17 @@ def test_no_rows_and_one_row_are_imported(tmp_path: Path, rows: int) -> None:
         run_stage(run, stage_of(run, "histogram"))
 
 
-def test_links_keep_their_names_and_a_file_is_read_once(tmp_path: Path) -> None:
+def test_links_keep_their_names_and_a_file_is_read_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "content.dat")
     for name in ("RunG_batch0.h5", "RunG_batch1.h5"):
         (tmp_path / name).symlink_to("content.dat")
     extra = imported(tmp_path).extra("process")
-    # a published file has its part of the luminosity
+    # a published file has its part of the luminosity, and one with few jets is named
+    assert "RunG_batch0.h5 is the first" in " ".join(capsys.readouterr().err.split())
     assert extra["fraction_of_data"] == 1 / 80
     assert extra["jets"]["published_files"] | {"jets": 0} == {
         "there": 1, "listed": 80, "read": 1, "jets": 0, "jets_listed": 178_000_000, "simulated": 0,
+        "small": ["RunG_batch0.h5"],
     }  # fmt: skip
 
 
@@ -178,12 +180,30 @@ def test_a_full_disk_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.Monk
     assert {file: file.stat().st_mtime_ns for file in written} == times
 
 
+def test_a_full_disk_while_a_file_is_read_does_not_blame_the_file(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5")
+    # scores are kept while the file is open
+    with pytest.raises(OSError, match="No space left") as error, aspen.open_datasets(tmp_path / "a.h5"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not isinstance(error.value, OddjetsError)
+
+
+def test_a_folder_whose_files_have_another_ending_names_one(tmp_path: Path) -> None:
+    write(tmp_path / "a.hdf5")
+    with pytest.raises(InputFileError, match=r"no HDF5 files .* a\.hdf5 has another ending: rename it"):
+        imported(tmp_path)
+
+
 def test_what_cannot_work_is_said_before_anything_is_imported(tmp_path: Path) -> None:
     write(tmp_path / "a.h5")
     events = {"files": ["."], "events": True}
     for changes, message in (
         ({"aspen": {"files": ["."], "simulation": "elsewhere"}}, "needs 'aspen.events: true'"),
         ({"aspen": {"files": ["~nobody_of_this_name/a.h5"]}}, "there is nobody whose own folder"),
+        (
+            {"jet_bump": {"range": [0, 240]}},
+            "jet_bump.range: begins at 0 GeV, but the cut 'jet_mass' leaves no jets below 60 GeV",
+        ),
         ({"aspen": events, "luminosity": None}, "luminosity: what is made of events"),
         ({"execution": {"executor": "dask"}}, "'dask' reads no files of Aspen Open Jets"),
     ):

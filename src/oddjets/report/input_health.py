@@ -53,6 +53,12 @@ def _lacking(artifacts: Artifacts) -> list[HealthCheck]:
         if files["there"]
         else ""
     )
+    # results of before this was looked at do not have it
+    if small := files.get("small", ()):
+        part += (
+            f"{count(len(small))} of them have less than a tenth of the jets of a published file ({', '.join(small[:3])}),"
+            " but count as whole files in the luminosity; "
+        )
     if others := files["read"] - files["there"]:
         made = ", and say that they are simulated" if files["simulated"] else ""
         part += f"files without a published name: {count(others)}{made}; "

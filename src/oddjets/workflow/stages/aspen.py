@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 __all__ = ["has_all_jets", "import_aspen"]
 
+#: of the jets of a published file on average: with fewer a file is hardly what its name says. The sizes of single files are not
+#: known here, and the last of a series may be small, so that it is no error
+_SMALL = 0.1
+
 
 def has_all_jets(run: RunContext, extra: Mapping[str, Any]) -> bool:
     """Tell whether all tables of single jets are there."""
@@ -173,6 +177,14 @@ def _published(files: list[aspen.AspenFile]) -> dict[str, Any]:
             f"import-aspen: {there} of the {len(listed)} published files are there, with {share} of the published jets: all"
             " numbers are those of a part of the data"
         )
+    mean = catalogue.total_jets / len(listed)
+    small = sorted(file.path.name for file in files if file.path.name in listed and file.rows < _SMALL * mean)
+    if small:
+        console.print(
+            f"import-aspen: less than {100 * _SMALL:g} % of the {mean:,.0f} jets of a published file on average: {len(small)}"
+            f" of the files with a published name ({small[0]} is the first); each counts as a whole file in a stated"
+            " luminosity: if they are a part of it or something else, rename them and state their own luminosity"
+        )
     if others := sorted(names - listed):
         console.print(
             f"import-aspen: files without a published name: {len(others)} ({escape(others[0])} is the first); a stated"
@@ -180,7 +192,7 @@ def _published(files: list[aspen.AspenFile]) -> dict[str, Any]:
         )
     return {
         "there": there, "listed": len(listed), "read": len(files), "jets": jets, "jets_listed": catalogue.total_jets,
-        "simulated": sum(file.simulated for file in files),
+        "simulated": sum(file.simulated for file in files), "small": small,
     }  # fmt: skip
 
 
