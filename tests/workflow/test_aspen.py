@@ -336,6 +336,8 @@ def test_the_bump_is_where_the_tops_are_and_not_without_them(tmp_path: Path, top
     run = done(run_of(tmp_path, jet_bump=bump, aspen={"files": ["."]}))
     (figure,) = jet_bump.data(Artifacts(run.analysis, run.out)).values()
     (panel,) = figure["panels"]
+    assert panel["window"] == [150, 210]
+    assert "which the YAML states as 145 to 205 GeV, moved to the edges of bins;" in figure["caption"]
     assert (panel["p_value"]["global"] < 0.02) is found
     assert (panel["p_value"]["local"] < 1e-6) is found
     assert found or panel["p_value"]["local"] > 0.01

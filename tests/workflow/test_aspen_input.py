@@ -204,6 +204,7 @@ def test_what_cannot_work_is_said_before_anything_is_imported(tmp_path: Path) ->
             {"jet_bump": {"range": [0, 240]}},
             "jet_bump.range: begins at 0 GeV, but the cut 'jet_mass' leaves no jets below 60 GeV",
         ),
+        ({"jet_bump": {"window": [150, 151]}}, "holds the centre of no bin, which are 7.5 GeV wide"),
         ({"aspen": events, "luminosity": None}, "luminosity: what is made of events"),
         ({"execution": {"executor": "dask"}}, "'dask' reads no files of Aspen Open Jets"),
     ):

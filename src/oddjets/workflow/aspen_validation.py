@@ -10,6 +10,7 @@ from oddjets.core.errors import nearest
 from oddjets.io.aspen import LOWEST_PT
 from oddjets.scoring.column_card import ColumnCard
 from oddjets.selection.aspen_jets import JETS_HAVE
+from oddjets.selection.oddest_jets import bins_of
 
 __all__ = ["aspen_problems"]
 
@@ -77,6 +78,11 @@ def _bump_problems(analysis: Analysis) -> Iterator[str]:
     low, high = bump.range
     if not low < bump.window[0] < bump.window[1] < high:
         yield f"jet_bump.window: {list(bump.window)} does not lie inside the range {list(bump.range)}"
+    elif not bins_of(bump)[1].any():
+        yield (
+            f"jet_bump.window: {list(bump.window)} holds the centre of no bin, which are {(high - low) / bump.bins:g} GeV wide;"
+            " give more bins or a wider window"
+        )
     lowest = analysis.selection.jets.mass_min
     if "jet_mass" in analysis.selection.cuts and low < lowest:
         yield (

@@ -28,7 +28,7 @@ from oddjets.io.studies import jets_made_of
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import write_figure
 from oddjets.report.figures import jet_periods
-from oddjets.selection.oddest_jets import find_oddest
+from oddjets.selection.oddest_jets import bins_of, find_oddest
 from oddjets.workflow.executors.aspen_worker import DATASET, JETS
 from oddjets.workflow.inspected_exposures import luminosity_by_run
 from oddjets.workflow.inspected_neighbours import MOST_SELECTED
@@ -108,7 +108,9 @@ class _Jets:
         self.bump = bump
         self.score = (bump.scores or (run.analysis.threshold.score,))[0]
         self.efficiency = asked.efficiency or max(bump.efficiencies)
-        self.window = asked.bins or bump.window
+        # as the figure has it: whole bins
+        edges, inside = bins_of(bump)
+        self.window = asked.bins or (float(edges[:-1][inside].min()), float(edges[1:][inside].max()))
         self.jets = run.extra("process")["jets"]
         self.total = (self.jets["raw"] or [0])[-1]
         if not self.total:

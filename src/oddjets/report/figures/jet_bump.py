@@ -91,14 +91,22 @@ def _figure(
         "alt": f"Soft-drop mass of the oddest {100 * efficiency:.3g} % of single jets, with a smooth fit. {said}.",
         "caption": (
             f"Single jets, one by one. Dijet-type functions whose number of parameters F-tests at"
-            f" {100 * dijet_function.F_TEST_LEVEL:g} % chose, fitted outside the grey window, which the YAML states; global"
-            f" p-values from {asked.toys} toys, any window of this width, for each panel alone: they do not know of the other"
-            f" scores and efficiencies.{_together(artifacts)} {said}. Below: ({artifacts.data_name.lower()} − fit) / error."
+            f" {100 * dijet_function.F_TEST_LEVEL:g} % chose, fitted outside the grey window, which the YAML"
+            f" {_stated(asked, panels[0]['window'])}; global p-values from {asked.toys} toys, any window of this width, for each"
+            f" panel alone: they do not know of the other scores and efficiencies.{_together(artifacts)} {said}. Below:"
+            f" ({artifacts.data_name.lower()} − fit) / error."
         ),
         "sources": [
             {"file": "jets/", "key": ", ".join(["mass", *(f"score_{panel['score']}" for panel in panels)])},
         ],
     }
+
+
+def _stated(asked: JetBump, window: list[float]) -> str:
+    """Return how the window of whole bins came about."""
+    if np.allclose(window, asked.window):
+        return "states"
+    return f"states as {asked.window[0]:g} to {asked.window[1]:g} GeV, moved to the edges of bins"
 
 
 def _together(artifacts: Artifacts) -> str:
