@@ -18,7 +18,9 @@ pytest.importorskip("h5py", reason="needs h5py: pip install 'oddjets[hdf5]'")
 import h5py
 from helpers import aspen_files
 from helpers.file_servers import HttpServer
+from typer.testing import CliRunner
 
+from oddjets.cli.main import app
 from oddjets.config.analysis import load_analysis
 from oddjets.config.yaml import ConfigError
 from oddjets.core.errors import InputFileError, OddjetsError
@@ -192,6 +194,14 @@ def test_a_folder_whose_files_have_another_ending_names_one(tmp_path: Path) -> N
     write(tmp_path / "a.hdf5")
     with pytest.raises(InputFileError, match=r"no HDF5 files .* a\.hdf5 has another ending: rename it"):
         imported(tmp_path)
+
+
+def test_validate_says_which_files_are_not_here(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5")
+    found = CliRunner().invoke(app, ["validate", str(aspen_files.analysis(tmp_path, aspen={"files": [".", "b.h5"]}))])
+    assert found.exit_code == 0, found.output
+    assert "not checked: aspen.files: b.h5: no such file" in found.output
+    assert found.output.count("not checked") == 1
 
 
 def test_what_cannot_work_is_said_before_anything_is_imported(tmp_path: Path) -> None:

@@ -138,13 +138,15 @@ def demo(
 @app.command()
 def validate(analysis: AnalysisFile) -> None:
     """Check an analysis YAML and list all its errors; say which files could not be looked into."""
+    from oddjets.workflow.aspen_validation import absent_aspen_files
     from oddjets.workflow.combination_validation import coupling_lines
     from oddjets.workflow.era_validation import absent_files, scheme_lines
     from oddjets.workflow.validation import validated
 
     resolved = validated(find_analysis(analysis))
+    not_here = (*absent_files(resolved.analysis, resolved.eras), *absent_aspen_files(resolved.analysis))
     console.print(f"{escape(str(analysis))}: no errors ({len(resolved.analysis.regions)} regions)")
-    for line in (*scheme_lines(resolved.analysis, resolved.eras), *absent_files(resolved.analysis, resolved.eras)):
+    for line in (*scheme_lines(resolved.analysis, resolved.eras), *not_here):
         console.print(escape(line))
     if reason := resolved.why_bank_unused():
         console.print(escape(f"closure.bank: {reason}"))

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from oddjets.config.analysis import Analysis
-from oddjets.core.errors import nearest
-from oddjets.io.aspen import LOWEST_PT
+from oddjets.core.errors import InputFileError, nearest
+from oddjets.io.aspen import LOWEST_PT, find_files
 from oddjets.scoring.column_card import ColumnCard
 from oddjets.selection.aspen_jets import JETS_HAVE
 from oddjets.selection.oddest_jets import bins_of
 
-__all__ = ["aspen_problems"]
+__all__ = ["absent_aspen_files", "aspen_problems"]
 
 #: built-in cut -> what it needs
 _CUTS = {
@@ -62,6 +62,19 @@ def aspen_problems(analysis: Analysis, cards: Mapping[str, Any]) -> Iterator[str
             yield f"scores.{name}.column: the files have no '{score.column}'; {nearest(score.column, JETS_HAVE)}"
         elif isinstance(cards.get(name), ColumnCard):
             yield f"scores.{name}.card: jets of Aspen Open Jets are scored with cards of constituents, not of jet columns"
+
+
+def absent_aspen_files(analysis: Analysis) -> Iterator[str]:
+    """Say which files of ``aspen.files`` are not here; this is no error, as a YAML may be written before the download.
+
+    Args:
+        analysis: its form is right.
+    """
+    for name in analysis.aspen.files if analysis.aspen is not None else ():
+        try:
+            find_files([name], analysis.folder)
+        except InputFileError as error:
+            yield f"not checked: aspen.files: {error}"
 
 
 def _bump_problems(analysis: Analysis) -> Iterator[str]:

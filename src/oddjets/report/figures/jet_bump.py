@@ -92,8 +92,8 @@ def _figure(
         "caption": (
             f"Single jets, one by one. Dijet-type functions whose number of parameters F-tests at"
             f" {100 * dijet_function.F_TEST_LEVEL:g} % chose, fitted outside the grey window, which the YAML"
-            f" {_stated(asked, panels[0]['window'])}; global p-values from {asked.toys} toys, any window of this width, for each"
-            f" panel alone: they do not know of the other scores and efficiencies.{_together(artifacts)} {said}. Below:"
+            f" {_stated(asked, panels[0]['window'])}; global p-values from {asked.toys} toys, any window of this width, for"
+            f" each panel alone: they do not know of the other scores and efficiencies.{_together(artifacts)} {said}. Below:"
             f" ({artifacts.data_name.lower()} − fit) / error."
         ),
         "sources": [
