@@ -205,6 +205,16 @@ def test_an_earlier_publication_is_replaced(copied: RunContext, tmp_path: Path) 
     assert sorted(f.name for f in (tmp_path / "record").iterdir()) == sorted([first.archive.name, "submission"])
 
 
+def test_relative_folders_give_the_same_bytes(
+    copied: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = publish(copied, tmp_path / "absolute")
+    monkeypatch.chdir(tmp_path)
+    second = publish(RunContext(copied.requested, Path(copied.out.name)), Path("relative"))
+    assert second.sha256 == first.sha256
+    assert sorted(f.name for f in Path("relative").iterdir()) == sorted([first.archive.name, "submission"])
+
+
 def test_the_report_links_what_is_published(copied: RunContext, tmp_path: Path) -> None:
     said = CliRunner().invoke(app, ["publish", str(copied.out), "--out", str(tmp_path / "record")])
     assert said.exit_code == 0, said.output

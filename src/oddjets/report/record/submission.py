@@ -86,7 +86,7 @@ def write_submission(folder: Path, submission: Submission) -> None:
                 f"{resource.file.name}: has {size / 1e6:.0f} MB, and HEPData takes files up to {_LARGEST_FILE / 1e6:.0f} MB"
             )
         made.add_additional_resource(
-            resource.description, str(resource.file), copy_file=True, file_type=resource.kind or None
+            resource.description, str(resource.file.resolve()), copy_file=True, file_type=resource.kind or None
         )
     shown: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="oddjets_") as beside:
@@ -95,11 +95,12 @@ def write_submission(folder: Path, submission: Submission) -> None:
             # the first table of a figure has its picture
             if table.figure in submission.pictures and table.figure not in shown:
                 shown.add(table.figure)
-                _add_picture(one, submission.pictures[table.figure], table.figure, Path(beside))
+                _add_picture(one, submission.pictures[table.figure].resolve(), table.figure, Path(beside))
             made.add_table(one)
-        # the library leaves an archive with the time of day in the working directory
+        # the library leaves an archive with the time of day in the working directory; in another one, paths must be absolute
+        to = str(folder.resolve())
         with contextlib.chdir(beside):
-            made.create_files(str(folder.resolve()), validate=False)
+            made.create_files(to, validate=False)
     if problems := validation_errors(folder):
         raise OddjetsError(
             f"hepdata-validator refuses what was written, so nothing is published: {'; '.join(problems[:5])}"
