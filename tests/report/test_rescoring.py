@@ -75,6 +75,15 @@ def test_the_page_says_limit_conditions_and_what_is_absent(tmp_path: Path, monke
         assert words in text, words
 
 
+def test_a_page_says_what_it_could_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = made_rescoring.rescoring()
+    limit = made["limit"] | {"observed": None, "observed_pb": None}
+    score = made["score"] | {"background": None, "data": None}
+    text = _page(tmp_path, monkeypatch, limit=limit, score=score)
+    assert "there is no observed limit on X to YY; the warnings say why" in text
+    assert "without the published background and data" in text
+
+
 def test_a_page_without_limit_and_one_that_is_blinded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = _page(tmp_path, monkeypatch, limit=None, contamination={}, no_limit="no event of the signal is in A")
     assert "There is no limit on X to YY: no event of the signal is in A." in text

@@ -63,6 +63,7 @@ def test_an_lhe_file_says_beams_cross_section_and_weights(lhe: Path, tmp_path: P
         ("</event>\n</LesHouchesEvents>", "", "ends early, in event 12"),
         ("<LesHouchesEvents", "<html", "is no Les Houches event file"),
         ("<init>", "<other>", "no block <init>"),
+        ("2212 2212 6500.", "11 -11 6500.", "its beams are 11 and -11"),
         (" 0 0 0 0 -4 1", " 0 0 0 0 1 1", "strategy 1"),
         (f"{CROSS_SECTION_PB} 1e-6", "0.0 1e-6", "cross section of 0 pb"),
         ("6500. 6500.", "6500.", "should have 10 numbers"),

@@ -407,6 +407,13 @@ def test_a_generator_at_another_energy_is_refused_before_it_is_simulated(finishe
     assert not (tmp_path / "out" / "simulation").exists()
 
 
+def test_a_process_of_a_generator_file_is_refused(finished: RunContext, tmp_path: Path) -> None:
+    file = tmp_path / "hh.lhe"
+    file.write_text("")
+    with pytest.raises(OddjetsError, match=r"--process: says which process of a fileset is meant, and hh\.lhe is none"):
+        rescore(finished, RescoreOptions(file, process="top"), tmp_path / "out")
+
+
 def test_nanoaod_tells_its_energy(finished: RunContext, tmp_path: Path) -> None:
     def at_eight_tev(record: dict[str, Any], _: dict[str, Any]) -> None:
         x = np.random.default_rng(1).uniform(0.01, 0.5, (100, 2))

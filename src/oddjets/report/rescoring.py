@@ -110,6 +110,8 @@ def _headline(found: Mapping[str, Any]) -> str:
     if found["blinded"]:
         expected = _pb(limit["expected_pb"][2])
         return f"Expected at {level} confidence level: less than {expected} of {label}. The data are blinded."
+    if limit["observed_pb"] is None:
+        return f"At {level} confidence level there is no observed limit on {label}; the warnings say why."
     return f"At {level} confidence level there is less than {_pb(limit['observed_pb'])} of {label}."
 
 
@@ -154,6 +156,10 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
         ),
         FATES[own["kept"]].format(own["process"]),
     ]
+    if found["score"]["background"] is None:
+        said.append(
+            "The score is shown without the published background and data: figures/score.json was not in the analysis's folder."
+        )
     if share := found["acceptance"]["negative_share"]:
         said.append(f"{100 * share:.3g} % of the generated events have negative weights.")
     return said

@@ -23,6 +23,7 @@ _END = "</LesHouchesEvents>"
 #: IDWTUP: events have weights of +1 or -1 (3), or weights whose mean is the cross section (4); the others ask the reader to
 #: unweight events, so that some of them would be lost on the way
 _STRATEGIES = (3, 4)
+_PROTON = 2212
 _NUMBERS_OF_BEAMS, _NUMBERS_OF_PROCESS, _NUMBERS_OF_EVENT = 10, 4, 6
 
 
@@ -56,10 +57,15 @@ def read_lhe(path: Path) -> LheFile:
         path: the file, ``.gz`` too.
 
     Raises:
-        InputFileError: it is none, ends early, has no events, no cross section, or weights that are none or that
-            Pythia would unweight.
+        InputFileError: it is none, ends early, has other beams than protons, no events, no cross section, or weights that
+            are none or that Pythia would unweight.
     """
     beams, processes = _init_of(path)
+    if (int(beams[0]), int(beams[1])) != (_PROTON, _PROTON):
+        raise InputFileError(
+            f"{path}: its beams are {int(beams[0])} and {int(beams[1])} (IDBMUP), and the search is in collisions of protons"
+            f" ({_PROTON}); give events of protons"
+        )
     strategy = int(beams[8])
     if abs(strategy) not in _STRATEGIES:
         raise InputFileError(

@@ -96,7 +96,7 @@ def map_efficiency(run: RunContext, processes: Sequence[str] = ()) -> Path:
         console.print(
             escape(
                 f"{name}: {of['predicted']:.4g} events in A by the map, each jet for itself; there are {of['events']:.4g} +-"
-                f" {of['error']:.2g}"
+                f" {of['error']:.2g} with both jets in the map's ranges"
             )
         )
     console.print(escape(f"map: {file}"))

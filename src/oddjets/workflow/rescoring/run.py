@@ -337,13 +337,15 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
         lines += [f"  {name}: {why}" for name, why in found["systematics"]["absent"].items()]
     lines += [f"warning: {text}" for text in found["warnings"]]
     limit = found["limit"]
+    of_fit = [f"warning: {text}" for text in found.get("fit_warnings", [])]
     if limit is None:
-        return [*lines, f"no limit: {found['no_limit']}"]
+        return [*lines, f"no limit: {found['no_limit']}", *of_fit]
     seen = (
         "blinded" if found["blinded"] else "none" if limit["observed_pb"] is None else f"{limit['observed_pb']:.4g} pb"
     )
     expected = "none" if limit["expected_pb"][2] is None else f"{limit['expected_pb'][2]:.4g} pb"
     lines.append(f"{limit['level']:.0%} CL upper limit on the cross section: observed {seen}, expected {expected}")
+    lines += of_fit
     for region, taken in found["contamination"].get("stated", {}).items():
         if taken["share_of_signal"] is not None:
             lines.append(

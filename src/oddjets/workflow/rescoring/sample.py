@@ -170,6 +170,13 @@ def _single_era(analysis: Analysis, options: RescoreOptions) -> str:
     return asked[0]
 
 
+def _refuse_process(options: RescoreOptions) -> None:
+    if options.process is not None:
+        raise OddjetsError(
+            f"--process: says which process of a fileset is meant, and {options.source.name} is none; leave it out"
+        )
+
+
 def _check_era(found: _Found, analysis: Analysis, ours: str, era: str) -> None:
     """Note a sample of another era, and give it the analysis's."""
     if _name_of(era, analysis.folder) != _name_of(ours, analysis.folder):
@@ -181,6 +188,7 @@ def _of_generator(
     analysis: Analysis, eras: Mapping[str, tuple[Era, Path]], options: RescoreOptions, out: Path
 ) -> _Found:
     """Shower LHE, or read HepMC, and simulate our detector."""
+    _refuse_process(options)
     ours = _single_era(analysis, options)
     if options.era not in (None, SIMULATION):
         raise OddjetsError(
@@ -214,7 +222,8 @@ def _of_generator(
     if not made.written:
         raise OddjetsError(
             f"{options.source}: no event of {made.events} has two AK8 jets above 300 GeV in oddjets' detector, so that none is"
-            " selected; the signal is out of this search's reach"
+            " selected; the signal is out of this search's reach, or has particles that Pythia does not know and leaves whole"
+            " and unseen: their decays belong into the file, or into an SLHA block of its header"
         )
     files = {str(file.resolve()): "Events" for file in made.files}
     found.datasets = {
@@ -291,10 +300,7 @@ def _of_fileset(analysis: Analysis, options: RescoreOptions) -> _Found:
 def _of_root(analysis: Analysis, options: RescoreOptions) -> _Found:
     """Take a ROOT file, or those of a folder."""
     source = options.source
-    if options.process is not None:
-        raise OddjetsError(
-            f"--process: says which process of a fileset is meant, and {source.name} is none; leave it out"
-        )
+    _refuse_process(options)
     files = sorted(source.rglob("*.root")) if source.is_dir() else [source]
     if not files:
         raise InputFileError(f"{source}: there is no ROOT file in this folder")
