@@ -122,6 +122,17 @@ def test_the_table_says_that_combine_was_not_run(files: dict[str, Path]) -> None
     }
 
 
+def test_limits_above_the_range_of_the_script_are_named(workspace: dict[str, Any], tmp_path: Path) -> None:
+    narrow = json.loads(json.dumps(workspace))
+    config = narrow["measurements"][0]["config"]
+    (mine,) = (p for p in config["parameters"] if p["name"] == config["poi"])
+    median = fit_workspace(workspace, impacts=False, scan=False, progress=False)["limit"]["expected"][2]
+    for high, there in ((median * 0.9, True), (1e4, False)):
+        mine["bounds"], mine["inits"] = [[0.0, high]], [high / 2]
+        write_check(narrow, tmp_path)
+        assert ("where Combine stops" in (tmp_path / "combine_expected.md").read_text()) is there
+
+
 def fake(folder: Path, name: str, text: str) -> None:
     (folder / name).write_text(f"#!/bin/sh\n{text}\n")
     (folder / name).chmod(0o755)

@@ -142,6 +142,13 @@ def test_a_factor_at_its_bound_is_warned_about(built):
     assert any(w.startswith("mu = 0.3 ends within 1 % of a bound") for w in result["warnings"])
 
 
+def test_a_factor_more_than_one_sigma_from_its_bound_is_not(built):
+    workspace, _ = build(make_analysis(poi={"process": "top", "bounds": [0, 1000]}), make_histograms(strength=2))
+    result = fit_workspace(workspace, limit=False, impacts=False, scan=False)
+    assert result["poi"]["error"] < result["poi"]["value"] < 10
+    assert not any("ends within 1 %" in w for w in result["warnings"])
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_cabinetry_fits_our_workspace_to_the_same_strength():
     cabinetry = pytest.importorskip("cabinetry")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -149,14 +149,15 @@ def write_check(
     script = _script(tuple(bounds), gof_model, gof_toys, seed)
     files[0].write_text(script, encoding="utf-8")
     files[0].chmod(0o755)
-    files[1].write_text(_table(found, config["poi"]), encoding="utf-8")
+    others = [*OTHER_SOURCES, *_beyond(found, bounds[1])]
+    files[1].write_text(_table(found, config["poi"], others), encoding="utf-8")
     content = {
         "combine_was_run": False,
         "image": IMAGE,
         "oddjets": __version__,
         "parameter": config["poi"],
         "numbers": [{**one._asdict(), "difference": one.difference} for one in found],
-        "other_sources_of_differences": list(OTHER_SOURCES),
+        "other_sources_of_differences": others,
     }
     write_json(files[2], json.loads(json.dumps(content)))
     return files
@@ -218,7 +219,24 @@ def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _table(found: list[Expectation], poi: str) -> str:
+def _beyond(found: list[Expectation], high: float) -> list[str]:
+    """Say which limits are above the range that the script gives to Combine."""
+    names = [
+        one.quantity
+        for one in found
+        if one.method == "AsymptoticLimits" and max(one.here or 0.0, one.like_combine or 0.0) > high
+    ]
+    if not names:
+        return []
+    return [
+        (
+            f"{', '.join(names)}: above --rMax {high:g}, the upper bound of the strength, where Combine stops; raise the bound"
+            " in the YAML to compare them."
+        )
+    ]
+
+
+def _table(found: list[Expectation], poi: str, others: Sequence[str]) -> str:
     rows = [
         f"| {one.method} | {one.quantity} | {_shown(one.here)} | {_shown(one.like_combine)} | {_shown(one.difference)} |"
         for one in found
@@ -248,7 +266,7 @@ def _table(found: list[Expectation], poi: str) -> str:
             "",
             "Not in the numbers:",
             "",
-            *(f"- {text}" for text in OTHER_SOURCES),
+            *(f"- {text}" for text in others),
             "",
         ]
     )

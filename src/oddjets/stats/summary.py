@@ -313,7 +313,10 @@ def _warnings(model: HistFactoryModel, best: FitResult) -> list[str]:
     p = model.parameters
     for i in model.layout.global_pars:
         span = p.high[i] - p.low[i]
-        if min(best.values[i] - p.low[i], p.high[i] - best.values[i]) < NEAR_BOUND * span and not p.fixed[i]:
+        gap = min(best.values[i] - p.low[i], p.high[i] - best.values[i])
+        # in a wide range 1 % may be more than one sigma, and such a bound changes no error; at a bound the error is zero
+        within = best.errors[i] == 0 or gap <= best.errors[i]
+        if gap < NEAR_BOUND * span and within and not p.fixed[i]:
             result.append(
                 f"{p.names[i]} = {best.values[i]:.4g} ends within 1 % of a bound of [{p.low[i]:g}, {p.high[i]:g}]: "
                 "its error is not symmetric, and the result depends on the bound"
