@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from PIL import Image
 
@@ -43,7 +43,7 @@ from oddjets.report.registry import FigureKind
 from oddjets.report.style import DPI
 from oddjets.report.text import label_html, prose_html
 
-__all__ = ["EmbeddedFigure", "embed", "write"]
+__all__ = ["EmbeddedFigure", "embed", "page_template", "write"]
 
 #: figures that stand beside their region, not in the sections
 REGIONAL = ("postfit", "residual", "closure", "observable")
@@ -108,21 +108,12 @@ def write(analysis: Analysis, out: Path, stale: Mapping[str, str] | None = None,
     artifacts = Artifacts(analysis, out)
     figures, problems = _figures(artifacts)
     regions = _regions(artifacts, figures)
-    environment = Environment(
-        loader=PackageLoader("oddjets.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["label"] = label_html
-    environment.filters["prose"] = prose_html
     # what a cluster is built with may hold a password, and reports are shown around
     asked = analysis.model_dump(mode="json", exclude={"execution": {"cluster", "executor_options"}})
     if unblinds:
         asked["fit"]["blind"] = True
     opened = f"# {unblinds} opened the data in A\n" if unblinds else ""
-    html = environment.get_template("report.html.j2").render(
+    html = page_template("report.html.j2").render(
         analysis=analysis,
         fits=artifacts.expected("results"),
         not_simulated=not_simulated(artifacts),
@@ -297,3 +288,22 @@ def _files(out: Path) -> list[str]:
     )
     found = [name for name in names if (out / name).is_file()]
     return found + [f"manifests/{p.name}" for p in sorted(out.glob("manifests/*.json"))]
+
+
+def page_template(name: str, *packages: str) -> Template:
+    """Return a template of a page, with the filters that pages share.
+
+    Args:
+        name: of the file.
+        packages: whose folders ``templates`` are looked into before that of `oddjets.report`.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "oddjets.report")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["label"] = label_html
+    environment.filters["prose"] = prose_html
+    return environment.get_template(name)

@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from oddjets import __version__
 from oddjets.config.analysis import Analysis
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import write_figures
-from oddjets.report.html import EmbeddedFigure, embed
+from oddjets.report.html import EmbeddedFigure, embed, page_template
 from oddjets.report.registry import KINDS
 from oddjets.report.tables import Cell, Table
-from oddjets.report.text import count, label_html, prose_html
+from oddjets.report.text import count, label_html
 
 __all__ = ["write_page"]
 
@@ -71,16 +69,7 @@ def write_page(analysis: Analysis, out: Path) -> Path:
         }
         for name, (title, kinds) in SECTIONS.items()
     ]
-    environment = Environment(
-        loader=PackageLoader("oddjets.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["label"] = label_html
-    environment.filters["prose"] = prose_html
-    page = environment.get_template("rescoring.html.j2").render(
+    page = page_template("rescoring.html.j2").render(
         title=label_html(analysis.title),
         header=artifacts.header,
         forced=found["forced"],

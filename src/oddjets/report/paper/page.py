@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
@@ -18,9 +17,9 @@ from oddjets import __version__
 from oddjets.config.analysis import Analysis
 from oddjets.report import health
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.html import COLORS
+from oddjets.report.html import COLORS, page_template
 from oddjets.report.paper.claims import Comparison, Results, compare
-from oddjets.report.text import label_html, p_of_toys, prose_html, strength
+from oddjets.report.text import label_html, p_of_toys, strength
 
 __all__ = ["write"]
 
@@ -105,17 +104,8 @@ def write(asked: Sequence[Analysis], out: Path) -> Path:
     simulate = asked[0].simulate
     results = Results(out, {} if simulate is None else simulate.inject)
     entries = [_entry(content, results, out) for content in _figures()]
-    environment = Environment(
-        # the report's style and script are the index's too
-        loader=ChoiceLoader([PackageLoader("oddjets.report.paper"), PackageLoader("oddjets.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["prose"] = prose_html
     statements = [statement for entry in entries for statement in entry.statements]
-    html = environment.get_template("index.html.j2").render(
+    html = page_template("index.html.j2", "oddjets.report.paper").render(
         simulate=simulate,
         labels={name: label_html(process.label) for name, process in asked[0].processes.items()},
         setups=[_setup(analysis, results) for analysis in asked],
