@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from helpers import planted
+from helpers.pixels import write_pixels
 from typer.testing import CliRunner
 
 from oddjets.cli.main import app
@@ -35,11 +36,6 @@ from oddjets.workflow.run import RunContext
 for _module in ("hepdata_lib", "hepdata_validator"):
     pytest.importorskip(_module, reason="needs hepdata-lib and hepdata-validator: pip install 'oddjets[hepdata]'")
 
-#: the smallest PNG, one white pixel
-PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010800000000"
-    "3a7e9b550000000a4944415478da63f80f00010101001ab06af80000000049454e44ae426082"
-)
 #: nothing ends at a bound
 FIT = {
     "observable": "leading_mass",
@@ -51,24 +47,11 @@ FIT = {
 FEW = ("limit", "postfit_SR_A")
 
 
-def _pixels(folder: Path, figures: list[tuple[Any, dict[str, Any]]], **_: Any) -> list[list[Path]]:
-    """Write the data of figures as ever, and a pixel as the picture: drawing takes long."""
-    folder.mkdir(exist_ok=True)
-    made = []
-    for kind, data in figures:
-        suffixes = ["json", "png", "pdf", *(["gif"] if kind.animate is not None else [])]
-        made.append([folder / f"{data['name']}.{suffix}" for suffix in suffixes])
-        for file in made[-1]:
-            file.write_bytes(PIXEL if file.suffix == ".png" else b"")
-        made[-1][0].write_text(json.dumps(data, indent=1, allow_nan=False) + "\n")
-    return made
-
-
 @pytest.fixture(scope="module")
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (figure_files, html):
-            patch.setattr(module, "write_figures", _pixels)
+            patch.setattr(module, "write_figures", write_pixels)
         yield
 
 
