@@ -16,8 +16,9 @@ from oddjets.cli.main import app
 from oddjets.cli.options import make_run
 from oddjets.core import provenance
 from oddjets.stats.workspace import build
-from oddjets.workflow.keys import is_done, key_of
+from oddjets.workflow.keys import key_of
 from oddjets.workflow.pipeline import stage_of
+from oddjets.workflow.stage_states import is_done
 
 FILESET = {
     "data": {"files": ["d.root"], "metadata": {"process": "data", "is_data": True, "era": "simulation"}},

@@ -20,9 +20,9 @@ from oddjets.selection.closure_measurement import measure_closure
 from oddjets.study.bank import columns_for, pack
 from oddjets.workflow.banks import card_of
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
-from oddjets.workflow.keys import stage_state
 from oddjets.workflow.pipeline import run_stages, stage_of, stages_up_to
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stage_states import stage_state
 from oddjets.workflow.stages import closure as stages_closure
 
 REGIONS = {"SR": {"all": "tau21_low"}, "VR1": {"any": "not tau21_low"}}

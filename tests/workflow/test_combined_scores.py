@@ -28,9 +28,10 @@ from oddjets.workflow.banks import card_of
 from oddjets.workflow.coffea_processor import processor
 from oddjets.workflow.combination_validation import coupling_lines
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
-from oddjets.workflow.keys import key_of, row_selection, rows_keys, stage_state
+from oddjets.workflow.keys import key_of, row_selection, rows_keys
 from oddjets.workflow.pipeline import run_stages, stage_of, stages_up_to
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stage_states import stage_state
 from oddjets.workflow.stages import npz
 from oddjets.workflow.stages.combined_scores import write_combined_scores
 

@@ -24,8 +24,8 @@ def scores(
     """
     from oddjets.report.artifacts import Artifacts  # heavy imports only where it runs
     from oddjets.report.score_comparison import ScoreComparison
-    from oddjets.workflow.keys import is_done
     from oddjets.workflow.pipeline import stage_of
+    from oddjets.workflow.stage_states import is_done
 
     run = make_run(analysis, out, unblind=unblind)
     rerun_blinded_stages(run, "workspace")

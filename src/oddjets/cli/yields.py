@@ -17,8 +17,8 @@ def yields(analysis: AnalysisFile, out: Out = None, unblind: Unblind = False) ->
     """
     from oddjets.io.histograms import HistogramSet  # heavy imports only where it runs
     from oddjets.report.event_yields import event_yields
-    from oddjets.workflow.keys import is_done
     from oddjets.workflow.pipeline import stage_of
+    from oddjets.workflow.stage_states import is_done
 
     run = make_run(analysis, out, unblind=unblind)
     rerun_blinded_stages(run, "workspace")

@@ -28,11 +28,12 @@ from oddjets.study.choices import (
     source_warnings,
 )
 from oddjets.study.null import NullPlan
-from oddjets.workflow.keys import fitted_values, stage_states
+from oddjets.workflow.keys import fitted_values
 from oddjets.workflow.output_folder import saved_analysis
 from oddjets.workflow.paper import share_events
 from oddjets.workflow.pipeline import run_stages, stages_up_to
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stage_states import stage_states
 from oddjets.workflow.stages.workspace import measured_closure
 from oddjets.workflow.study_events import SharedSource, StudyEvents, is_processed
 from oddjets.workflow.study_options import require_luminosity

@@ -32,8 +32,8 @@ from oddjets.report.artifacts import Artifacts
 from oddjets.selection.binned_events import bin_numbers
 from oddjets.workflow.inspected_exposures import exposures_by_run
 from oddjets.workflow.inspected_run import InspectedRun
-from oddjets.workflow.keys import stage_state
 from oddjets.workflow.pipeline import stage_of
+from oddjets.workflow.stage_states import stage_state
 
 __all__ = ["compare_with_neighbours"]
 

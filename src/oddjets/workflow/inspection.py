@@ -30,9 +30,9 @@ from oddjets.scoring.scorer import Scorer
 from oddjets.workflow import blinding, inspected_scores
 from oddjets.workflow.inspected_neighbours import compare_with_neighbours
 from oddjets.workflow.inspected_run import InspectedRun
-from oddjets.workflow.keys import stage_state
 from oddjets.workflow.pipeline import stage_of
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stage_states import stage_state
 
 __all__ = ["Inspection", "inspect_events"]
 

@@ -22,8 +22,9 @@ from oddjets.selection import processor
 from oddjets.workflow.executors import chunk_worker
 from oddjets.workflow.executors.records import NO_OUTPUT
 from oddjets.workflow.executors.skipped_files import raise_if_skipped
-from oddjets.workflow.keys import code_of, inputs_of, is_done, stage_state, stage_states
+from oddjets.workflow.keys import code_of, inputs_of
 from oddjets.workflow.run import RunContext, Stage
+from oddjets.workflow.stage_states import is_done, stage_state, stage_states
 from oddjets.workflow.stages import closure, fit, histogram, plot, process, report, simulate, workspace
 
 __all__ = [

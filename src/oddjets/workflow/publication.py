@@ -24,10 +24,10 @@ from oddjets.report.record.figure_tables import tables_of_figure
 from oddjets.report.record.result_tables import tables_of_results
 from oddjets.report.record.submission import NOTHING, Submission, write_submission
 from oddjets.report.record.tables import with_short_names
-from oddjets.workflow.keys import stage_states
 from oddjets.workflow.pipeline import stages_of
 from oddjets.workflow.published_files import RECORD, Cleaner, drawn_figures, write_resources
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stage_states import stage_states
 
 __all__ = ["FORMAT", "SUBMISSION", "Publication", "publish"]
 

@@ -14,9 +14,10 @@ from oddjets.core.tables import Table, Tabular
 from oddjets.workflow.blinding import stages_showing_data
 from oddjets.workflow.executors.chunks import plan
 from oddjets.workflow.executors.records import completed_record
-from oddjets.workflow.keys import StageState, rows_keys, stage_states
+from oddjets.workflow.keys import rows_keys
 from oddjets.workflow.pipeline import stages_of
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stage_states import StageState, stage_states
 
 __all__ = ["ChunkCount", "RunStatus", "StageStatus", "chunk_counts", "stage_statuses", "status_of"]
 

@@ -24,9 +24,9 @@ from oddjets.study.independence import classes_of
 from oddjets.study.mixed import mixed_events
 from oddjets.study.rates import LEAST_RATIO, require_bank
 from oddjets.workflow.jet_studies import study_jets
-from oddjets.workflow.keys import stage_states
 from oddjets.workflow.pipeline import stages_up_to
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stage_states import stage_states
 from oddjets.workflow.stages.workspace import measured_closure
 from oddjets.workflow.study_events import StudyEvents, is_processed, require_current_tables
 from oddjets.workflow.study_options import Options, find_bank, recorded, refuse_odd, replaced

@@ -24,9 +24,9 @@ from oddjets.study.null import SOURCES
 from oddjets.study.rates import require_bank
 from oddjets.workflow.banks import card_of
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
-from oddjets.workflow.keys import stage_states
 from oddjets.workflow.pipeline import stages_up_to
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stage_states import stage_states
 from oddjets.workflow.study_options import find_bank, require_luminosity
 
 __all__ = ["SharedSource", "StudyEvents", "is_processed", "require_current_tables", "require_shared_source"]

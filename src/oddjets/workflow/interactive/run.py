@@ -22,7 +22,6 @@ from oddjets.workflow.interactive.events import events_of
 from oddjets.workflow.interactive.surroundings import single_threaded_workers, stops_at_interrupt
 from oddjets.workflow.interactive.views import RunHistograms, RunResults
 from oddjets.workflow.interactive.wording import in_words_of_python, worded_for_python
-from oddjets.workflow.keys import stage_states
 from oddjets.workflow.loading import load, path_of
 from oddjets.workflow.output_folder import folders_beside, saved_analysis
 from oddjets.workflow.pipeline import (
@@ -35,6 +34,7 @@ from oddjets.workflow.pipeline import (
     warn_of_skipped_files,
 )
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stage_states import stage_states
 from oddjets.workflow.status import RunStatus, status_of
 
 if TYPE_CHECKING:
