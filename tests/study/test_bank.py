@@ -47,6 +47,13 @@ def events_of(analysis, tables):
     return found
 
 
+def test_parts_of_a_process_may_have_integers_of_other_widths(tmp_path):
+    narrow, wide = ({"weight": np.ones(2), "n_electrons": np.array([0, n], t)} for n, t in ((1, "i2"), (70_000, "i4")))
+    pack(tmp_path / "bank.parquet", [("top", narrow), ("top", wide)], CARD, {"top": ["weight", "n_electrons"]})
+    (table,) = Bank.open(tmp_path / "bank.parquet").tables("top")
+    assert table["n_electrons"].tolist() == [0, 1, 0, 70_000]
+
+
 def test_rounding_is_to_the_nearest():
     values = np.random.default_rng(1).normal(0, 100, 1000).astype(np.float32)
     found = rounded(values, BITS)

@@ -23,7 +23,7 @@ from oddjets.stats.closure_uncertainty import ClosureUncertainty
 from oddjets.study.choices import ChoiceEvents, absent_signals, describe_choices, say_choices, share, source_warnings
 from oddjets.study.global_significance import copula_tail, effective_trials, global_p, normal_scores
 from oddjets.study.null import NullPlan
-from oddjets.study.shared_events import SharedEvents, without_negative
+from oddjets.study.shared_events import SharedEvents, counted_alike, without_negative
 
 RUNNER = CliRunner()
 POI = {"name": "mu", "process": "top", "bounds": [0, 10]}
@@ -145,6 +145,15 @@ def test_blocks_of_draws_change_nothing(monkeypatch):
     monkeypatch.setattr("oddjets.study.shared_events.AT_ONCE", 37)
     for one, other in zip(whole, events.counts(64, 50, np.random.default_rng(7)), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_events_that_count_alike_for_all_choices_are_one_group():
+    rng = np.random.default_rng(8)
+    qcd, places = rng.random(500) < 0.5, [rng.integers(-1, 3, 500) for _ in range(3)]
+    firsts, group = counted_alike(qcd, places)
+    rows = np.stack([qcd.astype(int), *places], axis=1)
+    assert len(firsts) == len(np.unique(rows, axis=0))
+    np.testing.assert_array_equal(rows[firsts][group], rows)
 
 
 def test_negative_weights_are_taken_from_events_in_the_same_place():

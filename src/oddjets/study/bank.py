@@ -132,12 +132,12 @@ def pack(
     counts = {process: sum(t.num_rows for t in found) for process, found in tables.items()}
     joined = []
     for process, found in tables.items():
-        whole = pa.concat_tables(found, promote_options="default")
+        whole = pa.concat_tables(found, promote_options="permissive")
         # events that are alike stand together, which packs better
         order = np.argsort(whole["weight"].to_numpy(), kind="stable") if whole.num_rows else np.zeros(0, int)
         whole = whole.take(pa.array(order))
         joined.append(whole.append_column(_PROCESS, pa.array([process] * whole.num_rows, pa.string())))
-    table = pa.concat_tables(joined, promote_options="default")
+    table = pa.concat_tables(joined, promote_options="permissive")
     note = {"layout": LAYOUT, "events": counts, **card}
     table = table.replace_schema_metadata({"oddjets_bank": json.dumps(note, sort_keys=True)})
     floats = [f.name for f in table.schema if pa.types.is_floating(f.type)]

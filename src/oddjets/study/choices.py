@@ -23,7 +23,7 @@ from oddjets.study.experiments import Experiments, run_chunks
 from oddjets.study.global_significance import copula_tail, effective_trials, global_p, normal_scores
 from oddjets.study.null import NullPlan, of_events, tested
 from oddjets.study.rates import closure_of
-from oddjets.study.shared_events import SharedEvents, joined_truth, places_in, without_negative
+from oddjets.study.shared_events import SharedEvents, counted_alike, joined_truth, places_in, without_negative
 from oddjets.study.summary import read_chunks
 
 __all__ = [
@@ -108,7 +108,9 @@ def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str
         )
     plain = replace(plan, nuisances=(), closures={}, limit=False, toys=0, bootstrap=False, tail=0)
     prepared: dict[str, Experiments] = {}
-    present: dict[str, list[EventArrays]] = {}
+    places: dict[str, npt.NDArray[np.int64]] = {}
+    closed: dict[str, dict[str, float | None]] = {}
+    same = _SameEvents()
     for name, choice in choices.items():
         signal, hidden = tested(choice.analysis)[1], set(absent)
         truth = [e for e in choice.truth if e.process not in hidden or e.process == signal]
@@ -124,16 +126,15 @@ def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str
             )
         except OddjetsError as error:
             raise OddjetsError(f"choice '{name}': {error}") from None
-        prepared[name] = study.truths["nominal"]
-        present[name] = [e for e in joined_truth(truth) if plan.strength or e.process not in hidden]
-    rates, qcd = _same_events(choices, present, dict.fromkeys(absent, plan.strength))
-    places, closed = {}, {}
-    for name, experiments in prepared.items():
-        assert experiments.rates is not None
-        constants = closure_of(experiments.rates, experiments.patterns)[experiments.central]
-        closed[name] = dict(zip(experiments.patterns.starts, map(_or_none, constants.tolist()), strict=True))
-        places[name] = places_in(experiments.rates, experiments.grid, experiments.entries, present[name])
-    rates, negative = without_negative(rates, qcd, list(places.values()))
+        one = prepared[name] = study.truths["nominal"]
+        present = [e for e in joined_truth(truth) if plan.strength or e.process not in hidden]
+        same.add(name, choice.analysis, present, dict.fromkeys(absent, plan.strength))
+        assert one.rates is not None
+        constants = closure_of(one.rates, one.patterns)[one.central]
+        closed[name] = dict(zip(one.patterns.starts, map(_or_none, constants.tolist()), strict=True))
+        places[name] = places_in(one.rates, one.grid, one.entries, present)
+    qcd = same.qcd
+    rates, negative = without_negative(same.rates, qcd, list(places.values()))
     notes = {
         "absent": [] if plan.strength else sorted(absent),
         "events": len(rates),
@@ -141,7 +142,11 @@ def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str
         "negative_events": negative,
         "closure_of_source": closed,
     }
-    made = {name: replace(x, shared=SharedEvents(rates, qcd, places[name])) for name, x in prepared.items()}
+    firsts, group = counted_alike(qcd, list(places.values()))
+    rates = np.bincount(group, rates).astype(np.float64)
+    made = {
+        name: replace(x, shared=SharedEvents(rates, qcd[firsts], places[name][firsts])) for name, x in prepared.items()
+    }
     return made, notes
 
 
@@ -168,44 +173,53 @@ def source_warnings(closed: Mapping[str, Mapping[str, float | None]]) -> list[st
     return found
 
 
-def _same_events(
-    choices: Mapping[str, ChoiceEvents],
-    present: Mapping[str, Sequence[EventArrays]],
-    injected: Mapping[str, float],
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Return the expected number of each event, and whether it is of the data-driven process.
+class _SameEvents:
+    """The events of the first choice, which all others must have too; those of a choice are not kept.
 
-    Raises:
-        OddjetsError: two choices differ in their events, in the data-driven process, or in what another strength is.
+    Attributes:
+        rates: expected number of each event in an experiment, (n,).
+        qcd: whether it is of the data-driven process, (n,).
     """
-    first, *others = choices
-    reference: list[Any] = []
-    for name in (first, *others):
-        analysis = choices[name].analysis
+
+    def __init__(self) -> None:
+        self.rates: Floats = np.empty(0)
+        self.qcd: npt.NDArray[np.bool_] = np.empty(0, np.bool_)
+        self._rows: npt.NDArray[Any] = np.empty(0)
+        self._process: npt.NDArray[Any] = np.empty(0)
+        self._first: str | None = None
+        self._data_driven: str | None = None
+
+    def add(self, name: str, analysis: Analysis, present: Sequence[EventArrays], injected: Mapping[str, float]) -> None:
+        """Take the events of the first choice, or compare those of another.
+
+        Raises:
+            OddjetsError: two choices differ in their events, in the data-driven process, or in what another strength is.
+        """
         strengths = {**tested(analysis)[2], **injected}
-        rates = np.concatenate([e.nominal * strengths.get(e.process, 1.0) for e in present[name]])
-        rows = np.concatenate([e.rows for e in present[name]])
-        process = np.concatenate([np.repeat(e.process, len(e)) for e in present[name]])
-        if not reference:
-            reference = [rates, rows, process, analysis.data_driven]
-            continue
-        same = len(rows) == len(reference[1]) and bool(np.all(rows == reference[1]) and np.all(process == reference[2]))
+        rates = np.concatenate([e.nominal * strengths.get(e.process, 1.0) for e in present])
+        rows = np.concatenate([e.rows for e in present])
+        process = np.concatenate([np.repeat(e.process, len(e)) for e in present])
+        if self._first is None:
+            self._first, self._data_driven = name, analysis.data_driven
+            self.rates, self._rows, self._process = rates, rows, process
+            self.qcd = np.asarray(process == analysis.data_driven)
+            return
+        same = len(rows) == len(self._rows) and bool(np.all(rows == self._rows) and np.all(process == self._process))
         if not same:
             raise OddjetsError(
-                f"the choices '{first}' and '{name}' do not share their events: {len(reference[1])} and {len(rows)} pass the"
-                " base selection; choices differ in what comes after it (score, threshold, regions, observable, signal)"
+                f"the choices '{self._first}' and '{name}' do not share their events: {len(self._rows)} and {len(rows)} pass"
+                " the base selection; choices differ in what comes after it (score, threshold, regions, observable, signal)"
             )
-        if analysis.data_driven != reference[3]:
+        if analysis.data_driven != self._data_driven:
             raise OddjetsError(
-                f"the choices '{first}' and '{name}' estimate other processes from data: {reference[3]} and"
+                f"the choices '{self._first}' and '{name}' estimate other processes from data: {self._data_driven} and"
                 f" {analysis.data_driven}"
             )
-        if not np.allclose(rates, reference[0], rtol=1e-9):
+        if not np.allclose(rates, self.rates, rtol=1e-9):
             raise OddjetsError(
-                f"the choices '{first}' and '{name}' have other weights or strengths of the same events (fit.poi, luminosity,"
-                " template_scale), so that no experiment is right for both"
+                f"the choices '{self._first}' and '{name}' have other weights or strengths of the same events (fit.poi,"
+                " luminosity, template_scale), so that no experiment is right for both"
             )
-    return reference[0], np.asarray(reference[2] == reference[3])
 
 
 def run_choices(

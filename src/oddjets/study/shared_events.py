@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from oddjets.core.errors import OddjetsError
 from oddjets.corrections.systematics import NOMINAL
@@ -15,18 +15,20 @@ from oddjets.study.events import EventArrays
 from oddjets.study.rates import Rates
 from oddjets.study.thresholds import ThresholdGrid
 
-__all__ = ["SharedEvents", "joined_truth", "places_in", "without_negative"]
+__all__ = ["SharedEvents", "counted_alike", "joined_truth", "places_in", "without_negative"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: events that are drawn at once
+#: numbers that are drawn at once
 AT_ONCE = 10_000_000
 
 
 @dataclass(frozen=True)
 class SharedEvents:
-    """The events that a choice's experiments are drawn from, one by one; the draws are those of all other choices.
+    """The events that a choice's experiments are drawn from; the draws are those of all other choices.
+
+    Events that count in the same place for every choice stand for each other, and are one event with the sum of their rates.
 
     Attributes:
         rates: expected number of each event in an experiment, (n,).
@@ -37,10 +39,6 @@ class SharedEvents:
     rates: Floats
     qcd: npt.NDArray[np.bool_]
     places: Ints
-
-    @cached_property
-    def _cumulative(self) -> Floats:
-        return np.cumsum(self.rates)
 
     def counts(self, size: int, entries: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Draw experiments.
@@ -56,25 +54,27 @@ class SharedEvents:
         Returns:
             Counts of the data-driven process, and of all, by entry, shape (E, entries) each.
         """
-        total = float(self._cumulative[-1])
-        numbers = rng.poisson(total, size)
-        qcd, every = np.zeros((2, size * entries))
-        first = 0
-        while first < size:
-            last = max(first + 1, first + int(np.searchsorted(numbers[first:].cumsum(), AT_ONCE, side="right")))
-            last = min(last, size)
-            drawn = np.searchsorted(self._cumulative, total * rng.random(int(numbers[first:last].sum())), side="right")
-            # rounding may leave a number at the very end
-            drawn = np.minimum(drawn, len(self.rates) - 1)
-            experiment = np.repeat(np.arange(first, last), numbers[first:last])
-            place = self.places[drawn]
-            used = place >= 0
-            where = experiment[used] * entries + place[used]
-            every += np.bincount(where, minlength=size * entries)
-            of_qcd = self.qcd[drawn][used]
-            qcd += np.bincount(where[of_qcd], minlength=size * entries)
-            first = last
-        return qcd.reshape(size, entries), every.reshape(size, entries)
+        used = np.flatnonzero(self.places >= 0)
+        shape = (len(self.rates), entries)
+        every = csr_array((np.ones(len(used)), (used, self.places[used])), shape=shape)
+        qcd = csr_array((self.qcd[used].astype(np.float64), (used, self.places[used])), shape=shape)
+        step = max(1, AT_ONCE // max(len(self.rates), 1))
+        parts = [rng.poisson(self.rates, (min(step, size - k), len(self.rates))) for k in range(0, size, step)]
+        return np.concatenate([part @ qcd for part in parts]), np.concatenate([part @ every for part in parts])
+
+
+def counted_alike(qcd: npt.NDArray[np.bool_], places: Sequence[Ints]) -> tuple[Ints, Ints]:
+    """Return an event of each group that counts in the same place for every choice, and the group of each event, (n,).
+
+    Args:
+        qcd: whether it is of the data-driven process, (n,).
+        places: of each choice, (n,) each.
+    """
+    group = qcd.astype(np.int64)
+    for place in places:
+        # small numbers again after each choice: the product of all ranges does not fit into an integer
+        group = np.unique(group * (int(place.max(initial=-1)) + 2) + place + 1, return_inverse=True)[1].ravel()
+    return np.unique(group, return_index=True)[1], group
 
 
 def joined_truth(truth: Sequence[EventArrays]) -> list[EventArrays]:
@@ -125,7 +125,7 @@ def without_negative(rates: Floats, qcd: npt.NDArray[np.bool_], places: Sequence
     """
     if not (rates < 0).any():
         return rates, 0.0
-    alike = np.unique(np.stack([qcd.astype(np.int64), *places], axis=1), axis=0, return_inverse=True)[1].ravel()
+    _, alike = counted_alike(qcd, places)
     sums = np.bincount(alike, rates)
     positive = np.bincount(alike, np.maximum(rates, 0.0))
     factor = np.divide(np.maximum(sums, 0.0), positive, out=np.zeros_like(sums), where=positive > 0)

@@ -38,6 +38,10 @@ def read_chunks(files: Iterable[Path]) -> dict[str, Floats]:
     return whole | {"nuisances": np.zeros((3, 0)) if sums is None else sums}
 
 
+def _quantiles(values: Floats) -> dict[str, float]:
+    return {f"{q:g}": float(np.quantile(values, q)) for q in (0.025, 0.16, 0.5, 0.84, 0.975)}
+
+
 def _rates(z: Floats, failed: int) -> list[dict[str, Any]]:
     """Return how often z is as large as 1, 2, 3, with failures as no alarms left out, and as alarms."""
     rates = []
@@ -171,6 +175,8 @@ def describe(
             "mean": float(fitted.mean()),
             "error_of_mean": error,
             "sd": float(fitted.std()),
+            # a few experiments in which a nuisance parameter takes the signal away have a strength without bound
+            "quantiles": _quantiles(fitted),
             "bias_in_sd": float((fitted.mean() - strength) / fitted.std()) if fitted.std() > 0 else 0.0,
         },
         "coverage": coverage,
@@ -178,7 +184,7 @@ def describe(
         "goodness_of_fit": {
             "mean": float(gof.mean()),
             "sd": float(gof.std()),
-            "quantiles": {f"{q:g}": float(np.quantile(gof, q)) for q in (0.025, 0.16, 0.5, 0.84, 0.975)},
+            "quantiles": _quantiles(gof),
         },
         "nuisances": [
             {"name": name, "mean": float(m), "sd": float(np.sqrt(max(s / max(n, 1) - m**2, 0.0)))}
