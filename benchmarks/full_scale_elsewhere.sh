@@ -5,6 +5,7 @@
 #   there:  tar xf wheels.tar; tar xzf code.tar; bash code/full_scale_elsewhere.sh install
 #           bash code/full_scale_elsewhere.sh start SECONDS WORKERS [DEVICES]    e.g. 660 32 cuda:0,cuda:1; "" scores on the CPU
 #           bash code/full_scale_elsewhere.sh finish OUT           waits, and leaves at most eight files below 15 MB in OUT
+#           bash code/full_scale_elsewhere.sh study WORKERS OUT [OPTIONS]    joins them and leaves the results of `study` in OUT
 #
 # The machine must have Python 3.12, torch, onnx, onnxruntime, numpy, numba, scipy, pyarrow, pandas, rich and typer. `start` tries
 # two units first: numba compiles once for all workers, and each network in PyTorch is compared with ONNX Runtime. A finished
@@ -13,7 +14,8 @@ set -e
 
 wheels="annotated-types awkward awkward-cpp boost-histogram cachetools coffea correctionlib cramjam fastjet hist histoprint \
 importlib-metadata lazy-importer lazy-loader loky lz4 platformdirs pydantic pydantic-core pythia8mc toml typing-inspection uhi \
-uproot vector xxhash zipp"
+uproot vector xxhash zipp \
+pyhf jsonschema jsonschema-specifications referencing rpds-py attrs jsonpatch jsonpointer click tqdm pyyaml"
 
 case ${1:-} in
 pack)
@@ -40,9 +42,9 @@ pack)
   ls -l "$folder"
   exit
   ;;
-install | start | finish) ;;
+install | start | finish | study) ;;
 *)
-  sed -n '2,13p' "$0"
+  sed -n '2,14p' "$0"
   exit 2
   ;;
 esac
@@ -66,13 +68,25 @@ install)
 start)
   sample --devices "${4-}" --workers 2 --units 2 --seconds 60
   if [ -e "$units/failed" ]; then cat "$units"/failed/*; exit 4; fi
-  (trap '' HUP; sample --devices "${4-}" --workers "$3" --seconds "$2") > "$here/log" 2>&1 < /dev/null &
-  echo $! > "$here/pid"
-  disown
+  # a session of its own: it goes on when the command that began it is over
+  export -f sample
+  export here units
+  setsid bash -c 'echo $$ > "$here/pid"; sample "$@"' sample --devices "${4-}" --workers "$3" --seconds "$2" \
+    > "$here/log" 2>&1 < /dev/null &
+  sleep 1
   ;;
 finish)
   while kill -0 "$(cat "$here/pid")" 2>/dev/null; do sleep 5; done
   cat "$here/log"
-  python3 benchmarks/full_scale.py pack "$units" --out "$2" --prefix part --workers 8
+  python3 benchmarks/full_scale.py pack "$units" --out "$here/parts" --prefix part --workers 8
+  mkdir -p "$2"
+  cp "$here"/parts/part-* "$2"
+  ;;
+study)
+  workers=$2 out=$3
+  shift 3
+  python3 benchmarks/full_scale.py join "$here"/parts/part-*.parquet --out "$here/sample.parquet" --labelled labelled/labelled.onnx
+  python3 benchmarks/full_scale.py study "$here/sample.parquet" --out "$here/full_scale.json" --workers "$workers" "$@"
+  cp "$here/full_scale.json" "$out"
   ;;
 esac

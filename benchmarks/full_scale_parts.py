@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -103,10 +104,10 @@ def _pack(units: Sequence[Path], target: Path) -> None:
             tables[note["dataset"]].append(table.append_column("unit", unit))
     joined = []
     for dataset, found in sorted(tables.items()):
-        whole = pa.concat_tables(found, promote_options="default")
+        whole = pa.concat_tables(found, promote_options="permissive")
         joined.append(whole.append_column("dataset", pa.array([dataset] * whole.num_rows)))
     table = (
-        pa.concat_tables(joined, promote_options="default")
+        pa.concat_tables(joined, promote_options="permissive")
         if joined
         else pa.table({"dataset": pa.array([], pa.string())})
     )
@@ -167,7 +168,7 @@ def read_parts(files: Sequence[Path]) -> Joined:
             part = table.filter(pa.compute.equal(table["dataset"], dataset))
             kept = [n for n in part.column_names if part[n].null_count < part.num_rows]
             tables[dataset].append(part.select(kept).replace_schema_metadata(None))
-    found = Joined(units, {d: pa.concat_tables(t, promote_options="default") for d, t in tables.items()})
+    found = Joined(units, {d: pa.concat_tables(t, promote_options="permissive") for d, t in tables.items()})
     _check(found)
     return found
 
@@ -305,7 +306,11 @@ def join(files: Sequence[Path], out: Path, labelled: Path | None = None) -> dict
         "planned_pb": joined.units[0]["planned_pb"],
         "samples": counted,
         "units": len(joined.units),
-        "cpu_seconds": {k: sum(u["seconds"][k] for u in joined.units) for k in ("simulation", "selection and scores")},
+        # whatever the order of the parts
+        "cpu_seconds": {
+            k: round(math.fsum(u["seconds"][k] for u in joined.units), 1)
+            for k in ("simulation", "selection and scores")
+        },
     }
     # a bank finds the processes in the order of its card, whose keys are sorted
     events = pack(out, sorted(parts, key=lambda part: part[0]), card, wanted)

@@ -7,8 +7,8 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from full_scale_closure import PAPERS_MASS, REGIONS
-from full_scale_sample import EFFICIENCY, PAPER, SCORES, TREATMENTS
+from full_scale_closure import EFFICIENCIES, PAPERS_MASS, REGIONS
+from full_scale_sample import PAPER, SCORES
 from full_scale_study import PAPERS_Z
 from scipy.stats import norm
 
@@ -17,7 +17,8 @@ from oddjets.core.rounding import rounded
 mpl.use("Agg")
 from matplotlib import pyplot as plt  # after the choice of what draws
 
-AT = str(EFFICIENCY)
+#: efficiencies, as the JSON has them
+AT, LOOSER = map(str, EFFICIENCIES)
 
 
 def pm(one: Mapping[str, Any]) -> str:
@@ -33,7 +34,7 @@ def fits(result: Mapping[str, Any]) -> list[tuple[str, str, str, dict[str, Any]]
         (entry["set_up"], entry["score"], treatment, fitted)
         for entry in result["observed"].values()
         for treatment, fitted in entry["treatments"].items()
-        if fitted.get("z") is not None
+        if fitted.get("signed_z") is not None
     ]
 
 
@@ -47,49 +48,78 @@ def draw_closure(result: Mapping[str, Any]) -> Any:
         axis.errorbar(middle, a, np.sqrt(np.maximum(a, 0)), fmt="k.", label="QCD in A")
         axis.set_title(f"{region}: {pm(one['whole'])}", fontsize=9)
         axis.set_xlabel("leading-jet soft-drop mass (GeV)", fontsize=8)
+        axis.set_ylabel("events", fontsize=8)
     axes[0, 0].legend(fontsize=8)
     return figure
 
 
+#: score -> colour and marker; trainings of one network are alike
+_MARKS = {
+    "omnilearned": ("#3f90da", "o"),
+    "team": ("#ffa90e", "D"),
+    "labelled": ("#bd1f01", "s"),
+    "xbb": ("#832db6", "^"),
+}
+
+
 def draw_z(result: Mapping[str, Any]) -> Any:
     made = [f for f in fits(result) if f[0] != "top"]
-    names = list(dict.fromkeys((f[0], f[1]) for f in made))
-    figure, axis = plt.subplots(figsize=(9, 0.6 + 0.2 * max(len(names), 4)), constrained_layout=True)
-    for k, (treatment, marker) in enumerate(zip(TREATMENTS, "os^", strict=True)):
-        own = [(names.index((f[0], f[1])), f[3]["z"]) for f in made if f[2] == treatment]
-        if own:
-            axis.plot([v for _, v in own], [p + 0.2 * (k - 1) for p, _ in own], marker, ms=4, label=treatment)
-    axis.axvline(PAPERS_Z, color="k", ls="--", lw=1)
-    axis.set_yticks(
-        range(len(names)), [f"{u}, {SCORES[s]}{' (paper)' if (u, s) in PAPER else ''}" for u, s in names], fontsize=7
-    )
+    rows = list(dict.fromkeys((f[0], f[2]) for f in made))
+    figure, axis = plt.subplots(figsize=(9, 1.4 + 0.27 * max(len(rows), 4)), constrained_layout=True)
+    shown: set[str] = set()
+    for set_up, score, treatment, fitted in made:
+        color, marker = _MARKS.get(score, ("#94a4a2", "o"))
+        label = SCORES[score] if score in _MARKS else "four trainings of one network"
+        own = (set_up, score) in PAPER and treatment == "as-published"
+        axis.plot(
+            fitted["signed_z"],
+            rows.index((set_up, treatment)),
+            marker,
+            color=color,
+            ms=9 if own else 5,
+            mec="k" if own else color,
+            ls="",
+            zorder=3 if own else 2,
+            label=None if label in shown else label,
+        )
+        shown.add(label)
+    axis.plot([], [], "o", color="w", mec="k", ms=9, label="as the paper does it")
+    axis.axvspan(-1, 1, color="#eeeeee", zorder=0)
+    axis.axvline(0, color="#999999", lw=1, zorder=1)
+    axis.axvline(PAPERS_Z, color="k", ls="--", lw=1.5)
+    axis.text(PAPERS_Z - 0.08, -0.4, f"the paper's largest: {PAPERS_Z}", rotation=90, ha="right", va="top", fontsize=9)
+    axis.set_yticks(range(len(rows)), [f"{set_up}: {treatment}" for set_up, treatment in rows], fontsize=9)
     axis.invert_yaxis()
-    axis.set_xlabel("z of an HH-like signal in pseudo-data without one (dashed: the paper's 4.11)")
-    axis.legend(fontsize=8)
+    axis.set_xlabel("significance of an HH signal that is not there (σ)")
+    luminosity = result["sample"]["luminosity_pb"] / 1000
+    axis.set_title(
+        f"Simulated collisions without HH, {luminosity:.2f} /fb, the paper's set-ups", fontsize=10, loc="left"
+    )
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
 
 
 def draw_anywhere(result: Mapping[str, Any]) -> Any:
     figure, axis = plt.subplots(figsize=(6, 4), constrained_layout=True)
-    for label in ("paper", "trainings", "all"):
+    words = {"paper": "the paper's set-ups", "trainings": "set-ups with all trainings", "all": "all choices"}
+    colors = ("#3f90da", "#ffa90e", "#bd1f01")
+    for k, ((label, name), color) in enumerate(zip(words.items(), colors, strict=True)):
         rows = result["choices"].get(label, {}).get("anywhere", ())
-        if rows:
-            p = np.array([row["p"] for row in rows])
-            band = np.abs(np.array([[row["low"], row["high"]] for row in rows]).T - p)
-            axis.errorbar(
-                [row["z"] for row in rows],
-                p,
-                band,
-                marker="o",
-                ms=4,
-                capsize=2,
-                label=f"{label} ({len(result['choices'][label]['choices'])})",
-            )
+        seen = [row for row in rows if row["above"]]
+        p = np.array([row["p"] for row in seen])
+        band = np.abs(np.array([[row["low"], row["high"]] for row in seen]).reshape(-1, 2).T - p)
+        text = f"{name} ({len(result['choices'].get(label, {}).get('choices', ()))})"
+        axis.errorbar([row["z"] for row in seen], p, band, color=color, marker="o", ms=4, capsize=2, label=text)
+        for row in rows:
+            if not row["above"]:
+                # no experiment: what is below the arrow is not excluded
+                x = row["z"] + 0.03 * (k - 1)
+                axis.errorbar(x, row["high"], 0.4 * row["high"], uplims=True, color=color, capsize=2)
     levels = np.linspace(1.8, 4.3, 50)
     axis.plot(levels, norm.sf(levels), "k--", lw=1, label="a single choice")
     axis.set_yscale("log")
-    axis.set_xlabel("z")
-    axis.set_ylabel("experiments with z or more in some choice")
+    axis.set_xlabel("z of an HH signal that is not there")
+    axis.set_ylabel("experiments with this z or more in some choice")
     axis.legend(fontsize=8)
     return figure
 

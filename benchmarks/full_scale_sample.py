@@ -56,6 +56,8 @@ PAPER = (
 )
 TREATMENTS = ("as-published", "structural", "cells")
 EFFICIENCY = 0.002
+#: pairs of jets of different events, for each event
+PAIRINGS = 10
 _SIMULATED = [group for group in GROUPS if group != "qcd"]
 _LABELS = {"stop": "single top", "vv": "WW, WZ, ZZ", "higgs": "WH, ZH, H + jet, ttH"}
 
@@ -167,10 +169,14 @@ class Sample:
         return read_events(analysis, self.processor(analysis), [self.tables["qcd"]], "qcd", factors, classes=classes)
 
     def mixed(self, analysis: Analysis, seed: int) -> list[EventArrays]:
-        """Return pairs of QCD jets of different events."""
+        """Return pairs of QCD jets of different events, several for each event.
+
+        One for each would be one experiment, whose own fluctuation all experiments that are drawn from it would share.
+        """
         columns = self.tables["qcd"]
         own = columns | {"weight": columns["weight"].astype(np.float64) * self.luminosity}
-        return [mixed_events(analysis, self.processor(analysis), [own], "qcd", seed=seed)]
+        pairs = PAIRINGS * len(columns["weight"])
+        return [mixed_events(analysis, self.processor(analysis), [own], "qcd", seed=seed, pairs=pairs)]
 
     def data(self, analysis: Analysis) -> list[EventArrays]:
         """Return the pseudo-data, with weight 1; those of QCD and of other processes are one process."""

@@ -22,19 +22,23 @@ from oddjets.core.files import write_json
 from oddjets.corrections.systematics import NOMINAL
 from oddjets.io.histograms import DATA as DATA_NAME
 from oddjets.stats import workspace
+from oddjets.stats.histfactory.results import Data
 from oddjets.stats.summary import fit_workspace
 from oddjets.study import null
 from oddjets.study.calibration import binomial_interval
-from oddjets.study.choices import ChoiceEvents, describe_choices, run_choices, share
+from oddjets.study.choices import describe_choices, run_choices, share
 from oddjets.study.events import EventArrays, Patterns
 from oddjets.study.global_significance import copula_tail
 from oddjets.study.independence import classes_of
+from oddjets.study.procedure import Procedure, Questions
 from oddjets.study.thresholds import ThresholdGrid, letter_sums, templates_at
 
 Floats = npt.NDArray[np.float64]
 
 #: the paper's largest local significance
 PAPERS_Z = 4.11
+#: experiments with a z above it are listed
+LARGE = 3.0
 
 
 def study(file: Path, out: Path, settings: Settings) -> dict[str, Any]:
@@ -118,6 +122,7 @@ def _fit(
     return {
         "threshold": threshold,
         "z": significance.get("z"),
+        "signed_z": _signed_z(built, poi),
         "deciding_events": significance.get("deciding_events"),
         "strength": strength["value"],
         "error": strength["error"],
@@ -125,6 +130,14 @@ def _fit(
         "edges": {region: edges.tolist() for region, edges in patterns.edges.items()},
         "in_A": in_a,
     }
+
+
+def _signed_z(built: Mapping[str, Any], poi: str) -> float | None:
+    """Return z of the data with the sign of the strength, which may be negative here; None where the fit fails."""
+    procedure = Procedure(built, Questions(poi, limit=False))
+    seen = procedure.model.data
+    (z,) = procedure.answer(Data(np.atleast_2d(seen.main), np.atleast_2d(seen.aux))).z
+    return float(z) if np.isfinite(z) else None
 
 
 # ---- experiments -----------------------------------------------------------------------------------------------------
@@ -196,16 +209,22 @@ def choices(sample: Sample, settings: Settings, result: Mapping[str, Any]) -> di
     treated = [(u, s, t) for u, s in PAPER[1:] if s in sample.scores for t in TREATMENTS[1:]]
     lists = {"paper": paper, "trainings": [c for c in others if c[1].startswith(("team", "omni"))]}
     every = list(dict.fromkeys([*paper, *others, *treated]))
-    z: dict[str, Floats] = {}
-    notes: dict[str, Any] = {"failed": {}, "closure_of_source": {}}
-    # all have the same experiments, by the seed and the events
-    for case, made in zip(every, each(_of_choice, [(case,) for case in every], sample, settings, result), strict=True):
-        name = " / ".join(case)
-        if "failed" in made:
-            notes["failed"][name] = made["failed"]
-        else:
-            z[name] = made["z"]
-            notes["closure_of_source"][name] = made["closure_of_source"]
+    plan = null.NullPlan(settings.experiments, seed=settings.seed)
+    lazily: dict[str, Any] = {" / ".join(case): Choice(sample, settings, result, case) for case in every}
+    prepared, about = share(lazily, plan)
+    notes: dict[str, Any] = {key: about[key] for key in ("events", "expected_events", "closure_of_source")}
+    names = list(prepared)
+    made = each(_experiments, [(name,) for name in names], sample, settings, prepared)
+    failed = notes["failed"] = {n: found["failed"] for n, found in zip(names, made, strict=True) if "failed" in found}
+    z: dict[str, Floats] = {n: found["z"] for n, found in zip(names, made, strict=True) if n not in failed}
+    # what is this large deserves to be looked at one by one
+    notes["large"] = [
+        {"choice": name, "experiment": int(k), "z": float(values[k]), "strength": float(found["strength"][k])}
+        for name, found in zip(names, made, strict=True)
+        if name not in failed
+        for values in (found["z"],)
+        for k in np.flatnonzero(values >= LARGE)
+    ]
     lists["all"] = [c for c in every if " / ".join(c) in z]
     for label, cases in lists.items():
         own = {name: z[name] for case in cases if (name := " / ".join(case)) in z}
@@ -216,19 +235,34 @@ def choices(sample: Sample, settings: Settings, result: Mapping[str, Any]) -> di
     return notes
 
 
-def _of_choice(
-    sample: Sample, settings: Settings, result: Mapping[str, Any], case: tuple[str, str, str]
-) -> dict[str, Any]:
-    set_up, score, treatment = case
-    analysis = sample.analysis(set_up, score, treatment)
-    assert analysis.fit is not None
-    truth = _truth(sample, analysis, "mixed", settings.seed)
-    factors = structural_of(result, score, analysis.fit.regions) if treatment == "structural" else None
-    one = ChoiceEvents(analysis, truth, truth, None, factors)
-    prepared, about = share({"choice": one}, null.NullPlan(settings.experiments, seed=settings.seed))
+class Choice:
+    """A choice as `share` takes it, whose events are read when they are asked for, and not kept."""
+
+    closure = None
+
+    def __init__(
+        self, sample: Sample, settings: Settings, result: Mapping[str, Any], case: tuple[str, str, str]
+    ) -> None:
+        set_up, score, treatment = case
+        self.analysis = sample.analysis(set_up, score, treatment)
+        assert self.analysis.fit is not None
+        self.structural = structural_of(result, score, self.analysis.fit.regions) if treatment == "structural" else None
+        self._of = (sample, settings)
+
+    @property
+    def templates(self) -> list[EventArrays]:
+        """All events but the data-driven process."""
+        return self._of[0].templates(self.analysis)
+
+    @property
+    def truth(self) -> list[EventArrays]:
+        """The same, and pairs of QCD jets."""
+        return [*self.templates, *self._of[0].mixed(self.analysis, self._of[1].seed)]
+
+
+def _experiments(sample: Sample, settings: Settings, prepared: Mapping[str, Any], name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        made = run_choices(prepared, settings.experiments, Path(folder))
-    return {"z": made["choice"]["z"], "closure_of_source": about["closure_of_source"]["choice"]}
+        return run_choices({name: prepared[name]}, settings.experiments, Path(folder))[name]
 
 
 def _describe(z: Mapping[str, Floats], result: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
@@ -236,8 +270,8 @@ def _describe(z: Mapping[str, Floats], result: Mapping[str, Any], settings: Sett
     for name in z:
         set_up, score, treatment = name.split(" / ")
         fitted = result.get("observed", {}).get(f"{set_up} / {score}", {}).get("treatments", {}).get(treatment, {})
-        if fitted.get("z") is not None:
-            seen[name] = float(fitted["z"])
+        if fitted.get("signed_z") is not None:
+            seen[name] = float(fitted["signed_z"])
     found = describe_choices(z, seen, settings.seed)
     every = np.stack(list(z.values()), axis=1)
     good = every[np.isfinite(every).all(axis=1)]

@@ -217,3 +217,11 @@ def test_a_page_needs_all_sections_and_fills_its_lines(full_scale: SimpleNamespa
         full_scale.page.write_page(tmp_path / "results.json", tmp_path / "page.md")
     text = "# Title\n\none\ntwo\n\n- first\n- second item\n\n| a |\n| --- |"
     assert full_scale.page.filled(text) == text.replace("one\ntwo", "one two")
+
+
+def test_the_page_of_the_documentation_is_that_of_the_results(full_scale: SimpleNamespace) -> None:
+    results = BENCHMARKS / "results" / "full_scale.json"
+    result = json.loads(results.read_text(encoding="utf-8"))
+    text = full_scale.page.filled(full_scale.page.text_of(result, results.name)) + "\n"
+    page = BENCHMARKS.parent / "docs" / "full_scale.md"
+    assert text == page.read_text(encoding="utf-8"), "make it again with `benchmarks/full_scale.py page`"
