@@ -50,6 +50,7 @@ def draw_closure(result: Mapping[str, Any]) -> Any:
         axis.set_xlabel("leading-jet soft-drop mass (GeV)", fontsize=8)
         axis.set_ylabel("events", fontsize=8)
     axes[0, 0].legend(fontsize=8)
+    figure.suptitle(f"{SCORES['omnilearned']}, 0.2 %: A D / (B C) of simulated QCD", fontsize=10)
     return figure
 
 
@@ -112,9 +113,9 @@ def draw_anywhere(result: Mapping[str, Any]) -> Any:
         axis.errorbar([row["z"] for row in seen], p, band, color=color, marker="o", ms=4, capsize=2, label=text)
         for row in rows:
             if not row["above"]:
-                # no experiment: what is below the arrow is not excluded
-                x = row["z"] + 0.03 * (k - 1)
-                axis.errorbar(x, row["high"], 0.4 * row["high"], uplims=True, color=color, capsize=2)
+                # no experiment: the limit at 95 %
+                x, limit = row["z"] + 0.05 * (k - 1), -np.log(0.05) / row["experiments"]
+                axis.errorbar(x, limit, 0.4 * limit, uplims=True, color=color, capsize=2)
     levels = np.linspace(1.8, 4.3, 50)
     axis.plot(levels, norm.sf(levels), "k--", lw=1, label="a single choice")
     axis.set_yscale("log")
@@ -126,16 +127,19 @@ def draw_anywhere(result: Mapping[str, Any]) -> Any:
 
 def draw_spurious(result: Mapping[str, Any]) -> Any:
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True, sharey=True)
-    for axis, region in zip(axes, ("VR1", "SR1"), strict=True):
+    for axis, region in zip(axes, ("SR", "SR1"), strict=True):
         for score, regions in result["sculpting"].items():
             rows = regions[region][AT]["masses"]
-            axis.plot([r["mass"] for r in rows], [r["ratio"] for r in rows], lw=1, label=SCORES[score])
+            color, _ = _MARKS.get(score, ("#94a4a2", ""))
+            label = SCORES[score] if score in _MARKS else "four trainings" if score == "team_member1" else None
+            wide = 2 if score in _MARKS else 1
+            axis.plot([r["mass"] for r in rows], [r["ratio"] for r in rows], lw=wide, color=color, label=label)
         axis.axvline(PAPERS_MASS, color="k", ls=":", lw=1)
-        axis.axhspan(-1, 1, color="#dddddd", zorder=0)
+        axis.axhspan(-1, 1, color="#eeeeee", zorder=0)
         axis.set_title(region, fontsize=9)
         axis.set_xlabel("mass of the narrow peak (GeV)")
-    axes[0].set_ylabel("spurious signal over its error")
-    axes[0].legend(fontsize=6)
+    axes[0].set_ylabel("spurious signal / error of one experiment")
+    axes[0].legend(fontsize=7)
     return figure
 
 

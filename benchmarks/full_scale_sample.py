@@ -36,7 +36,7 @@ SET_UPS = {
     "dijet mass": "paper_dijet_mass.yaml",
 }
 SCORES = {
-    "omnilearned": "OmniLearned, large training",
+    "omnilearned": "OmniLearned, long training",
     "team": "mean of four trainings",
     "team_member1": "training 2",
     "team_member2": "training 3",
@@ -216,7 +216,7 @@ class Settings:
     """
 
     experiments: int = 300
-    strengths: tuple[float, ...] = (2500.0, 7500.0)
+    strengths: tuple[float, ...] = (1000.0, 1500.0, 2500.0, 7500.0)
     toys: int = 100
     replicas: int = 40
     workers: int = 2

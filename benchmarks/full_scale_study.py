@@ -110,6 +110,8 @@ def _fit(
     )  # fmt: skip
     strength = next(p for p in fitted["pois"] if p["name"] == poi)
     significance = fitted.get("significance") or {}
+    # the analysis's own fit ends at a strength of 0; below it stands what pseudo-experiments have
+    batch = _batch_z(built, poi)
     in_a = {
         region: {
             process: yields.contents[region, process, NOMINAL][0, 0].tolist()
@@ -122,7 +124,8 @@ def _fit(
     return {
         "threshold": threshold,
         "z": significance.get("z"),
-        "signed_z": _signed_z(built, poi),
+        "signed_z": significance.get("z") or min(batch or 0.0, 0.0),
+        "batch_z": batch,
         "deciding_events": significance.get("deciding_events"),
         "strength": strength["value"],
         "error": strength["error"],
@@ -132,8 +135,12 @@ def _fit(
     }
 
 
-def _signed_z(built: Mapping[str, Any], poi: str) -> float | None:
-    """Return z of the data with the sign of the strength, which may be negative here; None where the fit fails."""
+def _batch_z(built: Mapping[str, Any], poi: str) -> float | None:
+    """Return z of the data as pseudo-experiments get it: with the sign of the strength, which may be negative here.
+
+    Returns:
+        None where the fit fails.
+    """
     procedure = Procedure(built, Questions(poi, limit=False))
     seen = procedure.model.data
     (z,) = procedure.answer(Data(np.atleast_2d(seen.main), np.atleast_2d(seen.aux))).z
@@ -288,15 +295,14 @@ def _describe(z: Mapping[str, Floats], result: Mapping[str, Any], settings: Sett
 
 
 def injection(sample: Sample, settings: Settings, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return experiments with HH in them: score -> strength -> what the fit finds, split by mass, mixed QCD."""
+    """Return experiments with HH in them, mixed QCD: set-up, score and treatment -> strength -> what the fit finds."""
     fewer = Settings(**{**asdict(settings), "experiments": max(settings.experiments // 4, 20)})
-    scores = [s for s in ("omnilearned", "team", "labelled", "xbb") if s in sample.scores]
-    tasks = [
-        (("split", score, "as-published"), "mixed", strength) for score in scores for strength in settings.strengths
-    ]
+    cases = [("split", score, "as-published") for score in ("omnilearned", "team", "labelled", "xbb")]
+    cases += [("split, b tag", "omnilearned", treatment) for treatment in ("as-published", "cells")]
+    tasks = [(case, "mixed", strength) for case in cases if case[1] in sample.scores for strength in settings.strengths]
     found: dict[str, Any] = {}
     for (case, _, strength), made in zip(tasks, each(_null, tasks, sample, fewer, result), strict=True):
-        found.setdefault(case[1], {})[f"{strength:g}"] = made
+        found.setdefault(" / ".join(case), {})[f"{strength:g}"] = made
     return found
 
 
