@@ -3,6 +3,7 @@ from . import core as core
 from . import corrections as corrections
 from . import inspection as inspection
 from . import io as io
+from . import learning as learning
 from . import report as report
 from . import scoring as scoring
 from . import selection as selection
@@ -41,6 +42,7 @@ __all__ = [
     "io",
     "jet_cut",
     "jet_variation",
+    "learning",
     "load",
     "load_card",
     "processor",

@@ -13,11 +13,11 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from oddjets.core.errors import OddjetsError
+from oddjets.learning.trees import read_ensemble, rounded_down, thresholds_of
 from oddjets.scoring.column_scorer import ColumnScorer
 from oddjets.scoring.model_card import load_card
 from oddjets.training.export import classifiers
 from oddjets.training.export.classifiers import export_classifier
-from oddjets.training.export.trees import read_ensemble, rounded_down, thresholds_of
 
 pytest.importorskip("onnx", reason="needs onnx: pip install 'oddjets[learn]'")
 pytest.importorskip("sklearn", reason="needs scikit-learn: pip install 'oddjets[learn]'")
@@ -216,7 +216,7 @@ def gaussian() -> type:
 
 def test_a_graph_that_does_not_agree_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if thresholds were rounded upwards: wrong where a value is between the two."""
-    monkeypatch.setattr("oddjets.training.export.trees.rounded_down", lambda values: np.float32(values + 1))
+    monkeypatch.setattr("oddjets.learning.trees.rounded_down", lambda values: np.float32(values + 1))
     with pytest.raises(OddjetsError, match=r"toy\.onnx is not written: its scores differ from scikit-learn's"):
         export_classifier(boosted(), tmp_path / "toy.onnx", COLUMNS, **SAID)
     assert not list(tmp_path.iterdir())

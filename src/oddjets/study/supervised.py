@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import JETS, Columns
+from oddjets.learning.folds import event_hash
+from oddjets.learning.folds import fold_of as folds_of_hashes
 
 __all__ = ["CrossFitted", "feature_stems", "fold_of"]
 
@@ -36,23 +38,15 @@ OF_SUBSTRUCTURE = ("n_constituents", "btag")
 SUBJETTINESS = ("tau1", "tau2", "tau3", "tau4")
 
 
-def fold_of(columns: Columns, folds: int = FOLDS) -> npt.NDArray[np.int64]:
+def fold_of(columns: Columns, folds: int = FOLDS) -> npt.NDArray[np.int8]:
     """Return the fold of each event, (n,): a hash of run, luminosity block and event number.
 
     Args:
         columns: an event table.
         folds: how many there are.
     """
-    state = np.zeros(len(columns["event"]), np.uint64)
-    with np.errstate(over="ignore"):
-        for name in ("run", "luminosityBlock", "event"):
-            state ^= np.asarray(columns[name]).astype(np.uint64)
-            # the finaliser of splitmix64 (G. Steele, D. Lea, C. Flood, OOPSLA 2014)
-            state += np.uint64(0x9E3779B97F4A7C15)
-            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            state ^= state >> np.uint64(31)
-    return (state % np.uint64(folds)).astype(np.int64)
+    hashes = event_hash(columns["run"], columns["luminosityBlock"], columns["event"])
+    return folds_of_hashes(hashes, folds)
 
 
 def feature_stems(tables: Sequence[Columns]) -> list[str]:
@@ -122,15 +116,15 @@ class CrossFitted:
             self._models.append(model)
             self._sorted.append(np.sort(model.decision_function(own)))
 
-    def _jets(self, tables: Sequence[Columns]) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+    def _jets(self, tables: Sequence[Columns]) -> tuple[Floats, Floats, npt.NDArray[np.int8]]:
         """Return features, absolute weights and folds of all jets."""
-        found: list[tuple[Floats, Floats, npt.NDArray[np.int64]]] = []
+        found: list[tuple[Floats, Floats, npt.NDArray[np.int8]]] = []
         for columns in tables:
             for jet in JETS:
                 weight = np.abs(np.asarray(columns["weight"], np.float64))
                 found.append((_features(columns, self.stems, jet), weight, fold_of(columns)))
         if not found:
-            return np.zeros((0, len(self.stems))), np.zeros(0), np.zeros(0, np.int64)
+            return np.zeros((0, len(self.stems))), np.zeros(0), np.zeros(0, np.int8)
         return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))  # type: ignore[return-value]
 
     def scores(self, columns: Columns) -> dict[int, Floats]:

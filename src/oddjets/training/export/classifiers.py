@@ -14,10 +14,10 @@ from scipy.special import expit, logit
 from oddjets.core.errors import OddjetsError
 from oddjets.core.files import atomic_write, sha256_of
 from oddjets.core.optional_imports import require
+from oddjets.learning.trees import OPSET, Ensemble, read_ensemble, rounded_down, thresholds_of, tree_graph
 from oddjets.scoring.column_card import known_unit
 from oddjets.scoring.model_card import card_of, load_card
 from oddjets.training.export.perceptrons import PerceptronLayers, layers_graph, read_layers
-from oddjets.training.export.trees import OPSET, Ensemble, read_ensemble, rounded_down, thresholds_of, tree_graph
 
 __all__ = ["ExportedClassifier", "export_classifier"]
 

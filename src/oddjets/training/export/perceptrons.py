@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddjets.core.errors import OddjetsError
-from oddjets.training.export.trees import OPSET
+from oddjets.learning.trees import OPSET
 
 __all__ = ["PerceptronLayers", "layers_graph", "read_layers"]
 

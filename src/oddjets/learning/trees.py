@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 
 from oddjets.core.errors import OddjetsError
 
-__all__ = ["Ensemble", "Tree", "read_ensemble", "rounded_down", "thresholds_of", "tree_graph"]
+__all__ = [
+    "OPSET",
+    "Ensemble",
+    "Tree",
+    "model_of",
+    "read_ensemble",
+    "rounded_down",
+    "thresholds_of",
+    "tree_graph",
+    "tree_node",
+]
 
 #: versions of the standard operators, of those for trees, and of the file format
 OPSET, _ML_OPSET, _IR_VERSION = 17, 3, 8
@@ -148,6 +158,38 @@ def tree_graph(members: Sequence[Ensemble], n_columns: int) -> Any:
     """
     from onnx import TensorProto, helper
 
+    graph = helper.make_graph(
+        [tree_node(members, "columns", "output", "trees")],
+        "trees",
+        [helper.make_tensor_value_info("columns", TensorProto.FLOAT, ["batch", n_columns])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 1])],
+    )
+    return model_of(graph)
+
+
+def model_of(graph: Any) -> Any:
+    """Return an ``onnx.ModelProto`` of a graph of standard operators and those for trees.
+
+    Args:
+        graph: the ``onnx.GraphProto``.
+    """
+    from onnx import helper
+
+    domains = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", _ML_OPSET)]
+    return helper.make_model(graph, opset_imports=domains, ir_version=_IR_VERSION, producer_name="oddjets")
+
+
+def tree_node(members: Sequence[Ensemble], columns: str, output: str, name: str) -> Any:
+    """Return the ``onnx.NodeProto`` that computes the mean of the members.
+
+    Args:
+        members: at least one; their outputs are of one kind.
+        columns: name of its input, float32, shape [batch, columns].
+        output: name of its output, float32, shape [batch, 1].
+        name: of the node.
+    """
+    from onnx import helper
+
     trees = [(tree, len(members)) for member in members for tree in member.trees]
     sizes = [len(tree.value) for tree, _ in trees]
     number = np.repeat(np.arange(len(trees)), sizes)
@@ -160,11 +202,11 @@ def tree_graph(members: Sequence[Ensemble], n_columns: int) -> Any:
     threshold = rounded_down(np.concatenate([tree.threshold for tree, _ in trees]))
     weights = np.concatenate([tree.value[tree.is_leaf] / of for tree, of in trees])
     of_branches = {name: np.where(leaf, 0, array).astype(int).tolist() for name, array in joined.items()}
-    ensemble = helper.make_node(
+    return helper.make_node(
         "TreeEnsembleRegressor",
-        ["columns"],
-        ["output"],
-        "trees",
+        [columns],
+        [output],
+        name,
         domain="ai.onnx.ml",
         n_targets=1,
         aggregate_function="SUM",
@@ -183,11 +225,3 @@ def tree_graph(members: Sequence[Ensemble], n_columns: int) -> Any:
         target_ids=[0] * int(leaf.sum()),
         target_weights=weights.tolist(),
     )
-    graph = helper.make_graph(
-        [ensemble],
-        "trees",
-        [helper.make_tensor_value_info("columns", TensorProto.FLOAT, ["batch", n_columns])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 1])],
-    )
-    domains = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", _ML_OPSET)]
-    return helper.make_model(graph, opset_imports=domains, ir_version=_IR_VERSION, producer_name="oddjets")
