@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
+from oddjets.learning.model import GraphPart
 
 __all__ = ["ScoreCdf"]
 
@@ -15,6 +17,9 @@ Floats = npt.NDArray[np.float64]
 
 #: knots between the tails, and in each tail down to one jet
 _BETWEEN, _TAIL = 501, 60
+#: distance of knots, at least, in units of the span of all: of trees, two jets may differ by no more than rounding, and a step
+#: there would make it a difference of the score
+_LEAST_STEP = 1e-3
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class ScoreCdf:
         levels = (np.cumsum(counts) - 0.5 * counts) / len(values)
         tail = np.geomspace(0.5 / len(values), 0.01, _TAIL)
         wanted = np.concatenate([np.linspace(0.0, 1.0, _BETWEEN), tail, 1.0 - tail])
-        kept = np.unique(np.clip(np.searchsorted(levels, wanted), 0, len(levels) - 1))
+        kept = _apart(unique, np.unique(np.clip(np.searchsorted(levels, wanted), 0, len(levels) - 1)))
         return cls(unique[kept], levels[kept])
 
     @property
@@ -70,3 +75,62 @@ class ScoreCdf:
         above = 1.0 - (1.0 - self.levels[-1]) / (1.0 + np.maximum(values - self.knots[-1], 0.0) / high)
         found = np.where(values < self.knots[0], below, found)
         return np.asarray(np.where(values > self.knots[-1], above, found))
+
+    def graph(self, raw: str, output: str, prefix: str) -> GraphPart:
+        """Return the part of an ONNX graph that computes the levels, in float64.
+
+        Args:
+            raw: name of its input, float64, (batch, 1).
+            output: name of its output, float64, (batch, 1).
+            prefix: what names of nodes and constants begin with.
+        """
+        from onnx import TensorProto, helper, numpy_helper
+
+        nodes: list[Any] = []
+        constants: list[Any] = []
+
+        def constant(name: str, value: npt.ArrayLike) -> str:
+            constants.append(numpy_helper.from_array(np.asarray(value), f"{prefix}{name}"))
+            return f"{prefix}{name}"
+
+        def made(operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+            name = name or f"{prefix}{operator}_{len(nodes)}"
+            nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+            return name
+
+        low, high = self.widths
+        first, last = constant("first", self.knots[0]), constant("last", self.knots[-1])
+        one, zero = constant("one", 1.0), constant("zero", 0.0)
+        inside = made("Min", made("Max", raw, first), last)
+        # the interval: how many of the knots but the last are not above it, less one
+        reached = made("GreaterOrEqual", inside, constant("knots", self.knots[np.newaxis, :-1]))
+        count = made(
+            "ReduceSum",
+            made("Cast", reached, to=TensorProto.INT64),
+            constant("axis", np.array([1], np.int64)),
+            keepdims=1,
+        )
+        place = made("Sub", count, constant("less", np.int64(1)))
+        start = made("Gather", constant("starts", self.knots[:-1]), place)
+        level = made("Gather", constant("levels", self.levels[:-1]), place)
+        slope = made("Gather", constant("slopes", np.diff(self.levels) / np.diff(self.knots)), place)
+        between = made("Add", level, made("Mul", slope, made("Sub", inside, start)))
+        # what the hyperbolas differ from the ends, 0 between the knots
+        below = made("Div", made("Max", made("Sub", first, raw), zero), constant("low", low))
+        left = made("Div", constant("bottom", self.levels[0]), made("Add", one, below))
+        above = made("Div", made("Max", made("Sub", raw, last), zero), constant("high", high))
+        right = made("Div", constant("top", 1.0 - self.levels[-1]), made("Add", one, above))
+        lower = made("Sub", left, f"{prefix}bottom")
+        upper = made("Sub", f"{prefix}top", right)
+        made("Add", between, made("Add", lower, upper), name=output)
+        return GraphPart(nodes, constants)
+
+
+def _apart(values: Floats, kept: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return which rows are far enough from the one before; the first and the last are among them."""
+    least = _LEAST_STEP * float(values[kept[-1]] - values[kept[0]])
+    found = [int(kept[0])]
+    for row in kept[1:-1]:
+        if values[row] - values[found[-1]] >= least and values[kept[-1]] - values[row] >= least:
+            found.append(int(row))
+    return np.array([*found, int(kept[-1])], np.intp)

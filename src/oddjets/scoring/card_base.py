@@ -26,7 +26,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ExternalFile(StrictModel):
-    """A file with weights that the ONNX file refers to, in the card's folder."""
+    """A file in the card's folder that belongs to the model, such as weights that the ONNX file refers to."""
 
     file: RelativePath
     sha256: Sha256
@@ -76,6 +76,11 @@ class CardBase(StrictModel):
         return self._folder / self.file
 
     @property
+    def files_beside(self) -> tuple[ExternalFile, ...]:
+        """The files in the card's folder that belong to it, apart from the ONNX file."""
+        return self.external_data
+
+    @property
     def reads_constituents(self) -> bool:
         """Whether the PF candidates of jets have to be read for the score."""
         return True
@@ -87,10 +92,15 @@ class CardBase(StrictModel):
 
     @property
     def caveat(self) -> str:
-        """The warning of a report about a model trained on labels of known particles; "" for others."""
-        if not self.trained_on_labelled:
-            return ""
-        return (
-            f"The model {self.name} was trained on labelled {', '.join(self.trained_on_labelled)}: "
-            "finding them checks the chain and is no discovery."
-        )
+        """The warning of a report about a model trained on labels of known particles or on data; "" for others."""
+        said = []
+        if known := [label for label in self.trained_on_labelled if label != DATA_LABEL]:
+            said.append(
+                f"The model {self.name} was trained on labelled {', '.join(known)}: "
+                "finding them checks the chain and is no discovery."
+            )
+        if self.learnt_from_data:
+            said.append(
+                f"The model {self.name} was learnt from the data of a search: with other data it would be another model."
+            )
+        return " ".join(said)

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from oddjets.config.yaml import StrictModel
-from oddjets.scoring.card_base import CardBase, Numerics
+from oddjets.scoring.card_base import CardBase, ExternalFile, Numerics
 
-__all__ = ["ColumnCard", "ColumnInput", "ColumnOutput", "ColumnScore", "ColumnTensor", "known_unit"]
+__all__ = ["ColumnCard", "ColumnInput", "ColumnOutput", "ColumnScore", "ColumnTensor", "LearntFolds", "known_unit"]
 
 #: units of the columns of every processor's jets
 _UNITS = {
@@ -154,6 +154,41 @@ class ColumnScore(StrictModel):
     formula: Literal["sigmoid", "softmax", "probability", "raw"]
 
 
+class LearntFolds(StrictModel):
+    """How a score was learnt from data: each column of the output is the score by the model of one fold of events.
+
+    Attributes:
+        folds: how many; fold k is of the events whose hash (`oddjets.learning.event_hash`) is k modulo this number.
+        members: trainings of each fold, whose raw scores are averaged.
+        method: how jets were labelled, or that they were not.
+        seed_score: the score that labelled them; not given: none.
+        analysis: name of the analysis whose data they are.
+        events: file with the sorted hashes of the events that were trained on, uint64, little-endian, without a header.
+        n_events: how many.
+        spread: standard deviation of the members' scores, between 0 and 1, as its mean over jets of the training.
+        most_spread: above this the members disagree, and no card is written.
+    """
+
+    folds: Annotated[int, Field(ge=2)]
+    members: Annotated[int, Field(ge=1)]
+    method: str
+    seed_score: str | None = None
+    analysis: str
+    events: ExternalFile
+    n_events: Annotated[int, Field(ge=1)]
+    spread: Annotated[float, Field(ge=0, le=1)]
+    most_spread: Annotated[float, Field(ge=0, le=1)]
+
+    @model_validator(mode="after")
+    def _members_agree(self) -> LearntFolds:
+        if self.spread > self.most_spread:
+            raise ValueError(
+                f"the members differ by {self.spread:.2f}, and may by {self.most_spread:.2f}: the score is that of chance;"
+                " learn it from more events, or of other columns"
+            )
+        return self
+
+
 class ColumnCard(CardBase):
     """The content of a card of ``kind: jet-columns``; see `oddjets.scoring.model_card.load_card`.
 
@@ -162,6 +197,7 @@ class ColumnCard(CardBase):
         output: the output of the graph that the score is computed from.
         score: how it is computed.
         numerics: how well the graph agrees with what it was made from, in the score.
+        learnt: of a score that was learnt from data fold by fold; not given: any other.
         metrics: numbers measured on jets that the training did not see, by name.
         notes: what else a user should know.
     """
@@ -171,6 +207,7 @@ class ColumnCard(CardBase):
     output: ColumnOutput
     score: ColumnScore
     numerics: Numerics
+    learnt: LearntFolds | None = None
     metrics: dict[str, float] = Field(default={})
     notes: tuple[str, ...] = ()
 
@@ -181,7 +218,21 @@ class ColumnCard(CardBase):
         names = [tensor.name for tensor in self.inputs]
         if len(set(names)) != len(names):
             raise ValueError("inputs: two have the same name")
+        if self.learnt is not None:
+            if self.output.n_columns != self.learnt.folds:
+                raise ValueError(
+                    f"learnt.folds: {self.learnt.folds} folds, and the output has {self.output.n_columns} columns"
+                )
+            if self.score.formula == "softmax":
+                raise ValueError("score.formula: the columns of the output are folds, and no classes for a softmax")
+            if not self.learnt_from_data:
+                raise ValueError("trained_on_labelled: a score that was learnt from data names 'data'")
         return self
+
+    @property
+    def files_beside(self) -> tuple[ExternalFile, ...]:
+        """The files in the card's folder that belong to it, apart from the ONNX file."""
+        return (*self.external_data, *(() if self.learnt is None else (self.learnt.events,)))
 
     @property
     def columns(self) -> tuple[ColumnInput, ...]:

@@ -104,6 +104,18 @@ class ColumnScorer:
                 f"a scorer takes a model card, as oddjets.load_card reads it from a file; got {repr(given)[:80]}"
             )
         self.card = card
+        self._trained_on: NDArray[np.uint64] | None = None
+
+    @property
+    def trained_on(self) -> NDArray[np.uint64]:
+        """The hashes of the events that the score was learnt from, sorted; none of a score that was not learnt from data.
+
+        Raises:
+            OddjetsError: the file that has them is damaged.
+        """
+        if self._trained_on is None:
+            self._trained_on = _hashes_of(self.card)
+        return self._trained_on
 
     @property
     def provider_used(self) -> Literal["cpu", "cuda"]:
@@ -115,11 +127,21 @@ class ColumnScorer:
         """The reason why ``auto`` means the CPU: none is needed."""
         return ""
 
-    def score(self, jets: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    def score(
+        self, jets: Mapping[str, NDArray[Any]], hashes: NDArray[np.uint64] | None = None, *, unseen: bool = False
+    ) -> NDArray[np.float64]:
         """Compute the scores of jets by the card's formula.
+
+        A score that was learnt from data has a model for each fold of events. A jet of data gets the score by the model of
+        its event's fold, which did not see the event, whether it was in the training or not. A jet of other events, such as
+        simulation, gets the mean over the folds.
 
         Args:
             jets: name of a column, without ``_1`` and ``_2``, to its values, shape (n_jets,), in the units of the event table.
+            hashes: of the jets' events, from `oddjets.learning.event_hash`, shape (n_jets,); of a score that was not learnt
+                from data, they are not looked at.
+            unseen: give the mean over the folds, to jets of events that were in no training. With ``hashes`` this is checked;
+                without, it is taken to be so, as of simulated events, whose numbers mean nothing.
 
         Returns:
             Shape (n_jets,).
@@ -128,19 +150,25 @@ class ColumnScorer:
             ExpressionError: a column that the card reads is not there.
             MissingValueError: a value is not finite, and the card says that this is an error.
             OddjetsError: the model does not load, does not fit its card, mixes the jets of a batch, or gives something that is
-                not finite or, for the formula ``probability``, beyond 0 and 1.
+                not finite or, for the formula ``probability``, beyond 0 and 1; of a score that was learnt from data, no hashes,
+                or the mean over the folds is asked for of events of the training.
         """
-        return self.evaluate(jets).scores
+        return self.evaluate(jets, hashes, unseen=unseen).scores
 
-    def evaluate(self, jets: Mapping[str, NDArray[Any]]) -> ColumnScores:
+    def evaluate(
+        self, jets: Mapping[str, NDArray[Any]], hashes: NDArray[np.uint64] | None = None, *, unseen: bool = False
+    ) -> ColumnScores:
         """Compute what `score` does, and say what the values of the columns were.
 
         Args:
             jets: as for `score`.
+            hashes: likewise.
+            unseen: likewise.
 
         Raises:
             OddjetsError: as `score`.
         """
+        self._require_folds(hashes, unseen=unseen)
         found: dict[str, ColumnSummary] = {}
         inputs = {tensor.name: self._input(tensor, jets, found) for tensor in self.card.inputs}
         n_jets = len(next(iter(inputs.values())))
@@ -154,7 +182,29 @@ class ColumnScorer:
                 rows = np.arange(start, min(start + size, n_jets))
                 output[rows] = self._run(session, {name: array[rows] for name, array in inputs.items()}, size)
                 start += size
-        return ColumnScores(self._formula(output), found)
+        if self.card.learnt is None:
+            return ColumnScores(self._formula(output, self.card.output.index), found)
+        of_folds = [self._formula(output, fold) for fold in range(self.card.learnt.folds)]
+        if unseen or hashes is None:
+            return ColumnScores(np.asarray(np.mean(of_folds, axis=0)), found)
+        fold = (hashes % np.uint64(self.card.learnt.folds)).astype(np.intp)
+        return ColumnScores(np.stack(of_folds)[fold, np.arange(n_jets)], found)
+
+    def _require_folds(self, hashes: NDArray[np.uint64] | None, *, unseen: bool) -> None:
+        """Refuse a jet that would be scored by a model that saw it."""
+        if self.card.learnt is None:
+            return
+        if hashes is None and not unseen:
+            raise OddjetsError(
+                f"the score of the model {self.card.name} was learnt from data, fold by fold: give the hashes of the jets'"
+                " events (oddjets.learning.event_hash), or 'unseen=True' for simulated events"
+            )
+        if hashes is not None and unseen and (seen := int(np.isin(hashes, self.trained_on).sum())):
+            raise OddjetsError(
+                f"{seen} of {len(hashes)} jets are of events that the model {self.card.name} was trained on: their mean over"
+                " the folds would be known by heart; leave 'unseen' out, and each gets the score by the model that did not see"
+                " it"
+            )
 
     def _input(
         self, tensor: ColumnTensor, jets: Mapping[str, NDArray[Any]], found: dict[str, ColumnSummary]
@@ -233,9 +283,9 @@ class ColumnScorer:
         as_many = np.array_equal(np.concatenate(single), self._run(session, every, _BATCH), equal_nan=True)
         return _Sizes(_BATCH, _FEW if as_many else 0)
 
-    def _formula(self, output: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Turn the output of all jets into scores."""
-        formula, index = self.card.score.formula, self.card.output.index
+    def _formula(self, output: NDArray[np.float64], index: int) -> NDArray[np.float64]:
+        """Turn a column of the output of all jets into scores."""
+        formula = self.card.score.formula
         values = softmax(output, axis=1) if formula == "softmax" else output
         values = np.ascontiguousarray(values[:, index])
         if bad := int(np.count_nonzero(~np.isfinite(values))):
@@ -255,6 +305,21 @@ class ColumnScorer:
                 )
             return np.clip(values, 0.0, 1.0)
         return values
+
+
+def _hashes_of(card: ColumnCard) -> NDArray[np.uint64]:
+    if card.learnt is None:
+        return np.empty(0, np.uint64)
+    file = card.path.with_name(card.learnt.events.file)
+    try:
+        found = np.fromfile(file, "<u8")
+    except OSError as error:
+        raise OddjetsError(f"{file} of the model {card.name} cannot be read ({error.strerror})") from None
+    if len(found) != card.learnt.n_events:
+        raise OddjetsError(
+            f"{file} has {len(found)} hashes of events, and the card of {card.name} says {card.learnt.n_events}"
+        )
+    return found
 
 
 AnyScorer = Scorer | ColumnScorer

@@ -335,7 +335,7 @@ def load_card(path: str | Path, kind: str | None = None) -> ModelCard | ColumnCa
         raise OddjetsError(f"{path} is a card of kind '{card.kind}', and a model of kind '{kind}' is needed here")
     card._folder = path.parent.resolve()
     _verify(path, card._folder / card.file, card.sha256)
-    for extra in card.external_data:
+    for extra in card.files_beside:
         _verify(path, card._folder / extra.file, extra.sha256)
     return card
 

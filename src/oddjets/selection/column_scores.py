@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from oddjets.io.event_table import JETS
+from oddjets.io.nanoaod_schema import IDENTITY
+from oddjets.learning.folds import event_hash
 from oddjets.scoring.column_scorer import AnyScorer, ColumnScorer, ColumnSummary
 from oddjets.selection.chunk_counts import ColumnValues, Inference
 from oddjets.selection.decorators import JetColumns
@@ -35,6 +37,8 @@ def column_scores(
     columns: Mapping[str, Array],
     anomalies: Counter[str],
     inference: dict[str, Inference],
+    *,
+    is_data: bool,
 ) -> dict[str, Array]:
     """Compute the scores of the models of jet columns, in the order of the analysis.
 
@@ -43,6 +47,9 @@ def column_scores(
         columns: of the events, with all other scores.
         anomalies: values that were not finite are added to ``jet_columns_missing``.
         inference: score to how its jets got it; is added to.
+        is_data: whether the events are data. Of a score that was learnt from data, both jets of an event of data get the score
+            by the model of its fold, which saw neither; those of simulation get the mean over the folds. Numbers of simulated
+            events are not looked at: they begin anew in each sample, so that some are those of data.
 
     Returns:
         ``score_NAME_1`` and ``score_NAME_2`` of these models.
@@ -55,7 +62,10 @@ def column_scores(
     for name, scorer in scorers.items():
         if not isinstance(scorer, ColumnScorer):
             continue
-        found = [scorer.evaluate(JetColumns({**columns, **out}, j)) for j in JETS]
+        hashes = None
+        if scorer.card.learnt is not None and is_data:
+            hashes = event_hash(*(columns[name] for name in IDENTITY))
+        found = [scorer.evaluate(JetColumns({**columns, **out}, j), hashes, unseen=not is_data) for j in JETS]
         values = {column: [one.columns[column] for one in found] for column in found[0].columns}
         counts = {column: _added(of_jets) for column, of_jets in values.items()}
         anomalies["jet_columns_missing"] += sum(count["not_finite"] for count in counts.values())

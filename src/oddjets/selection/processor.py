@@ -200,7 +200,7 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
 
         inference: dict[str, Inference] = {}
         jets, cache = self._constituents(events, rows, pair[rows], columns_kept, anomalies)
-        columns_kept.update(self._scores(jets, cache, columns_kept, anomalies, inference))
+        columns_kept.update(self._scores(jets, cache, columns_kept, anomalies, inference, metadata.is_data))
         columns_kept |= jet_scores.scores_of_columns(self.analysis, columns_kept, anomalies, last=True)
         varied_scores: dict[str, VariedScores] = {}
         pairs = ChunkPairs(events, rows, pair[rows])
@@ -357,6 +357,7 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
         columns: Mapping[str, Array],
         anomalies: Counter[str],
         inference: dict[str, Inference],
+        is_data: bool,
     ) -> dict[str, Array]:
         """Return the scores of models, and how many constituents the jets have."""
         out: dict[str, Array] = {}
@@ -365,7 +366,7 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
             of_constituents = {name: scorer for name, scorer in self.scorers.items() if isinstance(scorer, Scorer)}
             out = jet_scores.scores_of_models(self.analysis, of_constituents, jets, cache, anomalies, inference)
             out |= {f"n_constituents_{j}": n_constituents[:, j - 1] for j in JETS}
-        return out | column_scores(self.scorers, {**columns, **out}, anomalies, inference)
+        return out | column_scores(self.scorers, {**columns, **out}, anomalies, inference, is_data=is_data)
 
     def _count(self, columns: Mapping[str, Array], generator: Array, anomalies: Counter[str]) -> ChunkCounts:
         table = EventTable(columns)
@@ -378,9 +379,7 @@ class DijetProcessor(PerEra, JetVariations, DataQuality, CoffeaInterface):
 
         flow = [count(*cuts[:i]) for i in range(len(cuts) + 1)]
         n_minus_1 = [count(*cuts[:i], *cuts[i + 1 :]) for i in range(len(cuts))]
-        return ChunkCounts(
-            table.size, [raw for raw, _ in flow], [weighted for _, weighted in flow], n_minus_1, anomalies
-        )
+        return ChunkCounts(table.size, [raw for raw, _ in flow], [sums for _, sums in flow], n_minus_1, anomalies)
 
 
 def _pass(failed: PackedSelection, *cuts: str) -> Mask:

@@ -119,7 +119,8 @@ def varied_score_columns(
         moved = _moved_subjettiness(columns, nominal, taus)
         own |= again(moved) | moved
         own |= {f"n_constituents_{j}": multiplicity[j - 1 :: 2] for j in JETS}
-        own |= column_scores(scorers, {**base, **own}, Counter(), {})
+        # data are not varied
+        own |= column_scores(scorers, {**base, **own}, Counter(), {}, is_data=False)
         own |= jet_scores.scores_of_columns(analysis, {**base, **own}, Counter(), last=True)
         for name, values in own.items():
             if name in columns and (name.startswith(("score_", "tau")) or name in needed):

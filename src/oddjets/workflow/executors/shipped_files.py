@@ -71,7 +71,7 @@ def pack(work: ChunkWorker) -> ShippedFiles:
     cards = []
     for name, path in work.cards:
         card, folder = load_card(path), Path(path).parent
-        for member in (Path(path).name, card.file, *(extra.file for extra in card.external_data)):
+        for member in (Path(path).name, card.file, *(extra.file for extra in card.files_beside)):
             found[f"{_MODELS}/{name}/{member}"] = folder / member
         cards.append((name, f"{_MODELS}/{name}/{Path(path).name}"))
     analysis = work.analysis
