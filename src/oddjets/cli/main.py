@@ -19,6 +19,7 @@ from rich.traceback import install as install_traceback
 from oddjets import __version__
 from oddjets.cli import aspen, completion, fit, npz, opendata, status
 from oddjets.cli.inspect import inspect
+from oddjets.cli.learn import learn
 from oddjets.cli.mixing import mixing
 from oddjets.cli.model import app as training_app
 from oddjets.cli.options import (
@@ -199,6 +200,7 @@ app.command()(yields)
 app.command()(scores)
 app.command()(mixing)
 app.command()(inspect)
+app.command()(learn)
 app.command()(fit.workspace)
 app.command()(fit.fit)
 

@@ -26,6 +26,7 @@ _OUTPUTS_WITH_DATA = (
     *("combine_expected.md", "combine_expected.json"),
     *("study/trainings.json", "study/trainings.txt"),
     *("study/two_sample.json", "study/two_sample_picks.txt"),
+    "learnt/learnt.json",
 )
 _EXPORTED = f"outputs_pretrain_s_{paper_npz.DATA_NAME}_dijet.npz"
 

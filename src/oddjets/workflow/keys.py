@@ -276,7 +276,7 @@ def inputs_of(run: RunContext, stage: Stage) -> dict[str, Any]:
         upstream[name] = provenance.upstream_state(provenance.read_manifest(run.out, name))
     return {
         "stage": stage.name,
-        "config": _VALUES[stage.name](run),
+        "config": (stage.values or _VALUES[stage.name])(run),
         "code": code_sha256(*stage.code),
         "upstream": upstream,
         "versions": provenance.versions(),

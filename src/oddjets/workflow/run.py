@@ -214,6 +214,7 @@ class Stage:
         intact: whether its results, given ``extra`` of its manifest, are complete; ``outputs`` are checked separately.
         check_names: raises an error for names that do not exist in the results it reads.
         kept: folders with earlier work that it reuses, unless it is forced to run.
+        values: what it uses of the configuration, for its key; None: what `keys` says of its name.
     """
 
     name: str
@@ -225,3 +226,4 @@ class Stage:
     intact: Callable[[RunContext, dict[str, Any]], bool]
     check_names: Callable[[RunContext], None]
     kept: tuple[str, ...]
+    values: Callable[[RunContext], Any] | None = None
