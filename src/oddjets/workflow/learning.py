@@ -76,9 +76,9 @@ def lines_of(found: dict[str, Any]) -> list[str]:
         found: from `learn`, not of a dry run.
     """
     jets, options = found["jets"], found["options"]
+    head = f"{jets['signal-like']} signal-like and {jets['background-like']} background-like jets of {found['events']} events"
     lines = [
-        f"{jets['signal-like']} signal-like and {jets['background-like']} background-like jets of {found['events']} events;"
-        f" {options['folds']} folds, {options['members']} members, whose scores differ by {found['spread']:.2f} (0.29: by chance)",
+        f"{head}; {options['folds']} folds, {options['members']} members, which differ by {found['spread']:.2f} (chance: 0.29)"
     ]
     for process, signal in found["signals"].items():
         if signal["efficiency"] is not None:

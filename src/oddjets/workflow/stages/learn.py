@@ -129,8 +129,8 @@ def refuse_impossible(run: RunContext, options: LearnOptions) -> None:
         )
     if analysis.blind:
         raise BlindedError(
-            f"{analysis.name}: the data in A are blinded, and a training reads the jets of all data, whose scores would show what"
-            " is in A; give --unblind, which is recorded"
+            f"{analysis.name}: the data in A are blinded, and a training reads the jets of all data, whose scores would show"
+            " what is in A; give --unblind, which is recorded"
         )
 
 
@@ -196,6 +196,8 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
         ),
     )
     notes = [f"The score '{options.name}' was learnt from the data of '{run.analysis.name}': {said}"]
+    if options.window is not None:
+        notes.append("A score that can guess the mass it was labelled by sculpts it: see `oddjets study sculpting`.")
     if run.unblinds:
         notes.append(f"The data in A were blinded; the training saw them ({run.unblinds}).")
     stochastic = {process: found["stochastic"] for process, found in yields.items()}
@@ -238,8 +240,8 @@ def _columns_of(run: RunContext, options: LearnOptions) -> tuple[str, ...]:
         if isinstance(card, ModelCard) and (columns := tuple(share_columns(card, name).values())):
             return columns
     raise OddjetsError(
-        f"{run.analysis.name}: no score has a model with class groups, whose shares would be what is learnt from; name columns of"
-        " the jets, such as --column 'tau3 / tau2' --column n_constituents"
+        f"{run.analysis.name}: no score has a model with class groups, whose shares would be learnt from; name columns of the"
+        " jets, such as --column 'tau3 / tau2' --column n_constituents"
     )
 
 
@@ -263,9 +265,7 @@ def _data(run: RunContext, seed: str, columns: Sequence[str]) -> _Events:
     parts = [_events_of(run, table, seed, columns) for name in datasets for table in _tables(run, name)]
     parts = [part for part in parts if len(part.hashes)]
     if not parts:
-        raise OddjetsError(
-            f"{run.out}: there are no events of data that pass the base selection, and a score is learnt of data"
-        )
+        raise OddjetsError(f"{run.out}: no event of data passes the base selection, and a score is learnt from data")
     return _joined(parts)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from oddjets.config.analysis import load_analysis
+from oddjets.core import resources
 from oddjets.core.files import atomic_write
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def write_analysis(
     """
     asked = run.requested
     content = asked.model_dump(mode="json", exclude_unset=True)
+    # a bank that was made before has no learnt score
     for key in ("simulate", "closure", "inspect", "jet_bump"):
         content.pop(key, None)
     product = product_name(score, seed)
@@ -81,14 +83,12 @@ def write_analysis(
             "efficiency": efficiency,
         },
     }
-    if asked.closure is not None:
-        content["closure"] = asked.closure.model_dump(mode="json")
-    if asked.simulate is not None:
-        content["fileset"] = _from(folder, run.out / "simulation" / "fileset.json")
     changed = {name: value for name, value in stochastic.items() if value > _LEAST_CHANGE}
     if changed:
         content["systematics"] = [*content.get("systematics", []), *_systematics(changed)]
     _move(content, asked.folder, folder)
+    if asked.simulate is not None:
+        content["fileset"] = _from(folder, run.out / "simulation" / "fileset.json")
     execution = dict(content.get("execution", {}))
     stored = asked.execution.scores(run.out, asked.folder)
     if stored is not None and asked.execution.shared_filesystem:
@@ -129,28 +129,31 @@ def _systematics(changed: Mapping[str, float]) -> list[dict[str, Any]]:
 def _move(content: dict[str, Any], old: Path, new: Path) -> None:
     """Write names of files beside the old YAML as seen from the new one; changes the content."""
 
-    def moved(name: str, ending: str = "") -> str:
-        path = Path(name).expanduser()
-        return _from(new, old / path) if not path.is_absolute() and (old / f"{path}{ending}").exists() else name
+    def moved(name: str, kind: str = "", ending: str = "") -> str:
+        path = old / Path(name).expanduser()
+        beside = path.with_name(f"{path.name}{ending}")
+        shipped = resources.carried(beside.name, kind) if kind else None
+        if not beside.exists() or (shipped is not None and shipped.resolve() == beside.resolve()):
+            return name
+        return _from(new, path)
 
     if "processor" in content:
         file, colon, cls = content["processor"].rpartition(":")
-        content["processor"] = f"{moved(file)}{colon}{cls}"
-    if (fileset := content.get("fileset")) is not None and (old / fileset).exists():
-        content["fileset"] = moved(fileset)
+        content["processor"] = f"{moved(file, 'processors')}{colon}{cls}"
+    if content.get("fileset") is not None:
+        content["fileset"] = moved(content["fileset"], "datasets")
     eras = content["era"]
-    content["era"] = moved(eras, ".yaml") if isinstance(eras, str) else [moved(era, ".yaml") for era in eras]
+    names = [moved(era, "corrections", ".yaml") for era in ([eras] if isinstance(eras, str) else eras)]
+    content["era"] = names[0] if isinstance(eras, str) else names
     for selection in (content.get("selection", {}), *content.get("selection_by_era", {}).values()):
         for key in ("golden_json", "luminosity_table"):
             if selection.get(key) not in (None, "era"):
                 selection[key] = moved(selection[key])
     for name, stated in content["scores"].items():
         if "card" in stated and not (new / stated["card"]).is_file():
-            content["scores"][name] = {**stated, "card": moved(stated["card"])}
+            content["scores"][name] = {**stated, "card": moved(stated["card"], "models")}
         if "family" in stated:
-            content["scores"][name] = {**stated, "family": [moved(card) for card in stated["family"]]}
-    if "closure" in content:
-        content["closure"]["bank"] = moved(content["closure"]["bank"])
+            content["scores"][name] = {**stated, "family": [moved(card, "models") for card in stated["family"]]}
     execution = content.get("execution", {})
     for key in ("cache", "score_folder"):
         if execution.get(key) is not None:
