@@ -35,7 +35,7 @@ _NOT_STATED = "not stated"
 
 @dataclass(frozen=True)
 class LearntFrom:
-    """What a card says of the training.
+    """Description of a training, as a card says it.
 
     Attributes:
         name: of the model.

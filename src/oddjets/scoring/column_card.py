@@ -155,7 +155,7 @@ class ColumnScore(StrictModel):
 
 
 class LearntFolds(StrictModel):
-    """How a score was learnt from data: each column of the output is the score by the model of one fold of events.
+    """Folds of a score that was learnt from data: each column of the output is the score by the model of one fold of events.
 
     Attributes:
         folds: how many; fold k is of the events whose hash (`oddjets.learning.event_hash`) is k modulo this number.
