@@ -73,9 +73,9 @@ def measure(events: int, folds: int, members: int, workers: int, signal: float, 
     trained, cpu_trained = time.perf_counter(), time.process_time()
     score.scores(features, of)
     scored = time.perf_counter()
-    spread = float(score.spread(features, of).mean())
+    agreement = score.agreement(features, of)
     flat = features.reshape(-1, len(COLUMNS))
-    about = LearntFrom("made", "made", "tag-n-train", "made numbers", COLUMNS, members, hashes, min(spread, 0.25))
+    about = LearntFrom("made", "made", "tag-n-train", "made numbers", COLUMNS, members, hashes, agreement)
     with TemporaryDirectory() as folder:
         files = write_learnt(Path(folder), score, flat, about)
         size = sum(file.stat().st_size for file in files[:3]) / 1e6
@@ -89,7 +89,7 @@ def measure(events: int, folds: int, members: int, workers: int, signal: float, 
         "train_s": round(trained - began, 2),
         "train_cpu_s": round(cpu_trained - cpu, 2),
         "score_s": round(scored - trained, 2),
-        "spread": round(spread, 3),
+        "agreement": round(agreement, 3),
         "all_s": round(done - began, 2),
         "all_cpu_s": round(cpu_done - cpu, 2),
         "parity": files.difference,

@@ -40,8 +40,8 @@ def score(pairs) -> FoldedScore:
 
 @pytest.fixture
 def about(pairs, score) -> LearntFrom:
-    spread = float(score.spread(pairs.features, pairs.folds).mean())
-    return LearntFrom("toy", "toys", "tag-n-train", "made pairs", COLUMNS, 2, pairs.hashes, spread, "seed")
+    agreement = score.agreement(pairs.features, pairs.folds)
+    return LearntFrom("toy", "toys", "tag-n-train", "made pairs", COLUMNS, 2, pairs.hashes, agreement, "seed")
 
 
 @pytest.fixture
@@ -110,8 +110,8 @@ def test_events_of_the_training_get_no_mean_over_the_folds(pairs, files):
 
 @pytest.mark.fault("the members of a learnt ensemble disagree", "is refused, no card is written")
 def test_members_that_disagree_make_no_card(tmp_path, pairs, score, about):
-    with pytest.raises(OddjetsError, match=r"learnt: the members differ by 0.27, and may by 0.25"):
-        write_learnt(tmp_path, score, pairs.features.reshape(-1, 4), replace(about, spread=0.27))
+    with pytest.raises(OddjetsError, match=r"the rank correlation of two is 0.11, and has to be 0.20"):
+        write_learnt(tmp_path, score, pairs.features.reshape(-1, 4), replace(about, agreement=0.11))
     assert list(tmp_path.iterdir()) == []
 
 

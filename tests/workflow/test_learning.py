@@ -141,7 +141,7 @@ def test_the_key_has_the_options_and_a_dry_run_writes_nothing(folder: Path) -> N
         assert not learn(run, other, dry_run=True)["up_to_date"]
     # the same bits with another number of threads
     card = (folder / "out/learnt/card.yaml").read_bytes()
-    assert learn(run, LearnOptions(folds=3, members=1, columns=COLUMNS), force=True)["spread"] == first["spread"]
+    assert learn(run, LearnOptions(folds=3, members=1, columns=COLUMNS), force=True)["agreement"] == first["agreement"]
     assert (folder / "out/learnt/card.yaml").read_bytes() == card
     # half of its files
     (folder / "out/learnt/events.u64").unlink()

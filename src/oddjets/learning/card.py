@@ -20,7 +20,7 @@ from oddjets.scoring.card_base import DATA_LABEL
 from oddjets.scoring.column_card import known_unit
 from oddjets.scoring.model_card import card_of, load_card
 
-__all__ = ["CARD", "EVENTS", "MODEL", "MOST_SPREAD", "LearntFiles", "LearntFrom", "fold_graph", "write_learnt"]
+__all__ = ["CARD", "EVENTS", "LEAST_AGREEMENT", "MODEL", "LearntFiles", "LearntFrom", "fold_graph", "write_learnt"]
 
 #: names of the files
 CARD, MODEL, EVENTS = "card.yaml", "model.onnx", "events.u64"
@@ -28,8 +28,8 @@ CARD, MODEL, EVENTS = "card.yaml", "model.onnx", "events.u64"
 _TOLERANCE = 1e-5
 #: jets that graph and training are compared on
 _TRIED = 4000
-#: members whose scores are independent of each other, uniform between 0 and 1, have a standard deviation of 0.29
-MOST_SPREAD = 0.25
+#: of members that chance has made, whose rank correlation is 0; where there is no signal at all it was 0.6
+LEAST_AGREEMENT = 0.2
 _NOT_STATED = "not stated"
 
 
@@ -45,7 +45,7 @@ class LearntFrom:
         columns: columns and expressions of a jet that the model reads, in order.
         members: trainings of each fold.
         hashes: of the events of the training, from `oddjets.learning.event_hash`, (n,).
-        spread: mean standard deviation of the members' scores over jets of the training.
+        agreement: mean rank correlation of the scores of two members (`FoldedScore.agreement`).
         seed_score: the score that labelled the jets; None: none.
         missing: what a jet gets without a finite value: see `oddjets.scoring.column_card.ColumnInput`.
         metrics: further numbers, by name.
@@ -59,7 +59,7 @@ class LearntFrom:
     columns: Sequence[str]
     members: int
     hashes: npt.NDArray[np.uint64]
-    spread: float
+    agreement: float
     seed_score: str | None = None
     missing: Literal["nan", "error"] | float = "nan"
     metrics: Mapping[str, float] | None = None
@@ -175,8 +175,8 @@ def write_learnt(folder: Path, score: FoldedScore, features: npt.NDArray[Any], a
             "analysis": about.analysis,
             "events": {"file": EVENTS, "sha256": "0" * 64},
             "n_events": len(about.hashes),
-            "spread": round(float(about.spread), 4),
-            "most_spread": MOST_SPREAD,
+            "agreement": round(float(about.agreement), 4),
+            "least_agreement": LEAST_AGREEMENT,
         },
         **({"metrics": {name: float(value) for name, value in about.metrics.items()}} if about.metrics else {}),
         **({"notes": list(about.notes)} if about.notes else {}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from oddjets.core.errors import OddjetsError
 from oddjets.learning.cdf import ScoreCdf
 from oddjets.learning.model import FoldModel, Trainer
+from oddjets.stats.agreement import rank_correlation
 
 __all__ = ["LEAST_EVENTS", "MOST_FOLDS", "FoldedScore"]
 
@@ -160,6 +162,20 @@ class FoldedScore:
                 found = np.empty((len(scores), *features.shape[:2]))
             found[:, rows] = scores.reshape(len(scores), -1, 2)
         return np.empty((0, *features.shape[:2])) if found is None else found
+
+    def agreement(self, features: npt.NDArray[Any], folds: Folds) -> float:
+        """Return the mean rank correlation of the raw scores of two members on jets that they did not see; 1 of one member.
+
+        Args:
+            features: (n, 2, columns).
+            folds: of the events, (n,).
+        """
+        found = []
+        for fold, model in enumerate(self.models):
+            own = features[folds == fold]
+            logits = model.member_logits(own.reshape(-1, own.shape[-1]))
+            found += [rank_correlation(one, other).value for one, other in combinations(logits, 2)]
+        return float(np.mean(found)) if found else 1.0
 
     def spread(self, features: npt.NDArray[Any], folds: Folds) -> Floats:
         """Return by how much the members differ in the score of each jet, their standard deviation, (n, 2); 0 of one member.

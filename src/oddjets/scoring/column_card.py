@@ -165,8 +165,8 @@ class LearntFolds(StrictModel):
         analysis: name of the analysis whose data they are.
         events: file with the sorted hashes of the events that were trained on, uint64, little-endian, without a header.
         n_events: how many.
-        spread: standard deviation of the members' scores, between 0 and 1, as its mean over jets of the training.
-        most_spread: above this the members disagree, and no card is written.
+        agreement: mean rank correlation of the scores of two members, over jets that they did not see; 1 of one member.
+        least_agreement: below this the members disagree, and the card is refused.
     """
 
     folds: Annotated[int, Field(ge=2)]
@@ -176,15 +176,16 @@ class LearntFolds(StrictModel):
     analysis: str
     events: ExternalFile
     n_events: Annotated[int, Field(ge=1)]
-    spread: Annotated[float, Field(ge=0, le=1)]
-    most_spread: Annotated[float, Field(ge=0, le=1)]
+    agreement: Annotated[float, Field(ge=-1, le=1)]
+    least_agreement: Annotated[float, Field(ge=-1, le=1)]
 
     @model_validator(mode="after")
     def _members_agree(self) -> LearntFolds:
-        if self.spread > self.most_spread:
+        if self.agreement < self.least_agreement:
             raise ValueError(
-                f"the members differ by {self.spread:.2f}, and may by {self.most_spread:.2f}: the score is that of chance;"
-                " learn it from more events, or of other columns"
+                f"the members disagree: the rank correlation of two is {self.agreement:.2f}, and has to be"
+                f" {self.least_agreement:.2f} at least, else the score is that of chance; learn it from more events, or other"
+                " columns"
             )
         return self
 

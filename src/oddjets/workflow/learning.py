@@ -78,7 +78,7 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     jets, options = found["jets"], found["options"]
     head = f"{jets['signal-like']} signal-like and {jets['background-like']} background-like jets of {found['events']} events"
     lines = [
-        f"{head}; {options['folds']} folds, {options['members']} members, which differ by {found['spread']:.2f} (chance: 0.29)"
+        f"{head}; {options['folds']} folds, {options['members']} members, of rank correlation {found['agreement']:.2f}"
     ]
     for process, signal in found["signals"].items():
         if signal["efficiency"] is not None:

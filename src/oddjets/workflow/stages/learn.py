@@ -164,7 +164,7 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
     )
     trained = time.perf_counter()
     scores = score.scores(data.features, folds)
-    spread = float(score.spread(data.features, folds).mean())
+    agreement = score.agreement(data.features, folds)
     efficiency = _efficiency(run, data)
     tails = TailProbability.from_scores(data.seed.copy())
     yields = {
@@ -191,7 +191,7 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
             columns=columns,
             members=options.members,
             hashes=data.hashes,
-            spread=spread,
+            agreement=agreement,
             seed_score=seed if options.method == "tag-n-train" else None,
         ),
     )
@@ -207,7 +207,7 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
         "events": len(data.hashes),
         "jets": {"signal-like": int((labels == 1).sum()), "background-like": int((labels == 0).sum())},
         "smallest_fold": int(np.bincount(folds, minlength=options.folds).min()),
-        "spread": spread,
+        "agreement": agreement,
         "parity": files.difference,
         "signals": yields,
         "seconds": {"training": trained - began, "all": time.perf_counter() - began},
