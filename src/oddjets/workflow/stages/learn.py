@@ -323,14 +323,16 @@ def _yields(
     """Return the efficiency of a simulated signal with the product of the scores, by the ensemble and by each member.
 
     Returns:
-        ``efficiency``; ``seed_efficiency`` of the seed score alone; ``members``, that by each member of each fold alone;
-        ``stochastic``, their relative standard deviation over the root of their number: that of a mean of so many.
+        ``efficiency``, with the mean over the folds, as templates have it; ``seed_efficiency`` of the seed score alone;
+        ``folds``, by the model of each fold alone, as data have it; ``members``, by each member of all folds alone;
+        ``stochastic``, relative: by how much the mean of ``folds`` differs from ``efficiency``, and the standard deviation of
+        ``members`` over the root of their number, that of a mean of so many, added in squares.
     """
     data, folds = trained
     datasets = [name for name, found in run.extra("process")["datasets"].items() if found["process"] == process]
     parts = [_events_of(run, table, seed, columns) for name in datasets for table in _tables(run, name)]
     if not sum(len(part.hashes) for part in parts):
-        return {"efficiency": None, "seed_efficiency": None, "members": [], "stochastic": 0.0}
+        return {"efficiency": None, "seed_efficiency": None, "folds": [], "members": [], "stochastic": 0.0}
     events = _joined(parts)
 
     def above(of_data: Floats, of_signal: Floats) -> float:
@@ -347,13 +349,18 @@ def _yields(
     of_signal = np.mean(levels, axis=0).reshape(len(levels[0]), -1, 2)
     of_data = score.member_scores(data.features, folds)
     members = [with_seed(d, s) for d, s in zip(of_data, of_signal, strict=True)] if len(of_data) > 1 else []
-    whole = with_seed(score.scores(data.features, folds), score.mean_scores(events.features))
+    scores = score.scores(data.features, folds)
+    whole = with_seed(scores, score.mean_scores(events.features))
+    of_folds = score.fold_scores(flat).T.reshape(score.n_folds, -1, 2)
+    by_fold = [with_seed(scores, found) for found in of_folds]
+    shift = float(np.mean(by_fold)) / whole - 1.0 if whole > 0 else 0.0
     spread = float(np.std(members, ddof=1) / np.mean(members)) if members and np.mean(members) > 0 else 0.0
     return {
         "efficiency": whole,
         "seed_efficiency": above(data.seed, events.seed),
+        "folds": by_fold,
         "members": members,
-        "stochastic": spread / float(np.sqrt(max(len(members), 1))),
+        "stochastic": float(np.hypot(shift, spread / np.sqrt(max(len(members), 1)))),
     }
 
 
