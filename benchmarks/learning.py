@@ -3,6 +3,8 @@
     python benchmarks/learning.py --events 10000
     python benchmarks/learning.py --events 1000000 --workers 2
 
+    python benchmarks/learning.py --events 20000 --members 2 --closure 12
+
 The jets have ten columns without a signal: there is little to learn, and fits end as early as they ever do. With --signal a
 part of the events has two odd jets.
 """
@@ -21,6 +23,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from oddjets.learning.boosted import BoostedModel, BoostedTrainer, one_thread
 from oddjets.learning.card import LearntFrom, write_learnt
+from oddjets.learning.closure import pair_closure
 from oddjets.learning.folded import FoldedScore
 from oddjets.learning.folds import event_hash, fold_of
 from oddjets.learning.labels import pt_edges_of, tag_n_train
@@ -28,9 +31,9 @@ from oddjets.learning.labels import pt_edges_of, tag_n_train
 COLUMNS = ("tau1", "tau2", "tau3", "tau4", "btag", "xbb", "xqq", "xcc", "n_constituents", "eta")
 
 
-def made(events: int, signal: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def made(events: int, signal: float, sample: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return features (n, 2, 10), the seed score and pT (n, 2), and the hashes of the events (n,)."""
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(sample)
     features = random.normal(size=(events, 2, len(COLUMNS))).astype(np.float32)
     odd = random.random(events) < signal
     features[odd, :, :5] += 1.0
@@ -101,6 +104,40 @@ def measure(events: int, folds: int, members: int, workers: int, signal: float, 
     return found
 
 
+def closure(events: int, folds: int, members: int, samples: int) -> dict[str, Any]:
+    """Return A D / (B C) over that of permutations inside folds, of samples without a signal, at 5 % of the jets."""
+    found: dict[str, list[float]] = {"learnt": [], "raw scores pooled": [], "in sample": []}
+    sums: dict[str, list[float]] = {name: [] for name in found}
+    trainer = BoostedTrainer(members=members)
+    for sample in range(samples):
+        features, seed, pt, hashes = made(events, 0.0, sample + 100)
+        of = fold_of(hashes, folds)
+        labels = tag_n_train(seed, pt, pt_edges_of(pt))
+        score = FoldedScore.train(features, of, trainer, labels, n_folds=folds, seed=sample)
+        used = labels >= 0
+        event = np.broadcast_to(np.arange(events)[:, None], used.shape)[used]
+        whole = trainer(features[used], labels[used], event, sample)
+        seen = whole.logit(features.reshape(-1, len(COLUMNS))).reshape(-1, 2)
+        rng = np.random.default_rng(sample)
+        every = np.zeros(events, np.int8)
+        for name, values, groups in (
+            ("learnt", score.scores(features, of), of),
+            ("raw scores pooled", score.raw_scores(features, of), every),
+            ("in sample", seen, every),
+        ):
+            one = pair_closure(values, groups, rng)
+            found[name].append(one.ratio)
+            sums[name].append(one.value)
+    return {
+        name: {
+            "ratio": round(float(np.mean(ratios)), 3),
+            "error": round(float(np.std(ratios, ddof=1) / np.sqrt(samples)), 3),
+            "constant": round(float(np.mean(sums[name])), 3),
+        }
+        for name, ratios in found.items()
+    }
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=10_000)
@@ -109,7 +146,11 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--signal", type=float, default=0.0)
     parser.add_argument("--alone", action="store_true", help="do not repeat the fits with scikit-learn")
+    parser.add_argument("--closure", type=int, default=0, metavar="N", help="closure of N samples instead of time")
     asked = parser.parse_args()
+    if asked.closure:
+        print(json.dumps(closure(asked.events, asked.folds, asked.members, asked.closure)))
+        raise SystemExit
     print(
         json.dumps(
             measure(asked.events, asked.folds, asked.members, asked.workers, asked.signal, compare=not asked.alone)

@@ -13,7 +13,7 @@ from oddjets.core.optional_imports import require
 from oddjets.learning.model import Floats, GraphPart
 from oddjets.learning.trees import read_ensemble, tree_node
 
-__all__ = ["BoostedModel", "BoostedTrainer"]
+__all__ = ["BoostedModel", "BoostedTrainer", "one_thread"]
 
 Labels = npt.NDArray[np.int8]
 
