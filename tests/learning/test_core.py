@@ -140,6 +140,28 @@ def test_validation_is_by_event_and_both_parts_are_weighted():
         assert w[y == 1].sum() == pytest.approx(w[y == 0].sum()) == pytest.approx(len(y) / 2)
 
 
+def test_a_member_draws_jets_of_the_larger_class_where_there_are_too_many():
+    given = []
+
+    class Fake:
+        def __init__(self, **settings):
+            pass
+
+        def fit(self, x, y, sample_weight, X_val, y_val, sample_weight_val):
+            given.append((np.concatenate([x, X_val])[:, 0], np.concatenate([y, y_val])))
+
+    import sklearn.ensemble
+
+    labels = (np.arange(1000) % 10 == 0).astype(np.int8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sklearn.ensemble, "HistGradientBoostingClassifier", Fake)
+        BoostedTrainer(members=2, most_jets=300)(np.arange(1000.0)[:, None], labels, np.arange(1000), 1)
+    for x, y in given:
+        assert (len(set(x)), y.sum()) == (300, 100)
+        assert np.array_equal(labels[x.astype(int)], y)
+    assert set(given[0][0]) != set(given[1][0])
+
+
 def test_what_cannot_be_trained_is_refused():
     pairs = made_pairs(1200)
     labels = tag_n_train(pairs.seed, pairs.pt)

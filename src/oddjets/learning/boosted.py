@@ -68,6 +68,8 @@ class BoostedTrainer:
         patience: trees without a smaller loss on the events held out before it stops.
         held_out: part of the events that is held out.
         least_of_class: jets of each class that a training needs.
+        most_jets: of a member; of more, each draws its own at random, as many of the smaller class as there is room for: what
+            limits a member is the smaller class, and time grows with the larger one.
     """
 
     members: int = 4
@@ -78,6 +80,7 @@ class BoostedTrainer:
     patience: int = 20
     held_out: float = 0.2
     least_of_class: int = 80
+    most_jets: int = 400_000
 
     def __call__(
         self, features: npt.NDArray[Any], labels: Labels, events: npt.NDArray[np.intp], seed: int
@@ -101,7 +104,8 @@ class BoostedTrainer:
         for member in range(self.members):
             random = np.random.default_rng((seed, member))
             held = (random.random(len(unique)) < self.held_out)[of_jet]
-            parts = [(exact[part], labels[part], _balanced(labels[part])) for part in (~held, held)]
+            taken = _drawn(labels, self.most_jets, random)
+            parts = [(exact[part], labels[part], _balanced(labels[part])) for part in (taken & ~held, taken & held)]
             (x, y, weights), (x_held, y_held, weights_held) = parts
             model = ensemble.HistGradientBoostingClassifier(
                 learning_rate=self.rate,
@@ -116,6 +120,20 @@ class BoostedTrainer:
                 model.fit(x, y, sample_weight=weights, X_val=x_held, y_val=y_held, sample_weight_val=weights_held)
             members.append(model)
         return BoostedModel(members)
+
+
+def _drawn(labels: Labels, most: int, random: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Return which jets a member takes, (n,): all, or so many at random, the smaller class first."""
+    counts = np.bincount(labels, minlength=2)
+    if len(labels) <= most:
+        return np.ones(len(labels), np.bool_)
+    smaller = int(counts.argmin())
+    room = {smaller: min(int(counts[smaller]), most // 2)}
+    room[1 - smaller] = most - room[smaller]
+    taken = np.zeros(len(labels), np.bool_)
+    for value, number in room.items():
+        taken[random.choice(np.flatnonzero(labels == value), number, replace=False)] = True
+    return taken
 
 
 def _balanced(labels: Labels) -> Floats:
