@@ -123,7 +123,9 @@ def test_a_learnt_score_goes_through_the_stages_beside_its_seed(folder: Path) ->
     mean = scorer.score(JetColumns(top, 1), unseen=True)
     np.testing.assert_array_equal(top["score_learnt_1"], mean)
     assert np.isin(event_hash(top["run"], top["luminosityBlock"], top["event"]), hashes).any()
-    assert (top["weight__learnt_trainingUp"] > top["weight"]).all()
+    up, down = (top[f"weight__learnt_training{end}"] / top["weight"] for end in ("Up", "Down"))
+    assert (up > 1).all()
+    np.testing.assert_allclose(up * down, 1)
     assert run.extra("histogram")["threshold"]["efficiency"] == pytest.approx(0.05, abs=0.01)
 
 
@@ -134,7 +136,7 @@ def test_the_key_has_the_options_and_a_dry_run_writes_nothing(folder: Path) -> N
     run = run_of(folder)
     options = LearnOptions(folds=3, members=1, columns=COLUMNS, workers=2)
     first = learn(run, options)
-    assert first["signals"]["top"]["stochastic"] == 0
+    assert first["signals"]["top"]["members"] == []
     assert learn(run, LearnOptions(folds=3, members=1, columns=COLUMNS), dry_run=True)["up_to_date"]
     for changed in ({"folds": 4}, {"seed": 2}, {"columns": COLUMNS[:2]}, {"high": 0.9}):
         other = LearnOptions(**({"folds": 3, "members": 1, "columns": COLUMNS} | changed))

@@ -119,7 +119,8 @@ def _systematics(changed: Mapping[str, float]) -> list[dict[str, Any]]:
             "correction": {
                 "nominal": None,
                 "up": f"1 + {value:.4f} * (pt_1 > 0)",
-                "down": f"1 - {value:.4f} * (pt_1 > 0)",
+                # by the same factor, so that no weight changes its sign where few simulated events pass
+                "down": f"1 / (1 + {value:.4f} * (pt_1 > 0))",
             },
         }
         for process, value in changed.items()
