@@ -126,7 +126,7 @@ def test_a_learnt_score_goes_through_the_stages_beside_its_seed(folder: Path) ->
     up, down = (top[f"weight__learnt_training{end}"] / top["weight"] for end in ("Up", "Down"))
     assert (up > 1).all()
     np.testing.assert_allclose(up * down, 1)
-    assert run.extra("histogram")["threshold"]["efficiency"] == pytest.approx(0.05, abs=0.01)
+    assert run.extra("histogram")["threshold"]["efficiency_found"] == pytest.approx(0.05, abs=0.01)
 
 
 def test_the_key_has_the_options_and_a_dry_run_writes_nothing(folder: Path) -> None:
