@@ -40,8 +40,10 @@ def learn(
         typer.Option(
             "--method",
             metavar="NAME",
-            help="tag-n-train: jets are labelled by the seed score of the other jet; mass-window: by a mass.",
-            autocompletion=lambda: ["tag-n-train", "mass-window"],
+            help="tag-n-train: jets are labelled by the seed score of the other jet; mass-window: by a mass. autoencoder (extra"
+            " train), mixture: without labels, by how odd a jet is among all; outliers: an autoencoder where PyTorch is"
+            " installed, else a mixture.",
+            autocompletion=lambda: ["tag-n-train", "mass-window", "autoencoder", "mixture", "outliers"],
         ),
     ] = "tag-n-train",
     folds: Annotated[int, typer.Option("--folds", min=2, max=20, metavar="N", help="Number of folds of events.")] = 5,
@@ -71,15 +73,19 @@ def learn(
     force: Force = False,
     unblind: Unblind = False,
 ) -> None:
-    """Learn a score from the data: boosted trees, fold by fold, and an analysis with it beside the score it grew from."""
+    """Learn a score from the data, fold by fold, and write an analysis with it beside the score it grew from."""
     from oddjets.learning.labels import MassLabelWarning  # heavy imports only where it runs
     from oddjets.workflow.learning import learn as learn_score
     from oddjets.workflow.learning import show
     from oddjets.workflow.stages.learn import LearnOptions
+    from oddjets.workflow.stages.learn_methods import chosen_method
 
+    chosen, why = chosen_method(method)
+    if why and not json:
+        console.print(f"learn: {why}")
     run = make_run(analysis, out, unblind=unblind, workers=workers)
     options = LearnOptions(
-        method=method,
+        method=chosen,
         seed_score=seed_score,
         columns=tuple(column or ()),
         folds=folds,

@@ -140,10 +140,12 @@ class AutoencoderTrainer:
     Attributes:
         members: trainings with different seeds, whose errors are averaged.
         settings: of each.
+        names: of the columns, for errors.
     """
 
     members: int = 4
     settings: AutoencoderSettings = AutoencoderSettings()
+    names: tuple[str, ...] = ()
 
     def __call__(
         self, features: npt.NDArray[Any], labels: npt.NDArray[np.int8], events: npt.NDArray[np.intp], seed: int
@@ -155,7 +157,7 @@ class AutoencoderTrainer:
                 empty or has one value; a training that diverges.
         """
         require("torch")  # before anything is computed
-        columns = NormalColumns.of(features)
+        columns = NormalColumns.of(features, self.names)
         values = columns(features)
         unique, of_jet = np.unique(events, return_inverse=True)
         members = []

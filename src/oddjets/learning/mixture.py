@@ -120,6 +120,7 @@ class MixtureTrainer:
         least_variance: is added to the variances of each component, in normal variables of variance 1, so that none shrinks to
             a few jets.
         least_jets: that a component needs.
+        names: of the columns, for errors.
     """
 
     members: int = 4
@@ -127,6 +128,7 @@ class MixtureTrainer:
     part: float = 0.8
     least_variance: float = 1e-3
     least_jets: int = 100
+    names: tuple[str, ...] = ()
 
     def __call__(
         self, features: npt.NDArray[Any], labels: npt.NDArray[np.int8], events: npt.NDArray[np.intp], seed: int
@@ -145,7 +147,7 @@ class MixtureTrainer:
                 f"a mixture of {self.components} components has {len(features)} jets, and needs {self.least_jets} for each:"
                 " take more events, fewer folds, or fewer components"
             )
-        columns = NormalColumns.of(features)
+        columns = NormalColumns.of(features, self.names)
         values = columns(features)
         unique, of_jet = np.unique(events, return_inverse=True)
         members = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,22 +42,24 @@ class NormalColumns:
     normal: tuple[Floats, ...]
 
     @classmethod
-    def of(cls, features: npt.NDArray[Any]) -> NormalColumns:
+    def of(cls, features: npt.NDArray[Any], names: Sequence[str] = ()) -> NormalColumns:
         """Return the transform of the distributions in a sample.
 
         Args:
             features: of jets, (n, columns); NaN where there is no value.
+            names: of the columns, for errors; without them columns are counted from 1.
 
         Raises:
             OddjetsError: a column without a value for at least half of the jets, or with fewer than two different ones.
         """
         exact = np.asarray(features, np.float32).astype(np.float64)
         knots, normal = [], []
-        for number, column in enumerate(exact.T, start=1):
+        for number, column in enumerate(exact.T):
+            name = f"'{names[number]}'" if names else f"column {number + 1} of {exact.shape[1]}"
             known = column[np.isfinite(column)]
             if 2 * len(known) < max(len(column), 2 * _BEYOND):
                 raise OddjetsError(
-                    f"column {number} of {exact.shape[1]} has a value for {len(known)} of {len(column)} jets: outliers are"
+                    f"{name} has a value for {len(known)} of {len(column)} jets: outliers are"
                     " found in columns that most jets have; leave it out"
                 )
             end = -float(ndtri(_BEYOND / len(known))) if len(known) > 2 * _BEYOND else 0.5
@@ -65,7 +68,7 @@ class NormalColumns:
             values, place = np.unique(np.quantile(known, ndtr(at), method="nearest"), return_inverse=True)
             if len(values) < 2:
                 raise OddjetsError(
-                    f"column {number} of {exact.shape[1]} has the value {values[0]:.6g} for nearly all jets: nothing can be"
+                    f"{name} has the value {values[0]:.6g} for nearly all jets: nothing can be"
                     " learnt from it; leave it out"
                 )
             knots.append(values)

@@ -15,6 +15,7 @@ from oddjets.workflow.run import RunContext, Stage
 from oddjets.workflow.stage_states import is_done
 from oddjets.workflow.stages import learn as stage_module
 from oddjets.workflow.stages.learn import FOLDER, NUMBERS, LearnOptions, refuse_impossible
+from oddjets.workflow.stages.learn_methods import trained_with
 from oddjets.workflow.stages.learnt_yaml import LEARNT_YAML
 from oddjets.workflow.study_events import is_processed, require_current_tables
 
@@ -37,7 +38,7 @@ def learn_stage(options: LearnOptions) -> Stage:
         lambda run, extra: True,
         lambda run: None,
         (),
-        lambda run: options.recorded(),
+        lambda run: options.recorded() | {"trained_with": trained_with(options.method)},
     )
 
 
@@ -76,7 +77,8 @@ def lines_of(found: dict[str, Any]) -> list[str]:
         found: from `learn`, not of a dry run.
     """
     jets, options = found["jets"], found["options"]
-    head = f"{jets['signal-like']} signal-like and {jets['background-like']} background-like jets of {found['events']} events"
+    counts = " and ".join(f"{number} {kind.replace('without-label', 'unlabelled')}" for kind, number in jets.items())
+    head = f"{counts} jets of {found['events']} events"
     lines = [
         f"{head}; {options['folds']} folds, {options['members']} members, of rank correlation {found['agreement']:.2f}"
     ]

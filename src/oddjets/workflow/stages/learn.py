@@ -16,30 +16,28 @@ from oddjets.io import event_table
 from oddjets.io.combined_scores import TailProbability
 from oddjets.io.event_table import JETS, Columns
 from oddjets.io.nanoaod_schema import IDENTITY
-from oddjets.learning.boosted import BoostedTrainer
 from oddjets.learning.card import LearntFrom, write_learnt
 from oddjets.learning.closure import PairClosure, pair_closure
 from oddjets.learning.folded import FoldedScore
 from oddjets.learning.folds import event_hash, fold_of
 from oddjets.learning.labels import mass_window, pt_edges_of, tag_n_train
-from oddjets.learning.model import Trainer
 from oddjets.scoring.class_groups import share_columns
 from oddjets.scoring.column_inputs import input_matrix
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.selection.decorators import JetColumns
 from oddjets.workflow import blinding
+from oddjets.workflow.stages.learn_methods import OUTLIERS, chosen_method, trained_with, trainer_of
 from oddjets.workflow.stages.learnt_yaml import product_name, write_analysis
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
 
-__all__ = ["FOLDER", "METHODS", "NUMBERS", "LearnOptions", "refuse_impossible", "work"]
+__all__ = ["FOLDER", "NUMBERS", "LearnOptions", "refuse_impossible", "work"]
 
 Floats = npt.NDArray[np.float64]
 
 #: folder of the results, and the file with the numbers of the training, which are of the data in A too
 FOLDER, NUMBERS = "learnt", "learnt.json"
-METHODS = ("tag-n-train", "mass-window")
 #: shares of the jets that pass, at which closure is measured
 _SHARES = (0.01, 0.05)
 #: cuts of an analysis on one jet in so many that are tried where it has a value instead of an efficiency
@@ -51,7 +49,7 @@ class LearnOptions:
     """The options of a training.
 
     Attributes:
-        method: one of `METHODS`.
+        method: one of `oddjets.workflow.stages.learn_methods.METHODS`.
         seed_score: labels jets, and is multiplied with the learnt score; "": the threshold's score.
         columns: columns or expressions of a jet; empty: the shares of the class groups of the seed score's model.
         folds: of the events.
@@ -116,8 +114,7 @@ def refuse_impossible(run: RunContext, options: LearnOptions) -> None:
             f"{analysis.name}: has imported events, whose scores are columns of their files; a learnt score is computed where"
             " PFNano is processed"
         )
-    if options.method not in METHODS:
-        raise OddjetsError(f"--method: no method '{options.method}'; {nearest(options.method, METHODS)}")
+    chosen_method(options.method)
     seed = _seed_of(run, options)
     if seed not in analysis.scores:
         raise OddjetsError(f"--seed-score: no score '{seed}'; {nearest(seed, analysis.scores)}")
@@ -153,10 +150,11 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
     data = _data(run, seed, columns)
     folds = fold_of(data.hashes, options.folds)
     labels = _labels(data, options)
+    trainer, trained_as = trainer_of(options.method, options.members, columns)
     score = FoldedScore.train(
         data.features,
         folds,
-        _trainer(options),
+        trainer,
         labels,
         n_folds=options.folds,
         seed=options.seed,
@@ -178,7 +176,7 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
         for name, values in ((options.name, scores), (product_name(options.name, seed), product), (seed, data.seed))
     }
     folder = run.out / FOLDER
-    said = _training(run, options, data, labels)
+    said = f"{_labelled(run, options, data, labels)}; {options.folds} folds of events, {trained_as} each"
     files = write_learnt(
         folder,
         score,
@@ -205,10 +203,11 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
     found = {
         "options": options.recorded() | {"seed_score": seed, "columns": list(columns)},
         "events": len(data.hashes),
-        "jets": {"signal-like": int((labels == 1).sum()), "background-like": int((labels == 0).sum())},
+        "jets": _counts(labels, data),
         "smallest_fold": int(np.bincount(folds, minlength=options.folds).min()),
         "agreement": agreement,
         "parity": files.difference,
+        "trained_with": trained_with(options.method),
         "signals": yields,
         "seconds": {"training": trained - began, "all": time.perf_counter() - began},
         "card": f"{FOLDER}/{files.card.name}",
@@ -245,11 +244,9 @@ def _columns_of(run: RunContext, options: LearnOptions) -> tuple[str, ...]:
     )
 
 
-def _trainer(options: LearnOptions) -> Trainer:
-    return BoostedTrainer(members=options.members)
-
-
-def _labels(data: _Events, options: LearnOptions) -> npt.NDArray[np.int8]:
+def _labels(data: _Events, options: LearnOptions) -> npt.NDArray[np.int8] | None:
+    if options.method in OUTLIERS:
+        return None
     if options.window is not None:
         return mass_window(data.mass, options.window, options.sidebands, of_other=not options.own_mass)
     return tag_n_train(data.seed, data.pt, pt_edges_of(data.pt), options.high, options.low)
@@ -372,7 +369,15 @@ def _stated(found: PairClosure) -> dict[str, Any]:
     }
 
 
-def _training(run: RunContext, options: LearnOptions, data: _Events, labels: npt.NDArray[np.int8]) -> str:
+def _counts(labels: npt.NDArray[np.int8] | None, data: _Events) -> dict[str, int]:
+    if labels is None:
+        return {"without-label": int(data.seed.size)}
+    return {"signal-like": int((labels == 1).sum()), "background-like": int((labels == 0).sum())}
+
+
+def _labelled(run: RunContext, options: LearnOptions, data: _Events, labels: npt.NDArray[np.int8] | None) -> str:
+    if labels is None:
+        return f"all {data.seed.size} jets of {len(data.hashes)} events of data, without labels"
     counts = f"{int((labels == 1).sum())} against {int((labels == 0).sum())} jets"
     if options.window is not None:
         whose = "its own" if options.own_mass else "the other jet's"
@@ -382,7 +387,4 @@ def _training(run: RunContext, options: LearnOptions, data: _Events, labels: npt
             f"jets are labelled by the other jet's '{_seed_of(run, options)}' at or above its quantile {options.high:g} against"
             f" at or below {options.low:g}, in bins of pT"
         )
-    return (
-        f"{how} ({counts} of {len(data.hashes)} events of data); {options.folds} folds of events, {options.members} boosted"
-        " ensembles of small trees each"
-    )
+    return f"{how} ({counts} of {len(data.hashes)} events of data)"
