@@ -10,8 +10,8 @@ are the QCD events of the pseudo-data, by generator truth. The first table has s
 selection, and the significance improvement of events at 1 % of the background, by the smaller score; errors are 68 %
 statistical ones as those of scores.py, and the last column has the spread of the improvement for top over trainings with other
 seeds. The second table has A D / (B C) of QCD, with the two jets' scores as axes, at thresholds that 10 and 5 % of the jets
-pass; the reference is the mean of permutations of the second jets inside folds, and their spread the error. The third table has
-the two autoencoders of whole events as axes.
+pass, over the mean of permutations of the second jets inside folds, whose spread is the error, or that of the events in A if it
+is larger. The third table has the errors of two autoencoders of whole events as axes (arXiv:2111.06417).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from oddjets.core.rounding import rounded
 from oddjets.io import event_table
 from oddjets.io.combined_scores import TailProbability
 from oddjets.learning import AutoencoderTrainer, FoldedScore, MixtureTrainer, Trainer, event_hash, fold_of
+from oddjets.learning.closure import pair_closure
 from oddjets.learning.double_autoencoder import DECORRELATION, DoubleAutoencoder
 from oddjets.scoring import input_matrix
 from oddjets.stats.divergence import distance_correlation
@@ -135,36 +136,18 @@ def product(data: list[Floats], of: list[Floats]) -> Floats:
     return -np.sum([np.log(TailProbability.from_scores(known.ravel().copy())(asked)) for known, asked in pairs], axis=0)
 
 
-def constant(passes: npt.NDArray[np.bool_]) -> float:
-    """Return A D / (B C) of events whose two axes pass or not, (n, 2)."""
-    one, other = passes.T
-    a, b, c, d = (np.count_nonzero(x) for x in (one & other, ~one & other, one & ~other, ~one & ~other))
-    return a * d / (b * c) if b * c else np.nan
-
-
-def closure(scores: Floats, folds: npt.NDArray[np.int8], share: float, seed: int = 1) -> tuple[float, float, int]:
-    """Return the constant over that of permutations of the second axis inside folds, its error, and the events in A.
+def closure(scores: Floats, folds: npt.NDArray[np.int8], share: float) -> tuple[float, float, int]:
+    """Return A D / (B C) over that of permutations inside folds, its error, and the events in A.
 
     Args:
         scores: both axes, (n, 2).
         folds: of the events, (n,).
-        share: of each axis that passes.
+        share: of all scores that pass.
     """
-    rng = np.random.default_rng(seed)
-    passes = scores >= np.quantile(scores, 1 - share, axis=0)
-    null = []
-    for _ in range(PERMUTATIONS):
-        moved = passes.copy()
-        for fold in range(FOLDS):
-            rows = np.flatnonzero(folds == fold)
-            moved[rows, 1] = passes[rng.permutation(rows), 1]
-        null.append(constant(moved))
-    middle = float(np.mean(null))
-    found = constant(passes) / middle
-    # of more events in A than chance has, the error is that of their number
-    in_a = int(np.count_nonzero(passes.all(axis=1)))
-    error = max(float(np.std(null)) / middle, found / np.sqrt(max(in_a, 1)))
-    return found, error, in_a
+    found = pair_closure(scores, folds, np.random.default_rng(1), share, PERMUTATIONS)
+    # with more events in A than by chance, the error is that of their number
+    error = max(found.spread / found.permuted, found.ratio / np.sqrt(max(found.in_A, 1)))
+    return found.ratio, error, found.in_A
 
 
 def improvements(
