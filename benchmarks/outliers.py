@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 from scores import KEYS, against, is_qcd, of_jets, shown
 
 from oddjets.core.rounding import rounded
@@ -142,9 +143,10 @@ def closure(scores: Floats, folds: npt.NDArray[np.int8], share: float) -> tuple[
     Args:
         scores: both axes, (n, 2).
         folds: of the events, (n,).
-        share: of all scores that pass.
+        share: of each axis that passes.
     """
-    found = pair_closure(scores, folds, np.random.default_rng(1), share, PERMUTATIONS)
+    # by ranks, so that one threshold passes the same share of each axis
+    found = pair_closure(rankdata(scores, axis=0), folds, np.random.default_rng(1), share, PERMUTATIONS)
     # with more events in A than by chance, the error is that of their number
     error = max(found.spread / found.permuted, found.ratio / np.sqrt(max(found.in_A, 1)))
     return found.ratio, error, found.in_A
