@@ -167,6 +167,12 @@ def bank(
             "--pseudo-data", help="Take the data-driven process also from the folder's simulated pseudo-data, by truth."
         ),
     ] = False,
+    features: Annotated[
+        bool,
+        typer.Option(
+            "--features", help="Also keep the columns that scores are learnt from, for `oddjets study learning`."
+        ),
+    ] = False,
     workers: Workers = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for simulation and event tables.")] = None,
 ) -> None:
@@ -191,7 +197,7 @@ def bank(
         run = RunContext(with_execution(bank_analysis(of, seed, generate or []), workers=workers), out)
         for name in ("simulate", "process"):
             run_stage(run, stage_of(run, name))
-    counts = make_bank(run, file, pseudo_data=pseudo_data)
+    counts = make_bank(run, file, pseudo_data=pseudo_data, features=features)
     for process, events in counts.items():
         console.print(f"{escape(process)}: {events} events")
     console.print(f"bank: {escape(str(file))}, {file.stat().st_size / 1e6:.2f} MB")
@@ -290,6 +296,80 @@ def injection(
             bank,
             luminosity,
             not alone,
+        ),
+    )
+
+
+@app.command()
+def learning(
+    target: Target,
+    source: SharedSourceOption = "mixed",
+    experiments: Annotated[
+        int,
+        typer.Option(
+            "--experiments", min=2, metavar="N", help="Number of experiments for each strength, each with its training."
+        ),
+    ] = 60,
+    strength: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--strength",
+            metavar="MU",
+            help="Strength to inject; repeatable, 0 is added (default: 0, 1/4, 1/2, 1, 2, 5 times the fit's 'init').",
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="NAME",
+            help="Learn from this column of each jet, without _1 and _2; repeatable (default: the shares of classes).",
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", min=2, max=20, metavar="N", help="Number of folds.")] = 5,
+    members: Annotated[
+        int, typer.Option("--members", min=1, metavar="N", help="Number of trainings in each fold.")
+    ] = 1,
+    high: Annotated[
+        float,
+        typer.Option("--high", metavar="Q", help="At or above this quantile of the other jet's score: signal-like."),
+    ] = 0.95,
+    low: Annotated[
+        float, typer.Option("--low", metavar="Q", help="At or below this quantile: background-like.")
+    ] = 0.80,
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--window", metavar="LOW HIGH", help="Label by the other jet's mass, GeV, and not by the score."),
+    ] = None,
+    sideband: Annotated[
+        list[str] | None,
+        typer.Option("--sideband", metavar="LOW:HIGH", help="A side band of the window, GeV; repeatable."),
+    ] = None,
+    seed: Seed = 1,
+    workers: Workers = None,
+    bank: BankFile = None,
+    luminosity: Luminosity = None,
+    out: OutputFolder = None,
+) -> None:
+    """Learn a score from each of many experiments with a signal: what does it gain, what does it cost without one?"""
+    from oddjets.study.learning import LearningPlan
+    from oddjets.workflow.learning_study import LearningOptions, band_of, study_learning
+    from oddjets.workflow.study_events import require_shared_source
+
+    require_shared_source(source)
+    run = _run_of(target, out)
+    plan = LearningPlan(seed, folds, members, high, low, window or (), tuple(band_of(word) for word in sideband or ()))
+    study_learning(
+        run,
+        LearningOptions(
+            source,  # type: ignore[arg-type]
+            experiments,
+            tuple(strength or ()),
+            tuple(column or ()),
+            plan,
+            workers or run.analysis.execution.processes,
+            bank,
+            luminosity,
         ),
     )
 

@@ -17,6 +17,7 @@ __all__ = [
     "CHOICES",
     "FOLDER",
     "INJECTION",
+    "LEARNING",
     "PICKS",
     "SCULPTING",
     "TRAININGS",
@@ -46,6 +47,8 @@ FOLDER = "study"
 TRAININGS = "trainings.json"
 #: those of choices, of an injected signal and of sculpting, there
 CHOICES, INJECTION, SCULPTING = "choices.json", "injection.json", "sculpting.json"
+#: that of a score that is learnt anew in every experiment, there
+LEARNING = "learning.json"
 #: that of data against their own pairs or other events, there
 TWO_SAMPLE = "two_sample.json"
 #: run:section:event of its most discrepant events, one a line
@@ -54,6 +57,7 @@ PICKS = "two_sample_picks.txt"
 _ENTRIES = {
     CHOICES: ("of", "choices", "correlation", "trials", "complete"),
     INJECTION: ("of", "signal", "methods", "strengths"),
+    LEARNING: ("of", "signal", "strengths", "loss_at_zero", "break_even", "uniformity", "trained_on"),
     SCULPTING: ("of", "regions", "observable", "process", "score"),
     TWO_SAMPLE: ("of", "against", "hypothesis", "test", "shows_data_in_A"),
 }
@@ -64,7 +68,7 @@ LEAST_EXPERIMENTS = 100
 
 
 class FinishedStudy(NamedTuple):
-    """A finished study of choices, of an injected signal, of sculpting, or a two-sample test.
+    """A finished study of choices, of an injected signal, of a learnt score, of sculpting, or a two-sample test.
 
     Attributes:
         content: of its file.
@@ -100,7 +104,7 @@ def read_study(out: Path, name: str) -> FinishedStudy | None:
 
     Args:
         out: the output folder.
-        name: its file: `CHOICES`, `INJECTION`, `SCULPTING` or `TWO_SAMPLE`.
+        name: its file: `CHOICES`, `INJECTION`, `LEARNING`, `SCULPTING` or `TWO_SAMPLE`.
 
     Raises:
         InputFileError: the file is no such study.

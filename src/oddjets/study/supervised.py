@@ -18,7 +18,7 @@ from oddjets.io.event_table import JETS, Columns
 from oddjets.learning.folds import event_hash
 from oddjets.learning.folds import fold_of as folds_of_hashes
 
-__all__ = ["CrossFitted", "feature_stems", "fold_of"]
+__all__ = ["CrossFitted", "feature_stems", "fold_of", "jet_features"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,8 +62,14 @@ def feature_stems(tables: Sequence[Columns]) -> list[str]:
     return [*shares, *ratios, *(name for name in OF_SUBSTRUCTURE if name in both)]
 
 
-def _features(columns: Columns, stems: Sequence[str], jet: int) -> Floats:
-    """Return the features of one jet of each event, (n, features); subjettinesses relative to the one before."""
+def jet_features(columns: Columns, stems: Sequence[str], jet: int) -> Floats:
+    """Return the features of one jet of each event, (n, features); subjettinesses relative to the one before.
+
+    Args:
+        columns: an event table.
+        stems: names of columns without the jet's number.
+        jet: 1 or 2.
+    """
     taus = [name for name in SUBJETTINESS if name in stems]
     found = [np.asarray(columns[f"{name}_{jet}"], np.float64) for name in stems if name not in taus]
     for lower, upper in pairwise(taus):
@@ -122,7 +128,7 @@ class CrossFitted:
         for columns in tables:
             for jet in JETS:
                 weight = np.abs(np.asarray(columns["weight"], np.float64))
-                found.append((_features(columns, self.stems, jet), weight, fold_of(columns)))
+                found.append((jet_features(columns, self.stems, jet), weight, fold_of(columns)))
         if not found:
             return np.zeros((0, len(self.stems))), np.zeros(0), np.zeros(0, np.int8)
         return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))  # type: ignore[return-value]
@@ -135,7 +141,7 @@ class CrossFitted:
         """
         folds, found = fold_of(columns), {}
         for jet in JETS:
-            x, value = _features(columns, self.stems, jet), np.zeros(len(folds))
+            x, value = jet_features(columns, self.stems, jet), np.zeros(len(folds))
             for fold, (model, known) in enumerate(zip(self._models, self._sorted, strict=True)):
                 rows = np.flatnonzero(folds == fold)
                 if len(rows):

@@ -11,9 +11,10 @@ import numpy as np
 from oddjets.config.analysis import Analysis
 from oddjets.core.errors import OddjetsError, nearest
 from oddjets.io import event_table
-from oddjets.io.event_table import Columns
+from oddjets.io.event_table import JETS, Columns
 from oddjets.selection.normalisation import factor_of, own_factors
 from oddjets.study.bank import columns_for, pack
+from oddjets.study.supervised import feature_stems
 from oddjets.workflow.bank_validation import describe
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.run import RunContext
@@ -66,13 +67,14 @@ def require_file(file: Path) -> None:
         raise OddjetsError(f"--file: {file} is a folder; give a file, such as {file / 'bank.parquet'}")
 
 
-def make_bank(run: RunContext, file: Path, *, pseudo_data: bool = False) -> dict[str, int]:
+def make_bank(run: RunContext, file: Path, *, pseudo_data: bool = False, features: bool = False) -> dict[str, int]:
     """Pack the events of a processed analysis into a bank.
 
     Args:
         run: the analysis and its folder.
         file: where to.
         pseudo_data: take the data-driven process also from simulated pseudo-data, by truth; weights are for all of them.
+        features: keep the columns of jets that scores are learnt from, too.
 
     Returns:
         Process -> events.
@@ -84,6 +86,9 @@ def make_bank(run: RunContext, file: Path, *, pseudo_data: bool = False) -> dict
     # signals that are held out are no processes of a fit, but studies inject them
     named = [*analysis.processes, *(name for name in analysis.hold_out if any(name == process for process, _ in parts))]
     wanted = {p: columns_for(analysis, processor, p, simulated=p != analysis.data_driven) for p in named}
+    if features:
+        kept = [f"{stem}_{j}" for stem in feature_stems([columns for _, columns in parts]) for j in JETS]
+        wanted = {process: list(dict.fromkeys([*names, *kept])) for process, names in wanted.items()}
     simulate = analysis.simulate
     card = {
         **card_of(run),

@@ -1,0 +1,264 @@
+"""The study of a score that is learnt from data: experiments with an injected signal, each with a training of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+
+from oddjets.config.analysis import Analysis
+from oddjets.core.console import console
+from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.files import write_json
+from oddjets.corrections.systematics import kind_of
+from oddjets.io.event_table import JETS
+from oddjets.io.studies import FOLDER, LEARNING, few_experiments, made_of
+from oddjets.study.learning import LearningExperiments, LearningPlan, run_learning
+from oddjets.study.learning_events import MOST_DRAWN, ORIGIN, JetCollector, LearningSource
+from oddjets.study.learning_summary import describe_learning, learning_lines
+from oddjets.study.null import tested
+from oddjets.study.supervised import feature_stems
+from oddjets.workflow.hold_out import with_signal
+from oddjets.workflow.run import RunContext
+from oddjets.workflow.stages.workspace import measured_closure
+from oddjets.workflow.study_events import SharedSource, StudyEvents, is_processed, require_current_tables
+
+__all__ = ["FACTORS", "LearningOptions", "band_of", "study_learning"]
+
+#: strengths that are injected, in units of the one that the fit begins with (``init``)
+FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True)
+class LearningOptions:
+    """The options of a study of a learnt score.
+
+    Attributes:
+        source: what QCD of the experiments is drawn from, as for choices.
+        experiments: for each strength.
+        strengths: to inject, and 0; empty: `FACTORS`.
+        columns: what is trained on, without ``_1`` and ``_2``; empty: the class shares, or what else the tables have.
+        plan: how scores are learnt.
+        workers: processes.
+        bank: a file of `make_bank`; None: the events of the folder.
+        luminosity: of an experiment, /pb; None: the analysis's.
+    """
+
+    source: SharedSource = "mixed"
+    experiments: int = 60
+    strengths: tuple[float, ...] = ()
+    columns: tuple[str, ...] = ()
+    plan: LearningPlan = field(default_factory=LearningPlan)
+    workers: int = 1
+    bank: Path | None = None
+    luminosity: float | None = None
+
+
+def study_learning(run: RunContext, options: LearningOptions) -> dict[str, Any]:
+    """Learn scores in experiments of an analysis, and write ``study/learning.json``.
+
+    Simulation alone is looked at, so that blinded data stay so.
+
+    Args:
+        run: the analysis and its folder.
+        options: what is asked.
+
+    Returns:
+        What was written.
+
+    Raises:
+        OddjetsError: no fit, no columns to learn from, too few events, strengths that cannot be injected.
+    """
+    _, signal, _ = tested(run.analysis)
+    _refuse_odd(options)
+    if options.bank is None and not is_processed(run):
+        raise InputFileError(f"{run.out}: there are no event tables; run the analysis first, or give a --bank")
+    require_current_tables(run)
+    for line in few_experiments(options.experiments):
+        console.print(escape(line))
+    with run.lock():
+        return _study(run, options, signal)
+
+
+def band_of(word: str) -> tuple[float, float]:
+    """Return a side band of a word such as ``60:110``, GeV.
+
+    Raises:
+        OddjetsError: it is no such word.
+    """
+    low, colon, high = word.partition(":")
+    try:
+        found = float(low), float(high)
+    except ValueError:
+        found = np.nan, np.nan
+    if not colon or not found[0] < found[1]:
+        raise OddjetsError(f"--sideband {word}: is not of the form LOW:HIGH, in GeV, such as 60:110")
+    return found
+
+
+def _refuse_odd(options: LearningOptions) -> None:
+    plan = options.plan
+    if any(not (s >= 0 and np.isfinite(s)) for s in options.strengths):
+        raise OddjetsError("--strength: a strength to inject is a number of at least 0")
+    if not 0 < plan.low <= plan.high < 1:
+        raise OddjetsError(
+            f"--low {plan.low:g} --high {plan.high:g}: quantiles of a score have to be 0 < low <= high < 1"
+        )
+    if bool(plan.window) != bool(plan.sidebands):
+        raise OddjetsError("--window and --sideband: labels by mass need both")
+
+
+def _study(run: RunContext, options: LearningOptions, signal: str) -> dict[str, Any]:
+    names = (signal, *run.analysis.hold_out)
+    # each is prepared before any is trained, so that a mistake is said at once
+    prepared = {name: _prepare(RunContext(with_signal(run.analysis, name), run.out), options) for name in names}
+    studied: dict[str, dict[str, Any]] = {}
+    for name, one in prepared.items():
+        folder = run.out / FOLDER / "learning"
+        results = run_learning(
+            one.experiments,
+            one.strengths,
+            options.experiments,
+            folder,
+            workers=options.workers,
+            label=f"learning, with {name}",
+            say=lambda line: console.print(escape(f"study: {line}")),
+        )
+        studied[name] = describe_learning(results)
+    this = prepared[signal]
+    plan = options.plan
+    found: dict[str, Any] = {
+        "analysis": run.analysis.name,
+        "of": made_of(run.out, LEARNING),
+        "signal": signal,
+        "seed_score": run.analysis.threshold.score,
+        "trained_on": this.stems,
+        "labels": {"window": list(plan.window), "sidebands": [list(band) for band in plan.sidebands]}
+        if plan.window
+        else {"high": plan.high, "low": plan.low},
+        "folds": plan.folds,
+        "members": plan.members,
+        "source": options.source,
+        "bank": None if options.bank is None else options.bank.name,
+        "seed": plan.seed,
+        "luminosity_pb": this.luminosity,
+        "efficiency": run.analysis.threshold.efficiency,
+        "experiments": options.experiments,
+        "left_out": this.left_out,
+        **studied[signal],
+        "hold_out": {name: one for name, one in studied.items() if name != signal},
+    }
+    file = run.out / FOLDER / LEARNING
+    write_json(file, found)
+    for line in learning_lines(found):
+        console.print(escape(line))
+    console.print(escape(f"study: {file}"))
+    return found
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    experiments: LearningExperiments
+    strengths: list[float]
+    stems: list[str]
+    luminosity: float
+    left_out: list[str]
+
+
+def _prepare(run: RunContext, options: LearningOptions) -> _Prepared:
+    """Read the events of a signal and of all other processes.
+
+    Raises:
+        OddjetsError: no column to learn from, no events of a process, no strength that can be injected.
+    """
+    poi, signal, others = tested(run.analysis)
+    analysis, left_out = _without_varied_scores(run.analysis)
+    events = StudyEvents(RunContext(analysis, run.out), options.bank, options.luminosity)
+    qcd = str(analysis.data_driven)
+    stems = _stems(analysis, events, options.columns, (qcd, signal))
+    collector = JetCollector(analysis.threshold.score, stems)
+    # the places of jets take the place of scores, and so are paired, weighted and varied as these are
+    placed = analysis.threshold.model_copy(update={"score": ORIGIN})
+    seen = events.seen_by(analysis.model_copy(update={"threshold": placed}), collector.add)
+    templates, truth = seen.drawn(options.source, options.plan.seed)
+    source = LearningSource.of(collector.pool(), truth, templates, qcd, signal, others)
+    experiments = LearningExperiments(analysis, source, options.plan, poi, *measured_closure(run))
+    strengths = _strengths(analysis, source, poi, options.strengths)
+    return _Prepared(experiments, strengths, stems, events.luminosity, left_out)
+
+
+def _without_varied_scores(analysis: Analysis) -> tuple[Analysis, list[str]]:
+    """Return the analysis without variations of scores, which would need the columns of varied jets, and their names."""
+    varied = [s.name for s in analysis.systematics if kind_of(s) == "scores"]
+    if not varied:
+        return analysis, []
+    console.print(escape(f"learning: without the variations of scores: {', '.join(varied)}"))
+    kept = tuple(s for s in analysis.systematics if s.name not in varied)
+    return analysis.model_copy(update={"systematics": kept}), varied
+
+
+def _stems(analysis: Analysis, events: StudyEvents, asked: Sequence[str], processes: Sequence[str]) -> list[str]:
+    """Return the columns that are trained on: those that were asked for, or the shares of classes of the seed.
+
+    Raises:
+        OddjetsError: a column that is not there, or no shares.
+    """
+    tables = [table for process in processes for table in events.tables_of(process) if len(table["event"])]
+    if not tables:
+        raise OddjetsError(f"there are no simulated events of {' or '.join(processes)}")
+    there = feature_stems(tables)
+    if asked:
+        for stem in asked:
+            if any(f"{stem}_{j}" not in table for table in tables for j in JETS):
+                raise OddjetsError(
+                    f"--column {stem}: the events have no {stem}_1 and {stem}_2; there are"
+                    f" {', '.join(there) or 'no columns that a score is learnt from'}"
+                    " (a bank has them if it is made with `oddjets study bank --features`)"
+                )
+        return list(asked)
+    shares = [stem for stem in there if stem.startswith("share_")]
+    if not shares:
+        raise OddjetsError(
+            f"the events of '{analysis.name}' have no shares of classes (share_CLASS_SCORE), which a score is learnt from if"
+            f" nothing else is asked for; give --column (there are {', '.join(there) or 'none of the usual ones'}), or take a"
+            " bank that was made with `oddjets study bank --features`"
+        )
+    return shares
+
+
+def _strengths(analysis: Analysis, source: LearningSource, poi: str, given: Sequence[float]) -> list[float]:
+    """Return the strengths to inject, ascending, 0 among them.
+
+    Raises:
+        OddjetsError: a strength that was asked for is above the bound of the fit, or injects too many of the events.
+    """
+    assert analysis.fit is not None
+    fitted = next(p for p in analysis.fit.pois if p.name == poi)
+    nominal, high = float(np.clip(fitted.init, *fitted.bounds)), fitted.bounds[1]
+    if not given and not nominal > 0:
+        raise OddjetsError(f"fit.poi.init of '{poi}' is {nominal:g}, and no strength to begin with; give --strength")
+    strengths = sorted({0.0, *(given or (factor * nominal for factor in FACTORS))})
+    why = {strength: reason for strength in strengths if (reason := _why_not(source, strength, high))}
+    for strength, reason in why.items():
+        if given:
+            raise OddjetsError(f"--strength {strength:g}: {reason}")
+        console.print(escape(f"learning: the strength {strength:g} is left out: {reason}"))
+    kept = [strength for strength in strengths if strength not in why]
+    if len(kept) < 2:
+        raise OddjetsError("no strength is left to inject; simulate more of the signal, or raise fit.poi.bounds")
+    return kept
+
+
+def _why_not(source: LearningSource, strength: float, high: float) -> str:
+    if strength > high:
+        return f"above the upper bound of the fit, {high:g}; raise fit.poi.bounds"
+    if (share := source.drawn_share(strength)) > MOST_DRAWN:
+        return (
+            f"it would inject {100 * share:.0f} % of the simulated events of '{source.signal}', and half of them are needed to"
+            " test the separation; simulate more"
+        )
+    return ""
