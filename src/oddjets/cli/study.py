@@ -3,62 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from oddjets.cli import completion
 from oddjets.cli.options import Unblind, rerun_blinded_stages
+from oddjets.cli.study_learning import learning
+from oddjets.cli.study_options import (
+    BankFile,
+    Luminosity,
+    OutputFolder,
+    Seed,
+    SharedSourceOption,
+    Target,
+    Workers,
+    run_of,
+)
 from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.overrides import with_execution
-
-if TYPE_CHECKING:
-    from oddjets.workflow.run import RunContext
 
 __all__ = ["app"]
 
 app = typer.Typer(
     help="Make pseudo-experiments of an analysis: false alarms, calibrated p values.", no_args_is_help=True
 )
-
-Target = Annotated[
-    Path,
-    typer.Argument(
-        metavar="ANALYSIS.yaml|FOLDER", help="An analysis, or its output folder.", autocompletion=completion.analyses
-    ),
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Number of worker processes (default: the YAML's).")
-]
-
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
-BankFile = Annotated[
-    Path | None,
-    typer.Option("--bank", metavar="FILE", help="Draw experiments from a bank instead of the folder's simulation."),
-]
-Luminosity = Annotated[
-    float | None,
-    typer.Option("--luminosity", help="Integrated luminosity of an experiment in 1/pb (default: the analysis's)."),
-]
-OutputFolder = Annotated[
-    Path | None, typer.Option("--out", help="Output folder of the analysis (default: output/NAME).")
-]
-SharedSourceOption = Annotated[
-    str,
-    typer.Option(
-        "--source",
-        help="What QCD of the experiments is drawn from: mixed (jets of different simulated events) or simulation.",
-    ),
-]
-
-
-def _run_of(target: Path, out: Path | None, *, unblind: bool = False) -> RunContext:
-    from oddjets.cli.status import analysis_and_folder
-    from oddjets.workflow.run import RunContext
-
-    return RunContext(*analysis_and_folder(target, out), unblind="--unblind" if unblind else "")
 
 
 @app.command()
@@ -116,7 +87,7 @@ def null(
     from oddjets.workflow.studies import study_null
     from oddjets.workflow.study_options import Options
 
-    run = _run_of(target, out)
+    run = run_of(target, out)
     of_jets = run.analysis.jet_bump is not None and not run.has_stage("fit")
     found: Options = Options(
         source or ("sidebands" if of_jets else "independent"),  # type: ignore[arg-type]
@@ -142,7 +113,7 @@ def trainings(
     """Compare the trainings of a family: threshold, yields, closure and fit of each, and how far two of them agree."""
     from oddjets.workflow.training_study import study_trainings
 
-    study_trainings(_run_of(target, out))
+    study_trainings(run_of(target, out))
 
 
 @app.command()
@@ -184,7 +155,7 @@ def bank(
         raise OddjetsError("--generate: nothing is simulated without --seed")
     require_file(file)
     if seed is None:
-        run = _run_of(target, out)
+        run = run_of(target, out)
     else:
         from oddjets.config.analysis import find_analysis, load_analysis
         from oddjets.workflow.output_folder import saved_analysis
@@ -284,7 +255,7 @@ def injection(
     from oddjets.workflow.study_events import require_shared_source
 
     require_shared_source(source)
-    run = _run_of(target, out)
+    run = run_of(target, out)
     study_injection(
         run,
         InjectionOptions(
@@ -300,78 +271,7 @@ def injection(
     )
 
 
-@app.command()
-def learning(
-    target: Target,
-    source: SharedSourceOption = "mixed",
-    experiments: Annotated[
-        int,
-        typer.Option(
-            "--experiments", min=2, metavar="N", help="Number of experiments for each strength, each with its training."
-        ),
-    ] = 60,
-    strength: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--strength",
-            metavar="MU",
-            help="Strength to inject; repeatable, 0 is added (default: 0, 1/4, 1/2, 1, 2, 5 times the fit's 'init').",
-        ),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            metavar="NAME",
-            help="Learn from this column of each jet, without _1 and _2; repeatable (default: the shares of classes).",
-        ),
-    ] = None,
-    folds: Annotated[int, typer.Option("--folds", min=2, max=20, metavar="N", help="Number of folds.")] = 5,
-    members: Annotated[
-        int, typer.Option("--members", min=1, metavar="N", help="Number of trainings in each fold.")
-    ] = 1,
-    high: Annotated[
-        float,
-        typer.Option("--high", metavar="Q", help="At or above this quantile of the other jet's score: signal-like."),
-    ] = 0.95,
-    low: Annotated[
-        float, typer.Option("--low", metavar="Q", help="At or below this quantile: background-like.")
-    ] = 0.80,
-    window: Annotated[
-        tuple[float, float] | None,
-        typer.Option("--window", metavar="LOW HIGH", help="Label by the other jet's mass, GeV, and not by the score."),
-    ] = None,
-    sideband: Annotated[
-        list[str] | None,
-        typer.Option("--sideband", metavar="LOW:HIGH", help="A side band of the window, GeV; repeatable."),
-    ] = None,
-    seed: Seed = 1,
-    workers: Workers = None,
-    bank: BankFile = None,
-    luminosity: Luminosity = None,
-    out: OutputFolder = None,
-) -> None:
-    """Learn a score from each of many experiments with a signal: what does it gain, what does it cost without one?"""
-    from oddjets.study.learning import LearningPlan
-    from oddjets.workflow.learning_study import LearningOptions, band_of, study_learning
-    from oddjets.workflow.study_events import require_shared_source
-
-    require_shared_source(source)
-    run = _run_of(target, out)
-    plan = LearningPlan(seed, folds, members, high, low, window or (), tuple(band_of(word) for word in sideband or ()))
-    study_learning(
-        run,
-        LearningOptions(
-            source,  # type: ignore[arg-type]
-            experiments,
-            tuple(strength or ()),
-            tuple(column or ()),
-            plan,
-            workers or run.analysis.execution.processes,
-            bank,
-            luminosity,
-        ),
-    )
+app.command()(learning)
 
 
 @app.command()
@@ -385,7 +285,7 @@ def sculpting(
     """Ask whether the score changes the mass of QCD: what passes against what fails, and bumps that it would make."""
     from oddjets.workflow.sculpting import SculptingOptions, study_sculpting
 
-    study_sculpting(_run_of(target, out), SculptingOptions(seed, bank, luminosity))
+    study_sculpting(run_of(target, out), SculptingOptions(seed, bank, luminosity))
 
 
 @app.command(name="two-sample")
@@ -438,7 +338,7 @@ def two_sample(
     """Compare data with their own mixed pairs, simulation or other events, in several columns, without a threshold."""
     from oddjets.workflow.two_sample import TwoSampleOptions, study_two_sample
 
-    run = _run_of(target, out, unblind=unblind)
+    run = run_of(target, out, unblind=unblind)
     rerun_blinded_stages(run, "workspace")
     study_two_sample(
         run,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +132,7 @@ class LearningExperiments:
                 digest.update(np.ascontiguousarray(part).tobytes())
         assert self.analysis.fit is not None
         fit = self.analysis.fit
-        plain = [asdict(self.plan), source.signal, source.processes, dict(source.strengths), self.poi]
+        plain: list[Any] = [asdict(self.plan), source.signal, source.processes, dict(source.strengths), self.poi]
         plain += [self.analysis.threshold.model_dump(mode="json"), fit.model_dump(mode="json")]
         plain += [[s.model_dump(mode="json") for s in self.analysis.systematics]]
         plain += [{r: c._asdict() for r, c in (known or {}).items()} for known in (self.closure, self.structural)]

@@ -31,7 +31,7 @@ class LearningChunk:
     def save(self, file: Path) -> None:
         """Write it; a reader sees the whole file or none."""
         with atomic_write(file) as temporary, temporary.open("wb") as out:
-            np.savez(out, **self.values)
+            np.savez(out, allow_pickle=False, **self.values)
 
     @classmethod
     def load(cls, file: Path) -> LearningChunk:

@@ -166,6 +166,12 @@ class LearningSource:
         """The events of the signal."""
         return next(e for e in self.truth if e.process == self.signal)
 
+    def strength_of(self, share: float) -> float:
+        """Return the strength at which the signal is some part of the events of all other processes."""
+        others = [e for e in self.truth if e.process != self.signal]
+        expected = sum(self.strengths.get(e.process, 1.0) * float(e.nominal.sum()) for e in others)
+        return share * expected / float(self.signal_events.nominal.sum())
+
     def drawn_share(self, strength: float) -> float:
         """Return the part of the simulated signal that a strength injects: expected over effective events."""
         weights = self.signal_events.nominal

@@ -115,9 +115,9 @@ def describe_learning(results: Mapping[float, Mapping[str, Floats]]) -> dict[str
 
     Returns:
         ``strengths``: for each the ``injected`` strength, ``events`` and ``injected_events`` on average, for each score
-        ``sic``, ``auc``, ``closure`` (A D / (B C) of the background), ``permuted`` (A over its mean if jets are exchanged inside
-        folds), ``sculpting``, and ``fit`` (of `describe_strength`, for the seed and the product); and the ``gain`` of the
-        others over the seed. ``loss_at_zero``: the gain of the product without signal, minus 1. ``break_even`` of
+        ``sic``, ``auc``, ``closure`` (A D / (B C) of the background), ``permuted`` (A over its mean if jets are exchanged
+        inside folds), ``sculpting``, and ``fit`` (of `describe_strength`, for the seed and the product); and the ``gain`` of
+        the others over the seed. ``loss_at_zero``: the gain of the product without signal, minus 1. ``break_even`` of
         `break_even`. ``uniformity`` of z without signal, by score; None of the two where no strength is 0.
     """
     rows = [_of_strength(strength, results[strength]) for strength in sorted(results)]
@@ -138,7 +138,7 @@ def describe_learning(results: Mapping[float, Mapping[str, Floats]]) -> dict[str
 
 def _gain(values: Mapping[str, Floats], name: str) -> Floats:
     over = values["sic_seed"]
-    return np.divide(values[f"sic_{name}"], over, out=np.full(len(over), np.nan), where=over > 0)
+    return np.asarray(np.divide(values[f"sic_{name}"], over, out=np.full(len(over), np.nan), where=over > 0))
 
 
 def _of_strength(strength: float, values: Mapping[str, Floats]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from oddjets.workflow.study_events import SharedSource, StudyEvents, is_processe
 
 __all__ = ["FACTORS", "LearningOptions", "band_of", "study_learning"]
 
-#: strengths that are injected, in units of the one that the fit begins with (``init``)
+#: strengths that are injected, in units of the one at which the signal is a stated part of all other events
 FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -41,6 +41,7 @@ class LearningOptions:
         source: what QCD of the experiments is drawn from, as for choices.
         experiments: for each strength.
         strengths: to inject, and 0; empty: `FACTORS`.
+        share: the signal over all other events at one unit of these factors.
         columns: what is trained on, without ``_1`` and ``_2``; empty: the class shares, or what else the tables have.
         plan: how scores are learnt.
         workers: processes.
@@ -51,6 +52,7 @@ class LearningOptions:
     source: SharedSource = "mixed"
     experiments: int = 60
     strengths: tuple[float, ...] = ()
+    share: float = 0.02
     columns: tuple[str, ...] = ()
     plan: LearningPlan = field(default_factory=LearningPlan)
     workers: int = 1
@@ -102,6 +104,8 @@ def band_of(word: str) -> tuple[float, float]:
 
 def _refuse_odd(options: LearningOptions) -> None:
     plan = options.plan
+    if not 0 < options.share < 1:
+        raise OddjetsError(f"--share: a part of the events is between 0 and 1 (got {options.share:g})")
     if any(not (s >= 0 and np.isfinite(s)) for s in options.strengths):
         raise OddjetsError("--strength: a strength to inject is a number of at least 0")
     if not 0 < plan.low <= plan.high < 1:
@@ -148,6 +152,7 @@ def _study(run: RunContext, options: LearningOptions, signal: str) -> dict[str, 
         "luminosity_pb": this.luminosity,
         "efficiency": run.analysis.threshold.efficiency,
         "experiments": options.experiments,
+        "share": options.share,
         "left_out": this.left_out,
         **studied[signal],
         "hold_out": {name: one for name, one in studied.items() if name != signal},
@@ -187,7 +192,7 @@ def _prepare(run: RunContext, options: LearningOptions) -> _Prepared:
     templates, truth = seen.drawn(options.source, options.plan.seed)
     source = LearningSource.of(collector.pool(), truth, templates, qcd, signal, others)
     experiments = LearningExperiments(analysis, source, options.plan, poi, *measured_closure(run))
-    strengths = _strengths(analysis, source, poi, options.strengths)
+    strengths = _strengths(analysis, source, poi, options)
     return _Prepared(experiments, strengths, stems, events.luminosity, left_out)
 
 
@@ -230,18 +235,17 @@ def _stems(analysis: Analysis, events: StudyEvents, asked: Sequence[str], proces
     return shares
 
 
-def _strengths(analysis: Analysis, source: LearningSource, poi: str, given: Sequence[float]) -> list[float]:
+def _strengths(analysis: Analysis, source: LearningSource, poi: str, options: LearningOptions) -> list[float]:
     """Return the strengths to inject, ascending, 0 among them.
 
     Raises:
         OddjetsError: a strength that was asked for is above the bound of the fit, or injects too many of the events.
     """
     assert analysis.fit is not None
-    fitted = next(p for p in analysis.fit.pois if p.name == poi)
-    nominal, high = float(np.clip(fitted.init, *fitted.bounds)), fitted.bounds[1]
-    if not given and not nominal > 0:
-        raise OddjetsError(f"fit.poi.init of '{poi}' is {nominal:g}, and no strength to begin with; give --strength")
-    strengths = sorted({0.0, *(given or (factor * nominal for factor in FACTORS))})
+    high = next(p.bounds[1] for p in analysis.fit.pois if p.name == poi)
+    unit, given = source.strength_of(options.share), options.strengths
+    # three digits, so that a strength can be asked for again
+    strengths = sorted({0.0, *(given or (float(f"{factor * unit:.3g}") for factor in FACTORS))})
     why = {strength: reason for strength in strengths if (reason := _why_not(source, strength, high))}
     for strength, reason in why.items():
         if given:
