@@ -288,7 +288,7 @@ MADE_HERE = {
     "jet_bump": jet_bump_data,
     "jet_null": jet_null_data,
     "jet_periods": jet_periods_data,
-    **{name: partial(study_data, name) for name in ("choices", "injection", "sculpting", "two_sample")},
+    **{name: partial(study_data, name) for name in ("choices", "injection", "learning", "sculpting", "two_sample")},
     **{name: partial(rescored_data, name) for name in RESCORED},
 }
 

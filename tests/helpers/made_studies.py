@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from oddjets.core.files import write_json
-from oddjets.io.studies import CHOICES, FOLDER, INJECTION, SCULPTING, TWO_SAMPLE, made_of
+from oddjets.io.studies import CHOICES, FOLDER, INJECTION, LEARNING, SCULPTING, TWO_SAMPLE, made_of
 from oddjets.study.choices import describe_choices
 from oddjets.study.density_ratio import ratio_map
 from oddjets.study.injection import describe_strength, strength_for
+from oddjets.study.learning import SCORES
+from oddjets.study.learning_summary import describe_learning
 from oddjets.study.sculpting import divergence_of, spurious_signal
 from oddjets.study.width_combination import combine_widths
 
@@ -71,6 +73,56 @@ def _injection() -> dict[str, Any]:
         "strengths": strengths,
         "methods": methods(2.0),
         "hold_out": {"wjets": {"methods": methods(1.0), "strengths": strengths}},
+    }
+
+
+def learning(out: Path) -> dict[str, Any]:
+    """A product that loses a fifth without signal, and gains a half with much; a held-out signal that gains less."""
+    return {"of": made_of(out, LEARNING), **_learning()}
+
+
+@cache
+def _learning() -> dict[str, Any]:
+    rng = np.random.default_rng(5)
+
+    def experiments(strength: float, most: float) -> dict[str, np.ndarray]:
+        seed = rng.normal(3.8, 0.15, 50)
+        gain = {
+            "seed": 1.0,
+            "learnt": most * strength / (1 + strength),
+            "product": 0.8 + most * strength / (1 + strength),
+        }
+        made = {"events": rng.poisson(5400, 50) * 1.0, "injected": rng.poisson(100 * strength, 50) * 1.0}
+        for name in SCORES:
+            predicted = rng.normal(60, 6, 50)
+            made |= {
+                f"sic_{name}": seed * gain[name] + rng.normal(0, 0.1, 50),
+                f"auc_{name}": rng.normal(0.87, 0.005, 50),
+                f"in_a_{name}": rng.poisson(predicted) * 1.0,
+                f"predicted_{name}": predicted,
+                f"permuted_{name}": predicted,
+                f"sculpting_{name}": rng.normal(0.002, 0.001, 50),
+                f"z_{name}": rng.normal(3 * strength * gain[name], 1, 50),
+                f"strength_{name}": rng.normal(strength, 0.3, 50),
+                f"pull_{name}": rng.normal(0, 1, 50),
+            }
+        return made
+
+    of = {
+        signal: describe_learning({s: experiments(s, by) for s in (0.0, 0.5, 1.0, 2.0)})
+        for signal, by in (("top", 0.9), ("hh", 0.4))
+    }
+    return {
+        "signal": "top",
+        "seed_score": "s",
+        "trained_on": ["share_bb", "share_qq"],
+        "labels": {"high": 0.95, "low": 0.8},
+        "folds": 5,
+        "members": 1,
+        "luminosity_pb": 80.0,
+        "experiments": 50,
+        **of["top"],
+        "hold_out": {"hh": of["hh"]},
     }
 
 

@@ -126,6 +126,7 @@ def test_every_figure_is_json_with_text_for_those_who_cannot_see_it(finished: Fi
                 "neighbours",
                 "choices",
                 "injection",
+                "learning",
                 "sculpting",
                 "two_sample",
                 "jet_bump",

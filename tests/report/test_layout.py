@@ -91,7 +91,7 @@ def test_text_is_readable_at_the_width_of_the_page(name: str, long_named: Artifa
 #: kinds that the made-up folder has nothing of: pictures of them are in test_images.py
 NOT_THERE = (
     *("efficiency", "null", "display", "why", "class_shares", "neighbours"),
-    *("choices", "injection", "sculpting", "two_sample", "jet_bump", "jet_null", "jet_periods"),
+    *("choices", "injection", "learning", "sculpting", "two_sample", "jet_bump", "jet_null", "jet_periods"),
     *("acceptance", "signal_limit", "signal_score", "signal_templates", "efficiency_map"),
 )
 

@@ -14,11 +14,12 @@ from oddjets.config.analysis import Analysis
 from oddjets.core.errors import InputFileError
 from oddjets.report import html, registry, style
 from oddjets.report.artifacts import Artifacts
+from oddjets.report.learnt_scores import learning_tables
 from oddjets.report.scrutiny_tables import choice_tables, injection_tables, sculpting_tables
 from oddjets.report.two_sample import two_sample_tables
-from oddjets.report.verdict import verdict
+from oddjets.report.verdict import verdict, verdict_table
 
-STUDIES = ("choices", "injection", "sculpting", "two_sample")
+STUDIES = ("choices", "injection", "learning", "sculpting", "two_sample")
 
 
 @pytest.fixture
@@ -62,6 +63,12 @@ def test_studies_are_told_and_those_of_another_state_are_not(bare: tuple[Analysi
     assert ["held out" in row[0].text for row in searches.rows] == [False, False, True, True]
     assert len(fitted.rows) == 8
     assert len(sculpting_tables(artifacts)[0].rows) == 2
+    gains, checks = learning_tables(artifacts)
+    assert [row[1].text for row in gains.rows] == 2 * ["0", "0.5", "1", "2"]
+    assert len(checks.rows) == 3 * len(gains.rows)
+    learnt = next(row for row in verdict_table(artifacts).rows if "learnt from data" in row[0].text)
+    assert learnt[1].text.startswith("\N{MINUS SIGN}20 ± ")
+    assert "a gain from strength 0." in learnt[1].text
     tests, cells, events = two_sample_tables(artifacts)
     assert [row[0].text for row in tests.rows][-2:] == ["smallest p of all widths", "mean p of all widths"]
     assert tests.rows[-2][3].text.startswith("< 0.0025")

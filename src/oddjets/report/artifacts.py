@@ -40,6 +40,7 @@ ARTIFACTS = {
     "study": ("study", "study null"),
     "choices": ("study/choices.json", "study choices"),
     "injection": ("study/injection.json", "study injection"),
+    "learning": ("study/learning.json", "study learning"),
     "sculpting": ("study/sculpting.json", "study sculpting"),
     "two_sample": ("study/two_sample.json", "study two-sample"),
     "inspection": (INSPECTIONS, "inspect"),
@@ -96,7 +97,7 @@ class Artifacts:
             "jets": aspen,
             # nobody must make one
             **dict.fromkeys(
-                ("study", "choices", "injection", "sculpting", "two_sample", "rescoring", "efficiency_map")
+                ("study", "choices", "injection", "learning", "sculpting", "two_sample", "rescoring", "efficiency_map")
             ),
             "inspection": analysis.inspect,
         }

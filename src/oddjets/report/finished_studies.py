@@ -1,4 +1,4 @@
-"""Finished studies of choices, of an injected signal, of sculpting and of two samples, as the report shows them."""
+"""Finished studies, other than those of experiments without signal, as the report shows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def study_of(artifacts: Artifacts, name: str) -> FinishedStudy | None:
 
     Args:
         artifacts: of the output directory.
-        name: ``choices``, ``injection``, ``sculpting`` or ``two_sample``.
+        name: ``choices``, ``injection``, ``learning``, ``sculpting`` or ``two_sample``.
 
     Raises:
         InputFileError: the file is no such study.
@@ -37,7 +37,7 @@ def current_study(artifacts: Artifacts, name: str) -> dict[str, Any] | None:
 
     Args:
         artifacts: of the output directory.
-        name: ``choices``, ``injection``, ``sculpting`` or ``two_sample``.
+        name: ``choices``, ``injection``, ``learning``, ``sculpting`` or ``two_sample``.
     """
     found = study_of(artifacts, name)
     return None if found is None or found.outdated else found.content

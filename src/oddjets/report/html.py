@@ -26,6 +26,7 @@ from oddjets.report import (
     jet_inspection,
     jet_studies,
     layout,
+    learnt_scores,
     neighbours,
     score_tables,
     score_variations,
@@ -64,7 +65,7 @@ SECTIONS = {
         "The fit",
         ("yields", "grid", "closures", "mixing", "pulls", "impacts", "scan", "limit", "gof", "correlation"),
     ),
-    "study": ("How sure", ("injection", "null", "jet_null", "choices", "sculpting", "two_sample")),
+    "study": ("How sure", ("injection", "null", "jet_null", "choices", "learning", "sculpting", "two_sample")),
     "systematics": ("Systematic variations", ("systematics",)),
     "simulated": ("Simulated processes", ("processes",)),
     "rescored": ("A rescored signal", ("signal_limit", "acceptance", "signal_score", "signal_templates")),
@@ -254,6 +255,7 @@ def _sections(artifacts: Artifacts, figures: dict[str, dict[str, EmbeddedFigure]
             shown += jet_studies.jet_null_tables(artifacts)
             shown += scrutiny_tables.choice_tables(artifacts)
             shown += [*scrutiny_tables.injection_tables(artifacts), *scrutiny_tables.sculpting_tables(artifacts)]
+            shown += learnt_scores.learning_tables(artifacts)
             shown += two_sample.two_sample_tables(artifacts)
             shown += [trainings.training_table(artifacts), trainings.agreement_table(artifacts)]
         if name == "inspection":

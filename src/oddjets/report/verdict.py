@@ -9,6 +9,7 @@ from typing import Any
 from oddjets.io.studies import method_of, outdated_null_studies
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.finished_studies import study_of
+from oddjets.report.learnt_scores import LEARNING, gain_in_words
 from oddjets.report.scrutiny_tables import CHOICES, INJECTION, SCULPTING
 from oddjets.report.tables import Cell, Table, closure_table
 from oddjets.report.text import p_value
@@ -52,7 +53,9 @@ def verdict(artifacts: Artifacts) -> list[Answer]:
     Args:
         artifacts: of the output directory.
     """
-    return [answer for answer in _answers(artifacts) if answer.name not in ("sculpting", "two-sample test")]
+    return [
+        answer for answer in _answers(artifacts) if answer.name not in ("learnt score", "sculpting", "two-sample test")
+    ]
 
 
 def verdict_table(artifacts: Artifacts) -> Table | None:
@@ -84,6 +87,7 @@ def _answers(artifacts: Artifacts) -> list[Answer]:
         _of_study(
             artifacts, "injection", "expected signal", INJECTION, "How large a signal would have been seen?", _expected
         ),
+        *_learning(artifacts),
         _of_study(artifacts, "sculpting", "sculpting", SCULPTING, "Does the score itself make a bump?", _sculpted),
         _of_study(
             artifacts,
@@ -210,6 +214,19 @@ def _expected(found: Mapping[str, Any], artifacts: Artifacts) -> tuple[str, str,
         return f"3 σ not reached up to {max(found['strengths']):.3g}", note, True
     five = "not reached" if this["for_5"] is None else f"at {this['for_5']:.3g}"
     return f"3 σ at strength {this['for_3']:.3g}", f"{note}; 5 σ {five}", True
+
+
+def _learning(artifacts: Artifacts) -> list[Answer]:
+    """Return what a learnt score gains; nobody needs one, so that nothing is said where it was not studied."""
+    if not artifacts.has("learning"):
+        return []
+    question = "What does a score learnt from data gain, and cost without a signal?"
+    return [_of_study(artifacts, "learning", "learnt score", LEARNING, question, _gained)]
+
+
+def _gained(found: Mapping[str, Any], artifacts: Artifacts) -> tuple[str, str, bool]:
+    signal = artifacts.process(found["signal"])["label"]
+    return gain_in_words(found), f"{signal}, {found['experiments']} trainings for each strength, learnt × seed", True
 
 
 def _sculpted(found: Mapping[str, Any], _: Artifacts) -> tuple[str, str, bool]:

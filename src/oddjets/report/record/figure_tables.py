@@ -57,6 +57,7 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Parts]] = {
     "sic": lists.improvement,
     "agreement": lists.agreement,
     "injection": lists.injection,
+    "learning": lists.learning,
     "sculpting": lists.sculpting,
     "why": lists.removal,
     "display": lists.display,

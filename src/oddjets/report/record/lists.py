@@ -19,6 +19,7 @@ __all__ = [
     "injection",
     "jet_null",
     "jet_periods",
+    "learning",
     "limit",
     "limit_columns",
     "matrix",
@@ -222,6 +223,18 @@ def injection(data: Mapping[str, Any]) -> Parts:
     for number, other in enumerate(data["others"], 1):
         column = Variable("Median significance", other["median"], qualifiers={"search": other["label"]})
         made.append((f"other_{number}", [Variable("Injected strength", other["injected"])], [column]))
+    return made
+
+
+def learning(data: Mapping[str, Any]) -> Parts:
+    """Return the significance improvement of scores against the injected strength, and the gain over the seed."""
+    axis = Variable("Injected strength", data["injected"])
+    parts = [(one["name"], f"Significance improvement, {one['label']}", one) for one in data["scores"]]
+    parts.append(("gain", "Gain of learnt × seed over the seed", data["gain"]))
+    made: Parts = []
+    for name, head, one in parts:
+        errors = {"of the mean": one["error"], "spread of experiments": one["sd"]}
+        made.append((name, [axis], [Variable(head, one["mean"], errors=errors)]))
     return made
 
 

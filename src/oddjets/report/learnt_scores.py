@@ -1,0 +1,168 @@
+"""The report's tables of a study of learnt scores: the gain by injected signal, and whether the background estimate holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from oddjets.report.artifacts import Artifacts
+from oddjets.report.finished_studies import current_study
+from oddjets.report.tables import Cell, Table
+from oddjets.report.text import p_value, with_error
+
+__all__ = ["LEARNING", "gain_in_words", "learning_tables", "signals_of"]
+
+#: the anchor of the table that the verdict links to
+LEARNING = "table-learning"
+#: the scores of a study in words
+NAMES = {"seed": "seed", "learnt": "learnt", "product": "learnt × seed"}
+_FILE = "study/learning.json"
+
+
+def signals_of(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the signals of a study of learnt scores, with their numbers; those that are held out come last.
+
+    Args:
+        found: the content of its file.
+    """
+    yield str(found["signal"]), found
+    yield from found.get("hold_out", {}).items()
+
+
+def learning_tables(artifacts: Artifacts) -> list[Table]:
+    """Return the gain by strength, and the closure of each score; nothing without a study that is up to date.
+
+    Args:
+        artifacts: of the output directory.
+    """
+    found = current_study(artifacts, "learning")
+    if found is None:
+        return []
+    return [_gains(artifacts, found), _checks(artifacts, found)]
+
+
+def gain_in_words(found: Mapping[str, Any]) -> str:
+    """Return the loss without signal and the strength from which there is a gain.
+
+    Args:
+        found: a signal of `signals_of`.
+    """
+    loss = found["loss_at_zero"]
+    parts = []
+    if loss is not None and loss["mean"] is not None:
+        error = "" if loss["error"] is None else f" ± {100 * loss['error']:.0f}"
+        parts.append(f"{100 * loss['mean']:+.0f}{error} % without signal".replace("-", "\N{MINUS SIGN}"))
+    even = found["break_even"]["product"]["strength"]
+    parts.append("no gain at any strength" if even is None else f"a gain from strength {even:.2g}")
+    return "; ".join(parts)
+
+
+def _gains(artifacts: Artifacts, found: Mapping[str, Any]) -> Table:
+    rows = []
+    for signal, one in signals_of(found):
+        label = str(artifacts.process(signal)["label"])
+        for row in one["strengths"]:
+            scores = row["scores"]
+            rows.append(
+                [
+                    Cell(label),
+                    Cell(f"{row['injected']:.3g}", row["injected"], f"{row['injected_events']:.0f} events"),
+                    *(_mean(scores[name]["sic"]) for name in NAMES),
+                    _mean(row["gain"]["product"]),
+                    *(_mean(scores[name]["auc"]) for name in NAMES),
+                    *(_median(scores[name]["fit"]) for name in ("seed", "product")),
+                ]
+            )
+    labels = found["labels"]
+    how = (
+        f"by the mass of the other jet, {labels['window'][0]:g} to {labels['window'][1]:g} GeV"
+        if "window" in labels
+        else f"at or above the {labels['high']:g} and at or below the {labels['low']:g} quantile of the other jet's seed"
+    )
+    words = [gain_in_words(one) for _, one in signals_of(found)]
+    return Table(
+        "A score learnt from data, by injected signal",
+        [
+            *("Signal", "injected", *(f"SIC, {name}" for name in NAMES.values()), "gain over the seed"),
+            *(f"AUC of jets, {name}" for name in NAMES.values()),
+            *(f"median z, {NAMES[name]}" for name in ("seed", "product")),
+        ],
+        rows,
+        _FILE,
+        "strengths",
+        anchor=LEARNING,
+        note=(
+            f"Means of {found['experiments']} experiments of {found['luminosity_pb']:.4g} /pb for each strength, with a"
+            " training in each; errors are of the mean. SIC: significance improvement at 1 % of the background, of simulated"
+            f" events of the signal that are in no training. Seed: {found['seed_score']}. Learnt from"
+            f" {', '.join(found['trained_on'])}; labels {how}; {found['folds']} folds, trainings in each: {found['members']}."
+            f" Product over seed: {'; '.join(words)}."
+        ),
+    )
+
+
+def _checks(artifacts: Artifacts, found: Mapping[str, Any]) -> Table:
+    rows = []
+    for signal, one in signals_of(found):
+        label = str(artifacts.process(signal)["label"])
+        for row in one["strengths"]:
+            for name, words in NAMES.items():
+                score = row["scores"][name]
+                uniform = (one["uniformity"] or {}).get(name) if row["injected"] == 0 else None
+                rows.append(
+                    [
+                        Cell(label),
+                        Cell(f"{row['injected']:.3g}", row["injected"]),
+                        Cell(words),
+                        _ratio(score["closure"]),
+                        _ratio(score["permuted"]),
+                        _mean(score["sculpting"]),
+                        *_of_z(uniform),
+                    ]
+                )
+    return Table(
+        "Background estimate of the learnt score",
+        [
+            *("Signal", "injected", "Score", "A D / (B C)", "A over exchanged jets", "divergence of the mass, bits"),
+            *("mean z", "sd of z", "p, z uniform"),
+        ],
+        rows,
+        _FILE,
+        "strengths",
+        note=(
+            "Of the background alone, at each experiment's own threshold, in all events of the base selection. Exchanged jets:"
+            " the mean of A if subleading jets are exchanged among the events of a fold; a ratio of 1 says that a score couples"
+            " no jets. Divergence: of the soft-drop mass of background jets that pass from those that fail, beyond chance. z is"
+            " signed, without signal; its p is uniform where the fit is right."
+        ),
+    )
+
+
+def _mean(found: Mapping[str, Any]) -> Cell:
+    if found["mean"] is None:
+        return Cell("none")
+    if found["error"] is None:
+        return Cell(f"{found['mean']:.3g}", found["mean"])
+    return Cell(with_error(found["mean"], found["error"]), found["mean"], f"spread of experiments {found['sd']:.2g}")
+
+
+def _ratio(found: Mapping[str, Any]) -> Cell:
+    if found["value"] is None or found["error"] is None:
+        return Cell("none")
+    return Cell(with_error(found["value"], found["error"]), found["value"])
+
+
+def _median(fit: Mapping[str, Any]) -> Cell:
+    if "z" not in fit:
+        return Cell("all fits failed")
+    z = fit["z"]
+    failed = f"; {fit['failed']} fits failed" if fit["failed"] else ""
+    text = f"{z['median']:.2f}".replace("-", "\N{MINUS SIGN}")
+    return Cell(text, z["median"], f"± {z['median_error']:.2f}{failed}")
+
+
+def _of_z(found: Mapping[str, Any] | None) -> list[Cell]:
+    if found is None or found["ks_p"] is None:
+        return [Cell(""), Cell(""), Cell("")]
+    sd = Cell("") if found["sd"] is None else Cell(f"{found['sd']:.2f}", found["sd"])
+    return [_mean(found), sd, Cell(p_value(found["ks_p"]), found["ks_p"])]
