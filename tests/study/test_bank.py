@@ -83,6 +83,15 @@ def test_a_study_of_a_bank_is_that_of_its_events(made):
     assert bank.file.stat().st_size < 80 * 25_000
 
 
+def test_processes_may_come_in_any_order(made, tmp_path):
+    _, tables, bank = made
+    wanted = {p: ["event", "mass_1", "weight"] for p in tables}
+    pack(tmp_path / "bank.parquet", [(p, tables[p]) for p in ("wjets", "qcd", "top")], CARD, wanted)
+    again = Bank.open(tmp_path / "bank.parquet")
+    for process in tables:
+        np.testing.assert_array_equal(next(again.tables(process))["mass_1"], next(bank.tables(process))["mass_1"])
+
+
 def test_weights_are_for_one_inverse_picobarn(made):
     analysis, _, bank = made
     (columns,) = bank.tables("qcd")

@@ -129,7 +129,8 @@ def pack(
         tables.setdefault(process, []).append(
             pa.table({name: _stored(name, v, plain) for name, v in sorted(kept.items())})
         )
-    counts = {process: sum(t.num_rows for t in found) for process, found in tables.items()}
+    # the card's keys are sorted, and a reader finds a process by its place there
+    counts = {process: sum(t.num_rows for t in found) for process, found in sorted(tables.items())}
     joined = []
     for process, found in tables.items():
         whole = pa.concat_tables(found, promote_options="permissive")
