@@ -146,12 +146,12 @@ CODE: dict[str, dict[str, str]] = {
         "io": "combined_scores event_table histograms rescoring",
         "report": (
             "artifacts colors combination_health figure_files finished_studies health_line intervals jet_studies "
-            "layout modelled panels registry score_comparison style tables text"
+            "layout learnt_scores modelled panels registry score_comparison style tables text"
         ),
         "report.figures": (
             "acceptance agreement bump choices class_shares closure closure_scan correlation cutflow display "
             "distribution efficiency efficiency_map gof grid injection jet_bump jet_null jet_periods kde "
-            "likelihood_scan limit mixing neighbours nsubjettiness null observable postfit processes pulls "
+            "learning likelihood_scan limit mixing neighbours nsubjettiness null observable postfit processes pulls "
             "regions removal residual score score_overlap score_shapes sculpting sic signal_limit "
             "signal_score signal_templates systematics threshold_scan two_sample yields"
         ),
@@ -166,14 +166,15 @@ CODE: dict[str, dict[str, str]] = {
         "io": "combined_scores event_table histograms publications rescoring yields",
         "report": (
             "artifacts colors combination_health eras figure_files finished_studies headline health health_line html "
-            "input_health inspections intervals jet_inspection jet_studies layout modelled neighbours panels registry "
+            "input_health inspections intervals jet_inspection jet_studies layout learnt_scores modelled neighbours "
+            "panels registry "
             "score_comparison score_tables score_variations scrutiny_tables studies style tables text trainings "
             "two_sample verdict"
         ),
         "report.figures": (
             "acceptance agreement bump choices class_shares closure closure_scan correlation cutflow display "
             "distribution efficiency efficiency_map gof grid injection jet_bump jet_null jet_periods kde "
-            "likelihood_scan limit mixing neighbours nsubjettiness null observable postfit processes pulls "
+            "learning likelihood_scan limit mixing neighbours nsubjettiness null observable postfit processes pulls "
             "regions removal residual score score_overlap score_shapes sculpting sic signal_limit "
             "signal_score signal_templates systematics threshold_scan two_sample yields"
         ),

@@ -62,7 +62,7 @@ MASS_EDGES = np.linspace(60.0, 240.0, 10)
 
 @dataclass(frozen=True)
 class LearningPlan:
-    """How scores are learnt in experiments.
+    """The way in which scores are learnt in experiments.
 
     Attributes:
         seed: of all random numbers.

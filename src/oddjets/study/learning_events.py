@@ -110,7 +110,7 @@ class DrawnEvents:
 
 @dataclass(frozen=True)
 class LearningSource:
-    """What experiments are drawn from.
+    """The jets and events that experiments are drawn from.
 
     Attributes:
         pool: the jets.

@@ -1,4 +1,4 @@
-"""What experiments with a learnt score say: separation, gain over the seed, closure, and significance by strength."""
+"""Summary of experiments with a learnt score: separation, gain over the seed, closure, and significance by strength."""
 
 from __future__ import annotations
 
