@@ -100,8 +100,13 @@ class Jets:
     def with_others(self, other: Jets) -> Jets:
         """Return these events and others."""
         features = {name: np.concatenate([array, other.features[name]]) for name, array in self.features.items()}
-        parts = [np.concatenate([getattr(self, n), getattr(other, n)]) for n in ("seed", "pt", "hashes", "weights")]
-        return Jets(features, *parts)
+        return Jets(
+            features,
+            np.concatenate([self.seed, other.seed]),
+            np.concatenate([self.pt, other.pt]),
+            np.concatenate([self.hashes, other.hashes]),
+            np.concatenate([self.weights, other.weights]),
+        )
 
 
 def read(folder: Path, dataset: str) -> tuple[Columns, Jets]:
@@ -114,12 +119,12 @@ def read(folder: Path, dataset: str) -> tuple[Columns, Jets]:
         name: np.stack([jet_features(columns, stems, j).astype(np.float32) for j in JETS], axis=1)
         for name, stems in (("classes", shares), ("taus, n, b tag", TAUS))
     }
-    both = [
+    seed, pt = (
         np.stack([np.asarray(columns[f"{name}_{j}"], np.float64) for j in JETS], axis=1)
         for name in (f"score_{SEED_SCORE}", "pt")
-    ]
+    )
     hashes = event_hash(columns["run"], columns["luminosityBlock"], columns["event"])
-    return columns, Jets(features, *both, hashes, np.asarray(columns["weight"], np.float64))
+    return columns, Jets(features, seed, pt, hashes, np.asarray(columns["weight"], np.float64))
 
 
 def process_of(demo: Path, columns: Columns) -> npt.NDArray[np.str_]:
