@@ -119,6 +119,7 @@ def _learning() -> dict[str, Any]:
         "labels": {"high": 0.95, "low": 0.8},
         "folds": 5,
         "members": 1,
+        "source": "simulation",
         "luminosity_pb": 80.0,
         "experiments": 50,
         **of["top"],

@@ -152,7 +152,7 @@ def test_a_study_goes_on_where_it_was_stopped_and_sees_the_signal(
     for name in ("learnt", "product"):
         assert zero[f"in_a_{name}"].sum() / zero[f"permuted_{name}"].sum() == pytest.approx(1, abs=0.25)
     json.dumps(result, allow_nan=False)
-    about = {"experiments": 4, "luminosity_pb": 1.0, "trained_on": list(STEMS), "signal": "top", "hold_out": {}}
+    about = {"experiments": 4, "source": "simulation", "trained_on": list(STEMS), "signal": "top", "hold_out": {}}
     lines = learning_lines(about | result)
     assert any("product over seed minus 1" in line for line in lines)
 

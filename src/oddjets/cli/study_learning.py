@@ -22,7 +22,7 @@ __all__ = ["learning"]
 
 def learning(
     target: Target,
-    source: SharedSourceOption = "mixed",
+    source: SharedSourceOption = "simulation",
     experiments: Annotated[
         int,
         typer.Option(

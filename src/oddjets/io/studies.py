@@ -18,6 +18,7 @@ __all__ = [
     "FOLDER",
     "INJECTION",
     "LEARNING",
+    "LEARNING_MIXED",
     "PICKS",
     "SCULPTING",
     "TRAININGS",
@@ -47,8 +48,8 @@ FOLDER = "study"
 TRAININGS = "trainings.json"
 #: those of choices, of an injected signal and of sculpting, there
 CHOICES, INJECTION, SCULPTING = "choices.json", "injection.json", "sculpting.json"
-#: that of a score that is learnt anew in every experiment, there
-LEARNING = "learning.json"
+#: those of a score that is learnt anew in every experiment, there: of simulated events, and of pairs of their jets
+LEARNING, LEARNING_MIXED = "learning.json", "learning_mixed.json"
 #: that of data against their own pairs or other events, there
 TWO_SAMPLE = "two_sample.json"
 #: run:section:event of its most discrepant events, one a line
@@ -57,7 +58,10 @@ PICKS = "two_sample_picks.txt"
 _ENTRIES = {
     CHOICES: ("of", "choices", "correlation", "trials", "complete"),
     INJECTION: ("of", "signal", "methods", "strengths"),
-    LEARNING: ("of", "signal", "strengths", "loss_at_zero", "break_even", "uniformity", "trained_on"),
+    **dict.fromkeys(
+        (LEARNING, LEARNING_MIXED),
+        ("of", "signal", "strengths", "loss_at_zero", "break_even", "uniformity", "trained_on", "source"),
+    ),
     SCULPTING: ("of", "regions", "observable", "process", "score"),
     TWO_SAMPLE: ("of", "against", "hypothesis", "test", "shows_data_in_A"),
 }
@@ -104,7 +108,7 @@ def read_study(out: Path, name: str) -> FinishedStudy | None:
 
     Args:
         out: the output folder.
-        name: its file: `CHOICES`, `INJECTION`, `LEARNING`, `SCULPTING` or `TWO_SAMPLE`.
+        name: its file: `CHOICES`, `INJECTION`, `LEARNING`, `LEARNING_MIXED`, `SCULPTING` or `TWO_SAMPLE`.
 
     Raises:
         InputFileError: the file is no such study.
@@ -112,7 +116,7 @@ def read_study(out: Path, name: str) -> FinishedStudy | None:
     file = out / FOLDER / name
     if not file.is_file():
         return None
-    verb = f"study {name.removesuffix('.json').replace('_', '-')}"
+    verb = f"study {name.removesuffix('.json').removesuffix('_mixed').replace('_', '-')}"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         (kind, of), *_ = content["of"].items()

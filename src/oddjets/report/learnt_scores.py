@@ -10,13 +10,19 @@ from oddjets.report.finished_studies import current_study
 from oddjets.report.tables import Cell, Table
 from oddjets.report.text import p_value, with_error
 
-__all__ = ["LEARNING", "gain_in_words", "learning_tables", "signals_of"]
+__all__ = ["FILES", "LEARNING", "gain_in_words", "learning_tables", "signals_of", "studies_of"]
 
 #: the anchor of the table that the verdict links to
 LEARNING = "table-learning"
 #: the scores of a study in words
 NAMES = {"seed": "seed", "learnt": "learnt", "product": "learnt × seed"}
-_FILE = "study/learning.json"
+#: what experiments are drawn from -> the study's file, without its ending
+FILES = {"simulation": "learning", "mixed": "learning_mixed"}
+#: what experiments are drawn from, in words
+SOURCES = {
+    "simulation": "simulated events",
+    "mixed": "pairs of jets of different simulated events, for which ABCD holds",
+}
 
 
 def signals_of(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -35,10 +41,17 @@ def learning_tables(artifacts: Artifacts) -> list[Table]:
     Args:
         artifacts: of the output directory.
     """
-    found = current_study(artifacts, "learning")
-    if found is None:
-        return []
-    return [_gains(artifacts, found), _checks(artifacts, found)]
+    return [table for found in studies_of(artifacts) for table in (_gains(artifacts, found), _checks(artifacts, found))]
+
+
+def studies_of(artifacts: Artifacts) -> list[dict[str, Any]]:
+    """Return the studies of learnt scores that are up to date: of simulated events, and of pairs of their jets.
+
+    Args:
+        artifacts: of the output directory.
+    """
+    known = (current_study(artifacts, name) for name in FILES.values())
+    return [found for found in known if found is not None]
 
 
 def gain_in_words(found: Mapping[str, Any]) -> str:
@@ -70,7 +83,7 @@ def _gains(artifacts: Artifacts, found: Mapping[str, Any]) -> Table:
                     *(_mean(scores[name]["sic"]) for name in NAMES),
                     _mean(row["gain"]["product"]),
                     *(_mean(scores[name]["auc"]) for name in NAMES),
-                    *(_median(scores[name]["fit"]) for name in ("seed", "product")),
+                    *(_median(scores[name].get("fit")) for name in ("seed", "product")),
                 ]
             )
     labels = found["labels"]
@@ -81,19 +94,19 @@ def _gains(artifacts: Artifacts, found: Mapping[str, Any]) -> Table:
     )
     words = [gain_in_words(one) for _, one in signals_of(found)]
     return Table(
-        "A score learnt from data, by injected signal",
+        f"A score learnt from data, by injected signal{_of(found)}",
         [
             *("Signal", "injected", *(f"SIC, {name}" for name in NAMES.values()), "gain over the seed"),
             *(f"AUC of jets, {name}" for name in NAMES.values()),
             *(f"median z, {NAMES[name]}" for name in ("seed", "product")),
         ],
         rows,
-        _FILE,
+        f"study/{FILES[found['source']]}.json",
         "strengths",
-        anchor=LEARNING,
+        anchor=LEARNING if found["source"] == "simulation" else f"{LEARNING}-{found['source']}",
         note=(
             f"Means of {found['experiments']} experiments of {found['luminosity_pb']:.4g} /pb for each strength, with a"
-            " training in each; errors are of the mean. SIC: significance improvement at 1 % of the background, of simulated"
+            f" training in each, drawn from {SOURCES[found['source']]}; errors are of the mean. SIC: significance improvement at 1 % of the background, of simulated"
             f" events of the signal that are in no training. Seed: {found['seed_score']}. Learnt from"
             f" {', '.join(found['trained_on'])}; labels {how}; {found['folds']} folds, trainings in each: {found['members']}."
             f" Product over seed: {'; '.join(words)}."
@@ -121,13 +134,13 @@ def _checks(artifacts: Artifacts, found: Mapping[str, Any]) -> Table:
                     ]
                 )
     return Table(
-        "Background estimate of the learnt score",
+        f"Background estimate of the learnt score{_of(found)}",
         [
             *("Signal", "injected", "Score", "A D / (B C)", "A over exchanged jets", "divergence of the mass, bits"),
             *("mean z", "sd of z", "p, z uniform"),
         ],
         rows,
-        _FILE,
+        f"study/{FILES[found['source']]}.json",
         "strengths",
         note=(
             "Of the background alone, at each experiment's own threshold, in all events of the base selection. Exchanged jets:"
@@ -136,6 +149,10 @@ def _checks(artifacts: Artifacts, found: Mapping[str, Any]) -> Table:
             " signed, without signal; its p is uniform where the fit is right."
         ),
     )
+
+
+def _of(found: Mapping[str, Any]) -> str:
+    return "" if found["source"] == "simulation" else " (mixed pairs)"
 
 
 def _mean(found: Mapping[str, Any]) -> Cell:
@@ -152,7 +169,9 @@ def _ratio(found: Mapping[str, Any]) -> Cell:
     return Cell(with_error(found["value"], found["error"]), found["value"])
 
 
-def _median(fit: Mapping[str, Any]) -> Cell:
+def _median(fit: Mapping[str, Any] | None) -> Cell:
+    if fit is None:
+        return Cell("not fitted")
     if "z" not in fit:
         return Cell("all fits failed")
     z = fit["z"]

@@ -161,7 +161,7 @@ KINDS: dict[str, FigureKind] = {
         FigureKind("jet_null", "Single jets without signal", ("study",), jet_null.data, jet_null.draw, in_a=True),
         FigureKind("choices", "Correlation of the choices", ("choices",), choices.data, choices.draw),
         FigureKind("injection", "Injected signals", ("injection",), injection.data, injection.draw),
-        FigureKind("learning", "A score learnt from data, by signal", ("learning",), learning.data, learning.draw),
+        FigureKind("learning", "A score learnt from data, by signal", ("study",), learning.data, learning.draw),
         FigureKind("sculpting", "Spurious signal of QCD alone", ("sculpting",), sculpting.data, sculpting.draw),
         FigureKind(
             "two_sample", "Data against their own pairs, or others", ("two_sample",), two_sample.data, two_sample.draw

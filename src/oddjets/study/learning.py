@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -31,7 +32,7 @@ from oddjets.io.histograms import DATA
 from oddjets.learning.boosted import BoostedTrainer
 from oddjets.learning.folded import FoldedScore
 from oddjets.learning.folds import event_hash, fold_of
-from oddjets.learning.labels import mass_window, pt_edges_of, tag_n_train
+from oddjets.learning.labels import MassLabelWarning, mass_window, pt_edges_of, tag_n_train
 from oddjets.selection.histogramming import threshold_from
 from oddjets.stats import workspace
 from oddjets.stats.closure_parts import StructuralFactor
@@ -109,6 +110,7 @@ class LearningExperiments:
         source: what is drawn from.
         plan: how scores are learnt.
         poi: the strength of the signal.
+        fitted: whether the analysis is fitted in each experiment.
         closure: as for `workspace.build`.
         structural: likewise.
     """
@@ -117,6 +119,7 @@ class LearningExperiments:
     source: LearningSource
     plan: LearningPlan
     poi: str
+    fitted: bool = True
     closure: Mapping[str, ClosureUncertainty] | None = None
     structural: Mapping[str, StructuralFactor] | None = None
 
@@ -132,7 +135,14 @@ class LearningExperiments:
                 digest.update(np.ascontiguousarray(part).tobytes())
         assert self.analysis.fit is not None
         fit = self.analysis.fit
-        plain: list[Any] = [asdict(self.plan), source.signal, source.processes, dict(source.strengths), self.poi]
+        plain: list[Any] = [
+            asdict(self.plan),
+            source.signal,
+            source.processes,
+            dict(source.strengths),
+            self.poi,
+            self.fitted,
+        ]
         plain += [self.analysis.threshold.model_dump(mode="json"), fit.model_dump(mode="json")]
         plain += [[s.model_dump(mode="json") for s in self.analysis.systematics]]
         plain += [{r: c._asdict() for r, c in (known or {}).items()} for known in (self.closure, self.structural)]
@@ -153,8 +163,8 @@ class LearningExperiments:
         Returns:
             By score: ``sic`` at 1 % of background, ``auc`` of single jets, ``in_a``, ``predicted`` (B C / (D + 1)) and
             ``permuted`` (what A is on average if jets are exchanged inside folds) of the background, ``sculpting`` (see
-            `divergence_of`, bits by which it is larger than by chance); ``z``, ``strength`` and ``pull`` of the fits;
-            ``events`` and ``injected``.
+            `divergence_of`, bits by which it is larger than by chance); ``z``, ``strength`` and ``pull`` of the fits, if
+            there are any; ``events`` and ``injected``.
 
         Raises:
             OddjetsError: too few events for a training, or for a threshold.
@@ -177,7 +187,7 @@ class LearningExperiments:
             mass = self.source.pool.mass[drawn.jets[of_qcd]].ravel()
             sculpted = divergence_of(mass, passes[of_qcd].ravel(), np.ones(len(mass)), MASS_EDGES)["excess"]
             found[f"sculpting_{name}"] = np.nan if sculpted is None else sculpted
-            if name in FITTED:
+            if self.fitted and name in FITTED:
                 # both fits have the same auxiliary measurements
                 rng = np.random.default_rng(thrown)
                 answers = self._fit(drawn, scores, templates, learnt.of_pool[name], cut, strength, rng)
@@ -192,7 +202,10 @@ class LearningExperiments:
         pool, plan = self.source.pool, self.plan
         if plan.window:
             low, high = plan.window
-            return mass_window(pool.mass[jets], (low, high), plan.sidebands)
+            with warnings.catch_warnings():
+                # said once, by whoever asks for it
+                warnings.simplefilter("ignore", MassLabelWarning)
+                return mass_window(pool.mass[jets], (low, high), plan.sidebands)
         return tag_n_train(pool.seed[jets], pool.pt[jets], pt_edges_of(pool.pt[jets]), plan.high, plan.low)
 
     def _learn(self, drawn: DrawnEvents, signal: EventArrays, number: int, seed: int) -> _Learnt:

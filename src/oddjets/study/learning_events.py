@@ -180,6 +180,9 @@ class LearningSource:
     def draw(self, strength: float, background: np.random.Generator, injected: np.random.Generator) -> DrawnEvents:
         """Draw an experiment: a Poisson number of events of each process, each with the probability of its weight.
 
+        No event is drawn twice: a copy would be one more event of its kind for a training, and so a fluctuation that data do
+        not have. Where all are drawn, there are no more.
+
         Args:
             strength: of the signal.
             background: draws all other processes, so that experiments of other strengths can have the same ones.
@@ -190,10 +193,10 @@ class LearningSource:
             is_signal = events.process == self.signal
             rng = injected if is_signal else background
             by = strength if is_signal else self.strengths.get(events.process, 1.0)
-            sums = np.cumsum(events.nominal)
-            number = int(rng.poisson(by * sums[-1]))
-            # rounding may leave a number at the very end
-            rows = np.minimum(np.searchsorted(sums, sums[-1] * rng.random(number), side="right"), len(sums) - 1)
+            weights = events.nominal
+            total = float(weights.sum())
+            number = min(int(rng.poisson(by * total)), int((weights > 0).sum()))
+            rows = rng.choice(len(weights), number, replace=False, p=weights / total)
             jets = events.scores[:, rows].T.astype(np.int64)
             parts.append((jets, events.codes[rows], np.full(number, place), rows))
         jets, codes, process, row = (np.concatenate(of) for of in zip(*parts, strict=True))

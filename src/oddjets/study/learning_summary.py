@@ -118,7 +118,8 @@ def describe_learning(results: Mapping[float, Mapping[str, Floats]]) -> dict[str
         ``sic``, ``auc``, ``closure`` (A D / (B C) of the background), ``permuted`` (A over its mean if jets are exchanged
         inside folds), ``sculpting``, and ``fit`` (of `describe_strength`, for the seed and the product); and the ``gain`` of
         the others over the seed. ``loss_at_zero``: the gain of the product without signal, minus 1. ``break_even`` of
-        `break_even`. ``uniformity`` of z without signal, by score; None of the two where no strength is 0.
+        `break_even`. ``uniformity`` of z without signal, by score; None of the two where no strength is 0, or
+        nothing was fitted.
     """
     rows = [_of_strength(strength, results[strength]) for strength in sorted(results)]
     zero = results.get(0.0)
@@ -127,12 +128,13 @@ def describe_learning(results: Mapping[float, Mapping[str, Floats]]) -> dict[str
         for name in SCORES
         if name != "seed"
     }
+    fitted = [name for name in FITTED if zero is not None and f"z_{name}" in zero]
     loss = None if zero is None else mean_of(_gain(zero, "product") - 1)
     return {
         "strengths": rows,
         "loss_at_zero": loss,
         "break_even": gains,
-        "uniformity": None if zero is None else {name: uniformity(zero[f"z_{name}"]) for name in FITTED},
+        "uniformity": None if not fitted else {name: uniformity(zero[f"z_{name}"]) for name in fitted},
     }
 
 
@@ -149,7 +151,7 @@ def _of_strength(strength: float, values: Mapping[str, Floats]) -> dict[str, Any
             "closure": ratio_of_sums(of["in_a"], of["predicted"]),
             "permuted": ratio_of_sums(of["in_a"], of["permuted"]),
         }
-        if name in FITTED:
+        if f"z_{name}" in values:
             fitted = (values[f"{key}_{name}"] for key in ("z", "strength", "pull"))
             scores[name]["fit"] = describe_strength(strength, *fitted)
     return {
@@ -168,7 +170,7 @@ def learning_lines(result: Mapping[str, Any]) -> list[str]:
         result: the content of its file.
     """
     lines = [
-        f"a score learnt anew in {result['experiments']} experiments for each strength, at {result['luminosity_pb']:.4g} /pb:",
+        f"a score learnt anew in {result['experiments']} experiments for each strength, {result['source']}:",
         f"  from {', '.join(result['trained_on'])}",
     ]
     for signal, one in ((result["signal"], result), *result["hold_out"].items()):
@@ -196,6 +198,8 @@ def learning_lines(result: Mapping[str, Any]) -> list[str]:
         permuted = ", ".join(f"{name} {_ratio(first['scores'][name]['permuted'])}" for name in SCORES)
         lines.append(f"    A D / (B C) of the background at strength {first['injected']:.3g}: {closed}")
         lines.append(f"    A over permutations inside folds: {permuted}")
+        sculpted = ", ".join(f"{name} {_shown(first['scores'][name]['sculpting'])}" for name in SCORES)
+        lines.append(f"    divergence of the mass of the background that passes, beyond chance, in bits: {sculpted}")
     return lines
 
 

@@ -15,6 +15,7 @@ from oddjets.study.events import EventArrays, Patterns, alike
 from oddjets.study.thresholds import ThresholdGrid, letter_sums, of_letters
 
 __all__ = [
+    "LEAST_RATIO",
     "Rates",
     "bank_ratio",
     "closure_counts",
@@ -191,18 +192,23 @@ def bank_ratio(events: EventArrays) -> float:
     return float(weights.sum() / (weights**2).sum()) if len(weights) else 0.0
 
 
-def require_bank(events: Sequence[EventArrays], data_driven: str) -> float:
+def require_bank(events: Sequence[EventArrays], data_driven: str, least: float = LEAST_RATIO) -> float:
     """Return the ratio of the data-driven process, and refuse a bank that is too small for experiments drawn from it.
 
+    Args:
+        events: of all processes.
+        data_driven: the process that ABCD estimates.
+        least: how many times the experiment the bank has to be.
+
     Raises:
-        OddjetsError: it is less than ten times the experiment: all experiments would share its statistical error.
+        OddjetsError: it is less than that: all experiments would share its statistical error.
     """
     ratio = min((bank_ratio(e) for e in events if e.process == data_driven and NOMINAL in e.variations), default=0.0)
     # weights are sums of rounded numbers
-    if ratio < LEAST_RATIO * (1 - 1e-9):
+    if ratio < least * (1 - 1e-9):
         raise OddjetsError(
             f"the simulated events of '{data_driven}' are only {ratio:.2g} times the experiment, and a source that draws from"
-            f" them needs {LEAST_RATIO:g} times: all experiments would share their statistical error. Use --source independent"
+            f" them needs {least:g} times: all experiments would share their statistical error. Use --source independent"
             f" or toys, {LARGER}, or a smaller --luminosity"
         )
     return ratio

@@ -22,7 +22,7 @@ from oddjets.core.files import sha256_of
 from oddjets.corrections import lookups, luminosity
 from oddjets.io.inspections import FOLDER as INSPECTIONS
 from oddjets.io.publications import FILE as PUBLISHED
-from oddjets.io.studies import CHOICES, FOLDER, INJECTION, LEARNING, SCULPTING, TRAININGS, TWO_SAMPLE
+from oddjets.io.studies import CHOICES, FOLDER, INJECTION, LEARNING, LEARNING_MIXED, SCULPTING, TRAININGS, TWO_SAMPLE
 from oddjets.scoring.model_card import load_card
 from oddjets.selection.normalisation import own_normalisations
 from oddjets.workflow import aspen_keys
@@ -180,7 +180,8 @@ def _plot_and_report(run: RunContext) -> Any:
     later = ("closure", "jes", "selection_by_era", "inspect", "score_variations", "hold_out")
     dump = _stated(run.analysis, *later, exclude={"execution", "systematics"})
     # what the report shows of studies
-    named = [run.out / FOLDER / name for name in (TRAININGS, CHOICES, INJECTION, LEARNING, SCULPTING, TWO_SAMPLE)]
+    names = (TRAININGS, CHOICES, INJECTION, LEARNING, LEARNING_MIXED, SCULPTING, TWO_SAMPLE)
+    named = [run.out / FOLDER / name for name in names]
     found = [file for kind in ("null", "jets") for file in sorted((run.out / FOLDER).glob(f"{kind}_*.json"))]
     files = [*found, *(file for file in named if file.is_file())]
     studies = {file.name: sha256_of(file) for file in files}

@@ -16,11 +16,12 @@ from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.core.files import write_json
 from oddjets.corrections.systematics import kind_of
 from oddjets.io.event_table import JETS
-from oddjets.io.studies import FOLDER, LEARNING, few_experiments, made_of
+from oddjets.io.studies import FOLDER, LEARNING, LEARNING_MIXED, made_of
 from oddjets.study.learning import LearningExperiments, LearningPlan, run_learning
 from oddjets.study.learning_events import MOST_DRAWN, ORIGIN, JetCollector, LearningSource
 from oddjets.study.learning_summary import describe_learning, learning_lines
 from oddjets.study.null import tested
+from oddjets.study.rates import LEAST_RATIO, bank_ratio
 from oddjets.study.supervised import feature_stems
 from oddjets.workflow.hold_out import with_signal
 from oddjets.workflow.run import RunContext
@@ -31,6 +32,8 @@ __all__ = ["FACTORS", "LearningOptions", "band_of", "study_learning"]
 
 #: strengths that are injected, in units of the one at which the signal is a stated part of all other events
 FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
+#: simulated events that are drawn from as they are, over those of an experiment, at least
+LEAST_FOR_TRAINING = 1.5
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class LearningOptions:
     """The options of a study of a learnt score.
 
     Attributes:
-        source: what QCD of the experiments is drawn from, as for choices.
+        source: what QCD of the experiments is drawn from, as for choices: simulated events, whose jets are related as those of
+            data are, or pairs of their jets, for which ABCD holds.
         experiments: for each strength.
         strengths: to inject, and 0; empty: `FACTORS`.
         share: the signal over all other events at one unit of these factors.
@@ -49,7 +53,7 @@ class LearningOptions:
         luminosity: of an experiment, /pb; None: the analysis's.
     """
 
-    source: SharedSource = "mixed"
+    source: SharedSource = "simulation"
     experiments: int = 60
     strengths: tuple[float, ...] = ()
     share: float = 0.02
@@ -61,7 +65,7 @@ class LearningOptions:
 
 
 def study_learning(run: RunContext, options: LearningOptions) -> dict[str, Any]:
-    """Learn scores in experiments of an analysis, and write ``study/learning.json``.
+    """Learn scores in experiments of an analysis, and write ``study/learning.json``, or ``study/learning_mixed.json``.
 
     Simulation alone is looked at, so that blinded data stay so.
 
@@ -80,8 +84,11 @@ def study_learning(run: RunContext, options: LearningOptions) -> dict[str, Any]:
     if options.bank is None and not is_processed(run):
         raise InputFileError(f"{run.out}: there are no event tables; run the analysis first, or give a --bank")
     require_current_tables(run)
-    for line in few_experiments(options.experiments):
-        console.print(escape(line))
+    if options.plan.window:
+        console.print(
+            "warning: labels are made from a mass: a score that can guess it makes a bump of background in the window; look at"
+            " the divergence of the mass in the result, and at `oddjets study sculpting` before any use"
+        )
     with run.lock():
         return _study(run, options, signal)
 
@@ -121,7 +128,7 @@ def _study(run: RunContext, options: LearningOptions, signal: str) -> dict[str, 
     # each is prepared before any is trained, so that a mistake is said at once
     prepared = {name: _prepare(RunContext(with_signal(run.analysis, name), run.out), options) for name in names}
     studied: dict[str, dict[str, Any]] = {}
-    for name, one in prepared.items():
+    for of, one in prepared.items():
         folder = run.out / FOLDER / "learning"
         results = run_learning(
             one.experiments,
@@ -129,15 +136,15 @@ def _study(run: RunContext, options: LearningOptions, signal: str) -> dict[str, 
             options.experiments,
             folder,
             workers=options.workers,
-            label=f"learning, with {name}",
+            label=f"learning, with {of}",
             say=lambda line: console.print(escape(f"study: {line}")),
         )
-        studied[name] = describe_learning(results)
-    this = prepared[signal]
+        studied[of] = describe_learning(results)
+    this, name = prepared[signal], LEARNING if options.source == "simulation" else LEARNING_MIXED
     plan = options.plan
     found: dict[str, Any] = {
         "analysis": run.analysis.name,
-        "of": made_of(run.out, LEARNING),
+        "of": made_of(run.out, name),
         "signal": signal,
         "seed_score": run.analysis.threshold.score,
         "trained_on": this.stems,
@@ -153,11 +160,13 @@ def _study(run: RunContext, options: LearningOptions, signal: str) -> dict[str, 
         "efficiency": run.analysis.threshold.efficiency,
         "experiments": options.experiments,
         "share": options.share,
+        "bank_over_experiment": this.ratio,
+        "fitted": this.experiments.fitted,
         "left_out": this.left_out,
         **studied[signal],
-        "hold_out": {name: one for name, one in studied.items() if name != signal},
+        "hold_out": {of: one for of, one in studied.items() if of != signal},
     }
-    file = run.out / FOLDER / LEARNING
+    file = run.out / FOLDER / name
     write_json(file, found)
     for line in learning_lines(found):
         console.print(escape(line))
@@ -171,6 +180,7 @@ class _Prepared:
     strengths: list[float]
     stems: list[str]
     luminosity: float
+    ratio: float
     left_out: list[str]
 
 
@@ -189,11 +199,21 @@ def _prepare(run: RunContext, options: LearningOptions) -> _Prepared:
     # the places of jets take the place of scores, and so are paired, weighted and varied as these are
     placed = analysis.threshold.model_copy(update={"score": ORIGIN})
     seen = events.seen_by(analysis.model_copy(update={"threshold": placed}), collector.add)
-    templates, truth = seen.drawn(options.source, options.plan.seed)
+    templates, truth = seen.drawn(options.source, options.plan.seed, LEAST_FOR_TRAINING)
     source = LearningSource.of(collector.pool(), truth, templates, qcd, signal, others)
-    experiments = LearningExperiments(analysis, source, options.plan, poi, *measured_closure(run))
+    ratio = next(bank_ratio(e) for e in source.truth if e.process == qcd)
+    fitted = ratio >= LEAST_RATIO * (1 - 1e-9)
+    if not fitted:
+        console.print(
+            escape(
+                f"learning: the simulated events of '{qcd}' are {ratio:.3g} times an experiment, so that experiments have"
+                " events in common: errors lack those of the simulation, and nothing is fitted, which needs"
+                f" {LEAST_RATIO:g} times (or --source mixed)"
+            )
+        )
+    experiments = LearningExperiments(analysis, source, options.plan, poi, fitted, *measured_closure(run))
     strengths = _strengths(analysis, source, poi, options)
-    return _Prepared(experiments, strengths, stems, events.luminosity, left_out)
+    return _Prepared(experiments, strengths, stems, events.luminosity, ratio, left_out)
 
 
 def _without_varied_scores(analysis: Analysis) -> tuple[Analysis, list[str]]:

@@ -21,7 +21,7 @@ from oddjets.study.bank import Bank, factors_of
 from oddjets.study.events import EventArrays, JetClasses, read_events, scores_of_table
 from oddjets.study.mixed import mixed_events
 from oddjets.study.null import SOURCES
-from oddjets.study.rates import require_bank
+from oddjets.study.rates import LEAST_RATIO, require_bank
 from oddjets.workflow.banks import card_of
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.pipeline import stages_up_to
@@ -110,12 +110,15 @@ class StudyEvents:
             found += read_events(self.analysis, self.processor, tables, process, made, classes=classes)
         return found
 
-    def drawn(self, source: SharedSource, seed: int) -> tuple[list[EventArrays], list[EventArrays]]:
+    def drawn(
+        self, source: SharedSource, seed: int, least_ratio: float = LEAST_RATIO
+    ) -> tuple[list[EventArrays], list[EventArrays]]:
         """Return the events of templates, and those that experiments are drawn from, which several searches can share.
 
         Args:
             source: what the data-driven process is drawn from: pairs of jets of different simulated events, or these events.
             seed: of the pairs.
+            least_ratio: how many times an experiment the simulated events have to be, to be drawn from as they are.
 
         Raises:
             OddjetsError: the simulated events are too few to be drawn from as they are.
@@ -126,7 +129,7 @@ class StudyEvents:
         folder = self.bank is not None and is_processed(self.run) and self.scale == 1.0
         templates = self.of_folder(None) if folder else truth
         if source == "simulation":
-            require_bank(truth, qcd)
+            require_bank(truth, qcd, least_ratio)
             return templates, truth
         mixed = mixed_events(self.analysis, self.processor, self.tables_of(qcd), qcd, seed=seed)
         return templates, [*(e for e in truth if e.process != qcd), mixed]

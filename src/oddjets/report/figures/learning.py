@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 
 from oddjets.report import style
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.finished_studies import current_study
-from oddjets.report.learnt_scores import NAMES, gain_in_words, signals_of
+from oddjets.report.learnt_scores import FILES, NAMES, gain_in_words, signals_of, studies_of
 
 __all__ = ["data", "draw"]
 
@@ -20,12 +19,17 @@ MARKERS = {"seed": "s", "learnt": "^", "product": "o"}
 
 def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
     """Return the improvement of all scores by injected strength, for the tested signal and each held out."""
-    found = current_study(artifacts, "learning")
-    if found is None:
-        return {}
+    return {name: made for found in studies_of(artifacts) for name, made in _of_study(artifacts, found).items()}
+
+
+def _of_study(artifacts: Artifacts, found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    file = FILES[found["source"]]
+    pairs = (
+        "" if found["source"] == "simulation" else " Their background is pairs of jets of different simulated events."
+    )
     made = {}
     for number, (signal, one) in enumerate(signals_of(found)):
-        name = "learning" if not number else f"learning_{signal}"
+        name = file if not number else f"{file}_{signal}"
         label = artifacts.process(signal)["label"]
         rows = one["strengths"]
         made[name] = {
@@ -53,10 +57,10 @@ def data(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
             "caption": (
                 f"Means of {found['experiments']} experiments for each strength, with a training in each; bands are the spread"
                 " of the experiments, error bars that of the mean. Above: significance improvement at 1 % of the background."
-                " Below: that of learnt × seed over that of the seed, in the same experiments."
+                f" Below: that of learnt × seed over that of the seed, in the same experiments.{pairs}"
             ),
             "sources": [
-                {"file": "study/learning.json", "key": "strengths" if not number else f"hold_out.{signal}.strengths"}
+                {"file": f"study/{file}.json", "key": "strengths" if not number else f"hold_out.{signal}.strengths"}
             ],
         }
     return made
