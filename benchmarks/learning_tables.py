@@ -4,15 +4,16 @@
     oddjets process benchmarks/learning_tables.yaml --out output/learning_tables
     python benchmarks/learning_tables.py --demo output/demo --signals output/learning_tables
 
-The events of the demo's pseudo-data without its top quarks are the background of all trainings; QCD among them, by generator
-truth, is what thresholds keep 1 % of. Simulated top pairs or HH are injected, one times being 2 % (top) or 0.5 % (HH) of the
-background; which events, and the seed of the training, differ from training to training, and +- is their spread. Simulated
-events that were not injected test the separation, scored by the model of the fold that a hash gives them.
+Events of pseudo-data without top quarks are the background of all trainings: those of the demo for top, and those beside the
+simulated signals, twice as many, for HH. QCD among them, by generator truth, is what thresholds keep 1 % of. Simulated top
+pairs or HH are injected, one times being 2 % (top) or 0.53 % (HH) of QCD; which events, and the seed of the training, differ
+from training to training, and +- is their spread. Simulated events that were not injected test the separation, scored by the
+model of the fold that a hash gives them.
 
 Square brackets have what was measured in November 2026 with separate code, and the pull: the difference over the spreads of
-both, the statistical error of the signal and the rounding. The background is the same there, so that its own error (5 to 7 %)
-is common and left out; its simulated signal was another sample. Where nothing was written of a spread, it is taken as the one
-here.
+both, the statistical errors of both and the rounding. For top the background is the same there, so that its own error is common
+and left out; simulated signals, and the background for HH, were other samples of the same size. Where nothing was written of a
+spread, it is taken as the one here.
 
 The second table has A D / (B C) of QCD at 5 % of the events, with scores by fold, with the outputs of all models pooled, and
 with one model that saw all events.
@@ -49,7 +50,7 @@ FRACTION, EFFICIENCY, FOLDS = 0.01, 0.05, 5
 SEED_SCORE = "omnilearned"
 TAUS = ("tau1", "tau2", "tau3", "tau4", "n_constituents", "btag")
 #: signal: its part of the background at one times
-SHARES = {"top": 0.02, "hh": 0.005}
+SHARES = {"top": 0.02, "hh": 0.0053}
 #: (signal, columns, score) -> what was measured earlier at each factor: value and spread, None where nothing was
 EARLIER: dict[tuple[str, str, str], tuple[tuple[str, str | None] | None, ...]] = {
     ("top", "taus, n, b tag", "learnt"): (
@@ -148,8 +149,17 @@ def train(data: Jets, name: str, seed: int) -> tuple[FoldedScore, npt.NDArray[np
     return FoldedScore.train(data.features[name], folds, trainer, labels, n_folds=FOLDS, seed=seed), folds, labels
 
 
-def separation(data: Jets, of_qcd: Mask, test: Jets, name: str, seed: int) -> dict[str, float]:
-    """Return the improvement of seed, learnt score and product, and the learnt one's rejection of jets at 30 %."""
+def separation(data: Jets, of_qcd: Mask, test: Jets, name: str, seed: int, *, common: bool) -> dict[str, float]:
+    """Return the improvement of seed, learnt score and product, and the learnt one's rejection of jets at 30 %.
+
+    Args:
+        data: what is learnt from.
+        of_qcd: which of them are QCD.
+        test: simulated signal.
+        name: of the columns.
+        seed: of the training.
+        common: whether errors leave out that of the background.
+    """
     learnt, folds, _ = train(data, name, seed)
     seen = {"seed": data.seed, "learnt": learnt.scores(data.features[name], folds)}
     other = {"seed": test.seed, "learnt": learnt.scores(test.features[name], fold_of(test.hashes, FOLDS))}
@@ -161,10 +171,9 @@ def separation(data: Jets, of_qcd: Mask, test: Jets, name: str, seed: int) -> di
         (cut,) = find_cuts(scores[of_qcd].min(axis=1), ones, [FRACTION])
         one = improvement(other[key].min(axis=1), test.weights, cut)
         found[key] = one.estimate.value
-        # of the signal alone: the background is the same in the earlier measurement
-        found[f"error_{key}"] = (
-            one.estimate.value * (one.efficiency.up + one.efficiency.down) / (2 * one.efficiency.value)
-        )
+        of_signal = (one.efficiency.up + one.efficiency.down) / (2 * one.efficiency.value)
+        whole = (one.estimate.up + one.estimate.down) / (2 * one.estimate.value)
+        found[f"error_{key}"] = one.estimate.value * (of_signal if common else whole)
     (at,) = find_cuts(other["learnt"].ravel(), np.repeat(test.weights, 2), [0.3])
     found["rejection"] = rejection(seen["learnt"][of_qcd].ravel(), np.repeat(ones, 2), at).value
     return found
@@ -208,17 +217,18 @@ def pull(mean: float, spread: float, error: float, earlier: tuple[str, str | Non
     return (mean - float(word)) / float(np.sqrt(spread**2 + theirs**2 + 2 * error**2 + rounding**2))
 
 
-def measure(background: Jets, of_qcd: Mask, signals: Mapping[str, Jets], seeds: int) -> dict[str, Any]:
+def measure(backgrounds: Mapping[str, tuple[Jets, Mask]], signals: Mapping[str, Jets], seeds: int) -> dict[str, Any]:
     """Return all numbers of the first table."""
     found: dict[str, Any] = {}
     for signal, name in dict.fromkeys((signal, name) for signal, name, _ in EARLIER):
+        background, of_qcd = backgrounds[signal]
         for factor in FACTORS:
             number = round(factor * SHARES[signal] * int(of_qcd.sum()))
             rows = []
             for seed in range(seeds):
                 data, test = injected(background, signals[signal], number, seed)
                 known = np.concatenate([of_qcd, np.zeros(number, bool)])
-                rows.append(separation(data, known, test, name, seed))
+                rows.append(separation(data, known, test, name, seed, common=signal == "top"))
             values = {key: np.array([row[key] for row in rows]) for key in rows[0]}
             found[f"{signal}; {name}; {factor:g}"] = {
                 "injected": number,
@@ -261,15 +271,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=8, help="trainings for each number")
     parser.add_argument("--json", type=Path, help="where all numbers are written")
     options = parser.parse_args(arguments)
-    columns, jets = read(options.demo, "data")
-    truth = process_of(options.demo, columns)
-    background = jets.select(truth != "top")
-    of_qcd = truth[truth != "top"] == "qcd"
+    backgrounds = {}
+    for signal, folder in (("hh", options.signals), ("top", options.demo)):
+        columns, jets = read(folder, "data")
+        truth = process_of(folder, columns)
+        backgrounds[signal] = jets.select(truth != "top"), truth[truth != "top"] == "qcd"
+        print(f"{folder.name}: {int((truth == 'qcd').sum())} events of QCD of {len(truth)}")
     signals = {name: read(options.signals, name)[1] for name in SHARES}
     numbers = {name: len(one.weights) for name, one in signals.items()}
-    print(f"{int(of_qcd.sum())} events of QCD of {len(of_qcd)}; simulated: {numbers}\n")
+    print(f"simulated: {numbers}\n")
     start = time.process_time()
-    found = measure(background, of_qcd, signals, options.seeds)
+    found = measure(backgrounds, signals, options.seeds)
     text, pulls = table_of(found)
     print(text)
     print(

@@ -106,8 +106,8 @@ def _gains(artifacts: Artifacts, found: Mapping[str, Any]) -> Table:
         anchor=LEARNING if found["source"] == "simulation" else f"{LEARNING}-{found['source']}",
         note=(
             f"Means of {found['experiments']} experiments of {found['luminosity_pb']:.4g} /pb for each strength, with a"
-            f" training in each, drawn from {SOURCES[found['source']]}; errors are of the mean. SIC: significance improvement at"
-            " 1 % of the background, of simulated events of the signal that are in no training. Seed:"
+            f" training in each, drawn from {SOURCES[found['source']]}; errors are of the mean. SIC: significance improvement"
+            " at 1 % of the background, of simulated events of the signal that are in no training. Seed:"
             f" {found['seed_score']}. Learnt from"
             f" {', '.join(found['trained_on'])}; labels {how}; {found['folds']} folds, trainings in each: {found['members']}."
             f" Product over seed: {'; '.join(words)}."
