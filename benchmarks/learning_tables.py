@@ -39,8 +39,9 @@ from oddjets.learning.boosted import BoostedTrainer
 from oddjets.learning.folded import FoldedScore
 from oddjets.learning.folds import event_hash, fold_of
 from oddjets.learning.labels import pt_edges_of, tag_n_train
+from oddjets.scoring.column_inputs import input_matrix
+from oddjets.selection.decorators import JetColumns
 from oddjets.stats.score_comparison import find_cuts, improvement, rejection
-from oddjets.study.supervised import jet_features
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -48,7 +49,7 @@ Mask = npt.NDArray[np.bool_]
 FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
 FRACTION, EFFICIENCY, FOLDS = 0.01, 0.05, 5
 SEED_SCORE = "omnilearned"
-TAUS = ("tau1", "tau2", "tau3", "tau4", "n_constituents", "btag")
+TAUS = ("tau2 / tau1", "tau3 / tau2", "tau4 / tau3", "n_constituents", "btag")
 #: signal: its part of the background at one times
 SHARES = {"top": 0.02, "hh": 0.0053}
 #: (signal, columns, score) -> what was measured earlier at each factor: value and spread, None where nothing was
@@ -117,8 +118,8 @@ def read(folder: Path, dataset: str) -> tuple[Columns, Jets]:
     columns = {name: values[kept] for name, values in columns.items()}
     shares = sorted(n[:-2] for n in columns if n.startswith("share_") and n.endswith(f"_{SEED_SCORE}_1"))
     features = {
-        name: np.stack([jet_features(columns, stems, j).astype(np.float32) for j in JETS], axis=1)
-        for name, stems in (("classes", shares), ("taus, n, b tag", TAUS))
+        name: np.stack([input_matrix(inputs, JetColumns(columns, j)) for j in JETS], axis=1)
+        for name, inputs in (("classes", shares), ("taus, n, b tag", TAUS))
     }
     seed, pt = (
         np.stack([np.asarray(columns[f"{name}_{j}"], np.float64) for j in JETS], axis=1)

@@ -161,13 +161,14 @@ def test_a_study_goes_on_where_it_was_stopped_and_sees_the_signal(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--sideband", "110:60"], "--sideband 110:60: is not of the form LOW:HIGH"),
-        (["--window", "140", "200"], "--window and --sideband: labels by mass need both"),
+        (["--sideband", "110-60"], "--sideband 110-60: give two numbers in GeV with a colon between them"),
+        (["--window", "140:200"], "--window and --sideband: labels by mass need both"),
         (["--high", "0.5"], "quantiles of a score have to be 0 < low <= high < 1"),
         (["--share", "0"], "--share: a part of the events is between 0 and 1"),
         (["--strength", "-1"], "--strength: a strength to inject is a number of at least 0"),
-        ([], "have no shares of classes"),
-        (["--column", "tau3"], "--column tau3: the events have no tau3_1 and tau3_2"),
+        ([], "the simulated events have no column 'share_QCD_b_omnilearned' of the jets"),
+        (["--column", "tau3 / tau2"], "the simulated events have no column 'tau2' of the jets"),
+        (["--column", "mass", "--column", "mass"], "--column: one is given twice (mass, mass)"),
     ],
 )
 def test_what_cannot_be_studied_is_said(words: list[str], said: str, tmp_path: Path) -> None:

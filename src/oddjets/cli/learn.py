@@ -13,7 +13,7 @@ from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.overrides import Workers
 
-__all__ = ["learn"]
+__all__ = ["learn", "mass_range"]
 
 
 def learn(
@@ -90,8 +90,8 @@ def learn(
         columns=tuple(column or ()),
         folds=folds,
         members=members,
-        window=_range(window, "--window") if window else None,
-        sidebands=tuple(_range(text, "--sideband") for text in sideband or ()),
+        window=mass_range(window, "--window") if window else None,
+        sidebands=tuple(mass_range(text, "--sideband") for text in sideband or ()),
         own_mass=own_mass,
         name=name,
         seed=seed,
@@ -108,8 +108,12 @@ def learn(
         console.print(f"[bold red]warning[/bold red]: {warning.message}")
 
 
-def _range(text: str, option: str) -> tuple[float, float]:
+def mass_range(text: str, option: str) -> tuple[float, float]:
     """Return the ends of a range LOW:HIGH.
+
+    Args:
+        text: two numbers with a colon between them.
+        option: named in the message.
 
     Raises:
         OddjetsError: it is none.

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from oddjets.cli.learn import mass_range
 from oddjets.cli.study_options import (
     BankFile,
     Luminosity,
@@ -47,8 +48,9 @@ def learning(
         list[str] | None,
         typer.Option(
             "--column",
-            metavar="NAME",
-            help="Learn from this column of each jet, without _1 and _2; repeatable (default: the shares of classes).",
+            metavar="EXPRESSION",
+            help="Column of a jet to learn from, or an expression such as 'tau3 / tau2'; repeatable (default: the shares of the"
+            " seed score's class groups).",
         ),
     ] = None,
     folds: Annotated[int, typer.Option("--folds", min=2, max=20, metavar="N", help="Number of folds.")] = 5,
@@ -63,9 +65,9 @@ def learning(
         float, typer.Option("--low", metavar="Q", help="At or below this quantile: background-like.")
     ] = 0.80,
     window: Annotated[
-        tuple[float, float] | None,
-        typer.Option("--window", metavar="LOW HIGH", help="Label by the other jet's mass, GeV, and not by the score."),
-    ] = None,
+        str,
+        typer.Option("--window", metavar="LOW:HIGH", help="Label by the other jet's mass, GeV, and not by the score."),
+    ] = "",
     sideband: Annotated[
         list[str] | None,
         typer.Option("--sideband", metavar="LOW:HIGH", help="A side band of the window, GeV; repeatable."),
@@ -78,12 +80,13 @@ def learning(
 ) -> None:
     """Learn a score from each of many experiments with a signal: what does it gain, what does it cost without one?"""
     from oddjets.study.learning import LearningPlan
-    from oddjets.workflow.learning_study import LearningOptions, band_of, study_learning
+    from oddjets.workflow.learning_study import LearningOptions, study_learning
     from oddjets.workflow.study_events import require_shared_source
 
     require_shared_source(source)
     run = run_of(target, out)
-    plan = LearningPlan(seed, folds, members, high, low, window or (), tuple(band_of(word) for word in sideband or ()))
+    bands = tuple(mass_range(text, "--sideband") for text in sideband or ())
+    plan = LearningPlan(seed, folds, members, high, low, mass_range(window, "--window") if window else (), bands)
     study_learning(
         run,
         LearningOptions(

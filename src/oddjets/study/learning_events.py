@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import JETS, Columns
+from oddjets.scoring.column_inputs import input_matrix
+from oddjets.selection.decorators import JetColumns
 from oddjets.study.events import EventArrays
 from oddjets.study.shared_events import joined_truth
-from oddjets.study.supervised import jet_features
 
 __all__ = ["ORIGIN", "DrawnEvents", "JetCollector", "JetPool", "LearningSource"]
 
@@ -48,11 +49,11 @@ class JetCollector:
 
     Args:
         score: the seed.
-        stems: columns that are trained on, without ``_1`` and ``_2``.
+        inputs: columns of a jet that are trained on, or expressions of them.
     """
 
-    def __init__(self, score: str, stems: Sequence[str]) -> None:
-        self.score, self.stems = score, list(stems)
+    def __init__(self, score: str, inputs: Sequence[str]) -> None:
+        self.score, self.inputs = score, list(inputs)
         self._parts: list[JetPool] = []
         self._jets = 0
 
@@ -60,19 +61,13 @@ class JetCollector:
         """Return the places of both jets of each event, as columns of a score `ORIGIN`.
 
         Raises:
-            OddjetsError: a column that is trained on is not there.
+            ExpressionError: a column that is trained on is not there.
         """
         found: Columns = {}
         for jet in JETS:
-            lacking = [stem for stem in self.stems if f"{stem}_{jet}" not in columns]
-            if lacking:
-                raise OddjetsError(
-                    f"the events have no column {lacking[0]}_{jet}, which a score is learnt from; a bank has such columns if it"
-                    " is made with `oddjets study bank --features`"
-                )
             score = np.asarray(columns[f"score_{self.score}_{jet}"], np.float64)
             part = JetPool(
-                jet_features(columns, self.stems, jet).astype(np.float32),
+                input_matrix(self.inputs, JetColumns(columns, jet)),
                 np.where(np.isnan(score), -np.inf, score),
                 *(np.asarray(columns[f"{name}_{jet}"], np.float64) for name in ("pt", "mass")),
             )

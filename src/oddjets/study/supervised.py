@@ -15,10 +15,8 @@ import numpy.typing as npt
 
 from oddjets.core.errors import OddjetsError
 from oddjets.io.event_table import JETS, Columns
-from oddjets.learning.folds import event_hash
-from oddjets.learning.folds import fold_of as folds_of_hashes
 
-__all__ = ["CrossFitted", "feature_stems", "fold_of", "jet_features"]
+__all__ = ["CrossFitted", "feature_stems", "fold_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,15 +36,23 @@ OF_SUBSTRUCTURE = ("n_constituents", "btag")
 SUBJETTINESS = ("tau1", "tau2", "tau3", "tau4")
 
 
-def fold_of(columns: Columns, folds: int = FOLDS) -> npt.NDArray[np.int8]:
+def fold_of(columns: Columns, folds: int = FOLDS) -> npt.NDArray[np.int64]:
     """Return the fold of each event, (n,): a hash of run, luminosity block and event number.
 
     Args:
         columns: an event table.
         folds: how many there are.
     """
-    hashes = event_hash(columns["run"], columns["luminosityBlock"], columns["event"])
-    return folds_of_hashes(hashes, folds)
+    state = np.zeros(len(columns["event"]), np.uint64)
+    with np.errstate(over="ignore"):
+        for name in ("run", "luminosityBlock", "event"):
+            state ^= np.asarray(columns[name]).astype(np.uint64)
+            # the finaliser of splitmix64 (G. Steele, D. Lea, C. Flood, OOPSLA 2014)
+            state += np.uint64(0x9E3779B97F4A7C15)
+            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            state ^= state >> np.uint64(31)
+    return (state % np.uint64(folds)).astype(np.int64)
 
 
 def feature_stems(tables: Sequence[Columns]) -> list[str]:
@@ -62,14 +68,8 @@ def feature_stems(tables: Sequence[Columns]) -> list[str]:
     return [*shares, *ratios, *(name for name in OF_SUBSTRUCTURE if name in both)]
 
 
-def jet_features(columns: Columns, stems: Sequence[str], jet: int) -> Floats:
-    """Return the features of one jet of each event, (n, features); subjettinesses relative to the one before.
-
-    Args:
-        columns: an event table.
-        stems: names of columns without the jet's number.
-        jet: 1 or 2.
-    """
+def _features(columns: Columns, stems: Sequence[str], jet: int) -> Floats:
+    """Return the features of one jet of each event, (n, features); subjettinesses relative to the one before."""
     taus = [name for name in SUBJETTINESS if name in stems]
     found = [np.asarray(columns[f"{name}_{jet}"], np.float64) for name in stems if name not in taus]
     for lower, upper in pairwise(taus):
@@ -122,15 +122,15 @@ class CrossFitted:
             self._models.append(model)
             self._sorted.append(np.sort(model.decision_function(own)))
 
-    def _jets(self, tables: Sequence[Columns]) -> tuple[Floats, Floats, npt.NDArray[np.int8]]:
+    def _jets(self, tables: Sequence[Columns]) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
         """Return features, absolute weights and folds of all jets."""
-        found: list[tuple[Floats, Floats, npt.NDArray[np.int8]]] = []
+        found: list[tuple[Floats, Floats, npt.NDArray[np.int64]]] = []
         for columns in tables:
             for jet in JETS:
                 weight = np.abs(np.asarray(columns["weight"], np.float64))
-                found.append((jet_features(columns, self.stems, jet), weight, fold_of(columns)))
+                found.append((_features(columns, self.stems, jet), weight, fold_of(columns)))
         if not found:
-            return np.zeros((0, len(self.stems))), np.zeros(0), np.zeros(0, np.int8)
+            return np.zeros((0, len(self.stems))), np.zeros(0), np.zeros(0, np.int64)
         return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))  # type: ignore[return-value]
 
     def scores(self, columns: Columns) -> dict[int, Floats]:
@@ -141,7 +141,7 @@ class CrossFitted:
         """
         folds, found = fold_of(columns), {}
         for jet in JETS:
-            x, value = jet_features(columns, self.stems, jet), np.zeros(len(folds))
+            x, value = _features(columns, self.stems, jet), np.zeros(len(folds))
             for fold, (model, known) in enumerate(zip(self._models, self._sorted, strict=True)):
                 rows = np.flatnonzero(folds == fold)
                 if len(rows):

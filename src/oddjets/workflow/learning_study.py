@@ -13,6 +13,7 @@ from rich.markup import escape
 from oddjets.config.analysis import Analysis
 from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError
+from oddjets.core.expressions import names_in
 from oddjets.core.files import write_json
 from oddjets.corrections.systematics import kind_of
 from oddjets.io.event_table import JETS
@@ -25,10 +26,11 @@ from oddjets.study.rates import LEAST_RATIO, bank_ratio
 from oddjets.study.supervised import feature_stems
 from oddjets.workflow.hold_out import with_signal
 from oddjets.workflow.run import RunContext
+from oddjets.workflow.stages.learn import learnt_columns
 from oddjets.workflow.stages.workspace import measured_closure
 from oddjets.workflow.study_events import SharedSource, StudyEvents, is_processed, require_current_tables
 
-__all__ = ["FACTORS", "LearningOptions", "band_of", "study_learning"]
+__all__ = ["FACTORS", "LearningOptions", "study_learning"]
 
 #: strengths that are injected, in units of the one at which the signal is a stated part of all other events
 FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -46,7 +48,7 @@ class LearningOptions:
         experiments: for each strength.
         strengths: to inject, and 0; empty: `FACTORS`.
         share: the signal over all other events at one unit of these factors.
-        columns: what is trained on, without ``_1`` and ``_2``; empty: the class shares, or what else the tables have.
+        columns: what is trained on, columns of a jet or expressions; empty: the shares of class groups.
         plan: how scores are learnt.
         workers: processes.
         bank: a file of `make_bank`; None: the events of the folder.
@@ -93,22 +95,6 @@ def study_learning(run: RunContext, options: LearningOptions) -> dict[str, Any]:
         return _study(run, options, signal)
 
 
-def band_of(word: str) -> tuple[float, float]:
-    """Return a side band of a word such as ``60:110``, GeV.
-
-    Raises:
-        OddjetsError: it is no such word.
-    """
-    low, colon, high = word.partition(":")
-    try:
-        found = float(low), float(high)
-    except ValueError:
-        found = np.nan, np.nan
-    if not colon or not found[0] < found[1]:
-        raise OddjetsError(f"--sideband {word}: is not of the form LOW:HIGH, in GeV, such as 60:110")
-    return found
-
-
 def _refuse_odd(options: LearningOptions) -> None:
     plan = options.plan
     if not 0 < options.share < 1:
@@ -147,7 +133,7 @@ def _study(run: RunContext, options: LearningOptions, signal: str) -> dict[str, 
         "of": made_of(run.out, name),
         "signal": signal,
         "seed_score": run.analysis.threshold.score,
-        "trained_on": this.stems,
+        "trained_on": list(this.inputs),
         "labels": {"window": list(plan.window), "sidebands": [list(band) for band in plan.sidebands]}
         if plan.window
         else {"high": plan.high, "low": plan.low},
@@ -178,7 +164,7 @@ def _study(run: RunContext, options: LearningOptions, signal: str) -> dict[str, 
 class _Prepared:
     experiments: LearningExperiments
     strengths: list[float]
-    stems: list[str]
+    inputs: tuple[str, ...]
     luminosity: float
     ratio: float
     left_out: list[str]
@@ -194,8 +180,8 @@ def _prepare(run: RunContext, options: LearningOptions) -> _Prepared:
     analysis, left_out = _without_varied_scores(run.analysis)
     events = StudyEvents(RunContext(analysis, run.out), options.bank, options.luminosity)
     qcd = str(analysis.data_driven)
-    stems = _stems(analysis, events, options.columns, (qcd, signal))
-    collector = JetCollector(analysis.threshold.score, stems)
+    inputs = _inputs(run, events, options.columns, (qcd, signal))
+    collector = JetCollector(analysis.threshold.score, inputs)
     # the places of jets take the place of scores, and so are paired, weighted and varied as these are
     placed = analysis.threshold.model_copy(update={"score": ORIGIN})
     seen = events.seen_by(analysis.model_copy(update={"threshold": placed}), collector.add)
@@ -213,7 +199,7 @@ def _prepare(run: RunContext, options: LearningOptions) -> _Prepared:
         )
     experiments = LearningExperiments(analysis, source, options.plan, poi, fitted, *measured_closure(run))
     strengths = _strengths(analysis, source, poi, options)
-    return _Prepared(experiments, strengths, stems, events.luminosity, ratio, left_out)
+    return _Prepared(experiments, strengths, inputs, events.luminosity, ratio, left_out)
 
 
 def _without_varied_scores(analysis: Analysis) -> tuple[Analysis, list[str]]:
@@ -226,33 +212,24 @@ def _without_varied_scores(analysis: Analysis) -> tuple[Analysis, list[str]]:
     return analysis.model_copy(update={"systematics": kept}), varied
 
 
-def _stems(analysis: Analysis, events: StudyEvents, asked: Sequence[str], processes: Sequence[str]) -> list[str]:
-    """Return the columns that are trained on: those that were asked for, or the shares of classes of the seed.
+def _inputs(run: RunContext, events: StudyEvents, asked: tuple[str, ...], processes: Sequence[str]) -> tuple[str, ...]:
+    """Return what is trained on, as `oddjets learn` does: what was asked for, or the shares of class groups.
 
     Raises:
-        OddjetsError: a column that is not there, or no shares.
+        OddjetsError: there are no events, or they lack a column.
     """
+    inputs = learnt_columns(run, run.analysis.threshold.score, asked)
     tables = [table for process in processes for table in events.tables_of(process) if len(table["event"])]
     if not tables:
         raise OddjetsError(f"there are no simulated events of {' or '.join(processes)}")
-    there = feature_stems(tables)
-    if asked:
-        for stem in asked:
-            if any(f"{stem}_{j}" not in table for table in tables for j in JETS):
-                raise OddjetsError(
-                    f"--column {stem}: the events have no {stem}_1 and {stem}_2; there are"
-                    f" {', '.join(there) or 'no columns that a score is learnt from'}"
-                    " (a bank has them if it is made with `oddjets study bank --features`)"
-                )
-        return list(asked)
-    shares = [stem for stem in there if stem.startswith("share_")]
-    if not shares:
-        raise OddjetsError(
-            f"the events of '{analysis.name}' have no shares of classes (share_CLASS_SCORE), which a score is learnt from if"
-            f" nothing else is asked for; give --column (there are {', '.join(there) or 'none of the usual ones'}), or take a"
-            " bank that was made with `oddjets study bank --features`"
-        )
-    return shares
+    for name in sorted({name for text in inputs for name in names_in(text)}):
+        if any(f"{name}_{j}" not in table for table in tables for j in JETS):
+            there = ", ".join(feature_stems(tables)) or "no columns that scores are learnt from"
+            raise OddjetsError(
+                f"the simulated events have no column '{name}' of the jets, which a score would be learnt from; there are"
+                f" {there}. Take others with --column; a bank has all of them if it is made with `oddjets study bank --features`"
+            )
+    return inputs
 
 
 def _strengths(analysis: Analysis, source: LearningSource, poi: str, options: LearningOptions) -> list[float]:

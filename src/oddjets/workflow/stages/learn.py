@@ -32,7 +32,7 @@ from oddjets.workflow.stages.learnt_yaml import product_name, write_analysis
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
 
-__all__ = ["FOLDER", "NUMBERS", "LearnOptions", "refuse_impossible", "work"]
+__all__ = ["FOLDER", "NUMBERS", "LearnOptions", "learnt_columns", "refuse_impossible", "work"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -145,7 +145,8 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
         OddjetsError: no data, too few events for the folds, an empty class, or a column that is not there.
     """
     blinding.record_state(run.analysis, run.out, unblinds=run.unblinds)
-    seed, columns = _seed_of(run, options), _columns_of(run, options)
+    seed = _seed_of(run, options)
+    columns = learnt_columns(run, seed, options.columns)
     began = time.perf_counter()
     data = _data(run, seed, columns)
     folds = fold_of(data.hashes, options.folds)
@@ -221,17 +222,21 @@ def _seed_of(run: RunContext, options: LearnOptions) -> str:
     return options.seed_score or run.analysis.threshold.score
 
 
-def _columns_of(run: RunContext, options: LearnOptions) -> tuple[str, ...]:
+def learnt_columns(run: RunContext, seed: str, asked: tuple[str, ...]) -> tuple[str, ...]:
     """Return what a training reads of a jet: what is asked for, or the shares of class groups.
+
+    Args:
+        run: the analysis.
+        seed: the score that labels jets.
+        asked: columns or expressions of a jet; empty: the shares.
 
     Raises:
         OddjetsError: nothing is asked for, and no score has a model with class groups.
     """
-    if options.columns:
-        if len(set(options.columns)) < len(options.columns):
-            raise OddjetsError(f"--column: one is given twice ({', '.join(options.columns)})")
-        return options.columns
-    seed = _seed_of(run, options)
+    if asked:
+        if len(set(asked)) < len(asked):
+            raise OddjetsError(f"--column: one is given twice ({', '.join(asked)})")
+        return asked
     cards = {name: load_card(path) for name, path in run.resolved.cards.items() if name in run.analysis.scores}
     owner = run.analysis.scores[seed].of or seed
     for name in (owner, *cards):
