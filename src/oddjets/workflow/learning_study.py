@@ -227,7 +227,7 @@ def _inputs(run: RunContext, events: StudyEvents, asked: tuple[str, ...], proces
             there = ", ".join(feature_stems(tables)) or "no columns that scores are learnt from"
             raise OddjetsError(
                 f"the simulated events have no column '{name}' of the jets, which a score would be learnt from; there are"
-                f" {there}. Take others with --column; a bank has all of them if it is made with `oddjets study bank --features`"
+                f" {there}. Take others with --column; a bank has all of them if made with `oddjets study bank --features`"
             )
     return inputs
 
