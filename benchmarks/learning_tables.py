@@ -4,16 +4,15 @@
     oddjets process benchmarks/learning_tables.yaml --out output/learning_tables
     python benchmarks/learning_tables.py --demo output/demo --signals output/learning_tables
 
-Events of pseudo-data without top quarks are the background of all trainings: those of the demo for top, and those beside the
-simulated signals, twice as many, for HH. QCD among them, by generator truth, is what thresholds keep 1 % of. Simulated top
-pairs or HH are injected, one times being 2 % (top) or 0.53 % (HH) of QCD; which events, and the seed of the training, differ
-from training to training, and +- is their spread. Simulated events that were not injected test the separation, scored by the
-model of the fold that a hash gives them.
+The events of the demo's pseudo-data without its top quarks are the background of all trainings; QCD among them, by generator
+truth, is what thresholds keep 1 % of. Simulated top pairs or HH are injected, one times being 2 % of QCD; which events, and
+the seed of the training, differ from training to training, and +- is their spread. Simulated events that were not injected
+test the separation, scored by the model of the fold that a hash gives them.
 
 Square brackets have what was measured in November 2026 with separate code, and the pull: the difference over the spreads of
-both, the statistical errors of both and the rounding. For top the background is the same there, so that its own error is common
-and left out; simulated signals, and the background for HH, were other samples of the same size. Where nothing was written of a
-spread, it is taken as the one here.
+both, the statistical error of both signals and the rounding. The background is the same there (5372 events), so that its own
+error, and what a training learns of its fluctuations, is common and left out; simulated signals were other samples of the same
+size. Where nothing was written of a spread, it is taken as the one here.
 
 The second table has A D / (B C) of QCD at 5 % of the events, with scores by fold, with the outputs of all models pooled, and
 with one model that saw all events.
@@ -50,8 +49,9 @@ FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
 FRACTION, EFFICIENCY, FOLDS = 0.01, 0.05, 5
 SEED_SCORE = "omnilearned"
 TAUS = ("tau2 / tau1", "tau3 / tau2", "tau4 / tau3", "n_constituents", "btag")
-#: signal: its part of the background at one times
-SHARES = {"top": 0.02, "hh": 0.0053}
+SIGNALS = ("top", "hh")
+#: the signal over the background at one times
+SHARE = 0.02
 #: (signal, columns, score) -> what was measured earlier at each factor: value and spread, None where nothing was
 EARLIER: dict[tuple[str, str, str], tuple[tuple[str, str | None] | None, ...]] = {
     ("top", "taus, n, b tag", "learnt"): (
@@ -150,7 +150,7 @@ def train(data: Jets, name: str, seed: int) -> tuple[FoldedScore, npt.NDArray[np
     return FoldedScore.train(data.features[name], folds, trainer, labels, n_folds=FOLDS, seed=seed), folds, labels
 
 
-def separation(data: Jets, of_qcd: Mask, test: Jets, name: str, seed: int, *, common: bool) -> dict[str, float]:
+def separation(data: Jets, of_qcd: Mask, test: Jets, name: str, seed: int) -> dict[str, float]:
     """Return the improvement of seed, learnt score and product, and the learnt one's rejection of jets at 30 %.
 
     Args:
@@ -159,7 +159,6 @@ def separation(data: Jets, of_qcd: Mask, test: Jets, name: str, seed: int, *, co
         test: simulated signal.
         name: of the columns.
         seed: of the training.
-        common: whether errors leave out that of the background.
     """
     learnt, folds, _ = train(data, name, seed)
     seen = {"seed": data.seed, "learnt": learnt.scores(data.features[name], folds)}
@@ -173,8 +172,7 @@ def separation(data: Jets, of_qcd: Mask, test: Jets, name: str, seed: int, *, co
         one = improvement(other[key].min(axis=1), test.weights, cut)
         found[key] = one.estimate.value
         of_signal = (one.efficiency.up + one.efficiency.down) / (2 * one.efficiency.value)
-        whole = (one.estimate.up + one.estimate.down) / (2 * one.estimate.value)
-        found[f"error_{key}"] = one.estimate.value * (of_signal if common else whole)
+        found[f"error_{key}"] = one.estimate.value * of_signal
     (at,) = find_cuts(other["learnt"].ravel(), np.repeat(test.weights, 2), [0.3])
     found["rejection"] = rejection(seen["learnt"][of_qcd].ravel(), np.repeat(ones, 2), at).value
     return found
@@ -218,18 +216,17 @@ def pull(mean: float, spread: float, error: float, earlier: tuple[str, str | Non
     return (mean - float(word)) / float(np.sqrt(spread**2 + theirs**2 + 2 * error**2 + rounding**2))
 
 
-def measure(backgrounds: Mapping[str, tuple[Jets, Mask]], signals: Mapping[str, Jets], seeds: int) -> dict[str, Any]:
+def measure(background: Jets, of_qcd: Mask, signals: Mapping[str, Jets], seeds: int) -> dict[str, Any]:
     """Return all numbers of the first table."""
     found: dict[str, Any] = {}
     for signal, name in dict.fromkeys((signal, name) for signal, name, _ in EARLIER):
-        background, of_qcd = backgrounds[signal]
         for factor in FACTORS:
-            number = round(factor * SHARES[signal] * int(of_qcd.sum()))
+            number = round(factor * SHARE * int(of_qcd.sum()))
             rows = []
             for seed in range(seeds):
                 data, test = injected(background, signals[signal], number, seed)
                 known = np.concatenate([of_qcd, np.zeros(number, bool)])
-                rows.append(separation(data, known, test, name, seed, common=signal == "top"))
+                rows.append(separation(data, known, test, name, seed))
             values = {key: np.array([row[key] for row in rows]) for key in rows[0]}
             found[f"{signal}; {name}; {factor:g}"] = {
                 "injected": number,
@@ -258,7 +255,7 @@ def table_of(found: Mapping[str, Any]) -> tuple[str, list[float]]:
             cells.append(text)
         words = {"learnt": "learnt", "product": "learnt x OmniLearned"}[score]
         lines.append(f"| {signal} | {name} | {words} | " + " | ".join(cells) + " |")
-    for signal in SHARES:
+    for signal in SIGNALS:
         mean, _ = found[f"{signal}; taus, n, b tag; 0"]["seed"]
         lines.append(f"| {signal} | - | OmniLearned | {mean:.2f} |" + " |" * (len(FACTORS) - 1))
     return "\n".join(lines), pulls
@@ -272,17 +269,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=8, help="trainings for each number")
     parser.add_argument("--json", type=Path, help="where all numbers are written")
     options = parser.parse_args(arguments)
-    backgrounds = {}
-    for signal, folder in (("hh", options.signals), ("top", options.demo)):
-        columns, jets = read(folder, "data")
-        truth = process_of(folder, columns)
-        backgrounds[signal] = jets.select(truth != "top"), truth[truth != "top"] == "qcd"
-        print(f"{folder.name}: {int((truth == 'qcd').sum())} events of QCD of {len(truth)}")
-    signals = {name: read(options.signals, name)[1] for name in SHARES}
+    columns, jets = read(options.demo, "data")
+    truth = process_of(options.demo, columns)
+    background, of_qcd = jets.select(truth != "top"), truth[truth != "top"] == "qcd"
+    signals = {name: read(options.signals, name)[1] for name in SIGNALS}
     numbers = {name: len(one.weights) for name, one in signals.items()}
-    print(f"simulated: {numbers}\n")
+    print(f"{int(of_qcd.sum())} events of QCD of {len(of_qcd)}; simulated: {numbers}\n")
     start = time.process_time()
-    found = measure(backgrounds, signals, options.seeds)
+    found = measure(background, of_qcd, signals, options.seeds)
     text, pulls = table_of(found)
     print(text)
     print(
