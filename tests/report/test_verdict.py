@@ -69,6 +69,17 @@ def test_studies_are_told_and_those_of_another_state_are_not(bare: tuple[Analysi
     learnt = next(row for row in verdict_table(artifacts).rows if "learnt from data" in row[0].text)
     assert learnt[1].text.startswith("\N{MINUS SIGN}20 ± ")
     assert "a gain from strength 0." in learnt[1].text
+    training = {
+        "events": 5000,
+        "jets": {"signal-like": 500, "background-like": 8000},
+        "smallest_fold": 980,
+        "agreement": 0.9,
+    }
+    options = {"folds": 5, "members": 4, "seed_score": "s", "columns": ["share_bb"]}
+    signal = {"efficiency": 0.4, "seed_efficiency": 0.3, "stochastic": 0.02}
+    extra = training | {"options": options, "signals": {"top": signal}}
+    (out / "manifests" / "learn.json").write_text(json.dumps({"key": "k", "extra": extra}), encoding="utf-8")
+    assert [row[1].text for row in learning_tables(artifacts)[-1].rows][-3:] == ["0.400", "0.300", "2.0 %"]
     tests, cells, events = two_sample_tables(artifacts)
     assert [row[0].text for row in tests.rows][-2:] == ["smallest p of all widths", "mean p of all widths"]
     assert tests.rows[-2][3].text.startswith("< 0.0025")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from oddjets.core.provenance import read_manifest
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.finished_studies import current_study
 from oddjets.report.tables import Cell, Table
-from oddjets.report.text import p_value, with_error
+from oddjets.report.text import count, p_value, with_error
 
 __all__ = ["FILES", "LEARNING", "gain_in_words", "learning_tables", "signals_of", "studies_of"]
 
@@ -36,12 +37,16 @@ def signals_of(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any
 
 
 def learning_tables(artifacts: Artifacts) -> list[Table]:
-    """Return the gain by strength, and the closure of each score; nothing without a study that is up to date.
+    """Return the gain by strength and the closure of each score, and what was learnt from data; nothing where there is neither.
 
     Args:
         artifacts: of the output directory.
     """
-    return [table for found in studies_of(artifacts) for table in (_gains(artifacts, found), _checks(artifacts, found))]
+    studied = [
+        table for found in studies_of(artifacts) for table in (_gains(artifacts, found), _checks(artifacts, found))
+    ]
+    trained = _trained(artifacts)
+    return studied if trained is None else [*studied, trained]
 
 
 def studies_of(artifacts: Artifacts) -> list[dict[str, Any]]:
@@ -52,6 +57,42 @@ def studies_of(artifacts: Artifacts) -> list[dict[str, Any]]:
     """
     known = (current_study(artifacts, name) for name in FILES.values())
     return [found for found in known if found is not None]
+
+
+def _trained(artifacts: Artifacts) -> Table | None:
+    """Return what the manifest of `oddjets learn` says, which is nothing of the data in A; None without one."""
+    manifest = read_manifest(artifacts.out, "learn")
+    if manifest is None:
+        return None
+    found = manifest["extra"]
+    options, jets = found["options"], found["jets"]
+    rows = [
+        [Cell("events of data"), Cell(count(found["events"]), found["events"])],
+        *([Cell(f"{kind} jets"), Cell(count(number), number)] for kind, number in jets.items()),
+        [Cell("folds, trainings in each"), Cell(f"{options['folds']}, {options['members']}")],
+        [Cell("events of the smallest fold"), Cell(count(found["smallest_fold"]), found["smallest_fold"])],
+        [Cell("rank correlation of trainings"), Cell(f"{found['agreement']:.2f}", found["agreement"])],
+    ]
+    for process, one in found["signals"].items():
+        if one["efficiency"] is None:
+            continue
+        label = str(artifacts.process(process)["label"])
+        rows += [
+            [Cell(f"{label} above the threshold, learnt × seed"), Cell(f"{one['efficiency']:.3f}", one["efficiency"])],
+            [Cell(f"{label} above the threshold, seed"), Cell(f"{one['seed_efficiency']:.3f}", one["seed_efficiency"])],
+            [Cell(f"{label}: change by other trainings"), Cell(f"{100 * one['stochastic']:.1f} %", one["stochastic"])],
+        ]
+    return Table(
+        "The score that was learnt from these data",
+        ["Number", "Value"],
+        rows,
+        "manifests/learn.json",
+        "extra",
+        note=(
+            f"`oddjets learn`, seed {options['seed_score']}, from {', '.join(options['columns'])}. What such a score gains and"
+            " costs, `oddjets study learning` tells; one training does not."
+        ),
+    )
 
 
 def gain_in_words(found: Mapping[str, Any]) -> str:

@@ -189,6 +189,7 @@ def _plot_and_report(run: RunContext) -> Any:
         **dump,
         "systematics": [_stated(s, "eras", "correlation") for s in run.analysis.systematics],
         **({"studies": studies} if studies else {}),
+        **({"learnt": learnt["key"]} if (learnt := provenance.read_manifest(run.out, "learn")) else {}),
         **({"inspected": inspected} if (inspected := _inspected(run)) else {}),
     }
 
