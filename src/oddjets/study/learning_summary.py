@@ -134,7 +134,7 @@ def describe_learning(results: Mapping[float, Mapping[str, Floats]]) -> dict[str
         "strengths": rows,
         "loss_at_zero": loss,
         "break_even": gains,
-        "uniformity": None if not fitted else {name: uniformity(zero[f"z_{name}"]) for name in fitted},
+        "uniformity": {name: uniformity(zero[f"z_{name}"]) for name in fitted} if zero is not None and fitted else None,
     }
 
 
