@@ -80,7 +80,10 @@ def _trained(artifacts: Artifacts) -> Table | None:
         rows += [
             [Cell(f"{label} above the threshold, learnt × seed"), Cell(f"{one['efficiency']:.3f}", one["efficiency"])],
             [Cell(f"{label} above the threshold, seed"), Cell(f"{one['seed_efficiency']:.3f}", one["seed_efficiency"])],
-            [Cell(f"{label}: change by other trainings and folds"), Cell(f"{100 * one['stochastic']:.1f} %", one["stochastic"])],
+            [
+                Cell(f"{label}: change by other trainings and folds"),
+                Cell(f"{100 * one['stochastic']:.1f} %", one["stochastic"]),
+            ],
         ]
     return Table(
         "The score that was learnt from these data",
