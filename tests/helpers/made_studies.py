@@ -10,6 +10,7 @@ import numpy as np
 
 from oddjets.core.files import write_json
 from oddjets.io.studies import CHOICES, FOLDER, INJECTION, LEARNING, SCULPTING, TWO_SAMPLE, made_of
+from oddjets.learning.evidence import FULL_WEIGHT
 from oddjets.study.choices import describe_choices
 from oddjets.study.density_ratio import ratio_map
 from oddjets.study.injection import describe_strength, strength_for
@@ -91,8 +92,11 @@ def _learning() -> dict[str, Any]:
             "seed": 1.0,
             "learnt": most * strength / (1 + strength),
             "product": 0.8 + most * strength / (1 + strength),
+            "equal": 0.6 + most * strength / (1 + strength),
         }
-        made = {"events": rng.poisson(5400, 50) * 1.0, "injected": rng.poisson(100 * strength, 50) * 1.0}
+        n_sigma = rng.normal(3 * strength, 1, 50)
+        made = {"weight": np.clip(n_sigma / FULL_WEIGHT, 0, 1), "n_sigma": n_sigma}
+        made |= {"events": rng.poisson(5400, 50) * 1.0, "injected": rng.poisson(100 * strength, 50) * 1.0}
         for name in SCORES:
             predicted = rng.normal(60, 6, 50)
             made |= {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -268,6 +269,11 @@ class Score(StrictModel):
         max_length=MOST_COMPONENTS,
         description="names of other scores: the score is -log10 of the mean of their tail probabilities",
     )
+    weights: tuple[float, ...] | None = Field(
+        default=None,
+        description="powers of the tail probabilities in a 'product', one for each name in its order, not below 0: a score of"
+        " the weight 0 has no say, and half a weight counts half in the sum of -log10. Not given: all are 1",
+    )
     flat_in: FlatBins | None = Field(
         default=None,
         description="bins of mass and pT of the jet: the combination is replaced by its tail probability in data of the same"
@@ -285,6 +291,8 @@ class Score(StrictModel):
         if self.combined is None:
             if self.flat_in is not None:
                 raise ValueError("'flat_in' is of a combination; for one score write 'product: [NAME]'")
+            if self.weights is not None:
+                raise ValueError("'weights' belong to a 'product' of other scores")
             return self
         how, names = self.combined
         if len(names) < (1 if self.flat_in is not None else 2):
@@ -292,7 +300,27 @@ class Score(StrictModel):
             raise ValueError(f"'{how}' combines {least}; {len(names)} given")
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"'{how}' names '{twice[0]}' twice")
+        if self.weights is not None:
+            self._check_weights(self.weights, how, names)
         return self
+
+    @staticmethod
+    def _check_weights(weights: tuple[float, ...], how: str, names: tuple[str, ...]) -> None:
+        if how != "product":
+            raise ValueError(f"'weights' belong to 'product', and not to '{how}'")
+        if len(weights) != len(names):
+            raise ValueError(
+                f"'weights' has {len(weights)} numbers for the {len(names)} scores of 'product'; give one for each"
+            )
+        if wrong := [weight for weight in weights if not (math.isfinite(weight) and weight >= 0)]:
+            raise ValueError(f"'weights': {wrong[0]:g} is no finite number from 0 on")
+        if not any(weights):
+            raise ValueError("'weights' are all 0, so that no score has a say")
+        if sum(weights) > MOST_COMPONENTS:
+            raise ValueError(
+                f"'weights' add up to {sum(weights):g}, and at most to {MOST_COMPONENTS}, so that the product stays a number;"
+                " only their ratios count"
+            )
 
     # ---- what goes with which source ---------------------------------------------------------------------------
 
@@ -315,7 +343,7 @@ class Score(StrictModel):
 
     def stated(self) -> dict[str, Any]:
         """Return what decides its values, as JSON: without the label, and without what later versions added and it has not."""
-        added = {name for name in ("of", *COMBINATIONS, "flat_in") if getattr(self, name) is None}
+        added = {name for name in ("of", *COMBINATIONS, "weights", "flat_in") if getattr(self, name) is None}
         added |= set() if self.family else {"family"}
         return self.model_dump(mode="json", exclude={"label", *added})
 

@@ -37,8 +37,8 @@ Integers = npt.NDArray[np.int64]
 
 #: the file, in the folder of the event tables
 COMBINED_SCORES = "combined_scores.npz"
-#: raised whenever the file's layout or the meaning of a number changes
-_LAYOUT = 1
+#: raised whenever the file's layout or the meaning of a number changes; 2: weights
+_LAYOUT = 2
 #: so many jets of data with the largest scores are kept one by one
 EXACT = 2**18
 #: below them, one is kept where the rank has grown by this part
@@ -124,12 +124,14 @@ class Combination:
         how: ``product``, ``max``, ``min`` or ``mean``.
         components: the scores that it is made of.
         edges: ``mass`` and ``pt`` -> edges of the bins in which it is flat; empty: it is not.
+        weights: of a product, powers of the tail probabilities of the components, not below 0; empty: all are 1.
     """
 
     name: str
     how: str
     components: tuple[str, ...]
     edges: Mapping[str, tuple[float, ...]]
+    weights: tuple[float, ...] = ()
 
     @property
     def n_bins(self) -> int:
@@ -148,11 +150,17 @@ class Combination:
     def joined(self, tails: Iterable[Floats]) -> Floats:
         """Return the combined tail probability of jets: the smaller it is, the odder they are.
 
+        A product with weights is that of the tail probabilities to the power of their weights. A component of the weight 0
+        has no say, one of the weight 1 is as it would be without weights, to the last bit.
+
         Args:
             tails: of the components, each of shape (n,).
         """
         found = list(tails)
         if self.how == "product":
+            if self.weights:
+                # no power of 1: a library may round it
+                found = [p if w == 1 else p**w for p, w in zip(found, self.weights, strict=True)]
             return np.asarray(functools.reduce(np.multiply, found), np.float64)
         if self.how == "mean":
             return np.asarray(functools.reduce(np.add, found) / len(found), np.float64)
@@ -281,7 +289,7 @@ class CombinedScores:
         note = {
             "layout": _LAYOUT,
             "combinations": [
-                [c.name, c.how, list(c.components), {q: list(e) for q, e in c.edges.items()}]
+                [c.name, c.how, list(c.components), {q: list(e) for q, e in c.edges.items()}, list(c.weights)]
                 for c in self.combinations.values()
             ],
             "n": {name: one.n for name, one in maps.items()},
@@ -342,8 +350,8 @@ def _load(file: Path, _modified: int, _size: int) -> CombinedScores:
                 for name, n in note["n"].items()
             }
         combinations = {
-            name: Combination(name, how, tuple(components), {q: tuple(e) for q, e in edges.items()})
-            for name, how, components, edges in note["combinations"]
+            name: Combination(name, how, tuple(components), {q: tuple(e) for q, e in edges.items()}, tuple(weights))
+            for name, how, components, edges, weights in note["combinations"]
         }
         tails = {name.removeprefix("tail "): one for name, one in maps.items() if name.startswith("tail ")}
         flat = {

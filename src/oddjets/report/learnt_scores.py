@@ -72,6 +72,8 @@ def _trained(artifacts: Artifacts) -> Table | None:
         [Cell("folds, trainings in each"), Cell(f"{options['folds']}, {options['members']}")],
         [Cell("events of the smallest fold"), Cell(count(found["smallest_fold"]), found["smallest_fold"])],
         [Cell("rank correlation of trainings"), Cell(f"{found['agreement']:.2f}", found["agreement"])],
+        *_evidence(found["evidence"]),
+        [Cell("weight of the learnt score in the product"), Cell(f"{found['weight']:.2f}", found["weight"])],
     ]
     for process, one in found["signals"].items():
         if one["efficiency"] is None:
@@ -96,6 +98,19 @@ def _trained(artifacts: Artifacts) -> Table | None:
             " costs, `oddjets study learning` tells; one training does not."
         ),
     )
+
+
+def _evidence(found: Mapping[str, Any] | None) -> list[list[Cell]]:
+    if found is None:
+        return [[Cell("labels of jets that were not seen"), Cell("without labels")]]
+    sigma = f"{found['n_sigma']:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return [
+        [
+            Cell("AUC against labels of jets that were not seen"),
+            Cell(f"{found['auc']:.3f}", found["auc"], f"0.5 ± {found['error']:.3f} if nothing was learnt"),
+        ],
+        [Cell("by how many standard deviations above 0.5"), Cell(sigma, found["n_sigma"])],
+    ]
 
 
 def gain_in_words(found: Mapping[str, Any]) -> str:
@@ -126,6 +141,7 @@ def _gains(artifacts: Artifacts, found: Mapping[str, Any]) -> Table:
                     Cell(f"{row['injected']:.3g}", row["injected"], f"{row['injected_events']:.0f} events"),
                     *(_mean(scores[name]["sic"]) for name in NAMES),
                     _mean(row["gain"]["product"]),
+                    _mean(row["weight"]),
                     *(_mean(scores[name]["auc"]) for name in NAMES),
                     *(_median(scores[name].get("fit")) for name in ("seed", "product")),
                 ]
@@ -141,6 +157,7 @@ def _gains(artifacts: Artifacts, found: Mapping[str, Any]) -> Table:
         f"A score learnt from data, by injected signal{_of(found)}",
         [
             *("Signal", "injected", *(f"SIC, {name}" for name in NAMES.values()), "gain over the seed"),
+            "weight of the learnt score",
             *(f"AUC of jets, {name}" for name in NAMES.values()),
             *(f"median z, {NAMES[name]}" for name in ("seed", "product")),
         ],

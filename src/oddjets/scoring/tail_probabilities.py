@@ -35,7 +35,7 @@ def combine_scores(
         data: dataset of data -> rows of its event table.
 
     Returns:
-        The maps, and combination -> what the manifest says of it: ``how``, ``of``, ``jets`` (of data), and of a flat one
+        The maps, and combination -> what the manifest says of it: ``how``, ``of``, ``weights`` (if it has any), ``jets`` (of data), and of a flat one
         ``bins``, how many, and ``few_jets``, those with fewer than `FEW_JETS` jets of data.
 
     Raises:
@@ -43,7 +43,13 @@ def combine_scores(
         InputFileError: an event table is damaged, or has no column of a component.
     """
     combinations = {
-        name: Combination(name, how, members, {} if (flat_in := scores[name].flat_in) is None else flat_in.edges)
+        name: Combination(
+            name,
+            how,
+            members,
+            {} if (flat_in := scores[name].flat_in) is None else flat_in.edges,
+            scores[name].weights or (),
+        )
         for name, (how, members) in combinations_of(scores).items()
     }
     tails: dict[str, TailProbability] = {}
@@ -58,6 +64,7 @@ def combine_scores(
         made[name] = {
             "how": combination.how,
             "of": list(combination.components),
+            **({"weights": list(combination.weights)} if combination.weights else {}),
             "jets": tails[combination.components[0]].n,
         }
         if combination.edges:

@@ -27,9 +27,10 @@ from oddjets.core.console import progress
 from oddjets.core.errors import OddjetsError
 from oddjets.core.worker_pool import run_tasks
 from oddjets.corrections.systematics import NOMINAL
-from oddjets.io.combined_scores import TailProbability
+from oddjets.io.combined_scores import Combination, TailProbability
 from oddjets.io.histograms import DATA
 from oddjets.learning.boosted import BoostedTrainer
+from oddjets.learning.evidence import Evidence, evidence_of
 from oddjets.learning.folded import FoldedScore
 from oddjets.learning.folds import event_hash, fold_of
 from oddjets.learning.labels import MassLabelWarning, mass_window, pt_edges_of, tag_n_train
@@ -46,13 +47,16 @@ from oddjets.study.procedure import Answers, Procedure, Questions, bins_of_cells
 from oddjets.study.sculpting import divergence_of
 from oddjets.study.thresholds import ThresholdGrid, letter_sums, templates_at
 
-__all__ = ["FITTED", "SCORES", "LearningExperiments", "LearningPlan", "run_learning"]
+__all__ = ["EVIDENCE", "FITTED", "SCORES", "LearningExperiments", "LearningPlan", "run_learning"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: the scores that are compared, and those with which the analysis is fitted
-SCORES, FITTED = ("seed", "learnt", "product"), ("seed", "product")
+#: the scores that are compared, and those with which the analysis is fitted; in ``equal``, a product too, the learnt score has
+#: the weight 1 whatever it learnt
+SCORES, FITTED = ("seed", "learnt", "product", "equal"), ("seed", "product")
+#: of an experiment, see `oddjets.learning.evidence.Evidence`
+EVIDENCE = ("weight", "n_sigma")
 #: of the background, at which the significance improvement is stated
 FRACTION = 0.01
 #: experiments in a file
@@ -90,12 +94,14 @@ class _Learnt:
 
     Attributes:
         folds: of the events, (n,).
+        evidence: that anything was learnt.
         of_data: score -> of both jets of each event, (n, 2).
         of_signal: score -> of events of the signal that are not in the experiment, scored as data are, (m, 2).
         of_pool: score -> of jets of the templates, by their place in the pool, (jets,); NaN of others.
     """
 
     folds: npt.NDArray[np.int8]
+    evidence: Evidence
     of_data: Mapping[str, Floats]
     of_signal: Mapping[str, Floats]
     of_pool: Mapping[str, Floats]
@@ -164,7 +170,7 @@ class LearningExperiments:
             By score: ``sic`` at 1 % of background, ``auc`` of single jets, ``in_a``, ``predicted`` (B C / (D + 1)) and
             ``permuted`` (what A is on average if jets are exchanged inside folds) of the background, ``sculpting`` (see
             `divergence_of`, bits by which it is larger than by chance); ``z``, ``strength`` and ``pull`` of the fits, if
-            there are any; ``events`` and ``injected``.
+            there are any; ``events`` and ``injected``; `EVIDENCE` that anything was learnt.
 
         Raises:
             OddjetsError: too few events for a training, or for a threshold.
@@ -177,6 +183,7 @@ class LearningExperiments:
         of_qcd = drawn.process == self.source.processes.index(self.source.qcd)
         is_signal = drawn.process == self.source.processes.index(self.source.signal)
         found = {"events": float(len(drawn.row)), "injected": float(is_signal.sum())}
+        found |= {name: float(getattr(learnt.evidence, name)) for name in EVIDENCE}
         thrown = int(auxiliary.integers(2**32))
         for name in SCORES:
             scores = learnt.of_data[name]
@@ -212,12 +219,12 @@ class LearningExperiments:
         """Learn a score from an experiment, and score its events, the signal that is not in it, and the templates."""
         pool, plan = self.source.pool, self.plan
         folds = self._folds(number, drawn.process, drawn.row)
-        features = pool.features[drawn.jets]
+        features, labels = pool.features[drawn.jets], self._labels(drawn.jets)
         trained = FoldedScore.train(
             features,
             folds,
             BoostedTrainer(members=plan.members),
-            self._labels(drawn.jets),
+            labels,
             n_folds=plan.folds,
             seed=seed,
         )
@@ -229,14 +236,13 @@ class LearningExperiments:
         of_pool = {"seed": pool.seed, "learnt": np.full(len(pool.seed), np.nan)}
         known = self._template_jets
         of_pool["learnt"][known] = trained.fold_scores(pool.features[known]).mean(axis=1)
+        evidence = evidence_of(seen["learnt"], labels)
         tails = {name: TailProbability.from_scores(scores.copy()) for name, scores in seen.items()}
-
-        def product(of: Mapping[str, Floats]) -> Floats:
-            return np.asarray(-np.sum([np.log10(tails[name](of[name])) for name in ("seed", "learnt")], axis=0))
-
-        for of in (seen, of_signal, of_pool):
-            of["product"] = product(of)
-        return _Learnt(folds, seen, of_signal, of_pool)
+        for name, weight in (("product", evidence.weight), ("equal", 1.0)):
+            made = Combination(name, "product", ("seed", "learnt"), {}, (1.0, weight))
+            for of in (seen, of_signal, of_pool):
+                of[name] = -np.log10(made.joined(tails[one](of[one]) for one in made.components))
+        return _Learnt(folds, evidence, seen, of_signal, of_pool)
 
     def _folds(self, number: int, process: Ints, row: Ints) -> npt.NDArray[np.int8]:
         return fold_of(event_hash(np.full(len(row), number), process, row), self.plan.folds)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.stats import kstest, norm
 
 from oddjets.study.injection import describe_strength, strength_for
-from oddjets.study.learning import FITTED, SCORES
+from oddjets.study.learning import EVIDENCE, FITTED, SCORES
 
 __all__ = ["break_even", "describe_learning", "learning_lines", "mean_of", "ratio_of_sums", "uniformity"]
 
@@ -114,7 +114,8 @@ def describe_learning(results: Mapping[float, Mapping[str, Floats]]) -> dict[str
         results: of `run_learning`.
 
     Returns:
-        ``strengths``: for each the ``injected`` strength, ``events`` and ``injected_events`` on average, for each score
+        ``strengths``: for each the ``injected`` strength, ``events`` and ``injected_events`` on average, `EVIDENCE`
+        that anything was learnt, for each score
         ``sic``, ``auc``, ``closure`` (A D / (B C) of the background), ``permuted`` (A over its mean if jets are exchanged
         inside folds), ``sculpting``, and ``fit`` (of `describe_strength`, for the seed and the product); and the ``gain`` of
         the others over the seed. ``loss_at_zero``: the gain of the product without signal, minus 1. ``break_even`` of
@@ -158,6 +159,7 @@ def _of_strength(strength: float, values: Mapping[str, Floats]) -> dict[str, Any
         "injected": strength,
         "events": float(values["events"].mean()),
         "injected_events": float(values["injected"].mean()),
+        **{name: mean_of(values[name]) for name in EVIDENCE},
         "scores": scores,
         "gain": {name: mean_of(_gain(values, name)) for name in SCORES if name != "seed"},
     }
@@ -180,7 +182,7 @@ def learning_lines(result: Mapping[str, Any]) -> list[str]:
             improved = ", ".join(f"{name} {_shown(row['scores'][name]['sic'])}" for name in SCORES)
             lines.append(
                 f"    {row['injected']:.3g} ({row['injected_events']:.0f} events): {improved}; product over seed"
-                f" {_shown(row['gain']['product'])}"
+                f" {_shown(row['gain']['product'])}; weight {_shown(row['weight'])} of {_shown(row['n_sigma'])} sigma"
             )
         if one["loss_at_zero"] is not None:
             lines.append(f"    without signal, product over seed minus 1: {_shown(one['loss_at_zero'])}")

@@ -16,6 +16,7 @@ from oddjets.workflow.stage_states import is_done
 from oddjets.workflow.stages import learn as stage_module
 from oddjets.workflow.stages.learn import FOLDER, NUMBERS, LearnOptions, refuse_impossible
 from oddjets.workflow.stages.learn_methods import trained_with
+from oddjets.workflow.stages.learnt_product import evidence_line, nothing_learnt
 from oddjets.workflow.stages.learnt_yaml import LEARNT_YAML
 from oddjets.workflow.study_events import is_processed, require_current_tables
 
@@ -82,6 +83,7 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     lines = [
         f"{head}; {options['folds']} folds, {options['members']} members, of rank correlation {found['agreement']:.2f}"
     ]
+    lines.append(evidence_line(found))
     for process, signal in found["signals"].items():
         if signal["efficiency"] is not None:
             lines.append(
@@ -108,4 +110,6 @@ def show(found: dict[str, Any], out: str) -> None:
     """
     for line in lines_of(found):
         console.print(escape(line))
+    if warning := nothing_learnt(found):
+        console.print(f"[bold yellow]warning[/bold yellow]: {escape(warning)}")
     console.print(escape(f"learn: {out}/{found['analysis']}; `oddjets run` goes on with it"))

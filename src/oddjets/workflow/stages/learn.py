@@ -13,7 +13,6 @@ import numpy.typing as npt
 from oddjets.core.errors import BlindedError, OddjetsError, nearest
 from oddjets.core.files import write_json
 from oddjets.io import event_table
-from oddjets.io.combined_scores import TailProbability
 from oddjets.io.event_table import JETS, Columns
 from oddjets.io.nanoaod_schema import IDENTITY
 from oddjets.learning.card import LearntFrom, write_learnt
@@ -27,6 +26,7 @@ from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.selection.decorators import JetColumns
 from oddjets.workflow import blinding
 from oddjets.workflow.stages.learn_methods import OUTLIERS, chosen_method, trained_with, trainer_of
+from oddjets.workflow.stages.learnt_product import LearntProduct, evidence_line, nothing_learnt
 from oddjets.workflow.stages.learnt_yaml import product_name, write_analysis
 
 if TYPE_CHECKING:
@@ -165,13 +165,13 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
     scores = score.scores(data.features, folds)
     agreement = score.agreement(data.features, folds)
     efficiency = _efficiency(run, data)
-    tails = TailProbability.from_scores(data.seed.copy())
+    joined = LearntProduct.of(scores, data.seed, labels)
     yields = {
-        process: _yields(run, process, score, (data, folds), tails, seed, columns, efficiency)
+        process: _yields(run, process, score, (data, folds), joined, seed, columns, efficiency)
         for process in _signals(run)
     }
     rng = np.random.default_rng(options.seed)
-    product = _product(scores, data.seed, tails)
+    product = joined(scores, data.seed)
     closure = {
         name: [_stated(pair_closure(values, folds, rng, share)) for share in _SHARES]
         for name, values in ((options.name, scores), (product_name(options.name, seed), product), (seed, data.seed))
@@ -197,16 +197,21 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
     notes = [f"The score '{options.name}' was learnt from the data of '{run.analysis.name}': {said}"]
     if options.window is not None:
         notes.append("A score that can guess the mass it was labelled by sculpts it: see `oddjets study sculpting`.")
+    stated = joined.stated()
+    notes.append(nothing_learnt(stated).capitalize() or f"Of the score '{options.name}': {evidence_line(stated)}.")
     if run.unblinds:
         notes.append(f"The data in A were blinded; the training saw them ({run.unblinds}).")
     stochastic = {process: found["stochastic"] for process, found in yields.items()}
-    yaml_file = write_analysis(run, folder, files.card.name, options.name, seed, efficiency, stochastic, tuple(notes))
+    yaml_file = write_analysis(
+        run, folder, files.card.name, options.name, seed, joined.weight, efficiency, stochastic, tuple(notes)
+    )
     found = {
         "options": options.recorded() | {"seed_score": seed, "columns": list(columns)},
         "events": len(data.hashes),
         "jets": _counts(labels, data),
         "smallest_fold": int(np.bincount(folds, minlength=options.folds).min()),
         "agreement": agreement,
+        **joined.stated(),
         "parity": files.difference,
         "trained_with": trained_with(options.method),
         "signals": yields,
@@ -306,18 +311,12 @@ def _signals(run: RunContext) -> list[str]:
     return [] if fit is None else list(dict.fromkeys(p.process for p in fit.pois))
 
 
-def _product(scores: Floats, seed: Floats, tails: TailProbability, of: Floats | None = None) -> Floats:
-    """Return the product of tail probabilities in data, -log10; of other events ``of`` are the data's scores."""
-    own = TailProbability.from_scores((scores if of is None else of).copy().ravel())
-    return np.asarray(-np.log10(own(scores) * tails(seed)))
-
-
 def _yields(
     run: RunContext,
     process: str,
     score: FoldedScore,
     trained: tuple[_Events, npt.NDArray[np.int8]],
-    tails: TailProbability,
+    joined: LearntProduct,
     seed: str,
     columns: Sequence[str],
     efficiency: float,
@@ -342,8 +341,7 @@ def _yields(
         return float(events.weights[of_signal.min(axis=1) >= cut].sum() / events.weights.sum())
 
     def with_seed(of_data: Floats, of_signal: Floats) -> float:
-        product = _product(of_data, data.seed, tails)
-        return above(product, _product(of_signal, events.seed, tails, of_data))
+        return above(joined(of_data, data.seed), joined(of_signal, events.seed, of_data))
 
     flat = events.features.reshape(-1, len(columns))
     # of a member of each fold, the mean over the folds

@@ -36,6 +36,7 @@ def write_analysis(
     card: str,
     score: str,
     seed: str,
+    weight: float,
     efficiency: float,
     stochastic: Mapping[str, float],
     notes: tuple[str, ...],
@@ -52,6 +53,7 @@ def write_analysis(
         card: its file there.
         score: name of the learnt score.
         seed: the score that it is multiplied with.
+        weight: of the learnt score in the product, 0 to 1.
         efficiency: of the threshold.
         stochastic: signal process to the relative standard deviation of its yield in A over trainings.
         notes: for the report.
@@ -71,7 +73,9 @@ def write_analysis(
         # with several scores, one without a label is called by its name
         scores[seed].setdefault("label", label)
     scores[score] = {"card": card, "label": "learnt score"}
-    scores[product] = {"product": [seed, score], "label": f"learnt x {label}"}
+    # four digits are more than the evidence has
+    powers = {} if weight == 1 else {"weights": [1.0, round(weight, 4)]}
+    scores[product] = {"product": [seed, score], **powers, "label": f"learnt x {label}"}
     content |= {
         "name": f"{asked.name}_{score}",
         "title": f"{asked.title} (learnt score)",
