@@ -63,6 +63,14 @@ def test_a_combination_is_one_way_and_its_scores(how):
         ({"product": ["a"], "flat_in": {"pt": [450, 450, 600]}}, "'pt' needs two edges or more, each above"),
         ({"product": ["a"], "flat_in": {"eta": [0, 1]}}, "Extra inputs are not permitted"),
         ({"product": [f"s{i}" for i in range(17)]}, "at most 16"),
+        ({"card": "x.yaml", "weights": [1]}, "'weights' belong to a 'product' of other scores"),
+        ({"mean": ["a", "b"], "weights": [1, 1]}, "'weights' belong to 'product', and not to 'mean'"),
+        ({"product": ["a", "b"], "weights": [1]}, "'weights' has 1 numbers for the 2 scores of 'product'"),
+        ({"product": ["a", "b"], "weights": [1, -0.5]}, "'weights': -0.5 is below 0"),
+        ({"product": ["a", "b"], "weights": [1, float("nan")]}, "weights.1\n  Input should be a finite number"),
+        ({"product": ["a", "b"], "weights": [float("inf"), 1]}, "weights.0\n  Input should be a finite number"),
+        ({"product": ["a", "b"], "weights": [0, 0]}, "'weights' are all 0, so that no score has a say"),
+        ({"product": ["a", "b"], "weights": [1, 16]}, "'weights' add up to 17, and at most to 16"),
     ],
 )
 def test_what_is_no_combination_is_refused(given, said):
@@ -162,6 +170,9 @@ def test_what_a_score_states_has_no_fields_that_it_does_not_use():
     assert stated["product"] == ["a"]
     assert stated["flat_in"] == {"mass": [60.0, 240.0], "pt": None}
     assert "label" not in stated
+    assert "weights" not in stated
+    weighted = Score.model_validate({"product": ["a", "b"], "weights": [1, 0.5]}).stated()
+    assert weighted["weights"] == [1.0, 0.5]
 
 
 @pytest.mark.parametrize("name", ["x__y", "x_"])

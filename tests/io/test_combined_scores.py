@@ -25,11 +25,16 @@ from oddjets.io.combined_scores import (
 scores_of_jets = arrays(np.float64, st.integers(1, 60), elements=st.integers(-8, 8).map(lambda i: i / 4))
 
 
-def combined(how: str, tables: dict[str, np.ndarray], edges: dict[str, tuple[float, ...]] | None = None):
+def combined(
+    how: str,
+    tables: dict[str, np.ndarray],
+    edges: dict[str, tuple[float, ...]] | None = None,
+    weights: tuple[float, ...] = (),
+):
     """A combination 'c' of scores whose map is of the jets of a table, for jet 1 alone."""
     names = [name for name in tables if name not in ("mass", "pt")]
     tails = {name: TailProbability.from_scores(tables[name].copy()) for name in names}
-    whole = CombinedScores({"c": Combination("c", how, tuple(names), edges or {})}, tails, {})
+    whole = CombinedScores({"c": Combination("c", how, tuple(names), edges or {}, weights)}, tails, {})
     if edges:
         table = {f"score_{name}_1": tables[name] for name in names}
         joined = whole.before_flat(table, "c", 1)
@@ -124,6 +129,22 @@ def test_of_two_independent_scores_a_combination_has_its_closed_distribution(how
     assert stats.spearmanr(found, independent["b"]).statistic > 0.4
 
 
+@pytest.mark.parametrize("weight", [0.25, 0.5, 2.0])
+def test_a_weighted_product_of_two_independent_scores_has_its_closed_distribution(weight, independent):
+    """P(p q^w <= x) is the integral of min(1, x / q^w) over q: (x - w x^(1/w)) / (1 - w)."""
+    found = score(combined("product", independent, weights=(1.0, weight)), independent)
+    assert stats.kstest(10.0**-found, lambda x: (x - weight * x ** (1 / weight)) / (1 - weight)).pvalue > 0.01
+
+
+def test_weights_of_one_change_no_bit_and_one_of_zero_leaves_the_other_score(independent):
+    plain = score(combined("product", independent), independent)
+    assert np.array_equal(score(combined("product", independent, weights=(1.0, 1.0)), independent), plain)
+    first = next(iter(independent))
+    alone = combined("product", {first: independent[first]})
+    left = score(combined("product", independent, weights=(1.0, 0.0)), independent)
+    assert np.array_equal(left, score(alone, {first: independent[first]}))
+
+
 def test_every_score_is_in_the_tail_as_precise_as_its_rank(independent):
     whole = combined("product", independent)
     both = {"a": np.array([1e6]), "b": np.array([1e6])}
@@ -184,7 +205,7 @@ def test_a_bin_has_a_name():
 def test_a_file_gives_the_same_bits(tmp_path: Path, independent):
     assert CombinedScores.load(tmp_path) is None
     tables = {**independent, "mass": np.random.default_rng(1).uniform(60, 240, N)}
-    whole = combined("product", tables, {"mass": (60.0, 100.0, 240.0)})
+    whole = combined("product", tables, {"mass": (60.0, 100.0, 240.0)}, (1.0, 0.3))
     whole.save(tmp_path)
     found = CombinedScores.load(tmp_path)
     assert found is not None
@@ -201,7 +222,7 @@ def test_a_file_gives_the_same_bits(tmp_path: Path, independent):
         lambda file: file.write_bytes(file.read_bytes()[:400]),
         lambda file: file.write_text("no archive"),
         lambda file: np.savez(file, note=np.array("{}")),
-        lambda file: np.savez(file, note=np.array('{"layout": 1, "n": {"tail a": 3}, "combinations": []}')),
+        lambda file: np.savez(file, note=np.array('{"layout": 2, "n": {"tail a": 3}, "combinations": []}')),
     ],
     ids=["empty", "cut short", "text", "no layout", "no maps"],
 )
@@ -216,7 +237,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, spoil, independent):
 
 def test_a_file_of_another_version_is_named(tmp_path: Path):
     np.savez(tmp_path / COMBINED_SCORES, note=np.array('{"layout": 99}'))
-    with pytest.raises(InputFileError, match="of version 99, but version 1 is needed"):
+    with pytest.raises(InputFileError, match="of version 99, but version 2 is needed"):
         CombinedScores.load(tmp_path)
 
 

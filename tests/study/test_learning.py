@@ -143,11 +143,16 @@ def test_a_study_goes_on_where_it_was_stopped_and_sees_the_signal(
     # the same background, and 240 events of the signal in 3000
     np.testing.assert_array_equal(zero["events"], four["events"] - four["injected"])
     assert four["injected"].mean() == pytest.approx(240, abs=4 * np.sqrt(240 / 4))
+    assert (four["weight"] == 1).all()
+    np.testing.assert_allclose(zero["weight"], np.clip(zero["n_sigma"] / 2, 0, 1))
+    # of the weight 1 it is the product of equal powers, to the last bit
+    np.testing.assert_array_equal(four["sic_equal"], four["sic_product"])
     result = describe_learning(found)
     assert result["strengths"][1]["gain"]["product"]["mean"] > 1.1
     assert result["strengths"][1]["scores"]["product"]["fit"]["failed"] == 0
     assert np.nanmean(four["z_product"]) > np.nanmean(zero["z_product"]) + 3
     assert set(result["uniformity"]) == {"seed", "product"}
+    assert result["strengths"][1]["weight"]["mean"] == 1
     # jets are independent here: nothing couples them
     for name in ("learnt", "product"):
         assert zero[f"in_a_{name}"].sum() / zero[f"permuted_{name}"].sum() == pytest.approx(1, abs=0.25)

@@ -21,6 +21,7 @@ from oddjets.core.blinding_history import read_history
 from oddjets.core.errors import BlindedError, InputFileError, OddjetsError
 from oddjets.core.provenance import read_manifest
 from oddjets.io import event_table
+from oddjets.learning.evidence import FULL_WEIGHT
 from oddjets.learning.folds import event_hash, fold_of
 from oddjets.scoring.column_scorer import ColumnScorer
 from oddjets.scoring.model_card import load_card
@@ -29,6 +30,7 @@ from oddjets.workflow.learning import learn, learn_stage
 from oddjets.workflow.pipeline import run_stages, stage_of
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.stages.learn import LearnOptions
+from oddjets.workflow.stages.learnt_product import LearntProduct, evidence_line, nothing_learnt
 from oddjets.workflow.stages.learnt_yaml import write_analysis
 
 pytest.importorskip("onnx", reason="needs onnx: pip install 'oddjets[learn]'")
@@ -90,6 +92,8 @@ def test_a_learnt_score_goes_through_the_stages_beside_its_seed(folder: Path) ->
     assert found["jets"]["signal-like"] == pytest.approx(0.05 * 2 * found["events"], rel=0.2)
     assert set(found["closure"]) == {"learnt", "learnt_x_xbb", "xbb"}
     assert found["signals"]["top"]["stochastic"] > 0
+    assert found["weight"] == pytest.approx(np.clip(found["evidence"]["n_sigma"] / FULL_WEIGHT, 0, 1), abs=1e-4)
+    assert f"has the weight {found['weight']:.2f} in the product" in " ".join(said.output.split())
     manifest = read_manifest(folder / "out", "learn")
     assert manifest is not None
     # a manifest is shown of a blinded analysis, too
@@ -101,6 +105,7 @@ def test_a_learnt_score_goes_through_the_stages_beside_its_seed(folder: Path) ->
     asked = load_analysis(file)
     assert list(asked.scores) == ["xbb", "learnt", "learnt_x_xbb"]
     assert asked.threshold.score == "learnt_x_xbb"
+    assert asked.scores["learnt_x_xbb"].weights == (1.0, found["weight"])
     (systematic,) = (s for s in asked.systematics if s.name == "learnt_training")
     assert systematic.processes == ("top",)
     run = RunContext(asked, folder / "second")
@@ -127,6 +132,16 @@ def test_a_learnt_score_goes_through_the_stages_beside_its_seed(folder: Path) ->
     assert (up > 1).all()
     np.testing.assert_allclose(up * down, 1)
     assert run.extra("histogram")["threshold"]["efficiency_found"] == pytest.approx(0.05, abs=0.01)
+
+
+def test_little_evidence_is_warned_of_and_none_is_said() -> None:
+    known = {"auc": 0.51, "error": 0.02, "n_sigma": 0.5}
+    assert nothing_learnt({"weight": 0.25, "evidence": known}).startswith("nothing was learnt: ")
+    assert nothing_learnt({"weight": 0.5, "evidence": known | {"n_sigma": 1.0}}) == ""
+    without = LearntProduct.of(np.full((4, 2), 0.5), np.zeros((4, 2)), None).stated()
+    assert without == {"weight": 1.0, "evidence": None}
+    assert nothing_learnt(without) == ""
+    assert evidence_line(without).startswith("no labels")
 
 
 def test_the_key_has_the_options_and_a_dry_run_writes_nothing(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -312,8 +311,8 @@ class Score(StrictModel):
             raise ValueError(
                 f"'weights' has {len(weights)} numbers for the {len(names)} scores of 'product'; give one for each"
             )
-        if wrong := [weight for weight in weights if not (math.isfinite(weight) and weight >= 0)]:
-            raise ValueError(f"'weights': {wrong[0]:g} is no finite number from 0 on")
+        if min(weights) < 0:
+            raise ValueError(f"'weights': {min(weights):g} is below 0, so that odd jets would count as usual ones")
         if not any(weights):
             raise ValueError("'weights' are all 0, so that no score has a say")
         if sum(weights) > MOST_COMPONENTS:

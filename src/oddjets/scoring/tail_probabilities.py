@@ -35,8 +35,8 @@ def combine_scores(
         data: dataset of data -> rows of its event table.
 
     Returns:
-        The maps, and combination -> what the manifest says of it: ``how``, ``of``, ``weights`` (if it has any), ``jets`` (of data), and of a flat one
-        ``bins``, how many, and ``few_jets``, those with fewer than `FEW_JETS` jets of data.
+        The maps, and combination -> what the manifest says of it: ``how``, ``of``, ``weights`` if it has any, ``jets`` (of
+        data), and of a flat one ``bins``, how many, and ``few_jets``, those with fewer than `FEW_JETS` jets of data.
 
     Raises:
         OddjetsError: no jets of data, a component with the same value for all of them, or a bin without any.

@@ -63,8 +63,13 @@ def write_combined_scores(run: RunContext, datasets: Mapping[str, Mapping[str, A
     combined.save(folder)
     missing = missing_scores(scores, folder, [name for name, found in datasets.items() if found["rows"]])
     for name, found in made.items():
+        powers = found.get("weights") or [1.0] * len(found["of"])
+        of = [
+            one if power == 1 else f"{one} to the power of {power:g}"
+            for one, power in zip(found["of"], powers, strict=True)
+        ]
         console.print(
-            f"process: score '{escape(name)}': {found['how']} of tail probabilities of {escape(', '.join(found['of']))} in"
+            f"process: score '{escape(name)}': {found['how']} of tail probabilities of {escape(', '.join(of))} in"
             f" {found['jets']} jets of data"
         )
         if few := found.get("few_jets"):
