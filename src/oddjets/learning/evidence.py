@@ -24,7 +24,7 @@ _TRAINED_ON_EACH_OTHER = 2.0
 
 @dataclass(frozen=True)
 class Evidence:
-    """How well a score tells weak labels apart.
+    """The area under the curve of a score against weak labels, and its error.
 
     Attributes:
         auc: area under the curve of signal-like against background-like jets; 0.5 where nothing was learnt.
