@@ -72,8 +72,7 @@ def _trained(artifacts: Artifacts) -> Table | None:
         [Cell("folds, trainings in each"), Cell(f"{options['folds']}, {options['members']}")],
         [Cell("events of the smallest fold"), Cell(count(found["smallest_fold"]), found["smallest_fold"])],
         [Cell("rank correlation of trainings"), Cell(f"{found['agreement']:.2f}", found["agreement"])],
-        *_evidence(found["evidence"]),
-        [Cell("weight of the learnt score in the product"), Cell(f"{found['weight']:.2f}", found["weight"])],
+        *_evidence(found),
     ]
     for process, one in found["signals"].items():
         if one["efficiency"] is None:
@@ -100,16 +99,21 @@ def _trained(artifacts: Artifacts) -> Table | None:
     )
 
 
-def _evidence(found: Mapping[str, Any] | None) -> list[list[Cell]]:
-    if found is None:
-        return [[Cell("labels of jets that were not seen"), Cell("without labels")]]
-    sigma = f"{found['n_sigma']:+.1f}".replace("-", "\N{MINUS SIGN}")
+def _evidence(found: Mapping[str, Any]) -> list[list[Cell]]:
+    weight = Cell("weight of the learnt score in the product")
+    if "weight" not in found:
+        return [[weight, Cell("1, by an earlier version; `oddjets learn` finds it from the labels")]]
+    rows = [[weight, Cell(f"{found['weight']:.2f}", found["weight"])]]
+    if (known := found["evidence"]) is None:
+        return [[Cell("labels of jets that were not seen"), Cell("without labels")], *rows]
+    sigma = f"{known['n_sigma']:+.1f}".replace("-", "\N{MINUS SIGN}")
     return [
         [
             Cell("AUC against labels of jets that were not seen"),
-            Cell(f"{found['auc']:.3f}", found["auc"], f"0.5 ± {found['error']:.3f} if nothing was learnt"),
+            Cell(f"{known['auc']:.3f}", known["auc"], f"0.5 ± {known['error']:.3f} if nothing was learnt"),
         ],
-        [Cell("by how many standard deviations above 0.5"), Cell(sigma, found["n_sigma"])],
+        [Cell("by how many standard deviations above 0.5"), Cell(sigma, known["n_sigma"])],
+        *rows,
     ]
 
 
