@@ -23,7 +23,7 @@ from oddjets.report.artifacts import Artifacts
 from oddjets.report.figures import class_shares, removal
 from oddjets.scoring.model_card import load_card
 from oddjets.scoring.scorer import Scorer
-from oddjets.workflow.inspected_run import InspectedRun, asked_of
+from oddjets.workflow.inspected_run import InspectedRun, asked_of, model_behind
 from oddjets.workflow.pipeline import run_stages, stages_up_to
 from oddjets.workflow.run import RunContext
 
@@ -214,3 +214,24 @@ def test_from_python(folder: Path) -> None:
     assert {"why", "shares"} < set(found)
     assert found["why"]["events"][0]["id"] == found["events"]["events"][0]["id"]
     assert "What the scores rest on" in repr(found)
+
+
+def test_a_product_and_a_score_of_its_columns_have_the_model_behind_them(folder: Path) -> None:
+    scores = {
+        "mine": {"card": str(folder / "mine.yaml")},
+        "mass": {"column": "mass"},
+        "both": {"product": ["mass", "mine"]},
+    }
+    ask(folder, scores=scores, threshold={"score": "both", "efficiency": 0.4})
+    run = RunContext(load_analysis(folder / "analysis.yaml"), folder / "out")
+    run_stages(run, stages_up_to(run, "histogram"))
+    said = " ".join(inspect(folder, "--top", "2", "--why", "1").split())
+    assert said.count("are those of 'mine', which is behind it") == 1
+    jet = part(folder, "events")["events"][0]["jets"][0]
+    assert jet["shares"]["both"] == jet["shares"]["mine"]
+    assert part(folder, "why")["score"] == "mine"
+    assert part(folder, "shares")["score"] == "both"
+    name, card = model_behind(run, "both") or ("", None)
+    assert name == "mine"
+    assert card == load_card(folder / "mine.yaml")
+    assert model_behind(run, "mass") is None

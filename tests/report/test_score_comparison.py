@@ -156,12 +156,16 @@ def test_the_notes_warn_of_b_tags_and_say_what_helps_where_events_are_few(finish
     asked, out = finished
     branch = {"xbb": asked.scores["xbb"].model_copy(update={"signal": ("particleNetMD_Xbb",)})}
     tagged = Artifacts(asked.model_copy(update={"scores": {**asked.scores, **branch}}), out)
-    assert "\nb tags are in xbb: they couple the two jets" in "\n".join(comparison_notes(tagged, compared))
+    assert "\nb tags, of a tagger or a model's classes of b quarks, are in xbb: they" in "\n".join(
+        comparison_notes(tagged, compared)
+    )
     # of a model that reads the b tag, which the manifest of `process` says
     reads = Artifacts(asked, out)
     dataset = next(iter(reads.manifests["process"]["extra"]["datasets"].values()))
     dataset["inference"] = {"xbb": {"columns": {"btag": {}}}}
-    assert "\nb tags are in xbb: they couple" in "\n".join(comparison_notes(reads, compared))
+    assert "\nb tags, of a tagger or a model's classes of b quarks, are in xbb: they" in "\n".join(
+        comparison_notes(reads, compared)
+    )
     assert "more simulated events of qcd would make them numbers" in notes
     of_data = comparison_notes(artifacts, {**compared, "background": "data"})
     assert not any("more simulated events" in note for note in of_data)

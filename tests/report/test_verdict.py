@@ -14,7 +14,7 @@ from oddjets.config.analysis import Analysis
 from oddjets.core.errors import InputFileError
 from oddjets.report import html, registry, style
 from oddjets.report.artifacts import Artifacts
-from oddjets.report.learnt_scores import learning_tables
+from oddjets.report.learnt_scores import learning_tables, learnt_checks
 from oddjets.report.scrutiny_tables import choice_tables, injection_tables, sculpting_tables
 from oddjets.report.two_sample import two_sample_tables
 from oddjets.report.verdict import verdict, verdict_table
@@ -75,11 +75,42 @@ def test_studies_are_told_and_those_of_another_state_are_not(bare: tuple[Analysi
         "smallest_fold": 980,
         "agreement": 0.9,
     }
-    options = {"folds": 5, "members": 4, "seed_score": "s", "columns": ["share_bb"]}
+    options = {
+        "name": "learnt",
+        "method": "tag-n-train",
+        "folds": 5,
+        "members": 4,
+        "seed_score": "s",
+        "columns": ["share_bb"],
+    }
     signal = {"efficiency": 0.4, "seed_efficiency": 0.3, "stochastic": 0.02}
-    extra = training | {"options": options, "signals": {"top": signal}}
+    extra = training | {"analysis": "learnt/learnt.yaml", "options": options, "signals": {"top": signal}}
     (out / "manifests" / "learn.json").write_text(json.dumps({"key": "k", "extra": extra}), encoding="utf-8")
     assert [row[1].text for row in learning_tables(artifacts)[-1].rows][-3:] == ["0.400", "0.300", "2.0 %"]
+    # a second one, and the report of an analysis that uses it
+    (out / "manifests" / "learn_odd.json").write_text(json.dumps({"key": "k", "extra": extra}), encoding="utf-8")
+    assert [table.file for table in learning_tables(artifacts)[-2:]] == [
+        "manifests/learn.json",
+        "manifests/learn_odd.json",
+    ]
+    assert learnt_checks(artifacts) == []
+    card = {"folds": 5, "members": 4, "method": "mass-window", "seed_score": None, "analysis": "toy", "n_events": 5000}
+    card |= {"agreement": 0.9, "training": "by a mass", "columns": ["tau1"]}
+    artifacts.manifests["process"]["extra"]["learnt"] = {"odd": card}
+    (line,) = learnt_checks(artifacts)
+    assert (line.status, line.value) == ("watch", "odd: mass-window")
+    assert "sculpting study below" in line.note
+    (used,) = (table for table in learning_tables(artifacts) if table.anchor == line.table)
+    assert [cell.text for cell in used.rows[0]] == [
+        "odd",
+        "mass-window",
+        "none",
+        "toy",
+        "5\u202f000",
+        "5, 4",
+        "0.90",
+        "1",
+    ]
     tests, cells, events = two_sample_tables(artifacts)
     assert [row[0].text for row in tests.rows][-2:] == ["smallest p of all widths", "mean p of all widths"]
     assert tests.rows[-2][3].text.startswith("< 0.0025")

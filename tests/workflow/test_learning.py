@@ -168,14 +168,17 @@ def test_the_key_has_the_options_and_a_dry_run_writes_nothing(folder: Path) -> N
 
 def test_a_mass_window_warns_loudly(folder: Path) -> None:
     said = called(
-        folder, *FEW, "--method", "mass-window", "--window", "120:150", "--sideband", "65:110", "--sideband=160:190"
-    )
+        folder, *FEW, "--method", "mass-window", "--window", "120:150", "--sideband", "65:110", "--sideband=160:190",
+        "--name", "window",
+    )  # fmt: skip
+    # a score of another name has a folder of its own
+    assert not (folder / "out/learnt").exists()
     assert "sculpts it" in said.output
     assert "study sculpting" in said.output.replace("\n", " ")
-    content = yaml.safe_load((folder / "out/learnt/card.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load((folder / "out/learnt_window/card.yaml").read_text(encoding="utf-8"))
     assert content["learnt"]["method"] == "mass-window"
     assert "120 to 150 GeV" in content["training"]
-    assert "sculpts" in " ".join(load_analysis(folder / "out/learnt/learnt.yaml").notes)
+    assert "sculpts" in " ".join(load_analysis(folder / "out/learnt_window/learnt.yaml").notes)
 
 
 @pytest.mark.fault("`oddjets learn` of what cannot be learnt", "is refused with the way out, before any training")
@@ -184,6 +187,8 @@ def test_what_cannot_be_learnt_is_refused(folder: Path) -> None:
         (["--method", "tag-train"], "--method: no method 'tag-train'; did you mean 'tag-n-train'"),
         (["--seed-score", "xb"], "--seed-score: no score 'xb'; did you mean 'xbb'"),
         (["--name", "xbb"], "has a score 'xbb' already"),
+        (["--name", "my score"], "it becomes a column"),
+        (["--window", "150:120"], "the first mass has to be the smaller one"),
         (["--method", "mass-window"], "needs both: a range of masses and side bands"),
         (["--window", "120-150"], "two numbers in GeV with a colon"),
         (["--window", "120:150", "--sideband", "80:110"], "belong to --method mass-window"),

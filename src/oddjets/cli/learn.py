@@ -116,7 +116,7 @@ def mass_range(text: str, option: str) -> tuple[float, float]:
         option: named in the message.
 
     Raises:
-        OddjetsError: it is none.
+        OddjetsError: it is none, or does not rise.
     """
     try:
         low, high = (float(part) for part in text.split(":"))
@@ -124,4 +124,6 @@ def mass_range(text: str, option: str) -> tuple[float, float]:
         raise OddjetsError(
             f"{option} {text}: give two numbers in GeV with a colon between them, such as 150:200"
         ) from None
+    if not low < high:
+        raise OddjetsError(f"{option} {text}: the first mass has to be the smaller one")
     return low, high

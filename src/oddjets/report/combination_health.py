@@ -35,7 +35,9 @@ def _b_tags(artifacts: Artifacts) -> list[HealthCheck]:
     if not tagged:
         return []
     inside = "; ".join(
-        f"{name} has the threshold" if tags == (name,) else f"{name} has {', '.join(tags)}"
+        f"{name}, which has the threshold, knows b quarks"
+        if tags == (name,)
+        else f"in {name}, {' and '.join(tags)} {'knows' if len(tags) == 1 else 'know'} b quarks"
         for name, tags in tagged.items()
     )
     many = f"{count(len(tagged))} score{'s' if len(tagged) > 1 else ''}"

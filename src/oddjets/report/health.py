@@ -15,6 +15,7 @@ from oddjets.report.eras import era_checks
 from oddjets.report.health_line import HealthCheck, Status
 from oddjets.report.input_health import input_checks
 from oddjets.report.jet_inspection import outdated_jets
+from oddjets.report.learnt_scores import learnt_checks
 from oddjets.report.text import count, name_some, p_of_toys
 from oddjets.selection.event_weights import ALL_LETTERS
 from oddjets.stats.closure_state import known_parts, region_verdicts
@@ -41,6 +42,7 @@ def health_checks(artifacts: Artifacts) -> list[HealthCheck]:
         *input_checks(artifacts),
         *era_checks(artifacts),
         *combination_checks(artifacts),
+        *learnt_checks(artifacts),
         *([_threshold(artifacts)] if artifacts.expected("histograms") or artifacts.has("histograms") else []),
         *_blinding(artifacts),
         *_weights(artifacts),

@@ -8,13 +8,16 @@ from typing import Any
 from oddjets.core.provenance import read_manifest
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.finished_studies import current_study
+from oddjets.report.health_line import HealthCheck
 from oddjets.report.tables import Cell, Table
 from oddjets.report.text import count, p_value, with_error
 
-__all__ = ["FILES", "LEARNING", "gain_in_words", "learning_tables", "signals_of", "studies_of"]
+__all__ = ["FILES", "LEARNING", "gain_in_words", "learning_tables", "learnt_checks", "signals_of", "studies_of"]
 
 #: the anchor of the table that the verdict links to
 LEARNING = "table-learning"
+#: the anchor of the table of learnt scores, and the method whose labels are masses, as `oddjets learn` calls it
+LEARNT, MASS_WINDOW = "table-learnt", "mass-window"
 #: the scores of a study in words
 NAMES = {"seed": "seed", "learnt": "learnt", "product": "learnt × seed"}
 #: what experiments are drawn from -> the study's file, without its ending
@@ -45,8 +48,9 @@ def learning_tables(artifacts: Artifacts) -> list[Table]:
     studied = [
         table for found in studies_of(artifacts) for table in (_gains(artifacts, found), _checks(artifacts, found))
     ]
-    trained = _trained(artifacts)
-    return studied if trained is None else [*studied, trained]
+    trained = [_trained(artifacts, file, manifest) for file, manifest in _trainings(artifacts)]
+    used = _used(artifacts)
+    return [*studied, *([used] if used is not None else []), *trained]
 
 
 def studies_of(artifacts: Artifacts) -> list[dict[str, Any]]:
@@ -59,11 +63,82 @@ def studies_of(artifacts: Artifacts) -> list[dict[str, Any]]:
     return [found for found in known if found is not None]
 
 
-def _trained(artifacts: Artifacts) -> Table | None:
-    """Return what the manifest of `oddjets learn` says, which is nothing of the data in A; None without one."""
-    manifest = read_manifest(artifacts.out, "learn")
-    if manifest is None:
+def learnt_checks(artifacts: Artifacts) -> list[HealthCheck]:
+    """Return a line about scores that were learnt from data; none where the analysis has no such score.
+
+    Args:
+        artifacts: of the output directory.
+    """
+    found = _scores(artifacts)
+    if not found:
+        return []
+    place = ("manifests/process.json", "extra.learnt", LEARNT)
+    of_mass = [name for name, one in found.items() if one["method"] == MASS_WINDOW]
+    value = ", ".join(f"{name}: {one['method']}" for name, one in found.items())
+    if not of_mass:
+        note = "learnt from data; where these have no signal, it is worth less than its seed"
+        return [HealthCheck("Learnt scores", "good", value, note, *place)]
+    studied = current_study(artifacts, "sculpting") is not None
+    note = (
+        f"{', '.join(of_mass)}: learnt from a mass; a score that can guess it makes a bump of background in the window; "
+        + ("see the sculpting study below" if studied else "run `oddjets study sculpting` before any use")
+    )
+    return [HealthCheck("Learnt scores", "watch", value, note, *place)]
+
+
+def _scores(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
+    """Return what the cards of the analysis's learnt scores say, by name."""
+    found: dict[str, dict[str, Any]] = ((artifacts.manifests.get("process") or {}).get("extra") or {}).get(
+        "learnt"
+    ) or {}
+    return found
+
+
+def _used(artifacts: Artifacts) -> Table | None:
+    """Return the learnt scores that this analysis uses; None where there are none."""
+    found = _scores(artifacts)
+    if not found:
         return None
+    rows = [
+        [
+            Cell(name),
+            Cell(one["method"], None, one["training"]),
+            Cell(one["seed_score"] or "none"),
+            Cell(one["analysis"]),
+            Cell(count(one["n_events"]), one["n_events"]),
+            Cell(f"{one['folds']}, {one['members']}"),
+            Cell(f"{one['agreement']:.2f}", one["agreement"]),
+            Cell(count(len(one["columns"])), len(one["columns"]), ", ".join(one["columns"])),
+        ]
+        for name, one in found.items()
+    ]
+    return Table(
+        "Scores of this analysis that were learnt from data",
+        [
+            *("Score", "method", "labelled by", "data of", "events"),
+            *("folds, trainings in each", "rank correlation of trainings", "columns"),
+        ],
+        rows,
+        "manifests/process.json",
+        "extra.learnt",
+        anchor=LEARNT,
+        note=(
+            "Jets of data have the score by the model of their event's fold, which did not see the event; simulated jets the"
+            " mean over the folds. What such a score gains and costs, `oddjets study learning` on the analysis that it was"
+            " learnt from tells; whether it makes a bump, `oddjets study sculpting` on this one."
+        ),
+    )
+
+
+def _trainings(artifacts: Artifacts) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the finished trainings on the data of this analysis: file and content of the manifests."""
+    stages = sorted(file.stem for file in artifacts.out.glob("manifests/learn*.json"))
+    read = {stage: read_manifest(artifacts.out, stage) for stage in stages}
+    return [(f"manifests/{stage}.json", found) for stage, found in read.items() if found and "extra" in found]
+
+
+def _trained(artifacts: Artifacts, file: str, manifest: Mapping[str, Any]) -> Table:
+    """Return what the manifest of `oddjets learn` says, which is nothing of the data in A."""
     found = manifest["extra"]
     options, jets = found["options"], found["jets"]
     rows = [
@@ -87,14 +162,15 @@ def _trained(artifacts: Artifacts) -> Table | None:
             ],
         ]
     return Table(
-        "The score that was learnt from these data",
+        f"The score '{options['name']}', learnt from these data",
         ["Number", "Value"],
         rows,
-        "manifests/learn.json",
+        file,
         "extra",
         note=(
-            f"`oddjets learn`, seed {options['seed_score']}, from {', '.join(options['columns'])}. What such a score gains and"
-            " costs, `oddjets study learning` tells; one training does not."
+            f"`oddjets learn`, {options['method']}, seed {options['seed_score']}, from {', '.join(options['columns'])}. What"
+            " such a score gains and costs, `oddjets study learning` tells; one training does not. The analysis with it:"
+            f" {found['analysis']}."
         ),
     )
 

@@ -238,8 +238,9 @@ def comparison_notes(artifacts: Artifacts, found: Mapping[str, Any]) -> tuple[st
     if tagged := {name: tags for name in analysis.scores if (tags := b_tags_in(analysis, name, read))}:
         inside = ", ".join(name if tags == (name,) else f"{name} ({', '.join(tags)})" for name, tags in tagged.items())
         notes.append(
-            f"b tags are in {inside}: they couple the two jets of an event with b quarks of one gluon, so that B C / D may"
-            " predict too little and QCD looks like a signal; the numbers here do not see that, the closure does"
+            f"b tags, of a tagger or a model's classes of b quarks, are in {inside}: they couple the two jets of an event with"
+            " b quarks of one gluon, so that B C / D may predict too little and QCD looks like a signal; the numbers here do not"
+            " see that, the closure does"
         )
     if found["pairs"]:
         notes.append(

@@ -109,11 +109,11 @@ def _cells(found: Mapping[str, Any]) -> Table:
     ]
     return Table(
         "Where data and reference differ most",
-        ["Column", "leading jet", "subleading jet", "data", "reference", "learnt", "difference / root"],
+        ["Column", "leading jet", "subleading jet", "data", "reference", "fitted", "difference / root"],
         rows,
         _FILE,
         "maps",
-        note="Cells end at quantiles of the reference. Learnt: the reference times the fitted density ratio.",
+        note="Cells end at quantiles of the reference. Fitted: the reference times the fitted density ratio.",
     )
 
 

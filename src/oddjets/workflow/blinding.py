@@ -26,8 +26,9 @@ _OUTPUTS_WITH_DATA = (
     *("combine_expected.md", "combine_expected.json"),
     *("study/trainings.json", "study/trainings.txt"),
     *("study/two_sample.json", "study/two_sample_picks.txt"),
-    "learnt/learnt.json",
 )
+#: of the folders of learnt scores
+_LEARNT = "learnt*/learnt.json"
 _EXPORTED = f"outputs_pretrain_s_{paper_npz.DATA_NAME}_dijet.npz"
 
 
@@ -85,7 +86,7 @@ def _remove_leftovers(analysis: Analysis, out: Path) -> None:
 
     found = [*figures_of(out / "figures")] if (out / "figures").is_dir() else []
     found += [out / name for name in _OUTPUTS_WITH_DATA if (out / name).is_file()]
-    found += _exports(analysis, out)
+    found += [*sorted(out.glob(_LEARNT)), *_exports(analysis, out)]
     found += _inspected(out)
     if not found:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -10,10 +11,13 @@ from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
+from rich.markup import escape
 
+from oddjets.config.combinations import components_of
 from oddjets.config.inspect import Inspect
 from oddjets.config.window import Window
 from oddjets.config.yaml import describe_errors
+from oddjets.core.console import console
 from oddjets.core.errors import InputFileError, OddjetsError, nearest
 from oddjets.inspection.source_files import SourceEvent, read_events
 from oddjets.inspection.table import OddEvent, oddest
@@ -29,13 +33,16 @@ from oddjets.io.nanoaod_schema import IDENTITY
 from oddjets.io.studies import FOLDER as STUDIES
 from oddjets.io.studies import PICKS
 from oddjets.report.artifacts import Artifacts
+from oddjets.scoring.class_groups import formula_of, share_columns
+from oddjets.scoring.column_card import ColumnCard
+from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.selection.normalisation import factors
 from oddjets.selection.per_era import at_era
 from oddjets.workflow.executors.chunk_worker import ChunkWorker
 from oddjets.workflow.executors.records import CHUNKS
 from oddjets.workflow.run import RunContext
 
-__all__ = ["InspectedRun", "asked_of"]
+__all__ = ["InspectedRun", "asked_of", "model_behind"]
 
 
 def asked_of(run: RunContext, changes: Mapping[str, Any] | None = None) -> Inspect:
@@ -62,6 +69,43 @@ def asked_of(run: RunContext, changes: Mapping[str, Any] | None = None) -> Inspe
         # of what concerns several keys, the sentence names them
         lines = [line.removeprefix("(top level): ") for line in describe_errors(error, Inspect)]
         raise OddjetsError("; ".join(f"inspect: {line}" for line in lines)) from None
+
+
+def model_behind(run: RunContext, score: str) -> tuple[str, ModelCard] | None:
+    """Return the first score with a model of constituents that a score is made of, and its card with that score's formula.
+
+    Args:
+        run: the analysis.
+        score: one of its scores: of a model of constituents or of its class groups, a combination, or of a model of columns of
+            jets, which can be the shares or the score of another one.
+
+    Returns:
+        The name that the model has among the scores, and the card; None where there is none.
+    """
+    scores = run.analysis.scores
+    cards = {name: load_card(path) for name, path in run.resolved.cards.items() if name in scores}
+    waiting, seen = [*components_of(scores, score)], set[str]()
+    while waiting:
+        name = waiting.pop(0)
+        owner = scores[name].of or name
+        card = cards.get(owner)
+        if isinstance(card, ModelCard):
+            return owner, card.model_copy(update={"score": formula_of(scores[name], card)})
+        if isinstance(card, ColumnCard) and name not in seen:
+            columns = " ".join(column.column for tensor in card.inputs for column in tensor.columns)
+            words = {*re.findall(r"\w+", columns)}
+            waiting += [
+                part for other in scores if words & _columns_of(other, cards) for part in components_of(scores, other)
+            ]
+        seen.add(name)
+    return None
+
+
+def _columns_of(score: str, cards: Mapping[str, ModelCard | ColumnCard]) -> set[str]:
+    """Return the columns of a jet that a score has in event tables: itself, and the shares of its model's class groups."""
+    card = cards.get(score)
+    shares = share_columns(card, score).values() if isinstance(card, ModelCard) else ()
+    return {f"score_{score}", *shares}
 
 
 class InspectedRun:
@@ -144,6 +188,31 @@ class InspectedRun:
                 f" {', '.join(simulated)}"
             )
         return data
+
+    @cached_property
+    def model_behind(self) -> tuple[str, ModelCard] | None:
+        """The score whose model of constituents is behind the threshold's score, and its card with that score's formula.
+
+        It is the threshold's own; of a score that is made of others, or learnt from the columns of another, theirs, with a
+        line that says so. None, likewise, where no such model is.
+        """
+        name = self.threshold.score
+        found = model_behind(self.run, name)
+        if found is None:
+            console.print(
+                escape(
+                    f"inspect: the score '{name}' is not the output of a model of constituents in this analysis, and not made of"
+                    " one, so what it rests on and shares of class groups are not computed"
+                )
+            )
+        elif found[0] not in (name, self.run.analysis.scores[name].of):
+            console.print(
+                escape(
+                    f"inspect: '{name}' is not the output of a model of constituents; shares of class groups, and what scores"
+                    f" rest on, are those of '{found[0]}', which is behind it"
+                )
+            )
+        return found
 
     @cached_property
     def is_data(self) -> bool:

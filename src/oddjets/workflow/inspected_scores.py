@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from rich.markup import escape
 
-from oddjets.core.console import console, progress
+from oddjets.core.console import progress
 from oddjets.core.worker_pool import available_cores
 from oddjets.inspection.constituent_groups import RemovalPlan
 from oddjets.inspection.removal import removal_effects
@@ -24,8 +23,8 @@ from oddjets.io.nanoaod_schema import IDENTITY
 from oddjets.report.artifacts import Artifacts
 from oddjets.report.figure_files import write_figure
 from oddjets.report.figures import class_shares, removal
-from oddjets.scoring.class_groups import formula_of, share_columns
-from oddjets.scoring.model_card import AuthorsCodeScore, ModelCard, load_card
+from oddjets.scoring.class_groups import share_columns
+from oddjets.scoring.model_card import AuthorsCodeScore
 from oddjets.scoring.scorer import Scorer
 from oddjets.workflow.inspected_run import InspectedRun
 
@@ -52,10 +51,11 @@ def what_scores_rest_on(inspected: InspectedRun, made: _Files, stamp: Mapping[st
     """
     if not inspected.asked.why:
         return None
-    model = _model_of(inspected)
+    model = inspected.model_behind
     if model is None:
         return None
-    card, plan = model[1], RemovalPlan()
+    name, card = model
+    plan = RemovalPlan()
     chosen = list(zip(inspected.oddest, inspected.sources, strict=True))[: inspected.asked.why]
     execution = inspected.run.analysis.execution
     scorer = Scorer(card, provider=execution.provider, threads=min(execution.workers, available_cores()))
@@ -74,7 +74,7 @@ def what_scores_rest_on(inspected: InspectedRun, made: _Files, stamp: Mapping[st
             for place, number in enumerate(numbers):
                 pair = effects[len(JETS) * place : len(JETS) * (place + 1)]
                 events[number]["jets"] = [jet_content(jet, found) for jet, found in zip(JETS, pair, strict=True)]
-    content = removal_content(events, card, model[0], plan)
+    content = removal_content(events, card, name, plan)
     made.write_text("why.txt", removal_text(content))
     if events:
         said = ["What the scores rest on (a description, not a proof; details in why.txt):", *removal_lines(content)]
@@ -100,7 +100,7 @@ def class_share_means(inspected: InspectedRun, made: _Files, stamp: Mapping[str,
     """
     if not inspected.asked.shares:
         return None
-    model = _model_of(inspected)
+    model = inspected.model_behind
     if model is None:
         return None
     name, card = model
@@ -125,27 +125,6 @@ def class_share_means(inspected: InspectedRun, made: _Files, stamp: Mapping[str,
     if (data := class_shares.figure_data(artifacts, {**stamp, **content})) is not None:
         made.written += write_figure(inspected.folder, "class_shares", data)
     return content
-
-
-def _model_of(inspected: InspectedRun) -> tuple[str, ModelCard] | None:
-    """Return the name of the score whose model is behind the threshold's score, and its card with the formula of the latter.
-
-    None, with a line that says so, where no model of this analysis is.
-    """
-    analysis, name = inspected.run.analysis, inspected.threshold.score
-    score = analysis.scores[name]
-    of = name if score.of is None else score.of
-    path = inspected.run.resolved.cards.get(of)
-    card = None if path is None else load_card(Path(path))
-    if not isinstance(card, ModelCard):
-        console.print(
-            escape(
-                f"inspect: the score '{name}' is not the output of a model of constituents in this analysis, so what it rests"
-                " on and shares of class groups are not computed"
-            )
-        )
-        return None
-    return of, card.model_copy(update={"score": formula_of(score, card)})
 
 
 def _mass_edges(inspected: InspectedRun, samples: Iterable[list[RegionEvents]]) -> list[float]:

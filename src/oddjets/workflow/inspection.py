@@ -246,7 +246,7 @@ def _shares(inspected: InspectedRun) -> list[Shares]:
     """Return the shares of the groups of classes behind the scores, of each of the oddest events.
 
     They are computed for these jets alone, from their constituents; where these cannot be read, they are those of the event
-    table. A score of class groups of another one's model has that one's.
+    table. A score of class groups of another one's model has that one's, and one that is made of others those behind it.
     """
     found: list[Shares] = [{} for _ in inspected.oddest]
     read = [number for number, source in enumerate(inspected.sources) if source.jets is not None]
@@ -272,6 +272,9 @@ def _shares(inspected: InspectedRun) -> list[Shares]:
         if score.of is not None:
             for shares in found:
                 shares[name] = shares[score.of]
+    if found and (model := inspected.model_behind) is not None:
+        for shares in found:
+            shares.setdefault(inspected.threshold.score, shares[model[0]])
     return found
 
 

@@ -189,9 +189,16 @@ def _plot_and_report(run: RunContext) -> Any:
         **dump,
         "systematics": [_stated(s, "eras", "correlation") for s in run.analysis.systematics],
         **({"studies": studies} if studies else {}),
-        **({"learnt": learnt["key"]} if (learnt := provenance.read_manifest(run.out, "learn")) else {}),
+        **({"learnt": learnt} if (learnt := _learnt(run)) else {}),
         **({"inspected": inspected} if (inspected := _inspected(run)) else {}),
     }
+
+
+def _learnt(run: RunContext) -> dict[str, str]:
+    """Return what the report shows of trainings: stage to its key."""
+    stages = sorted(file.stem for file in (run.out / "manifests").glob("learn*.json"))
+    found = {stage: provenance.read_manifest(run.out, stage) for stage in stages}
+    return {stage: manifest["key"] for stage, manifest in found.items() if manifest}
 
 
 def _report(run: RunContext) -> Any:

@@ -14,10 +14,10 @@ from oddjets.workflow.pipeline import run_stage
 from oddjets.workflow.run import RunContext, Stage
 from oddjets.workflow.stage_states import is_done
 from oddjets.workflow.stages import learn as stage_module
-from oddjets.workflow.stages.learn import FOLDER, NUMBERS, LearnOptions, refuse_impossible
+from oddjets.workflow.stages.learn import NUMBERS, LearnOptions, refuse_impossible
 from oddjets.workflow.stages.learn_methods import trained_with
 from oddjets.workflow.stages.learnt_product import evidence_line, nothing_learnt
-from oddjets.workflow.stages.learnt_yaml import LEARNT_YAML
+from oddjets.workflow.stages.learnt_yaml import FOLDER, LEARNT_YAML, folder_of
 from oddjets.workflow.study_events import is_processed, require_current_tables
 
 __all__ = ["learn", "learn_stage", "lines_of", "show"]
@@ -29,11 +29,13 @@ def learn_stage(options: LearnOptions) -> Stage:
     Args:
         options: what is asked.
     """
+    folder = folder_of(options.name)
     return Stage(
-        "learn",
+        # a manifest of each score
+        "learn" if folder == FOLDER else f"learn_{options.name}",
         ("process",),
         (stage_module.__name__,),
-        tuple(f"{FOLDER}/{name}" for name in (CARD, MODEL, EVENTS, LEARNT_YAML, NUMBERS)),
+        tuple(f"{folder}/{name}" for name in (CARD, MODEL, EVENTS, LEARNT_YAML, NUMBERS)),
         lambda run: stage_module.work(run, options),
         lambda run: refuse_impossible(run, options),
         lambda run, extra: True,
@@ -67,7 +69,7 @@ def learn(run: RunContext, options: LearnOptions, *, force: bool = False, dry_ru
     if dry_run:
         return {"options": options.recorded(), "up_to_date": is_done(run, stage), "writes": list(stage.outputs)}
     run_stage(run, stage, force=force)
-    found: dict[str, Any] = json.loads((run.out / FOLDER / NUMBERS).read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((run.out / folder_of(options.name) / NUMBERS).read_text(encoding="utf-8"))
     return found
 
 

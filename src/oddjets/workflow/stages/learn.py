@@ -27,17 +27,17 @@ from oddjets.selection.decorators import JetColumns
 from oddjets.workflow import blinding
 from oddjets.workflow.stages.learn_methods import OUTLIERS, chosen_method, trained_with, trainer_of
 from oddjets.workflow.stages.learnt_product import LearntProduct, evidence_line, nothing_learnt
-from oddjets.workflow.stages.learnt_yaml import product_name, write_analysis
+from oddjets.workflow.stages.learnt_yaml import folder_of, product_name, write_analysis
 
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
 
-__all__ = ["FOLDER", "NUMBERS", "LearnOptions", "learnt_columns", "refuse_impossible", "work"]
+__all__ = ["NUMBERS", "LearnOptions", "learnt_columns", "refuse_impossible", "work"]
 
 Floats = npt.NDArray[np.float64]
 
-#: folder of the results, and the file with the numbers of the training, which are of the data in A too
-FOLDER, NUMBERS = "learnt", "learnt.json"
+#: the file with the numbers of the training, which are of the data in A too
+NUMBERS = "learnt.json"
 #: shares of the jets that pass, at which closure is measured
 _SHARES = (0.01, 0.05)
 #: cuts of an analysis on one jet in so many that are tried where it has a value instead of an efficiency
@@ -118,6 +118,10 @@ def refuse_impossible(run: RunContext, options: LearnOptions) -> None:
     seed = _seed_of(run, options)
     if seed not in analysis.scores:
         raise OddjetsError(f"--seed-score: no score '{seed}'; {nearest(seed, analysis.scores)}")
+    if not options.name.isidentifier():
+        raise OddjetsError(
+            f"--name '{options.name}': it becomes a column; give letters, digits and '_', no digit first"
+        )
     if taken := [name for name in (options.name, product_name(options.name, seed)) if name in analysis.scores]:
         raise OddjetsError(f"--name: '{analysis.name}' has a score '{taken[0]}' already; give the new one another name")
     if (options.method == "mass-window") != (options.window is not None and bool(options.sidebands)):
@@ -132,7 +136,7 @@ def refuse_impossible(run: RunContext, options: LearnOptions) -> None:
 
 
 def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
-    """Train, and write ``learnt/``: card, graph, hashes of the events, the analysis and the numbers of the training.
+    """Train, and write the score's folder: card, graph, hashes of the events, the analysis and the numbers of the training.
 
     Args:
         run: the analysis and its folder, with event tables.
@@ -176,7 +180,7 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
         name: [_stated(pair_closure(values, folds, rng, share)) for share in _SHARES]
         for name, values in ((options.name, scores), (product_name(options.name, seed), product), (seed, data.seed))
     }
-    folder = run.out / FOLDER
+    folder = run.out / folder_of(options.name)
     said = f"{_labelled(run, options, data, labels)}; {options.folds} folds of events, {trained_as} each"
     files = write_learnt(
         folder,
@@ -216,8 +220,8 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
         "trained_with": trained_with(options.method),
         "signals": yields,
         "seconds": {"training": trained - began, "all": time.perf_counter() - began},
-        "card": f"{FOLDER}/{files.card.name}",
-        "analysis": f"{FOLDER}/{yaml_file.name}",
+        "card": f"{folder.name}/{files.card.name}",
+        "analysis": f"{folder.name}/{yaml_file.name}",
     }
     write_json(folder / NUMBERS, found | {"closure": closure})
     return found

@@ -16,13 +16,19 @@ from oddjets.core.files import atomic_write
 if TYPE_CHECKING:
     from oddjets.workflow.run import RunContext
 
-__all__ = ["LEARNT_YAML", "TRAINING", "product_name", "write_analysis"]
+__all__ = ["FOLDER", "LEARNT_YAML", "TRAINING", "folder_of", "product_name", "write_analysis"]
 
-LEARNT_YAML = "learnt.yaml"
+#: the folder of the results of the score of this name, and the analysis in it
+FOLDER, LEARNT_YAML = "learnt", "learnt.yaml"
 #: the systematic of the spread of the trainings
 TRAINING = "learnt_training"
 #: smaller relative changes of a yield are not worth a nuisance parameter
 _LEAST_CHANGE = 1e-4
+
+
+def folder_of(score: str) -> str:
+    """Return the folder of the results of a learnt score, so that scores of several names stand beside each other."""
+    return FOLDER if score == FOLDER else f"{FOLDER}_{score}"
 
 
 def product_name(score: str, seed: str) -> str:
@@ -64,7 +70,7 @@ def write_analysis(
     asked = run.requested
     content = asked.model_dump(mode="json", exclude_unset=True)
     # a bank that was made before has no learnt score
-    for key in ("simulate", "closure", "inspect", "jet_bump"):
+    for key in ("simulate", "closure", "jet_bump"):
         content.pop(key, None)
     product = product_name(score, seed)
     label = asked.scores[seed].label or seed
@@ -72,13 +78,13 @@ def write_analysis(
     if seed in scores and len(scores) == 1:
         # with several scores, one without a label is called by its name
         scores[seed].setdefault("label", label)
-    scores[score] = {"card": card, "label": "learnt score"}
+    scores[score] = {"card": card, "label": f"{score} score"}
     # four digits are more than the evidence has
     powers = {} if weight == 1 else {"weights": [1.0, round(weight, 4)]}
-    scores[product] = {"product": [seed, score], **powers, "label": f"learnt x {label}"}
+    scores[product] = {"product": [seed, score], **powers, "label": f"{score} x {label}"}
     content |= {
         "name": f"{asked.name}_{score}",
-        "title": f"{asked.title} (learnt score)",
+        "title": f"{asked.title} ({score} score)",
         "notes": [*asked.notes, *notes],
         "scores": scores,
         "threshold": {

@@ -22,6 +22,7 @@ from oddjets.io.fileset import FileInfo, sum_of_weights, sums_of_variations
 from oddjets.io.histograms import DATA
 from oddjets.scoring.cache import refused_writing
 from oddjets.scoring.class_groups import probability_columns, share_columns
+from oddjets.scoring.column_card import ColumnCard
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.scoring.onnx_session import check_provider
 from oddjets.selection import input_anomalies
@@ -181,6 +182,7 @@ def work(run: RunContext) -> dict[str, Any]:
         **_of_eras(run, accounts),
         "shares": _shares(run),
         "probabilities": _classes(run),
+        **_learnt(run),
         **_score_variations(run),
         "chunks": {"executor": execution.executor, **found.costs()},
         **combined,
@@ -303,6 +305,21 @@ def _classes(run: RunContext) -> dict[str, dict[str, str]]:
         name: {column: card.class_names[index] for index, column in probability_columns(card, name).items()}
         for name, card in cards.items()
     }
+
+
+def _learnt(run: RunContext) -> dict[str, Any]:
+    """Return how scores were learnt from data, by name, if any was: what their cards say."""
+    cards = {name: load_card(path) for name, path in run.resolved.cards.items()}
+    found = {
+        name: {
+            **card.learnt.model_dump(mode="json", exclude={"events", "least_agreement"}),
+            "training": card.training,
+            "columns": [column.column for tensor in card.inputs for column in tensor.columns],
+        }
+        for name, card in cards.items()
+        if isinstance(card, ColumnCard) and card.learnt is not None
+    }
+    return {"learnt": found} if found else {}
 
 
 def _score_variations(run: RunContext) -> dict[str, Any]:
