@@ -239,8 +239,8 @@ def comparison_notes(artifacts: Artifacts, found: Mapping[str, Any]) -> tuple[st
         inside = ", ".join(name if tags == (name,) else f"{name} ({', '.join(tags)})" for name, tags in tagged.items())
         notes.append(
             f"b tags, of a tagger or a model's classes of b quarks, are in {inside}: they couple the two jets of an event with"
-            " b quarks of one gluon, so that B C / D may predict too little and QCD looks like a signal; the numbers here do not"
-            " see that, the closure does"
+            " b quarks of one gluon, so that B C / D may predict too little and QCD looks like a signal; the numbers here do"
+            " not see that, the closure does"
         )
     if found["pairs"]:
         notes.append(

@@ -201,8 +201,8 @@ class InspectedRun:
         if found is None:
             console.print(
                 escape(
-                    f"inspect: the score '{name}' is not the output of a model of constituents in this analysis, and not made of"
-                    " one, so what it rests on and shares of class groups are not computed"
+                    f"inspect: the score '{name}' is not the output of a model of constituents in this analysis, and not made"
+                    " of one, so what it rests on and shares of class groups are not computed"
                 )
             )
         elif found[0] not in (name, self.run.analysis.scores[name].of):

@@ -14,7 +14,7 @@ from oddjets.workflow.pipeline import run_stage
 from oddjets.workflow.run import RunContext, Stage
 from oddjets.workflow.stage_states import is_done
 from oddjets.workflow.stages import learn as stage_module
-from oddjets.workflow.stages.learn import NUMBERS, LearnOptions, refuse_impossible
+from oddjets.workflow.stages.learn import NUMBERS, LearnOptions, learnt_columns, refuse_impossible
 from oddjets.workflow.stages.learn_methods import trained_with
 from oddjets.workflow.stages.learnt_product import evidence_line, nothing_learnt
 from oddjets.workflow.stages.learnt_yaml import FOLDER, LEARNT_YAML, folder_of
@@ -67,7 +67,10 @@ def learn(run: RunContext, options: LearnOptions, *, force: bool = False, dry_ru
     require_current_tables(run)
     stage = learn_stage(options)
     if dry_run:
-        return {"options": options.recorded(), "up_to_date": is_done(run, stage), "writes": list(stage.outputs)}
+        seed = options.seed_score or run.analysis.threshold.score
+        columns = list(learnt_columns(run, seed, options.columns))
+        asked = options.recorded() | {"seed_score": seed, "columns": columns}
+        return {"options": asked, "up_to_date": is_done(run, stage), "writes": list(stage.outputs)}
     run_stage(run, stage, force=force)
     found: dict[str, Any] = json.loads((run.out / folder_of(options.name) / NUMBERS).read_text(encoding="utf-8"))
     return found

@@ -27,7 +27,7 @@ MAX_SCORES = 10
 #: inches of a cell, so that its number can be read
 CELL = 0.62
 #: of a tick's label; its middle is left out where it is longer
-LONGEST = 20
+LONGEST = 28
 #: points
 LABELS = 12
 
