@@ -278,6 +278,8 @@ def test_a_bank_that_is_too_small_is_refused():
     events = study_events.make_events(analysis, qcd=5000, scale=0.5)
     with pytest.raises(OddjetsError, match="only 2 times the experiment"):
         require_bank(events, "qcd")
+    with pytest.raises(OddjetsError, match="Use --source mixed, a larger bank"):
+        require_bank(events, "qcd", instead="mixed")
     assert require_bank(study_events.make_events(analysis, qcd=5000, scale=0.1), "qcd") == pytest.approx(10)
     few = study_events.make_events(analysis, qcd=100, scale=20)
     with pytest.raises(OddjetsError, match="too few for --source independent"):

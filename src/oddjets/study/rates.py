@@ -192,13 +192,16 @@ def bank_ratio(events: EventArrays) -> float:
     return float(weights.sum() / (weights**2).sum()) if len(weights) else 0.0
 
 
-def require_bank(events: Sequence[EventArrays], data_driven: str, least: float = LEAST_RATIO) -> float:
+def require_bank(
+    events: Sequence[EventArrays], data_driven: str, least: float = LEAST_RATIO, instead: str = "independent or toys"
+) -> float:
     """Return the ratio of the data-driven process, and refuse a bank that is too small for experiments drawn from it.
 
     Args:
         events: of all processes.
         data_driven: the process that ABCD estimates.
         least: how many times the experiment the bank has to be.
+        instead: the sources of the study that need none so large.
 
     Raises:
         OddjetsError: it is less than that: all experiments would share its statistical error.
@@ -208,8 +211,8 @@ def require_bank(events: Sequence[EventArrays], data_driven: str, least: float =
     if ratio < least * (1 - 1e-9):
         raise OddjetsError(
             f"the simulated events of '{data_driven}' are only {ratio:.2g} times the experiment, and a source that draws from"
-            f" them needs {least:g} times: all experiments would share their statistical error. Use --source independent"
-            f" or toys, {LARGER}, or a smaller --luminosity"
+            f" them needs {least:g} times: all experiments would share their statistical error. Use --source"
+            f" {instead}, {LARGER}, or a smaller --luminosity"
         )
     return ratio
 

@@ -129,7 +129,7 @@ class StudyEvents:
         folder = self.bank is not None and is_processed(self.run) and self.scale == 1.0
         templates = self.of_folder(None) if folder else truth
         if source == "simulation":
-            require_bank(truth, qcd, least_ratio)
+            require_bank(truth, qcd, least_ratio, "mixed")
             return templates, truth
         mixed = mixed_events(self.analysis, self.processor, self.tables_of(qcd), qcd, seed=seed)
         return templates, [*(e for e in truth if e.process != qcd), mixed]
