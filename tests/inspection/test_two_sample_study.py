@@ -78,6 +78,7 @@ def test_a_copy_of_the_data_does_not_differ_and_another_file_does(folder: Path, 
     file = tmp_path / "others.parquet"
     pq.write_table(pa.table(columns), file)
     same = study(folder, "--against", str(file))
+    assert same["common_events"] == same["events"]
     assert same["hypothesis"] == "data and the other events have the same distribution"
     # a copy is nearer than chance
     assert same["test"]["min_p"]["p_value"] > 0.5
@@ -99,6 +100,8 @@ def test_bad_input_is_refused_with_the_way_out(folder: Path, tmp_path: Path) -> 
         (["--alike", "nowhere"], "no column 'nowhere'"),
         (["--against", str(tmp_path / "gone.parquet")], "not there; give own-pairs"),
         (["--against", str(tmp_path)], "is no output folder with event tables"),
+        (["--column", "mass_1", "--column", "mass_1"], "--column mass_1: is given twice"),
+        (["--alike", "nope"], "--alike nope: the events of data have no column 'nope'"),
         (["--against", str(folder / "analysis.yaml")], "is no Parquet file with events"),
     ):
         with pytest.raises(OddjetsError, match=message):

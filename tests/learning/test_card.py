@@ -113,6 +113,11 @@ def test_members_that_disagree_make_no_card(tmp_path, pairs, score, about):
     with pytest.raises(OddjetsError, match=r"the rank correlation of two is 0.11, and has to be 0.20"):
         write_learnt(tmp_path, score, pairs.features.reshape(-1, 4), replace(about, agreement=0.11))
     assert list(tmp_path.iterdir()) == []
+    # nor is one of an earlier training lost
+    (tmp_path / "card.yaml").touch()
+    with pytest.raises(OddjetsError, match="disagree"):
+        write_learnt(tmp_path, score, pairs.features.reshape(-1, 4), replace(about, agreement=0.11))
+    assert (tmp_path / "card.yaml").exists()
 
 
 def test_a_card_that_lies_about_its_folds_or_events_is_refused(files):

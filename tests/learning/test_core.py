@@ -174,3 +174,11 @@ def test_what_cannot_be_trained_is_refused():
     ):
         with pytest.raises(OddjetsError, match=said):
             FoldedScore.train(pairs.features[:n], fold_of(pairs.hashes[:n], folds), QUICK, given[:n], n_folds=folds)
+
+
+@pytest.mark.fault("a column without any value in a training", "is refused by its name, and not by scikit-learn's bins")
+def test_a_column_without_a_value_is_refused_by_its_name():
+    features = np.stack([np.arange(1000.0), np.full(1000, np.nan)], axis=1)
+    trainer = BoostedTrainer(members=1, names=("tau1", "tau2 / 0"))
+    with pytest.raises(OddjetsError, match=r"'tau2 / 0' has no finite value in any of \d+ jets of a training"):
+        trainer(features, (np.arange(1000) % 2).astype(np.int8), np.arange(1000), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import math
 import warnings
 from typing import Annotated
 
@@ -120,6 +121,8 @@ def mass_range(text: str, option: str) -> tuple[float, float]:
     """
     try:
         low, high = (float(part) for part in text.split(":"))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(text)
     except ValueError:
         raise OddjetsError(
             f"{option} {text}: give two numbers in GeV with a colon between them, such as 150:200"

@@ -70,6 +70,7 @@ class BoostedTrainer:
         least_of_class: jets of each class that a training needs.
         most_jets: of a member; of more, each draws its own at random, as many of the smaller class as there is room for: what
             limits a member is the smaller class, and time grows with the larger one.
+        names: of the columns, for errors.
     """
 
     members: int = 4
@@ -81,6 +82,7 @@ class BoostedTrainer:
     held_out: float = 0.2
     least_of_class: int = 80
     most_jets: int = 400_000
+    names: tuple[str, ...] = ()
 
     def __call__(
         self, features: npt.NDArray[Any], labels: Labels, events: npt.NDArray[np.intp], seed: int
@@ -88,7 +90,8 @@ class BoostedTrainer:
         """Return the members, trained with the seeds (seed, 0), (seed, 1) and so on; see `oddjets.learning.model.Trainer`.
 
         Raises:
-            OddjetsError: scikit-learn is not installed, or a class has too few jets, also among those held out.
+            OddjetsError: scikit-learn is not installed, a class has too few jets, also among those held out, or a column has no
+                value.
         """
         ensemble = require("sklearn.ensemble", "learn")
         counts = np.bincount(labels, minlength=2)
@@ -107,6 +110,7 @@ class BoostedTrainer:
             taken = _drawn(labels, self.most_jets, random)
             parts = [(exact[part], labels[part], _balanced(labels[part])) for part in (taken & ~held, taken & held)]
             (x, y, weights), (x_held, y_held, weights_held) = parts
+            _refuse_empty(x, self.names)
             model = ensemble.HistGradientBoostingClassifier(
                 learning_rate=self.rate,
                 max_iter=self.most_trees,
@@ -134,6 +138,13 @@ def _drawn(labels: Labels, most: int, random: np.random.Generator) -> npt.NDArra
     for value, number in room.items():
         taken[random.choice(np.flatnonzero(labels == value), number, replace=False)] = True
     return taken
+
+
+def _refuse_empty(features: npt.NDArray[np.float32], names: tuple[str, ...]) -> None:
+    """Refuse a column without any value, of which scikit-learn's bins fail."""
+    for column in np.flatnonzero(np.isnan(features).all(axis=0)):
+        name = f"'{names[column]}'" if names else f"column {column + 1} of {features.shape[1]}"
+        raise OddjetsError(f"{name} has no finite value in any of {len(features)} jets of a training; leave it out")
 
 
 def _balanced(labels: Labels) -> Floats:

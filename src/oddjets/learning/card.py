@@ -136,8 +136,6 @@ def write_learnt(folder: Path, score: FoldedScore, features: npt.NDArray[Any], a
     onnx = require("onnx", "learn")
     folder.mkdir(parents=True, exist_ok=True)
     card_file, model_file, events_file = (folder / name for name in (CARD, MODEL, EVENTS))
-    # a card is there only if all of its files are
-    card_file.unlink(missing_ok=True)
     content: dict[str, Any] = {
         "kind": "jet-columns",
         "name": about.name,
@@ -181,7 +179,9 @@ def write_learnt(folder: Path, score: FoldedScore, features: npt.NDArray[Any], a
         **({"metrics": {name: float(value) for name, value in about.metrics.items()}} if about.metrics else {}),
         **({"notes": list(about.notes)} if about.notes else {}),
     }
-    card_of(content, card_file)  # before anything is written
+    card_of(content, card_file)  # before anything is written, or an earlier card is lost
+    # a card is there only if all of its files are
+    card_file.unlink(missing_ok=True)
     with atomic_write(events_file) as temporary:
         np.sort(about.hashes).astype("<u8").tofile(temporary)
     with atomic_write(model_file) as temporary:

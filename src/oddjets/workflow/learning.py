@@ -15,6 +15,7 @@ from oddjets.workflow.run import RunContext, Stage
 from oddjets.workflow.stage_states import is_done
 from oddjets.workflow.stages import learn as stage_module
 from oddjets.workflow.stages.learn import NUMBERS, LearnOptions, learnt_columns, refuse_impossible
+from oddjets.workflow.stages.learn_checks import refuse_unknown_columns
 from oddjets.workflow.stages.learn_methods import trained_with
 from oddjets.workflow.stages.learnt_product import evidence_line, nothing_learnt
 from oddjets.workflow.stages.learnt_yaml import FOLDER, LEARNT_YAML, folder_of
@@ -65,6 +66,7 @@ def learn(run: RunContext, options: LearnOptions, *, force: bool = False, dry_ru
     if not is_processed(run):
         raise InputFileError(f"{run.out}: there are no event tables; run `oddjets process` first")
     require_current_tables(run)
+    refuse_unknown_columns(run, options.columns)
     stage = learn_stage(options)
     if dry_run:
         seed = options.seed_score or run.analysis.threshold.score

@@ -40,6 +40,7 @@ from oddjets.workflow.two_sample_inputs import (
     Samples,
     alike_columns,
     columns_of,
+    common_events,
     refuse_all_blinded,
 )
 
@@ -120,6 +121,8 @@ def default_columns(analysis: Analysis) -> tuple[str, ...]:
 
 def _study(run: RunContext, options: TwoSampleOptions) -> dict[str, Any]:
     expressions = options.columns or default_columns(run.analysis)
+    if twice := sorted({name for name in expressions if expressions.count(name) > 1}):
+        raise OddjetsError(f"--column {twice[0]}: is given twice, and would count twice")
     events = StudyEvents(run, options.bank, None)
     samples = Samples(run, events, expressions, options.most, options.seed)
     refuse_all_blinded(samples.hidden, options.against)
@@ -250,6 +253,13 @@ def _other(
             f"two-sample: the reference has {len(other['weight'])} events, fewer than the data: it limits what is seen"
         )
     values = [columns_of(c, expressions, w) for c, w in ((data, "the events of data"), (other, options.against))]
+    if options.against != SIMULATION:
+        about["common_events"] = common_events(data, other, values, Path(options.against))
+        if about["common_events"]:
+            console.print(
+                f"warning: {about['common_events']} of the {len(other['weight'])} other events are among the data: samples are"
+                " compared that have none in common, and what they have hides a difference"
+            )
     common = set(data) & set(other)
     pool = {name: np.concatenate([data[name], other[name]]) for name in sorted(common)}
     return permutation_problem(*values), pool, about

@@ -19,6 +19,8 @@ from oddjets.inspection.compared_columns import derived_columns
 from oddjets.io import event_table
 from oddjets.io.event_table import JETS, Columns
 from oddjets.io.histograms import ThresholdResult
+from oddjets.io.nanoaod_schema import IDENTITY
+from oddjets.learning.folds import event_hash
 from oddjets.report.artifacts import Artifacts
 from oddjets.selection import regions
 from oddjets.selection.mixing import pair_jets, select_nominal
@@ -27,7 +29,15 @@ from oddjets.study.two_sample import LEAST_EVENTS
 from oddjets.workflow.run import RunContext
 from oddjets.workflow.study_events import StudyEvents
 
-__all__ = ["DATASET", "PairedColumns", "Samples", "alike_columns", "columns_of", "refuse_all_blinded"]
+__all__ = [
+    "DATASET",
+    "PairedColumns",
+    "Samples",
+    "alike_columns",
+    "columns_of",
+    "common_events",
+    "refuse_all_blinded",
+]
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -38,13 +48,14 @@ DATASET = "dataset_number"
 _MOST_SIMULATED = 10
 
 
-def columns_of(columns: Columns, expressions: Sequence[str], whose: str) -> Floats:
+def columns_of(columns: Columns, expressions: Sequence[str], whose: str, option: str = "--column") -> Floats:
     """Return the values of expressions, (n, expressions).
 
     Args:
         columns: name to array.
         expressions: over columns, and over those that follow from them, such as ``tau32_1``.
         whose: the events, in words.
+        option: by which they were asked for, for the message.
 
     Raises:
         OddjetsError: a column is not there; the message has the nearest.
@@ -54,7 +65,7 @@ def columns_of(columns: Columns, expressions: Sequence[str], whose: str) -> Floa
         if lacking := sorted(names_in(expression) - known.keys()):
             plain = [name for name in known if "__" not in name]
             raise OddjetsError(
-                f"--column {expression}: {whose} have no column '{lacking[0]}'; {nearest(lacking[0], plain)}"
+                f"{option} {expression}: {whose} have no column '{lacking[0]}'; {nearest(lacking[0], plain)}"
             )
     number = len(columns["weight"])
     found = [np.broadcast_to(np.asarray(evaluate(e, known), np.float64), (number,)) for e in expressions]
@@ -195,7 +206,7 @@ class Samples:
             known: processes.
             weights: of simulated events, (n,); None: 1.
         """
-        values = columns_of(data, alike, "the events of data")
+        values = columns_of(data, alike, "the events of data", "--alike")
         blocks = blocks_of(list(values.T)) if alike else blocks_of([np.zeros(len(data["weight"]))])
         added = [columns for process in known if (columns := self._known_of(process)) is not None]
         common = set(data).intersection(*added) if added else set(data)
@@ -229,7 +240,7 @@ class Samples:
         for number, rows in enumerate(blocks):
             of_data[rows] = number
         if alike:
-            own = columns_of(simulated, alike, "the events of known processes")
+            own = columns_of(simulated, alike, "the events of known processes", "--alike")
             spread = np.maximum(values.std(axis=0), 1e-12)
             block = of_data[cKDTree(values / spread).query(own / spread)[1]]
         else:
@@ -307,7 +318,7 @@ def alike_columns(data: Columns, asked: Sequence[str] | None) -> list[str]:
         OddjetsError: one of them is no column of single numbers.
     """
     names = [f"pt_{j}" for j in JETS] if asked is None else list(asked)
-    values = columns_of(data, names, "the events of data")
+    values = columns_of(data, names, "the events of data", "--alike")
     for name, column in zip(names, values.T, strict=True):
         if not np.isfinite(column).all():
             raise OddjetsError(
@@ -327,3 +338,25 @@ def refuse_all_blinded(hidden: ThresholdResult | None, against: str) -> None:
             "the data in A are blinded, and other data are not compared with them; use --against own-pairs or simulation, which"
             " take events with both scores below the threshold, or --unblind"
         )
+
+
+def common_events(data: Columns, other: Columns, values: Sequence[Floats], place: Path) -> int:
+    """Return how many events of a reference are among the data: the samples of a permutation test should have none in common.
+
+    Events of a folder are data, and known by their numbers. Those of a file may be simulated, whose numbers begin anew in each
+    sample: they are the same if what is compared is the same, too. Of a file without numbers of events it is 0.
+
+    Args:
+        data: the events that are tested.
+        other: the reference.
+        values: what is compared of both, (n, columns) and (m, columns).
+        place: the file or folder.
+    """
+    if any(name not in other for name in IDENTITY):
+        return 0
+    keys = []
+    for columns, compared in zip((data, other), values, strict=True):
+        hashes = event_hash(*(columns[name] for name in IDENTITY))
+        parts = [hashes] if place.is_dir() else [hashes, *np.ascontiguousarray(compared.T).view(np.uint64)]
+        keys.append(set(zip(*(part.tolist() for part in parts), strict=True)))
+    return len(keys[0] & keys[1])

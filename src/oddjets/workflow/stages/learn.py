@@ -25,6 +25,7 @@ from oddjets.scoring.column_inputs import input_matrix
 from oddjets.scoring.model_card import ModelCard, load_card
 from oddjets.selection.decorators import JetColumns
 from oddjets.workflow import blinding
+from oddjets.workflow.stages.learn_checks import refuse_empty_columns, refuse_mass_options, refuse_name
 from oddjets.workflow.stages.learn_methods import OUTLIERS, chosen_method, trained_with, trainer_of
 from oddjets.workflow.stages.learnt_product import LearntProduct, evidence_line, nothing_learnt
 from oddjets.workflow.stages.learnt_yaml import folder_of, product_name, write_analysis
@@ -118,16 +119,10 @@ def refuse_impossible(run: RunContext, options: LearnOptions) -> None:
     seed = _seed_of(run, options)
     if seed not in analysis.scores:
         raise OddjetsError(f"--seed-score: no score '{seed}'; {nearest(seed, analysis.scores)}")
-    if not options.name.isidentifier():
-        raise OddjetsError(
-            f"--name '{options.name}': it becomes a column; give letters, digits and '_', no digit first"
-        )
+    refuse_name(options.name)
     if taken := [name for name in (options.name, product_name(options.name, seed)) if name in analysis.scores]:
         raise OddjetsError(f"--name: '{analysis.name}' has a score '{taken[0]}' already; give the new one another name")
-    if (options.method == "mass-window") != (options.window is not None and bool(options.sidebands)):
-        raise OddjetsError(
-            "--window and --sideband belong to --method mass-window, which needs both: a range of masses and side bands, GeV"
-        )
+    refuse_mass_options(options.method, options.window, options.sidebands, own_mass=options.own_mass)
     if analysis.blind:
         raise BlindedError(
             f"{analysis.name}: the data in A are blinded, and a training reads the jets of all data, whose scores would show"
@@ -153,6 +148,9 @@ def work(run: RunContext, options: LearnOptions) -> dict[str, Any]:
     columns = learnt_columns(run, seed, options.columns)
     began = time.perf_counter()
     data = _data(run, seed, columns)
+    if options.columns:
+        # shares of class groups are nobody's choice, and one of them may have one value
+        refuse_empty_columns(columns, data.features)
     folds = fold_of(data.hashes, options.folds)
     labels = _labels(data, options)
     trainer, trained_as = trainer_of(options.method, options.members, columns)

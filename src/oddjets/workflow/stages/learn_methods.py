@@ -72,4 +72,4 @@ def trainer_of(method: str, members: int, columns: Sequence[str]) -> tuple[Train
     if method == "autoencoder":
         network = AutoencoderTrainer(members=members, names=tuple(columns))
         return network, f"{members} autoencoders with a bottleneck of {network.settings.bottleneck}"
-    return BoostedTrainer(members=members), f"{members} boosted ensembles of small trees"
+    return BoostedTrainer(members=members, names=tuple(columns)), f"{members} boosted ensembles of small trees"
