@@ -38,10 +38,20 @@ from oddjets.scoring.model_card import load_card
 from oddjets.workflow.validation import resolve
 
 
+def at_least_one(text: str) -> int:
+    """Return a number of processes, units or experiments."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"is at least 1 (got {number})")
+    return number
+
+
 def card_beside(model: Path, scratch: Path) -> Path:
     """Return a card of the labelled baseline, beside a copy of its model."""
     folder = scratch / "labelled"
     folder.mkdir(parents=True, exist_ok=True)
+    if not model.is_file():
+        raise OddjetsError(f"--labelled {model}: no file there; give the ONNX file of the labelled baseline")
     shutil.copyfile(model, folder / "omnilearned_small_simulation.onnx")
     shutil.copyfile(LABELLED, folder / "labelled.yaml")
     load_card(folder / "labelled.yaml")
@@ -134,21 +144,21 @@ def main() -> None:
     one = commands.add_parser("sample", help=sample.__doc__)
     one.add_argument("--part", type=int, default=1, help="of the units, every N-th, beginning with this one")
     one.add_argument("--of", type=int, default=1, help="N: machines that share the work")
-    one.add_argument("--workers", type=int, default=1, help="processes")
+    one.add_argument("--workers", type=at_least_one, default=1, help="processes")
     one.add_argument("--seconds", type=float, default=600, help="no unit is begun later; units take some 20 s")
     one.add_argument("--out", type=Path, required=True, help="folder of the units")
     one.add_argument("--labelled", type=Path, help="ONNX file of the labelled baseline")
     one.add_argument("--devices", default="", help="of PyTorch, such as cuda:0,cuda:1; none: ONNX Runtime on the CPU")
     one.add_argument("--scratch", type=Path, help="folder for files that are removed again")
-    one.add_argument("--units", type=int, help="at most so many")
+    one.add_argument("--units", type=at_least_one, help="at most so many")
     one.add_argument("--scale", type=float, default=1.0, help="of the sample that is planned; for tests")
     one.set_defaults(run=sample)
     one = commands.add_parser("pack", help=pack_command.__doc__)
     one.add_argument("folder", type=Path)
     one.add_argument("--out", type=Path, required=True)
     one.add_argument("--prefix", default="part")
-    one.add_argument("--workers", type=int, default=1)
-    one.add_argument("--files", type=int)
+    one.add_argument("--workers", type=at_least_one, default=1)
+    one.add_argument("--files", type=at_least_one)
     one.set_defaults(run=pack_command)
     one = commands.add_parser("join", help=join_command.__doc__)
     one.add_argument("parts", type=Path, nargs="+")
@@ -158,11 +168,11 @@ def main() -> None:
     one = commands.add_parser("study", help=study_command.__doc__)
     one.add_argument("sample", type=Path)
     one.add_argument("--out", type=Path, required=True)
-    one.add_argument("--experiments", type=int)
+    one.add_argument("--experiments", type=at_least_one)
     one.add_argument("--strengths", type=float, nargs="*")
     one.add_argument("--toys", type=int)
     one.add_argument("--replicas", type=int)
-    one.add_argument("--workers", type=int)
+    one.add_argument("--workers", type=at_least_one)
     one.add_argument("--seed", type=int)
     one.add_argument("--scores", nargs="*", help="that are studied; all, if it is not given")
     one.add_argument("--only", nargs="*", help="parts of the study; those that the file has already are kept")
