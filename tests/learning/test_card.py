@@ -97,7 +97,7 @@ def test_the_processor_gives_data_their_fold_and_simulation_the_mean(pairs, scor
         assert simulation[f"score_learnt_{j}"] == pytest.approx(score.mean_scores(pairs.features)[:, j - 1], abs=1e-5)
 
 
-@pytest.mark.fault("a learnt score is asked for its own training events", "is refused, with the number of jets")
+@pytest.mark.fault("a learnt score is asked for its own training events", "is refused, with the number of jets.")
 def test_events_of_the_training_get_no_mean_over_the_folds(pairs, files):
     scorer = ColumnScorer(load_card(files.card))
     with pytest.raises(OddjetsError, match="was learnt from data, fold by fold: give the hashes"):
@@ -108,7 +108,7 @@ def test_events_of_the_training_get_no_mean_over_the_folds(pairs, files):
     assert len(scorer.score(jets_of(pairs, 0), np.full(4000, 7, np.uint64), unseen=True)) == 4000
 
 
-@pytest.mark.fault("the members of a learnt ensemble disagree", "is refused, no card is written")
+@pytest.mark.fault("the members of a learnt ensemble disagree", "is refused, no card is written.")
 def test_members_that_disagree_make_no_card(tmp_path, pairs, score, about):
     with pytest.raises(OddjetsError, match=r"the rank correlation of two is 0.11, and has to be 0.20"):
         write_learnt(tmp_path, score, pairs.features.reshape(-1, 4), replace(about, agreement=0.11))

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from helpers.made_pairs import made_pairs
 
-from oddjets.core.errors import OddjetsError
+from oddjets.core.errors import InputFileError, OddjetsError
 from oddjets.learning.boosted import BoostedTrainer
 from oddjets.learning.cdf import ScoreCdf
 from oddjets.learning.folded import FoldedScore
 from oddjets.learning.folds import event_hash, fold_of
 from oddjets.learning.labels import MassLabelWarning, mass_window, pt_edges_of, tag_n_train
+from oddjets.study.learning_chunk import LearningChunk
 
 QUICK = BoostedTrainer(members=2, most_trees=60)
 
@@ -176,9 +177,18 @@ def test_what_cannot_be_trained_is_refused():
             FoldedScore.train(pairs.features[:n], fold_of(pairs.hashes[:n], folds), QUICK, given[:n], n_folds=folds)
 
 
-@pytest.mark.fault("a column without any value in a training", "is refused by its name, and not by scikit-learn's bins")
+@pytest.mark.fault(
+    "a column without any value in a training", "is refused by its name, and not by scikit-learn's bins."
+)
 def test_a_column_without_a_value_is_refused_by_its_name():
     features = np.stack([np.arange(1000.0), np.full(1000, np.nan)], axis=1)
     trainer = BoostedTrainer(members=1, names=("tau1", "tau2 / 0"))
     with pytest.raises(OddjetsError, match=r"'tau2 / 0' has no finite value in any of \d+ jets of a training"):
         trainer(features, (np.arange(1000) % 2).astype(np.int8), np.arange(1000), 1)
+
+
+@pytest.mark.fault("an empty file of recorded experiments", "is called damaged, with what to do.")
+def test_an_empty_file_of_experiments_is_called_damaged(tmp_path):
+    (tmp_path / "chunk.npz").touch()
+    with pytest.raises(InputFileError, match="is damaged"):
+        LearningChunk.load(tmp_path / "chunk.npz")

@@ -181,7 +181,7 @@ def test_a_mass_window_warns_loudly(folder: Path) -> None:
     assert "sculpts" in " ".join(load_analysis(folder / "out/learnt_window/learnt.yaml").notes)
 
 
-@pytest.mark.fault("`oddjets learn` of what cannot be learnt", "is refused with the way out, before any training")
+@pytest.mark.fault("`oddjets learn` of what cannot be learnt", "is refused with the way out, before any training.")
 def test_what_cannot_be_learnt_is_refused(folder: Path) -> None:
     for words, message in (
         (["--method", "tag-train"], "--method: no method 'tag-train'; did you mean 'tag-n-train'"),
@@ -217,14 +217,14 @@ def test_what_cannot_be_learnt_is_refused(folder: Path) -> None:
         learn(RunContext(load_analysis(folder / "a.yaml"), folder / "empty"), LearnOptions(columns=COLUMNS))
 
 
-@pytest.mark.fault("`oddjets learn` of single jets", "is refused: a jet is labelled by the other one of its event")
+@pytest.mark.fault("`oddjets learn` of single jets", "is refused: a jet is labelled by the other one of its event.")
 def test_single_jets_are_refused(tmp_path: Path) -> None:
     found = RUNNER.invoke(app, ["learn", "aspen_bump.yaml", "--out", str(tmp_path)])
     assert isinstance(found.exception, OddjetsError)
     assert "is of single jets, and a jet is labelled by the other one" in str(found.exception)
 
 
-@pytest.mark.fault("`oddjets learn` of a blinded analysis", "is refused; with --unblind it is recorded")
+@pytest.mark.fault("`oddjets learn` of a blinded analysis", "is refused; with --unblind it is recorded.")
 def test_a_blinded_analysis_is_learnt_from_only_if_it_is_unblinded(folder: Path) -> None:
     file = folder / "a.yaml"
     content = yaml.safe_load(file.read_text(encoding="utf-8"))

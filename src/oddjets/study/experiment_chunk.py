@@ -66,7 +66,7 @@ class ExperimentChunk:
         try:
             with np.load(file, allow_pickle=False) as stored:
                 return cls(**{f.name: stored[f.name] for f in fields(cls)})
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputFileError(
                 f"{file}: is damaged ({type(error).__name__}); remove it, and the study makes these experiments again"
             ) from None

@@ -43,7 +43,7 @@ class LearningChunk:
         try:
             with np.load(file, allow_pickle=False) as stored:
                 return cls({name: np.asarray(stored[name], np.float64) for name in stored.files})
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
             raise InputFileError(
                 f"{file}: is damaged ({type(error).__name__}); remove it, and the study makes these experiments again"
             ) from None

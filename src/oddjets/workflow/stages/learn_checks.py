@@ -1,4 +1,4 @@
-"""What is refused before a score is learnt: names, ranges of masses and columns that lead nowhere."""
+"""Checks before a score is learnt: names, ranges of masses and columns that lead nowhere are refused."""
 
 from __future__ import annotations
 
