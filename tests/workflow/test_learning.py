@@ -187,7 +187,7 @@ def test_what_cannot_be_learnt_is_refused(folder: Path) -> None:
         (["--method", "tag-train"], "--method: no method 'tag-train'; did you mean 'tag-n-train'"),
         (["--seed-score", "xb"], "--seed-score: no score 'xb'; did you mean 'xbb'"),
         (["--name", "xbb"], "has a score 'xbb' already"),
-        (["--name", "my score"], "it becomes a column"),
+        (["--name", "my score"], "starts with a letter"),
         (["--window", "150:120"], "the first mass has to be the smaller one"),
         (["--method", "mass-window"], "needs both: a range of masses and side bands"),
         (["--window", "120-150"], "two numbers in GeV with a colon"),
@@ -251,7 +251,7 @@ def test_names_of_files_are_written_as_seen_from_the_new_yaml(folder: Path) -> N
     (folder / "a.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     (folder / "out/learnt").mkdir()
     (folder / "out/learnt/card.yaml").touch()
-    written = write_analysis(run_of(folder), folder / "out/learnt", "card.yaml", "learnt", "xbb", 0.02, {}, ())
+    written = write_analysis(run_of(folder), folder / "out/learnt", "card.yaml", "learnt", "xbb", 1.0, 0.02, {}, ())
     found = load_analysis(written)
     assert found.processor == "../../mine.py:Mine"
     assert found.fileset == "../../fileset.json"
