@@ -154,6 +154,10 @@ def test_events_that_count_alike_for_all_choices_are_one_group():
     rows = np.stack([qcd.astype(int), *places], axis=1)
     assert len(firsts) == len(np.unique(rows, axis=0))
     np.testing.assert_array_equal(rows[firsts][group], rows)
+    grouped = SharedEvents(np.bincount(group, np.full(500, 0.3)), qcd[firsts], places[0][firsts], firsts)
+    _, counts = grouped.counted_in(places[2]).counts(400, 3, np.random.default_rng(9))
+    expected = [0.3 * np.sum(places[2] == k) for k in range(3)]
+    assert counts.mean(axis=0) == pytest.approx(expected, rel=0.05)
 
 
 def test_negative_weights_are_taken_from_events_in_the_same_place():

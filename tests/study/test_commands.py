@@ -174,9 +174,7 @@ def test_a_bank_that_was_stopped_goes_on_with_the_same_command(tmp_path, monkeyp
     """Its folder has an analysis with the bank's seed, which is not that of the analysis that it is for."""
     asked = []
     monkeypatch.setattr("oddjets.workflow.pipeline.run_stage", lambda run, stage: asked.append(run.analysis.simulate))
-    monkeypatch.setattr(
-        "oddjets.workflow.banks.make_bank", lambda run, file, pseudo_data: {"qcd": file.write_bytes(b"")}
-    )
+    monkeypatch.setattr("oddjets.workflow.banks.make_bank", lambda run, file, **_: {"qcd": file.write_bytes(b"")})
     file, out = tmp_path / "bank.parquet", tmp_path / "out"
     out.mkdir()
     arguments = ["study", "bank", "demo.yaml", "--file", str(file), "--seed", "7", "--out", str(out)]

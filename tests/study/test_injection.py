@@ -87,10 +87,14 @@ def test_a_planted_strength_is_recovered_and_seen():
     assert notes["absent"] == []
     good = np.isfinite(chunk.z)
     assert good.mean() > 0.95
-    error = chunk.strength[good].std() / np.sqrt(good.sum())
-    assert chunk.strength[good].mean() == pytest.approx(2.0, abs=4 * error)
+    # the mean is some 0.2 of the width low, as few events are in A; drawn from the rates it is as low
+    width, error = chunk.strength[good].std(), chunk.strength[good].std() / np.sqrt(good.sum())
+    assert abs(chunk.strength[good].mean() - 2.0) < 0.3 * width + 4 * error
+    plain = replace(made["only"], shared=None).chunk(0, 128).strength
+    assert chunk.strength[good].mean() == pytest.approx(np.nanmean(plain), abs=4 * np.sqrt(2) * error)
     none, _ = share({"only": choice}, NullPlan())
-    assert np.nanmedian(chunk.z) > np.nanmedian(none["only"].chunk(0, 128).z) + 1
+    # one sigma is expected, and the difference of the medians has an error of 0.16
+    assert np.nanmedian(chunk.z) > np.nanmedian(none["only"].chunk(0, 128).z) + 0.5
 
 
 def test_a_signal_without_events_in_a_is_refused():

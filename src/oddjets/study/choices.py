@@ -82,7 +82,9 @@ def absent_signals(choices: Mapping[str, Analysis]) -> dict[str, str]:
     return found
 
 
-def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str, Experiments], dict[str, Any]]:
+def share(
+    choices: Mapping[str, ChoiceEvents], plan: NullPlan, also: Sequence[npt.NDArray[np.int64]] = ()
+) -> tuple[dict[str, Experiments], dict[str, Any]]:
     """Prepare the same experiments for all choices.
 
     The experiments have none of the signals that any choice tests, or ``plan.strength`` of the one that all of them test.
@@ -91,6 +93,7 @@ def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str
     Args:
         choices: with the events of the same base selection.
         plan: how many experiments; neither limits, toys, other truths nor templates of their own are made.
+        also: where else each event of the experiments is going to be counted (see `SharedEvents.counted_in`), (n,) each.
 
     Returns:
         The experiments of each choice, and what there is to tell: ``absent``, ``events``, ``negative_events``, and
@@ -142,10 +145,11 @@ def share(choices: Mapping[str, ChoiceEvents], plan: NullPlan) -> tuple[dict[str
         "negative_events": negative,
         "closure_of_source": closed,
     }
-    firsts, group = counted_alike(qcd, list(places.values()))
+    firsts, group = counted_alike(qcd, [*places.values(), *also])
     rates = np.bincount(group, rates).astype(np.float64)
     made = {
-        name: replace(x, shared=SharedEvents(rates, qcd[firsts], places[name][firsts])) for name, x in prepared.items()
+        name: replace(x, shared=SharedEvents(rates, qcd[firsts], places[name][firsts], firsts))
+        for name, x in prepared.items()
     }
     return made, notes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +34,21 @@ class SharedEvents:
         rates: expected number of each event in an experiment, (n,).
         qcd: whether an event is of the process that ABCD estimates, (n,).
         places: the entry of the choice's rates that an event counts in (see `places_in`), -1 for none, (n,).
+        firsts: of events that stand for several, the first of these among all, (n,); None: each stands for itself.
     """
 
     rates: Floats
     qcd: npt.NDArray[np.bool_]
     places: Ints
+    firsts: Ints | None = None
+
+    def counted_in(self, places: Ints) -> SharedEvents:
+        """Return the same events, which count elsewhere.
+
+        Args:
+            places: of all events, by which the groups were made, too.
+        """
+        return replace(self, places=places if self.firsts is None else places[self.firsts])
 
     def counts(self, size: int, entries: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Draw experiments.

@@ -208,7 +208,8 @@ class _Signal:
         plan = _plan(options)
         rows: dict[str, list[dict[str, Any]]] = {}
         for strength in self.strengths:
-            made, _ = share(self.methods, replace(plan, strength=strength))
+            also = [_bump_places(self.spectrum, self.signal, strength)] if options.compare else []
+            made, _ = share(self.methods, replace(plan, strength=strength), also)
             for name, experiments in made.items():
                 own = folder / "".join(c if c.isalnum() else "_" for c in name)
                 label = f"injection of {self.signal}: {name}, {strength:.3g}"
@@ -217,7 +218,7 @@ class _Signal:
                 )
                 rows.setdefault(name, []).append(describe_strength(strength, read["z"], read["strength"], read["pull"]))
             if options.compare:
-                z = _bump(self.spectrum, self.signal, made["this analysis"], options.experiments)
+                z = _bump(self.spectrum, self.signal, made["this analysis"], options.experiments, also[0])
                 rows.setdefault(BUMP, []).append(describe_strength(strength, z))
         found: dict[str, Any] = {"strengths": list(self.strengths), "methods": {}}
         for name, of in rows.items():
@@ -340,7 +341,24 @@ def _require_in_a(experiments: Experiments, analysis: Analysis, signal: str) -> 
         )
 
 
-def _bump(spectrum: ChoiceEvents, signal: str, experiments: Experiments, number: int) -> Floats:
+def _bump_places(spectrum: ChoiceEvents, signal: str, strength: float) -> npt.NDArray[np.int64]:
+    """Return the bin of the spectrum of each event of the experiments, -1 for none, (n,).
+
+    Args:
+        spectrum: the events in one region that holds all of them.
+        signal: is in the experiments if the strength is not 0.
+        strength: of the signal.
+    """
+    bins = len(Patterns.from_analysis(spectrum.analysis).edges[EVERYTHING]) - 1
+    present = [e for e in joined_truth(spectrum.truth) if strength or e.process != signal]
+    codes = np.concatenate([e.codes for e in present])
+    # 0 is in no region, 1 below the first bin
+    return np.where((codes >= 2) & (codes < bins + 2), codes - 2, -1)
+
+
+def _bump(
+    spectrum: ChoiceEvents, signal: str, experiments: Experiments, number: int, places: npt.NDArray[np.int64]
+) -> Floats:
     """Return z of a bump in the observable's spectrum of all events, of the same experiments, (E,).
 
     Args:
@@ -348,20 +366,15 @@ def _bump(spectrum: ChoiceEvents, signal: str, experiments: Experiments, number:
         signal: the process whose bins are the window.
         experiments: of another search.
         number: how many, E.
+        places: of `_bump_places`.
     """
     assert experiments.shared is not None
     edges = Patterns.from_analysis(spectrum.analysis).edges[EVERYTHING]
     bins = len(edges) - 1
-    present = joined_truth(spectrum.truth)
-    if not experiments.questions.strength:
-        present = [e for e in present if e.process != signal]
-    codes = np.concatenate([e.codes for e in present])
-    # 0 is in no region, 1 below the first bin
-    places = np.where((codes >= 2) & (codes < bins + 2), codes - 2, -1)
     of_signal = [e for e in joined_truth(spectrum.truth) if e.process == signal]
     expected = np.sum([np.bincount(np.clip(e.codes - 1, 0, bins + 1), e.nominal, bins + 2) for e in of_signal], axis=0)
     window = signal_window(np.maximum(expected[1:-1], 0.0))
-    shared, found = replace(experiments.shared, places=places), []
+    shared, found = experiments.shared.counted_in(places), []
     for chunk, first in enumerate(range(0, number, CHUNK)):
         # the random numbers of `Experiments.chunk`: the same events
         seeds = np.random.SeedSequence(experiments.seed, spawn_key=(experiments.number, chunk))
