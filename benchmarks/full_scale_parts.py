@@ -28,7 +28,7 @@ from oddjets.study.bank import LAYOUT, pack
 from oddjets.workflow.bank_validation import describe
 from oddjets.workflow.validation import resolve
 
-#: what the device machine sends back: files of at most 16 MiB, eight of them
+#: parts are small enough for any way of sending them: at most eight files below 16 MiB
 MOST_MB, MOST_FILES = 15.0, 8
 #: process of the study -> processes of the simulation that it is made of; too few events of one have no templates of their own
 GROUPS = {
