@@ -14,7 +14,18 @@ from oddjets.core.console import console
 from oddjets.core.errors import OddjetsError
 from oddjets.workflow.overrides import Workers
 
-__all__ = ["learn", "mass_range"]
+__all__ = ["LearntColumns", "learn", "mass_range"]
+
+
+LearntColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="EXPRESSION",
+        help="Column of a jet to learn from, or an expression such as 'tau3 / tau2'; repeatable (default: the shares of the"
+        " seed score's class groups).",
+    ),
+]
 
 
 def learn(
@@ -27,15 +38,7 @@ def learn(
             help="Score that labels jets, and is multiplied with the new one (default: the threshold's).",
         ),
     ] = "",
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            metavar="EXPRESSION",
-            help="Column of a jet to learn from, or an expression such as 'tau3 / tau2'; repeatable (default: the shares of the"
-            " seed score's class groups).",
-        ),
-    ] = None,
+    column: LearntColumns = None,
     method: Annotated[
         str,
         typer.Option(

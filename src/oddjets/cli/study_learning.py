@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from oddjets.cli.learn import mass_range
+from oddjets.cli.learn import LearntColumns, mass_range
 from oddjets.cli.study_options import (
     BankFile,
     Luminosity,
@@ -44,15 +44,7 @@ def learning(
             "--share", metavar="PART", help="Events of the signal over all others, at one times the strength."
         ),
     ] = 0.02,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            metavar="EXPRESSION",
-            help="Column of a jet to learn from, or an expression such as 'tau3 / tau2'; repeatable (default: the shares of the"
-            " seed score's class groups).",
-        ),
-    ] = None,
+    column: LearntColumns = None,
     folds: Annotated[int, typer.Option("--folds", min=2, max=20, metavar="N", help="Number of folds.")] = 5,
     members: Annotated[
         int, typer.Option("--members", min=1, metavar="N", help="Number of trainings in each fold.")
